@@ -1,0 +1,250 @@
+//! The one wasmtime engine of a process: its configuration, its clock, its pool.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+
+use crate::cache::Cache;
+use crate::connector::Connector;
+use crate::error::{Error, LoadFault};
+use crate::limits::Limits;
+use crate::state::State;
+use crate::{contract, load, wasi};
+
+/// How often the deadline is looked at.
+const TICK: Duration = Duration::from_millis(10);
+/// Stack of a guest, in bytes: half of a `spawn_blocking` thread's, so that the host's own calls fit above it.
+const WASM_STACK: usize = 1 << 20;
+/// Core instances of one component: componentize-py links some twenty libraries.
+const CORE_INSTANCES: u32 = 64;
+/// Memories of one component. Adapters share their guest's.
+const MEMORIES: u32 = 2;
+/// Tables of one component.
+const TABLES: u32 = 16;
+/// Elements of one table: interpreters have tens of thousands of functions.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where compiled components are kept between runs; none: nowhere. It must be writable by this user only,
+    /// because what stands there is run as machine code.
+    pub cache_dir: Option<PathBuf>,
+    /// What a guest may use up in one call.
+    pub limits: Limits,
+    /// How many calls run at once; a further one waits for a free slot. Each costs address space (8 GiB) and, once
+    /// used, [`Limits::resident_bytes`].
+    pub max_instances: u32,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { cache_dir: None, limits: Limits::default(), max_instances: 32 }
+    }
+}
+
+/// Compiles and runs connectors. Cloning it shares it.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<State>,
+    cache: Option<Cache>,
+    limits: Limits,
+    slots: Slots,
+}
+
+impl Engine {
+    /// An engine with its pool of instances and the thread that watches deadlines.
+    ///
+    /// # Errors
+    /// [`Error::Host`] if the pool's address space can't be had, [`Error::Path`] if the cache can't.
+    pub fn new(options: EngineOptions) -> Result<Self, Error> {
+        let wasmtime = wasmtime::Engine::new(&config(&options))
+            .map_err(|error| Error::host("reserve its pool of instances")(error.into()))?;
+        let mut linker = Linker::new(&wasmtime);
+        wasi::add_to_linker(&mut linker)
+            .and_then(|()| contract::add_to_linker(&mut linker))
+            .map_err(|error| Error::host("link its imports")(error.into()))?;
+        let cache = options.cache_dir.map(|dir| Cache::open(dir, &wasmtime)).transpose()?;
+        tick(wasmtime.weak())?;
+        let slots = Slots::new(options.max_instances.max(1));
+        Ok(Self(Arc::new(Inner { wasmtime, linker, cache, limits: options.limits, slots })))
+    }
+
+    /// A connector from a component's bytes: checked, compiled (or found compiled), asked to describe itself, and
+    /// its manifest checked. `origin` names the file in errors.
+    ///
+    /// Compiling takes 0.1 s for Rust and up to 15 s for JavaScript and Python, so call it off the hot path.
+    ///
+    /// # Errors
+    /// [`Error::Load`] with the reason, [`Error::Trapped`] or [`Error::Malformed`] if `describe` fails.
+    pub fn load(&self, wasm: &[u8], origin: &str) -> Result<Connector, Error> {
+        load::load(self, wasm, origin)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.0.linker
+    }
+
+    /// The machine code of a component, from the cache if it's there.
+    pub(crate) fn compile(
+        &self,
+        wasm: &[u8],
+        digest: sluice_model::Digest,
+    ) -> Result<wasmtime::component::Component, LoadFault> {
+        let compile = || {
+            wasmtime::component::Component::from_binary(self.wasmtime(), wasm)
+                .map_err(|error| LoadFault::Invalid { source: error.into() })
+        };
+        match &self.0.cache {
+            None => compile(),
+            Some(cache) => cache.get_or_compile(self.wasmtime(), digest, compile),
+        }
+    }
+
+    /// Runs `call` with a fresh store, in a slot of the pool.
+    pub(crate) fn with_store<T>(
+        &self,
+        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, (wasmtime::Error, bool)> {
+        let _slot = self.0.slots.take();
+        let limits = &self.0.limits;
+        let mut store = Store::new(&self.0.wasmtime, State::new(limits));
+        store.limiter(State::limiter);
+        store.set_hostcall_fuel(limits.output_bytes);
+        store.epoch_deadline_trap();
+        let ticks = limits.call_timeout.as_millis() / TICK.as_millis();
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
+        call(&mut store).map_err(|error| (error, store.data().wanted_more_memory()))
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}
+
+fn config(options: &EngineOptions) -> Config {
+    let limits = &options.limits;
+    let instances = options.max_instances.max(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .max_memories_per_component(MEMORIES)
+        .max_memory_size(limits.memory_bytes)
+        .total_tables(instances.saturating_mul(TABLES))
+        .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(limits.resident_bytes)
+        .table_keep_resident(64 << 10)
+        // Idle slots beyond those in use are given back first, so that seventy connectors don't each keep one warm.
+        .max_unused_warm_slots(instances.min(8));
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .wasm_simd(true)
+        // Relaxed SIMD may differ between processors; so that replays agree, it doesn't here.
+        .wasm_relaxed_simd(true)
+        .relaxed_simd_deterministic(true)
+        // The last thing that processors may decide is a NaN's bits. Connectors hardly compute with floats (money is
+        // text and integers), so it costs nothing that can be measured.
+        .cranelift_nan_canonicalization(true)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false);
+    config
+}
+
+/// Moves the epoch until the engine is gone.
+fn tick(engine: EngineWeak) -> Result<(), Error> {
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    std::thread::Builder::new()
+        .name("sluice-deadlines".to_owned())
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Error::host("start the thread that watches deadlines")(error.into()))
+}
+
+/// Counts the pool's slots, so that a call waits for one instead of failing.
+struct Slots {
+    free: Mutex<u32>,
+    freed: Condvar,
+}
+
+struct Slot<'a>(&'a Slots);
+
+impl Slots {
+    fn new(free: u32) -> Self {
+        Self { free: Mutex::new(free), freed: Condvar::new() }
+    }
+
+    fn take(&self) -> Slot<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Slot(self)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_call_waits_for_a_slot() {
+        let slots = Slots::new(1);
+        let taken = slots.take();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| drop(slots.take()));
+            drop(taken);
+            second.join().expect("the second call gets the slot");
+        });
+        assert_eq!(*slots.free.lock().unwrap(), 1);
+    }
+
+    #[test]
+    fn the_ticker_ends_with_its_engine() {
+        let engine = Engine::new(EngineOptions { max_instances: 1, ..EngineOptions::default() }).unwrap();
+        let weak = engine.wasmtime().weak();
+        drop(engine);
+        assert!((0..1_000).any(|_| {
+            std::thread::yield_now();
+            weak.upgrade().is_none()
+        }));
+    }
+}

@@ -1,0 +1,242 @@
+//! What can go wrong, kept apart by whose move it is.
+
+use std::path::PathBuf;
+
+use sluice_model::Refusal;
+
+/// A failure of the engine. The three faults are never mixed: the guest refused, the guest failed (it trapped, or
+/// its answer breaks the contract), or the host failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The guest refused: it works, and says that it won't.
+    #[error("connector `{connector}` {version} refuses: {refusal}")]
+    Refused {
+        /// The network's slug.
+        connector: String,
+        /// The connector's version.
+        version: String,
+        /// Its words.
+        refusal: Refusal,
+    },
+    /// The guest was stopped or stopped itself.
+    #[error("connector `{connector}` {version} failed in `{call}`: {reason}")]
+    Trapped {
+        /// The network's slug; the file's name while it is being loaded.
+        connector: String,
+        /// The connector's version; empty while it is being loaded.
+        version: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// What stopped it.
+        reason: TrapReason,
+    },
+    /// The guest's answer breaks the contract.
+    #[error("connector `{connector}` {version} breaks the contract in `{call}`: {what}")]
+    Malformed {
+        /// The network's slug; the file's name while it is being loaded.
+        connector: String,
+        /// The connector's version; empty while it is being loaded.
+        version: String,
+        /// The function of the contract.
+        call: &'static str,
+        /// Which rule it breaks.
+        what: String,
+    },
+    /// A file is no connector that can be run.
+    #[error("cannot load connector `{origin}`: {fault}")]
+    Load {
+        /// The file.
+        origin: String,
+        /// What is wrong with it.
+        #[source]
+        fault: LoadFault,
+    },
+    /// The host called a connector with something that it doesn't have.
+    #[error("connector `{connector}` {version} has no stream `{stream}`")]
+    UnknownStream {
+        /// The network's slug.
+        connector: String,
+        /// The connector's version.
+        version: String,
+        /// The stream.
+        stream: String,
+    },
+    /// A directory or file can't be read, written or watched.
+    #[error("cannot {action} {path}")]
+    Path {
+        /// What was tried: `read`, `write`, `watch`.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The host itself failed.
+    #[error("the engine cannot {action}")]
+    Host {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What stopped a guest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrapReason {
+    /// It ran out of time.
+    #[error("it took longer than {millis} ms")]
+    Deadline {
+        /// The time it had, in milliseconds.
+        millis: u128,
+    },
+    /// It wanted more memory.
+    #[error("it wanted more than {bytes} bytes of memory")]
+    Memory {
+        /// The memory it had.
+        bytes: usize,
+    },
+    /// Its answer is too large.
+    #[error("its answer is larger than {bytes} bytes")]
+    OutputTooLarge {
+        /// What was allowed.
+        bytes: usize,
+    },
+    /// A trap of its own: a panic, a division by zero, a bad pointer.
+    #[error("{0}")]
+    Trap(String),
+}
+
+/// Why a file is no connector that can be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadFault {
+    /// No bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// More bytes than a connector may have.
+    #[error("the file has {bytes} bytes, {limit} are allowed")]
+    TooLarge {
+        /// The file's size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Something else.
+    #[error("the file is not WebAssembly")]
+    NotWasm,
+    /// WebAssembly that isn't wrapped as a component.
+    #[error("the file is a core module, not a component")]
+    CoreModule,
+    /// Cut short or otherwise invalid.
+    #[error("the component is cut short or invalid")]
+    Invalid {
+        /// Where and why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A component for something else.
+    #[error("the component doesn't export `sluice:connector/connector`; it exports {}", list(.exports))]
+    WrongWorld {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// A component for another version of the contract.
+    #[error("the component speaks contract version {found}, this host speaks {}", list(.known))]
+    WrongVersion {
+        /// Its version.
+        found: String,
+        /// Ours.
+        known: Vec<String>,
+    },
+    /// A component that wants more than a connector gets.
+    #[error("the component imports `{name}`, which connectors are not given")]
+    UnknownImport {
+        /// What it wants.
+        name: String,
+    },
+    /// A component whose functions have other types than the contract.
+    #[error("the component's imports or exports don't have the contract's types")]
+    WrongTypes {
+        /// Which.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A manifest that makes no sense.
+    #[error("its manifest is wrong: {what}")]
+    Manifest {
+        /// Where and why.
+        what: String,
+    },
+    /// Another file serves the network already.
+    #[error("network `{network}` is already served by `{other}`")]
+    Claimed {
+        /// The network.
+        network: String,
+        /// The file that serves it.
+        other: String,
+    },
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Load { fault, .. } => fault.hint(),
+            Self::Trapped { reason: TrapReason::Deadline { .. } | TrapReason::Memory { .. }, .. } => {
+                Some("ask for a shorter window or smaller pages, or raise the engine's limits".to_owned())
+            }
+            Self::Trapped { .. } | Self::Malformed { .. } => {
+                Some("that is a bug of the connector: put an earlier version back, and tell its author".to_owned())
+            }
+            Self::UnknownStream { .. } => Some("`sluice connectors inspect` lists its streams".to_owned()),
+            Self::Path { path, .. } => Some(format!("check that {} exists and may be used", path.display())),
+            Self::Refused { .. } | Self::Host { .. } => None,
+        }
+    }
+
+    /// Whether the guest is at fault: it trapped, or its answer breaks the contract.
+    pub fn is_guest_fault(&self) -> bool {
+        matches!(self, Self::Trapped { .. } | Self::Malformed { .. })
+    }
+
+    pub(crate) fn host(
+        action: &'static str,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        move |source| Self::Host { action, source }
+    }
+}
+
+impl LoadFault {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Empty | Self::Invalid { .. } => "copy the file again: write it beside, then rename it",
+            Self::TooLarge { .. } => "build it for release and strip it",
+            Self::NotWasm => "only components belong into the connectors' directory",
+            Self::CoreModule => "build it with `just connectors`, or wrap it with `wasm-tools component new`",
+            Self::WrongWorld { .. } => "build it for the world `network` of `sluice:connector`",
+            Self::WrongVersion { .. } => "rebuild the connector with this host's SDK, or update the host",
+            Self::UnknownImport { .. } => {
+                "connectors do no I/O: build it without that dependency or toolchain feature"
+            }
+            Self::WrongTypes { .. } => "rebuild the connector with this host's SDK",
+            Self::Manifest { .. } => "correct the connector's `describe`",
+            Self::Claimed { other, .. } => return Some(format!("remove this file or `{other}`")),
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let shown: Vec<String> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > shown.len() { ", …" } else { "" };
+    shown.join(", ") + more
+}

@@ -1,0 +1,162 @@
+//! What the host holds for one call: the response's body, WASI's nothing, and the counters of its limits.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::{ResourceLimiter, format_err};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::decode;
+use crate::limits::Limits;
+use crate::wasi;
+
+/// Most host objects that a guest may hold at once: a body, WASI's streams and pollables.
+const MAX_RESOURCES: usize = 1_000;
+/// Most bytes of one `read`.
+const MAX_READ: usize = 64 << 10;
+
+/// The store's data.
+pub(crate) struct State {
+    table: ResourceTable,
+    /// Only made if the guest asks: Rust connectors don't.
+    wasi: Option<WasiCtx>,
+    memory: MemoryLimit,
+    lookups: u32,
+    lookup_bytes: u64,
+    deadline: Instant,
+}
+
+/// A response's body, and how far the guest has read it.
+pub(crate) struct Body {
+    bytes: Bytes,
+    position: usize,
+}
+
+impl State {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self {
+            table,
+            wasi: None,
+            memory: MemoryLimit { bytes: limits.memory_bytes, used: 0, refused: false },
+            lookups: limits.lookups,
+            lookup_bytes: limits.lookup_bytes,
+            deadline: Instant::now() + limits.call_timeout,
+        }
+    }
+
+    pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.memory
+    }
+
+    /// Whether the guest was refused memory.
+    pub(crate) fn wanted_more_memory(&self) -> bool {
+        self.memory.refused
+    }
+
+    pub(crate) fn push_body(&mut self, bytes: Bytes) -> wasmtime::Result<Resource<Body>> {
+        Ok(self.table.push(Body { bytes, position: 0 })?)
+    }
+
+    pub(crate) fn body_size(&self, body: &Resource<Body>) -> wasmtime::Result<u64> {
+        Ok(self.table.get(body)?.bytes.len() as u64)
+    }
+
+    pub(crate) fn read_body(&mut self, body: &Resource<Body>, max: u32) -> wasmtime::Result<Vec<u8>> {
+        let body = self.table.get_mut(body)?;
+        let rest = &body.bytes[body.position..];
+        let piece = &rest[..rest.len().min(MAX_READ).min(max as usize)];
+        body.position += piece.len();
+        Ok(piece.to_vec())
+    }
+
+    pub(crate) fn value_at(&mut self, body: &Resource<Body>, place: &str) -> wasmtime::Result<Option<String>> {
+        let bytes = self.table.get(body)?.bytes.clone();
+        let left = self.lookups.checked_sub(1).zip(self.lookup_bytes.checked_sub(bytes.len() as u64));
+        let Some((lookups, lookup_bytes)) = left else {
+            return Err(format_err!("it asked for more `value-at` than one call may"));
+        };
+        (self.lookups, self.lookup_bytes) = (lookups, lookup_bytes);
+        // The host's own work isn't interrupted by the deadline, so it isn't begun after it.
+        if Instant::now() > self.deadline {
+            return Err(wasmtime::Trap::Interrupt.into());
+        }
+        Ok(decode::value_at(&bytes, place))
+    }
+
+    pub(crate) fn drop_body(&mut self, body: Resource<Body>) -> wasmtime::Result<()> {
+        self.table.delete(body)?;
+        Ok(())
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi::nothing), table: &mut self.table }
+    }
+}
+
+/// Counts linear memory over all memories of an instance, and remembers a refusal so that the trap that usually
+/// follows can be told from others.
+struct MemoryLimit {
+    bytes: usize,
+    used: usize,
+    refused: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        let granted = used <= self.bytes;
+        if granted {
+            self.used = used;
+        } else {
+            self.refused = true;
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, max: Option<usize>) -> wasmtime::Result<bool> {
+        // The pool's slots bound tables.
+        Ok(max.is_none_or(|max| desired <= max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn reads_a_body_in_pieces_up_to_its_end() {
+        let mut state = State::new(&Limits::default());
+        let body = state.push_body(Bytes::from(vec![7; MAX_READ + 10])).unwrap();
+        let same = || Resource::new_borrow(body.rep());
+        assert_eq!(state.body_size(&same()).unwrap(), MAX_READ as u64 + 10);
+        assert_eq!(state.read_body(&same(), 3).unwrap().len(), 3);
+        assert_eq!(state.read_body(&same(), u32::MAX).unwrap().len(), MAX_READ);
+        assert_eq!(state.read_body(&same(), u32::MAX).unwrap().len(), 7);
+        assert!(state.read_body(&same(), u32::MAX).unwrap().is_empty());
+    }
+
+    #[test]
+    fn lookups_are_counted() {
+        let mut state = State::new(&Limits { lookups: 2, ..Limits::default() });
+        let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
+        assert!(state.value_at(&body, "/a").is_ok());
+        assert!(state.value_at(&body, "/a").is_ok());
+        assert!(state.value_at(&body, "/a").is_err());
+    }
+
+    #[test]
+    fn memory_is_counted_over_all_memories() {
+        let mut limit = MemoryLimit { bytes: 100, used: 0, refused: false };
+        assert!(limit.memory_growing(0, 60, None).unwrap());
+        assert!(!limit.memory_growing(0, 60, None).unwrap());
+        assert!(limit.refused);
+        assert!(limit.memory_growing(60, 100, None).unwrap());
+    }
+}

@@ -1,0 +1,155 @@
+//! A WASI that gives nothing: components of other toolchains import it, and find no file, no variable, no socket,
+//! no stream, a clock that stands still and randomness that is the same in every call.
+//!
+//! It stands still so that the same bytes and the same connector give the same rows, forever.
+
+use std::time::Duration;
+
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiView};
+
+/// Interfaces that are linked, so that a component that wants another one is refused by its name.
+const OFFERED: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// Most random bytes of one question: a hash map's seed takes 16.
+const MAX_RANDOM_BYTES: u64 = 1 << 20;
+/// What the random generator repeats. Any bytes do, as long as they never change.
+const SEED: &[u8] = b"sluice gives every guest the same bytes";
+
+/// Whether an import of this name (with or without a version) is given.
+pub(crate) fn offers(import: &str) -> bool {
+    let (interface, version) = import.split_once('@').unwrap_or((import, "0.2"));
+    version.starts_with("0.2") && OFFERED.contains(&interface)
+}
+
+/// Links every offered interface.
+pub(crate) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    // The stock clock sleeps on the host's thread, where no deadline reaches it.
+    linker.allow_shadowing(true);
+    monotonic_clock::add_to_linker::<T, Frozen>(linker, |state| FrozenView { table: state.ctx().table })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The context of one call.
+pub(crate) fn nothing() -> WasiCtx {
+    WasiCtx::builder()
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .socket_addr_check(|_, _| Box::pin(async { false }))
+        .allow_blocking_current_thread(true)
+        .wall_clock(Frozen)
+        .monotonic_clock(Frozen)
+        .secure_random(Deterministic::new(SEED.to_vec()))
+        .insecure_random(Deterministic::new(SEED.to_vec()))
+        .insecure_random_seed(0)
+        .max_random_size(MAX_RANDOM_BYTES)
+        .build()
+}
+
+/// A clock that stands still at the epoch, and on which every wait is over at once.
+struct Frozen;
+
+struct FrozenView<'a> {
+    table: &'a mut ResourceTable,
+}
+
+impl HasData for Frozen {
+    type Data<'a> = FrozenView<'a>;
+}
+
+impl HostWallClock for Frozen {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for Frozen {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+struct Over;
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Over {
+    async fn ready(&mut self) {}
+}
+
+impl FrozenView<'_> {
+    fn over(&mut self) -> wasmtime::Result<Resource<DynPollable>> {
+        let over = self.table.push(Over)?;
+        subscribe(self.table, over)
+    }
+}
+
+impl monotonic_clock::Host for FrozenView<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(0)
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, _when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.over()
+    }
+
+    fn subscribe_duration(&mut self, _duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.over()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offers_wasi_but_no_http() {
+        assert!(offers("wasi:cli/environment@0.2.6"));
+        assert!(!offers("wasi:http/types@0.2.0"));
+        assert!(!offers("wasi:cli/environment@0.3.0"));
+    }
+}

@@ -1,0 +1,106 @@
+//! The addresses that may be dialled: public ones, and the one that the operator names as `base_url`.
+//!
+//! The check sits in the resolver, so what was checked is what is dialled: a name that changes its address
+//! between check and use (DNS rebinding) gains nothing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// A name without a public address.
+#[derive(Debug, thiserror::Error)]
+#[error("it has no public address")]
+pub(crate) struct NoPublicAddress;
+
+/// Resolves names by the system, and keeps the public addresses.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    /// The one host whose addresses may be anything: that of a `base_url`.
+    pub(crate) trusted: Option<String>,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let trusted = self.trusted.as_deref() == Some(name.as_str());
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let usable: Vec<SocketAddr> = found.filter(|address| trusted || is_public(address.ip())).collect();
+            if usable.is_empty() {
+                return Err(Box::new(NoPublicAddress) as Box<dyn std::error::Error + Send + Sync>);
+            }
+            Ok(Box::new(usable.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address is one of the open internet, by the IANA registries of special-purpose addresses.
+pub(crate) fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = a == 0 // this network
+        || a == 10
+        || a == 127
+        || (a == 100 && (64..128).contains(&b)) // carrier-grade NAT
+        || (a == 169 && b == 254) // link-local, and cloud metadata
+        || (a == 172 && (16..32).contains(&b))
+        || (a == 192 && b == 168)
+        || (a == 192 && b == 0 && (c == 0 || c == 2)) // protocol assignments, documentation
+        || (a == 192 && b == 88 && c == 99) // 6to4 relays
+        || (a == 198 && (b == 18 || b == 19)) // benchmarks
+        || (a == 198 && b == 51 && c == 100) // documentation
+        || (a == 203 && b == 0 && c == 113) // documentation
+        || (a == 168 && b == 63 && c == 129) // Azure's host agent (168.63.129.16) lives on a public address
+        || a >= 224; // multicast, reserved, broadcast
+    !special
+}
+
+/// Only global unicast (2000::/3), and of it nothing that wraps an IPv4 address or a tunnel.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let s = address.segments();
+    let global = (s[0] & 0xe000) == 0x2000; // leaves out ::, ::1, mapped, compatible, 64:ff9b::, fc00::, fe80::, ff00::
+    let special = (s[0] == 0x2001 && s[1] < 0x0200) // protocol assignments, Teredo, benchmarks
+        || (s[0] == 0x2001 && s[1] == 0x0db8) // documentation
+        || s[0] == 0x2002 // 6to4
+        || (s[0] == 0x3fff && s[1] < 0x1000); // documentation
+    global && !special
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn private_and_special_addresses_are_not_public() {
+        for text in [
+            "0.0.0.0", "10.1.2.3", "127.0.0.1", "100.64.0.1", "100.127.255.255", "169.254.169.254", "172.16.0.1",
+            "172.31.255.255", "192.168.0.1", "192.0.0.192", "192.0.2.1", "198.18.0.1", "198.51.100.7", "203.0.113.1",
+            "168.63.129.16", "224.0.0.1", "255.255.255.255", "::", "::1", "::ffff:8.8.8.8", "::ffff:127.0.0.1",
+            "::8.8.8.8", "64:ff9b::808:808", "64:ff9b:1::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1",
+            "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::", "3fff::1",
+        ] {
+            assert!(!is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_internet_are_public() {
+        for text in ["8.8.8.8", "1.1.1.1", "100.128.0.1", "172.32.0.1", "192.1.0.1", "2606:4700::1111", "2a00:1450::1"] {
+            assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_trusted_name_may_be_private() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        assert!(Resolver { trusted: None }.resolve(name("localhost")).await.is_err());
+        assert!(Resolver { trusted: Some("other".into()) }.resolve(name("localhost")).await.is_err());
+        assert!(Resolver { trusted: Some("localhost".into()) }.resolve(name("localhost")).await.is_ok());
+    }
+}

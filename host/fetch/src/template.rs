@@ -1,0 +1,315 @@
+//! The stack machine that turns a template into bytes, and into what people may see of them.
+//!
+//! Every value carries both its bytes and its display form, and the names of the secrets that went into it. A
+//! function of a secret is a secret: its display form is `***slot***`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use sluice_model::{Op, Part, Secret};
+use zeroize::Zeroizing;
+
+use crate::function;
+
+/// Bytes that one template may push in all; a program of `hex` would otherwise double a value at every step.
+const MAX_PUSHED_BYTES: usize = 64 << 20;
+
+/// A value on the stack, or what a template gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Value {
+    /// What is sent.
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// What people see.
+    pub(crate) display: String,
+    /// The slots of the secrets in it, in the order in which they came.
+    pub(crate) slots: Vec<String>,
+}
+
+impl Value {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        let display = text.into();
+        Self { bytes: Zeroizing::new(display.clone().into_bytes()), display, slots: Vec::new() }
+    }
+
+    fn tainted(bytes: &[u8], slot: &str) -> Self {
+        let slots = vec![slot.to_owned()];
+        Self { bytes: Zeroizing::new(bytes.to_vec()), display: mask(&slots), slots }
+    }
+
+    /// A value made of others by a function: masked as soon as one of them holds a secret.
+    fn made(bytes: Vec<u8>, slots: Vec<String>) -> Self {
+        let display = if slots.is_empty() { String::from_utf8_lossy(&bytes).into_owned() } else { mask(&slots) };
+        Self { bytes: Zeroizing::new(bytes), display, slots }
+    }
+
+    pub(crate) fn is_tainted(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    fn append(&mut self, other: Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.display.push_str(&other.display);
+        add_slots(&mut self.slots, other.slots);
+    }
+}
+
+fn add_slots(slots: &mut Vec<String>, more: Vec<String>) {
+    for slot in more {
+        if !slots.contains(&slot) {
+            slots.push(slot);
+        }
+    }
+}
+
+fn mask(slots: &[String]) -> String {
+    format!("***{}***", slots.join("+"))
+}
+
+/// The live tokens that a template may name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenValues {
+    pub(crate) live: BTreeMap<String, Secret>,
+    pub(crate) refresh: BTreeMap<String, Secret>,
+}
+
+/// The parts of the request that are already known, for templates that sign them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) method: Value,
+    pub(crate) path: Option<Value>,
+    pub(crate) query: Option<Value>,
+    /// The body; outer none: not yet known.
+    pub(crate) body: Option<Value>,
+}
+
+/// Why a template gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    MissingSecret(String),
+    MissingSetting(String),
+    Other(String),
+}
+
+impl From<&str> for Fault {
+    fn from(text: &str) -> Self {
+        Self::Other(text.to_owned())
+    }
+}
+
+/// All that a template can refer to. `now` is the same for all templates of one attempt.
+pub(crate) struct Machine<'a> {
+    pub(crate) secrets: &'a BTreeMap<String, Secret>,
+    pub(crate) settings: &'a [(String, String)],
+    pub(crate) tokens: &'a TokenValues,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) parts: Parts,
+}
+
+impl Machine<'_> {
+    /// Runs a template and joins what is on the stack at the end.
+    pub(crate) fn run(&self, template: &[Op]) -> Result<Value, Fault> {
+        let mut stack: Vec<Value> = Vec::with_capacity(template.len());
+        let mut pushed = 0_usize;
+        for op in template {
+            let value = self.step(op, &mut stack)?;
+            pushed = pushed.saturating_add(value.bytes.len());
+            if pushed > MAX_PUSHED_BYTES {
+                return Err(Fault::Other(format!("the template makes more than {MAX_PUSHED_BYTES} bytes")));
+            }
+            stack.push(value);
+        }
+        Ok(join(stack))
+    }
+
+    /// The value that one op pushes, after popping what it takes.
+    fn step(&self, op: &Op, stack: &mut Vec<Value>) -> Result<Value, Fault> {
+        Ok(match op {
+            Op::Text(text) => Value::plain(text),
+            Op::Secret(slot) => self
+                .secrets
+                .get(slot)
+                .map(|secret| Value::tainted(secret.expose().as_bytes(), slot))
+                .ok_or_else(|| Fault::MissingSecret(slot.clone()))?,
+            Op::Setting(name) => self
+                .settings
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| Value::plain(value))
+                .ok_or_else(|| Fault::MissingSetting(name.clone()))?,
+            Op::Token(name) => token(&self.tokens.live, name, "token")?,
+            Op::RefreshToken(name) => token(&self.tokens.refresh, name, "refresh token")?,
+            Op::Now(pattern) => Value::plain(moment(self.now, pattern)?),
+            Op::Part(part) => self.part(*part)?,
+            Op::Join(count) => {
+                let start = stack.len().checked_sub(*count as usize).ok_or_else(|| underflow("join"))?;
+                join(stack.split_off(start))
+            }
+            Op::Apply(of) => {
+                let argument = stack.pop().ok_or_else(|| underflow("apply"))?;
+                Value::made(function::apply(*of, &argument.bytes)?, argument.slots)
+            }
+            Op::Hmac(hash) => {
+                let message = stack.pop().ok_or_else(|| underflow("hmac"))?;
+                let key = stack.pop().ok_or_else(|| underflow("hmac"))?;
+                let mut slots = key.slots;
+                add_slots(&mut slots, message.slots);
+                Value::made(function::hmac(*hash, &key.bytes, &message.bytes), slots)
+            }
+        })
+    }
+
+    fn part(&self, part: Part) -> Result<Value, Fault> {
+        let known = match part {
+            Part::Method => Some(&self.parts.method),
+            Part::Path => self.parts.path.as_ref(),
+            Part::Query => self.parts.query.as_ref(),
+            Part::Body => self.parts.body.as_ref(),
+        };
+        known.cloned().ok_or_else(|| Fault::Other(format!("it refers to the {part:?} of itself").to_lowercase()))
+    }
+}
+
+fn token(values: &BTreeMap<String, Secret>, name: &str, kind: &str) -> Result<Value, Fault> {
+    values
+        .get(name)
+        .map(|secret| Value::tainted(secret.expose().as_bytes(), name))
+        .ok_or_else(|| Fault::Other(format!("there is no {kind} `{name}`")))
+}
+
+fn underflow(op: &str) -> Fault {
+    Fault::Other(format!("`{op}` takes more values than there are on the stack"))
+}
+
+fn join(values: Vec<Value>) -> Value {
+    let mut values = values.into_iter();
+    let mut joined = values.next().unwrap_or_default();
+    values.for_each(|value| joined.append(value));
+    joined
+}
+
+/// `now` by a strftime pattern. chrono reports a bad pattern only while it writes.
+fn moment(now: DateTime<Utc>, pattern: &str) -> Result<String, Fault> {
+    let bad = || Fault::Other(format!("`{pattern}` is no strftime pattern"));
+    let items = chrono::format::StrftimeItems::new(pattern).parse().map_err(|_| bad())?;
+    let mut text = String::new();
+    write!(text, "{}", now.format_with_items(items.iter())).map_err(|_| bad())?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use proptest::prelude::*;
+    use sluice_model::{Function, Hash};
+
+    use super::*;
+
+    fn run(template: &[Op]) -> Result<Value, Fault> {
+        let secrets = BTreeMap::from([
+            ("user".to_owned(), Secret::new("Aladdin".into())),
+            ("password".to_owned(), Secret::new("open sesame".into())),
+        ]);
+        let settings = [("site".to_owned(), "42".to_owned())];
+        let now = DateTime::parse_from_rfc3339("2026-03-04T05:06:07Z").unwrap().to_utc();
+        let parts = Parts { method: Value::plain("GET"), ..Parts::default() };
+        Machine { secrets: &secrets, settings: &settings, tokens: &TokenValues::default(), now, parts }.run(template)
+    }
+
+    fn text(text: &str) -> Op {
+        Op::Text(text.into())
+    }
+
+    #[test]
+    fn basic_credentials_are_those_of_rfc_7617() {
+        let program = [
+            text("Basic "),
+            Op::Secret("user".into()),
+            text(":"),
+            Op::Secret("password".into()),
+            Op::Join(3),
+            Op::Apply(Function::Base64),
+        ];
+        let value = run(&program).unwrap();
+        assert_eq!(value.bytes.as_slice(), b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(value.display, "Basic ***user+password***");
+        assert_eq!(value.slots, ["user", "password"]);
+    }
+
+    #[test]
+    fn what_holds_no_secret_is_shown() {
+        let value = run(&[Op::Setting("site".into()), text("/"), Op::Now("%Y-%m-%d".into())]).unwrap();
+        assert_eq!((value.display.as_str(), value.is_tainted()), ("42/2026-03-04", false));
+        assert_eq!(run(&[text("a b"), Op::Apply(Function::UrlEncode)]).unwrap().display, "a%20b");
+    }
+
+    #[test]
+    fn a_signature_under_a_secret_key_is_masked() {
+        let program = [Op::Secret("user".into()), Op::Part(Part::Method), Op::Hmac(Hash::Sha256), Op::Apply(Function::Hex)];
+        let value = run(&program).unwrap();
+        assert_eq!(value.bytes.len(), 64);
+        assert_eq!(value.display, "***user***");
+    }
+
+    #[test]
+    fn faults_name_what_is_missing() {
+        assert_eq!(run(&[Op::Secret("key".into())]), Err(Fault::MissingSecret("key".into())));
+        assert_eq!(run(&[Op::Setting("zone".into())]), Err(Fault::MissingSetting("zone".into())));
+        let said = |template: &[Op]| match run(template) {
+            Err(Fault::Other(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(&[Op::Token("session".into())]), "there is no token `session`");
+        assert_eq!(said(&[Op::Part(Part::Path)]), "it refers to the path of itself");
+        assert_eq!(said(&[text("a"), Op::Join(2)]), "`join` takes more values than there are on the stack");
+        assert_eq!(said(&[text("a"), Op::Hmac(Hash::Sha1)]), "`hmac` takes more values than there are on the stack");
+        assert_eq!(said(&[Op::Now("%!".into())]), "`%!` is no strftime pattern");
+    }
+
+    #[test]
+    fn a_value_can_not_be_doubled_forever() {
+        let mut program = vec![text("aaaa")];
+        program.extend(std::iter::repeat_n(Op::Apply(Function::Hex), 60));
+        assert!(matches!(run(&program), Err(Fault::Other(text)) if text.contains("more than")));
+    }
+
+    fn ops() -> impl Strategy<Value = Op> {
+        let functions = [
+            Function::Base64,
+            Function::Base64Url,
+            Function::Hex,
+            Function::UrlEncode,
+            Function::XmlEscape,
+            Function::JsonEscape,
+            Function::Lower,
+            Function::Upper,
+            Function::Md5,
+            Function::Sha1,
+            Function::Sha256,
+        ];
+        prop_oneof![
+            ".{0,8}".prop_map(Op::Text),
+            prop_oneof![Just("user"), Just("none")].prop_map(|slot| Op::Secret(slot.into())),
+            Just(Op::Setting("site".into())),
+            Just(Op::Token("session".into())),
+            "(%.?.?){0,3}".prop_map(Op::Now),
+            Just(Op::Part(Part::Method)),
+            Just(Op::Part(Part::Body)),
+            (0_u32..4).prop_map(Op::Join),
+            Just(Op::Join(u32::MAX)),
+            proptest::sample::select(functions.to_vec()).prop_map(Op::Apply),
+            Just(Op::Hmac(Hash::Sha512)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_template_panics_or_shows_a_secret(template in proptest::collection::vec(ops(), 0..12)) {
+            if let Ok(value) = run(&template) {
+                let names_secret = template.iter().any(|op| matches!(op, Op::Secret(_)));
+                prop_assert!(!value.display.contains("Aladdin"));
+                prop_assert!(names_secret || !value.is_tainted());
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What can go wrong with a lake.
+
+use deltalake::DeltaTableError;
+use object_store::Error as StoreError;
+
+/// A failure of the lake.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A URL that names no lake.
+    #[error("`{url}` names no lake: {reason}")]
+    Url {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A local lake whose directory can't be made.
+    #[error("cannot create the lake's directory {path}")]
+    Create {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An object that can't be read or written.
+    #[error("cannot {action} {path}")]
+    Store {
+        /// `read`, `write`, `list` …
+        action: &'static str,
+        /// The object.
+        path: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// A table that can't be read or written.
+    #[error("cannot {action} table {table}")]
+    Table {
+        /// `open`, `create`, `write files of`, `commit to` …
+        action: &'static str,
+        /// `schema.table`.
+        table: String,
+        /// Why.
+        source: Box<DeltaTableError>,
+    },
+    /// A data file that can't be read.
+    #[error("cannot read {path} of table {table}")]
+    DataFile {
+        /// `schema.table`.
+        table: String,
+        /// The file, from the table's root.
+        path: String,
+        /// Why.
+        source: parquet::errors::ParquetError,
+    },
+    /// Rows that don't fit together.
+    #[error("cannot shape rows of table {table}")]
+    Rows {
+        /// `schema.table`.
+        table: String,
+        /// Why.
+        source: arrow::error::ArrowError,
+    },
+    /// A column that isn't of the type that was expected.
+    #[error("column {column} of table {table} is {found}, not {expected}")]
+    Column {
+        /// `schema.table`.
+        table: String,
+        /// The column.
+        column: String,
+        /// The type that it has, or `missing`.
+        found: String,
+        /// The type that it should have.
+        expected: String,
+    },
+    /// Bytes that aren't what was stored.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The object.
+        path: String,
+        /// How it shows.
+        reason: String,
+    },
+    /// An envelope that can't be written as JSON.
+    #[error("cannot write the envelope of request {request_id} as JSON")]
+    Envelope {
+        /// The request.
+        request_id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Other writers were always first.
+    #[error("cannot commit to table {table}: other writers were first in {attempts} attempts")]
+    Conflict {
+        /// `schema.table`.
+        table: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A name that can't be a schema or a table.
+    #[error("`{name}` can't name a table")]
+    Name {
+        /// As it was given.
+        name: String,
+    },
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Url { .. } => {
+                Some("set `url` in [lake] of sluice.toml to `file:./lake` or `s3://bucket/prefix`".to_owned())
+            }
+            Self::Create { path, source } => io_hint(path, source),
+            Self::Store { path, source, .. } => store_hint(path, source),
+            Self::Table { table, source, .. } => match source.as_ref() {
+                DeltaTableError::ObjectStore { source } => store_hint(table, source),
+                DeltaTableError::Io { source } => io_hint(table, source),
+                _ => None,
+            },
+            Self::Damaged { path, .. } => {
+                Some(format!("restore {path} from a backup, or collect its window again with `sluice backfill`"))
+            }
+            Self::Conflict { .. } => {
+                Some("run fewer writers at once; what wasn't committed is built again from raw by the next run".to_owned())
+            }
+            Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
+            Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } | Self::Envelope { .. } => None,
+        }
+    }
+
+    pub(crate) fn store(action: &'static str, path: impl ToString, source: StoreError) -> Self {
+        Self::Store { action, path: path.to_string(), source }
+    }
+
+    pub(crate) fn table(action: &'static str, table: &str, source: impl Into<DeltaTableError>) -> Self {
+        Self::Table { action, table: table.to_owned(), source: Box::new(source.into()) }
+    }
+
+    pub(crate) fn rows(table: &str, source: arrow::error::ArrowError) -> Self {
+        Self::Rows { table: table.to_owned(), source }
+    }
+}
+
+fn io_hint(path: &str, error: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied => Some(format!("let the user that runs sluice write to {path}")),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            Some(format!("{path} is a file: move it away, or point `url` in [lake] of sluice.toml elsewhere"))
+        }
+        ErrorKind::StorageFull => Some("the disk is full: make room and run again, nothing is lost".to_owned()),
+        ErrorKind::ReadOnlyFilesystem => Some(format!("{path} is on a read-only file system")),
+        _ => None,
+    }
+}
+
+fn store_hint(path: &str, error: &StoreError) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            return io_hint(path, io);
+        }
+        cause = current.source();
+    }
+    match error {
+        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => Some(
+            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+                .to_owned(),
+        ),
+        StoreError::NotFound { .. } => Some("check the bucket's name, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),
+        StoreError::Generic { store: "S3", .. } => {
+            Some("check AWS_ENDPOINT_URL and AWS_REGION; plain http needs AWS_ALLOW_HTTP=true".to_owned())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_through_all_layers() {
+        let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = Error::store("write", "raw/x", StoreError::Generic { store: "LocalFileSystem", source: Box::new(io) });
+        assert!(error.hint().is_some_and(|hint| hint.contains("disk is full")));
+    }
+}

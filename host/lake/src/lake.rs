@@ -1,0 +1,215 @@
+//! The lake itself: where it is, whether it can be written, and what is in it.
+
+use std::collections::HashMap;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use url::Url;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::ledger::Ledger;
+
+/// A lake that can be written. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    url: Url,
+    store: Arc<dyn ObjectStore>,
+    options: HashMap<String, String>,
+}
+
+/// A Delta table of the lake.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableRef {
+    /// Its SQL schema: `unified`, `meta`, or a network with `-` as `_`.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is, ending in `/`.
+    pub url: Url,
+}
+
+impl Lake {
+    /// Opens a lake, and makes sure that it can be written.
+    ///
+    /// `file:./lake` (from the working directory), `file:///abs` and plain paths are created;
+    /// `s3://bucket/prefix` takes its credentials and endpoint from the `AWS_*` environment.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let lake = if url.starts_with("s3://") || url.starts_with("s3a://") { open_s3(url)? } else { open_local(url)? };
+        let probe = Path::from(format!("_probe/{}", Uuid::now_v7()));
+        let written = lake.store().put(&probe, PutPayload::from_static(b"sluice")).await;
+        written.map_err(|source| Error::store("write", lake.display(&probe), source))?;
+        lake.store().delete(&probe).await.map_err(|source| Error::store("delete", lake.display(&probe), source))?;
+        Ok(lake)
+    }
+
+    /// Whether the store lets exactly one of several writers create an object.
+    ///
+    /// A store that doesn't loses commits in silence as soon as there are two writers.
+    pub async fn probe_exclusive_put(&self) -> Result<bool, Error> {
+        for _ in 0..5 {
+            let path = Path::from(format!("_probe/{}", Uuid::now_v7()));
+            let puts = (0..12_u8).map(|writer| self.put_if_absent(&path, Bytes::from(vec![writer; 64])));
+            let mut won = 0;
+            for outcome in join_all(puts).await {
+                won += u32::from(outcome?);
+            }
+            self.store().delete(&path).await.map_err(|source| Error::store("delete", self.display(&path), source))?;
+            if won != 1 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where the lake is, ending in `/`.
+    pub fn url(&self) -> &Url {
+        &self.inner.url
+    }
+
+    /// What `deltalake` must be told to open a table of this lake, besides the environment.
+    pub fn storage_options(&self) -> &HashMap<String, String> {
+        &self.inner.options
+    }
+
+    /// Where a table is or would be.
+    pub fn url_of(&self, schema: &str, table: &str) -> Result<Url, Error> {
+        for name in [schema, table] {
+            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if name.is_empty() || !name.chars().all(fits) {
+                return Err(Error::Name { name: name.to_owned() });
+            }
+        }
+        self.inner
+            .url
+            .join(&format!("tables/{schema}/{table}/"))
+            .map_err(|error| Error::Url { url: self.inner.url.to_string(), reason: error.to_string() })
+    }
+
+    /// All tables, sorted by schema and name.
+    pub async fn tables(&self) -> Result<Vec<TableRef>, Error> {
+        let mut tables = Vec::new();
+        for schema in self.folders(&Path::from("tables")).await? {
+            for table in self.folders(&schema).await? {
+                let log = self.folders(&table).await?.iter().any(|folder| folder.filename() == Some("_delta_log"));
+                if let (true, Some(schema), Some(name)) = (log, schema.filename(), table.filename()) {
+                    let url = self.url_of(schema, name)?;
+                    tables.push(TableRef { schema: schema.to_owned(), name: name.to_owned(), url });
+                }
+            }
+        }
+        tables.sort();
+        Ok(tables)
+    }
+
+    /// A ledger for a run's mapped responses.
+    pub fn ledger(&self, run_id: &str) -> Ledger {
+        Ledger::new(self.clone(), run_id)
+    }
+
+    /// Keeps a connector's component, so that a replay or a rollback can name it by its digest.
+    pub async fn put_connector(&self, component: Bytes) -> Result<sluice_model::Digest, Error> {
+        let digest = sluice_model::Digest::of(&component);
+        self.put_if_absent(&connector_path(digest), component).await?;
+        Ok(digest)
+    }
+
+    /// A connector's component, checked against its digest.
+    pub async fn connector(&self, digest: sluice_model::Digest) -> Result<Bytes, Error> {
+        let path = connector_path(digest);
+        let bytes = self.get(&path).await?;
+        if sluice_model::Digest::of(&bytes) != digest {
+            let reason = "its bytes don't have the digest that names it".to_owned();
+            return Err(Error::Damaged { path: self.display(&path), reason });
+        }
+        Ok(bytes)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner.store
+    }
+
+    /// A path as people find it.
+    pub(crate) fn display(&self, path: &Path) -> String {
+        format!("{}{path}", self.inner.url)
+    }
+
+    pub(crate) async fn get(&self, path: &Path) -> Result<Bytes, Error> {
+        let failed = |source| Error::store("read", self.display(path), source);
+        self.store().get(path).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    /// Whether this call created the object; one that is there stays as it is.
+    pub(crate) async fn put_if_absent(&self, path: &Path, bytes: Bytes) -> Result<bool, Error> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store().put_opts(path, bytes.into(), options).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(false),
+            Err(source) => Err(Error::store("write", self.display(path), source)),
+        }
+    }
+
+    /// The folders in a folder.
+    pub(crate) async fn folders(&self, path: &Path) -> Result<Vec<Path>, Error> {
+        match self.store().list_with_delimiter(Some(path)).await {
+            Ok(listed) => Ok(listed.common_prefixes),
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            Err(source) => Err(Error::store("list", self.display(path), source)),
+        }
+    }
+}
+
+fn connector_path(digest: sluice_model::Digest) -> Path {
+    Path::from(format!("connectors/{digest}.wasm"))
+}
+
+fn open_local(text: &str) -> Result<Lake, Error> {
+    let bad = |reason: &str| Error::Url { url: text.to_owned(), reason: reason.to_owned() };
+    let path = match text.strip_prefix("file:") {
+        Some(rest) if rest.starts_with("//") => Url::parse(text)
+            .map_err(|error| bad(&error.to_string()))?
+            .to_file_path()
+            .map_err(|()| bad("it isn't a path of this machine"))?,
+        Some(rest) => FilePath::new(rest).to_path_buf(),
+        None if text.contains("://") => return Err(bad("its scheme is neither `file` nor `s3`")),
+        None => FilePath::new(text).to_path_buf(),
+    };
+    if path.as_os_str().is_empty() {
+        return Err(bad("it has no path"));
+    }
+    let failed = |source| Error::Create { path: path.display().to_string(), source };
+    std::fs::create_dir_all(&path).map_err(failed)?;
+    let path = path.canonicalize().map_err(failed)?;
+    let url = Url::from_directory_path(&path).map_err(|()| bad("its path can't be a URL"))?;
+    let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| Error::store("open", url.as_str(), source))?;
+    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(store), options: HashMap::new() }) })
+}
+
+fn open_s3(text: &str) -> Result<Lake, Error> {
+    let bad = |reason: String| Error::Url { url: text.to_owned(), reason };
+    let slashed = format!("{}/", text.trim_end_matches('/'));
+    let url = Url::parse(&slashed).map_err(|error| bad(error.to_string()))?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(bad("it has no bucket".to_owned()));
+    }
+    let store = AmazonS3Builder::from_env()
+        .with_url(url.as_str())
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .build()
+        .map_err(|source| Error::store("open", text, source))?;
+    let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
+    let options = HashMap::from([("aws_conditional_put".to_owned(), "etag".to_owned())]);
+    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(PrefixStore::new(store, prefix)), options }) })
+}

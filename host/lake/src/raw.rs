@@ -1,0 +1,185 @@
+//! Raw: every response as it came off the wire, written once and never again.
+//!
+//! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
+//! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
+//! An envelope is written after its body, so whoever finds an envelope finds the body too.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use sluice_model::{Digest, RawObject};
+
+use crate::error::Error;
+use crate::lake::Lake;
+
+/// Level 1 halves a second of level 3 per gigabyte, for a few percent more bytes.
+const ZSTD_LEVEL: i32 = 1;
+/// Envelopes read ahead.
+const READ_AHEAD: usize = 16;
+
+/// Which raw objects to read again; what is none fits all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawFilter {
+    /// The connector's network id.
+    pub network: Option<String>,
+    /// The operator's name for the account.
+    pub account: Option<String>,
+    /// The stream.
+    pub stream: Option<String>,
+    /// The run that fetched it.
+    pub run_id: Option<String>,
+    /// Windows that end after this.
+    pub since: Option<DateTime<Utc>>,
+    /// Windows that begin before this.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl RawFilter {
+    /// Whether an object is asked for.
+    pub fn fits(&self, object: &RawObject) -> bool {
+        let is = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|want| want == have);
+        let slice = &object.slice;
+        object.outcome == "answered"
+            && is(&self.network, &slice.network)
+            && is(&self.account, &slice.account)
+            && is(&self.stream, &slice.stream)
+            && is(&self.run_id, &object.run_id)
+            && self.since.is_none_or(|since| slice.window.until > since)
+            && self.until.is_none_or(|until| slice.window.since < until)
+    }
+}
+
+impl Lake {
+    /// Keeps a response: the body's wire bytes, then its envelope. It is stored when this returns.
+    ///
+    /// The same response twice is stored once; a different one under the same names gets a name of its own.
+    pub async fn put_raw(&self, object: &RawObject, wire: Bytes) -> Result<(), Error> {
+        let path = body_path(object.body);
+        let (wire, digest) = blocking(move || {
+            let digest = Digest::of(&wire);
+            (wire, digest)
+        })
+        .await;
+        if digest != object.body {
+            let reason = format!("request {} has a body of digest {}", object.request_id, digest.short());
+            return Err(Error::Damaged { path: self.display(&path), reason });
+        }
+        match self.store().head(&path).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound { .. }) => {
+                let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await;
+                let packed = packed.map_err(|source| Error::Create { path: self.display(&path), source })?;
+                self.put_if_absent(&path, packed.into()).await?;
+            }
+            Err(source) => return Err(Error::store("read", self.display(&path), source)),
+        }
+        self.put_envelope(object).await
+    }
+
+    async fn put_envelope(&self, object: &RawObject) -> Result<(), Error> {
+        let failed = |source| Error::Envelope { request_id: object.request_id.clone(), source };
+        let text = Bytes::from(serde_json::to_vec(object).map_err(failed)?);
+        let mut path = envelope_path(object, 1);
+        let mut copy = 1_u32;
+        // A run that crashed and went on may use an attempt's number again: both answers are kept.
+        while !self.put_if_absent(&path, text.clone()).await? {
+            if self.get(&path).await? == text {
+                return Ok(());
+            }
+            copy += 1;
+            path = envelope_path(object, copy);
+        }
+        Ok(())
+    }
+
+    /// A body's wire bytes, checked against the digest that names it.
+    pub async fn raw_body(&self, digest: Digest) -> Result<Bytes, Error> {
+        let path = body_path(digest);
+        let packed = self.get(&path).await?;
+        let unpacked = blocking(move || {
+            zstd::decode_all(packed.as_ref()).map(|wire| {
+                let intact = Digest::of(&wire) == digest;
+                (Bytes::from(wire), intact)
+            })
+        })
+        .await;
+        match unpacked {
+            Ok((wire, true)) => Ok(wire),
+            Ok((_, false)) => Err(Error::Damaged {
+                path: self.display(&path),
+                reason: "its bytes don't have the digest that names it".to_owned(),
+            }),
+            Err(error) => Err(Error::Damaged { path: self.display(&path), reason: error.to_string() }),
+        }
+    }
+
+    /// The answered raw objects that `filter` asks for, oldest first. Envelopes are read as the stream goes.
+    pub async fn raw_objects(&self, filter: &RawFilter) -> Result<impl Stream<Item = Result<RawObject, Error>>, Error> {
+        let mut found = self.indexed_envelopes(filter).await?;
+        for run_id in self.unindexed_runs(filter, &found.runs).await? {
+            for (path, object) in self.envelopes(&run_id).await? {
+                if filter.fits(&object) {
+                    found.envelopes.push((object.received_at, path));
+                }
+            }
+        }
+        found.envelopes.sort_unstable();
+        found.envelopes.dedup();
+        let lake = self.clone();
+        Ok(stream::iter(found.envelopes)
+            .map(move |(_, path)| {
+                let lake = lake.clone();
+                async move { lake.envelope(&path).await }
+            })
+            .buffered(READ_AHEAD))
+    }
+
+    async fn unindexed_runs(&self, filter: &RawFilter, indexed: &[String]) -> Result<Vec<String>, Error> {
+        let runs = self.folders(&Path::from("raw/envelopes")).await?;
+        let names = runs.iter().filter_map(Path::filename);
+        let wanted = |run: &&str| filter.run_id.as_deref().is_none_or(|want| want == *run);
+        Ok(names.filter(wanted).filter(|run| indexed.binary_search(&(*run).to_owned()).is_err()).map(str::to_owned).collect())
+    }
+
+    /// All envelopes of a run and where they are, oldest first.
+    pub(crate) async fn envelopes(&self, run_id: &str) -> Result<Vec<(Path, RawObject)>, Error> {
+        let folder = Path::from_iter(["raw", "envelopes", run_id]);
+        let failed = |source| Error::store("list", self.display(&folder), source);
+        let paths: Vec<Path> =
+            self.store().list(Some(&folder)).map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
+        let mut envelopes: Vec<(Path, RawObject)> = stream::iter(paths)
+            .map(|path| async move { self.envelope(&path).await.map(|object| (path, object)) })
+            .buffer_unordered(READ_AHEAD)
+            .try_collect()
+            .await?;
+        envelopes.sort_by(|(a_path, a), (b_path, b)| (a.received_at, a_path).cmp(&(b.received_at, b_path)));
+        Ok(envelopes)
+    }
+
+    pub(crate) async fn envelope(&self, path: &Path) -> Result<RawObject, Error> {
+        let text = self.get(path).await?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::Damaged { path: self.display(path), reason: error.to_string() })
+    }
+}
+
+fn body_path(digest: Digest) -> Path {
+    let hex = digest.to_hex();
+    Path::from_iter(["raw", "bodies", &hex[..2], &format!("{hex}.zst")])
+}
+
+fn envelope_path(object: &RawObject, copy: u32) -> Path {
+    let (request, attempt) = (&object.request_id, object.attempt);
+    let name = if copy == 1 { format!("{request}-{attempt}.json") } else { format!("{request}-{attempt}.{copy}.json") };
+    Path::from_iter(["raw", "envelopes", object.run_id.as_str(), name.as_str()])
+}
+
+/// Runs work that takes milliseconds of CPU where it blocks nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+}

@@ -1,0 +1,39 @@
+//! The nouns of Sluice: what the stages of a run hand to each other.
+//!
+//! This crate does no I/O and knows neither WebAssembly, HTTP, Delta Lake nor SQL. It exists so that
+//! `engine`, `fetch`, `lake` and `query` can work together without knowing each other.
+//!
+//! ```
+//! use sluice_model::{Window, transaction_key};
+//! let window: Window = "2026-01-01T00:00:00Z/2026-02-01T00:00:00Z".parse()?;
+//! assert_eq!(window.split_in_half().map(|(a, b)| a.until == b.since), Some(true));
+//! assert_eq!(transaction_key("awin", "uk", "transactions", "1001").len(), 32);
+//! # Ok::<(), sluice_model::WindowError>(())
+//! ```
+
+mod ids;
+mod layout;
+mod manifest;
+mod mapped;
+mod raw;
+mod request;
+mod response;
+mod secret;
+mod slice;
+mod transaction;
+
+pub use ids::{Digest, request_id, transaction_key};
+pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColumn, Pin};
+pub use manifest::{
+    Axis, Grain, LookBack, Manifest, Rate, SecretSlot, Setting, StatusWord, Stream, TokenPlace, TokenSource,
+};
+pub use mapped::{Mapped, Reject};
+pub use raw::{RawObject, SentRequest};
+pub use request::{Function, Hash, Method, Op, Part, Request, Template};
+pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};
+pub use secret::Secret;
+pub use slice::{Slice, Window, WindowError};
+pub use transaction::{
+    IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus, mapped_transactions_schema,
+    money_type,
+};

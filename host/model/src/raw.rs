@@ -1,0 +1,58 @@
+//! A response as the lake keeps it, forever.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Digest;
+use crate::request::Request;
+use crate::slice::Slice;
+
+/// The envelope of a stored body: all that mapping it again takes, and where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RawObject {
+    /// The run that fetched it.
+    pub run_id: String,
+    /// See [`crate::request_id`].
+    pub request_id: String,
+    /// What was being read.
+    pub slice: Slice,
+    /// The connector's request: names of secrets, no values.
+    pub request: Request,
+    /// What went over the wire, redacted.
+    pub sent: SentRequest,
+    /// Which try it was, from 1.
+    pub attempt: u32,
+    /// When it was sent.
+    pub sent_at: DateTime<Utc>,
+    /// When the last byte had come.
+    pub received_at: DateTime<Utc>,
+    /// HTTP status.
+    pub status: u16,
+    /// Response headers, redacted.
+    pub headers: Vec<(String, String)>,
+    /// Digest of the body's bytes as they came off the wire.
+    pub body: Digest,
+    /// Bytes of the body as they came off the wire.
+    pub body_bytes: u64,
+    /// Whether a secret was masked in the body before it was stored.
+    pub masked: bool,
+    /// What became of it: `answered` bodies are mapped; `retried` and `refused` ones are kept as evidence.
+    pub outcome: String,
+    /// The connector that asked.
+    pub connector_version: String,
+    /// Digest of the connector that asked.
+    pub connector_digest: Digest,
+}
+
+/// A request as it was sent, every secret masked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SentRequest {
+    /// HTTP method.
+    pub method: String,
+    /// The URL that was asked, `base_url` applied.
+    pub url: String,
+    /// Request headers.
+    pub headers: Vec<(String, String)>,
+    /// The body, if it had one.
+    pub body: Option<String>,
+}

@@ -1,0 +1,131 @@
+//! Requests as data: what a connector asks the host to send.
+
+use serde::{Deserialize, Serialize};
+
+/// A request that names secrets and holds none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Names the request within its slice, the same at every plan.
+    pub key: String,
+    /// HTTP method.
+    pub method: Method,
+    /// The first op is a text that holds scheme and host.
+    pub url: Template,
+    /// Header names and their values.
+    pub headers: Vec<(String, Template)>,
+    /// The body, if it has one.
+    pub body: Option<Template>,
+    /// The connector's own words to itself.
+    pub state: String,
+    /// Whether the answer holds records.
+    pub yields_records: bool,
+}
+
+/// HTTP methods that a connector may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `DELETE`
+    Delete,
+}
+
+impl Method {
+    /// As it goes on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A program for a small stack machine; what is on the stack at the end is joined.
+pub type Template = Vec<Op>;
+
+/// A step of a template. See `wit/v0.1/connector.wit`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Op {
+    /// Push this text.
+    Text(String),
+    /// Push the account's secret in this slot.
+    Secret(String),
+    /// Push the account's setting.
+    Setting(String),
+    /// Push the live value of a token source.
+    Token(String),
+    /// Push the refresh token of a token source.
+    RefreshToken(String),
+    /// Push the moment of sending by a strftime pattern, UTC.
+    Now(String),
+    /// Push a part of this request as it is sent.
+    Part(Part),
+    /// Pop so many values, push them joined.
+    Join(u32),
+    /// Pop one value, push the function of it.
+    Apply(Function),
+    /// Pop a message, then a key; push the raw digest.
+    Hmac(Hash),
+}
+
+/// A part of the request that a signature covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The method's name.
+    Method,
+    /// The URL's path.
+    Path,
+    /// The URL's query without `?`.
+    Query,
+    /// The body.
+    Body,
+}
+
+/// Functions of one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Function {
+    /// RFC 4648 section 4, padded.
+    Base64,
+    /// RFC 4648 section 5, without padding.
+    Base64Url,
+    /// Lower-case hexadecimal.
+    Hex,
+    /// Percent-encoding of all but unreserved characters.
+    UrlEncode,
+    /// `&`, `<`, `>`, `"` and `'` as entities.
+    XmlEscape,
+    /// The inside of a JSON string.
+    JsonEscape,
+    /// Lower case.
+    Lower,
+    /// Upper case.
+    Upper,
+    /// Raw MD5.
+    Md5,
+    /// Raw SHA-1.
+    Sha1,
+    /// Raw SHA-256.
+    Sha256,
+}
+
+/// Digests of an HMAC (RFC 2104).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hash {
+    /// SHA-1.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}

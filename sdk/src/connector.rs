@@ -1,0 +1,84 @@
+//! The trait that a connector implements, and its export.
+
+use crate::bindings::exports::sluice::connector::connector as contract;
+use crate::columns::into_mapped;
+use crate::{Judgement, Manifest, Output, Records, Refusal, Request, Response, Slice, response};
+
+/// A network's connector: pure functions of their arguments.
+pub trait Connector {
+    /// What the network is.
+    fn describe() -> Manifest;
+
+    /// The slice's first requests. The same slice gives the same requests.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the account's settings make no sense.
+    fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal>;
+
+    /// Judges a response. Without it: by HTTP status, and a body that the layout doesn't fit is asked again.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the answer can't be understood.
+    fn follow(_slice: &Slice, _request: &Request, response: &Response) -> Result<Judgement, Refusal> {
+        Ok(response::by_status(response, None))
+    }
+
+    /// Maps the records of a response into unified transactions.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the whole response makes no sense; one bad record is a reject in `out`.
+    fn map(
+        slice: &Slice,
+        request: &Request,
+        response: &Response,
+        records: &Records,
+        out: &mut Output,
+    ) -> Result<(), Refusal>;
+}
+
+/// Puts a [`Connector`] behind the contract's exports.
+#[doc(hidden)]
+pub struct Guest<C>(std::marker::PhantomData<C>);
+
+impl<C: Connector> contract::Guest for Guest<C> {
+    fn describe() -> contract::Manifest {
+        C::describe()
+    }
+
+    fn plan(slice: contract::Slice) -> Result<Vec<contract::Request>, Refusal> {
+        C::plan(&slice)
+    }
+
+    fn follow(
+        slice: contract::Slice,
+        request: contract::Request,
+        response: contract::Response<'_>,
+    ) -> Result<contract::Judgement, Refusal> {
+        C::follow(&slice, &request, &Response::from_host(&response))
+    }
+
+    fn map_response(
+        slice: contract::Slice,
+        request: contract::Request,
+        response: contract::Response<'_>,
+        records: Vec<contract::TextColumn>,
+    ) -> Result<contract::Mapped, Refusal> {
+        let records = Records::new(records)?;
+        let mut out = Output::with_capacity(records.len());
+        C::map(&slice, &request, &Response::from_host(&response), &records, &mut out)?;
+        Ok(into_mapped(out))
+    }
+}
+
+/// Exports a [`Connector`] as the component's one interface. It expands to nothing in a native build, so that
+/// `cargo test` of a connector is plain native.
+#[macro_export]
+macro_rules! export {
+    ($connector:ident) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Guest<$connector>;
+            $crate::bindings::__export_network!(Exported with_types_in $crate::bindings);
+        };
+    };
+}

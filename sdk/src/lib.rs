@@ -1,0 +1,89 @@
+//! What a Sluice connector in Rust depends on, and nothing else.
+//!
+//! A connector is a type that implements [`Connector`]: pure functions that say what the network is, which
+//! requests a slice needs, what an answer means, and how its records become unified transactions. It does no
+//! I/O, and names secrets without ever holding one.
+//!
+//! ```
+//! use sluice_connector::*;
+//!
+//! inputs! { ID = "id", AMOUNT = "commission", DATE = "date" }
+//!
+//! struct Example;
+//!
+//! impl Connector for Example {
+//!     fn describe() -> Manifest {
+//!         Manifest {
+//!             network: "example".into(),
+//!             title: "Example".into(),
+//!             version: "0.1.0".into(),
+//!             hosts: vec!["api.example.com".into()],
+//!             streams: vec![Stream {
+//!                 layout: Layout { inputs: inputs(), key: vec!["id".into()], ..json("/sales") },
+//!                 ..stream("sales")
+//!             }],
+//!             settings: vec![],
+//!             secrets: vec![required_secret("token", "API token")],
+//!             tokens: vec![],
+//!             rate: None,
+//!             schedule: "0 * * * *".into(),
+//!             look_back: vec![look_back(3_600, 3, Axis::Transaction)],
+//!             statuses: vec![],
+//!         }
+//!     }
+//!
+//!     fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal> {
+//!         let since = format_time(slice.window.since, "%Y-%m-%d");
+//!         let url = text("https://api.example.com/sales").query("since", &since);
+//!         Ok(vec![get("sales", url).header("authorization", text("Bearer ").secret("token"))])
+//!     }
+//!
+//!     fn map(_: &Slice, _: &Request, _: &Response, records: &Records, out: &mut Output) -> Result<(), Refusal> {
+//!         out.map_each(records, |record, out| {
+//!             let row = Transaction {
+//!                 transaction_id: record.required(ID)?,
+//!                 transacted_at: record.time(DATE, "%Y-%m-%d")?,
+//!                 commission_amount: record.money(AMOUNT)?,
+//!                 ..Transaction::default()
+//!             };
+//!             out.push(record, &row);
+//!             Ok(())
+//!         });
+//!         Ok(())
+//!     }
+//! }
+//!
+//! export!(Example);
+//! ```
+
+#[doc(hidden)]
+pub mod bindings;
+mod columns;
+mod connector;
+mod manifest;
+mod money;
+mod output;
+mod records;
+mod request;
+mod response;
+mod time;
+
+pub use bindings::sluice::connector::columns::{IdBasis, Mapped, TextColumn, TimeBasis, TimezoneBasis, TransactionKind};
+pub use bindings::sluice::connector::manifests::{
+    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, Manifest, PaymentStatus, Pin, Rate, SecretSlot, Setting,
+    StatusWord, Stream, TokenPlace, TokenSource, ValidationStatus,
+};
+pub use bindings::sluice::connector::requests::{Digest, Function, Method, Op, Part, Request, Slice, Window};
+pub use bindings::sluice::connector::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
+pub use connector::Connector;
+#[doc(hidden)]
+pub use connector::Guest;
+pub use manifest::{
+    Status, delimited, json, look_back, optional_setting, pins, required_secret, required_setting, stream, xml,
+};
+pub use money::Money;
+pub use output::{Output, Transaction};
+pub use records::{Record, Records};
+pub use request::{Template, get, post, setting, text};
+pub use response::{Body, Response, by_status, done, more, refused, retry};
+pub use time::{DAY_MICROS, SECOND_MICROS, Time, format_time};

@@ -1,0 +1,101 @@
+//! Short forms for manifests.
+
+use crate::{
+    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, PaymentStatus, Pin, SecretSlot, Setting, StatusWord, Stream,
+    ValidationStatus,
+};
+
+/// A stream of unified transactions over exact windows in UTC, filtered on the transaction's date.
+pub fn stream(name: &str) -> Stream {
+    Stream {
+        name: name.into(),
+        unified: true,
+        complete_windows: true,
+        axes: vec![Axis::Transaction],
+        max_window_secs: None,
+        grain: Grain::Second,
+        timezone: "UTC".into(),
+        layout: layout(Format::Opaque),
+    }
+}
+
+fn layout(format: Format) -> Layout {
+    Layout { format, pins: vec![], inputs: vec![], key: vec![] }
+}
+
+/// Records in JSON at a JSON Pointer.
+pub fn json(records_at: &str) -> Layout {
+    layout(Format::Json(records_at.into()))
+}
+
+/// Records in XML at local element names joined by `.`.
+pub fn xml(records_at: &str) -> Layout {
+    layout(Format::Xml(records_at.into()))
+}
+
+/// Lines of fields, the names in the first; `quote` is empty where the network doesn't quote.
+pub fn delimited(delimiter: &str, quote: &str) -> Layout {
+    layout(Format::Delimited(Delimited {
+        delimiter: delimiter.into(),
+        quote: quote.into(),
+        skip_lines: 0,
+        header: vec![],
+        charset: "utf-8".into(),
+    }))
+}
+
+/// Pins columns to one kind.
+pub fn pins(kind: Kind, paths: &[&str]) -> Vec<Pin> {
+    paths.iter().map(|path| Pin { path: (*path).into(), kind }).collect()
+}
+
+/// A setting that an account must have.
+pub fn required_setting(name: &str, meaning: &str) -> Setting {
+    Setting { name: name.into(), meaning: meaning.into(), required: true, default: None }
+}
+
+/// A setting that an account may have.
+pub fn optional_setting(name: &str, meaning: &str, default: Option<&str>) -> Setting {
+    Setting { name: name.into(), meaning: meaning.into(), required: false, default: default.map(Into::into) }
+}
+
+/// A secret that an account must have.
+pub fn required_secret(name: &str, meaning: &str) -> SecretSlot {
+    SecretSlot { name: name.into(), meaning: meaning.into(), required: true }
+}
+
+/// A regular look back.
+pub fn look_back(every_secs: u32, days: u32, axis: Axis) -> LookBack {
+    LookBack { every_secs, days, axis }
+}
+
+/// A status word and what it means, as static data: `const STATUSES: &[Status]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// The word, verbatim.
+    pub token: &'static str,
+    /// The advertiser's decision.
+    pub validation: ValidationStatus,
+    /// The publisher's money.
+    pub payment: PaymentStatus,
+    /// Whether it can no longer change.
+    pub locked: Option<bool>,
+}
+
+impl Status {
+    /// The status of a word, whatever its case.
+    pub fn find(words: &'static [Self], token: &str) -> Option<&'static Self> {
+        words.iter().find(|word| word.token.eq_ignore_ascii_case(token))
+    }
+
+    /// The manifest's form of a list.
+    pub fn manifest(words: &'static [Self]) -> Vec<StatusWord> {
+        let word = |word: &Self| StatusWord {
+            token: word.token.into(),
+            validation: word.validation,
+            payment: word.payment,
+            locked: word.locked,
+        };
+        words.iter().map(word).collect()
+    }
+}

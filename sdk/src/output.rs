@@ -1,0 +1,289 @@
+//! What a mapping gives, filled row by row.
+
+use crate::bindings::sluice::connector::columns::Reject;
+use crate::columns::{ByteBuffer, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
+use crate::{IdBasis, Mapped, Money, PaymentStatus, Record, Records, Time, TimezoneBasis, TransactionKind, ValidationStatus};
+
+/// One unified transaction. What the network doesn't offer stays as [`Transaction::default`] has it: nothing,
+/// a pending sale whose payment is unknown. DATA-MODEL.md says what each column means.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction<'a> {
+    /// The network's id, verbatim.
+    pub transaction_id: &'a str,
+    /// What kind of row it is.
+    pub kind: TransactionKind,
+    /// The advertiser's decision.
+    pub validation_status: ValidationStatus,
+    /// Where the publisher's money is.
+    pub payment_status: PaymentStatus,
+    /// Whether the network says that it can no longer change.
+    pub is_locked: Option<bool>,
+    /// The network's status, verbatim.
+    pub status_raw: Option<&'a str>,
+    /// The network's payment status, verbatim.
+    pub payment_status_raw: Option<&'a str>,
+    /// Why it was declined or corrected, verbatim.
+    pub reason_raw: Option<&'a str>,
+    /// The row that this one corrects.
+    pub parent_transaction_id: Option<&'a str>,
+    /// The network's key over rows of one conversion.
+    pub group_key: Option<&'a str>,
+    /// The advertiser's order reference.
+    pub order_id: Option<&'a str>,
+    /// Programme or merchant.
+    pub advertiser_id: Option<&'a str>,
+    /// Programme's or merchant's name.
+    pub advertiser_name: Option<&'a str>,
+    /// The publisher's property.
+    pub site_id: Option<&'a str>,
+    /// The publisher's property's name.
+    pub site_name: Option<&'a str>,
+    /// When it happened. A row without it is rejected.
+    pub transacted_at: Option<Time>,
+    /// When it was clicked.
+    pub clicked_at: Option<Time>,
+    /// When the network booked it.
+    pub recorded_at: Option<Time>,
+    /// When it last changed.
+    pub modified_at: Option<Time>,
+    /// When it was decided.
+    pub validated_at: Option<Time>,
+    /// When it was reversed.
+    pub reversed_at: Option<Time>,
+    /// When it will be locked.
+    pub locks_at: Option<Time>,
+    /// When it will be paid.
+    pub payable_at: Option<Time>,
+    /// When it was paid.
+    pub paid_at: Option<Time>,
+    /// The order's value.
+    pub sale_amount: Option<Money>,
+    /// ISO 4217.
+    pub sale_currency: Option<&'a str>,
+    /// The publisher's commission, with its sign.
+    pub commission_amount: Option<Money>,
+    /// ISO 4217.
+    pub commission_currency: Option<&'a str>,
+    /// The order's value before an amendment.
+    pub original_sale_amount: Option<Money>,
+    /// The commission before an amendment.
+    pub original_commission_amount: Option<Money>,
+    /// The same amounts in further currencies, as JSON text.
+    pub amounts_reported: Option<&'a str>,
+    /// Sub-ids under the network's own names. Empty values are left out.
+    pub sub_ids: &'a [(&'a str, Option<&'a str>)],
+    /// The network's click id.
+    pub click_id: Option<&'a str>,
+    /// The voucher code used.
+    pub voucher_code: Option<&'a str>,
+    /// The device.
+    pub device: Option<&'a str>,
+    /// ISO 3166 country of the customer.
+    pub customer_country: Option<&'a str>,
+    /// The commission group.
+    pub commission_group: Option<&'a str>,
+    /// The network's payment batch.
+    pub payment_id: Option<&'a str>,
+}
+
+impl Default for Transaction<'_> {
+    fn default() -> Self {
+        Self {
+            transaction_id: "",
+            kind: TransactionKind::Sale,
+            validation_status: ValidationStatus::Pending,
+            payment_status: PaymentStatus::Unknown,
+            is_locked: None,
+            status_raw: None,
+            payment_status_raw: None,
+            reason_raw: None,
+            parent_transaction_id: None,
+            group_key: None,
+            order_id: None,
+            advertiser_id: None,
+            advertiser_name: None,
+            site_id: None,
+            site_name: None,
+            transacted_at: None,
+            clicked_at: None,
+            recorded_at: None,
+            modified_at: None,
+            validated_at: None,
+            reversed_at: None,
+            locks_at: None,
+            payable_at: None,
+            paid_at: None,
+            sale_amount: None,
+            sale_currency: None,
+            commission_amount: None,
+            commission_currency: None,
+            original_sale_amount: None,
+            original_commission_amount: None,
+            amounts_reported: None,
+            sub_ids: &[],
+            click_id: None,
+            voucher_code: None,
+            device: None,
+            customer_country: None,
+            commission_group: None,
+            payment_id: None,
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Columns {
+    pub(crate) transaction_id: Sparse<TextBuffer>,
+    pub(crate) kind: Sparse<ByteBuffer>,
+    pub(crate) validation_status: Sparse<ByteBuffer>,
+    pub(crate) payment_status: Sparse<ByteBuffer>,
+    pub(crate) is_locked: Sparse<ByteBuffer>,
+    pub(crate) status_raw: Sparse<TextBuffer>,
+    pub(crate) payment_status_raw: Sparse<TextBuffer>,
+    pub(crate) reason_raw: Sparse<TextBuffer>,
+    pub(crate) parent_transaction_id: Sparse<TextBuffer>,
+    pub(crate) group_key: Sparse<TextBuffer>,
+    pub(crate) order_id: Sparse<TextBuffer>,
+    pub(crate) advertiser_id: Sparse<TextBuffer>,
+    pub(crate) advertiser_name: Sparse<TextBuffer>,
+    pub(crate) site_id: Sparse<TextBuffer>,
+    pub(crate) site_name: Sparse<TextBuffer>,
+    pub(crate) transacted_at: Sparse<TimeBuffer>,
+    pub(crate) clicked_at: Sparse<TimeBuffer>,
+    pub(crate) recorded_at: Sparse<TimeBuffer>,
+    pub(crate) modified_at: Sparse<TimeBuffer>,
+    pub(crate) validated_at: Sparse<TimeBuffer>,
+    pub(crate) reversed_at: Sparse<TimeBuffer>,
+    pub(crate) locks_at: Sparse<TimeBuffer>,
+    pub(crate) payable_at: Sparse<TimeBuffer>,
+    pub(crate) paid_at: Sparse<TimeBuffer>,
+    pub(crate) sale_amount: Sparse<MoneyBuffer>,
+    pub(crate) sale_currency: Sparse<TextBuffer>,
+    pub(crate) commission_amount: Sparse<MoneyBuffer>,
+    pub(crate) commission_currency: Sparse<TextBuffer>,
+    pub(crate) original_sale_amount: Sparse<MoneyBuffer>,
+    pub(crate) original_commission_amount: Sparse<MoneyBuffer>,
+    pub(crate) amounts_reported: Sparse<TextBuffer>,
+    pub(crate) sub_ids: Sparse<PairsBuffer>,
+    pub(crate) click_id: Sparse<TextBuffer>,
+    pub(crate) voucher_code: Sparse<TextBuffer>,
+    pub(crate) device: Sparse<TextBuffer>,
+    pub(crate) customer_country: Sparse<TextBuffer>,
+    pub(crate) commission_group: Sparse<TextBuffer>,
+    pub(crate) payment_id: Sparse<TextBuffer>,
+}
+
+/// The transactions and rejects of one response.
+pub struct Output {
+    /// IANA zone of the network's reporting day and of local times; UTC unless set.
+    pub timezone: String,
+    /// How that zone is known.
+    pub timezone_basis: TimezoneBasis,
+    /// Where transaction ids come from.
+    pub id_basis: IdBasis,
+    pub(crate) records: Vec<u32>,
+    pub(crate) columns: Columns,
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) unknown_statuses: Vec<String>,
+}
+
+impl Output {
+    /// An empty output for about so many rows.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self {
+            timezone: "UTC".into(),
+            timezone_basis: TimezoneBasis::Declared,
+            id_basis: IdBasis::Native,
+            records: Vec::with_capacity(rows),
+            columns: Columns::default(),
+            rejects: Vec::new(),
+            unknown_statuses: Vec::new(),
+        }
+    }
+
+    /// Maps every record; one for which `map` fails becomes a reject with that reason.
+    pub fn map_each(&mut self, records: &Records, map: impl Fn(Record, &mut Self) -> Result<(), String>) {
+        for record in records {
+            if let Err(reason) = map(record, self) {
+                self.reject(record, reason);
+            }
+        }
+    }
+
+    /// Adds a transaction of a record; a row without id or time becomes a reject.
+    pub fn push(&mut self, record: Record, row: &Transaction) {
+        if row.transaction_id.is_empty() {
+            return self.reject(record, "it has no transaction id");
+        }
+        if row.transacted_at.is_none() {
+            return self.reject(record, "it has no transaction time");
+        }
+        self.records.push(record.index() as u32);
+        let c = &mut self.columns;
+        c.transaction_id.push(Some(row.transaction_id));
+        c.kind.push(Some(row.kind as u8));
+        c.validation_status.push(Some(row.validation_status as u8));
+        c.payment_status.push(Some(row.payment_status as u8));
+        c.is_locked.push(row.is_locked.map(u8::from));
+        c.status_raw.push(row.status_raw);
+        c.payment_status_raw.push(row.payment_status_raw);
+        c.reason_raw.push(row.reason_raw);
+        c.parent_transaction_id.push(row.parent_transaction_id);
+        c.group_key.push(row.group_key);
+        c.order_id.push(row.order_id);
+        c.advertiser_id.push(row.advertiser_id);
+        c.advertiser_name.push(row.advertiser_name);
+        c.site_id.push(row.site_id);
+        c.site_name.push(row.site_name);
+        c.sub_ids.push((!row.sub_ids.is_empty()).then_some(row.sub_ids));
+        c.click_id.push(row.click_id);
+        c.voucher_code.push(row.voucher_code);
+        c.device.push(row.device);
+        c.customer_country.push(row.customer_country);
+        c.commission_group.push(row.commission_group);
+        c.payment_id.push(row.payment_id);
+        c.push_times(row);
+        c.push_money(row);
+    }
+
+    /// Adds a record that can't be mapped.
+    pub fn reject(&mut self, record: Record, reason: impl Into<String>) {
+        self.rejects.push(Reject { record: record.index() as u32, reason: reason.into() });
+    }
+
+    /// Tells the host of a status word that the connector doesn't know.
+    pub fn unknown_status(&mut self, word: &str) {
+        if !self.unknown_statuses.iter().any(|known| known == word) {
+            self.unknown_statuses.push(word.into());
+        }
+    }
+
+    /// The contract's form, for native use: tests and the bench.
+    pub fn into_mapped(self) -> Mapped {
+        crate::columns::into_mapped(self)
+    }
+}
+
+impl Columns {
+    fn push_times(&mut self, row: &Transaction) {
+        self.transacted_at.push(row.transacted_at);
+        self.clicked_at.push(row.clicked_at);
+        self.recorded_at.push(row.recorded_at);
+        self.modified_at.push(row.modified_at);
+        self.validated_at.push(row.validated_at);
+        self.reversed_at.push(row.reversed_at);
+        self.locks_at.push(row.locks_at);
+        self.payable_at.push(row.payable_at);
+        self.paid_at.push(row.paid_at);
+    }
+
+    fn push_money(&mut self, row: &Transaction) {
+        self.sale_amount.push(row.sale_amount);
+        self.sale_currency.push(row.sale_currency);
+        self.commission_amount.push(row.commission_amount);
+        self.commission_currency.push(row.commission_currency);
+        self.original_sale_amount.push(row.original_sale_amount);
+        self.original_commission_amount.push(row.original_commission_amount);
+        self.amounts_reported.push(row.amounts_reported);
+    }
+}

@@ -1,0 +1,100 @@
+//! Responses, and the usual judgements.
+
+use crate::bindings::sluice::connector::responses as contract;
+use crate::{Judgement, Refusal, RefusalKind, Request, Retry, Verdict};
+
+/// A response as the host shows it.
+pub struct Response<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: &'a [(String, String)],
+    /// How many records the layout found, where it was read.
+    pub records: Option<u32>,
+    /// Why the layout doesn't fit the body, if it doesn't.
+    pub problem: Option<&'a str>,
+    body: Body<'a>,
+}
+
+/// A body: the host's in a component, bytes in a native test.
+pub enum Body<'a> {
+    /// Read through the host.
+    Host(&'a contract::Body),
+    /// Held in memory, with a function that looks values up in it.
+    Bytes(&'a [u8], &'a dyn Fn(&str) -> Option<String>),
+}
+
+impl<'a> Response<'a> {
+    pub(crate) fn from_host(response: &'a contract::Response<'a>) -> Self {
+        Self {
+            status: response.status,
+            headers: &response.headers,
+            records: response.records,
+            problem: response.problem.as_deref(),
+            body: Body::Host(response.body),
+        }
+    }
+
+    /// A response for native tests.
+    pub fn new(status: u16, headers: &'a [(String, String)], records: Option<u32>, body: Body<'a>) -> Self {
+        Self { status, headers, records, problem: None, body }
+    }
+
+    /// The first value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body's first bytes, at most 64 KiB.
+    pub fn head(&self, max: u32) -> Vec<u8> {
+        match &self.body {
+            Body::Host(body) => body.read(max),
+            Body::Bytes(bytes, _) => bytes[..bytes.len().min(max as usize)].to_vec(),
+        }
+    }
+
+    /// The value at a JSON Pointer, or at local XML names joined by `.`; none if it is absent or null.
+    pub fn value_at(&self, place: &str) -> Option<String> {
+        match &self.body {
+            Body::Host(body) => body.value_at(place),
+            Body::Bytes(_, look_up) => look_up(place),
+        }
+    }
+}
+
+/// This request is answered.
+pub fn done() -> Judgement {
+    Judgement { verdict: Verdict::Done, cursor: None }
+}
+
+/// Answered, and these requests follow.
+pub fn more(requests: Vec<Request>) -> Judgement {
+    Judgement { verdict: Verdict::More(requests), cursor: None }
+}
+
+/// Ask the same again.
+pub fn retry(reason: impl Into<String>) -> Judgement {
+    Judgement { verdict: Verdict::Retry(Retry { reason: reason.into(), after_secs: None }), cursor: None }
+}
+
+/// It won't be answered.
+pub fn refused(kind: RefusalKind, text: impl Into<String>) -> Judgement {
+    Judgement { verdict: Verdict::Refused(Refusal { kind, text: text.into() }), cursor: None }
+}
+
+/// The usual judgement: 2xx is done unless the layout doesn't fit the body, which is asked again; 401 renews
+/// `token` or, without one, is asked again (the host counts); 408, 425, 429 and 5xx are asked again; the rest
+/// is refused.
+pub fn by_status(response: &Response, token: Option<&str>) -> Judgement {
+    match (response.status, response.problem) {
+        (200..=299, None) => done(),
+        (200..=299, Some(problem)) => retry(problem),
+        (401, _) => match token {
+            Some(token) => Judgement { verdict: Verdict::Renew(token.to_owned()), cursor: None },
+            None => retry("the network doesn't accept the credentials (401)"),
+        },
+        (403, _) => refused(RefusalKind::Credentials, "the network forbids it (403)"),
+        (408 | 425 | 429 | 500..=599, _) => retry(format!("the network answered {}", response.status)),
+        (status, _) => refused(RefusalKind::Request, format!("the network answered {status}")),
+    }
+}

@@ -1,0 +1,200 @@
+//! The state behind all listeners: the clock, the conversions drawn so far, sessions and the log.
+
+use crate::accounts::Played;
+use crate::bulk::Bulk;
+use crate::network::Network;
+use crate::sale::{Sale, Source};
+use crate::{Options, SeenRequest, TruthRow};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// A mutex's guard, whatever became of other holders.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The conversions of an account, drawn up to a day.
+#[derive(Debug)]
+struct Book {
+    source: Source,
+    next_day: NaiveDate,
+    sales: Arc<Vec<Sale>>,
+}
+
+/// A Rakuten bearer.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) account: usize,
+    issued: Instant,
+    issued_clock: DateTime<Utc>,
+}
+
+/// All state.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) options: Options,
+    pub(crate) accounts: Vec<Played>,
+    pub(crate) bulk: Option<Bulk>,
+    clock: Mutex<DateTime<Utc>>,
+    books: Vec<Mutex<Book>>,
+    log: Mutex<Vec<SeenRequest>>,
+    attempts: Mutex<HashMap<u64, u32>>,
+    grants: Mutex<HashMap<String, Grant>>,
+    sessions: Mutex<HashMap<String, usize>>,
+    issued: Mutex<u64>,
+    pace: Mutex<HashMap<usize, VecDeque<Instant>>>,
+}
+
+impl Core {
+    pub(crate) fn new(options: Options, accounts: Vec<Played>, first_day: NaiveDate) -> Self {
+        let books = accounts
+            .iter()
+            .map(|played| {
+                let rows_per_day = if played.bulk { 0 } else { options.rows_per_day };
+                let source = Source {
+                    seed: options.seed,
+                    network: played.network.slug(),
+                    account: played.account.name.clone(),
+                    zone: played.network.zone(),
+                    rows_per_day,
+                };
+                Mutex::new(Book { source, next_day: first_day, sales: Arc::default() })
+            })
+            .collect();
+        let bulk = options.bulk_rows.map(|rows| Bulk::new(options.seed, rows));
+        let clock = Mutex::new(options.start);
+        Self {
+            options,
+            accounts,
+            bulk,
+            clock,
+            books,
+            log: Mutex::default(),
+            attempts: Mutex::default(),
+            grants: Mutex::default(),
+            sessions: Mutex::default(),
+            issued: Mutex::default(),
+            pace: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> DateTime<Utc> {
+        *lock(&self.clock)
+    }
+
+    pub(crate) fn advance(&self, by: TimeDelta) -> DateTime<Utc> {
+        let mut clock = lock(&self.clock);
+        *clock = clock.checked_add_signed(by).unwrap_or(*clock);
+        *clock
+    }
+
+    /// The conversions of an account that happen until the clock's day, shown or not.
+    pub(crate) fn sales(&self, account: usize, clock: DateTime<Utc>) -> Arc<Vec<Sale>> {
+        let Some(book) = self.books.get(account) else { return Arc::default() };
+        let mut book = lock(book);
+        while book.next_day <= clock.date_naive() {
+            let Some(following) = book.next_day.succ_opt() else { break };
+            let drawn = book.source.day(book.next_day);
+            Arc::make_mut(&mut book.sales).extend(drawn);
+            book.next_day = following;
+        }
+        Arc::clone(&book.sales)
+    }
+
+    /// An account's place among all, by network and a test of it.
+    pub(crate) fn find(&self, network: Network, test: impl Fn(&Played) -> bool) -> Option<usize> {
+        self.accounts.iter().position(|played| played.network == network && test(played))
+    }
+
+    /// The rows that an account's network delivers now.
+    pub(crate) fn truth(&self, network: &str, account: &str) -> Vec<TruthRow> {
+        let Ok(network) = Network::of(network) else { return Vec::new() };
+        let Some(index) = self.find(network, |played| played.account.name == account) else { return Vec::new() };
+        let clock = self.clock();
+        match network {
+            Network::Awin => crate::awin::truth(self, index, clock),
+            Network::Cj => crate::cj::truth(self, index, clock),
+            Network::Rakuten => crate::rakuten::truth(self, index, clock),
+            Network::TradeTracker => crate::tradetracker::truth(self, index, clock),
+            Network::ShareAsale => crate::shareasale::truth(self, index, clock),
+        }
+    }
+
+    pub(crate) fn remember(&self, seen: SeenRequest) {
+        lock(&self.log).push(seen);
+    }
+
+    pub(crate) fn log(&self) -> Vec<SeenRequest> {
+        lock(&self.log).clone()
+    }
+
+    /// Counts an attempt at a request and returns how many there were before.
+    pub(crate) fn attempt(&self, identity: u64) -> u32 {
+        let mut attempts = lock(&self.attempts);
+        let count = attempts.entry(identity).or_insert(0);
+        *count += 1;
+        *count - 1
+    }
+
+    /// A text for a bearer or a session that was never given before.
+    pub(crate) fn fresh(&self, what: &str) -> String {
+        let mut issued = lock(&self.issued);
+        *issued += 1;
+        let mut dice = crate::dice::Dice::of(self.options.seed, &[what, &issued.to_string()]);
+        dice.text(b"0123456789abcdef", 32)
+    }
+
+    pub(crate) fn grant(&self, account: usize) -> String {
+        let token = self.fresh("bearer");
+        let grant = Grant { account, issued: Instant::now(), issued_clock: self.clock() };
+        lock(&self.grants).insert(token.clone(), grant);
+        token
+    }
+
+    /// The account of a bearer that hasn't expired.
+    pub(crate) fn granted(&self, token: &str) -> Option<usize> {
+        let grant = lock(&self.grants).get(token).cloned()?;
+        let simulated = (self.clock() - grant.issued_clock).num_seconds();
+        let real = i64::try_from(grant.issued.elapsed().as_secs()).unwrap_or(i64::MAX);
+        (simulated.saturating_add(real) < i64::from(self.options.token_life_secs)).then_some(grant.account)
+    }
+
+    pub(crate) fn forget_grant(&self, token: &str) {
+        lock(&self.grants).remove(token);
+    }
+
+    pub(crate) fn open_session(&self, account: usize) -> String {
+        let session = self.fresh("session");
+        lock(&self.sessions).insert(session.clone(), account);
+        session
+    }
+
+    pub(crate) fn session(&self, session: &str) -> Option<usize> {
+        lock(&self.sessions).get(session).copied()
+    }
+
+    pub(crate) fn close_session(&self, session: &str) {
+        lock(&self.sessions).remove(session);
+    }
+
+    /// Whether an account may ask again: at most `limit` requests in a minute of the real clock.
+    pub(crate) fn within_pace(&self, account: usize, limit: usize) -> bool {
+        let mut pace = lock(&self.pace);
+        let asked = pace.entry(account).or_default();
+        while asked.front().is_some_and(|at| at.elapsed().as_secs() >= 60) {
+            asked.pop_front();
+        }
+        let free = asked.len() < limit;
+        if free {
+            asked.push_back(Instant::now());
+        }
+        free
+    }
+
+    /// Whether rows have the undocumented field by now.
+    pub(crate) fn has_new_field(&self, clock: DateTime<Utc>) -> bool {
+        self.options.shapes.new_field_from.is_some_and(|from| from <= clock)
+    }
+}
