@@ -84,6 +84,6 @@ pub use manifest::{
 pub use money::Money;
 pub use output::{Output, Transaction};
 pub use records::{Record, Records};
-pub use request::{Template, get, post, setting, text};
+pub use request::{Template, get, post, quoted, setting, text};
 pub use response::{Body, Response, by_status, done, more, refused, retry};
 pub use time::{DAY_MICROS, SECOND_MICROS, Time, format_time};

@@ -176,6 +176,29 @@ impl Slice {
     }
 }
 
+/// A JSON string literal, quotes included; GraphQL's string literals are written the same way.
+///
+/// ```
+/// assert_eq!(sluice_connector::quoted("say \"hi\"\n"), r#""say \"hi\"\n""#);
+/// ```
+pub fn quoted(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    literal.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => literal.push_str("\\\""),
+            '\\' => literal.push_str("\\\\"),
+            '\n' => literal.push_str("\\n"),
+            '\r' => literal.push_str("\\r"),
+            '\t' => literal.push_str("\\t"),
+            c if c < ' ' => literal.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => literal.push(c),
+        }
+    }
+    literal.push('"');
+    literal
+}
+
 /// Percent-encoding of all but unreserved characters (RFC 3986 section 2.3).
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

@@ -25,8 +25,11 @@ pub(crate) struct Cache {
 impl Cache {
     /// The cache in `dir`, which is made if it isn't there, readable and writable by this user only.
     pub(crate) fn open(dir: PathBuf, engine: &wasmtime::Engine) -> Result<Self, Error> {
-        make_private_dir(&dir)
-            .map_err(|source| Error::Path { action: "write", path: dir.clone(), source: source.into() })?;
+        make_private_dir(&dir).map_err(|source| Error::Path {
+            action: "write",
+            path: dir.clone(),
+            source: source.into(),
+        })?;
         let mut hasher = Blake3Hasher(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { dir, compatibility: hasher.0.finalize().to_hex()[..16].to_owned() })

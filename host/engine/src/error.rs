@@ -204,9 +204,7 @@ impl Error {
         matches!(self, Self::Trapped { .. } | Self::Malformed { .. })
     }
 
-    pub(crate) fn host(
-        action: &'static str,
-    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+    pub(crate) fn host(action: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         move |source| Self::Host { action, source }
     }
 }
@@ -221,9 +219,7 @@ impl LoadFault {
             Self::CoreModule => "build it with `just connectors`, or wrap it with `wasm-tools component new`",
             Self::WrongWorld { .. } => "build it for the world `network` of `sluice:connector`",
             Self::WrongVersion { .. } => "rebuild the connector with this host's SDK, or update the host",
-            Self::UnknownImport { .. } => {
-                "connectors do no I/O: build it without that dependency or toolchain feature"
-            }
+            Self::UnknownImport { .. } => "connectors do no I/O: build it without that dependency or toolchain feature",
             Self::WrongTypes { .. } => "rebuild the connector with this host's SDK",
             Self::Manifest { .. } => "correct the connector's `describe`",
             Self::Claimed { other, .. } => return Some(format!("remove this file or `{other}`")),

@@ -1,1 +1,48 @@
-//! Placeholder.
+//! The only place where guests run.
+//!
+//! A connector is a WebAssembly component that the operator drops into a directory; it is hostile until proven
+//! otherwise. This crate checks it, compiles it, gives it a fresh instance for every call with caps on memory, time
+//! and output, and turns what it says into the model's nouns, or into an error that tells whose fault it is.
+//!
+//! It depends on `sluice-model` alone, does no HTTP, knows no secrets and writes nothing but its compile cache.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use sluice_engine::{Engine, EngineOptions, Registry};
+//!
+//! let engine = Engine::new(EngineOptions::default())?;
+//! let registry = Arc::new(Registry::open(engine, "./connectors.d".as_ref())?);
+//! // From here on a file that is dropped into the directory serves new slices.
+//! let watcher = registry.watch()?;
+//! if let Some(awin) = registry.get("awin") {
+//!     println!("awin {} reads {} streams", awin.version(), awin.manifest().streams.len());
+//! }
+//! # drop(watcher);
+//! # Ok::<(), sluice_engine::Error>(())
+//! ```
+
+mod cache;
+mod call;
+mod check;
+mod columns;
+mod connector;
+mod contract;
+pub mod decode;
+mod engine;
+mod error;
+mod inputs;
+mod limits;
+mod load;
+mod opaque;
+mod registry;
+mod state;
+mod times;
+mod transactions;
+mod wasi;
+
+pub use connector::Connector;
+pub use decode::DecodeError;
+pub use engine::{Engine, EngineOptions};
+pub use error::{Error, LoadFault, TrapReason};
+pub use limits::Limits;
+pub use registry::{Change, Entry, Outcome, Registry, Serving, Watcher};

@@ -96,6 +96,12 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Work that was cut off because the program ends.
+    #[error("cannot finish work in the background")]
+    Worker {
+        /// Why.
+        source: tokio::task::JoinError,
+    },
     /// A name that can't be a schema or a table.
     #[error("`{name}` can't name a table")]
     Name {
@@ -121,11 +127,12 @@ impl Error {
             Self::Damaged { path, .. } => {
                 Some(format!("restore {path} from a backup, or collect its window again with `sluice backfill`"))
             }
-            Self::Conflict { .. } => {
-                Some("run fewer writers at once; what wasn't committed is built again from raw by the next run".to_owned())
-            }
+            Self::Conflict { .. } => Some(
+                "run fewer writers at once; what wasn't committed is built again from raw by the next run".to_owned(),
+            ),
             Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
-            Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } | Self::Envelope { .. } => None,
+            Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } => None,
+            Self::Envelope { .. } | Self::Worker { .. } => None,
         }
     }
 
@@ -183,7 +190,8 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_through_all_layers() {
         let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = Error::store("write", "raw/x", StoreError::Generic { store: "LocalFileSystem", source: Box::new(io) });
+        let error =
+            Error::store("write", "raw/x", StoreError::Generic { store: "LocalFileSystem", source: Box::new(io) });
         assert!(error.hint().is_some_and(|hint| hint.contains("disk is full")));
     }
 }

@@ -1,1 +1,46 @@
-//! Placeholder.
+//! The lake: the only place that writes raw objects and Delta tables.
+//!
+//! It exists so that one crate knows how bytes become durable: raw objects that are never overwritten, native tables
+//! whose schemas grow without a silent cast, and unified transactions that get a version only when their content
+//! changed. It doesn't fetch, map or query, and uses no SQL.
+//!
+//! What a lake holds, from its root:
+//! - `raw/bodies/<2 hex>/<blake3 hex>.zst`: bodies as they came off the wire, each content once;
+//! - `raw/envelopes/<run>/<request>-<attempt>.json`: the [`sluice_model::RawObject`] of each response;
+//! - `tables/<schema>/<table>`: Delta tables: `unified.transaction_versions`, `<network>.<stream>`, `meta.*`;
+//! - `connectors/<blake3 hex>.wasm`: every connector version that was ever active.
+//!
+//! ```no_run
+//! # async fn example(object: std::sync::Arc<sluice_model::RawObject>, wire: bytes::Bytes, layout: sluice_model::Layout,
+//! #     connector: sluice_lake::ConnectorRef, mapped: sluice_model::Mapped) -> Result<(), sluice_lake::Error> {
+//! let lake = sluice_lake::Lake::open("file:./lake").await?;
+//! lake.put_raw(&object, wire).await?;
+//! let mut ledger = lake.ledger(&object.run_id);
+//! ledger.add(object, &layout, &connector, mapped).await?;
+//! let counts = ledger.commit().await?;
+//! println!("{} new versions", counts.new_versions);
+//! # Ok(())
+//! # }
+//! ```
+
+mod append;
+mod error;
+mod hash;
+mod index;
+mod lake;
+mod ledger;
+mod meta;
+mod month;
+mod native;
+mod raw;
+mod scan;
+mod table;
+#[cfg(test)]
+mod tests;
+mod unified;
+
+pub use error::Error;
+pub use lake::{Lake, TableRef};
+pub use ledger::{ConnectorRef, Counts, Ledger};
+pub use meta::{ConnectorRow, CoverageRow, RunRow};
+pub use raw::RawFilter;

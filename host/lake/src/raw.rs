@@ -61,7 +61,7 @@ impl Lake {
             let digest = Digest::of(&wire);
             (wire, digest)
         })
-        .await;
+        .await?;
         if digest != object.body {
             let reason = format!("request {} has a body of digest {}", object.request_id, digest.short());
             return Err(Error::Damaged { path: self.display(&path), reason });
@@ -69,8 +69,10 @@ impl Lake {
         match self.store().head(&path).await {
             Ok(_) => {}
             Err(StoreError::NotFound { .. }) => {
-                let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await;
-                let packed = packed.map_err(|source| Error::Create { path: self.display(&path), source })?;
+                let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await?;
+                let damaged =
+                    |error: std::io::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };
+                let packed = packed.map_err(damaged)?;
                 self.put_if_absent(&path, packed.into()).await?;
             }
             Err(source) => return Err(Error::store("read", self.display(&path), source)),
@@ -104,7 +106,7 @@ impl Lake {
                 (Bytes::from(wire), intact)
             })
         })
-        .await;
+        .await?;
         match unpacked {
             Ok((wire, true)) => Ok(wire),
             Ok((_, false)) => Err(Error::Damaged {
@@ -140,7 +142,11 @@ impl Lake {
         let runs = self.folders(&Path::from("raw/envelopes")).await?;
         let names = runs.iter().filter_map(Path::filename);
         let wanted = |run: &&str| filter.run_id.as_deref().is_none_or(|want| want == *run);
-        Ok(names.filter(wanted).filter(|run| indexed.binary_search(&(*run).to_owned()).is_err()).map(str::to_owned).collect())
+        Ok(names
+            .filter(wanted)
+            .filter(|run| indexed.binary_search(&(*run).to_owned()).is_err())
+            .map(str::to_owned)
+            .collect())
     }
 
     /// All envelopes of a run and where they are, oldest first.
@@ -177,9 +183,6 @@ fn envelope_path(object: &RawObject, copy: u32) -> Path {
 }
 
 /// Runs work that takes milliseconds of CPU where it blocks nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-    }
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|source| Error::Worker { source })
 }

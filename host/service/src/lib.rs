@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The service: command line, settings, schedule, runs, state.
+//!
+//! [`run`] tells the story of a run. Everything that asks networks, runs guests, writes the lake or speaks SQL is
+//! in the crates below it; this one puts them together and talks to people.
+
+pub mod app;
+pub mod cli;
+pub mod collect;
+pub mod commands;
+pub mod failure;
+pub mod record;
+pub mod run;
+pub mod schedule;
+pub mod settings;
+pub mod slices;
+pub mod state;
+pub mod tables;

@@ -84,7 +84,8 @@ fn account(seed: u64, network: Network, spec: &AccountSpec, place: usize) -> Acc
         Network::TradeTracker => &["passphrase"],
         Network::ShareAsale => &["token", "secret_key"],
     };
-    let mut settings: BTreeMap<String, String> = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut settings: BTreeMap<String, String> =
+        settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     settings.extend(spec.settings.clone());
     let secrets = names.iter().map(|name| ((*name).to_owned(), secret(seed, network, &spec.name, name))).collect();
     Account { network: spec.network.clone(), name: spec.name.clone(), settings, secrets }

@@ -63,7 +63,11 @@ impl Core {
                 Mutex::new(Book { source, next_day: first_day, sales: Arc::default() })
             })
             .collect();
-        let bulk = options.bulk_rows.map(|rows| Bulk::new(options.seed, rows));
+        let bulk = options.bulk_rows.map(|rows| {
+            let publisher =
+                accounts.iter().find(|played| played.bulk).map_or("", |played| played.setting("publisher_id"));
+            Bulk::new(options.seed, publisher, rows)
+        });
         let clock = Mutex::new(options.start);
         Self {
             options,

@@ -40,6 +40,11 @@ impl Dice {
         &items[index]
     }
 
+    /// One of the words, which must not be none.
+    pub(crate) fn word(&mut self, words: &[&'static str]) -> &'static str {
+        self.pick::<&'static str>(words)
+    }
+
     /// A text of `length` characters of the alphabet.
     pub(crate) fn text(&mut self, alphabet: &[u8], length: usize) -> String {
         (0..length).map(|_| char::from(*self.pick(alphabet))).collect()

@@ -43,6 +43,13 @@ impl Json {
         }
     }
 
+    /// Takes a member out of an object.
+    pub(crate) fn drop(&mut self, name: &str) {
+        if let Self::Map(entries) = self {
+            entries.retain(|(key, _)| key != name);
+        }
+    }
+
     /// The compact text.
     pub(crate) fn render(&self) -> String {
         let mut out = String::new();

@@ -12,11 +12,6 @@ impl Money {
         Self(cents * 10_000)
     }
 
-    /// From millionths.
-    pub(crate) const fn micros(micros: i64) -> Self {
-        Self(micros)
-    }
-
     pub(crate) const fn negated(self) -> Self {
         Self(-self.0)
     }
@@ -64,7 +59,7 @@ mod tests {
         assert_eq!(Money::cents(-1999).plain(), "-19.99");
         assert_eq!(Money::cents(800).json(), "8.0");
         assert_eq!(Money::cents(800).plain(), "8");
-        assert_eq!(Money::micros(3_204_501).fixed(2), "3.204501");
+        assert_eq!(Money::cents(123_450).part(3, 6).fixed(2), "3.7035");
         assert_eq!(Money::cents(-50).fixed(2), "-0.50");
         assert_eq!(Money::cents(0).negated().plain(), "0");
     }

@@ -172,10 +172,10 @@ impl Source {
             advertiser,
             order_id: order_id(&mut dice, index),
             sub_ids: sub_ids(&mut dice),
-            voucher: dice.chance(200).then(|| *dice.pick(&VOUCHERS)),
-            device: (!dice.chance(50)).then(|| *dice.pick(&DEVICES)),
-            browser: dice.pick(&BROWSERS),
-            country: (!dice.chance(100)).then(|| *dice.pick(&COUNTRIES)),
+            voucher: dice.chance(200).then(|| dice.word(&VOUCHERS)),
+            device: (!dice.chance(50)).then(|| dice.word(&DEVICES)),
+            browser: dice.word(&BROWSERS),
+            country: (!dice.chance(100)).then(|| dice.word(&COUNTRIES)),
             lines: lines(&mut dice, what, sale, commission),
             key,
         }
@@ -230,7 +230,7 @@ fn decision(dice: &mut Dice, appeared_at: DateTime<Utc>) -> Option<Decision> {
         _ => return None,
     };
     let settled_at = at + TimeDelta::hours(dice.between(10 * 24, 35 * 24));
-    Some(Decision { at, verdict, settled_at, reason: dice.pick(&DECLINE_REASONS) })
+    Some(Decision { at, verdict, settled_at, reason: dice.word(&DECLINE_REASONS) })
 }
 
 fn amendment(
@@ -244,7 +244,7 @@ fn amendment(
     let span = (end - appeared_at).num_minutes();
     let at = appeared_at + TimeDelta::minutes(dice.between(span / 10 + 1, span * 9 / 10));
     let factor = dice.between(400, 1500);
-    let reason = dice.pick(&AMEND_REASONS);
+    let reason = dice.word(&AMEND_REASONS);
     (what == What::Sale && dice.chance(120)).then(|| Amendment {
         at,
         sale: sale.part(factor, 2),
@@ -270,7 +270,7 @@ fn sub_ids(dice: &mut Dice) -> Vec<Option<&'static str>> {
         return vec![None; 6];
     }
     let filled = dice.between(1, 6);
-    (0..6).map(|index| (index < filled && !dice.chance(100)).then(|| *dice.pick(&SUB_IDS))).collect()
+    (0..6).map(|index| (index < filled && !dice.chance(100)).then(|| dice.word(&SUB_IDS))).collect()
 }
 
 /// One to three product lines whose amounts add up to the whole.
@@ -284,7 +284,7 @@ fn lines(dice: &mut Dice, what: What, sale: Money, commission: Money) -> Vec<Lin
             rest = (rest.0.minus(part.0), rest.1.minus(part.1));
             Line {
                 sku: format!("SKU-{}", dice.between(100, 99_999)),
-                product: dice.pick(&PRODUCTS),
+                product: dice.word(&PRODUCTS),
                 quantity: dice.between(1, 3),
                 sale: part.0,
                 commission: part.1,
@@ -294,11 +294,18 @@ fn lines(dice: &mut Dice, what: What, sale: Money, commission: Money) -> Vec<Lin
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
     fn source() -> Source {
-        Source { seed: 7, network: "tradetracker", account: "a".to_owned(), zone: chrono_tz::Europe::Amsterdam, rows_per_day: 40 }
+        Source {
+            seed: 7,
+            network: "tradetracker",
+            account: "a".to_owned(),
+            zone: chrono_tz::Europe::Amsterdam,
+            rows_per_day: 40,
+        }
     }
 
     #[test]
@@ -314,7 +321,8 @@ mod tests {
     #[test]
     fn a_day_with_a_doubled_hour_has_a_sale_in_both_readings() {
         let sales = source().day(NaiveDate::from_ymd_opt(2025, 10, 26).unwrap());
-        let read = |index: usize| crate::zone::print(sales[index].transacted_at, chrono_tz::Europe::Amsterdam, "%d %H:%M");
+        let read =
+            |index: usize| crate::zone::print(sales[index].transacted_at, chrono_tz::Europe::Amsterdam, "%d %H:%M");
         assert_eq!((read(0), read(1)), ("26 02:30".to_owned(), "26 02:30".to_owned()));
         assert_ne!(sales[0].transacted_at, sales[1].transacted_at);
     }

@@ -66,7 +66,8 @@ pub(crate) const DECLINE_REASONS: [&str; 4] =
     ["Customer returned the item within 14 days", "Duplicate order", "Zahlung abgelehnt – \"Karte\"", "Fraud & abuse"];
 
 /// Reasons for an amendment.
-pub(crate) const AMEND_REASONS: [&str; 3] = ["Partial return", "Price corrected by the advertiser", "VAT & shipping removed"];
+pub(crate) const AMEND_REASONS: [&str; 3] =
+    ["Partial return", "Price corrected by the advertiser", "VAT & shipping removed"];
 
 /// Devices, as networks name them.
 pub(crate) const DEVICES: [&str; 5] = ["Windows", "iPhone", "Android Mobile", "iPad", "Unknown"];

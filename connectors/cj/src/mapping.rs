@@ -1,0 +1,285 @@
+//! How a record becomes a transaction.
+
+use sluice_connector::*;
+
+inputs! {
+    ID = "commissionId",
+    STATUS = "actionStatus",
+    TYPE = "actionType",
+    ORIGINAL = "original",
+    ORIGINAL_ACTION = "originalActionId",
+    REASON = "correctionReason",
+    COMMISSION = "pubCommissionAmountPubCurrency",
+    COMMISSION_USD = "pubCommissionAmountUsd",
+    SALE = "saleAmountPubCurrency",
+    SALE_USD = "saleAmountUsd",
+    OCCURRED = "eventDate",
+    CLICKED = "clickDate",
+    POSTED = "postingDate",
+    LOCKS = "lockingDate",
+    ADVERTISER = "advertiserId",
+    ADVERTISER_NAME = "advertiserName",
+    SITE = "websiteId",
+    SITE_NAME = "websiteName",
+    ORDER = "orderId",
+    COUPON = "coupon",
+    COUNTRY = "country",
+    DEVICE = "concludingDeviceType",
+    DEVICE_NAME = "concludingDeviceName",
+    CLICK_DEVICE = "initiatingDeviceType",
+    SHOPPER = "shopperId",
+    SID = "sid",
+}
+
+/// Status words of `actionStatus`. None of them declines: a reversal is a further record.
+pub(crate) const STATUSES: &[Status] = &[
+    word("new", ValidationStatus::Pending, PaymentStatus::Unpaid, false),
+    word("extended", ValidationStatus::Pending, PaymentStatus::Unpaid, false),
+    word("locked", ValidationStatus::Approved, PaymentStatus::Unknown, true),
+    word("closed", ValidationStatus::Approved, PaymentStatus::Payable, true),
+];
+
+const fn word(token: &'static str, validation: ValidationStatus, payment: PaymentStatus, locked: bool) -> Status {
+    Status { token, validation, payment, locked: Some(locked) }
+}
+
+pub(crate) fn layout() -> Layout {
+    let mut pinned = pins(
+        Kind::Decimal,
+        &[
+            "pubCommissionAmountPubCurrency",
+            "pubCommissionAmountUsd",
+            "saleAmountPubCurrency",
+            "saleAmountUsd",
+            "orderDiscountUsd",
+            "orderDiscountPubCurrency",
+            "orderDiscountOrigCurrency",
+            "orderDiscountAdvCurrency",
+        ],
+    );
+    pinned.extend(pins(Kind::Boolean, &["isCrossDevice", "original"]));
+    pinned.extend(pins(Kind::Text, TEXTS));
+    Layout {
+        pins: pinned,
+        inputs: inputs(),
+        key: vec!["commissionId".into()],
+        ..json("/data/publisherCommissions/records")
+    }
+}
+
+/// Ids are strings in the schema; arrays stay JSON text.
+const TEXTS: &[&str] = &[
+    "actionStatus",
+    "actionTrackerId",
+    "actionTrackerName",
+    "actionType",
+    "advertiserId",
+    "advertiserName",
+    "aid",
+    "clickDate",
+    "clickReferringURL",
+    "commissionId",
+    "concludingBrowser",
+    "concludingDeviceName",
+    "concludingDeviceType",
+    "correctionReason",
+    "country",
+    "coupon",
+    "eventDate",
+    "initiatingBrowser",
+    "initiatingDeviceName",
+    "initiatingDeviceType",
+    "lockingDate",
+    "lockingMethod",
+    "orderId",
+    "validationStatus",
+    "originalActionId",
+    "postingDate",
+    "publisherId",
+    "publisherName",
+    "reviewedStatus",
+    "siteToStoreOffer",
+    "source",
+    "websiteId",
+    "websiteName",
+    "items",
+    "situationDetails",
+    "shopperId",
+    "sid",
+];
+
+pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<(), String> {
+    let status_raw = record.filled(STATUS);
+    let status = status_raw.and_then(|word| Status::find(STATUSES, word));
+    if let (Some(word), None) = (status_raw, status) {
+        out.unknown_status(word);
+    }
+    let is_locked = status.and_then(|status| status.locked);
+    let (commission, sale) = (record.money(COMMISSION)?, record.money(SALE)?);
+    let is_negative = commission.is_some_and(|amount| amount.micros() < 0);
+    let is_further = record.flag(ORIGINAL).map_or(is_negative || record.filled(REASON).is_some(), |first| !first);
+    let locks_at = record.iso_time(LOCKS)?;
+    let reported = reported(&[
+        ("pubCommissionAmountUsd", record.filled(COMMISSION_USD)),
+        ("saleAmountUsd", record.filled(SALE_USD)),
+    ]);
+    let row = Transaction {
+        transaction_id: record.required(ID)?,
+        kind: if is_further { TransactionKind::Adjustment } else { kind(record.filled(TYPE).unwrap_or_default()) },
+        validation_status: status.map_or(ValidationStatus::Unknown, |status| status.validation),
+        payment_status: status.map_or(PaymentStatus::Unknown, |status| status.payment),
+        is_locked,
+        status_raw,
+        reason_raw: record.filled(REASON),
+        group_key: record.filled(ORIGINAL_ACTION),
+        order_id: record.filled(ORDER),
+        advertiser_id: record.filled(ADVERTISER),
+        advertiser_name: record.filled(ADVERTISER_NAME),
+        site_id: record.filled(SITE),
+        site_name: record.filled(SITE_NAME),
+        transacted_at: record.iso_time(OCCURRED)?,
+        clicked_at: record.iso_time(CLICKED)?,
+        recorded_at: record.iso_time(POSTED)?,
+        // Locking is the decision: until then the advertiser may still correct.
+        validated_at: locks_at.filter(|_| is_locked == Some(true)),
+        locks_at,
+        sale_amount: sale,
+        sale_currency: sale.map(|_| currency),
+        commission_amount: commission,
+        commission_currency: commission.map(|_| currency),
+        amounts_reported: reported.as_deref(),
+        sub_ids: &[("shopperId", record.text(SHOPPER)), ("sid", record.text(SID))],
+        voucher_code: record.filled(COUPON),
+        device: record.filled(DEVICE).or(record.filled(DEVICE_NAME)).or(record.filled(CLICK_DEVICE)),
+        customer_country: record.filled(COUNTRY),
+        ..Transaction::default()
+    };
+    out.push(record, &row);
+    Ok(())
+}
+
+/// Of an original record. `imp` and `click` are paid too, rarely.
+fn kind(word: &str) -> TransactionKind {
+    match word.to_ascii_lowercase().as_str() {
+        "bonus" | "perf_inc" => TransactionKind::Bonus,
+        "click" => TransactionKind::Click,
+        "imp" => TransactionKind::Event,
+        "item_lead" | "sim_lead" => TransactionKind::Lead,
+        _ => TransactionKind::Sale,
+    }
+}
+
+/// The amounts that are there as a JSON object of their literal texts; none if there are none.
+fn reported(amounts: &[(&str, Option<&str>)]) -> Option<String> {
+    let amounts = amounts.iter().filter_map(|(name, amount)| Some(format!("{}:{}", quoted(name), quoted((*amount)?))));
+    let members = amounts.collect::<Vec<_>>().join(",");
+    (!members.is_empty()).then(|| format!("{{{members}}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    /// One record that has these fields.
+    fn mapped(fields: &[(usize, &str)]) -> Mapped {
+        let column = |input: usize| {
+            let text = fields.iter().find(|(at, _)| *at == input).map(|(_, text)| *text);
+            let bytes = text.unwrap_or_default().as_bytes().to_vec();
+            TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(text.is_some())] }
+        };
+        let records = Records::new((0..inputs().len()).map(column).collect()).unwrap();
+        let mut out = Output::with_capacity(1);
+        out.map_each(&records, |record, out| map(record, "USD", out));
+        out.into_mapped()
+    }
+
+    const SALE_ROW: &[(usize, &str)] = &[
+        (ID, "C-1"),
+        (STATUS, "CLOSED"),
+        (TYPE, "item_sale"),
+        (ORIGINAL, "true"),
+        (ORIGINAL_ACTION, "A-1"),
+        (COMMISSION, "3.20"),
+        (OCCURRED, "2026-01-10T10:00:00Z"),
+        (LOCKS, "2026-02-11T00:00:00Z"),
+    ];
+
+    #[test]
+    fn closed_is_approved_locked_and_payable_in_any_case() {
+        let rows = mapped(SALE_ROW).transactions.unwrap();
+        assert_eq!(rows.validation_status.values, [ValidationStatus::Approved as u8]);
+        assert_eq!(rows.payment_status.values, [PaymentStatus::Payable as u8]);
+        assert_eq!(rows.is_locked.unwrap().values, [1]);
+        assert_eq!(rows.status_raw.unwrap().bytes, b"CLOSED");
+        assert_eq!(rows.validated_at.unwrap().values, rows.locks_at.unwrap().values);
+    }
+
+    #[test]
+    fn a_further_record_is_an_adjustment_that_keeps_its_sign() {
+        let fields: Vec<_> = [(ORIGINAL, "false"), (COMMISSION, "-3.20"), (STATUS, "new")]
+            .into_iter()
+            .chain(SALE_ROW.iter().copied())
+            .collect();
+        let rows = mapped(&fields).transactions.unwrap();
+        assert_eq!(rows.kind.values, [TransactionKind::Adjustment as u8]);
+        assert_eq!(rows.validation_status.values, [ValidationStatus::Pending as u8]);
+        assert_eq!(rows.commission_amount.unwrap().values, [-3_200_000]);
+        assert_eq!(rows.group_key.unwrap().bytes, b"A-1");
+        assert!(rows.parent_transaction_id.is_none() && rows.validated_at.is_none());
+    }
+
+    #[test]
+    fn without_original_the_sign_or_a_reason_tells() {
+        let of = |more: &[(usize, &str)]| {
+            let rest = SALE_ROW.iter().copied().filter(|(at, _)| *at != ORIGINAL);
+            let fields: Vec<_> = more.iter().copied().chain(rest).collect();
+            mapped(&fields).transactions.unwrap().kind.values[0]
+        };
+        assert_eq!(of(&[(COMMISSION, "-1")]), TransactionKind::Adjustment as u8);
+        assert_eq!(of(&[(REASON, "OTHER_REASON")]), TransactionKind::Adjustment as u8);
+        assert_eq!(of(&[]), TransactionKind::Sale as u8);
+    }
+
+    #[test]
+    fn an_unknown_status_is_told_and_kept() {
+        let fields: Vec<_> = [(STATUS, "paused")].into_iter().chain(SALE_ROW.iter().copied()).collect();
+        let mapped = mapped(&fields);
+        assert_eq!(mapped.unknown_statuses, ["paused"]);
+        assert_eq!(mapped.transactions.unwrap().validation_status.values, [ValidationStatus::Unknown as u8]);
+    }
+
+    #[test]
+    fn an_amount_that_is_none_is_a_reject() {
+        let fields: Vec<_> = [(COMMISSION, "3,20")].into_iter().chain(SALE_ROW.iter().copied()).collect();
+        let mapped = mapped(&fields);
+        assert!(mapped.transactions.is_none() && mapped.rejects[0].reason.contains("3,20"));
+    }
+
+    #[test]
+    fn a_currency_stands_only_beside_an_amount() {
+        let rows = mapped(SALE_ROW).transactions.unwrap();
+        assert_eq!(rows.commission_currency.unwrap().bytes, b"USD");
+        assert!(rows.sale_amount.is_none() && rows.sale_currency.is_none());
+    }
+
+    #[test]
+    fn each_action_type_has_its_kind() {
+        for (word, expected) in [
+            ("ITEM_LEAD", TransactionKind::Lead),
+            ("perf_inc", TransactionKind::Bonus),
+            ("imp", TransactionKind::Event),
+            ("click", TransactionKind::Click),
+            ("sim_sale", TransactionKind::Sale),
+        ] {
+            assert_eq!(kind(word) as u8, expected as u8, "{word}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_reported_verbatim() {
+        let both = reported(&[("a", Some("3.200")), ("b", None), ("c", Some("1\"0"))]);
+        assert_eq!(both.as_deref(), Some(r#"{"a":"3.200","c":"1\"0"}"#));
+        assert_eq!(reported(&[("a", None)]), None);
+    }
+}

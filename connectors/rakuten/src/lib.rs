@@ -1,0 +1,58 @@
+//! Rakuten Advertising, publisher side: the transaction events of the last days, by processing or event date.
+//!
+//! Facts: <https://pubhelp.rakutenadvertising.com/hc/en-us/articles/5949867433997-Events-API> and
+//! <https://pubhelp.rakutenadvertising.com/hc/en-us/articles/5949935515149-Events-API-Common-Questions>, read 2026-11.
+
+mod mapping;
+mod requests;
+
+use sluice_connector::*;
+
+/// The connector.
+pub struct Rakuten;
+
+impl Connector for Rakuten {
+    fn describe() -> Manifest {
+        Manifest {
+            network: "rakuten".into(),
+            title: "Rakuten Advertising".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            hosts: vec!["api.linksynergy.com".into()],
+            streams: vec![Stream {
+                // The network forgets events after one to two weeks: what is missing hasn't vanished.
+                complete_windows: false,
+                axes: vec![Axis::Modified, Axis::Transaction],
+                max_window_secs: Some(14 * 86_400),
+                layout: mapping::layout(),
+                ..stream("transactions")
+            }],
+            settings: vec![required_setting("sid", "the publisher site's number (SID): the scope of the access token")],
+            secrets: vec![
+                required_secret("client_id", "client id of an application at developers.rakutenadvertising.com"),
+                required_secret("client_secret", "that application's client secret"),
+            ],
+            tokens: vec![requests::access()],
+            rate: None,
+            schedule: "0 * * * *".into(),
+            // A correction is a further row with its own processing date, so one axis sees everything.
+            look_back: vec![look_back(3_600, 3, Axis::Modified), look_back(86_400, 14, Axis::Modified)],
+            // The network has no status words.
+            statuses: vec![],
+        }
+    }
+
+    fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal> {
+        requests::plan(slice)
+    }
+
+    fn follow(slice: &Slice, request: &Request, response: &Response) -> Result<Judgement, Refusal> {
+        Ok(requests::follow(slice, request, response))
+    }
+
+    fn map(_: &Slice, _: &Request, _: &Response, records: &Records, out: &mut Output) -> Result<(), Refusal> {
+        out.map_each(records, mapping::map);
+        Ok(())
+    }
+}
+
+export!(Rakuten);

@@ -1,0 +1,218 @@
+//! How a record becomes a transaction.
+
+use sluice_connector::*;
+
+/// Of all dates and times, which come without an offset.
+pub(crate) const TIMEZONE: &str = "America/Chicago";
+/// Of all amounts.
+const CURRENCY: &str = "USD";
+
+inputs! {
+    ID = "TransID",
+    MERCHANT = "MerchantID",
+    MERCHANT_NAME = "MerchantOrganization",
+    OCCURRED = "TransDate",
+    SALE = "TransAmount",
+    COMMISSION = "Commission",
+    COMMENT = "Comment",
+    VOIDED = "Voided",
+    LOCKED = "Locked",
+    SUB_ID = "AffComment",
+    REVERSED = "ReversalDate",
+    CLICK_DATE = "ClickDate",
+    CLICK_TIME = "ClickTime",
+    LOCKS = "LockDate",
+    PAID = "PaidDate",
+    TYPE = "TransType",
+    REFERENCE = "ReferenceTrans",
+    // What the host calls a field behind the last that the header names.
+    EXTRA = "column_27",
+}
+
+/// The network has no status word; these stand for what `Voided`, `PaidDate` and `Locked` say, the first that
+/// holds. Voided after a payout is clawed back.
+pub(crate) const STATUSES: &[Status] = &[
+    word("voided", ValidationStatus::Declined, PaymentStatus::Unpaid, None),
+    word("paid", ValidationStatus::Approved, PaymentStatus::Paid, None),
+    word("locked", ValidationStatus::Approved, PaymentStatus::Unknown, Some(true)),
+    word("pending", ValidationStatus::Pending, PaymentStatus::Unpaid, Some(false)),
+];
+
+const fn word(
+    token: &'static str,
+    validation: ValidationStatus,
+    payment: PaymentStatus,
+    locked: Option<bool>,
+) -> Status {
+    Status { token, validation, payment, locked }
+}
+
+pub(crate) fn layout() -> Layout {
+    let mut pinned = pins(Kind::Decimal, &["TransAmount", "Commission"]);
+    pinned.extend(pins(Kind::Text, TEXTS));
+    Layout { pins: pinned, inputs: inputs(), key: vec!["TransID".into()], ..delimited("|", "") }
+}
+
+/// Delimited text has no types, so ids stay the text that they are.
+const TEXTS: &[&str] = &[
+    "TransID",
+    "UserID",
+    "MerchantID",
+    "TransDate",
+    "Comment",
+    "Voided",
+    "PendingDate",
+    "Locked",
+    "AffComment",
+    "BannerPage",
+    "ReversalDate",
+    "ClickDate",
+    "ClickTime",
+    "BannerId",
+    "SKUList",
+    "QuantityList",
+    "LockDate",
+    "PaidDate",
+    "MerchantOrganization",
+    "MerchantWebsite",
+    "TransType",
+    "MerchantDefinedType",
+    "ReferenceTrans",
+    "StoreID",
+];
+
+pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
+    let (sale, commission) = (record.money(SALE)?, record.money(COMMISSION)?);
+    let parent = record.filled(REFERENCE).filter(|id| *id != "0");
+    let is_negative = [sale, commission].into_iter().flatten().any(|amount| amount.micros() < 0);
+    let is_adjustment = parent.is_some() && is_negative;
+
+    let (voided, locked) = (flag(record.filled(VOIDED)), flag(record.filled(LOCKED)));
+    if record.filled(EXTRA).is_some() || (voided.is_none() && record.text(EXTRA).is_some()) {
+        return Err("it has more fields than the header: a `|` in a comment has shifted its columns".into());
+    }
+    let is_paid = record.filled(PAID).is_some();
+    let status_raw = status_word(voided, is_paid, locked);
+    let odd = format!("Voided={}, Locked={}", text(record, VOIDED), text(record, LOCKED));
+    if status_raw.is_none() {
+        out.unknown_status(&odd);
+    }
+    // An adjustment is never declined: its sign says what it does.
+    let told = if is_adjustment { status_word(Some(false), is_paid, locked) } else { status_raw };
+    let status = told.and_then(|word| Status::find(STATUSES, word));
+    let is_locked = match locked {
+        Some(true) => Some(true),
+        _ => status.and_then(|status| status.locked),
+    };
+    let validation_status = status.map_or(ValidationStatus::Unknown, |status| status.validation);
+    let stated = status.map_or(PaymentStatus::Unknown, |status| status.payment);
+    let locks_at = record.time_by(LOCKS, time)?;
+    let row = Transaction {
+        transaction_id: id(record.required(ID)?)?,
+        kind: if is_adjustment { TransactionKind::Adjustment } else { kind(record.filled(TYPE).unwrap_or_default()) },
+        validation_status,
+        payment_status: payment(is_paid, validation_status, stated),
+        is_locked,
+        status_raw: status_raw.or(Some(&odd)),
+        parent_transaction_id: parent,
+        order_id: record.filled(COMMENT).filter(|comment| !comment.contains(char::is_whitespace)),
+        advertiser_id: record.filled(MERCHANT),
+        advertiser_name: record.filled(MERCHANT_NAME),
+        transacted_at: record.time_by(OCCURRED, time)?,
+        clicked_at: clicked(record.filled(CLICK_DATE), record.filled(CLICK_TIME))?,
+        validated_at: locks_at.filter(|_| is_locked == Some(true)),
+        reversed_at: record.time_by(REVERSED, time)?,
+        locks_at,
+        paid_at: record.time_by(PAID, time)?,
+        sale_amount: sale,
+        sale_currency: sale.map(|_| CURRENCY),
+        commission_amount: commission,
+        commission_currency: commission.map(|_| CURRENCY),
+        sub_ids: &[("AffComment", record.text(SUB_ID))],
+        ..Transaction::default()
+    };
+    out.push(record, &row);
+    Ok(())
+}
+
+fn text<'a>(record: Record<'a>, input: usize) -> &'a str {
+    record.filled(input).unwrap_or_default()
+}
+
+/// An id is documented as an integer. Anything else is a line that a line feed in a comment has torn.
+fn id(text: &str) -> Result<&str, String> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(text).ok_or_else(|| format!("`{}` is no TransID", text.chars().take(40).collect::<String>()))
+}
+
+/// What a flag's column says; none for a word that is no flag.
+fn flag(text: Option<&str>) -> Option<bool> {
+    let Some(text) = text else { return Some(false) };
+    let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    match () {
+        () if is(&["1", "true", "yes", "y"]) => Some(true),
+        () if is(&["0", "false", "no", "n"]) => Some(false),
+        () => None,
+    }
+}
+
+/// The facts' precedence; none where a flag that decides says nothing known.
+fn status_word(voided: Option<bool>, is_paid: bool, locked: Option<bool>) -> Option<&'static str> {
+    match (voided?, is_paid, locked) {
+        (true, ..) => Some("voided"),
+        (false, true, _) => Some("paid"),
+        (false, false, Some(true)) => Some("locked"),
+        (false, false, Some(false)) => Some("pending"),
+        (false, false, None) => None,
+    }
+}
+
+fn payment(is_paid: bool, validation: ValidationStatus, stated: PaymentStatus) -> PaymentStatus {
+    match (is_paid, validation) {
+        (true, ValidationStatus::Declined) => PaymentStatus::ClawedBack,
+        (true, _) => PaymentStatus::Paid,
+        (false, _) => stated,
+    }
+}
+
+fn kind(word: &str) -> TransactionKind {
+    let has = |part: &str| word.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
+    match () {
+        () if has("bonus") => TransactionKind::Bonus,
+        () if has("lead") => TransactionKind::Lead,
+        () => TransactionKind::Sale,
+    }
+}
+
+/// `01/10/2026 09:30:00 AM`; also without AM or PM (then of 24 hours), without seconds, or only a date.
+fn time(text: &str) -> Option<Time> {
+    const PATTERNS: [&str; 6] = [
+        "%m/%d/%Y %I:%M:%S %p",
+        "%m/%d/%Y",
+        "%m/%d/%Y %I:%M %p",
+        "%m/%d/%Y %H:%M:%S",
+        "%m/%d/%Y %H:%M",
+        "%m/%d/%Y %I:%M:%S%p",
+    ];
+    PATTERNS.iter().find_map(|pattern| Time::parse(text, pattern)).or_else(|| Time::iso(text))
+}
+
+/// The click's day and time of day are two columns.
+fn clicked(date: Option<&str>, of_day: Option<&str>) -> Result<Option<Time>, String> {
+    let joined = |date: &str, of_day: &str| time(&format!("{date} {of_day}"));
+    let read = match (date, of_day) {
+        (None, None) => return Ok(None),
+        (Some(date), None) => time(date),
+        (Some(date), Some(of_day)) => joined(date, of_day),
+        (None, Some(of_day)) => return joined("01/01/2000", of_day).map(|_| None).ok_or_else(|| no_click("", of_day)),
+    };
+    read.map(Some).ok_or_else(|| no_click(date.unwrap_or_default(), of_day.unwrap_or_default()))
+}
+
+fn no_click(date: &str, of_day: &str) -> String {
+    let both: String = format!("{date} {of_day}").trim().chars().take(60).collect();
+    format!("`{both}` is no time of a click")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+
+/// One record that has these fields, later ones first.
+fn mapped(fields: &[(usize, &str)]) -> Mapped {
+    let column = |input: usize| {
+        let text = fields.iter().rev().find(|(at, _)| *at == input).map(|(_, text)| *text);
+        let bytes = text.unwrap_or_default().as_bytes().to_vec();
+        TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(text.is_some())] }
+    };
+    let records = Records::new((0..inputs().len()).map(column).collect()).unwrap();
+    let mut out = Output::with_capacity(1);
+    out.map_each(&records, map);
+    out.into_mapped()
+}
+
+fn sale(more: &[(usize, &str)]) -> Mapped {
+    let fields =
+        [(ID, "9000001"), (OCCURRED, "01/10/2026 09:30:00 AM"), (SALE, "120.50"), (COMMISSION, "9.64"), (TYPE, "Sale")];
+    mapped(&[&fields, more].concat())
+}
+
+/// Validation, payment and lock of a sale.
+fn axes(more: &[(usize, &str)]) -> (u8, u8, Option<u8>) {
+    let rows = sale(more).transactions.unwrap();
+    let locked = rows.is_locked.map(|column| column.values[0]);
+    (rows.validation_status.values[0], rows.payment_status.values[0], locked)
+}
+
+fn expected(validation: ValidationStatus, payment: PaymentStatus, locked: Option<u8>) -> (u8, u8, Option<u8>) {
+    (validation as u8, payment as u8, locked)
+}
+
+#[test]
+fn the_three_columns_decide_in_the_facts_order() {
+    let voided = expected(ValidationStatus::Declined, PaymentStatus::Unpaid, None);
+    let clawed_back = expected(ValidationStatus::Declined, PaymentStatus::ClawedBack, Some(1));
+    let paid = expected(ValidationStatus::Approved, PaymentStatus::Paid, Some(1));
+    let locked = expected(ValidationStatus::Approved, PaymentStatus::Unknown, Some(1));
+    let pending = expected(ValidationStatus::Pending, PaymentStatus::Unpaid, Some(0));
+    assert_eq!(axes(&[(VOIDED, "1")]), voided);
+    assert_eq!(axes(&[(VOIDED, "1"), (PAID, "03/20/2026"), (LOCKED, "1")]), clawed_back);
+    assert_eq!(axes(&[(PAID, "03/20/2026"), (LOCKED, "1")]), paid);
+    assert_eq!(axes(&[(VOIDED, "0"), (LOCKED, "1")]), locked);
+    assert_eq!(axes(&[(VOIDED, "0"), (LOCKED, "0")]), pending);
+    assert_eq!(axes(&[]), pending);
+}
+
+#[test]
+fn a_flag_that_is_none_is_an_unknown_status() {
+    let mapped = sale(&[(VOIDED, "maybe")]);
+    assert_eq!(mapped.unknown_statuses, ["Voided=maybe, Locked="]);
+    let rows = mapped.transactions.unwrap();
+    assert_eq!(rows.validation_status.values, [ValidationStatus::Unknown as u8]);
+    assert_eq!(rows.status_raw.unwrap().bytes, b"Voided=maybe, Locked=");
+}
+
+#[test]
+fn a_negative_row_that_refers_to_another_is_an_adjustment_and_never_declined() {
+    let more = [(COMMISSION, "-9.64"), (SALE, "-120.50"), (REFERENCE, "8999999"), (VOIDED, "1")];
+    let rows = sale(&more).transactions.unwrap();
+    assert_eq!(rows.kind.values, [TransactionKind::Adjustment as u8]);
+    assert_eq!(rows.validation_status.values, [ValidationStatus::Pending as u8]);
+    assert_eq!(rows.parent_transaction_id.unwrap().bytes, b"8999999");
+    assert_eq!(rows.commission_amount.unwrap().values, [-9_640_000]);
+    assert_eq!(rows.status_raw.unwrap().bytes, b"voided");
+    let alone = sale(&[(COMMISSION, "-9.64"), (REFERENCE, "0")]).transactions.unwrap();
+    assert_eq!(alone.kind.values, [TransactionKind::Sale as u8]);
+    assert!(alone.parent_transaction_id.is_none());
+}
+
+#[test]
+fn a_comment_of_one_token_is_an_order_reference() {
+    let order = |comment| sale(&[(COMMENT, comment)]).transactions.unwrap().order_id.map(|column| column.bytes);
+    assert_eq!(order("ORD-1&amp;2").unwrap(), b"ORD-1&amp;2");
+    assert!(order("Thanks for your order").is_none());
+    assert!(order("").is_none());
+}
+
+#[test]
+fn times_are_read_in_every_form_seen() {
+    let at = |text: &str| time(text).map(|time| (time.micros, time.basis as u8));
+    let same = |text: &str| Time::iso(text).map(|time| (time.micros, time.basis as u8));
+    for text in ["01/10/2026 09:30:00 PM", "1/10/2026 9:30 PM", "01/10/2026 21:30:00", "01/10/2026 09:30:00pm"] {
+        assert_eq!(at(text), same("2026-01-10T21:30:00"), "{text}");
+    }
+    assert_eq!(at("01/10/2026"), same("2026-01-10"));
+    assert_eq!(at("2026-01-10 21:30:00.0"), same("2026-01-10T21:30:00"));
+    assert_eq!(at("13/10/2026"), None);
+}
+
+#[test]
+fn a_click_joins_its_two_columns() {
+    let at = |text: &str| Ok(Time::iso(text));
+    assert_eq!(clicked(Some("01/10/2026"), Some("09:00:00 AM")), at("2026-01-10T09:00:00"));
+    assert_eq!(clicked(Some("01/10/2026"), None), at("2026-01-10"));
+    assert_eq!(clicked(None, Some("09:00:00 AM")), Ok(None));
+    assert!(clicked(None, Some("01/10/2026")).is_err());
+}
+
+#[test]
+fn a_row_that_is_too_long_is_a_reject_but_a_trailing_bar_is_none() {
+    assert_eq!(sale(&[(EXTRA, "77")]).rejects.len(), 1);
+    assert_eq!(sale(&[(EXTRA, ""), (VOIDED, "rest of a comment")]).rejects.len(), 1);
+    assert!(sale(&[(EXTRA, "")]).transactions.is_some());
+}
+
+#[test]
+fn torn_lines_are_rejects() {
+    for wrong in [(ID, "rest of a comment"), (ID, ""), (COMMISSION, "9,64"), (OCCURRED, ""), (CLICK_TIME, "01/10/2026")]
+    {
+        let mapped = sale(&[wrong]);
+        assert!(mapped.transactions.is_none() && mapped.rejects.len() == 1, "{wrong:?}");
+    }
+}

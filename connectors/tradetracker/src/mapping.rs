@@ -1,0 +1,189 @@
+//! How a record becomes a transaction.
+
+use sluice_connector::*;
+
+/// The zone of dates without an offset. Assumed: see README.md.
+pub(crate) const TIMEZONE: &str = "Europe/Amsterdam";
+
+inputs! {
+    ID = "ID",
+    TYPE = "transactionType",
+    STATUS = "transactionStatus",
+    PAID = "paidOut",
+    CAMPAIGN = "campaign.ID",
+    CAMPAIGN_NAME = "campaign.name",
+    COMMISSION = "commission",
+    SALE = "orderAmount",
+    CURRENCY = "currency",
+    REGISTERED = "registrationDate",
+    ASSESSED = "assessmentDate",
+    CLICKED = "originatingClickDate",
+    REFERENCE = "reference",
+    REASON = "rejectionReason",
+}
+
+/// Status words. A payout is no word: `paidOut` says it.
+pub(crate) const STATUSES: &[Status] = &[
+    word("pending", ValidationStatus::Pending, PaymentStatus::Unpaid),
+    word("accepted", ValidationStatus::Approved, PaymentStatus::Unknown),
+    word("rejected", ValidationStatus::Declined, PaymentStatus::Unpaid),
+];
+
+const fn word(token: &'static str, validation: ValidationStatus, payment: PaymentStatus) -> Status {
+    Status { token, validation, payment, locked: None }
+}
+
+/// The records lie in the method's response, in `return` by the WSDL and in an element of another name in some
+/// answers; each is an `item` or a `conversionTransaction`.
+pub(crate) fn layout() -> Layout {
+    let mut pinned = pins(Kind::Decimal, &["commission", "orderAmount"]);
+    pinned.extend(pins(Kind::Boolean, &["paidOut"]));
+    pinned.extend(pins(Kind::Text, TEXTS));
+    Layout {
+        pins: pinned,
+        inputs: inputs(),
+        key: vec!["ID".into()],
+        ..xml("Envelope.Body.getConversionTransactionsResponse.*.*")
+    }
+}
+
+const TEXTS: &[&str] = &[
+    "ID",
+    "transactionType",
+    "transactionStatus",
+    "campaign.ID",
+    "campaign.name",
+    "currency",
+    "registrationDate",
+    "assessmentDate",
+    "originatingClickDate",
+    "reference",
+    "rejectionReason",
+    "description",
+    "IP",
+];
+
+pub(crate) fn map(record: Record, site: Option<&str>, out: &mut Output) -> Result<(), String> {
+    let status_raw = record.filled(STATUS);
+    let status = status_raw.and_then(|word| Status::find(STATUSES, word));
+    if let (Some(word), None) = (status_raw, status) {
+        out.unknown_status(word);
+    }
+    let (validation_status, payment_status) = axes(status, record.flag(PAID));
+    let currency = record.filled(CURRENCY);
+    let row = Transaction {
+        transaction_id: record.filled(ID).unwrap_or_default(),
+        kind: kind(record.filled(TYPE).unwrap_or_default()),
+        validation_status,
+        payment_status,
+        status_raw,
+        payment_status_raw: record.filled(PAID),
+        reason_raw: record.filled(REASON),
+        advertiser_id: record.filled(CAMPAIGN),
+        advertiser_name: record.filled(CAMPAIGN_NAME),
+        site_id: site,
+        transacted_at: record.iso_time(REGISTERED)?,
+        clicked_at: record.iso_time(CLICKED)?,
+        validated_at: record.iso_time(ASSESSED)?,
+        sale_amount: record.money(SALE)?,
+        sale_currency: currency,
+        commission_amount: record.money(COMMISSION)?,
+        commission_currency: currency,
+        // The publisher's own sub-id, never an order id: the publisher side has none.
+        sub_ids: &[("reference", record.text(REFERENCE))],
+        ..Transaction::default()
+    };
+    out.push(record, &row);
+    Ok(())
+}
+
+fn kind(word: &str) -> TransactionKind {
+    match word.eq_ignore_ascii_case("lead") {
+        true => TransactionKind::Lead,
+        false => TransactionKind::Sale,
+    }
+}
+
+/// The payout flag wins over the word: what was paid was approved, and what was paid and is rejected was taken back.
+fn axes(status: Option<&Status>, is_paid: Option<bool>) -> (ValidationStatus, PaymentStatus) {
+    let (validation, stated) = match status {
+        Some(status) => (status.validation, status.payment),
+        None => (ValidationStatus::Unknown, PaymentStatus::Unknown),
+    };
+    match (is_paid, validation) {
+        (Some(true), ValidationStatus::Declined) => (validation, PaymentStatus::ClawedBack),
+        (Some(true), ValidationStatus::Pending) => (ValidationStatus::Approved, PaymentStatus::Paid),
+        (Some(true), _) => (validation, PaymentStatus::Paid),
+        (Some(false), _) => (validation, PaymentStatus::Unpaid),
+        (None, _) => (validation, stated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    /// One record of these inputs, the others absent.
+    fn mapped(fields: &[(usize, &str)]) -> Mapped {
+        let column = |input: usize| {
+            let value = fields.iter().find(|(at, _)| *at == input).map(|(_, value)| *value);
+            let bytes = value.unwrap_or_default().as_bytes().to_vec();
+            TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(value.is_some())] }
+        };
+        let records = Records::new((0..inputs().len()).map(column).collect()).expect("columns");
+        let mut out = Output::with_capacity(1);
+        out.map_each(&records, |record, out| map(record, Some("98765"), out));
+        out.into_mapped()
+    }
+
+    #[test]
+    fn the_payout_flag_wins_over_the_word() {
+        let of = |word, paid| axes(Status::find(STATUSES, word), paid);
+        assert_eq!(of("accepted", Some(true)), (ValidationStatus::Approved, PaymentStatus::Paid));
+        assert_eq!(of("pending", Some(true)), (ValidationStatus::Approved, PaymentStatus::Paid));
+        assert_eq!(of("rejected", Some(true)), (ValidationStatus::Declined, PaymentStatus::ClawedBack));
+        assert_eq!(of("accepted", Some(false)), (ValidationStatus::Approved, PaymentStatus::Unpaid));
+        assert_eq!(of("accepted", None), (ValidationStatus::Approved, PaymentStatus::Unknown));
+        assert_eq!(of("frozen", None), (ValidationStatus::Unknown, PaymentStatus::Unknown));
+    }
+
+    #[test]
+    fn a_reference_is_a_sub_id_and_never_an_order() {
+        let rows = mapped(&[(ID, "2001"), (REGISTERED, "2026-01-15 10:00:00"), (REFERENCE, "member-7")]);
+        let rows = rows.transactions.expect("a row");
+        assert!(rows.order_id.is_none());
+        let sub_ids = rows.sub_ids.expect("sub-ids");
+        assert_eq!((sub_ids.keys.bytes, sub_ids.values.bytes), (b"reference".to_vec(), b"member-7".to_vec()));
+        assert_eq!(rows.site_id.expect("site").bytes, b"98765");
+    }
+
+    #[test]
+    fn dates_are_local_unless_they_have_an_offset() {
+        let basis = |date| mapped(&[(ID, "1"), (REGISTERED, date)]).transactions.expect("a row").transacted_at.bases;
+        assert_eq!(basis("2026-01-15 10:00:00"), [TimeBasis::Local as u8]);
+        assert_eq!(basis("2026-01-15T10:00:00+01:00"), [TimeBasis::Instant as u8]);
+    }
+
+    #[test]
+    fn an_unknown_word_is_kept_and_told() {
+        let rows = mapped(&[(ID, "1"), (REGISTERED, "2026-01-15 10:00:00"), (STATUS, "frozen")]);
+        assert_eq!(rows.unknown_statuses, ["frozen"]);
+        let rows = rows.transactions.expect("a row");
+        assert_eq!(rows.validation_status.values, [ValidationStatus::Unknown as u8]);
+        assert_eq!(rows.status_raw.expect("raw").bytes, b"frozen");
+    }
+
+    #[test]
+    fn an_amount_or_a_date_that_is_none_rejects_the_row() {
+        for fields in [
+            &[(ID, "1"), (REGISTERED, "2026-01-15 10:00:00"), (COMMISSION, "4,25")][..],
+            &[(ID, "1"), (REGISTERED, "15 January")],
+            &[(ID, "1")],
+            &[(REGISTERED, "2026-01-15 10:00:00")],
+        ] {
+            let rows = mapped(fields);
+            assert!(rows.transactions.is_none() && rows.rejects.len() == 1, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One call into a guest: a fresh instance, its limits, and the fault if it fails.
+
+use sluice_model::Refusal;
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::engine::Engine;
+use crate::error::{Error, TrapReason};
+use crate::state::State;
+
+/// Longest text of a guest that is passed on in an error, in bytes.
+const MAX_WORDS: usize = 1_000;
+
+/// Who is called, and by which function.
+pub(crate) struct Caller<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) connector: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) call: &'static str,
+}
+
+impl Caller<'_> {
+    /// Runs `call` in a store of its own and tells its faults apart.
+    pub(crate) fn run<T>(
+        &self,
+        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, Refusal>>,
+    ) -> Result<T, Error> {
+        let answer = self.engine.with_store(call).map_err(|(error, out_of_memory)| self.fault(error, out_of_memory))?;
+        answer.map_err(|refusal| Error::Refused {
+            connector: self.connector.to_owned(),
+            version: self.version.to_owned(),
+            refusal: Refusal { text: shown(&refusal.text), ..refusal },
+        })
+    }
+
+    pub(crate) fn malformed(&self, what: impl Into<String>) -> Error {
+        Error::Malformed {
+            connector: self.connector.to_owned(),
+            version: self.version.to_owned(),
+            call: self.call,
+            what: shown(&what.into()),
+        }
+    }
+
+    fn fault(&self, error: wasmtime::Error, out_of_memory: bool) -> Error {
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Error::Host { action: "find a free instance", source: error.into() };
+        }
+        let limits = self.engine.limits();
+        let trap = error.downcast_ref::<Trap>().copied();
+        let root = error.root_cause().to_string();
+        let reason = if trap == Some(Trap::Interrupt) {
+            TrapReason::Deadline { millis: limits.call_timeout.as_millis() }
+        } else if out_of_memory {
+            // A refused growth ends in an abort of whatever kind the guest's allocator has.
+            TrapReason::Memory { bytes: limits.memory_bytes }
+        } else if root.contains("fuel allocated for hostcalls") {
+            // wasmtime has no public type for it; a test pins the words.
+            TrapReason::OutputTooLarge { bytes: limits.output_bytes }
+        } else if let Some(I32Exit(code)) = error.downcast_ref() {
+            TrapReason::Trap(format!("it exited with {code}"))
+        } else {
+            TrapReason::Trap(shown(&trap.map_or(root, |trap| trap.to_string())))
+        };
+        Error::Trapped {
+            connector: self.connector.to_owned(),
+            version: self.version.to_owned(),
+            call: self.call,
+            reason,
+        }
+    }
+}
+
+/// A guest's text as it may stand in a log: of bounded length, without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_WORDS);
+    let mut shown: String = text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if end < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_words_are_cut_and_cleaned() {
+        assert_eq!(shown("a\n\u{1b}[31mb"), "a  [31mb");
+        let long = shown(&"é".repeat(MAX_WORDS));
+        assert_eq!(long.chars().count(), MAX_WORDS / 2 + 1);
+    }
+}

@@ -1,0 +1,170 @@
+//! Rules of requests and judgements. Whether a host or header may be used is for `fetch` to say.
+
+use std::collections::HashSet;
+
+use sluice_model::{Judgement, Manifest, Op, Request, Template, Verdict};
+
+use super::ensure;
+use crate::columns::Checked;
+use crate::limits::Limits;
+
+/// Longest key of a request, in bytes.
+const MAX_KEY: usize = 200;
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+/// Longest cursor and longest reason of a retry, in bytes.
+const MAX_NOTE: usize = 64 << 10;
+/// Longest wait that a connector may ask for: a week.
+const MAX_WAIT_SECS: u32 = 7 * 86_400;
+
+/// Checks the requests of one answer.
+pub(crate) fn requests(requests: &[Request], manifest: &Manifest, limits: &Limits) -> Checked<()> {
+    let count = requests.len();
+    ensure(count <= limits.requests_per_answer, || {
+        format!("{count} requests, {} are allowed in one answer", limits.requests_per_answer)
+    })?;
+    let mut keys = HashSet::with_capacity(count);
+    let mut text = 0_usize;
+    for request in requests {
+        self::request(request, manifest, limits).map_err(|what| format!("request {:?}: {what}", request.key))?;
+        ensure(keys.insert(request.key.as_str()), || format!("request {:?}: its key comes twice", request.key))?;
+        text = text.saturating_add(size(request));
+        ensure(text <= limits.request_text_bytes, || {
+            format!("requests of more than {} bytes in one answer", limits.request_text_bytes)
+        })?;
+    }
+    Ok(())
+}
+
+/// Checks one request.
+pub(super) fn request(request: &Request, manifest: &Manifest, limits: &Limits) -> Checked<()> {
+    let key = &request.key;
+    ensure(!key.is_empty() && key.len() <= MAX_KEY && !key.chars().any(char::is_control), || {
+        format!("its key is empty, longer than {MAX_KEY} bytes or has control characters")
+    })?;
+    ensure(request.headers.len() <= MAX_HEADERS, || format!("it has more than {MAX_HEADERS} headers"))?;
+    for template in templates(request) {
+        ensure(template.len() <= limits.template_ops, || {
+            format!("a template has {} steps, {} are allowed", template.len(), limits.template_ops)
+        })?;
+        template.iter().try_for_each(|op| is_declared(op, manifest))?;
+    }
+    Ok(())
+}
+
+/// Checks what isn't a request in a judgement.
+pub(crate) fn judgement(judgement: &Judgement, manifest: &Manifest) -> Checked<()> {
+    let note = |what: &str, text: &str| {
+        ensure(text.len() <= MAX_NOTE, || format!("{what} has {} bytes, {MAX_NOTE} are allowed", text.len()))
+    };
+    judgement.cursor.as_deref().map_or(Ok(()), |cursor| note("the cursor", cursor))?;
+    match &judgement.verdict {
+        Verdict::Wait { secs, .. } => waits(*secs),
+        Verdict::Retry { reason, after_secs } => {
+            note("the retry's reason", reason)?;
+            after_secs.map_or(Ok(()), waits)
+        }
+        Verdict::Renew(source) => is_declared(&Op::Token(source.clone()), manifest),
+        Verdict::Done | Verdict::More(_) | Verdict::Split | Verdict::Refused(_) => Ok(()),
+    }
+}
+
+fn waits(secs: u32) -> Checked<()> {
+    ensure(secs <= MAX_WAIT_SECS, || format!("a wait of {secs} s, {MAX_WAIT_SECS} are allowed"))
+}
+
+fn templates(request: &Request) -> impl Iterator<Item = &Template> {
+    let headers = request.headers.iter().map(|(_, value)| value);
+    std::iter::once(&request.url).chain(headers).chain(&request.body)
+}
+
+fn is_declared(op: &Op, manifest: &Manifest) -> Checked<()> {
+    let (what, name, is_declared) = match op {
+        Op::Secret(name) => ("secret", name, manifest.secrets.iter().any(|slot| slot.name == *name)),
+        Op::Setting(name) => ("setting", name, manifest.settings.iter().any(|setting| setting.name == *name)),
+        Op::Token(name) | Op::RefreshToken(name) => {
+            ("token", name, manifest.tokens.iter().any(|source| source.name == *name))
+        }
+        _ => return Ok(()),
+    };
+    ensure(is_declared, || format!("the {what} {name:?} isn't in the manifest"))
+}
+
+/// The bytes of all its texts.
+fn size(request: &Request) -> usize {
+    let op = |op: &Op| match op {
+        Op::Text(text) | Op::Secret(text) | Op::Setting(text) | Op::Token(text) => text.len(),
+        Op::RefreshToken(text) | Op::Now(text) => text.len(),
+        _ => 0,
+    };
+    let names: usize = request.headers.iter().map(|(name, _)| name.len()).sum();
+    let ops: usize = templates(request).flatten().map(op).sum();
+    request.key.len() + request.state.len() + names + ops
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use sluice_model::{Method, SecretSlot};
+
+    use super::*;
+    use crate::check::manifest::tests::manifest;
+
+    fn get(key: &str) -> Request {
+        Request {
+            key: key.to_owned(),
+            method: Method::Get,
+            url: vec![Op::Text("https://api.example.com/".to_owned())],
+            headers: vec![],
+            body: None,
+            state: String::new(),
+            yields_records: true,
+        }
+    }
+
+    fn checked(requests: &[Request]) -> Checked<()> {
+        super::requests(requests, &manifest(), &Limits { requests_per_answer: 2, ..Limits::default() })
+    }
+
+    #[test]
+    fn keys_name_requests() {
+        assert_eq!(checked(&[get("a"), get("b")]), Ok(()));
+        assert_eq!(checked(&[get("a"), get("a")]).unwrap_err(), "request \"a\": its key comes twice");
+        for key in ["", "a\n", &"a".repeat(201)] {
+            assert!(checked(&[get(key)]).is_err(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_bounded() {
+        assert_eq!(checked(&[get("a"), get("b"), get("c")]).unwrap_err(), "3 requests, 2 are allowed in one answer");
+        let long = Request { state: "x".repeat(5 << 20), ..get("a") };
+        assert!(checked(std::slice::from_ref(&long)).is_ok());
+        assert!(checked(&[long.clone(), Request { key: "b".to_owned(), ..long }]).is_err());
+        let deep = Request { url: vec![Op::Text("a".to_owned()); 1_001], ..get("a") };
+        assert!(checked(&[deep]).is_err());
+    }
+
+    #[test]
+    fn only_declared_slots_are_used() {
+        let secret = Request { body: Some(vec![Op::Secret("key".to_owned())]), ..get("a") };
+        assert_eq!(
+            checked(std::slice::from_ref(&secret)).unwrap_err(),
+            "request \"a\": the secret \"key\" isn't in the manifest"
+        );
+        let mut manifest = manifest();
+        manifest.secrets.push(SecretSlot { name: "key".to_owned(), meaning: String::new(), required: true });
+        assert!(super::requests(&[secret], &manifest, &Limits::default()).is_ok());
+    }
+
+    #[test]
+    fn judgements_are_bounded() {
+        let of = |verdict| judgement(&Judgement { verdict, cursor: None }, &manifest());
+        assert!(of(Verdict::Wait { secs: 60, then: vec![] }).is_ok());
+        assert!(of(Verdict::Wait { secs: u32::MAX, then: vec![] }).is_err());
+        assert!(of(Verdict::Renew("oauth".to_owned())).is_err());
+        let cursor = Some("x".repeat(MAX_NOTE + 1));
+        assert!(judgement(&Judgement { verdict: Verdict::Done, cursor }, &manifest()).is_err());
+    }
+}

@@ -1,0 +1,202 @@
+//! A loaded connector: the four functions of the contract, in the model's nouns.
+
+use std::sync::Arc;
+
+use sluice_model::{
+    Digest, Format, Judgement, Manifest, Mapped, NativeBatch, Reject, Request, Response, Slice, Stream, Verdict,
+};
+
+use crate::call::{Caller, shown};
+use crate::columns::Checked;
+use crate::contract::{Guest, wire};
+use crate::decode::DecodeError;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::{check, decode, inputs, opaque, transactions};
+
+/// Most status words that one answer may call unknown.
+const MAX_UNKNOWN: usize = 1_000;
+
+/// A connector of one version. Cloning it shares it; it stays usable when its file is gone.
+///
+/// Its calls run on the caller's thread for up to [`crate::Limits::call_timeout`], so async code puts them into
+/// `spawn_blocking`.
+#[derive(Clone)]
+pub struct Connector(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    guest: Guest,
+    manifest: Manifest,
+    digest: Digest,
+}
+
+impl Connector {
+    pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, digest: Digest) -> Self {
+        Self(Arc::new(Inner { engine, guest, manifest, digest }))
+    }
+
+    /// What it says about itself, checked.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// The digest of its file.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// Its version, as its manifest has it.
+    pub fn version(&self) -> &str {
+        &self.0.manifest.version
+    }
+
+    /// The network that it serves.
+    pub fn network(&self) -> &str {
+        &self.0.manifest.network
+    }
+
+    /// The slice's first requests.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
+    pub fn plan(&self, slice: &Slice) -> Result<Vec<Request>, Error> {
+        self.stream(&slice.stream)?;
+        let caller = self.caller("plan");
+        let requests = self.0.guest.plan(&caller, slice)?;
+        self.check_requests(&caller, &requests)?;
+        Ok(requests)
+    }
+
+    /// Every field of every record in a body, by the stream's layout. No guest is asked; an `opaque` layout gives no
+    /// records here.
+    ///
+    /// # Errors
+    /// Where and why the body doesn't fit the layout.
+    pub fn decode(&self, stream: &str, _request: &Request, body: &[u8]) -> Result<NativeBatch, DecodeError> {
+        match self.manifest().stream(stream) {
+            Some(stream) if stream.layout.format != Format::Opaque => decode::decode(&stream.layout, body),
+            _ => Ok(NativeBatch::default()),
+        }
+    }
+
+    /// What to do after a response. Its `records` and `problem` come from [`Connector::decode`].
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
+    pub fn follow(&self, slice: &Slice, request: &Request, response: &Response) -> Result<Judgement, Error> {
+        self.stream(&slice.stream)?;
+        let caller = self.caller("follow");
+        let judgement = self.0.guest.follow(&caller, slice, request, response)?;
+        if let Verdict::More(requests) | Verdict::Wait { then: requests, .. } = &judgement.verdict {
+            self.check_requests(&caller, requests)?;
+        }
+        check::judgement(&judgement, self.manifest()).map_err(|what| caller.malformed(what))?;
+        Ok(judgement)
+    }
+
+    /// The response's records as unified transactions, as far as the stream has any.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
+    pub fn map(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        response: &Response,
+        native: NativeBatch,
+    ) -> Result<Mapped, Error> {
+        let stream = self.stream(&slice.stream)?;
+        let caller = self.caller("map-response");
+        let inputs = inputs::inputs(&stream.layout.inputs, &native);
+        let answer = self.0.guest.map(&caller, slice, request, response, &inputs)?;
+        drop(inputs);
+        self.mapped(stream, native, answer).map_err(|what| caller.malformed(what))
+    }
+
+    fn mapped(&self, stream: &Stream, decoded: NativeBatch, answer: wire::Mapped) -> Checked<Mapped> {
+        let max_rows = self.0.engine.limits().rows_per_answer;
+        let native = match stream.layout.format {
+            Format::Opaque => opaque::native(answer.native, max_rows)?,
+            _ if answer.native.is_empty() => decoded,
+            _ => return Err("native records, though the layout isn't opaque".to_owned()),
+        };
+        let rejects = rejects(answer.rejects, native.rows, max_rows)?;
+        let transactions = match answer.transactions {
+            Some(_) if !stream.unified => return Err(format!("transactions, though `{}` has none", stream.name)),
+            // Nothing is dropped in silence: a row or a reject says where a record went.
+            None if stream.unified && rejects.len() < native.rows => {
+                return Err(format!("no transactions, though `{}` has them", stream.name));
+            }
+            Some(transactions) => Some(transactions::batch(transactions, native.rows, max_rows)?),
+            None => None,
+        };
+        let unknown_statuses = unknown_statuses(answer.unknown_statuses)?;
+        Ok(Mapped { native, transactions, rejects, unknown_statuses })
+    }
+
+    fn check_requests(&self, caller: &Caller<'_>, requests: &[Request]) -> Result<(), Error> {
+        check::requests(requests, self.manifest(), self.0.engine.limits()).map_err(|what| caller.malformed(what))
+    }
+
+    fn stream(&self, name: &str) -> Result<&Stream, Error> {
+        self.manifest().stream(name).ok_or_else(|| Error::UnknownStream {
+            connector: self.network().to_owned(),
+            version: self.version().to_owned(),
+            stream: name.to_owned(),
+        })
+    }
+
+    fn caller(&self, call: &'static str) -> Caller<'_> {
+        Caller { engine: &self.0.engine, connector: self.network(), version: self.version(), call }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connector({} {} {})", self.network(), self.version(), self.digest().short())
+    }
+}
+
+fn rejects(wire: Vec<wire::Reject>, records: usize, max: usize) -> Checked<Vec<Reject>> {
+    if wire.len() > max {
+        return Err(format!("{} rejects, {max} are allowed", wire.len()));
+    }
+    if let Some(reject) = wire.iter().find(|reject| reject.record as usize >= records) {
+        return Err(format!("rejects: it names record {} of {records}", reject.record));
+    }
+    // Its reason is for people, so it is cut and cleaned rather than refused.
+    Ok(wire.into_iter().map(|reject| Reject { record_index: reject.record, reason: shown(&reject.reason) }).collect())
+}
+
+fn unknown_statuses(mut words: Vec<String>) -> Checked<Vec<String>> {
+    words.sort_unstable();
+    words.dedup();
+    if words.len() > MAX_UNKNOWN {
+        return Err(format!("{} unknown status words, {MAX_UNKNOWN} are allowed", words.len()));
+    }
+    Ok(words.iter().map(|word| shown(word)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn rejects_name_records_that_there_are() {
+        let reject = |record| wire::Reject { record, reason: "no\ndate".to_owned() };
+        let kept = rejects(vec![reject(1), reject(1)], 2, 2).unwrap();
+        assert_eq!(kept[0], Reject { record_index: 1, reason: "no date".to_owned() });
+        assert!(rejects(vec![reject(2)], 2, 2).is_err());
+        assert!(rejects(vec![reject(1); 3], 2, 2).is_err());
+    }
+
+    #[test]
+    fn unknown_words_are_given_once() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        assert_eq!(unknown_statuses(words(&["b", "a", "b"])).unwrap(), ["a", "b"]);
+        assert!(unknown_statuses((0..=MAX_UNKNOWN).map(|n| n.to_string()).collect()).is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! What a number's literal text can be cast to without loss.
+
+use sluice_model::Kinds;
+
+/// Integers up to this one are exact in an `f64`.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// The kind of a JSON number, and whether it is an integer that no `f64` holds.
+///
+/// A number that neither an `i64` nor the shortest text of an `f64` gives back is text: `12345678901234567890`,
+/// `0.12345678901234567`, `1e400`.
+#[inline]
+pub(super) fn number_kinds(text: &[u8]) -> (Kinds, bool) {
+    let exponent = text.iter().any(|byte| matches!(byte, b'e' | b'E'));
+    let point = text.contains(&b'.');
+    match (point || exponent, text.len()) {
+        (false, ..=15) if text != b"-0" => (Kinds::INTEGER, false),
+        (false, _) => integer_kinds(text),
+        // 16 characters with a point hold at most 15 digits, and any 15 digits survive an f64.
+        (true, ..=16) if !exponent => (Kinds::FLOAT, false),
+        (true, _) => (if survives_f64(text) { Kinds::FLOAT } else { Kinds::TEXT }, false),
+    }
+}
+
+#[cold]
+fn integer_kinds(text: &[u8]) -> (Kinds, bool) {
+    match std::str::from_utf8(text).unwrap_or_default().parse::<i64>() {
+        Ok(0) => (Kinds::FLOAT, false), // the sign of -0
+        Ok(number) => (Kinds::INTEGER, number.unsigned_abs() > MAX_EXACT),
+        Err(_) => (Kinds::TEXT, false),
+    }
+}
+
+#[cold]
+fn survives_f64(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let Ok(number) = text.parse::<f64>() else { return false };
+    number.is_finite() && scientific(text).is_some_and(|digits| scientific(&format!("{number:e}")) == Some(digits))
+}
+
+/// A decimal number as sign, significant digits and the exponent of the first of them.
+fn scientific(text: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => (&text[..at], text[at + 1..].parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_start_matches('0');
+    let zeros = digits.len() - significant.len();
+    let significant = significant.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some((negative, String::new(), 0));
+    }
+    let first = i64::try_from(whole.len()).ok()? - 1 - i64::try_from(zeros).ok()?;
+    Some((negative, significant.to_owned(), exponent.checked_add(first)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    fn kinds(text: &str) -> Kinds {
+        number_kinds(text.as_bytes()).0
+    }
+
+    #[test]
+    fn integers_fit_an_i64_or_are_text() {
+        for text in ["0", "-1", "9007199254740993", "9223372036854775807", "-9223372036854775808"] {
+            assert_eq!(kinds(text), Kinds::INTEGER, "{text}");
+        }
+        for text in ["9223372036854775808", "-9223372036854775809", "123456789012345678901234567890"] {
+            assert_eq!(kinds(text), Kinds::TEXT, "{text}");
+        }
+        assert!(number_kinds(b"9007199254740993").1);
+        assert!(!number_kinds(b"9007199254740992").1);
+    }
+
+    #[test]
+    fn floats_give_back_their_digits_or_are_text() {
+        for text in
+            ["1.0", "-0", "-0.0", "1e3", "1E-7", "0.30000000000000004", "12345678901234.50", "2.50000000000000000000"]
+        {
+            assert_eq!(kinds(text), Kinds::FLOAT, "{text}");
+        }
+        for text in ["1e400", "1e-400", "0.1234567890123456789", "1234567890123456.78", "1e99999999999999999999"] {
+            assert_eq!(kinds(text), Kinds::TEXT, "{text}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What holds for any body.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use serde_json::Value;
+use sluice_model::{Delimited, Format, Kinds, Layout, NativeBatch};
+
+use super::{DecodeError, decode, value_at};
+
+fn layout(format: Format) -> Layout {
+    Layout { format, pins: vec![], inputs: vec![], key: vec![] }
+}
+
+fn delimited(delimiter: u8, quote: Option<u8>) -> Format {
+    Format::Delimited(Delimited { delimiter, quote, skip_lines: 0, header: vec![], charset: "utf-8".into() })
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-100_000i64..100_000).prop_map(|cents| Value::from(cents as f64 / 100.0)),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    scalar.prop_recursive(4, 24, 6, |inner| {
+        prop_oneof![vec(inner.clone(), 0..4).prop_map(Value::from), json_object(inner)]
+    })
+}
+
+fn json_object(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    let name = prop_oneof!["[abc]", "[a-c.\\\\\"#@ \u{e9}]{0,3}", any::<String>()];
+    btree_map(name, inner, 0..6).prop_map(|members| Value::Object(members.into_iter().collect()))
+}
+
+/// What a record must become, the slow way.
+fn flatten(path: Option<String>, value: &Value, row: &mut BTreeMap<String, Option<(String, Kinds)>>) {
+    let path_of = |name: &str| {
+        let name = name.replace('\\', "\\\\").replace('.', "\\.");
+        path.as_ref().map_or(name.clone(), |path| format!("{path}.{name}"))
+    };
+    let cell = match value {
+        Value::Object(members) if !members.is_empty() || path.is_none() => {
+            return members.iter().for_each(|(name, value)| flatten(Some(path_of(name)), value, row));
+        }
+        Value::Null => None,
+        Value::Bool(flag) => Some((flag.to_string(), Kinds::BOOLEAN)),
+        Value::String(text) => Some((text.clone(), Kinds::TEXT)),
+        Value::Number(number) if number.is_i64() => Some((number.to_string(), Kinds::INTEGER)),
+        Value::Number(number) if number.is_u64() => Some((number.to_string(), Kinds::TEXT)),
+        Value::Number(number) => Some((number.to_string(), Kinds::FLOAT)),
+        Value::Array(_) | Value::Object(_) => Some((value.to_string(), Kinds::JSON)),
+    };
+    row.insert(path.unwrap_or_else(|| "value".into()), cell);
+}
+
+fn check(records: &[Value], batch: &NativeBatch) -> Result<(), TestCaseError> {
+    prop_assert_eq!(batch.rows, records.len());
+    let mut nulls_expected: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+    for (at, record) in records.iter().enumerate() {
+        let mut row = BTreeMap::new();
+        flatten(None, record, &mut row);
+        for (path, cell) in row {
+            let column = batch.column(&path);
+            prop_assert!(column.is_some(), "no column {path:?}");
+            let kind = cell.as_ref().map_or(Kinds::NULL, |(_, kinds)| *kinds);
+            prop_assert!(column.unwrap().kinds.intersects(kind), "{path:?} {cell:?}");
+            nulls_expected.entry(path).or_insert_with(|| vec![None; records.len()])[at] = cell.map(|(text, _)| text);
+        }
+    }
+    let found = batch.columns.iter().map(|column| {
+        let values = column.text.iter().map(|value| value.map(str::to_owned)).collect();
+        (column.path.clone(), values)
+    });
+    prop_assert_eq!(found.collect::<BTreeMap<String, Vec<_>>>(), nulls_expected);
+    Ok(())
+}
+
+/// Bytes that look a little like each of the formats.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> = vec![
+        b"{", b"}", b"[", b"]", b"\"", b":", b",", b"\\", b"\\u", b"d83d", b"\"a\":", b"null", b"true", b"-", b"1", b".",
+        b"e", b"00", b" ", b"\n", b"\r", b";", b"<", b">", b"</", b"/>", b"<a>", b"</a>", b"<r>", b"</r>", b"<a b='1'>",
+        b"&", b"&#x", b";", b"&amp;", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<?xml encoding='utf-16'?>", b"<?", b"?>",
+        b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\xe2\x82\xac", b"<!DOCTYPE", b" xsi:nil='1'", b"\0",
+    ];
+    let piece = prop_oneof![
+        8 => proptest::sample::select(pieces).prop_map(<[u8]>::to_vec),
+        1 => vec(any::<u8>(), 0..4),
+    ];
+    vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn json_leaves_are_all_there(records in vec(prop_oneof![4 => json_object(json_value()), 1 => json_value()], 0..6)) {
+        let body = Value::from(records.clone()).to_string();
+        check(&records, &decode(&layout(Format::Json(String::new())), body.as_bytes()).unwrap())?;
+        let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+        check(&records, &decode(&layout(Format::Ndjson), lines.as_bytes()).unwrap())?;
+        let pretty = serde_json::to_string_pretty(&serde_json::json!({"x": [1], "d~/": {"r": records}})).unwrap();
+        let batch = decode(&layout(Format::Json("/d~0~1/r".into())), pretty.as_bytes()).unwrap();
+        prop_assert_eq!(batch.rows, records.len());
+    }
+
+    #[test]
+    fn cut_json_is_never_taken_for_whole(record in json_object(json_value()), share in 0.0..1.0f64) {
+        let body = Value::from(vec![record]).to_string().into_bytes();
+        let length = ((body.len() - 1) as f64 * share) as usize + 1;
+        let cut = &body[..length.min(body.len() - 1)];
+        let error = decode(&layout(Format::Json(String::new())), cut).unwrap_err();
+        prop_assert_eq!(error, DecodeError::CutShort { at: cut.len() });
+    }
+
+    #[test]
+    fn values_are_at_their_pointers(value in json_object(json_value())) {
+        let body = value.to_string();
+        for (name, member) in value.as_object().unwrap() {
+            let place = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let want = match member {
+                Value::Null => None,
+                Value::String(text) => Some(text.clone()),
+                other => Some(other.to_string()),
+            };
+            prop_assert_eq!(value_at(body.as_bytes(), &place), want);
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(body in bytes(), place in "[/~.*@a0-1\\\\]{0,6}") {
+        let formats = [
+            Format::Json(place.clone()),
+            Format::Json(String::new()),
+            Format::Json("/*".into()),
+            Format::Ndjson,
+            Format::Xml(place.clone()),
+            Format::Xml("*".into()),
+            Format::Xml("r.*".into()),
+            delimited(b',', Some(b'"')),
+            delimited(b';', None),
+            Format::Delimited(Delimited {
+                delimiter: b'<', quote: Some(b'<'), skip_lines: 1, header: vec!["a".into()], charset: "gbk".into(),
+            }),
+            Format::Opaque,
+        ];
+        for format in formats {
+            if let Err(error) = decode(&layout(format), &body) {
+                let message = error.to_string();
+                prop_assert!(message.chars().count() < 200 && !message.contains('\n'), "{message}");
+            }
+        }
+        for place in [place.as_str(), "", "/a", "/0", "*", "*.@b", "r.a"] {
+            let _ = value_at(&body, place);
+        }
+    }
+
+    #[test]
+    fn csv_comes_back(rows in vec(vec(any::<String>(), 3), 0..8), delimiter in proptest::sample::select(vec![b',', b';', b'\t', b'|'])) {
+        let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(vec![]);
+        writer.write_record(["a", "b", "c"]).unwrap();
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        let body = writer.into_inner().unwrap();
+        let batch = decode(&layout(delimited(delimiter, Some(b'"'))), &body).unwrap();
+        prop_assert_eq!(batch.rows, rows.len());
+        for (at, column) in batch.columns.iter().enumerate() {
+            let want: Vec<Option<&str>> = rows.iter().map(|row| Some(row[at].as_str())).collect();
+            prop_assert_eq!(column.text.iter().collect::<Vec<_>>(), want);
+        }
+    }
+
+    #[test]
+    fn xml_texts_come_back(texts in vec("\\PC{0,12}", 1..6)) {
+        let element = |text: &String| {
+            let text = quick_xml::escape::escape(text.as_str());
+            format!("<s k=\"{text}\"><a>{text}</a></s>")
+        };
+        let body = format!("<r>{}</r>", texts.iter().map(element).collect::<String>());
+        let batch = decode(&layout(Format::Xml("r.s".into())), body.as_bytes()).unwrap();
+        let want: Vec<Option<&str>> = texts.iter().map(|text| Some(text.as_str())).collect();
+        for column in &batch.columns {
+            prop_assert_eq!(column.text.iter().collect::<Vec<_>>(), want.clone());
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Columns that grow while records are read, and the tree of paths that finds them.
+
+use std::collections::HashMap;
+
+use arrow::array::{NullBufferBuilder, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use sluice_model::{Kinds, NativeBatch, NativeColumn};
+
+use super::number::number_kinds;
+use super::{DecodeError, MAX_CELLS, MAX_FIELDS};
+
+/// How long a path may be, in bytes.
+const MAX_PATH_BYTES: usize = 4096;
+/// How many steps may be spent on taking back the values of names that stand twice.
+const MAX_TAKEN_BACK: usize = 1 << 26;
+/// Up to so many children, a name is sought by comparing.
+const FEW: usize = 16;
+
+/// A path of the records.
+pub(super) type NodeId = usize;
+/// The record itself.
+pub(super) const ROOT: NodeId = 0;
+
+/// One column in the making: a cell is appended to three buffers, which become the array as they are.
+struct Column {
+    node: NodeId,
+    /// Where each value ends in `bytes`, behind a 0.
+    offsets: Vec<i32>,
+    bytes: Vec<u8>,
+    valid: NullBufferBuilder,
+    kinds: Kinds,
+    /// An integer was seen that no `f64` holds.
+    wide: bool,
+}
+
+impl Column {
+    fn new(node: NodeId) -> Self {
+        let valid = NullBufferBuilder::new(0);
+        Self { node, offsets: vec![0], bytes: Vec::new(), valid, kinds: Kinds::default(), wide: false }
+    }
+
+    #[inline]
+    fn put(&mut self, row: usize, text: &[u8], kinds: Kinds) -> Result<(), DecodeError> {
+        if self.offsets.len() != row + 1 {
+            self.move_to(row);
+        }
+        self.bytes.extend_from_slice(text);
+        let Ok(end) = i32::try_from(self.bytes.len()) else {
+            return Err(DecodeError::Limit { limit: "2 GiB of one field" });
+        };
+        self.offsets.push(end);
+        self.valid.append_non_null();
+        self.kinds.insert(kinds);
+        Ok(())
+    }
+
+    /// Fills up with nulls, or takes back, so that the next value is that of `row`.
+    #[cold]
+    fn move_to(&mut self, row: usize) {
+        let rows = self.offsets.len() - 1;
+        if rows < row {
+            let end = self.offsets.last().copied().unwrap_or_default();
+            self.offsets.resize(row + 1, end);
+            self.valid.append_n_nulls(row - rows);
+        } else if rows > row {
+            self.offsets.truncate(row + 1);
+            let end = self.offsets.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or_default();
+            self.bytes.truncate(end);
+            self.valid.truncate(row);
+        }
+    }
+
+    fn finish(mut self, path: String, rows: usize) -> Result<NativeColumn, DecodeError> {
+        self.move_to(rows);
+        if self.wide && self.kinds.intersects(Kinds::FLOAT) {
+            // As floats the wide integers would lose digits.
+            self.kinds.insert(Kinds::TEXT);
+        }
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let text = StringArray::try_new(offsets, Buffer::from_vec(self.bytes), self.valid.finish());
+        let text = text.map_err(|_| DecodeError::Charset { charset: "UTF-8", at: None })?;
+        Ok(NativeColumn { path, text, kinds: self.kinds })
+    }
+}
+
+/// A member name in its object: a step of a path.
+struct Node {
+    name: Box<str>,
+    path: String,
+    column: Option<usize>,
+    children: Vec<NodeId>,
+    /// Positions in `children`, for when they are many.
+    by_name: HashMap<Box<str>, usize>,
+    /// The row after the last one that has it: a name that stands twice in one object is noticed by this.
+    seen: usize,
+}
+
+/// The records read so far.
+pub(super) struct Table {
+    nodes: Vec<Node>,
+    columns: Vec<Column>,
+    row: usize,
+    taken_back: usize,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        let mut table = Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0 };
+        table.add_node("", String::new());
+        table
+    }
+
+    fn add_node(&mut self, name: &str, path: String) -> NodeId {
+        let (children, by_name) = (Vec::new(), HashMap::new());
+        self.nodes.push(Node { name: name.into(), path, column: None, children, by_name, seen: 0 });
+        self.nodes.len() - 1
+    }
+
+    /// The member `name` of `parent` in the current record, without a value yet.
+    ///
+    /// `cursor` starts at 0 for each object. Records mostly repeat their names in one order, so the name that
+    /// followed last time is compared first.
+    #[inline]
+    pub(super) fn child(&mut self, parent: NodeId, cursor: &mut usize, name: &str) -> Result<NodeId, DecodeError> {
+        let expected = self.nodes[parent].children.get(*cursor).copied();
+        let child = match expected {
+            Some(child) if *self.nodes[child].name == *name => {
+                *cursor += 1;
+                child
+            }
+            _ => self.child_elsewhere(parent, cursor, name)?,
+        };
+        if self.nodes[child].seen == self.row + 1 {
+            self.take_back(child)?;
+        }
+        self.nodes[child].seen = self.row + 1;
+        Ok(child)
+    }
+
+    fn child_elsewhere(&mut self, parent: NodeId, cursor: &mut usize, name: &str) -> Result<NodeId, DecodeError> {
+        let children = &self.nodes[parent].children;
+        let is_it = |child: &NodeId| *self.nodes[*child].name == *name;
+        let next = (*cursor + 1).min(children.len())..(*cursor + 4).min(children.len());
+        let at = match children[next.clone()].iter().position(is_it) {
+            Some(at) => Some(next.start + at),
+            None if children.len() <= FEW => children.iter().position(is_it),
+            None => self.nodes[parent].by_name.get(name).copied(),
+        };
+        let at = match at {
+            Some(at) => at,
+            None => self.add_child(parent, name)?,
+        };
+        *cursor = at + 1;
+        Ok(self.nodes[parent].children[at])
+    }
+
+    #[cold]
+    fn add_child(&mut self, parent: NodeId, name: &str) -> Result<usize, DecodeError> {
+        if self.nodes.len() > MAX_FIELDS {
+            return Err(DecodeError::Limit { limit: "10000 different fields" });
+        }
+        let path = match parent {
+            ROOT => escape(name),
+            _ => format!("{}.{}", self.nodes[parent].path, escape(name)),
+        };
+        if path.len() > MAX_PATH_BYTES {
+            return Err(DecodeError::Limit { limit: "4096 bytes in a field's path" });
+        }
+        let child = self.add_node(name, path);
+        let at = self.nodes[parent].children.len();
+        self.nodes[parent].children.push(child);
+        self.nodes[parent].by_name.insert(name.into(), at);
+        Ok(at)
+    }
+
+    /// Forgets the current record's values at `node` and below, because its name stands twice: the last one counts.
+    #[cold]
+    fn take_back(&mut self, node: NodeId) -> Result<(), DecodeError> {
+        self.taken_back += 1 + self.nodes[node].children.len();
+        if self.taken_back > MAX_TAKEN_BACK {
+            return Err(DecodeError::Limit { limit: "its share of names that stand twice" });
+        }
+        self.nodes[node].seen = 0;
+        if let Some(column) = self.nodes[node].column {
+            let column = &mut self.columns[column];
+            if column.offsets.len() > self.row + 1 {
+                column.move_to(self.row);
+            }
+        }
+        for at in 0..self.nodes[node].children.len() {
+            let child = self.nodes[node].children[at];
+            if self.nodes[child].seen == self.row + 1 {
+                self.take_back(child)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn column(&mut self, node: NodeId) -> &mut Column {
+        let at = match self.nodes[node].column {
+            Some(at) => at,
+            None => {
+                self.columns.push(Column::new(node));
+                self.nodes[node].column = Some(self.columns.len() - 1);
+                self.columns.len() - 1
+            }
+        };
+        &mut self.columns[at]
+    }
+
+    /// Sets the current record's value at `node`.
+    #[inline]
+    pub(super) fn put(&mut self, node: NodeId, text: &[u8], kinds: Kinds) -> Result<(), DecodeError> {
+        let row = self.row;
+        self.column(node).put(row, text, kinds)
+    }
+
+    /// Sets the current record's value at `node` to a number, as it is written.
+    #[inline]
+    pub(super) fn put_number(&mut self, node: NodeId, text: &[u8]) -> Result<(), DecodeError> {
+        let row = self.row;
+        let (kinds, wide) = number_kinds(text);
+        let column = self.column(node);
+        column.wide |= wide;
+        column.put(row, text, kinds)
+    }
+
+    /// Notes an explicit null.
+    #[inline]
+    pub(super) fn put_null(&mut self, node: NodeId) {
+        self.column(node).kinds.insert(Kinds::NULL);
+    }
+
+    /// Makes the column at `node`, even if it gets no value.
+    pub(super) fn declare(&mut self, node: NodeId) {
+        self.column(node);
+    }
+
+    /// Ends the current record.
+    #[inline]
+    pub(super) fn end_record(&mut self) -> Result<(), DecodeError> {
+        self.row += 1;
+        match self.row.saturating_mul(self.columns.len().max(1)) > MAX_CELLS {
+            true => Err(DecodeError::Limit { limit: "134217728 values" }),
+            false => Ok(()),
+        }
+    }
+
+    /// The columns, and an empty one for each of the `expected` paths that no record has.
+    pub(super) fn finish<'a>(mut self, expected: impl Iterator<Item = &'a str>) -> Result<NativeBatch, DecodeError> {
+        let rows = self.row;
+        let mut batch = NativeBatch { rows, columns: Vec::with_capacity(self.columns.len()) };
+        for column in self.columns {
+            let path = std::mem::take(&mut self.nodes[column.node].path);
+            batch.columns.push(column.finish(path, rows)?);
+        }
+        for path in expected {
+            if batch.column(path).is_none() {
+                let text = StringArray::new_null(rows);
+                batch.columns.push(NativeColumn { path: path.to_owned(), text, kinds: Kinds::default() });
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// A member name as a step of a path.
+pub(super) fn escape(name: &str) -> String {
+    match name.contains(['.', '\\']) {
+        true => name.replace('\\', r"\\").replace('.', r"\."),
+        false => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use arrow::array::Array;
+
+    use super::*;
+
+    fn table_of(records: &[&[(&str, &str)]]) -> Table {
+        let mut table = Table::new();
+        for record in records {
+            let mut cursor = 0;
+            for (name, text) in *record {
+                let node = table.child(ROOT, &mut cursor, name).unwrap();
+                table.put(node, text.as_bytes(), Kinds::TEXT).unwrap();
+            }
+            table.end_record().unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn names_are_found_in_any_order() {
+        let names: Vec<String> = (0..40).map(|n| format!("field {n}")).collect();
+        let forth: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "forth")).collect();
+        let back: Vec<(&str, &str)> = names.iter().rev().map(|name| (name.as_str(), "back")).collect();
+        let batch = table_of(&[&forth, &back, &forth[7..9]]).finish(std::iter::empty()).unwrap();
+        assert_eq!((batch.rows, batch.columns.len()), (3, 40));
+        for column in &batch.columns {
+            assert_eq!((column.text.value(0), column.text.value(1)), ("forth", "back"));
+        }
+        assert_eq!(batch.columns.iter().map(|column| column.text.null_count()).sum::<usize>(), 38);
+    }
+
+    #[test]
+    fn missing_values_are_null_before_between_and_after() {
+        let records: [&[(&str, &str)]; 4] = [&[], &[("a", "1")], &[("b", "2")], &[("a", "3")]];
+        let batch = table_of(&records).finish(std::iter::empty()).unwrap();
+        let a: Vec<_> = batch.column("a").unwrap().text.iter().collect();
+        let b: Vec<_> = batch.column("b").unwrap().text.iter().collect();
+        assert_eq!(a, [None, Some("1"), None, Some("3")]);
+        assert_eq!(b, [None, None, Some("2"), None]);
+    }
+
+    #[test]
+    fn too_many_fields_and_too_many_values_are_refused() {
+        let mut table = Table::new();
+        let mut result = Ok(());
+        for n in 0..=MAX_FIELDS {
+            result = table.child(ROOT, &mut 0, &n.to_string()).map(|node| table.declare(node));
+        }
+        assert_eq!(result.unwrap_err().to_string(), "body has more than 10000 different fields");
+        let refused = (0..MAX_CELLS).any(|_| table.end_record().is_err());
+        assert!(refused);
+        assert!(table.child(ROOT, &mut 0, &"x".repeat(MAX_PATH_BYTES + 1)).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! Files of the connectors' directory.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, LoadFault};
+
+/// A file that changed this recently may change again without its time or size telling.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
+/// What tells a changed file from an unchanged one at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: SystemTime,
+    bytes: u64,
+    /// Whether the file had been left alone for a while when it was looked at. Not part of what is compared: a later
+    /// look at the same file is still a look at the same file.
+    settled: Settled,
+}
+
+#[derive(Clone, Debug)]
+struct Settled(bool);
+
+impl PartialEq for Settled {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Settled {}
+
+impl Stamp {
+    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        let modified = metadata.modified()?;
+        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+        Ok(Self { modified, bytes: metadata.len(), settled: Settled(age > SETTLED_AFTER) })
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.0
+    }
+}
+
+/// Names of the components in `dir`. Hidden files are left out: they are how others write a file aside.
+pub(super) fn names(dir: &Path) -> Result<BTreeSet<String>, Error> {
+    let cannot = |source: std::io::Error| Error::Path { action: "read", path: dir.to_owned(), source: source.into() };
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // A link counts as what it leads to.
+        if name.ends_with(".wasm") && !name.starts_with('.') && path.is_file() {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Why a file can't be read.
+pub(super) enum ReadFault {
+    TooLarge { bytes: u64, limit: u64 },
+    Io(std::io::Error),
+}
+
+impl ReadFault {
+    pub(super) fn at(self, name: &str, path: PathBuf) -> Error {
+        match self {
+            Self::TooLarge { bytes, limit } => {
+                Error::Load { origin: name.to_owned(), fault: LoadFault::TooLarge { bytes, limit } }
+            }
+            Self::Io(source) => Error::Path { action: "read", path, source: source.into() },
+        }
+    }
+}
+
+/// A file's bytes, if there aren't too many.
+pub(super) fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFault> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(ReadFault::Io)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(ReadFault::Io)?;
+    let read = bytes.len() as u64;
+    if read > limit { Err(ReadFault::TooLarge { bytes: read, limit }) } else { Ok(bytes) }
+}

@@ -1,0 +1,180 @@
+//! Calls into guests, and what becomes of those that misbehave.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sluice_engine::{Connector, Engine, Error, TrapReason};
+use sluice_model::{Axis, Judgement, Method, NativeBatch, Op, RefusalKind, Request, Response, Slice, Verdict};
+
+use crate::guest::Guest;
+use crate::{engine, engine_with};
+
+fn slice() -> Slice {
+    Slice {
+        network: "test".to_owned(),
+        account: "uk".to_owned(),
+        stream: "sales".to_owned(),
+        settings: vec![("id".to_owned(), "1".to_owned())],
+        window: "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z".parse().unwrap(),
+        timezone: chrono_tz::UTC,
+        axis: Axis::Transaction,
+        cursor: Some("c".to_owned()),
+    }
+}
+
+fn request() -> Request {
+    Request {
+        key: "page-1".to_owned(),
+        method: Method::Get,
+        url: vec![Op::Text("https://api.example.com/".to_owned()), Op::Join(1)],
+        headers: vec![("accept".to_owned(), vec![Op::Text("text/csv".to_owned())])],
+        body: Some(vec![Op::Now("%s".to_owned())]),
+        state: "1".to_owned(),
+        yields_records: true,
+    }
+}
+
+fn response() -> Response {
+    Response { status: 200, headers: vec![], body: Bytes::from_static(b"{}"), records: Some(1), problem: None }
+}
+
+fn load(engine: &Engine, guest: Guest) -> Connector {
+    engine.load(&guest.component(), "test.wasm").expect("it loads")
+}
+
+/// What `plan` becomes of a guest whose `plan` is this.
+fn plan(engine: &Engine, plan: &str, more: &str) -> Result<Vec<Request>, Error> {
+    let guest = Guest { plan: plan.to_owned(), more: more.to_owned(), ..Guest::new("test", "1.0.0") };
+    load(engine, guest).plan(&slice())
+}
+
+fn trap(answer: Result<Vec<Request>, Error>) -> TrapReason {
+    match answer {
+        Err(Error::Trapped { reason, connector, version, call }) => {
+            assert_eq!((connector.as_str(), version.as_str(), call), ("test", "1.0.0", "plan"));
+            reason
+        }
+        other => panic!("no trap: {other:?}"),
+    }
+}
+
+fn answered(keys: &[&[u8]]) -> Result<Vec<Request>, Error> {
+    let mut guest = Guest::new("test", "1.0.0");
+    guest.plan = format!("i32.const {}", guest.image.requests(keys));
+    load(&engine_with(|limits| limits.requests_per_answer = 3), guest).plan(&slice())
+}
+
+#[test]
+fn requests_come_out_as_they_went_in() {
+    let requests = answered(&[b"page-1", b"page-2"]).unwrap();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].key, "page-2");
+    assert_eq!(requests[0].url, [Op::Text("https://api.example.com/".to_owned())]);
+    assert!(requests[0].yields_records && requests[0].body.is_none());
+}
+
+#[test]
+fn requests_that_break_the_rules_are_the_guests_fault() {
+    let malformed = |keys: &[&[u8]]| match answered(keys) {
+        Err(Error::Malformed { what, .. }) => what,
+        other => panic!("not malformed: {other:?}"),
+    };
+    assert_eq!(malformed(&[b"a", b"a"]), "request \"a\": its key comes twice");
+    assert_eq!(malformed(&[b"a", b"b", b"c", b"d"]), "4 requests, 3 are allowed in one answer");
+    assert!(malformed(&[b""]).contains("its key is empty"));
+}
+
+#[test]
+fn a_refusal_is_no_trap() {
+    let mut guest = Guest::new("test", "1.0.0");
+    guest.plan = format!("i32.const {}", guest.image.refusal("no\npublisher id"));
+    let Err(Error::Refused { refusal, .. }) = load(&engine(), guest).plan(&slice()) else { panic!("no refusal") };
+    assert_eq!((refusal.kind, refusal.text.as_str()), (RefusalKind::Settings, "no publisher id"));
+}
+
+#[test]
+fn an_endless_loop_ends_at_the_deadline() {
+    let engine = engine_with(|limits| limits.call_timeout = Duration::from_millis(50));
+    let reason = trap(plan(&engine, "(loop $again (br $again)) unreachable", ""));
+    assert_eq!(reason, TrapReason::Deadline { millis: 50 });
+}
+
+#[test]
+fn memory_ends_at_its_cap() {
+    let hungry = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+    assert_eq!(trap(plan(&engine(), hungry, "")), TrapReason::Memory { bytes: 4 << 20 });
+}
+
+#[test]
+fn endless_recursion_ends_at_the_stack() {
+    let reason = trap(plan(&engine(), "(call $deep) i32.const 0", "(func $deep (call $deep) (call $deep))"));
+    assert_eq!(reason, TrapReason::Trap("wasm trap: call stack exhausted".to_owned()));
+}
+
+#[test]
+fn a_panic_of_the_guest_is_a_trap() {
+    let reason = trap(plan(&engine(), "unreachable", ""));
+    assert_eq!(reason, TrapReason::Trap("wasm trap: wasm `unreachable` instruction executed".to_owned()));
+}
+
+#[test]
+fn an_answer_has_a_largest_size() {
+    let mut guest = Guest::new("test", "1.0.0");
+    guest.plan = format!("i32.const {}", guest.image.requests(&[&[b'a'; 3_000]]));
+    let engine = engine_with(|limits| limits.output_bytes = 2_000);
+    assert_eq!(trap(load(&engine, guest).plan(&slice())), TrapReason::OutputTooLarge { bytes: 2_000 });
+}
+
+#[test]
+fn bad_pointers_and_bad_text_are_traps() {
+    assert!(matches!(trap(plan(&engine(), "i32.const 0x7ffffff0", "")), TrapReason::Trap(_)));
+    assert!(matches!(trap(plan(&engine(), "i32.const 3", "")), TrapReason::Trap(_)));
+    assert!(matches!(trap(answered(&[&[0xff]])), TrapReason::Trap(_)));
+    // A list that begins in memory and ends far outside of it.
+    let mut guest = Guest::new("test", "1.0.0");
+    let answer = guest.image.put(&[0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0]);
+    guest.plan = format!("i32.const {answer}");
+    assert!(matches!(trap(load(&engine(), guest).plan(&slice())), TrapReason::Trap(_)));
+}
+
+#[test]
+fn nothing_of_a_call_is_left_for_the_next() {
+    // It counts its calls in memory, and fails at the second.
+    let once = "(if (i32.load (i32.const 8)) (then unreachable)) (i32.store (i32.const 8) (i32.const 1)) i32.const 16";
+    let guest = Guest { plan: once.to_owned(), ..Guest::new("test", "1.0.0") };
+    let connector = load(&engine(), guest);
+    for _ in 0..5 {
+        assert!(connector.plan(&slice()).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_trap_does_not_wedge_the_connector() {
+    let guest = Guest { plan: "unreachable".to_owned(), ..Guest::new("test", "1.0.0") };
+    let connector = load(&engine(), guest);
+    for _ in 0..10 {
+        assert!(connector.plan(&slice()).is_err());
+        let judgement = connector.follow(&slice(), &request(), &response()).unwrap();
+        assert_eq!(judgement, Judgement { verdict: Verdict::Done, cursor: None });
+    }
+}
+
+#[test]
+fn native_records_pass_through_a_map() {
+    let connector = load(&engine(), Guest::new("test", "1.0.0"));
+    let native = connector.decode("sales", &request(), br#"{"data":[{"id":1},{"id":2}]}"#).unwrap();
+    let mapped = connector.map(&slice(), &request(), &response(), native).unwrap();
+    assert_eq!(mapped.native.rows, 2);
+    assert!(mapped.transactions.is_none() && mapped.rejects.is_empty());
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_the_hosts_fault() {
+    let connector = load(&engine(), Guest::new("test", "1.0.0"));
+    let slice = Slice { stream: "leads".to_owned(), ..slice() };
+    let error = connector.plan(&slice).unwrap_err();
+    assert_eq!(error.to_string(), "connector `test` 1.0.0 has no stream `leads`");
+    assert!(!error.is_guest_fault());
+    let mapped = connector.map(&slice, &request(), &response(), NativeBatch::default());
+    assert!(matches!(mapped, Err(Error::UnknownStream { .. })));
+}

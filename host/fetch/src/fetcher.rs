@@ -1,0 +1,204 @@
+//! What all accounts share: the clients, the budgets and the sessions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Client;
+use sha2::{Digest, Sha256};
+use sluice_model::{Rate, Secret, TokenSource};
+use url::Url;
+
+use crate::account::Account;
+use crate::address::Resolver;
+use crate::allow::Allow;
+use crate::error::Error;
+use crate::pace::Budget;
+use crate::session::Session;
+use crate::unpack::Limits;
+
+/// How much a response may take, in time and in bytes.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// The `User-Agent` of requests that bring none.
+    pub user_agent: String,
+    /// To a connection.
+    pub connect_timeout: Duration,
+    /// From the first byte sent to the last byte received, each hop of a redirect by itself.
+    pub request_timeout: Duration,
+    /// Between two pieces of a response.
+    pub read_timeout: Duration,
+    /// Of a body, both as it comes off the wire and unpacked.
+    pub max_body_bytes: u64,
+    /// Of all response headers.
+    pub max_header_bytes: u64,
+    /// Redirects that are followed in one exchange.
+    pub max_redirects: usize,
+    /// How many times its size a body may unpack to (bodies below 4 MiB may always).
+    pub max_ratio: u32,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("sluice/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(300),
+            read_timeout: Duration::from_secs(120),
+            max_body_bytes: 256 << 20,
+            max_header_bytes: 128 << 10,
+            max_redirects: 5,
+            max_ratio: 500,
+        }
+    }
+}
+
+impl FetchOptions {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { max_bytes: self.max_body_bytes, max_ratio: self.max_ratio }
+    }
+}
+
+/// Whose requests are sent, and what they may use.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The connector's network id.
+    pub network: String,
+    /// The operator's name for the account.
+    pub account: String,
+    /// Hosts that the manifest names.
+    pub manifest_hosts: Vec<String>,
+    /// Hosts that the operator names.
+    pub operator_hosts: Vec<String>,
+    /// Another origin for all requests, plain http and private addresses included if it says so.
+    pub base_url: Option<Url>,
+    /// The account's settings, defaults filled in.
+    pub settings: Vec<(String, String)>,
+    /// The account's secrets by slot.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The manifest's sign-ins.
+    pub tokens: Vec<TokenSource>,
+    /// The network's limit, which accounts with the same secrets share.
+    pub rate: Rate,
+}
+
+/// Sends requests. Cheap to clone; a host has one, so that connections, budgets and tokens are shared.
+#[derive(Clone)]
+pub struct Fetcher(Arc<Shared>);
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+impl Fetcher {
+    /// A fetcher with its own connections and budgets.
+    pub fn new(options: FetchOptions) -> Result<Self, Error> {
+        let public = client(&options, None)?;
+        Ok(Self(Arc::new(Shared {
+            options,
+            public,
+            trusted: Mutex::default(),
+            budgets: Mutex::default(),
+            sessions: Mutex::default(),
+        })))
+    }
+
+    /// The account's way to its network. Asking again with the same access keeps its tokens and its budget.
+    pub fn account(&self, access: Access) -> Result<Account, Error> {
+        Account::new(Arc::clone(&self.0), access)
+    }
+}
+
+type Fingerprint = [u8; 32];
+
+/// The state behind a [`Fetcher`].
+pub(crate) struct Shared {
+    pub(crate) options: FetchOptions,
+    public: Client,
+    /// One client per host of a `base_url`: it may dial that host wherever it is, and no other private address.
+    trusted: Mutex<HashMap<String, Client>>,
+    budgets: Mutex<HashMap<(String, Fingerprint), Arc<Budget>>>,
+    sessions: Mutex<HashMap<(String, String), (Fingerprint, Arc<Session>)>>,
+}
+
+impl Shared {
+    /// The client that may dial this URL.
+    pub(crate) fn client_for(&self, url: &Url, allow: &Allow) -> Result<Client, Error> {
+        let Some(host) = url.host_str().filter(|_| allow.is_base(url)) else { return Ok(self.public.clone()) };
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = trusted.get(host) {
+            return Ok(client.clone());
+        }
+        let client = client(&self.options, Some(host.to_owned()))?;
+        trusted.insert(host.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// The budget that all accounts of a network with these secrets share. A changed rate starts a new one.
+    pub(crate) fn budget(&self, access: &Access) -> Arc<Budget> {
+        let secrets = access.secrets.iter().flat_map(|(slot, secret)| [slot.as_bytes(), secret.expose().as_bytes()]);
+        let key = (access.network.clone(), fingerprint(secrets));
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Budget::new(access.rate));
+        let budget = entry(&mut budgets, key, fresh);
+        if budget.rate() != access.rate {
+            *budget = fresh();
+        }
+        Arc::clone(budget)
+    }
+
+    /// The account's live tokens. They are dropped when anything about the account changes.
+    pub(crate) fn session(&self, access: &Access) -> Arc<Session> {
+        let tokens = serde_json::to_vec(&access.tokens).unwrap_or_default();
+        let base = access.base_url.as_ref().map(Url::as_str).unwrap_or_default();
+        let secrets = access.secrets.iter().flat_map(|(slot, secret)| [slot.as_bytes(), secret.expose().as_bytes()]);
+        let settings = access.settings.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let print = fingerprint([tokens.as_slice(), base.as_bytes(), b"secrets"].into_iter().chain(secrets).chain(settings));
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (access.network.clone(), access.account.clone());
+        let fresh = || (print, Arc::new(Session::new(&access.tokens, &access.secrets)));
+        let session = entry(&mut sessions, key, fresh);
+        if session.0 != print {
+            *session = fresh();
+        }
+        Arc::clone(&session.1)
+    }
+}
+
+fn entry<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, fresh: impl FnOnce() -> V) -> &mut V {
+    map.entry(key).or_insert_with(fresh)
+}
+
+/// A digest of byte strings that keeps them apart.
+fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+fn client(options: &FetchOptions, trusted: Option<String>) -> Result<Client, Error> {
+    Client::builder()
+        .user_agent(&options.user_agent)
+        .connect_timeout(options.connect_timeout)
+        .timeout(options.request_timeout)
+        .read_timeout(options.read_timeout)
+        .dns_resolver(Arc::new(Resolver { trusted }))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|error| Error::Client(Arc::new(error)))
+}

@@ -1,0 +1,175 @@
+//! Reads a value out of a sign-in's answer.
+
+use bytes::Bytes;
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use sluice_model::TokenPlace;
+
+/// An answer whose values may be taken, and which nobody else gets to see.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// `Set-Cookie` values of the answer and of the redirects before it.
+    pub(crate) cookies: &'a [String],
+    pub(crate) body: &'a Bytes,
+}
+
+impl Answer<'_> {
+    /// The value at a place; none if it isn't there, is null or empty.
+    pub(crate) fn value_at(&self, place: &TokenPlace) -> Option<String> {
+        let value = match place {
+            TokenPlace::Json(pointer) => scalar(serde_json::from_slice::<Value>(self.body).ok()?.pointer(pointer)?),
+            TokenPlace::Xml(path) => xml_text(self.body, path),
+            TokenPlace::Header(name) => self.headers.get(name.as_str())?.to_str().ok().map(str::to_owned),
+            TokenPlace::Cookies => Some(cookie_header(self.cookies)),
+            TokenPlace::Body => std::str::from_utf8(self.body).ok().map(|text| text.trim().to_owned()),
+        };
+        value.filter(|text| !text.is_empty())
+    }
+
+    /// What kind of answer it is, without any of its values.
+    pub(crate) fn shape(&self) -> String {
+        if self.body.is_empty() {
+            return "the answer is empty".to_owned();
+        }
+        match serde_json::from_slice::<Value>(self.body) {
+            Ok(Value::Object(members)) => {
+                let names: Vec<String> =
+                    members.keys().take(8).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())).collect();
+                format!("the answer is a JSON object with {}", names.join(", "))
+            }
+            Ok(Value::Array(items)) => format!("the answer is a JSON array of {}", items.len()),
+            Ok(_) => "the answer is a JSON scalar".to_owned(),
+            Err(_) => format!("the answer is {} bytes that are no JSON", self.body.len()),
+        }
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
+}
+
+/// The text of the first element at a path of local names from the root, joined by `.`.
+fn xml_text(body: &[u8], path: &str) -> Option<String> {
+    let wanted: Vec<&[u8]> = path.split('.').map(str::as_bytes).collect();
+    let mut reader = Reader::from_reader(body);
+    let mut open: Vec<Vec<u8>> = Vec::new();
+    let mut text: Option<String> = None;
+    let is_wanted = |open: &[Vec<u8>]| open.iter().map(Vec::as_slice).eq(wanted.iter().copied());
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(element) => {
+                open.push(element.local_name().as_ref().to_vec());
+                if text.is_none() && is_wanted(&open) {
+                    text = Some(String::new());
+                }
+            }
+            Event::End(_) => {
+                if is_wanted(&open) {
+                    return text.map(|text| text.trim().to_owned());
+                }
+                open.pop();
+            }
+            event if is_wanted(&open) => {
+                let piece = event_text(&event)?;
+                text.get_or_insert_default().push_str(&piece);
+            }
+            Event::Eof => return None,
+            _ => {}
+        }
+    }
+}
+
+/// The text of a text-like event; empty for comments and the like, none if it can't be read.
+fn event_text(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Text(text) => text.decode().ok().map(|text| text.into_owned()),
+        Event::CData(text) => text.decode().ok().map(|text| text.into_owned()),
+        Event::GeneralRef(reference) => match reference.resolve_char_ref().ok()? {
+            Some(c) => Some(c.to_string()),
+            None => match reference.as_ref() {
+                b"amp" => Some("&".to_owned()),
+                b"lt" => Some("<".to_owned()),
+                b"gt" => Some(">".to_owned()),
+                b"quot" => Some("\"".to_owned()),
+                b"apos" => Some("'".to_owned()),
+                _ => None,
+            },
+        },
+        Event::Eof => None,
+        _ => Some(String::new()),
+    }
+}
+
+/// What a client sends back for `Set-Cookie` values: `a=1; b=2`. The last value of a name wins; one that is empty
+/// or already over deletes it.
+fn cookie_header(set: &[String]) -> String {
+    let mut cookies: Vec<(&str, &str)> = Vec::new();
+    for cookie in set {
+        let mut parts = cookie.split(';');
+        let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
+        let (name, value) = (name.trim(), value.trim());
+        cookies.retain(|(other, _)| *other != name);
+        let over = parts.any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
+        if !over && !name.is_empty() && !value.is_empty() {
+            cookies.push((name, value));
+        }
+    }
+    cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn value(place: TokenPlace, headers: &[(&'static str, &str)], cookies: &[&str], body: &str) -> Option<String> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        let cookies: Vec<String> = cookies.iter().map(|cookie| (*cookie).to_owned()).collect();
+        Answer { headers: &headers, cookies: &cookies, body: &Bytes::copy_from_slice(body.as_bytes()) }.value_at(&place)
+    }
+
+    #[test]
+    fn json_gives_strings_and_numbers() {
+        let at = |pointer: &str| {
+            value(TokenPlace::Json(pointer.into()), &[], &[], r#"{"a":{"t":"x/y"},"n":3600,"z":null,"e":"","o":{}}"#)
+        };
+        assert_eq!(at("/a/t").as_deref(), Some("x/y"));
+        assert_eq!(at("/n").as_deref(), Some("3600"));
+        assert!([at("/z"), at("/e"), at("/o"), at("/none")].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn xml_gives_the_text_by_local_names() {
+        let soap = r#"<?xml version="1.0"?><s:Envelope xmlns:s="x"><s:Header><token>no</token></s:Header>
+            <s:Body><r><n:token xmlns:n="y"> a&amp;b&#33;<![CDATA[<c>]]><!-- d --></n:token></r></s:Body></s:Envelope>"#;
+        let at = |path: &str| value(TokenPlace::Xml(path.into()), &[], &[], soap);
+        assert_eq!(at("Envelope.Body.r.token").as_deref(), Some("a&b!<c>"));
+        assert_eq!(at("Envelope.Body.token"), None);
+        assert_eq!(value(TokenPlace::Xml("a.b".into()), &[], &[], "<a><b>cut"), None);
+    }
+
+    #[test]
+    fn cookies_are_as_a_client_sends_them() {
+        let set = ["sid=1; Path=/; HttpOnly", "old=x", "old=; Max-Age=0", "lang=de", "sid=2; Secure", "gone=1; max-age=0"];
+        assert_eq!(value(TokenPlace::Cookies, &[], &set, "").as_deref(), Some("lang=de; sid=2"));
+        assert_eq!(value(TokenPlace::Cookies, &[], &[], ""), None);
+    }
+
+    #[test]
+    fn headers_and_whole_bodies_give_values() {
+        let headers = [("access-token", "t-1")];
+        assert_eq!(value(TokenPlace::Header("Access-Token".into()), &headers, &[], "").as_deref(), Some("t-1"));
+        assert_eq!(value(TokenPlace::Body, &[], &[], " t-2\n").as_deref(), Some("t-2"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Finds secrets by their value and masks them, whatever they are wrapped in.
+//!
+//! Masking by name is done where names are known (templates, headers). This is the net below it: echoes in
+//! bodies, headers, URLs and error texts.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+
+use crate::function;
+
+/// What stands where a secret stood.
+pub(crate) const MASK: &str = "***";
+
+/// Shorter values would mask half of a body.
+const MIN_BYTES: usize = 6;
+/// Values of digits only are told from ids and amounts only by their length.
+const MIN_DIGITS: usize = 12;
+
+/// Response headers that carry secrets by their meaning.
+const SECRET_HEADERS: [&str; 9] = [
+    "set-cookie",
+    "set-cookie2",
+    "cookie",
+    "authorization",
+    "proxy-authorization",
+    "authentication-info",
+    "access-token",
+    "x-access-token",
+    "x-auth-token",
+];
+
+/// A search for all forms of all values at once.
+#[derive(Debug, Default)]
+pub(crate) struct Redactor {
+    forms: Option<AhoCorasick>,
+    /// Lower-case names of further headers whose values are masked whole.
+    headers: Vec<String>,
+}
+
+impl Redactor {
+    /// Looks for `values`, and masks `headers` whole.
+    pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a str>, headers: Vec<String>) -> Self {
+        let mut forms = BTreeSet::new();
+        for value in values {
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            if value.len() >= if digits { MIN_DIGITS } else { MIN_BYTES } {
+                add_forms(value, &mut forms);
+            }
+        }
+        let forms = (!forms.is_empty())
+            .then(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&forms).ok())
+            .flatten();
+        Self { forms, headers }
+    }
+
+    /// The text without secrets.
+    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.replaced(text.as_bytes()) {
+            Some(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
+            None => Cow::Borrowed(text),
+        }
+    }
+
+    /// The body without secrets; none if it holds none.
+    pub(crate) fn body(&self, body: &[u8]) -> Option<Bytes> {
+        self.replaced(body).map(Bytes::from)
+    }
+
+    /// A response header's value as people may see it. `name` is in lower case.
+    pub(crate) fn header(&self, name: &str, value: &str) -> String {
+        if SECRET_HEADERS.contains(&name) || self.headers.iter().any(|header| header == name) {
+            return MASK.to_owned();
+        }
+        self.text(value).into_owned()
+    }
+
+    /// Whether a text holds a secret.
+    pub(crate) fn finds(&self, text: &str) -> bool {
+        self.forms.as_ref().is_some_and(|forms| forms.is_match(text))
+    }
+
+    fn replaced(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let forms = self.forms.as_ref()?;
+        let first = forms.find(bytes)?;
+        let mut masked = Vec::with_capacity(bytes.len());
+        let mut copied = 0;
+        for found in std::iter::once(first).chain(forms.find_iter(&bytes[first.end()..]).map(|found| {
+            let by = first.end();
+            aho_corasick::Match::new(found.pattern(), found.start() + by..found.end() + by)
+        })) {
+            masked.extend_from_slice(&bytes[copied..found.start()]);
+            masked.extend_from_slice(MASK.as_bytes());
+            copied = found.end();
+        }
+        masked.extend_from_slice(&bytes[copied..]);
+        Some(masked)
+    }
+}
+
+/// The value as it stands, and as it looks inside URLs, JSON, XML, hexadecimal and base64.
+fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
+    let encoded = function::url_encode(value.as_bytes());
+    let json = function::json_escape(value);
+    let hexadecimal = hex::encode(value);
+    forms.extend([
+        value.as_bytes().to_vec(),
+        encoded.replace("%20", "+").into_bytes(),
+        lower_escapes(&encoded).into_bytes(),
+        encoded.into_bytes(),
+        String::from_utf8_lossy(&json).replace('/', "\\/").into_bytes(),
+        json,
+        function::xml_escape(value.as_bytes()),
+        hexadecimal.to_uppercase().into_bytes(),
+        hexadecimal.into_bytes(),
+    ]);
+    for shift in 0..3 {
+        forms.insert(base64_core(&STANDARD_NO_PAD, value, shift));
+        forms.insert(base64_core(&URL_SAFE_NO_PAD, value, shift));
+    }
+}
+
+/// `%2F` as `%2f`.
+fn lower_escapes(encoded: &str) -> String {
+    let mut pieces = encoded.split('%');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).unwrap_or((piece, ""));
+        out.push('%');
+        out.push_str(&digits.to_ascii_lowercase());
+        out.push_str(rest);
+    }
+    out
+}
+
+/// The base64 characters that depend on `value` alone when `shift` bytes (modulo 3) stand before it, as the
+/// password does in `base64(user:password)`.
+fn base64_core(engine: &impl Engine, value: &str, shift: usize) -> Vec<u8> {
+    let mut shifted = vec![0; shift];
+    shifted.extend_from_slice(value.as_bytes());
+    let all = engine.encode(&shifted).into_bytes();
+    let (from, to) = ((8 * shift).div_ceil(6), 8 * shifted.len() / 6);
+    all.get(from..to).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+    use super::*;
+
+    const SECRET: &str = "pa<s>/w&rd?\"é~ 1";
+
+    fn redactor() -> Redactor {
+        Redactor::new([SECRET, "token-abcdef", "short", "1234567"], vec!["uid".into()])
+    }
+
+    #[test]
+    fn every_form_of_a_value_is_masked() {
+        let json = serde_json::to_string(SECRET).unwrap();
+        for form in [
+            SECRET.to_owned(),
+            function::url_encode(SECRET.as_bytes()),
+            function::url_encode(SECRET.as_bytes()).to_lowercase(),
+            function::url_encode(SECRET.as_bytes()).replace("%20", "+"),
+            json.clone(),
+            json.replace('/', "\\/"),
+            String::from_utf8(function::xml_escape(SECRET.as_bytes())).unwrap(),
+            hex::encode(SECRET),
+            hex::encode_upper(SECRET),
+        ] {
+            let text = format!("before {form} after");
+            let masked = redactor().text(&text).into_owned();
+            assert!(masked.contains(MASK) && masked.len() < 25, "{form}: {masked}");
+        }
+    }
+
+    #[test]
+    fn base64_is_found_at_every_alignment() {
+        for user in ["", "a", "ab", "abc", "user:"] {
+            for encoded in [STANDARD.encode(format!("{user}{SECRET}:x")), URL_SAFE.encode(format!("{user}{SECRET}"))] {
+                let masked = redactor().text(&encoded).into_owned();
+                assert!(masked.contains(MASK), "{encoded}");
+                assert!(masked.len() < encoded.len() - SECRET.len(), "{encoded} → {masked}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_values_and_short_numbers_are_left_alone() {
+        let text = "a short 1234567";
+        assert_eq!(redactor().text(text), text);
+        assert!(redactor().body(text.as_bytes()).is_none());
+        assert!(Redactor::new(["", "12345"], vec![]).body(b"12345").is_none());
+    }
+
+    #[test]
+    fn all_that_is_no_secret_stays() {
+        let masked = redactor().body(b"<token-abcdef>token-abcdef\xff</token-abcdef>!").unwrap();
+        assert_eq!(masked.as_ref(), b"<***>***\xff</***>!");
+    }
+
+    #[test]
+    fn headers_are_masked_by_name_and_by_value() {
+        assert_eq!(redactor().header("set-cookie", "a=b"), MASK);
+        assert_eq!(redactor().header("uid", "me"), MASK);
+        assert_eq!(redactor().header("location", "/x?t=token-abcdef&y"), "/x?t=***&y");
+        assert_eq!(redactor().header("content-type", "text/csv"), "text/csv");
+    }
+}

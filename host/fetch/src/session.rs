@@ -1,0 +1,247 @@
+//! An account's live tokens: who has them, how long they live, and what must be masked because of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use sluice_model::{Request, Secret, TokenPlace, TokenSource};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::redact::Redactor;
+use crate::render::tokens_of;
+
+/// Values of one source that are still masked after they were replaced: answers to older requests may be under way.
+const REMEMBERED_VALUES: usize = 4;
+
+/// The sign-ins of one account.
+pub(crate) struct Session {
+    pub(crate) sign_ins: Vec<SignIn>,
+    /// Held by one request at a time while a token rotates.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    secrets: Vec<Secret>,
+    seen: Mutex<BTreeMap<String, VecDeque<Secret>>>,
+    redactor: RwLock<Arc<Redactor>>,
+}
+
+/// One sign-in and the sources that it fills. Sources with the same request share it: three headers of one answer
+/// are three sources, and would not fit together if they came from three sign-ins.
+pub(crate) struct SignIn {
+    pub(crate) sources: Vec<TokenSource>,
+    /// Held while signing in, so that whoever comes meanwhile waits for the same outcome.
+    pub(crate) state: tokio::sync::Mutex<State>,
+    /// How many sign-ins have ended, well or not.
+    pub(crate) ended: AtomicU64,
+}
+
+/// What a sign-in gave.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) values: BTreeMap<String, Secret>,
+    pub(crate) refresh: BTreeMap<String, Secret>,
+    pub(crate) generation: u64,
+    pub(crate) issued: Option<Instant>,
+    /// None: until it is refused.
+    pub(crate) good_until: Option<Instant>,
+    /// The last failure, and how many sign-ins had ended with it.
+    pub(crate) failed: Option<(u64, Error)>,
+}
+
+impl State {
+    pub(crate) fn is_live(&self, now: Instant) -> bool {
+        self.issued.is_some() && self.good_until.is_none_or(|until| now < until)
+    }
+
+    /// Drops the values, and keeps the refresh token.
+    pub(crate) fn forget(&mut self) {
+        self.values.clear();
+        self.issued = None;
+    }
+}
+
+impl SignIn {
+    /// Ends a sign-in; gives how many have ended.
+    pub(crate) fn end(&self) -> u64 {
+        self.ended.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    pub(crate) fn gives(&self, token: &str) -> bool {
+        self.sources.iter().any(|source| source.name == token)
+    }
+}
+
+impl Session {
+    pub(crate) fn new(tokens: &[TokenSource], secrets: &BTreeMap<String, Secret>) -> Self {
+        let mut sign_ins: Vec<SignIn> = Vec::new();
+        for source in tokens {
+            match sign_ins.iter_mut().find(|sign_in| sign_in.sources.iter().all(|other| other.request == source.request)) {
+                Some(sign_in) => sign_in.sources.push(source.clone()),
+                None => sign_ins.push(SignIn {
+                    sources: vec![source.clone()],
+                    state: tokio::sync::Mutex::default(),
+                    ended: AtomicU64::new(0),
+                }),
+            }
+        }
+        let session = Self {
+            sign_ins,
+            turn: tokio::sync::Mutex::new(()),
+            secrets: secrets.values().cloned().collect(),
+            seen: Mutex::default(),
+            redactor: RwLock::default(),
+        };
+        session.learn([]);
+        session
+    }
+
+    /// The sign-ins that a request needs; the name of a token that nobody gives otherwise.
+    pub(crate) fn needed_by<'a>(&self, request: &'a Request) -> Result<Vec<&SignIn>, &'a str> {
+        let tokens = tokens_of(request);
+        if let Some(unknown) = tokens.iter().find(|token| !self.sign_ins.iter().any(|sign_in| sign_in.gives(token))) {
+            return Err(unknown);
+        }
+        Ok(self.sign_ins.iter().filter(|sign_in| tokens.iter().any(|token| sign_in.gives(token))).collect())
+    }
+
+    /// Has further values masked from now on.
+    pub(crate) fn learn<'a>(&self, values: impl IntoIterator<Item = (&'a str, Secret)>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in values {
+            let values = seen.entry(name.to_owned()).or_default();
+            if !values.contains(&value) {
+                values.push_front(value);
+                values.truncate(REMEMBERED_VALUES);
+            }
+        }
+        let secrets = self.secrets.iter().chain(seen.values().flatten()).map(Secret::expose);
+        // A `Cookie` header is masked in its parts too.
+        let parts = seen.values().flatten().flat_map(|value| cookie_values(value.expose()));
+        let headers = self.sources().filter_map(|source| match &source.value {
+            TokenPlace::Header(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        });
+        let redactor = Arc::new(Redactor::new(secrets.chain(parts), headers.collect()));
+        *self.redactor.write().unwrap_or_else(PoisonError::into_inner) = redactor;
+    }
+
+    pub(crate) fn redactor(&self) -> Arc<Redactor> {
+        Arc::clone(&self.redactor.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &TokenSource> {
+        self.sign_ins.iter().flat_map(|sign_in| &sign_in.sources)
+    }
+}
+
+fn cookie_values(header: &str) -> impl Iterator<Item = &str> {
+    header.split("; ").filter_map(|pair| pair.split_once('=')).map(|(_, value)| value)
+}
+
+/// Fails if a sign-in needs its own outcome, by itself or through others: it would wait for itself forever.
+pub(crate) fn check_cycles(network: &str, tokens: &[TokenSource]) -> Result<(), Error> {
+    let needs = |name: &str| -> BTreeSet<&str> {
+        tokens
+            .iter()
+            .filter(|source| source.name == name)
+            .flat_map(|source| std::iter::once(&source.request).chain(&source.refresh))
+            .flat_map(tokens_of)
+            // Sources with the same request are filled together, so each needs what fills any of them.
+            .flat_map(|token| {
+                let request = tokens.iter().find(|source| source.name == token).map(|source| &source.request);
+                let together = tokens.iter().filter(move |source| Some(&source.request) == request);
+                std::iter::once(token).chain(together.map(|source| source.name.as_str()))
+            })
+            .collect()
+    };
+    for source in tokens {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![source.name.as_str()];
+        while let Some(name) = open.pop() {
+            open.extend(needs(name).into_iter().filter(|next| reached.insert(*next)));
+        }
+        if reached.contains(source.name.as_str()) {
+            let reason = format!("sign-in `{}` needs its own token", source.name);
+            return Err(Error::Settings { network: network.to_owned(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// How long a token of a lifetime is used: a tenth less, at least 5 s less, but never less than half of it.
+pub(crate) fn usable(lifetime: Duration) -> Duration {
+    let margin = (lifetime / 10).max(Duration::from_secs(5)).min(lifetime / 2);
+    lifetime - margin
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use sluice_model::{Method, Op};
+
+    use super::*;
+
+    fn source(name: &str, path: &str, needs: &[&str]) -> TokenSource {
+        let mut url = vec![Op::Text(format!("https://a.example.com/{path}"))];
+        url.extend(needs.iter().map(|token| Op::Token((*token).to_owned())));
+        TokenSource {
+            name: name.into(),
+            request: Request {
+                key: "sign-in".into(),
+                method: Method::Post,
+                url,
+                headers: Vec::new(),
+                body: None,
+                state: String::new(),
+                yields_records: false,
+            },
+            value: TokenPlace::Header(format!("X-{name}")),
+            lifetime: None,
+            lifetime_secs: None,
+            refresh_value: None,
+            refresh: None,
+            rotates: false,
+        }
+    }
+
+    #[test]
+    fn sources_with_one_request_share_one_sign_in() {
+        let tokens = [source("a", "in", &[]), source("b", "other", &[]), source("c", "in", &[])];
+        let session = Session::new(&tokens, &BTreeMap::new());
+        assert_eq!(session.sign_ins.len(), 2);
+        assert!(session.sign_ins[0].gives("a") && session.sign_ins[0].gives("c"));
+    }
+
+    #[test]
+    fn a_sign_in_that_waits_for_itself_is_refused() {
+        assert!(check_cycles("n", &[source("a", "1", &["b"]), source("b", "2", &[])]).is_ok());
+        assert!(check_cycles("n", &[source("a", "1", &["a"])]).is_err());
+        let cycle = check_cycles("n", &[source("a", "1", &["b"]), source("b", "2", &["a"])]).unwrap_err();
+        assert_eq!(cycle.to_string(), "network `n`: sign-in `a` needs its own token");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_dies_before_its_time() {
+        assert_eq!(usable(Duration::from_secs(3600)), Duration::from_secs(3240));
+        assert_eq!(usable(Duration::from_secs(20)), Duration::from_secs(15));
+        assert_eq!(usable(Duration::from_secs(4)), Duration::from_secs(2));
+        let now = Instant::now();
+        let mut state = State { issued: Some(now), good_until: Some(now + Duration::from_secs(60)), ..State::default() };
+        assert!(state.is_live(now + Duration::from_secs(59)) && !state.is_live(now + Duration::from_secs(60)));
+        state.forget();
+        assert!(!state.is_live(now));
+    }
+
+    #[test]
+    fn values_of_tokens_are_masked_once_known_and_a_while_after() {
+        let session = Session::new(&[source("a", "1", &[])], &BTreeMap::new());
+        assert_eq!(session.redactor().text("value-0000"), "value-0000");
+        for n in 0..5 {
+            session.learn([("a", Secret::new(format!("value-000{n}")))]);
+        }
+        assert_eq!(session.redactor().text("value-0000 value-0001 value-0004"), "value-0000 *** ***");
+        session.learn([("c", Secret::new("sid=abcdefgh; x=1".into()))]);
+        assert_eq!(session.redactor().text("id abcdefgh"), "id ***");
+        assert_eq!(session.redactor().header("x-a", "anything"), "***");
+    }
+}

@@ -1,0 +1,235 @@
+//! Signs in, once for all who wait, and keeps what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures::future::BoxFuture;
+use reqwest::header::RETRY_AFTER;
+use sluice_model::{Request, Secret, TokenPlace, TokenSource};
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::place::Answer;
+use crate::retry::retry_after;
+use crate::session::{SignIn, State, usable};
+use crate::template::TokenValues;
+use crate::unpack::unpack;
+use crate::wire::{Raw, encodings_of};
+
+/// No lifetime is believed beyond this; it keeps sums of times from overflowing.
+const MAX_LIFETIME_SECS: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// The tokens that a request uses.
+#[derive(Default)]
+pub(crate) struct Live {
+    pub(crate) values: TokenValues,
+    pub(crate) used: Vec<Used>,
+}
+
+/// A token as it was when a request used it.
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    pub(crate) token: String,
+    pub(crate) generation: u64,
+    pub(crate) issued: Instant,
+    pub(crate) good_until: Option<Instant>,
+}
+
+/// What a sign-in's answer holds.
+struct Granted {
+    values: BTreeMap<String, Secret>,
+    refresh: BTreeMap<String, Secret>,
+    lifetime: Option<Duration>,
+}
+
+impl Account {
+    /// The tokens that a request names. Signs in for those that aren't live.
+    pub(crate) async fn live_tokens(&self, request: &Request) -> Result<Live, Error> {
+        let mut live = Live::default();
+        let needed = self.inner().session.needed_by(request).map_err(|unknown| Error::Template {
+            network: self.inner().network.clone(),
+            request: request.key.clone(),
+            place: "token".to_owned(),
+            reason: format!("the manifest has no token source `{unknown}`"),
+        })?;
+        for sign_in in needed {
+            let ended = sign_in.ended.load(Ordering::Acquire);
+            let mut state = sign_in.state.lock().await;
+            if !state.is_live(Instant::now()) {
+                // Someone tried while this request waited: the same try again would fail the same way, and
+                // twenty failed logins in a row lock an account.
+                if let Some((at, error)) = &state.failed
+                    && *at > ended
+                {
+                    return Err(error.clone());
+                }
+                let outcome = self.sign_in(sign_in, &mut state).await;
+                let at = sign_in.end();
+                state.failed = outcome.as_ref().err().map(|error| (at, error.clone()));
+                outcome?;
+            }
+            live.add(&state);
+        }
+        Ok(live)
+    }
+
+    /// Fills the state of a sign-in, by its refresh token if it has one. Boxed, because a sign-in's own request
+    /// may need another token.
+    fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut State) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let refresh = sign_in.sources.iter().find_map(|source| source.refresh.as_ref());
+            if let Some(request) = refresh.filter(|_| !state.refresh.is_empty()) {
+                match self.obtain(sign_in, request, state.refresh.clone()).await {
+                    Ok(granted) => {
+                        self.keep(state, granted);
+                        return Ok(());
+                    }
+                    Err(error) if error.is_retryable() => return Err(error),
+                    Err(error) => {
+                        tracing::debug!(network = %self.inner().network, %error, "refresh token refused, signing in");
+                        state.refresh.clear();
+                    }
+                }
+            }
+            let Some(source) = sign_in.sources.first() else { return Ok(()) };
+            let granted = self.obtain(sign_in, &source.request, BTreeMap::new()).await?;
+            self.keep(state, granted);
+            Ok(())
+        })
+    }
+
+    fn keep(&self, state: &mut State, granted: Granted) {
+        let now = Instant::now();
+        let known = granted.values.iter().chain(&granted.refresh);
+        self.inner().session.learn(known.map(|(name, value)| (name.as_str(), value.clone())));
+        state.values = granted.values;
+        state.refresh.extend(granted.refresh);
+        state.generation += 1;
+        state.issued = Some(now);
+        state.good_until = granted.lifetime.map(|lifetime| now + usable(lifetime));
+    }
+
+    /// Sends a sign-in or a refresh and takes the values out of its answer. The answer goes nowhere else.
+    async fn obtain(
+        &self,
+        sign_in: &SignIn,
+        request: &Request,
+        refresh: BTreeMap<String, Secret>,
+    ) -> Result<Granted, Error> {
+        let inner = self.inner();
+        inner.allow.request(request)?;
+        let mut tokens = self.live_tokens(request).await?.values;
+        tokens.refresh = refresh;
+        let place = inner.budget.enter().await;
+        let rendered = self.context(&tokens, Utc::now()).render(request)?;
+        let redactor = inner.session.redactor();
+        let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
+        let raw = self.wire(&redactor).exchange(&rendered, &places).await?;
+        drop(place);
+        let body =
+            unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
+        let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
+        let name = sign_in.sources.first().map(|source| source.name.as_str()).unwrap_or_default();
+        tracing::debug!(network = %inner.network, account = %inner.account, token = name, status = raw.status, "signed in");
+        if raw.status >= 400 {
+            return Err(self.refused(name, &raw, &answer));
+        }
+        let mut granted = Granted { values: BTreeMap::new(), refresh: BTreeMap::new(), lifetime: None };
+        for source in &sign_in.sources {
+            let value = answer.value_at(&source.value).ok_or_else(|| Error::SignIn {
+                network: inner.network.clone(),
+                account: inner.account.clone(),
+                token: source.name.clone(),
+                status: raw.status,
+                reason: format!("there is no value at {}; {}", place_name(&source.value), answer.shape()),
+                retry_after: None,
+            })?;
+            granted.values.insert(source.name.clone(), Secret::new(value));
+            if let Some(value) = source.refresh_value.as_ref().and_then(|place| answer.value_at(place)) {
+                granted.refresh.insert(source.name.clone(), Secret::new(value));
+            }
+            let lifetime = lifetime_of(source, &answer);
+            granted.lifetime = granted.lifetime.into_iter().chain(lifetime).min();
+        }
+        Ok(granted)
+    }
+
+    /// The error for a sign-in's error status. An error page holds no fresh token, so a piece of it may be shown.
+    fn refused(&self, token: &str, raw: &Raw, answer: &Answer<'_>) -> Error {
+        let (network, account) = (self.inner().network.clone(), self.inner().account.clone());
+        let (token, status) = (token.to_owned(), raw.status);
+        let text = String::from_utf8_lossy(answer.body);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let readable = !words.is_empty() && !words.starts_with('<');
+        let reason = if readable { self.redact(&words).chars().take(200).collect() } else { answer.shape() };
+        if matches!(status, 400 | 401 | 403) {
+            return Error::Credentials { network, account, token, status, reason };
+        }
+        let wait = raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = wait.and_then(|value| retry_after(value, Utc::now()));
+        Error::SignIn { network, account, token, status, reason, retry_after }
+    }
+
+    /// Whether a request uses a token of which every answer brings a new value.
+    pub(crate) fn rotates(&self, request: &Request) -> bool {
+        let needed = self.inner().session.needed_by(request).unwrap_or_default();
+        needed.iter().any(|sign_in| sign_in.sources.iter().any(|source| source.rotates))
+    }
+
+    /// Takes the new values of rotating tokens out of a response.
+    pub(crate) async fn rotate(&self, live: &Live, raw: &Raw) -> Result<(), Error> {
+        let inner = self.inner();
+        let body = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
+        let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
+        for sign_in in &inner.session.sign_ins {
+            let Some(used) = live.used.iter().find(|used| sign_in.gives(&used.token)) else { continue };
+            let mut state = sign_in.state.lock().await;
+            if state.generation != used.generation {
+                continue;
+            }
+            for source in sign_in.sources.iter().filter(|source| source.rotates) {
+                if let Some(value) = answer.value_at(&source.value).map(Secret::new) {
+                    inner.session.learn([(source.name.as_str(), value.clone())]);
+                    state.values.insert(source.name.clone(), value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Live {
+    fn add(&mut self, state: &State) {
+        let Some(issued) = state.issued else { return };
+        for (name, value) in &state.values {
+            self.values.live.insert(name.clone(), value.clone());
+            let (generation, good_until) = (state.generation, state.good_until);
+            self.used.push(Used { token: name.clone(), generation, issued, good_until });
+        }
+    }
+
+    /// Whether all are still good.
+    pub(crate) fn is_good(&self, now: Instant) -> bool {
+        self.used.iter().all(|used| used.good_until.is_none_or(|until| now < until))
+    }
+}
+
+fn lifetime_of(source: &TokenSource, answer: &Answer<'_>) -> Option<Duration> {
+    let said = source.lifetime.as_ref().and_then(|place| answer.value_at(place));
+    let secs = said.and_then(|text| text.trim().parse::<f64>().ok()).or(source.lifetime_secs.map(f64::from))?;
+    // A NaN or a negative number is no lifetime: the token is used until it is refused.
+    (secs >= 0.0).then(|| Duration::from_secs_f64(secs.min(MAX_LIFETIME_SECS)))
+}
+
+fn place_name(place: &TokenPlace) -> String {
+    match place {
+        TokenPlace::Json(pointer) => format!("`{pointer}`"),
+        TokenPlace::Xml(path) => format!("`{path}`"),
+        TokenPlace::Header(name) => format!("header `{name}`"),
+        TokenPlace::Cookies => "the cookies".to_owned(),
+        TokenPlace::Body => "the body".to_owned(),
+    }
+}

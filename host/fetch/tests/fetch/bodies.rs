@@ -1,0 +1,84 @@
+//! Bodies: as they came, unpacked, cut, too large.
+
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
+use sluice_fetch::{Error, FetchOptions, Fetcher, unpack_body};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::server::{Reply, Server};
+use super::{access, account, get};
+
+async fn packed(mut encoder: impl AsyncRead + Unpin) -> Vec<u8> {
+    let mut out = Vec::new();
+    encoder.read_to_end(&mut out).await.unwrap();
+    out
+}
+
+#[tokio::test]
+async fn packed_bodies_are_kept_packed_and_given_unpacked() {
+    let text: String = (0..40_000).map(|n| format!("{{\"id\":{n}}}\n")).collect();
+    for (encoding, wire) in [
+        ("gzip", packed(GzipEncoder::new(text.as_bytes())).await),
+        ("br", packed(BrotliEncoder::new(text.as_bytes())).await),
+        ("zstd", packed(ZstdEncoder::new(text.as_bytes())).await),
+    ] {
+        let sent = wire.clone();
+        let server = Server::start(move |_| Reply::ok(sent.clone()).header("Content-Encoding", encoding)).await;
+        let exchange = account(&server).send(&get("/")).await.unwrap();
+        assert_eq!(exchange.wire, wire, "{encoding}");
+        assert_eq!(exchange.body, text.as_bytes(), "{encoding}");
+        assert!(!exchange.masked);
+        let again = unpack_body(&exchange.headers, &exchange.wire, &FetchOptions::default()).await.unwrap();
+        assert_eq!(again, exchange.body, "a stored body unpacks by its stored headers");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_body_is_one_buffer() {
+    let text = "x".repeat(3 << 20);
+    let sent = text.clone();
+    let server = Server::start(move |_| Reply::ok(sent.clone())).await;
+    let exchange = account(&server).send(&get("/")).await.unwrap();
+    assert_eq!(exchange.body, text.as_bytes());
+    assert_eq!(exchange.body.as_ptr(), exchange.wire.as_ptr());
+}
+
+#[tokio::test]
+async fn a_cut_body_is_truncated_and_worth_a_retry() {
+    let server = Server::start(|_| Reply::ok("0123456789").announcing(25)).await;
+    let error = account(&server).send(&get("/")).await.unwrap_err();
+    let Error::Truncated { received: 10, expected: Some(25), .. } = error else { panic!("{error:?}") };
+    assert!(error.is_retryable());
+    assert!(error.to_string().ends_with("ended after 10 bytes of 25"), "{error}");
+    let server = Server::start(|_| Reply::ok("0123456789").cut_chunks()).await;
+    let error = account(&server).send(&get("/")).await.unwrap_err();
+    assert!(matches!(error, Error::Truncated { received: 10, expected: None, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn large_bodies_and_bombs_are_refused() {
+    let limited = |max_body_bytes| Fetcher::new(FetchOptions { max_body_bytes, ..FetchOptions::default() }).unwrap();
+    for reply in [Reply::ok("x".repeat(2000)), Reply::ok("x").announcing(2000), Reply::ok("x".repeat(2000)).cut_chunks()] {
+        let server = Server::start(move |_| reply.clone()).await;
+        let account = limited(1000).account(access(&server)).unwrap();
+        let error = account.send(&get("/")).await.unwrap_err();
+        assert!(matches!(error, Error::TooLarge { what: "body", max: 1000, .. }), "{error:?}");
+        assert!(!error.is_retryable());
+    }
+    let zeros = vec![0_u8; 20 << 20];
+    let bomb = packed(ZstdEncoder::new(zeros.as_slice())).await;
+    let server = Server::start(move |_| Reply::ok(bomb.clone()).header("Content-Encoding", "zstd")).await;
+    let error = account(&server).send(&get("/")).await.unwrap_err();
+    assert!(matches!(error, Error::Bomb { .. }), "{error:?}");
+    let small = limited(1 << 20).account(access(&server)).unwrap();
+    let error = small.send(&get("/")).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { what: "unpacked body", .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_headers_is_refused() {
+    let server = Server::start(|_| Reply::ok("").header("X-Flood", &"x".repeat(5000))).await;
+    let options = FetchOptions { max_header_bytes: 4000, ..FetchOptions::default() };
+    let account = Fetcher::new(options).unwrap().account(access(&server)).unwrap();
+    let error = account.send(&get("/")).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { what: "headers", .. }), "{error:?}");
+}

@@ -1,0 +1,178 @@
+//! A server that answers by a function, closes after every answer, and remembers what it was asked.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap()
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    announced: Option<usize>,
+    chunked: bool,
+    together: bool,
+}
+
+impl Reply {
+    pub(crate) fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into(), announced: None, chunked: false, together: false }
+    }
+
+    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
+        Self::status(200, body)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Announces another length than the body has.
+    pub(crate) fn announcing(mut self, bytes: usize) -> Self {
+        self.announced = Some(bytes);
+        self
+    }
+
+    /// In chunks, the last of which is missing.
+    pub(crate) fn cut_chunks(mut self) -> Self {
+        self.chunked = true;
+        self
+    }
+
+    /// Waits until a second request is being answered, or for as long as one needs to arrive.
+    pub(crate) fn after_two_are_here(mut self) -> Self {
+        self.together = true;
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if self.chunked {
+            head.push_str(&format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", self.body.len()));
+        } else {
+            head.push_str(&format!("Content-Length: {}\r\n\r\n", self.announced.unwrap_or(self.body.len())));
+        }
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
+struct Inner {
+    answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
+    seen: Mutex<Vec<Seen>>,
+    now: AtomicUsize,
+    most: AtomicUsize,
+    arrived: Notify,
+}
+
+/// A running server; it ends with its runtime.
+pub(crate) struct Server {
+    inner: Arc<Inner>,
+    address: std::net::SocketAddr,
+}
+
+impl Server {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let inner = Arc::new(Inner {
+            answer: Box::new(answer),
+            seen: Mutex::default(),
+            now: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            arrived: Notify::new(),
+        });
+        let shared = Arc::clone(&inner);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared)));
+            }
+        });
+        Self { inner, address }
+    }
+
+    pub(crate) fn url(&self) -> url::Url {
+        format!("http://{}/", self.address).parse().unwrap()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.inner.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self, path: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.path() == path).count()
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.inner.most.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(mut stream: TcpStream, inner: Arc<Inner>) {
+    let Some(seen) = read(&mut stream).await else { return };
+    let now = inner.now.fetch_add(1, Ordering::SeqCst) + 1;
+    inner.most.fetch_max(now, Ordering::SeqCst);
+    inner.arrived.notify_waiters();
+    let reply = (inner.answer)(&seen);
+    inner.seen.lock().unwrap().push(seen);
+    if reply.together && now < 2 {
+        // The bound is what a lone request costs; two that may overlap meet long before it.
+        let _ = tokio::time::timeout(Duration::from_millis(300), inner.arrived.notified()).await;
+    }
+    inner.now.fetch_sub(1, Ordering::SeqCst);
+    let _ = stream.write_all(&reply.bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+async fn read(stream: &mut TcpStream) -> Option<Seen> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let mut lines = head.lines();
+    let line = lines.next()?.to_owned();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
+    let mut body = bytes.split_off(end + 4);
+    while body.len() < length {
+        if stream.read_buf(&mut body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(Seen { line, headers, body })
+}

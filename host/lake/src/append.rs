@@ -1,0 +1,266 @@
+//! Appending what is new: choose the rows, write them, commit, and choose again if another writer was first.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, SchemaRef};
+use deltalake::kernel::{Add, Transaction};
+use object_store::path::Path;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::index::{IndexColumns, KeyIndex, Latest, Place};
+use crate::lake::Lake;
+use crate::table::{Commit, Design, Table};
+
+const MAX_ATTEMPTS: u32 = 60;
+
+/// A row that may have to be appended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) key: u128,
+    pub(crate) content: u128,
+    /// Which response, in the order of observation.
+    pub(crate) source: u32,
+    /// Which row of it.
+    pub(crate) row: u32,
+    pub(crate) month: i32,
+}
+
+/// When a response was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Observed {
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
+    /// The request, see [`crate::hash::ordinal`].
+    pub(crate) request: u128,
+}
+
+/// A row to append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) key: u128,
+    pub(crate) content: u128,
+    pub(crate) source: u32,
+    pub(crate) row: u32,
+    pub(crate) version: i32,
+    /// The month that the key lives in.
+    pub(crate) month: i32,
+    pub(crate) change: Change,
+}
+
+/// Why there is a new version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The key is new.
+    FirstSeen,
+    /// A later response says something else.
+    Network,
+    /// The same response is read differently.
+    Mapping,
+}
+
+impl Change {
+    /// Its name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::FirstSeen => "first-seen",
+            Self::Network => "network-change",
+            Self::Mapping => "mapping-change",
+        }
+    }
+}
+
+/// Rows in the shape of their table.
+pub(crate) struct Shaped {
+    /// The table's columns, then new ones.
+    pub(crate) rows: RecordBatch,
+    /// The new columns.
+    pub(crate) new_fields: Vec<Field>,
+}
+
+/// The rows of a flush.
+pub(crate) trait Source {
+    /// All rows; sorted by this module.
+    fn candidates(&mut self) -> &mut Vec<Candidate>;
+    /// When each response was observed, rising.
+    fn observed(&self) -> &[Observed];
+    /// The scope of each response's keys.
+    fn scope(&self, source: u32) -> &str;
+    /// What the table is made with, if it isn't there.
+    fn design(&self) -> Design;
+    /// The chosen rows in the shape of the table.
+    fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error>;
+}
+
+/// What an append did.
+#[derive(Default)]
+pub(crate) struct Appended {
+    pub(crate) chosen: Vec<Chosen>,
+    pub(crate) new_fields: Vec<Field>,
+}
+
+/// A table that rows are appended to if they are new, with what is known of its keys.
+pub(crate) struct Appender {
+    table: Table,
+    index: KeyIndex,
+    key: &'static str,
+    application: String,
+    flushes: i64,
+}
+
+struct Prepared {
+    chosen: Vec<Chosen>,
+    schema: SchemaRef,
+    new_fields: Vec<Field>,
+    adds: Vec<Add>,
+}
+
+impl Appender {
+    pub(crate) async fn open(
+        lake: &Lake,
+        schema: &str,
+        name: &str,
+        columns: IndexColumns,
+        run_id: &str,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            table: Table::open(lake, schema, name).await?,
+            index: KeyIndex::new(columns),
+            key: columns.key,
+            // The run's id alone would be shared by a run that crashed and the one that goes on with it.
+            application: format!("sluice/{run_id}/{}", Uuid::now_v7().simple()),
+            flushes: 0,
+        })
+    }
+
+    /// Appends the rows of `source` that are new.
+    pub(crate) async fn append(&mut self, source: &mut impl Source) -> Result<Appended, Error> {
+        if source.candidates().is_empty() {
+            return Ok(Appended::default());
+        }
+        source.candidates().sort_unstable_by_key(|row| (row.key, row.source, row.row));
+        let places = places(source);
+        self.flushes += 1;
+        self.index.begin();
+        let mut prepared: Option<Prepared> = None;
+        for attempt in 0..=MAX_ATTEMPTS {
+            self.table.refresh().await?;
+            if attempt > 0 && self.table.transaction(&self.application).await? >= Some(self.flushes) {
+                // The commit was done though it looked as if it wasn't.
+                return Ok(self.finish(prepared, source));
+            }
+            if attempt == MAX_ATTEMPTS {
+                break;
+            }
+            let keys: Vec<u128> = source.candidates().iter().map(|row| row.key).collect();
+            self.index.cover(&self.table, &places, keys.into_iter()).await?;
+            prepared = self.prepare(prepared, source).await?;
+            let Some(ready) = &prepared else { return Ok(Appended::default()) };
+            let now = chrono::Utc::now().timestamp_millis();
+            let transaction = Transaction::new_with_last_update(&self.application, self.flushes, Some(now));
+            match self.table.commit(ready.adds.clone(), &ready.new_fields, Some(transaction)).await? {
+                Commit::Done => return Ok(self.finish(prepared, source)),
+                Commit::Conflict => wait_a_moment(attempt).await,
+            }
+        }
+        if let Some(ready) = prepared {
+            self.table.discard_files(&ready.adds).await;
+        }
+        Err(Error::Conflict { table: self.table.name().to_owned(), attempts: MAX_ATTEMPTS })
+    }
+
+    /// Writes the files that a commit needs; none if there is nothing new. What an earlier attempt wrote is used
+    /// again if the other writer changed nothing that matters.
+    async fn prepare(
+        &mut self,
+        earlier: Option<Prepared>,
+        source: &mut impl Source,
+    ) -> Result<Option<Prepared>, Error> {
+        let observed: Vec<Observed> = source.observed().to_vec();
+        let chosen = choose(source.candidates(), &observed, &self.index);
+        if let Some(earlier) = earlier {
+            if earlier.chosen == chosen && earlier.schema == self.table.schema()? {
+                return Ok(Some(earlier));
+            }
+            self.table.discard_files(&earlier.adds).await;
+        }
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        self.table.ensure(&source.design()).await?;
+        let schema = self.table.schema()?;
+        let shaped = source.shape(self.table.name(), &schema, &chosen)?;
+        let adds = self.table.write_files(&shaped.rows, Some(self.key)).await?;
+        Ok(Some(Prepared { chosen, schema, new_fields: shaped.new_fields, adds }))
+    }
+
+    fn finish(&mut self, prepared: Option<Prepared>, source: &impl Source) -> Appended {
+        let Some(done) = prepared else { return Appended::default() };
+        let observed = source.observed();
+        for row in &done.chosen {
+            let seen = observed[row.source as usize];
+            let latest = Latest {
+                content: row.content,
+                version: row.version,
+                observed_at: seen.at,
+                request: seen.request,
+                month: row.month,
+            };
+            self.index.insert(row.key, latest);
+        }
+        for add in &done.adds {
+            if let Ok(path) = Path::parse(&add.path) {
+                self.index.mark_loaded(path);
+            }
+        }
+        Appended { chosen: done.chosen, new_fields: done.new_fields }
+    }
+}
+
+fn places(source: &mut impl Source) -> HashSet<Place> {
+    let mut found: HashSet<(u32, i32)> = HashSet::new();
+    found.extend(source.candidates().iter().map(|row| (row.source, row.month)));
+    found.into_iter().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
+}
+
+/// Chooses the rows that say something new of their key.
+///
+/// Rows come sorted by key, response and place. Of several rows of a key in one response the last counts. A response
+/// that is older than what the table knows of the key changes nothing, so that building old responses again, in any
+/// order, adds nothing.
+fn choose(candidates: &[Candidate], observed: &[Observed], index: &KeyIndex) -> Vec<Chosen> {
+    let versioned = index.versioned();
+    let mut chosen = Vec::new();
+    for rows in candidates.chunk_by(|a, b| a.key == b.key) {
+        let mut latest = index.get(rows[0].key);
+        for same_response in rows.chunk_by(|a, b| a.source == b.source) {
+            let Some(row) = same_response.last() else { continue };
+            let seen = observed[row.source as usize];
+            let (version, month, change) = match latest {
+                None => (i32::from(versioned), row.month, Change::FirstSeen),
+                Some(known) if known.content == row.content => continue,
+                Some(known) => {
+                    let before = Observed { at: known.observed_at, request: known.request };
+                    if seen < before {
+                        continue;
+                    }
+                    let change = if seen == before { Change::Mapping } else { Change::Network };
+                    (known.version + i32::from(versioned), known.month, change)
+                }
+            };
+            let Candidate { key, content, source, row, .. } = *row;
+            latest = Some(Latest { content, version, observed_at: seen.at, request: seen.request, month });
+            chosen.push(Chosen { key, content, source, row, version, month, change });
+        }
+    }
+    chosen
+}
+
+/// Waits a little longer at each attempt, and not in step with other writers.
+pub(crate) async fn wait_a_moment(attempt: u32) {
+    let (_, random) = Uuid::now_v7().as_u64_pair();
+    let most_ms = 10_u64 << attempt.min(5);
+    tokio::time::sleep(Duration::from_millis(random % most_ms + 1)).await;
+}

@@ -1,0 +1,236 @@
+//! Content hashes: 128 bits of XXH3, to see changes; not for security.
+
+use arrow::array::{
+    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, MapArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, TimeUnit, TimestampMicrosecondType};
+use sluice_model::NativeBatch;
+use twox_hash::XxHash3_128;
+
+use crate::error::Error;
+
+/// 128 bits of XXH3.
+pub(crate) fn hash(bytes: &[u8]) -> u128 {
+    XxHash3_128::oneshot(bytes)
+}
+
+/// The half of a name's hash that goes before each value under this name.
+fn tag(name: &str) -> [u8; 8] {
+    // Truncation is meant: 64 bits tell a table's few columns apart.
+    (hash(name.as_bytes()) as u64).to_le_bytes()
+}
+
+/// A number that orders identities as their texts do if these are 32 hexadecimal digits, else in some fixed order.
+pub(crate) fn ordinal(id: &str) -> u128 {
+    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if let Ok(number) = u128::from_str_radix(id, 16) {
+            return number;
+        }
+    }
+    hash(id.as_bytes())
+}
+
+/// A hash of each record: its fields that aren't null, in the order of their paths.
+///
+/// A new column without values, or another order of columns, changes nothing.
+pub(crate) fn native_hashes(batch: &NativeBatch) -> Vec<u128> {
+    let mut columns: Vec<(&str, [u8; 8], &StringArray)> =
+        batch.columns.iter().map(|column| (column.path.as_str(), tag(&column.path), &column.text)).collect();
+    columns.sort_unstable_by_key(|(path, ..)| *path);
+    let mut scratch = Vec::with_capacity(4096);
+    let mut hashes = Vec::with_capacity(batch.rows);
+    for row in 0..batch.rows {
+        scratch.clear();
+        for (_, tag, text) in &columns {
+            if text.is_valid(row) {
+                push_text(&mut scratch, tag, text.value(row));
+            }
+        }
+        hashes.push(hash(&scratch));
+    }
+    hashes
+}
+
+/// A hash of each record's key, told apart by account. Without a key, or where it is all null, the content is the key.
+///
+/// Where records of one response share a key but not their content, each content after the first gets a key of its
+/// own: a key that turns out not to be one must not make records overwrite each other at every look.
+pub(crate) fn native_keys(batch: &NativeBatch, account: &str, key: &[String], contents: &[u128]) -> Vec<u128> {
+    let columns: Vec<([u8; 8], &StringArray)> =
+        key.iter().filter_map(|path| batch.column(path).map(|column| (tag(path), &column.text))).collect();
+    let mut scratch = Vec::with_capacity(256);
+    let account_tag = tag("_account");
+    let mut keys: Vec<u128> = Vec::with_capacity(batch.rows);
+    for (row, content) in contents.iter().enumerate() {
+        scratch.clear();
+        push_text(&mut scratch, &account_tag, account);
+        let bare = scratch.len();
+        for (tag, text) in &columns {
+            if text.is_valid(row) {
+                push_text(&mut scratch, tag, text.value(row));
+            }
+        }
+        if scratch.len() == bare {
+            scratch.extend_from_slice(&content.to_le_bytes());
+        }
+        keys.push(hash(&scratch));
+    }
+    tell_apart(&mut keys, contents);
+    keys
+}
+
+fn tell_apart(keys: &mut [u128], contents: &[u128]) {
+    let mut order: Vec<u32> = (0..u32::try_from(keys.len()).unwrap_or(u32::MAX)).collect();
+    order.sort_unstable_by_key(|row| (keys[*row as usize], *row));
+    let mut changes: Vec<(u32, u128)> = Vec::new();
+    for group in order.chunk_by(|a, b| keys[*a as usize] == keys[*b as usize]) {
+        if group.len() < 2 {
+            continue;
+        }
+        let mut distinct: Vec<u128> = Vec::new();
+        for row in group {
+            let content = contents[*row as usize];
+            let nth = distinct.iter().position(|seen| *seen == content).unwrap_or_else(|| {
+                distinct.push(content);
+                distinct.len() - 1
+            });
+            if nth > 0 {
+                let mut bytes = keys[*row as usize].to_le_bytes().to_vec();
+                bytes.extend_from_slice(&(nth as u64).to_le_bytes());
+                changes.push((*row, hash(&bytes)));
+            }
+        }
+    }
+    for (row, key) in changes {
+        keys[row as usize] = key;
+    }
+}
+
+fn push_text(scratch: &mut Vec<u8>, tag: &[u8; 8], text: &str) {
+    scratch.extend_from_slice(tag);
+    scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    scratch.extend_from_slice(text.as_bytes());
+}
+
+enum Cells<'a> {
+    Text(&'a StringArray),
+    Time(&'a TimestampMicrosecondArray),
+    Money(&'a Decimal128Array),
+    Flag(&'a BooleanArray),
+    Day(&'a Date32Array),
+    Pairs(&'a MapArray, &'a StringArray, &'a StringArray),
+}
+
+impl Cells<'_> {
+    fn push(&self, scratch: &mut Vec<u8>, tag: &[u8; 8], row: usize) {
+        match self {
+            Self::Text(cells) if cells.is_valid(row) => push_text(scratch, tag, cells.value(row)),
+            Self::Time(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
+            Self::Money(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
+            Self::Flag(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &[u8::from(cells.value(row))]),
+            Self::Day(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
+            Self::Pairs(cells, keys, values) if cells.is_valid(row) => {
+                let offsets = cells.value_offsets();
+                let range = offsets[row] as usize..offsets[row + 1] as usize;
+                let mut pairs: Vec<(&str, Option<&str>)> =
+                    range.map(|i| (keys.value(i), values.is_valid(i).then(|| values.value(i)))).collect();
+                pairs.sort_unstable();
+                push_fixed(scratch, tag, &(pairs.len() as u64).to_le_bytes());
+                for (key, value) in pairs {
+                    push_text(scratch, tag, key);
+                    scratch.push(u8::from(value.is_some()));
+                    push_text(scratch, tag, value.unwrap_or_default());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn push_fixed(scratch: &mut Vec<u8>, tag: &[u8; 8], bytes: &[u8]) {
+    scratch.extend_from_slice(tag);
+    scratch.extend_from_slice(bytes);
+}
+
+/// A hash of each mapped transaction: all columns but `record_index`, nulls left out, each under its name.
+pub(crate) fn transaction_hashes(rows: &RecordBatch) -> Result<Vec<u128>, Error> {
+    let schema = rows.schema();
+    let mut columns = Vec::with_capacity(rows.num_columns());
+    for (field, column) in schema.fields().iter().zip(rows.columns()) {
+        if field.name() == "record_index" {
+            continue;
+        }
+        let cells = match field.data_type() {
+            DataType::Utf8 => column.as_string_opt().map(Cells::Text),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                column.as_primitive_opt::<TimestampMicrosecondType>().map(Cells::Time)
+            }
+            DataType::Decimal128(..) => column.as_primitive_opt::<Decimal128Type>().map(Cells::Money),
+            DataType::Boolean => column.as_boolean_opt().map(Cells::Flag),
+            DataType::Date32 => column.as_primitive_opt::<Date32Type>().map(Cells::Day),
+            DataType::Map(..) => column
+                .as_map_opt()
+                .and_then(|map| Some(Cells::Pairs(map, map.keys().as_string_opt()?, map.values().as_string_opt()?))),
+            _ => None,
+        };
+        let cells = cells.ok_or_else(|| Error::Column {
+            table: "unified.transaction_versions".to_owned(),
+            column: field.name().clone(),
+            found: field.data_type().to_string(),
+            expected: "of a type that a content hash knows".to_owned(),
+        })?;
+        columns.push((tag(field.name()), cells));
+    }
+    let mut scratch = Vec::with_capacity(1024);
+    let hashes = (0..rows.num_rows()).map(|row| {
+        scratch.clear();
+        for (tag, cells) in &columns {
+            cells.push(&mut scratch, tag, row);
+        }
+        hash(&scratch)
+    });
+    Ok(hashes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use sluice_model::{Kinds, NativeColumn};
+
+    use super::*;
+
+    fn column(path: &str, cells: &[Option<&str>]) -> NativeColumn {
+        NativeColumn { path: path.to_owned(), text: StringArray::from(cells.to_vec()), kinds: Kinds::TEXT }
+    }
+
+    #[test]
+    fn order_of_columns_and_empty_columns_do_not_count() {
+        let a = column("a", &[Some("1")]);
+        let b = column("b", &[Some("2")]);
+        let plain = NativeBatch { rows: 1, columns: vec![a.clone(), b.clone()] };
+        let other = NativeBatch { rows: 1, columns: vec![b, column("c", &[None]), a] };
+        assert_eq!(native_hashes(&plain), native_hashes(&other));
+    }
+
+    #[test]
+    fn values_do_not_run_into_each_other() {
+        let one = NativeBatch { rows: 1, columns: vec![column("a", &[Some("12")]), column("b", &[Some("3")])] };
+        let two = NativeBatch { rows: 1, columns: vec![column("a", &[Some("1")]), column("b", &[Some("23")])] };
+        assert_ne!(native_hashes(&one), native_hashes(&two));
+    }
+
+    #[test]
+    fn different_contents_under_one_key_are_told_apart_and_equal_ones_are_not() {
+        let cells = [Some("k"), Some("k"), Some("k"), Some("l"), None, None];
+        let values = [Some("1"), Some("2"), Some("1"), Some("1"), Some("1"), Some("2")];
+        let batch = NativeBatch { rows: 6, columns: vec![column("id", &cells), column("v", &values)] };
+        let contents = native_hashes(&batch);
+        let keys = native_keys(&batch, "uk", &["id".to_owned()], &contents);
+        assert_eq!(keys[0], keys[2]);
+        assert_ne!(keys[0], keys[1]);
+        assert_ne!(keys[0], keys[3]);
+        assert_ne!(keys[4], keys[5], "without a key the content is the key");
+        assert_ne!(native_keys(&batch, "de", &["id".to_owned()], &contents)[0], keys[0]);
+    }
+}

@@ -1,0 +1,179 @@
+//! The ledger: gathers mapped responses of many slices, and commits what is new of them in few large commits.
+//!
+//! No commit spans tables. A flush commits native tables first, then unified transactions, then rejects; after a
+//! crash between, the next build of the same raw objects finds what is there and adds what is missing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::Array;
+use sluice_model::{Digest, Layout, Mapped, RawObject};
+
+use crate::append::Appender;
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::meta::{REJECTS, RejectRows};
+use crate::month;
+use crate::native::{self, NativeRows};
+use crate::unified::{self, UnifiedRows};
+
+/// Rows in memory at which the ledger flushes.
+const FLUSH_ROWS: usize = 128 * 1024;
+/// Bytes in memory at which the ledger flushes.
+const FLUSH_BYTES: usize = 96 << 20;
+
+/// The connector that mapped something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorRef {
+    /// Its network id.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its component's digest.
+    pub digest: Digest,
+}
+
+/// What went through a ledger, and what was new of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that were mapped.
+    pub native_rows: u64,
+    /// Records that were new or had changed.
+    pub native_written: u64,
+    /// Unified transactions that were mapped.
+    pub transactions: u64,
+    /// Unified transactions that were new or had changed.
+    pub new_versions: u64,
+    /// Records that could not be mapped.
+    pub rejects: u64,
+}
+
+/// Gathers a run's mapped responses and commits them. What isn't committed when it is dropped is in raw.
+pub struct Ledger {
+    lake: Lake,
+    run_id: String,
+    native: BTreeMap<(String, String), (Option<Appender>, NativeRows)>,
+    unified: (Option<Appender>, UnifiedRows),
+    rejects: (Option<Appender>, RejectRows),
+    bytes: usize,
+    counts: Counts,
+}
+
+impl Ledger {
+    pub(crate) fn new(lake: Lake, run_id: &str) -> Self {
+        Self {
+            lake,
+            run_id: run_id.to_owned(),
+            native: BTreeMap::new(),
+            unified: (None, UnifiedRows::default()),
+            rejects: (None, RejectRows::default()),
+            bytes: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes a mapped response. It flushes by itself when much has gathered, so memory is bounded.
+    ///
+    /// Responses may come in any order; within a flush they count in the order in which they were received.
+    pub async fn add(
+        &mut self,
+        origin: Arc<RawObject>,
+        layout: &Layout,
+        connector: &ConnectorRef,
+        mapped: Mapped,
+    ) -> Result<(), Error> {
+        self.counts.native_rows += mapped.native.rows as u64;
+        self.counts.rejects += mapped.rejects.len() as u64;
+        self.bytes += mapped.native.columns.iter().map(|column| column.text.get_array_memory_size()).sum::<usize>();
+        let mut months = vec![month::NONE; mapped.native.rows];
+        if let Some(rows) = mapped.transactions.filter(|rows| rows.num_rows() > 0) {
+            self.counts.transactions += rows.num_rows() as u64;
+            self.bytes += rows.get_array_memory_size();
+            months = self.unified.1.add(origin.clone(), connector, rows, mapped.native.rows)?;
+        }
+        self.rejects.1.add(origin.clone(), connector, mapped.rejects);
+        if mapped.native.rows > 0 {
+            let slice = &origin.slice;
+            let table = (slice.network.replace('-', "_"), slice.stream.clone());
+            let rows = &mut self.native.entry(table).or_default().1;
+            rows.add(origin, layout, connector.digest.to_hex(), mapped.native, months);
+        }
+        if self.rows() >= FLUSH_ROWS || self.bytes >= FLUSH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Commits what has gathered, and says what the whole ledger did so far.
+    pub async fn commit(&mut self) -> Result<Counts, Error> {
+        self.flush().await?;
+        Ok(self.counts)
+    }
+
+    fn rows(&self) -> usize {
+        self.native.values().map(|(_, rows)| rows.rows()).sum::<usize>() + self.unified.1.rows()
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        let tables: Vec<(String, String)> = self.native.keys().cloned().collect();
+        for table in tables {
+            self.flush_native(&table).await?;
+        }
+        self.flush_unified().await?;
+        self.flush_rejects().await?;
+        self.bytes = 0;
+        Ok(())
+    }
+
+    async fn flush_native(&mut self, table: &(String, String)) -> Result<(), Error> {
+        let Some((appender, rows)) = self.native.get_mut(table) else { return Ok(()) };
+        if rows.rows() == 0 {
+            return Ok(());
+        }
+        let (schema, name) = table;
+        let appender = match appender {
+            Some(open) => open,
+            None => appender.insert(Appender::open(&self.lake, schema, name, native::INDEX, &self.run_id).await?),
+        };
+        rows.settle();
+        let appended = appender.append(rows).await?;
+        self.counts.native_written += appended.chosen.len() as u64;
+        let described = rows.describe(&appended.new_fields, &appended.chosen);
+        rows.clear();
+        self.lake.append_columns(schema, name, &described).await
+    }
+
+    async fn flush_unified(&mut self) -> Result<(), Error> {
+        let (appender, rows) = &mut self.unified;
+        if rows.rows() == 0 {
+            return Ok(());
+        }
+        let appender = match appender {
+            Some(open) => open,
+            None => {
+                let table = Appender::open(&self.lake, "unified", "transaction_versions", unified::INDEX, &self.run_id);
+                appender.insert(table.await?)
+            }
+        };
+        rows.settle();
+        let appended = appender.append(rows).await?;
+        self.counts.new_versions += appended.chosen.len() as u64;
+        rows.clear();
+        Ok(())
+    }
+
+    async fn flush_rejects(&mut self) -> Result<(), Error> {
+        let (appender, rows) = &mut self.rejects;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let appender = match appender {
+            Some(open) => open,
+            None => appender.insert(Appender::open(&self.lake, "meta", "rejects", REJECTS, &self.run_id).await?),
+        };
+        rows.settle();
+        appender.append(rows).await?;
+        rows.clear();
+        Ok(())
+    }
+}

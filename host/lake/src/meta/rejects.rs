@@ -1,0 +1,148 @@
+//! `meta.rejects`: records that could not be mapped, each once however often it is tried.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sluice_model::{RawObject, Reject};
+
+use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
+use crate::error::Error;
+use crate::hash::hash;
+use crate::index::IndexColumns;
+use crate::ledger::ConnectorRef;
+use crate::month;
+use crate::native::{binary, observed};
+use crate::table::Design;
+
+/// What the index of rejects reads: their identity is all of their content.
+pub(crate) const REJECTS: IndexColumns = IndexColumns {
+    key: "_key",
+    content: "_key",
+    version: None,
+    observed_at: "observed_at",
+    request: "request_id",
+    scope: Some("network"),
+    month: None,
+};
+
+struct Pending {
+    origin: Arc<RawObject>,
+    connector_version: String,
+    rejects: Vec<Reject>,
+}
+
+/// Rejects that wait to be written.
+#[derive(Default)]
+pub(crate) struct RejectRows {
+    pending: Vec<Pending>,
+    candidates: Vec<Candidate>,
+    observed: Vec<Observed>,
+}
+
+impl RejectRows {
+    pub(crate) fn add(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, rejects: Vec<Reject>) {
+        if !rejects.is_empty() {
+            self.pending.push(Pending { origin, connector_version: connector.version.clone(), rejects });
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    pub(crate) fn settle(&mut self) {
+        self.pending.sort_by_key(|pending| (observed(&pending.origin), pending.origin.attempt));
+        self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
+        self.candidates.clear();
+        for (source, pending) in (0..).zip(&self.pending) {
+            let slice = &pending.origin.slice;
+            for (row, reject) in (0..).zip(&pending.rejects) {
+                let body = pending.origin.body.to_hex();
+                let identity = format!(
+                    "{}\n{}\n{}\n{body}\n{}\n{}",
+                    slice.network, slice.account, slice.stream, reject.record_index, reject.reason
+                );
+                let key = hash(identity.as_bytes());
+                self.candidates.push(Candidate { key, content: key, source, row, month: month::NONE });
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+        self.candidates.clear();
+        self.observed.clear();
+    }
+
+    fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending, &Reject) -> String) -> ArrayRef {
+        let texts = chosen.iter().map(|row| {
+            let pending = &self.pending[row.source as usize];
+            of(pending, &pending.rejects[row.row as usize])
+        });
+        Arc::new(StringArray::from_iter_values(texts))
+    }
+
+    fn column(&self, name: &str, chosen: &[Chosen]) -> Option<ArrayRef> {
+        let column: ArrayRef = match name {
+            "network" => self.text(chosen, |pending, _| pending.origin.slice.network.clone()),
+            "account" => self.text(chosen, |pending, _| pending.origin.slice.account.clone()),
+            "stream" => self.text(chosen, |pending, _| pending.origin.slice.stream.clone()),
+            "run_id" => self.text(chosen, |pending, _| pending.origin.run_id.clone()),
+            "request_id" => self.text(chosen, |pending, _| pending.origin.request_id.clone()),
+            "raw_object" => self.text(chosen, |pending, _| pending.origin.body.to_hex()),
+            "record_index" => {
+                let index = |row: &Chosen| self.pending[row.source as usize].rejects[row.row as usize].record_index;
+                Arc::new(Int64Array::from_iter_values(chosen.iter().map(|row| i64::from(index(row)))))
+            }
+            "reason" => self.text(chosen, |_, reject| reject.reason.clone()),
+            "observed_at" => {
+                let times = chosen.iter().map(|row| self.observed[row.source as usize].at);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
+            "connector_version" => self.text(chosen, |pending, _| pending.connector_version.clone()),
+            "_key" => binary(chosen.iter().map(|row| row.key)),
+            _ => return None,
+        };
+        Some(column)
+    }
+}
+
+impl Source for RejectRows {
+    fn candidates(&mut self) -> &mut Vec<Candidate> {
+        &mut self.candidates
+    }
+
+    fn observed(&self) -> &[Observed] {
+        &self.observed
+    }
+
+    fn scope(&self, source: u32) -> &str {
+        self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
+    }
+
+    fn design(&self) -> Design {
+        let text = |name: &str| Field::new(name, DataType::Utf8, false);
+        let mut fields: Vec<Field> =
+            ["network", "account", "stream", "run_id", "request_id", "raw_object"].map(text).into();
+        fields.push(Field::new("record_index", DataType::Int64, false));
+        fields.push(text("reason"));
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        fields.push(Field::new("observed_at", time, false));
+        fields.push(text("connector_version"));
+        fields.push(Field::new("_key", DataType::Binary, false));
+        Design { fields, partitions: &["network"], indexed: &["run_id", "observed_at"] }
+    }
+
+    fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
+        let fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let arrays = fields.iter().map(|field| {
+            let null = || arrow::array::new_null_array(field.data_type(), chosen.len());
+            self.column(field.name(), chosen).unwrap_or_else(null)
+        });
+        let arrays: Vec<ArrayRef> = arrays.collect();
+        debug_assert!(arrays.iter().all(|array| array.len() == chosen.len()));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
+        Ok(Shaped { rows: rows.map_err(|source| Error::rows(table, source))?, new_fields: Vec::new() })
+    }
+}

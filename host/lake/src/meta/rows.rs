@@ -1,0 +1,177 @@
+//! Rows of the small system tables.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use chrono::{DateTime, Utc};
+use sluice_model::{Axis, Digest, Window};
+
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::ledger::Counts;
+use crate::native::NewColumn;
+
+/// A run, in `meta.runs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// Its id.
+    pub run_id: String,
+    /// The network as the operator names it.
+    pub network: String,
+    /// What was asked for: `collect`, `build`, `run`, `replay` …
+    pub command: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+    /// `done`, `failed`, `partial`.
+    pub outcome: String,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The connector's version.
+    pub connector_version: Option<String>,
+    /// The connector's digest.
+    pub connector_digest: Option<Digest>,
+    /// Slices.
+    pub slices: u64,
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Body bytes that came off the wire.
+    pub bytes: u64,
+    /// What its ledger did.
+    pub counts: Counts,
+}
+
+/// A connector version that became active, in `meta.connectors`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectorRow {
+    /// Its network id.
+    pub network: String,
+    /// Its version.
+    pub version: String,
+    /// Its component's digest.
+    pub digest: Digest,
+    /// When it became active.
+    pub activated_at: DateTime<Utc>,
+    /// The file that it came from.
+    pub source: Option<String>,
+}
+
+/// A slice that was read to its end, in `meta.coverage`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoverageRow {
+    /// The connector's network id.
+    pub network: String,
+    /// The operator's name for the account.
+    pub account: String,
+    /// The stream.
+    pub stream: String,
+    /// The date that the window filters on.
+    pub axis: Axis,
+    /// The window.
+    pub window: Window,
+    /// The run that read it.
+    pub run_id: String,
+    /// When it was read to its end.
+    pub read_at: DateTime<Utc>,
+    /// Responses that were answered.
+    pub responses: u64,
+    /// Records in them.
+    pub records: u64,
+}
+
+impl Lake {
+    /// Notes runs in `meta.runs`.
+    pub async fn append_runs(&self, rows: &[RunRow]) -> Result<(), Error> {
+        let digest = |row: &RunRow| row.connector_digest.map(Digest::to_hex);
+        let columns = [
+            ("run_id", text(rows, |row| Some(row.run_id.clone()))),
+            ("network", text(rows, |row| Some(row.network.clone()))),
+            ("command", text(rows, |row| Some(row.command.clone()))),
+            ("started_at", time(rows, |row| row.started_at)),
+            ("finished_at", time(rows, |row| row.finished_at)),
+            ("outcome", text(rows, |row| Some(row.outcome.clone()))),
+            ("error", text(rows, |row| row.error.clone())),
+            ("connector_version", text(rows, |row| row.connector_version.clone())),
+            ("connector_digest", text(rows, digest)),
+            ("slices", count(rows, |row| row.slices)),
+            ("requests", count(rows, |row| row.requests)),
+            ("bytes", count(rows, |row| row.bytes)),
+            ("native_rows", count(rows, |row| row.counts.native_rows)),
+            ("native_written", count(rows, |row| row.counts.native_written)),
+            ("transactions", count(rows, |row| row.counts.transactions)),
+            ("new_versions", count(rows, |row| row.counts.new_versions)),
+            ("rejects", count(rows, |row| row.counts.rejects)),
+        ];
+        self.append_rows("meta", "runs", batch("meta.runs", columns)?).await
+    }
+
+    /// Notes connectors that became active in `meta.connectors`.
+    pub async fn append_connectors(&self, rows: &[ConnectorRow]) -> Result<(), Error> {
+        let columns = [
+            ("network", text(rows, |row| Some(row.network.clone()))),
+            ("version", text(rows, |row| Some(row.version.clone()))),
+            ("digest", text(rows, |row| Some(row.digest.to_hex()))),
+            ("activated_at", time(rows, |row| row.activated_at)),
+            ("source", text(rows, |row| row.source.clone())),
+        ];
+        self.append_rows("meta", "connectors", batch("meta.connectors", columns)?).await
+    }
+
+    /// Notes what was read in `meta.coverage`.
+    pub async fn append_coverage(&self, rows: &[CoverageRow]) -> Result<(), Error> {
+        let columns = [
+            ("network", text(rows, |row| Some(row.network.clone()))),
+            ("account", text(rows, |row| Some(row.account.clone()))),
+            ("stream", text(rows, |row| Some(row.stream.clone()))),
+            ("axis", text(rows, |row| Some(row.axis.name().to_owned()))),
+            ("since", time(rows, |row| row.window.since)),
+            ("until", time(rows, |row| row.window.until)),
+            ("run_id", text(rows, |row| Some(row.run_id.clone()))),
+            ("read_at", time(rows, |row| row.read_at)),
+            ("responses", count(rows, |row| row.responses)),
+            ("records", count(rows, |row| row.records)),
+        ];
+        self.append_rows("meta", "coverage", batch("meta.coverage", columns)?).await
+    }
+
+    /// Notes columns that a native table got in `meta.columns`.
+    pub(crate) async fn append_columns(&self, schema: &str, table: &str, rows: &[NewColumn]) -> Result<(), Error> {
+        let now = Utc::now();
+        let columns = [
+            ("network", text(rows, |_| Some(schema.to_owned()))),
+            ("stream", text(rows, |_| Some(table.to_owned()))),
+            ("column", text(rows, |row| Some(row.name.clone()))),
+            ("path", text(rows, |row| Some(row.path.clone()))),
+            ("type", text(rows, |row| Some(row.kind.to_owned()))),
+            ("first_seen", time(rows, |_| now)),
+            ("example", text(rows, |row| row.example.clone())),
+        ];
+        self.append_rows("meta", "columns", batch("meta.columns", columns)?).await
+    }
+}
+
+pub(super) fn text<T>(rows: &[T], of: impl Fn(&T) -> Option<String>) -> ArrayRef {
+    Arc::new(rows.iter().map(of).collect::<StringArray>())
+}
+
+pub(super) fn time<T>(rows: &[T], of: impl Fn(&T) -> DateTime<Utc>) -> ArrayRef {
+    let micros = rows.iter().map(|row| of(row).timestamp_micros());
+    Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
+}
+
+pub(super) fn count<T>(rows: &[T], of: impl Fn(&T) -> u64) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::try_from(of(row)).unwrap_or(i64::MAX))))
+}
+
+pub(super) fn flag<T>(rows: &[T], of: impl Fn(&T) -> bool) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| Some(of(row))).collect::<BooleanArray>())
+}
+
+pub(super) fn batch<'a>(
+    table: &str,
+    columns: impl IntoIterator<Item = (&'a str, ArrayRef)>,
+) -> Result<RecordBatch, Error> {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .map_err(|source| Error::rows(table, source))
+}

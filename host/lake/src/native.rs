@@ -1,0 +1,283 @@
+//! Native tables: every field that a network offers, under schemas that grow on their own.
+
+mod columns;
+mod convert;
+mod literal;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    new_null_array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sluice_model::{Kind, Kinds, Layout, NativeBatch, RawObject};
+
+use self::columns::Columns;
+use self::convert::Gather;
+use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
+use crate::error::Error;
+use crate::hash::{native_hashes, native_keys, ordinal};
+use crate::index::IndexColumns;
+use crate::month;
+use crate::table::Design;
+
+/// What the index of a native table reads.
+pub(crate) const INDEX: IndexColumns = IndexColumns {
+    key: "_key",
+    content: "_content_hash",
+    version: None,
+    observed_at: "_observed_at",
+    request: "_request_id",
+    scope: None,
+    month: Some("_month"),
+};
+
+const EXAMPLE_CHARS: usize = 100;
+
+/// A mapped response that waits to be written.
+struct Pending {
+    origin: Arc<RawObject>,
+    connector_digest: String,
+    batch: NativeBatch,
+    keys: Vec<u128>,
+    contents: Vec<u128>,
+    months: Vec<i32>,
+}
+
+/// The rows of one stream that wait to be written.
+#[derive(Default)]
+pub(crate) struct NativeRows {
+    pending: Vec<Pending>,
+    pins: Vec<(String, Kind)>,
+    candidates: Vec<Candidate>,
+    observed: Vec<Observed>,
+}
+
+/// A column that a table got with a flush.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NewColumn {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) kind: &'static str,
+    pub(crate) example: Option<String>,
+}
+
+impl NativeRows {
+    /// Takes a response's records; `months` has one month per record.
+    pub(crate) fn add(
+        &mut self,
+        origin: Arc<RawObject>,
+        layout: &Layout,
+        connector_digest: String,
+        batch: NativeBatch,
+        months: Vec<i32>,
+    ) {
+        for pin in &layout.pins {
+            if !self.pins.iter().any(|(path, _)| *path == pin.path) {
+                self.pins.push((pin.path.clone(), pin.kind));
+            }
+        }
+        let contents = native_hashes(&batch);
+        let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
+        self.pending.push(Pending { origin, connector_digest, batch, keys, contents, months });
+    }
+
+    /// How many rows wait.
+    pub(crate) fn rows(&self) -> usize {
+        self.pending.iter().map(|pending| pending.batch.rows).sum()
+    }
+
+    /// Sorts what waits by observation, so that the order of arrival doesn't matter.
+    pub(crate) fn settle(&mut self) {
+        let order = |pending: &Pending| (observed(&pending.origin), pending.origin.attempt);
+        self.pending.sort_by_key(order);
+        self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
+        self.candidates = Vec::with_capacity(self.rows());
+        for (source, pending) in (0..).zip(&self.pending) {
+            let rows = (0..).zip(pending.keys.iter().zip(&pending.contents).zip(&pending.months));
+            self.candidates.extend(rows.map(|(row, ((key, content), month))| Candidate {
+                key: *key,
+                content: *content,
+                source,
+                row,
+                month: *month,
+            }));
+        }
+    }
+
+    /// Lets go of what was written.
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+        self.candidates = Vec::new();
+        self.observed.clear();
+    }
+
+    /// What `meta.columns` says of new columns.
+    pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen]) -> Vec<NewColumn> {
+        let rows = places(chosen);
+        let described = fields.iter().filter_map(|field| {
+            let path = field.metadata().get(columns::PATH)?.clone();
+            let kind = columns::kind_of(field.data_type())?;
+            let example = self.gather(&path, &rows).example().map(|text| text.chars().take(EXAMPLE_CHARS).collect());
+            Some(NewColumn { name: field.name().clone(), path, kind: columns::kind_name(kind), example })
+        });
+        described.collect()
+    }
+
+    fn gather<'a>(&'a self, path: &str, rows: &'a [(u32, u32)]) -> Gather<'a> {
+        let sources =
+            self.pending.iter().map(|pending| pending.batch.column(path).map(|column| &column.text)).collect();
+        Gather { sources, rows }
+    }
+
+    /// All paths in the order in which they were first seen, and what their values were seen to be.
+    fn paths(&self) -> Vec<(&str, Kinds)> {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut paths: Vec<(&str, Kinds)> = Vec::new();
+        for column in self.pending.iter().flat_map(|pending| &pending.batch.columns) {
+            let place = *places.entry(&column.path).or_insert_with(|| {
+                paths.push((&column.path, Kinds::default()));
+                paths.len() - 1
+            });
+            paths[place].1.insert(column.kinds);
+        }
+        paths
+    }
+
+    fn kind(&self, path: &str, seen: Kinds) -> Kind {
+        let pinned = self.pins.iter().find(|(pinned, _)| pinned == path).map(|(_, kind)| *kind);
+        pinned.or_else(|| seen.narrowest()).unwrap_or(Kind::Text)
+    }
+
+    fn lineage(&self, chosen: &[Chosen]) -> HashMap<&'static str, ArrayRef> {
+        let text = |of: fn(&Pending) -> &str| -> ArrayRef {
+            let mut builder = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
+            chosen.iter().for_each(|row| builder.append_value(of(&self.pending[row.source as usize])));
+            Arc::new(builder.finish())
+        };
+        let digests: Vec<String> = self.pending.iter().map(|pending| pending.origin.body.to_hex()).collect();
+        let raw = StringArray::from_iter_values(chosen.iter().map(|row| digests[row.source as usize].as_str()));
+        let months = month_names(chosen);
+        let observed = chosen.iter().map(|row| self.observed[row.source as usize].at);
+        let observed = TimestampMicrosecondArray::from_iter_values(observed).with_timezone("UTC");
+        HashMap::from([
+            ("_account", text(|pending| &pending.origin.slice.account)),
+            ("_run_id", text(|pending| &pending.origin.run_id)),
+            ("_request_id", text(|pending| &pending.origin.request_id)),
+            ("_connector_digest", text(|pending| &pending.connector_digest)),
+            ("_raw_object", Arc::new(raw)),
+            ("_month", months),
+            ("_observed_at", Arc::new(observed)),
+            ("_record_index", Arc::new(Int64Array::from_iter_values(chosen.iter().map(|row| i64::from(row.row))))),
+            ("_key", binary(chosen.iter().map(|row| row.key))),
+            ("_content_hash", binary(chosen.iter().map(|row| row.content))),
+        ])
+    }
+}
+
+impl Source for NativeRows {
+    fn candidates(&mut self) -> &mut Vec<Candidate> {
+        &mut self.candidates
+    }
+
+    fn observed(&self) -> &[Observed] {
+        &self.observed
+    }
+
+    fn scope(&self, _: u32) -> &str {
+        ""
+    }
+
+    fn design(&self) -> Design {
+        let mut fields = lineage_fields();
+        let mut columns = Columns::of(&Schema::new(fields.clone()));
+        fields.extend(self.pins.iter().map(|(path, kind)| columns.add(path, *kind)));
+        Design { fields, partitions: &["_month"], indexed: &["_account", "_observed_at", "_run_id"] }
+    }
+
+    fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
+        let mut columns = Columns::of(schema);
+        let mut new_fields = Vec::new();
+        let mut values =
+            self.lineage(chosen).into_iter().map(|(name, array)| (name.to_owned(), array)).collect::<HashMap<_, _>>();
+        let rows = places(chosen);
+        for (path, seen) in self.paths() {
+            let gather = self.gather(path, &rows);
+            let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
+            // A column without a value in any row that is written can wait: a later value may tell its type.
+            if gather.is_empty() && (known.is_some() || seen.narrowest().is_some()) {
+                continue;
+            }
+            let (name, kind) = known.unwrap_or_else(|| {
+                let kind = self.kind(path, seen);
+                let field = columns.add(path, kind);
+                let name = field.name().clone();
+                new_fields.push(field);
+                (name, kind)
+            });
+            let converted = gather.convert(kind).map_err(|source| Error::rows(table, source))?;
+            if let Some(misfits) = converted.misfits {
+                let sibling = columns::sibling(&name, path);
+                if !columns.has(sibling.name()) {
+                    new_fields.push(sibling.clone());
+                }
+                values.insert(sibling.name().clone(), misfits);
+            }
+            values.insert(name, converted.values);
+        }
+        let fields: Vec<Field> =
+            schema.fields().iter().map(|field| field.as_ref().clone()).chain(new_fields.iter().cloned()).collect();
+        let arrays = fields.iter().map(|field| {
+            values.remove(field.name()).unwrap_or_else(|| new_null_array(field.data_type(), chosen.len()))
+        });
+        let arrays = arrays.collect();
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
+        Ok(Shaped { rows: rows.map_err(|source| Error::rows(table, source))?, new_fields })
+    }
+}
+
+fn lineage_fields() -> Vec<Field> {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    vec![
+        text("_month"),
+        text("_account"),
+        Field::new("_key", DataType::Binary, false),
+        Field::new("_content_hash", DataType::Binary, false),
+        Field::new("_observed_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        text("_run_id"),
+        text("_request_id"),
+        text("_raw_object"),
+        Field::new("_record_index", DataType::Int64, false),
+        text("_connector_digest"),
+    ]
+}
+
+/// When a response was observed.
+pub(crate) fn observed(origin: &RawObject) -> Observed {
+    Observed { at: origin.received_at.timestamp_micros(), request: ordinal(&origin.request_id) }
+}
+
+/// Response and row of each chosen row.
+pub(crate) fn places(chosen: &[Chosen]) -> Vec<(u32, u32)> {
+    chosen.iter().map(|row| (row.source, row.row)).collect()
+}
+
+/// The partition of each row.
+pub(crate) fn month_names(chosen: &[Chosen]) -> ArrayRef {
+    let mut names: HashMap<i32, String> = HashMap::new();
+    for row in chosen {
+        names.entry(row.month).or_insert_with(|| month::name(row.month));
+    }
+    Arc::new(StringArray::from_iter_values(
+        chosen.iter().map(|row| names.get(&row.month).map_or("none", String::as_str)),
+    ))
+}
+
+/// Numbers as 16 bytes each.
+pub(crate) fn binary(numbers: impl ExactSizeIterator<Item = u128>) -> ArrayRef {
+    let mut builder = BinaryBuilder::with_capacity(numbers.len(), numbers.len() * 16);
+    numbers.for_each(|number| builder.append_value(number.to_be_bytes()));
+    Arc::new(builder.finish())
+}

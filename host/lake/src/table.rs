@@ -1,0 +1,273 @@
+//! One Delta table: its snapshot, its files, its commits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake::kernel::{Action, Add, MetadataExt, StructField, StructType, Transaction};
+use deltalake::logstore::LogStoreRef;
+use deltalake::operations::create::CreateBuilder;
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::table::config::TablePropertiesExt;
+use deltalake::table::state::DeltaTableState;
+use deltalake::{DeltaTableBuilder, DeltaTableError};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::error::Error;
+use crate::lake::Lake;
+
+/// What a table is made with.
+pub(crate) struct Design {
+    /// All columns.
+    pub(crate) fields: Vec<Field>,
+    /// The columns that its files are parted by.
+    pub(crate) partitions: &'static [&'static str],
+    /// Columns whose least and greatest values are kept per file, so that readers can skip files.
+    pub(crate) indexed: &'static [&'static str],
+}
+
+/// A Delta table and the snapshot of it that was read last.
+pub(crate) struct Table {
+    name: String,
+    log: LogStoreRef,
+    state: Option<DeltaTableState>,
+}
+
+/// What became of a commit.
+pub(crate) enum Commit {
+    /// It is in the table.
+    Done,
+    /// Another writer was first: read the table again.
+    Conflict,
+}
+
+/// A data file of the snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct DataFile {
+    pub(crate) path: Path,
+    pub(crate) partitions: HashMap<String, Option<String>>,
+    pub(crate) stats: Option<String>,
+}
+
+impl Table {
+    /// The table, which needn't exist.
+    pub(crate) async fn open(lake: &Lake, schema: &str, name: &str) -> Result<Self, Error> {
+        let full = format!("{schema}.{name}");
+        let failed = |source: DeltaTableError| Error::table("open", &full, source);
+        let log = DeltaTableBuilder::from_url(lake.url_of(schema, name)?)
+            .map_err(failed)?
+            .with_storage_options(lake.storage_options().clone())
+            .build_storage()
+            .map_err(failed)?;
+        let mut table = Self { name: full, log, state: None };
+        table.refresh().await?;
+        Ok(table)
+    }
+
+    /// Its name with its schema.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its files' store, rooted at the table.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.log.object_store(None)
+    }
+
+    /// Reads what others committed.
+    pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
+        let failed = |source: DeltaTableError| Error::table("read", &self.name, source);
+        if let Some(state) = &mut self.state {
+            return state.update(&self.log, None).await.map_err(failed);
+        }
+        if self.log.is_delta_table_location().await.map_err(failed)? {
+            self.state = Some(DeltaTableState::try_new(&self.log, None).await.map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    /// Makes the table if it isn't there.
+    pub(crate) async fn ensure(&mut self, design: &Design) -> Result<(), Error> {
+        if self.state.is_some() {
+            return Ok(());
+        }
+        let failed = |source: DeltaTableError| Error::table("create", &self.name, source);
+        let fields = kernel_fields(&design.fields).map_err(|source| Error::rows(&self.name, source))?;
+        let indexed = (!design.indexed.is_empty()).then(|| design.indexed.join(","));
+        let created = CreateBuilder::new()
+            .with_log_store(self.log.clone())
+            .with_save_mode(SaveMode::Ignore)
+            .with_columns(fields)
+            .with_partition_columns(design.partitions.iter().copied())
+            .with_configuration([
+                ("delta.dataSkippingStatsColumns", indexed.as_deref()),
+                ("delta.setTransactionRetentionDuration", Some("interval 30 days")),
+            ])
+            .with_raise_if_key_not_exists(false)
+            // With retries, a table that someone else made meanwhile would get a second birth.
+            .with_commit_properties(CommitProperties::default().with_max_retries(0))
+            .await;
+        match created {
+            Ok(_) => {}
+            Err(error) if is_conflict(&error) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        self.refresh().await
+    }
+
+    fn state(&self) -> Result<&DeltaTableState, Error> {
+        self.state.as_ref().ok_or_else(|| Error::table("read", &self.name, DeltaTableError::NotInitialized))
+    }
+
+    /// The snapshot's version; none if the table doesn't exist.
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.state.as_ref().map(DeltaTableState::version)
+    }
+
+    /// The snapshot's columns.
+    pub(crate) fn schema(&self) -> Result<SchemaRef, Error> {
+        let schema = self.state()?.schema();
+        let arrow: Schema = schema.as_ref().try_into_arrow().map_err(|source| Error::rows(&self.name, source))?;
+        Ok(Arc::new(arrow))
+    }
+
+    /// The snapshot's files.
+    pub(crate) fn files(&self) -> Vec<DataFile> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let log = state.log_data();
+        log.iter()
+            .map(|file| DataFile {
+                path: file.object_store_path(),
+                partitions: file.partition_values_map(),
+                stats: file.stats(),
+            })
+            .collect()
+    }
+
+    /// The last transaction of an application in the snapshot.
+    pub(crate) async fn transaction(&self, application: &str) -> Result<Option<i64>, Error> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let failed = |source: DeltaTableError| Error::table("read", &self.name, source);
+        state.transaction_version(&self.log, application).await.map_err(failed)
+    }
+
+    /// Writes rows as files that no snapshot has yet. The rows' schema is the table's, plus new columns.
+    pub(crate) async fn write_files(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
+        let state = self.state()?;
+        let config = state.table_config();
+        let stats: Option<Vec<String>> = state
+            .metadata()
+            .configuration()
+            .get("delta.dataSkippingStatsColumns")
+            .map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
+        let properties = properties(rows.num_rows(), key, stats.as_deref().unwrap_or_default());
+        let config = WriterConfig::new(
+            rows.schema(),
+            state.metadata().partition_columns().to_vec(),
+            Some(properties),
+            None,
+            None,
+            config.num_indexed_cols(),
+            stats,
+        );
+        let mut writer = DeltaWriter::new(self.store(), config);
+        let failed = |source: DeltaTableError| Error::table("write files of", &self.name, source);
+        if let Err(error) = writer.write(rows).await {
+            // What was begun is given up; the first error is the one that counts.
+            let _ = writer.abort().await;
+            return Err(failed(error));
+        }
+        writer.close().await.map_err(failed)
+    }
+
+    /// Removes files that were written and never committed, as well as it goes.
+    pub(crate) async fn discard_files(&self, adds: &[Add]) {
+        let store = self.store();
+        for add in adds {
+            if let Ok(path) = Path::parse(&add.path) {
+                let _ = store.delete(&path).await;
+            }
+        }
+    }
+
+    /// Commits files and new columns on exactly this snapshot, or not at all.
+    pub(crate) async fn commit(
+        &mut self,
+        adds: Vec<Add>,
+        new_fields: &[Field],
+        transaction: Option<Transaction>,
+    ) -> Result<Commit, Error> {
+        let state = self.state()?;
+        let failed = |source: DeltaTableError| Error::table("commit to", &self.name, source);
+        let mut actions: Vec<Action> = Vec::with_capacity(adds.len() + 1);
+        if !new_fields.is_empty() {
+            let added = kernel_fields(new_fields).map_err(|source| Error::rows(&self.name, source))?;
+            let schema = StructType::try_new(state.schema().fields().cloned().chain(added))
+                .map_err(|source| failed(DeltaTableError::generic(source.to_string())))?;
+            actions.push(Action::Metadata(state.metadata().clone().with_schema(&schema).map_err(failed)?));
+        }
+        actions.extend(adds.into_iter().map(Action::Add));
+        let partitions = state.metadata().partition_columns().to_vec();
+        let partition_by = (!partitions.is_empty()).then_some(partitions);
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+        let properties = CommitProperties::default()
+            .with_max_retries(0)
+            .with_cleanup_expired_logs(Some(false))
+            .with_application_transactions(transaction.into_iter().collect());
+        let committed =
+            CommitBuilder::from(properties).with_actions(actions).build(Some(state), self.log.clone(), operation).await;
+        match committed {
+            Ok(done) => {
+                self.state = Some(done.snapshot());
+                Ok(Commit::Done)
+            }
+            Err(error) if is_conflict(&error) => Ok(Commit::Conflict),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Whether another writer was first.
+fn is_conflict(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::VersionAlreadyExists(_) => true,
+        DeltaTableError::Transaction { source } => matches!(
+            source,
+            TransactionError::VersionAlreadyExists(_)
+                | TransactionError::MaxCommitAttempts(_)
+                | TransactionError::CommitConflict(_)
+        ),
+        _ => false,
+    }
+}
+
+fn kernel_fields(fields: &[Field]) -> Result<Vec<StructField>, arrow::error::ArrowError> {
+    fields.iter().map(TryIntoKernel::try_into_kernel).collect()
+}
+
+fn properties(rows: usize, key: Option<&str>, stats: &[String]) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::None);
+    for name in stats {
+        builder = builder.set_column_statistics_enabled(ColumnPath::from(name.as_str()), EnabledStatistics::Chunk);
+    }
+    if let Some(key) = key {
+        // Keys are hashes: a dictionary of them would only be thrown away. The filter tells, without reading the
+        // keys, that a transaction isn't in a month that nobody touched.
+        builder = builder
+            .set_column_dictionary_enabled(ColumnPath::from(key), false)
+            .set_column_bloom_filter_enabled(ColumnPath::from(key), true)
+            .set_column_bloom_filter_fpp(ColumnPath::from(key), 0.0001)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(key), rows.max(64) as u64);
+    }
+    builder.build()
+}

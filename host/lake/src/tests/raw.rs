@@ -1,0 +1,102 @@
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use sluice_model::{Digest, RawObject};
+
+use super::*;
+use crate::{Error, RawFilter};
+
+fn answer(run: &str, request: &str, secs: i64, body: &'static [u8]) -> RawObject {
+    let object = response(run, request, secs);
+    RawObject { body: Digest::of(body), body_bytes: body.len() as u64, ..(*object).clone() }
+}
+
+async fn found(lake: &Lake, filter: &RawFilter) -> Vec<String> {
+    let objects: Vec<RawObject> = lake.raw_objects(filter).await.unwrap().try_collect().await.unwrap();
+    objects.into_iter().map(|object| format!("{}/{}", object.run_id, object.request_id)).collect()
+}
+
+#[tokio::test]
+async fn a_body_comes_back_as_it_was() {
+    let (_folder, lake) = new_lake().await;
+    let object = answer("run", "a", 1, b"{\"x\": 1}");
+    for _ in 0..2 {
+        lake.put_raw(&object, Bytes::from_static(b"{\"x\": 1}")).await.unwrap();
+    }
+    assert_eq!(lake.raw_body(object.body).await.unwrap(), "{\"x\": 1}");
+    assert_eq!(found(&lake, &RawFilter::default()).await, ["run/a"]);
+}
+
+#[tokio::test]
+async fn a_body_under_a_wrong_digest_is_refused() {
+    let (_folder, lake) = new_lake().await;
+    let error = lake.put_raw(&answer("run", "a", 1, b"one"), Bytes::from_static(b"two")).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn damage_is_found() {
+    let (_folder, lake) = new_lake().await;
+    let object = answer("run", "a", 1, b"body");
+    lake.put_raw(&object, Bytes::from_static(b"body")).await.unwrap();
+    let hex = object.body.to_hex();
+    let path = object_store::path::Path::from(format!("raw/bodies/{}/{hex}.zst", &hex[..2]));
+    let forged = zstd::bulk::compress(b"forged", 1).unwrap();
+    lake.store().put(&path, forged.into()).await.unwrap();
+    assert!(matches!(lake.raw_body(object.body).await, Err(Error::Damaged { .. })));
+    lake.store().put(&path, Bytes::from_static(b"no zstd").into()).await.unwrap();
+    assert!(matches!(lake.raw_body(object.body).await, Err(Error::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn another_answer_under_the_same_names_is_kept_too() {
+    let (_folder, lake) = new_lake().await;
+    lake.put_raw(&answer("run", "a", 1, b"one"), Bytes::from_static(b"one")).await.unwrap();
+    lake.put_raw(&answer("run", "a", 2, b"two"), Bytes::from_static(b"two")).await.unwrap();
+    assert_eq!(found(&lake, &RawFilter::default()).await, ["run/a", "run/a"]);
+}
+
+#[tokio::test]
+async fn raw_is_found_oldest_first_indexed_or_not() {
+    let (_folder, lake) = new_lake().await;
+    for (run, request, secs) in [("run-1", "a", 5), ("run-1", "b", 3), ("run-2", "c", 4)] {
+        lake.put_raw(&answer(run, request, secs, b"x"), Bytes::from_static(b"x")).await.unwrap();
+    }
+    let refused = RawObject { outcome: "refused".to_owned(), ..answer("run-1", "d", 1, b"x") };
+    lake.put_raw(&refused, Bytes::from_static(b"x")).await.unwrap();
+    let all = RawFilter::default();
+    assert_eq!(found(&lake, &all).await, ["run-1/b", "run-2/c", "run-1/a"]);
+    assert_eq!(lake.index_requests("run-1").await.unwrap(), 3);
+    assert_eq!(lake.index_requests("run-1").await.unwrap(), 0);
+    assert_eq!(values(&lake, "meta", "requests", &["request_id", "outcome", "masked"]).await.len(), 3);
+    assert_eq!(found(&lake, &all).await, ["run-1/b", "run-2/c", "run-1/a"]);
+    let run = RawFilter { run_id: Some("run-1".to_owned()), ..RawFilter::default() };
+    assert_eq!(found(&lake, &run).await, ["run-1/b", "run-1/a"]);
+    let none = RawFilter { account: Some("de".to_owned()), ..RawFilter::default() };
+    assert!(found(&lake, &none).await.is_empty());
+    let later = RawFilter { since: Some("2026-02-01T00:00:00Z".parse().unwrap()), ..RawFilter::default() };
+    assert!(found(&lake, &later).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_local_lake_lets_one_writer_win() {
+    let (_folder, lake) = new_lake().await;
+    assert!(lake.probe_exclusive_put().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lake_that_is_a_file_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lake");
+    std::fs::write(&path, "x").unwrap();
+    let error = Lake::open(&format!("file://{}", path.display())).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("is a file"), "{error}");
+    assert!(matches!(Lake::open("gopher://x").await, Err(Error::Url { .. })));
+}
+
+#[tokio::test]
+async fn connectors_are_kept_by_digest() {
+    let (_folder, lake) = new_lake().await;
+    let digest = lake.put_connector(Bytes::from_static(b"\0asm")).await.unwrap();
+    assert_eq!(lake.connector(digest).await.unwrap(), Bytes::from_static(b"\0asm"));
+}

@@ -1,0 +1,138 @@
+use super::*;
+use crate::Counts;
+
+async fn commit(lake: &Lake, run: &str, responses: &[(&str, i64, Vec<Sale>)]) -> Counts {
+    let mut ledger = lake.ledger(run);
+    for (request, secs, sales) in responses {
+        ledger.add(response(run, request, *secs), &layout(&["id"]), &connector(), mapped(sales)).await.unwrap();
+    }
+    ledger.commit().await.unwrap()
+}
+
+async fn versions(lake: &Lake) -> Vec<String> {
+    let columns = ["transaction_id", "version", "commission_amount", "change", "month"];
+    values(lake, "unified", "transaction_versions", &columns).await
+}
+
+#[tokio::test]
+async fn the_same_again_adds_nothing() {
+    let (_folder, lake) = new_lake().await;
+    let sales = vec![sale("1", 0, 5_000_000), sale("2", 40, 7_000_000)];
+    let first = commit(&lake, "run-1", &[("a", 10, sales.clone())]).await;
+    assert_eq!(first, Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, rejects: 0 });
+    let second = commit(&lake, "run-2", &[("b", 20, sales)]).await;
+    assert_eq!((second.native_written, second.new_versions), (0, 0));
+    assert_eq!(versions(&lake).await, ["1 1 5.000000 first-seen 2026-01", "2 1 7.000000 first-seen 2026-02"]);
+}
+
+#[tokio::test]
+async fn a_change_becomes_version_two() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 5_000_000), sale("2", 0, 1)])]).await;
+    let counts = commit(&lake, "run-2", &[("b", 20, vec![sale("1", 0, 6_000_000), sale("2", 0, 1)])]).await;
+    assert_eq!((counts.native_written, counts.new_versions), (1, 1));
+    let all = versions(&lake).await;
+    assert_eq!(all[..2], ["1 1 5.000000 first-seen 2026-01", "1 2 6.000000 network-change 2026-01"]);
+}
+
+#[tokio::test]
+async fn a_moved_transaction_stays_one_transaction() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 5), sale("2", 0, 1)])]).await;
+    commit(&lake, "run-2", &[("b", 20, vec![sale("1", 40, 5)])]).await;
+    commit(&lake, "run-3", &[("c", 30, vec![sale("1", 0, 5)])]).await;
+    commit(&lake, "run-4", &[("d", 40, vec![sale("1", 0, 5), sale("2", 0, 1)])]).await;
+    let rows = values(&lake, "unified", "transaction_versions", &["transaction_id", "version", "transacted_at"]).await;
+    let expected = [
+        "1 1 2026-01-01T00:00:00Z",
+        "1 2 2026-02-10T00:00:00Z",
+        "1 3 2026-01-01T00:00:00Z",
+        "2 1 2026-01-01T00:00:00Z",
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn the_order_of_arrival_does_not_matter() {
+    let responses = [
+        ("a", 30, vec![sale("1", 0, 3)]),
+        ("b", 10, vec![sale("1", 0, 1), sale("2", 0, 1)]),
+        ("c", 20, vec![sale("1", 0, 2), sale("1", 0, 4)]),
+    ];
+    let mut seen = Vec::new();
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let (_folder, lake) = new_lake().await;
+        commit(&lake, "run", &order.map(|place: usize| responses[place].clone())).await;
+        seen.push(versions(&lake).await);
+    }
+    assert_eq!(seen[0].len(), 4, "{:?}", seen[0]);
+    assert!(seen.iter().all(|versions| *versions == seen[0]));
+    assert_eq!(seen[0][1], "1 2 0.000004 network-change 2026-01", "the last of a response counts");
+}
+
+#[tokio::test]
+async fn building_old_responses_again_adds_nothing() {
+    let (_folder, lake) = new_lake().await;
+    let old = ("a", 10, vec![sale("1", 0, 1)]);
+    let new = ("b", 20, vec![sale("1", 0, 2)]);
+    commit(&lake, "run", std::slice::from_ref(&old)).await;
+    commit(&lake, "run", std::slice::from_ref(&new)).await;
+    for responses in [vec![old.clone()], vec![old, new.clone()], vec![new]] {
+        let counts = commit(&lake, "run", &responses).await;
+        assert_eq!((counts.native_written, counts.new_versions), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_tables_is_healed_by_the_next_build() {
+    let (_folder, lake) = new_lake().await;
+    let sales = [sale("1", 0, 1)];
+    let mut crashed = lake.ledger("run");
+    let native_only = Mapped { transactions: None, ..mapped(&sales) };
+    crashed.add(response("run", "a", 10), &layout(&["id"]), &connector(), native_only).await.unwrap();
+    crashed.commit().await.unwrap();
+    let counts = commit(&lake, "run", &[("a", 10, sales.to_vec())]).await;
+    assert_eq!((counts.native_written, counts.new_versions), (0, 1));
+}
+
+#[tokio::test]
+async fn another_mapping_of_the_same_response_says_so() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 1)])]).await;
+    commit(&lake, "run-2", &[("a", 10, vec![sale("1", 0, 2)])]).await;
+    assert_eq!(versions(&lake).await[1], "1 2 0.000002 mapping-change 2026-01");
+}
+
+#[tokio::test]
+async fn rejects_are_kept_once() {
+    let (_folder, lake) = new_lake().await;
+    for run in ["run-1", "run-2"] {
+        let mut ledger = lake.ledger(run);
+        let rejects = vec![reject(0, "no id"), reject(1, "no id")];
+        let mapped = Mapped { rejects, ..mapped(&[sale("1", 0, 1)]) };
+        ledger.add(response("run-1", "a", 10), &layout(&["id"]), &connector(), mapped).await.unwrap();
+        assert_eq!(ledger.commit().await.unwrap().rejects, 2);
+    }
+    let kept = values(&lake, "meta", "rejects", &["network", "record_index", "reason"]).await;
+    assert_eq!(kept, ["awin-test 0 no id", "awin-test 1 no id"]);
+}
+
+#[tokio::test]
+async fn all_columns_and_lineage_are_there() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 1)])]).await;
+    let row = rows(&lake, "unified", "transaction_versions").await.remove(0);
+    assert_eq!(row["transaction_key"], sluice_model::transaction_key("awin-test", "uk", "transactions", "1"));
+    let lineage = [("run_id", "run-1"), ("request_id", "a"), ("record_index", "0"), ("connector_version", "1.0.0")];
+    for (name, value) in lineage {
+        assert_eq!(row[name], value);
+    }
+    assert_eq!(row["raw_object"], response("run-1", "a", 10).body.to_hex());
+    let table = Table::open(&lake, "unified", "transaction_versions").await.unwrap();
+    let schema = table.schema().unwrap();
+    assert_eq!(schema.field(0).name(), "transaction_key");
+    assert!(is_timestamp(schema.field_with_name("transacted_at").unwrap().data_type()));
+    let tables: Vec<String> =
+        lake.tables().await.unwrap().iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
+    assert_eq!(tables, ["awin_test.transactions", "meta.columns", "unified.transaction_versions"]);
+}

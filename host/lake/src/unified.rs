@@ -1,0 +1,270 @@
+//! Unified transactions: every version of every transaction of all networks.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
+use sluice_model::{RawObject, mapped_transactions_schema, transaction_key};
+
+use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
+use crate::error::Error;
+use crate::hash::transaction_hashes;
+use crate::index::IndexColumns;
+use crate::ledger::ConnectorRef;
+use crate::month;
+use crate::native::{binary, month_names, observed};
+use crate::table::Design;
+
+/// The table's name with its schema.
+pub(crate) const TABLE: &str = "unified.transaction_versions";
+
+/// What the index of unified transactions reads.
+pub(crate) const INDEX: IndexColumns = IndexColumns {
+    key: "transaction_key",
+    content: "content_hash",
+    version: Some("version"),
+    observed_at: "observed_at",
+    request: "request_id",
+    scope: Some("network"),
+    month: Some("month"),
+};
+
+/// A mapped response that waits to be written.
+struct Pending {
+    origin: Arc<RawObject>,
+    connector: ConnectorRef,
+    rows: RecordBatch,
+    keys: Vec<u128>,
+    contents: Vec<u128>,
+    months: Vec<i32>,
+}
+
+/// Unified transactions that wait to be written.
+#[derive(Default)]
+pub(crate) struct UnifiedRows {
+    pending: Vec<Pending>,
+    candidates: Vec<Candidate>,
+    observed: Vec<Observed>,
+}
+
+impl UnifiedRows {
+    /// Takes a response's transactions, and gives the month of each of `records` records.
+    pub(crate) fn add(
+        &mut self,
+        origin: Arc<RawObject>,
+        connector: &ConnectorRef,
+        rows: RecordBatch,
+        records: usize,
+    ) -> Result<Vec<i32>, Error> {
+        check(&rows)?;
+        let contents = transaction_hashes(&rows)?;
+        let slice = &origin.slice;
+        let ids = texts(&rows, "transaction_id")?;
+        let keys = (0..rows.num_rows()).map(|row| {
+            let key = transaction_key(&slice.network, &slice.account, &slice.stream, ids.value(row));
+            u128::from_str_radix(&key, 16).map_err(|_| mismatch("transaction_key", "no 32 digits", "32 digits"))
+        });
+        let keys = keys.collect::<Result<Vec<u128>, Error>>()?;
+        let times = rows
+            .column_by_name("transacted_at")
+            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+            .ok_or_else(|| mismatch("transacted_at", "missing", "a timestamp"))?;
+        let months: Vec<i32> = times.values().iter().map(|micros| month::of_micros(*micros)).collect();
+        let mut record_months = vec![month::NONE; records];
+        let places = record_index(&rows)?;
+        for (place, month) in places.iter().zip(&months).rev() {
+            if let Some(record) = place.and_then(|place| record_months.get_mut(place as usize)) {
+                *record = *month;
+            }
+        }
+        self.pending.push(Pending { origin, connector: connector.clone(), rows, keys, contents, months });
+        Ok(record_months)
+    }
+
+    /// How many transactions wait.
+    pub(crate) fn rows(&self) -> usize {
+        self.pending.iter().map(|pending| pending.rows.num_rows()).sum()
+    }
+
+    /// Sorts what waits by observation, so that the order of arrival doesn't matter.
+    pub(crate) fn settle(&mut self) {
+        let order = |pending: &Pending| (observed(&pending.origin), pending.origin.attempt);
+        self.pending.sort_by_key(order);
+        self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
+        self.candidates = Vec::with_capacity(self.rows());
+        for (source, pending) in (0..).zip(&self.pending) {
+            let rows = (0..).zip(pending.keys.iter().zip(&pending.contents).zip(&pending.months));
+            self.candidates.extend(rows.map(|(row, ((key, content), month))| Candidate {
+                key: *key,
+                content: *content,
+                source,
+                row,
+                month: *month,
+            }));
+        }
+    }
+
+    /// Lets go of what was written.
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+        self.candidates = Vec::new();
+        self.observed.clear();
+    }
+
+    fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending) -> &str) -> ArrayRef {
+        let mut builder = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
+        chosen.iter().for_each(|row| builder.append_value(of(&self.pending[row.source as usize])));
+        Arc::new(builder.finish())
+    }
+
+    /// A column that the host adds.
+    fn added(&self, name: &str, chosen: &[Chosen]) -> Result<ArrayRef, Error> {
+        let column: ArrayRef = match name {
+            "transaction_key" => {
+                let mut keys = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
+                for row in chosen {
+                    use std::fmt::Write;
+                    // Writing into memory can't fail.
+                    let _ = write!(keys, "{:032x}", row.key);
+                    keys.append_value("");
+                }
+                Arc::new(keys.finish())
+            }
+            "network" => self.text(chosen, |pending| &pending.origin.slice.network),
+            "account" => self.text(chosen, |pending| &pending.origin.slice.account),
+            "stream" => self.text(chosen, |pending| &pending.origin.slice.stream),
+            "month" => month_names(chosen),
+            "version" => Arc::new(Int32Array::from_iter_values(chosen.iter().map(|row| row.version))),
+            "content_hash" => binary(chosen.iter().map(|row| row.content)),
+            "change" => Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| row.change.name()))),
+            "observed_at" => {
+                let times = chosen.iter().map(|row| self.observed[row.source as usize].at);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
+            "connector" => self.text(chosen, |pending| &pending.connector.name),
+            "connector_version" => self.text(chosen, |pending| &pending.connector.version),
+            "connector_digest" => {
+                let digests: Vec<String> =
+                    self.pending.iter().map(|pending| pending.connector.digest.to_hex()).collect();
+                Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| &digests[row.source as usize])))
+            }
+            "run_id" => self.text(chosen, |pending| &pending.origin.run_id),
+            "request_id" => self.text(chosen, |pending| &pending.origin.request_id),
+            "raw_object" => {
+                let digests: Vec<String> = self.pending.iter().map(|pending| pending.origin.body.to_hex()).collect();
+                Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| &digests[row.source as usize])))
+            }
+            "record_index" => {
+                let places = self.pending.iter().map(|pending| record_index(&pending.rows));
+                let places = places.collect::<Result<Vec<_>, Error>>()?;
+                let place = |row: &Chosen| i64::from(places[row.source as usize].value(row.row as usize));
+                Arc::new(Int64Array::from_iter_values(chosen.iter().map(place)))
+            }
+            _ => return Err(mismatch(name, "unknown", "one that this version writes")),
+        };
+        Ok(column)
+    }
+}
+
+impl Source for UnifiedRows {
+    fn candidates(&mut self) -> &mut Vec<Candidate> {
+        &mut self.candidates
+    }
+
+    fn observed(&self) -> &[Observed] {
+        &self.observed
+    }
+
+    fn scope(&self, source: u32) -> &str {
+        self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
+    }
+
+    fn design(&self) -> Design {
+        Design {
+            fields: fields(),
+            partitions: &["network", "month"],
+            indexed: &["account", "stream", "transacted_at", "advertiser_id", "modified_at", "observed_at", "run_id"],
+        }
+    }
+
+    fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
+        let failed = |source| Error::rows(table, source);
+        let mapped = mapped_transactions_schema();
+        let rows: Vec<(usize, usize)> = chosen.iter().map(|row| (row.source as usize, row.row as usize)).collect();
+        let known = |name: &str| schema.field_with_name(name).is_ok();
+        let new_fields: Vec<Field> =
+            fields().into_iter().filter(|field| !known(field.name())).map(|field| field.with_nullable(true)).collect();
+        let all: Vec<Field> =
+            schema.fields().iter().map(|field| field.as_ref().clone()).chain(new_fields.iter().cloned()).collect();
+        let mut arrays = Vec::with_capacity(all.len());
+        for field in &all {
+            arrays.push(match mapped.index_of(field.name()) {
+                Ok(place) if field.name() != "record_index" => {
+                    let columns: Vec<&dyn Array> =
+                        self.pending.iter().map(|pending| pending.rows.column(place).as_ref()).collect();
+                    interleave(&columns, &rows).map_err(failed)?
+                }
+                _ => self.added(field.name(), chosen)?,
+            });
+        }
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(all)), arrays).map_err(failed)?;
+        Ok(Shaped { rows, new_fields })
+    }
+}
+
+/// All columns of the table, in the order of DATA-MODEL.md.
+fn fields() -> Vec<Field> {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields: Vec<Field> = ["transaction_key", "network", "account", "stream"].map(text).into();
+    let mapped = mapped_transactions_schema();
+    let carried = mapped.fields().iter().filter(|field| field.name() != "record_index");
+    fields.extend(carried.map(|field| field.as_ref().clone()));
+    fields.push(Field::new("version", DataType::Int32, false));
+    fields.push(Field::new("content_hash", DataType::Binary, false));
+    fields.push(text("change"));
+    fields.push(Field::new("observed_at", time, false));
+    fields
+        .extend(["connector", "connector_version", "connector_digest", "run_id", "request_id", "raw_object"].map(text));
+    fields.push(Field::new("record_index", DataType::Int64, false));
+    fields.push(text("month"));
+    fields
+}
+
+fn check(rows: &RecordBatch) -> Result<(), Error> {
+    let expected = mapped_transactions_schema();
+    let schema = rows.schema();
+    for (place, field) in expected.fields().iter().enumerate() {
+        let found = schema.fields().get(place).filter(|found| found.name() == field.name());
+        let found_type = found.map_or("missing".to_owned(), |found| found.data_type().to_string());
+        if found.is_none_or(|found| found.data_type() != field.data_type()) {
+            return Err(mismatch(field.name(), &found_type, &field.data_type().to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn record_index(rows: &RecordBatch) -> Result<&arrow::array::UInt32Array, Error> {
+    rows.column_by_name("record_index")
+        .and_then(|column| column.as_primitive_opt::<UInt32Type>())
+        .ok_or_else(|| mismatch("record_index", "missing", "UInt32"))
+}
+
+fn texts<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {
+    rows.column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>())
+        .ok_or_else(|| mismatch(name, "missing", "Utf8"))
+}
+
+fn mismatch(column: &str, found: &str, expected: &str) -> Error {
+    Error::Column {
+        table: TABLE.to_owned(),
+        column: column.to_owned(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    }
+}

@@ -1,0 +1,191 @@
+//! What can go wrong with a query.
+
+use std::sync::Arc;
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use deltalake::DeltaTableError;
+
+use crate::names::{did_you_mean, nearest};
+
+/// A failure of a query or of writing its result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Text that isn't SQL.
+    #[error("cannot parse the query: {reason}")]
+    Syntax {
+        /// What the parser says, with line and column where it knows them.
+        reason: String,
+        /// The text from where parsing stopped.
+        near: Option<String>,
+    },
+    /// A text without a statement.
+    #[error("the query is empty")]
+    Empty,
+    /// Several statements at once.
+    #[error("sluice sql runs one statement, and these are {count}")]
+    Several {
+        /// How many.
+        count: usize,
+    },
+    /// A statement that would change something.
+    #[error("sluice sql only reads, and `{statement}` doesn't")]
+    NotReadOnly {
+        /// Its first word.
+        statement: String,
+    },
+    /// A table that isn't in the lake.
+    #[error("no table `{name}` in the lake")]
+    UnknownTable {
+        /// As it was resolved: `schema.table`.
+        name: String,
+        /// Tables with similar names, the most similar first.
+        nearest: Vec<String>,
+    },
+    /// A column that no table of the query has.
+    #[error("no column `{name}`")]
+    UnknownColumn {
+        /// As it was written.
+        name: String,
+        /// Columns with similar names, the most similar first.
+        nearest: Vec<String>,
+        /// All columns there are.
+        columns: Vec<String>,
+    },
+    /// A query that makes no sense: types that don't fit, functions that don't exist.
+    #[error("cannot plan the query: {reason}")]
+    Plan {
+        /// What the planner says.
+        reason: String,
+    },
+    /// A table that can't be read.
+    #[error("cannot open table `{table}`")]
+    Open {
+        /// `schema.table`.
+        table: String,
+        /// Why.
+        source: Arc<DeltaTableError>,
+    },
+    /// A query that needs more memory than it may use.
+    #[error("the query needs more than its {} MiB of memory", limit_bytes >> 20)]
+    Memory {
+        /// What it may use.
+        limit_bytes: usize,
+        /// Which operator asked for more.
+        source: Box<DataFusionError>,
+    },
+    /// A query that failed while it ran.
+    #[error("cannot run the query")]
+    Run {
+        /// Why.
+        source: Box<DataFusionError>,
+    },
+    /// A session that can't be set up.
+    #[error("cannot set up the query engine")]
+    Setup {
+        /// Why.
+        source: Box<DataFusionError>,
+    },
+    /// A word that names no format.
+    #[error("no format `{0}`")]
+    UnknownFormat(String),
+    /// Rows that the format can't hold.
+    #[error("cannot write the result as {format}")]
+    Encode {
+        /// The format.
+        format: &'static str,
+        /// Why.
+        source: arrow::error::ArrowError,
+    },
+    /// Output that can't be written; a closed pipe among others.
+    #[error("cannot write the result")]
+    Output(#[source] std::io::Error),
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Syntax { near, .. } => near.as_ref().map(|near| format!("parsing stopped at `{near}`")),
+            Self::Empty => Some("try `SELECT count(*) FROM unified.transactions`, or `SHOW TABLES`".to_owned()),
+            Self::Several { .. } => Some("run them one by one".to_owned()),
+            Self::NotReadOnly { .. } => Some(
+                "use SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; \
+                 `--format parquet` or `--format csv` keeps a result in a file"
+                    .to_owned(),
+            ),
+            Self::UnknownTable { nearest, .. } if nearest.is_empty() => {
+                Some("`SHOW TABLES` lists what there is".to_owned())
+            }
+            Self::UnknownTable { nearest, .. } => Some(did_you_mean(nearest)),
+            Self::UnknownColumn { nearest, columns, .. } if nearest.is_empty() => {
+                (!columns.is_empty()).then(|| format!("there are {}", columns.join(", ")))
+            }
+            Self::UnknownColumn { nearest, .. } => Some(did_you_mean(nearest)),
+            Self::Memory { .. } => {
+                Some("read fewer columns or a shorter period, aggregate earlier, or allow it more memory".to_owned())
+            }
+            Self::UnknownFormat(_) => Some("use table, csv, json or parquet".to_owned()),
+            Self::Plan { .. }
+            | Self::Open { .. }
+            | Self::Run { .. }
+            | Self::Setup { .. }
+            | Self::Encode { .. }
+            | Self::Output(_) => None,
+        }
+    }
+
+    /// A failure of planning, told with the names that there are.
+    pub(crate) fn planning(error: DataFusionError, tables: &[String], limit_bytes: usize) -> Self {
+        match first(&error) {
+            DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+                SchemaError::FieldNotFound { field, valid_fields } => {
+                    let mut columns: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
+                    columns.sort_unstable();
+                    columns.dedup();
+                    let nearest = nearest(&field.name, &columns);
+                    Self::UnknownColumn { name: field.flat_name(), nearest, columns }
+                }
+                other => Self::Plan { reason: other.to_string() },
+            },
+            DataFusionError::Plan(reason) => match missing_table(reason) {
+                Some(name) => Self::UnknownTable { name: name.to_owned(), nearest: nearest(name, tables) },
+                None => Self::Plan { reason: reason.clone() },
+            },
+            DataFusionError::NotImplemented(reason) => Self::Plan { reason: reason.clone() },
+            _ => Self::running(error, limit_bytes),
+        }
+    }
+
+    /// A failure while a query runs.
+    pub(crate) fn running(error: DataFusionError, limit_bytes: usize) -> Self {
+        match first(&error) {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory { limit_bytes, source: Box::new(error) },
+            DataFusionError::External(inner) => match inner.downcast_ref::<Self>() {
+                Some(Self::Open { table, source }) => Self::Open { table: table.clone(), source: source.clone() },
+                _ => Self::Run { source: Box::new(error) },
+            },
+            _ => Self::Run { source: Box::new(error) },
+        }
+    }
+
+    pub(crate) fn setup(source: DataFusionError) -> Self {
+        Self::Setup { source: Box::new(source) }
+    }
+}
+
+/// The error at the bottom of contexts; of several the first.
+fn first(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => first(inner),
+        DataFusionError::Shared(inner) => first(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or(error, first),
+        other => other,
+    }
+}
+
+/// DataFusion has no error of its own for a missing table, only this sentence; a test holds it to that.
+fn missing_table(reason: &str) -> Option<&str> {
+    let name = reason.strip_prefix("table '")?.split_once("' not found")?.0;
+    Some(name.strip_prefix(crate::CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name))
+}

@@ -1,0 +1,252 @@
+//! A session: the lake's tables, an engine with a limit on memory, and queries that only read.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Once};
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result as EngineResult;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use url::Url;
+
+use crate::catalogue::{Catalogue, Lake, Tables};
+use crate::error::Error;
+use crate::{CATALOG, DEFAULT_SCHEMA, statement};
+
+/// Tables whose columns are read at once.
+const OPEN_AHEAD: usize = 16;
+
+/// Where a Delta table is, and its name in SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableLocation {
+    /// Its SQL schema: `unified`, `meta`, or a network with `-` as `_`.
+    pub schema: String,
+    /// Its name in the schema.
+    pub name: String,
+    /// Its directory: `file:///…/tables/awin/transactions/` or `s3://…`.
+    pub url: Url,
+}
+
+/// What a session may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Memory for sorts, aggregates and joins of all queries together; what exceeds it goes to disk where it can.
+    pub memory_bytes: usize,
+    /// How many threads a query is cut for; none: one per core.
+    pub target_partitions: Option<usize>,
+    /// Where what doesn't fit in memory goes; none: the system's temporary directory.
+    pub spill_dir: Option<PathBuf>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { memory_bytes: 512 << 20, target_partitions: None, spill_dir: None }
+    }
+}
+
+/// A table and its columns.
+#[derive(Clone, Debug)]
+pub struct TableColumns {
+    /// Its SQL schema.
+    pub schema: String,
+    /// Its name in the schema.
+    pub name: String,
+    /// Its columns.
+    pub columns: SchemaRef,
+}
+
+/// SQL over the tables of one lake.
+///
+/// Opening one reads nothing: a table is opened when a query names it, at its newest version then.
+#[derive(Clone, Debug)]
+pub struct Session {
+    state: SessionState,
+    tables: Arc<Tables>,
+    memory_bytes: usize,
+}
+
+impl Session {
+    /// A session over `tables`, opened with `storage_options` besides the `AWS_*` environment.
+    pub async fn open(
+        tables: Vec<TableLocation>,
+        storage_options: HashMap<String, String>,
+        options: SessionOptions,
+    ) -> Result<Self, Error> {
+        static HANDLERS: Once = Once::new();
+        HANDLERS.call_once(|| deltalake::aws::register_handlers(None));
+        let disk = match &options.spill_dir {
+            Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+            None => DiskManagerMode::OsTmpDirectory,
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
+            .build_arc()
+            .map_err(Error::setup)?;
+        let state = SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config(&options))
+            .with_runtime_env(runtime)
+            .build();
+        let tables = Arc::new(Tables::new(tables, storage_options));
+        Ok(Self { state, tables, memory_bytes: options.memory_bytes })
+    }
+
+    /// The same engine, with its one limit on memory, over other tables.
+    #[must_use]
+    pub fn with_tables(&self, tables: Vec<TableLocation>) -> Self {
+        let tables = Arc::new(Tables::new(tables, self.tables.storage_options().clone()));
+        Self { state: self.state.clone(), tables, memory_bytes: self.memory_bytes }
+    }
+
+    /// Plans one statement that only reads, and starts it.
+    ///
+    /// Each query sees every table at one version, the newest when the query first named it.
+    pub async fn query(&self, sql: &str) -> Result<QueryResult, Error> {
+        let statement = statement::parse(sql)?;
+        let state = self.state_for_query();
+        let failed = |error| Error::planning(error, &self.tables.full_names(), self.memory_bytes);
+        let plan = state.statement_to_plan(statement).await.map_err(failed)?;
+        statement::check_plan(&plan)?;
+        let stream = DataFrame::new(state, plan).execute_stream().await.map_err(failed)?;
+        Ok(QueryResult::new(stream, self.memory_bytes))
+    }
+
+    /// Every schema and table, sorted; no table is opened.
+    pub fn tables(&self) -> Vec<(String, String)> {
+        self.tables.names()
+    }
+
+    /// Every table with its columns, sorted; each table is opened.
+    pub async fn catalogue(&self) -> Result<Vec<TableColumns>, Error> {
+        let lake = Lake::new(self.tables.clone(), self.state.clone());
+        stream::iter(self.tables.names())
+            .map(|(schema, name)| {
+                let lake = lake.clone();
+                async move {
+                    let provider = lake.open(&schema, &name).await?;
+                    let columns = provider.map_or_else(|| Arc::new(Schema::empty()), |provider| provider.schema());
+                    Ok(TableColumns { schema, name, columns })
+                }
+            })
+            .buffered(OPEN_AHEAD)
+            .try_collect()
+            .await
+            .map_err(|error| Error::running(error, self.memory_bytes))
+    }
+
+    /// A state of its own, so that a query opens each table once.
+    fn state_for_query(&self) -> SessionState {
+        let lake = Lake::new(self.tables.clone(), self.state.clone());
+        let catalogues = MemoryCatalogProviderList::new();
+        catalogues.register_catalog(CATALOG.to_owned(), Arc::new(Catalogue(lake)));
+        SessionStateBuilder::new_from_existing(self.state.clone()).with_catalog_list(Arc::new(catalogues)).build()
+    }
+}
+
+fn config(options: &SessionOptions) -> SessionConfig {
+    let config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        // Money never goes through a float, neither in a literal.
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
+        .set_str("datafusion.execution.time_zone", "UTC");
+    match options.target_partitions {
+        Some(partitions) => config.with_target_partitions(partitions.max(1)),
+        None => config,
+    }
+}
+
+/// Rows as they come.
+pub struct QueryResult {
+    schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+    memory_bytes: usize,
+}
+
+impl std::fmt::Debug for QueryResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryResult").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl QueryResult {
+    fn new(stream: SendableRecordBatchStream, memory_bytes: usize) -> Self {
+        Self { schema: distinct_names(&stream.schema()), stream, memory_bytes }
+    }
+
+    /// Its columns; of several with one name, the second and further have `_2`, `_3` … at their end.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// All its rows.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, Error> {
+        self.try_collect().await
+    }
+
+    fn shape(&self, batch: EngineResult<RecordBatch>) -> Result<RecordBatch, Error> {
+        let batch = batch.map_err(|error| Error::running(error, self.memory_bytes))?;
+        let shaped = batch.with_schema(self.schema.clone());
+        shaped.map_err(|source| Error::running(source.into(), self.memory_bytes))
+    }
+}
+
+impl Stream for QueryResult {
+    type Item = Result<RecordBatch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.stream.poll_next_unpin(context);
+        polled.map(|batch| batch.map(|batch| self.shape(batch)))
+    }
+}
+
+/// `SELECT a.id, b.id` has two columns `id`, which neither JSON nor Parquet can hold.
+fn distinct_names(schema: &SchemaRef) -> SchemaRef {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut fields: Vec<Arc<Field>> = Vec::with_capacity(schema.fields().len());
+    let taken = |name: &str| schema.fields().iter().any(|field| field.name() == name);
+    for field in schema.fields() {
+        let count = seen.entry(field.name()).or_default();
+        *count += 1;
+        let mut name = field.name().clone();
+        while *count > 1 {
+            name = format!("{}_{count}", field.name());
+            if !taken(&name) {
+                break;
+            }
+            *count += 1;
+        }
+        fields.push(if name == *field.name() {
+            field.clone()
+        } else {
+            Arc::new(field.as_ref().clone().with_name(name))
+        });
+    }
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::DataType;
+
+    #[test]
+    fn columns_of_one_name_are_numbered() {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let schema = Arc::new(Schema::new(vec![field("id"), field("id"), field("id_2"), field("id")]));
+        let names: Vec<String> = distinct_names(&schema).fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names, ["id", "id_3", "id_2", "id_4"]);
+    }
+}

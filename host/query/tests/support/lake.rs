@@ -1,0 +1,130 @@
+//! Small Delta tables in a directory of their own.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Int32Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use deltalake::DeltaTable;
+use sluice_query::{Error, Format, Session, SessionOptions, TableLocation, write};
+use tempfile::TempDir;
+use url::Url;
+
+/// A lake in a temporary directory.
+pub struct TestLake {
+    dir: TempDir,
+    tables: Vec<TableLocation>,
+}
+
+/// One version of a transaction: key, version, validation, commission in millionths.
+pub type Version<'a> = (&'a str, i32, &'a str, i128);
+
+impl TestLake {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), tables: Vec::new() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Appends rows to a table, which is created by the first.
+    pub async fn append(&mut self, schema: &str, name: &str, partitions: &[&str], rows: RecordBatch) {
+        let path = self.dir.path().join("tables").join(schema).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let url = Url::from_directory_path(&path).unwrap();
+        let mut write = DeltaTable::try_from_url(url.clone()).await.unwrap().write([rows]);
+        if !partitions.is_empty() {
+            write = write.with_partition_columns(partitions.iter().copied());
+        }
+        write.await.unwrap();
+        self.locate(schema, name, url);
+    }
+
+    /// Names a table without making it.
+    pub fn locate(&mut self, schema: &str, name: &str, url: Url) {
+        let location = TableLocation { schema: schema.to_owned(), name: name.to_owned(), url };
+        if !self.tables.contains(&location) {
+            self.tables.push(location);
+        }
+    }
+
+    pub async fn append_versions(&mut self, network: &str, versions: &[Version<'_>]) {
+        let rows = transaction_versions(network, versions);
+        self.append("unified", "transaction_versions", &["network", "month"], rows).await;
+    }
+
+    pub async fn session(&self) -> Session {
+        self.session_with(SessionOptions { target_partitions: Some(2), ..SessionOptions::default() }).await
+    }
+
+    pub async fn session_with(&self, options: SessionOptions) -> Session {
+        Session::open(self.tables.clone(), HashMap::new(), options).await.unwrap()
+    }
+}
+
+/// The result of a query as text.
+pub async fn text(session: &Session, sql: &str, format: Format) -> String {
+    String::from_utf8(bytes(session, sql, format).await).unwrap()
+}
+
+/// The result of a query as bytes.
+pub async fn bytes(session: &Session, sql: &str, format: Format) -> Vec<u8> {
+    let mut out = Vec::new();
+    let result = session.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    write(result, format, &mut out).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    out
+}
+
+/// Why a query is refused or fails.
+pub async fn failure(session: &Session, sql: &str) -> Error {
+    match session.query(sql).await {
+        Err(error) => error,
+        Ok(result) => match result.collect().await {
+            Err(error) => error,
+            Ok(rows) => panic!("{sql} gave {rows:?}"),
+        },
+    }
+}
+
+pub fn money(values: Vec<Option<i128>>) -> ArrayRef {
+    Arc::new(Decimal128Array::from(values).with_precision_and_scale(18, 6).unwrap())
+}
+
+pub fn transaction_versions(network: &str, versions: &[Version<'_>]) -> RecordBatch {
+    let count = versions.len();
+    let mut sub_ids = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for (key, ..) in versions {
+        sub_ids.keys().append_value("clickRef");
+        sub_ids.values().append_value(format!("ref \"{key}\""));
+        sub_ids.append(true).unwrap();
+    }
+    let micros = 1_767_225_600_000_001; // 2026-01-01T00:00:00.000001Z
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("transaction_key", Arc::new(StringArray::from_iter_values(versions.iter().map(|row| row.0)))),
+        ("network", Arc::new(StringArray::from(vec![network; count]))),
+        ("transacted_at", Arc::new(TimestampMicrosecondArray::from(vec![micros; count]).with_timezone("UTC"))),
+        ("transaction_day", Arc::new(Date32Array::from(vec![20_454; count]))),
+        ("validation_status", Arc::new(StringArray::from_iter_values(versions.iter().map(|row| row.2)))),
+        ("commission_effective", money(versions.iter().map(|row| Some(row.3)).collect())),
+        ("sale_amount", money(vec![None; count])),
+        ("sub_ids", Arc::new(sub_ids.finish())),
+        ("version", Arc::new(Int32Array::from_iter_values(versions.iter().map(|row| row.1)))),
+        ("month", Arc::new(StringArray::from(vec!["2026-01"; count]))),
+    ];
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, column)| column).collect())
+        .unwrap()
+}
+
+/// One column `id` of texts.
+pub fn ids(ids: &[&str]) -> RecordBatch {
+    let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(StringArray::from(ids.to_vec()))]).unwrap()
+}

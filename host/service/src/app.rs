@@ -1,0 +1,167 @@
+//! What commands share: settings, connectors, the lake, the state.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_engine::{Connector, Engine, EngineOptions, Registry};
+use sluice_fetch::{Access, Fetcher};
+use sluice_lake::Lake;
+use sluice_model::Manifest;
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::settings::network::{self, Account, NetworkSettings};
+use crate::state::State;
+
+/// A service's parts, each opened once.
+pub struct App {
+    /// What the operator says.
+    pub settings: Settings,
+    /// The connectors that serve.
+    pub registry: Arc<Registry>,
+    /// The way to the networks.
+    pub fetcher: Fetcher,
+    /// Where everything rests.
+    pub lake: Lake,
+    /// What is in flight.
+    pub state: State,
+    /// Guests that may run at once: one per core.
+    pub guests: Arc<Semaphore>,
+}
+
+/// A network with the connector that serves it now.
+#[derive(Clone)]
+pub struct Network {
+    /// What the operator says of it.
+    pub settings: NetworkSettings,
+    /// The connector, kept for the whole run even if another version is swapped in.
+    pub connector: Connector,
+}
+
+impl App {
+    /// Opens everything that a run needs.
+    ///
+    /// # Errors
+    /// What can't be opened, and what to do.
+    pub async fn open(settings: Settings) -> Result<Self, Failure> {
+        let registry = Arc::new(open_registry(&settings)?);
+        let lake = open_lake(&settings).await?;
+        let state = State::open(&settings.state_url).await?;
+        Ok(Self {
+            registry,
+            fetcher: Fetcher::new(sluice_fetch::FetchOptions::default())?,
+            lake,
+            state,
+            guests: Arc::new(Semaphore::new(cores())),
+            settings,
+        })
+    }
+
+    /// The network of this name, its file read now, its connector as it serves now.
+    ///
+    /// # Errors
+    /// A settings failure if there is no such network or no connector for it.
+    pub fn network(&self, name: &str) -> Result<Network, Failure> {
+        let networks = network::load_all(&self.settings.networks_dir)?;
+        let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
+        let Some(settings) = networks.into_iter().find(|network| network.name == name) else {
+            let known = if names.is_empty() { "no network is set up".into() } else { format!("there are: {}", names.join(", ")) };
+            return Err(Failure::usage(format!("there is no network `{name}`"))
+                .hint(format!("{known}; add {}", self.settings.networks_dir.join(format!("{name}.json")).display())));
+        };
+        with_connector(&self.registry, &self.settings, settings)
+    }
+}
+
+/// The network's settings with the connector that serves it.
+///
+/// # Errors
+/// A settings failure if none does.
+pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSettings) -> Result<Network, Failure> {
+    let id = &settings.content.connector;
+    if let Some(connector) = registry.get(id) {
+        return Ok(Network { settings, connector });
+    }
+    let message = format!("{}: no connector `{id}` in {}", settings.file, app.connectors_dir.display());
+    let refused = registry.entries().into_iter().find_map(|entry| {
+        let reason = entry.refusal()?;
+        entry.file.contains(id.as_str()).then(|| format!("{}: {reason}", entry.file))
+    });
+    Err(Failure::settings(message).hint(refused.unwrap_or_else(|| {
+        format!("put its .wasm there (`just build` leaves them in the target directory's connectors/{id}.wasm)")
+    })))
+}
+
+/// The connectors of the settings' folder.
+///
+/// # Errors
+/// A settings failure if the folder can't be read.
+pub fn open_registry(settings: &Settings) -> Result<Registry, Failure> {
+    let engine = Engine::new(EngineOptions { cache_dir: cache_dir(), ..EngineOptions::default() })?;
+    let dir = &settings.connectors_dir;
+    std::fs::read_dir(dir).map_err(|error| {
+        Failure::settings(format!("cannot read the connectors folder {}: {error}", dir.display()))
+            .hint("make the folder and put connectors (.wasm) there, or change connectors.dir in sluice.toml")
+    })?;
+    Ok(Registry::open(engine, dir)?)
+}
+
+/// The lake of the settings.
+///
+/// # Errors
+/// A failure if it can't be read and written.
+pub async fn open_lake(settings: &Settings) -> Result<Lake, Failure> {
+    Ok(Lake::open(&settings.lake_url).await?)
+}
+
+/// Where compiled components are kept: `$XDG_CACHE_HOME/sluice` or `$HOME/.cache/sluice`; nowhere without either.
+fn cache_dir() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    Some(base.join("sluice").join("components"))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Network {
+    /// What the connector says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.connector.manifest()
+    }
+
+    /// What requests of an account may use, its secrets read now.
+    ///
+    /// # Errors
+    /// A settings failure for a missing setting, secret or right.
+    pub fn access(&self, account: &Account) -> Result<Access, Failure> {
+        let content = &self.settings.content;
+        let manifest = self.manifest();
+        if content.hosts.is_empty() && content.base_url.is_none() {
+            let hosts = serde_json::to_string(&manifest.hosts).unwrap_or_default();
+            return Err(Failure::settings(format!("{} allows no hosts", self.settings.file))
+                .hint(format!("connector `{}` asks for \"hosts\": {hosts}", manifest.network)));
+        }
+        Ok(Access {
+            network: manifest.network.clone(),
+            account: account.name.clone(),
+            manifest_hosts: manifest.hosts.clone(),
+            operator_hosts: content.hosts.clone(),
+            base_url: content.base_url.clone(),
+            settings: self.settings.account_settings(manifest, account)?,
+            secrets: self.settings.account_secrets(manifest, account)?,
+            tokens: manifest.tokens.clone(),
+            rate: content.rate.or(manifest.rate).unwrap_or(DEFAULT_RATE),
+        })
+    }
+}
+
+/// For a network that announces no limit: polite, and changed by `rate` in its settings.
+const DEFAULT_RATE: sluice_model::Rate = sluice_model::Rate { requests: 5, per_secs: 1, concurrency: 4 };
+
+/// How long a stopping service waits for what is in flight.
+pub const GRACE: Duration = Duration::from_secs(30);

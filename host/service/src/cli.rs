@@ -1,0 +1,204 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sluice_model::{Axis, Window};
+
+use crate::failure::Failure;
+use crate::slices::Selection;
+
+/// Collects the transactions of every affiliate network into one data lake.
+#[derive(Parser)]
+#[command(name = "sluice", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The settings file.
+    #[arg(long, global = true, default_value = "sluice.toml", env = "SLUICE_CONFIG")]
+    pub config: PathBuf,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = OutputForm::Human)]
+    pub output: OutputForm,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Shows everything on simulated networks: collects, lets time pass, collects again, asks in SQL.
+    Demo(DemoArgs),
+    /// Runs as a service: by schedule, swapping connectors while it runs.
+    Serve,
+    /// Collects a network and builds its tables, now.
+    Run(ReadArgs),
+    /// Collects a network to raw only.
+    Collect(ReadArgs),
+    /// Builds a network's tables from raw only, without asking the network.
+    Build(BuildArgs),
+    /// Asks the lake.
+    Sql(SqlArgs),
+    /// Prints the requests that a run would send, secrets masked, and sends nothing.
+    Plan(ReadArgs),
+    /// Checks settings, connectors and secrets, and asks nobody.
+    Check,
+    /// Shows connectors.
+    Connectors(ConnectorsArgs),
+    /// Lists runs, the newest first.
+    Runs(RunsArgs),
+    /// Says how fresh each account is.
+    Status,
+}
+
+/// What to show.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Where to leave the lake; a fresh folder under the system's temporary one without it.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+}
+
+/// What to read.
+#[derive(Args)]
+pub struct ReadArgs {
+    /// The network: the name of its file in networks/.
+    pub network: String,
+    /// Only this account.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Only this stream.
+    #[arg(long)]
+    pub stream: Option<String>,
+    /// The window's first moment: RFC 3339, or a day, UTC. Without it the look-back rules hold.
+    #[arg(long)]
+    pub since: Option<String>,
+    /// The first moment after the window; now without it.
+    #[arg(long, requires = "since")]
+    pub until: Option<String>,
+    /// The date to filter on: transaction, modified, validation or payment.
+    #[arg(long)]
+    pub axis: Option<String>,
+}
+
+/// What to build.
+#[derive(Args)]
+pub struct BuildArgs {
+    /// The network: the name of its file in networks/. All without it.
+    pub network: Option<String>,
+    /// Only this account.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Only this stream.
+    #[arg(long)]
+    pub stream: Option<String>,
+    /// Only what this run fetched.
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Only windows that touch this moment or later.
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Only windows that touch an earlier moment.
+    #[arg(long, requires = "since")]
+    pub until: Option<String>,
+}
+
+/// A question.
+#[derive(Args)]
+pub struct SqlArgs {
+    /// One SELECT, or SHOW TABLES.
+    pub query: String,
+    /// How the answer is written; table for people, or json with `--output json`.
+    #[arg(long)]
+    pub format: Option<String>,
+}
+
+/// Which connectors.
+#[derive(Args)]
+pub struct ConnectorsArgs {
+    /// What to do; list without it.
+    #[command(subcommand)]
+    pub command: Option<ConnectorsCommand>,
+}
+
+/// What to do with connectors.
+#[derive(Subcommand)]
+pub enum ConnectorsCommand {
+    /// Lists what is in the connectors folder, and why a file is refused.
+    List,
+    /// Prints a connector's manifest as JSON.
+    Inspect {
+        /// A network id, or a `.wasm` file.
+        connector: String,
+    },
+    /// Loads a `.wasm` file as the service would, and says whether it may serve.
+    Verify {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Which runs.
+#[derive(Args)]
+pub struct RunsArgs {
+    /// How many.
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// Only this network's.
+    #[arg(long)]
+    pub network: Option<String>,
+}
+
+impl ReadArgs {
+    /// What the arguments select at `now`.
+    ///
+    /// # Errors
+    /// A usage failure for a time or axis that is none.
+    pub fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
+        Ok(Selection {
+            account: self.account.clone(),
+            stream: self.stream.clone(),
+            axis: self.axis.as_deref().map(axis).transpose()?,
+            window: window(self.since.as_deref(), self.until.as_deref(), now)?,
+            rules: None,
+        })
+    }
+}
+
+/// The window that `--since` and `--until` name.
+///
+/// # Errors
+/// A usage failure for a text that is no time, or a window of nothing.
+pub fn window(since: Option<&str>, until: Option<&str>, now: DateTime<Utc>) -> Result<Option<Window>, Failure> {
+    let Some(since) = since.map(moment).transpose()? else { return Ok(None) };
+    let until = until.map(moment).transpose()?.unwrap_or(now);
+    if since >= until {
+        return Err(Failure::usage(format!("the window {since} to {until} is empty")).hint("--since must be before --until"));
+    }
+    Ok(Some(Window { since, until }))
+}
+
+fn moment(text: &str) -> Result<DateTime<Utc>, Failure> {
+    let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc()).or_else(day).ok_or_else(|| {
+        Failure::usage(format!("`{text}` is no time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z")
+    })
+}
+
+fn axis(text: &str) -> Result<Axis, Failure> {
+    [Axis::Transaction, Axis::Modified, Axis::Validation, Axis::Payment, Axis::None]
+        .into_iter()
+        .find(|axis| axis.name() == text)
+        .ok_or_else(|| {
+            Failure::usage(format!("`{text}` is no axis")).hint("write transaction, modified, validation or payment")
+        })
+}

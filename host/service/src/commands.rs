@@ -1,0 +1,78 @@
+//! One function per command.
+
+mod check;
+mod connectors;
+mod demo;
+mod plan;
+mod report;
+mod serve;
+mod sql;
+
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use crate::app::App;
+use crate::cli::{self, BuildArgs, Cli, Command, OutputForm, ReadArgs};
+use crate::failure::Failure;
+use crate::run::{self, RunReport, Verb};
+use crate::settings::{Settings, network};
+use crate::tables::RawSelection;
+
+/// Runs the command line.
+///
+/// # Errors
+/// The command's failure, with its exit code.
+pub async fn execute(cli: Cli) -> Result<(), Failure> {
+    let json = cli.output == OutputForm::Json;
+    let settings = || Settings::load(&cli.config);
+    match &cli.command {
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Serve => serve::serve(Arc::new(App::open(settings()?).await?)).await,
+        Command::Run(args) => read(settings()?, args, Verb::Run, json).await,
+        Command::Collect(args) => read(settings()?, args, Verb::Collect, json).await,
+        Command::Build(args) => build(settings()?, args, json).await,
+        Command::Sql(args) => sql::sql(&settings()?, args, json).await,
+        Command::Plan(args) => plan::plan(settings()?, args, json).await,
+        Command::Check => check::check(&settings()?, json).await,
+        Command::Connectors(args) => connectors::connectors(settings, args, json),
+        Command::Runs(args) => sql::runs(&settings()?, args, json).await,
+        Command::Status => sql::status(&settings()?, json).await,
+    }
+}
+
+/// What is logged without `SLUICE_LOG`: a service tells what it does, a command only what is wrong.
+pub fn default_log(command: &Command) -> &'static str {
+    match command {
+        Command::Serve => "warn,sluice=info,sluice_service=info,sluice_engine=info",
+        Command::Demo(_) => "error",
+        _ => "error,sluice_service=warn,sluice_engine=warn,sluice_fetch=warn,sluice_lake=warn",
+    }
+}
+
+async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Result<(), Failure> {
+    let selection = args.selection(Utc::now())?;
+    let app = Arc::new(App::open(settings).await?);
+    let network = app.network(&args.network)?;
+    let report = run::run(&app, &network, verb, &selection).await?;
+    report::print(&[report], json)
+}
+
+async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), Failure> {
+    let selection = RawSelection {
+        account: args.account.clone(),
+        stream: args.stream.clone(),
+        run_id: args.run.clone(),
+        window: cli::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
+    };
+    let names = match &args.network {
+        Some(name) => vec![name.clone()],
+        None => network::load_all(&settings.networks_dir)?.into_iter().map(|network| network.name).collect(),
+    };
+    let app = Arc::new(App::open(settings).await?);
+    let mut reports: Vec<RunReport> = Vec::new();
+    for name in names {
+        reports.push(run::build(&app, &app.network(&name)?, &selection).await?);
+    }
+    report::print(&reports, json)
+}

@@ -1,0 +1,119 @@
+//! `sluice.toml` and `networks/*.json`: what the operator says.
+
+pub mod network;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// `sluice.toml`, paths resolved against its folder.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// `file:` or `s3:` URL of the lake.
+    pub lake_url: String,
+    /// `sqlite:` or `postgres:` URL of the state store.
+    pub state_url: String,
+    /// Folder of `.wasm` files.
+    pub connectors_dir: PathBuf,
+    /// Folder of `networks/*.json`.
+    pub networks_dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    lake: UrlSection,
+    state: Option<UrlSection>,
+    connectors: Option<DirSection>,
+    networks: Option<DirSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UrlSection {
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DirSection {
+    dir: String,
+}
+
+const EXAMPLE: &str = "[lake]\nurl = \"file:./lake\"";
+
+impl Settings {
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// A settings failure that says which key is wrong.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read the settings {}: {error}", path.display());
+            Failure::settings(message).hint(format!("make it, or name another with --config; it begins with\n{EXAMPLE}"))
+        })?;
+        let file: File = toml::from_str(&text).map_err(|error| {
+            let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
+            Failure::settings(message).hint("the keys are lake.url, state.url, connectors.dir and networks.dir")
+        })?;
+        let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let base = std::path::absolute(base)?;
+        let dir = |section: Option<DirSection>, default: &str| base.join(section.map_or(default.into(), |s| s.dir));
+        let networks_dir = file.networks.as_ref().map_or("", |section| &section.dir);
+        if networks_dir.contains("://") {
+            return Err(Failure::settings(format!("networks.dir = \"{networks_dir}\" is no folder on this machine"))
+                .hint("name a local folder; networks kept in the lake aren't supported yet"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            lake_url: absolute_url(&file.lake.url, &base, "lake.url", &["file:", "s3:"])?,
+            state_url: absolute_url(
+                file.state.as_ref().map_or("sqlite:./state.db", |section| &section.url),
+                &base,
+                "state.url",
+                &["sqlite:", "postgres:", "postgresql:"],
+            )?,
+            connectors_dir: dir(file.connectors, "./connectors.d"),
+            networks_dir: dir(file.networks, "./networks"),
+        })
+    }
+}
+
+/// A URL whose relative path, if it has one, begins at the settings' folder.
+fn absolute_url(url: &str, base: &Path, key: &str, schemes: &[&str]) -> Result<String, Failure> {
+    let Some(scheme) = schemes.iter().find(|scheme| url.starts_with(*scheme)) else {
+        return Err(Failure::settings(format!("{key} = \"{url}\" is none of {}", schemes.join(" … "))).hint(format!(
+            "write {key} like \"{}\"",
+            if key == "lake.url" { "file:./lake" } else { "sqlite:./state.db" }
+        )));
+    };
+    let path = &url[scheme.len()..];
+    if !matches!(*scheme, "file:" | "sqlite:") || path.starts_with("//") || path == ":memory:" {
+        return Ok(url.to_owned());
+    }
+    Ok(format!("{scheme}{}", lexical(&base.join(path)).display()))
+}
+
+/// The path without `.` steps.
+fn lexical(path: &Path) -> PathBuf {
+    path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn relative_urls_begin_at_the_settings_folder() {
+        let url = |text| absolute_url(text, Path::new("/srv/sluice"), "lake.url", &["file:", "s3:"]);
+        assert_eq!(url("file:./lake").unwrap(), "file:/srv/sluice/lake");
+        assert_eq!(url("file:///data/lake").unwrap(), "file:///data/lake");
+        assert_eq!(url("s3://bucket/prefix").unwrap(), "s3://bucket/prefix");
+        assert_eq!(url("gs://bucket").unwrap_err().exit, crate::failure::Exit::Settings);
+    }
+}

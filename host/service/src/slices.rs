@@ -1,0 +1,127 @@
+//! Which slices a run reads.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use sluice_fetch::Fetcher;
+use sluice_model::{Axis, Slice, Window};
+
+use crate::app::Network;
+use crate::failure::Failure;
+use crate::schedule;
+use crate::settings::network::LookBackRule;
+
+/// What a command asks to read.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only this account.
+    pub account: Option<String>,
+    /// Only this stream.
+    pub stream: Option<String>,
+    /// Only this date.
+    pub axis: Option<Axis>,
+    /// This window instead of the look-back rules.
+    pub window: Option<Window>,
+    /// These look-back rules, by place; all without it.
+    pub rules: Option<Vec<usize>>,
+}
+
+/// A slice and the account that may ask for it.
+#[derive(Clone)]
+pub struct SliceJob {
+    /// What to read.
+    pub slice: Slice,
+    /// The way to the network, with the account's secrets.
+    pub account: Arc<sluice_fetch::Account>,
+}
+
+/// The slices of a selection, accounts in the order of the settings, oldest windows first.
+///
+/// # Errors
+/// A failure if the selection names what isn't there, or an account's settings are wrong.
+pub fn jobs(network: &Network, fetcher: &Fetcher, selection: &Selection, now: DateTime<Utc>) -> Result<Vec<SliceJob>, Failure> {
+    let manifest = network.manifest();
+    let content = &network.settings.content;
+    let known = |found: bool, what: &str, name: &Option<String>, all: Vec<&str>| match name {
+        Some(name) if !found => Err(Failure::usage(format!("network `{}` has no {what} `{name}`", network.settings.name))
+            .hint(format!("there are: {}", all.join(", ")))),
+        _ => Ok(()),
+    };
+    let accounts: Vec<_> =
+        content.accounts.iter().filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name)).collect();
+    let streams: Vec<_> =
+        manifest.streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name)).collect();
+    known(!accounts.is_empty(), "account", &selection.account, content.accounts.iter().map(|a| a.name.as_str()).collect())?;
+    known(!streams.is_empty(), "stream", &selection.stream, manifest.streams.iter().map(|s| s.name.as_str()).collect())?;
+    let mut jobs = Vec::new();
+    for account in accounts {
+        let access = network.access(account)?;
+        let settings = access.settings.clone();
+        let fetching = Arc::new(fetcher.account(access)?);
+        for stream in &streams {
+            let timezone: Tz = stream.timezone.parse().map_err(|_| {
+                Failure::failed(anyhow::anyhow!("connector `{}` names no zone: `{}`", manifest.network, stream.timezone))
+            })?;
+            for (axis, window) in windows(network, stream, selection, now)? {
+                for window in schedule::slice_windows(stream, axis, timezone, window) {
+                    let slice = Slice {
+                        network: manifest.network.clone(),
+                        account: account.name.clone(),
+                        stream: stream.name.clone(),
+                        settings: settings.clone(),
+                        window,
+                        timezone,
+                        axis,
+                        cursor: None,
+                    };
+                    jobs.push(SliceJob { slice, account: fetching.clone() });
+                }
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+/// The windows to read of a stream, and the dates that they filter on.
+fn windows(
+    network: &Network,
+    stream: &sluice_model::Stream,
+    selection: &Selection,
+    now: DateTime<Utc>,
+) -> Result<Vec<(Axis, Window)>, Failure> {
+    let default = stream.axes.first().copied().unwrap_or(Axis::None);
+    let usable = |axis: Option<Axis>| {
+        let axis = axis.unwrap_or(default);
+        stream.axes.contains(&axis).then_some(axis)
+    };
+    if let Some(window) = selection.window {
+        let axis = usable(selection.axis).ok_or_else(|| {
+            let axes: Vec<_> = stream.axes.iter().map(|axis| axis.name()).collect();
+            Failure::usage(format!("stream `{}` can't filter on that axis", stream.name))
+                .hint(format!("it can on: {}", axes.join(", ")))
+        })?;
+        return Ok(vec![(axis, window)]);
+    }
+    let rules = look_back_rules(network);
+    let chosen = rules.iter().enumerate().filter(|(at, rule)| {
+        selection.rules.as_ref().is_none_or(|places| places.contains(at))
+            && selection.axis.is_none_or(|axis| rule.axis.unwrap_or(default) == axis)
+    });
+    // A rule on a date that this stream doesn't have is for another stream.
+    Ok(chosen
+        .filter_map(|(_, rule)| Some((usable(rule.axis)?, schedule::look_back_window(now, rule.days))))
+        .collect())
+}
+
+/// The network's look-back rules: the operator's, else the connector's.
+pub fn look_back_rules(network: &Network) -> Vec<LookBackRule> {
+    let own = || {
+        network.manifest().look_back.iter().map(|rule| LookBackRule {
+            every: rule.every_secs,
+            days: rule.days,
+            axis: Some(rule.axis),
+        })
+    };
+    network.settings.content.look_back.clone().unwrap_or_else(|| own().collect())
+}

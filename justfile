@@ -1,0 +1,63 @@
+# The only door. `just` alone lists the recipes.
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+connectors := `ls connectors | tr '\n' ' '`
+
+_default:
+    @just --list --unsorted
+
+# Everything on simulated networks, in under a minute once built.
+demo: build
+    {{target}}/release/sluice demo
+
+# All tests, with the servers and tools that they need.
+test: lint build guests
+    SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace --release
+
+# What can be known to be wrong without running anything.
+lint:
+    cargo fmt --all --check
+
+# The binary in target/release/sluice and the connectors in target/connectors.
+build: connectors
+    cargo build --release -p sluice-service --bin sluice
+
+# Every connector as a component that imports nothing but its body.
+connectors: _wasm
+    #!/usr/bin/env bash
+    set -euo pipefail
+    mkdir -p "{{target}}/connectors"
+    packages=()
+    for name in {{connectors}}; do packages+=(-p "connector-$name"); done
+    cargo build --profile guest --target wasm32-unknown-unknown --target-dir "{{target}}" "${packages[@]}"
+    for name in {{connectors}}; do
+        core="{{target}}/wasm32-unknown-unknown/guest/connector_${name//-/_}.wasm"
+        out="{{target}}/connectors/$name.wasm"
+        # A file that didn't change keeps its time, and the service its component.
+        if [ ! -e "$out" ] || [ "$core" -nt "$out" ]; then
+            wasm-tools component new "$core" -o "$out.part" && mv "$out.part" "$out"
+        fi
+    done
+
+# Guests that tests need: one made by another language's tool.
+guests:
+    CARGO_TARGET_DIR={{target}} bash tests/guests/javascript/build.sh
+
+# Speed: the map stage per connector, and end to end against a pipeline without sandbox.
+bench: build
+    cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
+
+# Takes what the tests see now as what they shall see.
+bless: build guests
+    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace --release
+
+# fmt, clippy, docs.
+check: lint
+    cargo clippy --workspace --all-targets --release -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --release
+
+_wasm:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+    command -v wasm-tools >/dev/null || cargo install wasm-tools --locked --no-default-features --features component

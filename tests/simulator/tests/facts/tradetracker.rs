@@ -1,0 +1,96 @@
+//! TradeTracker.
+
+use crate::client::{Answer, send};
+use crate::world::{account, busy, truth};
+use sluice_simulator::{Simulator, TimeBasis};
+use std::collections::BTreeMap;
+
+async fn call(simulator: &Simulator, method: &str, parameters: &str, action: &str, cookie: &str) -> Answer {
+    let body = format!(
+        "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
+         <t:{method} xmlns:t=\"x\">{parameters}</t:{method}></s:Body></s:Envelope>"
+    );
+    let headers = [("soapaction", action), ("cookie", cookie), ("content-type", "text/xml")];
+    send(&simulator.origin("tradetracker"), "POST", "/soap/affiliate", &headers, &body).await.unwrap()
+}
+
+async fn login(simulator: &Simulator, name: &str) -> String {
+    let account = account(simulator, "tradetracker", name);
+    let passphrase = account.secrets["passphrase"].replace('&', "&amp;");
+    let parameters =
+        format!("<customerID>{}</customerID><passphrase>{passphrase}</passphrase>", account.settings["customer_id"]);
+    let answer = call(simulator, "authenticate", &parameters, "\"authenticate\"", "").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+fn tag(item: &str, name: &str) -> Option<String> {
+    let start = item.find(&format!("<{name}>"))? + name.len() + 2;
+    Some(item[start..start + item[start..].find("</")?].to_owned())
+}
+
+async fn items(simulator: &Simulator, name: &str, options: &str) -> BTreeMap<String, String> {
+    let cookie = login(simulator, name).await;
+    let site = account(simulator, "tradetracker", name).settings["affiliate_site_id"].clone();
+    let parameters = format!("<affiliateSiteID>{site}</affiliateSiteID><options>{options}</options>");
+    let answer = call(simulator, "getConversionTransactions", &parameters, "getConversionTransactions", &cookie).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let items = answer.body.split("<item>").skip(1).map(|item| (tag(item, "ID").unwrap(), item.to_owned()));
+    items.collect()
+}
+
+#[tokio::test]
+async fn serves_the_truth_to_a_session() {
+    let simulator = Simulator::start(busy()).await.unwrap();
+    for name in ["alpha", "beta"] {
+        let items = items(&simulator, name, "<registrationDateFrom>2025-09-01</registrationDateFrom>").await;
+        let truth = truth(&simulator, "tradetracker", name);
+        assert_eq!(truth.keys().collect::<Vec<_>>(), items.keys().collect::<Vec<_>>());
+        for (id, row) in &truth {
+            assert_eq!(tag(&items[id], "transactionStatus"), row.status_raw);
+            assert_eq!(crate::world::plain(&tag(&items[id], "commission").unwrap()), row.commission);
+            let offset = tag(&items[id], "registrationDate").unwrap().contains('T');
+            assert_eq!(offset, name == "beta");
+        }
+        let doubled = truth.values().filter(|row| row.time_basis == TimeBasis::LocalDoubled).count();
+        assert_eq!(doubled >= 2, name == "alpha", "the hour that repeats is in the history");
+    }
+}
+
+#[tokio::test]
+async fn windows_are_days_of_amsterdam() {
+    let simulator = Simulator::start(busy()).await.unwrap();
+    let day =
+        "<registrationDateFrom>2025-10-26</registrationDateFrom><registrationDateTo>2025-10-26</registrationDateTo>";
+    let found = items(&simulator, "alpha", day).await;
+    assert!(found.values().all(|item| tag(item, "registrationDate").unwrap().starts_with("2025-10-26 ")));
+    assert!(found.len() >= 2);
+    let assessed = items(&simulator, "alpha", "<assessmentDateFrom>2025-11-01</assessmentDateFrom>").await;
+    assert!(
+        !assessed.is_empty()
+            && assessed.values().all(|item| tag(item, "assessmentDate").unwrap().as_str() >= "2025-11-01")
+    );
+}
+
+#[tokio::test]
+async fn faults_without_a_session() {
+    let simulator = Simulator::start(busy()).await.unwrap();
+    let cookie = login(&simulator, "alpha").await;
+    let sites = call(&simulator, "getAffiliateSites", "", "x#getAffiliateSites", &cookie).await;
+    assert!(sites.body.contains("<return><item><ID>"));
+    for (method, action, cookie) in [
+        ("getAffiliateSites", "getAffiliateSites", "PHPSESSID=none"),
+        ("getAffiliateSites", "getAffiliateSites", ""),
+        ("getAffiliateSites", "somethingElse", cookie.as_str()),
+        ("getNothing", "getNothing", cookie.as_str()),
+        ("authenticate", "authenticate", ""),
+        ("getConversionTransactions", "getConversionTransactions", cookie.as_str()),
+    ] {
+        let answer = call(&simulator, method, "", action, cookie).await;
+        assert!(
+            [200, 500].contains(&answer.status) && answer.body.contains("<faultstring>"),
+            "{method}: {}",
+            answer.body
+        );
+    }
+}
