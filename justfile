@@ -7,18 +7,20 @@ _default:
     @just --list --unsorted
 
 # Everything on simulated networks, in under a minute once built.
-demo: build
-    {{target}}/release/sluice demo
+demo: connectors
+    cargo build -p sluice-service --bin sluice
+    {{target}}/debug/sluice demo
 
 # All tests, with the servers and tools that they need.
-test: lint build guests
-    SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace --release
+test: lint connectors guests
+    SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # What can be known to be wrong without running anything.
 lint:
+    rustup component list --installed | grep -q rustfmt || rustup component add rustfmt
     cargo fmt --all --check
 
-# The binary in target/release/sluice and the connectors in target/connectors.
+# For use: the binary in target/release/sluice and the connectors in target/connectors.
 build: connectors
     cargo build --release -p sluice-service --bin sluice
 
@@ -45,16 +47,17 @@ guests:
 
 # Speed: the map stage per connector, and end to end against a pipeline without sandbox.
 bench: build
+    cargo build --release -p sluice-simulator
     cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
 
 # Takes what the tests see now as what they shall see.
-bless: build guests
-    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace --release
+bless: connectors guests
+    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # fmt, clippy, docs.
 check: lint
-    cargo clippy --workspace --all-targets --release -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --release
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 _wasm:
     #!/usr/bin/env bash

@@ -45,7 +45,7 @@ impl<'a> Response<'a> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body's first bytes, at most 64 KiB.
+    /// The body's first bytes, at most 64 KiB. In a component the next call goes on where this one ended: ask once.
     pub fn head(&self, max: u32) -> Vec<u8> {
         match &self.body {
             Body::Host(body) => body.read(max),

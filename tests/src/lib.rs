@@ -1,1 +1,60 @@
-//! Placeholder.
+//! What end-to-end tests share: an operator's folder, the real binary, and sums without floats.
+
+mod money;
+mod operator;
+mod paths;
+
+pub use money::Micros;
+pub use operator::{Answer, Operator};
+pub use paths::{connectors_dir, repository, sluice_binary, target_dir};
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sluice_simulator::Simulator;
+
+/// The five networks.
+pub const NETWORKS: [&str; 5] = ["awin", "cj", "rakuten", "shareasale", "tradetracker"];
+
+/// Count and sum of commissions by account, raw status and currency.
+pub type Sums = BTreeMap<(String, String, String), (u64, Micros)>;
+
+/// What the simulator knows to be true of a network now.
+pub fn true_sums(simulator: &Simulator, network: &str) -> Sums {
+    let mut sums = Sums::new();
+    for account in simulator.accounts().iter().filter(|account| account.network == network) {
+        for row in simulator.truth(network, &account.name) {
+            let key = (account.name.clone(), row.status_raw.unwrap_or_default(), row.currency.unwrap_or_default());
+            let sum = sums.entry(key).or_default();
+            sum.0 += 1;
+            sum.1 += Micros::parse(&row.commission);
+        }
+    }
+    sums
+}
+
+/// What the lake says of a network now.
+///
+/// # Errors
+/// What the binary says.
+pub fn lake_sums(operator: &Operator, network: &str) -> anyhow::Result<Sums> {
+    let rows = operator.sql(&format!(
+        "SELECT account, coalesce(status_raw, '') AS status, coalesce(commission_currency, '') AS currency,
+                count(*) AS n, CAST(sum(commission_amount) AS VARCHAR) AS commission
+         FROM unified.transactions WHERE network = '{network}' GROUP BY 1, 2, 3"
+    ))?;
+    let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let key = (text(row, "account"), text(row, "status"), text(row, "currency"));
+            (key, (row["n"].as_u64().unwrap_or_default(), Micros::parse(&text(row, "commission"))))
+        })
+        .collect())
+}
+
+/// The window that holds all that a simulator has told by now.
+pub fn whole_window(simulator: &Simulator, start: DateTime<Utc>, history_days: i64) -> [String; 2] {
+    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    [text(start - chrono::TimeDelta::days(history_days + 10)), text(simulator.clock() + chrono::TimeDelta::hours(1))]
+}

@@ -15,6 +15,7 @@ mod number;
 mod place;
 #[cfg(test)]
 mod properties;
+mod scan;
 mod table;
 mod xml;
 mod xml_record;
@@ -52,7 +53,11 @@ pub fn decode(layout: &Layout, body: &[u8]) -> Result<NativeBatch, DecodeError> 
         Format::Opaque => return Ok(NativeBatch::default()),
     }
     let expected = layout.pins.iter().map(|pin| &pin.path).chain(&layout.inputs);
-    table.finish(expected.map(String::as_str))
+    table.finish(expected.map(String::as_str)).map_err(|error| match error {
+        // Only JSON gets here unchecked: its columns are checked as they become arrays, and not before.
+        DecodeError::Charset { at: None, .. } => json::not_utf8(body),
+        error => error,
+    })
 }
 
 /// The value at a JSON Pointer (`place` is empty or starts with `/`), or at local XML names joined by `.`.

@@ -6,8 +6,8 @@ use arrow::array::{Array, StringArray};
 use sluice_model::{Kinds, NativeBatch, NativeColumn};
 
 use crate::columns::{self, Checked};
-use crate::contract::v0_1::bindings::sluice::connector::manifests::Kind;
-use crate::contract::wire;
+
+use crate::contract::wire::{self, Kind};
 
 /// Most columns of one answer.
 const MAX_COLUMNS: usize = 2_000;
@@ -15,7 +15,7 @@ const MAX_COLUMNS: usize = 2_000;
 const MAX_PATH: usize = 4_096;
 
 /// The guest's columns as a native batch of as many rows as each of them has.
-pub(crate) fn native(wire: Vec<wire::NativeColumnResult>, max_rows: usize) -> Checked<NativeBatch> {
+pub(crate) fn native(wire: Vec<wire::NativeColumn>, max_rows: usize) -> Checked<NativeBatch> {
     if wire.len() > MAX_COLUMNS {
         return Err(format!("{} native columns, {MAX_COLUMNS} are allowed", wire.len()));
     }
@@ -67,13 +67,13 @@ mod tests {
 
     use super::*;
 
-    fn column(path: &str, kind: Kind, offsets: &[u32], bytes: &str, valid: &[u8]) -> wire::NativeColumnResult {
+    fn column(path: &str, kind: Kind, offsets: &[u32], bytes: &str, valid: &[u8]) -> wire::NativeColumn {
         let values = wire::TextColumnResult {
             offsets: offsets.to_vec(),
             bytes: bytes.as_bytes().to_vec(),
             valid: valid.to_vec(),
         };
-        wire::NativeColumnResult { path: path.to_owned(), kind, values }
+        wire::NativeColumn { path: path.to_owned(), kind, values }
     }
 
     #[test]

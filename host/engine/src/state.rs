@@ -28,7 +28,8 @@ pub(crate) struct State {
 }
 
 /// A response's body, and how far the guest has read it.
-pub(crate) struct Body {
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Body {
     bytes: Bytes,
     position: usize,
 }

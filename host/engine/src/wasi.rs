@@ -53,7 +53,7 @@ pub(crate) fn offers(import: &str) -> bool {
 }
 
 /// Links every offered interface.
-pub(crate) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     // The stock clock sleeps on the host's thread, where no deadline reaches it.
     linker.allow_shadowing(true);

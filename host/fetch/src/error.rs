@@ -54,7 +54,7 @@ pub enum Error {
         setting: String,
     },
     /// A host that the connector's manifest, the operator or both don't allow.
-    #[error("connector `{network}` may not ask `{host}`: {}", who_refuses(*.manifest, *.operator))]
+    #[error("connector `{network}` may not ask `{host}`: {}", who_refuses(.manifest, .operator))]
     Host {
         /// The network.
         network: String,
@@ -111,7 +111,7 @@ pub enum Error {
         source: Arc<reqwest::Error>,
     },
     /// The body ended early.
-    #[error("the body from `{host}` ended after {received} bytes{}", of_expected(*.expected))]
+    #[error("the body from `{host}` ended after {received} bytes{}", of_expected(.expected))]
     Truncated {
         /// The host.
         host: String,
@@ -230,7 +230,7 @@ impl Error {
     }
 }
 
-fn who_refuses(manifest: bool, operator: bool) -> &'static str {
+fn who_refuses(manifest: &bool, operator: &bool) -> &'static str {
     match (manifest, operator) {
         (true, _) => "the operator doesn't allow it",
         (false, true) => "its manifest doesn't name it",
@@ -238,6 +238,6 @@ fn who_refuses(manifest: bool, operator: bool) -> &'static str {
     }
 }
 
-fn of_expected(expected: Option<u64>) -> String {
+fn of_expected(expected: &Option<u64>) -> String {
     expected.map(|bytes| format!(" of {bytes}")).unwrap_or_default()
 }

@@ -85,14 +85,11 @@ impl Redactor {
     }
 
     fn replaced(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let forms = self.forms.as_ref()?;
-        let first = forms.find(bytes)?;
+        let mut matches = self.forms.as_ref()?.find_iter(bytes).peekable();
+        matches.peek()?;
         let mut masked = Vec::with_capacity(bytes.len());
         let mut copied = 0;
-        for found in std::iter::once(first).chain(forms.find_iter(&bytes[first.end()..]).map(|found| {
-            let by = first.end();
-            aho_corasick::Match::new(found.pattern(), found.start() + by..found.end() + by)
-        })) {
+        for found in matches {
             masked.extend_from_slice(&bytes[copied..found.start()]);
             masked.extend_from_slice(MASK.as_bytes());
             copied = found.end();

@@ -98,7 +98,7 @@ impl Session {
     /// The sign-ins that a request needs; the name of a token that nobody gives otherwise.
     pub(crate) fn needed_by<'a>(&self, request: &'a Request) -> Result<Vec<&SignIn>, &'a str> {
         let tokens = tokens_of(request);
-        if let Some(unknown) = tokens.iter().find(|token| !self.sign_ins.iter().any(|sign_in| sign_in.gives(token))) {
+        if let Some(unknown) = tokens.iter().copied().find(|token| !self.sign_ins.iter().any(|sign_in| sign_in.gives(token))) {
             return Err(unknown);
         }
         Ok(self.sign_ins.iter().filter(|sign_in| tokens.iter().any(|token| sign_in.gives(token))).collect())

@@ -4,7 +4,7 @@
 //! function of a secret is a secret: its display form is `***slot***`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use chrono::{DateTime, Utc};
 use sluice_model::{Op, Part, Secret};
@@ -16,7 +16,7 @@ use crate::function;
 const MAX_PUSHED_BYTES: usize = 64 << 20;
 
 /// A value on the stack, or what a template gives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Value {
     /// What is sent.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
@@ -24,6 +24,12 @@ pub(crate) struct Value {
     pub(crate) display: String,
     /// The slots of the secrets in it, in the order in which they came.
     pub(crate) slots: Vec<String>,
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({})", self.display)
+    }
 }
 
 impl Value {

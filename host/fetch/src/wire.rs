@@ -58,7 +58,8 @@ impl Wire<'_> {
     pub(crate) async fn exchange(&self, rendered: &Rendered, stop_at: &[&TokenPlace]) -> Result<Raw, Error> {
         let mut hop = first_hop(rendered);
         let mut cookies = Vec::new();
-        for redirects in 0.. {
+        let mut redirects = 0;
+        loop {
             let response = self.dial(&hop).await?;
             cookies.extend(
                 response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned),
@@ -66,7 +67,8 @@ impl Wire<'_> {
             let Some(location) = redirect_of(&response).filter(|_| !answers(&response, &cookies, stop_at)) else {
                 return self.collect(response, cookies, &hop.url).await;
             };
-            if redirects >= self.shared.options.max_redirects {
+            redirects += 1;
+            if redirects > self.shared.options.max_redirects {
                 return Err(self.refuse(&hop.url, "there are too many redirects"));
             }
             let from = hop.url.origin();
@@ -76,7 +78,6 @@ impl Wire<'_> {
             }
             self.budget.spend().await;
         }
-        Err(self.refuse(&rendered.url, "there are too many redirects"))
     }
 
     async fn dial(&self, hop: &Hop<'_>) -> Result<Response, Error> {
@@ -159,7 +160,7 @@ impl Wire<'_> {
             }
             if rest.is_empty() {
                 // What a server announces is trusted with 64 MiB at first.
-                rest.reserve(expected.unwrap_or_default().clamp(received, 64 << 20) as usize);
+                rest.reserve(expected.unwrap_or_default().min(64 << 20).max(received) as usize);
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
             rest.extend_from_slice(&chunk);

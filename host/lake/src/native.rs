@@ -120,7 +120,10 @@ impl NativeRows {
         let described = fields.iter().filter_map(|field| {
             let path = field.metadata().get(columns::PATH)?.clone();
             let kind = columns::kind_of(field.data_type())?;
-            let example = self.gather(&path, &rows).example().map(|text| text.chars().take(EXAMPLE_CHARS).collect());
+            let example = match field.metadata().contains_key(columns::TEXT_OF) {
+                true => None,
+                false => self.gather(&path, &rows).example().map(|text| text.chars().take(EXAMPLE_CHARS).collect()),
+            };
             Some(NewColumn { name: field.name().clone(), path, kind: columns::kind_name(kind), example })
         });
         described.collect()
@@ -207,7 +210,7 @@ impl Source for NativeRows {
             let gather = self.gather(path, &rows);
             let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
             // A column without a value in any row that is written can wait: a later value may tell its type.
-            if gather.is_empty() && (known.is_some() || seen.narrowest().is_some()) {
+            if gather.is_empty() {
                 continue;
             }
             let (name, kind) = known.unwrap_or_else(|| {

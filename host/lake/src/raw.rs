@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use sluice_model::{Digest, RawObject};
@@ -118,7 +119,7 @@ impl Lake {
     }
 
     /// The answered raw objects that `filter` asks for, oldest first. Envelopes are read as the stream goes.
-    pub async fn raw_objects(&self, filter: &RawFilter) -> Result<impl Stream<Item = Result<RawObject, Error>>, Error> {
+    pub async fn raw_objects(&self, filter: &RawFilter) -> Result<BoxStream<'static, Result<RawObject, Error>>, Error> {
         let mut found = self.indexed_envelopes(filter).await?;
         for run_id in self.unindexed_runs(filter, &found.runs).await? {
             for (path, object) in self.envelopes(&run_id).await? {
@@ -135,7 +136,8 @@ impl Lake {
                 let lake = lake.clone();
                 async move { lake.envelope(&path).await }
             })
-            .buffered(READ_AHEAD))
+            .buffered(READ_AHEAD)
+            .boxed())
     }
 
     async fn unindexed_runs(&self, filter: &RawFilter, indexed: &[String]) -> Result<Vec<String>, Error> {

@@ -5,6 +5,7 @@ mod concurrent;
 mod histories;
 mod native;
 mod raw;
+mod throughput;
 mod unified;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::dataframe::DataFrame;
@@ -171,6 +171,7 @@ fn config(options: &SessionOptions) -> SessionConfig {
 /// Rows as they come.
 pub struct QueryResult {
     schema: SchemaRef,
+    renamed: bool,
     stream: SendableRecordBatchStream,
     memory_bytes: usize,
 }
@@ -183,7 +184,8 @@ impl std::fmt::Debug for QueryResult {
 
 impl QueryResult {
     fn new(stream: SendableRecordBatchStream, memory_bytes: usize) -> Self {
-        Self { schema: distinct_names(&stream.schema()), stream, memory_bytes }
+        let schema = distinct_names(&stream.schema());
+        Self { renamed: schema != stream.schema(), schema, stream, memory_bytes }
     }
 
     /// Its columns; of several with one name, the second and further have `_2`, `_3` … at their end.
@@ -198,7 +200,11 @@ impl QueryResult {
 
     fn shape(&self, batch: EngineResult<RecordBatch>) -> Result<RecordBatch, Error> {
         let batch = batch.map_err(|error| Error::running(error, self.memory_bytes))?;
-        let shaped = batch.with_schema(self.schema.clone());
+        if !self.renamed {
+            return Ok(batch);
+        }
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let shaped = RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &rows);
         shaped.map_err(|source| Error::running(source.into(), self.memory_bytes))
     }
 }

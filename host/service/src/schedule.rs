@@ -7,13 +7,14 @@ use sluice_model::{Axis, Grain, Stream, Window};
 
 use crate::settings::network::LookBackRule;
 
-/// A five-field cron expression.
+/// A cron expression of five fields, or of six with seconds first.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_cron(text: &str) -> Result<Cron, String> {
-    if text.split_whitespace().count() != 5 {
-        return Err("it must have five fields".into());
+    let fields = text.split_whitespace().count();
+    if !matches!(fields, 5 | 6) {
+        return Err(format!("it has {fields} fields, not 5"));
     }
     text.parse::<Cron>().map_err(|error| error.to_string())
 }

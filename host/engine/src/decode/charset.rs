@@ -9,8 +9,8 @@ use super::{DecodeError, cut};
 /// The body as text without a byte-order mark, which wins over the `label`. Bytes that the character set doesn't
 /// have are an error: a replacement character would hide that the connector names the wrong one.
 pub(super) fn text<'a>(label: &str, body: &'a [u8]) -> Result<Cow<'a, str>, DecodeError> {
-    let declared = Encoding::for_label(label.as_bytes())
-        .ok_or_else(|| DecodeError::UnknownCharset { label: cut(label) })?;
+    let declared =
+        Encoding::for_label(label.as_bytes()).ok_or_else(|| DecodeError::UnknownCharset { label: cut(label) })?;
     let (encoding, mark) = Encoding::for_bom(body).unwrap_or((declared, 0));
     let body = body.get(mark..).unwrap_or_default();
     if encoding == UTF_8 {
@@ -78,8 +78,14 @@ mod tests {
 
     #[test]
     fn xml_says_its_own() {
-        assert_eq!(xml_text(b"<?xml version='1.0' encoding = 'ISO-8859-1' ?><a>\xe9").unwrap().chars().last(), Some('é'));
-        assert_eq!(xml_text(b"<?xml version=\"1.0\" encoding=\"utf-16\"?><a>\xc3\xa9").unwrap().chars().last(), Some('é'));
+        assert_eq!(
+            xml_text(b"<?xml version='1.0' encoding = 'ISO-8859-1' ?><a>\xe9").unwrap().chars().last(),
+            Some('é')
+        );
+        assert_eq!(
+            xml_text(b"<?xml version=\"1.0\" encoding=\"utf-16\"?><a>\xc3\xa9").unwrap().chars().last(),
+            Some('é')
+        );
         assert_eq!(xml_text(b"<\0?\0\xe9\0").unwrap(), "<?é");
         assert!(xml_text(b"<?xml encoding=\"klingon\"?>").is_err());
         assert!(xml_text(b"<a>\xe9</a>").is_err());

@@ -36,7 +36,8 @@ fn every_field_keeps_its_literal_text() {
     let body = r#" [ {"id": 1001, "amount": {"value": 10.50, "currency": "GBP"}, "paid": true, "tags": [ 1, "a" ],
         "note": "a\"b\u00e9\n", "none": null, "extra": {}, "a.b\\c": 1e3 } ] "#;
     let batch = json("", body).unwrap();
-    let rows: Vec<_> = batch.columns.iter().map(|c| (c.path.as_str(), c.text.iter().next().unwrap(), c.kinds)).collect();
+    let rows: Vec<_> =
+        batch.columns.iter().map(|c| (c.path.as_str(), c.text.iter().next().unwrap(), c.kinds)).collect();
     assert_eq!(
         rows,
         [
@@ -97,7 +98,8 @@ fn integers_that_no_float_holds_are_text_beside_floats() {
 
 #[test]
 fn places_lead_to_records() {
-    let body = r#"{"data":{"publisherCommissions":{"count":2,"records":[{"id":1},{"id":2}]}},"x":[[{"id":3}],[{"id":4}]]}"#;
+    let body =
+        r#"{"data":{"publisherCommissions":{"count":2,"records":[{"id":1},{"id":2}]}},"x":[[{"id":3}],[{"id":4}]]}"#;
     assert_eq!(cells(&json("/data/publisherCommissions/records", body).unwrap(), "id"), [Some("1"), Some("2")]);
     assert_eq!(cells(&json("/data/publisherCommissions/records/1", body).unwrap(), "id"), [Some("2")]);
     assert_eq!(cells(&json("/data/publisherCommissions", body).unwrap(), "count"), [Some("2")]);
@@ -135,12 +137,14 @@ fn broken_bodies_are_refused() {
     assert_eq!(refused("", r#"[{"a":1},{"a"#), "body is cut short at byte 12");
     assert_eq!(refused("", r#"[{"a":1}"#), "body is cut short at byte 8");
     assert_eq!(refused("/b", r#"{"b":[],"a":tru"#), "body is cut short at byte 15");
-    assert_eq!(refused("", r#"[{"a":1}] x"#), "bad JSON at byte 10: trailing characters");
+    assert_eq!(refused("", r#"[{"a":1}] x"#), "bad JSON at byte 10: something follows the value");
     assert_eq!(refused("", " <!DOCTYPE html>"), "no JSON: it begins with `<!DOCTYPE html>`");
     assert_eq!(refused("", "Not found"), "no JSON: it begins with `Not found`");
     assert_eq!(refused("", "no records"), "no JSON: it begins with `no records`");
     assert_eq!(refused("", " \n"), "no JSON: the body is empty");
-    for bad in ["NaN", "-Infinity", "Infinity", "+1", "01", "1.", ".5", "'a'", r#""\ud800""#, r#""\udc00\ud800""#, "\"\t\""] {
+    for bad in
+        ["NaN", "-Infinity", "Infinity", "+1", "01", "1.", ".5", "'a'", r#""\ud800""#, r#""\udc00\ud800""#, "\"\t\""]
+    {
         assert!(refused("", &format!("[{{\"a\":{bad}}}]")).starts_with("bad JSON at byte"), "{bad}");
     }
     for bad in [r#"[{"a":1,}]"#, r#"[{"a":1},]"#, r#"[{a:1}]"#, r#"[{"a" 1}]"#, r#"[{"a":[1,]}]"#] {

@@ -10,15 +10,13 @@ const MAX_EXACT: u64 = 1 << 53;
 /// A number that neither an `i64` nor the shortest text of an `f64` gives back is text: `12345678901234567890`,
 /// `0.12345678901234567`, `1e400`.
 #[inline]
-pub(super) fn number_kinds(text: &[u8]) -> (Kinds, bool) {
-    let exponent = text.iter().any(|byte| matches!(byte, b'e' | b'E'));
-    let point = text.contains(&b'.');
-    match (point || exponent, text.len()) {
-        (false, ..=15) if text != b"-0" => (Kinds::INTEGER, false),
-        (false, _) => integer_kinds(text),
+pub(super) fn number_kinds(text: &[u8], integer: bool, exponent: bool) -> (Kinds, bool) {
+    match (integer, text.len()) {
+        (true, ..=15) if text != b"-0" => (Kinds::INTEGER, false),
+        (true, _) => integer_kinds(text),
         // 16 characters with a point hold at most 15 digits, and any 15 digits survive an f64.
-        (true, ..=16) if !exponent => (Kinds::FLOAT, false),
-        (true, _) => (if survives_f64(text) { Kinds::FLOAT } else { Kinds::TEXT }, false),
+        (false, ..=16) if !exponent => (Kinds::FLOAT, false),
+        (false, _) => (if survives_f64(text) { Kinds::FLOAT } else { Kinds::TEXT }, false),
     }
 }
 
@@ -31,33 +29,19 @@ fn integer_kinds(text: &[u8]) -> (Kinds, bool) {
     }
 }
 
+/// Whether the text is as short as any that gives its `f64`, so that the `f64` gives it back.
 #[cold]
 fn survives_f64(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let Ok(number) = text.parse::<f64>() else { return false };
-    number.is_finite() && scientific(text).is_some_and(|digits| scientific(&format!("{number:e}")) == Some(digits))
+    number.is_finite() && significant_digits(text) <= significant_digits(&format!("{number:e}"))
 }
 
-/// A decimal number as sign, significant digits and the exponent of the first of them.
-fn scientific(text: &str) -> Option<(bool, String, i64)> {
-    let (mantissa, exponent) = match text.find(['e', 'E']) {
-        Some(at) => (&text[..at], text[at + 1..].parse::<i64>().ok()?),
-        None => (text, 0),
-    };
-    let (negative, mantissa) = match mantissa.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, mantissa),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    let significant = digits.trim_start_matches('0');
-    let zeros = digits.len() - significant.len();
-    let significant = significant.trim_end_matches('0');
-    if significant.is_empty() {
-        return Some((negative, String::new(), 0));
-    }
-    let first = i64::try_from(whole.len()).ok()? - 1 - i64::try_from(zeros).ok()?;
-    Some((negative, significant.to_owned(), exponent.checked_add(first)?))
+/// How many digits a number has without leading and trailing zeros.
+fn significant_digits(text: &str) -> usize {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').len()
 }
 
 #[cfg(test)]
@@ -67,7 +51,8 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Kinds {
-        number_kinds(text.as_bytes()).0
+        let exponent = text.contains(['e', 'E']);
+        number_kinds(text.as_bytes(), !exponent && !text.contains('.'), exponent).0
     }
 
     #[test]
@@ -78,15 +63,23 @@ mod tests {
         for text in ["9223372036854775808", "-9223372036854775809", "123456789012345678901234567890"] {
             assert_eq!(kinds(text), Kinds::TEXT, "{text}");
         }
-        assert!(number_kinds(b"9007199254740993").1);
-        assert!(!number_kinds(b"9007199254740992").1);
+        assert!(number_kinds(b"9007199254740993", true, false).1);
+        assert!(!number_kinds(b"9007199254740992", true, false).1);
     }
 
     #[test]
     fn floats_give_back_their_digits_or_are_text() {
-        for text in
-            ["1.0", "-0", "-0.0", "1e3", "1E-7", "0.30000000000000004", "12345678901234.50", "2.50000000000000000000"]
-        {
+        for text in [
+            "1.0",
+            "-0",
+            "-0.0",
+            "1e3",
+            "1E-7",
+            "0.30000000000000004",
+            "-12148166919567.062",
+            "12345678901234.50",
+            "2.50000000000000000000",
+        ] {
             assert_eq!(kinds(text), Kinds::FLOAT, "{text}");
         }
         for text in ["1e400", "1e-400", "0.1234567890123456789", "1234567890123456.78", "1e99999999999999999999"] {

@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn an_index_has_no_leading_zeros() {
         let index = |name: &str| Step::Member(name.into()).index();
-        assert_eq!((index("0"), index("17"), index("01"), index("+1"), index("a")), (Some(0), Some(17), None, None, None));
+        assert_eq!(
+            (index("0"), index("17"), index("01"), index("+1"), index("a")),
+            (Some(0), Some(17), None, None, None)
+        );
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{NullBufferBuilder, StringArray};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::StringArray;
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use sluice_model::{Kinds, NativeBatch, NativeColumn};
 
 use super::number::number_kinds;
+use super::scan::Number;
 use super::{DecodeError, MAX_CELLS, MAX_FIELDS};
 
 /// How long a path may be, in bytes.
@@ -27,7 +28,8 @@ struct Column {
     /// Where each value ends in `bytes`, behind a 0.
     offsets: Vec<i32>,
     bytes: Vec<u8>,
-    valid: NullBufferBuilder,
+    /// 1 for each value, 0 for each null: a byte is cheaper to append than a bit.
+    valid: Vec<u8>,
     kinds: Kinds,
     /// An integer was seen that no `f64` holds.
     wide: bool,
@@ -35,8 +37,8 @@ struct Column {
 
 impl Column {
     fn new(node: NodeId) -> Self {
-        let valid = NullBufferBuilder::new(0);
-        Self { node, offsets: vec![0], bytes: Vec::new(), valid, kinds: Kinds::default(), wide: false }
+        let (bytes, valid) = (Vec::new(), Vec::new());
+        Self { node, offsets: vec![0], bytes, valid, kinds: Kinds::default(), wide: false }
     }
 
     #[inline]
@@ -49,7 +51,7 @@ impl Column {
             return Err(DecodeError::Limit { limit: "2 GiB of one field" });
         };
         self.offsets.push(end);
-        self.valid.append_non_null();
+        self.valid.push(1);
         self.kinds.insert(kinds);
         Ok(())
     }
@@ -61,7 +63,7 @@ impl Column {
         if rows < row {
             let end = self.offsets.last().copied().unwrap_or_default();
             self.offsets.resize(row + 1, end);
-            self.valid.append_n_nulls(row - rows);
+            self.valid.resize(row, 0);
         } else if rows > row {
             self.offsets.truncate(row + 1);
             let end = self.offsets.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or_default();
@@ -76,8 +78,13 @@ impl Column {
             // As floats the wide integers would lose digits.
             self.kinds.insert(Kinds::TEXT);
         }
+        let valid = self.valid.contains(&0).then(|| {
+            NullBuffer::new(BooleanBuffer::collect_bool(rows, |row| {
+                self.valid.get(row).is_some_and(|valid| *valid != 0)
+            }))
+        });
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        let text = StringArray::try_new(offsets, Buffer::from_vec(self.bytes), self.valid.finish());
+        let text = StringArray::try_new(offsets, Buffer::from_vec(self.bytes), valid);
         let text = text.map_err(|_| DecodeError::Charset { charset: "UTF-8", at: None })?;
         Ok(NativeColumn { path, text, kinds: self.kinds })
     }
@@ -86,6 +93,8 @@ impl Column {
 /// A member name in its object: a step of a path.
 struct Node {
     name: Box<str>,
+    /// Its JSON text is itself in quotes.
+    plain: bool,
     path: String,
     column: Option<usize>,
     children: Vec<NodeId>,
@@ -112,24 +121,40 @@ impl Table {
 
     fn add_node(&mut self, name: &str, path: String) -> NodeId {
         let (children, by_name) = (Vec::new(), HashMap::new());
-        self.nodes.push(Node { name: name.into(), path, column: None, children, by_name, seen: 0 });
+        let plain = !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+        self.nodes.push(Node { name: name.into(), plain, path, column: None, children, by_name, seen: 0 });
         self.nodes.len() - 1
     }
 
-    /// The member `name` of `parent` in the current record, without a value yet.
-    ///
-    /// `cursor` starts at 0 for each object. Records mostly repeat their names in one order, so the name that
-    /// followed last time is compared first.
+    /// The name that followed here in an earlier record, if it has no escapes in JSON. `cursor` starts at 0 for each
+    /// object: records mostly repeat their names in one order.
     #[inline]
+    pub(super) fn expected(&self, parent: NodeId, cursor: usize) -> Option<&str> {
+        let child = &self.nodes[*self.nodes[parent].children.get(cursor)?];
+        child.plain.then_some(&*child.name)
+    }
+
+    /// The member that was [expected](Self::expected), without a value yet.
+    #[inline]
+    pub(super) fn next_child(&mut self, parent: NodeId, cursor: &mut usize) -> Result<NodeId, DecodeError> {
+        let child = self.nodes[parent].children[*cursor];
+        *cursor += 1;
+        self.enter(child)
+    }
+
+    /// The member `name` of `parent` in the current record, without a value yet.
     pub(super) fn child(&mut self, parent: NodeId, cursor: &mut usize, name: &str) -> Result<NodeId, DecodeError> {
-        let expected = self.nodes[parent].children.get(*cursor).copied();
-        let child = match expected {
-            Some(child) if *self.nodes[child].name == *name => {
-                *cursor += 1;
-                child
+        match self.nodes[parent].children.get(*cursor) {
+            Some(child) if *self.nodes[*child].name == *name => self.next_child(parent, cursor),
+            _ => {
+                let child = self.child_elsewhere(parent, cursor, name)?;
+                self.enter(child)
             }
-            _ => self.child_elsewhere(parent, cursor, name)?,
-        };
+        }
+    }
+
+    #[inline]
+    fn enter(&mut self, child: NodeId) -> Result<NodeId, DecodeError> {
         if self.nodes[child].seen == self.row + 1 {
             self.take_back(child)?;
         }
@@ -218,9 +243,9 @@ impl Table {
 
     /// Sets the current record's value at `node` to a number, as it is written.
     #[inline]
-    pub(super) fn put_number(&mut self, node: NodeId, text: &[u8]) -> Result<(), DecodeError> {
-        let row = self.row;
-        let (kinds, wide) = number_kinds(text);
+    pub(super) fn put_number(&mut self, node: NodeId, body: &[u8], number: &Number) -> Result<(), DecodeError> {
+        let (row, text) = (self.row, &body[number.span.clone()]);
+        let (kinds, wide) = number_kinds(text, number.integer, number.exponent);
         let column = self.column(node);
         column.wide |= wide;
         column.put(row, text, kinds)
@@ -235,6 +260,11 @@ impl Table {
     /// Makes the column at `node`, even if it gets no value.
     pub(super) fn declare(&mut self, node: NodeId) {
         self.column(node);
+    }
+
+    /// Whether a name stood twice.
+    pub(super) fn has_taken_back(&self) -> bool {
+        self.taken_back > 0
     }
 
     /// Ends the current record.

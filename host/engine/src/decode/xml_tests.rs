@@ -134,7 +134,8 @@ fn character_sets_are_those_declared() {
 
 #[test]
 fn values_are_found() {
-    let body = br#"<r><p total="3"><next>a&amp;b</next><next>c</next><n xsi:nil="true"/><e/></p><p total="4" last="y"/></r>"#;
+    let body =
+        br#"<r><p total="3"><next>a&amp;b</next><next>c</next><n xsi:nil="true"/><e/></p><p total="4" last="y"/></r>"#;
     let at = |place: &str| value_at(body, place);
     assert_eq!(at("r.p.next").as_deref(), Some("a&b"));
     assert_eq!(at("r.p.@total").as_deref(), Some("3"));

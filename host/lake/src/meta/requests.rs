@@ -61,8 +61,9 @@ impl Lake {
             "received_at",
             "envelope",
         ];
-        for file in table.files() {
-            for rows in read(&table, &file, &names).await? {
+        let wanted = |file: &&DataFile| filter.run_id.as_deref().is_none_or(|run_id| may_hold(file, "run_id", run_id));
+        for file in table.files().iter().filter(wanted) {
+            for rows in read(&table, file, &names).await? {
                 find(&rows, filter, &mut found.envelopes, &mut runs)?;
             }
         }

@@ -62,7 +62,7 @@ async fn store(looks: &[Look]) -> (Vec<String>, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn versions_are_those_of_a_naive_model(looks in looks()) {
         let runtime = tokio::runtime::Runtime::new().unwrap();

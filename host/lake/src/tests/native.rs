@@ -85,7 +85,7 @@ async fn colliding_names_stay_apart_for_good() {
     .await;
     assert_eq!(table(&lake, &["id", "a_b", "a_b_2", "a_b_3"]).await, ["1 1 2 -", "2 3 4 5"]);
     let described = values(&lake, "meta", "columns", &["network", "stream", "column", "path", "type", "example"]).await;
-    assert_eq!(described[1], "awin_test transactions a_b a.b int64 1");
+    assert_eq!(described[0], "awin_test transactions a_b a.b int64 1");
     assert_eq!(described.len(), 4);
 }
 

@@ -1,0 +1,66 @@
+//! What may be seen: nothing secret, in whatever form it comes back.
+
+use sluice_fetch::Error;
+use sluice_model::{Function, Op};
+
+use super::server::{Reply, Server};
+use super::{access, account, fetcher, get, text};
+
+#[tokio::test]
+async fn an_echoed_secret_is_masked_in_body_and_headers() {
+    let server = Server::start(|_| {
+        Reply::ok(r#"{"key":"k3y\/of+the-shop","url":"/x?k=k3y%2Fof%2Bthe-shop","b":"azN5L29mK3RoZS1zaG9w"}"#)
+            .header("X-Echo", "k3y/of+the-shop")
+            .header("Set-Cookie", "sid=1")
+    })
+    .await;
+    let exchange = account(&server).send(&get("/")).await.unwrap();
+    assert!(exchange.masked);
+    assert_eq!(exchange.body.as_ref(), br#"{"key":"***","url":"/x?k=***","b":"***"}"#);
+    assert_eq!(exchange.wire, exchange.body);
+    assert_eq!((exchange.header("x-echo"), exchange.header("set-cookie")), (Some("***"), Some("***")));
+}
+
+#[tokio::test]
+async fn a_masked_body_is_no_longer_called_packed() {
+    use tokio::io::AsyncReadExt;
+    let mut packed = Vec::new();
+    let plain = b"the key is k3y/of+the-shop".as_slice();
+    async_compression::tokio::bufread::GzipEncoder::new(plain).read_to_end(&mut packed).await.unwrap();
+    let server = Server::start(move |_| Reply::ok(packed.clone()).header("Content-Encoding", "gzip")).await;
+    let exchange = account(&server).send(&get("/")).await.unwrap();
+    assert_eq!(exchange.wire.as_ref(), b"the key is ***");
+    assert_eq!(exchange.header("content-encoding"), None);
+}
+
+#[tokio::test]
+async fn errors_show_no_secret() {
+    let server = Server::start(|_| Reply::ok("")).await;
+    let mut access = access(&server);
+    access.base_url = Some("http://127.0.0.1:1/".parse().unwrap());
+    let mut request = get("/rows?key=");
+    request.url.extend([Op::Secret("key".into()), Op::Apply(Function::UrlEncode)]);
+    let error = fetcher().account(access).unwrap().send(&request).await.unwrap_err();
+    let all = format!("{error:?} {error} {}", std::error::Error::source(&error).unwrap());
+    assert!(!all.contains("k3y") && !all.contains("rows"), "{all}");
+}
+
+#[tokio::test]
+async fn a_preview_sends_nothing_and_shows_no_secret() {
+    let server = Server::start(|_| Reply::ok("")).await;
+    let account = account(&server);
+    let mut request = get("/rows?page=1&key=");
+    request.url.push(Op::Secret("key".into()));
+    request.headers = vec![
+        ("X-Plain".into(), vec![text("key k3y/of+the-shop by mistake")]),
+        ("X-Sign".into(), vec![Op::Secret("key".into()), Op::Apply(Function::Sha256), Op::Apply(Function::Hex)]),
+    ];
+    let shown = account.preview(&request).unwrap();
+    assert_eq!(shown.url, format!("{}rows?page=1&key=***key***", server.url()));
+    assert_eq!(shown.headers[0].1, "key *** by mistake");
+    assert_eq!(shown.headers[1].1, "***key***");
+    assert_eq!(account.redact("k3y/of+the-shop"), "***");
+    assert!(server.seen().is_empty());
+    request.url[0] = text("https://elsewhere.example.com/rows?");
+    assert!(matches!(account.preview(&request), Err(Error::Host { .. })));
+}

@@ -1,0 +1,279 @@
+//! Sign-ins: once for all, again when refused, and never to be seen.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use sluice_fetch::{Account, Error};
+use sluice_model::{Function, Method, Op, Request, TokenPlace, TokenSource};
+
+use super::server::{Reply, Server};
+use super::{access, fetcher, get, text};
+
+fn source(name: &str, value: TokenPlace) -> TokenSource {
+    let mut request = get("/sign-in");
+    request.key = "sign-in".into();
+    request.method = Method::Post;
+    request.body = Some(vec![text("key="), Op::Secret("key".into())]);
+    TokenSource {
+        name: name.into(),
+        request,
+        value,
+        lifetime: Some(TokenPlace::Json("/expires_in".into())),
+        lifetime_secs: None,
+        refresh_value: None,
+        refresh: None,
+        rotates: false,
+    }
+}
+
+fn json(name: &str) -> TokenSource {
+    source(name, TokenPlace::Json("/access_token".into()))
+}
+
+/// A GET with `Authorization: Bearer <session>`.
+fn with_token(path: &str) -> Request {
+    let mut request = get(path);
+    request.headers = vec![("Authorization".into(), vec![text("Bearer "), Op::Token("session".into())])];
+    request
+}
+
+fn account_with(server: &Server, tokens: Vec<TokenSource>) -> Account {
+    let mut access = access(server);
+    access.tokens = tokens;
+    fetcher().account(access).unwrap()
+}
+
+/// Gives token-000001, token-000002, …; takes only the latest.
+async fn shop(lifetime: u32) -> Server {
+    let given = AtomicUsize::new(0);
+    Server::start(move |seen| match seen.path() {
+        "/sign-in" => {
+            let n = given.fetch_add(1, Ordering::SeqCst) + 1;
+            Reply::ok(format!(r#"{{"access_token":"token-{n:06}","expires_in":{lifetime}}}"#))
+        }
+        "/revoke" => {
+            given.fetch_add(1, Ordering::SeqCst);
+            Reply::ok("")
+        }
+        _ if seen.header("authorization") == Some(&format!("Bearer token-{:06}", given.load(Ordering::SeqCst))) => {
+            Reply::ok("rows")
+        }
+        _ => Reply::status(401, "who?"),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_sends_sign_in_once() {
+    let server = shop(3600).await;
+    let account = account_with(&server, vec![json("session")]);
+    let request = with_token("/rows");
+    let exchanges = join_all((0..20).map(|_| account.send(&request))).await;
+    assert!(exchanges.iter().all(|exchange| exchange.as_ref().unwrap().status == 200));
+    assert_eq!((server.count("/sign-in"), server.count("/rows")), (1, 20));
+    let shown = &exchanges[0].as_ref().unwrap().sent.headers[0].1;
+    assert_eq!(shown, "Bearer ***session***");
+}
+
+#[tokio::test]
+async fn the_same_account_keeps_its_token_and_a_changed_one_does_not() {
+    let server = shop(3600).await;
+    let fetcher = fetcher();
+    let mut access = access(&server);
+    access.tokens = vec![json("session")];
+    for _ in 0..3 {
+        fetcher.account(access.clone()).unwrap().send(&with_token("/rows")).await.unwrap();
+    }
+    assert_eq!(server.count("/sign-in"), 1);
+    access.settings = vec![("site".into(), "2".into())];
+    fetcher.account(access).unwrap().send(&with_token("/rows")).await.unwrap();
+    assert_eq!(server.count("/sign-in"), 2);
+}
+
+#[tokio::test]
+async fn a_token_without_life_left_is_not_used_again() {
+    let server = shop(0).await;
+    let account = account_with(&server, vec![json("session")]);
+    for _ in 0..3 {
+        assert_eq!(account.send(&with_token("/rows")).await.unwrap().status, 200);
+    }
+    assert_eq!(server.count("/sign-in"), 3);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_named_and_renewed_once() {
+    let server = shop(3600).await;
+    let account = account_with(&server, vec![json("session")]);
+    account.send(&with_token("/rows")).await.unwrap();
+    account.send(&get("/revoke")).await.unwrap();
+    let request = with_token("/rows");
+    let refused = join_all((0..5).map(|_| account.send(&request))).await;
+    for exchange in &refused {
+        let exchange = exchange.as_ref().unwrap();
+        assert_eq!((exchange.status, exchange.token_expired.as_deref()), (401, Some("session")));
+        account.renew("session", exchange).await;
+        let exchange = account.send(&request).await.unwrap();
+        assert_eq!(exchange.status, 200, "and renewing again after that must not forget the new token");
+    }
+    assert_eq!(server.count("/sign-in"), 2);
+}
+
+#[tokio::test]
+async fn a_fresh_token_that_is_refused_is_not_called_expired() {
+    let server = Server::start(|seen| match seen.path() {
+        "/sign-in" => Reply::ok(r#"{"access_token":"token-000001"}"#),
+        _ => Reply::status(401, ""),
+    })
+    .await;
+    let account = account_with(&server, vec![json("session")]);
+    assert_eq!(account.send(&with_token("/rows")).await.unwrap().token_expired, None);
+    assert_eq!(account.send(&with_token("/rows")).await.unwrap().token_expired.as_deref(), Some("session"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_secrets_are_tried_once_for_all_who_wait() {
+    let server = Server::start(|_| {
+        Reply::status(401, r#"{"error":"invalid_client","key":"k3y/of+the-shop"}"#).after_two_are_here()
+    })
+    .await;
+    let account = account_with(&server, vec![json("session")]);
+    let request = with_token("/rows");
+    let errors = join_all((0..10).map(|_| account.send(&request))).await;
+    for error in errors {
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Credentials { status: 401, .. }) && !error.is_retryable());
+        assert!(error.to_string().contains("invalid_client") && !error.to_string().contains("k3y"), "{error}");
+        assert!(error.hint().unwrap().contains("account `main` in networks/shop.json"));
+    }
+    assert_eq!(server.seen().len(), 1, "ten failed logins would lock the account");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_fails_for_now_is_worth_a_retry() {
+    let server = Server::start(|_| Reply::status(503, "<html>later</html>").header("Retry-After", "7")).await;
+    let account = account_with(&server, vec![json("session")]);
+    let error = account.send(&with_token("/rows")).await.unwrap_err();
+    assert!(matches!(error, Error::SignIn { status: 503, .. }) && error.is_retryable(), "{error:?}");
+    assert_eq!(error.retry_after().unwrap().as_secs(), 7);
+    assert!(!error.to_string().contains("later"));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_token_is_described_and_not_quoted() {
+    let server = Server::start(|_| Reply::ok(r#"{"token":"a-very-secret-value","kind":"x"}"#)).await;
+    let account = account_with(&server, vec![json("session")]);
+    let error = account.send(&with_token("/rows")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot sign in to network `shop` for account `main` (sign-in `session`, status 200): there is no value at \
+         `/access_token`; the answer is a JSON object with `kind`, `token`"
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_spent_before_signing_in_again() {
+    let server = Server::start(|seen| match (seen.path(), seen.body.as_slice()) {
+        ("/sign-in", _) => Reply::ok(r#"{"access_token":"token-first","expires_in":0,"refresh":"refresh-1"}"#),
+        ("/refresh", b"refresh-1") => Reply::ok(r#"{"access_token":"token-second","expires_in":0,"refresh":"refresh-2"}"#),
+        ("/refresh", _) => Reply::status(400, r#"{"error":"invalid_grant"}"#),
+        _ => Reply::ok(""),
+    })
+    .await;
+    let mut source = json("session");
+    source.refresh_value = Some(TokenPlace::Json("/refresh".into()));
+    let mut refresh = get("/refresh");
+    refresh.method = Method::Post;
+    refresh.body = Some(vec![Op::RefreshToken("session".into())]);
+    source.refresh = Some(refresh);
+    let account = account_with(&server, vec![source]);
+    for _ in 0..3 {
+        account.send(&with_token("/rows")).await.unwrap();
+    }
+    let paths: Vec<String> = server.seen().iter().map(|seen| seen.path().to_owned()).collect();
+    // The third time the refresh token is refused, and the whole sign-in is done.
+    assert_eq!(paths, ["/sign-in", "/rows", "/refresh", "/rows", "/refresh", "/sign-in", "/rows"]);
+    assert_eq!(server.seen()[4].body, b"refresh-2");
+    let tokens: Vec<_> = server.seen().iter().filter_map(|s| s.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(tokens, ["Bearer token-first", "Bearer token-second", "Bearer token-first"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotating_tokens_go_one_after_another() {
+    // 2Performant: three headers, new ones on every answer, the old ones are dead at once.
+    let next = AtomicUsize::new(1);
+    let server = Server::start(move |seen| {
+        let n = next.load(Ordering::SeqCst);
+        let good = seen.header("access-token") == Some(&format!("access-{n:04}"))
+            && seen.header("client") == Some(&format!("client-{n:04}"));
+        if seen.path() == "/rows" && !good {
+            return Reply::status(401, "");
+        }
+        let n = next.fetch_add(1, Ordering::SeqCst) + 1;
+        Reply::ok(format!("access-{n:04}"))
+            .header("Access-Token", &format!("access-{n:04}"))
+            .header("Client", &format!("client-{n:04}"))
+    })
+    .await;
+    let header = |name: &str| {
+        let mut source = source(name, TokenPlace::Header(name.into()));
+        source.rotates = true;
+        source
+    };
+    let account = account_with(&server, vec![header("access-token"), header("client")]);
+    let mut request = get("/rows");
+    request.headers =
+        ["access-token", "client"].map(|name| (name.to_owned(), vec![Op::Token(name.to_owned())])).to_vec();
+    let exchanges = join_all((0..5).map(|_| account.send(&request))).await;
+    for exchange in exchanges {
+        let exchange = exchange.unwrap();
+        assert_eq!(exchange.status, 200);
+        assert_eq!(exchange.header("client"), Some("***"));
+        assert_eq!((exchange.body.as_ref(), exchange.masked), (b"***".as_slice(), true), "its own new token is masked");
+    }
+    assert_eq!((server.count("/sign-in"), server.count("/rows"), server.most_at_once()), (1, 5, 1));
+}
+
+#[tokio::test]
+async fn a_login_that_redirects_with_its_cookie_has_succeeded() {
+    let server = Server::start(|seen| match seen.path() {
+        "/sign-in" => Reply::status(302, "")
+            .header("Set-Cookie", "sid=abcdef123456; Path=/; HttpOnly")
+            .header("Set-Cookie", "lang=de")
+            .header("Location", "/home"),
+        _ => Reply::ok("sid is abcdef123456"),
+    })
+    .await;
+    let account = account_with(&server, vec![source("session", TokenPlace::Cookies)]);
+    let mut request = get("/rows");
+    request.headers = vec![("Cookie".into(), vec![Op::Token("session".into())])];
+    let exchange = account.send(&request).await.unwrap();
+    assert_eq!(server.seen()[1].header("cookie"), Some("sid=abcdef123456; lang=de"));
+    assert_eq!(server.count("/home"), 0);
+    assert_eq!(exchange.body.as_ref(), b"sid is ***");
+}
+
+#[tokio::test]
+async fn a_sign_in_may_need_another_token() {
+    let server = Server::start(|seen| match (seen.path(), seen.header("x-app")) {
+        ("/app", _) => Reply::ok("app-token-1"),
+        ("/sign-in", Some("YXBwLXRva2VuLTE=")) => Reply::ok(r#"{"access_token":"token-000001"}"#),
+        ("/sign-in", _) => Reply::status(403, ""),
+        _ => Reply::ok("rows"),
+    })
+    .await;
+    let mut app = source("app", TokenPlace::Body);
+    app.request = get("/app");
+    let mut session = json("session");
+    session.request.headers =
+        vec![("X-App".into(), vec![Op::Token("app".into()), Op::Apply(Function::Base64)])];
+    let account = account_with(&server, vec![session, app]);
+    assert_eq!(account.send(&with_token("/rows")).await.unwrap().body.as_ref(), b"rows");
+}
+
+#[tokio::test]
+async fn an_unknown_token_is_named() {
+    let server = Server::start(|_| Reply::ok("")).await;
+    let error = account_with(&server, vec![]).send(&with_token("/rows")).await.unwrap_err();
+    assert!(error.to_string().contains("no token source `session`"), "{error}");
+    assert!(server.seen().is_empty());
+}

@@ -1,0 +1,250 @@
+//! Whatever a user gets wrong has one clear error, a hint and an exit code.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use sluice_tests::{Operator, connectors_dir};
+
+/// A folder in which everything is right: one network, one account, its secret in the environment.
+fn operator() -> Operator {
+    let mut operator = Operator::empty().unwrap();
+    operator.install("awin", "awin.wasm").unwrap();
+    operator.write("networks/awin.json", GOOD).unwrap();
+    operator.set("AWIN_TOKEN", "a-token-of-some-length");
+    operator
+}
+
+const GOOD: &str = r#"{
+  "connector": "awin",
+  "schedule": "0 * * * *",
+  "look_back": [{"every": "1h", "days": 3}, {"every": "1d", "days": 45, "axis": "modified"}],
+  "hosts": ["api.awin.com"],
+  "base_url": null,
+  "rate": {"requests": 20, "per_secs": 60, "concurrency": 4},
+  "accounts": [{"name": "uk", "settings": {"publisher_id": "123456"}, "secrets": {"token": "env:AWIN_TOKEN"}}]
+}"#;
+
+/// What a command says, with what moves filtered out.
+fn said(operator: &Operator, arguments: &[&str]) -> String {
+    let answer = operator.sluice(arguments).unwrap();
+    let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", answer.code, answer.stdout, answer.stderr);
+    text.replace(&operator.path().display().to_string(), "[dir]")
+        .replace(&operator.path().canonicalize().unwrap().display().to_string(), "[dir]")
+}
+
+/// Breaks the network's file by a replacement and says what `check` makes of it.
+fn network_with(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "nothing to break");
+    let operator = operator();
+    operator.write("networks/awin.json", &GOOD.replace(from, to)).unwrap();
+    said(&operator, &["check"])
+}
+
+#[test]
+fn good_settings_pass() {
+    insta::assert_snapshot!(said(&operator(), &["check"]));
+}
+
+#[test]
+fn no_settings() {
+    let operator = operator();
+    std::fs::remove_file(operator.join("sluice.toml")).unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn unknown_key_in_sluice_toml() {
+    let operator = operator();
+    operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\ncompression = 9\n").unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn wrong_type_in_sluice_toml() {
+    let operator = operator();
+    operator.write("sluice.toml", "[lake]\nurl = 5\n").unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn unknown_scheme_of_the_lake() {
+    let operator = operator();
+    operator.write("sluice.toml", "[lake]\nurl = \"ftp://lake\"\n").unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn unknown_key_in_a_network() {
+    insta::assert_snapshot!(network_with("\"schedule\"", "\"shedule\""));
+}
+
+#[test]
+fn wrong_type_in_a_network() {
+    insta::assert_snapshot!(network_with("\"days\": 3", "\"days\": \"three\""));
+}
+
+#[test]
+fn bad_cron() {
+    insta::assert_snapshot!(network_with("0 * * * *", "every hour please now ok"));
+}
+
+#[test]
+fn missing_secret() {
+    insta::assert_snapshot!(network_with("env:AWIN_TOKEN", "env:AWIN_TOKEN_THAT_IS_NOT_SET"));
+}
+
+#[test]
+fn a_secret_written_out() {
+    let text = network_with("env:AWIN_TOKEN", "hunter2-hunter2");
+    assert!(!text.contains("hunter2"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_secret_that_is_not_given() {
+    insta::assert_snapshot!(network_with("\"token\": \"env:AWIN_TOKEN\"", ""));
+}
+
+#[test]
+fn missing_setting() {
+    insta::assert_snapshot!(network_with("\"publisher_id\": \"123456\"", ""));
+}
+
+#[test]
+fn unknown_setting() {
+    insta::assert_snapshot!(network_with("\"publisher_id\": \"123456\"", "\"publisher_id\": \"1\", \"publisher\": \"2\""));
+}
+
+#[test]
+fn no_hosts_allowed() {
+    insta::assert_snapshot!(network_with("[\"api.awin.com\"]", "[]"));
+}
+
+#[test]
+fn a_host_that_only_the_connector_wants() {
+    let operator = operator();
+    operator.write("networks/awin.json", &GOOD.replace("api.awin.com", "api.awin.example")).unwrap();
+    insta::assert_snapshot!(said(&operator, &["plan", "awin", "--since", "2026-01-01", "--until", "2026-01-02"]));
+}
+
+#[test]
+fn a_connector_that_is_not_there() {
+    insta::assert_snapshot!(network_with("\"connector\": \"awin\"", "\"connector\": \"awim\""));
+}
+
+#[test]
+fn unreadable_networks_folder() {
+    let operator = operator();
+    std::fs::remove_dir_all(operator.join("networks")).unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn unreadable_connectors_folder() {
+    let operator = operator();
+    std::fs::remove_dir_all(operator.join("connectors.d")).unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn a_lake_that_can_not_be_written() {
+    let operator = operator();
+    operator.write("lake", "a file where the lake should be").unwrap();
+    insta::assert_snapshot!(said(&operator, &["check"]));
+}
+
+#[test]
+fn unknown_network() {
+    insta::assert_snapshot!(said(&operator(), &["run", "awni"]));
+}
+
+#[test]
+fn a_window_of_nothing() {
+    insta::assert_snapshot!(said(&operator(), &["plan", "awin", "--since", "2026-01-02", "--until", "2026-01-01"]));
+}
+
+#[test]
+fn a_time_that_is_none() {
+    insta::assert_snapshot!(said(&operator(), &["plan", "awin", "--since", "yesterday"]));
+}
+
+#[test]
+fn a_plan_shows_no_secret() {
+    let text = said(&operator(), &["plan", "awin", "--since", "2026-01-01", "--until", "2026-03-01"]);
+    assert!(!text.contains("a-token-of-some-length"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+/// What `connectors verify` says of a file of these bytes.
+fn verify(bytes: &[u8]) -> String {
+    let operator = operator();
+    std::fs::write(operator.join("candidate.wasm"), bytes).unwrap();
+    said(&operator, &["connectors", "verify", "candidate.wasm"])
+}
+
+#[test]
+fn an_empty_component() {
+    insta::assert_snapshot!(verify(b""));
+}
+
+#[test]
+fn a_component_that_is_none() {
+    insta::assert_snapshot!(verify(b"#!/bin/sh\necho hello\n"));
+}
+
+#[test]
+fn a_truncated_component() {
+    let whole = std::fs::read(connectors_dir().join("awin.wasm")).unwrap();
+    insta::assert_snapshot!(verify(&whole[..whole.len() / 2]));
+}
+
+#[test]
+fn a_core_module() {
+    insta::assert_snapshot!(verify(b"\0asm\x01\0\0\0"));
+}
+
+#[test]
+fn a_component_of_another_world() {
+    insta::assert_snapshot!(verify(b"\0asm\x0d\0\x01\0"));
+}
+
+#[test]
+fn a_refused_file_does_not_hide_a_good_one() {
+    let operator = operator();
+    operator.write("connectors.d/broken.wasm", "no component").unwrap();
+    let text = said(&operator, &["connectors", "list"]);
+    assert!(text.contains("awin.wasm: serving") && text.contains("broken.wasm: refused"), "{text}");
+}
+
+#[test]
+fn sql_that_is_wrong() {
+    let operator = operator();
+    for (name, query) in [
+        ("syntax", "SELEC 1"),
+        ("table", "SELECT * FROM unified.transaction"),
+        ("column", "SELECT comission_amount FROM unified.transactions"),
+        ("write", "DELETE FROM unified.transactions"),
+        ("create", "CREATE TABLE t AS SELECT 1"),
+        ("copy", "COPY (SELECT 1) TO 'out.csv'"),
+        ("two", "SELECT 1; SELECT 2"),
+        ("file", "SELECT * FROM '/etc/passwd'"),
+    ] {
+        insta::assert_snapshot!(format!("sql_{name}"), said(&operator, &["sql", query]));
+    }
+}
+
+#[test]
+fn an_empty_lake_answers() {
+    insta::assert_snapshot!(said(&operator(), &["sql", "SELECT count(*) AS n FROM unified.transactions", "--format", "csv"]));
+}
+
+#[test]
+fn an_unknown_format() {
+    insta::assert_snapshot!(said(&operator(), &["sql", "SELECT 1", "--format", "xlsx"]));
+}
+
+#[test]
+fn errors_as_json() {
+    let answer = operator().sluice(&["--output", "json", "run", "nobody"]).unwrap();
+    let error: serde_json::Value = serde_json::from_str(&answer.stderr).unwrap();
+    assert_eq!(answer.code, 2);
+    assert!(error["error"].as_str().unwrap().contains("nobody") && error["hint"].is_string(), "{error}");
+}

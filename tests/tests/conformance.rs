@@ -1,0 +1,155 @@
+//! Every connector, as the component that ships, against its fixtures: `expected.json` beside each case says what
+//! it plans, judges and maps. `just bless` takes what it does now as what it shall do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_model::{Axis, Mapped, Response, Slice, Window};
+use sluice_tests::{connectors_dir, repository};
+
+fn connector_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(repository().join("connectors"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
+#[test]
+fn every_connector_does_what_its_fixtures_say() {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let mut wrong = Vec::new();
+    for folder in connector_folders() {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let wasm = std::fs::read(connectors_dir().join(format!("{name}.wasm"))).expect("built by `just build`");
+        let connector = engine.load(&wasm, &name).unwrap();
+        let base: Value = read_json(&folder.join("fixtures/slice.json"));
+        check(&folder.join("fixtures/plan.json"), &plan(&connector, &slice(&connector, &base)), &mut wrong);
+        let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("fixtures"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect();
+        cases.sort();
+        assert!(cases.len() >= 4, "{name} has too few cases");
+        for case in cases {
+            let seen = answer(&connector, &base, &case);
+            assert_eq!(seen, answer(&connector, &base, &case), "{} maps the same bytes to something else", case.display());
+            check(&case.join("expected.json"), &seen, &mut wrong);
+        }
+    }
+    assert!(wrong.is_empty(), "these differ from what is blessed (`just bless` and read the diff): {wrong:#?}");
+}
+
+fn read_json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn check(path: &Path, seen: &Value, wrong: &mut Vec<String>) {
+    let seen = format!("{seen:#}\n");
+    if std::env::var_os("SLUICE_BLESS").is_some() {
+        std::fs::write(path, &seen).unwrap();
+    }
+    if std::fs::read_to_string(path).ok().as_deref() != Some(&seen) {
+        wrong.push(path.display().to_string());
+    }
+}
+
+fn slice(connector: &Connector, at: &Value) -> Slice {
+    let text = |name: &str| at[name].as_str().unwrap_or_else(|| panic!("slice.json lacks {name}")).to_owned();
+    let stream = connector.manifest().stream(&text("stream")).expect("the slice's stream").clone();
+    let axis: Axis = serde_json::from_value(at["axis"].clone()).unwrap();
+    Slice {
+        network: connector.manifest().network.clone(),
+        account: text("account"),
+        stream: text("stream"),
+        settings: at["settings"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .collect(),
+        window: Window { since: text("since").parse().unwrap(), until: text("until").parse().unwrap() },
+        timezone: stream.timezone.parse().unwrap(),
+        axis,
+        cursor: None,
+    }
+}
+
+fn plan(connector: &Connector, slice: &Slice) -> Value {
+    match connector.plan(slice) {
+        Ok(requests) => json!(requests),
+        Err(error) => json!({"error": error.to_string()}),
+    }
+}
+
+/// What the connector makes of a case: its judgement and its rows.
+fn answer(connector: &Connector, base: &Value, case: &Path) -> Value {
+    let about = read_json(&case.join("response.json"));
+    let mut at = base.clone();
+    if let Some(overrides) = about["slice"].as_object() {
+        at.as_object_mut().unwrap().extend(overrides.clone());
+    }
+    let slice = slice(connector, &at);
+    let request = connector.plan(&slice).unwrap()[about["plan_request"].as_u64().unwrap_or(0) as usize].clone();
+    let headers = about["headers"].as_object().cloned().unwrap_or_default();
+    let mut response = Response {
+        status: about["status"].as_u64().unwrap() as u16,
+        headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
+        body: Bytes::from(std::fs::read(case.join("body")).unwrap()),
+        records: None,
+        problem: None,
+    };
+    let native = match connector.decode(&slice.stream, &request, &response.body) {
+        Ok(native) if (200..300).contains(&response.status) => Some(native),
+        Ok(_) => None,
+        Err(error) => {
+            response.problem = Some(error.to_string());
+            None
+        }
+    };
+    response.records = native.as_ref().map(|native| native.rows as u32);
+    let judgement = match connector.follow(&slice, &request, &response) {
+        Ok(judgement) => format!("{:?}", judgement.verdict),
+        Err(error) => error.to_string(),
+    };
+    let mut seen = json!({"judgement": judgement, "records": response.records, "problem": response.problem});
+    if let Some(native) = native {
+        match connector.map(&slice, &request, &response, native) {
+            Ok(mapped) => seen["mapped"] = rows(&mapped),
+            Err(error) => seen["mapped"] = json!(error.to_string()),
+        }
+    }
+    seen
+}
+
+fn rows(mapped: &Mapped) -> Value {
+    let transactions = mapped.transactions.as_ref().map(batch_rows).unwrap_or_default();
+    let rejects: Vec<Value> =
+        mapped.rejects.iter().map(|reject| json!([reject.record_index, reject.reason])).collect();
+    json!({"transactions": transactions, "rejects": rejects, "unknown_statuses": mapped.unknown_statuses})
+}
+
+/// Rows as objects of texts, nulls left out.
+fn batch_rows(batch: &RecordBatch) -> Vec<Value> {
+    let options = FormatOptions::default();
+    let row = |at: usize| {
+        let mut row = Map::new();
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            if !column.is_null(at) {
+                let text = ArrayFormatter::try_new(column, &options).unwrap().value(at).to_string();
+                row.insert(field.name().clone(), text.into());
+            }
+        }
+        Value::Object(row)
+    };
+    (0..batch.num_rows()).map(row).collect()
+}

@@ -1,0 +1,128 @@
+//! The main job: from simulated networks to SQL, compared with what the simulator knows to be true.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sluice_simulator::{FaultPlan, Options, Shapes, Simulator};
+use sluice_tests::{NETWORKS, Operator, lake_sums, true_sums, whole_window};
+
+const HISTORY_DAYS: u32 = 45;
+
+/// Its history holds the days on which Amsterdam and Chicago put their clocks back.
+fn start() -> DateTime<Utc> {
+    "2025-11-10T12:00:00Z".parse().unwrap()
+}
+
+fn options(seed: u64) -> Options {
+    Options { seed, start: start(), history_days: HISTORY_DAYS, rows_per_day: 5, cj_page_limit: 40, ..Options::default() }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs every network, compares all sums, and gives how many new versions there were.
+fn run_and_compare(operator: &Operator, simulator: &Simulator, when: &str) -> u64 {
+    let window = whole_window(simulator, start(), HISTORY_DAYS.into());
+    let mut versions = 0;
+    for network in NETWORKS {
+        let report = operator.run(network, &window).unwrap();
+        assert_eq!(report["status"], "done", "{network} {when}: {report}");
+        versions += report["new_versions"].as_u64().unwrap();
+        let truth = true_sums(simulator, network);
+        assert!(!truth.is_empty(), "{network} has no truth");
+        assert_eq!(lake_sums(operator, network).unwrap(), truth, "{network} {when}");
+    }
+    versions
+}
+
+#[test]
+fn sums_equal_the_truth_as_time_passes() {
+    let runtime = runtime();
+    let simulator = runtime.block_on(Simulator::start(options(1))).unwrap();
+    let operator = Operator::of(&simulator, &NETWORKS).unwrap();
+    assert!(run_and_compare(&operator, &simulator, "at first") > 0);
+    assert_eq!(run_and_compare(&operator, &simulator, "again"), 0, "an unchanged network has no new versions");
+    let native = operator.sql("SELECT count(*) AS n FROM awin.transactions").unwrap();
+    for advance in 1..=3 {
+        simulator.advance(TimeDelta::days(6));
+        assert!(run_and_compare(&operator, &simulator, &format!("after advance {advance}")) > 0);
+    }
+    let later = operator.sql("SELECT count(*) AS n FROM awin.transactions").unwrap();
+    assert!(later[0]["n"].as_u64() > native[0]["n"].as_u64(), "changed rows have new native versions");
+    versions_are_gapless(&operator);
+    build_from_raw_adds_nothing(&operator);
+}
+
+/// Versions of a transaction count 1, 2, 3 … and only the first is `first-seen`.
+fn versions_are_gapless(operator: &Operator) {
+    let broken = operator
+        .sql(
+            "SELECT transaction_key FROM unified.transaction_versions GROUP BY transaction_key
+             HAVING count(*) <> max(version) OR count(DISTINCT version) <> count(*)
+                 OR sum(CASE WHEN change = 'first-seen' THEN 1 ELSE 0 END) <> 1",
+        )
+        .unwrap();
+    assert!(broken.is_empty(), "{broken:?}");
+    let many = operator.sql("SELECT count(*) AS n FROM unified.transaction_versions WHERE version > 1").unwrap();
+    assert!(many[0]["n"].as_u64().unwrap() > 0, "time passed and nothing changed");
+}
+
+fn build_from_raw_adds_nothing(operator: &Operator) {
+    for network in NETWORKS {
+        let text = operator.succeed(&["--output", "json", "build", network]).unwrap();
+        let reports: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(reports[0]["records"].as_u64().unwrap() > 0, "{network}: {text}");
+        assert_eq!(reports[0]["new_versions"], 0, "{network}: building again from raw adds nothing: {text}");
+        assert_eq!(reports[0]["native_rows"], 0, "{network}: {text}");
+    }
+}
+
+#[test]
+fn sums_equal_the_truth_when_requests_fail() {
+    let runtime = runtime();
+    let faults = FaultPlan::all(0.15, 2);
+    let shapes = Shapes { duplicate_rows: true, new_field_from: Some(start()), changed_type: true };
+    let simulator = runtime.block_on(Simulator::start(Options { faults, shapes, ..options(2) })).unwrap();
+    let operator = Operator::of(&simulator, &NETWORKS).unwrap();
+    run_and_compare(&operator, &simulator, "with faults");
+    simulator.advance(TimeDelta::days(6));
+    run_and_compare(&operator, &simulator, "with faults, later");
+    let failed = simulator.requests().iter().filter(|request| request.fault.is_some()).count();
+    assert!(failed > 5, "only {failed} requests failed: the test shows nothing");
+}
+
+#[test]
+fn collect_then_build_equals_a_run() {
+    let runtime = runtime();
+    let simulator = runtime.block_on(Simulator::start(options(3))).unwrap();
+    let operator = Operator::of(&simulator, &NETWORKS).unwrap();
+    let [since, until] = whole_window(&simulator, start(), HISTORY_DAYS.into());
+    for network in NETWORKS {
+        operator.succeed(&["collect", network, "--since", &since, "--until", &until]).unwrap();
+        assert!(lake_sums(&operator, network).unwrap().is_empty(), "collect only keeps raw");
+    }
+    let asked = simulator.requests().len();
+    for network in NETWORKS {
+        operator.succeed(&["build", network]).unwrap();
+        assert_eq!(lake_sums(&operator, network).unwrap(), true_sums(&simulator, network), "{network}");
+    }
+    assert_eq!(simulator.requests().len(), asked, "build asks no network");
+}
+
+#[test]
+fn one_failing_account_fails_nothing_else() {
+    let runtime = runtime();
+    let simulator = runtime.block_on(Simulator::start(options(4))).unwrap();
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    operator.set("AWIN_BETA_TOKEN", "not-the-token-at-all");
+    let [since, until] = whole_window(&simulator, start(), HISTORY_DAYS.into());
+    let answer = operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.stderr.contains("credentials"), "{answer:?}");
+    let mut truth = true_sums(&simulator, "awin");
+    truth.retain(|(account, ..), _| account == "alpha");
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), truth);
+    let uncovered = operator.sql("SELECT DISTINCT account FROM meta.coverage WHERE NOT complete").unwrap();
+    assert_eq!(uncovered.len(), 1);
+    assert_eq!(uncovered[0]["account"], "beta");
+}

@@ -1,0 +1,103 @@
+//! No secret is anywhere in what a run leaves behind.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use base64::Engine as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use sluice_simulator::{FaultPlan, Options, Simulator};
+use sluice_tests::{NETWORKS, Operator, whole_window};
+
+/// A secret in the forms in which it could leak.
+fn forms(secret: &str) -> Vec<String> {
+    let encoded: String = secret
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
+    let engine = base64::engine::general_purpose::STANDARD;
+    // Base64 inside a longer text begins at any of three places; its inner part is the same.
+    let inner = |pad: usize| {
+        let padded = engine.encode([&b"xx"[..pad], secret.as_bytes()].concat());
+        padded[4..padded.len() - 4].to_owned()
+    };
+    vec![secret.to_owned(), encoded.clone(), encoded.to_lowercase(), engine.encode(secret), inner(0), inner(1), inner(2)]
+}
+
+fn assert_clean(what: &str, bytes: &[u8], needles: &[String]) {
+    for needle in needles {
+        let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        assert!(!found, "{what} holds a secret (…{})", &needle[needle.len() - 4..]);
+    }
+}
+
+/// Every file below a folder, and what is packed in it.
+fn visit(dir: &Path, see: &mut dyn FnMut(&str, &[u8])) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            visit(&path, see);
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let name = path.display().to_string();
+        if let Ok(unpacked) = zstd::decode_all(&bytes[..]) {
+            see(&name, &unpacked);
+        }
+        see(&name, &bytes);
+    }
+}
+
+#[test]
+fn no_secret_is_left_anywhere() {
+    let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options {
+        seed: 11,
+        start,
+        history_days: 20,
+        rows_per_day: 3,
+        faults: FaultPlan::all(0.3, 2),
+        ..Options::default()
+    };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let mut operator = Operator::of(&simulator, &NETWORKS).unwrap();
+    operator.set("SLUICE_LOG", "trace");
+    let secrets: Vec<&String> = simulator.accounts().iter().flat_map(|account| account.secrets.values()).collect();
+    assert!(secrets.len() >= 10);
+    let needles: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+    let [since, until] = whole_window(&simulator, start, 20);
+    let mut said = Vec::new();
+    for network in NETWORKS {
+        for arguments in [
+            vec!["run", network, "--since", &since, "--until", &until],
+            vec!["plan", network, "--since", &since, "--until", &until],
+        ] {
+            let answer = operator.sluice(&arguments).unwrap();
+            assert_eq!(answer.code, 0, "{answer:?}");
+            said.push((format!("{arguments:?}"), answer.stdout + &answer.stderr));
+        }
+    }
+    // Refused credentials are where errors are tempted to quote.
+    operator.set("AWIN_ALPHA_TOKEN", "another+secret/that=is&refused");
+    let refused = operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
+    assert_eq!(refused.code, 1);
+    assert_clean("a refusal", (refused.stdout + &refused.stderr).as_bytes(), &forms("another+secret/that=is&refused"));
+    for table in operator.sql("SHOW TABLES").unwrap() {
+        let (schema, name) = (table["table_schema"].as_str().unwrap(), table["table_name"].as_str().unwrap());
+        if schema != "information_schema" {
+            let text = operator.succeed(&["sql", &format!("SELECT * FROM {schema}.{name}"), "--format", "csv"]).unwrap();
+            said.push((format!("{schema}.{name}"), text));
+        }
+    }
+    assert!(said.len() > 15, "the tables were not read");
+    for (what, text) in &said {
+        assert_clean(what, text.as_bytes(), &needles);
+    }
+    let mut files = 0;
+    visit(operator.path(), &mut |name, bytes| {
+        files += 1;
+        assert_clean(name, bytes, &needles);
+    });
+    assert!(files > 50, "the lake was not read");
+    let _ = simulator.advance(TimeDelta::zero());
+}
