@@ -78,7 +78,7 @@ macro_rules! export {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Guest<$connector>;
-            $crate::bindings::__export_network!(Exported with_types_in $crate::bindings);
+    $crate::bindings::__export_network!(Exported with_types_in $crate::bindings);
         };
     };
 }

@@ -68,7 +68,9 @@ mod request;
 mod response;
 mod time;
 
-pub use bindings::sluice::connector::columns::{IdBasis, Mapped, TextColumn, TimeBasis, TimezoneBasis, TransactionKind};
+pub use bindings::sluice::connector::columns::{
+    IdBasis, Mapped, TextColumn, TimeBasis, TimezoneBasis, TransactionKind,
+};
 pub use bindings::sluice::connector::manifests::{
     Axis, Delimited, Format, Grain, Kind, Layout, LookBack, Manifest, PaymentStatus, Pin, Rate, SecretSlot, Setting,
     StatusWord, Stream, TokenPlace, TokenSource, ValidationStatus,

@@ -1,8 +1,8 @@
 //! Short forms for manifests.
 
 use crate::{
-    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, PaymentStatus, Pin, SecretSlot, Setting, StatusWord, Stream,
-    ValidationStatus,
+    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, PaymentStatus, Pin, SecretSlot, Setting, StatusWord,
+    Stream, ValidationStatus,
 };
 
 /// A stream of unified transactions over exact windows in UTC, filtered on the transaction's date.

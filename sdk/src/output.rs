@@ -2,7 +2,9 @@
 
 use crate::bindings::sluice::connector::columns::Reject;
 use crate::columns::{ByteBuffer, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
-use crate::{IdBasis, Mapped, Money, PaymentStatus, Record, Records, Time, TimezoneBasis, TransactionKind, ValidationStatus};
+use crate::{
+    IdBasis, Mapped, Money, PaymentStatus, Record, Records, Time, TimezoneBasis, TransactionKind, ValidationStatus,
+};
 
 /// One unified transaction. What the network doesn't offer stays as [`Transaction::default`] has it: nothing,
 /// a pending sale whose payment is unknown. DATA-MODEL.md says what each column means.

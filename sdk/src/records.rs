@@ -54,7 +54,10 @@ impl Records {
 
 impl<'a> IntoIterator for &'a Records {
     type Item = Record<'a>;
-    type IntoIter = std::iter::Map<std::iter::Zip<Range<usize>, std::iter::Repeat<&'a Records>>, fn((usize, &'a Records)) -> Record<'a>>;
+    type IntoIter = std::iter::Map<
+        std::iter::Zip<Range<usize>, std::iter::Repeat<&'a Records>>,
+        fn((usize, &'a Records)) -> Record<'a>,
+    >;
 
     fn into_iter(self) -> Self::IntoIter {
         (0..self.rows).zip(std::iter::repeat(self)).map(|(index, records)| Record { records, index })

@@ -16,7 +16,10 @@ impl Micros {
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let fraction = fraction.trim_end_matches('0');
-        assert!(fraction.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'), "`{text}` is no amount");
+        assert!(
+            fraction.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'),
+            "`{text}` is no amount"
+        );
         let number = |text: &str| text.parse::<i128>().unwrap_or(0);
         Self(sign * (number(whole) * 1_000_000 + number(&format!("{fraction:0<6}"))))
     }

@@ -138,7 +138,8 @@ impl Operator {
     /// # Errors
     /// A binary that isn't built.
     pub fn sluice(&self, arguments: &[&str]) -> anyhow::Result<Answer> {
-        let output = self.command(arguments).output().with_context(|| format!("cannot run {}", sluice_binary().display()))?;
+        let output =
+            self.command(arguments).output().with_context(|| format!("cannot run {}", sluice_binary().display()))?;
         Ok(Answer {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -152,7 +153,13 @@ impl Operator {
     /// What it said if it failed.
     pub fn succeed(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let answer = self.sluice(arguments)?;
-        ensure!(answer.code == 0, "sluice {arguments:?} ended with {}:\n{}\n{}", answer.code, answer.stdout, answer.stderr);
+        ensure!(
+            answer.code == 0,
+            "sluice {arguments:?} ended with {}:\n{}\n{}",
+            answer.code,
+            answer.stdout,
+            answer.stderr
+        );
         Ok(answer.stdout)
     }
 

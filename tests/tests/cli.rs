@@ -110,7 +110,10 @@ fn missing_setting() {
 
 #[test]
 fn unknown_setting() {
-    insta::assert_snapshot!(network_with("\"publisher_id\": \"123456\"", "\"publisher_id\": \"1\", \"publisher\": \"2\""));
+    insta::assert_snapshot!(network_with(
+        "\"publisher_id\": \"123456\"",
+        "\"publisher_id\": \"1\", \"publisher\": \"2\""
+    ));
 }
 
 #[test]
@@ -233,7 +236,10 @@ fn sql_that_is_wrong() {
 
 #[test]
 fn an_empty_lake_answers() {
-    insta::assert_snapshot!(said(&operator(), &["sql", "SELECT count(*) AS n FROM unified.transactions", "--format", "csv"]));
+    insta::assert_snapshot!(said(
+        &operator(),
+        &["sql", "SELECT count(*) AS n FROM unified.transactions", "--format", "csv"]
+    ));
 }
 
 #[test]

@@ -41,7 +41,12 @@ fn every_connector_does_what_its_fixtures_say() {
         assert!(cases.len() >= 4, "{name} has too few cases");
         for case in cases {
             let seen = answer(&connector, &base, &case);
-            assert_eq!(seen, answer(&connector, &base, &case), "{} maps the same bytes to something else", case.display());
+            assert_eq!(
+                seen,
+                answer(&connector, &base, &case),
+                "{} maps the same bytes to something else",
+                case.display()
+            );
             check(&case.join("expected.json"), &seen, &mut wrong);
         }
     }
@@ -133,8 +138,7 @@ fn answer(connector: &Connector, base: &Value, case: &Path) -> Value {
 
 fn rows(mapped: &Mapped) -> Value {
     let transactions = mapped.transactions.as_ref().map(batch_rows).unwrap_or_default();
-    let rejects: Vec<Value> =
-        mapped.rejects.iter().map(|reject| json!([reject.record_index, reject.reason])).collect();
+    let rejects: Vec<Value> = mapped.rejects.iter().map(|reject| json!([reject.record_index, reject.reason])).collect();
     json!({"transactions": transactions, "rejects": rejects, "unknown_statuses": mapped.unknown_statuses})
 }
 

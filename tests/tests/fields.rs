@@ -24,10 +24,11 @@ fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 /// The bodies that a network's runs kept and mapped.
 fn bodies(operator: &Operator, network: &str) -> Vec<Vec<u8>> {
-    let query = format!("SELECT DISTINCT body FROM raw.objects WHERE network = '{network}' AND outcome = 'answered'");
+    let query =
+        format!("SELECT DISTINCT raw_object FROM raw.objects WHERE network = '{network}' AND outcome = 'answered'");
     let digests = operator.sql(&query).unwrap();
     let body = |row: &Value| {
-        let digest = row["body"].as_str().unwrap();
+        let digest = row["raw_object"].as_str().unwrap();
         let path = operator.join(&format!("lake/raw/bodies/{}/{digest}.zst", &digest[..2]));
         zstd::decode_all(&std::fs::read(path).unwrap()[..]).unwrap()
     };
@@ -41,7 +42,13 @@ fn every_path_in_raw_is_a_column() {
     let shapes = Shapes { duplicate_rows: false, new_field_from: Some(start), changed_type: true };
     let options = Options { seed: 21, start, history_days: 20, rows_per_day: 4, shapes, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
-    let networks = [("awin", ""), ("cj", "/data/publisherCommissions/records"), ("rakuten", ""), ("shareasale", "|"), ("tradetracker", "<")];
+    let networks = [
+        ("awin", ""),
+        ("cj", "/data/publisherCommissions/records"),
+        ("rakuten", ""),
+        ("shareasale", "|"),
+        ("tradetracker", "<"),
+    ];
     let names: Vec<&str> = networks.iter().map(|(name, _)| *name).collect();
     let operator = Operator::of(&simulator, &names).unwrap();
     let window = whole_window(&simulator, start, 20);

@@ -13,7 +13,14 @@ fn start() -> DateTime<Utc> {
 }
 
 fn options(seed: u64) -> Options {
-    Options { seed, start: start(), history_days: HISTORY_DAYS, rows_per_day: 5, cj_page_limit: 40, ..Options::default() }
+    Options {
+        seed,
+        start: start(),
+        history_days: HISTORY_DAYS,
+        rows_per_day: 5,
+        cj_page_limit: 40,
+        ..Options::default()
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -81,11 +81,17 @@ fn rooms_know_only_their_neighbours() {
 fn every_connector_has_the_same_shape() {
     let connectors = std::fs::read_dir(repository().join("connectors")).unwrap();
     for folder in connectors.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
-        for part in ["Cargo.toml", "README.md", "src/lib.rs", "src/requests.rs", "src/mapping.rs", "fixtures/slice.json"] {
+        for part in
+            ["Cargo.toml", "README.md", "src/lib.rs", "src/requests.rs", "src/mapping.rs", "fixtures/slice.json"]
+        {
             assert!(folder.join(part).is_file(), "{} lacks {part}", folder.display());
         }
         for case in ["normal", "empty", "error-body", "odd-rows"] {
-            assert!(folder.join("fixtures").join(case).join("body").is_file(), "{} lacks case {case}", folder.display());
+            assert!(
+                folder.join("fixtures").join(case).join("body").is_file(),
+                "{} lacks case {case}",
+                folder.display()
+            );
         }
     }
 }

@@ -12,7 +12,13 @@ use sluice_tests::{NETWORKS, Operator, whole_window};
 fn forms(secret: &str) -> Vec<String> {
     let encoded: String = secret
         .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect();
     let engine = base64::engine::general_purpose::STANDARD;
     // Base64 inside a longer text begins at any of three places; its inner part is the same.
@@ -20,7 +26,15 @@ fn forms(secret: &str) -> Vec<String> {
         let padded = engine.encode([&b"xx"[..pad], secret.as_bytes()].concat());
         padded[4..padded.len() - 4].to_owned()
     };
-    vec![secret.to_owned(), encoded.clone(), encoded.to_lowercase(), engine.encode(secret), inner(0), inner(1), inner(2)]
+    vec![
+        secret.to_owned(),
+        encoded.clone(),
+        encoded.to_lowercase(),
+        engine.encode(secret),
+        inner(0),
+        inner(1),
+        inner(2),
+    ]
 }
 
 fn assert_clean(what: &str, bytes: &[u8], needles: &[String]) {
@@ -85,7 +99,8 @@ fn no_secret_is_left_anywhere() {
     for table in operator.sql("SHOW TABLES").unwrap() {
         let (schema, name) = (table["table_schema"].as_str().unwrap(), table["table_name"].as_str().unwrap());
         if schema != "information_schema" {
-            let text = operator.succeed(&["sql", &format!("SELECT * FROM {schema}.{name}"), "--format", "csv"]).unwrap();
+            let text =
+                operator.succeed(&["sql", &format!("SELECT * FROM {schema}.{name}"), "--format", "csv"]).unwrap();
             said.push((format!("{schema}.{name}"), text));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sluice_model::{
     Digest, Format, Judgement, Manifest, Mapped, NativeBatch, Reject, Request, Response, Slice, Stream, Verdict,
 };
@@ -29,11 +30,18 @@ struct Inner {
     guest: Guest,
     manifest: Manifest,
     digest: Digest,
+    component: Bytes,
 }
 
 impl Connector {
-    pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, digest: Digest) -> Self {
-        Self(Arc::new(Inner { engine, guest, manifest, digest }))
+    pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, component: Bytes) -> Self {
+        let digest = Digest::of(&component);
+        Self(Arc::new(Inner { engine, guest, manifest, digest, component }))
+    }
+
+    /// The bytes of its file, so that this version can be kept.
+    pub fn component(&self) -> &Bytes {
+        &self.0.component
     }
 
     /// What it says about itself, checked.

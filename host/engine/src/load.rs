@@ -1,5 +1,6 @@
 //! From a file's bytes to a connector: know what it is before anything of it runs.
 
+use bytes::Bytes;
 use sluice_model::Digest;
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -29,7 +30,7 @@ pub(crate) fn load(engine: &Engine, wasm: &[u8], origin: &str) -> Result<Connect
     let caller = Caller { engine, connector: origin, version: "", call: "describe" };
     let manifest = guest.describe(&caller)?;
     check::manifest(&manifest).map_err(|what| refuse(LoadFault::Manifest { what }))?;
-    Ok(Connector::new(engine.clone(), guest, manifest, digest))
+    Ok(Connector::new(engine.clone(), guest, manifest, Bytes::copy_from_slice(wasm)))
 }
 
 /// Which contract a component speaks, from its outermost imports and exports; nothing is compiled.

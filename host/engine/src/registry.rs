@@ -64,6 +64,16 @@ pub struct Entry {
     pub loaded_at: Option<SystemTime>,
 }
 
+impl Entry {
+    /// Why the file as it stands doesn't serve.
+    pub fn refusal(&self) -> Option<&str> {
+        match &self.state {
+            Serving::Serving => None,
+            Serving::Refused { reason, .. } => Some(reason),
+        }
+    }
+}
+
 /// Whether a file serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serving {

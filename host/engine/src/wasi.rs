@@ -144,7 +144,46 @@ impl monotonic_clock::Host for FrozenView<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use wasmtime::component::Component;
+    use wasmtime::{Engine, Store};
+
     use super::*;
+    use crate::limits::Limits;
+    use crate::state::State;
+
+    /// Sleeps for 584 years.
+    const SLEEPER: &str = r#"(component $C
+        (import "wasi:io/poll@0.2.0" (instance $poll
+            (export "pollable" (type $p (sub resource)))
+            (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+        (alias export $poll "pollable" (type $pollable))
+        (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (alias outer $C $pollable (type $outer))
+            (export "pollable" (type $p (eq $outer)))
+            (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+        (core func $block (canon lower (func $poll "[method]pollable.block")))
+        (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+        (core module $sleeper
+            (import "" "block" (func $block (param i32)))
+            (import "" "subscribe" (func $subscribe (param i64) (result i32)))
+            (func (export "run") (call $block (call $subscribe (i64.const -1)))))
+        (core instance $instance (instantiate $sleeper
+            (with "" (instance (export "block" (func $block)) (export "subscribe" (func $subscribe))))))
+        (func (export "run") (canon lift (core func $instance "run"))))"#;
+
+    #[test]
+    fn sleeping_takes_no_time() {
+        let engine = Engine::default();
+        let mut linker = Linker::new(&engine);
+        add_to_linker(&mut linker).unwrap();
+        let component = Component::from_binary(&engine, &wat::parse_str(SLEEPER).unwrap()).unwrap();
+        let mut store = Store::new(&engine, State::new(&Limits::default()));
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        // On the host's own clock this would never return.
+        instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    }
 
     #[test]
     fn offers_wasi_but_no_http() {

@@ -254,7 +254,10 @@ mod tests {
         }
         assert_eq!(target(&good, &["https://good.example.com"]).unwrap(), "https://good.example.com/");
         assert_eq!(target(&good, &["https://good.example.com:443/a"]).unwrap(), "https://good.example.com/a");
-        assert_eq!(target(&good, &["https://a.tenant.example.com/", "x?y"]).unwrap(), "https://a.tenant.example.com/x?y");
+        assert_eq!(
+            target(&good, &["https://a.tenant.example.com/", "x?y"]).unwrap(),
+            "https://a.tenant.example.com/x?y"
+        );
         assert_eq!(target(&good, &["https://GOOD.example.com/", "//evil.com/"]).unwrap().matches("evil").count(), 1);
     }
 

@@ -42,7 +42,9 @@ pub enum Error {
         slot: String,
     },
     /// The account lacks a setting that a request needs.
-    #[error("request `{request}` of network `{network}` needs the setting `{setting}`, which account `{account}` lacks")]
+    #[error(
+        "request `{request}` of network `{network}` needs the setting `{setting}`, which account `{account}` lacks"
+    )]
     MissingSetting {
         /// The network.
         network: String,
@@ -150,7 +152,9 @@ pub enum Error {
         source: Option<Arc<std::io::Error>>,
     },
     /// The network doesn't accept the account's secrets.
-    #[error("network `{network}` refuses the secrets of account `{account}` (sign-in `{token}`, status {status}): {reason}")]
+    #[error(
+        "network `{network}` refuses the secrets of account `{account}` (sign-in `{token}`, status {status}): {reason}"
+    )]
     Credentials {
         /// The network.
         network: String,
@@ -164,7 +168,9 @@ pub enum Error {
         reason: String,
     },
     /// A sign-in that gave no token.
-    #[error("cannot sign in to network `{network}` for account `{account}` (sign-in `{token}`, status {status}): {reason}")]
+    #[error(
+        "cannot sign in to network `{network}` for account `{account}` (sign-in `{token}`, status {status}): {reason}"
+    )]
     SignIn {
         /// The network.
         network: String,

@@ -157,7 +157,8 @@ impl Shared {
         let base = access.base_url.as_ref().map(Url::as_str).unwrap_or_default();
         let secrets = access.secrets.iter().flat_map(|(slot, secret)| [slot.as_bytes(), secret.expose().as_bytes()]);
         let settings = access.settings.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-        let print = fingerprint([tokens.as_slice(), base.as_bytes(), b"secrets"].into_iter().chain(secrets).chain(settings));
+        let print =
+            fingerprint([tokens.as_slice(), base.as_bytes(), b"secrets"].into_iter().chain(secrets).chain(settings));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (access.network.clone(), access.account.clone());
         let fresh = || (print, Arc::new(Session::new(&access.tokens, &access.secrets)));

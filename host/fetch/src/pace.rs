@@ -19,9 +19,8 @@ use tokio::time::Instant;
 pub(crate) struct Budget {
     rate: Rate,
     in_flight: Arc<Semaphore>,
-    /// When the last `rate.requests` requests were let go, oldest first. The lock is fair, and it is held while
-    /// waiting, so requests go in the order in which they came.
-    log: Mutex<VecDeque<Instant>>,
+    /// The lock is fair, and it is held while waiting, so requests go in the order in which they came.
+    log: Mutex<Log>,
 }
 
 /// The right to have one request in flight. Dropping it gives the place back.
@@ -51,58 +50,76 @@ impl Budget {
     /// Waits until one more request is within the rate. For a further hop of a request that has its place.
     pub(crate) async fn spend(&self) {
         let mut log = self.log.lock().await;
-        let window = Duration::from_secs(u64::from(self.rate.per_secs));
-        if log.len() >= self.rate.requests as usize
-            && let Some(oldest) = log.front().copied()
-        {
-            // Requests may travel at different speeds: what left a window apart must not arrive in one window.
-            let margin = (window / 100).min(Duration::from_millis(250));
-            tokio::time::sleep_until(oldest + window + margin).await;
-            log.pop_front(); // only now: a waiter that is cancelled takes nothing away
+        if let Some(free) = log.free_at(self.rate) {
+            tokio::time::sleep_until(free).await;
         }
-        log.push_back(Instant::now());
+        // Only now: a waiter that is cancelled leaves the log as it was.
+        log.add(Instant::now(), self.rate);
+    }
+}
+
+/// When the last requests were let go, oldest first: as many as the rate counts.
+#[derive(Debug, Default)]
+struct Log(VecDeque<Instant>);
+
+impl Log {
+    /// When one more is within the rate; none if it is now.
+    fn free_at(&self, rate: Rate) -> Option<Instant> {
+        let window = Duration::from_secs(u64::from(rate.per_secs));
+        // Requests may travel at different speeds: what left a window apart must not arrive in one window.
+        let margin = (window / 100).min(Duration::from_millis(250));
+        let oldest = self.0.front().filter(|_| self.0.len() >= rate.requests as usize)?;
+        Some(*oldest + window + margin)
+    }
+
+    fn add(&mut self, sent: Instant, rate: Rate) {
+        if self.0.len() >= rate.requests as usize {
+            self.0.pop_front();
+        }
+        self.0.push_back(sent);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use futures::FutureExt;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn no_window_ever_holds_more_than_the_rate() {
-        let budget = Budget::new(Rate { requests: 20, per_secs: 60, concurrency: 4 });
+    #[test]
+    fn no_window_ever_holds_more_than_the_rate() {
+        let rate = Rate { requests: 20, per_secs: 60, concurrency: 4 };
+        let mut log = Log::default();
+        let mut now = Instant::now();
         let mut sent = Vec::new();
-        for _ in 0..70 {
-            let _place = budget.enter().await;
-            sent.push(Instant::now());
+        for n in 0..70_u32 {
+            now = log.free_at(rate).map_or(now, |free| free.max(now)) + Duration::from_millis(u64::from(n % 7));
+            log.add(now, rate);
+            sent.push(now);
         }
-        assert!(sent.windows(21).all(|w| w[20] - w[0] >= Duration::from_secs(60)));
+        assert!(sent.windows(21).all(|window| window[20] - window[0] >= Duration::from_secs(60)));
         let whole = sent[69] - sent[0];
         assert!(whole < Duration::from_secs(182), "and it wastes nothing: {whole:?}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_so_many_are_in_flight() {
-        let budget = Arc::new(Budget::new(Rate { requests: 1000, per_secs: 1, concurrency: 2 }));
-        let first = budget.enter().await;
-        let _second = budget.enter().await;
-        let waiting = Arc::clone(&budget);
-        let third = tokio::spawn(async move { drop(waiting.enter().await) });
-        tokio::task::yield_now().await;
-        assert!(!third.is_finished());
+        let budget = Budget::new(Rate { requests: 1000, per_secs: 1, concurrency: 2 });
+        let first = budget.enter().now_or_never().unwrap();
+        let _second = budget.enter().now_or_never().unwrap();
+        assert!(budget.enter().now_or_never().is_none());
         drop(first);
-        third.await.unwrap();
+        assert!(budget.enter().now_or_never().is_some());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_waiter_that_gives_up_changes_nothing() {
         let budget = Budget::new(Rate { requests: 1, per_secs: 10, concurrency: 1 });
-        drop(budget.enter().await);
-        let gave_up = tokio::time::timeout(Duration::from_secs(1), budget.enter()).await;
-        assert!(gave_up.is_err());
-        let since = Instant::now();
-        drop(budget.enter().await);
-        assert!(since.elapsed() >= Duration::from_secs(9), "the first request still counts: {:?}", since.elapsed());
+        drop(budget.enter().now_or_never().unwrap());
+        let before = budget.log.lock().await.0.clone();
+        assert!(budget.enter().now_or_never().is_none(), "the second has to wait");
+        assert_eq!(budget.log.lock().await.0, before, "and the first still counts");
+        assert_eq!(budget.in_flight.available_permits(), 1);
     }
 }

@@ -36,8 +36,11 @@ impl Answer<'_> {
         }
         match serde_json::from_slice::<Value>(self.body) {
             Ok(Value::Object(members)) => {
-                let names: Vec<String> =
-                    members.keys().take(8).map(|name| format!("`{}`", name.chars().take(40).collect::<String>())).collect();
+                let names: Vec<String> = members
+                    .keys()
+                    .take(8)
+                    .map(|name| format!("`{}`", name.chars().take(40).collect::<String>()))
+                    .collect();
                 format!("the answer is a JSON object with {}", names.join(", "))
             }
             Ok(Value::Array(items)) => format!("the answer is a JSON array of {}", items.len()),
@@ -161,7 +164,8 @@ mod tests {
 
     #[test]
     fn cookies_are_as_a_client_sends_them() {
-        let set = ["sid=1; Path=/; HttpOnly", "old=x", "old=; Max-Age=0", "lang=de", "sid=2; Secure", "gone=1; max-age=0"];
+        let set =
+            ["sid=1; Path=/; HttpOnly", "old=x", "old=; Max-Age=0", "lang=de", "sid=2; Secure", "gone=1; max-age=0"];
         assert_eq!(value(TokenPlace::Cookies, &[], &set, "").as_deref(), Some("lang=de; sid=2"));
         assert_eq!(value(TokenPlace::Cookies, &[], &[], ""), None);
     }

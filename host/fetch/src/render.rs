@@ -302,7 +302,9 @@ mod tests {
         assert_eq!(rendered.url.query(), Some("s=b"));
         let refused = reason(|request| request.url = signs(Part::Query));
         assert_eq!(refused, "connector `shop`: request `page-1`, url: it refers to the query of itself");
-        assert!(reason(|request| request.body = Some(vec![Op::Part(Part::Body)])).contains("body: it refers to the body"));
+        assert!(
+            reason(|request| request.body = Some(vec![Op::Part(Part::Body)])).contains("body: it refers to the body")
+        );
     }
 
     #[test]

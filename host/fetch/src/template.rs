@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::function;
 
 /// Bytes that one template may push in all; a program of `hex` would otherwise double a value at every step.
-const MAX_PUSHED_BYTES: usize = 64 << 20;
+const MAX_PUSHED_BYTES: usize = 8 << 20;
 
 /// A value on the stack, or what a template gives.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn a_signature_under_a_secret_key_is_masked() {
-        let program = [Op::Secret("user".into()), Op::Part(Part::Method), Op::Hmac(Hash::Sha256), Op::Apply(Function::Hex)];
+        let program =
+            [Op::Secret("user".into()), Op::Part(Part::Method), Op::Hmac(Hash::Sha256), Op::Apply(Function::Hex)];
         let value = run(&program).unwrap();
         assert_eq!(value.bytes.len(), 64);
         assert_eq!(value.display, "***user***");

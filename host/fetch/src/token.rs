@@ -129,8 +129,7 @@ impl Account {
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
         let raw = self.wire(&redactor).exchange(&rendered, &places).await?;
         drop(place);
-        let body =
-            unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
+        let body = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
         let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
         let name = sign_in.sources.first().map(|source| source.name.as_str()).unwrap_or_default();
         tracing::debug!(network = %inner.network, account = %inner.account, token = name, status = raw.status, "signed in");

@@ -50,7 +50,9 @@ async fn one(encoding: &str, packed: Bytes, limits: Limits, host: &str) -> Resul
             drain(decoder, encoding, input.len(), limits, host).await
         }
         // By the RFC `deflate` is zlib's format; some servers send the bare stream.
-        "deflate" if has_zlib_header(input) => drain(ZlibDecoder::new(input), encoding, input.len(), limits, host).await,
+        "deflate" if has_zlib_header(input) => {
+            drain(ZlibDecoder::new(input), encoding, input.len(), limits, host).await
+        }
         "deflate" => drain(DeflateDecoder::new(input), encoding, input.len(), limits, host).await,
         _ => Err(Error::Unpack { host: host.to_owned(), encoding: encoding.to_owned(), source: None }),
     }
@@ -109,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_encoding_and_their_chain_unpack() {
-        let text: Bytes = (0..5000).map(|n| format!("{{\"id\":{n}}}\n")).collect::<String>().into();
+        let text: Bytes = (0..500).map(|n| format!("{{\"id\":{n}}}\n")).collect::<String>().into();
         let gzip = all(GzipEncoder::new(text.as_ref())).await;
         let zstd = all(ZstdEncoder::new(text.as_ref())).await;
         let twice = all(BrotliEncoder::new(gzip.as_ref())).await;
@@ -138,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn bombs_and_large_bodies_are_stopped() {
-        let zeros = vec![0_u8; 32 << 20];
+        let zeros = vec![0_u8; 5 << 20];
         let bomb = all(ZstdEncoder::new(zeros.as_slice())).await;
         assert!(matches!(unpack("zstd", &bomb, LIMITS, "h").await, Err(Error::Bomb { max_ratio: 500, .. })));
         let small = Limits { max_bytes: 1 << 20, max_ratio: u32::MAX };

@@ -62,7 +62,12 @@ impl Wire<'_> {
         loop {
             let response = self.dial(&hop).await?;
             cookies.extend(
-                response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned),
+                response
+                    .headers()
+                    .get_all(SET_COOKIE)
+                    .iter()
+                    .filter_map(|value| value.to_str().ok())
+                    .map(str::to_owned),
             );
             let Some(location) = redirect_of(&response).filter(|_| !answers(&response, &cookies, stop_at)) else {
                 return self.collect(response, cookies, &hop.url).await;
@@ -132,7 +137,8 @@ impl Wire<'_> {
         let FetchOptions { max_body_bytes, max_header_bytes, .. } = self.shared.options;
         let host = host_of(url);
         let too_large = |what, max| Error::TooLarge { host: host.clone(), what, max };
-        let header_bytes: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let header_bytes: usize =
+            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if header_bytes as u64 > max_header_bytes {
             return Err(too_large("headers", max_header_bytes));
         }
@@ -273,8 +279,14 @@ fn answers(response: &Response, cookies: &[String], stop_at: &[&TokenPlace]) -> 
     !stop_at.is_empty() && stop_at.iter().all(|place| answer.value_at(place).is_some())
 }
 
+/// The errors below a client's error, outermost first.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |cause| cause.source())
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
 }
 
 fn ends_early(error: &reqwest::Error) -> bool {

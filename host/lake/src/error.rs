@@ -172,7 +172,8 @@ fn store_hint(path: &str, error: &StoreError) -> Option<String> {
     }
     match error {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => Some(
-            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY \
+             and the bucket's policy"
                 .to_owned(),
         ),
         StoreError::NotFound { .. } => Some("check the bucket's name, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),

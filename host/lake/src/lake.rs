@@ -119,11 +119,11 @@ impl Lake {
         Ledger::new(self.clone(), run_id)
     }
 
-    /// Keeps a connector's component, so that a replay or a rollback can name it by its digest.
-    pub async fn put_connector(&self, component: Bytes) -> Result<sluice_model::Digest, Error> {
+    /// Keeps a connector's component, so that a replay or a rollback can name it by its digest. Gives whether it is
+    /// new to the lake.
+    pub async fn put_connector(&self, component: Bytes) -> Result<bool, Error> {
         let digest = sluice_model::Digest::of(&component);
-        self.put_if_absent(&connector_path(digest), component).await?;
-        Ok(digest)
+        self.put_if_absent(&connector_path(digest), component).await
     }
 
     /// A connector's component, checked against its digest.

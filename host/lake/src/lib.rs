@@ -11,8 +11,10 @@
 //! - `connectors/<blake3 hex>.wasm`: every connector version that was ever active.
 //!
 //! ```no_run
-//! # async fn example(object: std::sync::Arc<sluice_model::RawObject>, wire: bytes::Bytes, layout: sluice_model::Layout,
-//! #     connector: sluice_lake::ConnectorRef, mapped: sluice_model::Mapped) -> Result<(), sluice_lake::Error> {
+//! # use std::sync::Arc;
+//! # use sluice_model::{Layout, Mapped, RawObject};
+//! # async fn example(object: Arc<RawObject>, wire: bytes::Bytes, layout: Layout, mapped: Mapped,
+//! #     connector: sluice_lake::ConnectorRef) -> Result<(), sluice_lake::Error> {
 //! let lake = sluice_lake::Lake::open("file:./lake").await?;
 //! lake.put_raw(&object, wire).await?;
 //! let mut ledger = lake.ledger(&object.run_id);

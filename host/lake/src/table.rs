@@ -24,6 +24,9 @@ use parquet::schema::types::ColumnPath;
 use crate::error::Error;
 use crate::lake::Lake;
 
+/// Rows that are handed to the writer at once.
+const WRITE_ROWS: usize = 16_384;
+
 /// What a table is made with.
 pub(crate) struct Design {
     /// All columns.
@@ -180,10 +183,14 @@ impl Table {
         );
         let mut writer = DeltaWriter::new(self.store(), config);
         let failed = |source: DeltaTableError| Error::table("write files of", &self.name, source);
-        if let Err(error) = writer.write(rows).await {
-            // What was begun is given up; the first error is the one that counts.
-            let _ = writer.abort().await;
-            return Err(failed(error));
+        // The writer copies what it parts: in pieces, the copy stays small.
+        for offset in (0..rows.num_rows()).step_by(WRITE_ROWS) {
+            let piece = rows.slice(offset, WRITE_ROWS.min(rows.num_rows() - offset));
+            if let Err(error) = writer.write(&piece).await {
+                // What was begun is given up; the first error is the one that counts.
+                let _ = writer.abort().await;
+                return Err(failed(error));
+            }
         }
         writer.close().await.map_err(failed)
     }

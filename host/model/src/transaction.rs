@@ -160,7 +160,9 @@ pub fn mapped_transactions_schema() -> SchemaRef {
 fn sub_ids_type() -> DataType {
     let entries = Field::new(
         "key_value",
-        DataType::Struct(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)].into()),
+        DataType::Struct(
+            vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)].into(),
+        ),
         false,
     );
     DataType::Map(Arc::new(entries), false)

@@ -43,6 +43,7 @@ fn runs() -> SchemaRef {
         text(&["outcome", "error", "connector_version", "connector_digest"]),
         count(&[
             "slices",
+            "slices_failed",
             "requests",
             "bytes",
             "native_rows",
@@ -91,7 +92,9 @@ fn coverage() -> SchemaRef {
         time(&["since", "until"]),
         text(&["run_id"]),
         time(&["read_at"]),
-        count(&["responses", "records"]),
+        count(&["requests", "records"]),
+        fields(&["complete"], &DataType::Boolean),
+        text(&["error"]),
     ])
 }
 

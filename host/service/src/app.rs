@@ -67,7 +67,11 @@ impl App {
         let networks = network::load_all(&self.settings.networks_dir)?;
         let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
         let Some(settings) = networks.into_iter().find(|network| network.name == name) else {
-            let known = if names.is_empty() { "no network is set up".into() } else { format!("there are: {}", names.join(", ")) };
+            let known = if names.is_empty() {
+                "no network is set up".into()
+            } else {
+                format!("there are: {}", names.join(", "))
+            };
             return Err(Failure::usage(format!("there is no network `{name}`"))
                 .hint(format!("{known}; add {}", self.settings.networks_dir.join(format!("{name}.json")).display())));
         };

@@ -182,16 +182,20 @@ pub fn window(since: Option<&str>, until: Option<&str>, now: DateTime<Utc>) -> R
     let Some(since) = since.map(moment).transpose()? else { return Ok(None) };
     let until = until.map(moment).transpose()?.unwrap_or(now);
     if since >= until {
-        return Err(Failure::usage(format!("the window {since} to {until} is empty")).hint("--since must be before --until"));
+        return Err(
+            Failure::usage(format!("the window {since} to {until} is empty")).hint("--since must be before --until")
+        );
     }
     Ok(Some(Window { since, until }))
 }
 
 fn moment(text: &str) -> Result<DateTime<Utc>, Failure> {
     let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
-    DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc()).or_else(day).ok_or_else(|| {
-        Failure::usage(format!("`{text}` is no time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z")
-    })
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|t| t.to_utc())
+        .or_else(day)
+        .ok_or_else(|| Failure::usage(format!("`{text}` is no time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z"))
 }
 
 fn axis(text: &str) -> Result<Axis, Failure> {

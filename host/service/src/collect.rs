@@ -61,7 +61,7 @@ pub struct Collector {
 /// How an attempt ended.
 enum Outcome {
     Answered { follow_ups: Vec<Request>, wait: Duration },
-    Again { reason: String, at_least: Option<Duration>, renew: Option<String> },
+    Again { reason: String, at_least: Option<Duration> },
     Split,
     Failed(String),
 }
@@ -86,7 +86,9 @@ impl Collector {
         let mut seen: HashSet<String> = queue.iter().map(|(request, _)| request.key.clone()).collect();
         let mut running = FuturesUnordered::new();
         loop {
-            while running.len() < REQUESTS_AT_ONCE && let Some((request, wait)) = queue.pop_front() {
+            while running.len() < REQUESTS_AT_ONCE
+                && let Some((request, wait)) = queue.pop_front()
+            {
                 running.push(self.answer(job, slice.clone(), request, wait));
             }
             let Some((outcome, tally)) = running.next().await else { break };
@@ -97,7 +99,9 @@ impl Collector {
                 Outcome::Answered { follow_ups, wait } => {
                     for request in follow_ups {
                         if !seen.insert(request.key.clone()) {
-                            report.errors.push(format!("the connector asks for `{}` twice: it runs in circles", request.key));
+                            report
+                                .errors
+                                .push(format!("the connector asks for `{}` twice: it runs in circles", request.key));
                         } else if seen.len() > MAX_REQUESTS_PER_SLICE {
                             report.errors.push(format!("more than {MAX_REQUESTS_PER_SLICE} requests for one slice"));
                             queue.clear();
@@ -114,26 +118,37 @@ impl Collector {
     }
 
     /// Sends a request until it is answered, refused or has failed too often.
-    async fn answer(&self, job: &SliceJob, slice: Arc<Slice>, request: Request, wait: Duration) -> (Outcome, SliceReport) {
+    async fn answer(
+        &self,
+        job: &SliceJob,
+        slice: Arc<Slice>,
+        request: Request,
+        wait: Duration,
+    ) -> (Outcome, SliceReport) {
         tokio::time::sleep(wait).await;
         let mut tally = SliceReport::default();
         let request = Arc::new(request);
         let mut attempt = 1;
         loop {
             let outcome = self.attempt(job, &slice, &request, attempt, &mut tally).await;
-            let Outcome::Again { reason, at_least, renew } = outcome else { return (outcome, tally) };
+            let Outcome::Again { reason, at_least } = outcome else { return (outcome, tally) };
             if attempt == MAX_ATTEMPTS {
                 let reason = format!("request `{}`: {reason} ({attempt} attempts)", request.key);
                 return (Outcome::Failed(reason), tally);
-            }
-            if let Some(token) = renew {
-                job.account.renew(&token).await;
             }
             let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
                 let reason = format!("request `{}`: {reason}, and the network wants too long a pause", request.key);
                 return (Outcome::Failed(reason), tally);
             };
-            tracing::debug!(network = slice.network, account = slice.account, request = request.key, attempt, reason, ?pause, "again");
+            tracing::debug!(
+                network = slice.network,
+                account = slice.account,
+                request = request.key,
+                attempt,
+                reason,
+                ?pause,
+                "again"
+            );
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
@@ -155,7 +170,7 @@ impl Collector {
         let exchange = match job.account.send(request).await {
             Ok(exchange) => exchange,
             Err(error) if error.is_retryable() => {
-                return Outcome::Again { reason: describe(&error), at_least: error.retry_after(), renew: None };
+                return Outcome::Again { reason: describe(&error), at_least: error.retry_after() };
             }
             Err(error) => return Outcome::Failed(format!("request `{}`: {}", request.key, describe(&error))),
         };
@@ -169,6 +184,9 @@ impl Collector {
             Ok(judged) => judged,
             Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
         };
+        if let Verdict::Renew(token) = &judgement.verdict {
+            job.account.renew(token, &exchange).await;
+        }
         if let Some(cursor) = &judgement.cursor {
             let kept = self.app.state.keep_cursor(slice, cursor).await;
             if let Err(error) = kept {
@@ -234,7 +252,14 @@ impl Collector {
         answers.send(Answer { raw, mapped }).await.map_err(|_| "the tables' writer has stopped".to_owned())
     }
 
-    fn raw_object(&self, slice: &Slice, request: &Request, exchange: &Exchange, attempt: u32, outcome: &str) -> RawObject {
+    fn raw_object(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        exchange: &Exchange,
+        attempt: u32,
+        outcome: &str,
+    ) -> RawObject {
         RawObject {
             run_id: self.run_id.clone(),
             request_id: sluice_model::request_id(&self.run_id, &slice.id(), &request.key),
@@ -286,10 +311,10 @@ fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str) -> Outcome {
         }
         Verdict::Retry { reason, after_secs } => {
             let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
-            Outcome::Again { reason, at_least: asked.max(retry_after), renew: None }
+            Outcome::Again { reason, at_least: asked.max(retry_after) }
         }
         Verdict::Renew(token) => {
-            Outcome::Again { reason: format!("token `{token}` is no longer good"), at_least: retry_after, renew: Some(token) }
+            Outcome::Again { reason: format!("token `{token}` is no longer good"), at_least: retry_after }
         }
         Verdict::Split => Outcome::Split,
         Verdict::Refused(Refusal { text, .. }) => Outcome::Failed(format!("request `{key}`: {text}")),

@@ -1,10 +1,7 @@
-//! What a run leaves behind besides its rows: `meta.runs`, `meta.coverage`, `meta.requests`, the connector itself.
+//! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Field, Schema};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
+use sluice_lake::{ConnectorRow, CoverageRow, RunRow};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
@@ -14,94 +11,66 @@ use crate::run::{RunReport, SliceDone, Verb};
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn finish(app: &App, report: &RunReport, done: &[SliceDone], built: bool) -> Result<(), Failure> {
+pub async fn finish(app: &App, network: &Network, report: &RunReport, done: &[SliceDone]) -> Result<(), Failure> {
     if report.verb != Verb::Build {
         app.lake.index_requests(&report.run_id).await?;
     }
-    // Only what is in the tables counts as covered.
-    if report.verb == Verb::Run && built && !done.is_empty() {
-        app.lake.append_rows("meta", "coverage", coverage(&report.run_id, done)?).await?;
+    // What was only collected isn't in the tables, and covers nothing yet.
+    if report.verb == Verb::Run {
+        let rows: Vec<CoverageRow> = done.iter().map(|slice| coverage(report, slice)).collect();
+        app.lake.append_coverage(&rows).await?;
     }
-    Ok(app.lake.append_rows("meta", "runs", run_row(report)?).await?)
+    let row = RunRow {
+        run_id: report.run_id.clone(),
+        network: report.network.clone(),
+        command: report.verb.name().to_owned(),
+        started_at: report.started_at,
+        finished_at: report.finished_at,
+        outcome: report.status.to_owned(),
+        error: report.errors.first().cloned(),
+        connector_version: Some(network.connector.version().to_owned()),
+        connector_digest: Some(network.connector.digest()),
+        slices: report.slices,
+        slices_failed: report.slices_failed,
+        requests: report.requests,
+        bytes: report.bytes,
+        counts: report.counts,
+    };
+    Ok(app.lake.append_runs(&[row]).await?)
 }
 
-/// Keeps the connector's bytes in the lake by digest, and a row of when it was first used.
+fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
+    let slice = &done.job.slice;
+    CoverageRow {
+        network: slice.network.clone(),
+        account: slice.account.clone(),
+        stream: slice.stream.clone(),
+        axis: slice.axis,
+        window: slice.window,
+        run_id: report.run_id.clone(),
+        read_at: done.read_at,
+        requests: done.report.requests,
+        records: done.report.records,
+        complete: done.report.errors.is_empty() && !report.tables_failed,
+        error: done.report.errors.first().cloned(),
+    }
+}
+
+/// Keeps the connector's bytes in the lake by digest, and notes when it was first active.
 ///
 /// # Errors
 /// The lake's failure.
 pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure> {
     let connector = &network.connector;
-    if !app.lake.put_connector(connector.digest(), connector.component()).await? {
+    if !app.lake.put_connector(connector.component().clone()).await? {
         return Ok(());
     }
-    let row = columns(vec![
-        ("network", text([Some(network.manifest().network.as_str())])),
-        ("version", text([Some(connector.version())])),
-        ("digest", text([Some(connector.digest().to_hex().as_str())])),
-        ("first_used_at", times([Utc::now()])),
-    ])?;
-    Ok(app.lake.append_rows("meta", "connectors", row).await?)
-}
-
-fn coverage(run_id: &str, done: &[SliceDone]) -> Result<RecordBatch, Failure> {
-    let slices = || done.iter().map(|slice| &slice.job.slice);
-    columns(vec![
-        ("network", text(slices().map(|slice| Some(slice.network.as_str())))),
-        ("account", text(slices().map(|slice| Some(slice.account.as_str())))),
-        ("stream", text(slices().map(|slice| Some(slice.stream.as_str())))),
-        ("axis", text(slices().map(|slice| Some(slice.axis.name())))),
-        ("since", times(slices().map(|slice| slice.window.since))),
-        ("until", times(slices().map(|slice| slice.window.until))),
-        ("read_at", times(done.iter().map(|slice| slice.read_at))),
-        ("complete", Arc::new(BooleanArray::from_iter(done.iter().map(|slice| Some(slice.report.errors.is_empty()))))),
-        ("requests", counts(done.iter().map(|slice| slice.report.requests))),
-        ("records", counts(done.iter().map(|slice| slice.report.records))),
-        ("run_id", text(done.iter().map(|_| Some(run_id)))),
-        ("error", text(done.iter().map(|slice| slice.report.errors.first().map(String::as_str)))),
-    ])
-}
-
-fn run_row(report: &RunReport) -> Result<RecordBatch, Failure> {
-    let verb = match report.verb {
-        Verb::Run => "run",
-        Verb::Collect => "collect",
-        Verb::Build => "build",
+    let row = ConnectorRow {
+        network: network.manifest().network.clone(),
+        version: connector.version().to_owned(),
+        digest: connector.digest(),
+        activated_at: Utc::now(),
+        source: None,
     };
-    columns(vec![
-        ("run_id", text([Some(report.run_id.as_str())])),
-        ("network", text([Some(report.network.as_str())])),
-        ("verb", text([Some(verb)])),
-        ("status", text([Some(report.status)])),
-        ("started_at", times([report.started_at])),
-        ("finished_at", times([report.finished_at])),
-        ("slices", counts([report.slices])),
-        ("slices_failed", counts([report.slices_failed])),
-        ("requests", counts([report.requests])),
-        ("bytes", counts([report.bytes])),
-        ("records", counts([report.records])),
-        ("native_rows", counts([report.native_rows])),
-        ("new_versions", counts([report.new_versions])),
-        ("rejects", counts([report.rejects])),
-        ("error", text([report.errors.first().map(String::as_str)])),
-    ])
-}
-
-fn columns(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, Failure> {
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(Failure::failed)
-}
-
-fn text<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
-    Arc::new(StringArray::from_iter(values))
-}
-
-fn counts(values: impl IntoIterator<Item = u64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter(values.into_iter().map(|value| i64::try_from(value).ok())))
-}
-
-fn times(values: impl IntoIterator<Item = DateTime<Utc>>) -> ArrayRef {
-    let micros = values.into_iter().map(|time| Some(time.timestamp_micros()));
-    Arc::new(TimestampMicrosecondArray::from_iter(micros).with_timezone("UTC"))
+    Ok(app.lake.append_connectors(&[row]).await?)
 }

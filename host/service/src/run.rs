@@ -36,6 +36,17 @@ pub enum Verb {
     Build,
 }
 
+impl Verb {
+    /// Its name in tables and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Collect => "collect",
+            Self::Build => "build",
+        }
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
@@ -67,6 +78,12 @@ pub struct RunReport {
     pub new_versions: u64,
     /// Records that could not be mapped.
     pub rejects: u64,
+    /// What went through the tables' writer.
+    #[serde(skip)]
+    pub counts: Counts,
+    /// Whether the tables' writer failed.
+    #[serde(skip)]
+    pub tables_failed: bool,
     /// What failed, at most 20 of them.
     pub errors: Vec<String>,
 }
@@ -105,7 +122,7 @@ pub async fn run(app: &Arc<App>, network: &Network, verb: Verb, selection: &Sele
     let counts = writer.await.map_err(Failure::failed)?;
     let mut report = summarise(run_id, network, verb, started_at, &done);
     report.count(&counts);
-    record::finish(app, &report, &done, counts.is_ok()).await?;
+    record::finish(app, network, &report, &done).await?;
     counts.map(|_| report)
 }
 
@@ -131,7 +148,7 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
     }
     report.settle();
     report.count(&counts);
-    record::finish(app, &report, &[], counts.is_ok()).await?;
+    record::finish(app, network, &report, &[]).await?;
     counts.map(|_| report)
 }
 
@@ -152,7 +169,9 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
             let mut report = collector.slice(&job).await;
             let halves = if report.split { job.slice.window.split_in_half() } else { None };
             if report.split && (halves.is_none() || depth == MAX_SPLITS) {
-                report.errors.push(format!("the window {} is too wide for the network and can't be halved", job.slice.window));
+                report
+                    .errors
+                    .push(format!("the window {} is too wide for the network and can't be halved", job.slice.window));
                 report.split = false;
             }
             for error in &report.errors {
@@ -176,7 +195,13 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
     done
 }
 
-fn summarise(run_id: String, network: &Network, verb: Verb, started_at: DateTime<Utc>, done: &[SliceDone]) -> RunReport {
+fn summarise(
+    run_id: String,
+    network: &Network,
+    verb: Verb,
+    started_at: DateTime<Utc>,
+    done: &[SliceDone],
+) -> RunReport {
     let total = |part: fn(&SliceReport) -> u64| done.iter().map(|slice| part(&slice.report)).sum();
     let mut errors: Vec<String> = done
         .iter()
@@ -199,6 +224,8 @@ fn summarise(run_id: String, network: &Network, verb: Verb, started_at: DateTime
         native_rows: 0,
         new_versions: 0,
         rejects: 0,
+        counts: Counts::default(),
+        tables_failed: false,
         errors,
     };
     report.settle();
@@ -210,11 +237,15 @@ impl RunReport {
     fn count(&mut self, counts: &Result<Counts, Failure>) {
         match counts {
             Ok(counts) => {
+                self.counts = *counts;
                 self.native_rows = counts.native_written;
                 self.new_versions = counts.new_versions;
                 self.rejects = counts.rejects;
             }
-            Err(failure) => self.errors.push(failure.render(false)),
+            Err(failure) => {
+                self.tables_failed = true;
+                self.errors.push(failure.render(false));
+            }
         }
         self.settle();
         self.finished_at = Utc::now();

@@ -40,7 +40,9 @@ pub fn due_rules(
     rules
         .iter()
         .enumerate()
-        .filter(|(at, rule)| last(*at).is_none_or(|last| last + TimeDelta::seconds(i64::from(rule.every)) <= now + slack))
+        .filter(|(at, rule)| {
+            last(*at).is_none_or(|last| last + TimeDelta::seconds(i64::from(rule.every)) <= now + slack)
+        })
         .map(|(at, _)| at)
         .collect()
 }

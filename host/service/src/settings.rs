@@ -54,7 +54,8 @@ impl Settings {
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot read the settings {}: {error}", path.display());
-            Failure::settings(message).hint(format!("make it, or name another with --config; it begins with\n{EXAMPLE}"))
+            Failure::settings(message)
+                .hint(format!("make it, or name another with --config; it begins with\n{EXAMPLE}"))
         })?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());

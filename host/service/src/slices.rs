@@ -40,20 +40,37 @@ pub struct SliceJob {
 ///
 /// # Errors
 /// A failure if the selection names what isn't there, or an account's settings are wrong.
-pub fn jobs(network: &Network, fetcher: &Fetcher, selection: &Selection, now: DateTime<Utc>) -> Result<Vec<SliceJob>, Failure> {
+pub fn jobs(
+    network: &Network,
+    fetcher: &Fetcher,
+    selection: &Selection,
+    now: DateTime<Utc>,
+) -> Result<Vec<SliceJob>, Failure> {
     let manifest = network.manifest();
     let content = &network.settings.content;
     let known = |found: bool, what: &str, name: &Option<String>, all: Vec<&str>| match name {
-        Some(name) if !found => Err(Failure::usage(format!("network `{}` has no {what} `{name}`", network.settings.name))
-            .hint(format!("there are: {}", all.join(", ")))),
+        Some(name) if !found => {
+            Err(Failure::usage(format!("network `{}` has no {what} `{name}`", network.settings.name))
+                .hint(format!("there are: {}", all.join(", "))))
+        }
         _ => Ok(()),
     };
     let accounts: Vec<_> =
         content.accounts.iter().filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name)).collect();
     let streams: Vec<_> =
         manifest.streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name)).collect();
-    known(!accounts.is_empty(), "account", &selection.account, content.accounts.iter().map(|a| a.name.as_str()).collect())?;
-    known(!streams.is_empty(), "stream", &selection.stream, manifest.streams.iter().map(|s| s.name.as_str()).collect())?;
+    known(
+        !accounts.is_empty(),
+        "account",
+        &selection.account,
+        content.accounts.iter().map(|a| a.name.as_str()).collect(),
+    )?;
+    known(
+        !streams.is_empty(),
+        "stream",
+        &selection.stream,
+        manifest.streams.iter().map(|s| s.name.as_str()).collect(),
+    )?;
     let mut jobs = Vec::new();
     for account in accounts {
         let access = network.access(account)?;
@@ -61,7 +78,11 @@ pub fn jobs(network: &Network, fetcher: &Fetcher, selection: &Selection, now: Da
         let fetching = Arc::new(fetcher.account(access)?);
         for stream in &streams {
             let timezone: Tz = stream.timezone.parse().map_err(|_| {
-                Failure::failed(anyhow::anyhow!("connector `{}` names no zone: `{}`", manifest.network, stream.timezone))
+                Failure::failed(anyhow::anyhow!(
+                    "connector `{}` names no zone: `{}`",
+                    manifest.network,
+                    stream.timezone
+                ))
             })?;
             for (axis, window) in windows(network, stream, selection, now)? {
                 for window in schedule::slice_windows(stream, axis, timezone, window) {
@@ -109,9 +130,7 @@ fn windows(
             && selection.axis.is_none_or(|axis| rule.axis.unwrap_or(default) == axis)
     });
     // A rule on a date that this stream doesn't have is for another stream.
-    Ok(chosen
-        .filter_map(|(_, rule)| Some((usable(rule.axis)?, schedule::look_back_window(now, rule.days))))
-        .collect())
+    Ok(chosen.filter_map(|(_, rule)| Some((usable(rule.axis)?, schedule::look_back_window(now, rule.days)))).collect())
 }
 
 /// The network's look-back rules: the operator's, else the connector's.

@@ -59,7 +59,10 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn looks(&self, network: &str) -> Result<HashMap<i64, DateTime<Utc>>, Failure> {
-        let rows = sqlx::query("SELECT rule, looked_at FROM looks WHERE network = $1").bind(network).fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT rule, looked_at FROM looks WHERE network = $1")
+            .bind(network)
+            .fetch_all(&self.pool)
+            .await?;
         let look = |row: &sqlx::any::AnyRow| {
             Some((row.try_get::<i64, _>(0).ok()?, row.try_get::<String, _>(1).ok()?.parse().ok()?))
         };
@@ -90,13 +93,14 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn cursor(&self, slice: &Slice) -> Result<Option<String>, Failure> {
-        let row = sqlx::query("SELECT value FROM cursors WHERE network = $1 AND account = $2 AND stream = $3 AND axis = $4")
-            .bind(&slice.network)
-            .bind(&slice.account)
-            .bind(&slice.stream)
-            .bind(slice.axis.name())
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query("SELECT value FROM cursors WHERE network = $1 AND account = $2 AND stream = $3 AND axis = $4")
+                .bind(&slice.network)
+                .bind(&slice.account)
+                .bind(&slice.stream)
+                .bind(slice.axis.name())
+                .fetch_optional(&self.pool)
+                .await?;
         Ok(row.and_then(|row| row.try_get(0).ok()))
     }
 

@@ -37,7 +37,12 @@ pub struct RawRead {
 ///
 /// # Errors
 /// The lake's failure; what was committed before it stays.
-pub async fn write(app: Arc<App>, network: Network, run_id: String, mut answers: mpsc::Receiver<Answer>) -> Result<Counts, Failure> {
+pub async fn write(
+    app: Arc<App>,
+    network: Network,
+    run_id: String,
+    mut answers: mpsc::Receiver<Answer>,
+) -> Result<Counts, Failure> {
     let mut ledger = app.lake.ledger(&run_id);
     let connector = ConnectorRef {
         name: network.manifest().network.clone(),
@@ -66,9 +71,10 @@ pub async fn read_raw(
         account: selection.account.clone(),
         stream: selection.stream.clone(),
         run_id: selection.run_id.clone(),
-        window: selection.window,
+        since: selection.window.map(|window| window.since),
+        until: selection.window.map(|window| window.until),
     };
-    let mut objects = std::pin::pin!(app.lake.raw_objects(&filter).await?);
+    let mut objects = app.lake.raw_objects(&filter).await?;
     let mut read = RawRead::default();
     while let Some(object) = objects.next().await {
         let raw = Arc::new(object?);
@@ -88,14 +94,9 @@ pub async fn read_raw(
 
 async fn map_raw(app: &Arc<App>, network: &Network, raw: &Arc<RawObject>) -> Result<Answer, Failure> {
     let wire = app.lake.raw_body(raw.body).await?;
-    let body = sluice_fetch::unpack(&raw.headers, wire, raw.masked).await?;
-    let response = Response {
-        status: raw.status,
-        headers: collect::visible(&raw.headers),
-        body,
-        records: None,
-        problem: None,
-    };
+    let body = sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?;
+    let response =
+        Response { status: raw.status, headers: collect::visible(&raw.headers), body, records: None, problem: None };
     let (connector, object) = (network.connector.clone(), raw.clone());
     let mapped = in_guest(app, move || {
         let mut response = response;

@@ -96,7 +96,7 @@ function transactions(rows) {
   const ordinals = (cases, of) => bytes(rows.map((row) => cases.indexOf(of(row))));
   const currency = texts(rows.map((row) => row.currency));
   return {
-    records: rows.map((row) => row.record),
+    records: Uint32Array.from(rows, (row) => row.record),
     timezone: "UTC",
     timezoneBasis: "offset",
     transactionId: field("id"),

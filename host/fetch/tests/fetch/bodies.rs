@@ -1,5 +1,6 @@
 //! Bodies: as they came, unpacked, cut, too large.
 
+use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
 use sluice_fetch::{Error, FetchOptions, Fetcher, unpack_body};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -15,10 +16,10 @@ async fn packed(mut encoder: impl AsyncRead + Unpin) -> Vec<u8> {
 
 #[tokio::test]
 async fn packed_bodies_are_kept_packed_and_given_unpacked() {
-    let text: String = (0..40_000).map(|n| format!("{{\"id\":{n}}}\n")).collect();
+    let text: String = (0..3_000).map(|n| format!("{{\"id\":{n}}}\n")).collect();
     for (encoding, wire) in [
         ("gzip", packed(GzipEncoder::new(text.as_bytes())).await),
-        ("br", packed(BrotliEncoder::new(text.as_bytes())).await),
+        ("br", packed(BrotliEncoder::with_quality(text.as_bytes(), Level::Fastest)).await),
         ("zstd", packed(ZstdEncoder::new(text.as_bytes())).await),
     ] {
         let sent = wire.clone();
@@ -57,14 +58,16 @@ async fn a_cut_body_is_truncated_and_worth_a_retry() {
 #[tokio::test]
 async fn large_bodies_and_bombs_are_refused() {
     let limited = |max_body_bytes| Fetcher::new(FetchOptions { max_body_bytes, ..FetchOptions::default() }).unwrap();
-    for reply in [Reply::ok("x".repeat(2000)), Reply::ok("x").announcing(2000), Reply::ok("x".repeat(2000)).cut_chunks()] {
+    for reply in
+        [Reply::ok("x".repeat(2000)), Reply::ok("x").announcing(2000), Reply::ok("x".repeat(2000)).cut_chunks()]
+    {
         let server = Server::start(move |_| reply.clone()).await;
         let account = limited(1000).account(access(&server)).unwrap();
         let error = account.send(&get("/")).await.unwrap_err();
         assert!(matches!(error, Error::TooLarge { what: "body", max: 1000, .. }), "{error:?}");
         assert!(!error.is_retryable());
     }
-    let zeros = vec![0_u8; 20 << 20];
+    let zeros = vec![0_u8; 5 << 20];
     let bomb = packed(ZstdEncoder::new(zeros.as_slice())).await;
     let server = Server::start(move |_| Reply::ok(bomb.clone()).header("Content-Encoding", "zstd")).await;
     let error = account(&server).send(&get("/")).await.unwrap_err();

@@ -174,7 +174,9 @@ async fn an_answer_without_a_token_is_described_and_not_quoted() {
 async fn a_refresh_token_is_spent_before_signing_in_again() {
     let server = Server::start(|seen| match (seen.path(), seen.body.as_slice()) {
         ("/sign-in", _) => Reply::ok(r#"{"access_token":"token-first","expires_in":0,"refresh":"refresh-1"}"#),
-        ("/refresh", b"refresh-1") => Reply::ok(r#"{"access_token":"token-second","expires_in":0,"refresh":"refresh-2"}"#),
+        ("/refresh", b"refresh-1") => {
+            Reply::ok(r#"{"access_token":"token-second","expires_in":0,"refresh":"refresh-2"}"#)
+        }
         ("/refresh", _) => Reply::status(400, r#"{"error":"invalid_grant"}"#),
         _ => Reply::ok(""),
     })
@@ -264,8 +266,7 @@ async fn a_sign_in_may_need_another_token() {
     let mut app = source("app", TokenPlace::Body);
     app.request = get("/app");
     let mut session = json("session");
-    session.request.headers =
-        vec![("X-App".into(), vec![Op::Token("app".into()), Op::Apply(Function::Base64)])];
+    session.request.headers = vec![("X-App".into(), vec![Op::Token("app".into()), Op::Apply(Function::Base64)])];
     let account = account_with(&server, vec![session, app]);
     assert_eq!(account.send(&with_token("/rows")).await.unwrap().body.as_ref(), b"rows");
 }

@@ -34,6 +34,8 @@ pub struct RunRow {
     pub connector_digest: Option<Digest>,
     /// Slices.
     pub slices: u64,
+    /// Slices of which a request failed.
+    pub slices_failed: u64,
     /// Requests that were sent.
     pub requests: u64,
     /// Body bytes that came off the wire.
@@ -57,7 +59,7 @@ pub struct ConnectorRow {
     pub source: Option<String>,
 }
 
-/// A slice that was read to its end, in `meta.coverage`.
+/// A slice that was read, in `meta.coverage`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CoverageRow {
     /// The connector's network id.
@@ -74,10 +76,14 @@ pub struct CoverageRow {
     pub run_id: String,
     /// When it was read to its end.
     pub read_at: DateTime<Utc>,
-    /// Responses that were answered.
-    pub responses: u64,
-    /// Records in them.
+    /// Requests that were sent, retries included.
+    pub requests: u64,
+    /// Records in the answers.
     pub records: u64,
+    /// Whether all of the window was answered and is in the tables.
+    pub complete: bool,
+    /// Why it isn't complete.
+    pub error: Option<String>,
 }
 
 impl Lake {
@@ -95,6 +101,7 @@ impl Lake {
             ("connector_version", text(rows, |row| row.connector_version.clone())),
             ("connector_digest", text(rows, digest)),
             ("slices", count(rows, |row| row.slices)),
+            ("slices_failed", count(rows, |row| row.slices_failed)),
             ("requests", count(rows, |row| row.requests)),
             ("bytes", count(rows, |row| row.bytes)),
             ("native_rows", count(rows, |row| row.counts.native_rows)),
@@ -129,8 +136,10 @@ impl Lake {
             ("until", time(rows, |row| row.window.until)),
             ("run_id", text(rows, |row| Some(row.run_id.clone()))),
             ("read_at", time(rows, |row| row.read_at)),
-            ("responses", count(rows, |row| row.responses)),
+            ("requests", count(rows, |row| row.requests)),
             ("records", count(rows, |row| row.records)),
+            ("complete", flag(rows, |row| row.complete)),
+            ("error", text(rows, |row| row.error.clone())),
         ];
         self.append_rows("meta", "coverage", batch("meta.coverage", columns)?).await
     }

@@ -1,7 +1,5 @@
 //! Literal texts into typed values, and only where nothing is lost.
 
-use sluice_model::Kind;
-
 /// Digits after the point that a decimal column keeps.
 pub(super) const DECIMAL_SCALE: i32 = 12;
 const DECIMAL_MAX: i128 = 10_i128.pow(38);
@@ -173,25 +171,25 @@ fn digits(bytes: &[u8], from: usize, count: usize) -> Option<i64> {
         .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
-/// Whether a column of this kind can say what the literal says.
-#[cfg(test)]
-pub(super) fn holds(kind: Kind, text: &str) -> bool {
-    match kind {
-        Kind::Boolean => boolean(text).is_some(),
-        Kind::Int64 => int64(text).is_some(),
-        Kind::Float64 => float64(text).is_some(),
-        Kind::Decimal => decimal(text).is_some(),
-        Kind::Timestamp => timestamp(text).is_some(),
-        Kind::Text => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use proptest::prelude::*;
+    use sluice_model::Kind;
 
     use super::*;
+
+    /// Whether a column of this kind can say what the literal says.
+    fn holds(kind: Kind, text: &str) -> bool {
+        match kind {
+            Kind::Boolean => boolean(text).is_some(),
+            Kind::Int64 => int64(text).is_some(),
+            Kind::Float64 => float64(text).is_some(),
+            Kind::Decimal => decimal(text).is_some(),
+            Kind::Timestamp => timestamp(text).is_some(),
+            Kind::Text => true,
+        }
+    }
 
     #[test]
     fn integers_are_only_integers() {

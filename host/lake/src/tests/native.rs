@@ -144,6 +144,7 @@ async fn meta_rows_land_in_their_tables() {
         connector_version: Some("1.0.0".to_owned()),
         connector_digest: None,
         slices: 1,
+        slices_failed: 0,
         requests: 2,
         bytes: 3,
         counts: crate::Counts::default(),

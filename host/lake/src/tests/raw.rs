@@ -97,6 +97,9 @@ async fn a_lake_that_is_a_file_says_what_to_do() {
 #[tokio::test]
 async fn connectors_are_kept_by_digest() {
     let (_folder, lake) = new_lake().await;
-    let digest = lake.put_connector(Bytes::from_static(b"\0asm")).await.unwrap();
+    let component = Bytes::from_static(b"\0asm");
+    assert!(lake.put_connector(component.clone()).await.unwrap());
+    assert!(!lake.put_connector(component.clone()).await.unwrap(), "it is kept already");
+    let digest = sluice_model::Digest::of(&component);
     assert_eq!(lake.connector(digest).await.unwrap(), Bytes::from_static(b"\0asm"));
 }

@@ -31,7 +31,12 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure
         match with_connector(&registry, settings, network.clone()) {
             Err(failure) => problems.push(failure.render(false)),
             Ok(served) => problems.extend(
-                network.content.accounts.iter().filter_map(|account| served.access(account).err()).map(|f| f.render(false)),
+                network
+                    .content
+                    .accounts
+                    .iter()
+                    .filter_map(|account| served.access(account).err())
+                    .map(|f| f.render(false)),
             ),
         }
         findings.push(Finding { network: name, connector, accounts: network.content.accounts.len(), problems });
@@ -42,7 +47,11 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure
     } else {
         for finding in &findings {
             let verdict = if finding.problems.is_empty() { "ok" } else { "wrong" };
-            writeln!(out, "{}: {verdict} (connector {}, {} accounts)", finding.network, finding.connector, finding.accounts)?;
+            writeln!(
+                out,
+                "{}: {verdict} (connector {}, {} accounts)",
+                finding.network, finding.connector, finding.accounts
+            )?;
         }
         writeln!(out, "lake: ok ({})", settings.lake_url)?;
     }

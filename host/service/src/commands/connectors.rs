@@ -79,7 +79,11 @@ fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
             Some(reason) => format!("refused: {reason}"),
             None => {
                 let digest = entry.digest.map(|digest| digest.short()).unwrap_or_default();
-                format!("serving {} {} ({digest})", entry.network.unwrap_or_default(), entry.version.unwrap_or_default())
+                format!(
+                    "serving {} {} ({digest})",
+                    entry.network.unwrap_or_default(),
+                    entry.version.unwrap_or_default()
+                )
             }
         };
         writeln!(out, "{}: {state}", entry.file)?;

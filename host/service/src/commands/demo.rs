@@ -49,7 +49,8 @@ const QUESTIONS: &[(&str, &str)] = &[
 /// # Errors
 /// A failure to find the connectors, or of anything that a real run uses.
 pub(super) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
-    let dir = args.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("sluice-demo-{}", std::process::id())));
+    let dir =
+        args.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("sluice-demo-{}", std::process::id())));
     let simulator = Simulator::start(Options { history_days: HISTORY_DAYS, ..Options::default() })
         .await
         .map_err(Failure::failed)?;
@@ -75,7 +76,8 @@ pub(super) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
 /// Reads all networks over the simulator's whole history.
 async fn collect(app: &Arc<App>, simulator: &Simulator) -> Result<(), Failure> {
     let until = simulator.clock();
-    let window = sluice_model::Window { since: until - TimeDelta::days(i64::from(HISTORY_DAYS) + 2 * LATER_DAYS), until };
+    let window =
+        sluice_model::Window { since: until - TimeDelta::days(i64::from(HISTORY_DAYS) + 2 * LATER_DAYS), until };
     for network in network::load_all(&app.settings.networks_dir)? {
         let network = app.network(&network.name)?;
         let selection = Selection { window: Some(window), ..Selection::default() };
@@ -102,9 +104,10 @@ fn prepare(dir: &Path, simulator: &Simulator) -> Result<(), Failure> {
             std::fs::write(&file, value)?;
             secrets.insert(slot.clone(), format!("file:{}", file.display()).into());
         }
-        networks.entry(&account.network).or_default().push(
-            serde_json::json!({"name": account.name, "settings": account.settings, "secrets": secrets}),
-        );
+        networks
+            .entry(&account.network)
+            .or_default()
+            .push(serde_json::json!({"name": account.name, "settings": account.settings, "secrets": secrets}));
     }
     let source = find_connectors()?;
     for (network, accounts) in networks {
@@ -115,7 +118,8 @@ fn prepare(dir: &Path, simulator: &Simulator) -> Result<(), Failure> {
         std::fs::write(dir.join("networks").join(format!("{network}.json")), format!("{file:#}\n"))?;
         let name = format!("{network}.wasm");
         std::fs::copy(source.join(&name), dir.join("connectors.d").join(&name)).map_err(|error| {
-            Failure::failed(anyhow::anyhow!("cannot copy {}: {error}", source.join(&name).display())).hint("run `just build`")
+            Failure::failed(anyhow::anyhow!("cannot copy {}: {error}", source.join(&name).display()))
+                .hint("run `just build`")
         })?;
     }
     Ok(())
@@ -126,7 +130,8 @@ fn find_connectors() -> Result<PathBuf, Failure> {
     let named = std::env::var_os("SLUICE_CONNECTORS").map(PathBuf::from);
     let built = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("connectors"));
     named.or_else(built).filter(|dir| dir.is_dir()).ok_or_else(|| {
-        Failure::failed(anyhow::anyhow!("no built connectors were found")).hint("run `just build`, or set SLUICE_CONNECTORS")
+        Failure::failed(anyhow::anyhow!("no built connectors were found"))
+            .hint("run `just build`, or set SLUICE_CONNECTORS")
     })
 }
 

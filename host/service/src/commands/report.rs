@@ -39,7 +39,8 @@ pub(super) fn line(report: &RunReport) -> String {
     let took = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
     let name = &report.network;
     let asked = format!("{} slices, {} requests, {} records", report.slices, report.requests, report.records);
-    let built = format!("{} new versions, {} native rows, {} rejects", report.new_versions, report.native_rows, report.rejects);
+    let built =
+        format!("{} new versions, {} native rows, {} rejects", report.new_versions, report.native_rows, report.rejects);
     match report.verb {
         Verb::Run => format!("{name}: {asked}; {built} in {took:.1} s"),
         Verb::Collect => format!("{name}: {asked} kept in raw in {took:.1} s"),

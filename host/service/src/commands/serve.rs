@@ -27,7 +27,9 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     for entry in app.registry.entries() {
         match entry.refusal() {
             Some(reason) => tracing::warn!(file = entry.file, reason, "connector refused"),
-            None => tracing::info!(file = entry.file, network = entry.network, version = entry.version, "connector serves"),
+            None => {
+                tracing::info!(file = entry.file, network = entry.network, version = entry.version, "connector serves")
+            }
         }
     }
     tracing::info!(lake = app.settings.lake_url, "serving");

@@ -17,9 +17,9 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     let default = if json { Format::Json } else { Format::Table };
     let format = match &args.format {
         None => default,
-        Some(name) => name.parse().map_err(|_| {
-            Failure::usage(format!("`{name}` is no format")).hint("write table, csv, json or parquet")
-        })?,
+        Some(name) => name
+            .parse()
+            .map_err(|_| Failure::usage(format!("`{name}` is no format")).hint("write table, csv, json or parquet"))?,
     };
     print(settings, &args.query, format).await
 }
@@ -31,8 +31,8 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
 pub(super) async fn runs(settings: &Settings, args: &RunsArgs, json: bool) -> Result<(), Failure> {
     let only = args.network.as_ref().map(|name| format!("WHERE network = '{}'", name.replace('\'', "''")));
     let query = format!(
-        "SELECT run_id, network, verb, status, started_at, finished_at, slices, slices_failed, requests, records,
-                new_versions, rejects, error
+        "SELECT run_id, network, command, outcome, started_at, finished_at, slices, slices_failed, requests,
+                native_rows AS records, new_versions, rejects, error
          FROM meta.runs {} ORDER BY started_at DESC LIMIT {}",
         only.unwrap_or_default(),
         args.limit
@@ -66,7 +66,12 @@ async fn print(settings: &Settings, query: &str, format: Format) -> Result<(), F
 ///
 /// # Errors
 /// What is wrong with the query, or the lake.
-pub(super) async fn answer(session: &Session, query: &str, format: Format, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+pub(super) async fn answer(
+    session: &Session,
+    query: &str,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<(), Failure> {
     let result = session.query(query).await?;
     sluice_query::write(result, format, out).await?;
     Ok(())

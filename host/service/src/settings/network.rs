@@ -149,9 +149,8 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         return Err(Failure::settings(format!("{file} has no accounts")).hint("add one to `accounts`"));
     }
     if content.rate.is_some_and(|rate| rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0) {
-        return Err(Failure::settings(format!("{file}: a rate of nothing would never ask")).hint(
-            "write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}",
-        ));
+        return Err(Failure::settings(format!("{file}: a rate of nothing would never ask"))
+            .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
     }
     Ok(NetworkSettings { name, file, content })
 }
@@ -162,7 +161,10 @@ fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
     for network in networks {
         for account in &network.content.accounts {
             if let Some(other) = seen.insert((&network.content.connector, &account.name), &network.file) {
-                let message = format!("account `{}` of `{}` is in {other} and in {}", account.name, network.content.connector, network.file);
+                let message = format!(
+                    "account `{}` of `{}` is in {other} and in {}",
+                    account.name, network.content.connector, network.file
+                );
                 return Err(Failure::settings(message).hint("give each account of a network its own name"));
             }
         }
@@ -183,7 +185,9 @@ impl NetworkSettings {
             let value = account.settings.get(&setting.name).map(ToString::to_string).or(setting.default.clone());
             match value {
                 Some(value) => _ = settings.insert(setting.name.clone(), value),
-                None if setting.required => return Err(self.missing("settings", account, &setting.name, &setting.meaning)),
+                None if setting.required => {
+                    return Err(self.missing("settings", account, &setting.name, &setting.meaning));
+                }
                 None => {}
             }
         }
@@ -216,8 +220,11 @@ impl NetworkSettings {
 
     fn missing(&self, section: &str, account: &Account, name: &str, meaning: &str) -> Failure {
         let example = if section == "secrets" { format!("env:{}", name.to_uppercase()) } else { "…".into() };
-        Failure::settings(format!("{}: account `{}` lacks `{name}` in `{section}` ({meaning})", self.file, account.name))
-            .hint(format!("add \"{section}\": {{\"{name}\": \"{example}\"}} to the account"))
+        Failure::settings(format!(
+            "{}: account `{}` lacks `{name}` in `{section}` ({meaning})",
+            self.file, account.name
+        ))
+        .hint(format!("add \"{section}\": {{\"{name}\": \"{example}\"}} to the account"))
     }
 
     fn refuse_unknown<'a>(
@@ -231,7 +238,11 @@ impl NetworkSettings {
             None => Ok(()),
             Some(name) => {
                 let message = format!("{}: account `{}` has an unknown {what} `{name}`", self.file, account.name);
-                Err(Failure::settings(message).hint(format!("connector `{}` knows: {}", self.content.connector, known.join(", "))))
+                Err(Failure::settings(message).hint(format!(
+                    "connector `{}` knows: {}",
+                    self.content.connector,
+                    known.join(", ")
+                )))
             }
         }
     }

@@ -1,0 +1,172 @@
+//! The map stage of each connector: sandboxed, native, and the decoding before both. One thread, medians.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_model::{NativeBatch, Request, Response, Slice, Window};
+
+use crate::bodies;
+use crate::natives::{self, Twin};
+
+/// Records of a body.
+const RECORDS: usize = 5_000;
+/// Rounds before the measurement.
+const WARM_UPS: usize = 5;
+/// Rounds of which the median is taken.
+const ROUNDS: usize = 21;
+
+/// What a connector's map stage gives.
+#[derive(Serialize)]
+pub(crate) struct MapSpeed {
+    /// The network.
+    pub(crate) connector: String,
+    /// Records of the body.
+    pub(crate) records: usize,
+    /// Of `Connector::map`: a fresh instance, columns in, the mapping, columns out, all checks of the host, and the
+    /// record batch.
+    pub(crate) sandboxed_rows_per_s: f64,
+    /// Of the same mapping code without sandbox: columns copied in, the mapping, the contract's columns out.
+    pub(crate) native_rows_per_s: Option<f64>,
+    /// How much longer the first takes than the second.
+    pub(crate) ratio: Option<f64>,
+    /// Of the host's decoder on the same body.
+    pub(crate) decode_mb_per_s: f64,
+}
+
+/// A connector with a body and what it takes to map it.
+struct Case {
+    connector: Connector,
+    slice: Slice,
+    request: Request,
+    response: Response,
+    native: NativeBatch,
+    twin: Option<Box<dyn Twin>>,
+}
+
+/// Measures every connector of the repository, by its file in `dir`.
+pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<MapSpeed>> {
+    let engine = Engine::new(EngineOptions::default())?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors");
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    folders.retain(|folder| folder.is_dir());
+    folders.sort();
+    let measured = folders.iter().map(|folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let case = case(&engine, &name, folder, dir).with_context(|| format!("cannot prepare connector `{name}`"))?;
+        speed(name, &case)
+    });
+    measured.collect()
+}
+
+fn case(engine: &Engine, name: &str, folder: &Path, dir: &Path) -> anyhow::Result<Case> {
+    let file = dir.join(format!("{name}.wasm"));
+    let wasm = std::fs::read(&file).with_context(|| format!("no {}: run `just build`", file.display()))?;
+    let connector = engine.load(&wasm, name)?;
+    let slice = slice(&connector, &serde_json::from_slice(&std::fs::read(folder.join("fixtures/slice.json"))?)?)?;
+    let request = connector.plan(&slice)?.into_iter().next().context("it plans no request")?;
+    let layout = &connector.manifest().stream(&slice.stream).context("no such stream")?.layout;
+    let fixture = std::fs::read(folder.join("fixtures/normal/body"))?;
+    let body = Bytes::from(bodies::multiplied(layout, &fixture, RECORDS)?);
+    let native = connector.decode(&slice.stream, &request, &body)?;
+    ensure!(native.rows == RECORDS, "{} records instead of {RECORDS}", native.rows);
+    let rows = u32::try_from(native.rows)?;
+    let twin = natives::twin(&slice, body.clone(), rows)?;
+    let response = Response { status: 200, headers: Vec::new(), body, records: Some(rows), problem: None };
+    Ok(Case { connector, slice, request, response, native, twin })
+}
+
+fn slice(connector: &Connector, at: &Value) -> anyhow::Result<Slice> {
+    let text = |name: &str| at[name].as_str().with_context(|| format!("slice.json lacks {name}"));
+    let stream = connector.manifest().stream(text("stream")?).context("no such stream")?;
+    let settings = at["settings"].as_object().context("slice.json lacks settings")?;
+    Ok(Slice {
+        network: connector.network().to_owned(),
+        account: text("account")?.to_owned(),
+        stream: stream.name.clone(),
+        settings: settings
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect(),
+        window: Window { since: text("since")?.parse()?, until: text("until")?.parse()? },
+        timezone: stream.timezone.parse().context("no zone")?,
+        axis: serde_json::from_value(at["axis"].clone())?,
+        cursor: None,
+    })
+}
+
+fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
+    agree(case)?;
+    let (mut sandboxed, mut native, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+    // In turns, so that whatever else the machine does meets all of them.
+    for round in 0..WARM_UPS + ROUNDS {
+        let batch = case.native.clone();
+        let times = [
+            timed(|| case.connector.map(&case.slice, &case.request, &case.response, batch))?,
+            match &case.twin {
+                Some(twin) => timed(|| twin.map(case.inputs(), &case.native))?,
+                None => Duration::ZERO,
+            },
+            timed(|| case.connector.decode(&case.slice.stream, &case.request, &case.response.body))?,
+        ];
+        if round >= WARM_UPS {
+            for (all, time) in [&mut sandboxed, &mut native, &mut decoded].into_iter().zip(times) {
+                all.push(time.as_secs_f64());
+            }
+        }
+    }
+    let [sandboxed, native, decoded] = [sandboxed, native, decoded].map(median);
+    let rows = case.native.rows as f64;
+    let has_twin = case.twin.is_some();
+    Ok(MapSpeed {
+        connector,
+        records: case.native.rows,
+        sandboxed_rows_per_s: rows / sandboxed,
+        native_rows_per_s: has_twin.then_some(rows / native),
+        ratio: has_twin.then_some(sandboxed / native),
+        decode_mb_per_s: case.response.body.len() as f64 / 1e6 / decoded,
+    })
+}
+
+/// Both ways must give the same number of rows, and some.
+fn agree(case: &Case) -> anyhow::Result<()> {
+    let mapped = case.connector.map(&case.slice, &case.request, &case.response, case.native.clone())?;
+    let rows = mapped.transactions.as_ref().map_or(0, |batch| batch.num_rows());
+    ensure!(rows > 0, "`{}` maps nothing: {:?}", case.slice.network, mapped.rejects.first());
+    if let Some(twin) = &case.twin {
+        let native = twin.map(case.inputs(), &case.native)?;
+        let native_rows = native.transactions.map_or(0, |transactions| transactions.records.len());
+        ensure!(
+            (rows, mapped.rejects.len()) == (native_rows, native.rejects.len()),
+            "`{}` maps {rows} rows in the sandbox and {native_rows} natively: run `just build`",
+            case.slice.network
+        );
+    }
+    Ok(())
+}
+
+impl Case {
+    fn inputs(&self) -> &[String] {
+        let stream = self.connector.manifest().stream(&self.slice.stream);
+        stream.map_or(&[], |stream| stream.layout.inputs.as_slice())
+    }
+}
+
+/// The time of the work alone; its result is dropped after it.
+fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Duration, E> {
+    let start = Instant::now();
+    let result = black_box(work());
+    let time = start.elapsed();
+    result.map(|_| time)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

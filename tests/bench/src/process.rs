@@ -1,0 +1,89 @@
+//! What a child process used up.
+//!
+//! CPU seconds are the kernel's own account of children that were waited for (`cutime` and `cstime` of
+//! `/proc/self/stat`, the numbers of `getrusage(RUSAGE_CHILDREN)`): exact to its tick of 10 ms, grandchildren
+//! included. The peak is `VmHWM` of `/proc/<pid>/status`, which the kernel keeps and which only grows; it's read
+//! every 20 ms, so that only what the last 20 ms added is missed.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde::Serialize;
+
+const LOOK: Duration = Duration::from_millis(20);
+/// Linux tells user space ticks of 10 ms whatever its own are.
+const TICKS_PER_SEC: f64 = 100.0;
+
+/// What a process used up.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Usage {
+    /// User and system time of all its threads.
+    pub(crate) cpu_secs: f64,
+    /// From start to end.
+    pub(crate) wall_secs: f64,
+    /// Most memory resident at once.
+    pub(crate) peak_mib: f64,
+}
+
+/// Runs a command that must succeed to its end, and gives what it printed and what it used up. `dir` takes its
+/// output, so that no pipe holds it up.
+pub(crate) fn measure(command: &mut Command, dir: &Path) -> anyhow::Result<(String, Usage)> {
+    let (out, errors) = (dir.join("stdout"), dir.join("stderr"));
+    command.stdout(File::create(&out)?).stderr(File::create(&errors)?);
+    let before = children_ticks()?;
+    let start = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let (status, peak_kib) = watch(&mut child)?;
+    let wall_secs = start.elapsed().as_secs_f64();
+    let cpu_secs = (children_ticks()? - before) as f64 / TICKS_PER_SEC;
+    let (out, errors) = (std::fs::read_to_string(out)?, std::fs::read_to_string(errors)?);
+    ensure!(status.success(), "{:?} ended with {status}:\n{out}\n{errors}", command.get_program());
+    Ok((out, Usage { cpu_secs, wall_secs, peak_mib: peak_kib as f64 / 1024.0 }))
+}
+
+fn watch(child: &mut Child) -> anyhow::Result<(ExitStatus, u64)> {
+    let status_file = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        // A process that has ended has no such line any more.
+        let text = std::fs::read_to_string(&status_file).unwrap_or_default();
+        peak = peak.max(peak_kib(&text).unwrap_or(0));
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, peak));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn peak_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+fn children_ticks() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/stat").context("the bench needs Linux' /proc")?;
+    ticks_of_children(&text).context("cannot read /proc/self/stat")
+}
+
+fn ticks_of_children(stat: &str) -> Option<u64> {
+    // After the name in parentheses, which may hold anything, stands the third field.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    Some(field(16)? + field(17)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_behind_any_name() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 5 6 0 0 11 12 130 14 20 0 1 0 99";
+        assert_eq!(ticks_of_children(stat), Some(144));
+        assert_eq!(peak_kib("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2048));
+        assert_eq!(peak_kib("Name:\tx\nState:\tZ (zombie)\n"), None);
+    }
+}

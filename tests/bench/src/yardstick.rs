@@ -1,0 +1,116 @@
+//! The yardstick: a native pipeline without sandbox that fetches the same, keeps raw and writes one Parquet table.
+//!
+//! It does what it must and nothing else: no plan, no judging, no secrets, no unified rows, no versions, no lineage,
+//! no transactions. It is built to be hard to beat: one connection per task, buffers used again, rows borrowed from
+//! the body. Compression is the lake's, for raw and for Parquet.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, ensure};
+use arrow::array::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use tokio::sync::mpsc;
+
+use crate::http::Client;
+use crate::network::{Address, Work};
+use crate::row::{self, Row};
+
+/// Requests in flight: as many as the run has.
+pub(crate) const CONCURRENCY: usize = 16;
+/// As many as the run has on two cores.
+const THREADS: usize = 2;
+/// The lake's for raw bodies.
+const ZSTD_LEVEL: i32 = 1;
+/// Tables that wait for the writer.
+const BATCHES_AT_ONCE: usize = 8;
+const TOKEN: &str = "BENCH_TOKEN";
+
+/// The command that runs the yardstick.
+pub(crate) fn command(work: Work, address: &Address, dir: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("yardstick").arg(&address.origin).arg(dir);
+    command.args([work.accounts, work.windows].map(|count| count.to_string()));
+    command.env(TOKEN, &address.token);
+    Ok(command)
+}
+
+/// Fetches, keeps and writes all; prints how many rows.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let [origin, dir, accounts, windows] = arguments else { anyhow::bail!("yardstick ORIGIN DIR ACCOUNTS WINDOWS") };
+    let work = Work { accounts: accounts.parse()?, windows: windows.parse()? };
+    let dir = PathBuf::from(dir);
+    let raw = dir.join("raw");
+    std::fs::create_dir_all(&raw)?;
+    let (batches, received) = mpsc::channel(BATCHES_AT_ONCE);
+    let table = dir.join("transactions.parquet");
+    let writer = std::thread::spawn(move || write(&table, received));
+    let fetch = Arc::new(Fetch {
+        origin: origin.clone(),
+        authorization: format!("Bearer {}", std::env::var(TOKEN)?),
+        targets: work.targets(),
+        next: AtomicUsize::new(0),
+        raw,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..CONCURRENCY).map(|_| tokio::spawn(fetch.clone().all(batches.clone()))).collect();
+        drop(batches);
+        for task in tasks {
+            task.await??;
+        }
+        anyhow::Ok(())
+    })?;
+    let rows = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+    println!("{rows}");
+    Ok(())
+}
+
+/// What all tasks share.
+struct Fetch {
+    origin: String,
+    authorization: String,
+    targets: Vec<String>,
+    next: AtomicUsize,
+    raw: PathBuf,
+}
+
+impl Fetch {
+    /// One request after the other on one connection, until there are no more.
+    async fn all(self: Arc<Self>, batches: mpsc::Sender<RecordBatch>) -> anyhow::Result<()> {
+        let mut client = Client::connect(&self.origin).await?;
+        let mut packer = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        let mut body = Vec::new();
+        while let Some(target) = self.targets.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let status = client.get(target, &self.authorization, &mut body).await?;
+            ensure!(status == 200, "{target} is answered with {status}");
+            let name = format!("{}.zst", blake3::hash(&body).to_hex());
+            std::fs::write(self.raw.join(name), packer.compress(&body)?)?;
+            let rows: Vec<Row<'_>> = serde_json::from_slice(&body).context("no rows")?;
+            let batch = row::batch(&rows)?;
+            drop(rows);
+            batches.send(batch).await.context("the writer has stopped")?;
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, mut batches: mpsc::Receiver<RecordBatch>) -> anyhow::Result<usize> {
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let first = batches.blocking_recv().context("nothing came")?;
+    let mut writer = ArrowWriter::try_new(File::create(path)?, first.schema(), Some(properties))?;
+    let mut rows = 0;
+    let mut next = Some(first);
+    while let Some(batch) = next {
+        rows += batch.num_rows();
+        writer.write(&batch)?;
+        next = batches.blocking_recv();
+    }
+    writer.close()?;
+    Ok(rows)
+}
