@@ -145,6 +145,8 @@ impl Appender {
         self.flushes += 1;
         self.index.begin();
         let mut prepared: Option<Prepared> = None;
+        // Before anything is chosen: another writer may make the table meanwhile, and fill it.
+        self.table.ensure(&source.design()).await?;
         for attempt in 0..=MAX_ATTEMPTS {
             self.table.refresh().await?;
             if attempt > 0 && self.table.transaction(&self.application).await? >= Some(self.flushes) {
@@ -189,7 +191,6 @@ impl Appender {
         if chosen.is_empty() {
             return Ok(None);
         }
-        self.table.ensure(&source.design()).await?;
         let schema = self.table.schema()?;
         let shaped = source.shape(self.table.name(), &schema, &chosen)?;
         let adds = self.table.write_files(&shaped.rows, Some(self.key)).await?;

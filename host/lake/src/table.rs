@@ -219,7 +219,9 @@ impl Table {
             let added = kernel_fields(new_fields).map_err(|source| Error::rows(&self.name, source))?;
             let schema = StructType::try_new(state.schema().fields().cloned().chain(added))
                 .map_err(|source| failed(DeltaTableError::generic(source.to_string())))?;
-            actions.push(Action::Metadata(state.metadata().clone().with_schema(&schema).map_err(failed)?));
+            actions.push(Action::Metadata(
+                state.metadata().clone().with_schema(&schema).map_err(|error| failed(error.into()))?,
+            ));
         }
         actions.extend(adds.into_iter().map(Action::Add));
         let partitions = state.metadata().partition_columns().to_vec();

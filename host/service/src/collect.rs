@@ -10,6 +10,7 @@ use sluice_model::{Judgement, Mapped, NativeBatch, RawObject, Refusal, Request, 
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::app::{App, Network};
+use crate::failure::Failure;
 use crate::slices::SliceJob;
 
 /// Attempts at one request, the first included.
@@ -293,12 +294,12 @@ impl Collector {
 ///
 /// # Errors
 /// The guest's refusal or trap, or the host's failure.
-pub async fn in_guest<T: Send + 'static>(
+pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
     app: &App,
-    work: impl FnOnce() -> Result<T, sluice_engine::Error> + Send + 'static,
-) -> Result<T, crate::failure::Failure> {
-    let _turn = app.guests.acquire().await.map_err(crate::failure::Failure::failed)?;
-    tokio::task::spawn_blocking(work).await.map_err(crate::failure::Failure::failed)?.map_err(Into::into)
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Failure> {
+    let _turn = app.guests.acquire().await.map_err(Failure::failed)?;
+    tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?.map_err(Into::into)
 }
 
 /// What a verdict asks of the host.
@@ -364,7 +365,7 @@ pub fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn describe_failure(failure: &crate::failure::Failure) -> String {
+fn describe_failure(failure: &Failure) -> String {
     match &failure.hint {
         Some(hint) => format!("{} (hint: {hint})", describe(failure.error.as_ref())),
         None => describe(failure.error.as_ref()),

@@ -15,11 +15,11 @@ use crate::error::Error;
 use crate::inputs::Input;
 use crate::state::{Body, State};
 
-use bindings::sluice::connector::responses;
+use bindings::sluice::connector::{columns, manifests, requests, responses};
 use convert_request::{Lowered, LoweredSlice};
 use convert_response::LoweredResponse;
 
-#[expect(missing_docs, unreachable_pub, reason = "generated")]
+#[expect(ambiguous_associated_items, reason = "`lower` is a case of the contract and a type of wasmtime's derive")]
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit/v0.1",
@@ -35,6 +35,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     bindings::Network::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
+impl columns::Host for State {}
+impl manifests::Host for State {}
+impl requests::Host for State {}
 impl responses::Host for State {}
 
 impl responses::HostBody for State {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_engine::{Connector, Engine, Error, TrapReason};
+use sluice_engine::{Connector, Engine, Error, Limits, TrapReason};
 use sluice_model::{Axis, Judgement, Method, NativeBatch, Op, RefusalKind, Request, Response, Slice, Verdict};
 
-use crate::guest::Guest;
+use crate::guest::{BODY, Guest};
 use crate::{engine, engine_with};
 
 fn slice() -> Slice {
@@ -156,6 +156,42 @@ fn a_trap_does_not_wedge_the_connector() {
         assert!(connector.plan(&slice()).is_err());
         let judgement = connector.follow(&slice(), &request(), &response()).unwrap();
         assert_eq!(judgement, Judgement { verdict: Verdict::Done, cursor: None });
+    }
+}
+
+/// What `follow` gives as the cursor when its guest keeps the text that these instructions put at 520 (address) and
+/// 524 (length). `$place` stands for the place `/id`.
+fn kept(instructions: &str, limits: impl FnOnce(&mut Limits)) -> Result<Option<String>, Error> {
+    let mut guest = Guest::new("test", "1.0.0");
+    let place = guest.image.put(b"/id");
+    // The answer stands at 600: its cursor begins at 24.
+    guest.follow = format!(
+        "{instructions}
+         (i32.store8 (i32.const 624) (i32.const 1))
+         (i64.store align=1 (i32.const 628) (i64.load (i32.const 520)))
+         i32.const 600",
+    )
+    .replace("$body", BODY)
+    .replace("$place", &format!("(i32.const {place}) (i32.const 3)"));
+    let response = Response { body: Bytes::from_static(br#"{"id":"a-1"}"#), ..response() };
+    load(&engine_with(limits), guest).follow(&slice(), &request(), &response).map(|judgement| judgement.cursor)
+}
+
+#[test]
+fn a_guest_reads_the_body_and_looks_into_it() {
+    let read = "(call $read $body (i32.const 5) (i32.const 520)) (call $read $body (i32.const 99) (i32.const 520))";
+    assert_eq!(kept(read, |_| {}).unwrap().as_deref(), Some(r#":"a-1"}"#));
+    let look = "(call $value-at $body $place (i32.const 516))";
+    assert_eq!(kept(look, |_| {}).unwrap().as_deref(), Some("a-1"));
+}
+
+#[test]
+fn looking_into_the_body_has_a_budget() {
+    let twice = "(call $value-at $body $place (i32.const 516)) (call $value-at $body $place (i32.const 516))";
+    assert!(kept(twice, |limits| limits.lookups = 2).is_ok());
+    for change in [|limits: &mut Limits| limits.lookups = 1, |limits: &mut Limits| limits.lookup_bytes = 13] {
+        let Err(Error::Trapped { reason, .. }) = kept(twice, change) else { panic!("no trap") };
+        assert_eq!(reason.to_string(), "it asked for more `value-at` than one call may");
     }
 }
 

@@ -8,26 +8,29 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// Where the image begins. What lies before is zero, and zero is an empty answer: no requests, `done`, nothing mapped.
-const BASE: u32 = 1_024;
+const BASE: u32 = 4_096;
 /// Where the guest's own allocations begin.
 const HEAP: u32 = 65_536;
 
+/// Leaves the handle of the response's body, in `follow` and `map-response`.
+pub(crate) const BODY: &str = "(i32.load offset=164 (local.get 0))";
+
 /// A connector of one native stream `sales`.
-pub struct Guest {
-    pub network: String,
-    pub version: String,
-    pub host: String,
+pub(crate) struct Guest {
+    pub(crate) network: String,
+    pub(crate) version: String,
+    pub(crate) host: String,
     /// Instructions of the contract's functions; each leaves the address of its answer.
-    pub plan: String,
-    pub follow: String,
-    pub map: String,
+    pub(crate) plan: String,
+    pub(crate) follow: String,
+    pub(crate) map: String,
     /// Further definitions of the core module.
-    pub more: String,
-    pub image: Image,
+    pub(crate) more: String,
+    pub(crate) image: Image,
 }
 
 impl Guest {
-    pub fn new(network: &str, version: &str) -> Self {
+    pub(crate) fn new(network: &str, version: &str) -> Self {
         let empty = || "i32.const 0".to_owned();
         Self {
             network: network.to_owned(),
@@ -42,7 +45,7 @@ impl Guest {
     }
 
     /// The component.
-    pub fn component(mut self) -> Vec<u8> {
+    pub(crate) fn component(mut self) -> Vec<u8> {
         let manifest = self.manifest();
         let mut module = wat::parse_str(self.module(manifest)).expect("a module");
         let mut resolve = Resolve::default();
@@ -55,6 +58,7 @@ impl Guest {
 
     fn module(&self, manifest: u32) -> String {
         let Self { plan, follow, map, more, .. } = self;
+        let body = BODY;
         let mut data = String::new();
         self.image.bytes.iter().for_each(|byte| write!(data, "\\{byte:02x}").expect("text"));
         let of = |name: &str| format!(r#"(export "sluice:connector/connector@0.1.0#{name}")"#);
@@ -62,6 +66,10 @@ impl Guest {
         let slice = "(param i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i32 i32 i32 i32 i32)";
         format!(
             r#"(module
+                (import "sluice:connector/responses@0.1.0" "[resource-drop]body" (func $drop (param i32)))
+                (import "sluice:connector/responses@0.1.0" "[method]body.read" (func $read (param i32 i32 i32)))
+                (import "sluice:connector/responses@0.1.0" "[method]body.value-at"
+                    (func $value-at (param i32 i32 i32 i32)))
                 (memory (export "memory") 2)
                 (global $heap (mut i32) (i32.const {HEAP}))
                 (data (i32.const {BASE}) "{data}")
@@ -73,8 +81,8 @@ impl Guest {
                 {more}
                 (func {describe} (result i32) i32.const {manifest})
                 (func {to_plan} {slice} (result i32) {plan})
-                (func {to_follow} (param i32) (result i32) {follow})
-                (func {to_map} (param i32) (result i32) {map}))"#
+                (func {to_follow} (param i32) (result i32) {follow} (call $drop {body}))
+                (func {to_map} (param i32) (result i32) {map} (call $drop {body})))"#
         )
     }
 
@@ -106,13 +114,13 @@ impl Guest {
 
 /// Bytes of the guest's memory from [`BASE`] on.
 #[derive(Default)]
-pub struct Image {
+pub(crate) struct Image {
     bytes: Vec<u8>,
 }
 
 impl Image {
     /// Puts bytes at an address that suits any type of the contract.
-    pub fn put(&mut self, bytes: &[u8]) -> u32 {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> u32 {
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
         let address = BASE + u32::try_from(self.bytes.len()).expect("a small image");
         self.bytes.extend_from_slice(bytes);
@@ -121,7 +129,7 @@ impl Image {
     }
 
     /// A list of so many items that lie one after another: its address and length.
-    pub fn list(&mut self, count: u32, items: &[u8]) -> [u8; 8] {
+    pub(crate) fn list(&mut self, count: u32, items: &[u8]) -> [u8; 8] {
         let address = self.put(items).to_le_bytes();
         let mut list = [0; 8];
         list[..4].copy_from_slice(&address);
@@ -129,12 +137,12 @@ impl Image {
         list
     }
 
-    pub fn string(&mut self, text: &str) -> [u8; 8] {
+    pub(crate) fn string(&mut self, text: &str) -> [u8; 8] {
         self.list(u32::try_from(text.len()).expect("a short text"), text.as_bytes())
     }
 
     /// A GET request.
-    pub fn request(&mut self, key: &[u8]) -> Vec<u8> {
+    pub(crate) fn request(&mut self, key: &[u8]) -> Vec<u8> {
         let mut op = vec![0; 4]; // text
         op.extend(self.string("https://api.example.com/"));
         let mut request = Vec::new();
@@ -147,7 +155,7 @@ impl Image {
     }
 
     /// The answer `ok(requests)` of `plan`.
-    pub fn requests(&mut self, keys: &[&[u8]]) -> u32 {
+    pub(crate) fn requests(&mut self, keys: &[&[u8]]) -> u32 {
         let requests: Vec<u8> = keys.iter().flat_map(|key| self.request(key)).collect();
         let mut answer = vec![0; 4];
         answer.extend(self.list(u32::try_from(keys.len()).expect("few"), &requests));
@@ -156,7 +164,7 @@ impl Image {
     }
 
     /// The answer `err(refusal)` of any function, about settings.
-    pub fn refusal(&mut self, text: &str) -> u32 {
+    pub(crate) fn refusal(&mut self, text: &str) -> u32 {
         let mut answer = vec![1, 0, 0, 0, 1, 0, 0, 0];
         answer.extend(self.string(text));
         self.put(&answer)

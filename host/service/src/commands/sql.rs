@@ -57,7 +57,7 @@ pub(super) async fn status(settings: &Settings, json: bool) -> Result<(), Failur
 
 async fn print(settings: &Settings, query: &str, format: Format) -> Result<(), Failure> {
     let session = open(settings).await?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     answer(&session, query, format, &mut out).await?;
     Ok(out.flush()?)
 }
