@@ -24,11 +24,11 @@ async fn session() -> Session {
 async fn decimals_sum_exactly_and_stay_decimals() {
     let session = session().await;
     let sum = "select sum(commission_effective) as s from unified.transactions";
-    assert_eq!(text(&session, sum, Format::Csv).await, "s\n-0.100001\n");
-    assert_eq!(text(&session, sum, Format::Json).await, "[{\"s\":-0.100001}]\n");
+    assert_eq!(text(&session, sum, Format::Csv).await, "s\n-0.000001\n");
+    assert_eq!(text(&session, sum, Format::Json).await, "[{\"s\":-0.000001}]\n");
     assert_eq!(
         text(&session, sum, Format::Table).await,
-        "+-----------+\n| s         |\n+-----------+\n| -0.100001 |\n+-----------+\n"
+        "+-----------+\n| s         |\n+-----------+\n| -0.000001 |\n+-----------+\n"
     );
     let literal = "select 0.1 + 0.2 as s, cast(12345678901234.123456 as decimal(20, 6)) as big";
     assert_eq!(text(&session, literal, Format::Json).await, "[{\"s\":0.3,\"big\":12345678901234.123456}]\n");

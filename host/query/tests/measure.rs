@@ -62,14 +62,14 @@ async fn measure() {
         for (net, n) in [("awin", 0), ("cj", 1)] {
             for part in 0..4 {
                 let t = DeltaTable::try_from_url(url.clone()).await.unwrap();
-                t.write([batch(net, n * 10_000_000 + part * 200_000, 200_000, 1)])
+                t.write([batch(net, n * 10_000_000 + part * 25_000, 25_000, 1)])
                     .with_partition_columns(["network", "month"])
                     .await
                     .unwrap();
             }
             for v in 2..4 {
                 let t = DeltaTable::try_from_url(url.clone()).await.unwrap();
-                t.write([batch(net, n * 10_000_000 + 100_000, 200_000 / (v as usize - 1), v)])
+                t.write([batch(net, n * 10_000_000 + 12_500, 25_000 / (v as usize - 1), v)])
                     .with_partition_columns(["network", "month"])
                     .await
                     .unwrap();
