@@ -29,7 +29,7 @@ impl Caller<'_> {
         answer.map_err(|refusal| Error::Refused {
             connector: self.connector.to_owned(),
             version: self.version.to_owned(),
-            refusal: Refusal { text: shown(&refusal.text), ..refusal },
+            refusal,
         })
     }
 

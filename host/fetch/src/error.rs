@@ -184,8 +184,13 @@ pub enum Error {
         reason: String,
         /// How long the network wants to be left alone.
         retry_after: Option<Duration>,
+        /// How many sign-ins in a row were answered without a token.
+        attempts: u32,
     },
 }
+
+/// Sign-ins in a row that may be answered without a token.
+const MAX_FRUITLESS_SIGN_INS: u32 = 4;
 
 impl Error {
     /// Whether the same request may succeed later.
@@ -193,6 +198,8 @@ impl Error {
         match self {
             Self::Connect { .. } | Self::Timeout { .. } | Self::Transport { .. } | Self::Truncated { .. } => true,
             Self::Unpack { source, .. } => source.is_some(),
+            // A page of maintenance has no token either: that is worth a few tries.
+            Self::SignIn { status: 200..=299, attempts, .. } => *attempts < MAX_FRUITLESS_SIGN_INS,
             Self::SignIn { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             _ => false,
         }

@@ -46,11 +46,23 @@ pub(crate) struct State {
     pub(crate) good_until: Option<Instant>,
     /// The last failure, and how many sign-ins had ended with it.
     pub(crate) failed: Option<(u64, Error)>,
+    /// Sign-ins in a row that were answered without a token.
+    pub(crate) fruitless: u32,
 }
 
 impl State {
     pub(crate) fn is_live(&self, now: Instant) -> bool {
         self.issued.is_some() && self.good_until.is_none_or(|until| now < until)
+    }
+
+    /// Makes an answer without a token final once there were too many in a row: an account that is locked for wrong
+    /// logins is worse than one that is read an hour later.
+    pub(crate) fn count_failure(&mut self, mut error: Error) -> Error {
+        if let Error::SignIn { attempts, status: 200..=299, .. } = &mut error {
+            self.fruitless += 1;
+            *attempts = self.fruitless;
+        }
+        error
     }
 
     /// Drops the values, and keeps the refresh token.

@@ -68,6 +68,7 @@ impl Account {
                 }
                 let outcome = self.sign_in(sign_in, &mut state).await;
                 let at = sign_in.end();
+                let outcome = outcome.map_err(|error| state.count_failure(error));
                 state.failed = outcome.as_ref().err().map(|error| (at, error.clone()));
                 outcome?;
             }
@@ -108,6 +109,7 @@ impl Account {
         state.values = granted.values;
         state.refresh.extend(granted.refresh);
         state.generation += 1;
+        state.fruitless = 0;
         state.issued = Some(now);
         state.good_until = granted.lifetime.map(|lifetime| now + usable(lifetime));
     }
@@ -145,6 +147,7 @@ impl Account {
                 status: raw.status,
                 reason: format!("there is no value at {}; {}", place_name(&source.value), answer.shape()),
                 retry_after: None,
+                attempts: 0,
             })?;
             granted.values.insert(source.name.clone(), Secret::new(value));
             if let Some(value) = source.refresh_value.as_ref().and_then(|place| answer.value_at(place)) {
@@ -169,7 +172,7 @@ impl Account {
         }
         let wait = raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = wait.and_then(|value| retry_after(value, Utc::now()));
-        Error::SignIn { network, account, token, status, reason, retry_after }
+        Error::SignIn { network, account, token, status, reason, retry_after, attempts: 0 }
     }
 
     /// Whether a request uses a token of which every answer brings a new value.

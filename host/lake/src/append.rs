@@ -98,7 +98,8 @@ pub(crate) trait Source {
 #[derive(Default)]
 pub(crate) struct Appended {
     pub(crate) chosen: Vec<Chosen>,
-    pub(crate) new_fields: Vec<Field>,
+    /// The table's columns as they now are; none if nothing was appended.
+    pub(crate) fields: Vec<Field>,
 }
 
 /// A table that rows are appended to if they are new, with what is known of its keys.
@@ -164,7 +165,10 @@ impl Appender {
             let transaction = Transaction::new_with_last_update(&self.application, self.flushes, Some(now));
             match self.table.commit(ready.adds.clone(), &ready.new_fields, Some(transaction)).await? {
                 Commit::Done => return Ok(self.finish(prepared, source)),
-                Commit::Conflict => wait_a_moment(attempt).await,
+                Commit::Conflict => {
+                    tracing::debug!(table = self.table.name(), attempt, "another writer was first");
+                    wait_a_moment(attempt).await;
+                }
             }
         }
         if let Some(ready) = prepared {
@@ -216,7 +220,10 @@ impl Appender {
                 self.index.mark_loaded(path);
             }
         }
-        Appended { chosen: done.chosen, new_fields: done.new_fields }
+        let columns = done.new_fields.len();
+        tracing::info!(table = self.table.name(), rows = done.chosen.len(), columns, "appended");
+        let known = done.schema.fields().iter().map(|field| field.as_ref().clone());
+        Appended { chosen: done.chosen, fields: known.chain(done.new_fields).collect() }
     }
 }
 

@@ -3,16 +3,17 @@
 //! No commit spans tables. A flush commits native tables first, then unified transactions, then rejects; after a
 //! crash between, the next build of the same raw objects finds what is there and adds what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::Array;
+use arrow::datatypes::Field;
 use sluice_model::{Digest, Layout, Mapped, RawObject};
 
 use crate::append::Appender;
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::meta::{REJECTS, RejectRows};
+use crate::meta::{ColumnPlace, REJECTS, RejectRows};
 use crate::month;
 use crate::native::{self, NativeRows};
 use crate::unified::{self, UnifiedRows};
@@ -55,6 +56,8 @@ pub struct Ledger {
     native: BTreeMap<(String, String), (Option<Appender>, NativeRows)>,
     unified: (Option<Appender>, UnifiedRows),
     rejects: (Option<Appender>, RejectRows),
+    /// What `meta.columns` holds, once it was read.
+    columns: Option<HashSet<ColumnPlace>>,
     bytes: usize,
     counts: Counts,
 }
@@ -67,6 +70,7 @@ impl Ledger {
             native: BTreeMap::new(),
             unified: (None, UnifiedRows::default()),
             rejects: (None, RejectRows::default()),
+            columns: None,
             bytes: 0,
             counts: Counts::default(),
         }
@@ -138,9 +142,20 @@ impl Ledger {
         rows.settle();
         let appended = appender.append(rows).await?;
         self.counts.native_written += appended.chosen.len() as u64;
-        let described = rows.describe(&appended.new_fields, &appended.chosen);
+        if !appended.fields.is_empty() {
+            // What a crash kept from being noted is noted by the next run that writes.
+            let noted = match &mut self.columns {
+                Some(noted) => noted,
+                unread => unread.insert(self.lake.noted_columns().await?),
+            };
+            let place = |field: &Field| (schema.clone(), name.clone(), field.name().clone());
+            let new: Vec<Field> = appended.fields.into_iter().filter(|field| !noted.contains(&place(field))).collect();
+            noted.extend(new.iter().map(place));
+            let described = rows.describe(&new, &appended.chosen);
+            self.lake.append_columns(schema, name, &described).await?;
+        }
         rows.clear();
-        self.lake.append_columns(schema, name, &described).await
+        Ok(())
     }
 
     async fn flush_unified(&mut self) -> Result<(), Error> {

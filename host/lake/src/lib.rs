@@ -31,6 +31,7 @@ mod hash;
 mod index;
 mod lake;
 mod ledger;
+mod lineage;
 mod meta;
 mod month;
 mod native;

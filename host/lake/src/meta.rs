@@ -5,6 +5,7 @@ mod requests;
 mod rows;
 
 pub(crate) use rejects::{REJECTS, RejectRows};
+pub(crate) use rows::ColumnPlace;
 pub use rows::{ConnectorRow, CoverageRow, RunRow};
 
 use std::sync::Arc;

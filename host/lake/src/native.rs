@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
-    new_null_array,
+    ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{Kind, Kinds, Layout, NativeBatch, RawObject};
@@ -18,9 +17,9 @@ use self::columns::Columns;
 use self::convert::Gather;
 use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
 use crate::error::Error;
-use crate::hash::{native_hashes, native_keys, ordinal};
+use crate::hash::{native_hashes, native_keys};
 use crate::index::IndexColumns;
-use crate::month;
+use crate::lineage::{binary, candidates, month_names, observed, places};
 use crate::table::Design;
 
 /// What the index of a native table reads.
@@ -96,14 +95,8 @@ impl NativeRows {
         self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
         self.candidates = Vec::with_capacity(self.rows());
         for (source, pending) in (0..).zip(&self.pending) {
-            let rows = (0..).zip(pending.keys.iter().zip(&pending.contents).zip(&pending.months));
-            self.candidates.extend(rows.map(|(row, ((key, content), month))| Candidate {
-                key: *key,
-                content: *content,
-                source,
-                row,
-                month: *month,
-            }));
+            let rows = candidates(source, &pending.keys, &pending.contents, &pending.months);
+            self.candidates.extend(rows);
         }
     }
 
@@ -209,8 +202,9 @@ impl Source for NativeRows {
         for (path, seen) in self.paths() {
             let gather = self.gather(path, &rows);
             let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
-            // A column without a value in any row that is written can wait: a later value may tell its type.
-            if gather.is_empty() {
+            // A field that was only asked for, and one whose column is there already, has nothing to write. One that
+            // the network states as null has its column from then on.
+            if gather.is_empty() && (known.is_some() || !seen.intersects(Kinds::NULL)) {
                 continue;
             }
             let (name, kind) = known.unwrap_or_else(|| {
@@ -255,32 +249,4 @@ fn lineage_fields() -> Vec<Field> {
         Field::new("_record_index", DataType::Int64, false),
         text("_connector_digest"),
     ]
-}
-
-/// When a response was observed.
-pub(crate) fn observed(origin: &RawObject) -> Observed {
-    Observed { at: origin.received_at.timestamp_micros(), request: ordinal(&origin.request_id) }
-}
-
-/// Response and row of each chosen row.
-pub(crate) fn places(chosen: &[Chosen]) -> Vec<(u32, u32)> {
-    chosen.iter().map(|row| (row.source, row.row)).collect()
-}
-
-/// The partition of each row.
-pub(crate) fn month_names(chosen: &[Chosen]) -> ArrayRef {
-    let mut names: HashMap<i32, String> = HashMap::new();
-    for row in chosen {
-        names.entry(row.month).or_insert_with(|| month::name(row.month));
-    }
-    Arc::new(StringArray::from_iter_values(
-        chosen.iter().map(|row| names.get(&row.month).map_or("none", String::as_str)),
-    ))
-}
-
-/// Numbers as 16 bytes each.
-pub(crate) fn binary(numbers: impl ExactSizeIterator<Item = u128>) -> ArrayRef {
-    let mut builder = BinaryBuilder::with_capacity(numbers.len(), numbers.len() * 16);
-    numbers.for_each(|number| builder.append_value(number.to_be_bytes()));
-    Arc::new(builder.finish())
 }

@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::hash::transaction_hashes;
 use crate::index::IndexColumns;
 use crate::ledger::ConnectorRef;
+use crate::lineage::{binary, candidates, month_names, observed};
 use crate::month;
-use crate::native::{binary, month_names, observed};
 use crate::table::Design;
 
 /// The table's name with its schema.
@@ -97,14 +97,8 @@ impl UnifiedRows {
         self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
         self.candidates = Vec::with_capacity(self.rows());
         for (source, pending) in (0..).zip(&self.pending) {
-            let rows = (0..).zip(pending.keys.iter().zip(&pending.contents).zip(&pending.months));
-            self.candidates.extend(rows.map(|(row, ((key, content), month))| Candidate {
-                key: *key,
-                content: *content,
-                source,
-                row,
-                month: *month,
-            }));
+            let rows = candidates(source, &pending.keys, &pending.contents, &pending.months);
+            self.candidates.extend(rows);
         }
     }
 

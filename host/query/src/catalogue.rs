@@ -31,10 +31,16 @@ enum Entry {
 }
 
 /// The names of a lake and what stands behind them.
-#[derive(Debug)]
 pub(crate) struct Tables {
     schemas: BTreeMap<String, BTreeMap<String, Entry>>,
     storage_options: HashMap<String, String>,
+}
+
+impl std::fmt::Debug for Tables {
+    /// Without the storage options, which may hold keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables").field("schemas", &self.schemas).finish_non_exhaustive()
+    }
 }
 
 impl Tables {

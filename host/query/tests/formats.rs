@@ -10,19 +10,18 @@ use lake::{TestLake, bytes, text};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sluice_query::{Error, Format, Session};
 
-async fn session() -> Session {
+/// The lake's directory lasts as long as the lake.
+async fn session() -> (TestLake, Session) {
     let mut lake = TestLake::new();
     let versions = [("a", 1, "pending", 100_000), ("b", 1, "pending", 200_000), ("c", 1, "declined", -300_001)];
     lake.append_versions("awin", &versions).await;
     let session = lake.session().await;
-    // The files stay for as long as the test runs.
-    std::mem::forget(lake);
-    session
+    (lake, session)
 }
 
 #[tokio::test]
 async fn decimals_sum_exactly_and_stay_decimals() {
-    let session = session().await;
+    let (_lake, session) = session().await;
     let sum = "select sum(commission_effective) as s from unified.transactions";
     assert_eq!(text(&session, sum, Format::Csv).await, "s\n-0.000001\n");
     assert_eq!(text(&session, sum, Format::Json).await, "[{\"s\":-0.000001}]\n");
@@ -36,10 +35,11 @@ async fn decimals_sum_exactly_and_stay_decimals() {
 
 #[tokio::test]
 async fn json_is_an_array_with_explicit_nulls() {
+    let (_lake, session) = session().await;
     let rows = "select transaction_key k, transacted_at t, transaction_day d, sale_amount a, sub_ids s \
                 from unified.transactions order by k limit 2";
     assert_eq!(
-        text(&session().await, rows, Format::Json).await,
+        text(&session, rows, Format::Json).await,
         "[{\"k\":\"a\",\"t\":\"2026-01-01T00:00:00.000001Z\",\"d\":\"2026-01-01\",\"a\":null,\
          \"s\":{\"clickRef\":\"ref \\\"a\\\"\"}},\n\
          {\"k\":\"b\",\"t\":\"2026-01-01T00:00:00.000001Z\",\"d\":\"2026-01-01\",\"a\":null,\
@@ -49,17 +49,18 @@ async fn json_is_an_array_with_explicit_nulls() {
 
 #[tokio::test]
 async fn csv_holds_maps_as_json_text() {
+    let (_lake, session) = session().await;
     let rows =
         "select transaction_key k, transacted_at t, sale_amount a, sub_ids s from transactions order by k limit 1";
     assert_eq!(
-        text(&session().await, rows, Format::Csv).await,
+        text(&session, rows, Format::Csv).await,
         "k,t,a,s\na,2026-01-01T00:00:00.000001Z,,\"{\"\"clickRef\"\":\"\"ref \\\"\"a\\\"\"\"\"}\"\n"
     );
 }
 
 #[tokio::test]
 async fn no_rows_are_still_a_result() {
-    let session = session().await;
+    let (_lake, session) = session().await;
     let none = "select transaction_key k, sub_ids s from unified.transactions where version = 9";
     assert_eq!(text(&session, none, Format::Csv).await, "k,s\n");
     assert_eq!(text(&session, none, Format::Json).await, "[]\n");
@@ -71,7 +72,7 @@ async fn no_rows_are_still_a_result() {
 
 #[tokio::test]
 async fn parquet_keeps_types_and_rows() {
-    let session = session().await;
+    let (_lake, session) = session().await;
     let rows = "select commission_effective c, transacted_at from unified.transactions order by c";
     let file = bytes(&session, rows, Format::Parquet).await;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file_bytes(file)).unwrap().build().unwrap();
@@ -83,7 +84,7 @@ async fn parquet_keeps_types_and_rows() {
 
 #[tokio::test]
 async fn many_rows_stream_into_every_format() {
-    let session = session().await;
+    let (_lake, session) = session().await;
     let many = "select value, cast(value as varchar) s from generate_series(1, 300000)";
     let json: serde_json::Value = serde_json::from_str(&text(&session, many, Format::Json).await).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 300_000);
@@ -98,8 +99,9 @@ async fn many_rows_stream_into_every_format() {
 
 #[tokio::test]
 async fn columns_of_one_name_are_told_apart() {
+    let (_lake, session) = session().await;
     let twice = "select a.version, b.version from transactions a join transactions b using (transaction_key) limit 1";
-    assert_eq!(text(&session().await, twice, Format::Json).await, "[{\"version\":1,\"version_2\":1}]\n");
+    assert_eq!(text(&session, twice, Format::Json).await, "[{\"version\":1,\"version_2\":1}]\n");
 }
 
 #[test]

@@ -57,6 +57,27 @@ async fn the_view_holds_the_latest_version_of_each_transaction() {
 }
 
 #[tokio::test]
+async fn a_filter_on_the_network_reads_no_other_networks_files() {
+    let mut lake = TestLake::new();
+    lake.append_versions("awin", &[("a", 1, "pending", 1), ("a", 2, "pending", 1)]).await;
+    lake.append_versions("cj", &[("c", 1, "pending", 1), ("c", 2, "pending", 1)]).await;
+    let session = lake.session().await;
+    let plan = "explain select sum(commission_effective) from unified.transactions";
+    let plan_of_all = text(&session, plan, Format::Csv).await;
+    assert!(plan_of_all.contains("network=awin") && plan_of_all.contains("network=cj"), "{plan_of_all}");
+    let plan_of_one = text(&session, &format!("{plan} where network = 'awin'"), Format::Csv).await;
+    assert!(plan_of_one.contains("network=awin") && !plan_of_one.contains("network=cj"), "{plan_of_one}");
+}
+
+#[tokio::test]
+async fn storage_options_are_not_printed() {
+    let options = std::collections::HashMap::from([("aws_secret_access_key".to_owned(), "s3cret".to_owned())]);
+    let session =
+        sluice_query::Session::open(Vec::new(), options, sluice_query::SessionOptions::default()).await.unwrap();
+    assert!(!format!("{session:?}").contains("s3cret"));
+}
+
+#[tokio::test]
 async fn a_query_sees_what_was_committed_before_it() {
     let mut lake = TestLake::new();
     lake.append("awin", "transactions", &[], ids(&["1"])).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{RawObject, Reject};
 
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
 use crate::ledger::ConnectorRef;
+use crate::lineage::{binary, observed};
 use crate::month;
-use crate::native::{binary, observed};
 use crate::table::Design;
 
 /// What the index of rejects reads: their identity is all of their content.
@@ -141,7 +141,6 @@ impl Source for RejectRows {
             self.column(field.name(), chosen).unwrap_or_else(null)
         });
         let arrays: Vec<ArrayRef> = arrays.collect();
-        debug_assert!(arrays.iter().all(|array| array.len() == chosen.len()));
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
         Ok(Shaped { rows: rows.map_err(|source| Error::rows(table, source))?, new_fields: Vec::new() })
     }

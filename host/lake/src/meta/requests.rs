@@ -147,7 +147,7 @@ fn may_hold(file: &DataFile, column: &str, value: &str) -> bool {
     }
 }
 
-async fn read(table: &Table, file: &DataFile, names: &[&str]) -> Result<Vec<RecordBatch>, Error> {
+pub(super) async fn read(table: &Table, file: &DataFile, names: &[&str]) -> Result<Vec<RecordBatch>, Error> {
     let failed = |source| Error::DataFile { table: TABLE.to_owned(), path: file.path.to_string(), source };
     read_columns(table.store(), &file.path, names).await.map_err(failed)
 }
@@ -161,7 +161,7 @@ fn wrong(name: &str, expected: &str) -> Error {
     }
 }
 
-fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::StringArray, Error> {
+pub(super) fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::StringArray, Error> {
     rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>()).ok_or_else(|| wrong(name, "text"))
 }
 

@@ -1,15 +1,21 @@
 //! Rows of the small system tables.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, Utc};
 use sluice_model::{Axis, Digest, Window};
 
+use super::requests::{column, read};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::Counts;
 use crate::native::NewColumn;
+use crate::table::Table;
+
+/// Schema, table and name of a column.
+pub(crate) type ColumnPlace = (String, String, String);
 
 /// A run, in `meta.runs`.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +148,23 @@ impl Lake {
             ("error", text(rows, |row| row.error.clone())),
         ];
         self.append_rows("meta", "coverage", batch("meta.coverage", columns)?).await
+    }
+
+    /// The columns in `meta.columns`.
+    pub(crate) async fn noted_columns(&self) -> Result<HashSet<ColumnPlace>, Error> {
+        let table = Table::open(self, "meta", "columns").await?;
+        let mut noted = HashSet::new();
+        for file in table.files() {
+            for rows in read(&table, &file, &["network", "stream", "column"]).await? {
+                let names = ["network", "stream", "column"].map(|name| column(&rows, name));
+                let [network, stream, name] = names;
+                let places = network?.iter().zip(stream?.iter()).zip(name?.iter());
+                noted.extend(places.filter_map(|((network, stream), name)| {
+                    Some((network?.to_owned(), stream?.to_owned(), name?.to_owned()))
+                }));
+            }
+        }
+        Ok(noted)
     }
 
     /// Notes columns that a native table got in `meta.columns`.

@@ -136,3 +136,18 @@ async fn all_columns_and_lineage_are_there() {
         lake.tables().await.unwrap().iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
     assert_eq!(tables, ["awin_test.transactions", "meta.columns", "unified.transaction_versions"]);
 }
+
+#[tokio::test]
+async fn files_can_say_that_they_lack_a_key() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, "run", &[("a", 10, vec![sale("1", 0, 1)])]).await;
+    for (schema, name, key) in
+        [("unified", "transaction_versions", "transaction_key"), ("awin_test", "transactions", "_key")]
+    {
+        let table = Table::open(&lake, schema, name).await.unwrap();
+        let file = table.files().remove(0);
+        let filters = crate::scan::read_filters(table.store(), &file.path, key).await.unwrap().unwrap();
+        assert_eq!(filters.len(), 1, "{schema}");
+        assert!(!filters[0].check(&[7_u8; 16][..]), "{schema}");
+    }
+}

@@ -26,7 +26,7 @@ pub type Version<'a> = (&'a str, i32, &'a str, i128);
 
 impl TestLake {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), tables: Vec::new() }
+        Self { dir: tempfile::Builder::new().prefix("a lake ").tempdir().unwrap(), tables: Vec::new() }
     }
 
     pub fn path(&self) -> &Path {

@@ -6,6 +6,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::sluice::connector::responses as wire;
 use super::convert_request::requests;
+use crate::call::shown;
 use crate::state::Body;
 
 /// A response as the guest takes it.
@@ -40,7 +41,7 @@ pub(super) fn judgement(wire: wire::Judgement) -> Judgement {
         wire::Verdict::Done => Verdict::Done,
         wire::Verdict::More(more) => Verdict::More(requests(more)),
         wire::Verdict::Wait(wait) => Verdict::Wait { secs: wait.secs, then: requests(wait.then) },
-        wire::Verdict::Retry(retry) => Verdict::Retry { reason: retry.reason, after_secs: retry.after_secs },
+        wire::Verdict::Retry(retry) => Verdict::Retry { reason: shown(&retry.reason), after_secs: retry.after_secs },
         wire::Verdict::Renew(source) => Verdict::Renew(source),
         wire::Verdict::Split => Verdict::Split,
         wire::Verdict::Refused(words) => Verdict::Refused(refusal(words)),
@@ -55,5 +56,5 @@ pub(super) fn refusal(wire: wire::Refusal) -> Refusal {
         wire::RefusalKind::Request => RefusalKind::Request,
         wire::RefusalKind::Response => RefusalKind::Response,
     };
-    Refusal { kind, text: wire.text }
+    Refusal { kind, text: shown(&wire.text) }
 }

@@ -1,0 +1,56 @@
+//! What all tables of the ledger say of where a row came from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryBuilder, StringArray};
+use sluice_model::RawObject;
+
+use crate::append::{Candidate, Chosen, Observed};
+use crate::hash::ordinal;
+use crate::month;
+
+/// When a response was observed.
+pub(crate) fn observed(origin: &RawObject) -> Observed {
+    Observed { at: origin.received_at.timestamp_micros(), request: ordinal(&origin.request_id) }
+}
+
+/// Response and row of each chosen row.
+pub(crate) fn places(chosen: &[Chosen]) -> Vec<(u32, u32)> {
+    chosen.iter().map(|row| (row.source, row.row)).collect()
+}
+
+/// The partition of each row.
+pub(crate) fn month_names(chosen: &[Chosen]) -> ArrayRef {
+    let mut names: HashMap<i32, String> = HashMap::new();
+    for row in chosen {
+        names.entry(row.month).or_insert_with(|| month::name(row.month));
+    }
+    Arc::new(StringArray::from_iter_values(
+        chosen.iter().map(|row| names.get(&row.month).map_or("none", String::as_str)),
+    ))
+}
+
+/// Numbers as 16 bytes each.
+pub(crate) fn binary(numbers: impl ExactSizeIterator<Item = u128>) -> ArrayRef {
+    let mut builder = BinaryBuilder::with_capacity(numbers.len(), numbers.len() * 16);
+    numbers.for_each(|number| builder.append_value(number.to_be_bytes()));
+    Arc::new(builder.finish())
+}
+
+/// The rows of one response as candidates.
+pub(crate) fn candidates<'a>(
+    source: u32,
+    keys: &'a [u128],
+    contents: &'a [u128],
+    months: &'a [i32],
+) -> impl Iterator<Item = Candidate> + 'a {
+    let rows = (0..).zip(keys.iter().zip(contents).zip(months));
+    rows.map(move |(row, ((key, content), month))| Candidate {
+        key: *key,
+        content: *content,
+        source,
+        row,
+        month: *month,
+    })
+}
