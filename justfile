@@ -7,12 +7,11 @@ _default:
     @just --list --unsorted
 
 # Everything on simulated networks, in under a minute once built.
-demo: connectors
-    cargo build -p sluice-service --bin sluice
+demo: connectors _everything
     {{target}}/debug/sluice demo
 
 # All tests, with the servers and tools that they need.
-test: lint connectors guests
+test: lint connectors guests _everything
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # What can be known to be wrong without running anything.
@@ -51,13 +50,17 @@ bench: build
     cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
 
 # Takes what the tests see now as what they shall see.
-bless: connectors guests
+bless: connectors guests _everything
     SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # fmt, clippy, docs.
 check: lint
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The demo and the tests share one build with one set of features: another set would build 300 crates again.
+_everything:
+    cargo build --workspace --all-targets
 
 _wasm:
     #!/usr/bin/env bash

@@ -82,6 +82,32 @@ fn every_path_in_raw_is_a_column() {
     }
 }
 
+/// Schema, table, column and type of the tables that SQL can name before the first run.
+fn fixed_columns(operator: &Operator) -> BTreeSet<String> {
+    let rows = operator
+        .sql(
+            "SELECT table_schema || '.' || table_name || ' ' || column_name || ' ' || data_type AS line
+             FROM information_schema.columns WHERE table_schema IN ('meta', 'raw', 'unified')",
+        )
+        .unwrap();
+    rows.iter().map(|row| row["line"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn tables_have_the_same_columns_before_and_after_the_first_run() {
+    let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options { seed: 22, start, history_days: 5, rows_per_day: 2, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let before = fixed_columns(&operator);
+    operator.run("awin", &whole_window(&simulator, start, 5)).unwrap();
+    let after = fixed_columns(&operator);
+    assert!(before.len() > 100, "{before:?}");
+    let differing: Vec<_> = before.symmetric_difference(&after).collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
 /// Element names below `item`, joined by dots: enough of XML for a body without attributes that matter.
 fn xml_leaves(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -49,7 +49,10 @@ fn a_javascript_connector_maps_like_any_other() {
     assert_eq!(commissions.values().to_vec(), [2_495_000, 100_000, -2_495_000, 100_000_000]);
     assert_eq!(text("transaction_id").into_iter().flatten().collect::<Vec<_>>(), ["pc-1", "pc-2", "pc-3", "pc-4"]);
     assert_eq!(text("advertiser_name")[0].as_deref(), Some("Mug & Móveis"));
-    assert_eq!(text("time_basis").into_iter().flatten().collect::<Vec<_>>(), ["instant", "instant", "local", "instant"]);
+    assert_eq!(
+        text("time_basis").into_iter().flatten().collect::<Vec<_>>(),
+        ["instant", "instant", "local", "instant"]
+    );
     assert_eq!(mapped.rejects.iter().map(|reject| reject.record_index).collect::<Vec<_>>(), [4, 5, 6]);
     assert_eq!(mapped.unknown_statuses, ["mislaid"]);
 }

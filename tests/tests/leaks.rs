@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sluice_simulator::{FaultPlan, Options, Simulator};
 use sluice_tests::{NETWORKS, Operator, whole_window};
 
@@ -37,11 +38,9 @@ fn forms(secret: &str) -> Vec<String> {
     ]
 }
 
-fn assert_clean(what: &str, bytes: &[u8], needles: &[String]) {
-    for needle in needles {
-        let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
-        assert!(!found, "{what} holds a secret (…{})", &needle[needle.len() - 4..]);
-    }
+fn assert_clean(what: &str, bytes: &[u8], needles: &AhoCorasick) {
+    let found = needles.find(bytes);
+    assert!(found.is_none(), "{what} holds a secret: {found:?}");
 }
 
 /// Every file below a folder, and what is packed in it.
@@ -78,7 +77,7 @@ fn no_secret_is_left_anywhere() {
     operator.set("SLUICE_LOG", "trace");
     let secrets: Vec<&String> = simulator.accounts().iter().flat_map(|account| account.secrets.values()).collect();
     assert!(secrets.len() >= 10);
-    let needles: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+    let needles = AhoCorasick::new(secrets.iter().flat_map(|secret| forms(secret))).unwrap();
     let [since, until] = whole_window(&simulator, start, 20);
     let mut said = Vec::new();
     for network in NETWORKS {
@@ -95,7 +94,8 @@ fn no_secret_is_left_anywhere() {
     operator.set("AWIN_ALPHA_TOKEN", "another+secret/that=is&refused");
     let refused = operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
     assert_eq!(refused.code, 1);
-    assert_clean("a refusal", (refused.stdout + &refused.stderr).as_bytes(), &forms("another+secret/that=is&refused"));
+    let another = AhoCorasick::new(forms("another+secret/that=is&refused")).unwrap();
+    assert_clean("a refusal", (refused.stdout + &refused.stderr).as_bytes(), &another);
     for table in operator.sql("SHOW TABLES").unwrap() {
         let (schema, name) = (table["table_schema"].as_str().unwrap(), table["table_name"].as_str().unwrap());
         if schema != "information_schema" {
@@ -114,5 +114,4 @@ fn no_secret_is_left_anywhere() {
         assert_clean(name, bytes, &needles);
     });
     assert!(files > 50, "the lake was not read");
-    let _ = simulator.advance(TimeDelta::zero());
 }

@@ -47,7 +47,13 @@ impl Allow {
     /// Judges a request by the first text of its URL, before anything secret is touched.
     pub(crate) fn request(&self, request: &Request) -> Result<(), Error> {
         let (_, url) = self.origin(request)?;
-        self.hosts(&url, self.base.is_some() && self.operator.is_empty())
+        // `base_url` is the operator's word for where requests go; the list may name the network or where it stands.
+        let stand_in = |base: &Url| {
+            let hosts = [host_of(base), base.host_str().unwrap_or_default().to_owned()];
+            self.operator.is_empty()
+                || self.operator.iter().any(|pattern| hosts.iter().any(|host| matches(pattern, host)))
+        };
+        self.hosts(&url, self.base.as_ref().is_some_and(stand_in))
     }
 
     /// The URL to dial for an evaluated template: checked, and moved to `base_url` if there is one.
@@ -296,6 +302,10 @@ mod tests {
         assert!(target(&base, &["https://other.example.com/"]).is_err(), "the manifest still counts");
         let both = allow(&["api.example.com"], &["www.example.com"], Some("http://127.0.0.1:8080"));
         assert!(target(&both, &["https://api.example.com/"]).is_err(), "an operator who names hosts means them");
+        let stand_in = allow(&["api.example.com"], &["127.0.0.1:8080"], Some("http://127.0.0.1:8080"));
+        assert!(target(&stand_in, &["https://api.example.com/"]).is_ok(), "base_url's own host will do");
+        let stand_in = allow(&["api.example.com"], &["127.0.0.1"], Some("http://127.0.0.1:8080"));
+        assert!(target(&stand_in, &["https://api.example.com/"]).is_ok(), "with or without its port");
     }
 
     #[test]

@@ -181,7 +181,17 @@ impl Source for UnifiedRows {
         Design {
             fields: fields(),
             partitions: &["network", "month"],
-            indexed: &["account", "stream", "transacted_at", "advertiser_id", "modified_at", "observed_at", "run_id"],
+            // `version` lets the view of the latest state skip every file that holds only first ones.
+            indexed: &[
+                "account",
+                "stream",
+                "transacted_at",
+                "advertiser_id",
+                "modified_at",
+                "version",
+                "observed_at",
+                "run_id",
+            ],
         }
     }
 

@@ -51,9 +51,9 @@ impl View {
 /// Each version that no newer one supersedes.
 ///
 /// Only rows of version 2 and up can supersede, and these are the few: they are aggregated and hashed, and everything
-/// else streams past them. A window function sorts all rows instead, and took three to fifteen times as long over
-/// 275,000 versions of 200,000 transactions. A network's key is no other's, so it only joins to let a filter on it
-/// pass over the other networks' files on both sides.
+/// else streams past them. A window function sorts all rows instead: over 275,000 versions of 200,000 transactions, in
+/// an unoptimised build, three queries took 3.5 to 12.3 s with it and 0.6 to 1.9 s with this. A network's key is no
+/// other's, so it only joins to let a filter on it pass over the other networks' files on both sides.
 fn latest_versions(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     let source = provider_as_source(base);
     let versions = LogicalPlanBuilder::scan("versions", source.clone(), None)?.build()?;

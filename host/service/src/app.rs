@@ -64,19 +64,24 @@ impl App {
     /// # Errors
     /// A settings failure if there is no such network or no connector for it.
     pub fn network(&self, name: &str) -> Result<Network, Failure> {
-        let networks = network::load_all(&self.settings.networks_dir)?;
-        let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
-        let Some(settings) = networks.into_iter().find(|network| network.name == name) else {
-            let known = if names.is_empty() {
-                "no network is set up".into()
-            } else {
-                format!("there are: {}", names.join(", "))
-            };
-            return Err(Failure::usage(format!("there is no network `{name}`"))
-                .hint(format!("{known}; add {}", self.settings.networks_dir.join(format!("{name}.json")).display())));
-        };
-        with_connector(&self.registry, &self.settings, settings)
+        find_network(&self.registry, &self.settings, name)
     }
+}
+
+/// The network of this name, its file read now, its connector as it serves now.
+///
+/// # Errors
+/// A settings failure if there is no such network or no connector for it.
+pub fn find_network(registry: &Registry, settings: &Settings, name: &str) -> Result<Network, Failure> {
+    let networks = network::load_all(&settings.networks_dir)?;
+    let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
+    let Some(found) = networks.into_iter().find(|network| network.name == name) else {
+        let known =
+            if names.is_empty() { "no network is set up".into() } else { format!("there are: {}", names.join(", ")) };
+        return Err(Failure::usage(format!("there is no network `{name}`"))
+            .hint(format!("{known}; add {}", settings.networks_dir.join(format!("{name}.json")).display())));
+    };
+    with_connector(registry, settings, found)
 }
 
 /// The network's settings with the connector that serves it.

@@ -44,9 +44,10 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
 /// What is logged without `SLUICE_LOG`: a service tells what it does, a command only what is wrong.
 pub fn default_log(command: &Command) -> &'static str {
     match command {
-        Command::Serve => "warn,sluice=info,sluice_service=info,sluice_engine=info",
-        Command::Demo(_) => "error",
-        _ => "error,sluice_service=warn,sluice_engine=warn,sluice_fetch=warn,sluice_lake=warn",
+        // Delta calls it an error that another writer was first; the lake then tries again.
+        Command::Serve => "warn,sluice_service=info,sluice_engine=info,deltalake_core::kernel::transaction=off",
+        Command::Demo(_) => "off",
+        _ => "off,sluice_service=warn,sluice_engine=warn,sluice_fetch=warn,sluice_lake=warn",
     }
 }
 

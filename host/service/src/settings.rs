@@ -63,7 +63,8 @@ impl Settings {
         })?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
-        let dir = |section: Option<DirSection>, default: &str| base.join(section.map_or(default.into(), |s| s.dir));
+        let dir =
+            |section: Option<DirSection>, default: &str| lexical(&base.join(section.map_or(default.into(), |s| s.dir)));
         let networks_dir = file.networks.as_ref().map_or("", |section| &section.dir);
         if networks_dir.contains("://") {
             return Err(Failure::settings(format!("networks.dir = \"{networks_dir}\" is no folder on this machine"))

@@ -100,7 +100,8 @@ async fn map_raw(app: &Arc<App>, network: &Network, raw: &Arc<RawObject>) -> Res
     let (connector, object) = (network.connector.clone(), raw.clone());
     let mapped = in_guest(app, move || {
         let mut response = response;
-        let native = connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
+        let native =
+            connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
         response.records = u32::try_from(native.rows).ok();
         connector.map(&object.slice, &object.request, &response, native).map_err(Failure::from)
     })

@@ -149,7 +149,8 @@ fn values_are_found() {
 
 #[test]
 fn the_words_of_a_soap_fault_can_be_asked_for() {
-    let body = b"<E:Envelope xmlns:E='x'><E:Body><E:Fault><faultcode>c</faultcode><faultstring>no session</faultstring>\
+    let body =
+        b"<E:Envelope xmlns:E='x'><E:Body><E:Fault><faultcode>c</faultcode><faultstring>no session</faultstring>\
         </E:Fault></E:Body></E:Envelope>";
     assert_eq!(value_at(body, "Envelope.Body.Fault.faultstring").as_deref(), Some("no session"));
     assert_eq!(value_at(body, "Envelope.Body.getX"), None);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use crate::app::{self, with_connector};
+use crate::app;
 use crate::cli::ReadArgs;
 use crate::failure::Failure;
-use crate::settings::{Settings, network};
+use crate::settings::Settings;
 use crate::slices;
 
 /// Prints the first requests of every slice, secrets masked.
@@ -19,11 +19,7 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     let now = Utc::now();
     let selection = args.selection(now)?;
     let registry = app::open_registry(&settings)?;
-    let Some(found) = network::load_all(&settings.networks_dir)?.into_iter().find(|n| n.name == args.network) else {
-        return Err(Failure::usage(format!("there is no network `{}`", args.network))
-            .hint(format!("add {}", settings.networks_dir.join(format!("{}.json", args.network)).display())));
-    };
-    let network = with_connector(&registry, &settings, found)?;
+    let network = app::find_network(&registry, &settings, &args.network)?;
     let fetcher = sluice_fetch::Fetcher::new(sluice_fetch::FetchOptions::default())?;
     let jobs = slices::jobs(&network, &fetcher, &selection, now)?;
     let mut out = std::io::stdout().lock();
