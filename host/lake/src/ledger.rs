@@ -19,9 +19,9 @@ use crate::native::{self, NativeRows};
 use crate::unified::{self, UnifiedRows};
 
 /// Rows in memory at which the ledger flushes.
-const FLUSH_ROWS: usize = 128 * 1024;
+const FLUSH_ROWS: usize = 64 * 1024;
 /// Bytes in memory at which the ledger flushes.
-const FLUSH_BYTES: usize = 96 << 20;
+const FLUSH_BYTES: usize = 64 << 20;
 
 /// The connector that mapped something.
 #[derive(Clone, Debug, PartialEq, Eq)]

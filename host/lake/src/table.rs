@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::{SortColumn, lexsort_to_indices, partition, take, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::Result as ArrowResult;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
@@ -162,8 +164,49 @@ impl Table {
         state.transaction_version(&self.log, application).await.map_err(failed)
     }
 
-    /// Writes rows as files that no snapshot has yet. The rows' schema is the table's, plus new columns.
+    /// Writes rows as files that no snapshot has yet, one partition after another: a writer for each at once would
+    /// hold a compressor per column and partition. The rows' schema is the table's, plus new columns.
     pub(crate) async fn write_files(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
+        let parts = self.partitions(rows).map_err(|source| Error::rows(&self.name, source))?;
+        let mut adds = Vec::with_capacity(parts.len());
+        for part in parts {
+            let part = part.map_err(|source| Error::rows(&self.name, source))?;
+            match self.write_partition(&part, key).await {
+                Ok(written) => adds.extend(written),
+                Err(error) => {
+                    self.discard_files(&adds).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(adds)
+    }
+
+    /// The rows by partition, each copied when its turn comes.
+    fn partitions<'a>(
+        &self,
+        rows: &'a RecordBatch,
+    ) -> ArrowResult<impl ExactSizeIterator<Item = ArrowResult<RecordBatch>> + use<'a>> {
+        let names = self.state.as_ref().map_or(&[][..], |state| state.metadata().partition_columns());
+        let columns: Vec<ArrayRef> = names.iter().filter_map(|name| rows.column_by_name(name)).cloned().collect();
+        let sorted = match columns.is_empty() {
+            true => UInt32Array::from_iter_values(0..u32::try_from(rows.num_rows()).unwrap_or(u32::MAX)),
+            false => {
+                let by = columns.iter().map(|values| SortColumn { values: values.clone(), options: None });
+                lexsort_to_indices(&by.collect::<Vec<_>>(), None)?
+            }
+        };
+        let ranges = match columns.is_empty() {
+            true => vec![0..rows.num_rows()],
+            false => {
+                let columns = columns.iter().map(|column| take(column, &sorted, None));
+                partition(&columns.collect::<ArrowResult<Vec<_>>>()?)?.ranges()
+            }
+        };
+        Ok(ranges.into_iter().map(move |range| take_record_batch(rows, &sorted.slice(range.start, range.len()))))
+    }
+
+    async fn write_partition(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
         let state = self.state()?;
         let config = state.table_config();
         let stats: Option<Vec<String>> = state

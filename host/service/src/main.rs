@@ -6,6 +6,10 @@ use clap::Parser;
 use sluice_service::cli::{Cli, OutputForm};
 use sluice_service::commands;
 
+/// Flushes of the tables' writer allocate and free some hundred MiB on changing threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
