@@ -46,7 +46,6 @@ guests:
 
 # Speed: the map stage per connector, and end to end against a pipeline without sandbox.
 bench: build
-    cargo build --release -p sluice-simulator
     cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
 
 # Takes what the tests see now as what they shall see.
