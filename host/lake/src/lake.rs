@@ -1,10 +1,10 @@
 //! The lake itself: where it is, whether it can be written, and what is in it.
 
-use std::collections::HashMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::future::join_all;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
@@ -23,11 +23,19 @@ pub struct Lake {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     url: Url,
+    /// Rooted at the lake.
     store: Arc<dyn ObjectStore>,
-    options: HashMap<String, String>,
+    /// Rooted where URLs are: at the bucket or the file system.
+    root: Arc<dyn ObjectStore>,
+}
+
+impl std::fmt::Debug for Inner {
+    /// Without the stores, which hold keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lake").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 /// A Delta table of the lake.
@@ -79,9 +87,22 @@ impl Lake {
         &self.inner.url
     }
 
-    /// What `deltalake` must be told to open a table of this lake, besides the environment.
-    pub fn storage_options(&self) -> &HashMap<String, String> {
-        &self.inner.options
+    /// The log of the Delta table at `url`, through this lake's own store and connections.
+    ///
+    /// # Errors
+    /// A URL that names no table of this lake's store.
+    pub fn log_store(&self, url: &Url) -> Result<LogStoreRef, Error> {
+        let bad = |reason: String| Error::Url { url: url.to_string(), reason };
+        if (url.scheme(), url.host_str()) != (self.inner.url.scheme(), self.inner.url.host_str()) {
+            return Err(bad(format!("it isn't in the store of {}", self.inner.url)));
+        }
+        let mut url = url.clone();
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let path = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
+        let table = Arc::new(PrefixStore::new(self.inner.root.clone(), path));
+        Ok(default_logstore(table, self.inner.root.clone(), &url, &StorageConfig::default()))
     }
 
     /// Where a table is or would be.
@@ -194,7 +215,7 @@ fn open_local(text: &str) -> Result<Lake, Error> {
     let path = path.canonicalize().map_err(failed)?;
     let url = Url::from_directory_path(&path).map_err(|()| bad("its path can't be a URL"))?;
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| Error::store("open", url.as_str(), source))?;
-    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(store), options: HashMap::new() }) })
+    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(store), root: Arc::new(LocalFileSystem::new()) }) })
 }
 
 fn open_s3(text: &str) -> Result<Lake, Error> {
@@ -210,6 +231,6 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
         .build()
         .map_err(|source| Error::store("open", text, source))?;
     let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
-    let options = HashMap::from([("aws_conditional_put".to_owned(), "etag".to_owned())]);
-    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(PrefixStore::new(store, prefix)), options }) })
+    let root: Arc<dyn ObjectStore> = Arc::new(store);
+    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(PrefixStore::new(root.clone(), prefix)), root }) })
 }

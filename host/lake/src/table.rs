@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, lexsort_to_indices, partition, take, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::Result as ArrowResult;
+use deltalake::DeltaTableError;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
@@ -16,7 +17,6 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::table::config::TablePropertiesExt;
 use deltalake::table::state::DeltaTableState;
-use deltalake::{DeltaTableBuilder, DeltaTableError};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::basic::{Compression, ZstdLevel};
@@ -66,12 +66,7 @@ impl Table {
     /// The table, which needn't exist.
     pub(crate) async fn open(lake: &Lake, schema: &str, name: &str) -> Result<Self, Error> {
         let full = format!("{schema}.{name}");
-        let failed = |source: DeltaTableError| Error::table("open", &full, source);
-        let log = DeltaTableBuilder::from_url(lake.url_of(schema, name)?)
-            .map_err(failed)?
-            .with_storage_options(lake.storage_options().clone())
-            .build_storage()
-            .map_err(failed)?;
+        let log = lake.log_store(&lake.url_of(schema, name)?)?;
         let mut table = Self { name: full, log, state: None };
         table.refresh().await?;
         Ok(table)

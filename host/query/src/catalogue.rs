@@ -12,13 +12,13 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::TableType;
 use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use deltalake::kernel::Snapshot;
-use deltalake::{DeltaTableBuilder, DeltaTableError};
+use deltalake::{DeltaTable, DeltaTableError};
+use sluice_lake::TableRef;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 use crate::error::Error;
 use crate::fixed::fixed_tables;
-use crate::session::TableLocation;
 use crate::views::View;
 
 /// What stands behind a name.
@@ -31,20 +31,14 @@ enum Entry {
 }
 
 /// The names of a lake and what stands behind them.
+#[derive(Debug)]
 pub(crate) struct Tables {
+    store: sluice_lake::Lake,
     schemas: BTreeMap<String, BTreeMap<String, Entry>>,
-    storage_options: HashMap<String, String>,
-}
-
-impl std::fmt::Debug for Tables {
-    /// Without the storage options, which may hold keys.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tables").field("schemas", &self.schemas).finish_non_exhaustive()
-    }
 }
 
 impl Tables {
-    pub(crate) fn new(locations: Vec<TableLocation>, storage_options: HashMap<String, String>) -> Self {
+    pub(crate) fn new(store: sluice_lake::Lake, tables: Vec<TableRef>) -> Self {
         let mut schemas: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
         let mut insert = |schema: &str, name: &str, entry| {
             schemas.entry(schema.to_owned()).or_default().insert(name.to_owned(), entry);
@@ -56,10 +50,10 @@ impl Tables {
             let (schema, name) = view.name();
             insert(schema, name, Entry::View(view));
         }
-        for location in locations {
-            insert(&location.schema, &location.name, Entry::Delta(location.url));
+        for table in tables {
+            insert(&table.schema, &table.name, Entry::Delta(table.url));
         }
-        Self { schemas, storage_options }
+        Self { store, schemas }
     }
 
     /// Every schema and table, sorted.
@@ -73,8 +67,9 @@ impl Tables {
         self.names().into_iter().map(|(schema, table)| format!("{schema}.{table}")).collect()
     }
 
-    pub(crate) fn storage_options(&self) -> &HashMap<String, String> {
-        &self.storage_options
+    /// The lake that they are in.
+    pub(crate) fn store(&self) -> &sluice_lake::Lake {
+        &self.store
     }
 
     fn entry(&self, schema: &str, name: &str) -> Option<&Entry> {
@@ -112,10 +107,14 @@ impl Lake {
     async fn provider(&self, schema: &str, name: &str, entry: &Entry) -> PlanResult<Arc<dyn TableProvider>> {
         match entry {
             Entry::Empty(columns) => Ok(Arc::new(EmptyTable::new(columns.clone()))),
-            Entry::Delta(url) => self.delta(url).await.map_err(|source| {
-                let table = format!("{schema}.{name}");
-                DataFusionError::External(Box::new(Error::Open { table, source: Arc::new(source) }))
-            }),
+            Entry::Delta(url) => {
+                let log =
+                    self.tables.store.log_store(url).map_err(|error| DataFusionError::External(Box::new(error)))?;
+                self.delta(DeltaTable::new(log)).await.map_err(|source| {
+                    let table = format!("{schema}.{name}");
+                    DataFusionError::External(Box::new(Error::Open { table, source: Arc::new(source) }))
+                })
+            }
             Entry::View(view) => {
                 let (schema, name) = view.base();
                 let base = Box::pin(self.open(schema, name)).await?;
@@ -126,14 +125,8 @@ impl Lake {
         }
     }
 
-    async fn delta(&self, url: &Url) -> Result<Arc<dyn TableProvider>, DeltaTableError> {
-        tracing::debug!(%url, "opening table");
-        let mut url = url.clone();
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
-        }
-        let table =
-            DeltaTableBuilder::from_url(url)?.with_storage_options(self.tables.storage_options.clone()).build()?;
+    async fn delta(&self, table: DeltaTable) -> Result<Arc<dyn TableProvider>, DeltaTableError> {
+        tracing::debug!(url = %table.table_url(), "opening table");
         table.update_datafusion_session(&self.state)?;
         // A bare snapshot reads the log's newest protocol and columns; its files are listed only when it is scanned.
         let snapshot = Snapshot::try_new(table.log_store().as_ref(), None).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -17,25 +17,14 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use url::Url;
+use sluice_lake::{Lake, TableRef};
 
-use crate::catalogue::{Catalogue, Lake, Tables};
+use crate::catalogue::{self, Catalogue, Tables};
 use crate::error::Error;
 use crate::{CATALOG, DEFAULT_SCHEMA, statement};
 
 /// Tables whose columns are read at once.
 const OPEN_AHEAD: usize = 16;
-
-/// Where a Delta table is, and its name in SQL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableLocation {
-    /// Its SQL schema: `unified`, `meta`, or a network with `-` as `_`.
-    pub schema: String,
-    /// Its name in the schema.
-    pub name: String,
-    /// Its directory: `file:///…/tables/awin/transactions/` or `s3://…`.
-    pub url: Url,
-}
 
 /// What a session may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,14 +65,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session over `tables`, opened with `storage_options` besides the `AWS_*` environment.
-    pub async fn open(
-        tables: Vec<TableLocation>,
-        storage_options: HashMap<String, String>,
-        options: SessionOptions,
-    ) -> Result<Self, Error> {
-        static HANDLERS: Once = Once::new();
-        HANDLERS.call_once(|| deltalake::aws::register_handlers(None));
+    /// A session over tables of a lake.
+    pub fn open(lake: Lake, tables: Vec<TableRef>, options: SessionOptions) -> Result<Self, Error> {
         let disk = match &options.spill_dir {
             Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
             None => DiskManagerMode::OsTmpDirectory,
@@ -98,14 +81,14 @@ impl Session {
             .with_config(config(&options))
             .with_runtime_env(runtime)
             .build();
-        let tables = Arc::new(Tables::new(tables, storage_options));
+        let tables = Arc::new(Tables::new(lake, tables));
         Ok(Self { state, tables, memory_bytes: options.memory_bytes })
     }
 
     /// The same engine, with its one limit on memory, over other tables.
     #[must_use]
-    pub fn with_tables(&self, tables: Vec<TableLocation>) -> Self {
-        let tables = Arc::new(Tables::new(tables, self.tables.storage_options().clone()));
+    pub fn with_tables(&self, tables: Vec<TableRef>) -> Self {
+        let tables = Arc::new(Tables::new(self.tables.store().clone(), tables));
         Self { state: self.state.clone(), tables, memory_bytes: self.memory_bytes }
     }
 
@@ -129,7 +112,7 @@ impl Session {
 
     /// Every table with its columns, sorted; each table is opened.
     pub async fn catalogue(&self) -> Result<Vec<TableColumns>, Error> {
-        let lake = Lake::new(self.tables.clone(), self.state.clone());
+        let lake = catalogue::Lake::new(self.tables.clone(), self.state.clone());
         stream::iter(self.tables.names())
             .map(|(schema, name)| {
                 let lake = lake.clone();
@@ -147,7 +130,7 @@ impl Session {
 
     /// A state of its own, so that a query opens each table once.
     fn state_for_query(&self) -> SessionState {
-        let lake = Lake::new(self.tables.clone(), self.state.clone());
+        let lake = catalogue::Lake::new(self.tables.clone(), self.state.clone());
         let catalogues = MemoryCatalogProviderList::new();
         catalogues.register_catalog(CATALOG.to_owned(), Arc::new(Catalogue(lake)));
         SessionStateBuilder::new_from_existing(self.state.clone()).with_catalog_list(Arc::new(catalogues)).build()

@@ -1,7 +1,6 @@
 //! Small Delta tables in a directory of their own.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,14 +10,15 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use deltalake::DeltaTable;
-use sluice_query::{Error, Format, Session, SessionOptions, TableLocation, write};
+use sluice_lake::{Lake, TableRef};
+use sluice_query::{Error, Format, Session, SessionOptions, write};
 use tempfile::TempDir;
 use url::Url;
 
 /// A lake in a temporary directory.
 pub struct TestLake {
     dir: TempDir,
-    tables: Vec<TableLocation>,
+    tables: Vec<TableRef>,
 }
 
 /// One version of a transaction: key, version, validation, commission in millionths.
@@ -48,7 +48,7 @@ impl TestLake {
 
     /// Names a table without making it.
     pub fn locate(&mut self, schema: &str, name: &str, url: Url) {
-        let location = TableLocation { schema: schema.to_owned(), name: name.to_owned(), url };
+        let location = TableRef { schema: schema.to_owned(), name: name.to_owned(), url };
         if !self.tables.contains(&location) {
             self.tables.push(location);
         }
@@ -64,7 +64,8 @@ impl TestLake {
     }
 
     pub async fn session_with(&self, options: SessionOptions) -> Session {
-        Session::open(self.tables.clone(), HashMap::new(), options).await.unwrap()
+        let lake = Lake::open(&self.dir.path().display().to_string()).await.unwrap();
+        Session::open(lake, self.tables.clone(), options).unwrap()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use sluice_query::{Format, Session, SessionOptions, TableLocation};
+use sluice_query::{Format, Session, SessionOptions};
 
 use crate::app::open_lake;
 use crate::cli::{RunsArgs, SqlArgs};
@@ -84,6 +84,5 @@ pub(super) async fn answer(
 pub(super) async fn open(settings: &Settings) -> Result<Session, Failure> {
     let lake = open_lake(settings).await?;
     let tables = lake.tables().await?;
-    let tables = tables.into_iter().map(|t| TableLocation { schema: t.schema, name: t.name, url: t.url }).collect();
-    Ok(Session::open(tables, lake.storage_options().clone(), SessionOptions::default()).await?)
+    Ok(Session::open(lake, tables, SessionOptions::default())?)
 }
