@@ -88,6 +88,14 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// A slice's marker that can't be written as JSON.
+    #[error("cannot write the marker of slice {slice} as JSON")]
+    Marker {
+        /// The slice.
+        slice: String,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// Other writers were always first.
     #[error("cannot commit to table {table}: other writers were first in {attempts} attempts")]
     Conflict {
@@ -132,7 +140,7 @@ impl Error {
             ),
             Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
             Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } => None,
-            Self::Envelope { .. } | Self::Worker { .. } => None,
+            Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } => None,
         }
     }
 

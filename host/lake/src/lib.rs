@@ -7,6 +7,7 @@
 //! What a lake holds, from its root:
 //! - `raw/bodies/<2 hex>/<blake3 hex>.zst`: bodies as they came off the wire, each content once;
 //! - `raw/envelopes/<run>/<request>-<attempt>.json`: the [`sluice_model::RawObject`] of each response;
+//! - `raw/slices/<run>/<blake3 hex of the slice's id>.json`: the [`sluice_model::SliceRead`] of each slice;
 //! - `tables/<schema>/<table>`: Delta tables: `unified.transaction_versions`, `<network>.<stream>`, `meta.*`;
 //! - `connectors/<blake3 hex>.wasm`: every connector version that was ever active.
 //!

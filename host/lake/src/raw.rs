@@ -2,7 +2,8 @@
 //!
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
-//! An envelope is written after its body, so whoever finds an envelope finds the body too.
+//! An envelope is written after its body, so whoever finds an envelope finds the body too; a slice's marker after all
+//! its envelopes.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -11,6 +12,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use sluice_model::{Digest, RawObject};
+
+mod slices;
 
 use crate::error::Error;
 use crate::lake::Lake;
@@ -149,6 +152,11 @@ impl Lake {
             .filter(|run| indexed.binary_search(&(*run).to_owned()).is_err())
             .map(str::to_owned)
             .collect())
+    }
+
+    /// All responses that a run kept, whatever became of them, oldest first.
+    pub async fn run_responses(&self, run_id: &str) -> Result<Vec<RawObject>, Error> {
+        Ok(self.envelopes(run_id).await?.into_iter().map(|(_, object)| object).collect())
     }
 
     /// All envelopes of a run and where they are, oldest first.

@@ -20,6 +20,7 @@ mod request;
 mod response;
 mod secret;
 mod slice;
+mod slice_read;
 mod transaction;
 
 pub use ids::{Digest, request_id, transaction_key};
@@ -33,6 +34,7 @@ pub use request::{Function, Hash, Method, Op, Part, Request, Template};
 pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};
 pub use secret::Secret;
 pub use slice::{Slice, Window, WindowError};
+pub use slice_read::SliceRead;
 pub use transaction::{
     IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus, mapped_transactions_schema,
     money_type,

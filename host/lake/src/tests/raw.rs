@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
-use sluice_model::{Digest, RawObject};
+use sluice_model::{Digest, RawObject, SliceRead};
 
 use super::*;
 use crate::{Error, RawFilter};
@@ -76,6 +76,35 @@ async fn raw_is_found_oldest_first_indexed_or_not() {
     assert!(found(&lake, &none).await.is_empty());
     let later = RawFilter { since: Some("2026-02-01T00:00:00Z".parse().unwrap()), ..RawFilter::default() };
     assert!(found(&lake, &later).await.is_empty());
+}
+
+fn marker(account: &str, secs: i64, error: Option<&str>) -> SliceRead {
+    let Slice { settings, window, timezone, .. } = response("run", "a", 1).slice.clone();
+    let names = ["awin-test", account, "transactions"].map(str::to_owned);
+    let [network, account, stream] = names;
+    SliceRead {
+        run_id: "run".to_owned(),
+        slice: Slice { network, account, stream, settings, window, timezone, axis: Axis::Modified, cursor: None },
+        read_at: moment(secs),
+        requests: 2,
+        records: 7,
+        rejects: Some(1),
+        complete: error.is_none(),
+        error: error.map(str::to_owned),
+        connector_digest: Digest::of(b"connector"),
+    }
+}
+
+#[tokio::test]
+async fn of_a_slice_read_twice_the_later_marker_counts() {
+    let (_folder, lake) = new_lake().await;
+    assert!(lake.slice_reads("run").await.unwrap().is_empty());
+    let (failed, other, whole) = (marker("uk", 1, Some("refused")), marker("de", 2, None), marker("uk", 3, None));
+    for read in [&failed, &whole, &other, &failed] {
+        lake.put_slice_read(read).await.unwrap();
+    }
+    assert_eq!(lake.slice_reads("run").await.unwrap(), [other, whole]);
+    assert!(lake.slice_reads("another").await.unwrap().is_empty());
 }
 
 #[tokio::test]
