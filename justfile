@@ -11,7 +11,7 @@ demo: connectors _everything
     {{target}}/debug/sluice demo
 
 # All tests, with the servers and tools that they need.
-test: lint connectors guests _everything
+test: lint connectors guests tools _everything
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # What can be known to be wrong without running anything.
@@ -44,12 +44,16 @@ connectors: _wasm
 guests:
     CARGO_TARGET_DIR={{target}} bash tests/guests/javascript/build.sh
 
+# Servers and readers that tests need: S3 (moto), DuckDB, Polars, deltalake in Python; PostgreSQL if there is none.
+tools:
+    CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh
+
 # Speed: the map stage per connector, and end to end against a pipeline without sandbox.
 bench: build
     cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
 
 # Takes what the tests see now as what they shall see.
-bless: connectors guests _everything
+bless: connectors guests tools _everything
     SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # fmt, clippy, docs.

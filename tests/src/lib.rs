@@ -3,10 +3,12 @@
 mod money;
 mod operator;
 mod paths;
+mod s3;
 
 pub use money::Micros;
 pub use operator::{Answer, Operator};
-pub use paths::{connectors_dir, repository, sluice_binary, target_dir};
+pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};
+pub use s3::{BUCKET, S3Server};
 
 use std::collections::BTreeMap;
 

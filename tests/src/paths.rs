@@ -26,3 +26,8 @@ pub fn connectors_dir() -> PathBuf {
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
+
+/// A program of the Python tools that `just tools` installs.
+pub fn python_tool(name: &str) -> PathBuf {
+    std::env::var_os("SLUICE_PYTHON").map_or_else(|| target_dir().join("python"), PathBuf::from).join("bin").join(name)
+}

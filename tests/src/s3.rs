@@ -1,0 +1,123 @@
+//! An S3 server of this test alone: moto, in the version that `tests/tools/requirements.txt` pins.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::{Operator, python_tool};
+
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "lake";
+
+/// A server on a free port of this machine, with everything in its memory; stopped when dropped.
+pub struct S3Server {
+    child: Child,
+    address: String,
+}
+
+impl S3Server {
+    /// Starts it and makes [`BUCKET`].
+    ///
+    /// # Errors
+    /// Without the tools that `just tools` installs, or a server that doesn't answer.
+    pub fn start() -> anyhow::Result<Self> {
+        let program = python_tool("moto_server");
+        // Port 0: the system chooses one that is free, and the server says which.
+        let mut child = Command::new(&program)
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("no {}: run `just tools`", program.display()))?;
+        let log = child.stderr.take();
+        let mut server = Self { child, address: String::new() };
+        server.address = address(BufReader::new(log.context("the server has no log")?))?;
+        server.make_bucket(BUCKET)?;
+        Ok(server)
+    }
+
+    /// Where it answers, as `http://127.0.0.1:<port>`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What the `AWS_*` variables must be to reach it.
+    pub fn environment(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ])
+    }
+
+    /// Moves an operator's lake to `s3://lake/<prefix>` on this server.
+    ///
+    /// # Errors
+    /// A failure to write the settings.
+    pub fn hold_lake_of(&self, operator: &mut Operator, prefix: &str) -> anyhow::Result<()> {
+        for (name, value) in self.environment() {
+            operator.set(name, &value);
+        }
+        let settings = format!("[lake]\nurl = \"s3://{BUCKET}/{prefix}\"\n[state]\nurl = \"sqlite:./state.db\"\n");
+        operator.write("sluice.toml", &settings)
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// A server that refuses.
+    pub fn make_bucket(&self, name: &str) -> anyhow::Result<()> {
+        let answer = self.ask("PUT", &format!("/{name}"))?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "the server makes no bucket `{name}`: {answer}");
+        Ok(())
+    }
+
+    /// The names of all objects in [`BUCKET`] that begin with `prefix`, up to a thousand.
+    ///
+    /// # Errors
+    /// A server that refuses.
+    pub fn objects(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let answer = self.ask("GET", &format!("/{BUCKET}?list-type=2&prefix={prefix}"))?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "the server lists nothing: {answer}");
+        let names = answer.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+        Ok(names.map(|(name, _)| name.to_owned()).collect())
+    }
+
+    fn ask(&self, method: &str, target: &str) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        let host = &self.address;
+        write!(stream, "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the server says that it listens; what it says after that is read and forgotten, so that it never waits.
+fn address(mut log: BufReader<impl Read + Send + 'static>) -> anyhow::Result<String> {
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        if log.read_line(&mut line)? == 0 {
+            bail!("the S3 server ended:\n{said}");
+        }
+        if let Some((_, address)) = line.trim_end().split_once("Running on http://") {
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+            return Ok(address.trim_end_matches('/').to_owned());
+        }
+        said.push_str(&line);
+    }
+}
