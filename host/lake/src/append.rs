@@ -185,7 +185,9 @@ impl Appender {
         source: &mut impl Source,
     ) -> Result<Option<Prepared>, Error> {
         let observed: Vec<Observed> = source.observed().to_vec();
-        let chosen = choose(source.candidates(), &observed, &self.index);
+        let mut chosen = choose(source.candidates(), &observed, &self.index);
+        // By partition, and there in the order of the responses: so rows are copied in runs, and alike lie together.
+        chosen.sort_unstable_by_key(|row| (row.month, row.source, row.row));
         if let Some(earlier) = earlier {
             if earlier.chosen == chosen && earlier.schema == self.table.schema()? {
                 return Ok(Some(earlier));

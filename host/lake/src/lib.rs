@@ -28,6 +28,7 @@
 
 mod append;
 mod error;
+mod gather;
 mod hash;
 mod index;
 mod lake;

@@ -15,11 +15,6 @@ pub(crate) fn observed(origin: &RawObject) -> Observed {
     Observed { at: origin.received_at.timestamp_micros(), request: ordinal(&origin.request_id) }
 }
 
-/// Response and row of each chosen row.
-pub(crate) fn places(chosen: &[Chosen]) -> Vec<(u32, u32)> {
-    chosen.iter().map(|row| (row.source, row.row)).collect()
-}
-
 /// The partition of each row.
 pub(crate) fn month_names(chosen: &[Chosen]) -> ArrayRef {
     let mut names: HashMap<i32, String> = HashMap::new();

@@ -17,9 +17,10 @@ use self::columns::Columns;
 use self::convert::Gather;
 use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
 use crate::error::Error;
+use crate::gather::{Run, runs};
 use crate::hash::{native_hashes, native_keys};
 use crate::index::IndexColumns;
-use crate::lineage::{binary, candidates, month_names, observed, places};
+use crate::lineage::{binary, candidates, month_names, observed};
 use crate::table::Design;
 
 /// What the index of a native table reads.
@@ -109,23 +110,23 @@ impl NativeRows {
 
     /// What `meta.columns` says of new columns.
     pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen]) -> Vec<NewColumn> {
-        let rows = places(chosen);
+        let runs = runs(chosen);
         let described = fields.iter().filter_map(|field| {
             let path = field.metadata().get(columns::PATH)?.clone();
             let kind = columns::kind_of(field.data_type())?;
             let example = match field.metadata().contains_key(columns::TEXT_OF) {
                 true => None,
-                false => self.gather(&path, &rows).example().map(|text| text.chars().take(EXAMPLE_CHARS).collect()),
+                false => self.gather(&path, &runs).example().map(|text| text.chars().take(EXAMPLE_CHARS).collect()),
             };
             Some(NewColumn { name: field.name().clone(), path, kind: columns::kind_name(kind), example })
         });
         described.collect()
     }
 
-    fn gather<'a>(&'a self, path: &str, rows: &'a [(u32, u32)]) -> Gather<'a> {
+    fn gather<'a>(&'a self, path: &str, runs: &'a [Run]) -> Gather<'a> {
         let sources =
             self.pending.iter().map(|pending| pending.batch.column(path).map(|column| &column.text)).collect();
-        Gather { sources, rows }
+        Gather { sources, runs }
     }
 
     /// All paths in the order in which they were first seen, and what their values were seen to be.
@@ -198,9 +199,9 @@ impl Source for NativeRows {
         let mut new_fields = Vec::new();
         let mut values =
             self.lineage(chosen).into_iter().map(|(name, array)| (name.to_owned(), array)).collect::<HashMap<_, _>>();
-        let rows = places(chosen);
+        let runs = runs(chosen);
         for (path, seen) in self.paths() {
-            let gather = self.gather(path, &rows);
+            let gather = self.gather(path, &runs);
             let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
             // A field that was only asked for, and one whose column is there already, has nothing to write. One that
             // the network states as null has its column from then on.

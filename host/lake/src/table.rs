@@ -1,12 +1,13 @@
 //! One Delta table: its snapshot, its files, its commits.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, lexsort_to_indices, partition, take, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::error::Result as ArrowResult;
+use arrow::error::{ArrowError, Result as ArrowResult};
 use deltalake::DeltaTableError;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
@@ -18,6 +19,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::table::config::TablePropertiesExt;
 use deltalake::table::state::DeltaTableState;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -26,8 +28,8 @@ use parquet::schema::types::ColumnPath;
 use crate::error::Error;
 use crate::lake::Lake;
 
-/// Rows that are handed to the writer at once.
-const WRITE_ROWS: usize = 16_384;
+/// What Hive-style folders call null.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// What a table is made with.
 pub(crate) struct Design {
@@ -160,13 +162,14 @@ impl Table {
     }
 
     /// Writes rows as files that no snapshot has yet, one partition after another: a writer for each at once would
-    /// hold a compressor per column and partition. The rows' schema is the table's, plus new columns.
+    /// hold a compressor per column and partition. The rows' schema is the table's, plus new columns. Rows of one
+    /// partition that lie together are written from where they are; others are copied first.
     pub(crate) async fn write_files(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
-        let parts = self.partitions(rows).map_err(|source| Error::rows(&self.name, source))?;
+        let names = self.state()?.metadata().partition_columns().to_vec();
+        let parts = parts(rows, &names).map_err(|source| Error::rows(&self.name, source))?;
         let mut adds = Vec::with_capacity(parts.len());
         for part in parts {
-            let part = part.map_err(|source| Error::rows(&self.name, source))?;
-            match self.write_partition(&part, key).await {
+            match self.write_partition(&part, &names, key).await {
                 Ok(written) => adds.extend(written),
                 Err(error) => {
                     self.discard_files(&adds).await;
@@ -177,31 +180,14 @@ impl Table {
         Ok(adds)
     }
 
-    /// The rows by partition, each copied when its turn comes.
-    fn partitions<'a>(
+    /// Writes the rows of one partition into its folder. The writer knows of no partitions: it would copy the rows to
+    /// part them once more.
+    async fn write_partition(
         &self,
-        rows: &'a RecordBatch,
-    ) -> ArrowResult<impl ExactSizeIterator<Item = ArrowResult<RecordBatch>> + use<'a>> {
-        let names = self.state.as_ref().map_or(&[][..], |state| state.metadata().partition_columns());
-        let columns: Vec<ArrayRef> = names.iter().filter_map(|name| rows.column_by_name(name)).cloned().collect();
-        let sorted = match columns.is_empty() {
-            true => UInt32Array::from_iter_values(0..u32::try_from(rows.num_rows()).unwrap_or(u32::MAX)),
-            false => {
-                let by = columns.iter().map(|values| SortColumn { values: values.clone(), options: None });
-                lexsort_to_indices(&by.collect::<Vec<_>>(), None)?
-            }
-        };
-        let ranges = match columns.is_empty() {
-            true => vec![0..rows.num_rows()],
-            false => {
-                let columns = columns.iter().map(|column| take(column, &sorted, None));
-                partition(&columns.collect::<ArrowResult<Vec<_>>>()?)?.ranges()
-            }
-        };
-        Ok(ranges.into_iter().map(move |range| take_record_batch(rows, &sorted.slice(range.start, range.len()))))
-    }
-
-    async fn write_partition(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
+        rows: &RecordBatch,
+        names: &[String],
+        key: Option<&str>,
+    ) -> Result<Vec<Add>, Error> {
         let state = self.state()?;
         let config = state.table_config();
         let stats: Option<Vec<String>> = state
@@ -210,27 +196,26 @@ impl Table {
             .get("delta.dataSkippingStatsColumns")
             .map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
         let properties = properties(rows.num_rows(), key, stats.as_deref().unwrap_or_default());
+        let partition = Partition::of(rows, names).map_err(|source| Error::rows(&self.name, source))?;
         let config = WriterConfig::new(
-            rows.schema(),
-            state.metadata().partition_columns().to_vec(),
+            partition.rows.schema(),
+            Vec::new(),
             Some(properties),
             None,
             None,
             config.num_indexed_cols(),
             stats,
         );
-        let mut writer = DeltaWriter::new(self.store(), config);
+        let store = Arc::new(PrefixStore::new(self.store(), partition.folder.clone()));
+        let mut writer = DeltaWriter::new(store, config);
         let failed = |source: DeltaTableError| Error::table("write files of", &self.name, source);
-        // The writer copies what it parts: in pieces, the copy stays small.
-        for offset in (0..rows.num_rows()).step_by(WRITE_ROWS) {
-            let piece = rows.slice(offset, WRITE_ROWS.min(rows.num_rows() - offset));
-            if let Err(error) = writer.write(&piece).await {
-                // What was begun is given up; the first error is the one that counts.
-                let _ = writer.abort().await;
-                return Err(failed(error));
-            }
+        if let Err(error) = writer.write(&partition.rows).await {
+            // What was begun is given up; the first error is the one that counts.
+            let _ = writer.abort().await;
+            return Err(failed(error));
         }
-        writer.close().await.map_err(failed)
+        let written = writer.close().await.map_err(failed)?;
+        Ok(written.into_iter().map(|add| partition.place(add)).collect())
     }
 
     /// Removes files that were written and never committed, as well as it goes.
@@ -280,6 +265,74 @@ impl Table {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// The rows of one partition as its files have them.
+struct Partition {
+    values: HashMap<String, Option<String>>,
+    folder: Path,
+    /// Without the columns that the folder's name says.
+    rows: RecordBatch,
+}
+
+impl Partition {
+    /// Reads the values of the first row: all rows have the same.
+    fn of(rows: &RecordBatch, names: &[String]) -> ArrowResult<Self> {
+        let mut values = HashMap::with_capacity(names.len());
+        let mut folder = Path::default();
+        for name in names {
+            let index = rows.schema().index_of(name)?;
+            let column = rows.column(index).as_string_opt::<i32>();
+            let column =
+                column.ok_or_else(|| ArrowError::SchemaError(format!("partition column {name} is no text")))?;
+            let value = column.is_valid(0).then(|| column.value(0).to_owned());
+            folder = folder.join(format!("{name}={}", value.as_deref().unwrap_or(NO_VALUE)));
+            values.insert(name.clone(), value);
+        }
+        let kept: Vec<usize> =
+            (0..rows.num_columns()).filter(|index| !names.contains(rows.schema().field(*index).name())).collect();
+        Ok(Self { values, folder, rows: rows.project(&kept)? })
+    }
+
+    /// A file of the folder as a file of the table.
+    fn place(&self, add: Add) -> Add {
+        let path = match self.values.is_empty() {
+            true => add.path,
+            false => format!("{}/{}", self.folder, add.path),
+        };
+        Add { path, partition_values: self.values.clone(), ..add }
+    }
+}
+
+/// The rows by partition: slices where they lie together already.
+fn parts(rows: &RecordBatch, names: &[String]) -> ArrowResult<Vec<RecordBatch>> {
+    let columns = |rows: &RecordBatch| -> Vec<ArrayRef> {
+        names.iter().filter_map(|name| rows.column_by_name(name)).cloned().collect()
+    };
+    let mut by = columns(rows);
+    if by.is_empty() || rows.num_rows() == 0 {
+        return Ok(if rows.num_rows() == 0 { Vec::new() } else { vec![rows.clone()] });
+    }
+    let mut ranges = partition(&by)?.ranges();
+    let distinct = |ranges: &[Range<usize>]| {
+        let firsts = UInt32Array::from_iter_values(ranges.iter().map(|range| range.start as u32));
+        let firsts: Vec<ArrayRef> = by.iter().map(|column| take(column, &firsts, None)).collect::<ArrowResult<_>>()?;
+        let sorted = lexsort_to_indices(&sorted_by(&firsts), None)?;
+        let firsts: Vec<ArrayRef> =
+            firsts.iter().map(|column| take(column, &sorted, None)).collect::<ArrowResult<_>>()?;
+        ArrowResult::Ok(partition(&firsts)?.len())
+    };
+    let mut sorted = rows.clone();
+    if distinct(&ranges)? < ranges.len() {
+        sorted = take_record_batch(rows, &lexsort_to_indices(&sorted_by(&by), None)?)?;
+        by = columns(&sorted);
+        ranges = partition(&by)?.ranges();
+    }
+    Ok(ranges.into_iter().map(|range| sorted.slice(range.start, range.len())).collect())
+}
+
+fn sorted_by(columns: &[ArrayRef]) -> Vec<SortColumn> {
+    columns.iter().map(|values| SortColumn { values: values.clone(), options: None }).collect()
 }
 
 /// Whether another writer was first.

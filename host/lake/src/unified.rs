@@ -6,12 +6,12 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondArray,
 };
-use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
 use sluice_model::{RawObject, mapped_transactions_schema, transaction_key};
 
 use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
 use crate::error::Error;
+use crate::gather::{gather, runs};
 use crate::hash::transaction_hashes;
 use crate::index::IndexColumns;
 use crate::ledger::ConnectorRef;
@@ -198,7 +198,7 @@ impl Source for UnifiedRows {
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
         let failed = |source| Error::rows(table, source);
         let mapped = mapped_transactions_schema();
-        let rows: Vec<(usize, usize)> = chosen.iter().map(|row| (row.source as usize, row.row as usize)).collect();
+        let runs = runs(chosen);
         let known = |name: &str| schema.field_with_name(name).is_ok();
         let new_fields: Vec<Field> =
             fields().into_iter().filter(|field| !known(field.name())).map(|field| field.with_nullable(true)).collect();
@@ -208,9 +208,9 @@ impl Source for UnifiedRows {
         for field in &all {
             arrays.push(match mapped.index_of(field.name()) {
                 Ok(place) if field.name() != "record_index" => {
-                    let columns: Vec<&dyn Array> =
-                        self.pending.iter().map(|pending| pending.rows.column(place).as_ref()).collect();
-                    interleave(&columns, &rows).map_err(failed)?
+                    let columns: Vec<Option<&dyn Array>> =
+                        self.pending.iter().map(|pending| Some(pending.rows.column(place).as_ref())).collect();
+                    gather(field.data_type(), &columns, &runs).map_err(failed)?
                 }
                 _ => self.added(field.name(), chosen)?,
             });

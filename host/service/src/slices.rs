@@ -36,7 +36,8 @@ pub struct SliceJob {
     pub account: Arc<sluice_fetch::Account>,
 }
 
-/// The slices of a selection, accounts in the order of the settings, oldest windows first.
+/// The slices of a selection, oldest windows first, there accounts in the order of the settings: so the accounts'
+/// limits are used side by side, and what is written together belongs to the same months.
 ///
 /// # Errors
 /// A failure if the selection names what isn't there, or an account's settings are wrong.
@@ -101,6 +102,7 @@ pub fn jobs(
             }
         }
     }
+    jobs.sort_by_key(|job: &SliceJob| job.slice.window.since);
     Ok(jobs)
 }
 

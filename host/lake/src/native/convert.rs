@@ -6,17 +6,19 @@ use arrow::array::{
     Array, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringArray, StringBuilder,
     TimestampMicrosecondBuilder,
 };
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use sluice_model::Kind;
 
 use super::literal;
+use crate::gather::{Run, gather};
 
 /// Where the rows of a column come from: texts per response, and which rows of which.
 pub(super) struct Gather<'a> {
     /// The column in each response; none where a response doesn't have it.
     pub(super) sources: Vec<Option<&'a StringArray>>,
-    /// Response and row.
-    pub(super) rows: &'a [(u32, u32)],
+    /// Which rows of which.
+    pub(super) runs: &'a [Run],
 }
 
 /// A converted column, and what it couldn't hold.
@@ -29,10 +31,10 @@ pub(super) struct Converted {
 
 impl<'a> Gather<'a> {
     fn cells(&self) -> impl Iterator<Item = Option<&'a str>> {
-        self.rows.iter().map(|(source, row)| {
-            let texts = self.sources[*source as usize]?;
-            let row = *row as usize;
-            texts.is_valid(row).then(|| texts.value(row))
+        self.runs.iter().flat_map(|run| {
+            let texts = self.sources[run.source as usize];
+            let rows = run.start as usize..(run.start + run.rows) as usize;
+            rows.map(move |row| texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row)))
         })
     }
 
@@ -48,10 +50,10 @@ impl<'a> Gather<'a> {
 
     /// The column as `kind`.
     pub(super) fn convert(&self, kind: Kind) -> Result<Converted, ArrowError> {
-        let count = self.rows.len();
+        let count = self.runs.iter().map(|run| run.rows as usize).sum();
         let mut misfits = Misfits { count, texts: None };
         let values: ArrayRef = match kind {
-            Kind::Text => Arc::new(self.texts()),
+            Kind::Text => self.texts()?,
             Kind::Boolean => {
                 let mut builder = BooleanBuilder::with_capacity(count);
                 misfits.each(self.cells(), literal::boolean, |value| builder.append_option(value));
@@ -81,11 +83,9 @@ impl<'a> Gather<'a> {
         Ok(Converted { values, misfits: misfits.finish() })
     }
 
-    fn texts(&self) -> StringArray {
-        let bytes = self.cells().flatten().map(str::len).sum();
-        let mut builder = StringBuilder::with_capacity(self.rows.len(), bytes);
-        self.cells().for_each(|cell| builder.append_option(cell));
-        builder.finish()
+    fn texts(&self) -> Result<ArrayRef, ArrowError> {
+        let sources: Vec<Option<&dyn Array>> = self.sources.iter().map(|texts| texts.map(|texts| texts as _)).collect();
+        gather(&DataType::Utf8, &sources, self.runs)
     }
 }
 
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_goes_beside() {
         let texts = StringArray::from(vec![Some("1"), None, Some("x"), Some(""), Some("2.5")]);
-        let rows: Vec<(u32, u32)> = (0..5).map(|row| (0, row)).collect();
-        let converted = Gather { sources: vec![Some(&texts)], rows: &rows }.convert(Kind::Int64).unwrap();
+        let runs = [Run { source: 0, start: 0, rows: 5 }];
+        let converted = Gather { sources: vec![Some(&texts)], runs: &runs }.convert(Kind::Int64).unwrap();
         let values: Vec<Option<i64>> = converted.values.as_primitive::<Int64Type>().iter().collect();
         assert_eq!(values, [Some(1), None, None, None, None]);
         let misfits: Vec<Option<&str>> = converted.misfits.as_ref().unwrap().as_string::<i32>().iter().collect();
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn text_holds_everything() {
         let texts = StringArray::from(vec![Some("1"), Some("")]);
-        let converted =
-            Gather { sources: vec![Some(&texts), None], rows: &[(0, 1), (1, 0), (0, 0)] }.convert(Kind::Text).unwrap();
+        let runs = [(0, 1), (1, 0), (0, 0)].map(|(source, start)| Run { source, start, rows: 1 });
+        let converted = Gather { sources: vec![Some(&texts), None], runs: &runs }.convert(Kind::Text).unwrap();
         let values: Vec<Option<&str>> = converted.values.as_string::<i32>().iter().collect();
         assert_eq!(values, [Some(""), None, Some("1")]);
         assert!(converted.misfits.is_none());
