@@ -55,10 +55,16 @@ pub(crate) struct Chosen {
 pub(crate) enum Change {
     /// The key is new.
     FirstSeen,
+    /// The key is new, and so the network corrects another row.
+    Correction,
     /// A later response says something else.
     Network,
+    /// A later response says the same, and more of who sent the customer.
+    LateAttribution,
     /// The same response is read differently.
     Mapping,
+    /// A later response has it again.
+    Reappeared,
 }
 
 impl Change {
@@ -66,8 +72,11 @@ impl Change {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::FirstSeen => "first-seen",
+            Self::Correction => "correction",
             Self::Network => "network-change",
+            Self::LateAttribution => "late-attribution",
             Self::Mapping => "mapping-change",
+            Self::Reappeared => "reappeared",
         }
     }
 }
@@ -82,12 +91,21 @@ pub(crate) struct Shaped {
 
 /// The rows of a flush.
 pub(crate) trait Source {
-    /// All rows; sorted by this module.
-    fn candidates(&mut self) -> &mut Vec<Candidate>;
+    /// All rows.
+    fn candidates(&self) -> &[Candidate];
+    /// Sorts them by key, response and place.
+    fn sort(&mut self);
     /// When each response was observed, rising.
     fn observed(&self) -> &[Observed];
     /// The scope of each response's keys.
     fn scope(&self, source: u32) -> &str;
+    /// Why a row is to be appended when `known` is the latest one of its key; none if it says nothing new.
+    fn change(&self, known: Option<&Latest>, row: &Candidate) -> Option<Change> {
+        match known {
+            None => Some(Change::FirstSeen),
+            Some(known) => change_of_known(known, row, self.observed()[row.source as usize]),
+        }
+    }
     /// What the table is made with, if it isn't there.
     fn design(&self) -> Design;
     /// The chosen rows in the shape of the table.
@@ -141,7 +159,7 @@ impl Appender {
         if source.candidates().is_empty() {
             return Ok(Appended::default());
         }
-        source.candidates().sort_unstable_by_key(|row| (row.key, row.source, row.row));
+        source.sort();
         let places = places(source);
         self.flushes += 1;
         self.index.begin();
@@ -179,13 +197,8 @@ impl Appender {
 
     /// Writes the files that a commit needs; none if there is nothing new. What an earlier attempt wrote is used
     /// again if the other writer changed nothing that matters.
-    async fn prepare(
-        &mut self,
-        earlier: Option<Prepared>,
-        source: &mut impl Source,
-    ) -> Result<Option<Prepared>, Error> {
-        let observed: Vec<Observed> = source.observed().to_vec();
-        let mut chosen = choose(source.candidates(), &observed, &self.index);
+    async fn prepare(&mut self, earlier: Option<Prepared>, source: &impl Source) -> Result<Option<Prepared>, Error> {
+        let mut chosen = choose(source, &self.index);
         // By partition, and there in the order of the responses: so rows are copied in runs, and alike lie together.
         chosen.sort_unstable_by_key(|row| (row.month, row.source, row.row));
         if let Some(earlier) = earlier {
@@ -229,37 +242,46 @@ impl Appender {
     }
 }
 
-fn places(source: &mut impl Source) -> HashSet<Place> {
+fn places(source: &impl Source) -> HashSet<Place> {
     let mut found: HashSet<(u32, i32)> = HashSet::new();
     found.extend(source.candidates().iter().map(|row| (row.source, row.month)));
     found.into_iter().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
 }
 
+/// Sorts candidates as [`Source::sort`] says.
+pub(crate) fn sort(candidates: &mut [Candidate]) {
+    candidates.sort_unstable_by_key(|row| (row.key, row.source, row.row));
+}
+
+/// What a row that was observed at `seen` changes of its key's latest one.
+///
+/// A response that is older than what the table knows of the key changes nothing, so that building old responses
+/// again, in any order, adds nothing.
+pub(crate) fn change_of_known(known: &Latest, row: &Candidate, seen: Observed) -> Option<Change> {
+    let before = Observed { at: known.observed_at, request: known.request };
+    if known.content == row.content || seen < before {
+        return None;
+    }
+    Some(if seen == before { Change::Mapping } else { Change::Network })
+}
+
 /// Chooses the rows that say something new of their key.
 ///
-/// Rows come sorted by key, response and place. Of several rows of a key in one response the last counts. A response
-/// that is older than what the table knows of the key changes nothing, so that building old responses again, in any
-/// order, adds nothing.
-fn choose(candidates: &[Candidate], observed: &[Observed], index: &KeyIndex) -> Vec<Chosen> {
-    let versioned = index.versioned();
+/// Rows come sorted by key, response and place. Of several rows of a key in one response the last counts.
+fn choose(source: &impl Source, index: &KeyIndex) -> Vec<Chosen> {
+    let versioned = i32::from(index.versioned());
+    let observed = source.observed();
     let mut chosen = Vec::new();
-    for rows in candidates.chunk_by(|a, b| a.key == b.key) {
+    for rows in source.candidates().chunk_by(|a, b| a.key == b.key) {
         let mut latest = index.get(rows[0].key);
         for same_response in rows.chunk_by(|a, b| a.source == b.source) {
             let Some(row) = same_response.last() else { continue };
-            let seen = observed[row.source as usize];
-            let (version, month, change) = match latest {
-                None => (i32::from(versioned), row.month, Change::FirstSeen),
-                Some(known) if known.content == row.content => continue,
-                Some(known) => {
-                    let before = Observed { at: known.observed_at, request: known.request };
-                    if seen < before {
-                        continue;
-                    }
-                    let change = if seen == before { Change::Mapping } else { Change::Network };
-                    (known.version + i32::from(versioned), known.month, change)
-                }
+            let Some(change) = source.change(latest.as_ref(), row) else { continue };
+            let (version, month) = match latest {
+                None => (versioned, row.month),
+                Some(known) => (known.version + versioned, known.month),
             };
+            let seen = observed[row.source as usize];
             let Candidate { key, content, source, row, .. } = *row;
             latest = Some(Latest { content, version, observed_at: seen.at, request: seen.request, month });
             chosen.push(Chosen { key, content, source, row, version, month, change });

@@ -1,14 +1,12 @@
 //! Content hashes: 128 bits of XXH3, to see changes; not for security.
 
-use arrow::array::{
-    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, MapArray, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
-};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, TimeUnit, TimestampMicrosecondType};
+mod transaction;
+
+pub(crate) use transaction::{TransactionCells, VANISHED, same_core};
+
+use arrow::array::{Array, StringArray};
 use sluice_model::NativeBatch;
 use twox_hash::XxHash3_128;
-
-use crate::error::Error;
 
 /// 128 bits of XXH3.
 pub(crate) fn hash(bytes: &[u8]) -> u128 {
@@ -111,86 +109,6 @@ fn push_text(scratch: &mut Vec<u8>, tag: &[u8; 8], text: &str) {
     scratch.extend_from_slice(tag);
     scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
     scratch.extend_from_slice(text.as_bytes());
-}
-
-enum Cells<'a> {
-    Text(&'a StringArray),
-    Time(&'a TimestampMicrosecondArray),
-    Money(&'a Decimal128Array),
-    Flag(&'a BooleanArray),
-    Day(&'a Date32Array),
-    Pairs(&'a MapArray, &'a StringArray, &'a StringArray),
-}
-
-impl Cells<'_> {
-    fn push(&self, scratch: &mut Vec<u8>, tag: &[u8; 8], row: usize) {
-        match self {
-            Self::Text(cells) if cells.is_valid(row) => push_text(scratch, tag, cells.value(row)),
-            Self::Time(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
-            Self::Money(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
-            Self::Flag(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &[u8::from(cells.value(row))]),
-            Self::Day(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
-            Self::Pairs(cells, keys, values) if cells.is_valid(row) => {
-                let offsets = cells.value_offsets();
-                let range = offsets[row] as usize..offsets[row + 1] as usize;
-                let mut pairs: Vec<(&str, Option<&str>)> =
-                    range.map(|i| (keys.value(i), values.is_valid(i).then(|| values.value(i)))).collect();
-                pairs.sort_unstable();
-                push_fixed(scratch, tag, &(pairs.len() as u64).to_le_bytes());
-                for (key, value) in pairs {
-                    push_text(scratch, tag, key);
-                    scratch.push(u8::from(value.is_some()));
-                    push_text(scratch, tag, value.unwrap_or_default());
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn push_fixed(scratch: &mut Vec<u8>, tag: &[u8; 8], bytes: &[u8]) {
-    scratch.extend_from_slice(tag);
-    scratch.extend_from_slice(bytes);
-}
-
-/// A hash of each mapped transaction: all columns but `record_index`, nulls left out, each under its name.
-pub(crate) fn transaction_hashes(rows: &RecordBatch) -> Result<Vec<u128>, Error> {
-    let schema = rows.schema();
-    let mut columns = Vec::with_capacity(rows.num_columns());
-    for (field, column) in schema.fields().iter().zip(rows.columns()) {
-        if field.name() == "record_index" {
-            continue;
-        }
-        let cells = match field.data_type() {
-            DataType::Utf8 => column.as_string_opt().map(Cells::Text),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                column.as_primitive_opt::<TimestampMicrosecondType>().map(Cells::Time)
-            }
-            DataType::Decimal128(..) => column.as_primitive_opt::<Decimal128Type>().map(Cells::Money),
-            DataType::Boolean => column.as_boolean_opt().map(Cells::Flag),
-            DataType::Date32 => column.as_primitive_opt::<Date32Type>().map(Cells::Day),
-            DataType::Map(..) => column
-                .as_map_opt()
-                .and_then(|map| Some(Cells::Pairs(map, map.keys().as_string_opt()?, map.values().as_string_opt()?))),
-            _ => None,
-        };
-        let cells = cells.ok_or_else(|| Error::Column {
-            table: "unified.transaction_versions".to_owned(),
-            column: field.name().clone(),
-            found: field.data_type().to_string(),
-            expected: "of a type that a content hash knows".to_owned(),
-        })?;
-        columns.push((tag(field.name()), cells));
-    }
-    let mut scratch = Vec::with_capacity(1024);
-    let hashes = (0..rows.num_rows()).map(|row| {
-        scratch.clear();
-        for (tag, cells) in &columns {
-            cells.push(&mut scratch, tag, row);
-        }
-        hash(&scratch)
-    });
-    Ok(hashes.collect())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use sluice_model::{Kind, Kinds, Layout, NativeBatch, RawObject};
 
 use self::columns::Columns;
 use self::convert::Gather;
-use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
+use crate::append::{Candidate, Chosen, Observed, Shaped, Source, sort};
 use crate::error::Error;
 use crate::gather::{Run, runs};
 use crate::hash::{native_hashes, native_keys};
@@ -175,8 +175,12 @@ impl NativeRows {
 }
 
 impl Source for NativeRows {
-    fn candidates(&mut self) -> &mut Vec<Candidate> {
-        &mut self.candidates
+    fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    fn sort(&mut self) {
+        sort(&mut self.candidates);
     }
 
     fn observed(&self) -> &[Observed] {

@@ -1,6 +1,7 @@
 //! The lake as its users see it, on a local directory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod causes;
 mod concurrent;
 mod histories;
 mod native;

@@ -7,13 +7,13 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
-use sluice_model::{RawObject, mapped_transactions_schema, transaction_key};
+use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_key};
 
-use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
+use crate::append::{Candidate, Change, Chosen, Observed, Shaped, Source, change_of_known, sort};
 use crate::error::Error;
 use crate::gather::{gather, runs};
-use crate::hash::transaction_hashes;
-use crate::index::IndexColumns;
+use crate::hash::{TransactionCells, VANISHED, same_core};
+use crate::index::{IndexColumns, Latest};
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, candidates, month_names, observed};
 use crate::month;
@@ -38,6 +38,7 @@ struct Pending {
     origin: Arc<RawObject>,
     connector: ConnectorRef,
     rows: RecordBatch,
+    kinds: StringArray,
     keys: Vec<u128>,
     contents: Vec<u128>,
     months: Vec<i32>,
@@ -61,7 +62,7 @@ impl UnifiedRows {
         records: usize,
     ) -> Result<Vec<i32>, Error> {
         check(&rows)?;
-        let contents = transaction_hashes(&rows)?;
+        let contents = TransactionCells::of(&rows)?.hashes();
         let slice = &origin.slice;
         let ids = texts(&rows, "transaction_id")?;
         let keys = (0..rows.num_rows()).map(|row| {
@@ -81,7 +82,8 @@ impl UnifiedRows {
                 *record = *month;
             }
         }
-        self.pending.push(Pending { origin, connector: connector.clone(), rows, keys, contents, months });
+        let kinds = texts(&rows, "kind")?.clone();
+        self.pending.push(Pending { origin, connector: connector.clone(), rows, kinds, keys, contents, months });
         Ok(record_months)
     }
 
@@ -165,8 +167,12 @@ impl UnifiedRows {
 }
 
 impl Source for UnifiedRows {
-    fn candidates(&mut self) -> &mut Vec<Candidate> {
-        &mut self.candidates
+    fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    fn sort(&mut self) {
+        sort(&mut self.candidates);
     }
 
     fn observed(&self) -> &[Observed] {
@@ -175,6 +181,25 @@ impl Source for UnifiedRows {
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
+    }
+
+    fn change(&self, known: Option<&Latest>, row: &Candidate) -> Option<Change> {
+        let pending = &self.pending[row.source as usize];
+        let place = row.row as usize;
+        let Some(known) = known else {
+            let corrects = pending.kinds.value(place) == TransactionKind::Adjustment.name();
+            return Some(if corrects { Change::Correction } else { Change::FirstSeen });
+        };
+        let change = change_of_known(known, row, self.observed[row.source as usize])?;
+        let arrived = || {
+            same_core(row.content, known.content)
+                && TransactionCells::of(&pending.rows).is_ok_and(|cells| cells.arrived(place, known.content))
+        };
+        match change {
+            Change::Network if known.content == VANISHED => Some(Change::Reappeared),
+            Change::Network if arrived() => Some(Change::LateAttribution),
+            other => Some(other),
+        }
     }
 
     fn design(&self) -> Design {

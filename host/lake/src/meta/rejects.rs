@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{RawObject, Reject};
 
-use crate::append::{Candidate, Chosen, Observed, Shaped, Source};
+use crate::append::{Candidate, Chosen, Observed, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
@@ -109,8 +109,12 @@ impl RejectRows {
 }
 
 impl Source for RejectRows {
-    fn candidates(&mut self) -> &mut Vec<Candidate> {
-        &mut self.candidates
+    fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    fn sort(&mut self) {
+        sort(&mut self.candidates);
     }
 
     fn observed(&self) -> &[Observed] {
