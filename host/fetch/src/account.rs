@@ -1,174 +1,131 @@
-//! One account's way to its network: allow → auth → pace → send → redact.
+//! One account's way to its network, and another one once its secrets have changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use reqwest::header::RETRY_AFTER;
+use futures::future::BoxFuture;
 use sluice_model::{Request, Secret, SentRequest};
 use tokio::time::Instant;
 
-use crate::allow::Allow;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
-use crate::pace::{Budget, Place};
-use crate::redact::Redactor;
-use crate::render::{Context, tokens_of};
-use crate::retry::retry_after;
-use crate::session::{Session, check_cycles};
-use crate::template::TokenValues;
-use crate::token::Live;
-use crate::wire::{Opened, Raw, Wire, open};
+use crate::way::Way;
 
-/// Tokens are looked at again after a wait for the budget that was longer than this.
-const NOTABLE_WAIT: Duration = Duration::from_secs(1);
+/// Secrets that were read again and are the same as before are left alone for so long.
+const PAUSE: Duration = Duration::from_secs(60);
 
-/// Sends an account's requests. Cheap to clone.
+/// Reads an account's secrets anew. A failure is a text that holds none of them.
+#[derive(Clone)]
+pub struct SecretsAnew(Arc<dyn Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync>);
+
+impl SecretsAnew {
+    /// By a function that is called after the network has refused the secrets, at most once a minute.
+    pub fn new(
+        read: impl Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(read))
+    }
+}
+
+impl fmt::Debug for SecretsAnew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretsAnew")
+    }
+}
+
+/// Sends an account's requests. Cheap to clone; all clones have the same secrets.
 #[derive(Clone)]
 pub struct Account(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) network: String,
-    pub(crate) account: String,
-    pub(crate) allow: Allow,
-    pub(crate) settings: Vec<(String, String)>,
-    pub(crate) secrets: BTreeMap<String, Secret>,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) session: Arc<Session>,
-    pub(crate) shared: Arc<Shared>,
+struct Inner {
+    shared: Arc<Shared>,
+    access: Access,
+    way: RwLock<Way>,
+    /// When the secrets were read again and were the same. Held while reading, so that twenty refused requests read
+    /// once.
+    read_again: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Account({}/{})", self.0.network, self.0.account)
+        write!(f, "Account({}/{})", self.0.access.network, self.0.access.account)
     }
 }
 
 impl Account {
     pub(crate) fn new(shared: Arc<Shared>, access: Access) -> Result<Self, Error> {
-        let rate = access.rate;
-        if rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0 {
-            let reason = "`requests`, `per_secs` and `concurrency` of `rate` must be at least 1".to_owned();
-            return Err(Error::Settings { network: access.network, reason });
-        }
-        check_cycles(&access.network, &access.tokens)?;
-        let (budget, session) = (shared.budget(&access), shared.session(&access));
-        let Access { network, account, manifest_hosts, operator_hosts, base_url, settings, secrets, .. } = access;
-        let allow = Allow::new(network.clone(), manifest_hosts, operator_hosts, base_url)?;
-        Ok(Self(Arc::new(Inner { network, account, allow, settings, secrets, budget, session, shared })))
+        let way = RwLock::new(Way::new(shared.clone(), &access, None)?);
+        Ok(Self(Arc::new(Inner { shared, access, way, read_again: tokio::sync::Mutex::default() })))
     }
 
     /// One attempt. Signs in first if the request needs a token, and waits until the budget lets it go.
     ///
+    /// If the network refuses the secrets, they are read again, and the request is sent again if they have changed.
+    ///
     /// Any status is a response, 429 and 500 too. An error means that there was none; see
     /// [`Error::is_retryable`].
     pub async fn send(&self, request: &Request) -> Result<Exchange, Error> {
-        let started = Instant::now();
-        let inner = self.inner();
-        inner.allow.request(request)?;
-        let rotates = self.rotates(request);
-        let _turn = if rotates { Some(inner.session.turn.lock().await) } else { None };
-        let (live, place) = self.admitted(request).await?;
-        let sent_at = Utc::now();
-        let rendered = self.context(&live.values, sent_at).render(request)?;
-        let redactor = inner.session.redactor();
-        let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
-        drop(place);
-        let received_at = Utc::now();
-        if rotates {
-            self.rotate(&live, &raw).await?;
+        let way = self.way();
+        let sent = way.send(request).await;
+        let refused = match &sent {
+            Ok(exchange) => exchange.status == 401 && exchange.token_expired.is_none(),
+            Err(error) => matches!(error, Error::Credentials { .. }),
+        };
+        match if refused { self.way_after(&way).await } else { None } {
+            Some(other) => other.send(request).await,
+            None => sent,
         }
-        // Anew: this very answer may have brought a value to mask.
-        let redactor = inner.session.redactor();
-        let opened = open(&raw, inner.shared.options.limits(), &redactor).await?;
-        tracing::debug!(
-            network = %inner.network, account = %inner.account, request = %request.key, status = raw.status,
-            wire_bytes = opened.wire.len(), body_bytes = opened.body.len(), "answered"
-        );
-        let stale = |live: &Live| live.used.iter().find(|used| used.issued < started).map(|used| used.token.clone());
-        Ok(Exchange {
-            sent: rendered.shown(&redactor),
-            sent_at,
-            received_at,
-            status: raw.status,
-            headers: headers_of(&raw, &opened, &redactor),
-            retry_after: retry_after_of(&raw, received_at),
-            token_expired: stale(&live).filter(|_| raw.status == 401),
-            wire: opened.wire,
-            body: opened.body,
-            masked: opened.masked,
-            used: live.used,
-        })
     }
 
     /// Forgets the token that `after` used, so that the next send signs in anew. Does nothing if someone else has
     /// done so since: of twenty requests that fail together, one renews.
     pub async fn renew(&self, token: &str, after: &Exchange) {
-        let Some(sign_in) = self.0.session.sign_ins.iter().find(|sign_in| sign_in.gives(token)) else { return };
-        let mut state = sign_in.state.lock().await;
-        let used = after.used.iter().find(|used| used.token == token);
-        if used.is_none_or(|used| used.generation == state.generation) {
-            state.forget();
-        }
+        self.way().renew(token, after).await;
     }
 
     /// The request as it would be sent, with secrets, tokens and signatures masked. Nothing is sent.
     pub fn preview(&self, request: &Request) -> Result<SentRequest, Error> {
-        self.0.allow.request(request)?;
-        let names = self.0.session.sources().map(|source| source.name.clone());
-        let placeholders: BTreeMap<String, Secret> =
-            names.map(|name| (name, Secret::new("placeholder".to_owned()))).collect();
-        let tokens = TokenValues { live: placeholders.clone(), refresh: placeholders };
-        Ok(self.context(&tokens, Utc::now()).render(request)?.shown(&self.0.session.redactor()))
+        self.way().preview(request)
     }
 
     /// The text with every secret and token of this account masked.
     pub fn redact(&self, text: &str) -> String {
-        self.0.session.redactor().text(text).into_owned()
+        self.way().redact(text)
     }
 
-    /// Tokens and a place in the budget, both good at once.
-    async fn admitted(&self, request: &Request) -> Result<(Live, Place), Error> {
-        loop {
-            let live = self.live_tokens(request).await?;
-            let asked = Instant::now();
-            let place = self.0.budget.enter().await;
-            if asked.elapsed() < NOTABLE_WAIT || live.is_good(Instant::now()) || tokens_of(request).is_empty() {
-                return Ok((live, place));
-            }
+    fn way(&self) -> Way {
+        self.0.way.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The way with other secrets than `refused`, if there are any.
+    async fn way_after(&self, refused: &Way) -> Option<Way> {
+        let Inner { shared, access, .. } = &*self.0;
+        let anew = access.secrets_anew.as_ref()?;
+        let mut read_again = self.0.read_again.lock().await;
+        let now = self.way();
+        if !now.is(refused) {
+            return Some(now);
         }
+        if read_again.is_some_and(|at| at.elapsed() < PAUSE) {
+            return None;
+        }
+        *read_again = Some(Instant::now());
+        let secrets = match (anew.0)().await {
+            Ok(secrets) if secrets == refused.inner().secrets => return None,
+            Ok(secrets) => secrets,
+            Err(reason) => {
+                tracing::warn!(network = access.network, account = access.account, reason, "cannot read secrets again");
+                return None;
+            }
+        };
+        let access = Access { secrets, ..access.clone() };
+        let way = Way::new(shared.clone(), &access, Some(refused.inner().budget.clone())).ok()?;
+        tracing::info!(network = access.network, account = access.account, "secrets have changed and were read again");
+        *self.0.way.write().unwrap_or_else(PoisonError::into_inner) = way.clone();
+        *read_again = None;
+        Some(way)
     }
-
-    pub(crate) fn context<'a>(&'a self, tokens: &'a TokenValues, now: DateTime<Utc>) -> Context<'a> {
-        let Inner { network, account, allow, settings, secrets, .. } = self.inner();
-        Context { network, account, allow, secrets, settings, tokens, now }
-    }
-
-    pub(crate) fn wire<'a>(&'a self, redactor: &'a Redactor) -> Wire<'a> {
-        let Inner { network, shared, allow, budget, .. } = self.inner();
-        Wire { network, shared, allow, budget, redactor }
-    }
-
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
-    }
-}
-
-/// The headers that may be kept. A masked body is kept unpacked, so they then must not call it packed.
-fn headers_of(raw: &Raw, opened: &Opened, redactor: &Redactor) -> Vec<(String, String)> {
-    raw.headers
-        .iter()
-        .filter(|(name, _)| !(opened.masked && matches!(name.as_str(), "content-encoding" | "content-length")))
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            (name.as_str().to_owned(), redactor.header(name.as_str(), &value))
-        })
-        .collect()
-}
-
-fn retry_after_of(raw: &Raw, now: DateTime<Utc>) -> Option<Duration> {
-    raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| retry_after(value, now))
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sluice_model::{Rate, Secret, TokenSource};
 use url::Url;
 
-use crate::account::Account;
+use crate::account::{Account, SecretsAnew};
 use crate::address::Resolver;
 use crate::allow::Allow;
 use crate::error::Error;
@@ -78,6 +78,8 @@ pub struct Access {
     pub settings: Vec<(String, String)>,
     /// The account's secrets by slot.
     pub secrets: BTreeMap<String, Secret>,
+    /// Reads them again once the network refuses them; none if they can't change.
+    pub secrets_anew: Option<SecretsAnew>,
     /// The manifest's sign-ins.
     pub tokens: Vec<TokenSource>,
     /// The network's limit, which accounts with the same secrets share.

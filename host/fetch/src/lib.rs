@@ -17,6 +17,7 @@
 //!     base_url: None,
 //!     settings: vec![("publisher_id".into(), "123456".into())],
 //!     secrets: BTreeMap::from([("token".into(), sluice_model::Secret::new("s3cret-value".into()))]),
+//!     secrets_anew: None,
 //!     tokens: Vec::new(),
 //!     rate: sluice_model::Rate { requests: 20, per_secs: 60, concurrency: 4 },
 //! })?;
@@ -44,9 +45,10 @@ mod session;
 mod template;
 mod token;
 mod unpack;
+mod way;
 mod wire;
 
-pub use account::Account;
+pub use account::{Account, SecretsAnew};
 pub use error::Error;
 pub use exchange::{Exchange, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};

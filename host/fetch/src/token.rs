@@ -10,7 +10,7 @@ use reqwest::header::RETRY_AFTER;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
-use crate::account::Account;
+use crate::way::Way;
 use crate::error::Error;
 use crate::place::Answer;
 use crate::retry::retry_after;
@@ -45,7 +45,7 @@ struct Granted {
     lifetime: Option<Duration>,
 }
 
-impl Account {
+impl Way {
     /// The tokens that a request names. Signs in for those that aren't live.
     pub(crate) async fn live_tokens(&self, request: &Request) -> Result<Live, Error> {
         let mut live = Live::default();

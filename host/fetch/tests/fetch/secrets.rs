@@ -1,7 +1,13 @@
 //! What may be seen: nothing secret, in whatever form it comes back.
 
-use sluice_fetch::Error;
-use sluice_model::{Function, Op};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::FutureExt;
+use futures::future::join_all;
+use sluice_fetch::{Error, SecretsAnew};
+use sluice_model::{Function, Op, Secret};
 
 use super::server::{Reply, Server};
 use super::{access, account, fetcher, get, text};
@@ -63,4 +69,47 @@ async fn a_preview_sends_nothing_and_shows_no_secret() {
     assert!(server.seen().is_empty());
     request.url[0] = text("https://elsewhere.example.com/rows?");
     assert!(matches!(account.preview(&request), Err(Error::Host { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_secrets_are_read_again_once_and_used_by_all() {
+    let server = Server::start(|seen| match seen.header("x-key") {
+        Some("new-key-0001") => Reply::ok("rows"),
+        _ => Reply::status(401, "who?"),
+    })
+    .await;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (counted, mut access) = (reads.clone(), access(&server));
+    access.secrets_anew = Some(SecretsAnew::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Ok(BTreeMap::from([("key".to_owned(), Secret::new("new-key-0001".into()))])) }.boxed()
+    }));
+    let account = fetcher().account(access).unwrap();
+    let mut request = get("/");
+    request.headers = vec![("X-Key".into(), vec![Op::Secret("key".into())])];
+    let exchanges = join_all((0..8).map(|_| account.send(&request))).await;
+    assert!(exchanges.iter().all(|exchange| exchange.as_ref().unwrap().status == 200));
+    assert_eq!(reads.load(Ordering::SeqCst), 1);
+    assert_eq!(account.redact("new-key-0001"), "***");
+    account.clone().send(&request).await.unwrap();
+    let refused = server.seen().iter().filter(|seen| seen.header("x-key") != Some("new-key-0001")).count();
+    assert!(refused <= 8, "whoever comes later has the new secret at once");
+}
+
+#[tokio::test]
+async fn secrets_that_stay_the_same_are_refused_and_not_read_at_every_request() {
+    let server = Server::start(|_| Reply::status(401, "who?")).await;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (counted, mut access) = (reads.clone(), access(&server));
+    let same = access.secrets.clone();
+    access.secrets_anew = Some(SecretsAnew::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let same = same.clone();
+        async { Ok(same) }.boxed()
+    }));
+    let account = fetcher().account(access).unwrap();
+    for _ in 0..3 {
+        assert_eq!(account.send(&get("/")).await.unwrap().status, 401);
+    }
+    assert_eq!((reads.load(Ordering::SeqCst), server.seen().len()), (1, 3));
 }
