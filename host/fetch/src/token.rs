@@ -10,13 +10,13 @@ use reqwest::header::RETRY_AFTER;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
-use crate::way::Way;
 use crate::error::Error;
 use crate::place::Answer;
 use crate::retry::retry_after;
 use crate::session::{SignIn, State, usable};
 use crate::template::TokenValues;
 use crate::unpack::unpack;
+use crate::way::Way;
 use crate::wire::{Raw, encodings_of};
 
 /// No lifetime is believed beyond this; it keeps sums of times from overflowing.

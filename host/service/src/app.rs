@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use sluice_engine::{Connector, Engine, EngineOptions, Registry};
-use sluice_fetch::{Access, Fetcher};
+use sluice_fetch::{Access, Fetcher, SecretsAnew};
 use sluice_lake::Lake;
 use sluice_model::Manifest;
 use tokio::sync::Semaphore;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
+use crate::settings::secrets::SecretSources;
 use crate::state::State;
 
 /// A service's parts, each opened once.
@@ -38,6 +40,8 @@ pub struct Network {
     pub settings: NetworkSettings,
     /// The connector, kept for the whole run even if another version is swapped in.
     pub connector: Connector,
+    /// What references to secrets may name.
+    pub secrets: SecretSources,
 }
 
 impl App {
@@ -91,7 +95,7 @@ pub fn find_network(registry: &Registry, settings: &Settings, name: &str) -> Res
 pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSettings) -> Result<Network, Failure> {
     let id = &settings.content.connector;
     if let Some(connector) = registry.get(id) {
-        return Ok(Network { settings, connector });
+        return Ok(Network { settings, connector, secrets: app.secrets.clone() });
     }
     let message = format!("{}: no connector `{id}` in {}", settings.file, app.connectors_dir.display());
     let refused = registry.entries().into_iter().find_map(|entry| {
@@ -143,11 +147,24 @@ impl Network {
         self.connector.manifest()
     }
 
+    /// Reads an account's secrets again, for when the network has refused them.
+    fn secrets_anew(&self, account: &Account) -> SecretsAnew {
+        let (network, account) = (self.clone(), account.clone());
+        SecretsAnew::new(move || {
+            let (network, account) = (network.clone(), account.clone());
+            let read = async move {
+                let secrets = network.settings.account_secrets(network.manifest(), &account, &network.secrets).await;
+                secrets.map_err(|failure| failure.render(false))
+            };
+            read.boxed()
+        })
+    }
+
     /// What requests of an account may use, its secrets read now.
     ///
     /// # Errors
     /// A settings failure for a missing setting, secret or right.
-    pub fn access(&self, account: &Account) -> Result<Access, Failure> {
+    pub async fn access(&self, account: &Account) -> Result<Access, Failure> {
         let content = &self.settings.content;
         let manifest = self.manifest();
         if content.hosts.is_empty() && content.base_url.is_none() {
@@ -162,7 +179,8 @@ impl Network {
             operator_hosts: content.hosts.clone(),
             base_url: content.base_url.clone(),
             settings: self.settings.account_settings(manifest, account)?,
-            secrets: self.settings.account_secrets(manifest, account)?,
+            secrets: self.settings.account_secrets(manifest, account, &self.secrets).await?,
+            secrets_anew: Some(self.secrets_anew(account)),
             tokens: manifest.tokens.clone(),
             rate: content.rate.or(manifest.rate).unwrap_or(DEFAULT_RATE),
         })

@@ -105,7 +105,7 @@ pub struct SliceDone {
 pub async fn run(app: &Arc<App>, network: &Network, verb: Verb, selection: &Selection) -> Result<RunReport, Failure> {
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
-    let jobs = with_cursors(app, slices::jobs(network, &app.fetcher, selection, started_at)?).await?;
+    let jobs = with_cursors(app, slices::jobs(network, &app.fetcher, selection, started_at).await?).await?;
     record::keep_connector(app, network).await?;
     let (answers, received) = mpsc::channel::<Answer>(ANSWERS_AT_ONCE);
     let builds = verb == Verb::Run;

@@ -1,12 +1,14 @@
 //! `sluice.toml` and `networks/*.json`: what the operator says.
 
 pub mod network;
+pub mod secrets;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::settings::secrets::SecretSources;
 
 /// `sluice.toml`, paths resolved against its folder.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Settings {
     pub connectors_dir: PathBuf,
     /// Folder of `networks/*.json`.
     pub networks_dir: PathBuf,
+    /// What references to secrets may name.
+    pub secrets: SecretSources,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +34,16 @@ struct File {
     state: Option<UrlSection>,
     connectors: Option<DirSection>,
     networks: Option<DirSection>,
+    #[serde(default)]
+    secrets: SecretsSection,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsSection {
+    /// Programs that `command:` references may run.
+    #[serde(default)]
+    commands: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +73,8 @@ impl Settings {
         })?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
-            Failure::settings(message).hint("the keys are lake.url, state.url, connectors.dir and networks.dir")
+            Failure::settings(message)
+                .hint("the keys are lake.url, state.url, connectors.dir, networks.dir and secrets.commands")
         })?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
@@ -81,6 +96,11 @@ impl Settings {
             )?,
             connectors_dir: dir(file.connectors, "./connectors.d"),
             networks_dir: dir(file.networks, "./networks"),
+            secrets: SecretSources {
+                base: lexical(&base),
+                commands: file.secrets.commands,
+                ..SecretSources::default()
+            },
         })
     }
 }

@@ -41,7 +41,7 @@ pub struct SliceJob {
 ///
 /// # Errors
 /// A failure if the selection names what isn't there, or an account's settings are wrong.
-pub fn jobs(
+pub async fn jobs(
     network: &Network,
     fetcher: &Fetcher,
     selection: &Selection,
@@ -74,7 +74,7 @@ pub fn jobs(
     )?;
     let mut jobs = Vec::new();
     for account in accounts {
-        let access = network.access(account)?;
+        let access = network.access(account).await?;
         let settings = access.settings.clone();
         let fetching = Arc::new(fetcher.account(access)?);
         for stream in &streams {

@@ -30,14 +30,11 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure
         let (name, connector) = (network.name.clone(), network.content.connector.clone());
         match with_connector(&registry, settings, network.clone()) {
             Err(failure) => problems.push(failure.render(false)),
-            Ok(served) => problems.extend(
-                network
-                    .content
-                    .accounts
-                    .iter()
-                    .filter_map(|account| served.access(account).err())
-                    .map(|f| f.render(false)),
-            ),
+            Ok(served) => {
+                for account in &network.content.accounts {
+                    problems.extend(served.access(account).await.err().map(|failure| failure.render(false)));
+                }
+            }
         }
         findings.push(Finding { network: name, connector, accounts: network.content.accounts.len(), problems });
     }

@@ -21,7 +21,7 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     let registry = app::open_registry(&settings)?;
     let network = app::find_network(&registry, &settings, &args.network)?;
     let fetcher = sluice_fetch::Fetcher::new(sluice_fetch::FetchOptions::default())?;
-    let jobs = slices::jobs(&network, &fetcher, &selection, now)?;
+    let jobs = slices::jobs(&network, &fetcher, &selection, now).await?;
     let mut out = std::io::stdout().lock();
     let mut planned = Vec::new();
     for job in jobs {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sluice_model::{Axis, Manifest, Rate, Secret};
 use url::Url;
 
+use super::secrets::SecretSources;
 use crate::failure::Failure;
 
 /// One network's settings.
@@ -63,7 +64,7 @@ pub struct Account {
     /// What the connector must know of it.
     #[serde(default)]
     pub settings: BTreeMap<String, Scalar>,
-    /// References to its secrets: `env:NAME` or `file:PATH`.
+    /// References to its secrets: `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENTS`.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
 }
@@ -198,16 +199,21 @@ impl NetworkSettings {
     ///
     /// # Errors
     /// A settings failure for a secret that is missing, unknown or can't be read. It never holds a value.
-    pub fn account_secrets(&self, manifest: &Manifest, account: &Account) -> Result<BTreeMap<String, Secret>, Failure> {
+    pub async fn account_secrets(
+        &self,
+        manifest: &Manifest,
+        account: &Account,
+        sources: &SecretSources,
+    ) -> Result<BTreeMap<String, Secret>, Failure> {
         let known: Vec<&str> = manifest.secrets.iter().map(|slot| slot.name.as_str()).collect();
         self.refuse_unknown("secret", account, account.secrets.keys(), &known)?;
         let mut secrets = BTreeMap::new();
         for slot in &manifest.secrets {
             match account.secrets.get(&slot.name) {
                 Some(reference) => {
-                    let secret = read_secret(reference).map_err(|(reason, hint)| {
+                    let secret = sources.read(reference, &slot.name).await.map_err(|unreadable| {
                         let at = format!("{}: account `{}`, secret `{}`", self.file, account.name, slot.name);
-                        Failure::settings(format!("{at}: {reason}")).hint(hint)
+                        Failure::settings(format!("{at}: {}", unreadable.reason)).hint(unreadable.hint)
                     })?;
                     secrets.insert(slot.name.clone(), secret);
                 }
@@ -248,25 +254,6 @@ impl NetworkSettings {
     }
 }
 
-/// Reads `env:NAME` or `file:PATH`; a reason and a hint if it can't.
-fn read_secret(reference: &str) -> Result<Secret, (String, String)> {
-    let value = match reference.split_once(':') {
-        Some(("env", name)) => std::env::var(name).map_err(|_| {
-            (format!("the environment has no variable `{name}`"), format!("export {name}=… before sluice starts"))
-        })?,
-        Some(("file", path)) => std::fs::read_to_string(path)
-            .map_err(|error| (format!("cannot read the file {path}: {error}"), format!("let sluice read {path}")))?
-            .trim_end_matches(['\r', '\n'])
-            .to_owned(),
-        // The text may be the secret itself: it isn't repeated.
-        _ => return Err(("it is no reference".into(), "write env:NAME or file:PATH, never the secret itself".into())),
-    };
-    if value.is_empty() {
-        return Err(("it is empty".into(), "set a value".into()));
-    }
-    Ok(Secret::new(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,12 +265,6 @@ mod tests {
         for wrong in ["", "h", "1", "0m", "1w", "-1h", "99999999999d"] {
             assert_eq!(parse_duration_secs(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_secret_written_out_is_not_repeated() {
-        let (reason, hint) = read_secret("hunter2hunter2").expect_err("no reference");
-        assert!(!format!("{reason}{hint}").contains("hunter2"));
     }
 
     #[test]
