@@ -10,6 +10,8 @@ use crate::state::State;
 
 /// Longest text of a guest that is passed on in an error, in bytes.
 const MAX_WORDS: usize = 1_000;
+/// Longest name of a guest that is quoted whole, in bytes.
+const MAX_QUOTED: usize = 100;
 
 /// Who is called, and by which function.
 pub(crate) struct Caller<'a> {
@@ -71,6 +73,12 @@ impl Caller<'_> {
     }
 }
 
+/// A guest's name for something as it may stand in an error: quoted, escaped, and cut if it is long.
+pub(crate) fn quoted(name: &str) -> String {
+    let end = name.floor_char_boundary(MAX_QUOTED);
+    if end < name.len() { format!("{:?}… ({} bytes)", &name[..end], name.len()) } else { format!("{name:?}") }
+}
+
 /// A guest's text as it may stand in a log: of bounded length, without control characters.
 pub(crate) fn shown(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_WORDS);
@@ -90,5 +98,11 @@ mod tests {
         assert_eq!(shown("a\n\u{1b}[31mb"), "a  [31mb");
         let long = shown(&"é".repeat(MAX_WORDS));
         assert_eq!(long.chars().count(), MAX_WORDS / 2 + 1);
+    }
+
+    #[test]
+    fn a_guests_names_are_escaped_and_cut() {
+        assert_eq!(quoted("a\u{1b}\n"), r#""a\u{1b}\n""#);
+        assert_eq!(quoted(&"é".repeat(5_000)), format!("\"{}\"… (10000 bytes)", "é".repeat(50)));
     }
 }

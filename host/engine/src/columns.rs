@@ -10,6 +10,7 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::{DataType, Field};
 use sluice_model::money_type;
 
+use crate::call::quoted;
 use crate::contract::wire;
 
 /// The array, or which rule is broken.
@@ -58,7 +59,7 @@ pub(crate) fn currency(column: wire::TextColumnResult, rows: usize) -> Checked<S
     let codes = text(column, rows)?;
     let is_code = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     match codes.iter().flatten().find(|code| !is_code(code)) {
-        Some(code) => Err(format!("{code:?} is no currency: three upper-case letters")),
+        Some(code) => Err(format!("{} is no currency: three upper-case letters", quoted(code))),
         None => Ok(codes),
     }
 }

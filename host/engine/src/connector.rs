@@ -1,6 +1,7 @@
 //! A loaded connector: the four functions of the contract, in the model's nouns.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use sluice_model::{
@@ -11,9 +12,9 @@ use crate::call::{Caller, shown};
 use crate::columns::Checked;
 use crate::contract::{Guest, wire};
 use crate::decode::DecodeError;
-use crate::engine::Engine;
+use crate::engine::{Engine, Tally};
 use crate::error::Error;
-use crate::{check, decode, inputs, opaque, transactions};
+use crate::{check, decode, inputs, opaque, transactions, twice};
 
 /// Most status words that one answer may call unknown.
 const MAX_UNKNOWN: usize = 1_000;
@@ -31,12 +32,18 @@ struct Inner {
     manifest: Manifest,
     digest: Digest,
     component: Bytes,
+    /// How many responses it was asked to map.
+    maps: AtomicU64,
+    /// Where it was seen to give another answer for the same bytes. From then on it maps nothing.
+    unsteady: OnceLock<String>,
+    _tally: Tally,
 }
 
 impl Connector {
     pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, component: Bytes) -> Self {
         let digest = Digest::of(&component);
-        Self(Arc::new(Inner { engine, guest, manifest, digest, component }))
+        let (maps, unsteady, _tally) = (AtomicU64::new(0), OnceLock::new(), engine.tally());
+        Self(Arc::new(Inner { engine, guest, manifest, digest, component, maps, unsteady, _tally }))
     }
 
     /// The bytes of its file, so that this version can be kept.
@@ -105,9 +112,55 @@ impl Connector {
 
     /// The response's records as unified transactions, as far as the stream has any.
     ///
+    /// The first response, and then one in [`crate::EngineOptions::check_every`], is mapped twice: see
+    /// [`Connector::check_deterministic`].
+    ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
+    /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`], [`Error::Unsteady`]; [`Error::UnknownStream`].
     pub fn map(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        response: &Response,
+        native: NativeBatch,
+    ) -> Result<Mapped, Error> {
+        if let Some(what) = self.0.unsteady.get() {
+            return Err(self.unsteady(what.clone()));
+        }
+        let count = self.0.maps.fetch_add(1, Ordering::Relaxed);
+        if self.0.engine.is_checked(count) {
+            self.check_deterministic(slice, request, response, native)
+        } else {
+            self.map_once(slice, request, response, native)
+        }
+    }
+
+    /// Maps a response twice, each in an instance of its own, and gives the answer if both are the same, bit for bit.
+    /// A connector that fails this maps nothing any more.
+    ///
+    /// # Errors
+    /// [`Error::Unsteady`] if the answers differ, and whatever [`Connector::map`] fails with.
+    pub fn check_deterministic(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        response: &Response,
+        native: NativeBatch,
+    ) -> Result<Mapped, Error> {
+        let first = self.map_once(slice, request, response, native.clone())?;
+        let second = self.map_once(slice, request, response, native)?;
+        match twice::difference(&first, &second) {
+            None => Ok(first),
+            Some(what) => Err(self.unsteady(self.0.unsteady.get_or_init(|| shown(&what)).clone())),
+        }
+    }
+
+    fn unsteady(&self, what: String) -> Error {
+        let (connector, version) = (self.network().to_owned(), self.version().to_owned());
+        Error::Unsteady { connector, version, what }
+    }
+
+    fn map_once(
         &self,
         slice: &Slice,
         request: &Request,

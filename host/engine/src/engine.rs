@@ -1,18 +1,20 @@
 //! The one wasmtime engine of a process: its configuration, its clock, its pool.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::cache::Cache;
+use crate::compile::Compiler;
 use crate::connector::Connector;
 use crate::error::{Error, LoadFault};
 use crate::limits::Limits;
 use crate::state::State;
-use crate::{contract, load, wasi};
+use crate::{bounds, contract, load, wasi};
 
 /// How often the deadline is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -38,12 +40,27 @@ pub struct EngineOptions {
     /// How many calls run at once; a further one waits for a free slot. Each costs address space (8 GiB) and, once
     /// used, [`Limits::resident_bytes`].
     pub max_instances: u32,
+    /// One response in so many is mapped twice, to see that the answer is the same; 0: none.
+    pub check_every: u32,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache_dir: None, limits: Limits::default(), max_instances: 32 }
+        Self { cache_dir: None, limits: Limits::default(), max_instances: 32, check_every: 1_000 }
     }
+}
+
+/// What of an engine is in use: all zero when nothing leaks and nothing runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Connectors that somebody still holds.
+    pub connectors: usize,
+    /// Instances of components.
+    pub instances: u64,
+    /// Linear memories.
+    pub memories: usize,
+    /// Memory that idle slots keep for the next call, in bytes.
+    pub idle_bytes: usize,
 }
 
 /// Compiles and runs connectors. Cloning it shares it.
@@ -56,6 +73,18 @@ struct Inner {
     cache: Option<Cache>,
     limits: Limits,
     slots: Slots,
+    check_every: u64,
+    connectors: Arc<AtomicUsize>,
+    compiler: Compiler,
+}
+
+/// Counts a connector as long as it lives.
+pub(crate) struct Tally(Arc<AtomicUsize>);
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Engine {
@@ -72,8 +101,16 @@ impl Engine {
             .map_err(|error| Error::host("link its imports")(error.into()))?;
         let cache = options.cache_dir.map(|dir| Cache::open(dir, &wasmtime)).transpose()?;
         tick(wasmtime.weak())?;
-        let slots = Slots::new(options.max_instances.max(1));
-        Ok(Self(Arc::new(Inner { wasmtime, linker, cache, limits: options.limits, slots })))
+        Ok(Self(Arc::new(Inner {
+            wasmtime,
+            linker,
+            cache,
+            limits: options.limits,
+            slots: Slots::new(options.max_instances.max(1)),
+            check_every: u64::from(options.check_every),
+            connectors: Arc::default(),
+            compiler: Compiler::default(),
+        })))
     }
 
     /// A connector from a component's bytes: checked, compiled (or found compiled), asked to describe itself, and
@@ -85,6 +122,24 @@ impl Engine {
     /// [`Error::Load`] with the reason, [`Error::Trapped`] or [`Error::Malformed`] if `describe` fails.
     pub fn load(&self, wasm: &[u8], origin: &str) -> Result<Connector, Error> {
         load::load(self, wasm, origin)
+    }
+
+    /// What is in use now.
+    pub fn live(&self) -> Live {
+        let pool = self.0.wasmtime.pooling_allocator_metrics();
+        let pool = pool.map(|pool| (pool.component_instances(), pool.memories(), pool.unused_memory_bytes_resident()));
+        let (instances, memories, idle_bytes) = pool.unwrap_or_default();
+        Live { connectors: self.0.connectors.load(Ordering::Relaxed), instances, memories, idle_bytes }
+    }
+
+    /// Whether the response of this count is mapped twice.
+    pub(crate) fn is_checked(&self, count: u64) -> bool {
+        count.checked_rem(self.0.check_every) == Some(0)
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.0.connectors.fetch_add(1, Ordering::Relaxed);
+        Tally(Arc::clone(&self.0.connectors))
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -100,14 +155,10 @@ impl Engine {
     }
 
     /// The machine code of a component, from the cache if it's there.
-    pub(crate) fn compile(
-        &self,
-        wasm: &[u8],
-        digest: sluice_model::Digest,
-    ) -> Result<wasmtime::component::Component, LoadFault> {
+    pub(crate) fn compile(&self, wasm: &[u8], digest: sluice_model::Digest) -> Result<Component, LoadFault> {
         let compile = || {
-            wasmtime::component::Component::from_binary(self.wasmtime(), wasm)
-                .map_err(|error| LoadFault::Invalid { source: error.into() })
+            bounds::check(wasm, &self.0.limits)?;
+            self.0.compiler.compile(self.wasmtime(), wasm, self.0.limits.compile_timeout)
         };
         match &self.0.cache {
             None => compile(),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sluice_model::Refusal;
 
+use crate::call::shown;
+
 /// A failure of the engine. The three faults are never mixed: the guest refused, the guest failed (it trapped, or
 /// its answer breaks the contract), or the host failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +22,7 @@ pub enum Error {
         refusal: Refusal,
     },
     /// The guest was stopped or stopped itself.
-    #[error("connector `{connector}` {version} failed in `{call}`: {reason}")]
+    #[error("connector {} failed in `{call}`: {reason}", who(connector, version))]
     Trapped {
         /// The network's slug; the file's name while it is being loaded.
         connector: String,
@@ -32,7 +34,7 @@ pub enum Error {
         reason: TrapReason,
     },
     /// The guest's answer breaks the contract.
-    #[error("connector `{connector}` {version} breaks the contract in `{call}`: {what}")]
+    #[error("connector {} breaks the contract in `{call}`: {what}", who(connector, version))]
     Malformed {
         /// The network's slug; the file's name while it is being loaded.
         connector: String,
@@ -41,6 +43,16 @@ pub enum Error {
         /// The function of the contract.
         call: &'static str,
         /// Which rule it breaks.
+        what: String,
+    },
+    /// The guest gives another answer for the same bytes, so what it gave can't be made again.
+    #[error("connector `{connector}` {version} gives another answer for the same bytes: {what}")]
+    Unsteady {
+        /// The network's slug.
+        connector: String,
+        /// The connector's version.
+        version: String,
+        /// Where the answers differ.
         what: String,
     },
     /// A file is no connector that can be run.
@@ -146,15 +158,34 @@ pub enum LoadFault {
         exports: Vec<String>,
     },
     /// A component for another version of the contract.
-    #[error("the component speaks contract version {found}, this host speaks {}", list(.known))]
+    #[error("the component speaks contract version {}, this host speaks {}", shown(.found), list(.known))]
     WrongVersion {
         /// Its version.
         found: String,
         /// Ours.
         known: Vec<String>,
     },
+    /// More of something than a compiler should be given.
+    #[error("the component has {found} {what}, {limit} are allowed")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much there is, as far as it was counted.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A component that keeps the compiler busy.
+    #[error("compiling the component takes longer than {secs} s")]
+    TooSlow {
+        /// The time it had.
+        secs: u64,
+    },
+    /// The compiler has been busy with an earlier component all the while; it may be free at the next look.
+    #[error("the compiler is still busy with an earlier component")]
+    Busy,
     /// A component that wants more than a connector gets.
-    #[error("the component imports `{name}`, which connectors are not given")]
+    #[error("the component imports `{}`, which connectors are not given", shown(.name))]
     UnknownImport {
         /// What it wants.
         name: String,
@@ -167,7 +198,7 @@ pub enum LoadFault {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A manifest that makes no sense.
-    #[error("its manifest is wrong: {what}")]
+    #[error("its manifest is wrong: {}", shown(.what))]
     Manifest {
         /// Where and why.
         what: String,
@@ -188,9 +219,9 @@ impl Error {
         match self {
             Self::Load { fault, .. } => fault.hint(),
             Self::Trapped { reason: TrapReason::Deadline { .. } | TrapReason::Memory { .. }, .. } => {
-                Some("ask for a shorter window or smaller pages, or raise the engine's limits".to_owned())
+                Some("ask for a shorter window or smaller pages, or raise `[limits]` in the settings".to_owned())
             }
-            Self::Trapped { .. } | Self::Malformed { .. } => {
+            Self::Trapped { .. } | Self::Malformed { .. } | Self::Unsteady { .. } => {
                 Some("that is a bug of the connector: put an earlier version back, and tell its author".to_owned())
             }
             Self::UnknownStream { .. } => Some("`sluice connectors inspect` lists its streams".to_owned()),
@@ -199,9 +230,14 @@ impl Error {
         }
     }
 
-    /// Whether the guest is at fault: it trapped, or its answer breaks the contract.
+    /// Whether the guest is at fault: it trapped, or its answer breaks the contract or isn't the same twice.
     pub fn is_guest_fault(&self) -> bool {
-        matches!(self, Self::Trapped { .. } | Self::Malformed { .. })
+        matches!(self, Self::Trapped { .. } | Self::Malformed { .. } | Self::Unsteady { .. })
+    }
+
+    /// Whether the same bytes would fail in the same way again. What the host itself couldn't do it may do later.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Host { .. } | Self::Path { .. } | Self::Load { fault: LoadFault::Busy, .. })
     }
 
     pub(crate) fn host(action: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
@@ -215,10 +251,15 @@ impl LoadFault {
         let hint = match self {
             Self::Empty | Self::Invalid { .. } => "copy the file again: write it beside, then rename it",
             Self::TooLarge { .. } => "build it for release and strip it",
+            Self::TooMuch { .. } => "build it for release, with fewer and smaller functions",
+            Self::TooSlow { .. } => "build it for release, or raise `compile_timeout_secs` in the settings' `[limits]`",
             Self::NotWasm => "only components belong into the connectors' directory",
             Self::CoreModule => "build it with `just connectors`, or wrap it with `wasm-tools component new`",
             Self::WrongWorld { .. } => "build it for the world `network` of `sluice:connector`",
             Self::WrongVersion { .. } => "rebuild the connector with this host's SDK, or update the host",
+            Self::Busy => {
+                "it is tried again; `sluice connectors` says which file was refused for being slow to compile"
+            }
             Self::UnknownImport { .. } => "connectors do no I/O: build it without that dependency or toolchain feature",
             Self::WrongTypes { .. } => "rebuild the connector with this host's SDK",
             Self::Manifest { .. } => "correct the connector's `describe`",
@@ -228,11 +269,16 @@ impl LoadFault {
     }
 }
 
+/// A connector by name and version; a file that is being loaded has none yet.
+fn who(connector: &str, version: &str) -> String {
+    if version.is_empty() { format!("`{connector}`") } else { format!("`{connector}` {version}") }
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    let shown: Vec<String> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
+    let shown: Vec<String> = names.iter().take(8).map(|name| format!("`{}`", shown(name))).collect();
     let more = if names.len() > shown.len() { ", …" } else { "" };
     shown.join(", ") + more
 }

@@ -21,10 +21,12 @@
 //! # Ok::<(), sluice_engine::Error>(())
 //! ```
 
+mod bounds;
 mod cache;
 mod call;
 mod check;
 mod columns;
+mod compile;
 mod connector;
 mod contract;
 pub mod decode;
@@ -38,11 +40,12 @@ mod registry;
 mod state;
 mod times;
 mod transactions;
+mod twice;
 mod wasi;
 
 pub use connector::Connector;
 pub use decode::DecodeError;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, Live};
 pub use error::{Error, LoadFault, TrapReason};
 pub use limits::Limits;
 pub use registry::{Change, Entry, Outcome, Registry, Serving, Watcher};

@@ -26,6 +26,14 @@ pub struct Limits {
     pub lookup_bytes: u64,
     /// Size of a component's file, in bytes.
     pub component_bytes: u64,
+    /// Functions of a component, over all its modules.
+    pub functions: u64,
+    /// The longest function, in bytes: what a compiler does to one grows faster than its length.
+    pub function_bytes: u64,
+    /// Instances of modules and components that a component makes of its parts, those inside them included.
+    pub component_instances: u64,
+    /// Wall-clock time of compiling a component.
+    pub compile_timeout: Duration,
     /// Memory that an idle instance slot keeps, in bytes. It saves the page faults of a fresh memory, which cost a
     /// fifth of a map (17 instead of 21 ms on 5,000 records with 64 MiB kept). 16 MiB hold the columns in and out of
     /// some 10,000 records, so that a slot's price stays below that of the batches around it.
@@ -45,6 +53,10 @@ impl Default for Limits {
             lookups: 1_000,
             lookup_bytes: 4 << 30,
             component_bytes: 64 << 20,
+            functions: 200_000,
+            function_bytes: 2 << 20,
+            component_instances: 1_000,
+            compile_timeout: Duration::from_secs(60),
             resident_bytes: 16 << 20,
         }
     }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use arrow::array::{Array, StringArray};
 use sluice_model::{Kinds, NativeBatch, NativeColumn};
 
+use crate::call::quoted;
 use crate::columns::{self, Checked};
-
 use crate::contract::wire::{self, Kind};
 
 /// Most columns of one answer.
@@ -26,7 +26,7 @@ pub(crate) fn native(wire: Vec<wire::NativeColumn>, max_rows: usize) -> Checked<
     let mut paths = HashSet::new();
     let mut columns = Vec::with_capacity(wire.len());
     for column in wire {
-        let named = |what: String| format!("native column {:?}: {what}", column.path);
+        let named = |what: String| format!("native column {}: {what}", quoted(&column.path));
         if column.path.is_empty() || column.path.len() > MAX_PATH || column.path.chars().any(char::is_control) {
             return Err(named("its path is empty, too long or has control characters".to_owned()));
         }
@@ -52,8 +52,7 @@ fn kinds(kind: Kind, text: &StringArray) -> Checked<Kinds> {
         Kind::Decimal | Kind::Timestamp | Kind::Text => (Kinds::TEXT, |_| true),
     };
     if let Some(value) = text.iter().flatten().find(|value| !is_one(value)) {
-        let value: String = value.chars().take(40).collect();
-        return Err(format!("{value:?} is not of its kind"));
+        return Err(format!("{} is not of its kind", quoted(value)));
     }
     if text.null_count() < text.len() {
         kinds.insert(seen);

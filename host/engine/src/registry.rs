@@ -203,7 +203,7 @@ impl Registry {
             return None;
         }
         // What the host itself couldn't do it may do at the next look, though the file stays the same.
-        let is_final = !matches!(loaded, Err(Error::Host { .. } | Error::Path { .. }));
+        let is_final = loaded.as_ref().err().is_none_or(Error::is_final);
         let (stamp, digest) = (Some(stamp).filter(|_| is_final), digest.filter(|_| is_final));
         let file = File { stamp, digest, serving: known.serving, refused: None };
         match loaded {

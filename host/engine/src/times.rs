@@ -12,6 +12,7 @@ use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use sluice_model::TimeBasis;
 
+use crate::call::quoted;
 use crate::columns::{Checked, same_length, validity};
 use crate::contract::wire;
 
@@ -76,7 +77,7 @@ impl Times {
 
 impl Zone {
     pub(crate) fn new(name: &str) -> Checked<Self> {
-        let tz: Tz = name.parse().map_err(|_| format!("{name:?} is no IANA time zone"))?;
+        let tz: Tz = name.parse().map_err(|_| format!("{} is no IANA time zone", quoted(name)))?;
         let is_utc = matches!(tz, Tz::UTC | Tz::Etc__UTC | Tz::Etc__GMT | Tz::GMT | Tz::Zulu | Tz::Etc__UCT | Tz::UCT);
         Ok(Self { tz, is_utc, local: Hours::default(), utc: Hours::default() })
     }

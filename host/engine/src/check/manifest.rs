@@ -7,6 +7,7 @@ use sluice_model::{Axis, Delimited, Format, Grain, Layout, Manifest, Stream, Tok
 
 use super::requests::request;
 use super::{ensure, words};
+use crate::call::quoted;
 use crate::columns::Checked;
 use crate::limits::Limits;
 
@@ -20,6 +21,8 @@ const MAX_KEY_PATHS: usize = 50;
 const MAX_LIST: usize = 500;
 const MAX_STATUSES: usize = 2_000;
 const MAX_SKIPPED_LINES: u32 = 10_000;
+/// Ten years.
+const MAX_LOOK_BACK_DAYS: u32 = 3_660;
 const DAY_SECS: u32 = 86_400;
 
 /// Checks a manifest.
@@ -34,12 +37,12 @@ pub(crate) fn manifest(manifest: &Manifest) -> Checked<()> {
     at_most("streams", manifest.streams.len(), MAX_STREAMS)?;
     unique("streams", manifest.streams.iter().map(|stream| stream.name.as_str()))?;
     for stream in &manifest.streams {
-        self::stream(stream).map_err(|what| format!("stream {:?}: {what}", stream.name))?;
+        self::stream(stream).map_err(|what| format!("stream {}: {what}", quoted(&stream.name)))?;
     }
     slots(manifest)?;
     at_most("tokens", manifest.tokens.len(), MAX_LIST)?;
     for source in &manifest.tokens {
-        token(source, manifest).map_err(|what| format!("token {:?}: {what}", source.name))?;
+        token(source, manifest).map_err(|what| format!("token {}: {what}", quoted(&source.name)))?;
     }
     schedule(manifest)?;
     at_most("statuses", manifest.statuses.len(), MAX_STATUSES)?;
@@ -53,8 +56,12 @@ fn is_slug(network: &str) -> Checked<()> {
         && network.split('-').all(|word| {
             !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         });
-    ensure(is_kebab, || format!("network {network:?} is no slug: a-z, 0-9 and `-` within, at most {MAX_NAME}"))?;
-    ensure(!RESERVED.contains(&network.replace('-', "_").as_str()), || format!("network {network:?} is reserved"))
+    ensure(is_kebab, || {
+        format!("network {} is no slug: a-z, 0-9 and `-` within, at most {MAX_NAME}", quoted(network))
+    })?;
+    ensure(!RESERVED.contains(&network.replace('-', "_").as_str()), || {
+        format!("network {} is reserved", quoted(network))
+    })
 }
 
 fn is_version(version: &str) -> Checked<()> {
@@ -64,7 +71,7 @@ fn is_version(version: &str) -> Checked<()> {
         && numbers.split('.').count() == 3
         && numbers.split('.').all(is_number)
         && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte));
-    ensure(is_semver, || format!("version {version:?} is no semver like `1.2.3`"))
+    ensure(is_semver, || format!("version {} is no semver like `1.2.3`", quoted(version)))
 }
 
 fn is_host(host: &str) -> Checked<()> {
@@ -79,7 +86,7 @@ fn is_host(host: &str) -> Checked<()> {
     // An address has a last label of digits.
     let is_name = labels.last().is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()));
     ensure(host.len() <= 253 && labels.len() >= 2 && is_name && labels.iter().all(|label| is_label(label)), || {
-        format!("host {host:?} is no name like `api.example.com` or `*.example.com`")
+        format!("host {} is no name like `api.example.com` or `*.example.com`", quoted(host))
     })
 }
 
@@ -102,19 +109,21 @@ fn stream(stream: &Stream) -> Checked<()> {
     ensure(stream.max_window_secs.is_none_or(|secs| secs >= shortest), || {
         "max-window-secs is shorter than the grain".to_owned()
     })?;
-    ensure(stream.timezone.parse::<Tz>().is_ok(), || format!("timezone {:?} is no IANA zone", stream.timezone))?;
+    ensure(stream.timezone.parse::<Tz>().is_ok(), || format!("timezone {} is no IANA zone", quoted(&stream.timezone)))?;
     layout(&stream.layout)
 }
 
 fn layout(layout: &Layout) -> Checked<()> {
     match &layout.format {
         Format::Json(place) => {
-            ensure(place.is_empty() || place.starts_with('/'), || format!("place {place:?} is no JSON Pointer"))?;
+            ensure(place.is_empty() || place.starts_with('/'), || {
+                format!("place {} is no JSON Pointer", quoted(place))
+            })?;
             words("place", place)?;
         }
         Format::Xml(place) => {
             words("place", place)?;
-            ensure(!place.split('.').any(str::is_empty), || format!("place {place:?} is no path of elements"))?;
+            ensure(!place.split('.').any(str::is_empty), || format!("place {} is no path of elements", quoted(place)))?;
         }
         Format::Delimited(delimited) => self::delimited(delimited)?,
         Format::Ndjson | Format::Opaque => {}
@@ -138,7 +147,7 @@ fn delimited(delimited: &Delimited) -> Checked<()> {
     delimited.header.iter().try_for_each(|name| words("header", name))?;
     unique("header", delimited.header.iter().map(String::as_str))?;
     ensure(encoding_rs::Encoding::for_label(delimited.charset.as_bytes()).is_some(), || {
-        format!("charset {:?} is no WHATWG label", delimited.charset)
+        format!("charset {} is no WHATWG label", quoted(&delimited.charset))
     })
 }
 
@@ -176,7 +185,7 @@ fn token(source: &TokenSource, manifest: &Manifest) -> Checked<()> {
 fn schedule(manifest: &Manifest) -> Checked<()> {
     words("schedule", &manifest.schedule)?;
     ensure(manifest.schedule.split_whitespace().count() == 5, || {
-        format!("schedule {:?} has no five fields", manifest.schedule)
+        format!("schedule {} has no five fields", quoted(&manifest.schedule))
     })?;
     if let Some(rate) = manifest.rate {
         ensure(rate.requests > 0 && rate.per_secs > 0 && rate.concurrency > 0, || "rate has a 0".to_owned())?;
@@ -184,6 +193,9 @@ fn schedule(manifest: &Manifest) -> Checked<()> {
     at_most("look-back", manifest.look_back.len(), MAX_LIST)?;
     manifest.look_back.iter().try_for_each(|look| {
         ensure(look.every_secs > 0, || "look-back: every-secs is 0".to_owned())?;
+        ensure(look.days <= MAX_LOOK_BACK_DAYS, || {
+            format!("look-back: {} days, {MAX_LOOK_BACK_DAYS} are allowed", look.days)
+        })?;
         let has_axis = manifest.streams.iter().any(|stream| stream.axes.contains(&look.axis));
         ensure(has_axis, || format!("look-back: no stream has the axis `{}`", look.axis.name()))
     })
@@ -192,7 +204,7 @@ fn schedule(manifest: &Manifest) -> Checked<()> {
 fn is_identifier(name: &str) -> Checked<()> {
     let is_one = (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    ensure(is_one, || format!("name {name:?} is no identifier of at most {MAX_NAME}"))
+    ensure(is_one, || format!("name {} is no identifier of at most {MAX_NAME}", quoted(name)))
 }
 
 fn paths<'a>(what: &str, paths: impl Iterator<Item = &'a str> + Clone) -> Checked<()> {
@@ -205,7 +217,7 @@ fn paths<'a>(what: &str, paths: impl Iterator<Item = &'a str> + Clone) -> Checke
 
 fn unique<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Checked<()> {
     let mut seen = HashSet::new();
-    names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(format!("{what}: {name:?} comes twice")))
+    names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(format!("{what}: {} comes twice", quoted(name))))
 }
 
 fn at_most(what: &str, count: usize, most: usize) -> Checked<()> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use sluice_model::{Judgement, Manifest, Op, Request, Template, Verdict};
 
 use super::ensure;
+use crate::call::quoted;
 use crate::columns::Checked;
 use crate::limits::Limits;
 
@@ -26,8 +27,8 @@ pub(crate) fn requests(requests: &[Request], manifest: &Manifest, limits: &Limit
     let mut keys = HashSet::with_capacity(count);
     let mut text = 0_usize;
     for request in requests {
-        self::request(request, manifest, limits).map_err(|what| format!("request {:?}: {what}", request.key))?;
-        ensure(keys.insert(request.key.as_str()), || format!("request {:?}: its key comes twice", request.key))?;
+        self::request(request, manifest, limits).map_err(|what| format!("request {}: {what}", quoted(&request.key)))?;
+        ensure(keys.insert(request.key.as_str()), || format!("request {}: its key comes twice", quoted(&request.key)))?;
         text = text.saturating_add(size(request));
         ensure(text <= limits.request_text_bytes, || {
             format!("requests of more than {} bytes in one answer", limits.request_text_bytes)
@@ -87,7 +88,7 @@ fn is_declared(op: &Op, manifest: &Manifest) -> Checked<()> {
         }
         _ => return Ok(()),
     };
-    ensure(is_declared, || format!("the {what} {name:?} isn't in the manifest"))
+    ensure(is_declared, || format!("the {what} {} isn't in the manifest", quoted(name)))
 }
 
 /// The bytes of all its texts.

@@ -155,3 +155,15 @@ fn schedules_and_rates_make_sense() {
     let setting = |meaning: String| Setting { name: "id".to_owned(), meaning, required: true, default: None };
     assert!(refused(|m| m.settings.push(setting("x".repeat(5_000)))).contains("4096 are allowed"));
 }
+
+#[test]
+fn a_look_back_ends_somewhere() {
+    let days = |days| vec![LookBack { every_secs: 60, days, axis: Axis::Modified }];
+    assert_eq!(refused(|m| m.look_back = days(u32::MAX)), "look-back: 4294967295 days, 3660 are allowed");
+}
+
+#[test]
+fn a_refusal_is_short_however_long_the_name() {
+    let refusal = refused(|m| m.streams[0].name = "x".repeat(10_000));
+    assert!(refusal.starts_with("stream \"xxx") && refusal.len() < 300, "{refusal}");
+}

@@ -7,6 +7,7 @@ use sluice_model::{
 
 use super::bindings::sluice::connector::manifests as wire;
 use super::convert_request::request;
+use crate::call::quoted;
 
 pub(super) fn manifest(wire: wire::Manifest) -> Result<Manifest, String> {
     Ok(Manifest {
@@ -75,7 +76,7 @@ fn layout(wire: wire::Layout) -> Result<Layout, String> {
 fn delimited(wire: wire::Delimited) -> Result<Delimited, String> {
     let one = |what: &str, text: &str| match text.as_bytes() {
         [byte] if byte.is_ascii() => Ok(*byte),
-        _ => Err(format!("the {what} is {text:?}, not one ASCII character")),
+        _ => Err(format!("the {what} is {}, not one ASCII character", quoted(text))),
     };
     let quote = Some(wire.quote).filter(|quote| !quote.is_empty());
     Ok(Delimited {
