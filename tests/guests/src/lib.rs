@@ -1,0 +1,21 @@
+//! Guests for tests, each in a folder of its own beside what shall become of it.
+//!
+//! A folder holds one guest and one expectation, `expect.json`. The guest is `guest.json` (values of the contract's
+//! types and a few instructions, see [`Guest`]), `guest.wat` (a component as text), `guest.wasm` (one that was compiled
+//! long ago) or `build.sh` (one that another language's tools make).
+//!
+//! ```
+//! let guest = sluice_guests::Guest::new("polite", &serde_json::json!({
+//!     "plan": {"ok": [{"key": "page-1", "url": [{"text": "https://api.example.com/sales"}]}]},
+//! }));
+//! let component = guest.component()?;
+//! assert!(component.starts_with(b"\0asm"));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+
+mod case;
+mod guest;
+mod image;
+
+pub use case::{Case, Expectation, Stage, cases, repository};
+pub use guest::Guest;
