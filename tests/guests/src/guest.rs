@@ -79,14 +79,17 @@ impl Guest {
         let mut function = |name: &str, default: Value| -> anyhow::Result<String> {
             let answer = self.description.get(name).unwrap_or(&default);
             if let Some(instructions) = answer.as_str() {
-                return Ok(values.iter().fold(instructions.to_owned(), |text, (name, value)| text.replace(name, value)));
+                return Ok(values
+                    .iter()
+                    .fold(instructions.to_owned(), |text, (name, value)| text.replace(name, value)));
             }
             let ty = answer_type(resolve, interface, name)?;
             let address = image.store(&ty, answer).with_context(|| format!("`{name}` gives what it can't"))?;
             Ok(format!("i32.const {address}"))
         };
         let describe = function("describe", self.description["manifest"].clone())?;
-        let request = json!({"key": "page-1", "url": [{"text": "https://api.example.com/sales"}], "yields-records": true});
+        let request =
+            json!({"key": "page-1", "url": [{"text": "https://api.example.com/sales"}], "yields-records": true});
         let plan = function("plan", json!({"ok": [request]}))?;
         let follow = function("follow", json!({"ok": {"verdict": "done"}}))?;
         let map = function("map-response", json!({"ok": {}}))?;
@@ -104,10 +107,17 @@ impl Guest {
             let is_called = [&describe, &plan, &follow, &map, &more].iter().any(|code| code.contains(called));
             if is_called { text.to_owned() } else { String::new() }
         };
-        let read = import("$read", r#"(import "sluice:connector/responses@0.1.0" "[method]body.read" (func $read (param i32 i32 i32)))"#);
-        let value_at = import("$value-at", r#"(import "sluice:connector/responses@0.1.0" "[method]body.value-at" (func $value-at (param i32 i32 i32 i32)))"#);
+        let read = import(
+            "$read",
+            r#"(import "sluice:connector/responses@0.1.0" "[method]body.read" (func $read (param i32 i32 i32)))"#,
+        );
+        let value_at = import(
+            "$value-at",
+            r#"(import "sluice:connector/responses@0.1.0" "[method]body.value-at" (func $value-at (param i32 i32 i32 i32)))"#,
+        );
         let now = import("$now", r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))"#);
-        let random = import("$random", r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))"#);
+        let random =
+            import("$random", r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))"#);
         Ok(format!(
             r#"(module
                 (import "sluice:connector/responses@0.1.0" "[resource-drop]body" (func $drop (param i32)))

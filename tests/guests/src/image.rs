@@ -75,8 +75,11 @@ impl<'a> Image<'a> {
                 let given = value.as_object().with_context(|| format!("{value} is no record"))?;
                 let known = |name: &String| record.fields.iter().any(|field| field.name == *name);
                 ensure!(given.keys().all(known), "{value} has a field that the record lacks");
-                let fields: Vec<(Type, &Value)> =
-                    record.fields.iter().map(|field| (field.ty, given.get(&field.name).unwrap_or(&Value::Null))).collect();
+                let fields: Vec<(Type, &Value)> = record
+                    .fields
+                    .iter()
+                    .map(|field| (field.ty, given.get(&field.name).unwrap_or(&Value::Null)))
+                    .collect();
                 self.fields(ty, &fields)
             }
             TypeDefKind::Tuple(tuple) => {
@@ -125,15 +128,26 @@ impl<'a> Image<'a> {
         Ok(bytes)
     }
 
-    fn case(&mut self, ty: &Type, tag: Int, at: usize, payload: Option<&Type>, value: &Value) -> anyhow::Result<Vec<u8>> {
+    fn case(
+        &mut self,
+        ty: &Type,
+        tag: Int,
+        at: usize,
+        payload: Option<&Type>,
+        value: &Value,
+    ) -> anyhow::Result<Vec<u8>> {
         let mut bytes = self.zero(ty);
         bytes[0] = u8::try_from(at)?;
         if let (Some(payload), false) = (payload, value.is_null()) {
             let lowered = self.lower(payload, value)?;
             // A payload lies behind the tag, where the most aligned of all payloads may lie.
             let offset = match self.type_kind(ty) {
-                TypeDefKind::Variant(variant) => self.sizes.payload_offset(tag, variant.cases.iter().map(|c| c.ty.as_ref())),
-                TypeDefKind::Result(result) => self.sizes.payload_offset(tag, [result.ok.as_ref(), result.err.as_ref()]),
+                TypeDefKind::Variant(variant) => {
+                    self.sizes.payload_offset(tag, variant.cases.iter().map(|c| c.ty.as_ref()))
+                }
+                TypeDefKind::Result(result) => {
+                    self.sizes.payload_offset(tag, [result.ok.as_ref(), result.err.as_ref()])
+                }
                 _ => self.sizes.payload_offset(tag, [Some(payload)]),
             };
             let offset = offset.size_wasm32();
