@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use futures::{TryFutureExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -68,6 +69,25 @@ pub(crate) async fn read_columns(
     let builder = ParquetRecordBatchStreamBuilder::new(file).await?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
     builder.with_projection(mask).with_batch_size(16_384).build()?.try_collect().await
+}
+
+/// All rows of a file, some at a time.
+pub(crate) async fn stream_rows(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+) -> ParquetResult<BoxStream<'static, ParquetResult<RecordBatch>>> {
+    let file = StoredFile { store, path: path.clone() };
+    let builder = ParquetRecordBatchStreamBuilder::new(file).await?;
+    Ok(builder.with_batch_size(8_192).build()?.boxed())
+}
+
+/// The column over which the file has a filter, if it has one.
+pub(crate) async fn filtered_column(store: Arc<dyn ObjectStore>, path: &Path) -> ParquetResult<Option<String>> {
+    let file = StoredFile { store, path: path.clone() };
+    let builder = ParquetRecordBatchStreamBuilder::new(file).await?;
+    let columns = builder.metadata().row_groups().first().map(|group| group.columns()).unwrap_or_default();
+    let filtered = columns.iter().find(|column| column.bloom_filter_offset().is_some());
+    Ok(filtered.map(|column| column.column_path().string()))
 }
 
 /// A column's filters, one per row group; none if the file lacks one.

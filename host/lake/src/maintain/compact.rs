@@ -1,0 +1,151 @@
+//! Compaction: the small files of a partition become one.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::Utc;
+use deltalake::kernel::{Action, Add, Remove};
+use deltalake::protocol::DeltaOperation;
+use object_store::path::Path;
+
+use super::{Maintained, Upkeep};
+use crate::append::wait_a_moment;
+use crate::error::Error;
+use crate::table::{Commit, DataFile, Table};
+
+const MAX_ATTEMPTS: u32 = 60;
+
+/// Merges what is small, one bin after another, each in a commit of its own: what is done stays done.
+pub(super) async fn compact(table: &mut Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {
+    for bin in bins(table.files(), upkeep.target_bytes, upkeep.min_files) {
+        let written = match upkeep.dry_run {
+            true => 1,
+            false => merge(table, &bin, upkeep.target_bytes).await?,
+        };
+        if written > 0 {
+            done.merged_files += bin.len() as u64;
+            done.merged_into += written;
+            done.merged_bytes += bin.iter().map(|file| file.bytes).sum::<u64>();
+        }
+    }
+    Ok(())
+}
+
+/// Which files to merge: small ones of a partition, in the order in which they were written, so that what lay together
+/// lies together again.
+fn bins(files: Vec<DataFile>, target_bytes: u64, min_files: usize) -> Vec<Vec<DataFile>> {
+    let mut partitions: BTreeMap<Vec<(String, Option<String>)>, Vec<DataFile>> = BTreeMap::new();
+    for file in files.into_iter().filter(|file| file.bytes < target_bytes / 2) {
+        let mut partition: Vec<_> = file.partitions.clone().into_iter().collect();
+        partition.sort();
+        partitions.entry(partition).or_default().push(file);
+    }
+    let mut bins = Vec::new();
+    for mut small in partitions.into_values() {
+        small.sort_by(|a, b| (a.written_at, &a.path).cmp(&(b.written_at, &b.path)));
+        let (mut bin, mut bytes) = (Vec::new(), 0);
+        for file in small {
+            if bytes + file.bytes > target_bytes {
+                bins.push(std::mem::take(&mut bin));
+                bytes = 0;
+            }
+            bytes += file.bytes;
+            bin.push(file);
+        }
+        bins.push(bin);
+    }
+    bins.retain(|bin| bin.len() >= min_files.max(2));
+    bins
+}
+
+/// Puts one file, or a few, in the place of others, and gives how many; none if another upkeep was first.
+async fn merge(table: &mut Table, bin: &[DataFile], target_bytes: u64) -> Result<u64, Error> {
+    let mut adds = table.rewrite(bin).await?;
+    adds.iter_mut().for_each(|add| add.data_change = false);
+    for attempt in 0..MAX_ATTEMPTS {
+        if !holds_all(table, bin) {
+            break;
+        }
+        let removes = bin.iter().map(|file| Action::Remove(removal(file)));
+        let actions = removes.chain(adds.iter().cloned().map(Action::Add)).collect();
+        let operation =
+            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(target_bytes).unwrap_or(i64::MAX) };
+        match table.commit_actions(actions, operation, None).await {
+            Ok(Commit::Done) => {
+                tracing::info!(table = table.name(), files = bin.len(), into = adds.len(), "merged");
+                return Ok(adds.len() as u64);
+            }
+            Ok(Commit::Conflict) => wait_a_moment(attempt).await,
+            // Whether it was committed isn't known: the files stay for the next vacuum to judge.
+            Err(error) => return Err(error),
+        }
+        table.refresh().await?;
+        if holds(table, &adds) {
+            return Ok(adds.len() as u64);
+        }
+    }
+    table.discard_files(&adds).await;
+    Ok(0)
+}
+
+fn holds_all(table: &Table, bin: &[DataFile]) -> bool {
+    let there: HashSet<Path> = table.files().into_iter().map(|file| file.path).collect();
+    bin.iter().all(|file| there.contains(&file.path))
+}
+
+/// Whether the commit was done though it looked as if it wasn't.
+fn holds(table: &Table, adds: &[Add]) -> bool {
+    let there: HashSet<Path> = table.files().into_iter().map(|file| file.path).collect();
+    adds.iter().any(|add| Path::parse(&add.path).is_ok_and(|path| there.contains(&path)))
+}
+
+fn removal(file: &DataFile) -> Remove {
+    Remove {
+        path: file.path.to_string(),
+        data_change: false,
+        deletion_timestamp: Some(Utc::now().timestamp_millis()),
+        extended_file_metadata: Some(true),
+        partition_values: Some(file.partitions.clone()),
+        size: i64::try_from(file.bytes).ok(),
+        ..Remove::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn file(month: &str, name: &str, bytes: u64, written_at: i64) -> DataFile {
+        DataFile {
+            path: Path::from(format!("month={month}/{name}")),
+            partitions: HashMap::from([("month".to_owned(), Some(month.to_owned()))]),
+            stats: None,
+            bytes,
+            rows: 1,
+            written_at,
+        }
+    }
+
+    #[test]
+    fn small_files_of_one_partition_are_binned_in_order() {
+        let mut files: Vec<DataFile> = (0..6).map(|n| file("01", &format!("{n}"), 30, 10 - n)).collect();
+        files.push(file("01", "large", 60, 0));
+        files.extend((0..3).map(|n| file("02", &format!("{n}"), 1, n)));
+        let names = |bins: Vec<Vec<DataFile>>| -> Vec<Vec<String>> {
+            let name = |file: &DataFile| file.path.to_string();
+            bins.iter().map(|bin| bin.iter().map(name).collect()).collect()
+        };
+        let found = names(bins(files.clone(), 100, 3));
+        assert_eq!(
+            found,
+            [
+                ["month=01/5", "month=01/4", "month=01/3"],
+                ["month=01/2", "month=01/1", "month=01/0"],
+                ["month=02/0", "month=02/1", "month=02/2"]
+            ]
+        );
+        assert!(bins(files, 100, 4).is_empty(), "it doesn't pay");
+        assert!(bins(vec![file("01", "alone", 1, 0)], 100, 0).is_empty(), "one file stays as it is");
+    }
+}

@@ -1,0 +1,246 @@
+//! Data files of a table: rows written into the folders of their partitions, and rewritten into fewer files.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{SortColumn, lexsort_to_indices, partition, take, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::error::{ArrowError, Result as ArrowResult};
+use deltalake::DeltaTableError;
+use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake::kernel::Add;
+use deltalake::table::config::TablePropertiesExt;
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::{DataFile, Table};
+use crate::error::Error;
+use crate::scan::{filtered_column, stream_rows};
+
+/// What Hive-style folders call null.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+impl Table {
+    /// Writes rows as files that no snapshot has yet, one partition after another: a writer for each at once would
+    /// hold a compressor per column and partition. The rows' schema is the table's, plus new columns. Rows of one
+    /// partition that lie together are written from where they are; others are copied first.
+    pub(crate) async fn write_files(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
+        let names = self.state()?.metadata().partition_columns().to_vec();
+        let parts = parts(rows, &names).map_err(|source| Error::rows(&self.name, source))?;
+        let mut adds = Vec::with_capacity(parts.len());
+        for part in parts {
+            match self.write_partition(&part, &names, key).await {
+                Ok(written) => adds.extend(written),
+                Err(error) => {
+                    self.discard_files(&adds).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(adds)
+    }
+
+    /// Writes the rows of one partition into its folder. The writer knows of no partitions: it would copy the rows to
+    /// part them once more.
+    async fn write_partition(
+        &self,
+        rows: &RecordBatch,
+        names: &[String],
+        key: Option<&str>,
+    ) -> Result<Vec<Add>, Error> {
+        let shaped = |source| Error::rows(&self.name, source);
+        let partition = Partition::of(rows, names).map_err(shaped)?;
+        let rows = without(rows, names).map_err(shaped)?;
+        let mut writer = self.writer(&partition, rows.schema(), rows.num_rows(), key)?;
+        let failed = |source: DeltaTableError| Error::table("write files of", &self.name, source);
+        if let Err(error) = writer.write(&rows).await {
+            // What was begun is given up; the first error is the one that counts.
+            let _ = writer.abort().await;
+            return Err(failed(error));
+        }
+        let written = writer.close().await.map_err(failed)?;
+        Ok(written.into_iter().map(|add| partition.place(add)).collect())
+    }
+
+    /// A writer of about `rows` rows into the folder of a partition, whose columns aren't in `schema`.
+    fn writer(
+        &self,
+        partition: &Partition,
+        schema: SchemaRef,
+        rows: usize,
+        key: Option<&str>,
+    ) -> Result<DeltaWriter, Error> {
+        let state = self.state()?;
+        let stats: Option<Vec<String>> = state
+            .metadata()
+            .configuration()
+            .get("delta.dataSkippingStatsColumns")
+            .map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
+        let properties = properties(rows, key, stats.as_deref().unwrap_or_default());
+        let indexed = state.table_config().num_indexed_cols();
+        let config = WriterConfig::new(schema, Vec::new(), Some(properties), None, None, indexed, stats);
+        let store = Arc::new(PrefixStore::new(self.store(), partition.folder.clone()));
+        Ok(DeltaWriter::new(store, config))
+    }
+
+    /// Writes the rows of files of one partition again, as they are, under the snapshot's columns: into one file, or
+    /// few if they are large. A filter over keys and the statistics stay what they were. In memory are some rows of
+    /// one file and what the writer holds.
+    pub(crate) async fn rewrite(&self, files: &[DataFile]) -> Result<Vec<Add>, Error> {
+        let Some(first) = files.first() else { return Ok(Vec::new()) };
+        let names = self.state()?.metadata().partition_columns().to_vec();
+        let partition = Partition::named(&first.partitions, &names);
+        let schema = self.schema()?;
+        let kept: Vec<usize> =
+            (0..schema.fields().len()).filter(|index| !names.contains(schema.field(*index).name())).collect();
+        let schema = Arc::new(schema.project(&kept).map_err(|source| Error::rows(&self.name, source))?);
+        let unreadable = |file: &DataFile, source| self.unreadable(&file.path, source);
+        let key = filtered_column(self.store(), &first.path).await.map_err(|source| unreadable(first, source))?;
+        let rows = files.iter().map(|file| file.rows).sum();
+        let mut writer = self.writer(&partition, schema.clone(), rows, key.as_deref())?;
+        let copied = async {
+            for file in files {
+                let mut batches = stream_rows(self.store(), &file.path).await.map_err(|e| unreadable(file, e))?;
+                while let Some(batch) = batches.try_next().await.map_err(|source| unreadable(file, source))? {
+                    let batch = conform(&schema, &batch).map_err(|source| Error::rows(&self.name, source))?;
+                    writer.write(&batch).await.map_err(|source| Error::table("write files of", &self.name, source))?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = copied.await {
+            let _ = writer.abort().await;
+            return Err(error);
+        }
+        let written = writer.close().await.map_err(|source| Error::table("write files of", &self.name, source))?;
+        Ok(written.into_iter().map(|add| partition.place(add)).collect())
+    }
+
+    fn unreadable(&self, path: &Path, source: parquet::errors::ParquetError) -> Error {
+        Error::DataFile { table: self.name.clone(), path: path.to_string(), source }
+    }
+
+    /// Removes files that were written and never committed, as well as it goes.
+    pub(crate) async fn discard_files(&self, adds: &[Add]) {
+        let store = self.store();
+        for add in adds {
+            if let Ok(path) = Path::parse(&add.path) {
+                let _ = store.delete(&path).await;
+            }
+        }
+    }
+}
+
+/// A partition: the values of its columns, and the folder that says them.
+struct Partition {
+    values: HashMap<String, Option<String>>,
+    folder: Path,
+}
+
+impl Partition {
+    /// Reads the values of the first row: all rows have the same.
+    fn of(rows: &RecordBatch, names: &[String]) -> ArrowResult<Self> {
+        let mut values = HashMap::with_capacity(names.len());
+        for name in names {
+            let column = rows.column(rows.schema().index_of(name)?).as_string_opt::<i32>();
+            let column =
+                column.ok_or_else(|| ArrowError::SchemaError(format!("partition column {name} is no text")))?;
+            values.insert(name.clone(), column.is_valid(0).then(|| column.value(0).to_owned()));
+        }
+        Ok(Self::named(&values, names))
+    }
+
+    fn named(values: &HashMap<String, Option<String>>, names: &[String]) -> Self {
+        let value = |name: &String| values.get(name).and_then(Option::as_deref).unwrap_or(NO_VALUE);
+        let folder = names.iter().fold(Path::default(), |folder, name| folder.join(format!("{name}={}", value(name))));
+        Self { values: values.clone(), folder }
+    }
+
+    /// A file of the folder as a file of the table.
+    fn place(&self, add: Add) -> Add {
+        let path = match self.values.is_empty() {
+            true => add.path,
+            false => format!("{}/{}", self.folder, add.path),
+        };
+        Add { path, partition_values: self.values.clone(), ..add }
+    }
+}
+
+/// The rows without the columns that a folder's name says.
+fn without(rows: &RecordBatch, names: &[String]) -> ArrowResult<RecordBatch> {
+    let kept: Vec<usize> =
+        (0..rows.num_columns()).filter(|index| !names.contains(rows.schema().field(*index).name())).collect();
+    rows.project(&kept)
+}
+
+/// A file's rows under the table's columns: those that came after the file was written are null.
+fn conform(schema: &SchemaRef, rows: &RecordBatch) -> ArrowResult<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| match rows.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+        Some(column) => Err(ArrowError::SchemaError(format!(
+            "column {} is {} in a file and {} in the table",
+            field.name(),
+            column.data_type(),
+            field.data_type()
+        ))),
+        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+    });
+    RecordBatch::try_new(schema.clone(), columns.collect::<ArrowResult<Vec<_>>>()?)
+}
+
+/// The rows by partition: slices where they lie together already.
+fn parts(rows: &RecordBatch, names: &[String]) -> ArrowResult<Vec<RecordBatch>> {
+    let columns = |rows: &RecordBatch| -> Vec<ArrayRef> {
+        names.iter().filter_map(|name| rows.column_by_name(name)).cloned().collect()
+    };
+    let mut by = columns(rows);
+    if by.is_empty() || rows.num_rows() == 0 {
+        return Ok(if rows.num_rows() == 0 { Vec::new() } else { vec![rows.clone()] });
+    }
+    let mut ranges = partition(&by)?.ranges();
+    let distinct = |ranges: &[Range<usize>]| {
+        let firsts = UInt32Array::from_iter_values(ranges.iter().map(|range| range.start as u32));
+        let firsts: Vec<ArrayRef> = by.iter().map(|column| take(column, &firsts, None)).collect::<ArrowResult<_>>()?;
+        let sorted = lexsort_to_indices(&sorted_by(&firsts), None)?;
+        let firsts: Vec<ArrayRef> =
+            firsts.iter().map(|column| take(column, &sorted, None)).collect::<ArrowResult<_>>()?;
+        ArrowResult::Ok(partition(&firsts)?.len())
+    };
+    let mut sorted = rows.clone();
+    if distinct(&ranges)? < ranges.len() {
+        sorted = take_record_batch(rows, &lexsort_to_indices(&sorted_by(&by), None)?)?;
+        by = columns(&sorted);
+        ranges = partition(&by)?.ranges();
+    }
+    Ok(ranges.into_iter().map(|range| sorted.slice(range.start, range.len())).collect())
+}
+
+fn sorted_by(columns: &[ArrayRef]) -> Vec<SortColumn> {
+    columns.iter().map(|values| SortColumn { values: values.clone(), options: None }).collect()
+}
+
+fn properties(rows: usize, key: Option<&str>, stats: &[String]) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::None);
+    for name in stats {
+        builder = builder.set_column_statistics_enabled(ColumnPath::from(name.as_str()), EnabledStatistics::Chunk);
+    }
+    if let Some(key) = key {
+        // Keys are hashes: a dictionary of them would only be thrown away. The filter tells, without reading the
+        // keys, that a transaction isn't in a month that nobody touched.
+        builder = builder
+            .set_column_dictionary_enabled(ColumnPath::from(key), false)
+            .set_column_bloom_filter_enabled(ColumnPath::from(key), true)
+            .set_column_bloom_filter_fpp(ColumnPath::from(key), 0.0001)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(key), rows.max(64) as u64);
+    }
+    builder.build()
+}
