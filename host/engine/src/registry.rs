@@ -159,6 +159,11 @@ impl Registry {
         changes
     }
 
+    /// The engine that its connectors run on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The connector that serves a network now.
     pub fn get(&self, network: &str) -> Option<Connector> {
         self.read(|files| {

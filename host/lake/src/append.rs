@@ -29,7 +29,7 @@ pub(crate) struct Candidate {
 }
 
 /// When a response was observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Observed {
     /// Microseconds since 1970.
     pub(crate) at: i64,

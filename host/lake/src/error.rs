@@ -104,6 +104,12 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
+    /// A replay that another writer overtook.
+    #[error("cannot commit the replay to table {table}: another writer wrote of the same transactions meanwhile")]
+    Overtaken {
+        /// `schema.table`.
+        table: String,
+    },
     /// Work that was cut off because the program ends.
     #[error("cannot finish work in the background")]
     Worker {
@@ -138,6 +144,9 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "run fewer writers at once; what wasn't committed is built again from raw by the next run".to_owned(),
             ),
+            Self::Overtaken { .. } => {
+                Some("apply it again: what differs is found anew, and nothing is written twice".to_owned())
+            }
             Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
             Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } => None,
             Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } => None,

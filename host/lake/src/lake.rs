@@ -158,6 +158,17 @@ impl Lake {
         Ok(bytes)
     }
 
+    /// The digests of all connectors that the lake keeps, sorted.
+    pub async fn connector_digests(&self) -> Result<Vec<sluice_model::Digest>, Error> {
+        let folder = Path::from("connectors");
+        let listed = self.store().list_with_delimiter(Some(&folder)).await;
+        let listed = listed.map_err(|source| Error::store("list", self.display(&folder), source))?;
+        let names = listed.objects.iter().filter_map(|object| object.location.filename()?.strip_suffix(".wasm"));
+        let mut digests: Vec<_> = names.filter_map(sluice_model::Digest::from_hex).collect();
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.inner.store
     }

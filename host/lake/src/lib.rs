@@ -39,6 +39,7 @@ mod meta;
 mod month;
 mod native;
 mod raw;
+mod replay;
 mod scan;
 mod table;
 #[cfg(test)]
@@ -51,3 +52,6 @@ pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RunRow};
 pub use raw::RawFilter;
+pub use replay::{
+    Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, Rows,
+};

@@ -44,6 +44,18 @@ struct Pending {
     keys: Vec<u128>,
     contents: Vec<u128>,
     months: Vec<i32>,
+    /// The place of each row in the response, if not all rows are here.
+    records: Option<Vec<u32>>,
+}
+
+/// What tells records from others, and where they belong.
+pub(crate) struct KeyedRecords {
+    /// The key of each.
+    pub(crate) keys: Vec<u128>,
+    /// The hash of each one's content.
+    pub(crate) contents: Vec<u128>,
+    /// The month of each.
+    pub(crate) months: Vec<i32>,
 }
 
 /// The rows of one stream that wait to be written.
@@ -74,14 +86,28 @@ impl NativeRows {
         batch: NativeBatch,
         months: Vec<i32>,
     ) {
+        let contents = native_hashes(&batch);
+        let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
+        self.push(origin, layout, connector_digest, batch, KeyedRecords { keys, contents, months }, None);
+    }
+
+    /// Takes records whose keys are known; `records` has the place of each in the response, if not all are here.
+    pub(crate) fn push(
+        &mut self,
+        origin: Arc<RawObject>,
+        layout: &Layout,
+        connector_digest: String,
+        batch: NativeBatch,
+        keyed: KeyedRecords,
+        records: Option<Vec<u32>>,
+    ) {
         for pin in &layout.pins {
             if !self.pins.iter().any(|(path, _)| *path == pin.path) {
                 self.pins.push((pin.path.clone(), pin.kind));
             }
         }
-        let contents = native_hashes(&batch);
-        let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
-        self.pending.push(Pending { origin, connector_digest, batch, keys, contents, months });
+        let KeyedRecords { keys, contents, months } = keyed;
+        self.pending.push(Pending { origin, connector_digest, batch, keys, contents, months, records });
     }
 
     /// How many rows wait.
@@ -159,6 +185,10 @@ impl NativeRows {
         let months = month_names(chosen);
         let observed = chosen.iter().map(|row| self.observed[row.source as usize].at);
         let observed = TimestampMicrosecondArray::from_iter_values(observed).with_timezone("UTC");
+        let record = |row: &Chosen| {
+            let records = self.pending[row.source as usize].records.as_ref();
+            i64::from(records.map_or(row.row, |records| records[row.row as usize]))
+        };
         HashMap::from([
             ("_account", text(|pending| &pending.origin.slice.account)),
             ("_run_id", text(|pending| &pending.origin.run_id)),
@@ -167,7 +197,7 @@ impl NativeRows {
             ("_raw_object", Arc::new(raw)),
             ("_month", months),
             ("_observed_at", Arc::new(observed)),
-            ("_record_index", Arc::new(Int64Array::from_iter_values(chosen.iter().map(|row| i64::from(row.row))))),
+            ("_record_index", Arc::new(Int64Array::from_iter_values(chosen.iter().map(record)))),
             ("_key", binary(chosen.iter().map(|row| row.key))),
             ("_content_hash", binary(chosen.iter().map(|row| row.content))),
         ])

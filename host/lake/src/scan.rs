@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::{AsyncFileReader, MetadataSuffixFetch};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::bloom_filter::Sbbf;
@@ -88,6 +88,22 @@ pub(crate) async fn filtered_column(store: Arc<dyn ObjectStore>, path: &Path) ->
     let columns = builder.metadata().row_groups().first().map(|group| group.columns()).unwrap_or_default();
     let filtered = columns.iter().find(|column| column.bloom_filter_offset().is_some());
     Ok(filtered.map(|column| column.column_path().string()))
+}
+
+/// Some rows, in rising order, of the columns of these names that the file has.
+pub(crate) async fn read_rows(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    names: &[&str],
+    rows: &[u32],
+) -> ParquetResult<Vec<RecordBatch>> {
+    let file = StoredFile { store, path: path.clone() };
+    let builder = ParquetRecordBatchStreamBuilder::new(file).await?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+    let total = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
+    let single = rows.iter().map(|row| *row as usize..*row as usize + 1);
+    let selection = RowSelection::from_consecutive_ranges(single, total);
+    builder.with_projection(mask).with_row_selection(selection).with_batch_size(16_384).build()?.try_collect().await
 }
 
 /// A column's filters, one per row group; none if the file lacks one.

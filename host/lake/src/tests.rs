@@ -7,6 +7,7 @@ mod histories;
 mod maintain;
 mod native;
 mod raw;
+mod replay;
 mod throughput;
 mod unified;
 

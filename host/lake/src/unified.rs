@@ -44,6 +44,57 @@ struct Pending {
     months: Vec<i32>,
 }
 
+/// What tells the transactions of a response from others, and where they belong.
+pub(crate) struct Keyed {
+    /// The key of each.
+    pub(crate) keys: Vec<u128>,
+    /// The hash of each one's content.
+    pub(crate) contents: Vec<u128>,
+    /// The month of each.
+    pub(crate) months: Vec<i32>,
+    /// The month of each of the response's records.
+    pub(crate) record_months: Vec<i32>,
+}
+
+impl Keyed {
+    /// Of the transactions that came of so many records.
+    pub(crate) fn of(origin: &RawObject, rows: &RecordBatch, records: usize) -> Result<Self, Error> {
+        check(rows)?;
+        let contents = TransactionCells::of(rows)?.hashes();
+        let slice = &origin.slice;
+        let ids = texts(rows, "transaction_id")?;
+        let keys = (0..rows.num_rows()).map(|row| {
+            let key = transaction_key(&slice.network, &slice.account, &slice.stream, ids.value(row));
+            u128::from_str_radix(&key, 16).map_err(|_| mismatch("transaction_key", "no 32 digits", "32 digits"))
+        });
+        let keys = keys.collect::<Result<Vec<u128>, Error>>()?;
+        let times = rows
+            .column_by_name("transacted_at")
+            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+            .ok_or_else(|| mismatch("transacted_at", "missing", "a timestamp"))?;
+        let months: Vec<i32> = times.values().iter().map(|micros| month::of_micros(*micros)).collect();
+        let mut record_months = vec![month::NONE; records];
+        let places = record_index(rows)?;
+        for (place, month) in places.iter().zip(&months).rev() {
+            if let Some(record) = place.and_then(|place| record_months.get_mut(place as usize)) {
+                *record = *month;
+            }
+        }
+        Ok(Self { keys, contents, months, record_months })
+    }
+
+    /// Of some of the transactions only.
+    pub(crate) fn some(&self, rows: &[u32]) -> Self {
+        let of = |numbers: &[u128]| rows.iter().map(|row| numbers[*row as usize]).collect();
+        Self {
+            keys: of(&self.keys),
+            contents: of(&self.contents),
+            months: rows.iter().map(|row| self.months[*row as usize]).collect(),
+            record_months: Vec::new(),
+        }
+    }
+}
+
 /// Unified transactions that wait to be written.
 #[derive(Default)]
 pub(crate) struct UnifiedRows {
@@ -61,30 +112,24 @@ impl UnifiedRows {
         rows: RecordBatch,
         records: usize,
     ) -> Result<Vec<i32>, Error> {
-        check(&rows)?;
-        let contents = TransactionCells::of(&rows)?.hashes();
-        let slice = &origin.slice;
-        let ids = texts(&rows, "transaction_id")?;
-        let keys = (0..rows.num_rows()).map(|row| {
-            let key = transaction_key(&slice.network, &slice.account, &slice.stream, ids.value(row));
-            u128::from_str_radix(&key, 16).map_err(|_| mismatch("transaction_key", "no 32 digits", "32 digits"))
-        });
-        let keys = keys.collect::<Result<Vec<u128>, Error>>()?;
-        let times = rows
-            .column_by_name("transacted_at")
-            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-            .ok_or_else(|| mismatch("transacted_at", "missing", "a timestamp"))?;
-        let months: Vec<i32> = times.values().iter().map(|micros| month::of_micros(*micros)).collect();
-        let mut record_months = vec![month::NONE; records];
-        let places = record_index(&rows)?;
-        for (place, month) in places.iter().zip(&months).rev() {
-            if let Some(record) = place.and_then(|place| record_months.get_mut(place as usize)) {
-                *record = *month;
-            }
-        }
+        let mut keyed = Keyed::of(&origin, &rows, records)?;
+        let record_months = std::mem::take(&mut keyed.record_months);
+        self.push(origin, connector, rows, keyed)?;
+        Ok(record_months)
+    }
+
+    /// Takes transactions whose keys are known.
+    pub(crate) fn push(
+        &mut self,
+        origin: Arc<RawObject>,
+        connector: &ConnectorRef,
+        rows: RecordBatch,
+        keyed: Keyed,
+    ) -> Result<(), Error> {
+        let Keyed { keys, contents, months, .. } = keyed;
         let kinds = texts(&rows, "kind")?.clone();
         self.pending.push(Pending { origin, connector: connector.clone(), rows, kinds, keys, contents, months });
-        Ok(record_months)
+        Ok(())
     }
 
     /// How many transactions wait.

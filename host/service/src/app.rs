@@ -77,15 +77,22 @@ impl App {
 /// # Errors
 /// A settings failure if there is no such network or no connector for it.
 pub fn find_network(registry: &Registry, settings: &Settings, name: &str) -> Result<Network, Failure> {
+    with_connector(registry, settings, network_settings(settings, name)?)
+}
+
+/// What the operator says of the network of this name, read now.
+///
+/// # Errors
+/// A settings failure if there is no such network.
+pub fn network_settings(settings: &Settings, name: &str) -> Result<NetworkSettings, Failure> {
     let networks = network::load_all(&settings.networks_dir)?;
     let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
-    let Some(found) = networks.into_iter().find(|network| network.name == name) else {
+    networks.into_iter().find(|network| network.name == name).ok_or_else(|| {
         let known =
             if names.is_empty() { "no network is set up".into() } else { format!("there are: {}", names.join(", ")) };
-        return Err(Failure::usage(format!("there is no network `{name}`"))
-            .hint(format!("{known}; add {}", settings.networks_dir.join(format!("{name}.json")).display())));
-    };
-    with_connector(registry, settings, found)
+        Failure::usage(format!("there is no network `{name}`"))
+            .hint(format!("{known}; add {}", settings.networks_dir.join(format!("{name}.json")).display()))
+    })
 }
 
 /// The network's settings with the connector that serves it.

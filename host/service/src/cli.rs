@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use sluice_model::{Axis, Window};
 
 use crate::failure::Failure;
@@ -46,6 +46,8 @@ pub enum Command {
     Collect(ReadArgs),
     /// Builds a network's tables from raw only, without asking the network.
     Build(BuildArgs),
+    /// Says what another connector would make of a network's history, and makes it so; no network is asked.
+    Replay(ReplayArgs),
     /// Asks the lake.
     Sql(SqlArgs),
     /// Prints the requests that a run would send, secrets masked, and sends nothing.
@@ -110,6 +112,42 @@ pub struct BuildArgs {
     /// Only windows that touch an earlier moment.
     #[arg(long, requires = "since")]
     pub until: Option<String>,
+}
+
+/// What to replay.
+#[derive(Args)]
+#[command(group = ArgGroup::new("action").required(true))]
+pub struct ReplayArgs {
+    /// The network: the name of its file in networks/.
+    pub network: String,
+    /// The connector to map by: a `.wasm` file. Without it the one that serves.
+    #[arg(long, conflicts_with = "version")]
+    pub connector: Option<PathBuf>,
+    /// A version that the lake keeps, instead of a file: a digest, its beginning, or the version's name.
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Only this account.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Only this stream.
+    #[arg(long)]
+    pub stream: Option<String>,
+    /// Only windows that touch this moment or later: RFC 3339, or a day, UTC.
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Only windows that touch an earlier moment.
+    #[arg(long, requires = "since")]
+    pub until: Option<String>,
+    /// Says what would change, and changes nothing.
+    #[arg(long, group = "action")]
+    pub diff: bool,
+    /// Writes a version of every transaction that differs, marked `mapping-change`.
+    #[arg(long, group = "action")]
+    pub apply: bool,
+    /// Fails if this holds: `commission>0.1%`, `rows>0`, `added`, `removed`, `changed`, `native`, `rejects`, `unknown`;
+    /// `>` or `>=`, a number or a share. With --apply nothing is written then.
+    #[arg(long, value_name = "CONDITION")]
+    pub fail_if: Vec<String>,
 }
 
 /// A question.

@@ -9,6 +9,7 @@ pub mod collect;
 pub mod commands;
 pub mod failure;
 pub mod record;
+pub mod replay;
 pub mod run;
 pub mod schedule;
 pub mod settings;

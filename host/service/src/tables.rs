@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::BoxStream;
+use sluice_engine::Connector;
 use sluice_lake::{ConnectorRef, Counts, RawFilter};
-use sluice_model::{RawObject, Response, Window};
+use sluice_model::{Mapped, RawObject, Response, Window};
 use tokio::sync::mpsc;
 
 use crate::app::{App, Network};
@@ -22,6 +25,20 @@ pub struct RawSelection {
     pub run_id: Option<String>,
     /// Only windows that touch this one.
     pub window: Option<Window>,
+}
+
+impl RawSelection {
+    /// What it asks the lake for, of a network id.
+    pub fn filter(&self, network: &str) -> RawFilter {
+        RawFilter {
+            network: Some(network.to_owned()),
+            account: self.account.clone(),
+            stream: self.stream.clone(),
+            run_id: self.run_id.clone(),
+            since: self.window.map(|window| window.since),
+            until: self.window.map(|window| window.until),
+        }
+    }
 }
 
 /// What reading raw gave.
@@ -66,23 +83,16 @@ pub async fn read_raw(
     selection: &RawSelection,
     answers: mpsc::Sender<Answer>,
 ) -> Result<RawRead, Failure> {
-    let filter = RawFilter {
-        network: Some(network.manifest().network.clone()),
-        account: selection.account.clone(),
-        stream: selection.stream.clone(),
-        run_id: selection.run_id.clone(),
-        since: selection.window.map(|window| window.since),
-        until: selection.window.map(|window| window.until),
-    };
-    let mut objects = app.lake.raw_objects(&filter).await?;
+    let objects = app.lake.raw_objects(&selection.filter(&network.manifest().network)).await?;
+    let mut mapped = map_all(app, &network.connector, objects);
     let mut read = RawRead::default();
-    while let Some(object) = objects.next().await {
-        let raw = Arc::new(object?);
-        match map_raw(app, network, &raw).await {
-            Ok(answer) => {
-                read.records += answer.mapped.native.rows as u64;
+    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+        match outcome {
+            Ok(mapped) => {
+                collect::warn_of_unknown(&raw, &mapped);
+                read.records += mapped.native.rows as u64;
                 // A writer that has stopped says why itself.
-                if answers.send(answer).await.is_err() {
+                if answers.send(Answer { raw, mapped }).await.is_err() {
                     break;
                 }
             }
@@ -92,20 +102,42 @@ pub async fn read_raw(
     Ok(read)
 }
 
-async fn map_raw(app: &Arc<App>, network: &Network, raw: &Arc<RawObject>) -> Result<Answer, Failure> {
-    let wire = app.lake.raw_body(raw.body).await?;
+/// A raw object, and what a connector makes of it.
+pub type Remapped = (Arc<RawObject>, Result<Mapped, Failure>);
+
+/// Maps raw objects side by side and gives them in their order. No network is asked.
+///
+/// An error is the lake's; that a response can't be mapped stands beside the response.
+pub fn map_all<'a>(
+    app: &Arc<App>,
+    connector: &Connector,
+    objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+) -> BoxStream<'a, Result<Remapped, Failure>> {
+    let (app, connector) = (app.clone(), connector.clone());
+    let at_once = app.guests.available_permits().max(1);
+    let map = move |object: Result<RawObject, sluice_lake::Error>| {
+        let (app, connector) = (app.clone(), connector.clone());
+        async move {
+            let raw = Arc::new(object?);
+            let wire = app.lake.raw_body(raw.body).await?;
+            let mapped = map_body(&app, connector, &raw, wire).await;
+            Ok((raw, mapped))
+        }
+    };
+    objects.map(map).buffered(at_once).boxed()
+}
+
+async fn map_body(app: &Arc<App>, connector: Connector, raw: &Arc<RawObject>, wire: Bytes) -> Result<Mapped, Failure> {
     let body = sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?;
     let response =
         Response { status: raw.status, headers: collect::visible(&raw.headers), body, records: None, problem: None };
-    let (connector, object) = (network.connector.clone(), raw.clone());
-    let mapped = in_guest(app, move || {
+    let object = raw.clone();
+    in_guest(app, move || {
         let mut response = response;
         let native =
             connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
         response.records = u32::try_from(native.rows).ok();
         connector.map(&object.slice, &object.request, &response, native).map_err(Failure::from)
     })
-    .await?;
-    collect::warn_of_unknown(raw, &mapped);
-    Ok(Answer { raw: raw.clone(), mapped })
+    .await
 }

@@ -29,7 +29,8 @@ pub(crate) const REJECTS: IndexColumns = IndexColumns {
 struct Pending {
     origin: Arc<RawObject>,
     connector_version: String,
-    rejects: Vec<Reject>,
+    /// Place and reason of each.
+    rejects: Vec<(i64, String)>,
 }
 
 /// Rejects that wait to be written.
@@ -41,10 +42,20 @@ pub(crate) struct RejectRows {
 }
 
 impl RejectRows {
+    /// The place of a response that could not be mapped at all.
+    pub(crate) const WHOLE: i64 = -1;
+
     pub(crate) fn add(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, rejects: Vec<Reject>) {
         if !rejects.is_empty() {
+            let rejects = rejects.into_iter().map(|reject| (i64::from(reject.record_index), reject.reason)).collect();
             self.pending.push(Pending { origin, connector_version: connector.version.clone(), rejects });
         }
+    }
+
+    /// Takes a response that could not be mapped at all.
+    pub(crate) fn add_whole(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
+        let rejects = vec![(Self::WHOLE, reason.to_owned())];
+        self.pending.push(Pending { origin, connector_version: connector.version.clone(), rejects });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,12 +68,10 @@ impl RejectRows {
         self.candidates.clear();
         for (source, pending) in (0..).zip(&self.pending) {
             let slice = &pending.origin.slice;
-            for (row, reject) in (0..).zip(&pending.rejects) {
+            for (row, (record_index, reason)) in (0..).zip(&pending.rejects) {
                 let body = pending.origin.body.to_hex();
-                let identity = format!(
-                    "{}\n{}\n{}\n{body}\n{}\n{}",
-                    slice.network, slice.account, slice.stream, reject.record_index, reject.reason
-                );
+                let identity =
+                    format!("{}\n{}\n{}\n{body}\n{record_index}\n{reason}", slice.network, slice.account, slice.stream);
                 let key = hash(identity.as_bytes());
                 self.candidates.push(Candidate { key, content: key, source, row, month: month::NONE });
             }
@@ -75,10 +84,10 @@ impl RejectRows {
         self.observed.clear();
     }
 
-    fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending, &Reject) -> String) -> ArrayRef {
+    fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending, &str) -> String) -> ArrayRef {
         let texts = chosen.iter().map(|row| {
             let pending = &self.pending[row.source as usize];
-            of(pending, &pending.rejects[row.row as usize])
+            of(pending, &pending.rejects[row.row as usize].1)
         });
         Arc::new(StringArray::from_iter_values(texts))
     }
@@ -92,10 +101,10 @@ impl RejectRows {
             "request_id" => self.text(chosen, |pending, _| pending.origin.request_id.clone()),
             "raw_object" => self.text(chosen, |pending, _| pending.origin.body.to_hex()),
             "record_index" => {
-                let index = |row: &Chosen| self.pending[row.source as usize].rejects[row.row as usize].record_index;
-                Arc::new(Int64Array::from_iter_values(chosen.iter().map(|row| i64::from(index(row)))))
+                let index = |row: &Chosen| self.pending[row.source as usize].rejects[row.row as usize].0;
+                Arc::new(Int64Array::from_iter_values(chosen.iter().map(index)))
             }
-            "reason" => self.text(chosen, |_, reject| reject.reason.clone()),
+            "reason" => self.text(chosen, |_, reason| reason.to_owned()),
             "observed_at" => {
                 let times = chosen.iter().map(|row| self.observed[row.source as usize].at);
                 Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))

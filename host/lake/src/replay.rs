@@ -1,0 +1,186 @@
+//! Replay: what a candidate makes of raw objects, beside what the lake holds of them.
+//!
+//! Responses come newest first, so the first row of a key that comes is its last observation, and the only one that
+//! counts. It is compared with the key's latest row if that isn't newer still: then that row comes from a response
+//! outside the selection, or says that the transaction vanished, and stays what it is.
+//!
+//! Memory is bounded by the keys of a pass ([`MAX_KEYS`], about 250 bytes each with the native record's) and one
+//! flush of differing rows. A network with more rows takes several passes over its raw objects, each for the keys of
+//! one part. What is kept of a response whatever the pass is its identity, and that of each reject.
+
+mod apply;
+mod diff;
+mod kept;
+mod money;
+mod native;
+mod rejects;
+mod transactions;
+
+pub use self::apply::Replayed;
+use self::apply::Waiting;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use sluice_model::{Layout, Mapped, RawObject};
+
+pub use self::diff::{Diff, FieldDiff, FieldExample, NativeDiff, RejectExample, Rejects, Rows};
+use self::kept::{Part, row_count};
+pub use self::money::{Money, MoneyKey};
+use self::native::{NativeSide, Reading};
+use self::rejects::RejectSide;
+use self::transactions::TransactionSide;
+use crate::append::Observed;
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::ledger::ConnectorRef;
+use crate::lineage::observed;
+use crate::table::Table;
+
+/// Rows in the lake that a pass takes on.
+const MAX_KEYS: u64 = 2_000_000;
+
+/// A replay under way: for each pass [`Replay::begin`], all responses newest first, [`Replay::end`]; then
+/// [`Replay::finish`].
+pub struct Replay {
+    lake: Lake,
+    connector: ConnectorRef,
+    /// The run whose versions these will be; none: they are only compared.
+    run_id: Option<String>,
+    passes: u32,
+    part: Part,
+    transactions: TransactionSide,
+    native: BTreeMap<String, NativeSide>,
+    rejects: RejectSide,
+    /// The responses that were mapped in this pass.
+    mapped: HashSet<Observed>,
+    diff: Diff,
+}
+
+impl Lake {
+    /// A replay of a network's responses by a candidate. With a run, what differs is put into files, and
+    /// [`Replayed::commit`] commits it.
+    pub async fn replay(&self, connector: ConnectorRef, run_id: Option<&str>) -> Result<Replay, Error> {
+        let network = connector.name.clone();
+        let unified = Table::open(self, "unified", "transaction_versions").await?;
+        let mut native_rows = 0;
+        for table in self.tables().await?.iter().filter(|table| table.schema == schema_of(&network)) {
+            native_rows += row_count(&Table::open(self, &table.schema, &table.name).await?, &network);
+        }
+        let rows = native_rows.max(row_count(&unified, &network));
+        let passes = u32::try_from(rows.div_ceil(MAX_KEYS)).unwrap_or(u32::MAX).max(1);
+        Ok(Replay {
+            lake: self.clone(),
+            run_id: run_id.map(str::to_owned),
+            passes,
+            part: Part { part: 0, of: passes },
+            transactions: TransactionSide::new(unified),
+            native: BTreeMap::new(),
+            rejects: RejectSide::open(self, &network).await?,
+            mapped: HashSet::new(),
+            diff: Diff::default(),
+            connector,
+        })
+    }
+}
+
+/// The SQL schema of a network's native tables.
+fn schema_of(network: &str) -> String {
+    network.replace('-', "_")
+}
+
+impl Replay {
+    /// How often all responses have to be gone through.
+    pub fn passes(&self) -> u32 {
+        self.passes
+    }
+
+    /// Takes smaller parts than memory asks for.
+    #[cfg(test)]
+    pub(crate) fn in_passes(mut self, passes: u32) -> Self {
+        self.passes = passes;
+        self
+    }
+
+    /// Begins a pass, from 0.
+    pub async fn begin(&mut self, pass: u32) -> Result<(), Error> {
+        self.part = Part { part: pass, of: self.passes };
+        self.mapped.clear();
+        self.transactions.begin(&self.connector.name, self.part).await?;
+        for side in self.native.values_mut() {
+            side.begin(self.part).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a response as the candidate maps it.
+    pub async fn add(&mut self, origin: Arc<RawObject>, layout: &Layout, mapped: Mapped) -> Result<(), Error> {
+        self.mapped.insert(observed(&origin));
+        if self.part.part == 0 {
+            self.diff.responses += 1;
+            for word in &mapped.unknown_statuses {
+                *self.diff.unknown_statuses.entry(word.clone()).or_default() += 1;
+            }
+            self.rejects.mapped(&origin, &self.connector, &mapped.rejects);
+        }
+        let mut months = vec![crate::month::NONE; mapped.native.rows];
+        if let Some(rows) = mapped.transactions.filter(|rows| rows.num_rows() > 0) {
+            months = self.transactions.add(&origin, &self.connector, &rows, mapped.native.rows, self.part)?;
+        }
+        if mapped.native.rows > 0 {
+            let stream = origin.slice.stream.clone();
+            if !self.native.contains_key(&stream) {
+                let side = NativeSide::open(&self.lake, &schema_of(&self.connector.name), &stream, self.part).await?;
+                self.native.insert(stream.clone(), side);
+            }
+            if let Some(side) = self.native.get_mut(&stream) {
+                let connector = self.connector.digest;
+                let reading = Reading { origin: &origin, layout, connector, batch: mapped.native, months };
+                side.add(reading, self.part, self.run_id.is_some())?;
+                if side.is_full() {
+                    side.flush().await?;
+                }
+            }
+        }
+        if self.transactions.is_full() {
+            self.transactions.flush(&mut self.diff, self.run_id.is_some()).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a response that the candidate can't map at all. Of its transactions nothing is said.
+    pub fn reject(&mut self, origin: &Arc<RawObject>, reason: &str) {
+        if self.part.part == 0 {
+            self.diff.responses += 1;
+            self.rejects.failed(origin, &self.connector, reason);
+        }
+    }
+
+    /// Ends a pass.
+    pub async fn end(&mut self) -> Result<(), Error> {
+        let write = self.run_id.is_some();
+        self.transactions.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
+        for side in self.native.values_mut() {
+            side.end(&self.mapped);
+            side.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// What would change, and what waits to be committed.
+    pub async fn finish(self) -> Result<Replayed, Error> {
+        let Self { lake, connector, run_id, mut diff, mut transactions, native, mut rejects, .. } = self;
+        if run_id.is_some() {
+            rejects.flush().await?;
+        }
+        let groups = std::mem::take(&mut transactions.groups);
+        (diff.money, diff.moved) = groups.finish();
+        diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
+        (diff.new_rejects, diff.gone_rejects) = rejects.compared();
+        let mut waiting: Vec<Waiting> =
+            native.into_iter().map(|(_, side)| Waiting::of(side.table, side.staged, "_key")).collect();
+        waiting.push(Waiting::of(transactions.table, transactions.staged, "transaction_key"));
+        waiting.push(Waiting::of(rejects.table, rejects.staged, "_key"));
+        let schema = schema_of(&connector.name);
+        Ok(Replayed { diff, lake, schema, run_id, waiting })
+    }
+}

@@ -1,0 +1,229 @@
+//! Applying a replay: each table gets all that differs in one commit, or nothing.
+//!
+//! Files are written while the replay goes on, and no snapshot has them until the commit. The commit is made on the
+//! snapshot that was compared, or on a later one that says nothing new of any key in it; else it is given up.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{Field, SchemaRef};
+use deltalake::kernel::{Add, Transaction};
+use object_store::path::Path;
+use sluice_model::money_type;
+
+use super::diff::{Diff, texts};
+use super::kept::{Latest, key_at, read, typed, wrong};
+use crate::append::{Change, wait_a_moment};
+use crate::error::Error;
+use crate::hash::VANISHED;
+use crate::index::KeySet;
+use crate::lake::Lake;
+use crate::ledger::ConnectorRef;
+use crate::lineage::binary;
+use crate::month;
+use crate::native::NewColumn;
+use crate::table::{Commit, Table};
+
+const MAX_ATTEMPTS: u32 = 60;
+
+/// Files that wait for the commit of their table.
+#[derive(Default)]
+pub(super) struct Staged {
+    /// The table's columns with new ones.
+    pub(super) schema: Option<SchemaRef>,
+    /// What `meta.columns` is to say of new ones.
+    pub(super) described: Vec<NewColumn>,
+    new_fields: Vec<Field>,
+    adds: Vec<Add>,
+    /// The files of the snapshot that was compared.
+    compared: Option<HashSet<Path>>,
+}
+
+/// The transaction by which a run's commits to a table are known.
+pub(super) fn application(run_id: &str) -> String {
+    format!("sluice-replay/{run_id}")
+}
+
+impl Staged {
+    pub(super) fn add(&mut self, schema: &SchemaRef, new_fields: Vec<Field>, adds: Vec<Add>) {
+        self.schema = Some(schema.clone());
+        self.new_fields.extend(new_fields);
+        self.adds.extend(adds);
+    }
+
+    /// Takes note of the snapshot that is compared.
+    pub(super) fn compare(&mut self, table: &Table) {
+        self.compared.get_or_insert_with(|| table.files().into_iter().map(|file| file.path).collect());
+    }
+
+    /// Commits what waits, in one step. Gives whether there was anything.
+    pub(super) async fn commit(&mut self, table: &mut Table, key: &str, run_id: &str) -> Result<bool, Error> {
+        if self.adds.is_empty() {
+            return Ok(false);
+        }
+        let application = application(run_id);
+        for attempt in 0..MAX_ATTEMPTS {
+            table.refresh().await?;
+            if table.transaction(&application).await?.is_some() {
+                return Ok(true);
+            }
+            if self.overtaken(table, key).await? {
+                table.discard_files(&self.adds).await;
+                return Err(Error::Overtaken { table: table.name().to_owned() });
+            }
+            let known = table.schema()?;
+            let new: Vec<Field> =
+                self.new_fields.iter().filter(|field| known.field_with_name(field.name()).is_err()).cloned().collect();
+            let now = chrono::Utc::now().timestamp_millis();
+            let transaction = Transaction::new_with_last_update(&application, 1, Some(now));
+            match table.commit(self.adds.clone(), &new, Some(transaction)).await? {
+                Commit::Done => return Ok(true),
+                Commit::Conflict => wait_a_moment(attempt).await,
+            }
+        }
+        table.discard_files(&self.adds).await;
+        Err(Error::Conflict { table: table.name().to_owned(), attempts: MAX_ATTEMPTS })
+    }
+
+    /// Whether files that came since the comparison say something of these keys, or columns of another type came.
+    async fn overtaken(&self, table: &Table, key: &str) -> Result<bool, Error> {
+        let schema = table.schema()?;
+        let differs = |field: &Field| {
+            schema.field_with_name(field.name()).is_ok_and(|known| known.data_type() != field.data_type())
+        };
+        if self.new_fields.iter().any(differs) {
+            return Ok(true);
+        }
+        let Some(compared) = &self.compared else { return Ok(false) };
+        let mut others = KeySet::default();
+        for file in table.files().iter().filter(|file| !compared.contains(&file.path)) {
+            keys_of(table, &file.path, key, |found| others.insert(found)).await?;
+        }
+        let mut overtaken = false;
+        for add in self.adds.iter().filter(|_| !others.is_empty()) {
+            let path = Path::parse(&add.path).map_err(|error| wrong(table, &add.path, &error.to_string()))?;
+            keys_of(table, &path, key, |own| {
+                overtaken |= others.contains(&own);
+                true
+            })
+            .await?;
+        }
+        Ok(overtaken)
+    }
+}
+
+/// Calls `take` with each key of a file.
+pub(super) async fn keys_of(
+    table: &Table,
+    path: &Path,
+    key: &str,
+    mut take: impl FnMut(u128) -> bool,
+) -> Result<(), Error> {
+    for batch in read(table, path, &[key]).await? {
+        let keys = batch.column_by_name(key).ok_or_else(|| wrong(table, key, "in every file"))?;
+        for row in 0..batch.num_rows() {
+            take(key_at(keys.as_ref(), row).ok_or_else(|| wrong(table, key, "128 bits wide"))?);
+        }
+    }
+    Ok(())
+}
+
+/// A table and the files that wait for its commit.
+pub(super) struct Waiting {
+    table: Table,
+    staged: Staged,
+    key: &'static str,
+}
+
+impl Waiting {
+    pub(super) fn of(table: Table, staged: Staged, key: &'static str) -> Self {
+        Self { table, staged, key }
+    }
+}
+
+/// A replay that has gone through all responses.
+pub struct Replayed {
+    /// What would change.
+    pub diff: Diff,
+    pub(super) lake: Lake,
+    pub(super) schema: String,
+    pub(super) run_id: Option<String>,
+    /// Native tables, then transactions, then rejects.
+    pub(super) waiting: Vec<Waiting>,
+}
+
+impl Replayed {
+    /// Commits what differs, each table in one step: native tables, then transactions, then rejects. After a crash
+    /// between, the same replay finds what is there and commits the rest.
+    ///
+    /// # Errors
+    /// [`Error::Overtaken`] if another writer wrote of the same keys meanwhile: then the replay is to be made again.
+    pub async fn commit(mut self) -> Result<Diff, Error> {
+        let Some(run_id) = self.run_id.take() else { return Ok(self.diff) };
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        while let Some(mut next) = waiting.next() {
+            if let Err(error) = next.staged.commit(&mut next.table, next.key, &run_id).await {
+                self.waiting = waiting.collect();
+                self.discard().await;
+                return Err(error);
+            }
+            self.note_columns(&next).await?;
+        }
+        Ok(self.diff)
+    }
+
+    /// Lets go of what waits.
+    pub async fn discard(self) {
+        for waiting in self.waiting {
+            waiting.table.discard_files(&waiting.staged.adds).await;
+        }
+    }
+
+    /// Tells `meta.columns` of a native table's new columns.
+    async fn note_columns(&self, committed: &Waiting) -> Result<(), Error> {
+        let described = &committed.staged.described;
+        let Some((_, stream)) = committed.table.name().split_once('.').filter(|_| !described.is_empty()) else {
+            return Ok(());
+        };
+        let noted = self.lake.noted_columns().await?;
+        let place = |column: &NewColumn| (self.schema.clone(), stream.to_owned(), column.name.clone());
+        let new: Vec<NewColumn> = described.iter().filter(|column| !noted.contains(&place(column))).cloned().collect();
+        self.lake.append_columns(&self.schema, stream, &new).await
+    }
+}
+
+/// The versions that follow rows whose transactions the candidate doesn't give: as they were, but for what counts.
+pub(super) fn removals(
+    table: &Table,
+    schema: &SchemaRef,
+    before: &RecordBatch,
+    connector: &ConnectorRef,
+    latest: &Latest,
+) -> Result<RecordBatch, Error> {
+    let rows = before.num_rows();
+    let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows))) };
+    let keys = texts(table.name(), before, "transaction_key")?;
+    let versions: &Int32Array = typed(table, before, "version")?;
+    let month = |row: usize| {
+        let kept = key_at(keys, row).and_then(|key| latest.rows.get(&key));
+        month::name(kept.map_or(month::NONE, |kept| kept.month))
+    };
+    let nothing = Decimal128Array::from_iter_values(std::iter::repeat_n(0, rows)).with_data_type(money_type());
+    let column = |field: &Arc<Field>| -> ArrayRef {
+        match field.name().as_str() {
+            "network" => same(&connector.name),
+            "month" => Arc::new((0..rows).map(|row| Some(month(row))).collect::<StringArray>()),
+            "version" => Arc::new(versions.iter().map(|version| version.map(|v| v + 1)).collect::<Int32Array>()),
+            "content_hash" => binary(std::iter::repeat_n(VANISHED, rows)),
+            "change" => same(Change::Mapping.name()),
+            "commission_effective" => Arc::new(nothing.clone()),
+            "connector" => same(&connector.name),
+            "connector_version" => same(&connector.version),
+            "connector_digest" => same(&connector.digest.to_hex()),
+            name => before.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(field.data_type(), rows)),
+        }
+    };
+    let arrays = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(schema.clone(), arrays).map_err(|source| Error::rows(table.name(), source))
+}

@@ -1,0 +1,202 @@
+//! What would change, row by row and field by field.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use sluice_model::mapped_transactions_schema;
+
+use super::money::{Money, MoneyKey};
+use crate::error::Error;
+
+/// Examples that are kept of anything.
+const EXAMPLES: usize = 3;
+/// Characters of a value in an example.
+const EXAMPLE_CHARS: usize = 100;
+
+/// What a candidate would change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// Responses that were mapped.
+    pub responses: u64,
+    /// Transactions whose latest state was compared.
+    pub compared: u64,
+    /// Transactions whose latest state comes from responses outside the selection, or from no response: not compared.
+    pub outside: u64,
+    /// Transactions that the candidate gives and the lake lacks.
+    pub added: Rows,
+    /// Transactions that the lake holds from these responses and the candidate no longer gives.
+    pub removed: Rows,
+    /// Transactions that the candidate gives otherwise.
+    pub changed: Rows,
+    /// The columns that changed, by name.
+    pub fields: BTreeMap<String, FieldDiff>,
+    /// Commission before and after.
+    pub money: BTreeMap<MoneyKey, Money>,
+    /// Absolute differences of commission, row by row, in millionths by currency.
+    pub moved: BTreeMap<Option<String>, i128>,
+    /// Records that the candidate rejects and that weren't rejected.
+    pub new_rejects: Rejects,
+    /// Records that were rejected and that the candidate maps.
+    pub gone_rejects: Rejects,
+    /// Status words that the candidate doesn't know, and in how many responses.
+    pub unknown_statuses: BTreeMap<String, u64>,
+    /// Native records by stream.
+    pub native: BTreeMap<String, NativeDiff>,
+}
+
+/// Transactions, and a few of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// How many.
+    pub count: u64,
+    /// Account and `transaction_id` of a few.
+    pub examples: Vec<(String, String)>,
+}
+
+/// A column that changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldDiff {
+    /// In how many transactions.
+    pub count: u64,
+    /// A few of them.
+    pub examples: Vec<FieldExample>,
+}
+
+/// One value that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldExample {
+    /// The operator's name for the account.
+    pub account: String,
+    /// The network's id of the transaction.
+    pub transaction_id: String,
+    /// In the lake.
+    pub before: Option<String>,
+    /// As the candidate gives it.
+    pub after: Option<String>,
+}
+
+/// Rejected records, and a few of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejects {
+    /// How many.
+    pub count: u64,
+    /// A few of them.
+    pub examples: Vec<RejectExample>,
+}
+
+/// One rejected record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectExample {
+    /// The stream.
+    pub stream: String,
+    /// The operator's name for the account.
+    pub account: String,
+    /// Digest of the response's body.
+    pub raw_object: String,
+    /// Its place in the response, from 0; -1: the whole response.
+    pub record_index: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Native records of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NativeDiff {
+    /// Records whose latest reading was compared.
+    pub compared: u64,
+    /// Records that the table lacks.
+    pub added: u64,
+    /// Records that are read otherwise.
+    pub changed: u64,
+    /// Records of the table that are no longer found.
+    pub removed: u64,
+}
+
+impl Rows {
+    pub(super) fn note(&mut self, account: &str, transaction_id: &str) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push((account.to_owned(), transaction_id.to_owned()));
+        }
+    }
+
+    /// Whether a further example is wanted.
+    pub(super) fn wants_more(&self) -> bool {
+        self.examples.len() < EXAMPLES
+    }
+}
+
+impl Rejects {
+    pub(super) fn add(&mut self, reject: impl FnOnce() -> RejectExample) {
+        self.count += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(reject());
+        }
+    }
+}
+
+impl Diff {
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 0
+            && self.new_rejects.count == 0
+            && self.gone_rejects.count == 0
+            && self.native.values().all(|native| native.added + native.changed + native.removed == 0)
+    }
+
+    /// Transactions that would change, come or go.
+    pub fn rows(&self) -> u64 {
+        self.added.count + self.removed.count + self.changed.count
+    }
+
+    /// Counts the fields that differ between rows of the lake and the same transactions as the candidate gives them.
+    pub(super) fn compare(&mut self, table: &str, before: &RecordBatch, after: &RecordBatch) -> Result<(), Error> {
+        let failed = |source| Error::rows(table, source);
+        let names = [texts(table, after, "account")?, texts(table, after, "transaction_id")?];
+        for row in 0..after.num_rows() {
+            self.changed.note(names[0].value(row), names[1].value(row));
+        }
+        let options = FormatOptions::default();
+        for field in mapped_transactions_schema().fields() {
+            let (Some(old), Some(new)) = (before.column_by_name(field.name()), after.column_by_name(field.name()))
+            else {
+                continue;
+            };
+            if old == new {
+                continue;
+            }
+            let texts = [old, new].map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+            let [old_texts, new_texts] = texts;
+            let (old_texts, new_texts) = (old_texts.map_err(failed)?, new_texts.map_err(failed)?);
+            let mut diff = self.fields.remove(field.name()).unwrap_or_default();
+            for row in (0..after.num_rows()).filter(|row| old.slice(*row, 1) != new.slice(*row, 1)) {
+                diff.count += 1;
+                if diff.examples.len() < EXAMPLES {
+                    let text = |column: &dyn Array, texts: &ArrayFormatter<'_>| {
+                        column.is_valid(row).then(|| texts.value(row).to_string().chars().take(EXAMPLE_CHARS).collect())
+                    };
+                    diff.examples.push(FieldExample {
+                        account: names[0].value(row).to_owned(),
+                        transaction_id: names[1].value(row).to_owned(),
+                        before: text(old, &old_texts),
+                        after: text(new, &new_texts),
+                    });
+                }
+            }
+            if diff.count > 0 {
+                self.fields.insert(field.name().clone(), diff);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {
+    let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
+    column.ok_or_else(|| Error::Column {
+        table: table.to_owned(),
+        column: name.to_owned(),
+        found: "something else".to_owned(),
+        expected: "text".to_owned(),
+    })
+}

@@ -1,0 +1,296 @@
+//! What the lake holds of the keys of one pass: of each, the latest row's hash and place, and a transaction's money.
+
+use std::collections::HashMap;
+
+use arrow::array::{
+    Array, BinaryArray, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use object_store::path::Path;
+
+use super::money::Groups;
+use crate::append::Observed;
+use crate::error::Error;
+use crate::hash::ordinal;
+use crate::index::KeyMap;
+use crate::month;
+use crate::scan::{read_columns, read_rows};
+use crate::table::{DataFile, Table};
+
+/// The keys of a pass: one of so many parts of all keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) part: u32,
+    pub(super) of: u32,
+}
+
+impl Part {
+    /// Whether a key belongs to it.
+    pub(super) fn holds(self, key: u128) -> bool {
+        // The map takes its buckets from the lower half.
+        (key >> 64) as u64 % u64::from(self.of.max(1)) == u64::from(self.part)
+    }
+}
+
+/// What the replay found of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// Only in responses that are older than the latest row.
+    Older,
+    /// In the response of the latest row, or a newer one.
+    Judged,
+}
+
+/// A key's latest row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub(super) content: u128,
+    pub(super) observed: Observed,
+    /// 0 where there is none, or in a table without versions.
+    pub(super) version: i32,
+    /// The month that the key lives in.
+    pub(super) month: i32,
+    /// Its file and the row in it, see [`Latest::files`].
+    pub(super) file: u32,
+    pub(super) row: u32,
+    /// What its money counts for, see [`Groups`].
+    pub(super) group: u32,
+    /// Its `commission_effective` in millionths.
+    pub(super) effective: i64,
+    pub(super) found: Found,
+}
+
+impl Kept {
+    /// A key that the lake doesn't hold.
+    pub(super) fn absent(observed: Observed, month: i32) -> Self {
+        Self {
+            content: 0,
+            observed,
+            version: 0,
+            month,
+            file: u32::MAX,
+            row: 0,
+            group: 0,
+            effective: 0,
+            found: Found::Judged,
+        }
+    }
+
+    fn rank(&self) -> (i32, Observed) {
+        (self.version, self.observed)
+    }
+}
+
+/// The latest rows of a table, by key.
+#[derive(Default)]
+pub(super) struct Latest {
+    pub(super) rows: KeyMap<Kept>,
+    /// Further contents of rows that are as late as the latest: a table without versions can't order them.
+    pub(super) ties: HashMap<u128, Vec<u128>>,
+    pub(super) files: Vec<Path>,
+}
+
+impl Latest {
+    /// The latest transactions of a network, with their money.
+    pub(super) async fn transactions(
+        table: &Table,
+        network: &str,
+        part: Part,
+        groups: &mut Groups,
+    ) -> Result<Self, Error> {
+        let names = [
+            "transaction_key",
+            "version",
+            "content_hash",
+            "observed_at",
+            "request_id",
+            "account",
+            "transacted_at",
+            "validation_status",
+            "commission_currency",
+            "commission_effective",
+        ];
+        let mut latest = Self::default();
+        let of_network =
+            |file: &DataFile| file.partitions.get("network").cloned().flatten().as_deref() == Some(network);
+        for file in table.files().into_iter().filter(of_network) {
+            let place = latest.open(&file);
+            let mut first_row = 0;
+            for batch in read(table, &file.path, &names).await? {
+                let keys = Keys::of(table, &batch, "transaction_key", "content_hash", "observed_at", "request_id")?;
+                let versions: &Int32Array = typed(table, &batch, "version")?;
+                let effective: &Decimal128Array = typed(table, &batch, "commission_effective")?;
+                let money = groups.columns(table, &batch)?;
+                for row in 0..batch.num_rows() {
+                    let key = keys.key(row)?;
+                    if !part.holds(key) {
+                        continue;
+                    }
+                    let mut kept = keys.kept(row, place, first_row)?;
+                    kept.version = versions.value(row);
+                    kept.group = groups.of(&money, row);
+                    kept.effective = amount(effective, row);
+                    latest.take(key, kept);
+                }
+                first_row += count(&batch);
+            }
+        }
+        Ok(latest)
+    }
+
+    /// The latest records of a native table.
+    pub(super) async fn records(table: &Table, part: Part) -> Result<Self, Error> {
+        let names = ["_key", "_content_hash", "_observed_at", "_request_id"];
+        let mut latest = Self::default();
+        for file in table.files() {
+            let place = latest.open(&file);
+            let mut first_row = 0;
+            for batch in read(table, &file.path, &names).await? {
+                let keys = Keys::of(table, &batch, "_key", "_content_hash", "_observed_at", "_request_id")?;
+                for row in 0..batch.num_rows() {
+                    let key = keys.key(row)?;
+                    if part.holds(key) {
+                        latest.take(key, keys.kept(row, place, first_row)?);
+                    }
+                }
+                first_row += count(&batch);
+            }
+        }
+        Ok(latest)
+    }
+
+    /// Whether the latest row of a key has this content.
+    pub(super) fn has(&self, key: u128, kept: &Kept, content: u128) -> bool {
+        kept.content == content || self.ties.get(&key).is_some_and(|ties| ties.contains(&content))
+    }
+
+    /// The rows of a file in the order of `rows`, which rises.
+    pub(super) async fn read(&self, table: &Table, file: u32, rows: &[u32]) -> Result<Vec<RecordBatch>, Error> {
+        let Some(path) = self.files.get(file as usize) else { return Ok(Vec::new()) };
+        let schema = table.schema()?;
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let read = read_rows(table.store(), path, &names, rows).await;
+        read.map_err(|source| unreadable(table, path, source))
+    }
+
+    fn open(&mut self, file: &DataFile) -> (u32, i32) {
+        let place = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        self.files.push(file.path.clone());
+        let value = |name: &str| file.partitions.get(name).cloned().flatten();
+        let month = value("month").or_else(|| value("_month")).unwrap_or_default();
+        (place, month::code(&month))
+    }
+
+    fn take(&mut self, key: u128, kept: Kept) {
+        let latest = self.rows.entry(key).or_insert(kept);
+        if kept.rank() > latest.rank() {
+            *latest = kept;
+            self.ties.remove(&key);
+        } else if kept.rank() == latest.rank() && kept.content != latest.content {
+            self.ties.entry(key).or_default().push(kept.content);
+        }
+    }
+}
+
+/// How many rows the files of a table say they hold, those of one network if it is parted by it.
+pub(super) fn row_count(table: &Table, network: &str) -> u64 {
+    let rows = |file: &DataFile| {
+        let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
+        stats.get("numRecords")?.as_u64()
+    };
+    let of_network =
+        |file: &DataFile| file.partitions.get("network").cloned().flatten().is_none_or(|name| name == network);
+    table.files().iter().filter(|file| of_network(file)).filter_map(rows).sum()
+}
+
+/// The columns that place a row among those of its key.
+struct Keys<'a> {
+    table: &'a Table,
+    keys: &'a dyn Array,
+    contents: &'a BinaryArray,
+    observed: &'a TimestampMicrosecondArray,
+    requests: &'a StringArray,
+}
+
+impl<'a> Keys<'a> {
+    fn of(
+        table: &'a Table,
+        batch: &'a RecordBatch,
+        key: &str,
+        content: &str,
+        observed: &str,
+        request: &str,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            table,
+            keys: batch.column_by_name(key).map(AsRef::as_ref).ok_or_else(|| wrong(table, key, "in every file"))?,
+            contents: typed(table, batch, content)?,
+            observed: typed(table, batch, observed)?,
+            requests: typed(table, batch, request)?,
+        })
+    }
+
+    fn key(&self, row: usize) -> Result<u128, Error> {
+        key_at(self.keys, row).ok_or_else(|| wrong(self.table, "key", "128 bits wide"))
+    }
+
+    fn kept(&self, row: usize, (file, month): (u32, i32), first_row: u32) -> Result<Kept, Error> {
+        let content = number(self.contents.value(row));
+        Ok(Kept {
+            content: content.ok_or_else(|| wrong(self.table, "content hash", "16 bytes long"))?,
+            observed: Observed { at: self.observed.value(row), request: ordinal(self.requests.value(row)) },
+            version: 0,
+            month,
+            file,
+            row: first_row.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)),
+            group: 0,
+            effective: 0,
+            found: Found::Nothing,
+        })
+    }
+}
+
+/// A key that is kept as 16 bytes or as 32 hexadecimal digits.
+pub(super) fn key_at(keys: &dyn Array, row: usize) -> Option<u128> {
+    if let Some(keys) = keys.as_any().downcast_ref::<BinaryArray>() {
+        return number(keys.value(row));
+    }
+    let keys = keys.as_any().downcast_ref::<StringArray>()?;
+    u128::from_str_radix(keys.value(row), 16).ok()
+}
+
+fn number(bytes: &[u8]) -> Option<u128> {
+    bytes.try_into().ok().map(u128::from_be_bytes)
+}
+
+/// An amount in millionths; 18 digits fit.
+pub(super) fn amount(amounts: &Decimal128Array, row: usize) -> i64 {
+    if amounts.is_null(row) { 0 } else { i64::try_from(amounts.value(row)).unwrap_or(i64::MAX) }
+}
+
+fn count(batch: &RecordBatch) -> u32 {
+    u32::try_from(batch.num_rows()).unwrap_or(u32::MAX)
+}
+
+pub(super) async fn read(table: &Table, path: &Path, names: &[&str]) -> Result<Vec<RecordBatch>, Error> {
+    read_columns(table.store(), path, names).await.map_err(|source| unreadable(table, path, source))
+}
+
+pub(super) fn typed<'a, A: Array + 'static>(table: &Table, batch: &'a RecordBatch, name: &str) -> Result<&'a A, Error> {
+    let column = batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<A>());
+    column.ok_or_else(|| wrong(table, name, "of the type that this version writes"))
+}
+
+pub(super) fn wrong(table: &Table, column: &str, expected: &str) -> Error {
+    Error::Column {
+        table: table.name().to_owned(),
+        column: column.to_owned(),
+        found: "something else".to_owned(),
+        expected: expected.to_owned(),
+    }
+}
+
+fn unreadable(table: &Table, path: &Path, source: parquet::errors::ParquetError) -> Error {
+    Error::DataFile { table: table.name().to_owned(), path: path.to_string(), source }
+}

@@ -1,0 +1,156 @@
+//! Native records: the table's latest readings beside the candidate's.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, UInt32Array};
+use arrow::compute::take;
+use sluice_model::{Digest, Layout, NativeBatch, NativeColumn, RawObject};
+
+use super::apply::Staged;
+use super::diff::NativeDiff;
+use super::kept::{Found, Kept, Latest, Part};
+use crate::append::{Change, Chosen, Observed, Source};
+use crate::error::Error;
+use crate::hash::{native_hashes, native_keys};
+use crate::lake::Lake;
+use crate::lineage::observed;
+use crate::native::{KeyedRecords, NativeRows};
+use crate::table::Table;
+
+/// Differing records in memory at which they are written.
+const FLUSH_ROWS: usize = 32 * 1024;
+
+/// A native table beside the candidate's records.
+pub(super) struct NativeSide {
+    pub(super) table: Table,
+    pub(super) staged: Staged,
+    pub(super) diff: NativeDiff,
+    latest: Latest,
+    rows: NativeRows,
+}
+
+/// A response's records as the candidate's layout reads them.
+pub(super) struct Reading<'a> {
+    pub(super) origin: &'a Arc<RawObject>,
+    pub(super) layout: &'a Layout,
+    pub(super) connector: Digest,
+    pub(super) batch: NativeBatch,
+    /// The month of each record.
+    pub(super) months: Vec<i32>,
+}
+
+impl NativeSide {
+    pub(super) async fn open(lake: &Lake, schema: &str, stream: &str, part: Part) -> Result<Self, Error> {
+        let table = Table::open(lake, schema, stream).await?;
+        let latest = Latest::records(&table, part).await?;
+        let (mut staged, diff) = (Staged::default(), NativeDiff::default());
+        staged.compare(&table);
+        Ok(Self { table, staged, diff, latest, rows: NativeRows::default() })
+    }
+
+    pub(super) async fn begin(&mut self, part: Part) -> Result<(), Error> {
+        self.latest = Latest::records(&self.table, part).await?;
+        Ok(())
+    }
+
+    /// Judges a response's records and, to `write`, keeps those that differ.
+    pub(super) fn add(&mut self, reading: Reading<'_>, part: Part, write: bool) -> Result<(), Error> {
+        let Reading { origin, layout, connector, batch, months } = reading;
+        let contents = native_hashes(&batch);
+        let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
+        let seen = observed(origin);
+        let mut differing: Vec<u32> = Vec::new();
+        for row in (0..keys.len()).rev() {
+            if part.holds(keys[row]) && self.differs(keys[row], contents[row], seen, months[row]) {
+                differing.push(u32::try_from(row).unwrap_or(u32::MAX));
+            }
+        }
+        if !write || differing.is_empty() {
+            return Ok(());
+        }
+        differing.reverse();
+        let of = |numbers: &[u128]| differing.iter().map(|row| numbers[*row as usize]).collect();
+        let keyed = KeyedRecords {
+            keys: of(&keys),
+            contents: of(&contents),
+            months: differing.iter().map(|row| months[*row as usize]).collect(),
+        };
+        let some = some(&batch, &differing).map_err(|source| Error::rows(self.table.name(), source))?;
+        self.rows.push(origin.clone(), layout, connector.to_hex(), some, keyed, Some(differing));
+        Ok(())
+    }
+
+    fn differs(&mut self, key: u128, content: u128, seen: Observed, month: i32) -> bool {
+        let Some(kept) = self.latest.rows.get_mut(&key) else {
+            self.latest.rows.insert(key, Kept::absent(seen, month));
+            self.diff.added += 1;
+            return true;
+        };
+        if kept.found != Found::Nothing {
+            return false;
+        }
+        if seen < kept.observed {
+            kept.found = Found::Older;
+            return false;
+        }
+        kept.found = Found::Judged;
+        let kept = *kept;
+        let differs = !self.latest.has(key, &kept, content);
+        self.diff.changed += u64::from(differs);
+        differs
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.rows() >= FLUSH_ROWS
+    }
+
+    /// Puts the records that wait into files that no snapshot has yet.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        if self.rows.rows() == 0 {
+            return Ok(());
+        }
+        self.rows.settle();
+        self.table.ensure(&self.rows.design()).await?;
+        let mut chosen: Vec<Chosen> = Vec::with_capacity(self.rows.rows());
+        for row in self.rows.candidates() {
+            let month = self.latest.rows.get(&row.key).map_or(row.month, |kept| kept.month);
+            let (key, content, source, row) = (row.key, row.content, row.source, row.row);
+            chosen.push(Chosen { key, content, source, row, version: 0, month, change: Change::Mapping });
+        }
+        let schema = self.staged.schema(&self.table)?;
+        let shaped = self.rows.shape(self.table.name(), &schema, &chosen)?;
+        let described = self.rows.describe(&shaped.new_fields, &chosen);
+        let adds = self.table.write_files(&shaped.rows, Some("_key")).await?;
+        self.staged.add(&shaped.rows.schema(), shaped.new_fields, adds);
+        self.staged.described.extend(described);
+        self.rows.clear();
+        Ok(())
+    }
+
+    /// Finds the records that come from these responses and that the candidate doesn't find. They stay in the table.
+    pub(super) fn end(&mut self, mapped: &HashSet<Observed>) {
+        for kept in self.latest.rows.values() {
+            match kept.found {
+                Found::Judged => self.diff.compared += 1,
+                _ if mapped.contains(&kept.observed) => {
+                    self.diff.compared += 1;
+                    self.diff.removed += 1;
+                }
+                _ => {}
+            }
+        }
+        self.latest = Latest::default();
+    }
+}
+
+/// Some rows of a batch.
+fn some(batch: &NativeBatch, rows: &[u32]) -> Result<NativeBatch, arrow::error::ArrowError> {
+    let places = UInt32Array::from(rows.to_vec());
+    let columns = batch.columns.iter().map(|column| {
+        let text = take(&column.text, &places, None)?.as_string().clone();
+        Ok(NativeColumn { path: column.path.clone(), text, kinds: column.kinds })
+    });
+    let columns = columns.collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
+    Ok(NativeBatch { rows: rows.len(), columns })
+}

@@ -1,0 +1,250 @@
+//! Unified transactions: the lake's latest state beside the candidate's.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Decimal128Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use sluice_model::RawObject;
+
+use super::apply::Staged;
+use super::diff::{Diff, texts};
+use super::kept::{Found, Kept, Latest, Part, amount, typed};
+use super::money::Groups;
+use crate::append::{Change, Chosen, Observed, Source};
+use crate::error::Error;
+use crate::hash::VANISHED;
+use crate::ledger::ConnectorRef;
+use crate::lineage::observed;
+use crate::table::Table;
+use crate::unified::{Keyed, UnifiedRows};
+
+/// Differing rows in memory at which they are compared in full.
+const FLUSH_ROWS: usize = 32 * 1024;
+/// Their bytes at which they are.
+const FLUSH_BYTES: usize = 64 << 20;
+
+/// The table of versions beside the candidate's rows.
+pub(super) struct TransactionSide {
+    pub(super) table: Table,
+    pub(super) staged: Staged,
+    pub(super) groups: Groups,
+    latest: Latest,
+    rows: UnifiedRows,
+    bytes: usize,
+}
+
+impl TransactionSide {
+    pub(super) fn new(table: Table) -> Self {
+        Self {
+            table,
+            staged: Staged::default(),
+            groups: Groups::default(),
+            latest: Latest::default(),
+            rows: UnifiedRows::default(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) async fn begin(&mut self, network: &str, part: Part) -> Result<(), Error> {
+        self.staged.compare(&self.table);
+        self.latest = Latest::transactions(&self.table, network, part, &mut self.groups).await?;
+        Ok(())
+    }
+
+    /// Judges a response's transactions, keeps those that differ, and gives the month of each of its records.
+    pub(super) fn add(
+        &mut self,
+        origin: &Arc<RawObject>,
+        connector: &ConnectorRef,
+        rows: &RecordBatch,
+        records: usize,
+        part: Part,
+    ) -> Result<Vec<i32>, Error> {
+        let keyed = Keyed::of(origin, rows, records)?;
+        let seen = observed(origin);
+        let mut differing: Vec<u32> = Vec::new();
+        // Of several rows of a key in one response the last counts.
+        for row in (0..keyed.keys.len()).rev() {
+            let key = keyed.keys[row];
+            if part.holds(key) && self.differs(key, keyed.contents[row], seen, keyed.months[row]) {
+                differing.push(u32::try_from(row).unwrap_or(u32::MAX));
+            }
+        }
+        if !differing.is_empty() {
+            differing.reverse();
+            let some = keyed.some(&differing);
+            let taken = take_record_batch(rows, &UInt32Array::from(differing));
+            let taken = taken.map_err(|source| Error::rows(self.table.name(), source))?;
+            self.bytes += taken.get_array_memory_size();
+            self.rows.push(origin.clone(), connector, taken, some)?;
+        }
+        Ok(keyed.record_months)
+    }
+
+    /// Judges one row, the first of its key that isn't judged yet.
+    fn differs(&mut self, key: u128, content: u128, seen: Observed, month: i32) -> bool {
+        let Some(kept) = self.latest.rows.get_mut(&key) else {
+            self.latest.rows.insert(key, Kept::absent(seen, month));
+            return true;
+        };
+        if kept.found != Found::Nothing {
+            return false;
+        }
+        if seen < kept.observed {
+            kept.found = Found::Older;
+            return false;
+        }
+        kept.found = Found::Judged;
+        if kept.content != content {
+            return true;
+        }
+        let money = Some((kept.group, kept.effective));
+        self.groups.count(money, money);
+        false
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.rows() >= FLUSH_ROWS || self.bytes >= FLUSH_BYTES
+    }
+
+    /// Compares the rows that differ in full and, to `write`, puts them into files that no snapshot has yet.
+    pub(super) async fn flush(&mut self, diff: &mut Diff, write: bool) -> Result<(), Error> {
+        if self.rows.rows() == 0 {
+            return Ok(());
+        }
+        self.rows.settle();
+        let chosen: Vec<Chosen> = self.rows.candidates().iter().filter_map(|row| self.latest.chosen(*row)).collect();
+        if write {
+            self.table.ensure(&self.rows.design()).await?;
+        }
+        let schema = self.staged.schema(&self.table)?;
+        let shaped = self.rows.shape(self.table.name(), &schema, &chosen)?;
+        self.count(diff, &chosen, &shaped.rows).await?;
+        if write {
+            let adds = self.table.write_files(&shaped.rows, Some("transaction_key")).await?;
+            self.staged.add(&shaped.rows.schema(), shaped.new_fields, adds);
+        }
+        self.rows.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    async fn count(&mut self, diff: &mut Diff, chosen: &[Chosen], after: &RecordBatch) -> Result<(), Error> {
+        let name = self.table.name();
+        let money = self.groups.columns(&self.table, after)?;
+        let effective: &Decimal128Array = typed(&self.table, after, "commission_effective")?;
+        let (accounts, ids) = (texts(name, after, "account")?, texts(name, after, "transaction_id")?);
+        // File and row of what is there, and the row of what comes instead.
+        let mut places: Vec<(u32, u32, u32)> = Vec::with_capacity(chosen.len());
+        for (row, change) in (0..).zip(chosen) {
+            let Some(kept) = self.latest.rows.get(&change.key) else { continue };
+            let at = row as usize;
+            let new = Some((self.groups.of(&money, at), amount(effective, at)));
+            if kept.version == 0 {
+                diff.added.count += 1;
+                diff.added.note(accounts.value(at), ids.value(at));
+                self.groups.count(None, new);
+            } else {
+                diff.changed.count += 1;
+                places.push((kept.file, kept.row, row));
+                self.groups.count(Some((kept.group, kept.effective)), new);
+            }
+        }
+        places.sort_unstable();
+        for places in places.chunk_by(|a, b| a.0 == b.0) {
+            let rows: Vec<u32> = places.iter().map(|(_, row, _)| *row).collect();
+            let before = self.latest.read(&self.table, places[0].0, &rows).await?;
+            let Some(schema) = before.first().map(RecordBatch::schema) else { continue };
+            let before = concat_batches(&schema, &before).map_err(|source| Error::rows(name, source))?;
+            let picked = UInt32Array::from_iter_values(places.iter().map(|(.., row)| *row));
+            let picked = take_record_batch(after, &picked).map_err(|source| Error::rows(name, source))?;
+            diff.compare(name, &before, &picked)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the transactions that come from these responses and that the candidate doesn't give.
+    pub(super) async fn end(
+        &mut self,
+        diff: &mut Diff,
+        mapped: &HashSet<Observed>,
+        connector: &ConnectorRef,
+        write: bool,
+    ) -> Result<(), Error> {
+        self.flush(diff, write).await?;
+        let mut gone: Vec<(u32, u32, u128)> = Vec::new();
+        for (key, kept) in &self.latest.rows {
+            match kept.found {
+                Found::Judged => diff.compared += 1,
+                // What has no content is gone already.
+                _ if mapped.contains(&kept.observed) && kept.content != VANISHED => {
+                    diff.compared += 1;
+                    self.groups.count(Some((kept.group, kept.effective)), None);
+                    gone.push((kept.file, kept.row, *key));
+                }
+                Found::Older => diff.outside += 1,
+                Found::Nothing => {}
+            }
+        }
+        diff.removed.count += gone.len() as u64;
+        gone.sort_unstable();
+        for places in gone.chunk_by(|a, b| a.0 == b.0) {
+            for places in places.chunks(FLUSH_ROWS) {
+                if !write && !diff.removed.wants_more() {
+                    break;
+                }
+                let rows: Vec<u32> = places.iter().map(|(_, row, _)| *row).collect();
+                for batch in self.latest.read(&self.table, places[0].0, &rows).await? {
+                    let name = self.table.name();
+                    let (accounts, ids) = (texts(name, &batch, "account")?, texts(name, &batch, "transaction_id")?);
+                    for row in 0..batch.num_rows() {
+                        diff.removed.note(accounts.value(row), ids.value(row));
+                    }
+                    if write {
+                        self.remove(&batch, connector).await?;
+                    }
+                }
+            }
+        }
+        self.latest = Latest::default();
+        Ok(())
+    }
+
+    /// Writes versions that say that the candidate doesn't give these transactions.
+    async fn remove(&mut self, before: &RecordBatch, connector: &ConnectorRef) -> Result<(), Error> {
+        let schema = self.staged.schema(&self.table)?;
+        let rows = super::apply::removals(&self.table, &schema, before, connector, &self.latest)?;
+        let adds = self.table.write_files(&rows, Some("transaction_key")).await?;
+        self.staged.add(&schema, Vec::new(), adds);
+        Ok(())
+    }
+}
+
+impl Latest {
+    /// A row that differs, as the version that it becomes.
+    fn chosen(&self, row: crate::append::Candidate) -> Option<Chosen> {
+        let kept = self.rows.get(&row.key)?;
+        Some(Chosen {
+            key: row.key,
+            content: row.content,
+            source: row.source,
+            row: row.row,
+            version: kept.version + 1,
+            month: kept.month,
+            change: Change::Mapping,
+        })
+    }
+}
+
+impl Staged {
+    /// The table's columns with those of the rows that wait.
+    pub(super) fn schema(&self, table: &Table) -> Result<SchemaRef, Error> {
+        match &self.schema {
+            Some(schema) => Ok(schema.clone()),
+            None if table.version().is_none() => Ok(Arc::new(Schema::empty())),
+            None => table.schema(),
+        }
+    }
+}

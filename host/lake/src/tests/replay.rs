@@ -1,0 +1,103 @@
+use super::*;
+use crate::{Diff, MoneyKey, Replay};
+
+/// Looks that a lake was built from: what the network said of its sales, and when.
+type Looks<'a> = &'a [(i64, &'a [Sale])];
+
+async fn lake_of(looks: Looks<'_>) -> (tempfile::TempDir, Lake) {
+    let (folder, lake) = new_lake().await;
+    let mut ledger = lake.ledger("run");
+    for (secs, sales) in looks {
+        let origin = response("run", &format!("r{secs}"), *secs);
+        ledger.add(origin, &layout(&["id"]), &connector(), mapped(sales)).await.unwrap();
+    }
+    ledger.commit().await.unwrap();
+    (folder, lake)
+}
+
+fn candidate() -> ConnectorRef {
+    ConnectorRef { version: "2.0.0".to_owned(), digest: Digest::of(b"candidate"), ..connector() }
+}
+
+/// Goes through looks as a candidate maps them.
+async fn go_through(mut replay: Replay, looks: Looks<'_>) -> crate::Replayed {
+    for pass in 0..replay.passes() {
+        replay.begin(pass).await.unwrap();
+        for (secs, sales) in looks.iter().rev() {
+            let origin = response("run", &format!("r{secs}"), *secs);
+            replay.add(origin, &layout(&["id"]), mapped(sales)).await.unwrap();
+        }
+        replay.end().await.unwrap();
+    }
+    replay.finish().await.unwrap()
+}
+
+async fn compare(lake: &Lake, looks: Looks<'_>) -> Diff {
+    let replay = lake.replay(candidate(), None).await.unwrap();
+    go_through(replay, looks).await.diff
+}
+
+fn counts(diff: &Diff) -> [u64; 5] {
+    [diff.compared, diff.outside, diff.added.count, diff.changed.count, diff.removed.count]
+}
+
+#[tokio::test]
+async fn only_the_last_observation_of_a_transaction_counts() {
+    let first = [sale("a", 1, 10), sale("b", 2, 20)];
+    let second = [sale("a", 1, 11)];
+    let (_folder, lake) = lake_of(&[(1, &first), (2, &second)]).await;
+    let same = compare(&lake, &[(1, &first), (2, &second)]).await;
+    assert!(same.is_empty(), "{same:?}");
+    assert_eq!(counts(&same), [2, 0, 0, 0, 0]);
+    // Another reading of an old response of `a` changes nothing that is true now.
+    let earlier = [sale("a", 1, 999), sale("b", 2, 25)];
+    let diff = compare(&lake, &[(1, &earlier), (2, &second)]).await;
+    assert_eq!(counts(&diff), [2, 0, 0, 1, 0]);
+    assert_eq!(diff.fields["commission_amount"].count, 1);
+    assert_eq!(diff.fields["commission_amount"].examples[0].transaction_id, "b");
+    assert_eq!(diff.moved[&None], 5);
+}
+
+#[tokio::test]
+async fn what_comes_from_outside_the_selection_is_not_compared() {
+    let (first, second) = ([sale("a", 1, 10), sale("b", 2, 20)], [sale("a", 1, 11)]);
+    let (_folder, lake) = lake_of(&[(1, &first), (2, &second)]).await;
+    let diff = compare(&lake, &[(1, &first)]).await;
+    assert_eq!(counts(&diff), [1, 1, 0, 0, 0], "the latest state of `a` is of the second look");
+}
+
+#[tokio::test]
+async fn rows_that_come_and_go_are_told() {
+    let (first, second) = ([sale("a", 1, 10), sale("b", 40, 20)], [sale("c", 1, 5)]);
+    let (_folder, lake) = lake_of(&[(1, &first), (2, &second)]).await;
+    let diff = compare(&lake, &[(1, &[sale("a", 1, 10), sale("d", 70, 3)]), (2, &second)]).await;
+    assert_eq!(counts(&diff), [4, 0, 1, 0, 1]);
+    assert_eq!(diff.added.examples, [("uk".to_owned(), "d".to_owned())]);
+    assert_eq!(diff.removed.examples, [("uk".to_owned(), "b".to_owned())]);
+    let months: Vec<(&str, i128, i128)> =
+        diff.money.iter().map(|(MoneyKey { month, .. }, money)| (month.as_str(), money.before, money.after)).collect();
+    assert_eq!(months, [("2026-01", 15, 15), ("2026-02", 20, 0), ("2026-03", 0, 3)]);
+    let native = diff.native["transactions"];
+    assert_eq!((native.compared, native.added, native.changed, native.removed), (4, 1, 0, 1));
+}
+
+#[tokio::test]
+async fn parts_of_the_keys_make_the_same_diff() {
+    let sales: Vec<Sale> = (0..40).map(|n| sale(&format!("s{n}"), n % 50, n)).collect();
+    let (_folder, lake) = lake_of(&[(1, &sales)]).await;
+    let mut other: Vec<Sale> = sales[4..].to_vec();
+    other[0].commission += 1;
+    other[7].day += 1;
+    other.push(sale("new", 3, 1));
+    let whole = compare(&lake, &[(1, &other)]).await;
+    assert_eq!(counts(&whole), [41, 0, 1, 2, 4]);
+    let replay = lake.replay(candidate(), None).await.unwrap().in_passes(3);
+    let mut parts = go_through(replay, &[(1, &other)]).await.diff;
+    for (part, whole) in [(&mut parts.removed, &whole.removed), (&mut parts.changed, &whole.changed)] {
+        part.examples = whole.examples.clone();
+    }
+    for (name, field) in &mut parts.fields {
+        field.examples = whole.fields[name].examples.clone();
+    }
+    assert_eq!(parts, whole);
+}

@@ -1,0 +1,58 @@
+//! `sluice replay`: what another connector would make of history, and making it so.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use crate::app::{self, App};
+use crate::cli::{self, ReplayArgs};
+use crate::failure::Failure;
+use crate::replay::conditions::Condition;
+use crate::replay::{self, Candidate, Outcome, report};
+use crate::settings::Settings;
+use crate::tables::RawSelection;
+
+/// Compares or applies.
+///
+/// # Errors
+/// What is wrong with the command line, the connector or the lake; a condition that holds.
+pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) -> Result<(), Failure> {
+    let conditions = args.fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let selection = RawSelection {
+        account: args.account.clone(),
+        stream: args.stream.clone(),
+        run_id: None,
+        window: cli::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
+    };
+    let network = app::network_settings(&settings, &args.network)?;
+    let app = Arc::new(App::open(settings).await?);
+    let candidate = match (&args.connector, &args.version) {
+        (Some(file), _) => Candidate::File(file.clone()),
+        (None, Some(version)) => Candidate::Kept(version.clone()),
+        (None, None) => Candidate::Running,
+    };
+    let connector = replay::connector(&app, &network, &candidate).await?;
+    let outcome = if args.apply {
+        replay::apply(&app, &network, &connector, &selection, &conditions).await?
+    } else {
+        replay::diff(&app, &connector, &selection, &conditions).await?
+    };
+    print(&network.name, &outcome, json)?;
+    match outcome.verdicts.iter().find(|verdict| verdict.holds) {
+        None => Ok(()),
+        Some(verdict) => {
+            let done = if args.apply { "; nothing was applied" } else { "" };
+            let message = format!("`{}` holds: {}{done}", verdict.condition, verdict.value);
+            Err(Failure::failed(anyhow::anyhow!(message)).hint("the diff above says what differs"))
+        }
+    }
+}
+
+fn print(network: &str, outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        return Ok(writeln!(out, "{}", report::json(network, outcome))?);
+    }
+    Ok(write!(out, "{}", report::human(network, outcome))?)
+}

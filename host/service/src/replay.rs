@@ -1,0 +1,245 @@
+//! Replay: raw history through any connector version, with no network: what would change, and changing it.
+
+pub mod conditions;
+pub mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Utc;
+use futures::StreamExt;
+use sluice_engine::Connector;
+use sluice_lake::{ConnectorRef, Counts, Diff, Replay, RunRow};
+use sluice_model::Digest;
+use sluice_query::{Session, SessionOptions};
+
+use self::conditions::Condition;
+use crate::app::App;
+use crate::collect;
+use crate::failure::Failure;
+use crate::settings::network::NetworkSettings;
+use crate::tables::{self, RawSelection};
+
+/// How often a replay is made again because other writers wrote of the same transactions.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Which connector maps.
+#[derive(Clone, Debug)]
+pub enum Candidate {
+    /// The one that serves.
+    Running,
+    /// A component's file.
+    File(std::path::PathBuf),
+    /// A version that the lake knows: a digest, its beginning, or a version's name.
+    Kept(String),
+}
+
+/// What a replay found.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Who mapped.
+    pub connector: ConnectorRef,
+    /// What differs.
+    pub diff: Diff,
+    /// The run whose versions were written; none: nothing was written.
+    pub run_id: Option<String>,
+    /// The conditions that were asked for, each with what it found.
+    pub verdicts: Vec<conditions::Verdict>,
+}
+
+/// The connector that a network's replay is by.
+///
+/// # Errors
+/// A failure if there is no such connector, it can't be loaded, or it is another network's.
+pub async fn connector(app: &App, settings: &NetworkSettings, candidate: &Candidate) -> Result<Connector, Failure> {
+    let id = &settings.content.connector;
+    let connector = match candidate {
+        Candidate::Running => app.network(&settings.name)?.connector,
+        Candidate::File(file) => app.registry.engine().load(&read(file)?, &file.display().to_string())?,
+        Candidate::Kept(name) => {
+            let digest = kept_digest(app, id, name).await?;
+            app.registry.engine().load(&app.lake.connector(digest).await?, &format!("{digest}.wasm"))?
+        }
+    };
+    if connector.network() != id {
+        let message = format!("{} is a connector of `{}`, not of `{id}`", label(candidate), connector.network());
+        return Err(Failure::usage(message).hint(format!(
+            "{} names `{id}` as its connector; replay the network that this one is for",
+            settings.file
+        )));
+    }
+    Ok(connector)
+}
+
+fn label(candidate: &Candidate) -> String {
+    match candidate {
+        Candidate::Running => "the running connector".to_owned(),
+        Candidate::File(file) => file.display().to_string(),
+        Candidate::Kept(name) => format!("version `{name}`"),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| {
+        Failure::failed(anyhow::anyhow!("cannot read {}: {error}", file.display())).hint("name a .wasm file")
+    })
+}
+
+/// The digest of a version that the lake keeps: by digest, by its beginning, or by the name of the version.
+async fn kept_digest(app: &App, network: &str, name: &str) -> Result<Digest, Failure> {
+    let digests = app.lake.connector_digests().await?;
+    let lower = name.to_ascii_lowercase();
+    let hex = lower.len() >= 4 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut found: Vec<Digest> =
+        digests.iter().copied().filter(|digest| hex && digest.to_hex().starts_with(&lower)).collect();
+    if found.is_empty() {
+        let tables = app.lake.tables().await?;
+        let session = Session::open(app.lake.clone(), tables, SessionOptions::default())?;
+        let quoted = |text: &str| text.replace('\'', "''");
+        let query = format!(
+            "SELECT DISTINCT digest FROM meta.connectors WHERE network = '{}' AND version = '{}'",
+            quoted(network),
+            quoted(name)
+        );
+        for batch in session.query(&query).await?.collect().await? {
+            let texts =
+                arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).map_err(Failure::failed)?;
+            let texts = arrow::array::AsArray::as_string::<i32>(&texts).clone();
+            found.extend(texts.iter().flatten().filter_map(Digest::from_hex));
+        }
+        found.sort_unstable();
+    }
+    let list = |found: &[Digest]| found.iter().map(|digest| digest.short()).collect::<Vec<_>>().join(", ");
+    match found[..] {
+        [digest] => Ok(digest),
+        [] => Err(Failure::usage(format!("the lake keeps no version `{name}` of `{network}`")).hint(
+            "see `sluice sql \"SELECT version, digest, activated_at FROM meta.connectors\"`, or name a file by --connector",
+        )),
+        _ => Err(Failure::usage(format!("`{name}` names several versions of `{network}`"))
+            .hint(format!("write more of a digest: {}", list(&found)))),
+    }
+}
+
+/// Maps the raw objects of a selection and says what differs from the lake.
+///
+/// # Errors
+/// The lake's failure. A response that can't be mapped is a reject of the diff.
+pub async fn diff(
+    app: &Arc<App>,
+    connector: &Connector,
+    selection: &RawSelection,
+    conditions: &[Condition],
+) -> Result<Outcome, Failure> {
+    let candidate = reference(connector);
+    let mut replay = app.lake.replay(candidate.clone(), None).await?;
+    go_through(app, connector, selection, &mut replay).await?;
+    let diff = replay.finish().await?.diff;
+    let verdicts = conditions.iter().map(|condition| condition.judge(&diff)).collect();
+    Ok(Outcome { connector: candidate, diff, run_id: None, verdicts })
+}
+
+/// Writes versions for what differs, unless a condition holds.
+///
+/// # Errors
+/// The lake's failure; what a table lacks then, the same replay adds later.
+pub async fn apply(
+    app: &Arc<App>,
+    settings: &NetworkSettings,
+    connector: &Connector,
+    selection: &RawSelection,
+    conditions: &[Condition],
+) -> Result<Outcome, Failure> {
+    let candidate = reference(connector);
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let started_at = Utc::now();
+    // Before any row names its digest.
+    app.lake.put_connector(connector.component().clone()).await?;
+    let mut attempt = 1;
+    let (diff, verdicts) = loop {
+        let mut replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
+        go_through(app, connector, selection, &mut replay).await?;
+        let replayed = replay.finish().await?;
+        let verdicts: Vec<_> = conditions.iter().map(|condition| condition.judge(&replayed.diff)).collect();
+        if verdicts.iter().any(|verdict| verdict.holds) {
+            let diff = replayed.diff.clone();
+            replayed.discard().await;
+            return Ok(Outcome { connector: candidate, diff, run_id: None, verdicts });
+        }
+        match replayed.commit().await {
+            Ok(diff) => break (diff, verdicts),
+            Err(error @ sluice_lake::Error::Overtaken { .. }) if attempt < MAX_ATTEMPTS => {
+                tracing::warn!(%error, attempt, "the replay is made again");
+                attempt += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let row = run_row(&run_id, &settings.name, started_at, &candidate, &diff);
+    app.lake.append_runs(&[row]).await?;
+    Ok(Outcome { connector: candidate, diff, run_id: Some(run_id), verdicts })
+}
+
+async fn go_through(
+    app: &Arc<App>,
+    connector: &Connector,
+    selection: &RawSelection,
+    replay: &mut Replay,
+) -> Result<(), Failure> {
+    let filter = selection.filter(connector.network());
+    for pass in 0..replay.passes() {
+        replay.begin(pass).await?;
+        let objects = app.lake.raw_objects_newest_first(&filter).await?;
+        let mut mapped = tables::map_all(app, connector, objects);
+        while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+            let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
+            match (outcome, layout) {
+                (Ok(mapped), Some(layout)) => replay.add(raw, layout, mapped).await?,
+                (Ok(_), None) => replay.reject(&raw, &format!("the connector has no stream `{}`", raw.slice.stream)),
+                (Err(failure), _) => replay.reject(&raw, &collect::describe(failure.error.as_ref())),
+            }
+        }
+        replay.end().await?;
+    }
+    Ok(())
+}
+
+fn reference(connector: &Connector) -> ConnectorRef {
+    ConnectorRef {
+        name: connector.network().to_owned(),
+        version: connector.version().to_owned(),
+        digest: connector.digest(),
+    }
+}
+
+fn run_row(
+    run_id: &str,
+    network: &str,
+    started_at: chrono::DateTime<Utc>,
+    connector: &ConnectorRef,
+    diff: &Diff,
+) -> RunRow {
+    let native = diff.native.values();
+    let counts = Counts {
+        native_rows: native.clone().map(|native| native.compared).sum(),
+        native_written: native.map(|native| native.added + native.changed).sum(),
+        transactions: diff.compared,
+        new_versions: diff.rows(),
+        rejects: diff.new_rejects.count,
+    };
+    RunRow {
+        run_id: run_id.to_owned(),
+        network: network.to_owned(),
+        command: "replay".to_owned(),
+        started_at,
+        finished_at: Utc::now(),
+        outcome: "done".to_owned(),
+        error: None,
+        connector_version: Some(connector.version.clone()),
+        connector_digest: Some(connector.digest),
+        slices: 0,
+        slices_failed: 0,
+        requests: 0,
+        bytes: 0,
+        counts,
+    }
+}

@@ -1,0 +1,154 @@
+//! Replay: history through another connector, with no network: what would change, changing it, and taking it back.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sluice_simulator::{Options, Simulator};
+use sluice_tests::{Micros, NETWORKS, Operator, connectors_dir, whole_window};
+
+const HISTORY_DAYS: u32 = 30;
+
+fn start() -> DateTime<Utc> {
+    "2026-02-10T12:00:00Z".parse().unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// A lake that saw networks twice, with time between.
+fn lake_of(runtime: &tokio::runtime::Runtime, networks: &[&str], seed: u64) -> (Simulator, Operator) {
+    let options = Options { seed, start: start(), history_days: HISTORY_DAYS, rows_per_day: 4, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let operator = Operator::of(&simulator, networks).unwrap();
+    for advance in [0, 9] {
+        simulator.advance(TimeDelta::days(advance));
+        let window = whole_window(&simulator, start(), HISTORY_DAYS.into());
+        for network in networks {
+            assert_eq!(operator.run(network, &window).unwrap()["status"], "done");
+        }
+    }
+    (simulator, operator)
+}
+
+/// The built Awin connector with some bytes of its data written otherwise, as `<name>.wasm` in the operator's folder.
+fn variant(operator: &Operator, name: &str, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let mut component = std::fs::read(connectors_dir().join("awin.wasm")).unwrap();
+    let at = |component: &[u8]| component.windows(from.len()).position(|bytes| bytes == from.as_bytes());
+    let mut found = 0;
+    while let Some(place) = at(&component) {
+        component[place..place + to.len()].copy_from_slice(to.as_bytes());
+        found += 1;
+    }
+    assert!(found > 0, "the connector holds no `{from}`");
+    std::fs::write(operator.join(&format!("{name}.wasm")), component).unwrap();
+}
+
+/// Approved and declined exchanged: their words lie side by side in the data.
+fn exchange_words(operator: &Operator) {
+    variant(operator, "exchanged", "pendingapproveddeclined", "pendingdeclinedapproved");
+}
+
+fn replay(operator: &Operator, arguments: &[&str]) -> Value {
+    let all = [&["--output", "json", "replay"], arguments].concat();
+    let text = operator.succeed(&all).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A sum over the latest state, by currency.
+fn sums(operator: &Operator, of: &str) -> Vec<(String, Micros)> {
+    let query = format!(
+        "SELECT commission_currency AS currency, CAST(sum({of}) AS VARCHAR) AS sum FROM unified.transactions
+         WHERE network = 'awin' GROUP BY 1 ORDER BY 1"
+    );
+    let rows = operator.sql(&query).unwrap();
+    rows.iter().map(|row| (row["currency"].as_str().unwrap().to_owned(), amount(&row["sum"]))).collect()
+}
+
+fn amount(value: &Value) -> Micros {
+    Micros::parse(value.as_str().unwrap_or_else(|| panic!("{value} is no text")))
+}
+
+fn number(operator: &Operator, query: &str) -> u64 {
+    operator.sql(query).unwrap()[0]["n"].as_u64().unwrap()
+}
+
+#[test]
+fn the_running_connector_changes_nothing() {
+    let runtime = runtime();
+    let (simulator, mut operator) = lake_of(&runtime, &NETWORKS, 21);
+    let asked = simulator.requests().len();
+    for account in simulator.accounts() {
+        for slot in account.secrets.keys() {
+            let name = format!("{}_{}_{slot}", account.network, account.name).to_uppercase();
+            operator.set(&name, "not the secret, and nobody reads it");
+        }
+    }
+    for network in NETWORKS {
+        let diff = replay(&operator, &[network, "--diff"]);
+        assert_eq!(diff["empty"], true, "{network}: {diff}");
+        let n =
+            number(&operator, &format!("SELECT count(*) AS n FROM unified.transactions WHERE network = '{network}'"));
+        assert_eq!(diff["compared"].as_u64(), Some(n), "{network}: every transaction is compared");
+        assert!(diff["native"]["transactions"]["compared"].as_u64() > Some(0), "{network}: {diff}");
+    }
+    assert_eq!(simulator.requests().len(), asked, "a replay asks no network");
+}
+
+#[test]
+fn a_word_that_is_mapped_otherwise_changes_its_rows_and_no_others() {
+    let runtime = runtime();
+    let (_simulator, operator) = lake_of(&runtime, &["awin"], 22);
+    exchange_words(&operator);
+    let diff = replay(&operator, &["awin", "--connector", "exchanged.wasm", "--diff"]);
+    let words = "network = 'awin' AND status_raw IN ('approved', 'declined')";
+    let rows = number(&operator, &format!("SELECT count(*) AS n FROM unified.transactions WHERE {words}"));
+    assert!(rows > 0);
+    assert_eq!(diff["changed"]["count"].as_u64(), Some(rows), "{diff}");
+    assert_eq!(diff["fields"]["validation_status"]["count"].as_u64(), Some(rows), "{diff}");
+    assert_eq!((&diff["added"]["count"], &diff["removed"]["count"]), (&Value::from(0), &Value::from(0)));
+    let wanted = "CASE WHEN status_raw IN ('approved', 'deleted') THEN 0 ELSE coalesce(commission_amount, 0) END";
+    let (before, after) = (sums(&operator, "commission_effective"), sums(&operator, wanted));
+    assert_ne!(before, after, "the words change no money: the test shows nothing");
+    let totals = diff["totals"].as_array().unwrap();
+    assert_eq!(totals.len(), before.len());
+    for (total, ((currency, before), (_, after))) in totals.iter().zip(before.iter().zip(&after)) {
+        assert_eq!(total["currency"].as_str(), Some(currency.as_str()));
+        assert_eq!((amount(&total["before"]), amount(&total["after"])), (*before, *after), "{currency}");
+        assert_eq!(amount(&total["difference"]).0, after.0 - before.0);
+    }
+    let by_month: i128 = diff["money"].as_array().unwrap().iter().map(|line| amount(&line["difference"]).0).sum();
+    assert_eq!(by_month, totals.iter().map(|total| amount(&total["difference"]).0).sum::<i128>());
+    let human = operator.succeed(&["replay", "awin", "--connector", "exchanged.wasm", "--diff"]).unwrap();
+    assert!(human.contains(&format!("{rows} transactions changed")), "{human}");
+    assert!(human.contains("validation_status"), "{human}");
+}
+
+#[test]
+fn conditions_fail_the_command_and_the_diff_is_printed() {
+    let runtime = runtime();
+    let (_simulator, operator) = lake_of(&runtime, &["awin"], 23);
+    exchange_words(&operator);
+    let ask = |conditions: &[&str]| {
+        let mut arguments = vec!["--output", "json", "replay", "awin", "--connector", "exchanged.wasm", "--diff"];
+        conditions.iter().for_each(|condition| arguments.extend(["--fail-if", condition]));
+        operator.sluice(&arguments).unwrap()
+    };
+    let failed = ask(&["rejects>0", "commission>0.1%"]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(failed.stderr.contains("commission>0.1%"), "{failed:?}");
+    let printed: Value = serde_json::from_str(&failed.stdout).unwrap();
+    let holds: Vec<&Value> = printed["fail_if"].as_array().unwrap().iter().map(|verdict| &verdict["holds"]).collect();
+    assert_eq!(holds, [false, true]);
+    assert_eq!(ask(&["rows>0"]).code, 1);
+    assert_eq!(ask(&["rejects>0", "removed>0", "unknown>0", "commission>10000%"]).code, 0);
+    assert_eq!(ask(&["money>0"]).code, 2);
+    let refused = operator.sluice(&["replay", "awin", "--version", "no-such", "--diff"]).unwrap();
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let digest = replay(&operator, &["awin", "--diff"])["connector"]["digest"].as_str().unwrap().to_owned();
+    let by_version = replay(&operator, &["awin", "--version", &digest[..10], "--diff"]);
+    assert_eq!(by_version["connector"]["digest"].as_str(), Some(digest.as_str()));
+    let version = by_version["connector"]["version"].as_str().unwrap().to_owned();
+    assert_eq!(replay(&operator, &["awin", "--version", &version, "--diff"])["empty"], true);
+}
