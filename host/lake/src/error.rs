@@ -2,6 +2,7 @@
 
 use deltalake::DeltaTableError;
 use object_store::Error as StoreError;
+use parquet::errors::ParquetError;
 
 /// A failure of the lake.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,7 @@ pub enum Error {
         /// The file, from the table's root.
         path: String,
         /// Why.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// Rows that don't fit together.
     #[error("cannot shape rows of table {table}")]
@@ -150,6 +151,17 @@ impl Error {
             Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
             Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } => None,
             Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } => None,
+        }
+    }
+
+    /// Whether it is about an object that isn't there.
+    pub(crate) fn is_missing(&self) -> bool {
+        match self {
+            Self::Store { source: StoreError::NotFound { .. }, .. } => true,
+            Self::DataFile { source: ParquetError::External(source), .. } => {
+                matches!(source.downcast_ref(), Some(StoreError::NotFound { .. }))
+            }
+            _ => false,
         }
     }
 

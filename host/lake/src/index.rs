@@ -215,24 +215,11 @@ impl KeyIndex {
                 suspects.push(path.clone());
                 continue;
             };
-            let may_hold = |key: &u128| filters.iter().any(|filter| self.check(filter, *key));
-            if keys.iter().any(may_hold) {
+            if keys.iter().any(|key| may_hold(filters, column, *key)) {
                 suspects.push(path.clone());
             }
         }
         Ok(suspects)
-    }
-
-    fn check(&self, filter: &Sbbf, key: u128) -> bool {
-        // The only key that is kept as text is `transaction_key`.
-        if self.columns.key == "transaction_key" {
-            let mut digits = [0_u8; 32];
-            // 32 bytes always take 16 bytes of digits.
-            let _ = hex_digits(key, &mut digits);
-            filter.check(&digits[..])
-        } else {
-            filter.check(&key.to_be_bytes()[..])
-        }
     }
 
     /// Reads the rows of files, all or those of some keys.
@@ -311,6 +298,19 @@ impl KeyIndex {
     }
 }
 
+/// Whether a file with these filters of its key column may hold a key.
+pub(crate) fn may_hold(filters: &[Sbbf], column: &str, key: u128) -> bool {
+    // The only key that is kept as text is `transaction_key`.
+    if column == "transaction_key" {
+        let mut digits = [0_u8; 32];
+        // 32 bytes always take 16 bytes of digits.
+        let _ = hex_digits(key, &mut digits);
+        filters.iter().any(|filter| filter.check(&digits[..]))
+    } else {
+        filters.iter().any(|filter| filter.check(&key.to_be_bytes()[..]))
+    }
+}
+
 fn any_key(table: &Table, columns: IndexColumns, batches: &[RecordBatch], keys: &KeySet) -> Result<bool, Error> {
     for batch in batches {
         if keys_of(table, batch, columns.key)?.iter().any(|key| keys.contains(key)) {
@@ -320,7 +320,7 @@ fn any_key(table: &Table, columns: IndexColumns, batches: &[RecordBatch], keys: 
     Ok(false)
 }
 
-fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<Vec<u128>, Error> {
+pub(crate) fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<Vec<u128>, Error> {
     let keys = column(table, batch, name)?;
     let bad = || wrong(table, name, "128 bits wide");
     if let Some(keys) = keys.as_binary_opt::<i32>() {
@@ -340,11 +340,11 @@ fn hex_digits(key: u128, digits: &mut [u8; 32]) -> std::io::Result<()> {
     write!(&mut digits[..], "{key:032x}")
 }
 
-fn column<'a>(table: &Table, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Error> {
+pub(crate) fn column<'a>(table: &Table, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Error> {
     batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| wrong(table, name, "in every file"))
 }
 
-fn wrong(table: &Table, column: &str, expected: &str) -> Error {
+pub(crate) fn wrong(table: &Table, column: &str, expected: &str) -> Error {
     Error::Column {
         table: table.name().to_owned(),
         column: column.to_owned(),
@@ -353,6 +353,6 @@ fn wrong(table: &Table, column: &str, expected: &str) -> Error {
     }
 }
 
-fn unreadable(table: &Table, path: &Path, source: parquet::errors::ParquetError) -> Error {
+pub(crate) fn unreadable(table: &Table, path: &Path, source: parquet::errors::ParquetError) -> Error {
     Error::DataFile { table: table.name().to_owned(), path: path.to_string(), source }
 }

@@ -1,7 +1,8 @@
 //! The ledger: gathers mapped responses of many slices, and commits what is new of them in few large commits.
 //!
 //! No commit spans tables. A flush commits native tables first, then unified transactions, then rejects; after a
-//! crash between, the next build of the same raw objects finds what is there and adds what is missing.
+//! crash between, the next build of the same raw objects finds what is there and adds what is missing. The latest
+//! state of the unified transactions is brought up to date when the ledger commits, whoever wrote the versions.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use sluice_model::{Digest, Layout, Mapped, RawObject};
 use crate::append::Appender;
 use crate::error::Error;
 use crate::lake::Lake;
+use crate::latest::LatestState;
 use crate::meta::{ColumnPlace, REJECTS, RejectRows};
 use crate::month;
 use crate::native::{self, NativeRows};
@@ -56,6 +58,7 @@ pub struct Ledger {
     native: BTreeMap<(String, String), (Option<Appender>, NativeRows)>,
     unified: (Option<Appender>, UnifiedRows),
     rejects: (Option<Appender>, RejectRows),
+    latest: Option<LatestState>,
     /// What `meta.columns` holds, once it was read.
     columns: Option<HashSet<ColumnPlace>>,
     bytes: usize,
@@ -70,6 +73,7 @@ impl Ledger {
             native: BTreeMap::new(),
             unified: (None, UnifiedRows::default()),
             rejects: (None, RejectRows::default()),
+            latest: None,
             columns: None,
             bytes: 0,
             counts: Counts::default(),
@@ -111,6 +115,11 @@ impl Ledger {
     /// Commits what has gathered, and says what the whole ledger did so far.
     pub async fn commit(&mut self) -> Result<Counts, Error> {
         self.flush().await?;
+        let latest = match &mut self.latest {
+            Some(open) => open,
+            None => self.latest.insert(LatestState::open(&self.lake).await?),
+        };
+        latest.catch_up().await?;
         Ok(self.counts)
     }
 
@@ -118,7 +127,7 @@ impl Ledger {
         self.native.values().map(|(_, rows)| rows.rows()).sum::<usize>() + self.unified.1.rows()
     }
 
-    async fn flush(&mut self) -> Result<(), Error> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
         let tables: Vec<(String, String)> = self.native.keys().cloned().collect();
         for table in tables {
             self.flush_native(&table).await?;

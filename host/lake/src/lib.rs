@@ -32,6 +32,7 @@ mod gather;
 mod hash;
 mod index;
 mod lake;
+mod latest;
 mod ledger;
 mod lineage;
 mod maintain;

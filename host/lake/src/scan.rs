@@ -65,10 +65,19 @@ pub(crate) async fn read_columns(
     path: &Path,
     names: &[&str],
 ) -> ParquetResult<Vec<RecordBatch>> {
+    stream_columns(store, path, names).await?.try_collect().await
+}
+
+/// The columns of these names that the file has, batch by batch.
+pub(crate) async fn stream_columns(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    names: &[&str],
+) -> ParquetResult<BoxStream<'static, ParquetResult<RecordBatch>>> {
     let file = StoredFile { store, path: path.clone() };
     let builder = ParquetRecordBatchStreamBuilder::new(file).await?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-    builder.with_projection(mask).with_batch_size(16_384).build()?.try_collect().await
+    Ok(builder.with_projection(mask).with_batch_size(16_384).build()?.boxed())
 }
 
 /// All rows of a file, some at a time.

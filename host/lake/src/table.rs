@@ -1,6 +1,9 @@
 //! One Delta table: its snapshot, its files, its commits.
 
 mod files;
+mod log;
+
+pub(crate) use log::remove;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::DeltaTableError;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{Action, Add, MetadataExt, StructField, StructType, Transaction};
+use deltalake::kernel::{Action, Add, MetadataExt, Remove, StructField, StructType, Transaction};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -165,6 +168,17 @@ impl Table {
         new_fields: &[Field],
         transaction: Option<Transaction>,
     ) -> Result<Commit, Error> {
+        self.replace(Vec::new(), adds, new_fields, transaction).await
+    }
+
+    /// Like [`Table::commit`], and takes files away.
+    pub(crate) async fn replace(
+        &mut self,
+        removes: Vec<Remove>,
+        adds: Vec<Add>,
+        new_fields: &[Field],
+        transaction: Option<Transaction>,
+    ) -> Result<Commit, Error> {
         let state = self.state()?;
         let failed = |source: DeltaTableError| Error::table("commit to", &self.name, source);
         let mut actions: Vec<Action> = Vec::with_capacity(adds.len() + 1);
@@ -176,10 +190,14 @@ impl Table {
                 state.metadata().clone().with_schema(&schema).map_err(|error| failed(error.into()))?,
             ));
         }
-        actions.extend(adds.into_iter().map(Action::Add));
         let partitions = state.metadata().partition_columns().to_vec();
         let partition_by = (!partitions.is_empty()).then_some(partitions);
-        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+        let operation = match removes.is_empty() {
+            true => DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None },
+            false => DeltaOperation::Update { predicate: None },
+        };
+        actions.extend(removes.into_iter().map(Action::Remove));
+        actions.extend(adds.into_iter().map(Action::Add));
         self.commit_actions(actions, operation, transaction).await
     }
 

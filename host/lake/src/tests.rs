@@ -4,6 +4,7 @@
 mod causes;
 mod concurrent;
 mod histories;
+mod latest;
 mod maintain;
 mod native;
 mod raw;

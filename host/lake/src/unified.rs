@@ -248,21 +248,7 @@ impl Source for UnifiedRows {
     }
 
     fn design(&self) -> Design {
-        Design {
-            fields: fields(),
-            partitions: &["network", "month"],
-            // `version` lets the view of the latest state skip every file that holds only first ones.
-            indexed: &[
-                "account",
-                "stream",
-                "transacted_at",
-                "advertiser_id",
-                "modified_at",
-                "version",
-                "observed_at",
-                "run_id",
-            ],
-        }
+        design()
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
@@ -287,6 +273,25 @@ impl Source for UnifiedRows {
         }
         let rows = RecordBatch::try_new(Arc::new(Schema::new(all)), arrays).map_err(failed)?;
         Ok(Shaped { rows, new_fields })
+    }
+}
+
+/// What the table is made with, and that of the latest state.
+pub(crate) fn design() -> Design {
+    Design {
+        fields: fields(),
+        partitions: &["network", "month"],
+        // `version` lets the view of the latest state skip every file that holds only first ones.
+        indexed: &[
+            "account",
+            "stream",
+            "transacted_at",
+            "advertiser_id",
+            "modified_at",
+            "version",
+            "observed_at",
+            "run_id",
+        ],
     }
 }
 

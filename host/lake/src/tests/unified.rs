@@ -134,7 +134,10 @@ async fn all_columns_and_lineage_are_there() {
     assert!(is_timestamp(schema.field_with_name("transacted_at").unwrap().data_type()));
     let tables: Vec<String> =
         lake.tables().await.unwrap().iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
-    assert_eq!(tables, ["awin_test.transactions", "meta.columns", "unified.transaction_versions"]);
+    assert_eq!(
+        tables,
+        ["awin_test.transactions", "meta.columns", "unified.transaction_versions", "unified.transactions"]
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,186 @@
+//! `unified.transactions`: the latest version of each transaction, a table of its own that follows the versions.
+//!
+//! [`LatestState::catch_up`] is its only writer of rows. It takes the files that commits to the table of versions
+//! added since it looked last. A file of nothing but latest versions is copied by the store as it stands; what a
+//! newer version supersedes is left out of the others. Which version of the table of versions the latest state has
+//! absorbed stands in the same commit, so that a crash between the two tables is healed by the next one who looks.
+
+mod rewrite;
+
+use std::collections::BTreeMap;
+
+use deltalake::kernel::{Add, Remove, Transaction};
+use object_store::path::Path;
+
+use crate::append::wait_a_moment;
+use crate::error::Error;
+use crate::index::KeyMap;
+use crate::lake::Lake;
+use crate::table::{Commit, Design, Table, remove};
+use crate::unified;
+
+const MAX_ATTEMPTS: u32 = 60;
+
+/// The two tables.
+pub(crate) struct LatestState {
+    lake: Lake,
+    versions: Table,
+    latest: Table,
+}
+
+/// What a commit does to the latest state.
+#[derive(Default)]
+struct Change {
+    adds: Vec<Add>,
+    removes: Vec<Remove>,
+}
+
+impl LatestState {
+    pub(crate) async fn open(lake: &Lake) -> Result<Self, Error> {
+        Ok(Self {
+            lake: lake.clone(),
+            versions: Table::open(lake, "unified", "transaction_versions").await?,
+            latest: Table::open(lake, "unified", "transactions").await?,
+        })
+    }
+
+    /// Makes the latest state that of the newest version of the table of versions.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), Error> {
+        let mut follow = true;
+        for attempt in 0..MAX_ATTEMPTS {
+            // In this order: what the latest state has absorbed, the table of versions then has.
+            self.latest.refresh().await?;
+            self.versions.refresh().await?;
+            let Some(target) = self.versions.version() else { return Ok(()) };
+            self.latest.ensure(&self.design()?).await?;
+            let application = format!("sluice/latest/{}", self.versions.id().unwrap_or_default());
+            let absorbed = self.latest.transaction(&application).await?.and_then(|version| u64::try_from(version).ok());
+            if absorbed == Some(target) {
+                return Ok(());
+            }
+            let change = match self.change(absorbed.filter(|_| follow)).await {
+                // A file that was compacted and swept away since: what took its place has no less.
+                Err(error) if follow && error.is_missing() => {
+                    follow = false;
+                    continue;
+                }
+                change => change?,
+            };
+            if self.commit(&change, &application, target).await? {
+                return Ok(());
+            }
+            self.latest.discard_files(&change.adds).await;
+            wait_a_moment(attempt).await;
+        }
+        Err(Error::Conflict { table: self.latest.name().to_owned(), attempts: MAX_ATTEMPTS })
+    }
+
+    /// That of the table of versions, and its columns as they now are.
+    fn design(&self) -> Result<Design, Error> {
+        let fields = self.versions.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
+        Ok(Design { fields, ..unified::design() })
+    }
+
+    /// Whether it was done; if not, another writer was first.
+    async fn commit(&mut self, change: &Change, application: &str, target: u64) -> Result<bool, Error> {
+        let known = self.latest.schema()?;
+        let new_fields: Vec<_> = self
+            .versions
+            .schema()?
+            .fields()
+            .iter()
+            .filter(|field| known.field_with_name(field.name()).is_err())
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        let version = i64::try_from(target).unwrap_or(i64::MAX);
+        // Without a time, it doesn't expire.
+        let transaction = Transaction::new(application, version);
+        let committed =
+            self.latest.replace(change.removes.clone(), change.adds.clone(), &new_fields, Some(transaction)).await;
+        match committed {
+            Ok(Commit::Done) => {
+                let (added, removed) = (change.adds.len(), change.removes.len());
+                tracing::info!(table = self.latest.name(), added, removed, version, "caught up");
+                Ok(true)
+            }
+            Ok(Commit::Conflict) => Ok(false),
+            // Whether it is in the log after all can't be known: the files that it may name stay.
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What makes the latest state that of the snapshot of versions, from what it absorbed or from nothing.
+    async fn change(&self, absorbed: Option<u64>) -> Result<Change, Error> {
+        let followed = match absorbed {
+            Some(version) => self.versions.added_since(version).await?,
+            None => None,
+        };
+        let mut change = Change::default();
+        let mut known = BTreeMap::new();
+        match &followed {
+            Some(_) => known = by_partition(self.latest.adds()),
+            None => change.removes = self.latest.adds().iter().map(remove).collect(),
+        }
+        let incoming = by_partition(followed.unwrap_or_else(|| self.versions.adds()));
+        for (partition, incoming) in &incoming {
+            let known = known.get(partition).map_or(&[][..], Vec::as_slice);
+            if let Err(error) = self.absorb(incoming, known, &mut change).await {
+                self.latest.discard_files(&change.adds).await;
+                return Err(error);
+            }
+        }
+        Ok(change)
+    }
+
+    /// One partition: all versions of a key are in one.
+    async fn absorb(&self, incoming: &[Add], known: &[Add], change: &mut Change) -> Result<(), Error> {
+        let newest = self.newest(incoming).await?;
+        for add in incoming {
+            match self.holds_superseded(&self.versions, add, &newest).await? {
+                true => self.rewrite(&self.versions, add, &newest, &mut change.adds).await?,
+                false => change.adds.push(self.copy(add).await?),
+            }
+        }
+        for add in known {
+            if self.holds_superseded(&self.latest, add, &newest).await? {
+                self.rewrite(&self.latest, add, &newest, &mut change.adds).await?;
+                change.removes.push(remove(add));
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest version of each key that these files hold a further version of: only these supersede anything.
+    async fn newest(&self, files: &[Add]) -> Result<KeyMap<i32>, Error> {
+        let mut newest: KeyMap<i32> = KeyMap::default();
+        for add in files.iter().filter(|add| greatest_version(add) != Some(1)) {
+            for (key, version) in self.key_versions(&self.versions, add).await? {
+                if version > 1 {
+                    let known = newest.entry(key).or_insert(version);
+                    *known = version.max(*known);
+                }
+            }
+        }
+        Ok(newest)
+    }
+}
+
+/// Files by the values that their partition's folder says.
+fn by_partition(adds: Vec<Add>) -> BTreeMap<BTreeMap<String, Option<String>>, Vec<Add>> {
+    let mut partitions: BTreeMap<BTreeMap<String, Option<String>>, Vec<Add>> = BTreeMap::new();
+    for add in adds {
+        let values = add.partition_values.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        partitions.entry(values).or_default().push(add);
+    }
+    partitions
+}
+
+/// The greatest version in a file, as its statistics say.
+fn greatest_version(add: &Add) -> Option<i64> {
+    let stats: serde_json::Value = serde_json::from_str(add.stats.as_deref()?).ok()?;
+    stats.get("maxValues")?.get("version")?.as_i64()
+}
+
+fn path_of(add: &Add) -> Path {
+    Path::parse(&add.path).unwrap_or_else(|_| Path::from(add.path.as_str()))
+}
