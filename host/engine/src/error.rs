@@ -203,6 +203,23 @@ pub enum LoadFault {
         /// Where and why.
         what: String,
     },
+    /// No signature, though keys are set.
+    #[error("the file is not signed")]
+    Unsigned,
+    /// A signature that isn't one of ours.
+    #[error("its signature is not good: {what}")]
+    Signature {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A file that served one network holds a connector of another.
+    #[error("it says that it serves `{network}`, but this file serves `{serves}`")]
+    OtherNetwork {
+        /// What it says.
+        network: String,
+        /// What the file serves.
+        serves: String,
+    },
     /// Another file serves the network already.
     #[error("network `{network}` is already served by `{other}`")]
     Claimed {
@@ -263,6 +280,15 @@ impl LoadFault {
             Self::UnknownImport { .. } => "connectors do no I/O: build it without that dependency or toolchain feature",
             Self::WrongTypes { .. } => "rebuild the connector with this host's SDK",
             Self::Manifest { .. } => "correct the connector's `describe`",
+            Self::Unsigned => {
+                "sign it with `minisign -S -m FILE` and put the FILE.minisig beside it, or remove `keys` from \
+                 [connectors] in sluice.toml"
+            }
+            Self::Signature { .. } => {
+                "sign this very file with `minisign -S -m FILE` (0.10 or newer), or add the signer's public key to \
+                 `keys` in [connectors] in sluice.toml"
+            }
+            Self::OtherNetwork { .. } => "put it into a file of its own, or remove this file first",
             Self::Claimed { other, .. } => return Some(format!("remove this file or `{other}`")),
         };
         Some(hint.to_owned())

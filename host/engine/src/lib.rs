@@ -48,4 +48,6 @@ pub use decode::DecodeError;
 pub use engine::{Engine, EngineOptions, Live};
 pub use error::{Error, LoadFault, TrapReason};
 pub use limits::Limits;
-pub use registry::{Change, Entry, Outcome, Registry, Serving, Watcher};
+pub use registry::{
+    Candidate, Change, Entry, Gate, Kept, Keys, Outcome, Reason, Recorded, Registry, Serving, Verdict, Watcher,
+};

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::signature;
 use crate::error::{Error, LoadFault};
 
 /// A file that changed this recently may change again without its time or size telling.
@@ -14,11 +15,39 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// What tells a changed file from an unchanged one at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
-    modified: SystemTime,
-    bytes: u64,
+    component: Mark,
+    /// Of the signature beside it, which may come before it or after.
+    signature: Option<Mark>,
     /// Whether the file had been left alone for a while when it was looked at. Not part of what is compared: a later
     /// look at the same file is still a look at the same file.
     settled: Settled,
+}
+
+/// A file's time and size, and which file it is: behind a link, another one may have both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    modified: SystemTime,
+    bytes: u64,
+    identity: [u64; 4],
+}
+
+impl Mark {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self { modified: metadata.modified()?, bytes: metadata.len(), identity: identity(&metadata) })
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> [u64; 4] {
+    use std::os::unix::fs::MetadataExt;
+    // The last change of the inode can't be set back, as a copy that keeps times sets the modification back.
+    [metadata.dev(), metadata.ino(), metadata.ctime().cast_unsigned(), metadata.ctime_nsec().cast_unsigned()]
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> [u64; 4] {
+    [0; 4]
 }
 
 #[derive(Clone, Debug)]
@@ -34,10 +63,11 @@ impl Eq for Settled {}
 
 impl Stamp {
     pub(super) fn of(path: &Path) -> std::io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        let modified = metadata.modified()?;
-        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        Ok(Self { modified, bytes: metadata.len(), settled: Settled(age > SETTLED_AFTER) })
+        let component = Mark::of(path)?;
+        let signature = Mark::of(&signature::path_of(path)).ok();
+        let newest = signature.as_ref().map_or(component.modified, |mark| mark.modified.max(component.modified));
+        let age = SystemTime::now().duration_since(newest).unwrap_or_default();
+        Ok(Self { component, signature, settled: Settled(age > SETTLED_AFTER) })
     }
 
     pub(super) fn is_settled(&self) -> bool {

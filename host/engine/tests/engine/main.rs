@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod calls;
+
 mod guest;
 mod loads;
 mod registry;
+mod signed;
+mod swaps;
 
 use std::time::Duration;
 

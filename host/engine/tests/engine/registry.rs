@@ -38,10 +38,7 @@ impl Directory {
 
     fn refusal(&self, file: &str) -> Option<String> {
         let entry = self.registry.entries().into_iter().find(|entry| entry.file == file).expect("an entry");
-        match entry.state {
-            Serving::Serving => None,
-            Serving::Refused { reason, .. } => Some(reason),
-        }
+        entry.refusal().map(str::to_owned)
     }
 }
 
@@ -79,7 +76,7 @@ fn a_broken_file_is_refused_while_the_old_one_serves() {
     directory.put("awin.wasm", &connector("awin", "1.0.0"));
     directory.rescan();
     directory.put("awin.wasm", b"<html>");
-    assert!(matches!(&directory.rescan()[..], [Outcome::Refused { hint: Some(_), .. }]));
+    assert!(matches!(&directory.rescan()[..], [Outcome::Held(Serving::Refused(reason))] if reason.hint.is_some()));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
     assert_eq!(
         directory.refusal("awin.wasm").as_deref(),
@@ -98,7 +95,7 @@ fn half_a_file_is_refused_until_the_rest_is_there() {
     let directory = Directory::new();
     let whole = connector("awin", "1.0.0");
     fs::write(directory.dir.path().join("awin.wasm"), &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(&directory.rescan()[..], [Outcome::Refused { .. }]));
+    assert!(matches!(&directory.rescan()[..], [Outcome::Held(Serving::Refused(_))]));
     fs::write(directory.dir.path().join("awin.wasm"), &whole).unwrap();
     assert!(matches!(&directory.rescan()[..], [Outcome::Serves { .. }]));
 }
@@ -144,6 +141,75 @@ fn the_first_file_of_a_network_serves_and_the_second_waits() {
     directory.rescan();
     assert_eq!(directory.version("awin").as_deref(), Some("2.0.0"));
     assert_eq!(directory.refusal("a.wasm"), None);
+}
+
+#[test]
+fn a_file_that_turns_to_another_network_is_refused() {
+    let directory = Directory::new();
+    directory.put("awin.wasm", &connector("awin", "1.0.0"));
+    directory.rescan();
+    directory.put("awin.wasm", &connector("cj", "1.0.0"));
+    directory.rescan();
+    assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
+    assert_eq!(directory.version("cj"), None);
+    assert_eq!(
+        directory.refusal("awin.wasm").as_deref(),
+        Some("cannot load connector `awin.wasm`: it says that it serves `cj`, but this file serves `awin`")
+    );
+}
+
+#[test]
+fn a_renamed_file_goes_on_serving() {
+    let directory = Directory::new();
+    directory.put("awin.wasm", &connector("awin", "1.0.0"));
+    directory.rescan();
+    fs::rename(directory.dir.path().join("awin.wasm"), directory.dir.path().join("network-awin.wasm")).unwrap();
+    directory.rescan();
+    assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
+    assert_eq!(directory.registry.entries().len(), 1);
+}
+
+/// As an orchestrator mounts files: the file is a link into a folder that is itself a link, which is switched.
+#[cfg(unix)]
+#[test]
+fn a_link_serves_what_it_leads_to_though_time_and_size_are_the_same() {
+    let directory = Directory::new();
+    let path = |name: &str| directory.dir.path().join(name);
+    let time = std::time::SystemTime::UNIX_EPOCH;
+    for (folder, version) in [("..v1", "1.0.0"), ("..v2", "1.0.1")] {
+        fs::create_dir(path(folder)).unwrap();
+        let file = path(folder).join("awin.wasm");
+        fs::write(&file, connector("awin", version)).unwrap();
+        fs::File::options().write(true).open(file).unwrap().set_modified(time).unwrap();
+    }
+    std::os::unix::fs::symlink("..v1", path("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/awin.wasm", path("awin.wasm")).unwrap();
+    directory.rescan();
+    assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
+    std::os::unix::fs::symlink("..v2", path("..next")).unwrap();
+    fs::rename(path("..next"), path("..data")).unwrap();
+    directory.rescan();
+    assert_eq!(directory.version("awin").as_deref(), Some("1.0.1"));
+    fs::remove_dir_all(path("..v2")).unwrap();
+    assert!(matches!(&directory.rescan()[..], [Outcome::Removed { .. }]), "a link to nowhere is no file");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_not_read() {
+    let directory = Directory::new();
+    std::os::unix::fs::symlink("/dev/zero", directory.dir.path().join("awin.wasm")).unwrap();
+    std::os::unix::fs::symlink("loop.wasm", directory.dir.path().join("loop.wasm")).unwrap();
+    assert!(directory.rescan().is_empty());
+}
+
+#[test]
+fn what_editors_leave_behind_is_not_looked_at() {
+    let directory = Directory::new();
+    for name in [".awin.wasm.swp", "awin.wasm~", "#awin.wasm#", "4913", "awin.wasm.part", ".#awin.wasm", "awin.WASM"] {
+        fs::write(directory.dir.path().join(name), "x").unwrap();
+    }
+    assert!(directory.rescan().is_empty());
 }
 
 #[test]
