@@ -239,9 +239,9 @@ fn a_thousand_swaps_leave_nothing_behind() {
         assert_eq!(registry.get("awin").unwrap().digest(), Digest::of(&component));
         assert_eq!(engine.live().connectors, 1 + usize::from(running.is_some()), "a running slice keeps its version");
     };
-    (0..200).for_each(&swap);
+    (0..100).for_each(&swap);
     let before = resident();
-    (200..1_200).for_each(&swap);
+    (100..1_100).for_each(&swap);
     let live = engine.live();
     assert_eq!((live.connectors, live.instances, live.memories), (1, 0, 0));
     let grown = resident().saturating_sub(before);
