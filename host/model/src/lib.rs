@@ -21,6 +21,7 @@ mod response;
 mod secret;
 mod slice;
 mod slice_read;
+mod step;
 mod transaction;
 
 pub use ids::{Digest, request_id, transaction_key};
@@ -35,6 +36,7 @@ pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};
 pub use secret::Secret;
 pub use slice::{Slice, Window, WindowError};
 pub use slice_read::SliceRead;
+pub use step::Step;
 pub use transaction::{
     IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus, mapped_transactions_schema,
     money_type,

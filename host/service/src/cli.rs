@@ -202,11 +202,14 @@ impl ReadArgs {
     /// # Errors
     /// A usage failure for a time or axis that is none.
     pub fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
+        // A window of nothing is refused before anything else is looked at.
+        window(self.since.as_deref(), self.until.as_deref(), now)?;
         Ok(Selection {
             account: self.account.clone(),
             stream: self.stream.clone(),
             axis: self.axis.as_deref().map(axis).transpose()?,
-            window: window(self.since.as_deref(), self.until.as_deref(), now)?,
+            since: self.since.as_deref().map(moment).transpose()?,
+            until: self.until.as_deref().map(moment).transpose()?,
             rules: None,
         })
     }

@@ -1,26 +1,29 @@
 //! Collecting a slice: plan → send → raw → follow, each request on its own.
 
+mod close;
+mod kept;
+mod request;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
-use sluice_fetch::Exchange;
-use sluice_model::{Judgement, Mapped, NativeBatch, RawObject, Refusal, Request, Response, Slice, Verdict};
+use sluice_model::{Mapped, RawObject, Request, Slice};
 use tokio::sync::{Semaphore, mpsc};
+
+pub use kept::Kept;
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::slices::SliceJob;
+use request::Outcome;
 
-/// Attempts at one request, the first included.
-const MAX_ATTEMPTS: u32 = 6;
 /// Requests of one slice: a connector that asks for more is running in circles.
 const MAX_REQUESTS_PER_SLICE: usize = 100_000;
 /// Requests of one slice that wait for their turn at once.
 const REQUESTS_AT_ONCE: usize = 64;
-/// The longest wait that a connector may ask for.
-const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// A response whose records go into the tables.
 pub struct Answer {
@@ -30,15 +33,32 @@ pub struct Answer {
     pub mapped: Mapped,
 }
 
+/// What the tables' writer is told, in this order for each slice.
+pub enum Delivery {
+    /// A response of it.
+    Answer(Answer),
+    /// The window was read whole: what the tables hold of it and no answer held is gone.
+    WindowRead {
+        /// The slice.
+        slice: Arc<Slice>,
+        /// When its last response had come.
+        read_at: DateTime<Utc>,
+    },
+}
+
 /// What became of a slice.
 #[derive(Clone, Debug, Default)]
 pub struct SliceReport {
-    /// Requests sent, retries included.
+    /// Requests sent, retries included, and those that the run had sent before it was broken off.
     pub requests: u64,
+    /// Of these, requests whose response was kept before the run was broken off: they were not sent again.
+    pub reused: u64,
     /// Bytes received, as on the wire.
     pub bytes: u64,
     /// Records found in the answers.
     pub records: u64,
+    /// Records that could not be mapped.
+    pub rejects: u64,
     /// Why requests of it failed; empty if all were answered.
     pub errors: Vec<String>,
     /// Whether the network wants the window in halves.
@@ -53,18 +73,12 @@ pub struct Collector {
     pub network: Network,
     /// The run.
     pub run_id: String,
+    /// What the run kept before it was broken off.
+    pub kept: Kept,
     /// Bounds the responses in memory: a turn lasts from sending until the tables' writer has taken the answer.
     pub turns: Semaphore,
     /// Where answers go to be built into tables; nowhere if they are only collected.
-    pub answers: Option<mpsc::Sender<Answer>>,
-}
-
-/// How an attempt ended.
-enum Outcome {
-    Answered { follow_ups: Vec<Request>, wait: Duration },
-    Again { reason: String, at_least: Option<Duration> },
-    Split,
-    Failed(String),
+    pub answers: Option<mpsc::Sender<Delivery>>,
 }
 
 impl Collector {
@@ -93,9 +107,7 @@ impl Collector {
                 running.push(self.answer(job, slice.clone(), request, wait));
             }
             let Some((outcome, tally)) = running.next().await else { break };
-            report.requests += tally.requests;
-            report.bytes += tally.bytes;
-            report.records += tally.records;
+            report.add(&tally);
             match outcome {
                 Outcome::Answered { follow_ups, wait } => {
                     for request in follow_ups {
@@ -118,175 +130,23 @@ impl Collector {
         report
     }
 
-    /// Sends a request until it is answered, refused or has failed too often.
-    async fn answer(
-        &self,
-        job: &SliceJob,
-        slice: Arc<Slice>,
-        request: Request,
-        wait: Duration,
-    ) -> (Outcome, SliceReport) {
-        tokio::time::sleep(wait).await;
-        let mut tally = SliceReport::default();
-        let request = Arc::new(request);
-        let mut attempt = 1;
-        loop {
-            let outcome = self.attempt(job, &slice, &request, attempt, &mut tally).await;
-            let Outcome::Again { reason, at_least } = outcome else { return (outcome, tally) };
-            if attempt == MAX_ATTEMPTS {
-                let reason = format!("request `{}`: {reason} ({attempt} attempts)", request.key);
-                return (Outcome::Failed(reason), tally);
-            }
-            let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
-                let reason = format!("request `{}`: {reason}, and the network wants too long a pause", request.key);
-                return (Outcome::Failed(reason), tally);
-            };
-            tracing::debug!(
-                network = slice.network,
-                account = slice.account,
-                request = request.key,
-                attempt,
-                reason,
-                ?pause,
-                "again"
-            );
-            tokio::time::sleep(pause).await;
-            attempt += 1;
-        }
-    }
-
-    /// One attempt: send, judge, keep, and only then map.
-    async fn attempt(
-        &self,
-        job: &SliceJob,
-        slice: &Arc<Slice>,
-        request: &Arc<Request>,
-        attempt: u32,
-        tally: &mut SliceReport,
-    ) -> Outcome {
-        let Ok(_turn) = self.turns.acquire().await else {
-            return Outcome::Failed("the service is stopping".into());
-        };
-        tally.requests += 1;
-        let exchange = match job.account.send(request).await {
-            Ok(exchange) => exchange,
-            Err(error) if error.is_retryable() => {
-                return Outcome::Again { reason: describe(&error), at_least: error.retry_after() };
-            }
-            Err(error) => return Outcome::Failed(format!("request `{}`: {}", request.key, describe(&error))),
-        };
-        tally.bytes += exchange.wire.len() as u64;
-        let judged = self.judge(slice, request, &exchange).await;
-        let raw = Arc::new(self.raw_object(slice, request, &exchange, attempt, outcome_word(&judged, request)));
-        if let Err(error) = self.app.lake.put_raw(&raw, exchange.wire.clone()).await {
-            return Outcome::Failed(describe(&error));
-        }
-        let (judgement, native, response) = match judged {
-            Ok(judged) => judged,
-            Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
-        };
-        if let Verdict::Renew(token) = &judgement.verdict {
-            job.account.renew(token, &exchange).await;
-        }
-        if let Some(cursor) = &judgement.cursor {
-            let kept = self.app.state.keep_cursor(slice, cursor).await;
-            if let Err(error) = kept {
-                return Outcome::Failed(error.render(false));
-            }
-        }
-        let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
-        if let (true, true, Some(native)) = (answered, request.yields_records, native) {
-            tally.records += native.rows as u64;
-            if let Err(reason) = self.map(raw, slice, request, response, native).await {
-                return Outcome::Failed(format!("request `{}`: {reason}", request.key));
-            }
-        }
-        act(judgement.verdict, exchange.retry_after, &request.key)
-    }
-
-    /// Decodes and judges a response: pure work, off the async threads.
-    async fn judge(
-        &self,
-        slice: &Arc<Slice>,
-        request: &Arc<Request>,
-        exchange: &Exchange,
-    ) -> Result<(Judgement, Option<NativeBatch>, Response), String> {
-        let connector = self.network.connector.clone();
-        let (slice, request) = (slice.clone(), request.clone());
-        let mut response = Response {
-            status: exchange.status,
-            headers: visible(&exchange.headers),
-            body: exchange.body.clone(),
-            records: None,
-            problem: None,
-        };
-        self.in_guest(move || {
-            let mut native = None;
-            if request.yields_records && (200..300).contains(&response.status) {
-                match connector.decode(&slice.stream, &request, &response.body) {
-                    Ok(batch) => {
-                        response.records = u32::try_from(batch.rows).ok();
-                        native = Some(batch);
-                    }
-                    Err(error) => response.problem = Some(error.to_string()),
-                }
-            }
-            connector.follow(&slice, &request, &response).map(|judgement| (judgement, native, response))
-        })
-        .await
-    }
-
-    /// Maps an answer and hands it on to the tables.
-    async fn map(
-        &self,
-        raw: Arc<RawObject>,
-        slice: &Arc<Slice>,
-        request: &Arc<Request>,
-        response: Response,
-        native: NativeBatch,
-    ) -> Result<(), String> {
-        let Some(answers) = &self.answers else { return Ok(()) };
-        let connector = self.network.connector.clone();
-        let (slice, request) = (slice.clone(), request.clone());
-        let mapped = self.in_guest(move || connector.map(&slice, &request, &response, native)).await?;
-        warn_of_unknown(&raw, &mapped);
-        answers.send(Answer { raw, mapped }).await.map_err(|_| "the tables' writer has stopped".to_owned())
-    }
-
-    fn raw_object(
-        &self,
-        slice: &Slice,
-        request: &Request,
-        exchange: &Exchange,
-        attempt: u32,
-        outcome: &str,
-    ) -> RawObject {
-        RawObject {
-            run_id: self.run_id.clone(),
-            request_id: sluice_model::request_id(&self.run_id, &slice.id(), &request.key),
-            slice: slice.clone(),
-            request: request.clone(),
-            sent: exchange.sent.clone(),
-            attempt,
-            sent_at: exchange.sent_at,
-            received_at: exchange.received_at,
-            status: exchange.status,
-            headers: exchange.headers.clone(),
-            body: sluice_model::Digest::of(&exchange.wire),
-            body_bytes: exchange.wire.len() as u64,
-            masked: exchange.masked,
-            outcome: outcome.to_owned(),
-            connector_version: self.network.connector.version().to_owned(),
-            connector_digest: self.network.connector.digest(),
-        }
-    }
-
     /// Runs guest code on a blocking thread, as many at once as there are cores.
     async fn in_guest<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, sluice_engine::Error> + Send + 'static,
     ) -> Result<T, String> {
         in_guest(&self.app, work).await.map_err(|failure| describe_failure(&failure))
+    }
+}
+
+impl SliceReport {
+    /// Takes over what one request counted.
+    fn add(&mut self, tally: &Self) {
+        self.requests += tally.requests;
+        self.reused += tally.reused;
+        self.bytes += tally.bytes;
+        self.records += tally.records;
+        self.rejects += tally.rejects;
     }
 }
 
@@ -300,42 +160,6 @@ pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
 ) -> Result<T, Failure> {
     let _turn = app.guests.acquire().await.map_err(Failure::failed)?;
     tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?.map_err(Into::into)
-}
-
-/// What a verdict asks of the host.
-fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str) -> Outcome {
-    match verdict {
-        Verdict::Done => Outcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO },
-        Verdict::More(follow_ups) => Outcome::Answered { follow_ups, wait: Duration::ZERO },
-        Verdict::Wait { secs, then } => {
-            Outcome::Answered { follow_ups: then, wait: Duration::from_secs(secs.into()).min(MAX_WAIT) }
-        }
-        Verdict::Retry { reason, after_secs } => {
-            let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
-            Outcome::Again { reason, at_least: asked.max(retry_after) }
-        }
-        Verdict::Renew(token) => {
-            Outcome::Again { reason: format!("token `{token}` is no longer good"), at_least: retry_after }
-        }
-        Verdict::Split => Outcome::Split,
-        Verdict::Refused(Refusal { text, .. }) => Outcome::Failed(format!("request `{key}`: {text}")),
-    }
-}
-
-type Judged = Result<(Judgement, Option<NativeBatch>, Response), String>;
-
-/// The word that the raw object keeps: only `answered` ones are mapped again.
-fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
-    match judged {
-        Err(_) => "failed",
-        Ok((judgement, ..)) => match judgement.verdict {
-            Verdict::Done | Verdict::More(_) if request.yields_records => "answered",
-            Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } => "step",
-            Verdict::Retry { .. } | Verdict::Renew(_) => "retried",
-            Verdict::Split => "split",
-            Verdict::Refused(_) => "refused",
-        },
-    }
 }
 
 /// Headers that a connector may see.

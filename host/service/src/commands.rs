@@ -57,7 +57,8 @@ async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Re
     let selection = args.selection(Utc::now())?;
     let app = Arc::new(App::open(settings).await?);
     let network = app.network(&args.network)?;
-    let report = run::run(&app, &network, verb, &selection).await?;
+    let owner = app.state.own(&args.network).await?;
+    let report = run::run(&app, &network, &owner, verb, &selection).await?;
     report::print(&[report], json)
 }
 

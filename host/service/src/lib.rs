@@ -15,4 +15,5 @@ pub mod schedule;
 pub mod settings;
 pub mod slices;
 pub mod state;
+pub mod step;
 pub mod tables;

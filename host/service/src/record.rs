@@ -2,23 +2,39 @@
 
 use chrono::Utc;
 use sluice_lake::{ConnectorRow, CoverageRow, RunRow};
+use sluice_model::Step;
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone, Verb};
+use crate::step;
 
-/// Records a run: its requests, then what it covered, then itself, so that a run that is listed is whole.
+/// Records a run: its requests, then what it covered, then itself, so that a run that is listed is whole. What a run
+/// that was broken off had recorded already isn't recorded twice.
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn finish(app: &App, network: &Network, report: &RunReport, done: &[SliceDone]) -> Result<(), Failure> {
+pub async fn finish(
+    app: &App,
+    network: &Network,
+    report: &RunReport,
+    done: &[SliceDone],
+    was_broken_off: bool,
+) -> Result<(), Failure> {
+    let lake = &app.lake;
     if report.verb != Verb::Build {
-        app.lake.index_requests(&report.run_id).await?;
+        lake.index_requests(&report.run_id).await?;
     }
+    step::passed(Step::RequestsIndexed);
     // What was only collected isn't in the tables, and covers nothing yet.
-    if report.verb == Verb::Run {
+    let is_new = report.verb == Verb::Run && !(was_broken_off && lake.coverage_has(&report.run_id).await?);
+    if is_new {
         let rows: Vec<CoverageRow> = done.iter().map(|slice| coverage(report, slice)).collect();
-        app.lake.append_coverage(&rows).await?;
+        lake.append_coverage(&rows).await?;
+    }
+    step::passed(Step::CoverageNoted);
+    if was_broken_off && lake.runs_have(&report.run_id).await? {
+        return Ok(());
     }
     let row = RunRow {
         run_id: report.run_id.clone(),
@@ -36,11 +52,13 @@ pub async fn finish(app: &App, network: &Network, report: &RunReport, done: &[Sl
         bytes: report.bytes,
         counts: report.counts,
     };
-    Ok(app.lake.append_runs(&[row]).await?)
+    lake.append_runs(&[row]).await?;
+    step::passed(Step::RunNoted);
+    Ok(())
 }
 
 fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
-    let slice = &done.job.slice;
+    let slice = &done.slice;
     CoverageRow {
         network: slice.network.clone(),
         account: slice.account.clone(),
@@ -51,7 +69,7 @@ fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
         read_at: done.read_at,
         requests: done.report.requests,
         records: done.report.records,
-        complete: done.report.errors.is_empty() && !report.tables_failed,
+        complete: done.report.errors.is_empty(),
         error: done.report.errors.first().cloned(),
     }
 }
@@ -62,7 +80,9 @@ fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
 /// The lake's failure.
 pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure> {
     let connector = &network.connector;
-    if !app.lake.put_connector(connector.component().clone()).await? {
+    let is_new = app.lake.put_connector(connector.component().clone()).await?;
+    step::passed(Step::ConnectorKept);
+    if !is_new && app.lake.connectors_have(connector.digest()).await? {
         return Ok(());
     }
     let row = ConnectorRow {

@@ -1,19 +1,26 @@
 //! A run: plan → collect → build → publish what happened. This file tells the story.
+//!
+//! A run is noted in the state store before it sends anything, and forgotten when `meta.runs` has it. One that was
+//! broken off is gone on with, under its own id: what it kept in raw is taken from there.
+
+mod report;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
-use serde::Serialize;
-use sluice_lake::Counts;
+use serde::{Deserialize, Serialize};
+use sluice_model::{Slice, Step};
 use tokio::sync::{Semaphore, mpsc};
 
+pub use report::RunReport;
+
 use crate::app::{App, Network};
-use crate::collect::{Answer, Collector, SliceReport};
+use crate::collect::{Collector, Delivery, Kept, SliceReport};
 use crate::failure::Failure;
-use crate::record;
 use crate::slices::{self, Selection, SliceJob};
-use crate::tables;
+use crate::state::{NotedRun, Owner};
+use crate::{record, step, tables};
 
 /// Slices of one run that are read at once.
 const SLICES_AT_ONCE: usize = 16;
@@ -23,9 +30,11 @@ const RESPONSES_AT_ONCE: usize = 16;
 const ANSWERS_AT_ONCE: usize = 8;
 /// How often a window may be halved before the run gives up on it.
 const MAX_SPLITS: u32 = 16;
+/// How often a run is begun without keeping one more response, before it is given up.
+const MAX_STARTS: u32 = 3;
 
 /// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// Collect and build.
@@ -47,83 +56,138 @@ impl Verb {
     }
 }
 
-/// What a run did.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunReport {
-    /// Its id.
-    pub run_id: String,
-    /// The network's name in the settings.
-    pub network: String,
-    /// What it was to do.
-    pub verb: Verb,
-    /// `done` or `failed`.
-    pub status: &'static str,
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub finished_at: DateTime<Utc>,
-    /// Slices read.
-    pub slices: u64,
-    /// Slices of which a request failed.
-    pub slices_failed: u64,
-    /// Requests sent, retries included.
-    pub requests: u64,
-    /// Bytes received, as on the wire.
-    pub bytes: u64,
-    /// Records in the answers.
-    pub records: u64,
-    /// Rows written to native tables.
-    pub native_rows: u64,
-    /// New versions of unified transactions.
-    pub new_versions: u64,
-    /// Records that could not be mapped.
-    pub rejects: u64,
-    /// What went through the tables' writer.
-    #[serde(skip)]
-    pub counts: Counts,
-    /// Whether the tables' writer failed.
-    #[serde(skip)]
-    pub tables_failed: bool,
-    /// What failed, at most 20 of them.
-    pub errors: Vec<String>,
-}
-
 /// A slice with what became of it.
 pub struct SliceDone {
     /// The slice.
-    pub job: SliceJob,
+    pub slice: Slice,
     /// When it was read.
     pub read_at: DateTime<Utc>,
     /// What became of it.
     pub report: SliceReport,
 }
 
+impl SliceDone {
+    /// A slice that can't be read any more.
+    pub fn lost(slice: &Slice, error: String) -> Self {
+        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
+        Self { slice: slice.clone(), read_at: Utc::now(), report }
+    }
+}
+
 /// Reads a network's slices into raw and, unless the verb is collect, into the tables.
 ///
+/// Runs of the network that were broken off are finished first. One that was asked for the same is this run.
+///
 /// # Errors
-/// A failure of the settings or the lake. Requests that fail are in the report.
-pub async fn run(app: &Arc<App>, network: &Network, verb: Verb, selection: &Selection) -> Result<RunReport, Failure> {
+/// A failure of the settings, the state store or the lake. Requests that fail are in the report.
+pub async fn run(
+    app: &Arc<App>,
+    network: &Network,
+    owner: &Owner,
+    verb: Verb,
+    selection: &Selection,
+) -> Result<RunReport, Failure> {
+    for (noted, report) in finish_earlier(app, network, owner).await? {
+        if noted.verb == verb && noted.selection == *selection {
+            return Ok(report);
+        }
+    }
     let started_at = Utc::now();
-    let run_id = uuid::Uuid::now_v7().to_string();
-    let jobs = with_cursors(app, slices::jobs(network, &app.fetcher, selection, started_at).await?).await?;
+    let mut jobs = slices::jobs(network, &app.fetcher, selection, started_at).await?;
+    for job in &mut jobs {
+        job.slice.cursor = app.state.cursor(&job.slice).await?;
+    }
+    let noted = NotedRun {
+        run_id: uuid::Uuid::now_v7().to_string(),
+        network: network.settings.name.clone(),
+        verb,
+        selection: selection.clone(),
+        slices: jobs.iter().map(|job| job.slice.clone()).collect(),
+        connector: network.connector.digest(),
+        started_at,
+        starts: 1,
+        kept: 0,
+    };
+    app.state.note_run(&noted).await?;
+    carry_out(app, network, &noted, jobs, Vec::new(), Kept::default()).await
+}
+
+/// Finishes the network's runs that were broken off, oldest first.
+///
+/// # Errors
+/// As [`run`]; what isn't finished then is gone on with at the next call.
+pub async fn finish_earlier(
+    app: &Arc<App>,
+    network: &Network,
+    _owner: &Owner,
+) -> Result<Vec<(NotedRun, RunReport)>, Failure> {
+    let mut finished = Vec::new();
+    for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
+        let kept = Kept::of(&app.lake, &noted.run_id).await?;
+        let grew = kept.responses() > noted.kept;
+        noted.starts = if grew { 1 } else { noted.starts + 1 };
+        noted.kept = kept.responses();
+        if noted.starts > MAX_STARTS {
+            give_up(app, network, &noted).await?;
+            continue;
+        }
+        let (jobs, lost) = slices::jobs_of(network, &app.fetcher, &noted.slices).await?;
+        app.state.note_start(&noted).await?;
+        let other_connector = noted.connector != network.connector.digest();
+        tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
+        let report = carry_out(app, network, &noted, jobs, lost, kept).await?;
+        finished.push((noted, report));
+    }
+    Ok(finished)
+}
+
+/// Collects the slices, builds the tables, and leaves word of it.
+async fn carry_out(
+    app: &Arc<App>,
+    network: &Network,
+    noted: &NotedRun,
+    jobs: Vec<SliceJob>,
+    lost: Vec<SliceDone>,
+    kept: Kept,
+) -> Result<RunReport, Failure> {
+    step::passed(Step::Planned);
     record::keep_connector(app, network).await?;
-    let (answers, received) = mpsc::channel::<Answer>(ANSWERS_AT_ONCE);
-    let builds = verb == Verb::Run;
+    let run_id = noted.run_id.clone();
+    let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
     let writer = tokio::spawn(tables::write(app.clone(), network.clone(), run_id.clone(), received));
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
         run_id: run_id.clone(),
+        kept,
         turns: Semaphore::new(RESPONSES_AT_ONCE),
-        answers: builds.then_some(answers),
+        answers: (noted.verb == Verb::Run).then_some(answers),
     };
-    let done = collect(&collector, jobs).await;
+    let mut done = collect(&collector, jobs).await;
+    done.extend(lost);
     drop(collector);
-    let counts = writer.await.map_err(Failure::failed)?;
-    let mut report = summarise(run_id, network, verb, started_at, &done);
-    report.count(&counts);
-    record::finish(app, network, &report, &done).await?;
-    counts.map(|_| report)
+    // A run whose tables failed isn't over: the next one takes what it kept from raw.
+    let counts = writer.await.map_err(Failure::failed)??;
+    step::passed(Step::TablesWritten);
+    let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
+    report.count(counts);
+    record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
+    app.state.forget_run(&noted.run_id).await?;
+    Ok(report)
+}
+
+/// Notes a run as failed that comes to no end.
+async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<(), Failure> {
+    let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &[]);
+    let name = &network.settings.name;
+    report.fail(format!(
+        "it was begun {MAX_STARTS} times and never came to its end; what was answered is in raw: \
+         sluice build {name} --run {}",
+        noted.run_id
+    ));
+    tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
+    record::finish(app, network, &report, &[], true).await?;
+    app.state.forget_run(&noted.run_id).await
 }
 
 /// Builds tables from raw alone: no network is asked.
@@ -134,11 +198,11 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
-    let (answers, received) = mpsc::channel::<Answer>(ANSWERS_AT_ONCE);
+    let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
     let writer = tokio::spawn(tables::write(app.clone(), network.clone(), run_id.clone(), received));
     let read = tables::read_raw(app, network, selection, answers).await;
     let counts = writer.await.map_err(Failure::failed)?;
-    let mut report = summarise(run_id, network, Verb::Build, started_at, &[]);
+    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
     match read {
         Ok(read) => {
             report.records = read.records;
@@ -147,17 +211,16 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
         Err(failure) => report.errors.push(failure.render(false)),
     }
     report.settle();
-    report.count(&counts);
-    record::finish(app, network, &report, &[]).await?;
-    counts.map(|_| report)
-}
-
-/// Slices of streams that keep a cursor are given theirs.
-async fn with_cursors(app: &App, mut jobs: Vec<SliceJob>) -> Result<Vec<SliceJob>, Failure> {
-    for job in &mut jobs {
-        job.slice.cursor = app.state.cursor(&job.slice).await?;
+    match counts {
+        Ok(counts) => report.count(counts),
+        Err(failure) => {
+            report.fail(failure.render(false));
+            record::finish(app, network, &report, &[], false).await?;
+            return Err(failure);
+        }
     }
-    Ok(jobs)
+    record::finish(app, network, &report, &[], false).await?;
+    Ok(report)
 }
 
 /// Collects slices side by side; a window that the network finds too wide is halved and read again.
@@ -174,16 +237,17 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
                     .push(format!("the window {} is too wide for the network and can't be halved", job.slice.window));
                 report.split = false;
             }
+            let read_at = if report.split { Utc::now() } else { collector.close(&job.slice, &mut report).await };
             for error in &report.errors {
-                tracing::warn!(slice = job.slice.id(), error, "a request failed");
+                tracing::warn!(slice = job.slice.id(), error, "a slice failed");
             }
-            (SliceDone { job, read_at: Utc::now(), report }, halves, depth)
+            (SliceDone { slice: job.slice.clone(), read_at, report }, job, halves, depth)
         });
         let read: Vec<_> = read.buffer_unordered(SLICES_AT_ONCE).collect().await;
-        for (slice, halves, depth) in read {
+        for (slice, job, halves, depth) in read {
             if let (true, Some((first, second))) = (slice.report.split, halves) {
                 for window in [first, second] {
-                    let mut job = slice.job.clone();
+                    let mut job = job.clone();
                     job.slice.window = window;
                     waiting.push((job, depth + 1));
                 }
@@ -193,65 +257,4 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
         }
     }
     done
-}
-
-fn summarise(
-    run_id: String,
-    network: &Network,
-    verb: Verb,
-    started_at: DateTime<Utc>,
-    done: &[SliceDone],
-) -> RunReport {
-    let total = |part: fn(&SliceReport) -> u64| done.iter().map(|slice| part(&slice.report)).sum();
-    let mut errors: Vec<String> = done
-        .iter()
-        .flat_map(|slice| slice.report.errors.iter().map(|error| format!("{}: {error}", slice.job.slice.id())))
-        .collect();
-    errors.sort();
-    errors.truncate(20);
-    let mut report = RunReport {
-        run_id,
-        network: network.settings.name.clone(),
-        verb,
-        status: "done",
-        started_at,
-        finished_at: Utc::now(),
-        slices: done.len() as u64,
-        slices_failed: done.iter().filter(|slice| !slice.report.errors.is_empty()).count() as u64,
-        requests: total(|report| report.requests),
-        bytes: total(|report| report.bytes),
-        records: total(|report| report.records),
-        native_rows: 0,
-        new_versions: 0,
-        rejects: 0,
-        counts: Counts::default(),
-        tables_failed: false,
-        errors,
-    };
-    report.settle();
-    report
-}
-
-impl RunReport {
-    /// Takes over what the tables' writer counted.
-    fn count(&mut self, counts: &Result<Counts, Failure>) {
-        match counts {
-            Ok(counts) => {
-                self.counts = *counts;
-                self.native_rows = counts.native_written;
-                self.new_versions = counts.new_versions;
-                self.rejects = counts.rejects;
-            }
-            Err(failure) => {
-                self.tables_failed = true;
-                self.errors.push(failure.render(false));
-            }
-        }
-        self.settle();
-        self.finished_at = Utc::now();
-    }
-
-    fn settle(&mut self) {
-        self.status = if self.errors.is_empty() { "done" } else { "failed" };
-    }
 }

@@ -1,19 +1,22 @@
 //! Which slices a run reads.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 use sluice_fetch::Fetcher;
 use sluice_model::{Axis, Slice, Window};
 
 use crate::app::Network;
 use crate::failure::Failure;
+use crate::run::SliceDone;
 use crate::schedule;
 use crate::settings::network::LookBackRule;
 
-/// What a command asks to read.
-#[derive(Clone, Debug, Default)]
+/// What a command asks to read, as it was given: the same question is the same selection at any time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
     /// Only this account.
     pub account: Option<String>,
@@ -21,10 +24,19 @@ pub struct Selection {
     pub stream: Option<String>,
     /// Only this date.
     pub axis: Option<Axis>,
-    /// This window instead of the look-back rules.
-    pub window: Option<Window>,
+    /// From this moment on, instead of the look-back rules.
+    pub since: Option<DateTime<Utc>>,
+    /// To this moment; now without it.
+    pub until: Option<DateTime<Utc>>,
     /// These look-back rules, by place; all without it.
     pub rules: Option<Vec<usize>>,
+}
+
+impl Selection {
+    /// The window that is asked for at `now`, if not the look-back rules'.
+    pub fn window(&self, now: DateTime<Utc>) -> Option<Window> {
+        self.since.map(|since| Window { since, until: self.until.unwrap_or(now) })
+    }
 }
 
 /// A slice and the account that may ask for it.
@@ -106,6 +118,39 @@ pub async fn jobs(
     Ok(jobs)
 }
 
+/// The slices of a run that was broken off, as they were planned; and those whose account or stream is gone.
+///
+/// # Errors
+/// A failure if an account's settings are wrong.
+pub async fn jobs_of(
+    network: &Network,
+    fetcher: &Fetcher,
+    slices: &[Slice],
+) -> Result<(Vec<SliceJob>, Vec<SliceDone>), Failure> {
+    let mut accounts: HashMap<&str, Option<Arc<sluice_fetch::Account>>> = HashMap::new();
+    let (mut jobs, mut lost) = (Vec::new(), Vec::new());
+    for slice in slices {
+        let account = match accounts.get(slice.account.as_str()) {
+            Some(known) => known.clone(),
+            None => {
+                let named = network.settings.content.accounts.iter().find(|account| account.name == slice.account);
+                let open = match named {
+                    Some(account) => Some(Arc::new(fetcher.account(network.access(account).await?)?)),
+                    None => None,
+                };
+                accounts.entry(&slice.account).or_insert(open).clone()
+            }
+        };
+        let stream = network.manifest().stream(&slice.stream);
+        match (account, stream) {
+            (Some(account), Some(_)) => jobs.push(SliceJob { slice: slice.clone(), account }),
+            (None, _) => lost.push(SliceDone::lost(slice, format!("account `{}` is no longer there", slice.account))),
+            (_, None) => lost.push(SliceDone::lost(slice, format!("stream `{}` is no longer there", slice.stream))),
+        }
+    }
+    Ok((jobs, lost))
+}
+
 /// The windows to read of a stream, and the dates that they filter on.
 fn windows(
     network: &Network,
@@ -118,7 +163,7 @@ fn windows(
         let axis = axis.unwrap_or(default);
         stream.axes.contains(&axis).then_some(axis)
     };
-    if let Some(window) = selection.window {
+    if let Some(window) = selection.window(now) {
         let axis = usable(selection.axis).ok_or_else(|| {
             let axes: Vec<_> = stream.axes.iter().map(|axis| axis.name()).collect();
             Failure::usage(format!("stream `{}` can't filter on that axis", stream.name))

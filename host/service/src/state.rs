@@ -1,5 +1,11 @@
 //! The state store: what is in flight. It can be rebuilt from the lake.
 
+mod owner;
+mod runs;
+
+pub use owner::Owner;
+pub use runs::NotedRun;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -13,6 +19,7 @@ use crate::failure::Failure;
 /// SQLite by default, PostgreSQL when several hosts share it.
 pub struct State {
     pool: AnyPool,
+    door: owner::Door,
 }
 
 /// Both databases take these; `$1` placeholders too.
@@ -22,6 +29,10 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS cursors (
         network TEXT NOT NULL, account TEXT NOT NULL, stream TEXT NOT NULL, axis TEXT NOT NULL, value TEXT NOT NULL,
         PRIMARY KEY (network, account, stream, axis))",
+    "CREATE TABLE IF NOT EXISTS runs (
+        run_id TEXT NOT NULL PRIMARY KEY, network TEXT NOT NULL, verb TEXT NOT NULL, selection TEXT NOT NULL,
+        slices TEXT NOT NULL, connector TEXT NOT NULL, started_at TEXT NOT NULL, starts BIGINT NOT NULL,
+        kept BIGINT NOT NULL)",
 ];
 
 impl State {
@@ -39,6 +50,7 @@ impl State {
             Failure::failed(anyhow::Error::from(error).context(format!("cannot open the state store {shown}")))
                 .hint("look at state.url in sluice.toml: sqlite:./state.db or postgres://host/database")
         };
+        let door = owner::Door::of(url);
         let url = url.strip_prefix("sqlite:").map_or_else(|| url.to_owned(), |path| format!("sqlite:{path}?mode=rwc"));
         let options = AnyConnectOptions::from_str(&url).map_err(failed)?;
         let pool = AnyPoolOptions::new().max_connections(4).connect_with(options).await.map_err(failed)?;
@@ -50,7 +62,7 @@ impl State {
         for table in TABLES {
             sqlx::query(*table).execute(&pool).await.map_err(failed)?;
         }
-        Ok(Self { pool })
+        Ok(Self { pool, door })
     }
 
     /// When each look-back rule of a network was last followed to the end, by its place; under [`Self::BEGAN`], when

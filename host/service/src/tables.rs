@@ -11,7 +11,7 @@ use sluice_model::{Mapped, RawObject, Response, Window};
 use tokio::sync::mpsc;
 
 use crate::app::{App, Network};
-use crate::collect::{self, Answer, in_guest};
+use crate::collect::{self, Answer, Delivery, in_guest};
 use crate::failure::Failure;
 
 /// Which raw objects to build from.
@@ -58,7 +58,7 @@ pub async fn write(
     app: Arc<App>,
     network: Network,
     run_id: String,
-    mut answers: mpsc::Receiver<Answer>,
+    mut answers: mpsc::Receiver<Delivery>,
 ) -> Result<Counts, Failure> {
     let mut ledger = app.lake.ledger(&run_id);
     let connector = ConnectorRef {
@@ -66,9 +66,14 @@ pub async fn write(
         version: network.connector.version().to_owned(),
         digest: network.connector.digest(),
     };
-    while let Some(Answer { raw, mapped }) = answers.recv().await {
-        let Some(stream) = network.manifest().stream(&raw.slice.stream) else { continue };
-        ledger.add(raw, &stream.layout, &connector, mapped).await?;
+    while let Some(delivery) = answers.recv().await {
+        match delivery {
+            Delivery::Answer(Answer { raw, mapped }) => {
+                let Some(stream) = network.manifest().stream(&raw.slice.stream) else { continue };
+                ledger.add(raw, &stream.layout, &connector, mapped).await?;
+            }
+            Delivery::WindowRead { .. } => {}
+        }
     }
     Ok(ledger.commit().await?)
 }
@@ -81,7 +86,7 @@ pub async fn read_raw(
     app: &Arc<App>,
     network: &Network,
     selection: &RawSelection,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<Delivery>,
 ) -> Result<RawRead, Failure> {
     let objects = app.lake.raw_objects(&selection.filter(&network.manifest().network)).await?;
     let mut mapped = map_all(app, &network.connector, objects);
@@ -92,7 +97,7 @@ pub async fn read_raw(
                 collect::warn_of_unknown(&raw, &mapped);
                 read.records += mapped.native.rows as u64;
                 // A writer that has stopped says why itself.
-                if answers.send(Answer { raw, mapped }).await.is_err() {
+                if answers.send(Delivery::Answer(Answer { raw, mapped })).await.is_err() {
                     break;
                 }
             }

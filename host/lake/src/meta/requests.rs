@@ -136,7 +136,7 @@ fn rows_of(envelopes: &[(Path, RawObject)]) -> Result<RecordBatch, Error> {
 }
 
 /// Whether a file may hold a text in a column, by its statistics.
-fn may_hold(file: &DataFile, column: &str, value: &str) -> bool {
+pub(super) fn may_hold(file: &DataFile, column: &str, value: &str) -> bool {
     let stats = file.stats.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
     let Some(stats) = stats else { return true };
     let bound = |which: &str| stats.get(which).and_then(|values| values.get(column)).and_then(|text| text.as_str());

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
 use chrono::{DateTime, Utc};
 use sluice_model::{Axis, Digest, Window};
 
-use super::requests::{column, read};
+use super::requests::{column, may_hold, read};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::Counts;
@@ -148,6 +148,33 @@ impl Lake {
             ("error", text(rows, |row| row.error.clone())),
         ];
         self.append_rows("meta", "coverage", batch("meta.coverage", columns)?).await
+    }
+
+    /// Whether `meta.runs` has a run.
+    pub async fn runs_have(&self, run_id: &str) -> Result<bool, Error> {
+        self.meta_has("runs", "run_id", run_id).await
+    }
+
+    /// Whether `meta.coverage` has a run: all of its slices are noted at once.
+    pub async fn coverage_has(&self, run_id: &str) -> Result<bool, Error> {
+        self.meta_has("coverage", "run_id", run_id).await
+    }
+
+    /// Whether `meta.connectors` has a connector.
+    pub async fn connectors_have(&self, digest: Digest) -> Result<bool, Error> {
+        self.meta_has("connectors", "digest", &digest.to_hex()).await
+    }
+
+    async fn meta_has(&self, name: &str, key: &str, value: &str) -> Result<bool, Error> {
+        let table = Table::open(self, "meta", name).await?;
+        for file in table.files().iter().filter(|file| may_hold(file, key, value)) {
+            for rows in read(&table, file, &[key]).await? {
+                if column(&rows, key)?.iter().flatten().any(|text| text == value) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The columns in `meta.columns`.

@@ -76,12 +76,12 @@ pub(super) async fn demo(args: &DemoArgs) -> Result<(), Failure> {
 /// Reads all networks over the simulator's whole history.
 async fn collect(app: &Arc<App>, simulator: &Simulator) -> Result<(), Failure> {
     let until = simulator.clock();
-    let window =
-        sluice_model::Window { since: until - TimeDelta::days(i64::from(HISTORY_DAYS) + 2 * LATER_DAYS), until };
+    let since = until - TimeDelta::days(i64::from(HISTORY_DAYS) + 2 * LATER_DAYS);
     for network in network::load_all(&app.settings.networks_dir)? {
         let network = app.network(&network.name)?;
-        let selection = Selection { window: Some(window), ..Selection::default() };
-        let report = run::run(app, &network, Verb::Run, &selection).await?;
+        let selection = Selection { since: Some(since), until: Some(until), ..Selection::default() };
+        let owner = app.state.own(&network.settings.name).await?;
+        let report = run::run(app, &network, &owner, Verb::Run, &selection).await?;
         say(&format!("  {}", super::report::line(&report)));
         if report.status != "done" {
             return Err(Failure::failed(anyhow::anyhow!(report.errors.join("; "))));

@@ -1,19 +1,19 @@
 //! `sluice serve`: runs networks by schedule and swaps connectors while it runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
 use crate::app::{App, GRACE, Network, with_connector};
 use crate::failure::Failure;
-use crate::run::{self, Verb};
+use crate::run::{self, RunReport, Verb};
 use crate::schedule;
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::{Selection, look_back_rules};
-use crate::state::State;
+use crate::state::{Owner, State};
 
 /// How often the service looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -38,9 +38,10 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut tick = tokio::time::interval(TICK);
     let mut stop = std::pin::pin!(stop_signal());
     let mut said = HashMap::new();
+    let mut looked = HashSet::new();
     loop {
         tokio::select! {
-            _ = tick.tick() => start_due(&app, &mut running, &mut names, &mut said).await,
+            _ = tick.tick() => start_due(&app, &mut running, &mut names, &mut said, &mut looked).await,
             Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
                 let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
                 names.remove(&id);
@@ -65,6 +66,7 @@ async fn start_due(
     running: &mut JoinSet<()>,
     names: &mut HashMap<tokio::task::Id, String>,
     said: &mut HashMap<String, String>,
+    looked: &mut HashSet<String>,
 ) {
     let networks = match network::load_all(&app.settings.networks_dir) {
         Ok(networks) => networks,
@@ -76,10 +78,10 @@ async fn start_due(
         if names.values().any(|running| *running == name) {
             continue;
         }
-        match due(app, settings).await {
-            Ok(Some((network, rules))) => {
+        match due(app, settings, looked.insert(name.clone())).await {
+            Ok(Some(due)) => {
                 said.remove(&name);
-                let handle = running.spawn(run_once(app.clone(), network, rules));
+                let handle = running.spawn(run_once(app.clone(), due));
                 names.insert(handle.id(), name);
             }
             Ok(None) => _ = said.remove(&name),
@@ -88,40 +90,81 @@ async fn start_due(
     }
 }
 
-/// The network and the rules to follow now, if its schedule says so.
-async fn due(app: &App, settings: NetworkSettings) -> Result<Option<(Network, Vec<usize>)>, Failure> {
+/// A network to run now.
+struct Due {
+    network: Network,
+    owner: Owner,
+    /// The look-back rules to follow; none of them if there is only a run to finish that was broken off.
+    rules: Vec<usize>,
+}
+
+/// What to do of a network now: what its schedule says, and at the first look what was broken off.
+async fn due(app: &App, settings: NetworkSettings, is_first_look: bool) -> Result<Option<Due>, Failure> {
     let network = with_connector(&app.registry, &app.settings, settings)?;
+    let name = &network.settings.name;
+    let now = Utc::now();
+    let rules = due_rules(app, &network, now).await?;
+    if rules.is_empty() && !(is_first_look && app.state.has_unfinished_runs(name).await?) {
+        return Ok(None);
+    }
+    let Some(owner) = app.state.try_own(name).await? else {
+        return match rules.is_empty() {
+            // Its run isn't over because it is alive.
+            true => Ok(None),
+            false => Err(Failure::failed(anyhow::anyhow!("{} runs `{name}` now", app.state.holder(name)))
+                .hint("it is run here as soon as that is over")),
+        };
+    };
+    if !rules.is_empty() {
+        app.state.note_looks(name, &[State::BEGAN], now).await?;
+    }
+    Ok(Some(Due { network, owner, rules }))
+}
+
+/// The places of the look-back rules to follow now.
+async fn due_rules(app: &App, network: &Network, now: DateTime<Utc>) -> Result<Vec<usize>, Failure> {
     let schedule = network.settings.content.schedule.as_ref().unwrap_or(&network.manifest().schedule);
     let cron = schedule::parse_cron(schedule).map_err(Failure::settings)?;
     let looks = app.state.looks(&network.settings.name).await?;
-    let now = Utc::now();
     if !schedule::is_due(now, &cron, looks.get(&State::BEGAN).copied()) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let due = schedule::due_rules(now, &look_back_rules(&network), |at| looks.get(&(at as i64)).copied());
-    if due.is_empty() {
-        return Ok(None);
-    }
-    app.state.note_looks(&network.settings.name, &[State::BEGAN], now).await?;
-    Ok(Some((network, due)))
+    Ok(schedule::due_rules(now, &look_back_rules(network), |at| looks.get(&(at as i64)).copied()))
 }
 
-async fn run_once(app: Arc<App>, network: Network, rules: Vec<usize>) {
+async fn run_once(app: Arc<App>, Due { network, owner, rules }: Due) {
     let name = network.settings.name.clone();
     let began = Utc::now();
-    let selection = Selection { rules: Some(rules.clone()), ..Selection::default() };
-    tracing::info!(network = name, version = network.connector.version(), "run begins");
-    match run::run(&app, &network, Verb::Run, &selection).await {
-        Ok(report) if report.status == "done" => {
-            tracing::info!("{}", super::report::line(&report));
-            // Only now: a rule that failed is due again at the schedule's next moment.
-            let rules: Vec<i64> = rules.into_iter().map(|at| at as i64).collect();
-            if let Err(failure) = app.state.note_looks(&name, &rules, began).await {
-                tracing::error!(network = name, "{}", failure.render(false));
+    match run::finish_earlier(&app, &network, &owner).await {
+        Ok(finished) => {
+            for (noted, report) in finished {
+                let rules = noted.selection.rules.unwrap_or_default();
+                tell(&app, &report, &rules, noted.started_at).await;
             }
         }
-        Ok(report) => tracing::warn!(errors = report.errors.join("; "), "{}", super::report::line(&report)),
+        Err(failure) => return tracing::error!(network = name, "{}", failure.render(false)),
+    }
+    if rules.is_empty() {
+        return;
+    }
+    let selection = Selection { rules: Some(rules.clone()), ..Selection::default() };
+    tracing::info!(network = name, version = network.connector.version(), "run begins");
+    match run::run(&app, &network, &owner, Verb::Run, &selection).await {
+        Ok(report) => tell(&app, &report, &rules, began).await,
         Err(failure) => tracing::error!(network = name, "{}", failure.render(false)),
+    }
+}
+
+/// Logs what a run did, and notes which rules were followed to the end.
+async fn tell(app: &App, report: &RunReport, rules: &[usize], began: DateTime<Utc>) {
+    if report.status != "done" {
+        return tracing::warn!(errors = report.errors.join("; "), "{}", super::report::line(report));
+    }
+    tracing::info!("{}", super::report::line(report));
+    // Only now: a rule that failed is due again at the schedule's next moment.
+    let rules: Vec<i64> = rules.iter().map(|at| *at as i64).collect();
+    if let Err(failure) = app.state.note_looks(&report.network, &rules, began).await {
+        tracing::error!(network = report.network, "{}", failure.render(false));
     }
 }
 

@@ -38,9 +38,14 @@ pub struct NetworkFile {
     pub base_url: Option<Url>,
     /// The pace. Without it the connector's own.
     pub rate: Option<Rate>,
+    /// The share of a slice's records, 0 to 1, that may be rejected before the slice counts as failed.
+    pub max_reject_share: Option<f64>,
     /// The accounts to read.
     pub accounts: Vec<Account>,
 }
+
+/// One record in twenty: a few odd rows are no reason to distrust a window.
+const MAX_REJECT_SHARE: f64 = 0.05;
 
 /// One rule of `look_back`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -136,7 +141,8 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
-            "the keys are connector, schedule, look_back, hosts, base_url, rate and accounts (name, settings, secrets)",
+            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share and accounts \
+             (name, settings, secrets)",
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -152,6 +158,10 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
     if content.rate.is_some_and(|rate| rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0) {
         return Err(Failure::settings(format!("{file}: a rate of nothing would never ask"))
             .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
+    }
+    if content.max_reject_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        return Err(Failure::settings(format!("{file}: max_reject_share is no share"))
+            .hint("write a number from 0 (no reject is allowed) to 1 (all may be rejected)"));
     }
     Ok(NetworkSettings { name, file, content })
 }
@@ -174,6 +184,11 @@ fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
 }
 
 impl NetworkSettings {
+    /// The share of a slice's records that may be rejected before the slice counts as failed.
+    pub fn max_reject_share(&self) -> f64 {
+        self.content.max_reject_share.unwrap_or(MAX_REJECT_SHARE)
+    }
+
     /// The account's settings with the manifest's defaults, sorted by name.
     ///
     /// # Errors

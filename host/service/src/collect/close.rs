@@ -1,0 +1,90 @@
+//! Closing a slice: its marker, the limit of rejects, and word to the tables that its window is whole.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sluice_model::{Axis, Slice, SliceRead, Step};
+
+use super::{Collector, Delivery, SliceReport, describe};
+use crate::step;
+
+impl Collector {
+    /// Marks a slice as read, so that what it covers can be told from raw alone. Gives when it was read.
+    ///
+    /// A slice of which too many records were rejected fails here: its coverage isn't complete.
+    pub async fn close(&self, slice: &Slice, report: &mut SliceReport) -> DateTime<Utc> {
+        let read_at = match self.kept.whole_since(slice).filter(|_| report.errors.is_empty()) {
+            Some(read_at) => read_at,
+            None => {
+                let read = self.marker(slice, report);
+                if let Err(error) = self.app.lake.put_slice_read(&read).await {
+                    report.errors.push(describe(&error));
+                }
+                read.read_at
+            }
+        };
+        step::passed(Step::SliceRead);
+        report.errors.extend(too_many_rejects(report, self.network.settings.max_reject_share()));
+        if report.errors.is_empty() && report.rejects == 0 && self.is_complete(slice) {
+            self.deliver_window(slice, read_at).await;
+        }
+        read_at
+    }
+
+    fn marker(&self, slice: &Slice, report: &SliceReport) -> SliceRead {
+        SliceRead {
+            run_id: self.run_id.clone(),
+            slice: slice.clone(),
+            read_at: Utc::now(),
+            requests: report.requests,
+            records: report.records,
+            rejects: self.answers.is_some().then_some(report.rejects),
+            complete: report.errors.is_empty(),
+            error: report.errors.first().cloned(),
+            connector_digest: self.network.connector.digest(),
+        }
+    }
+
+    /// Whether the answers of a slice hold all that happened in its window.
+    fn is_complete(&self, slice: &Slice) -> bool {
+        let complete = |stream: &sluice_model::Stream| stream.complete_windows;
+        slice.axis == Axis::Transaction && self.network.manifest().stream(&slice.stream).is_some_and(complete)
+    }
+
+    async fn deliver_window(&self, slice: &Slice, read_at: DateTime<Utc>) {
+        if let Some(answers) = &self.answers {
+            let delivery = Delivery::WindowRead { slice: Arc::new(slice.clone()), read_at };
+            // A writer that has stopped says why itself.
+            let _ = answers.send(delivery).await;
+        }
+    }
+}
+
+/// The failure of a slice of which more than a share of the records was rejected.
+fn too_many_rejects(report: &SliceReport, max_share: f64) -> Option<String> {
+    let (rejects, records) = (report.rejects as f64, report.records as f64);
+    (rejects > records * max_share).then(|| {
+        format!(
+            "{} of {} records could not be mapped, more than the allowed share of {max_share}: look at meta.rejects, \
+             or set max_reject_share",
+            report.rejects, report.records
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_fails_above_the_share_of_rejects() {
+        let fails = |rejects, records, share| {
+            too_many_rejects(&SliceReport { rejects, records, ..SliceReport::default() }, share).is_some()
+        };
+        assert!(!fails(0, 0, 0.0));
+        assert!(!fails(5, 100, 0.05));
+        assert!(fails(6, 100, 0.05));
+        assert!(fails(1, 100, 0.0));
+        assert!(!fails(100, 100, 1.0));
+    }
+}

@@ -1,0 +1,247 @@
+//! One request: send, judge, keep, map, until it is answered, refused or has failed too often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sluice_fetch::Exchange;
+use sluice_model::{Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id};
+
+use super::{Answer, Collector, Delivery, SliceReport, describe, visible, warn_of_unknown};
+use crate::slices::SliceJob;
+use crate::step;
+
+/// Attempts at one request, the first included.
+const MAX_ATTEMPTS: u32 = 6;
+/// The longest wait that a connector may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How an attempt ended.
+pub(super) enum Outcome {
+    Answered { follow_ups: Vec<Request>, wait: Duration },
+    Again { reason: String, at_least: Option<Duration> },
+    Split,
+    Failed(String),
+}
+
+/// What a connector says of a response, its records, and the response as it saw it.
+pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), String>;
+
+impl Collector {
+    /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
+    pub(super) async fn answer(
+        &self,
+        job: &SliceJob,
+        slice: Arc<Slice>,
+        request: Request,
+        wait: Duration,
+    ) -> (Outcome, SliceReport) {
+        let mut tally = SliceReport::default();
+        let request = Arc::new(request);
+        let sent_before = match self.recall(&slice, &request, &mut tally).await {
+            Ok(outcome) => return (outcome, tally),
+            Err(attempts) => attempts,
+        };
+        tokio::time::sleep(wait).await;
+        let mut attempt = 1;
+        loop {
+            let outcome = self.attempt(job, &slice, &request, sent_before + attempt, &mut tally).await;
+            let Outcome::Again { reason, at_least } = outcome else { return (outcome, tally) };
+            if attempt == MAX_ATTEMPTS {
+                let reason = format!("request `{}`: {reason} ({attempt} attempts)", request.key);
+                return (Outcome::Failed(reason), tally);
+            }
+            let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
+                let reason = format!("request `{}`: {reason}, and the network wants too long a pause", request.key);
+                return (Outcome::Failed(reason), tally);
+            };
+            tracing::debug!(
+                network = slice.network,
+                account = slice.account,
+                request = request.key,
+                attempt,
+                reason,
+                ?pause,
+                "again"
+            );
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// One attempt: send, judge, keep, and only then map.
+    async fn attempt(
+        &self,
+        job: &SliceJob,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        attempt: u32,
+        tally: &mut SliceReport,
+    ) -> Outcome {
+        let Ok(_turn) = self.turns.acquire().await else {
+            return Outcome::Failed("the service is stopping".into());
+        };
+        tally.requests += 1;
+        let exchange = match job.account.send(request).await {
+            Ok(exchange) => exchange,
+            Err(error) if error.is_retryable() => {
+                return Outcome::Again { reason: describe(&error), at_least: error.retry_after() };
+            }
+            Err(error) => return Outcome::Failed(format!("request `{}`: {}", request.key, describe(&error))),
+        };
+        step::passed(Step::ResponseCame);
+        tally.bytes += exchange.wire.len() as u64;
+        let judged =
+            self.judge(slice, request, exchange.status, visible(&exchange.headers), exchange.body.clone()).await;
+        let raw = Arc::new(self.raw_object(slice, request, &exchange, attempt, outcome_word(&judged, request)));
+        if let Err(error) = self.app.lake.put_raw(&raw, exchange.wire.clone()).await {
+            return Outcome::Failed(describe(&error));
+        }
+        step::passed(Step::ResponseKept);
+        if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, ..)) = &judged {
+            job.account.renew(token, &exchange).await;
+        }
+        self.settle(slice, request, raw, judged, exchange.retry_after, tally).await
+    }
+
+    /// Acts on a response that is kept: maps its records and says what comes next.
+    pub(super) async fn settle(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        raw: Arc<RawObject>,
+        judged: Judged,
+        retry_after: Option<Duration>,
+        tally: &mut SliceReport,
+    ) -> Outcome {
+        let (judgement, native, response) = match judged {
+            Ok(judged) => judged,
+            Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
+        };
+        if let Some(cursor) = &judgement.cursor {
+            let kept = self.app.state.keep_cursor(slice, cursor).await;
+            if let Err(error) = kept {
+                return Outcome::Failed(error.render(false));
+            }
+        }
+        let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
+        if let (true, true, Some(native)) = (answered, request.yields_records, native) {
+            tally.records += native.rows as u64;
+            match self.map(raw, slice, request, response, native).await {
+                Ok(rejects) => tally.rejects += rejects,
+                Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
+            }
+        }
+        act(judgement.verdict, retry_after, &request.key)
+    }
+
+    /// Decodes and judges a response: pure work, off the async threads.
+    pub(super) async fn judge(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Judged {
+        let connector = self.network.connector.clone();
+        let (slice, request) = (slice.clone(), request.clone());
+        let mut response = Response { status, headers, body, records: None, problem: None };
+        self.in_guest(move || {
+            let mut native = None;
+            if request.yields_records && (200..300).contains(&response.status) {
+                match connector.decode(&slice.stream, &request, &response.body) {
+                    Ok(batch) => {
+                        response.records = u32::try_from(batch.rows).ok();
+                        native = Some(batch);
+                    }
+                    Err(error) => response.problem = Some(error.to_string()),
+                }
+            }
+            connector.follow(&slice, &request, &response).map(|judgement| (judgement, native, response))
+        })
+        .await
+    }
+
+    /// Maps an answer, hands it on to the tables, and gives how many of its records could not be mapped.
+    async fn map(
+        &self,
+        raw: Arc<RawObject>,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        response: Response,
+        native: NativeBatch,
+    ) -> Result<u64, String> {
+        let Some(answers) = &self.answers else { return Ok(0) };
+        let connector = self.network.connector.clone();
+        let (slice, request) = (slice.clone(), request.clone());
+        let mapped = self.in_guest(move || connector.map(&slice, &request, &response, native)).await?;
+        warn_of_unknown(&raw, &mapped);
+        let rejects = mapped.rejects.len() as u64;
+        let delivery = Delivery::Answer(Answer { raw, mapped });
+        answers.send(delivery).await.map_err(|_| "the tables' writer has stopped".to_owned())?;
+        Ok(rejects)
+    }
+
+    fn raw_object(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        exchange: &Exchange,
+        attempt: u32,
+        outcome: &str,
+    ) -> RawObject {
+        RawObject {
+            run_id: self.run_id.clone(),
+            request_id: request_id(&self.run_id, &slice.id(), &request.key),
+            slice: slice.clone(),
+            request: request.clone(),
+            sent: exchange.sent.clone(),
+            attempt,
+            sent_at: exchange.sent_at,
+            received_at: exchange.received_at,
+            status: exchange.status,
+            headers: exchange.headers.clone(),
+            body: sluice_model::Digest::of(&exchange.wire),
+            body_bytes: exchange.wire.len() as u64,
+            masked: exchange.masked,
+            outcome: outcome.to_owned(),
+            connector_version: self.network.connector.version().to_owned(),
+            connector_digest: self.network.connector.digest(),
+        }
+    }
+}
+
+/// What a verdict asks of the host.
+fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str) -> Outcome {
+    match verdict {
+        Verdict::Done => Outcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO },
+        Verdict::More(follow_ups) => Outcome::Answered { follow_ups, wait: Duration::ZERO },
+        Verdict::Wait { secs, then } => {
+            Outcome::Answered { follow_ups: then, wait: Duration::from_secs(secs.into()).min(MAX_WAIT) }
+        }
+        Verdict::Retry { reason, after_secs } => {
+            let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
+            Outcome::Again { reason, at_least: asked.max(retry_after) }
+        }
+        Verdict::Renew(token) => {
+            Outcome::Again { reason: format!("token `{token}` is no longer good"), at_least: retry_after }
+        }
+        Verdict::Split => Outcome::Split,
+        Verdict::Refused(Refusal { text, .. }) => Outcome::Failed(format!("request `{key}`: {text}")),
+    }
+}
+
+/// The word that the raw object keeps: only `answered` ones are mapped again.
+fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
+    match judged {
+        Err(_) => "failed",
+        Ok((judgement, ..)) => match judgement.verdict {
+            Verdict::Done | Verdict::More(_) if request.yields_records => "answered",
+            Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } => "step",
+            Verdict::Retry { .. } | Verdict::Renew(_) => "retried",
+            Verdict::Split => "split",
+            Verdict::Refused(_) => "refused",
+        },
+    }
+}
