@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::{Add, Transaction};
 use object_store::path::Path;
+use sluice_model::Step;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -48,6 +49,14 @@ pub(crate) struct Chosen {
     /// The month that the key lives in.
     pub(crate) month: i32,
     pub(crate) change: Change,
+}
+
+impl Chosen {
+    /// A candidate as if it were chosen.
+    pub(crate) fn of(candidate: &Candidate) -> Self {
+        let Candidate { key, content, source, row, month } = *candidate;
+        Self { key, content, source, row, version: 0, month, change: Change::FirstSeen }
+    }
 }
 
 /// Why there is a new version.
@@ -116,7 +125,7 @@ pub(crate) trait Source {
 #[derive(Default)]
 pub(crate) struct Appended {
     pub(crate) chosen: Vec<Chosen>,
-    /// The table's columns as they now are; none if nothing was appended.
+    /// The table's columns as they now are.
     pub(crate) fields: Vec<Field>,
 }
 
@@ -127,6 +136,7 @@ pub(crate) struct Appender {
     key: &'static str,
     application: String,
     flushes: i64,
+    passed: fn(Step),
 }
 
 struct Prepared {
@@ -151,6 +161,7 @@ impl Appender {
             // The run's id alone would be shared by a run that crashed and the one that goes on with it.
             application: format!("sluice/{run_id}/{}", Uuid::now_v7().simple()),
             flushes: 0,
+            passed: lake.watcher(),
         })
     }
 
@@ -178,7 +189,11 @@ impl Appender {
             let keys: Vec<u128> = source.candidates().iter().map(|row| row.key).collect();
             self.index.cover(&self.table, &places, keys.into_iter()).await?;
             prepared = self.prepare(prepared, source).await?;
-            let Some(ready) = &prepared else { return Ok(Appended::default()) };
+            let Some(ready) = &prepared else {
+                let fields = self.table.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
+                return Ok(Appended { chosen: Vec::new(), fields });
+            };
+            (self.passed)(Step::FilesWritten);
             let now = chrono::Utc::now().timestamp_millis();
             let transaction = Transaction::new_with_last_update(&self.application, self.flushes, Some(now));
             match self.table.commit(ready.adds.clone(), &ready.new_fields, Some(transaction)).await? {

@@ -11,6 +11,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use sluice_model::Step;
 use url::Url;
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use crate::ledger::Ledger;
 #[derive(Clone, Debug)]
 pub struct Lake {
     inner: Arc<Inner>,
+    passed: fn(Step),
 }
 
 struct Inner {
@@ -61,6 +63,22 @@ impl Lake {
         written.map_err(|source| Error::store("write", lake.display(&probe), source))?;
         lake.store().delete(&probe).await.map_err(|source| Error::store("delete", lake.display(&probe), source))?;
         Ok(lake)
+    }
+
+    /// Has `passed` told of every step of a run that is passed in the lake.
+    #[must_use]
+    pub fn watched(self, passed: fn(Step)) -> Self {
+        Self { passed, ..self }
+    }
+
+    /// Who is told of steps.
+    pub(crate) fn watcher(&self) -> fn(Step) {
+        self.passed
+    }
+
+    /// Says that a step is passed.
+    pub(crate) fn passed(&self, step: Step) {
+        (self.passed)(step);
     }
 
     /// Whether the store lets exactly one of several writers create an object.
@@ -226,7 +244,8 @@ fn open_local(text: &str) -> Result<Lake, Error> {
     let path = path.canonicalize().map_err(failed)?;
     let url = Url::from_directory_path(&path).map_err(|()| bad("its path can't be a URL"))?;
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| Error::store("open", url.as_str(), source))?;
-    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(store), root: Arc::new(LocalFileSystem::new()) }) })
+    let inner = Inner { url, store: Arc::new(store), root: Arc::new(LocalFileSystem::new()) };
+    Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }
 
 fn open_s3(text: &str) -> Result<Lake, Error> {
@@ -243,5 +262,6 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
         .map_err(|source| Error::store("open", text, source))?;
     let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
     let root: Arc<dyn ObjectStore> = Arc::new(store);
-    Ok(Lake { inner: Arc::new(Inner { url, store: Arc::new(PrefixStore::new(root.clone(), prefix)), root }) })
+    let inner = Inner { url, store: Arc::new(PrefixStore::new(root.clone(), prefix)), root };
+    Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }

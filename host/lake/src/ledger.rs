@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::datatypes::Field;
-use sluice_model::{Digest, Layout, Mapped, RawObject};
+use sluice_model::{Digest, Layout, Mapped, RawObject, Step};
 
 use crate::append::Appender;
 use crate::error::Error;
@@ -120,6 +120,7 @@ impl Ledger {
             None => self.latest.insert(LatestState::open(&self.lake).await?),
         };
         latest.catch_up().await?;
+        self.lake.passed(Step::LatestCaughtUp);
         Ok(self.counts)
     }
 
@@ -132,8 +133,11 @@ impl Ledger {
         for table in tables {
             self.flush_native(&table).await?;
         }
+        self.lake.passed(Step::ColumnsNoted);
         self.flush_unified().await?;
+        self.lake.passed(Step::UnifiedCommitted);
         self.flush_rejects().await?;
+        self.lake.passed(Step::RejectsCommitted);
         self.bytes = 0;
         Ok(())
     }
@@ -151,8 +155,9 @@ impl Ledger {
         rows.settle();
         let appended = appender.append(rows).await?;
         self.counts.native_written += appended.chosen.len() as u64;
+        self.lake.passed(Step::NativeCommitted);
         if !appended.fields.is_empty() {
-            // What a crash kept from being noted is noted by the next run that writes.
+            // What a crash kept from being noted is noted by the next run that reads the same.
             let noted = match &mut self.columns {
                 Some(noted) => noted,
                 unread => unread.insert(self.lake.noted_columns().await?),

@@ -134,9 +134,12 @@ impl NativeRows {
         self.observed.clear();
     }
 
-    /// What `meta.columns` says of new columns.
+    /// What `meta.columns` says of columns that it doesn't know, by the chosen rows; if an earlier run wrote them and
+    /// could not note their columns any more, by all that wait.
     pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen]) -> Vec<NewColumn> {
-        let runs = runs(chosen);
+        let waiting = chosen.is_empty() && !fields.is_empty();
+        let all: Vec<Chosen> = self.candidates.iter().filter(|_| waiting).map(Chosen::of).collect();
+        let runs = runs(if waiting { &all } else { chosen });
         let described = fields.iter().filter_map(|field| {
             let path = field.metadata().get(columns::PATH)?.clone();
             let kind = columns::kind_of(field.data_type())?;

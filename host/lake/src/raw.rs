@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
-use sluice_model::{Digest, RawObject};
+use sluice_model::{Digest, RawObject, Step};
 
 mod slices;
 
@@ -81,6 +81,7 @@ impl Lake {
             }
             Err(source) => return Err(Error::store("read", self.display(&path), source)),
         }
+        self.passed(Step::BodyKept);
         self.put_envelope(object).await
     }
 

@@ -30,12 +30,24 @@ steps! {
     ConnectorKept = "connector-kept",
     /// A response has come and is nowhere but in memory.
     ResponseCame = "response-came",
+    /// A response's body is in raw, and no envelope says what it answers.
+    BodyKept = "body-kept",
     /// A response is in raw, and nothing was derived from it.
     ResponseKept = "response-kept",
     /// A slice was read to its end and has its marker.
     SliceRead = "slice-read",
-    /// All that the run does to the tables is committed.
-    TablesWritten = "tables-written",
+    /// Data files of a table are written, and no commit names them.
+    FilesWritten = "files-written",
+    /// Rows of a native table are committed, and its new columns are not in `meta.columns`.
+    NativeCommitted = "native-committed",
+    /// All native tables are committed, and their columns noted.
+    ColumnsNoted = "columns-noted",
+    /// New versions are committed.
+    UnifiedCommitted = "unified-committed",
+    /// Rejects are committed.
+    RejectsCommitted = "rejects-committed",
+    /// The latest state has followed the versions: all that the run does to the tables is done.
+    LatestCaughtUp = "latest-caught-up",
     /// The run's requests are in `meta.requests`.
     RequestsIndexed = "requests-indexed",
     /// What the run read is in `meta.coverage`.

@@ -16,6 +16,7 @@ use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
 use crate::state::State;
+use crate::step;
 
 /// A service's parts, each opened once.
 pub struct App {
@@ -133,7 +134,7 @@ pub fn open_registry(settings: &Settings) -> Result<Registry, Failure> {
 /// # Errors
 /// A failure if it can't be read and written.
 pub async fn open_lake(settings: &Settings) -> Result<Lake, Failure> {
-    Ok(Lake::open(&settings.lake_url).await?)
+    Ok(Lake::open(&settings.lake_url).await?.watched(step::passed))
 }
 
 /// Where compiled components are kept: `$XDG_CACHE_HOME/sluice` or `$HOME/.cache/sluice`; nowhere without either.

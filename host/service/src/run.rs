@@ -168,7 +168,6 @@ async fn carry_out(
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = writer.await.map_err(Failure::failed)??;
-    step::passed(Step::TablesWritten);
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
     report.count(counts);
     record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
