@@ -44,6 +44,11 @@ impl Allow {
         self.base.as_ref().is_some_and(|base| base.origin() == url.origin())
     }
 
+    /// The `base_url`, or nothing.
+    pub(crate) fn base(&self) -> &str {
+        self.base.as_ref().map(Url::as_str).unwrap_or_default()
+    }
+
     /// Judges a request by the first text of its URL, before anything secret is touched.
     pub(crate) fn request(&self, request: &Request) -> Result<(), Error> {
         let (_, url) = self.origin(request)?;

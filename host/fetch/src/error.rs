@@ -187,6 +187,45 @@ pub enum Error {
         /// How many sign-ins in a row were answered without a token.
         attempts: u32,
     },
+    /// Tokens that can't be kept or read back just now. None of them is used before it is kept.
+    #[error("cannot {doing} the tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
+    Keeper {
+        /// The network.
+        network: String,
+        /// The account.
+        account: String,
+        /// The token source.
+        token: String,
+        /// `keep`, `read`, `finish`.
+        doing: &'static str,
+        /// What the keeper says.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// Kept tokens that the key doesn't open.
+    #[error("the key doesn't open the kept tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
+    Sealed {
+        /// The network.
+        network: String,
+        /// The account.
+        account: String,
+        /// The token source.
+        token: String,
+    },
+    /// A sign-in with a refresh token, which would be lost with the process.
+    #[error(
+        "the refresh token of sign-in `{token}` (network `{network}`, account `{account}`) has no place to be kept"
+    )]
+    NotKept {
+        /// The network.
+        network: String,
+        /// The account.
+        account: String,
+        /// The token source.
+        token: String,
+        /// The line that would make one.
+        hint: String,
+    },
 }
 
 /// Sign-ins in a row that may be answered without a token.
@@ -197,6 +236,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Timeout { .. } | Self::Transport { .. } | Self::Truncated { .. } => true,
+            Self::Keeper { .. } => true,
             Self::Unpack { source, .. } => source.is_some(),
             // A page of maintenance has no token either: that is worth a few tries.
             Self::SignIn { status: 200..=299, attempts, .. } => *attempts < MAX_FRUITLESS_SIGN_INS,
@@ -238,6 +278,15 @@ impl Error {
             Self::Credentials { network, account, .. } => {
                 Some(format!("check the `secrets` of account `{account}` in networks/{network}.json"))
             }
+            Self::Keeper { .. } => Some(
+                "look at `url` of `[state]` in sluice.toml; a token that was granted is kept at the next try".into(),
+            ),
+            Self::Sealed { network, account, .. } => Some(format!(
+                "put back the `key` of `[state]` that was in sluice.toml when they were kept; if it is lost, delete their \
+                 row from the table `tokens` of the state store and give account `{account}` of networks/{network}.json \
+                 a new refresh token"
+            )),
+            Self::NotKept { hint, .. } => Some(hint.clone()),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use crate::account::{Account, SecretsAnew};
 use crate::address::Resolver;
 use crate::allow::Allow;
 use crate::error::Error;
+use crate::keep::Keeping;
 use crate::pace::Budget;
 use crate::session::Session;
 use crate::unpack::Limits;
@@ -38,6 +39,8 @@ pub struct FetchOptions {
     pub max_redirects: usize,
     /// How many times its size a body may unpack to (bodies below 4 MiB may always).
     pub max_ratio: u32,
+    /// A process that spends a refresh token and isn't heard of for so long is gone; the others wait for it till then.
+    pub claim_lease: Duration,
 }
 
 impl Default for FetchOptions {
@@ -51,6 +54,7 @@ impl Default for FetchOptions {
             max_header_bytes: 128 << 10,
             max_redirects: 5,
             max_ratio: 500,
+            claim_lease: Duration::from_secs(15),
         }
     }
 }
@@ -97,11 +101,18 @@ impl fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher with its own connections and budgets.
+    /// A fetcher with its own connections and budgets, which keeps tokens in memory only.
     pub fn new(options: FetchOptions) -> Result<Self, Error> {
+        Self::keeping(options, Keeping::InMemory)
+    }
+
+    /// A fetcher that keeps refresh tokens for the next process.
+    pub fn keeping(options: FetchOptions, keeping: Keeping) -> Result<Self, Error> {
         let public = client(&options, None)?;
         Ok(Self(Arc::new(Shared {
             options,
+            keeping,
+            process: hex::encode(rand::random::<[u8; 8]>()),
             public,
             trusted: Mutex::default(),
             budgets: Mutex::default(),
@@ -115,11 +126,15 @@ impl Fetcher {
     }
 }
 
-type Fingerprint = [u8; 32];
+/// A SHA-256.
+pub(crate) type Fingerprint = [u8; 32];
 
 /// The state behind a [`Fetcher`].
 pub(crate) struct Shared {
     pub(crate) options: FetchOptions,
+    pub(crate) keeping: Keeping,
+    /// A random name of this process, for claims on refresh tokens.
+    pub(crate) process: String,
     public: Client,
     /// One client per host of a `base_url`: it may dial that host wherever it is, and no other private address.
     trusted: Mutex<HashMap<String, Client>>,
@@ -177,7 +192,7 @@ fn entry<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, fresh: impl FnOnce() 
 }
 
 /// A digest of byte strings that keeps them apart.
-fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
+pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());

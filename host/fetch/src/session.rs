@@ -17,7 +17,7 @@ const REMEMBERED_VALUES: usize = 4;
 
 /// The sign-ins of one account.
 pub(crate) struct Session {
-    pub(crate) sign_ins: Vec<SignIn>,
+    pub(crate) sign_ins: Vec<Arc<SignIn>>,
     /// Held by one request at a time while a token rotates.
     pub(crate) turn: tokio::sync::Mutex<()>,
     secrets: Vec<Secret>,
@@ -30,7 +30,7 @@ pub(crate) struct Session {
 pub(crate) struct SignIn {
     pub(crate) sources: Vec<TokenSource>,
     /// Held while signing in, so that whoever comes meanwhile waits for the same outcome.
-    pub(crate) state: tokio::sync::Mutex<State>,
+    pub(crate) state: Arc<tokio::sync::Mutex<State>>,
     /// How many sign-ins have ended, well or not.
     pub(crate) ended: AtomicU64,
 }
@@ -48,11 +48,15 @@ pub(crate) struct State {
     pub(crate) failed: Option<(u64, Error)>,
     /// Sign-ins in a row that were answered without a token.
     pub(crate) fruitless: u32,
+    /// The version of the kept record that this is; 0 if nothing is kept.
+    pub(crate) version: i64,
+    /// Whether the values must be kept before they may be used.
+    pub(crate) unsaved: bool,
 }
 
 impl State {
     pub(crate) fn is_live(&self, now: Instant) -> bool {
-        self.issued.is_some() && self.good_until.is_none_or(|until| now < until)
+        !self.unsaved && self.issued.is_some() && self.good_until.is_none_or(|until| now < until)
     }
 
     /// Makes an answer without a token final once there were too many in a row: an account that is locked for wrong
@@ -81,24 +85,29 @@ impl SignIn {
     pub(crate) fn gives(&self, token: &str) -> bool {
         self.sources.iter().any(|source| source.name == token)
     }
+
+    /// The name of the first source.
+    pub(crate) fn name(&self) -> &str {
+        self.sources.first().map(|source| source.name.as_str()).unwrap_or_default()
+    }
+
+    /// The request that spends a refresh token, if the sign-in brings one.
+    pub(crate) fn refresh(&self) -> Option<&Request> {
+        self.sources.iter().filter(|source| source.refresh_value.is_some()).find_map(|source| source.refresh.as_ref())
+    }
 }
 
 impl Session {
     pub(crate) fn new(tokens: &[TokenSource], secrets: &BTreeMap<String, Secret>) -> Self {
-        let mut sign_ins: Vec<SignIn> = Vec::new();
+        let mut sources: Vec<Vec<TokenSource>> = Vec::new();
         for source in tokens {
-            match sign_ins
-                .iter_mut()
-                .find(|sign_in| sign_in.sources.iter().all(|other| other.request == source.request))
-            {
-                Some(sign_in) => sign_in.sources.push(source.clone()),
-                None => sign_ins.push(SignIn {
-                    sources: vec![source.clone()],
-                    state: tokio::sync::Mutex::default(),
-                    ended: AtomicU64::new(0),
-                }),
+            match sources.iter_mut().find(|group| group.iter().all(|other| other.request == source.request)) {
+                Some(group) => group.push(source.clone()),
+                None => sources.push(vec![source.clone()]),
             }
         }
+        let sign_in = |sources| Arc::new(SignIn { sources, state: Arc::default(), ended: AtomicU64::new(0) });
+        let sign_ins = sources.into_iter().map(sign_in).collect();
         let session = Self {
             sign_ins,
             turn: tokio::sync::Mutex::new(()),
@@ -111,7 +120,7 @@ impl Session {
     }
 
     /// The sign-ins that a request needs; the name of a token that nobody gives otherwise.
-    pub(crate) fn needed_by<'a>(&self, request: &'a Request) -> Result<Vec<&SignIn>, &'a str> {
+    pub(crate) fn needed_by<'a>(&self, request: &'a Request) -> Result<Vec<&Arc<SignIn>>, &'a str> {
         let tokens = tokens_of(request);
         if let Some(unknown) =
             tokens.iter().copied().find(|token| !self.sign_ins.iter().any(|sign_in| sign_in.gives(token)))

@@ -11,6 +11,7 @@ use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::keep::Keeping;
 use crate::place::Answer;
 use crate::retry::retry_after;
 use crate::session::{SignIn, State, usable};
@@ -39,10 +40,11 @@ pub(crate) struct Used {
 }
 
 /// What a sign-in's answer holds.
-struct Granted {
-    values: BTreeMap<String, Secret>,
-    refresh: BTreeMap<String, Secret>,
-    lifetime: Option<Duration>,
+#[derive(Default)]
+pub(crate) struct Granted {
+    pub(crate) values: BTreeMap<String, Secret>,
+    pub(crate) refresh: BTreeMap<String, Secret>,
+    pub(crate) lifetime: Option<Duration>,
 }
 
 impl Way {
@@ -57,7 +59,7 @@ impl Way {
         })?;
         for sign_in in needed {
             let ended = sign_in.ended.load(Ordering::Acquire);
-            let mut state = sign_in.state.lock().await;
+            let mut state = sign_in.state.clone().lock_owned().await;
             if !state.is_live(Instant::now()) {
                 // Someone tried while this request waited: the same try again would fail the same way, and
                 // twenty failed logins in a row lock an account.
@@ -66,48 +68,69 @@ impl Way {
                 {
                     return Err(error.clone());
                 }
-                let outcome = self.sign_in(sign_in, &mut state).await;
-                let at = sign_in.end();
-                let outcome = outcome.map_err(|error| state.count_failure(error));
-                state.failed = outcome.as_ref().err().map(|error| (at, error.clone()));
-                outcome?;
+                // A task of its own: whoever asks may be cancelled, and the answer may hold a token that is the last.
+                let (way, task_sign_in) = (self.clone(), sign_in.clone());
+                let task = tokio::spawn(async move {
+                    let outcome = way.sign_in(&task_sign_in, &mut state).await;
+                    let at = task_sign_in.end();
+                    let outcome = outcome.map_err(|error| state.count_failure(error));
+                    state.failed = outcome.as_ref().err().map(|error| (at, error.clone()));
+                    outcome.map(|()| state)
+                });
+                state = task.await.map_err(|gone| self.keeper_error(sign_in, "finish", gone))??;
             }
             live.add(&state);
         }
         Ok(live)
     }
 
-    /// Fills the state of a sign-in, by its refresh token if it has one. Boxed, because a sign-in's own request
-    /// may need another token.
+    /// Fills the state of a sign-in. Boxed, because a sign-in's own request may need another token.
     fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut State) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let refresh = sign_in.sources.iter().find_map(|source| source.refresh.as_ref());
-            if let Some(request) = refresh.filter(|_| !state.refresh.is_empty()) {
-                match self.obtain(sign_in, request, state.refresh.clone()).await {
-                    Ok(granted) => {
-                        self.keep(state, granted);
-                        return Ok(());
-                    }
-                    Err(error) if error.is_retryable() => return Err(error),
-                    Err(error) => {
-                        tracing::debug!(network = %self.inner().network, %error, "refresh token refused, signing in");
-                        state.refresh.clear();
-                    }
+            match (&self.inner().shared.keeping, sign_in.refresh()) {
+                (Keeping::With(keeper, key), Some(_)) => self.sign_in_kept(sign_in, state, keeper.as_ref(), key).await,
+                (Keeping::Refused(hint), Some(_)) => Err(Error::NotKept {
+                    network: self.inner().network.clone(),
+                    account: self.inner().account.clone(),
+                    token: sign_in.name().to_owned(),
+                    hint: hint.clone(),
+                }),
+                _ => {
+                    let granted = self.grant(sign_in, state.refresh.clone()).await;
+                    granted.map(|granted| self.keep(state, granted))
                 }
             }
-            let Some(source) = sign_in.sources.first() else { return Ok(()) };
-            let granted = self.obtain(sign_in, &source.request, BTreeMap::new()).await?;
-            self.keep(state, granted);
-            Ok(())
         })
     }
 
-    fn keep(&self, state: &mut State, granted: Granted) {
+    /// Spends the refresh token if there is one, and signs in anew if there is none or it is refused.
+    pub(crate) async fn grant(&self, sign_in: &SignIn, refresh: BTreeMap<String, Secret>) -> Result<Granted, Error> {
+        if let Some(request) = sign_in.refresh().filter(|_| !refresh.is_empty()) {
+            match self.obtain(sign_in, request, refresh.clone()).await {
+                Ok(mut granted) => {
+                    // A network that sends no new one means the old one.
+                    for (name, value) in refresh {
+                        granted.refresh.entry(name).or_insert(value);
+                    }
+                    return Ok(granted);
+                }
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(network = %self.inner().network, account = %self.inner().account, %error, "refresh token refused, signing in");
+                }
+            }
+        }
+        let Some(source) = sign_in.sources.first() else { return Ok(Granted::default()) };
+        self.obtain(sign_in, &source.request, BTreeMap::new()).await
+    }
+
+    /// Takes a sign-in's outcome over into the state.
+    pub(crate) fn keep(&self, state: &mut State, granted: Granted) {
         let now = Instant::now();
         let known = granted.values.iter().chain(&granted.refresh);
         self.inner().session.learn(known.map(|(name, value)| (name.as_str(), value.clone())));
         state.values = granted.values;
-        state.refresh.extend(granted.refresh);
+        state.refresh = granted.refresh;
         state.generation += 1;
         state.fruitless = 0;
         state.issued = Some(now);
@@ -133,12 +156,12 @@ impl Way {
         drop(place);
         let body = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
         let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
-        let name = sign_in.sources.first().map(|source| source.name.as_str()).unwrap_or_default();
+        let name = sign_in.name();
         tracing::debug!(network = %inner.network, account = %inner.account, token = name, status = raw.status, "signed in");
         if raw.status >= 400 {
             return Err(self.refused(name, &raw, &answer));
         }
-        let mut granted = Granted { values: BTreeMap::new(), refresh: BTreeMap::new(), lifetime: None };
+        let mut granted = Granted::default();
         for source in &sign_in.sources {
             let value = answer.value_at(&source.value).ok_or_else(|| Error::SignIn {
                 network: inner.network.clone(),
