@@ -1,5 +1,6 @@
 //! What can go wrong between a request and its response.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,14 +95,15 @@ pub enum Error {
         #[source]
         source: Arc<reqwest::Error>,
     },
-    /// No answer in time.
-    #[error("no answer from `{host}` in time")]
+    /// Too slow.
+    #[error("`{host}` took longer than {limit:?} to {what}")]
     Timeout {
         /// The host.
         host: String,
-        /// What the client says.
-        #[source]
-        source: Arc<reqwest::Error>,
+        /// What it did in that time.
+        what: Wait,
+        /// The limit.
+        limit: Duration,
     },
     /// The connection broke before the answer had come.
     #[error("the connection to `{host}` broke")]
@@ -228,6 +230,42 @@ pub enum Error {
     },
 }
 
+/// What a host may be too slow at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Taking a connection.
+    Connect,
+    /// Sending headers.
+    Answer,
+    /// Sending the next piece of a body.
+    Read,
+    /// Sending the whole response.
+    Whole,
+}
+
+impl Wait {
+    /// The setting of `[fetch]` that is its limit.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Connect => "connect_timeout_secs",
+            Self::Answer => "answer_timeout_secs",
+            Self::Read => "read_timeout_secs",
+            Self::Whole => "request_timeout_secs",
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "take a connection",
+            Self::Answer => "begin to answer",
+            Self::Read => "go on with its body",
+            Self::Whole => "answer in full",
+        })
+    }
+}
+
 /// Sign-ins in a row that may be answered without a token.
 const MAX_FRUITLESS_SIGN_INS: u32 = 4;
 
@@ -278,6 +316,22 @@ impl Error {
             Self::Credentials { network, account, .. } => {
                 Some(format!("check the `secrets` of account `{account}` in networks/{network}.json"))
             }
+            Self::Timeout { what, .. } => Some(format!(
+                "if the network is known to be that slow, raise `{}` under [fetch] in sluice.toml",
+                what.setting()
+            )),
+            Self::TooLarge { what, .. } => {
+                let setting = if *what == "headers" { "max_header_bytes" } else { "max_body_bytes" };
+                Some(format!(
+                    "if the network is known to send that much, raise `{setting}` under [fetch] in sluice.toml"
+                ))
+            }
+            Self::Bomb { .. } => {
+                Some("if the network is known to send that, raise `max_ratio` under [fetch] in sluice.toml".to_owned())
+            }
+            Self::Redirect { network, .. } => Some(format!(
+                "look where the network moved to: `hosts` or `base_url` in networks/{network}.json may be out of date"
+            )),
             Self::Keeper { .. } => Some(
                 "look at `url` of `[state]` in sluice.toml; a token that was granted is kept at the next try".into(),
             ),

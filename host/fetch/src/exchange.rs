@@ -24,13 +24,16 @@ pub struct Exchange {
     pub status: u16,
     /// Response headers: names in lower case, values masked.
     pub headers: Vec<(String, String)>,
-    /// The body as it came off the wire, still encoded. If a secret was masked in it: `body`, and `headers` then
-    /// name no content encoding.
+    /// The body as it came off the wire, still encoded. If a secret was masked in it, or there is a `problem`: `body`,
+    /// and `headers` then name no content encoding.
     pub wire: Bytes,
     /// The body, unpacked.
     pub body: Bytes,
-    /// Whether a secret was masked in the body.
+    /// Whether a secret was masked in the body or a header.
     pub masked: bool,
+    /// Why the body is only a sample: its first bytes, at most 64 KiB unpacked. There was more than may be, or it broke
+    /// off, or can't be unpacked.
+    pub problem: Option<Error>,
     /// How long the network wants to be left alone.
     pub retry_after: Option<Duration>,
     /// The token source whose token was refused (status 401) though it was thought to be live: call

@@ -27,10 +27,12 @@ pub struct FetchOptions {
     pub user_agent: String,
     /// To a connection.
     pub connect_timeout: Duration,
-    /// From the first byte sent to the last byte received, each hop of a redirect by itself.
-    pub request_timeout: Duration,
-    /// Between two pieces of a response.
+    /// From sending to the response's headers.
+    pub answer_timeout: Duration,
+    /// Between two pieces of a body.
     pub read_timeout: Duration,
+    /// From sending to the last byte, each hop of a redirect by itself. A body that drips ends here.
+    pub request_timeout: Duration,
     /// Of a body, both as it comes off the wire and unpacked.
     pub max_body_bytes: u64,
     /// Of all response headers.
@@ -48,6 +50,7 @@ impl Default for FetchOptions {
         Self {
             user_agent: concat!("sluice/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(120),
             request_timeout: Duration::from_secs(300),
             read_timeout: Duration::from_secs(120),
             max_body_bytes: 256 << 20,
@@ -205,12 +208,11 @@ fn client(options: &FetchOptions, trusted: Option<String>) -> Result<Client, Err
     Client::builder()
         .user_agent(&options.user_agent)
         .connect_timeout(options.connect_timeout)
-        .timeout(options.request_timeout)
-        .read_timeout(options.read_timeout)
         .dns_resolver(Arc::new(Resolver { trusted }))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
+        // A proxy of the environment would dial for the host, which then couldn't check the address.
         .no_proxy()
         .no_gzip()
         .no_brotli()

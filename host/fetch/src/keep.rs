@@ -98,6 +98,13 @@ impl SealKey {
         Some(Self(LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key.as_slice()).ok()?)))
     }
 
+    /// A fresh text to make a key of.
+    pub fn random_text() -> Secret {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        rand::rng().fill_bytes(bytes.as_mut_slice());
+        Secret::new(hex::encode(bytes.as_slice()))
+    }
+
     /// The record as text, which opens under the same name only.
     pub(crate) fn seal(&self, name: &TokenName, record: &Record) -> Option<String> {
         let mut nonce = [0; NONCE_LEN];

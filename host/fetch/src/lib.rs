@@ -32,6 +32,7 @@
 mod account;
 mod address;
 mod allow;
+mod body;
 mod error;
 mod exchange;
 mod fetcher;
@@ -51,7 +52,7 @@ mod way;
 mod wire;
 
 pub use account::{Account, SecretsAnew};
-pub use error::Error;
+pub use error::{Error, Wait};
 pub use exchange::{Exchange, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};
 pub use keep::{Keeper, KeeperError, Keeping, Kept, SealKey, TokenName};

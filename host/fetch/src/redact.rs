@@ -10,6 +10,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::function;
 
@@ -42,6 +43,7 @@ const SECRET_HEADERS: [&str; 9] = [
 #[derive(Debug, Default)]
 pub(crate) struct Redactor {
     passes: Vec<AhoCorasick>,
+    forms: Vec<Zeroizing<Vec<u8>>>,
     /// Lower-case names of further headers whose values are masked whole.
     headers: Vec<String>,
 }
@@ -61,8 +63,9 @@ impl Redactor {
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         let search =
             |forms: &[Vec<u8>]| AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(forms).ok();
-        let passes = forms.chunks(FORMS_PER_PASS).filter_map(search).collect();
-        Self { passes, headers }
+        let passes: Vec<AhoCorasick> = forms.chunks(FORMS_PER_PASS).filter_map(search).collect();
+        let forms = forms.into_iter().map(Zeroizing::new).collect();
+        Self { passes, forms, headers }
     }
 
     /// The text without secrets.
@@ -89,6 +92,15 @@ impl Redactor {
     /// Whether a text holds a secret.
     pub(crate) fn finds(&self, text: &str) -> bool {
         self.passes.iter().any(|forms| forms.is_match(text))
+    }
+
+    /// How many bytes at the end of a text that was cut off may be the begin of a secret.
+    pub(crate) fn begun_at_end(&self, text: &[u8]) -> usize {
+        let begun = |form: &Zeroizing<Vec<u8>>| {
+            let longest = text.len().min(form.len().saturating_sub(1));
+            (1..=longest).rev().find(|length| text.ends_with(&form[..*length])).unwrap_or_default()
+        };
+        self.forms.iter().map(begun).max().unwrap_or_default()
     }
 
     fn replaced(&self, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -119,23 +131,56 @@ fn replace(forms: &AhoCorasick, bytes: &[u8]) -> Option<Vec<u8>> {
 /// The value as it stands, and as it looks inside URLs, JSON, XML, hexadecimal and base64.
 fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
     let encoded = function::url_encode(value.as_bytes());
-    let json = function::json_escape(value);
+    let json = String::from_utf8_lossy(&function::json_escape(value)).into_owned();
+    let xml = String::from_utf8_lossy(&function::xml_escape(value.as_bytes())).into_owned();
     let hexadecimal = hex::encode(value);
-    forms.extend([
-        value.as_bytes().to_vec(),
-        encoded.replace("%20", "+").into_bytes(),
-        lower_escapes(&encoded).into_bytes(),
-        encoded.into_bytes(),
-        String::from_utf8_lossy(&json).replace('/', "\\/").into_bytes(),
+    let form_encoded = encoded.replace("%20", "+");
+    let all_encoded = form_encoded.replace('~', "%7E");
+    forms.extend([value.as_bytes().to_vec(), hexadecimal.to_uppercase().into_bytes(), hexadecimal.into_bytes()]);
+    let texts = [
+        // JavaScript's encodeURIComponent leaves these as they are.
+        ["%21!", "%27'", "%28(", "%29)", "%2A*"]
+            .iter()
+            .fold(encoded.clone(), |text, pair| text.replace(&pair[..3], &pair[3..])),
+        lower_escapes(&form_encoded),
+        form_encoded,
+        lower_escapes(&all_encoded),
+        all_encoded,
+        lower_escapes(&encoded),
+        encoded,
+        // What Go and what PHP and Python make of the same string.
+        unicode_escapes(&json, |c| matches!(c, '<' | '>' | '&' | '\'')),
+        unicode_escapes(&json, |c| !c.is_ascii()),
+        unicode_escapes(&json, |c| !c.is_ascii()).replace('/', "\\/"),
+        json.replace('/', "\\/"),
         json,
-        function::xml_escape(value.as_bytes()),
-        hexadecimal.to_uppercase().into_bytes(),
-        hexadecimal.into_bytes(),
-    ]);
+        // Five ways to write two quotes.
+        xml.replace("&apos;", "&#39;").replace("&quot;", "&#34;"),
+        xml.replace("&apos;", "&#039;"),
+        xml.replace("&apos;", "&#x27;"),
+        xml.replace("&apos;", "'"),
+        xml.replace("&apos;", "'").replace("&quot;", "\""),
+        xml,
+    ];
+    forms.extend(texts.map(String::into_bytes));
     for shift in 0..3 {
         forms.insert(base64_core(&STANDARD_NO_PAD, value, shift));
         forms.insert(base64_core(&URL_SAFE_NO_PAD, value, shift));
     }
+}
+
+/// JSON in which further characters are escaped by their code.
+fn unicode_escapes(json: &str, wanted: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if wanted(c) {
+            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            out.push_str(&units);
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// `%2F` as `%2f`.
@@ -187,6 +232,10 @@ mod tests {
             String::from_utf8(function::xml_escape(SECRET.as_bytes())).unwrap(),
             hex::encode(SECRET),
             hex::encode_upper(SECRET),
+            r#"pa<s>\/w&rd?\"\u00e9~ 1"#.to_owned(),
+            r#"pa\u003cs\u003e/w\u0026rd?\"é~ 1"#.to_owned(),
+            "pa&lt;s&gt;/w&amp;rd?&#34;é~ 1".to_owned(),
+            "pa%3Cs%3E%2Fw%26rd%3F%22%C3%A9%7E+1".to_owned(),
         ] {
             let text = format!("before {form} after");
             let masked = redactor().text(&text).into_owned();
@@ -226,6 +275,13 @@ mod tests {
         assert!(redactor.passes.len() > 2);
         assert_eq!(redactor.text(&values.join(" ")), vec![MASK; 40].join(" "));
         assert_eq!(redactor.text("value%2F0000 value/0040"), "*** value/0040");
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_off_is_seen_at_the_end() {
+        let begun = |text: &str| redactor().begun_at_end(text.as_bytes());
+        assert_eq!((begun("x token-abc"), begun("x token-abcdef"), begun("x t"), begun("x")), (9, 0, 1, 0));
+        assert_eq!(begun("x dG9rZW4tYWJ"), 11, "in base64 too");
     }
 
     #[test]

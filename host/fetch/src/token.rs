@@ -10,6 +10,7 @@ use reqwest::header::RETRY_AFTER;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
+use crate::body::{Raw, encodings_of};
 use crate::error::Error;
 use crate::keep::Keeping;
 use crate::place::Answer;
@@ -18,7 +19,6 @@ use crate::session::{SignIn, State, usable};
 use crate::template::TokenValues;
 use crate::unpack::unpack;
 use crate::way::Way;
-use crate::wire::{Raw, encodings_of};
 
 /// No lifetime is believed beyond this; it keeps sums of times from overflowing.
 const MAX_LIFETIME_SECS: f64 = 10.0 * 365.0 * 86_400.0;
@@ -154,6 +154,9 @@ impl Way {
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
         let raw = self.wire(&redactor).exchange(&rendered, &places).await?;
         drop(place);
+        if let Some(error) = raw.cut {
+            return Err(error);
+        }
         let body = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
         let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
         let name = sign_in.name();
@@ -204,10 +207,11 @@ impl Way {
         needed.iter().any(|sign_in| sign_in.sources.iter().any(|source| source.rotates))
     }
 
-    /// Takes the new values of rotating tokens out of a response.
-    pub(crate) async fn rotate(&self, live: &Live, raw: &Raw) -> Result<(), Error> {
+    /// Takes the new values of rotating tokens out of a response, even if its body is of no use.
+    pub(crate) async fn rotate(&self, live: &Live, raw: &Raw) {
         let inner = self.inner();
-        let body = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
+        let unpacked = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await;
+        let body = unpacked.unwrap_or_default();
         let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
         for sign_in in &inner.session.sign_ins {
             let Some(used) = live.used.iter().find(|used| sign_in.gives(&used.token)) else { continue };
@@ -222,7 +226,6 @@ impl Way {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Limits {
     pub(crate) max_ratio: u32,
 }
 
+/// Encodings that one body may have.
+const MAX_LAYERS: usize = 3;
 /// Bodies up to this size are never called bombs.
 const HARMLESS_BYTES: u64 = 4 << 20;
 
@@ -23,39 +25,68 @@ const HARMLESS_BYTES: u64 = 4 << 20;
 /// Without an encoding these are the same bytes, not a copy. `host` is for errors.
 pub(crate) async fn unpack(encodings: &str, wire: &Bytes, limits: Limits, host: &str) -> Result<Bytes, Error> {
     let mut body = wire.clone();
-    let names = encodings.split(',').map(str::trim).filter(|name| !name.is_empty()).collect::<Vec<_>>();
+    let names = names(encodings);
+    if names.len() > MAX_LAYERS {
+        return Err(Error::Unpack { host: host.to_owned(), encoding: "too many encodings".to_owned(), source: None });
+    }
     for name in names.into_iter().rev() {
         // A 204 or an empty page may keep the header.
-        if body.is_empty() {
-            break;
+        if body.is_empty() || name == "identity" {
+            continue;
         }
-        body = one(&name.to_ascii_lowercase(), body, limits, host).await?;
+        let unknown = || Error::Unpack { host: host.to_owned(), encoding: name.clone(), source: None };
+        let decoder = decoder(&name, &body).ok_or_else(unknown)?;
+        body = drain(decoder, &name, body.len(), limits, host).await?;
     }
     Ok(body)
 }
 
-async fn one(encoding: &str, packed: Bytes, limits: Limits, host: &str) -> Result<Bytes, Error> {
-    let input: &[u8] = &packed;
-    match encoding {
-        "identity" => Ok(packed),
+/// The encodings in the order in which they were applied.
+fn names(encodings: &str) -> Vec<String> {
+    encodings.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect()
+}
+
+type Decoder<'a> = Box<dyn AsyncRead + Send + Unpin + 'a>;
+
+/// What undoes an encoding; none if it is unknown.
+fn decoder<'a>(encoding: &str, input: &'a [u8]) -> Option<Decoder<'a>> {
+    Some(match encoding {
         "gzip" | "x-gzip" => {
             let mut decoder = GzipDecoder::new(input);
             decoder.multiple_members(true);
-            drain(decoder, encoding, input.len(), limits, host).await
+            Box::new(decoder)
         }
-        "br" => drain(BrotliDecoder::new(input), encoding, input.len(), limits, host).await,
+        "br" => Box::new(BrotliDecoder::new(input)),
         "zstd" => {
             let mut decoder = ZstdDecoder::new(input);
             decoder.multiple_members(true);
-            drain(decoder, encoding, input.len(), limits, host).await
+            Box::new(decoder)
         }
         // By the RFC `deflate` is zlib's format; some servers send the bare stream.
-        "deflate" if has_zlib_header(input) => {
-            drain(ZlibDecoder::new(input), encoding, input.len(), limits, host).await
+        "deflate" if has_zlib_header(input) => Box::new(ZlibDecoder::new(input)),
+        "deflate" => Box::new(DeflateDecoder::new(input)),
+        _ => return None,
+    })
+}
+
+/// The first bytes of what is behind the encodings, as far as it can be unpacked. What doesn't unpack at all is given
+/// as it is if it is text: many servers call plain text packed.
+pub(crate) async fn begin(encodings: &str, wire: &Bytes, max: usize) -> Bytes {
+    let mut body = wire.clone();
+    for name in names(encodings).into_iter().rev().take(MAX_LAYERS).filter(|name| name != "identity") {
+        let mut sink = Vec::new();
+        if let Some(decoder) = decoder(&name, &body) {
+            // A failure is why there is a sample; what came before it is in the sink.
+            let _ = decoder.take(max as u64).read_to_end(&mut sink).await;
         }
-        "deflate" => drain(DeflateDecoder::new(input), encoding, input.len(), limits, host).await,
-        _ => Err(Error::Unpack { host: host.to_owned(), encoding: encoding.to_owned(), source: None }),
+        body = sink.into();
     }
+    let as_it_is = wire.slice(..wire.len().min(max));
+    let is_text = |error: std::str::Utf8Error| error.error_len().is_none();
+    if body.is_empty() && std::str::from_utf8(&as_it_is).map_or_else(is_text, |_| true) {
+        return as_it_is;
+    }
+    body.slice(..body.len().min(max))
 }
 
 fn has_zlib_header(input: &[u8]) -> bool {
@@ -64,7 +95,7 @@ fn has_zlib_header(input: &[u8]) -> bool {
 
 /// Reads a decoder to its end, looking at the limits after every piece.
 async fn drain(
-    mut decoder: impl AsyncRead + Unpin,
+    mut decoder: Decoder<'_>,
     encoding: &str,
     packed: usize,
     limits: Limits,
@@ -159,5 +190,20 @@ mod tests {
         let error = unpack("compress", &wrong, LIMITS, "h").await.unwrap_err();
         assert!(matches!(error, Error::Unpack { source: None, .. }) && !error.is_retryable());
         assert!(unpack("gzip", &Bytes::new(), LIMITS, "h").await.unwrap().is_empty());
+        let layers = "gzip, ".repeat(4);
+        assert!(matches!(unpack(&layers, &gzip, LIMITS, "h").await, Err(Error::Unpack { source: None, .. })));
+    }
+
+    #[tokio::test]
+    async fn a_begin_is_what_can_be_seen() {
+        let text = "some text that is long enough to be cut ".repeat(50);
+        let gzip = all(GzipEncoder::new(text.as_bytes())).await;
+        assert_eq!(begin("gzip", &gzip, 100).await, text[..100]);
+        let cut = begin("gzip", &gzip.slice(..gzip.len() - 9), 1 << 20).await;
+        assert!(!cut.is_empty() && text.as_bytes().starts_with(&cut));
+        let plain = Bytes::from_static("{\"é".as_bytes());
+        assert_eq!(begin("gzip", &plain, 100).await, plain);
+        assert_eq!(begin("gzip", &plain, 3).await, plain.slice(..3), "a character that is cut is text too");
+        assert!(begin("compress", &gzip, 100).await.is_empty(), "what can't be searched for secrets isn't shown");
     }
 }

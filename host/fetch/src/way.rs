@@ -10,6 +10,7 @@ use sluice_model::{Request, Secret, SentRequest};
 use tokio::time::Instant;
 
 use crate::allow::Allow;
+use crate::body::{Opened, Raw, open};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
@@ -20,7 +21,7 @@ use crate::retry::retry_after;
 use crate::session::{Session, check_cycles};
 use crate::template::TokenValues;
 use crate::token::Live;
-use crate::wire::{Opened, Raw, Wire, open};
+use crate::wire::Wire;
 
 /// Tokens are looked at again after a wait for the budget that was longer than this.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
@@ -70,11 +71,12 @@ impl Way {
         drop(place);
         let received_at = Utc::now();
         if rotates {
-            self.rotate(&live, &raw).await?;
+            self.rotate(&live, &raw).await;
         }
         // Anew: this very answer may have brought a value to mask.
         let redactor = inner.session.redactor();
-        let opened = open(&raw, inner.shared.options.limits(), &redactor).await?;
+        let opened = open(&raw, inner.shared.options.limits(), &redactor).await;
+        let (headers, header_masked) = headers_of(&raw, &opened, &redactor);
         tracing::debug!(
             network = %inner.network, account = %inner.account, request = %request.key, status = raw.status,
             wire_bytes = opened.wire.len(), body_bytes = opened.body.len(), "answered"
@@ -85,12 +87,13 @@ impl Way {
             sent_at,
             received_at,
             status: raw.status,
-            headers: headers_of(&raw, &opened, &redactor),
+            headers,
             retry_after: retry_after_of(&raw, received_at),
             token_expired: stale(&live).filter(|_| raw.status == 401),
             wire: opened.wire,
             body: opened.body,
-            masked: opened.masked,
+            masked: opened.masked || header_masked,
+            problem: opened.problem,
             used: live.used,
         })
     }
@@ -153,16 +156,21 @@ impl Way {
     }
 }
 
-/// The headers that may be kept. A masked body is kept unpacked, so they then must not call it packed.
-fn headers_of(raw: &Raw, opened: &Opened, redactor: &Redactor) -> Vec<(String, String)> {
-    raw.headers
+/// The headers that may be kept, and whether one of them held a secret that isn't there by its name. What is kept
+/// unpacked must not be called packed.
+fn headers_of(raw: &Raw, opened: &Opened, redactor: &Redactor) -> (Vec<(String, String)>, bool) {
+    let mut masked = false;
+    let headers = raw
+        .headers
         .iter()
-        .filter(|(name, _)| !(opened.masked && matches!(name.as_str(), "content-encoding" | "content-length")))
+        .filter(|(name, _)| !(opened.is_other() && matches!(name.as_str(), "content-encoding" | "content-length")))
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
+            masked |= redactor.finds(&value);
             (name.as_str().to_owned(), redactor.header(name.as_str(), &value))
         })
-        .collect()
+        .collect();
+    (headers, masked)
 }
 
 fn retry_after_of(raw: &Raw, now: DateTime<Utc>) -> Option<Duration> {

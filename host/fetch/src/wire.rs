@@ -1,26 +1,24 @@
-//! Sends a rendered request, follows redirects by hand, and collects the body within limits.
+//! Sends a rendered request, and follows redirects by hand.
 
 use std::error::Error as _;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use sluice_model::TokenPlace;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::address::NoPublicAddress;
 use crate::allow::{Allow, host_of};
-use crate::error::Error;
+use crate::body::Raw;
+use crate::error::{Error, Wait};
 use crate::fetcher::{FetchOptions, Shared};
 use crate::pace::Budget;
 use crate::place::Answer;
 use crate::redact::Redactor;
 use crate::render::{Rendered, header_value};
-use crate::unpack::{Limits, unpack};
-
-/// Bodies up to this size are unpacked and searched where they are; larger ones off the async threads.
-const SMALL_BYTES: usize = 256 << 10;
 
 /// The encodings that `unpack` knows.
 const ACCEPT_ENCODING: &str = "gzip, br, zstd, deflate";
@@ -32,16 +30,6 @@ pub(crate) struct Wire<'a> {
     pub(crate) allow: &'a Allow,
     pub(crate) budget: &'a Budget,
     pub(crate) redactor: &'a Redactor,
-}
-
-/// A response as it came, nothing masked yet.
-pub(crate) struct Raw {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    /// Of this response and of the redirects of one origin before it.
-    pub(crate) cookies: Vec<String>,
-    pub(crate) wire: Bytes,
-    pub(crate) host: String,
 }
 
 /// What the next hop sends.
@@ -60,6 +48,7 @@ impl Wire<'_> {
         let mut cookies = Vec::new();
         let mut redirects = 0;
         loop {
+            let sent = Instant::now();
             let response = self.dial(&hop).await?;
             cookies.extend(
                 response
@@ -70,11 +59,14 @@ impl Wire<'_> {
                     .map(str::to_owned),
             );
             let Some(location) = redirect_of(&response).filter(|_| !answers(&response, &cookies, stop_at)) else {
-                return self.collect(response, cookies, &hop.url).await;
+                return self.collect(response, cookies, &hop.url, sent).await;
             };
             redirects += 1;
             if redirects > self.shared.options.max_redirects {
-                return Err(self.refuse(&hop.url, "there are too many redirects"));
+                return Err(self.refuse(
+                    &hop.url,
+                    "it redirects again and again (more often than `max_redirects` of [fetch] in sluice.toml)",
+                ));
             }
             let from = hop.url.origin();
             hop = self.next_hop(hop, response.status().as_u16(), &location)?;
@@ -94,7 +86,12 @@ impl Wire<'_> {
         if let Some(body) = &hop.body {
             request = request.body(body.clone());
         }
-        request.send().await.map_err(|error| self.transport(error, &hop.url))
+        let FetchOptions { answer_timeout, request_timeout, .. } = self.shared.options;
+        let limit = answer_timeout.min(request_timeout);
+        match tokio::time::timeout(limit, request.send()).await {
+            Ok(answered) => answered.map_err(|error| self.transport(error, &hop.url)),
+            Err(_) => Err(Error::Timeout { host: host_of(&hop.url), what: Wait::Answer, limit }),
+        }
     }
 
     /// The request that a redirect asks for, or why it isn't made.
@@ -132,66 +129,32 @@ impl Wire<'_> {
         })
     }
 
-    /// Reads the body. Its chunks are collected once, into a buffer of the announced size.
-    async fn collect(&self, mut response: Response, cookies: Vec<String>, url: &Url) -> Result<Raw, Error> {
-        let FetchOptions { max_body_bytes, max_header_bytes, .. } = self.shared.options;
-        let host = host_of(url);
-        let too_large = |what, max| Error::TooLarge { host: host.clone(), what, max };
-        let header_bytes: usize =
-            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if header_bytes as u64 > max_header_bytes {
-            return Err(too_large("headers", max_header_bytes));
-        }
-        let expected = response.content_length();
-        if expected.is_some_and(|bytes| bytes > max_body_bytes) {
-            return Err(too_large("body", max_body_bytes));
-        }
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
-        let mut received = 0_u64;
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                Err(error) if ends_early(&error) => return Err(Error::Truncated { host, received, expected }),
-                Err(error) => return Err(self.transport(error, url)),
-            };
-            received += chunk.len() as u64;
-            if received > max_body_bytes {
-                return Err(too_large("body", max_body_bytes));
-            }
-            if first.is_empty() && rest.is_empty() {
-                first = chunk;
-                continue;
-            }
-            if rest.is_empty() {
-                // What a server announces is trusted with 64 MiB at first.
-                rest.reserve(expected.unwrap_or_default().min(64 << 20).max(received) as usize);
-                rest.extend_from_slice(&std::mem::take(&mut first));
-            }
-            rest.extend_from_slice(&chunk);
-        }
-        if expected.is_some_and(|bytes| bytes > received) {
-            return Err(Error::Truncated { host, received, expected });
-        }
-        let wire = if rest.is_empty() { first } else { rest.freeze() };
-        let status = response.status().as_u16();
-        Ok(Raw { status, headers: std::mem::take(response.headers_mut()), cookies, wire, host })
-    }
-
     fn refuse(&self, from: &Url, reason: &str) -> Error {
         Error::Redirect { network: self.network.to_owned(), host: host_of(from), reason: reason.to_owned() }
     }
 
+    /// The error of a body that broke off.
+    pub(crate) fn broken(&self, error: reqwest::Error, url: &Url, received: u64, expected: Option<u64>) -> Error {
+        if ends_early(&error) {
+            return Error::Truncated { host: host_of(url), received, expected };
+        }
+        self.transport(error, url)
+    }
+
     /// A client's error by its kind. The client puts the URL, with the secrets in its query, into its errors.
     fn transport(&self, error: reqwest::Error, url: &Url) -> Error {
+        let options = &self.shared.options;
         let host = host_of(url);
         let source = Arc::new(error.without_url());
         if causes(&source).any(|cause| cause.is::<NoPublicAddress>()) {
             return Error::PrivateAddress { network: self.network.to_owned(), host };
         }
-        if source.is_timeout() {
-            Error::Timeout { host, source }
+        let is_flood = |cause: &hyper::Error| cause.is_parse_too_large();
+        if causes(&source).filter_map(|cause| cause.downcast_ref()).any(is_flood) {
+            return Error::TooLarge { host, what: "headers", max: options.max_header_bytes };
+        }
+        if source.is_timeout() && source.is_connect() {
+            Error::Timeout { host, what: Wait::Connect, limit: options.connect_timeout }
         } else if source.is_connect() {
             Error::Connect { host, source }
         } else if source.is_builder() {
@@ -200,53 +163,6 @@ impl Wire<'_> {
             Error::Transport { host, source }
         }
     }
-}
-
-/// A body unpacked, and with it what may be kept.
-pub(crate) struct Opened {
-    pub(crate) wire: Bytes,
-    pub(crate) body: Bytes,
-    pub(crate) masked: bool,
-}
-
-/// Unpacks a body and masks what secrets it echoes. If there were any, what is kept is the masked unpacked body:
-/// the packed one would still hold them.
-pub(crate) async fn open(raw: &Raw, limits: Limits, redactor: &Arc<Redactor>) -> Result<Opened, Error> {
-    let encodings = encodings_of(&raw.headers);
-    let (wire, host) = (raw.wire.clone(), raw.host.clone());
-    if wire.len() <= SMALL_BYTES && encodings.is_empty() {
-        return opened(&encodings, wire, limits, &host, redactor).await;
-    }
-    let redactor = Arc::clone(redactor);
-    let work = move || futures::executor::block_on(opened(&encodings, wire, limits, &host, &redactor));
-    match tokio::task::spawn_blocking(work).await {
-        Ok(opened) => opened,
-        Err(gone) => Err(Error::Unpack {
-            host: raw.host.clone(),
-            encoding: encodings_of(&raw.headers),
-            source: Some(Arc::new(std::io::Error::other(gone))),
-        }),
-    }
-}
-
-async fn opened(
-    encodings: &str,
-    wire: Bytes,
-    limits: Limits,
-    host: &str,
-    redactor: &Redactor,
-) -> Result<Opened, Error> {
-    let body = unpack(encodings, &wire, limits, host).await?;
-    Ok(match redactor.body(&body) {
-        Some(clean) => Opened { wire: clean.clone(), body: clean, masked: true },
-        None => Opened { wire, body, masked: false },
-    })
-}
-
-/// All `content-encoding` headers as one list.
-pub(crate) fn encodings_of(headers: &HeaderMap) -> String {
-    let values: Vec<&str> = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok()).collect();
-    values.join(", ")
 }
 
 fn first_hop(rendered: &Rendered) -> Hop<'_> {

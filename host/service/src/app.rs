@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
-use crate::state::State;
+use crate::state::{State, tokens};
 use crate::step;
 
 /// A service's parts, each opened once.
@@ -56,7 +56,7 @@ impl App {
         let state = State::open(&settings.state_url).await?;
         Ok(Self {
             registry,
-            fetcher: Fetcher::new(sluice_fetch::FetchOptions::default())?,
+            fetcher: Fetcher::keeping(settings.fetch.clone(), tokens::keeping(&settings, &state).await?)?,
             lake,
             state,
             guests: Arc::new(Semaphore::new(cores())),

@@ -1,13 +1,16 @@
 //! `sluice.toml` and `networks/*.json`: what the operator says.
 
+mod fetch;
 pub mod network;
 pub mod secrets;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sluice_fetch::FetchOptions;
 
 use crate::failure::Failure;
+use crate::settings::fetch::FetchSection;
 use crate::settings::secrets::SecretSources;
 
 /// `sluice.toml`, paths resolved against its folder.
@@ -19,6 +22,10 @@ pub struct Settings {
     pub lake_url: String,
     /// `sqlite:` or `postgres:` URL of the state store.
     pub state_url: String,
+    /// Reference to the key that seals refresh tokens in it.
+    pub state_key: Option<String>,
+    /// How much a response may take, in time and in bytes.
+    pub fetch: FetchOptions,
     /// Folder of `.wasm` files.
     pub connectors_dir: PathBuf,
     /// Folder of `networks/*.json`.
@@ -31,11 +38,14 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     lake: UrlSection,
-    state: Option<UrlSection>,
+    #[serde(default)]
+    state: StateSection,
     connectors: Option<DirSection>,
     networks: Option<DirSection>,
     #[serde(default)]
     secrets: SecretsSection,
+    #[serde(default)]
+    fetch: FetchSection,
 }
 
 #[derive(Default, Deserialize)]
@@ -50,6 +60,14 @@ struct SecretsSection {
 #[serde(deny_unknown_fields)]
 struct UrlSection {
     url: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateSection {
+    url: Option<String>,
+    /// Reference to the key that seals refresh tokens.
+    key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +92,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the keys are lake.url, state.url, connectors.dir, networks.dir and secrets.commands")
+                .hint("the sections are [lake] url, [state] url and key, [connectors] dir, [networks] dir, [secrets] commands and [fetch] limits")
         })?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
@@ -89,11 +107,13 @@ impl Settings {
             path: path.to_owned(),
             lake_url: absolute_url(&file.lake.url, &base, "lake.url", &["file:", "s3:"])?,
             state_url: absolute_url(
-                file.state.as_ref().map_or("sqlite:./state.db", |section| &section.url),
+                file.state.url.as_deref().unwrap_or("sqlite:./state.db"),
                 &base,
                 "state.url",
                 &["sqlite:", "postgres:", "postgresql:"],
             )?,
+            state_key: file.state.key,
+            fetch: file.fetch.options(path)?,
             connectors_dir: dir(file.connectors, "./connectors.d"),
             networks_dir: dir(file.networks, "./networks"),
             secrets: SecretSources {

@@ -1,7 +1,8 @@
-//! The state store: what is in flight. It can be rebuilt from the lake.
+//! The state store: what is in flight. It can be rebuilt from the lake, all but the refresh tokens.
 
 mod owner;
 mod runs;
+pub mod tokens;
 
 pub use owner::Owner;
 pub use runs::NotedRun;
@@ -33,6 +34,7 @@ const TABLES: &[&str] = &[
         run_id TEXT NOT NULL PRIMARY KEY, network TEXT NOT NULL, verb TEXT NOT NULL, selection TEXT NOT NULL,
         slices TEXT NOT NULL, connector TEXT NOT NULL, started_at TEXT NOT NULL, starts BIGINT NOT NULL,
         kept BIGINT NOT NULL)",
+    tokens::TABLE,
 ];
 
 impl State {

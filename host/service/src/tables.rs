@@ -133,7 +133,7 @@ pub fn map_all<'a>(
 }
 
 async fn map_body(app: &Arc<App>, connector: Connector, raw: &Arc<RawObject>, wire: Bytes) -> Result<Mapped, Failure> {
-    let body = sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?;
+    let body = sluice_fetch::unpack_body(&raw.headers, &wire, &app.settings.fetch).await?;
     let response =
         Response { status: raw.status, headers: collect::visible(&raw.headers), body, records: None, problem: None };
     let object = raw.clone();

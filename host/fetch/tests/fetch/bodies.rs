@@ -46,34 +46,38 @@ async fn a_plain_body_is_one_buffer() {
 #[tokio::test]
 async fn a_cut_body_is_truncated_and_worth_a_retry() {
     let server = Server::start(|_| Reply::ok("0123456789").announcing(25)).await;
-    let error = account(&server).send(&get("/")).await.unwrap_err();
+    let (error, sample) = problem(&server, FetchOptions::default()).await;
     let Error::Truncated { received: 10, expected: Some(25), .. } = error else { panic!("{error:?}") };
     assert!(error.is_retryable());
     assert!(error.to_string().ends_with("ended after 10 bytes of 25"), "{error}");
+    assert_eq!(sample, b"0123456789");
     let server = Server::start(|_| Reply::ok("0123456789").cut_chunks()).await;
-    let error = account(&server).send(&get("/")).await.unwrap_err();
+    let (error, _) = problem(&server, FetchOptions::default()).await;
     assert!(matches!(error, Error::Truncated { received: 10, expected: None, .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn large_bodies_and_bombs_are_refused() {
-    let limited = |max_body_bytes| Fetcher::new(FetchOptions { max_body_bytes, ..FetchOptions::default() }).unwrap();
-    for reply in
-        [Reply::ok("x".repeat(2000)), Reply::ok("x").announcing(2000), Reply::ok("x".repeat(2000)).cut_chunks()]
-    {
+    let limited = |max_body_bytes| FetchOptions { max_body_bytes, ..FetchOptions::default() };
+    for (reply, kept) in [
+        (Reply::ok("x".repeat(2000)), 0),
+        (Reply::ok("x").announcing(2000), 0),
+        (Reply::ok("x".repeat(2000)).cut_chunks(), 1000),
+    ] {
         let server = Server::start(move |_| reply.clone()).await;
-        let account = limited(1000).account(access(&server)).unwrap();
-        let error = account.send(&get("/")).await.unwrap_err();
+        let (error, sample) = problem(&server, limited(1000)).await;
         assert!(matches!(error, Error::TooLarge { what: "body", max: 1000, .. }), "{error:?}");
         assert!(!error.is_retryable());
+        assert!(error.hint().unwrap().contains("raise `max_body_bytes` under [fetch]"));
+        assert!(sample.len() >= kept && sample.iter().all(|byte| *byte == b'x'));
     }
-    let zeros = vec![0_u8; 5 << 20];
+    let zeros = vec![b'0'; 5 << 20];
     let bomb = packed(ZstdEncoder::new(zeros.as_slice())).await;
     let server = Server::start(move |_| Reply::ok(bomb.clone()).header("Content-Encoding", "zstd")).await;
-    let error = account(&server).send(&get("/")).await.unwrap_err();
+    let (error, sample) = problem(&server, FetchOptions::default()).await;
     assert!(matches!(error, Error::Bomb { .. }), "{error:?}");
-    let small = limited(1 << 20).account(access(&server)).unwrap();
-    let error = small.send(&get("/")).await.unwrap_err();
+    assert_eq!(sample.len(), 64 << 10);
+    let (error, _) = problem(&server, limited(1 << 20)).await;
     assert!(matches!(error, Error::TooLarge { what: "unpacked body", .. }), "{error:?}");
 }
 
@@ -84,4 +88,34 @@ async fn a_flood_of_headers_is_refused() {
     let account = Fetcher::new(options).unwrap().account(access(&server)).unwrap();
     let error = account.send(&get("/")).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { what: "headers", .. }), "{error:?}");
+}
+
+/// The problem of an exchange, and what is kept of its body.
+async fn problem(server: &Server, options: FetchOptions) -> (Error, Vec<u8>) {
+    let account = Fetcher::new(options).unwrap().account(access(server)).unwrap();
+    let exchange = account.send(&get("/")).await.unwrap();
+    assert_eq!(exchange.wire, exchange.body);
+    assert_eq!(exchange.header("content-encoding"), None);
+    (exchange.problem.expect("a problem"), exchange.body.to_vec())
+}
+
+#[tokio::test]
+async fn a_sample_holds_no_secret_and_no_part_of_one() {
+    let server = Server::start(|_| Reply::ok("a k3y/of+the-shop and k3y/of+the").announcing(99)).await;
+    let (error, sample) = problem(&server, FetchOptions::default()).await;
+    assert!(matches!(error, Error::Truncated { received: 32, .. }), "{error:?}");
+    assert_eq!(sample, b"a *** and ");
+    let mut wire = packed(GzipEncoder::new(b"{\"key\": \"k3y/of+the-shop\"} and much more".as_slice())).await;
+    wire.truncate(wire.len() - 9);
+    let server = Server::start(move |_| Reply::ok(wire.clone()).header("Content-Encoding", "gzip")).await;
+    let (_, sample) = problem(&server, FetchOptions::default()).await;
+    assert!(String::from_utf8(sample).unwrap().starts_with("{\"key\": \"***\"}"));
+}
+
+#[tokio::test]
+async fn plain_text_that_is_called_packed_is_seen() {
+    let server = Server::start(|_| Reply::ok("<html>sorry</html>").header("Content-Encoding", "br")).await;
+    let (error, sample) = problem(&server, FetchOptions::default()).await;
+    assert!(matches!(error, Error::Unpack { .. }), "{error:?}");
+    assert_eq!(sample, b"<html>sorry</html>");
 }

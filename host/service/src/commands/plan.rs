@@ -20,7 +20,7 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     let selection = args.selection(now)?;
     let registry = app::open_registry(&settings)?;
     let network = app::find_network(&registry, &settings, &args.network)?;
-    let fetcher = sluice_fetch::Fetcher::new(sluice_fetch::FetchOptions::default())?;
+    let fetcher = sluice_fetch::Fetcher::new(settings.fetch.clone())?;
     let jobs = slices::jobs(&network, &fetcher, &selection, now).await?;
     let mut out = std::io::stdout().lock();
     let mut planned = Vec::new();
