@@ -1,10 +1,11 @@
 //! Collecting a slice: plan → send → raw → follow, each request on its own.
 
 mod close;
+mod course;
 mod kept;
 mod request;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,9 @@ pub use kept::Kept;
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::slices::SliceJob;
+use course::Course;
 use request::Outcome;
 
-/// Requests of one slice: a connector that asks for more is running in circles.
-const MAX_REQUESTS_PER_SLICE: usize = 100_000;
 /// Requests of one slice that wait for their turn at once.
 const REQUESTS_AT_ONCE: usize = 64;
 
@@ -98,7 +98,7 @@ impl Collector {
                 return report;
             }
         };
-        let mut seen: HashSet<String> = queue.iter().map(|(request, _)| request.key.clone()).collect();
+        let mut course = Course::new(queue.iter().map(|(request, _)| request));
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE
@@ -109,20 +109,10 @@ impl Collector {
             let Some((outcome, tally)) = running.next().await else { break };
             report.add(&tally);
             match outcome {
-                Outcome::Answered { follow_ups, wait } => {
-                    for request in follow_ups {
-                        if !seen.insert(request.key.clone()) {
-                            report
-                                .errors
-                                .push(format!("the connector asks for `{}` twice: it runs in circles", request.key));
-                        } else if seen.len() > MAX_REQUESTS_PER_SLICE {
-                            report.errors.push(format!("more than {MAX_REQUESTS_PER_SLICE} requests for one slice"));
-                            queue.clear();
-                        } else {
-                            queue.push_back((request, wait));
-                        }
-                    }
-                }
+                Outcome::Answered { follow_ups, wait, page } => match course.after(&follow_ups, wait, page) {
+                    Ok(()) => queue.extend(follow_ups.into_iter().map(|request| (request, wait))),
+                    Err(reason) => report.errors.push(reason),
+                },
                 Outcome::Split => report.split = true,
                 Outcome::Again { reason, .. } | Outcome::Failed(reason) => report.errors.push(reason),
             }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sluice_lake::Lake;
 use sluice_model::{Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id};
 
-use super::request::{Judged, Outcome};
+use super::request::{BROKEN, Judged, Outcome};
 use super::{Collector, SliceReport, describe, visible};
 use crate::failure::Failure;
 
@@ -58,8 +58,8 @@ impl Collector {
     ) -> Result<Outcome, u32> {
         let id = request_id(&self.run_id, &slice.id(), &request.key);
         let Some(raw) = self.kept.responses.get(&id) else { return Err(0) };
-        if raw.request != **request {
-            // Another version of the connector asks something else under the same key.
+        if raw.request != **request || raw.outcome == BROKEN {
+            // Another version of the connector asks something else under the same key; or there is only a sample.
             return Err(raw.attempt);
         }
         let Ok(_turn) = self.turns.acquire().await else {
@@ -77,9 +77,9 @@ impl Collector {
         tally.reused += 1;
         let outcome = self.settle(slice, request, raw.clone(), judged, None, tally).await;
         Ok(match outcome {
-            Outcome::Answered { follow_ups, wait } => {
+            Outcome::Answered { follow_ups, wait, page } => {
                 let passed = (Utc::now() - raw.received_at).to_std().unwrap_or(Duration::ZERO);
-                Outcome::Answered { follow_ups, wait: wait.saturating_sub(passed) }
+                Outcome::Answered { follow_ups, wait: wait.saturating_sub(passed), page }
             }
             other => other,
         })
@@ -87,7 +87,7 @@ impl Collector {
 
     async fn judge_kept(&self, slice: &Arc<Slice>, request: &Arc<Request>, raw: &RawObject) -> Result<Judged, String> {
         let wire = self.app.lake.raw_body(raw.body).await.map_err(|error| describe(&error))?;
-        let body = sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default())
+        let body = sluice_fetch::unpack_body(&raw.headers, &wire, &self.app.settings.fetch)
             .await
             .map_err(|error| describe(&error))?;
         Ok(self.judge(slice, request, raw.status, visible(&raw.headers), body).await)

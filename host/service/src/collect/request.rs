@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_fetch::Exchange;
-use sluice_model::{Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id};
+use sluice_model::{
+    Digest, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
+};
 
 use super::{Answer, Collector, Delivery, SliceReport, describe, visible, warn_of_unknown};
 use crate::slices::SliceJob;
@@ -13,13 +15,23 @@ use crate::step;
 
 /// Attempts at one request, the first included.
 const MAX_ATTEMPTS: u32 = 6;
+/// The word for a response whose body could not be taken whole: what is kept of it is a sample.
+pub(super) const BROKEN: &str = "broken";
 /// The longest wait that a connector may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How an attempt ended.
 pub(super) enum Outcome {
-    Answered { follow_ups: Vec<Request>, wait: Duration },
-    Again { reason: String, at_least: Option<Duration> },
+    /// `page`: the digest of a body of records.
+    Answered {
+        follow_ups: Vec<Request>,
+        wait: Duration,
+        page: Option<Digest>,
+    },
+    Again {
+        reason: String,
+        at_least: Option<Duration>,
+    },
     Split,
     Failed(String),
 }
@@ -52,7 +64,12 @@ impl Collector {
                 return (Outcome::Failed(reason), tally);
             }
             let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
-                let reason = format!("request `{}`: {reason}, and the network wants too long a pause", request.key);
+                let asked = at_least.unwrap_or_default();
+                let reason = format!(
+                    "request `{}`: {reason}, and the network asks for a pause of {asked:?}, longer than a run waits: the \
+                     next run asks again",
+                    request.key
+                );
                 return (Outcome::Failed(reason), tally);
             };
             tracing::debug!(
@@ -84,13 +101,13 @@ impl Collector {
         tally.requests += 1;
         let exchange = match job.account.send(request).await {
             Ok(exchange) => exchange,
-            Err(error) if error.is_retryable() => {
-                return Outcome::Again { reason: describe(&error), at_least: error.retry_after() };
-            }
-            Err(error) => return Outcome::Failed(format!("request `{}`: {}", request.key, describe(&error))),
+            Err(error) => return failed(request, &error),
         };
         step::passed(Step::ResponseCame);
         tally.bytes += exchange.wire.len() as u64;
+        if let Some(problem) = &exchange.problem {
+            return self.broken(slice, request, &exchange, problem, attempt).await;
+        }
         let judged =
             self.judge(slice, request, exchange.status, visible(&exchange.headers), exchange.body.clone()).await;
         let raw = Arc::new(self.raw_object(slice, request, &exchange, attempt, outcome_word(&judged, request)));
@@ -104,6 +121,22 @@ impl Collector {
         self.settle(slice, request, raw, judged, exchange.retry_after, tally).await
     }
 
+    /// Keeps what there is of a response that is of no use.
+    async fn broken(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        exchange: &Exchange,
+        problem: &sluice_fetch::Error,
+        attempt: u32,
+    ) -> Outcome {
+        let raw = self.raw_object(slice, request, exchange, attempt, BROKEN);
+        if let Err(error) = self.app.lake.put_raw(&raw, exchange.wire.clone()).await {
+            return Outcome::Failed(describe(&error));
+        }
+        failed(request, problem)
+    }
+
     /// Acts on a response that is kept: maps its records and says what comes next.
     pub(super) async fn settle(
         &self,
@@ -114,6 +147,7 @@ impl Collector {
         retry_after: Option<Duration>,
         tally: &mut SliceReport,
     ) -> Outcome {
+        let page = request.yields_records.then_some(raw.body);
         let (judgement, native, response) = match judged {
             Ok(judged) => judged,
             Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
@@ -132,7 +166,7 @@ impl Collector {
                 Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
             }
         }
-        act(judgement.verdict, retry_after, &request.key)
+        act(judgement.verdict, retry_after, &request.key, page)
     }
 
     /// Decodes and judges a response: pure work, off the async threads.
@@ -202,7 +236,7 @@ impl Collector {
             received_at: exchange.received_at,
             status: exchange.status,
             headers: exchange.headers.clone(),
-            body: sluice_model::Digest::of(&exchange.wire),
+            body: Digest::of(&exchange.wire),
             body_bytes: exchange.wire.len() as u64,
             masked: exchange.masked,
             outcome: outcome.to_owned(),
@@ -212,13 +246,23 @@ impl Collector {
     }
 }
 
+/// What an error of the way to the network asks for, with its hint.
+fn failed(request: &Request, error: &sluice_fetch::Error) -> Outcome {
+    let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
+    let reason = format!("{}{hint}", describe(error));
+    if error.is_retryable() {
+        return Outcome::Again { reason, at_least: error.retry_after() };
+    }
+    Outcome::Failed(format!("request `{}`: {reason}", request.key))
+}
+
 /// What a verdict asks of the host.
-fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str) -> Outcome {
+fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str, page: Option<Digest>) -> Outcome {
     match verdict {
-        Verdict::Done => Outcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO },
-        Verdict::More(follow_ups) => Outcome::Answered { follow_ups, wait: Duration::ZERO },
+        Verdict::Done => Outcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO, page },
+        Verdict::More(follow_ups) => Outcome::Answered { follow_ups, wait: Duration::ZERO, page },
         Verdict::Wait { secs, then } => {
-            Outcome::Answered { follow_ups: then, wait: Duration::from_secs(secs.into()).min(MAX_WAIT) }
+            Outcome::Answered { follow_ups: then, wait: Duration::from_secs(secs.into()).min(MAX_WAIT), page }
         }
         Verdict::Retry { reason, after_secs } => {
             let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));

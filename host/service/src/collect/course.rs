@@ -1,0 +1,131 @@
+//! The requests of a slice, one after another: whether they still lead anywhere.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use sluice_model::{Digest, Request};
+
+/// Requests of one slice: whoever asks for more is running in circles.
+const MAX_REQUESTS: usize = 100_000;
+/// How often the same page may lead on to further requests: a network that ignores the page or the cursor sends the
+/// same one forever.
+const MAX_SAME_PAGES: u32 = 5;
+
+/// What a slice has asked so far.
+pub(super) struct Course {
+    keys: HashSet<String>,
+    contents: HashSet<Digest>,
+    pages: HashMap<Digest, u32>,
+}
+
+impl Course {
+    /// Begins with the planned requests.
+    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>) -> Self {
+        let mut course = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new() };
+        for request in planned {
+            course.keys.insert(request.key.clone());
+            course.contents.insert(content(request));
+        }
+        course
+    }
+
+    /// Notes what an answer leads on to after a pause; says why none of it may be sent. `page`: the answer's body, if
+    /// it holds records.
+    pub(super) fn after(
+        &mut self,
+        follow_ups: &[Request],
+        pause: Duration,
+        page: Option<Digest>,
+    ) -> Result<(), String> {
+        if follow_ups.is_empty() {
+            return Ok(());
+        }
+        // Who polls asks for the same and is told the same until it is ready.
+        let polls = !pause.is_zero();
+        let times = page.filter(|_| !polls).map_or(0, |page| {
+            let times = self.pages.entry(page).or_default();
+            *times += 1;
+            *times
+        });
+        if times == MAX_SAME_PAGES {
+            return Err(format!(
+                "the network has sent the same page {times} times, each time with a next one: `{}` isn't asked for; it \
+                 ignores the page or the cursor, or never ends",
+                follow_ups[0].key
+            ));
+        }
+        for request in follow_ups {
+            if !self.keys.insert(request.key.clone()) {
+                return Err(format!("the connector asks for `{}` twice: it runs in circles", request.key));
+            }
+            if !self.contents.insert(content(request)) && !polls {
+                return Err(format!(
+                    "`{}` asks for what was asked before: the network gave the same cursor or page again",
+                    request.key
+                ));
+            }
+        }
+        if self.keys.len() > MAX_REQUESTS {
+            return Err(format!("more than {MAX_REQUESTS} requests for one slice"));
+        }
+        Ok(())
+    }
+}
+
+/// What a request asks, whatever it is called.
+fn content(request: &Request) -> Digest {
+    let Request { method, url, headers, body, .. } = request;
+    Digest::of(&serde_json::to_vec(&(method, url, headers, body)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sluice_model::{Method, Op};
+
+    use super::*;
+
+    fn page(key: &str, url: &str) -> Request {
+        Request {
+            key: key.into(),
+            method: Method::Get,
+            url: vec![Op::Text(url.into())],
+            headers: Vec::new(),
+            body: None,
+            state: String::new(),
+            yields_records: true,
+        }
+    }
+
+    #[test]
+    fn the_same_cursor_ends_the_way() {
+        let mut course = Course::new([page("1", "https://a/?c=1")].iter());
+        let after = |course: &mut Course, n: u32, url: &str| {
+            course.after(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
+        };
+        after(&mut course, 2, "https://a/?c=2").unwrap();
+        let circle = after(&mut course, 3, "https://a/?c=1").unwrap_err();
+        assert!(circle.starts_with("`3` asks for what was asked before"), "{circle}");
+        let twice = after(&mut course, 2, "https://a/?c=9").unwrap_err();
+        assert!(twice.contains("asks for `2` twice"), "{twice}");
+    }
+
+    #[test]
+    fn a_page_that_is_always_the_same_ends_the_way() {
+        let mut course = Course::new(std::iter::empty());
+        let same = Some(Digest::of(b"the same"));
+        let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
+        (1..5).for_each(|n| after(n).unwrap());
+        assert!(after(5).unwrap_err().contains("the same page 5 times"));
+        assert!(course.after(&[], Duration::ZERO, same).is_ok(), "a last page leads nowhere");
+    }
+
+    #[test]
+    fn a_poll_may_ask_the_same_and_be_told_the_same() {
+        let mut course = Course::new(std::iter::empty());
+        for n in 0..10 {
+            let poll = page(&format!("poll-{n}"), "https://a/report/7");
+            course.after(&[poll], Duration::from_secs(1), None).unwrap();
+        }
+    }
+}
