@@ -72,6 +72,8 @@ pub(crate) enum Change {
     LateAttribution,
     /// The same response is read differently.
     Mapping,
+    /// A window that was read whole no longer holds it.
+    Vanished,
     /// A later response has it again.
     Reappeared,
 }
@@ -85,6 +87,7 @@ impl Change {
             Self::Network => "network-change",
             Self::LateAttribution => "late-attribution",
             Self::Mapping => "mapping-change",
+            Self::Vanished => "vanished",
             Self::Reappeared => "reappeared",
         }
     }

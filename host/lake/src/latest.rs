@@ -7,6 +7,8 @@
 
 mod rewrite;
 
+pub(crate) use rewrite::lay_out;
+
 use std::collections::BTreeMap;
 
 use deltalake::kernel::{Add, Remove, Transaction};
@@ -42,6 +44,18 @@ impl LatestState {
             versions: Table::open(lake, "unified", "transaction_versions").await?,
             latest: Table::open(lake, "unified", "transactions").await?,
         })
+    }
+
+    /// Its table, as it was when it caught up.
+    pub(crate) fn table(&self) -> &Table {
+        &self.latest
+    }
+
+    /// Whether there are versions of a network's transactions.
+    pub(crate) async fn knows(&mut self, network: &str) -> Result<bool, Error> {
+        self.versions.refresh().await?;
+        let of = |add: &Add| add.partition_values.get("network").and_then(Option::as_deref) == Some(network);
+        Ok(self.versions.adds().iter().any(of))
     }
 
     /// Makes the latest state that of the newest version of the table of versions.
@@ -181,6 +195,6 @@ fn greatest_version(add: &Add) -> Option<i64> {
     stats.get("maxValues")?.get("version")?.as_i64()
 }
 
-fn path_of(add: &Add) -> Path {
+pub(crate) fn path_of(add: &Add) -> Path {
     Path::parse(&add.path).unwrap_or_else(|_| Path::from(add.path.as_str()))
 }

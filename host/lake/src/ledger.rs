@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::datatypes::Field;
-use sluice_model::{Digest, Layout, Mapped, RawObject, Step};
+use chrono::{DateTime, Utc};
+use sluice_model::{Digest, Layout, Mapped, RawObject, Slice, Step};
 
 use crate::append::Appender;
 use crate::error::Error;
@@ -19,6 +20,7 @@ use crate::meta::{ColumnPlace, REJECTS, RejectRows};
 use crate::month;
 use crate::native::{self, NativeRows};
 use crate::unified::{self, UnifiedRows};
+use crate::vanished::Seen;
 
 /// Rows in memory at which the ledger flushes.
 const FLUSH_ROWS: usize = 64 * 1024;
@@ -59,6 +61,7 @@ pub struct Ledger {
     unified: (Option<Appender>, UnifiedRows),
     rejects: (Option<Appender>, RejectRows),
     latest: Option<LatestState>,
+    seen: Seen,
     /// What `meta.columns` holds, once it was read.
     columns: Option<HashSet<ColumnPlace>>,
     bytes: usize,
@@ -74,6 +77,7 @@ impl Ledger {
             unified: (None, UnifiedRows::default()),
             rejects: (None, RejectRows::default()),
             latest: None,
+            seen: Seen::default(),
             columns: None,
             bytes: 0,
             counts: Counts::default(),
@@ -90,15 +94,19 @@ impl Ledger {
         connector: &ConnectorRef,
         mapped: Mapped,
     ) -> Result<(), Error> {
+        self.watch(&origin).await?;
         self.counts.native_rows += mapped.native.rows as u64;
         self.counts.rejects += mapped.rejects.len() as u64;
         self.bytes += mapped.native.columns.iter().map(|column| column.text.get_array_memory_size()).sum::<usize>();
         let mut months = vec![month::NONE; mapped.native.rows];
+        let mut keys: &[u128] = &[];
         if let Some(rows) = mapped.transactions.filter(|rows| rows.num_rows() > 0) {
             self.counts.transactions += rows.num_rows() as u64;
             self.bytes += rows.get_array_memory_size();
             months = self.unified.1.add(origin.clone(), connector, rows, mapped.native.rows)?;
+            keys = self.unified.1.last_keys();
         }
+        self.seen.note(&origin, connector, keys, !mapped.rejects.is_empty());
         self.rejects.1.add(origin.clone(), connector, mapped.rejects);
         if mapped.native.rows > 0 {
             let slice = &origin.slice;
@@ -112,16 +120,68 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes note that a slice of a stream with complete windows was read whole, without error: what the latest state
+    /// holds there and no answer of its run did is marked as vanished when the ledger commits.
+    ///
+    /// All answers of the slice must have been added to this ledger before, those too that a run which was broken off
+    /// left in raw. Nothing happens for a slice on another axis than the transaction's, or with a rejected record.
+    pub fn window_read(&mut self, slice: &Slice, read_at: DateTime<Utc>) {
+        self.seen.read_whole(slice, read_at);
+    }
+
     /// Commits what has gathered, and says what the whole ledger did so far.
     pub async fn commit(&mut self) -> Result<Counts, Error> {
         self.flush().await?;
-        let latest = match &mut self.latest {
-            Some(open) => open,
-            None => self.latest.insert(LatestState::open(&self.lake).await?),
-        };
-        latest.catch_up().await?;
+        self.judge().await?;
+        self.latest().await?.catch_up().await?;
         self.lake.passed(Step::LatestCaughtUp);
         Ok(self.counts)
+    }
+
+    async fn latest(&mut self) -> Result<&mut LatestState, Error> {
+        Ok(match &mut self.latest {
+            Some(open) => open,
+            unread => unread.insert(LatestState::open(&self.lake).await?),
+        })
+    }
+
+    /// Makes ready to take note of what the run of an answer sees.
+    async fn watch(&mut self, origin: &RawObject) -> Result<(), Error> {
+        if !self.seen.is_of_this_run(origin) {
+            self.judge().await?;
+            self.seen.begin(&origin.run_id);
+        }
+        let network = &origin.slice.network;
+        if self.seen.knows(network).is_none() {
+            let known = self.latest().await?.knows(network).await?;
+            self.seen.set_known(network, known);
+        }
+        Ok(())
+    }
+
+    /// Appends a version that says so for each transaction that windows which were read whole no longer hold.
+    async fn judge(&mut self) -> Result<(), Error> {
+        if !self.seen.is_waiting() {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.latest().await?.catch_up().await?;
+        for windows in self.seen.windows() {
+            let Some(mut gone) = windows.find(self.latest().await?.table()).await? else { continue };
+            let appended = self.versions().await?.append(&mut gone).await?;
+            self.counts.new_versions += appended.chosen.len() as u64;
+        }
+        Ok(())
+    }
+
+    async fn versions(&mut self) -> Result<&mut Appender, Error> {
+        Ok(match &mut self.unified.0 {
+            Some(open) => open,
+            unread => {
+                let table = Appender::open(&self.lake, "unified", "transaction_versions", unified::INDEX, &self.run_id);
+                unread.insert(table.await?)
+            }
+        })
     }
 
     fn rows(&self) -> usize {
@@ -173,17 +233,11 @@ impl Ledger {
     }
 
     async fn flush_unified(&mut self) -> Result<(), Error> {
-        let (appender, rows) = &mut self.unified;
-        if rows.rows() == 0 {
+        if self.unified.1.rows() == 0 {
             return Ok(());
         }
-        let appender = match appender {
-            Some(open) => open,
-            None => {
-                let table = Appender::open(&self.lake, "unified", "transaction_versions", unified::INDEX, &self.run_id);
-                appender.insert(table.await?)
-            }
-        };
+        self.versions().await?;
+        let (Some(appender), rows) = (&mut self.unified.0, &mut self.unified.1) else { return Ok(()) };
         rows.settle();
         let appended = appender.append(rows).await?;
         self.counts.new_versions += appended.chosen.len() as u64;

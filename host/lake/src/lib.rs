@@ -46,6 +46,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unified;
+mod vanished;
 
 pub use error::Error;
 pub use lake::{Lake, TableRef};

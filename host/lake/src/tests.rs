@@ -11,6 +11,7 @@ mod raw;
 mod replay;
 mod throughput;
 mod unified;
+mod vanished;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -168,6 +169,14 @@ fn transactions(sales: &[Sale]) -> RecordBatch {
     });
     let columns = columns.collect();
     RecordBatch::try_new(schema, columns).unwrap()
+}
+
+/// The rows with another column of this name.
+fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+    let place = rows.schema().index_of(name).unwrap();
+    let mut columns = rows.columns().to_vec();
+    columns[place] = arrow::compute::cast(&column, rows.column(place).data_type()).unwrap();
+    RecordBatch::try_new(rows.schema(), columns).unwrap()
 }
 
 /// What a connector would make of these sales.

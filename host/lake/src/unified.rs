@@ -132,6 +132,11 @@ impl UnifiedRows {
         Ok(())
     }
 
+    /// The keys of the response that was taken last.
+    pub(crate) fn last_keys(&self) -> &[u128] {
+        self.pending.last().map_or(&[], |pending| &pending.keys)
+    }
+
     /// How many transactions wait.
     pub(crate) fn rows(&self) -> usize {
         self.pending.iter().map(|pending| pending.rows.num_rows()).sum()

@@ -101,7 +101,7 @@ impl LatestState {
                     keys.map(|(key, version)| Some(!is_superseded(newest, key, version))).collect();
                 let batch = filter_record_batch(&batch, &mask).map_err(|source| Error::rows(table.name(), source))?;
                 rows += batch.num_rows();
-                kept.push(lay_out(table, &batch, &schema, &add.partition_values)?);
+                kept.push(lay_out(table.name(), &batch, &schema, &add.partition_values)?);
             }
             if rows >= FILE_ROWS || (last && rows > 0) {
                 let batch = concat_batches(&schema, &kept).map_err(|source| Error::rows(self.latest.name(), source))?;
@@ -126,8 +126,8 @@ fn versions_of(table: &Table, rows: &RecordBatch) -> Result<Vec<i32>, Error> {
 
 /// A file's rows under the table's columns: those of its partition are said by its folder, those that came to the
 /// table later are null.
-pub(super) fn lay_out(
-    table: &Table,
+pub(crate) fn lay_out(
+    table: &str,
     rows: &RecordBatch,
     schema: &SchemaRef,
     partition: &HashMap<String, Option<String>>,
@@ -145,11 +145,16 @@ pub(super) fn lay_out(
         }
         // Other writers name the entries of maps otherwise; any other difference could lose something.
         if !column.data_type().equals_datatype(field.data_type()) {
-            return Err(wrong(table, field.name(), &field.data_type().to_string()));
+            return Err(Error::Column {
+                table: table.to_owned(),
+                column: field.name().clone(),
+                found: column.data_type().to_string(),
+                expected: field.data_type().to_string(),
+            });
         }
         let strict = CastOptions { safe: false, ..CastOptions::default() };
-        cast_with_options(column, field.data_type(), &strict).map_err(|source| Error::rows(table.name(), source))
+        cast_with_options(column, field.data_type(), &strict).map_err(|source| Error::rows(table, source))
     });
     let arrays = arrays.collect::<Result<Vec<_>, Error>>()?;
-    RecordBatch::try_new(schema.clone(), arrays).map_err(|source| Error::rows(table.name(), source))
+    RecordBatch::try_new(schema.clone(), arrays).map_err(|source| Error::rows(table, source))
 }

@@ -18,13 +18,6 @@ fn attributed(commission: i64, order: Option<&str>, sub_ids: &[(&str, &str)]) ->
     mapped
 }
 
-fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
-    let place = rows.schema().index_of(name).unwrap();
-    let mut columns = rows.columns().to_vec();
-    columns[place] = arrow::compute::cast(&column, rows.column(place).data_type()).unwrap();
-    RecordBatch::try_new(rows.schema(), columns).unwrap()
-}
-
 async fn look(lake: &Lake, secs: i64, mapped: Mapped) {
     let mut ledger = lake.ledger("run");
     ledger.add(response("run", &format!("r{secs}"), secs), &layout(&["id"]), &connector(), mapped).await.unwrap();
