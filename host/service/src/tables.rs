@@ -72,7 +72,7 @@ pub async fn write(
                 let Some(stream) = network.manifest().stream(&raw.slice.stream) else { continue };
                 ledger.add(raw, &stream.layout, &connector, mapped).await?;
             }
-            Delivery::WindowRead { .. } => {}
+            Delivery::WindowRead { slice, read_at } => ledger.window_read(&slice, read_at),
         }
     }
     Ok(ledger.commit().await?)
