@@ -152,3 +152,86 @@ fn conditions_fail_the_command_and_the_diff_is_printed() {
     let version = by_version["connector"]["version"].as_str().unwrap().to_owned();
     assert_eq!(replay(&operator, &["awin", "--version", &version, "--diff"])["empty"], true);
 }
+
+/// All rows of the tables that a replay writes, as text, sorted.
+fn state(operator: &Operator) -> Vec<(&'static str, Vec<String>)> {
+    let tables = ["unified.transaction_versions", "unified.transactions", "awin.transactions", "meta.rejects"];
+    let rows = |table: &'static str| {
+        let text = operator.succeed(&["sql", &format!("SELECT * FROM {table}"), "--format", "csv"]).unwrap();
+        let mut rows: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+        rows.sort();
+        (table, rows)
+    };
+    tables.map(rows).into()
+}
+
+fn apply(operator: &Operator, file: &str) -> Value {
+    replay(operator, &["awin", "--connector", file, "--apply"])
+}
+
+#[test]
+fn an_applied_replay_is_taken_back_row_for_row() {
+    let runtime = runtime();
+    let (_simulator, operator) = lake_of(&runtime, &["awin"], 24);
+    exchange_words(&operator);
+    let first = state(&operator);
+    let wanted = "CASE WHEN status_raw IN ('approved', 'deleted') THEN 0 ELSE coalesce(commission_amount, 0) END";
+    let (before, after) = (sums(&operator, "commission_effective"), sums(&operator, wanted));
+    let held = ["replay", "awin", "--connector", "exchanged.wasm", "--apply", "--fail-if", "rows>0"];
+    assert_eq!(operator.sluice(&held).unwrap().code, 1);
+    assert_eq!(state(&operator), first, "a condition that holds keeps everything as it is");
+    let applied = apply(&operator, "exchanged.wasm");
+    let run = applied["applied_by"].as_str().unwrap();
+    assert_eq!(sums(&operator, "commission_effective"), after);
+    assert_ne!(before, after);
+    let versions = "FROM unified.transaction_versions WHERE change = 'mapping-change'";
+    let written = number(&operator, &format!("SELECT count(*) AS n {versions}"));
+    assert_eq!(applied["changed"]["count"].as_u64(), Some(written));
+    let moved = number(
+        &operator,
+        "SELECT count(*) AS n FROM unified.transaction_versions a JOIN unified.transaction_versions b
+         ON a.transaction_key = b.transaction_key AND b.version = a.version + 1
+         WHERE b.change = 'mapping-change' AND a.observed_at = b.observed_at AND a.request_id = b.request_id",
+    );
+    assert_eq!(moved, written, "what was observed when doesn't change with its reading");
+    assert_eq!(replay(&operator, &["awin", "--connector", "exchanged.wasm", "--diff"])["empty"], true);
+    let again = apply(&operator, "exchanged.wasm");
+    assert_eq!(again["empty"], true);
+    assert_eq!(number(&operator, &format!("SELECT count(*) AS n {versions}")), written);
+    let replays = number(&operator, "SELECT count(*) AS n FROM meta.runs WHERE command = 'replay'");
+    assert_eq!(replays, 2);
+    operator.succeed(&["replay", "awin", "--rollback", run]).unwrap();
+    assert_eq!(state(&operator), first);
+    assert_eq!(replay(&operator, &["awin", "--diff"])["empty"], true);
+    let unknown = operator.sluice(&["replay", "awin", "--rollback", "no-such-run"]).unwrap();
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(unknown.stderr.contains("hint: see `sluice runs`"), "{unknown:?}");
+}
+
+#[test]
+fn rows_that_a_candidate_rejects_leave_the_sums_and_come_back() {
+    let runtime = runtime();
+    let (_simulator, operator) = lake_of(&runtime, &["awin"], 25);
+    variant(&operator, "dateless", "transactionDate", "transactionTage");
+    let first = state(&operator);
+    let n = number(&operator, "SELECT count(*) AS n FROM unified.transactions");
+    let applied = apply(&operator, "dateless.wasm");
+    assert_eq!(applied["removed"]["count"].as_u64(), Some(n), "{applied}");
+    assert!(applied["new_rejects"]["count"].as_u64() >= Some(n), "{applied}");
+    assert!(sums(&operator, "commission_effective").iter().all(|(_, sum)| *sum == Micros(0)));
+    let rejects = number(&operator, "SELECT count(*) AS n FROM meta.rejects");
+    assert_eq!(applied["new_rejects"]["count"].as_u64(), Some(rejects));
+    assert_eq!(replay(&operator, &["awin", "--connector", "dateless.wasm", "--diff"])["empty"], true);
+    // The way back by applying what was there, on top of what was applied.
+    let sums_at_first = replay(&operator, &["awin", "--diff"]);
+    assert_eq!(sums_at_first["changed"]["count"].as_u64(), Some(n), "{sums_at_first}");
+    let back = replay(&operator, &["awin", "--apply"]);
+    let run = |outcome: &Value| outcome["applied_by"].as_str().unwrap().to_owned();
+    assert_eq!(replay(&operator, &["awin", "--diff"])["changed"]["count"], 0);
+    let refused = operator.sluice(&["replay", "awin", "--rollback", &run(&applied)]).unwrap();
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("later versions follow"), "{refused:?}");
+    operator.succeed(&["replay", "awin", "--rollback", &run(&back)]).unwrap();
+    operator.succeed(&["replay", "awin", "--rollback", &run(&applied)]).unwrap();
+    assert_eq!(state(&operator), first);
+}

@@ -111,6 +111,24 @@ pub enum Error {
         /// `schema.table`.
         table: String,
     },
+    /// A run that replayed nothing.
+    #[error("no table of {network} holds a replay of run {run_id}")]
+    NoReplay {
+        /// The network id.
+        network: String,
+        /// The run.
+        run_id: String,
+    },
+    /// A replay that can't be taken back.
+    #[error("cannot take back the replay of run {run_id}: in table {table} {reason}")]
+    BuiltUpon {
+        /// The run.
+        run_id: String,
+        /// `schema.table`.
+        table: String,
+        /// What happened since.
+        reason: String,
+    },
     /// Work that was cut off because the program ends.
     #[error("cannot finish work in the background")]
     Worker {
@@ -148,6 +166,13 @@ impl Error {
             Self::Overtaken { .. } => {
                 Some("apply it again: what differs is found anew, and nothing is written twice".to_owned())
             }
+            Self::NoReplay { .. } => {
+                Some("see `sluice runs`: those with command `replay` can be taken back".to_owned())
+            }
+            Self::BuiltUpon { .. } => Some(
+                "apply the version that was there before instead: `sluice replay <network> --version <digest> --apply`"
+                    .to_owned(),
+            ),
             Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
             Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } => None,
             Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } => None,

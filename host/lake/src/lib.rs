@@ -55,5 +55,6 @@ pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RunRow};
 pub use raw::RawFilter;
 pub use replay::{
-    Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, Rows,
+    Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,
+    Rows,
 };

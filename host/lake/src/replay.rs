@@ -1,10 +1,11 @@
 //! Replay: what a candidate makes of raw objects, beside what the lake holds of them.
 //!
-//! Responses come newest first, so the first row of a key that comes is its last observation, and the only one that
-//! counts. It is compared with the key's latest row if that isn't newer still: then that row comes from a response
-//! outside the selection, or says that the transaction vanished, and stays what it is.
+//! Responses come oldest first. Of each key only those count that aren't older than the lake's latest row: an older one
+//! was superseded already, and a row that is newer than all of them comes from a response outside the selection, or
+//! says that the transaction vanished, and stays what it is. What the candidate gives of the rest is compared with the
+//! latest row: the last of it is what the transaction would be.
 //!
-//! Memory is bounded by the keys of a pass ([`MAX_KEYS`], about 250 bytes each with the native record's) and one
+//! Memory is bounded by the keys of a pass ([`MAX_KEYS`], about 400 bytes each with the native record's) and one
 //! flush of differing rows. A network with more rows takes several passes over its raw objects, each for the keys of
 //! one part. What is kept of a response whatever the pass is its identity, and that of each reject.
 
@@ -14,11 +15,12 @@ mod kept;
 mod money;
 mod native;
 mod rejects;
+mod rollback;
 mod transactions;
 
 pub use self::apply::Replayed;
 use self::apply::Waiting;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use sluice_model::{Layout, Mapped, RawObject};
@@ -28,6 +30,7 @@ use self::kept::{Part, row_count};
 pub use self::money::{Money, MoneyKey};
 use self::native::{NativeSide, Reading};
 use self::rejects::RejectSide;
+pub use self::rollback::RolledBack;
 use self::transactions::TransactionSide;
 use crate::append::Observed;
 use crate::error::Error;
@@ -37,9 +40,9 @@ use crate::lineage::observed;
 use crate::table::Table;
 
 /// Rows in the lake that a pass takes on.
-const MAX_KEYS: u64 = 2_000_000;
+const MAX_KEYS: u64 = 1_000_000;
 
-/// A replay under way: for each pass [`Replay::begin`], all responses newest first, [`Replay::end`]; then
+/// A replay under way: for each pass [`Replay::begin`], all responses oldest first, [`Replay::end`]; then
 /// [`Replay::finish`].
 pub struct Replay {
     lake: Lake,
@@ -53,12 +56,30 @@ pub struct Replay {
     rejects: RejectSide,
     /// The responses that were mapped in this pass.
     mapped: HashSet<Observed>,
+    /// How many they are.
+    responses: u32,
     diff: Diff,
+}
+
+/// A response of a pass.
+#[derive(Clone, Copy)]
+struct Response<'a> {
+    origin: &'a Arc<RawObject>,
+    connector: &'a ConnectorRef,
+    part: Part,
+    /// From 1.
+    number: u32,
+}
+
+impl<'a> Response<'a> {
+    fn of(origin: &'a Arc<RawObject>, connector: &'a ConnectorRef, part: Part, number: u32) -> Self {
+        Self { origin, connector, part, number }
+    }
 }
 
 impl Lake {
     /// A replay of a network's responses by a candidate. With a run, what differs is put into files, and
-    /// [`Replayed::commit`] commits it.
+    /// [`Replayed::commit_next`] commits it.
     pub async fn replay(&self, connector: ConnectorRef, run_id: Option<&str>) -> Result<Replay, Error> {
         let network = connector.name.clone();
         let unified = Table::open(self, "unified", "transaction_versions").await?;
@@ -77,6 +98,7 @@ impl Lake {
             native: BTreeMap::new(),
             rejects: RejectSide::open(self, &network).await?,
             mapped: HashSet::new(),
+            responses: 0,
             diff: Diff::default(),
             connector,
         })
@@ -105,6 +127,7 @@ impl Replay {
     pub async fn begin(&mut self, pass: u32) -> Result<(), Error> {
         self.part = Part { part: pass, of: self.passes };
         self.mapped.clear();
+        self.responses = 0;
         self.transactions.begin(&self.connector.name, self.part).await?;
         for side in self.native.values_mut() {
             side.begin(self.part).await?;
@@ -115,6 +138,7 @@ impl Replay {
     /// Takes a response as the candidate maps it.
     pub async fn add(&mut self, origin: Arc<RawObject>, layout: &Layout, mapped: Mapped) -> Result<(), Error> {
         self.mapped.insert(observed(&origin));
+        self.responses += 1;
         if self.part.part == 0 {
             self.diff.responses += 1;
             for word in &mapped.unknown_statuses {
@@ -124,7 +148,8 @@ impl Replay {
         }
         let mut months = vec![crate::month::NONE; mapped.native.rows];
         if let Some(rows) = mapped.transactions.filter(|rows| rows.num_rows() > 0) {
-            months = self.transactions.add(&origin, &self.connector, &rows, mapped.native.rows, self.part)?;
+            let response = Response::of(&origin, &self.connector, self.part, self.responses);
+            months = self.transactions.add(&response, &rows, mapped.native.rows)?;
         }
         if mapped.native.rows > 0 {
             let stream = origin.slice.stream.clone();
@@ -133,9 +158,9 @@ impl Replay {
                 self.native.insert(stream.clone(), side);
             }
             if let Some(side) = self.native.get_mut(&stream) {
-                let connector = self.connector.digest;
-                let reading = Reading { origin: &origin, layout, connector, batch: mapped.native, months };
-                side.add(reading, self.part, self.run_id.is_some())?;
+                let response = Response::of(&origin, &self.connector, self.part, self.responses);
+                let reading = Reading { layout, batch: mapped.native, months };
+                side.add(&response, reading, self.run_id.is_some())?;
                 if side.is_full() {
                     side.flush().await?;
                 }
@@ -174,12 +199,13 @@ impl Replay {
         }
         let groups = std::mem::take(&mut transactions.groups);
         (diff.money, diff.moved) = groups.finish();
+        diff.settle();
         diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
         (diff.new_rejects, diff.gone_rejects) = rejects.compared();
-        let mut waiting: Vec<Waiting> =
+        let mut waiting: VecDeque<Waiting> =
             native.into_iter().map(|(_, side)| Waiting::of(side.table, side.staged, "_key")).collect();
-        waiting.push(Waiting::of(transactions.table, transactions.staged, "transaction_key"));
-        waiting.push(Waiting::of(rejects.table, rejects.staged, "_key"));
+        waiting.push_back(Waiting::of(transactions.table, transactions.staged, "transaction_key"));
+        waiting.push_back(Waiting::of(rejects.table, rejects.staged, "_key"));
         let schema = schema_of(&connector.name);
         Ok(Replayed { diff, lake, schema, run_id, waiting })
     }

@@ -61,6 +61,21 @@ pub(crate) struct DataFile {
     pub(crate) written_at: i64,
 }
 
+impl DataFile {
+    /// The action that removes it; `data_change` unless its rows stand in other files.
+    pub(crate) fn removal(&self, data_change: bool) -> Remove {
+        Remove {
+            path: self.path.to_string(),
+            data_change,
+            deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
+            extended_file_metadata: Some(true),
+            partition_values: Some(self.partitions.clone()),
+            size: i64::try_from(self.bytes).ok(),
+            ..Remove::default()
+        }
+    }
+}
+
 impl Table {
     /// The table, which needn't exist.
     pub(crate) async fn open(lake: &Lake, schema: &str, name: &str) -> Result<Self, Error> {

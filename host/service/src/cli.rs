@@ -144,6 +144,14 @@ pub struct ReplayArgs {
     /// Writes a version of every transaction that differs, marked `mapping-change`.
     #[arg(long, group = "action")]
     pub apply: bool,
+    /// Takes back what a replay wrote, by the id of its run: the tables are what they were before it.
+    #[arg(
+        long,
+        group = "action",
+        value_name = "RUN",
+        conflicts_with_all = ["connector", "version", "account", "stream", "since", "fail_if"]
+    )]
+    pub rollback: Option<String>,
     /// Fails if this holds: `commission>0.1%`, `rows>0`, `added`, `removed`, `changed`, `native`, `rejects`, `unknown`;
     /// `>` or `>=`, a number or a share. With --apply nothing is written then.
     #[arg(long, value_name = "CONDITION")]

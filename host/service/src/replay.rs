@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{ConnectorRef, Counts, Diff, Replay, RunRow};
+use sluice_lake::{ConnectorRef, Counts, Diff, Replay, Replayed, RolledBack, RunRow};
 use sluice_model::Digest;
 use sluice_query::{Session, SessionOptions};
 
@@ -158,15 +158,14 @@ pub async fn apply(
     let (diff, verdicts) = loop {
         let mut replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
         go_through(app, connector, selection, &mut replay).await?;
-        let replayed = replay.finish().await?;
+        let mut replayed = replay.finish().await?;
         let verdicts: Vec<_> = conditions.iter().map(|condition| condition.judge(&replayed.diff)).collect();
         if verdicts.iter().any(|verdict| verdict.holds) {
-            let diff = replayed.diff.clone();
             replayed.discard().await;
-            return Ok(Outcome { connector: candidate, diff, run_id: None, verdicts });
+            return Ok(Outcome { connector: candidate, diff: replayed.diff, run_id: None, verdicts });
         }
-        match replayed.commit().await {
-            Ok(diff) => break (diff, verdicts),
+        match commit(&mut replayed).await {
+            Ok(()) => break (replayed.diff, verdicts),
             Err(error @ sluice_lake::Error::Overtaken { .. }) if attempt < MAX_ATTEMPTS => {
                 tracing::warn!(%error, attempt, "the replay is made again");
                 attempt += 1;
@@ -179,6 +178,40 @@ pub async fn apply(
     Ok(Outcome { connector: candidate, diff, run_id: Some(run_id), verdicts })
 }
 
+async fn commit(replayed: &mut Replayed) -> Result<(), sluice_lake::Error> {
+    while let Some(table) = replayed.commit_next().await? {
+        tracing::info!(table, "replayed");
+    }
+    Ok(())
+}
+
+/// Takes back what a replay wrote, and notes that as a run.
+///
+/// # Errors
+/// The lake's failure: no such replay, or one that others have built on.
+pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
+    let started_at = Utc::now();
+    let rolled_back = app.lake.roll_back_replay(&settings.content.connector, run_id).await?;
+    let row = RunRow {
+        run_id: uuid::Uuid::now_v7().to_string(),
+        network: settings.name.clone(),
+        command: "rollback".to_owned(),
+        started_at,
+        finished_at: Utc::now(),
+        outcome: "done".to_owned(),
+        error: None,
+        connector_version: None,
+        connector_digest: None,
+        slices: 0,
+        slices_failed: 0,
+        requests: 0,
+        bytes: 0,
+        counts: Counts::default(),
+    };
+    app.lake.append_runs(&[row]).await?;
+    Ok(rolled_back)
+}
+
 async fn go_through(
     app: &Arc<App>,
     connector: &Connector,
@@ -188,7 +221,7 @@ async fn go_through(
     let filter = selection.filter(connector.network());
     for pass in 0..replay.passes() {
         replay.begin(pass).await?;
-        let objects = app.lake.raw_objects_newest_first(&filter).await?;
+        let objects = app.lake.raw_objects(&filter).await?;
         let mut mapped = tables::map_all(app, connector, objects);
         while let Some((raw, outcome)) = mapped.next().await.transpose()? {
             let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);

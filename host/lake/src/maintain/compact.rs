@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::Utc;
-use deltalake::kernel::{Action, Add, Remove};
+use deltalake::kernel::{Action, Add};
 use deltalake::protocol::DeltaOperation;
 use object_store::path::Path;
 
@@ -65,7 +64,7 @@ async fn merge(table: &mut Table, bin: &[DataFile], target_bytes: u64) -> Result
         if !holds_all(table, bin) {
             break;
         }
-        let removes = bin.iter().map(|file| Action::Remove(removal(file)));
+        let removes = bin.iter().map(|file| Action::Remove(file.removal(false)));
         let actions = removes.chain(adds.iter().cloned().map(Action::Add)).collect();
         let operation =
             DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(target_bytes).unwrap_or(i64::MAX) };
@@ -96,18 +95,6 @@ fn holds_all(table: &Table, bin: &[DataFile]) -> bool {
 fn holds(table: &Table, adds: &[Add]) -> bool {
     let there: HashSet<Path> = table.files().into_iter().map(|file| file.path).collect();
     adds.iter().any(|add| Path::parse(&add.path).is_ok_and(|path| there.contains(&path)))
-}
-
-fn removal(file: &DataFile) -> Remove {
-    Remove {
-        path: file.path.to_string(),
-        data_change: false,
-        deletion_timestamp: Some(Utc::now().timestamp_millis()),
-        extended_file_metadata: Some(true),
-        partition_values: Some(file.partitions.clone()),
-        size: i64::try_from(file.bytes).ok(),
-        ..Remove::default()
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Files are written while the replay goes on, and no snapshot has them until the commit. The commit is made on the
 //! snapshot that was compared, or on a later one that says nothing new of any key in it; else it is given up.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArray, new_null_array};
@@ -150,32 +150,34 @@ pub struct Replayed {
     pub(super) schema: String,
     pub(super) run_id: Option<String>,
     /// Native tables, then transactions, then rejects.
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
 }
 
 impl Replayed {
-    /// Commits what differs, each table in one step: native tables, then transactions, then rejects. After a crash
-    /// between, the same replay finds what is there and commits the rest.
+    /// Commits what differs in the next table, in one step: native tables first, then transactions, then rejects.
+    /// Gives the table; none if all is done. After a crash between, the same replay finds what is there and commits
+    /// the rest.
     ///
     /// # Errors
     /// [`Error::Overtaken`] if another writer wrote of the same keys meanwhile: then the replay is to be made again.
-    pub async fn commit(mut self) -> Result<Diff, Error> {
-        let Some(run_id) = self.run_id.take() else { return Ok(self.diff) };
-        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
-        while let Some(mut next) = waiting.next() {
-            if let Err(error) = next.staged.commit(&mut next.table, next.key, &run_id).await {
-                self.waiting = waiting.collect();
+    pub async fn commit_next(&mut self) -> Result<Option<String>, Error> {
+        let Some(run_id) = self.run_id.clone() else { return Ok(None) };
+        while let Some(mut next) = self.waiting.pop_front() {
+            let committed = next.staged.commit(&mut next.table, next.key, &run_id).await;
+            if committed.is_err() {
                 self.discard().await;
-                return Err(error);
             }
-            self.note_columns(&next).await?;
+            if committed? {
+                self.note_columns(&next).await?;
+                return Ok(Some(next.table.name().to_owned()));
+            }
         }
-        Ok(self.diff)
+        Ok(None)
     }
 
     /// Lets go of what waits.
-    pub async fn discard(self) {
-        for waiting in self.waiting {
+    pub async fn discard(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
             waiting.table.discard_files(&waiting.staged.adds).await;
         }
     }

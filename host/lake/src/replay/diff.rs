@@ -149,15 +149,22 @@ impl Diff {
         self.added.count + self.removed.count + self.changed.count
     }
 
-    /// Counts the fields that differ between rows of the lake and the same transactions as the candidate gives them.
-    pub(super) fn compare(&mut self, table: &str, before: &RecordBatch, after: &RecordBatch) -> Result<(), Error> {
+    /// The mapped columns in which rows of the lake and the same transactions as the candidate gives them differ, as
+    /// a set of places for each row. Keeps a few as examples.
+    pub(super) fn compare(
+        &mut self,
+        table: &str,
+        before: &RecordBatch,
+        after: &RecordBatch,
+    ) -> Result<Vec<u64>, Error> {
         let failed = |source| Error::rows(table, source);
         let names = [texts(table, after, "account")?, texts(table, after, "transaction_id")?];
         for row in 0..after.num_rows() {
             self.changed.note(names[0].value(row), names[1].value(row));
         }
         let options = FormatOptions::default();
-        for field in mapped_transactions_schema().fields() {
+        let mut differing = vec![0_u64; after.num_rows()];
+        for (place, field) in mapped_transactions_schema().fields().iter().enumerate() {
             let (Some(old), Some(new)) = (before.column_by_name(field.name()), after.column_by_name(field.name()))
             else {
                 continue;
@@ -168,14 +175,14 @@ impl Diff {
             let texts = [old, new].map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
             let [old_texts, new_texts] = texts;
             let (old_texts, new_texts) = (old_texts.map_err(failed)?, new_texts.map_err(failed)?);
-            let mut diff = self.fields.remove(field.name()).unwrap_or_default();
             for row in (0..after.num_rows()).filter(|row| old.slice(*row, 1) != new.slice(*row, 1)) {
-                diff.count += 1;
-                if diff.examples.len() < EXAMPLES {
+                differing[row] |= 1_u64.wrapping_shl(place as u32);
+                let examples = &mut self.fields.entry(field.name().clone()).or_default().examples;
+                if examples.len() < EXAMPLES {
                     let text = |column: &dyn Array, texts: &ArrayFormatter<'_>| {
                         column.is_valid(row).then(|| texts.value(row).to_string().chars().take(EXAMPLE_CHARS).collect())
                     };
-                    diff.examples.push(FieldExample {
+                    examples.push(FieldExample {
                         account: names[0].value(row).to_owned(),
                         transaction_id: names[1].value(row).to_owned(),
                         before: text(old, &old_texts),
@@ -183,11 +190,22 @@ impl Diff {
                     });
                 }
             }
-            if diff.count > 0 {
-                self.fields.insert(field.name().clone(), diff);
+        }
+        Ok(differing)
+    }
+
+    /// Counts the columns of one changed transaction, by their places.
+    pub(super) fn count_fields(&mut self, fields: u64) {
+        for (place, field) in mapped_transactions_schema().fields().iter().enumerate() {
+            if fields & 1_u64.wrapping_shl(place as u32) != 0 {
+                self.fields.entry(field.name().clone()).or_default().count += 1;
             }
         }
-        Ok(())
+    }
+
+    /// Forgets columns that only differed for a while.
+    pub(super) fn settle(&mut self) {
+        self.fields.retain(|_, field| field.count > 0);
     }
 }
 

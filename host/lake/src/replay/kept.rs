@@ -1,6 +1,6 @@
 //! What the lake holds of the keys of one pass: of each, the latest row's hash and place, and a transaction's money.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{
     Array, BinaryArray, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -10,7 +10,7 @@ use object_store::path::Path;
 use super::money::Groups;
 use crate::append::Observed;
 use crate::error::Error;
-use crate::hash::ordinal;
+use crate::hash::{VANISHED, ordinal};
 use crate::index::KeyMap;
 use crate::month;
 use crate::scan::{read_columns, read_rows};
@@ -42,39 +42,60 @@ pub(super) enum Found {
     Judged,
 }
 
-/// A key's latest row.
+/// A key's latest row, and what the candidate makes of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     pub(super) content: u128,
+    /// The content that the candidate gives, as far as it went.
+    pub(super) current: u128,
     pub(super) observed: Observed,
-    /// 0 where there is none, or in a table without versions.
+    /// The latest version; 0 where there is none, or in a table without versions.
     pub(super) version: i32,
     /// The month that the key lives in.
     pub(super) month: i32,
     /// Its file and the row in it, see [`Latest::files`].
     pub(super) file: u32,
     pub(super) row: u32,
-    /// What its money counts for, see [`Groups`].
-    pub(super) group: u32,
-    /// Its `commission_effective` in millionths.
-    pub(super) effective: i64,
+    /// What its money counts for, and its `commission_effective` in millionths: in the lake, and as the candidate
+    /// gives it.
+    pub(super) money: [(u32, i64); 2],
+    /// The mapped columns in which the two differ, by their places.
+    pub(super) fields: u64,
+    /// The response that it was found in last.
+    pub(super) response: u32,
     pub(super) found: Found,
 }
 
+/// The file of what the lake doesn't hold.
+const NO_FILE: u32 = u32::MAX;
+
 impl Kept {
     /// A key that the lake doesn't hold.
-    pub(super) fn absent(observed: Observed, month: i32) -> Self {
+    fn absent(observed: Observed, month: i32, response: u32) -> Self {
         Self {
             content: 0,
+            current: 0,
             observed,
             version: 0,
             month,
-            file: u32::MAX,
+            file: NO_FILE,
             row: 0,
-            group: 0,
-            effective: 0,
+            money: [(0, 0); 2],
+            fields: 0,
+            response,
             found: Found::Judged,
         }
+    }
+
+    /// Whether the lake holds it.
+    pub(super) fn is_there(&self) -> bool {
+        self.file != NO_FILE
+    }
+
+    /// Whether it comes from one of these responses and the candidate doesn't give it. What has no content is gone
+    /// already.
+    pub(super) fn is_gone(&self, mapped: &HashSet<Observed>) -> bool {
+        self.found != Found::Judged && self.content != VANISHED && mapped.contains(&self.observed)
     }
 
     fn rank(&self) -> (i32, Observed) {
@@ -129,8 +150,7 @@ impl Latest {
                     }
                     let mut kept = keys.kept(row, place, first_row)?;
                     kept.version = versions.value(row);
-                    kept.group = groups.of(&money, row);
-                    kept.effective = amount(effective, row);
+                    kept.money = [(groups.of(&money, row), amount(effective, row)); 2];
                     latest.take(key, kept);
                 }
                 first_row += count(&batch);
@@ -160,9 +180,28 @@ impl Latest {
         Ok(latest)
     }
 
-    /// Whether the latest row of a key has this content.
-    pub(super) fn has(&self, key: u128, kept: &Kept, content: u128) -> bool {
-        kept.content == content || self.ties.get(&key).is_some_and(|ties| ties.contains(&content))
+    /// Judges a row of a response, the last of its key there, and gives whether it is to be written: it isn't older
+    /// than the latest row, and says something else than what the candidate said of the key before, or the lake.
+    pub(super) fn judge(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
+        let Some(kept) = self.rows.get_mut(&key) else {
+            self.rows.insert(key, Kept { current: content, ..Kept::absent(seen, month, response) });
+            return true;
+        };
+        if kept.response == response {
+            return false;
+        }
+        kept.response = response;
+        if seen < kept.observed {
+            kept.found = Found::Older;
+            return false;
+        }
+        kept.found = Found::Judged;
+        let before = std::mem::replace(&mut kept.current, content);
+        let tied = before == kept.content && self.ties.get(&key).is_some_and(|ties| ties.contains(&content));
+        if tied {
+            kept.current = before;
+        }
+        before != content && !tied
     }
 
     /// The rows of a file in the order of `rows`, which rises.
@@ -237,15 +276,18 @@ impl<'a> Keys<'a> {
 
     fn kept(&self, row: usize, (file, month): (u32, i32), first_row: u32) -> Result<Kept, Error> {
         let content = number(self.contents.value(row));
+        let content = content.ok_or_else(|| wrong(self.table, "content hash", "16 bytes long"))?;
         Ok(Kept {
-            content: content.ok_or_else(|| wrong(self.table, "content hash", "16 bytes long"))?,
+            content,
+            current: content,
             observed: Observed { at: self.observed.value(row), request: ordinal(self.requests.value(row)) },
             version: 0,
             month,
             file,
             row: first_row.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)),
-            group: 0,
-            effective: 0,
+            money: [(0, 0); 2],
+            fields: 0,
+            response: 0,
             found: Found::Nothing,
         })
     }

@@ -1,15 +1,15 @@
 //! Native records: the table's latest readings beside the candidate's.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use arrow::array::{AsArray, UInt32Array};
 use arrow::compute::take;
-use sluice_model::{Digest, Layout, NativeBatch, NativeColumn, RawObject};
+use sluice_model::{Layout, NativeBatch, NativeColumn};
 
+use super::Response;
 use super::apply::Staged;
 use super::diff::NativeDiff;
-use super::kept::{Found, Kept, Latest, Part};
+use super::kept::{Found, Latest, Part};
 use crate::append::{Change, Chosen, Observed, Source};
 use crate::error::Error;
 use crate::hash::{native_hashes, native_keys};
@@ -32,9 +32,7 @@ pub(super) struct NativeSide {
 
 /// A response's records as the candidate's layout reads them.
 pub(super) struct Reading<'a> {
-    pub(super) origin: &'a Arc<RawObject>,
     pub(super) layout: &'a Layout,
-    pub(super) connector: Digest,
     pub(super) batch: NativeBatch,
     /// The month of each record.
     pub(super) months: Vec<i32>,
@@ -55,14 +53,15 @@ impl NativeSide {
     }
 
     /// Judges a response's records and, to `write`, keeps those that differ.
-    pub(super) fn add(&mut self, reading: Reading<'_>, part: Part, write: bool) -> Result<(), Error> {
-        let Reading { origin, layout, connector, batch, months } = reading;
+    pub(super) fn add(&mut self, response: &Response<'_>, reading: Reading<'_>, write: bool) -> Result<(), Error> {
+        let Response { origin, connector, part, number } = *response;
+        let Reading { layout, batch, months } = reading;
         let contents = native_hashes(&batch);
         let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
         for row in (0..keys.len()).rev() {
-            if part.holds(keys[row]) && self.differs(keys[row], contents[row], seen, months[row]) {
+            if part.holds(keys[row]) && self.latest.judge(keys[row], contents[row], seen, months[row], number) {
                 differing.push(u32::try_from(row).unwrap_or(u32::MAX));
             }
         }
@@ -77,28 +76,8 @@ impl NativeSide {
             months: differing.iter().map(|row| months[*row as usize]).collect(),
         };
         let some = some(&batch, &differing).map_err(|source| Error::rows(self.table.name(), source))?;
-        self.rows.push(origin.clone(), layout, connector.to_hex(), some, keyed, Some(differing));
+        self.rows.push(origin.clone(), layout, connector.digest.to_hex(), some, keyed, Some(differing));
         Ok(())
-    }
-
-    fn differs(&mut self, key: u128, content: u128, seen: Observed, month: i32) -> bool {
-        let Some(kept) = self.latest.rows.get_mut(&key) else {
-            self.latest.rows.insert(key, Kept::absent(seen, month));
-            self.diff.added += 1;
-            return true;
-        };
-        if kept.found != Found::Nothing {
-            return false;
-        }
-        if seen < kept.observed {
-            kept.found = Found::Older;
-            return false;
-        }
-        kept.found = Found::Judged;
-        let kept = *kept;
-        let differs = !self.latest.has(key, &kept, content);
-        self.diff.changed += u64::from(differs);
-        differs
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -132,13 +111,13 @@ impl NativeSide {
     pub(super) fn end(&mut self, mapped: &HashSet<Observed>) {
         for kept in self.latest.rows.values() {
             match kept.found {
-                Found::Judged => self.diff.compared += 1,
-                _ if mapped.contains(&kept.observed) => {
-                    self.diff.compared += 1;
-                    self.diff.removed += 1;
-                }
-                _ => {}
+                Found::Judged if !kept.is_there() => self.diff.added += 1,
+                Found::Judged if kept.current != kept.content => self.diff.changed += 1,
+                Found::Judged => {}
+                _ if kept.is_gone(mapped) => self.diff.removed += 1,
+                _ => continue,
             }
+            self.diff.compared += 1;
         }
         self.latest = Latest::default();
     }

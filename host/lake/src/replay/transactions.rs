@@ -1,20 +1,19 @@
 //! Unified transactions: the lake's latest state beside the candidate's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Decimal128Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
-use sluice_model::RawObject;
 
+use super::Response;
 use super::apply::Staged;
 use super::diff::{Diff, texts};
-use super::kept::{Found, Kept, Latest, Part, amount, typed};
+use super::kept::{Found, Latest, Part, amount, typed};
 use super::money::Groups;
-use crate::append::{Change, Chosen, Observed, Source};
+use crate::append::{Candidate, Change, Chosen, Observed, Source};
 use crate::error::Error;
-use crate::hash::VANISHED;
 use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
 use crate::table::Table;
@@ -56,19 +55,18 @@ impl TransactionSide {
     /// Judges a response's transactions, keeps those that differ, and gives the month of each of its records.
     pub(super) fn add(
         &mut self,
-        origin: &Arc<RawObject>,
-        connector: &ConnectorRef,
+        response: &Response<'_>,
         rows: &RecordBatch,
         records: usize,
-        part: Part,
     ) -> Result<Vec<i32>, Error> {
+        let Response { origin, connector, part, number } = *response;
         let keyed = Keyed::of(origin, rows, records)?;
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
         // Of several rows of a key in one response the last counts.
         for row in (0..keyed.keys.len()).rev() {
-            let key = keyed.keys[row];
-            if part.holds(key) && self.differs(key, keyed.contents[row], seen, keyed.months[row]) {
+            let (key, content) = (keyed.keys[row], keyed.contents[row]);
+            if part.holds(key) && self.latest.judge(key, content, seen, keyed.months[row], number) {
                 differing.push(u32::try_from(row).unwrap_or(u32::MAX));
             }
         }
@@ -83,28 +81,6 @@ impl TransactionSide {
         Ok(keyed.record_months)
     }
 
-    /// Judges one row, the first of its key that isn't judged yet.
-    fn differs(&mut self, key: u128, content: u128, seen: Observed, month: i32) -> bool {
-        let Some(kept) = self.latest.rows.get_mut(&key) else {
-            self.latest.rows.insert(key, Kept::absent(seen, month));
-            return true;
-        };
-        if kept.found != Found::Nothing {
-            return false;
-        }
-        if seen < kept.observed {
-            kept.found = Found::Older;
-            return false;
-        }
-        kept.found = Found::Judged;
-        if kept.content != content {
-            return true;
-        }
-        let money = Some((kept.group, kept.effective));
-        self.groups.count(money, money);
-        false
-    }
-
     pub(super) fn is_full(&self) -> bool {
         self.rows.rows() >= FLUSH_ROWS || self.bytes >= FLUSH_BYTES
     }
@@ -115,7 +91,7 @@ impl TransactionSide {
             return Ok(());
         }
         self.rows.settle();
-        let chosen: Vec<Chosen> = self.rows.candidates().iter().filter_map(|row| self.latest.chosen(*row)).collect();
+        let chosen: Vec<Chosen> = self.rows.candidates().iter().filter_map(|row| self.latest.choose(*row)).collect();
         if write {
             self.table.ensure(&self.rows.design()).await?;
         }
@@ -131,28 +107,25 @@ impl TransactionSide {
         Ok(())
     }
 
+    /// Takes note of the money of what was chosen, and of the fields in which it differs from what is there.
     async fn count(&mut self, diff: &mut Diff, chosen: &[Chosen], after: &RecordBatch) -> Result<(), Error> {
         let name = self.table.name();
         let money = self.groups.columns(&self.table, after)?;
         let effective: &Decimal128Array = typed(&self.table, after, "commission_effective")?;
         let (accounts, ids) = (texts(name, after, "account")?, texts(name, after, "transaction_id")?);
-        // File and row of what is there, and the row of what comes instead.
-        let mut places: Vec<(u32, u32, u32)> = Vec::with_capacity(chosen.len());
+        // File and row of what is there, and the row of what comes instead: the last of a key.
+        let mut places: BTreeMap<(u32, u32), u32> = BTreeMap::new();
         for (row, change) in (0..).zip(chosen) {
-            let Some(kept) = self.latest.rows.get(&change.key) else { continue };
+            let Some(kept) = self.latest.rows.get_mut(&change.key) else { continue };
             let at = row as usize;
-            let new = Some((self.groups.of(&money, at), amount(effective, at)));
-            if kept.version == 0 {
-                diff.added.count += 1;
-                diff.added.note(accounts.value(at), ids.value(at));
-                self.groups.count(None, new);
+            kept.money[1] = (self.groups.of(&money, at), amount(effective, at));
+            if kept.is_there() {
+                places.insert((kept.file, kept.row), row);
             } else {
-                diff.changed.count += 1;
-                places.push((kept.file, kept.row, row));
-                self.groups.count(Some((kept.group, kept.effective)), new);
+                diff.added.note(accounts.value(at), ids.value(at));
             }
         }
-        places.sort_unstable();
+        let places: Vec<(u32, u32, u32)> = places.into_iter().map(|((file, row), new)| (file, row, new)).collect();
         for places in places.chunk_by(|a, b| a.0 == b.0) {
             let rows: Vec<u32> = places.iter().map(|(_, row, _)| *row).collect();
             let before = self.latest.read(&self.table, places[0].0, &rows).await?;
@@ -160,7 +133,12 @@ impl TransactionSide {
             let before = concat_batches(&schema, &before).map_err(|source| Error::rows(name, source))?;
             let picked = UInt32Array::from_iter_values(places.iter().map(|(.., row)| *row));
             let picked = take_record_batch(after, &picked).map_err(|source| Error::rows(name, source))?;
-            diff.compare(name, &before, &picked)?;
+            let fields = diff.compare(name, &before, &picked)?;
+            for ((.., row), fields) in places.iter().zip(fields) {
+                if let Some(kept) = self.latest.rows.get_mut(&chosen[*row as usize].key) {
+                    kept.fields = fields;
+                }
+            }
         }
         Ok(())
     }
@@ -174,19 +152,31 @@ impl TransactionSide {
         write: bool,
     ) -> Result<(), Error> {
         self.flush(diff, write).await?;
-        let mut gone: Vec<(u32, u32, u128)> = Vec::new();
-        for (key, kept) in &self.latest.rows {
+        let mut gone: Vec<(u32, u32)> = Vec::new();
+        for kept in self.latest.rows.values() {
+            let [before, after] = kept.money;
             match kept.found {
-                Found::Judged => diff.compared += 1,
-                // What has no content is gone already.
-                _ if mapped.contains(&kept.observed) && kept.content != VANISHED => {
-                    diff.compared += 1;
-                    self.groups.count(Some((kept.group, kept.effective)), None);
-                    gone.push((kept.file, kept.row, *key));
+                Found::Judged if !kept.is_there() => {
+                    diff.added.count += 1;
+                    self.groups.count(None, Some(after));
                 }
-                Found::Older => diff.outside += 1,
-                Found::Nothing => {}
+                Found::Judged if kept.current != kept.content => {
+                    diff.changed.count += 1;
+                    diff.count_fields(kept.fields);
+                    self.groups.count(Some(before), Some(after));
+                }
+                Found::Judged => self.groups.count(Some(before), Some(before)),
+                _ if kept.is_gone(mapped) => {
+                    self.groups.count(Some(before), None);
+                    gone.push((kept.file, kept.row));
+                }
+                Found::Older => {
+                    diff.outside += 1;
+                    continue;
+                }
+                Found::Nothing => continue,
             }
+            diff.compared += 1;
         }
         diff.removed.count += gone.len() as u64;
         gone.sort_unstable();
@@ -195,7 +185,7 @@ impl TransactionSide {
                 if !write && !diff.removed.wants_more() {
                     break;
                 }
-                let rows: Vec<u32> = places.iter().map(|(_, row, _)| *row).collect();
+                let rows: Vec<u32> = places.iter().map(|(_, row)| *row).collect();
                 for batch in self.latest.read(&self.table, places[0].0, &rows).await? {
                     let name = self.table.name();
                     let (accounts, ids) = (texts(name, &batch, "account")?, texts(name, &batch, "transaction_id")?);
@@ -224,17 +214,12 @@ impl TransactionSide {
 
 impl Latest {
     /// A row that differs, as the version that it becomes.
-    fn chosen(&self, row: crate::append::Candidate) -> Option<Chosen> {
-        let kept = self.rows.get(&row.key)?;
-        Some(Chosen {
-            key: row.key,
-            content: row.content,
-            source: row.source,
-            row: row.row,
-            version: kept.version + 1,
-            month: kept.month,
-            change: Change::Mapping,
-        })
+    fn choose(&mut self, row: Candidate) -> Option<Chosen> {
+        let kept = self.rows.get_mut(&row.key)?;
+        kept.version += 1;
+        let (version, month, change) = (kept.version, kept.month, Change::Mapping);
+        let Candidate { key, content, source, row, .. } = row;
+        Some(Chosen { key, content, source, row, version, month, change })
     }
 }
 

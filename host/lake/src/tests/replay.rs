@@ -23,7 +23,7 @@ fn candidate() -> ConnectorRef {
 async fn go_through(mut replay: Replay, looks: Looks<'_>) -> crate::Replayed {
     for pass in 0..replay.passes() {
         replay.begin(pass).await.unwrap();
-        for (secs, sales) in looks.iter().rev() {
+        for (secs, sales) in looks {
             let origin = response("run", &format!("r{secs}"), *secs);
             replay.add(origin, &layout(&["id"]), mapped(sales)).await.unwrap();
         }

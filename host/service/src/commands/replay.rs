@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use chrono::Utc;
+use sluice_lake::RolledBack;
 
 use crate::app::{self, App};
 use crate::cli::{self, ReplayArgs};
@@ -27,6 +28,9 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
     };
     let network = app::network_settings(&settings, &args.network)?;
     let app = Arc::new(App::open(settings).await?);
+    if let Some(run_id) = &args.rollback {
+        return print_rollback(&network.name, &replay::roll_back(&app, &network, run_id).await?, json);
+    }
     let candidate = match (&args.connector, &args.version) {
         (Some(file), _) => Candidate::File(file.clone()),
         (None, Some(version)) => Candidate::Kept(version.clone()),
@@ -55,4 +59,17 @@ fn print(network: &str, outcome: &Outcome, json: bool) -> Result<(), Failure> {
         return Ok(writeln!(out, "{}", report::json(network, outcome))?);
     }
     Ok(write!(out, "{}", report::human(network, outcome))?)
+}
+
+fn print_rollback(network: &str, rolled_back: &RolledBack, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let RolledBack { run_id, tables } = rolled_back;
+    if json {
+        let facts = serde_json::json!({"network": network, "rolled_back": run_id, "tables": tables});
+        return Ok(writeln!(out, "{facts}")?);
+    }
+    for (table, rows) in tables {
+        writeln!(out, "{table}: {rows} rows taken back")?;
+    }
+    Ok(writeln!(out, "{network} is what it was before run {run_id}")?)
 }

@@ -1,0 +1,176 @@
+//! Taking a replay back: a commit that removes exactly the files which the replay's commits added.
+//!
+//! The replay's commit is found in the table's log by its transaction. Nothing is taken back if any table can't be.
+
+use std::collections::{BTreeMap, HashSet};
+
+use deltalake::kernel::{Action, Add, Transaction};
+use deltalake::protocol::DeltaOperation;
+use object_store::path::Path;
+
+use super::apply::application;
+use super::kept::{key_at, read, typed, wrong};
+use super::schema_of;
+use crate::append::wait_a_moment;
+use crate::error::Error;
+use crate::index::KeyMap;
+use crate::lake::Lake;
+use crate::table::{Commit, Table};
+
+const MAX_ATTEMPTS: u32 = 60;
+/// The only table whose rows count on: a version says that another was before it.
+const VERSIONS: &str = "unified.transaction_versions";
+
+/// A replay that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The run that had made it.
+    pub run_id: String,
+    /// Each table, and how many rows were taken back.
+    pub tables: BTreeMap<String, u64>,
+}
+
+/// The transaction by which a rollback is known.
+fn undone(run_id: &str) -> String {
+    format!("sluice-rollback/{run_id}")
+}
+
+impl Lake {
+    /// Takes back what a replay of a network wrote: its tables hold what they held before, row for row.
+    ///
+    /// # Errors
+    /// [`Error::NoReplay`]; [`Error::BuiltUpon`] if compaction merged what was written, or later versions follow it.
+    pub async fn roll_back_replay(&self, network: &str, run_id: &str) -> Result<RolledBack, Error> {
+        let mut rolled_back = RolledBack { run_id: run_id.to_owned(), tables: BTreeMap::new() };
+        let mut waiting: Vec<Table> = Vec::new();
+        let mut found = false;
+        let of_network = schema_of(network);
+        for table in self.tables().await? {
+            if ![of_network.as_str(), "unified", "meta"].contains(&table.schema.as_str()) {
+                continue;
+            }
+            let table = Table::open(self, &table.schema, &table.name).await?;
+            if table.transaction(&application(run_id)).await?.is_some() {
+                found = true;
+                // What a rollback that was broken off had done is done.
+                if table.transaction(&undone(run_id)).await?.is_none() {
+                    removals(&table, network, run_id).await?;
+                    waiting.push(table);
+                }
+            }
+        }
+        if !found {
+            return Err(Error::NoReplay { network: network.to_owned(), run_id: run_id.to_owned() });
+        }
+        for mut table in waiting {
+            let rows = remove(&mut table, network, run_id).await?;
+            rolled_back.tables.insert(table.name().to_owned(), rows);
+        }
+        Ok(rolled_back)
+    }
+}
+
+/// Removes what the replay added, and gives its rows.
+async fn remove(table: &mut Table, network: &str, run_id: &str) -> Result<u64, Error> {
+    for attempt in 0..MAX_ATTEMPTS {
+        if table.transaction(&undone(run_id)).await?.is_some() {
+            return Ok(0);
+        }
+        let (version, removed, rows) = removals(table, network, run_id).await?;
+        let now = chrono::Utc::now().timestamp_millis();
+        let transaction = Transaction::new_with_last_update(undone(run_id), 1, Some(now));
+        let operation = DeltaOperation::Restore { version: version.checked_sub(1), datetime: None };
+        match table.commit_actions(removed, operation, Some(transaction)).await? {
+            Commit::Done => return Ok(rows),
+            Commit::Conflict => wait_a_moment(attempt).await,
+        }
+        table.refresh().await?;
+    }
+    Err(Error::Conflict { table: table.name().to_owned(), attempts: MAX_ATTEMPTS })
+}
+
+/// The replay's commit, the removals of the files that it added, and their rows.
+async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Vec<Action>, u64), Error> {
+    let refused = |reason: &str| Error::BuiltUpon {
+        run_id: run_id.to_owned(),
+        table: table.name().to_owned(),
+        reason: reason.to_owned(),
+    };
+    let (version, adds) = commit_of(table, &application(run_id))
+        .await?
+        .ok_or_else(|| refused("its commit is no longer in the log, which was cleaned since"))?;
+    let added: HashSet<Path> = adds.iter().filter_map(|add| Path::parse(&add.path).ok()).collect();
+    let files = table.files();
+    let there: Vec<_> = files.iter().filter(|file| added.contains(&file.path)).collect();
+    if there.len() < added.len() {
+        return Err(refused("its files were merged with others since"));
+    }
+    // Versions are of one network's transactions; other tables' rows don't count on.
+    if table.name() == VERSIONS {
+        let of_network = |value: Option<&Option<String>>| value.is_some_and(|name| name.as_deref() == Some(network));
+        if there.iter().any(|file| !of_network(file.partitions.get("network"))) {
+            return Err(refused(&format!("it is of another network than {network}")));
+        }
+        let others =
+            files.iter().filter(|file| !added.contains(&file.path) && of_network(file.partitions.get("network")));
+        if followed(table, &added, others.map(|file| &file.path)).await? {
+            return Err(refused("later versions follow those that it wrote"));
+        }
+    }
+    let rows = there.iter().map(|file| file.rows as u64).sum();
+    Ok((version, there.iter().map(|file| Action::Remove(file.removal(true))).collect(), rows))
+}
+
+/// Whether a transaction of `added` has a later version in one of `others`.
+async fn followed(table: &Table, added: &HashSet<Path>, others: impl Iterator<Item = &Path>) -> Result<bool, Error> {
+    let mut taken_back: KeyMap<i32> = KeyMap::default();
+    for path in added {
+        each_version(table, path, |key, version| {
+            taken_back.insert(key, version);
+        })
+        .await?;
+    }
+    let mut followed = false;
+    for path in others {
+        each_version(table, path, |key, version| {
+            followed |= taken_back.get(&key).is_some_and(|ours| version > *ours);
+        })
+        .await?;
+    }
+    Ok(followed)
+}
+
+async fn each_version(table: &Table, path: &Path, mut take: impl FnMut(u128, i32)) -> Result<(), Error> {
+    for batch in read(table, path, &["transaction_key", "version"]).await? {
+        let keys = batch.column_by_name("transaction_key").ok_or_else(|| wrong(table, "transaction_key", "there"))?;
+        let versions: &arrow::array::Int32Array = typed(table, &batch, "version")?;
+        for row in 0..batch.num_rows() {
+            let key = key_at(keys.as_ref(), row).ok_or_else(|| wrong(table, "transaction_key", "32 digits"))?;
+            take(key, versions.value(row));
+        }
+    }
+    Ok(())
+}
+
+/// The commit that carries a transaction of an application, with the files that it added.
+async fn commit_of(table: &Table, application: &str) -> Result<Option<(u64, Vec<Add>)>, Error> {
+    let failed = |source: deltalake::DeltaTableError| Error::table("read the log of", table.name(), source);
+    let Some(newest) = table.version() else { return Ok(None) };
+    for version in (0..=newest).rev() {
+        let Some(entry) = table.log().read_commit_entry(version).await.map_err(failed)? else { return Ok(None) };
+        // Most commits are others': their text says so without being parsed.
+        if !String::from_utf8_lossy(&entry).contains(application) {
+            continue;
+        }
+        let actions = deltalake::logstore::get_actions(version, &entry).map_err(failed)?;
+        let carries = |action: &Action| matches!(action, Action::Txn(transaction) if transaction.app_id == application);
+        if actions.iter().any(carries) {
+            let adds = actions.into_iter().filter_map(|action| match action {
+                Action::Add(add) => Some(add),
+                _ => None,
+            });
+            return Ok(Some((version, adds.collect())));
+        }
+    }
+    Ok(None)
+}
