@@ -4,11 +4,13 @@ mod money;
 mod operator;
 mod paths;
 mod s3;
+mod variant;
 
 pub use money::Micros;
 pub use operator::{Answer, Operator};
 pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};
 pub use s3::{BUCKET, S3Server};
+pub use variant::variant;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Micros, NETWORKS, Operator, connectors_dir, whole_window};
+use sluice_tests::{Micros, NETWORKS, Operator, variant, whole_window};
 
 const HISTORY_DAYS: u32 = 30;
 
@@ -31,23 +31,14 @@ fn lake_of(runtime: &tokio::runtime::Runtime, networks: &[&str], seed: u64) -> (
     (simulator, operator)
 }
 
-/// The built Awin connector with some bytes of its data written otherwise, as `<name>.wasm` in the operator's folder.
-fn variant(operator: &Operator, name: &str, from: &str, to: &str) {
-    assert_eq!(from.len(), to.len());
-    let mut component = std::fs::read(connectors_dir().join("awin.wasm")).unwrap();
-    let at = |component: &[u8]| component.windows(from.len()).position(|bytes| bytes == from.as_bytes());
-    let mut found = 0;
-    while let Some(place) = at(&component) {
-        component[place..place + to.len()].copy_from_slice(to.as_bytes());
-        found += 1;
-    }
-    assert!(found > 0, "the connector holds no `{from}`");
-    std::fs::write(operator.join(&format!("{name}.wasm")), component).unwrap();
+/// A variant of the Awin connector as `<name>.wasm` in the operator's folder.
+fn write_variant(operator: &Operator, name: &str, from: &str, to: &str) {
+    std::fs::write(operator.join(&format!("{name}.wasm")), variant("awin", from, to).unwrap()).unwrap();
 }
 
 /// Approved and declined exchanged: their words lie side by side in the data.
 fn exchange_words(operator: &Operator) {
-    variant(operator, "exchanged", "pendingapproveddeclined", "pendingdeclinedapproved");
+    write_variant(operator, "exchanged", "pendingapproveddeclined", "pendingdeclinedapproved");
 }
 
 fn replay(operator: &Operator, arguments: &[&str]) -> Value {
@@ -212,7 +203,7 @@ fn an_applied_replay_is_taken_back_row_for_row() {
 fn rows_that_a_candidate_rejects_leave_the_sums_and_come_back() {
     let runtime = runtime();
     let (_simulator, operator) = lake_of(&runtime, &["awin"], 25);
-    variant(&operator, "dateless", "transactionDate", "transactionTage");
+    write_variant(&operator, "dateless", "transactionDate", "transactionTage");
     let first = state(&operator);
     let n = number(&operator, "SELECT count(*) AS n FROM unified.transactions");
     let applied = apply(&operator, "dateless.wasm");
@@ -234,4 +225,52 @@ fn rows_that_a_candidate_rejects_leave_the_sums_and_come_back() {
     operator.succeed(&["replay", "awin", "--rollback", &run(&back)]).unwrap();
     operator.succeed(&["replay", "awin", "--rollback", &run(&applied)]).unwrap();
     assert_eq!(state(&operator), first);
+}
+
+#[test]
+fn an_apply_that_is_killed_is_completed_by_the_next() {
+    let runtime = runtime();
+    let (_simulator, mut operator) = lake_of(&runtime, &["awin"], 26);
+    write_variant(&operator, "dateless", "transactionDate", "transactionTage");
+    let first = state(&operator);
+    let undisturbed = apply(&operator, "dateless.wasm")["applied_by"].as_str().unwrap().to_owned();
+    let wanted = state(&operator);
+    operator.succeed(&["replay", "awin", "--rollback", &undisturbed]).unwrap();
+    assert_eq!(state(&operator), first);
+    for step in ["files-written", "unified-committed", "rejects-committed"] {
+        operator.set("SLUICE_STOP_AT", step);
+        let killed = operator.sluice(&["replay", "awin", "--connector", "dateless.wasm", "--apply"]).unwrap();
+        assert_eq!(killed.code, -1, "{step}: {killed:?}");
+        operator.set("SLUICE_STOP_AT", "");
+        if step != "files-written" {
+            let run = application(&operator);
+            assert!(number(&operator, "SELECT count(*) AS n FROM unified.transaction_versions WHERE version > 1") > 0);
+            apply(&operator, "dateless.wasm");
+            assert_eq!(state(&operator), wanted, "{step}");
+            let second = number(&operator, "SELECT count(*) AS n FROM meta.rejects");
+            assert!(second > 0);
+            for run in [Some(run), last_replay(&operator)].into_iter().flatten() {
+                // The second run wrote nothing if the first had committed everything.
+                let undone = operator.sluice(&["replay", "awin", "--rollback", &run]).unwrap();
+                assert!(undone.code == 0 || undone.stderr.contains("holds a replay of run"), "{undone:?}");
+            }
+        }
+        assert_eq!(state(&operator), first, "{step}");
+    }
+}
+
+/// The run of the last replay that committed to the table of versions, noted or not: its log says so.
+fn application(operator: &Operator) -> String {
+    let log = operator.join("lake/tables/unified/transaction_versions/_delta_log");
+    let mut entries: Vec<_> = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    entries.sort();
+    let text = std::fs::read_to_string(entries.last().unwrap()).unwrap();
+    let (_, rest) = text.split_once("sluice-replay/").unwrap_or_else(|| panic!("no replay in {text}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn last_replay(operator: &Operator) -> Option<String> {
+    let query = "SELECT run_id FROM meta.runs WHERE command = 'replay' ORDER BY started_at DESC LIMIT 1";
+    Some(operator.sql(query).unwrap().first()?["run_id"].as_str()?.to_owned())
 }

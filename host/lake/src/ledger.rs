@@ -129,6 +129,12 @@ impl Ledger {
         self.seen.read_whole(slice, read_at);
     }
 
+    /// Takes a response that could not be mapped at all, with the reason.
+    pub fn reject(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
+        self.counts.rejects += 1;
+        self.rejects.1.add_whole(origin, connector, reason);
+    }
+
     /// Commits what has gathered, and says what the whole ledger did so far.
     pub async fn commit(&mut self) -> Result<Counts, Error> {
         self.flush().await?;

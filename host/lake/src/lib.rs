@@ -52,7 +52,7 @@ pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
-pub use meta::{ConnectorRow, CoverageRow, RunRow};
+pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
 pub use raw::RawFilter;
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,

@@ -2,9 +2,11 @@
 
 mod rejects;
 mod requests;
+mod resolved;
 mod rows;
 
 pub(crate) use rejects::{REJECTS, RejectRows};
+pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
 pub use rows::{ConnectorRow, CoverageRow, RunRow};
 

@@ -23,7 +23,7 @@ use self::apply::Waiting;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use sluice_model::{Layout, Mapped, RawObject};
+use sluice_model::{Layout, Mapped, RawObject, Step};
 
 pub use self::diff::{Diff, FieldDiff, FieldExample, NativeDiff, RejectExample, Rejects, Rows};
 use self::kept::{Part, row_count};
@@ -79,7 +79,7 @@ impl<'a> Response<'a> {
 
 impl Lake {
     /// A replay of a network's responses by a candidate. With a run, what differs is put into files, and
-    /// [`Replayed::commit_next`] commits it.
+    /// [`Replayed::commit`] commits it.
     pub async fn replay(&self, connector: ConnectorRef, run_id: Option<&str>) -> Result<Replay, Error> {
         let network = connector.name.clone();
         let unified = Table::open(self, "unified", "transaction_versions").await?;
@@ -205,8 +205,10 @@ impl Replay {
         let mut waiting: VecDeque<Waiting> =
             native.into_iter().map(|(_, side)| Waiting::of(side.table, side.staged, "_key")).collect();
         waiting.push_back(Waiting::of(transactions.table, transactions.staged, "transaction_key"));
+        let rejects_again = std::mem::take(&mut rejects.reopened);
         waiting.push_back(Waiting::of(rejects.table, rejects.staged, "_key"));
         let schema = schema_of(&connector.name);
-        Ok(Replayed { diff, lake, schema, run_id, waiting })
+        lake.passed(Step::FilesWritten);
+        Ok(Replayed { diff, lake, schema, network: connector.name, run_id, waiting, reopened: rejects_again })
     }
 }

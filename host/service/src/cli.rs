@@ -48,6 +48,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Says what another connector would make of a network's history, and makes it so; no network is asked.
     Replay(ReplayArgs),
+    /// Lists records that could not be mapped, or tries them again.
+    Rejects(RejectsArgs),
     /// Asks the lake.
     Sql(SqlArgs),
     /// Prints the requests that a run would send, secrets masked, and sends nothing.
@@ -156,6 +158,29 @@ pub struct ReplayArgs {
     /// `>` or `>=`, a number or a share. With --apply nothing is written then.
     #[arg(long, value_name = "CONDITION")]
     pub fail_if: Vec<String>,
+}
+
+/// Which rejects.
+#[derive(Args)]
+pub struct RejectsArgs {
+    /// What to do; list without it.
+    #[command(subcommand)]
+    pub command: Option<RejectsCommand>,
+}
+
+/// What to do with rejects.
+#[derive(Subcommand)]
+pub enum RejectsCommand {
+    /// Lists those that nothing became of yet, oldest first.
+    List {
+        /// The network: the name of its file in networks/. All without it.
+        network: Option<String>,
+    },
+    /// Maps their responses again by the connector that serves, and writes what they give now.
+    Retry {
+        /// The network: the name of its file in networks/. All without it.
+        network: Option<String>,
+    },
 }
 
 /// A question.

@@ -37,6 +37,13 @@ pub struct Answer {
 pub enum Delivery {
     /// A response of it.
     Answer(Answer),
+    /// A response of raw that could not be mapped at all.
+    Unmapped {
+        /// Where it is kept.
+        raw: Arc<RawObject>,
+        /// Why.
+        reason: String,
+    },
     /// The window was read whole: what the tables hold of it and no answer held is gone.
     WindowRead {
         /// The slice.

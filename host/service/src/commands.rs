@@ -4,6 +4,7 @@ mod check;
 mod connectors;
 mod demo;
 mod plan;
+mod rejects;
 mod replay;
 mod report;
 mod serve;
@@ -34,6 +35,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Collect(args) => read(settings()?, args, Verb::Collect, json).await,
         Command::Build(args) => build(settings()?, args, json).await,
         Command::Replay(args) => replay::replay(settings()?, args, json).await,
+        Command::Rejects(args) => rejects::rejects(settings()?, args, json).await,
         Command::Sql(args) => sql::sql(&settings()?, args, json).await,
         Command::Plan(args) => plan::plan(settings()?, args, json).await,
         Command::Check => check::check(&settings()?, json).await,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{ConnectorRef, Counts, Diff, Replay, Replayed, RolledBack, RunRow};
+use sluice_lake::{ConnectorRef, Counts, Diff, Replay, RolledBack, RunRow};
 use sluice_model::Digest;
 use sluice_query::{Session, SessionOptions};
 
@@ -150,6 +150,8 @@ pub async fn apply(
     conditions: &[Condition],
 ) -> Result<Outcome, Failure> {
     let candidate = reference(connector);
+    // A run that wrote of the same transactions meanwhile would make all of this vain.
+    let _owner = app.state.own(&settings.name).await?;
     let run_id = uuid::Uuid::now_v7().to_string();
     let started_at = Utc::now();
     // Before any row names its digest.
@@ -164,7 +166,7 @@ pub async fn apply(
             replayed.discard().await;
             return Ok(Outcome { connector: candidate, diff: replayed.diff, run_id: None, verdicts });
         }
-        match commit(&mut replayed).await {
+        match replayed.commit().await {
             Ok(()) => break (replayed.diff, verdicts),
             Err(error @ sluice_lake::Error::Overtaken { .. }) if attempt < MAX_ATTEMPTS => {
                 tracing::warn!(%error, attempt, "the replay is made again");
@@ -178,18 +180,12 @@ pub async fn apply(
     Ok(Outcome { connector: candidate, diff, run_id: Some(run_id), verdicts })
 }
 
-async fn commit(replayed: &mut Replayed) -> Result<(), sluice_lake::Error> {
-    while let Some(table) = replayed.commit_next().await? {
-        tracing::info!(table, "replayed");
-    }
-    Ok(())
-}
-
 /// Takes back what a replay wrote, and notes that as a run.
 ///
 /// # Errors
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
+    let _owner = app.state.own(&settings.name).await?;
     let started_at = Utc::now();
     let rolled_back = app.lake.roll_back_replay(&settings.content.connector, run_id).await?;
     let row = RunRow {
@@ -236,7 +232,8 @@ async fn go_through(
     Ok(())
 }
 
-fn reference(connector: &Connector) -> ConnectorRef {
+/// How tables name a connector.
+pub fn reference(connector: &Connector) -> ConnectorRef {
     ConnectorRef {
         name: connector.network().to_owned(),
         version: connector.version().to_owned(),

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sluice_engine::Connector;
-use sluice_lake::{ConnectorRef, Counts, RawFilter};
+use sluice_lake::{Counts, RawFilter};
 use sluice_model::{Mapped, RawObject, Response, Window};
 use tokio::sync::mpsc;
 
 use crate::app::{App, Network};
 use crate::collect::{self, Answer, Delivery, in_guest};
 use crate::failure::Failure;
+use crate::replay;
 
 /// Which raw objects to build from.
 #[derive(Clone, Debug, Default)]
@@ -61,11 +62,7 @@ pub async fn write(
     mut answers: mpsc::Receiver<Delivery>,
 ) -> Result<Counts, Failure> {
     let mut ledger = app.lake.ledger(&run_id);
-    let connector = ConnectorRef {
-        name: network.manifest().network.clone(),
-        version: network.connector.version().to_owned(),
-        digest: network.connector.digest(),
-    };
+    let connector = replay::reference(&network.connector);
     while let Some(delivery) = answers.recv().await {
         match delivery {
             Delivery::Answer(Answer { raw, mapped }) => {
@@ -73,6 +70,7 @@ pub async fn write(
                 ledger.add(raw, &stream.layout, &connector, mapped).await?;
             }
             Delivery::WindowRead { slice, read_at } => ledger.window_read(&slice, read_at),
+            Delivery::Unmapped { raw, reason } => ledger.reject(raw, &connector, &reason),
         }
     }
     Ok(ledger.commit().await?)
@@ -101,7 +99,13 @@ pub async fn read_raw(
                     break;
                 }
             }
-            Err(failure) => read.errors.push(format!("raw object {}: {}", raw.body.short(), failure.render(false))),
+            Err(failure) => {
+                read.errors.push(format!("raw object {}: {}", raw.body.short(), failure.render(false)));
+                let reason = collect::describe(failure.error.as_ref());
+                if answers.send(Delivery::Unmapped { raw, reason }).await.is_err() {
+                    break;
+                }
+            }
         }
     }
     Ok(read)

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{RawObject, Reject};
 
+use super::RejectRow;
 use crate::append::{Candidate, Chosen, Observed, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::hash;
@@ -42,9 +43,6 @@ pub(crate) struct RejectRows {
 }
 
 impl RejectRows {
-    /// The place of a response that could not be mapped at all.
-    pub(crate) const WHOLE: i64 = -1;
-
     pub(crate) fn add(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, rejects: Vec<Reject>) {
         if !rejects.is_empty() {
             let rejects = rejects.into_iter().map(|reject| (i64::from(reject.record_index), reject.reason)).collect();
@@ -54,7 +52,7 @@ impl RejectRows {
 
     /// Takes a response that could not be mapped at all.
     pub(crate) fn add_whole(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
-        let rejects = vec![(Self::WHOLE, reason.to_owned())];
+        let rejects = vec![(RejectRow::WHOLE, reason.to_owned())];
         self.pending.push(Pending { origin, connector_version: connector.version.clone(), rejects });
     }
 

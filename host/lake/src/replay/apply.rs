@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArr
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::{Add, Transaction};
 use object_store::path::Path;
-use sluice_model::money_type;
+use sluice_model::{Step, money_type};
 
 use super::diff::{Diff, texts};
 use super::kept::{Latest, key_at, read, typed, wrong};
@@ -19,11 +19,14 @@ use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::KeySet;
 use crate::lake::Lake;
+use crate::latest::LatestState;
 use crate::ledger::ConnectorRef;
 use crate::lineage::binary;
+use crate::meta::Resolution;
 use crate::month;
 use crate::native::NewColumn;
 use crate::table::{Commit, Table};
+use crate::unified;
 
 const MAX_ATTEMPTS: u32 = 60;
 
@@ -148,20 +151,22 @@ pub struct Replayed {
     pub diff: Diff,
     pub(super) lake: Lake,
     pub(super) schema: String,
+    pub(super) network: String,
     pub(super) run_id: Option<String>,
+    /// Rejects that were resolved and are rejected again.
+    pub(super) reopened: Vec<u128>,
     /// Native tables, then transactions, then rejects.
     pub(super) waiting: VecDeque<Waiting>,
 }
 
 impl Replayed {
-    /// Commits what differs in the next table, in one step: native tables first, then transactions, then rejects.
-    /// Gives the table; none if all is done. After a crash between, the same replay finds what is there and commits
-    /// the rest.
+    /// Commits what differs, each table in one step: native tables, then transactions, then rejects; then the latest
+    /// state follows. After a crash between, the same replay finds what is there and commits the rest.
     ///
     /// # Errors
     /// [`Error::Overtaken`] if another writer wrote of the same keys meanwhile: then the replay is to be made again.
-    pub async fn commit_next(&mut self) -> Result<Option<String>, Error> {
-        let Some(run_id) = self.run_id.clone() else { return Ok(None) };
+    pub async fn commit(&mut self) -> Result<(), Error> {
+        let Some(run_id) = self.run_id.clone() else { return Ok(()) };
         while let Some(mut next) = self.waiting.pop_front() {
             let committed = next.staged.commit(&mut next.table, next.key, &run_id).await;
             if committed.is_err() {
@@ -169,10 +174,18 @@ impl Replayed {
             }
             if committed? {
                 self.note_columns(&next).await?;
-                return Ok(Some(next.table.name().to_owned()));
             }
+            self.lake.passed(match next.table.name() {
+                unified::TABLE => Step::UnifiedCommitted,
+                "meta.rejects" => Step::RejectsCommitted,
+                _ => Step::NativeCommitted,
+            });
         }
-        Ok(None)
+        let reopened: Vec<_> = self.reopened.drain(..).map(|key| (key, Resolution::Reopened)).collect();
+        self.lake.resolve_rejects(&self.network, &reopened, &run_id, chrono::Utc::now()).await?;
+        LatestState::open(&self.lake).await?.catch_up().await?;
+        self.lake.passed(Step::LatestCaughtUp);
+        Ok(())
     }
 
     /// Lets go of what waits.

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::hash::hash;
 use crate::lake::Lake;
 use crate::ledger::ConnectorRef;
-use crate::meta::RejectRows;
+use crate::meta::{RejectRow, RejectRows};
 use crate::month;
 use crate::table::Table;
 
@@ -27,6 +27,10 @@ pub(super) struct RejectSide {
     kept: HashMap<u128, (RejectExample, bool)>,
     /// The keys of the table's rows.
     keys: HashSet<u128>,
+    /// Those that something became of.
+    resolved: HashSet<u128>,
+    /// Of these, what the candidate rejects again.
+    pub(super) reopened: Vec<u128>,
     /// Bodies that were mapped.
     bodies: HashSet<u128>,
     new: HashSet<u128>,
@@ -41,6 +45,8 @@ impl RejectSide {
             staged: Staged::default(),
             kept: HashMap::new(),
             keys: HashSet::new(),
+            resolved: lake.resolved_rejects().await?.into_keys().collect(),
+            reopened: Vec::new(),
             bodies: HashSet::new(),
             new: HashSet::new(),
             new_rejects: Rejects::default(),
@@ -67,8 +73,11 @@ impl RejectSide {
                         record_index: places.value(row),
                         reason: reasons.value(row).to_owned(),
                     };
-                    side.keys.insert(key_at(keys, row).ok_or_else(|| wrong(&side.table, "_key", "128 bits wide"))?);
-                    side.kept.insert(place(&reject), (reject, false));
+                    let key = key_at(keys, row).ok_or_else(|| wrong(&side.table, "_key", "128 bits wide"))?;
+                    side.keys.insert(key);
+                    if !side.resolved.contains(&key) {
+                        side.kept.insert(place(&reject), (reject, false));
+                    }
                 }
             }
         }
@@ -86,7 +95,7 @@ impl RejectSide {
 
     /// Takes a response that could not be mapped at all.
     pub(super) fn failed(&mut self, origin: &Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
-        self.take(origin, RejectRows::WHOLE, reason);
+        self.take(origin, RejectRow::WHOLE, reason);
         self.rows.add_whole(origin.clone(), connector, reason);
     }
 
@@ -111,6 +120,9 @@ impl RejectSide {
         self.rows.settle();
         let mut chosen: Vec<Chosen> = Vec::new();
         for row in self.rows.candidates() {
+            if self.resolved.remove(&row.key) {
+                self.reopened.push(row.key);
+            }
             if self.keys.insert(row.key) {
                 let (key, content, source, row) = (row.key, row.content, row.source, row.row);
                 chosen.push(Chosen {

@@ -15,11 +15,11 @@ use crate::append::wait_a_moment;
 use crate::error::Error;
 use crate::index::KeyMap;
 use crate::lake::Lake;
+use crate::latest::LatestState;
 use crate::table::{Commit, Table};
+use crate::unified;
 
 const MAX_ATTEMPTS: u32 = 60;
-/// The only table whose rows count on: a version says that another was before it.
-const VERSIONS: &str = "unified.transaction_versions";
 
 /// A replay that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,7 @@ impl Lake {
             let rows = remove(&mut table, network, run_id).await?;
             rolled_back.tables.insert(table.name().to_owned(), rows);
         }
+        LatestState::open(self).await?.catch_up().await?;
         Ok(rolled_back)
     }
 }
@@ -105,8 +106,8 @@ async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Ve
     if there.len() < added.len() {
         return Err(refused("its files were merged with others since"));
     }
-    // Versions are of one network's transactions; other tables' rows don't count on.
-    if table.name() == VERSIONS {
+    // A version says that another was before it; other tables' rows don't.
+    if table.name() == unified::TABLE {
         let of_network = |value: Option<&Option<String>>| value.is_some_and(|name| name.as_deref() == Some(network));
         if there.iter().any(|file| !of_network(file.partitions.get("network"))) {
             return Err(refused(&format!("it is of another network than {network}")));

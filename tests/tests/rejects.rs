@@ -1,0 +1,89 @@
+//! Records that could not be mapped: listed, kept, and tried again.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sluice_simulator::{Options, Simulator};
+use sluice_tests::{Operator, lake_sums, true_sums, variant, whole_window};
+
+fn start() -> DateTime<Utc> {
+    "2026-02-10T12:00:00Z".parse().unwrap()
+}
+
+fn simulator(runtime: &tokio::runtime::Runtime, seed: u64) -> Simulator {
+    let options = Options { seed, start: start(), history_days: 20, rows_per_day: 3, ..Options::default() };
+    runtime.block_on(Simulator::start(options)).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Lets a variant of the Awin connector serve.
+fn serve(operator: &Operator, from: &str, to: &str) {
+    std::fs::write(operator.join("connectors.d/awin.wasm"), variant("awin", from, to).unwrap()).unwrap();
+}
+
+fn json(operator: &Operator, arguments: &[&str]) -> Value {
+    let text = operator.succeed(&[&["--output", "json"], arguments].concat()).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn rejects(operator: &Operator) -> Vec<Value> {
+    json(operator, &["rejects", "list", "awin"]).as_array().unwrap().clone()
+}
+
+#[test]
+fn rejects_are_mapped_by_a_better_connector_and_stay_on_record() {
+    let runtime = runtime();
+    let simulator = simulator(&runtime, 31);
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    serve(&operator, "transactionDate", "transactionTage");
+    let [since, until] = whole_window(&simulator, start(), 20);
+    let failed = operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
+    assert_eq!(failed.code, 1, "more records are rejected than may be: {failed:?}");
+    let all = rejects(&operator);
+    let truth: u64 = true_sums(&simulator, "awin").values().map(|(rows, _)| rows).sum();
+    assert!(all.len() as u64 >= truth, "{} of {truth}", all.len());
+    assert!(lake_sums(&operator, "awin").unwrap().is_empty());
+    let human = operator.succeed(&["rejects"]).unwrap();
+    assert!(human.ends_with(&format!("{} open rejects\n", all.len())), "{human}");
+    let again = json(&operator, &["rejects", "retry", "awin"]);
+    assert_eq!((&again[0]["mapped"], again[0]["left"].as_u64()), (&Value::from(0), Some(all.len() as u64)));
+    operator.install("awin", "awin.wasm").unwrap();
+    let retried = json(&operator, &["rejects", "retry"]);
+    assert_eq!(retried[0]["mapped"].as_u64(), Some(all.len() as u64), "{retried}");
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+    assert!(rejects(&operator).is_empty());
+    let kept = operator.sql("SELECT count(*) AS n FROM meta.rejects").unwrap();
+    assert_eq!(kept[0]["n"].as_u64(), Some(all.len() as u64), "what was rejected once stays on record");
+    let resolved = operator
+        .sql(
+            "SELECT count(*) AS n FROM meta.rejects r JOIN meta.resolved_rejects s ON r._key = s._key
+             WHERE s.outcome = 'mapped' AND s.resolved_run IN (SELECT run_id FROM meta.runs WHERE command = 'retry')",
+        )
+        .unwrap();
+    assert_eq!(resolved[0]["n"].as_u64(), Some(all.len() as u64));
+}
+
+#[test]
+fn a_response_that_can_not_be_mapped_at_all_is_a_reject() {
+    let runtime = runtime();
+    let simulator = simulator(&runtime, 32);
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let [since, until] = whole_window(&simulator, start(), 20);
+    operator.succeed(&["collect", "awin", "--since", &since, "--until", &until]).unwrap();
+    // A version that calls the stream otherwise.
+    serve(&operator, "dateTypetransactionsBearer", "dateTypetransactionzBearer");
+    assert_eq!(operator.sluice(&["build", "awin"]).unwrap().code, 1);
+    let all = rejects(&operator);
+    assert!(!all.is_empty());
+    assert!(all.iter().all(|reject| reject["record_index"] == -1), "{all:?}");
+    assert!(all[0]["reason"].as_str().unwrap().contains("transactions"), "{all:?}");
+    operator.sluice(&["build", "awin"]).unwrap();
+    assert_eq!(rejects(&operator).len(), all.len(), "each once, however often it is tried");
+    operator.install("awin", "awin.wasm").unwrap();
+    assert_eq!(json(&operator, &["rejects", "retry", "awin"])[0]["left"], 0);
+    assert!(rejects(&operator).is_empty());
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+}
