@@ -4,12 +4,14 @@ mod money;
 mod operator;
 mod paths;
 mod s3;
+mod tables;
 mod variant;
 
 pub use money::Micros;
 pub use operator::{Answer, Operator};
 pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};
 pub use s3::{BUCKET, S3Server};
+pub use tables::{Tables, all_tables, differences};
 pub use variant::variant;
 
 use std::collections::BTreeMap;

@@ -43,6 +43,16 @@ impl Operator {
         Ok(operator)
     }
 
+    /// A copy of the folder with all that is in it, for another course of events.
+    ///
+    /// # Errors
+    /// A failure to copy it.
+    pub fn fork(&self) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir()?;
+        copy(self.path(), dir.path())?;
+        Ok(Self { dir, environment: self.environment.clone() })
+    }
+
     /// A folder that knows the simulator's networks and accounts, secrets in the environment.
     ///
     /// # Errors
@@ -182,4 +192,18 @@ impl Operator {
         let text = self.succeed(&["sql", query, "--format", "json"])?;
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
 }

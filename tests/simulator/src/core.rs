@@ -9,6 +9,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// A mutex's guard, whatever became of other holders.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     clock: Mutex<DateTime<Utc>>,
     books: Vec<Mutex<Book>>,
     log: Mutex<Vec<SeenRequest>>,
+    /// How many requests the log holds.
+    answered: watch::Sender<usize>,
     attempts: Mutex<HashMap<u64, u32>>,
     grants: Mutex<HashMap<String, Grant>>,
     sessions: Mutex<HashMap<String, usize>>,
@@ -76,6 +79,7 @@ impl Core {
             clock,
             books,
             log: Mutex::default(),
+            answered: watch::Sender::new(0),
             attempts: Mutex::default(),
             grants: Mutex::default(),
             sessions: Mutex::default(),
@@ -127,7 +131,15 @@ impl Core {
     }
 
     pub(crate) fn remember(&self, seen: SeenRequest) {
-        lock(&self.log).push(seen);
+        let mut log = lock(&self.log);
+        log.push(seen);
+        self.answered.send_replace(log.len());
+    }
+
+    /// Ends when the log holds so many requests.
+    pub(crate) async fn after(&self, requests: usize) {
+        // The sender lives as long as this.
+        let _ = self.answered.subscribe().wait_for(|answered| *answered >= requests).await;
     }
 
     pub(crate) fn log(&self) -> Vec<SeenRequest> {

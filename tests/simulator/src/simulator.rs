@@ -112,6 +112,11 @@ impl Simulator {
         self.core.truth(network, account)
     }
 
+    /// Ends when there were so many requests in all, the last of them about to be answered.
+    pub async fn after(&self, requests: usize) {
+        self.core.after(requests).await;
+    }
+
     /// Every request so far, in the order of their answers; without those to `/_sim/`.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.core.log()

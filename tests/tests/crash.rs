@@ -1,0 +1,220 @@
+//! Runs that die, at every named step and at random moments, and are gone on with: the tables are those of a run that
+//! nobody disturbed, and no request is sent again whose response was stored.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sluice_model::{RawObject, Step};
+use sluice_simulator::{Options, Simulator};
+use sluice_tests::{Operator, Tables, all_tables, differences, whole_window};
+use tokio::runtime::Runtime;
+
+const HISTORY_DAYS: u32 = 40;
+const KILLED: Option<i32> = Some(9);
+
+/// A request as both sides know it: method, path with query, body.
+type Asked = (String, String, String);
+
+/// A network and an operator who has read it up to some moment, and what a further run would make of it.
+struct World {
+    runtime: Runtime,
+    simulator: Simulator,
+    network: &'static str,
+    operator: Operator,
+    window: [String; 2],
+    /// The tables after an undisturbed run.
+    wanted: Tables,
+    /// How many requests that takes.
+    requests: usize,
+}
+
+impl World {
+    /// An operator with an empty lake, or with that of a run some days ago.
+    fn new(network: &'static str, has_history: bool) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let start: DateTime<Utc> = "2025-11-10T12:00:00Z".parse().unwrap();
+        let options =
+            Options { start, history_days: HISTORY_DAYS, rows_per_day: 2, cj_page_limit: 25, ..Options::default() };
+        let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+        let operator = Operator::of(&simulator, &[network]).unwrap();
+        if has_history {
+            operator.run(network, &whole_window(&simulator, start, HISTORY_DAYS.into())).unwrap();
+            simulator.advance(TimeDelta::days(7));
+        }
+        let window = whole_window(&simulator, start, HISTORY_DAYS.into());
+        let asked = simulator.requests().len();
+        let undisturbed = operator.fork().unwrap();
+        undisturbed.run(network, &window).unwrap();
+        let wanted = all_tables(&undisturbed).unwrap();
+        assert!(!wanted["unified.transaction_versions"].is_empty());
+        let requests = simulator.requests().len() - asked;
+        Self { runtime, simulator, network, operator, window, wanted, requests }
+    }
+
+    fn arguments(&self) -> [&str; 6] {
+        ["run", self.network, "--since", &self.window[0], "--until", &self.window[1]]
+    }
+
+    /// Runs until the process kills itself at a step.
+    fn die_at(&self, operator: &Operator, step: &str) {
+        let mut command = operator.command(&self.arguments());
+        let output = command.env("SLUICE_STOP_AT", step).output().unwrap();
+        assert_eq!(output.status.signal(), KILLED, "the step {step} isn't passed: {output:?}");
+    }
+
+    /// Runs until the network has been asked so often, and kills the process.
+    fn die_after(&self, operator: &Operator, requests: usize) {
+        let asked = self.simulator.requests().len();
+        let mut child =
+            operator.command(&self.arguments()).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let reached =
+            async { tokio::time::timeout(Duration::from_secs(120), self.simulator.after(asked + requests)).await };
+        let reached = self.runtime.block_on(reached);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        reached.expect("the network was asked so often");
+    }
+
+    /// Goes on to the end, and checks that nothing is asked whose answer was kept, and that nobody can tell.
+    fn goes_on(&self, operator: &Operator, when: &str) {
+        let kept = kept(operator);
+        let asked = self.simulator.requests().len();
+        let report = operator.run(self.network, &self.window).unwrap();
+        assert_eq!(report["status"], "done", "{when}: {report}");
+        let again: Vec<Asked> = self.simulator.requests()[asked..]
+            .iter()
+            .map(|seen| (seen.method.clone(), seen.uri.clone(), seen.body.clone()))
+            .filter(|asked| kept.iter().any(|(run, kept)| report["run_id"] == *run.as_str() && kept == asked))
+            .collect();
+        assert!(again.is_empty(), "{when}: asked again though the answer was kept: {again:?}");
+        let different = differences(&self.wanted, &all_tables(operator).unwrap());
+        assert!(different.is_empty(), "{when}: a run that nobody disturbed has - and this one +:\n{different}");
+    }
+}
+
+/// The requests whose responses are in raw, by run.
+fn kept(operator: &Operator) -> BTreeSet<(String, Asked)> {
+    let mut kept = BTreeSet::new();
+    let Ok(runs) = std::fs::read_dir(operator.join("lake/raw/envelopes")) else { return kept };
+    for run in runs {
+        for envelope in std::fs::read_dir(run.unwrap().path()).unwrap() {
+            let text = std::fs::read(envelope.unwrap().path()).unwrap();
+            let raw: RawObject = serde_json::from_slice(&text).unwrap();
+            let (_, rest) = raw.sent.url.split_once("://").unwrap();
+            let uri = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();
+            kept.insert((raw.run_id, (raw.sent.method, uri, raw.sent.body.unwrap_or_default())));
+        }
+    }
+    kept
+}
+
+/// Dies at every step once, and goes on.
+fn dies_at_every_step(world: &World) {
+    for step in Step::ALL {
+        let operator = world.operator.fork().unwrap();
+        world.die_at(&operator, step.name());
+        world.goes_on(&operator, step.name());
+    }
+}
+
+#[test]
+fn a_first_run_survives_every_step() {
+    dies_at_every_step(&World::new("awin", false));
+}
+
+#[test]
+fn a_later_run_survives_every_step() {
+    dies_at_every_step(&World::new("cj", true));
+}
+
+#[test]
+fn steps_in_the_midst_of_requests_are_survived() {
+    let world = World::new("cj", false);
+    assert!(world.requests > 6, "only {} requests", world.requests);
+    for step in ["response-came:4", "body-kept:5", "response-kept:3", "slice-read:2"] {
+        let operator = world.operator.fork().unwrap();
+        world.die_at(&operator, step);
+        world.goes_on(&operator, step);
+    }
+}
+
+#[test]
+fn a_run_survives_random_moments() {
+    for network in ["awin", "cj", "tradetracker"] {
+        let world = World::new(network, network == "awin");
+        let mut dice = 0x2545_f491_4f6c_dd1d_u64;
+        let mut roll = |sides: usize| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            dice as usize % sides
+        };
+        for round in 0..3 {
+            let operator = world.operator.fork().unwrap();
+            let first = 1 + roll(world.requests);
+            world.die_after(&operator, first);
+            // What is left to be asked is at least what wasn't answered at the first death.
+            let left = world.requests.saturating_sub(first);
+            if left > 1 {
+                world.die_after(&operator, 1 + roll(left - 1));
+            }
+            world.goes_on(&operator, &format!("{network}, round {round}"));
+        }
+    }
+}
+
+#[test]
+fn another_question_waits_until_the_first_is_answered() {
+    let world = World::new("awin", false);
+    let operator = world.operator.fork().unwrap();
+    world.die_at(&operator, "response-kept:2");
+    let text = operator.succeed(&["--output", "json", "run", "awin", "--since", "2025-11-01", "--until", "2025-11-02"]);
+    let reports: Value = serde_json::from_str(&text.unwrap()).unwrap();
+    let runs = operator.sql("SELECT run_id, outcome, slices FROM meta.runs ORDER BY started_at").unwrap();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    assert_eq!(runs[1]["run_id"], reports[0]["run_id"], "the second answers what was asked now");
+    assert!(runs[0]["slices"].as_u64() > runs[1]["slices"].as_u64(), "{runs:?}");
+    for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
+        assert_eq!(all_tables(&operator).unwrap()[table], world.wanted[table], "{table}");
+    }
+}
+
+#[test]
+fn a_run_that_comes_to_no_end_is_given_up() {
+    let world = World::new("awin", false);
+    let operator = world.operator.fork().unwrap();
+    for _ in 0..4 {
+        world.die_at(&operator, "native-committed");
+        // The data files must be written again, so that the step is passed again.
+        std::fs::remove_dir_all(operator.join("lake/tables/awin")).unwrap();
+    }
+    let report = operator.run("awin", &world.window).unwrap();
+    let runs = operator.sql("SELECT run_id, outcome, error FROM meta.runs ORDER BY started_at").unwrap();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    assert_eq!((&runs[0]["outcome"], &runs[1]["outcome"]), (&"failed".into(), &"done".into()), "{runs:?}");
+    assert!(runs[0]["error"].as_str().unwrap().contains("sluice build awin --run"), "{runs:?}");
+    assert_eq!(runs[1]["run_id"], report["run_id"]);
+    for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
+        assert_eq!(all_tables(&operator).unwrap()[table], world.wanted[table], "{table}");
+    }
+}
+
+#[test]
+fn without_the_state_store_the_next_run_reads_again() {
+    let world = World::new("awin", false);
+    let operator = world.operator.fork().unwrap();
+    world.die_at(&operator, "unified-committed");
+    for file in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(operator.join(file));
+    }
+    operator.run("awin", &world.window).unwrap();
+    let tables = all_tables(&operator).unwrap();
+    for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
+        assert_eq!(tables[table], world.wanted[table], "{table}");
+    }
+}
