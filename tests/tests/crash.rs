@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -217,4 +218,26 @@ fn without_the_state_store_the_next_run_reads_again() {
     for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
         assert_eq!(tables[table], world.wanted[table], "{table}");
     }
+}
+
+#[test]
+fn a_service_goes_on_at_its_start() {
+    let world = World::new("awin", false);
+    let operator = world.operator.fork().unwrap();
+    world.die_at(&operator, "response-kept:2");
+    let run_id = kept(&operator).first().unwrap().0.clone();
+    let mut command = operator.command(&["serve"]);
+    command.env("SLUICE_LOG", "info").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut service = command.spawn().unwrap();
+    let (mut log, mut said) = (BufReader::new(service.stderr.take().unwrap()), String::new());
+    // Its own run follows: then the broken off one is over.
+    while !said.contains("run begins") {
+        assert!(log.read_line(&mut said).unwrap() > 0, "the service ended:\n{said}");
+    }
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(said.contains("goes on") && said.contains(&run_id), "{said}");
+    let runs = operator.sql(&format!("SELECT outcome, requests FROM meta.runs WHERE run_id = '{run_id}'")).unwrap();
+    assert_eq!((&runs[0]["outcome"], runs.len()), (&"done".into(), 1), "{runs:?}");
+    assert_eq!(runs[0]["requests"].as_u64(), Some(world.requests as u64), "requests of both lives count once");
 }
