@@ -5,21 +5,31 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use chrono::{DateTime, Utc};
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, TableProvider,
+};
+use datafusion::common::ScalarValue;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result as PlanResult};
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::TableType;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use deltalake::DeltaTable;
 use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use deltalake::kernel::Snapshot;
-use deltalake::{DeltaTable, DeltaTableError};
 use sluice_lake::TableRef;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 use crate::error::Error;
 use crate::fixed::fixed_tables;
-use crate::views::View;
+use crate::gaps::GapsTable;
+use crate::relations::{Asked, Relation, Source};
+use crate::travel::{self, Pin};
+use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value};
+use crate::{CATALOG, moment, statement};
 
 /// What stands behind a name.
 #[derive(Clone, Debug)]
@@ -28,6 +38,8 @@ enum Entry {
     /// A table that every lake has and this one hasn't yet.
     Empty(SchemaRef),
     View(View),
+    /// `meta.gaps`, which is worked out.
+    Gaps,
 }
 
 /// The names of a lake and what stands behind them.
@@ -50,6 +62,7 @@ impl Tables {
             let (schema, name) = view.name();
             insert(schema, name, Entry::View(view));
         }
+        insert("meta", "gaps", Entry::Gaps);
         for table in tables {
             insert(&table.schema, &table.name, Entry::Delta(table.url));
         }
@@ -83,57 +96,172 @@ type Opened = HashMap<(String, String), Arc<OnceCell<Arc<dyn TableProvider>>>>;
 pub(crate) struct Lake {
     tables: Arc<Tables>,
     state: SessionState,
+    /// When the query began.
+    now: DateTime<Utc>,
+    /// The moment at which all tables are read; none for now.
+    at: Option<DateTime<Utc>>,
     opened: Mutex<Opened>,
+    /// What stands behind the names that relations were given, see [`crate::relations`].
+    stand_ins: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
 }
 
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lake").field("tables", &self.tables).finish_non_exhaustive()
+        f.debug_struct("Lake").field("tables", &self.tables).field("at", &self.at).finish_non_exhaustive()
     }
 }
 
 impl Lake {
     pub(crate) fn new(tables: Arc<Tables>, state: SessionState) -> Arc<Self> {
-        Arc::new(Self { tables, state, opened: Mutex::new(HashMap::new()) })
+        Arc::new(Self {
+            tables,
+            state,
+            now: Utc::now(),
+            at: None,
+            opened: Mutex::default(),
+            stand_ins: Mutex::default(),
+        })
     }
 
-    pub(crate) async fn open(&self, schema: &str, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+    /// The same tables as they were.
+    fn at(&self, at: DateTime<Utc>) -> Arc<Self> {
+        let (tables, state) = (self.tables.clone(), self.state.clone());
+        let (opened, stand_ins) = Default::default();
+        Arc::new(Self { tables, state, now: self.now, at: Some(at), opened, stand_ins })
+    }
+
+    /// A state in which names are those of this lake.
+    pub(crate) fn state(self: &Arc<Self>) -> SessionState {
+        let catalogues = MemoryCatalogProviderList::new();
+        catalogues.register_catalog(CATALOG.to_owned(), Arc::new(Catalogue(self.clone())));
+        SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_catalog_list(Arc::new(catalogues))
+            .with_execution_props(ExecutionProps::new().with_query_execution_start_time(self.now))
+            .build()
+    }
+
+    pub(crate) async fn open(self: &Arc<Self>, schema: &str, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+        if let Some(provider) = self.stand_ins.lock().await.get(name) {
+            return Ok(Some(provider.clone()));
+        }
         let Some(entry) = self.tables.entry(schema, name) else { return Ok(None) };
         let cell = self.opened.lock().await.entry((schema.to_owned(), name.to_owned())).or_default().clone();
         let provider = cell.get_or_try_init(|| self.provider(schema, name, entry)).await?;
         Ok(Some(provider.clone()))
     }
 
-    async fn provider(&self, schema: &str, name: &str, entry: &Entry) -> PlanResult<Arc<dyn TableProvider>> {
-        match entry {
-            Entry::Empty(columns) => Ok(Arc::new(EmptyTable::new(columns.clone()))),
-            Entry::Delta(url) => {
-                let log =
-                    self.tables.store.log_store(url).map_err(|error| DataFusionError::External(Box::new(error)))?;
-                self.delta(DeltaTable::new(log)).await.map_err(|source| {
-                    let table = format!("{schema}.{name}");
-                    DataFusionError::External(Box::new(Error::Open { table, source: Arc::new(source) }))
-                })
+    /// A table that must be there.
+    pub(crate) async fn table(self: &Arc<Self>, schema: &str, name: &str) -> PlanResult<Arc<dyn TableProvider>> {
+        let missing = || DataFusionError::Plan(format!("table '{CATALOG}.{schema}.{name}' not found"));
+        Box::pin(self.open(schema, name)).await?.ok_or_else(missing)
+    }
+
+    /// Opens what a relation of a query reads, and lets its name stand for it.
+    pub(crate) async fn stand_in(self: &Arc<Self>, relation: Relation) -> PlanResult<()> {
+        let moment = |expression| moment::moment(&self.state, self.now, expression).map_err(external);
+        let pin = match relation.asked {
+            None => None,
+            Some(Asked::Version(number)) => {
+                Some(Pin::Version(moment::version(&self.state, self.now, number).map_err(external)?))
             }
-            Entry::View(view) => {
-                let (schema, name) = view.base();
-                let base = Box::pin(self.open(schema, name)).await?;
-                view.over(
-                    base.unwrap_or_else(|| Arc::new(EmptyTable::new(Arc::new(arrow::datatypes::Schema::empty())))),
-                )
+            Some(Asked::Moment(text)) => Some(Pin::Moment(moment(text)?)),
+        };
+        let lake = match pin {
+            Some(Pin::Moment(moment)) => self.at(moment),
+            _ => self.clone(),
+        };
+        let provider = match (relation.source, pin) {
+            (Source::Table(schema, name), Some(Pin::Version(version))) => {
+                lake.at_version(&schema, &name, version).await?
             }
+            (Source::Table(schema, name), _) => lake.table(&schema, &name).await?,
+            (Source::Moments(view, _), Some(Pin::Version(_))) => {
+                return Err(external(Error::NoVersions { table: view.full_name() }));
+            }
+            (Source::Moments(view, arguments), _) => {
+                let moments = arguments.into_iter().map(moment).collect::<PlanResult<Vec<_>>>()?;
+                lake.moments_view(view, &moments).await?
+            }
+        };
+        self.stand_ins.lock().await.insert(relation.stand_in, provider);
+        Ok(())
+    }
+
+    async fn moments_view(
+        self: &Arc<Self>,
+        view: MomentsView,
+        moments: &[DateTime<Utc>],
+    ) -> PlanResult<Arc<dyn TableProvider>> {
+        match (view, moments) {
+            (MomentsView::AsOf, [by]) => self.as_of(*by).await,
+            (MomentsView::Restatements, [from, to]) if from <= to => {
+                let values = [("from", moment_value(*from)), ("to", moment_value(*to))];
+                self.plan(RESTATEMENTS, &values).await
+            }
+            _ => Err(external(Error::Backwards { function: view.full_name() })),
         }
     }
 
-    async fn delta(&self, table: DeltaTable) -> Result<Arc<dyn TableProvider>, DeltaTableError> {
-        tracing::debug!(url = %table.table_url(), "opening table");
-        table.update_datafusion_session(&self.state)?;
-        // A bare snapshot reads the log's newest protocol and columns; its files are listed only when it is scanned.
-        let snapshot = Snapshot::try_new(table.log_store().as_ref(), None).await?;
+    async fn as_of(self: &Arc<Self>, by: DateTime<Utc>) -> PlanResult<Arc<dyn TableProvider>> {
+        latest_versions(self.table("unified", "transaction_versions").await?, Some(by))
+    }
+
+    /// A view from its SQL.
+    async fn plan(self: &Arc<Self>, sql: &str, values: &[(&str, ScalarValue)]) -> PlanResult<Arc<dyn TableProvider>> {
+        let statement = statement::parse(sql).map_err(external)?;
+        let mut plan = self.state().statement_to_plan(statement).await?;
+        if !values.is_empty() {
+            let values: HashMap<&str, ScalarValue> = values.iter().cloned().collect();
+            plan = plan.with_param_values(values)?;
+        }
+        Ok(Arc::new(ViewTable::new(plan, values.is_empty().then(|| sql.to_owned()))))
+    }
+
+    async fn at_version(
+        self: &Arc<Self>,
+        schema: &str,
+        name: &str,
+        version: u64,
+    ) -> PlanResult<Arc<dyn TableProvider>> {
+        match self.tables.entry(schema, name) {
+            Some(Entry::Delta(url)) => self.delta(schema, name, url, Some(Pin::Version(version))).await,
+            Some(_) => Err(external(Error::NoVersions { table: format!("{schema}.{name}") })),
+            None => self.table(schema, name).await,
+        }
+    }
+
+    async fn provider(self: &Arc<Self>, schema: &str, name: &str, entry: &Entry) -> PlanResult<Arc<dyn TableProvider>> {
+        match entry {
+            Entry::Empty(columns) => Ok(Arc::new(EmptyTable::new(columns.clone()))),
+            Entry::Gaps => Ok(Arc::new(GapsTable::new(self.clone()))),
+            Entry::Delta(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await,
+            Entry::View(view) => match view.definition() {
+                Definition::Sql(sql) => Box::pin(self.plan(sql, &[])).await,
+                Definition::Over(schema, name) => view.over(self.table(schema, name).await?),
+            },
+        }
+    }
+
+    async fn delta(&self, schema: &str, name: &str, url: &Url, pin: Option<Pin>) -> PlanResult<Arc<dyn TableProvider>> {
+        tracing::debug!(%url, "opening table");
+        let table = format!("{schema}.{name}");
+        let log = self.tables.store.log_store(url).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let failed = |source| external(Error::Open { table: table.clone(), source: Arc::new(source) });
+        let delta = DeltaTable::new(log.clone());
+        delta.update_datafusion_session(&self.state).map_err(failed)?;
+        let snapshot = match pin {
+            Some(pin) => travel::snapshot_at(&table, &log, pin).await.map_err(external)?,
+            // A bare snapshot reads the log's newest protocol and columns; its files are listed only when it is scanned.
+            None => Snapshot::try_new(log.as_ref(), None).await.map_err(failed)?,
+        };
         // Partition columns as plain text, not as dictionaries: they join and print like any other.
         let config = DeltaScanConfig::new().with_wrap_partition_values(false);
         Ok(Arc::new(DeltaScanNext::new(snapshot, config)?))
     }
+}
+
+pub(crate) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The catalogue `sluice`.
@@ -172,7 +300,7 @@ impl SchemaProvider for LakeSchema {
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {
         Ok(self.lake.tables.entry(&self.name, name).map(|entry| match entry {
-            Entry::View(_) => TableType::View,
+            Entry::View(_) | Entry::Gaps => TableType::View,
             Entry::Delta(_) | Entry::Empty(_) => TableType::Base,
         }))
     }

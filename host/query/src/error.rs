@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
 use crate::names::{did_you_mean, nearest};
+use crate::views::MomentsView;
 
 /// A failure of a query or of writing its result.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,64 @@ pub enum Error {
         table: String,
         /// Why.
         source: Arc<DeltaTableError>,
+    },
+    /// A state of a table that never was, or whose files are gone.
+    #[error("{} `{table}` {asked}", if *removed { "the files are gone of" } else { "there is no" })]
+    NoVersion {
+        /// `schema.table`.
+        table: String,
+        /// Which state: `at version 3`, `as of 2026-01-31T00:00:00Z`.
+        asked: String,
+        /// Whether it was there once.
+        removed: bool,
+        /// What can be read, in words.
+        range: Option<String>,
+    },
+    /// A version of what has none of its own.
+    #[error("`{table}` has no versions of its own")]
+    NoVersions {
+        /// `schema.table`.
+        table: String,
+    },
+    /// A clause for a table as it was that isn't known.
+    #[error("cannot read a table `{clause}`")]
+    UnknownVersionClause {
+        /// As it was written.
+        clause: String,
+    },
+    /// An expression that is no moment.
+    #[error("{text} is no moment")]
+    NoMoment {
+        /// As it was written.
+        text: String,
+    },
+    /// An expression that is no version.
+    #[error("{text} is no version of a table")]
+    NoVersionNumber {
+        /// As it was written.
+        text: String,
+    },
+    /// A function in the place of a table that the lake hasn't.
+    #[error("no function `{name}` gives a table")]
+    UnknownFunction {
+        /// As it was written.
+        name: String,
+    },
+    /// Too few arguments, too many, or named ones.
+    #[error("`{function}` takes {wanted}")]
+    Arguments {
+        /// The function.
+        function: String,
+        /// What it takes.
+        wanted: String,
+        /// An example.
+        usage: String,
+    },
+    /// Moments in the wrong order.
+    #[error("`{function}` goes from a moment to a later one")]
+    Backwards {
+        /// The function.
+        function: String,
     },
     /// A query that needs more memory than it may use.
     #[error("the query needs more than its {} MiB of memory", limit_bytes >> 20)]
@@ -125,6 +184,24 @@ impl Error {
             Self::Memory { .. } => {
                 Some("read fewer columns or a shorter period, aggregate earlier, or allow it more memory".to_owned())
             }
+            Self::NoVersion { range, .. } => Some(match range {
+                Some(range) => format!("there are {range}"),
+                None => "the table has no versions yet".to_owned(),
+            }),
+            Self::NoVersions { .. } => Some("it is worked out: write `AT (TIMESTAMP => '2026-01-31')`".to_owned()),
+            Self::UnknownVersionClause { .. } => {
+                Some("write `AT (TIMESTAMP => '2026-01-31T12:00:00Z')` or `AT (VERSION => 3)`".to_owned())
+            }
+            Self::NoMoment { .. } => {
+                Some("write '2026-01-31', '2026-01-31T12:00:00Z' or now() - INTERVAL '7 days'; it is UTC".to_owned())
+            }
+            Self::NoVersionNumber { .. } => Some("write a whole number: `AT (VERSION => 3)`".to_owned()),
+            Self::UnknownFunction { .. } => {
+                let known: Vec<String> = MomentsView::ALL.iter().map(|view| format!("`{}`", view.usage())).collect();
+                Some(format!("there are {}", known.join(" and ")))
+            }
+            Self::Arguments { usage, .. } => Some(format!("write `{usage}`")),
+            Self::Backwards { .. } => Some("swap the two".to_owned()),
             Self::UnknownFormat(_) => Some("use table, csv, json or parquet".to_owned()),
             Self::Plan { .. }
             | Self::Open { .. }
@@ -159,8 +236,13 @@ impl Error {
 
     /// A failure while a query runs.
     pub(crate) fn running(error: DataFusionError, limit_bytes: usize) -> Self {
+        let error = match own(error) {
+            Ok(own) => return own,
+            Err(error) => error,
+        };
         match first(&error) {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { limit_bytes, source: Box::new(error) },
+            // One that several parts of a query share.
             DataFusionError::External(inner) => match inner.downcast_ref::<Self>() {
                 Some(Self::Open { table, source }) => Self::Open { table: table.clone(), source: source.clone() },
                 _ => Self::Run { source: Box::new(error) },
@@ -172,6 +254,22 @@ impl Error {
     pub(crate) fn setup(source: DataFusionError) -> Self {
         Self::Setup { source: Box::new(source) }
     }
+}
+
+/// An error of this crate that went through DataFusion.
+fn own(error: DataFusionError) -> Result<Error, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => Ok(*own),
+            Err(other) => Err(DataFusionError::External(other)),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) if own_ref(&inner) => own(*inner),
+        other => Err(other),
+    }
+}
+
+fn own_ref(error: &DataFusionError) -> bool {
+    matches!(first(error), DataFusionError::External(inner) if inner.is::<Error>())
 }
 
 /// The error at the bottom of contexts; of several the first.

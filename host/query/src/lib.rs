@@ -5,8 +5,12 @@
 //!
 //! - A name is `<schema>.<table>` without quotes; a bare `<table>` is one of `unified`.
 //! - A table is opened when a query names it: a lake may have hundreds. `SHOW TABLES` opens none.
-//! - `unified.transactions` is the view of the latest version of each transaction, `raw.objects` that of the requests
-//!   that left a body. These, `unified.transaction_versions` and `meta.*` exist, empty, before the first run.
+//! - `unified.transactions` is the latest version of each transaction, `raw.objects` are the requests that left a body.
+//!   These, `unified.transaction_versions` and `meta.*` exist, empty, before the first run.
+//! - `unified.earnings_daily`, `unified.unpaid` and `unified.validation_latency` are views over them; their SQL is in
+//!   `src/views/`. `meta.gaps` says which windows the tables may lack rows of.
+//! - `unified.as_of(moment)` and `unified.restatements(from, to)` stand where a table could, and go by when content was
+//!   observed. `t AT (TIMESTAMP => moment)` and `t AT (VERSION => n)` go by when it was committed.
 //! - Decimals stay decimals, in literals too: `0.1` is no float.
 //!
 //! ```no_run
@@ -25,16 +29,27 @@
 //! ```
 
 mod catalogue;
+mod coverage;
+mod dialect;
 mod error;
 mod fixed;
+mod function;
+mod gaps;
+mod moment;
 mod names;
 mod output;
+mod reads;
+mod relations;
 mod session;
 mod statement;
+mod travel;
 mod views;
+mod windows;
 
+pub use coverage::{Coverage, Gap, GapKind, StreamAxis};
 pub use error::Error;
 pub use output::{Format, write};
+pub use reads::Scope;
 pub use session::{QueryResult, Session, SessionOptions, TableColumns};
 
 /// The catalogue that all tables are in.

@@ -8,20 +8,22 @@ use std::task::{Context, Poll};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
-use datafusion::dataframe::DataFrame;
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use sluice_lake::{Lake, TableRef};
 
-use crate::catalogue::{self, Catalogue, Tables};
+use crate::catalogue::{self, Tables};
+use crate::coverage::Coverage;
 use crate::error::Error;
-use crate::{CATALOG, DEFAULT_SCHEMA, statement};
+use crate::function::local_day;
+use crate::reads::Scope;
+use crate::{CATALOG, DEFAULT_SCHEMA, relations, statement};
 
 /// Tables whose columns are read at once.
 const OPEN_AHEAD: usize = 16;
@@ -76,11 +78,12 @@ impl Session {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .build_arc()
             .map_err(Error::setup)?;
-        let state = SessionStateBuilder::new()
+        let mut state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config(&options))
             .with_runtime_env(runtime)
             .build();
+        state.register_udf(Arc::new(local_day())).map_err(Error::setup)?;
         let tables = Arc::new(Tables::new(lake, tables));
         Ok(Self { state, tables, memory_bytes: options.memory_bytes })
     }
@@ -94,15 +97,29 @@ impl Session {
 
     /// Plans one statement that only reads, and starts it.
     ///
-    /// Each query sees every table at one version, the newest when the query first named it.
+    /// Each query sees every table at one version, the newest when the query first named it, unless it asks for
+    /// another: `unified.transactions AT (TIMESTAMP => '2026-01-31')`.
     pub async fn query(&self, sql: &str) -> Result<QueryResult, Error> {
-        let statement = statement::parse(sql)?;
-        let state = self.state_for_query();
+        let mut statement = statement::parse(sql)?;
+        let relations = relations::replace(&mut statement)?;
+        let lake = self.lake();
         let failed = |error| Error::planning(error, &self.tables.full_names(), self.memory_bytes);
+        for relation in relations {
+            lake.stand_in(relation).await.map_err(failed)?;
+        }
+        let state = lake.state();
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         statement::check_plan(&plan)?;
-        let stream = DataFrame::new(state, plan).execute_stream().await.map_err(failed)?;
-        Ok(QueryResult::new(stream, self.memory_bytes))
+        let plan = state.optimize(&plan).map_err(failed)?;
+        let scope = Scope::of(&plan).map_err(failed)?;
+        let physical = state.query_planner().create_physical_plan(&plan, &state).await.map_err(failed)?;
+        let stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
+        Ok(QueryResult::new(stream, scope, self.memory_bytes))
+    }
+
+    /// What was read of each stream of each account and what is missing of it, sorted.
+    pub async fn coverage(&self) -> Result<Vec<Coverage>, Error> {
+        self.lake().coverage().await.map_err(|error| Error::running(error, self.memory_bytes))
     }
 
     /// Every schema and table, sorted; no table is opened.
@@ -112,7 +129,7 @@ impl Session {
 
     /// Every table with its columns, sorted; each table is opened.
     pub async fn catalogue(&self) -> Result<Vec<TableColumns>, Error> {
-        let lake = catalogue::Lake::new(self.tables.clone(), self.state.clone());
+        let lake = self.lake();
         stream::iter(self.tables.names())
             .map(|(schema, name)| {
                 let lake = lake.clone();
@@ -128,12 +145,9 @@ impl Session {
             .map_err(|error| Error::running(error, self.memory_bytes))
     }
 
-    /// A state of its own, so that a query opens each table once.
-    fn state_for_query(&self) -> SessionState {
-        let lake = catalogue::Lake::new(self.tables.clone(), self.state.clone());
-        let catalogues = MemoryCatalogProviderList::new();
-        catalogues.register_catalog(CATALOG.to_owned(), Arc::new(Catalogue(lake)));
-        SessionStateBuilder::new_from_existing(self.state.clone()).with_catalog_list(Arc::new(catalogues)).build()
+    /// The tables as one query sees them.
+    fn lake(&self) -> Arc<catalogue::Lake> {
+        catalogue::Lake::new(self.tables.clone(), self.state.clone())
     }
 }
 
@@ -155,6 +169,7 @@ fn config(options: &SessionOptions) -> SessionConfig {
 pub struct QueryResult {
     schema: SchemaRef,
     renamed: bool,
+    scope: Scope,
     stream: SendableRecordBatchStream,
     memory_bytes: usize,
 }
@@ -166,9 +181,14 @@ impl std::fmt::Debug for QueryResult {
 }
 
 impl QueryResult {
-    fn new(stream: SendableRecordBatchStream, memory_bytes: usize) -> Self {
+    fn new(stream: SendableRecordBatchStream, scope: Scope, memory_bytes: usize) -> Self {
         let schema = distinct_names(&stream.schema());
-        Self { renamed: schema != stream.schema(), schema, stream, memory_bytes }
+        Self { renamed: schema != stream.schema(), schema, scope, stream, memory_bytes }
+    }
+
+    /// The streams that it may hold rows of.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Its columns; of several with one name, the second and further have `_2`, `_3` … at their end.

@@ -5,16 +5,14 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 
+use crate::dialect::LakeDialect;
 use crate::error::Error;
 
 /// The statement that `sql` is.
 pub(crate) fn parse(sql: &str) -> Result<Statement, Error> {
-    let parsed = DFParserBuilder::new(sql)
-        .with_dialect(&GenericDialect {})
-        .build()
-        .and_then(|mut parser| parser.parse_statements());
+    let parsed =
+        DFParserBuilder::new(sql).with_dialect(&LakeDialect).build().and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|error| syntax(sql, &error))?;
     if statements.len() > 1 {
         return Err(Error::Several { count: statements.len() });

@@ -1,63 +1,157 @@
-//! Views that every lake has.
+//! Views that every lake has, and those that take moments.
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
+use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{JoinType, LogicalPlanBuilder, col, lit};
-use datafusion::prelude::ident;
+use datafusion::prelude::{Expr, ident};
 
-/// A view over one table.
+use crate::DEFAULT_SCHEMA;
+
+/// The table that holds all versions: a scan that names it so is known as one of it.
+const VERSIONS: &str = "unified.transaction_versions";
+
+/// The SQL of `unified.restatements`, with its parameters.
+pub(crate) const RESTATEMENTS: &str = include_str!("views/restatements.sql");
+
+/// A view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View {
     /// `unified.transactions`.
     Transactions,
     /// `raw.objects`.
     RawObjects,
+    /// `unified.earnings_daily`.
+    EarningsDaily,
+    /// `unified.unpaid`.
+    Unpaid,
+    /// `unified.validation_latency`.
+    ValidationLatency,
+}
+
+/// What a view is made of.
+pub(crate) enum Definition {
+    /// A plan over one table, by schema and name.
+    Over(&'static str, &'static str),
+    /// SQL over the lake.
+    Sql(&'static str),
 }
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::Transactions, Self::RawObjects];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Transactions, Self::RawObjects, Self::EarningsDaily, Self::Unpaid, Self::ValidationLatency];
 
     /// Its schema and name.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Transactions => ("unified", "transactions"),
             Self::RawObjects => ("raw", "objects"),
+            Self::EarningsDaily => ("unified", "earnings_daily"),
+            Self::Unpaid => ("unified", "unpaid"),
+            Self::ValidationLatency => ("unified", "validation_latency"),
         }
     }
 
-    /// The table that it reads.
-    pub(crate) fn base(self) -> (&'static str, &'static str) {
+    /// What it is made of.
+    pub(crate) fn definition(self) -> Definition {
         match self {
-            Self::Transactions => ("unified", "transaction_versions"),
-            Self::RawObjects => ("meta", "requests"),
+            Self::Transactions => Definition::Over("unified", "transaction_versions"),
+            Self::RawObjects => Definition::Over("meta", "requests"),
+            Self::EarningsDaily => Definition::Sql(include_str!("views/earnings_daily.sql")),
+            Self::Unpaid => Definition::Sql(include_str!("views/unpaid.sql")),
+            Self::ValidationLatency => Definition::Sql(include_str!("views/validation_latency.sql")),
         }
     }
 
-    /// The view over that table.
+    /// A view over one table as a plan over it.
     pub(crate) fn over(self, base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
         match self {
-            Self::Transactions => latest_versions(base),
             Self::RawObjects => stored_objects(base),
+            _ => latest_versions(base, None),
         }
     }
 }
 
-/// Each version that no newer one supersedes.
+/// A view that takes moments of observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MomentsView {
+    /// `unified.as_of(moment)`.
+    AsOf,
+    /// `unified.restatements(from, to)`.
+    Restatements,
+}
+
+impl MomentsView {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::AsOf, Self::Restatements];
+
+    /// That of this name in the default schema.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.name() == name)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AsOf => "as_of",
+            Self::Restatements => "restatements",
+        }
+    }
+
+    /// Its schema and name.
+    pub(crate) fn full_name(self) -> String {
+        format!("{DEFAULT_SCHEMA}.{}", self.name())
+    }
+
+    /// What its arguments are.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::AsOf => &["a moment"],
+            Self::Restatements => &["a moment", "a later one"],
+        }
+    }
+
+    /// An example that can be pasted.
+    pub(crate) fn usage(self) -> String {
+        let arguments = match self {
+            Self::AsOf => "'2026-01-31T00:00:00Z'",
+            Self::Restatements => "'2026-01-31', '2026-02-28'",
+        };
+        format!("SELECT * FROM {}({arguments})", self.full_name())
+    }
+}
+
+/// A moment as SQL knows it.
+pub(crate) fn moment_value(moment: DateTime<Utc>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(moment.timestamp_micros()), Some("UTC".into()))
+}
+
+/// Each version that no newer one supersedes, of those that were observed by a moment, if one is given.
 ///
 /// Only rows of version 2 and up can supersede, and these are the few: they are aggregated and hashed, and everything
 /// else streams past them. A window function sorts all rows instead: over 275,000 versions of 200,000 transactions, in
 /// an unoptimised build, three queries took 3.5 to 12.3 s with it and 0.6 to 1.9 s with this. A network's key is no
 /// other's, so it only joins to let a filter on it pass over the other networks' files on both sides.
-fn latest_versions(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+pub(crate) fn latest_versions(
+    base: Arc<dyn TableProvider>,
+    by: Option<DateTime<Utc>>,
+) -> Result<Arc<dyn TableProvider>> {
+    let observed: Option<Expr> = by.map(|by| ident("observed_at").lt_eq(lit(moment_value(by))));
+    let known = |plan: LogicalPlanBuilder| match &observed {
+        Some(observed) => plan.filter(observed.clone()),
+        None => Ok(plan),
+    };
     let source = provider_as_source(base);
-    let versions = LogicalPlanBuilder::scan("versions", source.clone(), None)?.build()?;
-    let latest = LogicalPlanBuilder::scan("newer", source, None)?
+    let versions = known(LogicalPlanBuilder::scan(VERSIONS, source.clone(), None)?)?.alias("versions")?.build()?;
+    let latest = known(LogicalPlanBuilder::scan(VERSIONS, source, None)?)?
+        .alias("newer")?
         .filter(col("newer.version").gt(lit(1)))?
         .aggregate(
             [col("newer.network"), col("newer.transaction_key")],
@@ -73,14 +167,14 @@ fn latest_versions(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider
         .build()?;
     let definition = "SELECT v.* FROM unified.transaction_versions v WHERE NOT EXISTS (SELECT 1 FROM \
                       unified.transaction_versions n WHERE n.transaction_key = v.transaction_key AND n.version > v.version)";
-    Ok(Arc::new(ViewTable::new(latest, Some(definition.to_owned()))))
+    Ok(Arc::new(ViewTable::new(latest, by.is_none().then(|| definition.to_owned()))))
 }
 
 /// The requests that left a body, whatever the table calls its digest.
 fn stored_objects(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     let columns = base.schema();
     let body = ["raw_object", "body"].into_iter().find(|name| columns.field_with_name(name).is_ok());
-    let mut plan = LogicalPlanBuilder::scan("requests", provider_as_source(base), None)?;
+    let mut plan = LogicalPlanBuilder::scan("meta.requests", provider_as_source(base), None)?;
     let mut definition = "SELECT * FROM meta.requests".to_owned();
     if let Some(body) = body {
         definition.push_str(&format!(" WHERE {body} IS NOT NULL"));

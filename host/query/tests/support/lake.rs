@@ -54,6 +54,13 @@ impl TestLake {
         }
     }
 
+    /// Appends versions with every column that the table has.
+    pub async fn append_history(&mut self, rows: &[Row]) {
+        let session = TestLake::new().session().await;
+        let schema = session.query("select * from unified.transaction_versions").await.unwrap().schema();
+        self.append("unified", "transaction_versions", &["network", "month"], history(&schema, rows)).await;
+    }
+
     pub async fn append_versions(&mut self, network: &str, versions: &[Version<'_>]) {
         let rows = transaction_versions(network, versions);
         self.append("unified", "transaction_versions", &["network", "month"], rows).await;
@@ -67,6 +74,100 @@ impl TestLake {
         let lake = Lake::open(&self.dir.path().display().to_string()).await.unwrap();
         Session::open(lake, self.tables.clone(), options).unwrap()
     }
+}
+
+/// A version of a transaction; what it doesn't say is the same for all.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub key: &'static str,
+    pub network: &'static str,
+    pub version: i32,
+    pub change: &'static str,
+    /// The same as `transaction_day` and every other moment here: RFC 3339, or a day.
+    pub observed: &'static str,
+    pub day: &'static str,
+    pub kind: &'static str,
+    pub validation: &'static str,
+    pub payment: &'static str,
+    pub validated: Option<&'static str>,
+    pub payable: Option<&'static str>,
+    pub paid: Option<&'static str>,
+    pub currency: Option<&'static str>,
+    /// Millionths.
+    pub sale: i128,
+    pub commission: i128,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            key: "a",
+            network: "awin",
+            version: 1,
+            change: "first-seen",
+            observed: "2026-01-10T12:00:00Z",
+            day: "2026-01-09",
+            kind: "sale",
+            validation: "pending",
+            payment: "unpaid",
+            validated: None,
+            payable: None,
+            paid: None,
+            currency: Some("EUR"),
+            sale: 100_000_000,
+            commission: 5_000_000,
+        }
+    }
+}
+
+fn micros(text: &str) -> i64 {
+    let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_micros()
+}
+
+/// Versions in the columns of the table.
+pub fn history(schema: &Schema, rows: &[Row]) -> RecordBatch {
+    let text = |of: &dyn Fn(&Row) -> Option<&'static str>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringArray>())
+    };
+    let time = |of: &dyn Fn(&Row) -> Option<&'static str>| -> ArrayRef {
+        let times = rows.iter().map(|row| of(row).map(micros));
+        Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
+    let counts = |row: &Row| !matches!(row.change, "vanished") && row.validation != "declined";
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "transaction_key" | "transaction_id" => text(&|row| Some(row.key)),
+        "network" | "connector" => text(&|row| Some(row.network)),
+        "account" => text(&|_| Some("uk")),
+        "stream" => text(&|_| Some("transactions")),
+        "kind" => text(&|row| Some(row.kind)),
+        "advertiser_id" => text(&|_| Some("7")),
+        "network_timezone" => text(&|_| Some("Europe/Amsterdam")),
+        "change" => text(&|row| Some(row.change)),
+        "validation_status" => text(&|row| Some(row.validation)),
+        "payment_status" => text(&|row| Some(row.payment)),
+        "sale_currency" | "commission_currency" => text(&|row| row.currency),
+        "month" => text(&|_| Some("2026-01")),
+        "transacted_at" => time(&|row| Some(row.day)),
+        "observed_at" => time(&|row| Some(row.observed)),
+        "validated_at" => time(&|row| row.validated),
+        "payable_at" => time(&|row| row.payable),
+        "paid_at" => time(&|row| row.paid),
+        "transaction_day" => {
+            let days = rows.iter().map(|row| i32::try_from(micros(row.day) / 86_400_000_000).unwrap());
+            Arc::new(Date32Array::from_iter_values(days))
+        }
+        "version" => Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.version))),
+        "sale_amount" => money(rows.iter().map(|row| Some(row.sale)).collect()),
+        "commission_amount" => money(rows.iter().map(|row| Some(row.commission)).collect()),
+        "commission_effective" => {
+            money(rows.iter().map(|row| Some(if counts(row) { row.commission } else { 0 })).collect())
+        }
+        _ => arrow::array::new_null_array(field.data_type(), rows.len()),
+    });
+    let columns: Vec<ArrayRef> = columns.collect();
+    let fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
 /// The result of a query as text.

@@ -1,0 +1,13 @@
+-- What was approved or is payable and wasn't paid yet, oldest debts with the highest age.
+SELECT network, account, stream, transaction_key, transaction_id, advertiser_id, advertiser_name, order_id, kind,
+       transacted_at, transaction_day, validated_at, payable_at,
+       validation_status, payment_status,
+       sale_amount, sale_currency, commission_amount, commission_effective, commission_currency,
+       CAST(local_day(now(), network_timezone) AS INT) - CAST(transaction_day AS INT) AS age_days,
+       CAST(local_day(now(), network_timezone) AS INT)
+           - CAST(local_day(payable_at, network_timezone) AS INT) AS overdue_days
+FROM unified.transactions
+WHERE (validation_status = 'approved' OR payment_status = 'payable')
+  AND validation_status <> 'declined'
+  AND payment_status NOT IN ('paid', 'clawed-back')
+  AND change <> 'vanished'

@@ -1,0 +1,25 @@
+//! What queries out there count on: the columns of every table, and their types.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/lake.rs"]
+mod lake;
+
+use lake::TestLake;
+
+#[tokio::test]
+async fn tables_and_views_keep_their_columns() {
+    let session = TestLake::new().session().await;
+    let mut relations: Vec<String> =
+        session.tables().into_iter().map(|(schema, table)| format!("{schema}.{table}")).collect();
+    relations.push("unified.as_of('2026-01-31')".to_owned());
+    relations.push("unified.restatements('2026-01-31', '2026-02-28')".to_owned());
+    let mut text = String::new();
+    for relation in relations {
+        text.push_str(&format!("{relation}\n"));
+        let schema = session.query(&format!("select * from {relation}")).await.unwrap().schema();
+        for field in schema.fields() {
+            text.push_str(&format!("  {} {}\n", field.name(), field.data_type()));
+        }
+    }
+    insta::assert_snapshot!(text);
+}
