@@ -155,6 +155,23 @@ impl Lake {
             .collect())
     }
 
+    /// The response of a request whose body is this one; none if raw has it no more.
+    pub async fn raw_object(&self, run_id: &str, request_id: &str, body: Digest) -> Result<Option<RawObject>, Error> {
+        let folder = Path::from_iter(["raw", "envelopes", run_id]);
+        let failed = |source| Error::store("list", self.display(&folder), source);
+        let attempts = format!("{request_id}-");
+        let mut listed = self.store().list(Some(&folder));
+        while let Some(meta) = listed.try_next().await.map_err(failed)? {
+            if meta.location.filename().is_some_and(|name| name.starts_with(&attempts)) {
+                let object = self.envelope(&meta.location).await?;
+                if object.body == body {
+                    return Ok(Some(object));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// All responses that a run kept, whatever became of them, oldest first.
     pub async fn run_responses(&self, run_id: &str) -> Result<Vec<RawObject>, Error> {
         Ok(self.envelopes(run_id).await?.into_iter().map(|(_, object)| object).collect())

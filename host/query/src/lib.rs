@@ -31,6 +31,7 @@
 mod catalogue;
 mod coverage;
 mod dialect;
+mod empty_scans;
 mod error;
 mod fixed;
 mod function;

@@ -20,6 +20,7 @@ use sluice_lake::{Lake, TableRef};
 
 use crate::catalogue::{self, Tables};
 use crate::coverage::Coverage;
+use crate::empty_scans::EmptyScans;
 use crate::error::Error;
 use crate::function::local_day;
 use crate::reads::Scope;
@@ -82,6 +83,7 @@ impl Session {
             .with_default_features()
             .with_config(config(&options))
             .with_runtime_env(runtime)
+            .with_optimizer_rule(Arc::new(EmptyScans))
             .build();
         state.register_udf(Arc::new(local_day())).map_err(Error::setup)?;
         let tables = Arc::new(Tables::new(lake, tables));

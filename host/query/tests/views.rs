@@ -185,7 +185,7 @@ async fn what_moves_to_another_currency_leaves_the_one_and_comes_to_the_other() 
 #[tokio::test]
 async fn differences_add_up_to_what_the_sums_differ_by() {
     let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let days = ["2026-01-10", "2026-01-11", "2026-01-12", "2026-01-13", "2026-01-14", "2026-01-15"];
+    let days = ["2026-01-10", "2026-01-11", "2026-01-12", "2026-01-13"];
     let currencies = [Some("EUR"), Some("USD"), None];
     let mut state = 7_u64;
     let mut draw = |below: usize| {
@@ -219,11 +219,11 @@ async fn differences_add_up_to_what_the_sums_differ_by() {
     let mut changes = 0;
     for (at, from) in days.into_iter().enumerate() {
         for to in &days[at..] {
-            let by_currency = "group by 1 having sum(m) <> 0 or sum(s) <> 0 order by 1";
+            let sums = "select c, sum(m) money, sum(s) sales from";
+            let by_currency = "group by c having sum(m) <> 0 or sum(s) <> 0 order by c";
             let differences = format!(
-                "select c, sum(m) m, sum(s) s from (
-                   select commission_currency c, commission_difference m, 0 s from restatements('{from}', '{to}')
-                   union all select sale_currency, 0, sale_difference from restatements('{from}', '{to}')) {by_currency}"
+                "select commission_currency c, commission_difference m, 0 s from restatements('{from}', '{to}')
+                 union all select sale_currency, 0, sale_difference from restatements('{from}', '{to}')"
             );
             let state = |moment: &str, sign: &str| {
                 format!(
@@ -232,15 +232,12 @@ async fn differences_add_up_to_what_the_sums_differ_by() {
                      from as_of('{moment}')"
                 )
             };
-            let sums = format!(
-                "select c, sum(m) m, sum(s) s from ({} union all {}) {by_currency}",
-                state(to, ""),
-                state(from, "-")
-            );
+            let differences = format!("{sums} ({differences}) {by_currency}");
+            let sums = format!("{sums} ({} union all {}) {by_currency}", state(to, ""), state(from, "-"));
             let told = csv(&session, &differences).await;
             assert_eq!(told, csv(&session, &sums).await, "{from} to {to}");
             changes += told.lines().count() - 1;
         }
     }
-    assert!(changes > 20, "only {changes} sums differ: the test shows nothing");
+    assert!(changes > 8, "only {changes} sums differ: the test shows nothing");
 }

@@ -115,12 +115,20 @@ pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSett
     })))
 }
 
+/// Where guests run.
+///
+/// # Errors
+/// A machine on which they can't.
+pub fn open_engine() -> Result<Engine, Failure> {
+    Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), ..EngineOptions::default() })?)
+}
+
 /// The connectors of the settings' folder.
 ///
 /// # Errors
 /// A settings failure if the folder can't be read.
 pub fn open_registry(settings: &Settings) -> Result<Registry, Failure> {
-    let engine = Engine::new(EngineOptions { cache_dir: cache_dir(), ..EngineOptions::default() })?;
+    let engine = open_engine()?;
     let dir = &settings.connectors_dir;
     std::fs::read_dir(dir).map_err(|error| {
         Failure::settings(format!("cannot read the connectors folder {}: {error}", dir.display()))

@@ -60,8 +60,10 @@ pub enum Command {
     Connectors(ConnectorsArgs),
     /// Lists runs, the newest first.
     Runs(RunsArgs),
-    /// Says how fresh each account is.
-    Status,
+    /// Says how fresh each account is, and which windows were never read or failed.
+    Status(StatusArgs),
+    /// Says how a transaction came to be what it is: each version, its cause, and the record that it came from.
+    Explain(ExplainArgs),
 }
 
 /// What to show.
@@ -227,6 +229,21 @@ pub struct RunsArgs {
     /// Only this network's.
     #[arg(long)]
     pub network: Option<String>,
+}
+
+/// What to say of coverage.
+#[derive(Args)]
+pub struct StatusArgs {
+    /// Ends with 1 if a window is missing, or if something wasn't read for two periods of its schedule.
+    #[arg(long)]
+    pub fail_if_gaps: bool,
+}
+
+/// Which transaction.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// Its key, the beginning of its key, or `network/account/transaction_id`.
+    pub transaction: String,
 }
 
 impl ReadArgs {

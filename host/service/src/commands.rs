@@ -3,16 +3,18 @@
 mod check;
 mod connectors;
 mod demo;
+mod explain;
 mod plan;
 mod rejects;
 mod replay;
 mod report;
 mod serve;
 mod sql;
+mod status;
 
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::app::App;
 use crate::cli::{self, BuildArgs, Cli, Command, OutputForm, ReadArgs};
@@ -41,7 +43,8 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Check => check::check(&settings()?, json).await,
         Command::Connectors(args) => connectors::connectors(settings, args, json),
         Command::Runs(args) => sql::runs(&settings()?, args, json).await,
-        Command::Status => sql::status(&settings()?, json).await,
+        Command::Status(args) => status::status(&settings()?, args, json).await,
+        Command::Explain(args) => explain::explain(&settings()?, args, json).await,
     }
 }
 
@@ -81,4 +84,9 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
         reports.push(run::build(&app, &app.network(&name)?, &selection).await?);
     }
     report::print(&reports, json)
+}
+
+/// A moment as people and programs read it.
+fn rfc3339(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

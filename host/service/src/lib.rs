@@ -8,6 +8,7 @@ pub mod cli;
 pub mod collect;
 pub mod commands;
 pub mod failure;
+pub mod freshness;
 pub mod record;
 pub mod rejects;
 pub mod replay;

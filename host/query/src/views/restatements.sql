@@ -36,9 +36,9 @@ compared AS (
     JOIN unified.transaction_versions later
       ON later.network = arrived.network AND later.transaction_key = arrived.transaction_key
      AND later.version = arrived.version
-    LEFT JOIN known ON known.network = arrived.network AND known.transaction_key = arrived.transaction_key
+    LEFT JOIN known ON known.network = later.network AND known.transaction_key = later.transaction_key
     LEFT JOIN unified.transaction_versions prior
-      ON prior.network = known.network AND prior.transaction_key = known.transaction_key
+      ON prior.network = later.network AND prior.transaction_key = later.transaction_key
      AND prior.version = known.version
     WHERE known.version IS NULL OR known.version < arrived.version
 ),

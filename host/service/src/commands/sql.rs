@@ -1,13 +1,17 @@
-//! `sluice sql`, and the commands that are questions: `runs` and `status`.
+//! `sluice sql`, and `runs`, which is a question.
 
 use std::io::Write;
 
-use sluice_query::{Format, Session, SessionOptions};
+use sluice_query::{Format, Gap, GapKind, Scope, Session, SessionOptions, StreamAxis};
 
+use super::rfc3339;
 use crate::app::open_lake;
 use crate::cli::{RunsArgs, SqlArgs};
 use crate::failure::Failure;
 use crate::settings::Settings;
+
+/// Gaps that are told under an answer; `sluice status` has all.
+const MAX_WARNINGS: usize = 5;
 
 /// Asks the lake.
 ///
@@ -21,7 +25,53 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
             .parse()
             .map_err(|_| Failure::usage(format!("`{name}` is no format")).hint("write table, csv, json or parquet"))?,
     };
-    print(settings, &args.query, format).await
+    let session = open(settings).await?;
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let result = session.query(&args.query).await?;
+    let scope = result.scope().clone();
+    sluice_query::write(result, format, &mut out).await?;
+    out.flush()?;
+    warn_of_gaps(&session, &scope, json).await
+}
+
+/// Says on standard error which windows the answer may lack rows of.
+async fn warn_of_gaps(session: &Session, scope: &Scope, json: bool) -> Result<(), Failure> {
+    if scope.is_empty() {
+        return Ok(());
+    }
+    let coverage = session.coverage().await?;
+    let touched = coverage.iter().filter(|stream| scope.holds(&stream.of));
+    let gaps: Vec<String> =
+        touched.flat_map(|stream| stream.gaps.iter().map(|gap| warning(&stream.of, gap, json))).collect();
+    let mut err = std::io::stderr().lock();
+    for gap in gaps.iter().take(MAX_WARNINGS) {
+        writeln!(err, "{gap}")?;
+    }
+    if gaps.len() > MAX_WARNINGS && !json {
+        writeln!(err, "warning: and {} more", gaps.len() - MAX_WARNINGS)?;
+    }
+    if !gaps.is_empty() && !json {
+        writeln!(err, "hint: `sluice status` shows what is missing, and how to read it")?;
+    }
+    Ok(())
+}
+
+fn warning(of: &StreamAxis, gap: &Gap, json: bool) -> String {
+    let StreamAxis { network, account, stream, axis } = of;
+    let (since, until) = (rfc3339(gap.window.since), rfc3339(gap.window.until));
+    let what = match gap.kind {
+        GapKind::NeverRead => "was never read",
+        GapKind::Failed => "failed when it was last read",
+    };
+    let text = format!("rows of {network} {account} may be missing: {since} to {until} of {stream} by {axis} {what}");
+    if json {
+        return serde_json::json!({
+            "warning": text, "network": network, "account": account, "stream": stream, "axis": axis,
+            "since": since, "until": until, "kind": gap.kind.name(),
+        })
+        .to_string();
+    }
+    format!("warning: {text}")
 }
 
 /// Lists runs.
@@ -38,21 +88,6 @@ pub(super) async fn runs(settings: &Settings, args: &RunsArgs, json: bool) -> Re
         args.limit
     );
     print(settings, &query, if json { Format::Json } else { Format::Table }).await
-}
-
-/// Says when each stream of each account was last read, how far, and whether the last read failed.
-///
-/// # Errors
-/// The lake's failure.
-pub(super) async fn status(settings: &Settings, json: bool) -> Result<(), Failure> {
-    let query = "
-        SELECT network, account, stream, axis,
-               max(read_at) FILTER (WHERE complete) AS last_read_at,
-               max(until) FILTER (WHERE complete) AS read_until,
-               count(*) FILTER (WHERE NOT complete) AS failed_slices,
-               max(read_at) FILTER (WHERE NOT complete) AS last_failed_at
-        FROM meta.coverage GROUP BY network, account, stream, axis ORDER BY network, account, stream, axis";
-    print(settings, query, if json { Format::Json } else { Format::Table }).await
 }
 
 async fn print(settings: &Settings, query: &str, format: Format) -> Result<(), Failure> {

@@ -1,0 +1,57 @@
+//! Whether what was read is as fresh as the schedule wants it: pure functions of a moment.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use croner::Cron;
+use sluice_model::{Axis, Stream};
+
+use crate::schedule::next_moment;
+use crate::settings::network::LookBackRule;
+
+/// When something that was read at `read_at` counts as stale: the schedule has named two further moments, and the
+/// rule that reads it has come due twice. None if the schedule never comes.
+pub fn stale_at(cron: &Cron, every_secs: u32, read_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let second = next_moment(cron, next_moment(cron, read_at)?)?;
+    Some(second.max(read_at + TimeDelta::seconds(2 * i64::from(every_secs))))
+}
+
+/// The dates that look-back rules read a stream by, and how often each: the most frequent rule counts.
+pub fn axes(stream: &Stream, rules: &[LookBackRule]) -> Vec<(Axis, u32)> {
+    let default = stream.axes.first().copied().unwrap_or(Axis::None);
+    let mut axes: Vec<(Axis, u32)> = Vec::new();
+    for rule in rules {
+        let axis = rule.axis.unwrap_or(default);
+        // A rule on a date that this stream doesn't have is for another stream.
+        if !stream.axes.contains(&axis) {
+            continue;
+        }
+        match axes.iter_mut().find(|(known, _)| *known == axis) {
+            Some((_, every)) => *every = rule.every.min(*every),
+            None => axes.push((axis, rule.every)),
+        }
+    }
+    axes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::schedule::parse_cron;
+
+    fn stale(cron: &str, every_secs: u32, read_at: &str) -> String {
+        let read_at = read_at.parse().unwrap();
+        stale_at(&parse_cron(cron).unwrap(), every_secs, read_at).unwrap().to_rfc3339()
+    }
+
+    #[test]
+    fn two_periods_may_pass() {
+        assert_eq!(stale("0 * * * *", 3_600, "2026-01-05T10:00:30Z"), "2026-01-05T12:00:30+00:00");
+        assert_eq!(stale("0 * * * *", 86_400, "2026-01-05T10:00:30Z"), "2026-01-07T10:00:30+00:00");
+    }
+
+    #[test]
+    fn a_weekend_without_a_schedule_is_no_staleness() {
+        // A Friday; the moments after it are Monday's and Tuesday's.
+        assert_eq!(stale("0 9 * * 1-5", 3_600, "2026-01-02T09:01:00Z"), "2026-01-06T09:00:00+00:00");
+    }
+}
