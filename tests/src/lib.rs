@@ -1,5 +1,6 @@
 //! What end-to-end tests share: an operator's folder, the real binary, and sums without floats.
 
+mod hostile;
 mod money;
 mod operator;
 mod paths;
@@ -7,6 +8,7 @@ mod s3;
 mod tables;
 mod variant;
 
+pub use hostile::{Ask, HostileServer, response};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
 pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};

@@ -41,6 +41,8 @@ pub struct FetchOptions {
     pub max_redirects: usize,
     /// How many times its size a body may unpack to (bodies below 4 MiB may always).
     pub max_ratio: u32,
+    /// Attempts at one request, the first included: for whoever calls [`Account::send`] again.
+    pub max_attempts: u32,
     /// A process that spends a refresh token and isn't heard of for so long is gone; the others wait for it till then.
     pub claim_lease: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for FetchOptions {
             max_header_bytes: 128 << 10,
             max_redirects: 5,
             max_ratio: 500,
+            max_attempts: 6,
             claim_lease: Duration::from_secs(15),
         }
     }

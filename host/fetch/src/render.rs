@@ -13,18 +13,25 @@ use crate::redact::Redactor;
 use crate::template::{Fault, Machine, Parts, TokenValues, Value};
 
 /// Headers that belong to the host.
-const OWN_HEADERS: [&str; 10] = [
+const OWN_HEADERS: [&str; 11] = [
     "host",
     "content-length",
     "connection",
     "transfer-encoding",
     "te",
     "upgrade",
+    "http2-settings",
     "keep-alive",
     "trailer",
     "accept-encoding",
     "expect",
 ];
+
+/// The longest URL that is sent; many servers take no more than 8 KiB.
+const MAX_URL_BYTES: usize = 32 << 10;
+/// Headers of one request, and their bytes.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// A request with everything filled in. Its `Debug` would print secrets, so it has none.
 pub(crate) struct Rendered {
@@ -80,6 +87,10 @@ impl Context<'_> {
             machine.parts.body = Some(body.clone().unwrap_or_default());
         }
         let value = run(&machine, "url", &request.url)?;
+        if value.bytes.len() > MAX_URL_BYTES {
+            let fault = format!("it is longer than {MAX_URL_BYTES} bytes");
+            return Err(self.error(request, "url", Fault::Other(fault)));
+        }
         let url = self.allow.target(request, &value.bytes)?;
         let shown = if value.is_tainted() { self.shown_url(&value.display, &url) } else { url.clone() };
         machine.parts.path = Some(part(url.path(), shown.path(), &value.slots));
@@ -96,6 +107,11 @@ impl Context<'_> {
             let value = run(&machine, &place, template)?;
             header_value(&value).map_err(|fault| self.error(request, &place, fault))?;
             headers.push((name, value));
+        }
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.bytes.len()).sum();
+        if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+            let fault = format!("there are more than {MAX_HEADERS}, or more than {MAX_HEADER_BYTES} bytes of them");
+            return Err(self.error(request, "headers", Fault::Other(fault)));
         }
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -320,6 +336,16 @@ mod tests {
         assert!(header("x-a\r\nx-b", "x").contains("no header name"));
         let refused = header("x-a", "1\r\nx-b: 2");
         assert_eq!(refused, "connector `shop`: request `page-1`, header `x-a`: its value holds a control character");
+    }
+
+    #[test]
+    fn a_request_has_a_size() {
+        let long = reason(|request| request.url.push(text(&"a".repeat(32 << 10))));
+        assert_eq!(long, "connector `shop`: request `page-1`, url: it is longer than 32768 bytes");
+        let one = |n: usize, bytes: usize| (format!("x-{n}"), vec![text(&"a".repeat(bytes))]);
+        assert!(reason(|request| request.headers = (0..101).map(|n| one(n, 1)).collect()).contains("more than 100"));
+        assert!(reason(|request| request.headers = (0..9).map(|n| one(n, 8 << 10)).collect()).contains("65536 bytes"));
+        assert!(render(|request| request.headers = (0..100).map(|n| one(n, 600)).collect()).is_ok());
     }
 
     #[test]

@@ -71,14 +71,26 @@ async fn large_bodies_and_bombs_are_refused() {
         assert!(error.hint().unwrap().contains("raise `max_body_bytes` under [fetch]"));
         assert!(sample.len() >= kept && sample.iter().all(|byte| *byte == b'x'));
     }
-    let zeros = vec![b'0'; 5 << 20];
-    let bomb = packed(ZstdEncoder::new(zeros.as_slice())).await;
-    let server = Server::start(move |_| Reply::ok(bomb.clone()).header("Content-Encoding", "zstd")).await;
-    let (error, sample) = problem(&server, FetchOptions::default()).await;
-    assert!(matches!(error, Error::Bomb { .. }), "{error:?}");
-    assert_eq!(sample.len(), 64 << 10);
-    let (error, _) = problem(&server, limited(1 << 20)).await;
-    assert!(matches!(error, Error::TooLarge { what: "unpacked body", .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn bombs_are_not_unpacked() {
+    let zeros = vec![b'0'; 8 << 20];
+    for (encoding, bomb) in [
+        ("gzip", packed(GzipEncoder::new(zeros.as_slice())).await),
+        ("br", packed(BrotliEncoder::with_quality(zeros.as_slice(), Level::Fastest)).await),
+        ("zstd", packed(ZstdEncoder::new(zeros.as_slice())).await),
+    ] {
+        let server = Server::start(move |_| Reply::ok(bomb.clone()).header("Content-Encoding", encoding)).await;
+        let limits = FetchOptions { max_ratio: 100, ..FetchOptions::default() };
+        let (error, sample) = problem(&server, limits).await;
+        assert!(matches!(error, Error::Bomb { max_ratio: 100, .. }) && !error.is_retryable(), "{encoding}: {error:?}");
+        assert!(error.hint().unwrap().contains("raise `max_ratio` under [fetch]"));
+        assert_eq!(sample.len(), 64 << 10);
+        let limits = FetchOptions { max_body_bytes: 1 << 20, ..FetchOptions::default() };
+        let (error, _) = problem(&server, limits).await;
+        assert!(matches!(error, Error::TooLarge { what: "unpacked body", .. }), "{encoding}: {error:?}");
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,6 @@ use super::{Answer, Collector, Delivery, SliceReport, describe, visible, warn_of
 use crate::slices::SliceJob;
 use crate::step;
 
-/// Attempts at one request, the first included.
-const MAX_ATTEMPTS: u32 = 6;
 /// The word for a response whose body could not be taken whole: what is kept of it is a sample.
 pub(super) const BROKEN: &str = "broken";
 /// The longest wait that a connector may ask for.
@@ -59,7 +57,7 @@ impl Collector {
         loop {
             let outcome = self.attempt(job, &slice, &request, sent_before + attempt, &mut tally).await;
             let Outcome::Again { reason, at_least } = outcome else { return (outcome, tally) };
-            if attempt == MAX_ATTEMPTS {
+            if attempt >= self.app.settings.fetch.max_attempts {
                 let reason = format!("request `{}`: {reason} ({attempt} attempts)", request.key);
                 return (Outcome::Failed(reason), tally);
             }

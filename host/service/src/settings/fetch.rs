@@ -21,6 +21,7 @@ pub(super) struct FetchSection {
     max_header_bytes: Option<u64>,
     max_redirects: Option<usize>,
     max_ratio: Option<u32>,
+    max_attempts: Option<u32>,
 }
 
 impl FetchSection {
@@ -56,10 +57,16 @@ impl FetchSection {
                 None => {}
             }
         }
-        if self.max_ratio == Some(0) {
-            return refuse("max_ratio");
+        for (name, given, limit) in [
+            ("max_ratio", self.max_ratio, &mut options.max_ratio),
+            ("max_attempts", self.max_attempts, &mut options.max_attempts),
+        ] {
+            match given {
+                Some(0) => return refuse(name),
+                Some(number) => *limit = number,
+                None => {}
+            }
         }
-        options.max_ratio = self.max_ratio.unwrap_or(options.max_ratio);
         options.max_redirects = self.max_redirects.unwrap_or(options.max_redirects);
         options.user_agent = self.user_agent.unwrap_or(options.user_agent);
         Ok(options)
@@ -77,7 +84,7 @@ mod tests {
         let changed = options("max_body_bytes = 1000\nanswer_timeout_secs = 7\nmax_redirects = 0").unwrap();
         assert_eq!((changed.max_body_bytes, changed.answer_timeout.as_secs(), changed.max_redirects), (1000, 7, 0));
         assert_eq!(changed.max_ratio, FetchOptions::default().max_ratio);
-        for nothing in ["read_timeout_secs = 0", "max_header_bytes = 0", "max_ratio = 0"] {
+        for nothing in ["read_timeout_secs = 0", "max_header_bytes = 0", "max_ratio = 0", "max_attempts = 0"] {
             let failure = options(nothing).unwrap_err();
             assert!(failure.render(false).contains("fetch."), "{nothing}");
         }

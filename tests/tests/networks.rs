@@ -1,0 +1,381 @@
+//! Hostile networks, end to end: the real binary against servers that flood, lie, drip, bomb and never end.
+//!
+//! Each is told in one clear error that says what to do, within the limits of `[fetch]` and within bounded memory; and
+//! of what came, what can be kept is in raw.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_tests::{Ask, HostileServer, Operator, response};
+
+const TOKEN: &str = "s3cret/token+of=awin";
+const LIMITS: &str =
+    "[fetch]\nmax_body_bytes = 8388608\nmax_attempts = 1\nanswer_timeout_secs = 2\nrequest_timeout_secs = 3\n";
+/// What a run may take beside the body, which it may hold a few times.
+const MAX_PEAK_KIB: u64 = 700 << 10;
+
+/// What became of a run against a hostile network.
+#[derive(Debug)]
+struct Outcome {
+    code: i32,
+    errors: String,
+    stderr: String,
+    peak_kib: u64,
+}
+
+/// An operator with one account on a network that stands at `server`.
+fn operator(network: &str, server: &HostileServer, limits: &str) -> Operator {
+    let mut operator = Operator::empty().unwrap();
+    let settings = match network {
+        "awin" => json!({"publisher_id": "123456"}),
+        "cj" => json!({"publisher_id": "123456", "currency": "USD"}),
+        "shareasale" => json!({"affiliate_id": "123456"}),
+        _ => json!({"customer_id": "123456", "affiliate_site_id": "98765"}),
+    };
+    let secrets = match network {
+        "awin" | "cj" => json!({"token": "env:TOKEN"}),
+        "shareasale" => json!({"token": "env:TOKEN", "secret_key": "env:TOKEN"}),
+        _ => json!({"passphrase": "env:TOKEN"}),
+    };
+    operator.set("TOKEN", TOKEN);
+    let sections = "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"sqlite:./state.db\"\n";
+    operator.write("sluice.toml", &format!("{sections}{limits}")).unwrap();
+    let account = json!({"name": "main", "settings": settings, "secrets": secrets});
+    operator.write_network(network, &server.origin(), vec![account]).unwrap();
+    operator.install(network, &format!("{network}.wasm")).unwrap();
+    operator
+}
+
+/// One window of a network, with the most memory that the process ever had.
+fn run(operator: &Operator, network: &str) -> Outcome {
+    let arguments = ["--output", "json", "run", network, "--since", "2026-01-01", "--until", "2026-01-02"];
+    let mut child = operator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let reader = |mut pipe: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).map(|_| text).unwrap()
+        })
+    };
+    let stdout = reader(Box::new(child.stdout.take().unwrap()));
+    let stderr = reader(Box::new(child.stderr.take().unwrap()));
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kib = 0;
+    let code = loop {
+        peak_kib = peak_kib.max(high_water_kib(&status));
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended.code().unwrap_or(-1);
+        }
+        // Only to sample the high-water mark now and then: nothing is waited for.
+        std::thread::park_timeout(Duration::from_millis(5));
+    };
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    let reports: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"));
+    let errors: Vec<&str> = reports[0]["errors"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
+    Outcome { code, errors: errors.join("\n"), stderr, peak_kib }
+}
+
+/// The most memory that a process ever had; 0 once it is gone.
+fn high_water_kib(status: &str) -> u64 {
+    let text = std::fs::read_to_string(status).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
+/// Runs a network against a server and wants one error that says all of `words`. Gives what raw holds.
+fn refused(network: &str, server: &HostileServer, words: &[&str]) -> Vec<Value> {
+    let operator = operator(network, server, LIMITS);
+    let outcome = run(&operator, network);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    for word in words {
+        assert!(outcome.errors.contains(word), "no `{word}` in {outcome:?}");
+    }
+    assert!(outcome.errors.len() < 1_000, "an error is read by people: {} bytes", outcome.errors.len());
+    assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    kept(&operator)
+}
+
+fn kept(operator: &Operator) -> Vec<Value> {
+    operator.sql("SELECT status, outcome, masked, body_bytes FROM meta.requests ORDER BY sent_at").unwrap()
+}
+
+fn outcomes(kept: &[Value]) -> Vec<&str> {
+    kept.iter().map(|row| row["outcome"].as_str().unwrap()).collect()
+}
+
+fn saying(headers: &[(&str, &str)], body: &[u8]) -> HostileServer {
+    HostileServer::saying(response(200, headers, body)).unwrap()
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+#[test]
+fn a_body_without_end_is_cut_and_a_sample_kept() {
+    let server = HostileServer::start(|_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")?;
+        loop {
+            stream.write_all(&[b' '; 64 << 10])?;
+        }
+    })
+    .unwrap();
+    let kept =
+        refused("awin", &server, &["body from `127.0.0.1:", "larger than 8388608 bytes", "raise `max_body_bytes`"]);
+    assert_eq!(outcomes(&kept), ["broken"]);
+    assert!(kept[0]["body_bytes"].as_u64().unwrap() <= 64 << 10);
+}
+
+#[test]
+fn a_bomb_is_not_unpacked_and_a_sample_kept() {
+    let bomb = zstd::encode_all(std::io::repeat(b'[').take(2 << 30), 3).unwrap();
+    assert!(bomb.len() < 1 << 20);
+    let server = saying(&[JSON, ("Content-Encoding", "zstd")], &bomb);
+    let kept = refused("awin", &server, &["unpacks to more than 500 times its size", "raise `max_ratio`"]);
+    assert_eq!(outcomes(&kept), ["broken"]);
+}
+
+#[test]
+fn a_body_that_drips_is_given_up() {
+    let server = HostileServer::start(|_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n[")?;
+        loop {
+            stream.write_all(b" ")?;
+            stream.flush()?;
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    })
+    .unwrap();
+    let kept = refused("awin", &server, &["took longer than 3s to answer in full", "raise `request_timeout_secs`"]);
+    assert_eq!(outcomes(&kept), ["broken"]);
+}
+
+#[test]
+fn a_page_for_people_is_no_answer() {
+    let page = b"<!DOCTYPE html><html><body>Scheduled maintenance</body></html>";
+    let server = saying(&[("Content-Type", "text/html")], page);
+    let kept = refused("awin", &server, &["HTML"]);
+    assert_eq!(outcomes(&kept), ["retried"]);
+    assert_eq!(kept[0]["body_bytes"], page.len());
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept_and_refused() {
+    let body = b"[{\"id\": 1, \"advertiserName\": \"\xff\xfe\xc3\x28\"}]";
+    let server = saying(&[JSON], body);
+    let kept = refused("awin", &server, &["UTF-8"]);
+    assert_eq!(kept[0]["body_bytes"], body.len(), "{kept:?}");
+}
+
+#[test]
+fn deep_documents_are_not_followed_down() {
+    let deep = [b"[".repeat(4 << 20), b"]".repeat(1 << 20)].concat();
+    let kept = refused("awin", &saying(&[JSON], &deep), &["too deep"]);
+    assert_eq!(kept[0]["body_bytes"], deep.len());
+    let deep = format!("[{{\"id\":{}1", "{\"a\":".repeat(1 << 20)).into_bytes();
+    refused("awin", &saying(&[JSON], &deep), &["too deep"]);
+    let soap = format!("<Envelope><Body>{}", "<a>".repeat(2 << 20)).into_bytes();
+    refused("tradetracker", &soap_server(soap), &["too deep"]);
+}
+
+/// Signs in whoever asks, and answers the rest with `body`.
+fn soap_server(body: Vec<u8>) -> HostileServer {
+    HostileServer::start(move |ask, stream| {
+        let signed_in = [("Set-Cookie", "PHPSESSID=0123456789abcdef"), ("Content-Type", "text/xml")];
+        let answer = if ask.head.to_lowercase().contains("\"authenticate\"") {
+            response(200, &signed_in, b"<Envelope><Body/></Envelope>")
+        } else {
+            response(200, &[("Content-Type", "text/xml")], &body)
+        };
+        stream.write_all(&answer)
+    })
+    .unwrap()
+}
+
+#[test]
+fn entities_are_not_expanded_and_not_fetched() {
+    let mut laughs = String::from("<?xml version=\"1.0\"?><!DOCTYPE lolz [<!ENTITY lol \"lol\">");
+    for n in 1..10 {
+        let of = if n == 1 { "&lol;".to_owned() } else { format!("&lol{};", n - 1) };
+        laughs.push_str(&format!("<!ENTITY lol{n} \"{}\">", of.repeat(10)));
+    }
+    laughs.push_str("]><Envelope><Body><r>&lol9;</r></Body></Envelope>");
+    let kept = refused("tradetracker", &soap_server(laughs.into_bytes()), &["document type"]);
+    assert_eq!(outcomes(&kept), ["retried"]);
+    let witness = HostileServer::saying(response(200, &[], b"stolen")).unwrap();
+    for system in [format!("{}/x", witness.origin()), "file:///etc/passwd".to_owned()] {
+        let body =
+            format!("<!DOCTYPE r [<!ENTITY x SYSTEM \"{system}\">]><Envelope><Body><r>&x;</r></Body></Envelope>");
+        refused("tradetracker", &soap_server(body.into_bytes()), &["document type"]);
+    }
+    assert!(witness.asked().is_empty());
+}
+
+#[test]
+fn numbers_of_ten_megabytes_are_no_trouble() {
+    let digits = "1".repeat(7 << 20);
+    let server = saying(&[JSON], format!("[{{\"id\": {digits}, \"commissionAmount\": {{\"amount\": 1}}}}]").as_bytes());
+    let operator = operator("awin", &server, LIMITS);
+    let outcome = run(&operator, "awin");
+    assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
+    assert!(outcome.errors.len() < 1_000 && !outcome.stderr.contains("panicked"), "{outcome:?}");
+    assert_eq!(kept(&operator).len(), 1);
+}
+
+#[test]
+fn stray_quotes_cost_no_more_than_their_rows() {
+    let quotes = format!("Trans ID|Merchant ID\n1|\"never closed {}", "x|\n".repeat(1 << 20));
+    let operator = operator("shareasale", &saying(&[("Content-Type", "text/plain")], quotes.as_bytes()), LIMITS);
+    let outcome = run(&operator, "shareasale");
+    assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
+    assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
+    assert_eq!(kept(&operator).len(), 1);
+}
+
+#[test]
+fn pages_in_a_circle_end() {
+    // Each cursor is another one than the last, and leads back after two.
+    let server = HostileServer::start(|ask, stream| {
+        let cursor = ask.number % 2 + 1;
+        let body = format!(
+            "{{\"data\":{{\"publisherCommissions\":{{\"count\":1,\"limit\":1,\"maxCommissionId\":\"{cursor}\",\
+             \"payloadComplete\":false,\"records\":[]}}}}}}"
+        );
+        stream.write_all(&response(200, &[JSON], body.as_bytes()))
+    })
+    .unwrap();
+    let kept = refused("cj", &server, &["asks for what was asked before", "same cursor"]);
+    assert_eq!(kept.len(), 3, "each answer is kept");
+}
+
+#[test]
+fn redirects_end_and_lead_nowhere_else() {
+    let circle = HostileServer::saying(response(302, &[("Location", "/again")], b"")).unwrap();
+    refused("awin", &circle, &["it redirects again and again", "networks/awin.json"]);
+    assert_eq!(circle.asked().len(), 6);
+    let private = HostileServer::saying(response(200, &[JSON], b"[]")).unwrap();
+    for (location, word) in [
+        ("http://169.254.169.254/latest/meta-data/".to_owned(), "is not https"),
+        ("https://169.254.169.254/".to_owned(), "may not ask `169.254.169.254`"),
+        ("https://[fd00:ec2::254]/".to_owned(), "may not ask `[fd00:ec2::254]`"),
+        (private.origin(), "is not https"),
+        ("https://evil.example.com/".to_owned(), "add `\"evil.example.com\"` to `hosts`"),
+        ("//user:pass@api.awin.com/".to_owned(), "holds credentials"),
+    ] {
+        let server = HostileServer::saying(response(302, &[("Location", &location)], b"")).unwrap();
+        refused("awin", &server, &[word]);
+    }
+    assert!(private.asked().is_empty());
+}
+
+#[test]
+fn a_year_is_not_waited_for() {
+    let server = HostileServer::saying(response(429, &[("Retry-After", "31536000")], b"slow down")).unwrap();
+    let operator = operator("awin", &server, "[fetch]\nmax_attempts = 3\n");
+    let outcome = run(&operator, "awin");
+    assert!(outcome.errors.contains("a pause of 31536000s, longer than a run waits"), "{outcome:?}");
+    assert_eq!((outcome.code, server.asked().len()), (1, 1));
+    assert_eq!(outcomes(&kept(&operator)), ["retried"]);
+}
+
+#[test]
+fn headers_without_end_are_cut() {
+    let server = HostileServer::start(|_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
+        loop {
+            stream.write_all(b"X-Flood: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")?;
+        }
+    })
+    .unwrap();
+    assert!(refused("awin", &server, &["the headers from", "raise `max_header_bytes`"]).is_empty());
+}
+
+#[test]
+fn an_echoed_secret_is_masked_and_marked_packed_or_not() {
+    let escaped = TOKEN.replace('/', "\\/");
+    let body = format!("{{\"error\": \"bad token\", \"description\": \"{escaped} / {}\"}}", TOKEN.replace('=', "%3D"));
+    let packed = zstd::encode_all(body.as_bytes(), 3).unwrap();
+    for (encoding, sent) in [("identity", body.as_bytes()), ("zstd", packed.as_slice())] {
+        let server = HostileServer::saying(response(400, &[JSON, ("Content-Encoding", encoding)], sent)).unwrap();
+        let operator = operator("awin", &server, LIMITS);
+        let outcome = run(&operator, "awin");
+        assert!(outcome.errors.contains("bad token") && !outcome.errors.contains("s3cret"), "{outcome:?}");
+        let kept = kept(&operator);
+        assert_eq!((&kept[0]["masked"], &kept[0]["outcome"]), (&json!(true), &json!("refused")));
+        visit(operator.path(), &mut |name, bytes| {
+            let found = bytes.windows(6).any(|window| window == b"s3cret");
+            assert!(!found, "{encoding}: a secret in {name}");
+        });
+    }
+}
+
+/// Every file of a folder, unpacked where it is packed.
+fn visit(dir: &std::path::Path, see: &mut dyn FnMut(&str, &[u8])) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            visit(&path, see);
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        see(&path.display().to_string(), &zstd::decode_all(&bytes[..]).unwrap_or_default());
+        see(&path.display().to_string(), &bytes);
+    }
+}
+
+#[test]
+fn proxies_of_the_environment_are_not_asked() {
+    let proxy = HostileServer::saying(response(200, &[JSON], b"[]")).unwrap();
+    let server = saying(&[JSON], b"[]");
+    let mut operator = operator("awin", &server, LIMITS);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        operator.set(name, &proxy.origin());
+    }
+    let outcome = run(&operator, "awin");
+    assert_eq!((outcome.code, server.asked().len(), proxy.asked().len()), (0, 1, 0), "{outcome:?}");
+}
+
+#[test]
+fn a_secret_that_changes_while_a_run_asks_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("token");
+    std::fs::write(&secret, "old-token-0001\n").unwrap();
+    let rotated = secret.clone();
+    let server = HostileServer::start(move |ask: &Ask, stream: &mut TcpStream| {
+        // The operator rotates the secret at the very moment at which the old one is refused.
+        std::fs::write(&rotated, "new-token-0002\n")?;
+        let good = ask.head.contains("Bearer new-token-0002");
+        stream.write_all(&if good { response(200, &[JSON], b"[]") } else { response(401, &[JSON], b"{}") })
+    })
+    .unwrap();
+    let operator = operator("awin", &server, LIMITS);
+    let account = json!({
+        "name": "main", "settings": {"publisher_id": "123456"},
+        "secrets": {"token": format!("file:{}", folder.path().display())},
+    });
+    operator.write_network("awin", &server.origin(), vec![account]).unwrap();
+    let outcome = run(&operator, "awin");
+    assert_eq!((outcome.code, server.asked().len()), (0, 2), "{outcome:?}");
+}
+
+#[test]
+fn a_secret_may_come_from_a_program_that_the_settings_allow() {
+    let server = saying(&[JSON], b"[]");
+    let mut operator = operator("awin", &server, LIMITS);
+    operator.set("PASSWORD_STORE", "token-of-a-program");
+    let account = json!({
+        "name": "main", "settings": {"publisher_id": "123456"},
+        "secrets": {"token": "command:printenv 'PASSWORD_STORE'"},
+    });
+    operator.write_network("awin", &server.origin(), vec![account]).unwrap();
+    let refused = operator.sluice(&["run", "awin", "--since", "2026-01-01", "--until", "2026-01-02"]).unwrap();
+    assert_eq!(refused.code, 78);
+    assert!(refused.stderr.contains("doesn't allow the program `printenv`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("commands = [\"printenv\"]"), "{}", refused.stderr);
+    let settings = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
+    operator.write("sluice.toml", &format!("{settings}[secrets]\ncommands = [\"printenv\"]\n")).unwrap();
+    assert_eq!(run(&operator, "awin").code, 0);
+    assert!(server.asked()[0].head.contains("Bearer token-of-a-program"));
+}
