@@ -14,10 +14,12 @@ use crate::limits::Limits;
 
 /// Most components inside each other. Toolchains nest one or two.
 const MAX_DEPTH: u64 = 16;
+/// Guests can't have pages of other sizes.
+const PAGE_BYTES: u64 = 65_536;
 
 /// Refuses a component that is too much for the compiler.
 pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<(), LoadFault> {
-    let (mut functions, mut longest) = (0, 0);
+    let (mut functions, mut longest, mut memory) = (0, 0, 0_u64);
     // The components that the parser is inside of, the outermost first; and of which of them it is a module.
     let mut open: Vec<Part> = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
@@ -30,6 +32,12 @@ pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<(), LoadFault> {
             Payload::CodeSectionEntry(body) => {
                 longest = longest.max(body.range().len() as u64);
                 at_most("bytes in one function", longest, limits.function_bytes)?;
+            }
+            Payload::MemorySection(section) => {
+                for one in section {
+                    memory = memory.saturating_add(one.map_err(invalid)?.initial.saturating_mul(PAGE_BYTES));
+                    at_most("bytes of memory at its start", memory, limits.memory_bytes as u64)?;
+                }
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
@@ -181,6 +189,13 @@ mod tests {
         assert_eq!(refused, "the component has 4 functions, 3 are allowed");
         let refused = refusal(&two, &Limits { function_bytes: 7, ..Limits::default() }).unwrap();
         assert_eq!(refused, "the component has 8 bytes in one function, 7 are allowed");
+    }
+
+    #[test]
+    fn memory_at_the_start_is_counted() {
+        let two = "(component (core module (memory 2)) (core module (memory 3)))";
+        assert_eq!(refusal(two, &Limits { memory_bytes: 5 << 16, ..Limits::default() }), None);
+        assert!(refusal(two, &Limits { memory_bytes: 4 << 16, ..Limits::default() }).is_some());
     }
 
     #[test]

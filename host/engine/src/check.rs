@@ -6,7 +6,7 @@ mod manifest;
 mod requests;
 
 pub(crate) use manifest::manifest;
-pub(crate) use requests::{judgement, requests};
+pub(crate) use requests::{judgement, number as number_of_requests, requests};
 
 use crate::columns::Checked;
 

@@ -244,6 +244,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
+    use crate::engine::EngineOptions;
+    use crate::wasi;
 
     #[test]
     fn rejects_name_records_that_there_are() {
@@ -259,5 +261,42 @@ mod tests {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         assert_eq!(unknown_statuses(words(&["b", "a", "b"])).unwrap(), ["a", "b"]);
         assert!(unknown_statuses((0..=MAX_UNKNOWN).map(|n| n.to_string()).collect()).is_err());
+    }
+
+    #[test]
+    fn a_guest_that_answers_differently_maps_nothing_any_more() {
+        let options = EngineOptions { check_every: 3, max_instances: 1, ..EngineOptions::default() };
+        let engine = Engine::new(options).unwrap();
+        let component = sluice_guests::case("answers-differently").unwrap().component.unwrap();
+        let odd = engine.load(&component, "odd.wasm").unwrap();
+        let slice = Slice {
+            network: odd.network().to_owned(),
+            account: "main".to_owned(),
+            stream: "sales".to_owned(),
+            settings: vec![],
+            window: "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z".parse().unwrap(),
+            timezone: chrono_tz::UTC,
+            axis: sluice_model::Axis::Transaction,
+            cursor: None,
+        };
+        let request = odd.plan(&slice).unwrap().remove(0);
+        let body = Bytes::from_static(br#"{"data":[{"id":"1"},{"id":"2"}]}"#);
+        let native = odd.decode("sales", &request, &body).unwrap();
+        let response = Response { status: 200, headers: vec![], body, records: Some(2), problem: None };
+        let map = || odd.map(&slice, &request, &response, native.clone());
+        // The first one is checked, and the sandbox holds.
+        assert!(map().is_ok());
+        wasi::tests::let_the_clock_go();
+        // The next two aren't.
+        assert!(map().is_ok() && map().is_ok());
+        for _ in 0..2 {
+            let error = map().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "connector `answers-differently` 1.0.0 gives another answer for the same bytes: \
+                 transactions.transaction_id, row 0"
+            );
+            assert!(error.is_guest_fault() && error.hint().is_some());
+        }
     }
 }

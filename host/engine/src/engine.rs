@@ -212,7 +212,7 @@ fn config(options: &EngineOptions) -> Config {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .epoch_interruption(true)
+        .epoch_interruption(limits.has_deadline())
         .max_wasm_stack(WASM_STACK)
         .wasm_simd(true)
         // Relaxed SIMD may differ between processors; so that replays agree, it doesn't here.

@@ -40,6 +40,29 @@ pub struct Limits {
     pub resident_bytes: usize,
 }
 
+impl Limits {
+    /// No limit on what a call may take: what the limits cost is measured against this. Not for guests of others.
+    pub fn none() -> Self {
+        Self {
+            memory_bytes: 4 << 30,
+            call_timeout: Duration::MAX,
+            output_bytes: usize::MAX,
+            requests_per_answer: usize::MAX,
+            request_text_bytes: usize::MAX,
+            template_ops: usize::MAX,
+            rows_per_answer: usize::MAX,
+            lookups: u32::MAX,
+            lookup_bytes: u64::MAX,
+            ..Self::default()
+        }
+    }
+
+    /// Whether calls end at all: if not, no code is made that looks at the time.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.call_timeout < Duration::MAX
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -24,7 +24,8 @@ pub(crate) struct State {
     memory: MemoryLimit,
     lookups: u32,
     lookup_bytes: u64,
-    deadline: Instant,
+    /// None: there is all the time in the world.
+    deadline: Option<Instant>,
 }
 
 /// A response's body, and how far the guest has read it.
@@ -44,7 +45,7 @@ impl State {
             memory: MemoryLimit { bytes: limits.memory_bytes, used: 0, refused: false },
             lookups: limits.lookups,
             lookup_bytes: limits.lookup_bytes,
-            deadline: Instant::now() + limits.call_timeout,
+            deadline: Instant::now().checked_add(limits.call_timeout),
         }
     }
 
@@ -81,7 +82,7 @@ impl State {
         };
         (self.lookups, self.lookup_bytes) = (lookups, lookup_bytes);
         // The host's own work isn't interrupted by the deadline, so it isn't begun after it.
-        if Instant::now() > self.deadline {
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return Err(wasmtime::Trap::Interrupt.into());
         }
         Ok(decode::value_at(&bytes, place))

@@ -126,7 +126,7 @@ impl FrozenView<'_> {
 
 impl monotonic_clock::Host for FrozenView<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(0)
+        Ok(moment())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -142,12 +142,27 @@ impl monotonic_clock::Host for FrozenView<'_> {
     }
 }
 
+/// Where the clock stands.
+#[cfg(not(test))]
+fn moment() -> u64 {
+    0
+}
+
 #[cfg(test)]
-mod tests {
+use tests::moment;
+
+#[cfg(test)]
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::cell::Cell;
 
     use wasmtime::component::Component;
     use wasmtime::{Engine, Store};
+    use wasmtime_wasi::cli::WasiCliView;
+    use wasmtime_wasi::filesystem::WasiFilesystemView;
+    use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets};
+    use wasmtime_wasi::sockets::WasiSocketsView;
 
     use super::*;
     use crate::limits::Limits;
@@ -183,6 +198,54 @@ mod tests {
         let instance = linker.instantiate(&mut store, &component).unwrap();
         // On the host's own clock this would never return.
         instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    }
+
+    thread_local! {
+        static GOES: Cell<bool> = const { Cell::new(false) };
+        static MOMENT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Tears a hole into the sandbox of this thread: the clock goes.
+    pub(crate) fn let_the_clock_go() {
+        GOES.set(true);
+    }
+
+    pub(super) fn moment() -> u64 {
+        MOMENT.set(MOMENT.get() + u64::from(GOES.get()));
+        MOMENT.get()
+    }
+
+    #[test]
+    fn there_is_nothing_to_be_seen() {
+        let mut state = State::new(&Limits::default());
+        assert!(std::env::vars().next().is_some());
+        assert!(cli::environment::Host::get_environment(&mut state.cli()).unwrap().is_empty());
+        assert!(cli::environment::Host::get_arguments(&mut state.cli()).unwrap().is_empty());
+        assert!(cli::environment::Host::initial_cwd(&mut state.cli()).unwrap().is_none());
+        assert!(filesystem::preopens::Host::get_directories(&mut state.filesystem()).unwrap().is_empty());
+        for family in [sockets::network::IpAddressFamily::Ipv4, sockets::network::IpAddressFamily::Ipv6] {
+            let socket = sockets::tcp_create_socket::Host::create_tcp_socket(&mut state.sockets(), family);
+            assert!(socket.is_err());
+        }
+    }
+
+    #[test]
+    fn time_and_chance_are_the_same_in_every_call() {
+        let seen = || {
+            let mut state = State::new(&Limits::default());
+            let now = clocks::wall_clock::Host::now(&mut wasmtime_wasi::clocks::WasiClocksView::clocks(&mut state));
+            let now = now.unwrap();
+            let bytes = random::random::Host::get_random_bytes(state.ctx().ctx.random(), 8).unwrap();
+            let number = random::random::Host::get_random_u64(state.ctx().ctx.random()).unwrap();
+            let insecure = random::insecure::Host::get_insecure_random_u64(state.ctx().ctx.random()).unwrap();
+            let seed = random::insecure_seed::Host::insecure_seed(state.ctx().ctx.random()).unwrap();
+            (now.seconds, now.nanoseconds, bytes, number, insecure, seed)
+        };
+        assert_eq!(seen(), seen());
+        let (seconds, nanoseconds, bytes, ..) = seen();
+        // Pinned: what a guest saw years ago it must see in a replay.
+        assert_eq!((seconds, nanoseconds, bytes.as_slice()), (0, 0, &b"igsegtem"[..]));
+        assert_eq!(seen().5, (0, 0));
     }
 
     #[test]

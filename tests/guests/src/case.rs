@@ -33,6 +33,9 @@ pub struct Expectation {
     /// What a run says of it, if that isn't the error; a part of it is enough.
     #[serde(default)]
     pub run_says: Option<String>,
+    /// Secret slots that the operator fills.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// Ids that its rows shall have, where it gives some.
     #[serde(default)]
     pub ids: Vec<String>,
@@ -68,15 +71,33 @@ pub fn cases() -> anyhow::Result<Vec<Case>> {
     let mut folders: Vec<PathBuf> = folders.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     folders.retain(|path| path.is_dir() && !path.ends_with("src"));
     folders.sort();
-    folders.iter().map(|folder| case(folder).with_context(|| format!("{}", folder.display()))).collect()
+    folders.iter().map(|folder| in_folder(folder).with_context(|| format!("{}", folder.display()))).collect()
 }
 
-fn case(folder: &Path) -> anyhow::Result<Case> {
+/// The guest of this name.
+///
+/// # Errors
+/// As [`cases`].
+pub fn case(name: &str) -> anyhow::Result<Case> {
+    in_folder(&repository().join("tests/guests").join(name)).with_context(|| format!("tests/guests/{name}"))
+}
+
+/// What shall become of a guest.
+///
+/// # Errors
+/// A folder that doesn't say it.
+pub fn expectation(name: &str) -> anyhow::Result<Expectation> {
+    let file = repository().join("tests/guests").join(name).join("expect.json");
+    let text = std::fs::read(&file)
+        .with_context(|| format!("nothing says what shall become of the guest: {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn in_folder(folder: &Path) -> anyhow::Result<Case> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let sources: Vec<&str> = SOURCES.into_iter().filter(|source| folder.join(source).is_file()).collect();
     ensure!(sources.len() == 1, "it needs one guest, as one of {SOURCES:?}, and has {sources:?}");
-    let expectation = std::fs::read(folder.join("expect.json")).context("it says not what shall become of it")?;
-    let expectation = serde_json::from_slice(&expectation).context("its expect.json is wrong")?;
+    let expectation = expectation(&name)?;
     let read = || std::fs::read(folder.join(sources[0]));
     let component = match sources[0] {
         "guest.json" => {

@@ -31,6 +31,10 @@ impl<'a> Image<'a> {
         (text, BASE + u32::try_from(self.bytes.len()).unwrap_or(u32::MAX / 2))
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The address of a data segment with [`Image::data`].
     pub(crate) const fn base() -> u32 {
         BASE

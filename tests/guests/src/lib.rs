@@ -17,5 +17,5 @@ mod case;
 mod guest;
 mod image;
 
-pub use case::{Case, Expectation, Stage, cases, repository};
+pub use case::{Case, Expectation, Stage, case, cases, expectation, repository};
 pub use guest::Guest;

@@ -20,11 +20,8 @@ const MAX_WAIT_SECS: u32 = 7 * 86_400;
 
 /// Checks the requests of one answer.
 pub(crate) fn requests(requests: &[Request], manifest: &Manifest, limits: &Limits) -> Checked<()> {
-    let count = requests.len();
-    ensure(count <= limits.requests_per_answer, || {
-        format!("{count} requests, {} are allowed in one answer", limits.requests_per_answer)
-    })?;
-    let mut keys = HashSet::with_capacity(count);
+    number(requests.len(), limits)?;
+    let mut keys = HashSet::with_capacity(requests.len());
     let mut text = 0_usize;
     for request in requests {
         self::request(request, manifest, limits).map_err(|what| format!("request {}: {what}", quoted(&request.key)))?;
@@ -35,6 +32,13 @@ pub(crate) fn requests(requests: &[Request], manifest: &Manifest, limits: &Limit
         })?;
     }
     Ok(())
+}
+
+/// Checks how many requests an answer has.
+pub(crate) fn number(count: usize, limits: &Limits) -> Checked<()> {
+    ensure(count <= limits.requests_per_answer, || {
+        format!("{count} requests, {} are allowed in one answer", limits.requests_per_answer)
+    })
 }
 
 /// Checks one request.

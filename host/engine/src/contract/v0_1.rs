@@ -83,7 +83,7 @@ impl Guest {
             let answer = network.sluice_connector_connector().call_plan(store, slice.wire())?;
             Ok(answer.map_err(convert_response::refusal))
         })?;
-        Ok(convert_request::requests(requests))
+        convert_request::requests(requests, caller.engine.limits()).map_err(|what| caller.malformed(what))
     }
 
     pub(crate) fn follow(
@@ -107,7 +107,7 @@ impl Guest {
             )?;
             Ok(answer.map_err(convert_response::refusal))
         })?;
-        Ok(convert_response::judgement(judgement))
+        convert_response::judgement(judgement, caller.engine.limits()).map_err(|what| caller.malformed(what))
     }
 
     pub(crate) fn map(

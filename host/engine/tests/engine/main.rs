@@ -4,6 +4,7 @@
 mod calls;
 
 mod guest;
+mod legacy;
 mod loads;
 mod registry;
 mod signed;

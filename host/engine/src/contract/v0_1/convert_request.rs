@@ -3,6 +3,9 @@
 use sluice_model::{Function, Hash, Method, Op, Part, Request, Slice, Template};
 
 use super::bindings::sluice::connector::requests as wire;
+use crate::check;
+use crate::columns::Checked;
+use crate::limits::Limits;
 
 /// A slice as the guest takes it.
 pub(super) struct LoweredSlice<'a> {
@@ -115,8 +118,10 @@ fn lower_op(op: &Op) -> wire::OpParam<'_> {
     }
 }
 
-pub(super) fn requests(wire: Vec<wire::RequestResult>) -> Vec<Request> {
-    wire.into_iter().map(request).collect()
+/// The requests of one answer; too many are refused before each of them is looked at.
+pub(super) fn requests(wire: Vec<wire::RequestResult>, limits: &Limits) -> Checked<Vec<Request>> {
+    check::number_of_requests(wire.len(), limits)?;
+    Ok(wire.into_iter().map(request).collect())
 }
 
 pub(super) fn request(wire: wire::RequestResult) -> Request {

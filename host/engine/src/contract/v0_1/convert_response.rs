@@ -7,6 +7,8 @@ use wasmtime::component::Resource;
 use super::bindings::sluice::connector::responses as wire;
 use super::convert_request::requests;
 use crate::call::shown;
+use crate::columns::Checked;
+use crate::limits::Limits;
 use crate::state::Body;
 
 /// A response as the guest takes it.
@@ -36,17 +38,17 @@ impl<'a> LoweredResponse<'a> {
     }
 }
 
-pub(super) fn judgement(wire: wire::Judgement) -> Judgement {
+pub(super) fn judgement(wire: wire::Judgement, limits: &Limits) -> Checked<Judgement> {
     let verdict = match wire.verdict {
         wire::Verdict::Done => Verdict::Done,
-        wire::Verdict::More(more) => Verdict::More(requests(more)),
-        wire::Verdict::Wait(wait) => Verdict::Wait { secs: wait.secs, then: requests(wait.then) },
+        wire::Verdict::More(more) => Verdict::More(requests(more, limits)?),
+        wire::Verdict::Wait(wait) => Verdict::Wait { secs: wait.secs, then: requests(wait.then, limits)? },
         wire::Verdict::Retry(retry) => Verdict::Retry { reason: shown(&retry.reason), after_secs: retry.after_secs },
         wire::Verdict::Renew(source) => Verdict::Renew(source),
         wire::Verdict::Split => Verdict::Split,
         wire::Verdict::Refused(words) => Verdict::Refused(refusal(words)),
     };
-    Judgement { verdict, cursor: wire.cursor }
+    Ok(Judgement { verdict, cursor: wire.cursor })
 }
 
 pub(super) fn refusal(wire: wire::Refusal) -> Refusal {
