@@ -31,7 +31,11 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     /// Rooted where URLs are: at the bucket or the file system.
     root: Arc<dyn ObjectStore>,
+    /// Small tables to which this process is appending: it doesn't race against itself.
+    appending: Turns,
 }
+
+type Turns = std::sync::Mutex<std::collections::HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
 
 impl std::fmt::Debug for Inner {
     /// Without the stores, which hold keys.
@@ -63,6 +67,15 @@ impl Lake {
         written.map_err(|source| Error::store("write", lake.display(&probe), source))?;
         lake.store().delete(&probe).await.map_err(|source| Error::store("delete", lake.display(&probe), source))?;
         Ok(lake)
+    }
+
+    /// This process's turn to append to a small table.
+    pub(crate) async fn turn_to_append(&self, table: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.inner.appending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(turns.entry(table.to_owned()).or_default())
+        };
+        turn.lock_owned().await
     }
 
     /// Has `passed` told of every step of a run that is passed in the lake.
@@ -244,7 +257,8 @@ fn open_local(text: &str) -> Result<Lake, Error> {
     let path = path.canonicalize().map_err(failed)?;
     let url = Url::from_directory_path(&path).map_err(|()| bad("its path can't be a URL"))?;
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| Error::store("open", url.as_str(), source))?;
-    let inner = Inner { url, store: Arc::new(store), root: Arc::new(LocalFileSystem::new()) };
+    let inner =
+        Inner { url, store: Arc::new(store), root: Arc::new(LocalFileSystem::new()), appending: Turns::default() };
     Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }
 
@@ -262,6 +276,7 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
         .map_err(|source| Error::store("open", text, source))?;
     let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
     let root: Arc<dyn ObjectStore> = Arc::new(store);
-    let inner = Inner { url, store: Arc::new(PrefixStore::new(root.clone(), prefix)), root };
+    let inner =
+        Inner { url, store: Arc::new(PrefixStore::new(root.clone(), prefix)), root, appending: Turns::default() };
     Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }

@@ -29,6 +29,7 @@ impl Lake {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        let _turn = self.turn_to_append(&format!("{schema}.{name}")).await;
         let mut table = Table::open(self, schema, name).await?;
         let fields = rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let indexed: &[&str] = if rows.column_by_name("run_id").is_some() { &["run_id"] } else { &[] };
