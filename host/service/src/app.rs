@@ -115,12 +115,13 @@ pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSett
     })))
 }
 
-/// Where guests run.
+/// Where guests run, within the settings' limits.
 ///
 /// # Errors
 /// A machine on which they can't.
-pub fn open_engine() -> Result<Engine, Failure> {
-    Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), ..EngineOptions::default() })?)
+pub fn open_engine(settings: &Settings) -> Result<Engine, Failure> {
+    let (limits, check_every) = (settings.limits.engine(), settings.limits.check_every);
+    Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), limits, check_every, ..EngineOptions::default() })?)
 }
 
 /// The connectors of the settings' folder.
@@ -128,7 +129,7 @@ pub fn open_engine() -> Result<Engine, Failure> {
 /// # Errors
 /// A settings failure if the folder can't be read.
 pub fn open_registry(settings: &Settings) -> Result<Registry, Failure> {
-    let engine = open_engine()?;
+    let engine = open_engine(settings)?;
     let dir = &settings.connectors_dir;
     std::fs::read_dir(dir).map_err(|error| {
         Failure::settings(format!("cannot read the connectors folder {}: {error}", dir.display()))

@@ -72,6 +72,13 @@ pub struct SliceReport {
     pub split: bool,
 }
 
+impl SliceReport {
+    /// The report of a slice that failed as a whole.
+    pub fn failed(error: String) -> Self {
+        Self { errors: vec![error], ..Self::default() }
+    }
+}
+
 /// Collects slices of one network in one run.
 pub struct Collector {
     /// The parts of the service.
@@ -105,7 +112,8 @@ impl Collector {
                 return report;
             }
         };
-        let mut course = Course::new(queue.iter().map(|(request, _)| request));
+        let mut course =
+            Course::new(queue.iter().map(|(request, _)| request), self.app.settings.limits.requests_per_slice);
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE

@@ -6,6 +6,7 @@
 mod report;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
@@ -224,17 +225,29 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
 
 /// Collects slices side by side; a window that the network finds too wide is halved and read again.
 async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
+    let limits = &collector.app.settings.limits;
+    let splits = AtomicUsize::new(limits.splits_per_run);
+    let may_split = || splits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
     let mut waiting: Vec<(SliceJob, u32)> = jobs.into_iter().map(|job| (job, 0)).collect();
     let mut done = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let read = stream::iter(waiting.drain(..)).map(|(job, depth)| async move {
-            let mut report = collector.slice(&job).await;
+            let mut report = match tokio::time::timeout(limits.slice_timeout(), collector.slice(&job)).await {
+                Ok(report) => report,
+                Err(_) => SliceReport::failed(format!("it took longer than {} s", limits.slice_timeout_secs)),
+            };
             let halves = if report.split { job.slice.window.split_in_half() } else { None };
-            if report.split && (halves.is_none() || depth == MAX_SPLITS) {
+            if report.split {
+                let window = job.slice.window;
+                let why = match halves {
+                    Some(_) if depth < MAX_SPLITS && may_split() => None,
+                    Some(_) if depth < MAX_SPLITS => Some("the run has halved enough windows"),
+                    _ => Some("it can't be halved"),
+                };
+                report.split = why.is_none();
                 report
                     .errors
-                    .push(format!("the window {} is too wide for the network and can't be halved", job.slice.window));
-                report.split = false;
+                    .extend(why.map(|why| format!("the window {window} is too wide for the network, and {why}")));
             }
             let read_at = if report.split { Utc::now() } else { collector.close(&job.slice, &mut report).await };
             for error in &report.errors {

@@ -1,6 +1,7 @@
 //! `sluice.toml` and `networks/*.json`: what the operator says.
 
 mod fetch;
+pub mod limits;
 pub mod network;
 pub mod secrets;
 
@@ -11,6 +12,7 @@ use sluice_fetch::FetchOptions;
 
 use crate::failure::Failure;
 use crate::settings::fetch::FetchSection;
+use crate::settings::limits::LimitsSettings;
 use crate::settings::secrets::SecretSources;
 
 /// `sluice.toml`, paths resolved against its folder.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub networks_dir: PathBuf,
     /// What references to secrets may name.
     pub secrets: SecretSources,
+    /// What a connector may use up.
+    pub limits: LimitsSettings,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +50,8 @@ struct File {
     secrets: SecretsSection,
     #[serde(default)]
     fetch: FetchSection,
+    #[serde(default)]
+    limits: LimitsSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,8 +98,10 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url and key, [connectors] dir, [networks] dir, [secrets] commands and [fetch] limits")
+                .hint("the sections are [lake] url, [state] url and key, [connectors] dir, [networks] dir, [secrets] commands, [fetch] limits and [limits]")
+                .hint("the keys are lake.url, state.url, connectors.dir, networks.dir, secrets.commands and limits.*")
         })?;
+        file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
         let dir =
@@ -116,6 +124,7 @@ impl Settings {
             fetch: file.fetch.options(path)?,
             connectors_dir: dir(file.connectors, "./connectors.d"),
             networks_dir: dir(file.networks, "./networks"),
+            limits: file.limits,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,

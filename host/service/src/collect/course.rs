@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use sluice_model::{Digest, Request};
 
-/// Requests of one slice: whoever asks for more is running in circles.
-const MAX_REQUESTS: usize = 100_000;
 /// How often the same page may lead on to further requests: a network that ignores the page or the cursor sends the
 /// same one forever.
 const MAX_SAME_PAGES: u32 = 5;
@@ -16,12 +14,14 @@ pub(super) struct Course {
     keys: HashSet<String>,
     contents: HashSet<Digest>,
     pages: HashMap<Digest, u32>,
+    /// Requests that it may ask.
+    most: usize,
 }
 
 impl Course {
-    /// Begins with the planned requests.
-    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>) -> Self {
-        let mut course = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new() };
+    /// Begins with the planned requests; more than `most` are too many.
+    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>, most: usize) -> Self {
+        let mut course = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new(), most };
         for request in planned {
             course.keys.insert(request.key.clone());
             course.contents.insert(content(request));
@@ -65,8 +65,8 @@ impl Course {
                 ));
             }
         }
-        if self.keys.len() > MAX_REQUESTS {
-            return Err(format!("more than {MAX_REQUESTS} requests for one slice"));
+        if self.keys.len() > self.most {
+            return Err(format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most));
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_same_cursor_ends_the_way() {
-        let mut course = Course::new([page("1", "https://a/?c=1")].iter());
+        let mut course = Course::new([page("1", "https://a/?c=1")].iter(), 9);
         let after = |course: &mut Course, n: u32, url: &str| {
             course.after(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
         };
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_always_the_same_ends_the_way() {
-        let mut course = Course::new(std::iter::empty());
+        let mut course = Course::new(std::iter::empty(), 99);
         let same = Some(Digest::of(b"the same"));
         let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
         (1..5).for_each(|n| after(n).unwrap());
@@ -122,10 +122,18 @@ mod tests {
 
     #[test]
     fn a_poll_may_ask_the_same_and_be_told_the_same() {
-        let mut course = Course::new(std::iter::empty());
+        let mut course = Course::new(std::iter::empty(), 99);
         for n in 0..10 {
             let poll = page(&format!("poll-{n}"), "https://a/report/7");
             course.after(&[poll], Duration::from_secs(1), None).unwrap();
         }
+    }
+
+    #[test]
+    fn a_slice_has_a_longest_way() {
+        let mut course = Course::new(std::iter::empty(), 3);
+        let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None);
+        (1..=3).for_each(|n| after(n).unwrap());
+        assert!(after(4).unwrap_err().contains("more than 3 requests for one slice"));
     }
 }

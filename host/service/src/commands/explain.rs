@@ -12,7 +12,7 @@ use self::evidence::Evidence;
 use self::history::Identity;
 use self::told::Told;
 use super::sql;
-use crate::app::open_lake;
+use crate::app::{open_engine, open_lake};
 use crate::cli::ExplainArgs;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub(super) async fn explain(settings: &Settings, args: &ExplainArgs, json: bool)
     let session = sql::open(settings).await?;
     let of = identify(&session, &args.transaction).await?;
     let versions = history::versions(&session, &of).await?;
-    let mut evidence = Evidence::new(open_lake(settings).await?)?;
+    let mut evidence = Evidence::new(open_lake(settings).await?, open_engine(settings)?);
     let mut told = Told { of, versions: Vec::with_capacity(versions.len()) };
     for version in versions {
         let found = evidence.of(&told.of.stream, &version).await;

@@ -8,7 +8,6 @@ use sluice_lake::Lake;
 use sluice_model::{Digest, Format, NativeBatch, RawObject, Response};
 
 use super::history::Version;
-use crate::app::open_engine;
 use crate::collect;
 use crate::failure::Failure;
 
@@ -32,11 +31,8 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Evidence in a lake.
-    ///
-    /// # Errors
-    /// A host on which guests can't run.
-    pub(super) fn new(lake: Lake) -> Result<Self, Failure> {
-        Ok(Self { lake, engine: open_engine()?, connectors: HashMap::new() })
+    pub(super) fn new(lake: Lake, engine: Engine) -> Self {
+        Self { lake, engine, connectors: HashMap::new() }
     }
 
     /// What a version came from, as far as it is there.

@@ -1,0 +1,109 @@
+//! `[limits]` of `sluice.toml`: what a connector may use up before it is stopped.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use sluice_engine::Limits;
+
+use crate::failure::Failure;
+
+/// The section, with the defaults of what it leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSettings {
+    /// Time of one call into a connector.
+    pub call_timeout_ms: u64,
+    /// Time of compiling one.
+    pub compile_timeout_secs: u64,
+    /// Memory of one call.
+    pub memory_bytes: usize,
+    /// Size of one answer.
+    pub output_bytes: usize,
+    /// Requests in one answer.
+    pub requests_per_answer: usize,
+    /// Requests of one slice, those that follow from others included.
+    pub requests_per_slice: usize,
+    /// Time of one slice, the waits that the connector asks for included.
+    pub slice_timeout_secs: u64,
+    /// How many windows one run may halve.
+    pub splits_per_run: usize,
+    /// One response in so many is mapped twice, to see that the answer is the same; 0: none.
+    pub check_every: u32,
+}
+
+impl Default for LimitsSettings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            call_timeout_ms: u64::try_from(limits.call_timeout.as_millis()).unwrap_or(u64::MAX),
+            compile_timeout_secs: limits.compile_timeout.as_secs(),
+            memory_bytes: limits.memory_bytes,
+            output_bytes: limits.output_bytes,
+            requests_per_answer: limits.requests_per_answer,
+            requests_per_slice: 100_000,
+            slice_timeout_secs: 6 * 3_600,
+            splits_per_run: 10_000,
+            check_every: 1_000,
+        }
+    }
+}
+
+impl LimitsSettings {
+    /// Fails if nothing at all would be allowed.
+    ///
+    /// # Errors
+    /// A settings failure that names the key.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let sizes = [
+            ("call_timeout_ms", self.call_timeout_ms),
+            ("compile_timeout_secs", self.compile_timeout_secs),
+            ("memory_bytes", self.memory_bytes as u64),
+            ("output_bytes", self.output_bytes as u64),
+            ("requests_per_answer", self.requests_per_answer as u64),
+            ("requests_per_slice", self.requests_per_slice as u64),
+            ("slice_timeout_secs", self.slice_timeout_secs),
+        ];
+        match sizes.iter().find(|(_, size)| *size == 0) {
+            Some((key, _)) => Err(Failure::settings(format!("limits.{key} = 0 lets no connector do anything"))
+                .hint("leave it out for the default")),
+            None => Ok(()),
+        }
+    }
+
+    /// What the engine watches over.
+    pub fn engine(&self) -> Limits {
+        Limits {
+            call_timeout: Duration::from_millis(self.call_timeout_ms),
+            compile_timeout: Duration::from_secs(self.compile_timeout_secs),
+            memory_bytes: self.memory_bytes,
+            output_bytes: self.output_bytes,
+            requests_per_answer: self.requests_per_answer,
+            ..Limits::default()
+        }
+    }
+
+    /// Time of one slice.
+    pub fn slice_timeout(&self) -> Duration {
+        Duration::from_secs(self.slice_timeout_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_the_engines_default() {
+        let limits: LimitsSettings = toml::from_str("").unwrap();
+        assert_eq!(limits.engine(), Limits::default());
+        assert!(limits.check().is_ok());
+        assert!(toml::from_str::<LimitsSettings>("memory = 1").is_err());
+    }
+
+    #[test]
+    fn nothing_at_all_is_no_limit() {
+        let limits: LimitsSettings = toml::from_str("call_timeout_ms = 0").unwrap();
+        assert!(limits.check().unwrap_err().render(false).contains("limits.call_timeout_ms"));
+    }
+}
