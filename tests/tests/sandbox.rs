@@ -1,13 +1,20 @@
 //! Hostile guests: each of `tests/guests/` is stopped within its limits, named in one error, and survived.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, StringArray};
 use bytes::Bytes;
 use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits};
 use sluice_guests::{Case, Guest, Stage, cases};
 use sluice_model::{Axis, Mapped, Request, Response, Slice, Verdict};
+use sluice_simulator::{Options, Simulator};
+use sluice_tests::{Operator, Sums, lake_sums, true_sums};
 
 /// Two records, as every network of these tests gives them.
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
@@ -121,4 +128,174 @@ fn every_guest_is_stopped_where_it_sins_and_nothing_is_left_of_it() {
         })
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// What the operator fills the guests' secret slots with.
+const SECRET: &str = "s3cret-of-the-operator";
+/// At the start, and then in a leap year's winter.
+const ONCE: &str = "0 0 29 2 *";
+/// Networks that do what they should.
+const HONEST: [&str; 2] = ["awin", "shareasale"];
+
+/// A network's server as guests may ask it: the same two records, an echo, a redirect to wherever is wanted.
+fn server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(|| serve(stream))))
+    });
+    origin
+}
+
+fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let target = first.split(' ').nth(1).unwrap_or_default();
+    let after = |mark: &str| target.split_once(mark).map(|(_, rest)| rest.to_owned());
+    let (status, body) = match (after("to="), after("echo?key=")) {
+        (Some(to), _) => (format!("302 Found\r\nlocation: {to}"), String::new()),
+        (_, Some(key)) => ("200 OK".to_owned(), format!(r#"{{"echo":"{key}","data":[]}}"#)),
+        _ => ("200 OK".to_owned(), format!(r#"{{"page":"{target}",{}"#, &String::from_utf8_lossy(BODY)[1..])),
+    };
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+/// The real service, its log line by line.
+struct Service {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Service {
+    fn start(operator: &Operator) -> Self {
+        let mut command = operator.command(&["serve"]);
+        command
+            .env("SLUICE_LOG", "sluice_service=info,sluice_engine=info")
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null());
+        let mut child = command.spawn().expect("the binary");
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, log }
+    }
+
+    /// Reads the log until for each wish a line has been seen that grants it, and gives what was read.
+    fn wait_for(&self, wishes: &[(String, String)]) -> String {
+        let deadline = Instant::now() + Duration::from_secs(180);
+        let mut open: BTreeSet<&(String, String)> = wishes.iter().collect();
+        let mut seen = String::new();
+        while !open.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.log.recv_timeout(left) else { panic!("nothing said {open:?} in:\n{seen}") };
+            // A text in a log line is quoted, and quotes in it escaped.
+            let line = line.replace("\\\"", "\"").replace("\\\\", "\\");
+            open.retain(|(name, words)| !(line.contains(name.as_str()) && line.contains(words.as_str())));
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+        seen
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An operator of the honest networks, who reads all that there is.
+fn operator(simulator: &Simulator) -> Operator {
+    let mut operator = Operator::of(simulator, &HONEST).unwrap();
+    for network in HONEST {
+        let accounts = simulator.accounts().iter().filter(|account| account.network == network);
+        let accounts: Vec<_> = accounts.map(|account| operator.account(account)).collect();
+        let file = serde_json::json!({
+            "connector": network, "schedule": ONCE, "look_back": [{"every": "1h", "days": 20}],
+            "base_url": simulator.origin(network), "rate": {"requests": 2000, "per_secs": 1, "concurrency": 8},
+            "accounts": accounts,
+        });
+        operator.write(&format!("networks/{network}.json"), &file.to_string()).unwrap();
+    }
+    operator
+}
+
+/// Drops a guest into the connectors' folder, and sets its network up as it wishes.
+fn invite(operator: &Operator, case: &Case, component: &[u8], origin: &str) {
+    let Case { name, expectation, .. } = case;
+    std::fs::write(operator.join(&format!("connectors.d/{name}.wasm")), component).unwrap();
+    let secrets: serde_json::Map<_, _> =
+        expectation.secrets.iter().map(|slot| (slot.clone(), "env:GUEST_SECRET".into())).collect();
+    let file = serde_json::json!({
+        "connector": name, "schedule": ONCE, "look_back": [{"every": "1h", "days": 1}], "base_url": origin,
+        "rate": {"requests": 2000, "per_secs": 1, "concurrency": 4},
+        "accounts": [{"name": "main", "settings": {}, "secrets": secrets}],
+    });
+    operator.write(&format!("networks/{name}.json"), &file.to_string()).unwrap();
+}
+
+/// What the service says when a network's run is over.
+fn finished(network: &str) -> (String, String) {
+    (network.to_owned(), "new versions".to_owned())
+}
+
+fn facts(operator: &Operator) -> (Vec<serde_json::Value>, Vec<Sums>) {
+    let rows = operator.sql(
+        "SELECT transaction_key, version, change, encode(content_hash, 'hex') AS content
+         FROM unified.transaction_versions WHERE network IN ('awin', 'shareasale') ORDER BY 1, 2",
+    );
+    (rows.unwrap(), HONEST.iter().map(|network| lake_sums(operator, network).unwrap()).collect())
+}
+
+#[test]
+fn honest_networks_finish_as_if_the_guests_were_not_there() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options { start: chrono::Utc::now(), history_days: 5, rows_per_day: 2, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let alone = operator(&simulator);
+    Service::start(&alone).wait_for(&HONEST.map(finished));
+
+    let mut beside = operator(&simulator);
+    beside.set("GUEST_SECRET", SECRET);
+    let limits = "[limits]\ncall_timeout_ms = 300\nrequests_per_slice = 50\nsplits_per_run = 20\n";
+    let settings = std::fs::read_to_string(beside.join("sluice.toml")).unwrap();
+    beside.write("sluice.toml", &format!("{settings}{limits}")).unwrap();
+    let origin = server();
+    let mut wishes: Vec<(String, String)> = HONEST.map(finished).to_vec();
+    for case in cases().unwrap() {
+        let Some(component) = &case.component else { continue };
+        invite(&beside, &case, component, &origin);
+        let words = case.expectation.run_says.clone().or_else(|| case.expectation.error.clone());
+        wishes.push(words.map_or_else(|| finished(&case.name), |words| (case.name.clone(), words)));
+    }
+    let mut service = Service::start(&beside);
+    let log = service.wait_for(&wishes);
+    assert!(service.child.try_wait().unwrap().is_none(), "it goes on serving");
+    drop(service);
+    assert!(!log.contains(SECRET), "{log}");
+    let (rows, sums) = facts(&beside);
+    assert!(rows.len() > 10);
+    assert_eq!((rows, sums.clone()), facts(&alone));
+    assert_eq!(sums, HONEST.map(|network| true_sums(&simulator, network)));
+    assert_clean(beside.path());
+}
+
+/// No file that a run left, packed or not, holds the guests' secret.
+fn assert_clean(dir: &std::path::Path) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_clean(&path);
+            continue;
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(&path).unwrap().read_to_end(&mut bytes).unwrap();
+        let unpacked = zstd::decode_all(&bytes[..]).unwrap_or_default();
+        let holds = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        assert!(!holds(&bytes) && !holds(&unpacked), "{} holds a secret", path.display());
+    }
 }
