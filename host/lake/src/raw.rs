@@ -70,16 +70,24 @@ impl Lake {
             let reason = format!("request {} has a body of digest {}", object.request_id, digest.short());
             return Err(Error::Damaged { path: self.display(&path), reason });
         }
-        match self.store().head(&path).await {
-            Ok(_) => {}
-            Err(StoreError::NotFound { .. }) => {
-                let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await?;
-                let damaged =
-                    |error: std::io::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };
-                let packed = packed.map_err(damaged)?;
-                self.put_if_absent(&path, packed.into()).await?;
-            }
+        let there = match self.store().head(&path).await {
+            Ok(meta) => Some(meta.size),
+            Err(StoreError::NotFound { .. }) => None,
             Err(source) => return Err(Error::store("read", self.display(&path), source)),
+        };
+        if there.is_none_or(|bytes| bytes == 0) {
+            let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await?;
+            let damaged =
+                |error: std::io::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };
+            let packed = Bytes::from(packed.map_err(damaged)?);
+            match there {
+                None => _ = self.put_if_absent(&path, packed).await?,
+                // No frame is empty: it is what a crash of the machine left of one.
+                Some(_) => {
+                    let failed = |source| Error::store("write", self.display(&path), source);
+                    self.store().put(&path, packed.into()).await.map_err(failed)?;
+                }
+            }
         }
         self.passed(Step::BodyKept);
         self.put_envelope(object).await
@@ -179,10 +187,7 @@ impl Lake {
 
     /// All envelopes of a run and where they are, oldest first.
     pub(crate) async fn envelopes(&self, run_id: &str) -> Result<Vec<(Path, RawObject)>, Error> {
-        let folder = Path::from_iter(["raw", "envelopes", run_id]);
-        let failed = |source| Error::store("list", self.display(&folder), source);
-        let paths: Vec<Path> =
-            self.store().list(Some(&folder)).map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
+        let paths = self.kept_in(&Path::from_iter(["raw", "envelopes", run_id])).await?;
         let mut envelopes: Vec<(Path, RawObject)> = stream::iter(paths)
             .map(|path| async move { self.envelope(&path).await.map(|object| (path, object)) })
             .buffer_unordered(READ_AHEAD)
@@ -190,6 +195,14 @@ impl Lake {
             .await?;
         envelopes.sort_by(|(a_path, a), (b_path, b)| (a.received_at, a_path).cmp(&(b.received_at, b_path)));
         Ok(envelopes)
+    }
+
+    /// The objects in a folder of raw, without the empty ones that a crash of the machine may leave on a local disk:
+    /// what they were to hold was never kept.
+    async fn kept_in(&self, folder: &Path) -> Result<Vec<Path>, Error> {
+        let listed = self.store().list(Some(folder)).try_filter(|meta| std::future::ready(meta.size > 0));
+        let paths = listed.map_ok(|meta| meta.location).try_collect().await;
+        paths.map_err(|source| Error::store("list", self.display(folder), source))
     }
 
     pub(crate) async fn envelope(&self, path: &Path) -> Result<RawObject, Error> {

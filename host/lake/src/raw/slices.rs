@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStore;
 use object_store::path::Path;
 use sluice_model::{Digest, SliceRead};
 
@@ -32,10 +31,7 @@ impl Lake {
 
     /// The slices that a run read, each as it was read last, in the order in which they were read.
     pub async fn slice_reads(&self, run_id: &str) -> Result<Vec<SliceRead>, Error> {
-        let folder = Path::from_iter(["raw", "slices", run_id]);
-        let failed = |source| Error::store("list", self.display(&folder), source);
-        let paths: Vec<Path> =
-            self.store().list(Some(&folder)).map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
+        let paths = self.kept_in(&Path::from_iter(["raw", "slices", run_id])).await?;
         let markers: Vec<SliceRead> = stream::iter(paths)
             .map(|path| async move { self.slice_read(&path).await })
             .buffer_unordered(READ_AHEAD)

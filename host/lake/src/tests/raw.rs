@@ -78,6 +78,26 @@ async fn raw_is_found_oldest_first_indexed_or_not() {
     assert!(found(&lake, &later).await.is_empty());
 }
 
+#[tokio::test]
+async fn what_a_crash_of_the_machine_left_empty_counts_as_not_kept() {
+    let (folder, lake) = new_lake().await;
+    let object = answer("run", "a", 1, b"body");
+    for _ in 0..2 {
+        lake.put_raw(&object, Bytes::from_static(b"body")).await.unwrap();
+        assert_eq!(lake.raw_body(object.body).await.unwrap(), "body");
+        assert_eq!(lake.run_responses("run").await.unwrap().len(), 1);
+        let hex = object.body.to_hex();
+        for path in [format!("raw/bodies/{}/{hex}.zst", &hex[..2]), "raw/envelopes/run/a-1.json".to_owned()] {
+            std::fs::write(folder.path().join("lake").join(path), "").unwrap();
+        }
+    }
+    lake.put_slice_read(&marker("uk", 1, None)).await.unwrap();
+    for entry in std::fs::read_dir(folder.path().join("lake/raw/slices/run")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "").unwrap();
+    }
+    assert!(lake.slice_reads("run").await.unwrap().is_empty());
+}
+
 fn marker(account: &str, secs: i64, error: Option<&str>) -> SliceRead {
     let Slice { settings, window, timezone, .. } = response("run", "a", 1).slice.clone();
     let names = ["awin-test", account, "transactions"].map(str::to_owned);

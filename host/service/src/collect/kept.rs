@@ -67,7 +67,10 @@ impl Collector {
         };
         let judged = match self.judge_kept(slice, request, raw).await {
             Ok(judged) => judged,
-            Err(reason) => return Ok(Outcome::Failed(reason)),
+            Err(reason) => {
+                tracing::warn!(request = request.key, reason, "a kept response can't be read: it is asked for again");
+                return Err(raw.attempt);
+            }
         };
         tally.requests += u64::from(raw.attempt);
         tally.bytes += raw.body_bytes;
