@@ -23,7 +23,7 @@ use crate::table::{DataFile, Table};
 
 const READ_AHEAD: usize = 8;
 /// Keys in memory above which a flush starts with a fresh index: a backfill of years must not keep them all.
-const MANY_KEYS: usize = 256 * 1024;
+const MANY_KEYS: usize = 128 * 1024;
 
 /// The latest row of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

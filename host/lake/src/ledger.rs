@@ -20,12 +20,12 @@ use crate::meta::{ColumnPlace, REJECTS, RejectRows};
 use crate::month;
 use crate::native::{self, NativeRows};
 use crate::unified::{self, UnifiedRows};
-use crate::vanished::Seen;
+use crate::vanished::{self, Seen};
 
 /// Rows in memory at which the ledger flushes.
 const FLUSH_ROWS: usize = 64 * 1024;
 /// Bytes in memory at which the ledger flushes.
-const FLUSH_BYTES: usize = 64 << 20;
+const FLUSH_BYTES: usize = 48 << 20;
 
 /// The connector that mapped something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,8 +172,8 @@ impl Ledger {
         }
         self.flush().await?;
         self.latest().await?.catch_up().await?;
-        for windows in self.seen.windows() {
-            let Some(mut gone) = windows.find(self.latest().await?.table()).await? else { continue };
+        let streams = self.seen.windows();
+        for mut gone in vanished::find(&streams, self.latest().await?.table()).await? {
             let appended = self.versions().await?.append(&mut gone).await?;
             self.counts.new_versions += appended.chosen.len() as u64;
         }

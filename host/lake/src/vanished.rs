@@ -1,7 +1,7 @@
 //! What is gone: transactions that a window which was read whole no longer holds.
 //!
 //! A false `vanished` is worse than a late one: it takes money out of every sum until the transaction reappears. So a
-//! transaction is judged only where nothing speaks against it, see [`Seen::windows`] and [`Windows::find`].
+//! transaction is judged only where nothing speaks against it, see [`Seen::windows`] and [`find`].
 
 mod rows;
 mod windows;
@@ -14,7 +14,7 @@ use sluice_model::{Axis, RawObject, Slice};
 use crate::ledger::ConnectorRef;
 
 pub(crate) use rows::VanishedRows;
-pub(crate) use windows::Windows;
+pub(crate) use windows::{Windows, find};
 
 /// Transactions of one run of which the ledger remembers that they were there; of more, none is judged.
 const MOST_KEYS: usize = 4_000_000;

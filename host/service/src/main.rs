@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(blocking_threads())
         .build()
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(commands::execute(cli)));
@@ -32,4 +33,10 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// Threads for guests and files. Guests take one per core at most; each further one keeps memory of its own back from
+/// the rest.
+fn blocking_threads() -> usize {
+    4 + 2 * std::thread::available_parallelism().map_or(1, usize::from)
 }

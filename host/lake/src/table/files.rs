@@ -226,9 +226,14 @@ fn sorted_by(columns: &[ArrayRef]) -> Vec<SortColumn> {
     columns.iter().map(|values| SortColumn { values: values.clone(), options: None }).collect()
 }
 
+/// Distinct values of a column in a file, in bytes, above which they are written out in full.
+const DICTIONARY_BYTES: usize = 128 << 10;
+
 fn properties(rows: usize, key: Option<&str>, stats: &[String]) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // A column of more distinct values has no use for a dictionary: the sooner it is given up the better.
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(EnabledStatistics::None);
     for name in stats {
         builder = builder.set_column_statistics_enabled(ColumnPath::from(name.as_str()), EnabledStatistics::Chunk);

@@ -1,6 +1,6 @@
 //! The windows of one stream that a run read whole, and what of the latest state isn't in them any more.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch};
@@ -46,22 +46,85 @@ pub(super) struct Missing {
     pub(super) read_at: i64,
 }
 
-impl Windows {
-    /// The rows of the latest state that were in the windows and that the run didn't see; none if there are none.
-    ///
-    /// Not judged is what is close to a window's end, by how exactly its time is known, and what someone saw after
-    /// the window was asked for. If half of what is known is missing, and not just a few, the answer is doubted and
-    /// nothing is judged.
-    pub(crate) async fn find(&self, latest: &Table) -> Result<Option<VanishedRows>, Error> {
-        let (mut missing, mut known) = (Vec::new(), 0);
-        let mut files = Vec::new();
-        for add in latest.adds().into_iter().filter(|add| self.may_hold(add)) {
-            let before = missing.len();
-            known += self.missing_of(latest, &add, &mut missing).await?;
-            if missing.len() > before {
-                files.push(add);
+/// What the latest state says of one stream's windows.
+#[derive(Default)]
+struct Finding {
+    /// Transactions in the windows.
+    known: usize,
+    missing: Vec<Missing>,
+    /// Files that hold missing ones.
+    files: Vec<Add>,
+}
+
+/// The rows of the latest state that were in the windows and that the run didn't see, by stream. Each file is read
+/// once, however many streams have rows in it.
+///
+/// Not judged is what is close to a window's end, by how exactly its time is known, and what someone saw after the
+/// window was asked for. If half of what is known of a stream is missing, and not just a few, the answers are doubted
+/// and nothing of it is judged.
+pub(crate) async fn find(streams: &[Windows], latest: &Table) -> Result<Vec<VanishedRows>, Error> {
+    let mut findings: Vec<Finding> = streams.iter().map(|_| Finding::default()).collect();
+    for add in latest.adds() {
+        let concerned: HashMap<(&str, &str), usize> = (0..)
+            .zip(streams)
+            .filter(|(_, windows)| windows.may_hold(&add))
+            .map(|(place, windows)| ((windows.account.as_str(), windows.stream.as_str()), place))
+            .collect();
+        if !concerned.is_empty() {
+            read_file(streams, &concerned, latest, &add, &mut findings).await?;
+        }
+    }
+    let mut gone = Vec::new();
+    for (windows, finding) in streams.iter().zip(findings) {
+        gone.extend(windows.gone(latest, finding).await?);
+    }
+    Ok(gone)
+}
+
+/// Takes note of a file's transactions that windows should hold, and of those that they don't.
+async fn read_file(
+    streams: &[Windows],
+    concerned: &HashMap<(&str, &str), usize>,
+    latest: &Table,
+    add: &Add,
+    findings: &mut [Finding],
+) -> Result<(), Error> {
+    let path = path_of(add);
+    let failed = |source| unreadable(latest, &path, source);
+    let names = [INDEX.key, INDEX.content, INDEX.observed_at, "account", "stream", "transacted_at", "time_basis"];
+    let mut batches = stream_columns(latest.store(), &path, &names).await.map_err(failed)?;
+    while let Some(batch) = batches.try_next().await.map_err(failed)? {
+        let [accounts, names, bases] = ["account", "stream", "time_basis"].map(|name| texts(latest, &batch, name));
+        let (accounts, names, bases) = (accounts?, names?, bases?);
+        let [times, observed] = ["transacted_at", INDEX.observed_at].map(|name| moments(latest, &batch, name));
+        let (times, observed) = (times?, observed?);
+        let contents = column(latest, &batch, INDEX.content)?
+            .as_binary_opt::<i32>()
+            .ok_or_else(|| wrong(latest, INDEX.content, "binary"))?;
+        for (row, key) in keys_of(latest, &batch, INDEX.key)?.into_iter().enumerate() {
+            let Some(&place) = concerned.get(&(accounts.value(row), names.value(row))) else { continue };
+            if contents.value(row) == VANISHED.to_be_bytes() {
+                continue;
+            }
+            let (windows, finding) = (&streams[place], &mut findings[place]);
+            let window = windows.window(times.value(row), bases.value(row) == "instant", observed.value(row));
+            let Some(window) = window else { continue };
+            finding.known += 1;
+            if windows.seen.binary_search(&(key as u64)).is_err() {
+                finding.missing.push(Missing { key, read_at: window.read_at });
+                if finding.files.last().is_none_or(|last| last.path != add.path) {
+                    finding.files.push(add.clone());
+                }
             }
         }
+    }
+    Ok(())
+}
+
+impl Windows {
+    /// What is gone of the stream; none if nothing is, or if the answers are doubted.
+    async fn gone(&self, latest: &Table, finding: Finding) -> Result<Option<VanishedRows>, Error> {
+        let Finding { known, missing, files } = finding;
         if missing.is_empty() {
             return Ok(None);
         }
@@ -90,40 +153,6 @@ impl Windows {
         }
         let Some((least, greatest)) = times(add) else { return true };
         self.windows.iter().any(|window| least < window.until && greatest >= window.since)
-    }
-
-    /// Adds a file's missing transactions to `missing`, and gives how many it has of the stream in the windows.
-    async fn missing_of(&self, latest: &Table, add: &Add, missing: &mut Vec<Missing>) -> Result<usize, Error> {
-        let path = path_of(add);
-        let failed = |source| unreadable(latest, &path, source);
-        let names = [INDEX.key, INDEX.content, INDEX.observed_at, "account", "stream", "transacted_at", "time_basis"];
-        let mut batches = stream_columns(latest.store(), &path, &names).await.map_err(failed)?;
-        let mut known = 0;
-        while let Some(batch) = batches.try_next().await.map_err(failed)? {
-            let [accounts, streams, bases] =
-                ["account", "stream", "time_basis"].map(|name| texts(latest, &batch, name));
-            let (accounts, streams, bases) = (accounts?, streams?, bases?);
-            let [times, observed] = ["transacted_at", INDEX.observed_at].map(|name| moments(latest, &batch, name));
-            let (times, observed) = (times?, observed?);
-            let contents = column(latest, &batch, INDEX.content)?
-                .as_binary_opt::<i32>()
-                .ok_or_else(|| wrong(latest, INDEX.content, "binary"))?;
-            for (row, key) in keys_of(latest, &batch, INDEX.key)?.into_iter().enumerate() {
-                if accounts.value(row) != self.account
-                    || streams.value(row) != self.stream
-                    || contents.value(row) == VANISHED.to_be_bytes()
-                {
-                    continue;
-                }
-                let window = self.window(times.value(row), bases.value(row) == "instant", observed.value(row));
-                let Some(window) = window else { continue };
-                known += 1;
-                if self.seen.binary_search(&(key as u64)).is_err() {
-                    missing.push(Missing { key, read_at: window.read_at });
-                }
-            }
-        }
-        Ok(known)
     }
 
     /// The window that tells of a transaction.
