@@ -23,9 +23,9 @@ use crate::unified::{self, UnifiedRows};
 use crate::vanished::{self, Seen};
 
 /// Rows in memory at which the ledger flushes.
-const FLUSH_ROWS: usize = 64 * 1024;
+const FLUSH_ROWS: usize = 48 * 1024;
 /// Bytes in memory at which the ledger flushes.
-const FLUSH_BYTES: usize = 48 << 20;
+const FLUSH_BYTES: usize = 34 << 20;
 
 /// The connector that mapped something.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -38,5 +38,5 @@ fn main() -> ExitCode {
 /// Threads for guests and files. Guests take one per core at most; each further one keeps memory of its own back from
 /// the rest.
 fn blocking_threads() -> usize {
-    4 + 2 * std::thread::available_parallelism().map_or(1, usize::from)
+    2 + std::thread::available_parallelism().map_or(1, usize::from)
 }

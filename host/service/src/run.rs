@@ -26,7 +26,7 @@ use crate::{record, step, tables};
 /// Slices of one run that are read at once.
 const SLICES_AT_ONCE: usize = 16;
 /// Responses of one run in memory at once.
-const RESPONSES_AT_ONCE: usize = 16;
+const RESPONSES_AT_ONCE: usize = 12;
 /// Mapped answers that wait for the tables' writer.
 const ANSWERS_AT_ONCE: usize = 8;
 /// How often a window may be halved before the run gives up on it.
