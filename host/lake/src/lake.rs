@@ -18,6 +18,9 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::ledger::Ledger;
 
+/// The folder of tables.
+const TABLES: &str = "tables";
+
 /// A lake that can be written. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Lake {
@@ -33,6 +36,8 @@ struct Inner {
     root: Arc<dyn ObjectStore>,
     /// Small tables to which this process is appending: it doesn't race against itself.
     appending: Turns,
+    /// The folder of its tables.
+    tables: &'static str,
 }
 
 type Turns = std::sync::Mutex<std::collections::HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
@@ -146,14 +151,14 @@ impl Lake {
         }
         self.inner
             .url
-            .join(&format!("tables/{schema}/{table}/"))
+            .join(&format!("{}/{schema}/{table}/", self.inner.tables))
             .map_err(|error| Error::Url { url: self.inner.url.to_string(), reason: error.to_string() })
     }
 
     /// All tables, sorted by schema and name.
     pub async fn tables(&self) -> Result<Vec<TableRef>, Error> {
         let mut tables = Vec::new();
-        for schema in self.folders(&Path::from("tables")).await? {
+        for schema in self.folders(&self.tables_folder()).await? {
             for table in self.folders(&schema).await? {
                 let log = self.folders(&table).await?.iter().any(|folder| folder.filename() == Some("_delta_log"));
                 if let (true, Some(schema), Some(name)) = (log, schema.filename(), table.filename()) {
@@ -198,6 +203,19 @@ impl Lake {
         let mut digests: Vec<_> = names.filter_map(sluice_model::Digest::from_hex).collect();
         digests.sort_unstable();
         Ok(digests)
+    }
+
+    /// The same lake with its tables in another folder.
+    pub(crate) fn with_tables(&self, tables: &'static str) -> Self {
+        let Inner { url, store, root, .. } = self.inner.as_ref();
+        let inner =
+            Inner { url: url.clone(), store: store.clone(), root: root.clone(), appending: Turns::default(), tables };
+        Self { inner: Arc::new(inner), passed: self.passed }
+    }
+
+    /// The folder of its tables.
+    pub(crate) fn tables_folder(&self) -> Path {
+        Path::from(self.inner.tables)
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -257,8 +275,13 @@ fn open_local(text: &str) -> Result<Lake, Error> {
     let path = path.canonicalize().map_err(failed)?;
     let url = Url::from_directory_path(&path).map_err(|()| bad("its path can't be a URL"))?;
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| Error::store("open", url.as_str(), source))?;
-    let inner =
-        Inner { url, store: Arc::new(store), root: Arc::new(LocalFileSystem::new()), appending: Turns::default() };
+    let inner = Inner {
+        url,
+        store: Arc::new(store),
+        root: Arc::new(LocalFileSystem::new()),
+        appending: Turns::default(),
+        tables: TABLES,
+    };
     Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }
 
@@ -276,7 +299,12 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
         .map_err(|source| Error::store("open", text, source))?;
     let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
     let root: Arc<dyn ObjectStore> = Arc::new(store);
-    let inner =
-        Inner { url, store: Arc::new(PrefixStore::new(root.clone(), prefix)), root, appending: Turns::default() };
+    let inner = Inner {
+        url,
+        store: Arc::new(PrefixStore::new(root.clone(), prefix)),
+        root,
+        appending: Turns::default(),
+        tables: TABLES,
+    };
     Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }

@@ -40,6 +40,7 @@ mod meta;
 mod month;
 mod native;
 mod raw;
+mod rebuild;
 mod replay;
 mod scan;
 mod table;
@@ -54,6 +55,7 @@ pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
 pub use raw::RawFilter;
+pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,
     Rows,

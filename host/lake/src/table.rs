@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::DeltaTableError;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{Action, Add, MetadataExt, Remove, StructField, StructType, Transaction};
+use deltalake::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructField, StructType, Transaction};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -31,6 +31,14 @@ pub(crate) struct Design {
     pub(crate) partitions: &'static [&'static str],
     /// Columns whose least and greatest values are kept per file, so that readers can skip files.
     pub(crate) indexed: &'static [&'static str],
+}
+
+/// What a table is made with, as one that is there says it.
+pub(crate) struct Likeness {
+    fields: Vec<Field>,
+    partitions: Vec<String>,
+    /// Names joined by commas.
+    indexed: Option<String>,
 }
 
 /// A Delta table and the snapshot of it that was read last.
@@ -110,17 +118,25 @@ impl Table {
 
     /// Makes the table if it isn't there.
     pub(crate) async fn ensure(&mut self, design: &Design) -> Result<(), Error> {
+        let Design { fields, partitions, indexed } = design;
+        let indexed = (!indexed.is_empty()).then(|| indexed.join(","));
+        let partitions = partitions.iter().map(|name| (*name).to_owned()).collect();
+        self.ensure_like(&Likeness { fields: fields.clone(), partitions, indexed }).await
+    }
+
+    /// Makes the table as another one is, if it isn't there.
+    pub(crate) async fn ensure_like(&mut self, like: &Likeness) -> Result<(), Error> {
         if self.state.is_some() {
             return Ok(());
         }
         let failed = |source: DeltaTableError| Error::table("create", &self.name, source);
-        let fields = kernel_fields(&design.fields).map_err(|source| Error::rows(&self.name, source))?;
-        let indexed = (!design.indexed.is_empty()).then(|| design.indexed.join(","));
+        let fields = kernel_fields(&like.fields).map_err(|source| Error::rows(&self.name, source))?;
+        let indexed = &like.indexed;
         let created = CreateBuilder::new()
             .with_log_store(self.log.clone())
             .with_save_mode(SaveMode::Ignore)
             .with_columns(fields)
-            .with_partition_columns(design.partitions.iter().copied())
+            .with_partition_columns(like.partitions.iter())
             .with_configuration([
                 ("delta.dataSkippingStatsColumns", indexed.as_deref()),
                 ("delta.setTransactionRetentionDuration", Some("interval 30 days")),
@@ -238,6 +254,26 @@ impl Table {
             Err(error) if is_conflict(&error) => Ok(Commit::Conflict),
             Err(error) => Err(Error::table("commit to", &self.name, error)),
         }
+    }
+
+    /// What a table like this one is made with; none if it doesn't exist.
+    pub(crate) fn like(&self) -> Result<Option<Likeness>, Error> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let fields = self.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let partitions = state.metadata().partition_columns().to_vec();
+        let indexed = state.metadata().configuration().get("delta.dataSkippingStatsColumns").cloned();
+        Ok(Some(Likeness { fields, partitions, indexed }))
+    }
+
+    /// The metadata by which this table gets the columns of another; none if it has them, or there is no other.
+    pub(crate) fn reshaped(&self, other: &Self) -> Result<Option<Metadata>, Error> {
+        let Some(wanted) = &other.state else { return Ok(None) };
+        let state = self.state()?;
+        if state.schema() == wanted.schema() {
+            return Ok(None);
+        }
+        let metadata = state.metadata().clone().with_schema(wanted.schema().as_ref());
+        metadata.map(Some).map_err(|error| Error::table("commit to", &self.name, error))
     }
 
     /// The table's log.

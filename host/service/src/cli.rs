@@ -116,6 +116,9 @@ pub struct BuildArgs {
     /// Only windows that touch an earlier moment.
     #[arg(long, requires = "since")]
     pub until: Option<String>,
+    /// Makes all tables of all networks anew from raw alone, and then puts them in the place of the old ones.
+    #[arg(long, conflicts_with_all = ["network", "account", "stream", "run", "since"])]
+    pub from_raw: bool,
 }
 
 /// What to replay.

@@ -14,6 +14,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_model::{Mapped, RawObject, Request, Slice};
 use tokio::sync::{Semaphore, mpsc};
 
+pub use close::too_many_rejects;
 pub use kept::Kept;
 
 use crate::app::{App, Network};

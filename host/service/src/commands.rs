@@ -19,6 +19,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::app::App;
 use crate::cli::{self, BuildArgs, Cli, Command, OutputForm, ReadArgs};
 use crate::failure::Failure;
+use crate::rebuild;
 use crate::run::{self, RunReport, Verb};
 use crate::settings::{Settings, network};
 use crate::tables::RawSelection;
@@ -79,6 +80,9 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
         None => network::load_all(&settings.networks_dir)?.into_iter().map(|network| network.name).collect(),
     };
     let app = Arc::new(App::open(settings).await?);
+    if args.from_raw {
+        return report::print_tables(&rebuild::rebuild(&app).await?, json);
+    }
     let mut reports: Vec<RunReport> = Vec::new();
     for name in names {
         reports.push(run::build(&app, &app.network(&name)?, &selection).await?);

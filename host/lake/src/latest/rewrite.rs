@@ -75,8 +75,8 @@ impl LatestState {
     }
 
     fn place(&self, table: &str, path: &Path) -> Path {
-        let parts = ["tables", "unified", table].map(Into::into);
-        parts.into_iter().chain(path.parts()).collect()
+        let table = self.lake.tables_folder().join("unified").join(table);
+        table.parts().chain(path.parts()).collect()
     }
 
     /// Writes what a file holds and nothing supersedes as files of the latest state.

@@ -61,7 +61,7 @@ impl Collector {
 }
 
 /// The failure of a slice of which more than a share of the records was rejected.
-fn too_many_rejects(report: &SliceReport, max_share: f64) -> Option<String> {
+pub fn too_many_rejects(report: &SliceReport, max_share: f64) -> Option<String> {
     let (rejects, records) = (report.rejects as f64, report.records as f64);
     (rejects > records * max_share).then(|| {
         format!(

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::failure::Failure;
+use crate::rebuild::TableReport;
 use crate::run::{RunReport, Verb};
 
 /// Prints reports.
@@ -32,6 +33,22 @@ pub(super) fn print(reports: &[RunReport], json: bool) -> Result<(), Failure> {
             Err(Failure::failed(anyhow::anyhow!(message)).hint("what was answered is kept; run it again for the rest"))
         }
     }
+}
+
+/// Prints the tables that a rebuild made.
+///
+/// # Errors
+/// A standard output that is closed.
+pub(super) fn print_tables(tables: &[TableReport], json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, tables).map_err(Failure::failed)?;
+        return Ok(writeln!(out)?);
+    }
+    for TableReport { table, rows_before, rows } in tables {
+        writeln!(out, "{table}: {rows} rows, {rows_before} before")?;
+    }
+    Ok(())
 }
 
 /// One line for people.

@@ -1,0 +1,191 @@
+//! Rebuilding all tables from raw alone, run by run, by the connectors that serve now.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt, RunRow};
+use sluice_model::{Axis, Digest, RawObject, SliceRead};
+
+use crate::app::{App, Network};
+use crate::collect::{self, SliceReport, too_many_rejects};
+use crate::failure::Failure;
+use crate::settings::network;
+use crate::{replay, tables};
+
+/// A table that was made anew.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableReport {
+    /// Its name with its schema.
+    pub table: String,
+    /// Its rows before.
+    pub rows_before: u64,
+    /// Its rows now.
+    pub rows: u64,
+}
+
+/// What all responses of a run became.
+#[derive(Default)]
+struct RunRebuilt {
+    /// Rejected records by slice.
+    rejects: BTreeMap<String, u64>,
+    /// Slices of which a response could not be mapped at all.
+    unmapped: HashSet<String>,
+}
+
+/// Connectors as raw tells of them: network, version and digest, and when each asked first.
+type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
+
+/// Makes all tables anew from raw, and then puts them in the place of the old ones.
+///
+/// # Errors
+/// A failure if raw holds responses of a network that no settings know: then nothing is replaced. The lake's failure.
+pub async fn rebuild(app: &Arc<App>) -> Result<Vec<TableReport>, Failure> {
+    let started_at = Utc::now();
+    let mut networks: BTreeMap<String, Network> = BTreeMap::new();
+    let mut owners = Vec::new();
+    for settings in network::load_all(&app.settings.networks_dir)? {
+        owners.push(app.state.own(&settings.name).await?);
+        let network = app.network(&settings.name)?;
+        networks.entry(network.manifest().network.clone()).or_insert(network);
+    }
+    let ids: Vec<String> = networks.keys().cloned().collect();
+    let rebuild = app.lake.rebuild(&ids).await?;
+    let fresh = rebuild.lake();
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let mut ledger = fresh.ledger(&run_id);
+    let mut connectors = Connectors::new();
+    let mut counts = Counts::default();
+    for run in fresh.raw_runs().await? {
+        fresh.index_requests(&run).await?;
+        let rebuilt = of_run(app, fresh, &networks, &run, &mut ledger, &mut connectors).await?;
+        let reads = fresh.slice_reads(&run).await?;
+        for read in reads.iter().filter(|read| is_whole(&networks, read, &rebuilt)) {
+            ledger.window_read(&read.slice, read.read_at);
+        }
+        counts = ledger.commit().await?;
+        let rows: Vec<CoverageRow> = reads.iter().map(|read| coverage(&networks, read, &rebuilt)).collect();
+        fresh.append_coverage(&rows).await?;
+    }
+    let rows: Vec<ConnectorRow> = connectors
+        .into_iter()
+        .map(|((network, version, digest), activated_at)| ConnectorRow {
+            network,
+            version,
+            digest,
+            activated_at,
+            source: None,
+        })
+        .collect();
+    fresh.append_connectors(&rows).await?;
+    let rebuilt = rebuild.put_in_place().await?;
+    app.lake.append_runs(&[run_row(run_id, started_at, counts)]).await?;
+    Ok(rebuilt.into_iter().map(report).collect())
+}
+
+fn report(rebuilt: Rebuilt) -> TableReport {
+    TableReport { table: rebuilt.table, rows_before: rebuilt.rows_before, rows: rebuilt.rows }
+}
+
+/// Maps a run's responses into the ledger.
+async fn of_run(
+    app: &Arc<App>,
+    fresh: &Lake,
+    networks: &BTreeMap<String, Network>,
+    run: &str,
+    ledger: &mut Ledger,
+    connectors: &mut Connectors,
+) -> Result<RunRebuilt, Failure> {
+    let mut rebuilt = RunRebuilt::default();
+    let filter = RawFilter { run_id: Some(run.to_owned()), ..RawFilter::default() };
+    let mut objects = fresh.raw_objects(&filter).await?;
+    // A run is of one network: its first response tells which.
+    let Some(first) = objects.next().await.transpose()? else { return Ok(rebuilt) };
+    let id = first.slice.network.clone();
+    let network = networks.get(&id).ok_or_else(|| {
+        Failure::settings(format!("raw holds responses of network `{id}`, which no file in networks/ names"))
+            .hint(format!("add a network with \"connector\": \"{id}\"; nothing was replaced"))
+    })?;
+    let connector = replay::reference(&network.connector);
+    let objects = stream::iter([Ok(first)]).chain(objects).boxed();
+    let mut mapped = tables::map_all(app, &network.connector, objects);
+    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+        note_connector(connectors, &raw);
+        let slice = raw.slice.id();
+        let layout = network.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
+        match (outcome, layout) {
+            (Ok(mapped), Some(layout)) => {
+                *rebuilt.rejects.entry(slice).or_default() += mapped.rejects.len() as u64;
+                ledger.add(raw, layout, &connector, mapped).await?;
+            }
+            (Ok(_), None) => {}
+            (Err(failure), _) => {
+                rebuilt.unmapped.insert(slice);
+                ledger.reject(raw, &connector, &collect::describe(failure.error.as_ref()));
+            }
+        }
+    }
+    Ok(rebuilt)
+}
+
+fn note_connector(connectors: &mut Connectors, raw: &RawObject) {
+    let place = (raw.slice.network.clone(), raw.connector_version.clone(), raw.connector_digest);
+    let first = connectors.entry(place).or_insert(raw.sent_at);
+    *first = raw.sent_at.min(*first);
+}
+
+/// Whether all that happened in a slice's window is in the ledger.
+fn is_whole(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &RunRebuilt) -> bool {
+    let id = read.slice.id();
+    let stream = networks.get(&read.slice.network).and_then(|network| network.manifest().stream(&read.slice.stream));
+    read.complete
+        && read.slice.axis == Axis::Transaction
+        && stream.is_some_and(|stream| stream.complete_windows)
+        && !rebuilt.unmapped.contains(&id)
+        && rebuilt.rejects.get(&id).is_none_or(|rejects| *rejects == 0)
+}
+
+/// What a slice covers, now that its run's responses are in the tables.
+fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &RunRebuilt) -> CoverageRow {
+    let slice = &read.slice;
+    let id = slice.id();
+    let rejects = rebuilt.rejects.get(&id).copied().unwrap_or_default();
+    let report = SliceReport { records: read.records, rejects, ..SliceReport::default() };
+    let share = networks.get(&slice.network).map(|network| network.settings.max_reject_share());
+    let unmapped = rebuilt.unmapped.contains(&id).then(|| "a response could not be mapped".to_owned());
+    let error = read.error.clone().or(unmapped).or_else(|| too_many_rejects(&report, share?));
+    CoverageRow {
+        network: slice.network.clone(),
+        account: slice.account.clone(),
+        stream: slice.stream.clone(),
+        axis: slice.axis,
+        window: slice.window,
+        run_id: read.run_id.clone(),
+        read_at: read.read_at,
+        requests: read.requests,
+        records: read.records,
+        complete: read.complete && error.is_none(),
+        error,
+    }
+}
+
+fn run_row(run_id: String, started_at: DateTime<Utc>, counts: Counts) -> RunRow {
+    RunRow {
+        run_id,
+        network: "*".to_owned(),
+        command: "rebuild".to_owned(),
+        started_at,
+        finished_at: Utc::now(),
+        outcome: "done".to_owned(),
+        error: None,
+        connector_version: None,
+        connector_digest: None,
+        slices: 0,
+        slices_failed: 0,
+        requests: 0,
+        bytes: 0,
+        counts,
+    }
+}
