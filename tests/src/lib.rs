@@ -14,7 +14,7 @@ pub use operator::{Answer, Operator};
 pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};
 pub use s3::{BUCKET, S3Server};
 pub use tables::{Tables, all_tables, differences};
-pub use variant::variant;
+pub use variant::{noted, patched, variant};
 
 use std::collections::BTreeMap;
 

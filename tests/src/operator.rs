@@ -106,6 +106,16 @@ impl Operator {
         Ok(std::fs::rename(part, self.path().join("connectors.d").join(file))?)
     }
 
+    /// Puts a connector into `connectors.d/<file>`, whole or not at all.
+    ///
+    /// # Errors
+    /// A failure to write it.
+    pub fn put_connector(&self, file: &str, component: &[u8]) -> anyhow::Result<()> {
+        let part = self.join("connectors.d").join(format!("{file}.part"));
+        std::fs::write(&part, component)?;
+        Ok(std::fs::rename(part, self.join("connectors.d").join(file))?)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.dir.path()

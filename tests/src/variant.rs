@@ -1,26 +1,38 @@
-//! Connectors that differ from the built ones in a word.
+//! Connectors that differ from the built ones in a word: further versions of them, made in no time.
 
 use anyhow::{Context, ensure};
 
 use crate::connectors_dir;
 
-/// A built connector with some bytes of its data written otherwise, everywhere: another version of it, made in no time.
+/// A built connector with some bytes of its data written otherwise, everywhere.
 ///
 /// # Errors
 /// A connector that isn't built, or that doesn't hold the bytes.
 pub fn variant(network: &str, from: &str, to: &str) -> anyhow::Result<Vec<u8>> {
-    ensure!(from.len() == to.len() && from != to, "`{from}` and `{to}` are no two words of one length");
     let file = connectors_dir().join(format!("{network}.wasm"));
-    let mut component = std::fs::read(&file).with_context(|| format!("no {}: run `just build`", file.display()))?;
-    let places: Vec<usize> = component
-        .windows(from.len())
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == from.as_bytes())
-        .map(|(place, _)| place)
-        .collect();
-    ensure!(!places.is_empty(), "{} holds no `{from}`", file.display());
-    for place in places {
-        component[place..place + to.len()].copy_from_slice(to.as_bytes());
+    let component = std::fs::read(&file).with_context(|| format!("no {}: run `just build`", file.display()))?;
+    patched(&component, &[(from, to)]).with_context(|| file.display().to_string())
+}
+
+/// A connector with texts of its data exchanged for others of their length, everywhere.
+///
+/// # Errors
+/// A text that isn't there, or that has another length.
+pub fn patched(component: &[u8], changes: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
+    let mut patched = component.to_vec();
+    for (from, to) in changes {
+        ensure!(from.len() == to.len() && from != to, "`{from}` and `{to}` are no two words of one length");
+        let found = patched.windows(from.len()).enumerate().filter(|(_, bytes)| *bytes == from.as_bytes());
+        let places: Vec<usize> = found.map(|(place, _)| place).collect();
+        ensure!(!places.is_empty(), "it holds no `{from}`");
+        for place in places {
+            patched[place..place + to.len()].copy_from_slice(to.as_bytes());
+        }
     }
-    Ok(component)
+    Ok(patched)
+}
+
+/// A connector with a note in it: another digest, the same behaviour.
+pub fn noted(component: &[u8], note: u32) -> Vec<u8> {
+    [component, &[0, 6, 1, b'n'], &note.to_le_bytes()].concat()
 }

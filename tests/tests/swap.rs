@@ -47,6 +47,23 @@ impl Drop for Service {
     }
 }
 
+/// Rolls back and forth from another process.
+fn beside_a_service(operator: &Operator, service: &mut Service) {
+    let entry = || {
+        let text = operator.succeed(&["--output", "json", "connectors"]).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()[0].clone()
+    };
+    let second = entry()["digest"].as_str().unwrap()[..12].to_owned();
+    operator.succeed(&["connectors", "rollback", "awin"]).unwrap();
+    let first = entry()["digest"].as_str().unwrap()[..12].to_owned();
+    assert_ne!(first, second);
+    service.wait_for(&["connector serves", &first]);
+    service.wait_for(&["connector is waiting", "rolled back"]);
+    service.wait_for(&["awin", "run begins"]);
+    operator.succeed(&["connectors", "approve", "awin", &second]).unwrap();
+    service.wait_for(&["connector serves", &second]);
+}
+
 #[test]
 fn a_broken_file_is_refused_and_a_good_one_serves() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -77,6 +94,7 @@ fn a_broken_file_is_refused_and_a_good_one_serves() {
     service.wait_for(&["awin.wasm", "serv"]);
     service.wait_for(&["awin", "run begins"]);
     service.wait_for(&["awin", "0 new versions"]);
+    beside_a_service(&operator, &mut service);
     drop(service);
     let digests = operator.sql("SELECT DISTINCT digest FROM meta.connectors WHERE network = 'awin'").unwrap();
     assert_eq!(digests.len(), 2, "every version that was active is kept");

@@ -1,5 +1,6 @@
 //! System tables: what happened, SQL like any other.
 
+mod connectors;
 mod rejects;
 mod requests;
 mod resolved;

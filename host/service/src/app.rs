@@ -17,6 +17,8 @@ use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
 use crate::state::{State, tokens};
 use crate::step;
+use crate::swap::Swaps;
+use crate::swap::shadow::Shadow;
 
 /// A service's parts, each opened once.
 pub struct App {
@@ -29,7 +31,9 @@ pub struct App {
     /// Where everything rests.
     pub lake: Lake,
     /// What is in flight.
-    pub state: State,
+    pub state: Arc<State>,
+    /// How new versions of connectors take over.
+    pub swaps: Arc<Swaps>,
     /// Guests that may run at once: one per core.
     pub guests: Arc<Semaphore>,
 }
@@ -39,8 +43,10 @@ pub struct App {
 pub struct Network {
     /// What the operator says of it.
     pub settings: NetworkSettings,
-    /// The connector, kept for the whole run even if another version is swapped in.
+    /// The connector. What it began, a slice or a build, it ends, even if another version is swapped in.
     pub connector: Connector,
+    /// What maps beside it.
+    pub shadow: Option<Arc<Shadow>>,
     /// What references to secrets may name.
     pub secrets: SecretSources,
 }
@@ -51,17 +57,29 @@ impl App {
     /// # Errors
     /// What can't be opened, and what to do.
     pub async fn open(settings: Settings) -> Result<Self, Failure> {
-        let registry = Arc::new(open_registry(&settings)?);
         let lake = open_lake(&settings).await?;
-        let state = State::open(&settings.state_url).await?;
+        let state = Arc::new(State::open(&settings.state_url).await?);
+        let swaps = Arc::new(Swaps::new(lake.clone(), state.clone(), &settings));
+        let registry = Arc::new(open_registry(&settings, swaps.clone()).await?);
         Ok(Self {
             registry,
             fetcher: Fetcher::keeping(settings.fetch.clone(), tokens::keeping(&settings, &state).await?)?,
             lake,
             state,
+            swaps,
             guests: Arc::new(Semaphore::new(cores())),
             settings,
         })
+    }
+
+    /// Lets connectors take over that may by now, and follows what other processes noted.
+    ///
+    /// # Errors
+    /// A failure of the machinery; what holds a connector is in its entry.
+    pub async fn reconsider(&self) -> Result<(), Failure> {
+        let registry = self.registry.clone();
+        tokio::task::spawn_blocking(move || registry.reconsider()).await.map_err(Failure::failed)?;
+        Ok(())
     }
 
     /// The network of this name, its file read now, its connector as it serves now.
@@ -102,8 +120,9 @@ pub fn network_settings(settings: &Settings, name: &str) -> Result<NetworkSettin
 /// A settings failure if none does.
 pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSettings) -> Result<Network, Failure> {
     let id = &settings.content.connector;
-    if let Some(connector) = registry.get(id) {
-        return Ok(Network { settings, connector, secrets: app.secrets.clone() });
+    if let Some((connector, candidate)) = registry.pair(id) {
+        let shadow = candidate.map(|candidate| Arc::new(Shadow::new(candidate)));
+        return Ok(Network { settings, connector, shadow, secrets: app.secrets.clone() });
     }
     let message = format!("{}: no connector `{id}` in {}", settings.file, app.connectors_dir.display());
     let refused = registry.entries().into_iter().find_map(|entry| {
@@ -115,7 +134,24 @@ pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSett
     })))
 }
 
-/// Where guests run, within the settings' limits.
+/// The connectors of the settings' folder, as far as `gate` lets them serve.
+///
+/// # Errors
+/// A settings failure if the folder can't be read.
+pub async fn open_registry(settings: &Settings, gate: Arc<Swaps>) -> Result<Registry, Failure> {
+    let engine = open_engine(settings)?;
+    let dir = settings.connectors_dir.clone();
+    std::fs::read_dir(&dir).map_err(|error| {
+        Failure::settings(format!("cannot read the connectors folder {}: {error}", dir.display()))
+            .hint("make the folder and put connectors (.wasm) there, or change connectors.dir in sluice.toml")
+    })?;
+    let keys = settings.connector_keys.clone();
+    // Compiling and trying new versions takes seconds, and the gate waits for the lake.
+    let open = move || Registry::open_gated(engine, &dir, keys, gate);
+    Ok(tokio::task::spawn_blocking(open).await.map_err(Failure::failed)??)
+}
+
+/// Where guests run, within the settings' limits. Compiled components are shared by all processes of this user.
 ///
 /// # Errors
 /// A machine on which they can't.
@@ -124,18 +160,13 @@ pub fn open_engine(settings: &Settings) -> Result<Engine, Failure> {
     Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), limits, check_every, ..EngineOptions::default() })?)
 }
 
-/// The connectors of the settings' folder.
+/// The connectors for a command that only looks: nothing is tried, switched or noted.
 ///
 /// # Errors
-/// A settings failure if the folder can't be read.
-pub fn open_registry(settings: &Settings) -> Result<Registry, Failure> {
-    let engine = open_engine(settings)?;
-    let dir = &settings.connectors_dir;
-    std::fs::read_dir(dir).map_err(|error| {
-        Failure::settings(format!("cannot read the connectors folder {}: {error}", dir.display()))
-            .hint("make the folder and put connectors (.wasm) there, or change connectors.dir in sluice.toml")
-    })?;
-    Ok(Registry::open(engine, dir)?)
+/// A failure of the settings or the state store.
+pub async fn look_at_registry(settings: &Settings) -> Result<Registry, Failure> {
+    let state = Arc::new(State::open(&settings.state_url).await?);
+    open_registry(settings, Arc::new(Swaps::looking(state, settings))).await
 }
 
 /// The lake of the settings.

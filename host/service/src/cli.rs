@@ -221,6 +221,37 @@ pub enum ConnectorsCommand {
         /// The file.
         file: PathBuf,
     },
+    /// Gives a version that waits what it asks for, and takes it as it was found to be.
+    Approve(VersionArgs),
+    /// Lets a version take over now that maps beside the running one or waits to be promoted.
+    Promote(VersionArgs),
+    /// Puts the version back that served before; the one that serves is held until it is approved.
+    Rollback {
+        /// The network.
+        network: String,
+        /// A digest, its beginning, or a version's name; the version before without it.
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Shows what the waiting version makes otherwise than the running one.
+    Diff {
+        /// The network.
+        network: String,
+    },
+    /// Lists when which version became active, the newest first.
+    History {
+        /// The network.
+        network: String,
+    },
+}
+
+/// Which version.
+#[derive(Args)]
+pub struct VersionArgs {
+    /// The network.
+    pub network: String,
+    /// The version's digest or its beginning; the one that waits without it.
+    pub digest: Option<String>,
 }
 
 /// Which runs.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
+use sluice_engine::Connector;
 use sluice_model::{Mapped, RawObject, Request, Slice};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -20,6 +21,8 @@ pub use kept::Kept;
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::slices::SliceJob;
+use crate::swap::rights::Rights;
+use crate::swap::shadow::Shadow;
 use course::Course;
 use request::Outcome;
 
@@ -32,6 +35,8 @@ pub struct Answer {
     pub raw: Arc<RawObject>,
     /// What its records became.
     pub mapped: Mapped,
+    /// What mapped it.
+    pub connector: Connector,
 }
 
 /// What the tables' writer is told, in this order for each slice.
@@ -42,6 +47,8 @@ pub enum Delivery {
     Unmapped {
         /// Where it is kept.
         raw: Arc<RawObject>,
+        /// What could not.
+        connector: Connector,
         /// Why.
         reason: String,
     },
@@ -81,22 +88,50 @@ impl SliceReport {
 }
 
 /// Collects slices of one network in one run.
+#[derive(Clone)]
 pub struct Collector {
     /// The parts of the service.
     pub app: Arc<App>,
-    /// The network with the connector of this run.
+    /// The network with the connector of this run, and of a slice that runs the one that it began with.
     pub network: Network,
     /// The run.
     pub run_id: String,
     /// What the run kept before it was broken off.
-    pub kept: Kept,
+    pub kept: Arc<Kept>,
     /// Bounds the responses in memory: a turn lasts from sending until the tables' writer has taken the answer.
-    pub turns: Semaphore,
+    pub turns: Arc<Semaphore>,
     /// Where answers go to be built into tables; nowhere if they are only collected.
     pub answers: Option<mpsc::Sender<Delivery>>,
 }
 
 impl Collector {
+    /// The same for a slice that begins now: with the version that serves now, unless that may do other things than
+    /// the one that the run was planned with.
+    #[must_use]
+    pub fn for_slice(&self, job: &SliceJob) -> Self {
+        let mut collector = self.clone();
+        let run = &mut collector.network;
+        let Some((serving, candidate)) = self.app.registry.pair(run.connector.network()) else { return collector };
+        let stream = &job.slice.stream;
+        let fits = serving.manifest().stream(stream).is_some_and(|new| {
+            let rights = |connector: &Connector| Rights::of(connector.manifest());
+            let old = run.manifest().stream(stream);
+            old.is_some_and(|old| old.complete_windows == new.complete_windows && old.timezone == new.timezone)
+                && serving.manifest().settings == run.manifest().settings
+                && rights(&serving).same(&rights(&run.connector))
+        });
+        // A candidate that appears in the middle of a run is compared from the next run on.
+        let same = serving.digest() == run.connector.digest();
+        let beside = |shadow: &Arc<Shadow>| {
+            same && candidate.as_ref().is_some_and(|candidate| candidate.digest() == shadow.candidate().digest())
+        };
+        run.shadow = run.shadow.take().filter(beside);
+        if fits {
+            run.connector = serving;
+        }
+        collector
+    }
+
     /// Collects one slice. A failing request fails nothing but itself.
     pub async fn slice(&self, job: &SliceJob) -> SliceReport {
         let mut report = SliceReport::default();
@@ -132,6 +167,9 @@ impl Collector {
                 Outcome::Split => report.split = true,
                 Outcome::Again { reason, .. } | Outcome::Failed(reason) => report.errors.push(reason),
             }
+        }
+        if let Some(shadow) = &self.network.shadow {
+            shadow.end_slice(&slice);
         }
         report
     }

@@ -42,7 +42,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Sql(args) => sql::sql(&settings()?, args, json).await,
         Command::Plan(args) => plan::plan(settings()?, args, json).await,
         Command::Check => check::check(&settings()?, json).await,
-        Command::Connectors(args) => connectors::connectors(settings, args, json),
+        Command::Connectors(args) => connectors::connectors(settings, args, json).await,
         Command::Runs(args) => sql::runs(&settings()?, args, json).await,
         Command::Status(args) => status::status(&settings()?, args, json).await,
         Command::Explain(args) => explain::explain(&settings()?, args, json).await,

@@ -19,4 +19,5 @@ pub mod settings;
 pub mod slices;
 pub mod state;
 pub mod step;
+pub mod swap;
 pub mod tables;

@@ -155,13 +155,13 @@ async fn carry_out(
     record::keep_connector(app, network).await?;
     let run_id = noted.run_id.clone();
     let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
-    let writer = tokio::spawn(tables::write(app.clone(), network.clone(), run_id.clone(), received));
+    let writer = tokio::spawn(tables::write(app.clone(), run_id.clone(), received));
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
         run_id: run_id.clone(),
-        kept,
-        turns: Semaphore::new(RESPONSES_AT_ONCE),
+        kept: Arc::new(kept),
+        turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
         answers: (noted.verb == Verb::Run).then_some(answers),
     };
     let mut done = collect(&collector, jobs).await;
@@ -173,7 +173,20 @@ async fn carry_out(
     report.count(counts);
     record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
     app.state.forget_run(&noted.run_id).await?;
+    note_shadow(app, network).await?;
     Ok(report)
+}
+
+/// Notes how the version compares that mapped beside, which may let it take over.
+async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
+    let Some(shadow) = &network.shadow else { return Ok(()) };
+    let comparison = shadow.take();
+    if comparison.slices == 0 && comparison.faults == 0 {
+        return Ok(());
+    }
+    let candidate = shadow.candidate();
+    app.swaps.note_compared(candidate.network(), candidate.digest(), &comparison).await?;
+    app.reconsider().await
 }
 
 /// Notes a run as failed that comes to no end.
@@ -199,7 +212,7 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
     let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
-    let writer = tokio::spawn(tables::write(app.clone(), network.clone(), run_id.clone(), received));
+    let writer = tokio::spawn(tables::write(app.clone(), run_id.clone(), received));
     let read = tables::read_raw(app, network, selection, answers).await;
     let counts = writer.await.map_err(Failure::failed)?;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
@@ -232,6 +245,7 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
     let mut done = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let read = stream::iter(waiting.drain(..)).map(|(job, depth)| async move {
+            let collector = collector.for_slice(&job);
             let mut report = match tokio::time::timeout(limits.slice_timeout(), collector.slice(&job)).await {
                 Ok(report) => report,
                 Err(_) => SliceReport::failed(format!("it took longer than {} s", limits.slice_timeout_secs)),

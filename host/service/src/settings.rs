@@ -4,10 +4,12 @@ mod fetch;
 pub mod limits;
 pub mod network;
 pub mod secrets;
+pub mod swap;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sluice_engine::Keys;
 use sluice_fetch::FetchOptions;
 
 use crate::failure::Failure;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub fetch: FetchOptions,
     /// Folder of `.wasm` files.
     pub connectors_dir: PathBuf,
+    /// Whose signature connectors need; without any, none.
+    pub connector_keys: Keys,
     /// Folder of `networks/*.json`.
     pub networks_dir: PathBuf,
     /// What references to secrets may name.
@@ -44,7 +48,7 @@ struct File {
     lake: UrlSection,
     #[serde(default)]
     state: StateSection,
-    connectors: Option<DirSection>,
+    connectors: Option<ConnectorsSection>,
     networks: Option<DirSection>,
     #[serde(default)]
     secrets: SecretsSection,
@@ -78,6 +82,15 @@ struct StateSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct ConnectorsSection {
+    dir: Option<String>,
+    /// Public keys of `minisign`.
+    #[serde(default)]
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DirSection {
     dir: String,
 }
@@ -98,14 +111,18 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url and key, [connectors] dir, [networks] dir, [secrets] commands, [fetch] limits and [limits]")
-                .hint("the keys are lake.url, state.url, connectors.dir, networks.dir, secrets.commands and limits.*")
+                .hint("the sections are [lake] url, [state] url and key, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits and [limits]")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
         let dir =
             |section: Option<DirSection>, default: &str| lexical(&base.join(section.map_or(default.into(), |s| s.dir)));
+        let (connectors_dir, keys) = file.connectors.map(|section| (section.dir, section.keys)).unwrap_or_default();
+        let connector_keys = Keys::parse(&keys).map_err(|text| {
+            Failure::settings(format!("connectors.keys: `{text}` is no public key"))
+                .hint("write what `minisign -G` prints: keys = [\"RW…\"]")
+        })?;
         let networks_dir = file.networks.as_ref().map_or("", |section| &section.dir);
         if networks_dir.contains("://") {
             return Err(Failure::settings(format!("networks.dir = \"{networks_dir}\" is no folder on this machine"))
@@ -122,7 +139,8 @@ impl Settings {
             )?,
             state_key: file.state.key,
             fetch: file.fetch.options(path)?,
-            connectors_dir: dir(file.connectors, "./connectors.d"),
+            connectors_dir: dir(connectors_dir.map(|dir| DirSection { dir }), "./connectors.d"),
+            connector_keys,
             networks_dir: dir(file.networks, "./networks"),
             limits: file.limits,
             secrets: SecretSources {

@@ -2,6 +2,7 @@
 
 mod owner;
 mod runs;
+pub mod swaps;
 pub mod tokens;
 
 pub use owner::Owner;
@@ -61,7 +62,7 @@ impl State {
             sqlx::query("PRAGMA journal_mode = WAL").fetch_optional(&pool).await.map_err(failed)?;
             sqlx::query("PRAGMA busy_timeout = 10000").fetch_optional(&pool).await.map_err(failed)?;
         }
-        for table in TABLES {
+        for table in TABLES.iter().chain(swaps::TABLES) {
             sqlx::query(*table).execute(&pool).await.map_err(failed)?;
         }
         Ok(Self { pool, door })

@@ -55,22 +55,18 @@ pub struct RawRead {
 ///
 /// # Errors
 /// The lake's failure; what was committed before it stays.
-pub async fn write(
-    app: Arc<App>,
-    network: Network,
-    run_id: String,
-    mut answers: mpsc::Receiver<Delivery>,
-) -> Result<Counts, Failure> {
+pub async fn write(app: Arc<App>, run_id: String, mut answers: mpsc::Receiver<Delivery>) -> Result<Counts, Failure> {
     let mut ledger = app.lake.ledger(&run_id);
-    let connector = replay::reference(&network.connector);
     while let Some(delivery) = answers.recv().await {
         match delivery {
-            Delivery::Answer(Answer { raw, mapped }) => {
-                let Some(stream) = network.manifest().stream(&raw.slice.stream) else { continue };
-                ledger.add(raw, &stream.layout, &connector, mapped).await?;
+            Delivery::Answer(Answer { raw, mapped, connector }) => {
+                let Some(stream) = connector.manifest().stream(&raw.slice.stream) else { continue };
+                ledger.add(raw, &stream.layout, &replay::reference(&connector), mapped).await?;
             }
             Delivery::WindowRead { slice, read_at } => ledger.window_read(&slice, read_at),
-            Delivery::Unmapped { raw, reason } => ledger.reject(raw, &connector, &reason),
+            Delivery::Unmapped { raw, connector, reason } => {
+                ledger.reject(raw, &replay::reference(&connector), &reason);
+            }
         }
     }
     Ok(ledger.commit().await?)
@@ -95,14 +91,16 @@ pub async fn read_raw(
                 collect::warn_of_unknown(&raw, &mapped);
                 read.records += mapped.native.rows as u64;
                 // A writer that has stopped says why itself.
-                if answers.send(Delivery::Answer(Answer { raw, mapped })).await.is_err() {
+                let answer = Answer { raw, mapped, connector: network.connector.clone() };
+                if answers.send(Delivery::Answer(answer)).await.is_err() {
                     break;
                 }
             }
             Err(failure) => {
                 read.errors.push(format!("raw object {}: {}", raw.body.short(), failure.render(false)));
                 let reason = collect::describe(failure.error.as_ref());
-                if answers.send(Delivery::Unmapped { raw, reason }).await.is_err() {
+                let connector = network.connector.clone();
+                if answers.send(Delivery::Unmapped { raw, connector, reason }).await.is_err() {
                     break;
                 }
             }

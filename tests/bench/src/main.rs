@@ -1,8 +1,9 @@
 //! `just bench`: what the sandbox and the lake cost.
 //!
-//! Two measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
+//! Three measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
-//! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table.
+//! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
+//! file to its new version serving.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
@@ -16,6 +17,7 @@ mod network;
 mod process;
 mod report;
 mod row;
+mod swap;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ use anyhow::{Context, bail};
 
 use crate::network::Work;
 
-const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--only map|end-to-end]";
+const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--only map|end-to-end|swap]";
 
 /// What to measure, and with what.
 struct Arguments {
@@ -61,7 +63,7 @@ fn parse(arguments: Vec<String>) -> anyhow::Result<Arguments> {
             "--quick" => quick = true,
             "--connectors" => connectors = arguments.next().map(PathBuf::from),
             "--sluice" => sluice = arguments.next().map(PathBuf::from),
-            "--only" => only = arguments.next().filter(|part| part == "map" || part == "end-to-end"),
+            "--only" => only = arguments.next().filter(|part| ["map", "end-to-end", "swap"].contains(&part.as_str())),
             other => bail!("`{other}` is no argument\n{USAGE}"),
         }
     }
@@ -81,6 +83,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         let work = if arguments.quick { Work::QUICK } else { Work::FULL };
         report.end_to_end = Some(end_to_end::measure(work, &arguments.sluice, &arguments.connectors)?);
         report.print_end_to_end();
+    }
+    if wanted("swap") {
+        report.swap = Some(swap::measure(&arguments.sluice, &arguments.connectors)?);
+        report.print_swap();
     }
     let file = arguments.connectors.parent().unwrap_or(&arguments.connectors).join("bench.json");
     std::fs::write(&file, format!("{}\n", serde_json::to_string(&report)?))

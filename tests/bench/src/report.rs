@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::end_to_end::EndToEnd;
 use crate::map::MapSpeed;
 use crate::process::Usage;
+use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the limit for this machine.
 const MAX_RATIO: f64 = 2.5;
@@ -22,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) map: Vec<MapSpeed>,
     /// End to end.
     pub(crate) end_to_end: Option<EndToEnd>,
+    /// Hot swap.
+    pub(crate) swap: Option<SwapSpeed>,
 }
 
 impl Report {
@@ -60,6 +63,13 @@ impl Report {
         let ratio = measured.ratio;
         println!("CPU ratio to native: {ratio:.2}, at most {MAX_RATIO}, goal {GOAL_RATIO}{judged}");
         println!("peak memory: {:.0} MiB, at most {MAX_PEAK_MIB}{judged}", measured.peak_mib());
+    }
+
+    /// Prints the time of a swap.
+    pub(crate) fn print_swap(&self) {
+        let Some(SwapSpeed { swaps, compiled_ms, cached_ms }) = &self.swap else { return };
+        println!("\nhot swap, from the file's change to the new version serving, medians of {swaps}");
+        println!("  compiled {compiled_ms:.0} ms, machine code kept {cached_ms:.0} ms, of which 200 ms wait for quiet");
     }
 
     /// Whether the limits hold. What a start costs is too much of a quick run to judge it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use minisign_verify::{PublicKey, Signature};
 
-use crate::error::LoadFault;
+use crate::error::{Error, LoadFault};
 
 /// A signature has four short lines.
 const MAX_BYTES: u64 = 8 << 10;
@@ -28,8 +28,16 @@ impl Keys {
             .map(Self)
     }
 
+    /// Whether one of them signed these bytes, which errors name by `origin`.
+    ///
+    /// # Errors
+    /// [`Error::Load`] if none did.
+    pub fn check_as(&self, origin: &str, component: &[u8], signature: Option<&str>) -> Result<(), Error> {
+        self.check(component, signature).map_err(|fault| Error::Load { origin: origin.to_owned(), fault })
+    }
+
     /// Whether one of them signed these bytes.
-    pub(super) fn check(&self, component: &[u8], signature: Option<&str>) -> Result<(), LoadFault> {
+    fn check(&self, component: &[u8], signature: Option<&str>) -> Result<(), LoadFault> {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -41,9 +41,8 @@ impl Registry {
     }
 
     fn load(&self, name: &str, component: &[u8], signature: Option<String>) -> Result<Loaded, Error> {
-        let refuse = |fault| Error::Load { origin: name.to_owned(), fault };
         // Before anything of it is read or run.
-        self.keys.check(component, signature.as_deref()).map_err(refuse)?;
+        self.keys.check_as(name, component, signature.as_deref())?;
         let connector = self.engine.load(component, name)?;
         Ok(Loaded { connector, signature: signature.map(Arc::from) })
     }

@@ -165,7 +165,10 @@ pub(super) fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a arrow:
     rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>()).ok_or_else(|| wrong(name, "text"))
 }
 
-fn times<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::TimestampMicrosecondArray, Error> {
+pub(super) fn times<'a>(
+    rows: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a arrow::array::TimestampMicrosecondArray, Error> {
     rows.column_by_name(name)
         .filter(|column| column.null_count() == 0)
         .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())

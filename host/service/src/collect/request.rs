@@ -207,10 +207,18 @@ impl Collector {
         let Some(answers) = &self.answers else { return Ok(0) };
         let connector = self.network.connector.clone();
         let (slice, request) = (slice.clone(), request.clone());
-        let mapped = self.in_guest(move || connector.map(&slice, &request, &response, native)).await?;
+        let (mapper, shadow) = (connector.clone(), self.network.shadow.clone());
+        let map = move || {
+            let mapped = mapper.map(&slice, &request, &response, native)?;
+            if let Some(shadow) = shadow {
+                shadow.compare(&slice, &request, &response, &mapped);
+            }
+            Ok(mapped)
+        };
+        let mapped = self.in_guest(map).await?;
         warn_of_unknown(&raw, &mapped);
         let rejects = mapped.rejects.len() as u64;
-        let delivery = Delivery::Answer(Answer { raw, mapped });
+        let delivery = Delivery::Answer(Answer { raw, mapped, connector });
         answers.send(delivery).await.map_err(|_| "the tables' writer has stopped".to_owned())?;
         Ok(rejects)
     }

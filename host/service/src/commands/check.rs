@@ -22,7 +22,7 @@ struct Finding {
 /// A settings failure if anything is wrong, with all that is.
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure> {
     let networks = network::load_all(&settings.networks_dir)?;
-    let registry = app::open_registry(settings)?;
+    let registry = app::look_at_registry(settings).await?;
     app::open_lake(settings).await?;
     let mut findings = Vec::new();
     for network in networks {

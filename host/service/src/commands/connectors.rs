@@ -1,4 +1,7 @@
-//! `sluice connectors`: what may serve, and why not.
+//! `sluice connectors`: what may serve, why not, and the operator's word on it.
+
+mod decide;
+mod show;
 
 use std::io::Write;
 use std::path::Path;
@@ -8,19 +11,19 @@ use sluice_engine::{Connector, Engine, EngineOptions};
 use crate::app;
 use crate::cli::{ConnectorsArgs, ConnectorsCommand};
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{Settings, network};
 
-/// Lists, inspects or verifies connectors.
+/// Lists, inspects, verifies or decides on connectors.
 ///
 /// # Errors
 /// A failure of the settings, or the reason why a file may not serve.
-pub(super) fn connectors(
+pub(super) async fn connectors(
     settings: impl Fn() -> Result<Settings, Failure>,
     args: &ConnectorsArgs,
     json: bool,
 ) -> Result<(), Failure> {
     match args.command.as_ref().unwrap_or(&ConnectorsCommand::List) {
-        ConnectorsCommand::List => list(&settings()?, json),
+        ConnectorsCommand::List => show::list(&settings()?, json).await,
         ConnectorsCommand::Verify { file } => {
             let connector = load(file)?;
             print(&connector, json)
@@ -30,14 +33,31 @@ pub(super) fn connectors(
             let found = if path.extension().is_some_and(|extension| extension == "wasm") {
                 load(path)?
             } else {
-                app::open_registry(&settings()?)?.get(connector).ok_or_else(|| {
+                let settings = settings()?;
+                let id = network_id(&settings, connector);
+                app::look_at_registry(&settings).await?.get(&id).ok_or_else(|| {
                     Failure::usage(format!("no connector `{connector}` serves")).hint("see `sluice connectors list`")
                 })?
             };
             let manifest = serde_json::to_string_pretty(found.manifest()).map_err(Failure::failed)?;
             Ok(writeln!(std::io::stdout(), "{manifest}")?)
         }
+        ConnectorsCommand::Approve(args) => decide::approve(&settings()?, args, json).await,
+        ConnectorsCommand::Promote(args) => decide::promote(&settings()?, args, json).await,
+        ConnectorsCommand::Rollback { network, to } => {
+            decide::roll_back(&settings()?, network, to.as_deref(), json).await
+        }
+        ConnectorsCommand::Diff { network } => show::diff(&settings()?, network, json).await,
+        ConnectorsCommand::History { network } => show::history(&settings()?, network, json).await,
     }
+}
+
+/// The network id of a connector: of the network that the operator calls so, else the word itself.
+fn network_id(settings: &Settings, name: &str) -> String {
+    let all = network::load_all(&settings.networks_dir).unwrap_or_default();
+    all.into_iter()
+        .find(|network| network.name == name)
+        .map_or_else(|| name.to_owned(), |network| network.content.connector)
 }
 
 fn load(file: &Path) -> Result<Connector, Failure> {
@@ -57,36 +77,4 @@ fn print(connector: &Connector, json: bool) -> Result<(), Failure> {
         return Ok(writeln!(out, "{facts}")?);
     }
     Ok(writeln!(out, "{} {} ({}) may serve", manifest.network, manifest.version, connector.digest().short())?)
-}
-
-fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
-    let entries = app::open_registry(settings)?.entries();
-    let mut out = std::io::stdout().lock();
-    if json {
-        let rows: Vec<_> = entries
-            .iter()
-            .map(|entry| {
-                serde_json::json!({
-                    "file": entry.file, "network": entry.network, "version": entry.version, "digest": entry.digest,
-                    "state": if entry.refusal().is_some() { "refused" } else { "serving" }, "reason": entry.refusal(),
-                })
-            })
-            .collect();
-        return Ok(writeln!(out, "{}", serde_json::Value::Array(rows))?);
-    }
-    for entry in entries {
-        let state = match entry.refusal() {
-            Some(reason) => format!("refused: {reason}"),
-            None => {
-                let digest = entry.digest.map(|digest| digest.short()).unwrap_or_default();
-                format!(
-                    "serving {} {} ({digest})",
-                    entry.network.unwrap_or_default(),
-                    entry.version.unwrap_or_default()
-                )
-            }
-        };
-        writeln!(out, "{}: {state}", entry.file)?;
-    }
-    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::slices;
 pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Result<(), Failure> {
     let now = Utc::now();
     let selection = args.selection(now)?;
-    let registry = app::open_registry(&settings)?;
+    let registry = app::look_at_registry(&settings).await?;
     let network = app::find_network(&registry, &settings, &args.network)?;
     let fetcher = sluice_fetch::Fetcher::new(settings.fetch.clone())?;
     let jobs = slices::jobs(&network, &fetcher, &selection, now).await?;

@@ -39,9 +39,13 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut stop = std::pin::pin!(stop_signal());
     let mut said = HashMap::new();
     let mut looked = HashSet::new();
+    let mut heard = Heard { mark: app.state.swap_mark().await?, work: None };
     loop {
         tokio::select! {
-            _ = tick.tick() => start_due(&app, &mut running, &mut names, &mut said, &mut looked).await,
+            _ = tick.tick() => {
+                hear(&app, &mut heard, &mut said).await;
+                start_due(&app, &mut running, &mut names, &mut said, &mut looked).await;
+            }
             Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
                 let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
                 names.remove(&id);
@@ -58,6 +62,33 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
         tracing::warn!("runs were cut off; what was answered is kept");
     }
     Ok(())
+}
+
+/// What was heard of swaps: what the operator said last, and the work that follows from it.
+struct Heard {
+    mark: String,
+    work: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// Looks whether the operator has said something about versions, or another process has switched. Trying a version
+/// takes seconds, so it holds up nothing.
+async fn hear(app: &Arc<App>, heard: &mut Heard, said: &mut HashMap<String, String>) {
+    if heard.work.as_ref().is_some_and(|work| !work.is_finished()) {
+        return;
+    }
+    match app.state.swap_mark().await {
+        Ok(mark) if mark == heard.mark => {}
+        Ok(mark) => {
+            heard.mark = mark;
+            let app = app.clone();
+            heard.work = Some(tokio::spawn(async move {
+                if let Err(failure) = app.reconsider().await {
+                    tracing::error!("{}", failure.render(false));
+                }
+            }));
+        }
+        Err(failure) => say_once(said, "", failure),
+    }
 }
 
 /// Starts a run of each network that is due and isn't running.

@@ -10,7 +10,7 @@ use sluice_engine::Registry;
 use sluice_query::{Coverage, Gap, GapKind, StreamAxis};
 
 use super::{rfc3339, sql};
-use crate::app::{open_registry, with_connector};
+use crate::app::{look_at_registry, with_connector};
 use crate::cli::StatusArgs;
 use crate::failure::Failure;
 use crate::freshness;
@@ -96,7 +96,7 @@ struct Schedule {
 /// # Errors
 /// The lake's failure; with `--fail-if-gaps` also one that counts what is wrong.
 pub(super) async fn status(settings: &Settings, args: &StatusArgs, json: bool) -> Result<(), Failure> {
-    let wanted = wanted(settings)?;
+    let wanted = wanted(settings).await?;
     let read = sql::open(settings).await?.coverage().await?;
     let told = told(&wanted, read, Utc::now());
     for failure in &wanted.unknown {
@@ -122,9 +122,9 @@ pub(super) async fn status(settings: &Settings, args: &StatusArgs, json: bool) -
 }
 
 /// What the settings want, as far as the connectors can be loaded.
-fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
+async fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
     let mut wanted = Wanted::default();
-    let registry = match open_registry(settings) {
+    let registry = match look_at_registry(settings).await {
         Ok(registry) => registry,
         Err(failure) => {
             wanted.unknown.push(failure);

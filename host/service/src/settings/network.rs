@@ -9,6 +9,7 @@ use url::Url;
 
 use super::secrets::SecretSources;
 use crate::failure::Failure;
+use crate::settings::swap::SwapSettings;
 
 /// One network's settings.
 #[derive(Clone, Debug)]
@@ -40,6 +41,9 @@ pub struct NetworkFile {
     pub rate: Option<Rate>,
     /// The share of a slice's records, 0 to 1, that may be rejected before the slice counts as failed.
     pub max_reject_share: Option<f64>,
+    /// How a new version of the connector takes over.
+    #[serde(default)]
+    pub swap: SwapSettings,
     /// The accounts to read.
     pub accounts: Vec<Account>,
 }
@@ -141,8 +145,8 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
-            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share and accounts \
-             (name, settings, secrets)",
+            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, swap \
+             (mode, slices, promote, max_diff) and accounts (name, settings, secrets)",
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,0 +1,69 @@
+//! Connector versions that were active: their history, and their signatures.
+
+use bytes::Bytes;
+use chrono::DateTime;
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStoreExt};
+use sluice_model::Digest;
+
+use super::ConnectorRow;
+use super::requests::{column, read, times};
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::table::Table;
+
+const COLUMNS: [&str; 5] = ["network", "version", "digest", "activated_at", "source"];
+
+impl Lake {
+    /// When which version of a network's connector became active, oldest first.
+    pub async fn activations(&self, network: &str) -> Result<Vec<ConnectorRow>, Error> {
+        let table = Table::open(self, "meta", "connectors").await?;
+        let mut activations = Vec::new();
+        for file in table.files() {
+            for rows in read(&table, &file, &COLUMNS).await? {
+                let [networks, versions, digests, sources] =
+                    ["network", "version", "digest", "source"].map(|name| column(&rows, name));
+                let (networks, versions, digests, sources) = (networks?, versions?, digests?, sources?);
+                let at = times(&rows, "activated_at")?;
+                activations.extend((0..rows.num_rows()).filter(|&row| networks.value(row) == network).filter_map(
+                    |row| {
+                        Some(ConnectorRow {
+                            network: network.to_owned(),
+                            version: versions.value(row).to_owned(),
+                            digest: Digest::from_hex(digests.value(row))?,
+                            activated_at: DateTime::from_timestamp_micros(at.value(row))?,
+                            source: sources.iter().nth(row).flatten().map(str::to_owned),
+                        })
+                    },
+                ));
+            }
+        }
+        activations.sort_by_key(|row| row.activated_at);
+        Ok(activations)
+    }
+
+    /// Keeps the signature of a component.
+    pub async fn put_signature(&self, digest: Digest, signature: &str) -> Result<(), Error> {
+        let path = signature_path(digest);
+        let written = self.store().put(&path, Bytes::from(signature.to_owned()).into()).await;
+        written.map(|_| ()).map_err(|source| Error::store("write", self.display(&path), source))
+    }
+
+    /// The signature of a component, if one was kept.
+    pub async fn signature(&self, digest: Digest) -> Result<Option<String>, Error> {
+        let path = signature_path(digest);
+        let failed = |source| Error::store("read", self.display(&path), source);
+        match self.store().get(&path).await {
+            Ok(found) => {
+                let bytes = found.bytes().await.map_err(failed)?;
+                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+}
+
+fn signature_path(digest: Digest) -> Path {
+    Path::from(format!("connectors/{digest}.wasm.minisig"))
+}

@@ -1,0 +1,309 @@
+//! What two versions of a connector make of the same response, and how that differs.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Decimal128Type;
+use serde::{Deserialize, Serialize};
+use sluice_model::Mapped;
+
+/// How a candidate's rows differ from the running version's, summed over responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Comparison {
+    /// Slices of which all responses were compared.
+    pub slices: u64,
+    /// Responses that both mapped.
+    pub responses: u64,
+    /// Native records.
+    pub records: Pair,
+    /// Unified transactions.
+    pub transactions: Pair,
+    /// Transactions that only the candidate gives.
+    pub added: u64,
+    /// Transactions that only the running version gives.
+    pub removed: u64,
+    /// Transactions that both give, otherwise.
+    pub changed: u64,
+    /// In how many changed transactions each field differs.
+    pub fields: BTreeMap<String, u64>,
+    /// Responses in which a native column differs, by its path.
+    pub columns: BTreeMap<String, u64>,
+    /// Commissions by currency, in millionths.
+    pub money: BTreeMap<String, Pair>,
+    /// Records that could not be mapped.
+    pub rejects: Pair,
+    /// Status words that the connector doesn't know, counted per response.
+    pub unknown_statuses: Pair,
+    /// Responses on which the candidate failed.
+    pub faults: u64,
+    /// The first of them.
+    pub first_fault: Option<String>,
+}
+
+/// A sum by the running version and by the candidate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// By the version that serves.
+    pub running: i64,
+    /// By the candidate.
+    pub candidate: i64,
+}
+
+impl Pair {
+    fn add(&mut self, running: usize, candidate: usize) {
+        self.running = self.running.saturating_add(i64::try_from(running).unwrap_or(i64::MAX));
+        self.candidate = self.candidate.saturating_add(i64::try_from(candidate).unwrap_or(i64::MAX));
+    }
+}
+
+impl Comparison {
+    /// Adds a response that both mapped.
+    pub fn add(&mut self, running: &Mapped, candidate: &Mapped) {
+        self.responses += 1;
+        self.records.add(running.native.rows, candidate.native.rows);
+        self.rejects.add(running.rejects.len(), candidate.rejects.len());
+        self.unknown_statuses.add(running.unknown_statuses.len(), candidate.unknown_statuses.len());
+        self.add_columns(running, candidate);
+        let (before, after) = (running.transactions.as_ref(), candidate.transactions.as_ref());
+        self.transactions.add(before.map_or(0, RecordBatch::num_rows), after.map_or(0, RecordBatch::num_rows));
+        let (before_rows, after_rows) = (before.map(keyed).unwrap_or_default(), after.map(keyed).unwrap_or_default());
+        self.removed += before_rows.keys().filter(|key| !after_rows.contains_key(*key)).count() as u64;
+        self.added += after_rows.keys().filter(|key| !before_rows.contains_key(*key)).count() as u64;
+        if let (Some(before), Some(after)) = (before, after) {
+            self.add_changes(before, after, &before_rows, &after_rows);
+        }
+        for (batch, side) in [(before, true), (after, false)] {
+            for (currency, micros) in batch.map(commissions).unwrap_or_default() {
+                let pair = self.money.entry(currency).or_default();
+                let sum = if side { &mut pair.running } else { &mut pair.candidate };
+                *sum = sum.saturating_add(micros);
+            }
+        }
+    }
+
+    /// Adds a response on which the candidate failed.
+    pub fn add_fault(&mut self, fault: String) {
+        self.faults += 1;
+        self.first_fault.get_or_insert(fault);
+    }
+
+    /// Adds what was compared elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.slices += other.slices;
+        self.responses += other.responses;
+        self.added += other.added;
+        self.removed += other.removed;
+        self.changed += other.changed;
+        self.faults += other.faults;
+        if self.first_fault.is_none() {
+            self.first_fault.clone_from(&other.first_fault);
+        }
+        let sums = [
+            (&mut self.records, other.records),
+            (&mut self.transactions, other.transactions),
+            (&mut self.rejects, other.rejects),
+            (&mut self.unknown_statuses, other.unknown_statuses),
+        ];
+        sums.into_iter().for_each(|(sum, more)| merge(sum, more));
+        other.money.iter().for_each(|(currency, more)| merge(self.money.entry(currency.clone()).or_default(), *more));
+        for (counts, more) in [(&mut self.fields, &other.fields), (&mut self.columns, &other.columns)] {
+            more.iter().for_each(|(name, count)| *counts.entry(name.clone()).or_default() += count);
+        }
+    }
+
+    /// The share of rows that differ: transactions, further rejects and records that one of them lacks, of all.
+    pub fn share(&self) -> f64 {
+        let all = self.transactions.running.max(self.records.running).max(1);
+        let rejects = (self.rejects.candidate - self.rejects.running).max(0);
+        let records = (self.records.candidate - self.records.running).abs();
+        let differing = i64::try_from(self.added + self.removed + self.changed).unwrap_or(i64::MAX);
+        let native = if self.columns.is_empty() || self.transactions.running > 0 { 0 } else { 1 };
+        differing.max(rejects).max(records).max(native) as f64 / all as f64
+    }
+
+    /// Whether nothing at all differs.
+    pub fn is_empty(&self) -> bool {
+        self.share() == 0.0 && self.columns.is_empty() && self.faults == 0
+    }
+
+    /// What differs, a line for each.
+    pub fn lines(&self) -> Vec<String> {
+        let pair = |what: &str, pair: Pair| format!("{what}: {} → {}", pair.running, pair.candidate);
+        let mut lines = vec![
+            format!("{} slices, {} responses compared", self.slices, self.responses),
+            pair("records", self.records),
+            pair("transactions", self.transactions),
+            format!("added {}, removed {}, changed {}", self.added, self.removed, self.changed),
+        ];
+        lines.extend(self.fields.iter().map(|(field, count)| format!("  {field} differs in {count}")));
+        let money = |micros: i64| {
+            let sign = if micros < 0 { "-" } else { "" };
+            let micros = micros.unsigned_abs();
+            format!("{sign}{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+        };
+        lines.extend(self.money.iter().map(|(currency, sum)| {
+            format!("commission {currency}: {} → {}", money(sum.running), money(sum.candidate))
+        }));
+        lines.extend(self.columns.iter().map(|(path, count)| format!("column {path} differs in {count} responses")));
+        lines.push(pair("rejects", self.rejects));
+        lines.push(pair("unknown status words", self.unknown_statuses));
+        if let Some(fault) = &self.first_fault {
+            lines.push(format!("failed on {} responses, first: {fault}", self.faults));
+        }
+        lines
+    }
+
+    fn add_columns(&mut self, running: &Mapped, candidate: &Mapped) {
+        let (before, after) = (&running.native, &candidate.native);
+        for column in &before.columns {
+            let same = after.column(&column.path).is_some_and(|other| {
+                column.kinds == other.kinds && column.text == other.text && before.rows == after.rows
+            });
+            if !same {
+                *self.columns.entry(column.path.clone()).or_default() += 1;
+            }
+        }
+        for column in after.columns.iter().filter(|column| before.column(&column.path).is_none()) {
+            *self.columns.entry(column.path.clone()).or_default() += 1;
+        }
+    }
+
+    fn add_changes(&mut self, before: &RecordBatch, after: &RecordBatch, rows: &Keyed<'_>, others: &Keyed<'_>) {
+        let schema = before.schema();
+        let fields: Vec<_> = schema.fields().iter().map(|field| field.name()).filter(|name| *name != PLACE).collect();
+        let pairs: Vec<(usize, usize)> = rows.iter().filter_map(|(key, row)| Some((*row, *others.get(key)?))).collect();
+        let mut differs = vec![false; pairs.len()];
+        for field in fields {
+            let (Some(before), Some(after)) = (before.column_by_name(field), after.column_by_name(field)) else {
+                continue;
+            };
+            let aligned = pairs.len() == before.len() && before.len() == after.len();
+            if aligned && pairs.iter().all(|(row, other)| row == other) && before.to_data() == after.to_data() {
+                continue;
+            }
+            for (differs, (row, other)) in differs.iter_mut().zip(&pairs) {
+                if before.slice(*row, 1).to_data() != after.slice(*other, 1).to_data() {
+                    *differs = true;
+                    *self.fields.entry(field.clone()).or_default() += 1;
+                }
+            }
+        }
+        self.changed += differs.iter().filter(|differs| **differs).count() as u64;
+    }
+}
+
+/// A row's place in the response says nothing of what it is.
+const PLACE: &str = "record_index";
+
+/// Rows by transaction id, and which of several with that id.
+type Keyed<'a> = BTreeMap<(&'a str, usize), usize>;
+
+fn keyed(batch: &RecordBatch) -> Keyed<'_> {
+    let mut seen = BTreeMap::<&str, usize>::new();
+    let ids = batch.column_by_name("transaction_id").and_then(|ids| ids.as_string_opt::<i32>());
+    let ids = ids.into_iter().flat_map(|ids| (0..ids.len()).map(|row| (ids.value(row), row)));
+    ids.map(|(id, row)| {
+        let nth = seen.entry(id).or_default();
+        *nth += 1;
+        ((id, *nth), row)
+    })
+    .collect()
+}
+
+fn commissions(batch: &RecordBatch) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    let amounts = batch.column_by_name("commission_amount").and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+    let currencies = batch.column_by_name("commission_currency").and_then(|c| c.as_string_opt::<i32>());
+    if let (Some(amounts), Some(currencies)) = (amounts, currencies) {
+        for (amount, currency) in amounts.iter().zip(currencies) {
+            let sum = sums.entry(currency.unwrap_or("?").to_owned()).or_insert(0_i64);
+            let micros = i64::try_from(amount.unwrap_or_default()).unwrap_or(i64::MAX);
+            *sum = sum.saturating_add(micros);
+        }
+    }
+    sums
+}
+
+fn merge(sum: &mut Pair, more: Pair) {
+    sum.running = sum.running.saturating_add(more.running);
+    sum.candidate = sum.candidate.saturating_add(more.candidate);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Decimal128Array, StringArray};
+    use sluice_model::{NativeBatch, Reject};
+
+    use super::*;
+
+    /// Rows of id, status and commission in euros.
+    fn mapped(rows: &[(&str, &str, i64)]) -> Mapped {
+        let text = |of: fn(&(&str, &str, i64)) -> String| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>())
+        };
+        let amounts = Decimal128Array::from_iter_values(rows.iter().map(|row| i128::from(row.2) * 1_000_000));
+        let amounts: ArrayRef = Arc::new(amounts.with_precision_and_scale(18, 6).unwrap());
+        let columns = [
+            ("transaction_id", text(|row| row.0.to_owned())),
+            ("status_raw", text(|row| row.1.to_owned())),
+            ("commission_amount", amounts),
+            ("commission_currency", text(|_| "EUR".to_owned())),
+        ];
+        Mapped {
+            native: NativeBatch { rows: rows.len(), columns: vec![] },
+            transactions: Some(RecordBatch::try_from_iter(columns).unwrap()),
+            rejects: vec![],
+            unknown_statuses: vec![],
+        }
+    }
+
+    fn compare(running: &Mapped, candidate: &Mapped) -> Comparison {
+        let mut comparison = Comparison::default();
+        comparison.add(running, candidate);
+        comparison
+    }
+
+    #[test]
+    fn the_same_rows_in_another_order_do_not_differ() {
+        let running = mapped(&[("1", "open", 5), ("2", "paid", 7)]);
+        let comparison = compare(&running, &mapped(&[("2", "paid", 7), ("1", "open", 5)]));
+        assert!(comparison.is_empty(), "{comparison:?}");
+    }
+
+    #[test]
+    fn rows_fields_and_money_are_counted() {
+        let running = mapped(&[("1", "open", 5), ("2", "paid", 7), ("2", "paid", -7)]);
+        let comparison = compare(&running, &mapped(&[("1", "open", 6), ("2", "paid", 7), ("3", "open", 1)]));
+        assert_eq!((comparison.added, comparison.removed, comparison.changed), (1, 1, 1));
+        assert_eq!(comparison.fields, BTreeMap::from([("commission_amount".to_owned(), 1)]));
+        assert_eq!(comparison.money["EUR"], Pair { running: 5_000_000, candidate: 14_000_000 });
+        assert!((comparison.share() - 1.0).abs() < f64::EPSILON);
+        let lines = comparison.lines().join("\n");
+        assert!(lines.contains("commission EUR: 5.000000 → 14.000000"), "{lines}");
+    }
+
+    #[test]
+    fn further_rejects_and_faults_differ() {
+        let running = mapped(&[("1", "open", 5)]);
+        let mut candidate = running.clone();
+        candidate.rejects.push(Reject { record_index: 0, reason: "no date".to_owned() });
+        assert!(compare(&running, &candidate).share() > 0.0);
+        assert!((compare(&candidate, &running).share() - 0.0).abs() < f64::EPSILON, "fewer rejects are no fault");
+        let mut comparison = compare(&running, &running);
+        comparison.add_fault("it trapped".to_owned());
+        assert!(!comparison.is_empty());
+    }
+
+    #[test]
+    fn sums_add_up() {
+        let running = mapped(&[("1", "open", 5)]);
+        let mut comparison = compare(&running, &mapped(&[("1", "open", 6)]));
+        comparison.merge(&comparison.clone());
+        assert_eq!((comparison.changed, comparison.responses, comparison.fields["commission_amount"]), (2, 2, 2));
+        assert_eq!(comparison.money["EUR"], Pair { running: 10_000_000, candidate: 12_000_000 });
+    }
+}
