@@ -181,9 +181,8 @@ impl Appender {
         // Before anything is chosen: another writer may make the table meanwhile, and fill it.
         self.table.ensure(&source.design()).await?;
         for attempt in 0..=MAX_ATTEMPTS {
-            self.table.refresh().await?;
-            if attempt > 0 && self.table.transaction(&self.application).await? >= Some(self.flushes) {
-                // The commit was done though it looked as if it wasn't.
+            // A commit may be done though it looks as if it weren't.
+            if self.is_done().await? {
                 return Ok(self.finish(prepared, source));
             }
             if attempt == MAX_ATTEMPTS {
@@ -199,18 +198,28 @@ impl Appender {
             (self.passed)(Step::FilesWritten);
             let now = chrono::Utc::now().timestamp_millis();
             let transaction = Transaction::new_with_last_update(&self.application, self.flushes, Some(now));
-            match self.table.commit(ready.adds.clone(), &ready.new_fields, Some(transaction)).await? {
-                Commit::Done => return Ok(self.finish(prepared, source)),
-                Commit::Conflict => {
+            match self.table.commit(ready.adds.clone(), &ready.new_fields, Some(transaction)).await {
+                Ok(Commit::Done) => return Ok(self.finish(prepared, source)),
+                Ok(Commit::Conflict) => {
                     tracing::debug!(table = self.table.name(), attempt, "another writer was first");
                     wait_a_moment(attempt).await;
                 }
+                Err(error) => match self.is_done().await {
+                    Ok(true) => return Ok(self.finish(prepared, source)),
+                    _ => return Err(error),
+                },
             }
         }
         if let Some(ready) = prepared {
             self.table.discard_files(&ready.adds).await;
         }
         Err(Error::Conflict { table: self.table.name().to_owned(), attempts: MAX_ATTEMPTS })
+    }
+
+    /// Whether the newest snapshot has this flush.
+    async fn is_done(&mut self) -> Result<bool, Error> {
+        self.table.refresh().await?;
+        Ok(self.table.transaction(&self.application).await? >= Some(self.flushes))
     }
 
     /// Writes the files that a commit needs; none if there is nothing new. What an earlier attempt wrote is used

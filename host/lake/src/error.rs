@@ -174,7 +174,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::Name { .. } => Some("use lower-case letters, digits and `_`".to_owned()),
-            Self::DataFile { .. } | Self::Rows { .. } | Self::Column { .. } => None,
+            Self::Column { table, .. } => Some(format!(
+                "if another program changed table {table}, give the column back its type, or move the table away and \
+                 build it again from raw"
+            )),
+            Self::DataFile { .. } | Self::Rows { .. } => None,
             Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } => None,
         }
     }

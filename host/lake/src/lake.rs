@@ -118,6 +118,15 @@ impl Lake {
         Ok(true)
     }
 
+    /// The same lake through other stores.
+    #[cfg(test)]
+    pub(crate) fn through(&self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        let Inner { url, store, root, .. } = self.inner.as_ref();
+        let (store, root) = (wrap(store.clone()), wrap(root.clone()));
+        let inner = Inner { url: url.clone(), store, root, appending: Turns::default() };
+        Self { inner: Arc::new(inner), ..self.clone() }
+    }
+
     /// Where the lake is, ending in `/`.
     pub fn url(&self) -> &Url {
         &self.inner.url

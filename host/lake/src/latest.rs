@@ -10,7 +10,9 @@ mod rewrite;
 pub(crate) use rewrite::lay_out;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::kernel::{Add, Remove, Transaction};
 use object_store::path::Path;
 
@@ -80,10 +82,16 @@ impl LatestState {
                 }
                 change => change?,
             };
-            if self.commit(&change, &application, target).await? {
-                return Ok(());
+            match self.commit(&change, &application, target).await {
+                Ok(Commit::Done) => return Ok(()),
+                // A commit may be done though it looks as if it weren't: then its files must stay.
+                Ok(Commit::Conflict) if self.has(&change).await? => return Ok(()),
+                Ok(Commit::Conflict) => self.latest.discard_files(&change.adds).await,
+                Err(error) => match self.has(&change).await {
+                    Ok(true) => return Ok(()),
+                    _ => return Err(error),
+                },
             }
-            self.latest.discard_files(&change.adds).await;
             wait_a_moment(attempt).await;
         }
         Err(Error::Conflict { table: self.latest.name().to_owned(), attempts: MAX_ATTEMPTS })
@@ -95,32 +103,39 @@ impl LatestState {
         Ok(Design { fields, ..unified::design() })
     }
 
-    /// Whether it was done; if not, another writer was first.
-    async fn commit(&mut self, change: &Change, application: &str, target: u64) -> Result<bool, Error> {
+    /// The columns that the table of versions got since.
+    fn new_fields(&self) -> Result<Vec<Field>, Error> {
+        let (known, now) = (self.latest.schema()?, self.versions.schema()?);
+        let new = now.fields().iter().filter(|field| known.field_with_name(field.name()).is_err());
+        Ok(new.map(|field| field.as_ref().clone().with_nullable(true)).collect())
+    }
+
+    /// The latest state's columns, as they are after the next commit.
+    fn schema(&self) -> Result<SchemaRef, Error> {
         let known = self.latest.schema()?;
-        let new_fields: Vec<_> = self
-            .versions
-            .schema()?
-            .fields()
-            .iter()
-            .filter(|field| known.field_with_name(field.name()).is_err())
-            .map(|field| field.as_ref().clone().with_nullable(true))
-            .collect();
+        let known = known.fields().iter().map(|field| field.as_ref().clone());
+        Ok(Arc::new(Schema::new(known.chain(self.new_fields()?).collect::<Vec<_>>())))
+    }
+
+    /// Whether the newest snapshot has what a change brings.
+    async fn has(&mut self, change: &Change) -> Result<bool, Error> {
+        self.latest.refresh().await?;
+        let Some(first) = change.adds.first() else { return Ok(false) };
+        Ok(self.latest.adds().iter().any(|add| add.path == first.path))
+    }
+
+    async fn commit(&mut self, change: &Change, application: &str, target: u64) -> Result<Commit, Error> {
+        let new_fields = self.new_fields()?;
         let version = i64::try_from(target).unwrap_or(i64::MAX);
         // Without a time, it doesn't expire.
         let transaction = Transaction::new(application, version);
-        let committed =
-            self.latest.replace(change.removes.clone(), change.adds.clone(), &new_fields, Some(transaction)).await;
-        match committed {
-            Ok(Commit::Done) => {
-                let (added, removed) = (change.adds.len(), change.removes.len());
-                tracing::info!(table = self.latest.name(), added, removed, version, "caught up");
-                Ok(true)
-            }
-            Ok(Commit::Conflict) => Ok(false),
-            // Whether it is in the log after all can't be known: the files that it may name stay.
-            Err(error) => Err(error),
+        let (removes, adds) = (change.removes.clone(), change.adds.clone());
+        let committed = self.latest.replace(removes, adds, &new_fields, Some(transaction)).await?;
+        if matches!(committed, Commit::Done) {
+            let (added, removed) = (change.adds.len(), change.removes.len());
+            tracing::info!(table = self.latest.name(), added, removed, version, "caught up");
         }
+        Ok(committed)
     }
 
     /// What makes the latest state that of the snapshot of versions, from what it absorbed or from nothing.

@@ -132,6 +132,7 @@ impl Ledger {
     /// Takes a response that could not be mapped at all, with the reason.
     pub fn reject(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
         self.counts.rejects += 1;
+        self.seen.note_unmapped(&origin.slice);
         self.rejects.1.add_whole(origin, connector, reason);
     }
 

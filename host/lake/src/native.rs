@@ -7,9 +7,7 @@ mod literal;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
-};
+use arrow::array::{ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{Kind, Kinds, Layout, NativeBatch, RawObject};
 
@@ -21,7 +19,7 @@ use crate::gather::{Run, runs};
 use crate::hash::{native_hashes, native_keys};
 use crate::index::IndexColumns;
 use crate::lineage::{binary, candidates, month_names, observed};
-use crate::table::Design;
+use crate::table::{Design, assemble};
 
 /// What the index of a native table reads.
 pub(crate) const INDEX: IndexColumns = IndexColumns {
@@ -268,8 +266,7 @@ impl Source for NativeRows {
             values.remove(field.name()).unwrap_or_else(|| new_null_array(field.data_type(), chosen.len()))
         });
         let arrays = arrays.collect();
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
-        Ok(Shaped { rows: rows.map_err(|source| Error::rows(table, source))?, new_fields })
+        Ok(Shaped { rows: assemble(table, fields, arrays)?, new_fields })
     }
 }
 

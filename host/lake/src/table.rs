@@ -2,8 +2,10 @@
 
 mod files;
 mod log;
+mod schema;
 
 pub(crate) use log::remove;
+pub(crate) use schema::assemble;
 
 use std::collections::HashMap;
 use std::sync::Arc;

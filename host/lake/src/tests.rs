@@ -3,6 +3,8 @@
 
 mod causes;
 mod concurrent;
+mod faulty;
+mod growth;
 mod histories;
 mod latest;
 mod maintain;
@@ -12,6 +14,7 @@ mod replay;
 mod throughput;
 mod unified;
 mod vanished;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
 use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_key};
 
 use crate::append::{Candidate, Change, Chosen, Observed, Shaped, Source, change_of_known, sort};
@@ -17,7 +17,7 @@ use crate::index::{IndexColumns, Latest};
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, candidates, month_names, observed};
 use crate::month;
-use crate::table::Design;
+use crate::table::{Design, assemble};
 
 /// The table's name with its schema.
 pub(crate) const TABLE: &str = "unified.transaction_versions";
@@ -261,8 +261,10 @@ impl Source for UnifiedRows {
         let mapped = mapped_transactions_schema();
         let runs = runs(chosen);
         let known = |name: &str| schema.field_with_name(name).is_ok();
+        let own = fields();
+        let is_own = |name: &str| own.iter().any(|field| field.name() == name);
         let new_fields: Vec<Field> =
-            fields().into_iter().filter(|field| !known(field.name())).map(|field| field.with_nullable(true)).collect();
+            own.iter().cloned().filter(|field| !known(field.name())).map(|field| field.with_nullable(true)).collect();
         let all: Vec<Field> =
             schema.fields().iter().map(|field| field.as_ref().clone()).chain(new_fields.iter().cloned()).collect();
         let mut arrays = Vec::with_capacity(all.len());
@@ -273,11 +275,12 @@ impl Source for UnifiedRows {
                         self.pending.iter().map(|pending| Some(pending.rows.column(place).as_ref())).collect();
                     gather(field.data_type(), &columns, &runs).map_err(failed)?
                 }
+                // A column that another writer added.
+                _ if !is_own(field.name()) && field.is_nullable() => new_null_array(field.data_type(), chosen.len()),
                 _ => self.added(field.name(), chosen)?,
             });
         }
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(all)), arrays).map_err(failed)?;
-        Ok(Shaped { rows, new_fields })
+        Ok(Shaped { rows: assemble(table, all, arrays)?, new_fields })
     }
 }
 

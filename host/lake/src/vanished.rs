@@ -30,6 +30,8 @@ pub(crate) struct Seen {
     left: HashSet<String>,
     /// Whether the table of versions had rows of a network when its first answer came.
     known: HashMap<String, bool>,
+    /// Slices of which a response could not be mapped at all.
+    unmapped: HashSet<String>,
     streams: HashMap<StreamId, StreamSeen>,
     keys: usize,
 }
@@ -112,10 +114,15 @@ impl Seen {
         slice.rejected |= rejected;
     }
 
+    /// Takes note of a response that could not be mapped at all.
+    pub(crate) fn note_unmapped(&mut self, slice: &Slice) {
+        self.unmapped.insert(slice.id());
+    }
+
     /// Takes note that all answers of a slice are in the ledger.
     pub(crate) fn read_whole(&mut self, slice: &Slice, read_at: DateTime<Utc>) {
         // On other axes transactions leave a window without vanishing: they are modified or paid once more.
-        if slice.axis != Axis::Transaction {
+        if slice.axis != Axis::Transaction || self.unmapped.contains(&slice.id()) {
             return;
         }
         let id = (slice.network.clone(), slice.account.clone(), slice.stream.clone());

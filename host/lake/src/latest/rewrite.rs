@@ -89,7 +89,7 @@ impl LatestState {
     ) -> Result<(), Error> {
         let path = path_of(add);
         let failed = |source| unreadable(table, &path, source);
-        let schema = self.versions.schema()?;
+        let schema = self.schema()?;
         let mut batches = stream_rows(table.store(), &path).await.map_err(failed)?;
         let (mut kept, mut rows): (Vec<RecordBatch>, usize) = (Vec::new(), 0);
         loop {

@@ -12,6 +12,8 @@ pub(super) const PATH: &str = "path";
 pub(super) const TEXT_OF: &str = "text_of";
 /// What a sibling's name adds to its column's. Snake case never has two underscores, so no field is named so.
 const SIBLING: &str = "__text";
+/// Characters of a column's name. The path that it holds stays whole.
+const MAX_NAME: usize = 100;
 
 /// The columns of a native table by the paths they hold.
 #[derive(Debug, Default)]
@@ -31,6 +33,13 @@ impl Columns {
                 columns.by_path.insert(path.clone(), (field.name().clone(), kind));
             }
         }
+        // Another writer's columns, or ones whose metadata it lost, hold the field of their name.
+        for field in schema.fields().iter().filter(|field| !field.metadata().contains_key(PATH)) {
+            let own = field.name().starts_with('_') || field.name().ends_with(SIBLING);
+            if let (false, Some(kind)) = (own, kind_of(field.data_type())) {
+                columns.by_path.entry(field.name().clone()).or_insert_with(|| (field.name().clone(), kind));
+            }
+        }
         columns
     }
 
@@ -46,10 +55,10 @@ impl Columns {
 
     /// A new column for a path that has none.
     pub(super) fn add(&mut self, path: &str, kind: Kind) -> Field {
-        let base = match path.to_snake_case() {
-            empty if empty.is_empty() => "column".to_owned(),
-            base => base,
-        };
+        let mut base: String = path.to_snake_case().chars().take(MAX_NAME).collect();
+        if base.is_empty() {
+            base.push_str("column");
+        }
         let mut name = base.clone();
         let mut nth = 2_u32;
         while self.taken.contains(&name) {

@@ -32,6 +32,7 @@ impl Table {
     /// hold a compressor per column and partition. The rows' schema is the table's, plus new columns. Rows of one
     /// partition that lie together are written from where they are; others are copied first.
     pub(crate) async fn write_files(&self, rows: &RecordBatch, key: Option<&str>) -> Result<Vec<Add>, Error> {
+        self.check(rows)?;
         let names = self.state()?.metadata().partition_columns().to_vec();
         let parts = parts(rows, &names).map_err(|source| Error::rows(&self.name, source))?;
         let mut adds = Vec::with_capacity(parts.len());
