@@ -52,6 +52,14 @@ tools:
 bench: build
     cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
 
+# Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
+fuzz seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # With the features of all the workspace, so that only the engine is built again, with counters in it.
+    SLUICE_FUZZ_SECS={{seconds}} RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/tests/fuzz/rustc.sh \
+        cargo test --workspace --test fuzz
+
 # Takes what the tests see now as what they shall see.
 bless: connectors guests tools _everything
     SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace

@@ -1,0 +1,158 @@
+//! Running a target.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::coverage::Coverage;
+use crate::dice::Dice;
+use crate::mutate::mutated;
+
+/// Longest input, in bytes.
+const LONGEST: usize = 48 << 10;
+/// The time that one input may take. Bodies of this length take milliseconds.
+const TOO_SLOW: Duration = Duration::from_secs(5);
+
+/// What is fuzzed.
+pub struct Target<'a> {
+    /// Its name, and that of its corpus.
+    pub name: &'static str,
+    /// What may not panic.
+    pub run: Box<dyn Fn(&[u8]) + 'a>,
+    /// Inputs to begin with, beside the corpus.
+    pub seeds: Vec<Vec<u8>>,
+    /// What its inputs are made of.
+    pub words: &'static [&'static str],
+}
+
+/// How long to try.
+#[derive(Clone, Copy, Debug)]
+pub enum Effort {
+    /// So many mutations, the same every time.
+    Tries(u64),
+    /// Until so much time is over, from this seed on.
+    Time(Duration, u64),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Inputs tried.
+    pub tried: u64,
+    /// Branches reached; 0 if they aren't counted.
+    pub branches: usize,
+    /// Where the input lies that panicked or took too long, and what it did.
+    pub fault: Option<(PathBuf, String)>,
+}
+
+/// Tries a target. An input that it can't stand is put into its corpus, so that it stays there once it is mended.
+///
+/// # Errors
+/// A corpus that can't be read or written.
+pub fn fuzz(target: &Target<'_>, corpus: &Path, scratch: &Path, effort: Effort) -> anyhow::Result<Outcome> {
+    let corpus = corpus.join(target.name);
+    let found = scratch.join(target.name);
+    for dir in [&corpus, &found] {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    let mut session =
+        Session { coverage: Coverage::new(), pool: Vec::new(), last: fs::File::create(found.join("last"))? };
+    let mut outcome = Outcome { tried: 0, branches: 0, fault: None };
+    let mut known = inputs(&corpus)?;
+    known.extend(target.seeds.iter().cloned());
+    if session.coverage.is_counted() {
+        known.extend(inputs(&found.join("kept"))?);
+    }
+    known.push(Vec::new());
+    for input in known {
+        outcome.tried += 1;
+        if let Some(fault) = session.try_input(target, &input)? {
+            outcome.fault = Some((keep(&corpus, "fault", &input)?, fault));
+            return Ok(outcome);
+        }
+        session.pool.push(input);
+    }
+    let (mut dice, begun) = match effort {
+        Effort::Tries(_) => (Dice::new(1), Instant::now()),
+        Effort::Time(_, seed) => (Dice::new(seed), Instant::now()),
+    };
+    let goes_on = |tried: u64| match effort {
+        Effort::Tries(most) => tried < most,
+        Effort::Time(time, _) => begun.elapsed() < time,
+    };
+    while goes_on(outcome.tried) {
+        // Half of the tries go to what was found last.
+        let recent = session.pool.len().saturating_sub(16);
+        let from = if dice.below(2) == 0 {
+            recent + dice.below(session.pool.len() - recent)
+        } else {
+            dice.below(session.pool.len())
+        };
+        let other = dice.below(session.pool.len());
+        let input = mutated(&session.pool[from], &session.pool[other], target.words, LONGEST, &mut dice);
+        outcome.tried += 1;
+        if let Some(fault) = session.try_input(target, &input)? {
+            outcome.fault = Some((keep(&corpus, "fault", &input)?, fault));
+            break;
+        }
+        if session.coverage.gained() {
+            keep(&found.join("kept"), "input", &input)?;
+            session.pool.push(input);
+        }
+    }
+    outcome.branches = session.coverage.reached();
+    Ok(outcome)
+}
+
+struct Session {
+    coverage: Coverage,
+    pool: Vec<Vec<u8>>,
+    /// The input that is being tried: what there is to see if the process dies of it.
+    last: fs::File,
+}
+
+impl Session {
+    /// What the target did that it may not.
+    fn try_input(&mut self, target: &Target<'_>, input: &[u8]) -> io::Result<Option<String>> {
+        self.last.set_len(input.len() as u64)?;
+        self.last.write_all_at(input, 0)?;
+        let begun = Instant::now();
+        let ended = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
+        let took = begun.elapsed();
+        Ok(match ended {
+            Err(panic) => {
+                let said = panic.downcast_ref::<String>().map(String::as_str);
+                let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+                Some(said.to_owned())
+            }
+            Ok(()) if took > TOO_SLOW => Some(format!("it took {took:?}")),
+            Ok(()) => None,
+        })
+    }
+}
+
+/// The inputs of a folder; none if it isn't there.
+fn inputs(dir: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(Vec::new()) };
+    let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    files.retain(|file| file.is_file());
+    files.sort();
+    files.iter().map(|file| fs::read(file).with_context(|| format!("cannot read {}", file.display()))).collect()
+}
+
+/// Puts an input into a folder, by what it holds.
+fn keep(dir: &Path, kind: &str, input: &[u8]) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(dir)?;
+    // FNV-1a: the same input has the same name.
+    let hash = input
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let file = dir.join(format!("{kind}-{hash:016x}"));
+    fs::write(&file, input).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
