@@ -23,6 +23,7 @@ use sluice_lake::TableRef;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
+use crate::delta_table::DeltaReader;
 use crate::error::Error;
 use crate::fixed::fixed_tables;
 use crate::gaps::GapsTable;
@@ -256,7 +257,7 @@ impl Lake {
         };
         // Partition columns as plain text, not as dictionaries: they join and print like any other.
         let config = DeltaScanConfig::new().with_wrap_partition_values(false);
-        Ok(Arc::new(DeltaScanNext::new(snapshot, config)?))
+        Ok(Arc::new(DeltaReader(DeltaScanNext::new(snapshot, config)?)))
     }
 }
 

@@ -30,6 +30,7 @@
 
 mod catalogue;
 mod coverage;
+mod delta_table;
 mod dialect;
 mod empty_scans;
 mod error;
