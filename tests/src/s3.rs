@@ -24,10 +24,23 @@ impl S3Server {
     /// # Errors
     /// Without the tools that `just tools` installs, or a server that doesn't answer.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one that makes [`BUCKET`] and refuses everything after that, as if no key were right.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_locked() -> anyhow::Result<Self> {
+        Self::start_with(&[("INITIAL_NO_AUTH_ACTION_COUNT", "1")])
+    }
+
+    fn start_with(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let program = python_tool("moto_server");
         // Port 0: the system chooses one that is free, and the server says which.
         let mut child = Command::new(&program)
             .args(["-H", "127.0.0.1", "-p", "0"])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -50,7 +63,7 @@ impl S3Server {
         BTreeMap::from([
             ("AWS_ENDPOINT_URL", self.endpoint()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test-key-that-is-secret".to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ALLOW_HTTP", "true".to_owned()),
         ])
@@ -61,9 +74,7 @@ impl S3Server {
     /// # Errors
     /// A failure to write the settings.
     pub fn hold_lake_of(&self, operator: &mut Operator, prefix: &str) -> anyhow::Result<()> {
-        for (name, value) in self.environment() {
-            operator.set(name, &value);
-        }
+        self.environment().iter().for_each(|(name, value)| operator.set(name, value));
         let settings = format!("[lake]\nurl = \"s3://{BUCKET}/{prefix}\"\n[state]\nurl = \"sqlite:./state.db\"\n");
         operator.write("sluice.toml", &settings)
     }

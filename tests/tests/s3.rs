@@ -1,9 +1,12 @@
 //! A lake on S3: the same as on a disk, and clear words when the store can't be used.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, S3Server, lake_sums, true_sums, whole_window};
+use sluice_tests::{Answer, Operator, S3Server, lake_sums, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -37,4 +40,82 @@ fn a_lake_on_s3_says_the_truth_as_time_passes() {
     for part in ["raw/bodies", "raw/envelopes", "tables/unified/transaction_versions/_delta_log", "connectors"] {
         assert!(!server.objects(&format!("some/prefix/{part}/")).unwrap().is_empty(), "{part}");
     }
+}
+
+/// What `sluice check` says with a lake on `server`, some of the environment changed.
+fn check(server: &S3Server, url: &str, environment: &[(&str, &str)]) -> Answer {
+    let mut operator = Operator::empty().unwrap();
+    server.hold_lake_of(&mut operator, "x").unwrap();
+    environment.iter().for_each(|(name, value)| operator.set(name, value));
+    operator.write("sluice.toml", &format!("[lake]\nurl = \"{url}\"\n")).unwrap();
+    operator.sluice(&["check"]).unwrap()
+}
+
+#[test]
+fn a_store_that_can_not_be_used_is_named_with_a_hint() {
+    let open = S3Server::start().unwrap();
+    let locked = S3Server::start_locked().unwrap();
+    // A port that was free a moment ago: nobody answers there.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("http://{nobody}");
+    let fine = check(&open, "s3://lake/x", &[]);
+    assert_eq!(fine.code, 0, "{fine:?}");
+    for (answer, said, hint) in [
+        (check(&open, "s3://elsewhere/x", &[]), "s3://elsewhere/x", "make the bucket"),
+        (check(&locked, "s3://lake/x", &[]), "s3://lake/x", "check AWS_ACCESS_KEY_ID"),
+        (check(&open, "s3://lake/x", &[("AWS_ENDPOINT_URL", &nobody)]), "s3://lake/x", "check AWS_ENDPOINT_URL"),
+        (check(&open, "s3://lake/x", &[("AWS_ALLOW_HTTP", "false")]), "s3://lake/x", "AWS_ALLOW_HTTP=true"),
+    ] {
+        assert_eq!(answer.code, 1, "{answer:?}");
+        let hints = answer.stderr.split_once("hint: ").map_or("", |(_, hint)| hint);
+        assert!(answer.stderr.contains(said) && hints.contains(hint), "{answer:?}");
+        assert!(!answer.stderr.contains("test-key-that-is-secret"), "{answer:?}");
+    }
+}
+
+/// Passes requests on to `server` without what makes a PUT exclusive, and gives where it listens.
+fn forgetful(server: &S3Server) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let upstream = server.endpoint().trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let upstream = upstream.clone();
+            std::thread::spawn(move || pass_on(client, &upstream));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn pass_on(client: TcpStream, upstream: &str) -> std::io::Result<()> {
+    let mut request = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        request.read_line(&mut line)?;
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        match lower.trim_end() {
+            "" => break,
+            text if text.starts_with("if-none-match:") || text.starts_with("connection:") => {}
+            _ => head.push_str(&line),
+        }
+    }
+    let mut body = vec![0; length];
+    request.read_exact(&mut body)?;
+    let mut server = TcpStream::connect(upstream)?;
+    server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+    server.write_all(&body)?;
+    std::io::copy(&mut server, &mut &client)?;
+    Ok(())
+}
+
+#[test]
+fn a_store_that_would_lose_commits_is_refused() {
+    let server = S3Server::start().unwrap();
+    let answer = check(&server, "s3://lake/x", &[("AWS_ENDPOINT_URL", &forgetful(&server))]);
+    assert_eq!(answer.code, 78, "{answer:?}");
+    assert!(answer.stderr.contains("loses commits") && answer.stderr.contains("If-None-Match"), "{answer:?}");
 }

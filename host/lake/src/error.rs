@@ -223,8 +223,8 @@ fn io_hint(path: &str, error: &std::io::Error) -> Option<String> {
 fn store_hint(path: &str, error: &StoreError) -> Option<String> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<std::io::Error>() {
-            return io_hint(path, io);
+        if let Some(hint) = current.downcast_ref::<std::io::Error>().and_then(|io| io_hint(path, io)) {
+            return Some(hint);
         }
         cause = current.source();
     }
@@ -234,7 +234,14 @@ fn store_hint(path: &str, error: &StoreError) -> Option<String> {
              and the bucket's policy"
                 .to_owned(),
         ),
-        StoreError::NotFound { .. } => Some("check the bucket's name, AWS_REGION and AWS_ENDPOINT_URL".to_owned()),
+        StoreError::NotFound { .. } => {
+            Some("make the bucket if there is none; check its name, AWS_REGION and AWS_ENDPOINT_URL".to_owned())
+        }
+        // Without keys, the machine's own are asked for where a cloud would have them.
+        StoreError::Generic { store: "S3", source } if source.to_string().contains("http://169.254.") => Some(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: no keys are given, and this machine has none of its own"
+                .to_owned(),
+        ),
         StoreError::Generic { store: "S3", .. } => {
             Some("check AWS_ENDPOINT_URL and AWS_REGION; plain http needs AWS_ALLOW_HTTP=true".to_owned())
         }

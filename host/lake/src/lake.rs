@@ -132,6 +132,11 @@ impl Lake {
         &self.inner.url
     }
 
+    /// Whether it is on a disk of this machine, whose file system creates a file only once.
+    pub fn is_local(&self) -> bool {
+        self.inner.url.scheme() == "file"
+    }
+
     /// The log of the Delta table at `url`, through this lake's own store and connections.
     ///
     /// # Errors

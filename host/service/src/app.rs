@@ -57,7 +57,7 @@ impl App {
     /// # Errors
     /// What can't be opened, and what to do.
     pub async fn open(settings: Settings) -> Result<Self, Failure> {
-        let lake = open_lake(&settings).await?;
+        let lake = open_writable_lake(&settings).await?;
         let state = Arc::new(State::open(&settings.state_url).await?);
         let swaps = Arc::new(Swaps::new(lake.clone(), state.clone(), &settings));
         let registry = Arc::new(open_registry(&settings, swaps.clone()).await?);
@@ -175,6 +175,20 @@ pub async fn look_at_registry(settings: &Settings) -> Result<Registry, Failure> 
 /// A failure if it can't be read and written.
 pub async fn open_lake(settings: &Settings) -> Result<Lake, Failure> {
     Ok(Lake::open(&settings.lake_url).await?.watched(step::passed))
+}
+
+/// The lake of the settings, on a store that many may write at once.
+///
+/// # Errors
+/// A failure if it can't be read and written, or if its store lets several writers create the same object: each would
+/// believe that its commit is in, and all but one would be lost in silence.
+pub async fn open_writable_lake(settings: &Settings) -> Result<Lake, Failure> {
+    let lake = open_lake(settings).await?;
+    if lake.is_local() || lake.probe_exclusive_put().await? {
+        return Ok(lake);
+    }
+    Err(Failure::settings(format!("the store of {} loses commits when several write at once", settings.lake_url))
+        .hint("it must honour `If-None-Match: *` on PUT, as AWS S3 does; a lake on a local disk is safe too"))
 }
 
 /// Where compiled components are kept: `$XDG_CACHE_HOME/sluice` or `$HOME/.cache/sluice`; nowhere without either.

@@ -50,6 +50,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Lists records that could not be mapped, or tries them again.
     Rejects(RejectsArgs),
+    /// Looks after the lake: merges small files, writes checkpoints, deletes what nobody needs any more.
+    Maintain(MaintainArgs),
     /// Asks the lake.
     Sql(SqlArgs),
     /// Prints the requests that a run would send, secrets masked, and sends nothing.
@@ -186,6 +188,17 @@ pub enum RejectsCommand {
         /// The network: the name of its file in networks/. All without it.
         network: Option<String>,
     },
+}
+
+/// What to look after.
+#[derive(Args)]
+pub struct MaintainArgs {
+    /// Only this table, like `unified.transaction_versions`.
+    #[arg(long)]
+    pub table: Option<String>,
+    /// Changes nothing, and says what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// A question.

@@ -4,6 +4,7 @@ mod check;
 mod connectors;
 mod demo;
 mod explain;
+mod maintain;
 mod plan;
 mod rejects;
 mod replay;
@@ -39,6 +40,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Build(args) => build(settings()?, args, json).await,
         Command::Replay(args) => replay::replay(settings()?, args, json).await,
         Command::Rejects(args) => rejects::rejects(settings()?, args, json).await,
+        Command::Maintain(args) => maintain::maintain(&settings()?, args, json).await,
         Command::Sql(args) => sql::sql(&settings()?, args, json).await,
         Command::Plan(args) => plan::plan(settings()?, args, json).await,
         Command::Check => check::check(&settings()?, json).await,

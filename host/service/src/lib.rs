@@ -21,3 +21,4 @@ pub mod state;
 pub mod step;
 pub mod swap;
 pub mod tables;
+pub mod upkeep;

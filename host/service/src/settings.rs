@@ -5,6 +5,7 @@ pub mod limits;
 pub mod network;
 pub mod secrets;
 pub mod swap;
+pub mod upkeep;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::failure::Failure;
 use crate::settings::fetch::FetchSection;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::secrets::SecretSources;
+use crate::settings::upkeep::{MaintainSection, UpkeepSettings};
 
 /// `sluice.toml`, paths resolved against its folder.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub secrets: SecretSources,
     /// What a connector may use up.
     pub limits: LimitsSettings,
+    /// How the lake is looked after.
+    pub upkeep: UpkeepSettings,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +60,8 @@ struct File {
     fetch: FetchSection,
     #[serde(default)]
     limits: LimitsSettings,
+    #[serde(default)]
+    maintain: MaintainSection,
 }
 
 #[derive(Default, Deserialize)]
@@ -111,7 +117,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url and key, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits and [limits]")
+                .hint("the sections are [lake] url, [state] url and key, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits] and [maintain]")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -143,6 +149,7 @@ impl Settings {
             connector_keys,
             networks_dir: dir(file.networks, "./networks"),
             limits: file.limits,
+            upkeep: UpkeepSettings::of(&file.maintain)?,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,

@@ -23,7 +23,7 @@ struct Finding {
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure> {
     let networks = network::load_all(&settings.networks_dir)?;
     let registry = app::look_at_registry(settings).await?;
-    app::open_lake(settings).await?;
+    app::open_writable_lake(settings).await?;
     let mut findings = Vec::new();
     for network in networks {
         let mut problems = Vec::new();

@@ -14,6 +14,7 @@ use crate::schedule;
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::{Selection, look_back_rules};
 use crate::state::{Owner, State};
+use crate::upkeep::Keeper;
 
 /// How often the service looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -40,11 +41,13 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut said = HashMap::new();
     let mut looked = HashSet::new();
     let mut heard = Heard { mark: app.state.swap_mark().await?, work: None };
+    let mut keeper = Keeper::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {
                 hear(&app, &mut heard, &mut said).await;
                 start_due(&app, &mut running, &mut names, &mut said, &mut looked).await;
+                keeper.tick(&app, running.is_empty()).await;
             }
             Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
                 let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);

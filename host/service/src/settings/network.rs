@@ -101,7 +101,7 @@ impl std::fmt::Display for Scalar {
 }
 
 /// `90s`, `30m`, `1h`, `1d` in seconds.
-pub fn parse_duration_secs(text: &str) -> Option<u32> {
+pub(super) fn parse_duration_secs(text: &str) -> Option<u32> {
     let unit = text.chars().last()?;
     let factor = match unit {
         's' => 1,

@@ -1,0 +1,170 @@
+//! `sluice maintain`, and the service that does it by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sluice_simulator::{Options, Simulator};
+use sluice_tests::{Operator, lake_sums, true_sums, whole_window};
+
+const HISTORY_DAYS: u32 = 20;
+
+fn start() -> DateTime<Utc> {
+    "2025-11-10T12:00:00Z".parse().unwrap()
+}
+
+fn simulator(start: DateTime<Utc>, rows_per_day: u32) -> (tokio::runtime::Runtime, Simulator) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options { start, history_days: HISTORY_DAYS, rows_per_day, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    (runtime, simulator)
+}
+
+fn set(operator: &Operator, more: &str) {
+    let settings = "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"sqlite:./state.db\"\n";
+    operator.write("sluice.toml", &format!("{settings}{more}")).unwrap();
+}
+
+fn maintain(operator: &Operator, more: &[&str]) -> Vec<Value> {
+    let said = operator.succeed(&[&["--output", "json", "maintain"], more].concat()).unwrap();
+    serde_json::from_str(&said).unwrap()
+}
+
+fn total(reports: &[Value], name: &str) -> u64 {
+    reports.iter().map(|report| report[name].as_u64().unwrap()).sum()
+}
+
+/// Makes everything in a folder look as if it was written long ago.
+fn age(folder: &Path, days: u64) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => age(&path, days),
+            false => {
+                let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+                std::fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+            }
+        }
+    }
+}
+
+/// Data files in a folder; those of logs aren't.
+fn parquet_files(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let count = |path: std::path::PathBuf| match path.is_dir() {
+        true if path.ends_with("_delta_log") => 0,
+        true => parquet_files(&path),
+        false => u64::from(path.extension().is_some_and(|extension| extension == "parquet")),
+    };
+    entries.map(count).sum()
+}
+
+#[test]
+fn the_truth_stays_the_truth_and_files_become_few() {
+    let (_runtime, simulator) = simulator(start(), 3);
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let run = || operator.run("awin", &whole_window(&simulator, start(), HISTORY_DAYS.into())).unwrap();
+    let mut found = 0;
+    for _ in 0..5 {
+        found += run()["new_versions"].as_u64().unwrap();
+        simulator.advance(TimeDelta::days(2));
+    }
+    found += run()["new_versions"].as_u64().unwrap();
+    let dry = maintain(&operator, &["--dry-run"]);
+    assert!(total(&dry, "merged_files") > 0, "{dry:?}");
+    assert_eq!(total(&maintain(&operator, &["--dry-run"]), "merged_files"), total(&dry, "merged_files"));
+    let one = maintain(&operator, &["--table", "unified.transaction_versions"]);
+    assert_eq!(one.len(), 1);
+    assert!(one[0]["merged_files"].as_u64().unwrap() >= 4, "{one:?}");
+    let done = maintain(&operator, &[]);
+    assert_eq!(total(&done, "deleted_files"), 0, "what was merged is kept for time travel: {done:?}");
+    assert_eq!(total(&maintain(&operator, &[]), "merged_files"), 0, "nothing is left to do");
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+    assert_eq!(run()["new_versions"], 0, "the ledger's index finds what it knew");
+    age(&operator.join("lake/tables"), 10);
+    let swept = maintain(&operator, &[]);
+    // What the latest state has replaced by itself goes too.
+    assert!(total(&swept, "deleted_files") >= total(&dry, "merged_files"), "{swept:?}");
+    assert_eq!(parquet_files(&operator.join("lake/tables")), total(&swept, "files"), "only live files are left");
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+    assert_eq!(run()["new_versions"], 0);
+    let versions = operator.sql("SELECT count(*) AS n FROM unified.transaction_versions").unwrap();
+    assert_eq!(versions[0]["n"].as_u64().unwrap(), found, "no version is lost and none is there twice");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let operator = Operator::empty().unwrap();
+    let answer = operator.sluice(&["maintain", "--table", "unified.no_such"]).unwrap();
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.stderr.contains("hint: "), "{answer:?}");
+    let wrong = ["[maintain]\nkeep_weeks = 1\n", "[maintain]\nkeep_days = 0\n"];
+    for settings in wrong {
+        set(&operator, settings);
+        let answer = operator.sluice(&["maintain"]).unwrap();
+        assert_eq!(answer.code, 78, "{settings}: {answer:?}");
+        assert!(answer.stderr.contains("hint: "), "{settings}: {answer:?}");
+    }
+}
+
+/// A service under test, killed at the end.
+struct Service {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Service {
+    fn start(operator: &Operator) -> Self {
+        let mut command = operator.command(&["serve"]);
+        command.env("SLUICE_LOG", "info").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().expect("the binary");
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    /// Reads the log until a line holds all of `words`.
+    fn wait_for(&mut self, words: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let mut seen = String::new();
+        let mut line = String::new();
+        while Instant::now() < deadline {
+            line.clear();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the service ended:\n{seen}");
+            if words.iter().all(|word| line.contains(word)) {
+                return;
+            }
+            seen.push_str(&line);
+        }
+        panic!("no line with {words:?} in:\n{seen}");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_service_looks_after_its_lake_between_runs() {
+    // The service looks back from the real clock.
+    let (_runtime, simulator) = simulator(Utc::now(), 2);
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let accounts = simulator.accounts().iter().filter(|account| account.network == "awin");
+    let file = serde_json::json!({
+        "connector": "awin", "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 3}],
+        "base_url": simulator.origin("awin"), "rate": {"requests": 100, "per_secs": 1, "concurrency": 4},
+        "accounts": accounts.map(|account| operator.account(account)).collect::<Vec<_>>(),
+    });
+    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    set(&operator, "[maintain]\nevery = \"1s\"\nmin_files = 2\n");
+    let mut service = Service::start(&operator);
+    service.wait_for(&["upkeep", "meta.runs", "merged into"]);
+    service.wait_for(&["awin", "0 new versions"]);
+    service.wait_for(&["upkeep is done"]);
+}
