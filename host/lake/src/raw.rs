@@ -132,6 +132,21 @@ impl Lake {
 
     /// The answered raw objects that `filter` asks for, oldest first. Envelopes are read as the stream goes.
     pub async fn raw_objects(&self, filter: &RawFilter) -> Result<BoxStream<'static, Result<RawObject, Error>>, Error> {
+        Ok(self.read_ahead(self.answered(filter).await?))
+    }
+
+    /// The same, newest first.
+    pub async fn raw_objects_newest_first(
+        &self,
+        filter: &RawFilter,
+    ) -> Result<BoxStream<'static, Result<RawObject, Error>>, Error> {
+        let mut envelopes = self.answered(filter).await?;
+        envelopes.reverse();
+        Ok(self.read_ahead(envelopes))
+    }
+
+    /// Where the answered envelopes are that `filter` asks for, oldest first.
+    async fn answered(&self, filter: &RawFilter) -> Result<Vec<Path>, Error> {
         let mut found = self.indexed_envelopes(filter).await?;
         for run_id in self.unindexed_runs(filter, &found.runs).await? {
             for (path, object) in self.envelopes(&run_id).await? {
@@ -142,14 +157,16 @@ impl Lake {
         }
         found.envelopes.sort_unstable();
         found.envelopes.dedup();
+        Ok(found.envelopes.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn read_ahead(&self, envelopes: Vec<Path>) -> BoxStream<'static, Result<RawObject, Error>> {
         let lake = self.clone();
-        Ok(stream::iter(found.envelopes)
-            .map(move |(_, path)| {
-                let lake = lake.clone();
-                async move { lake.envelope(&path).await }
-            })
-            .buffered(READ_AHEAD)
-            .boxed())
+        let read = move |path: Path| {
+            let lake = lake.clone();
+            async move { lake.envelope(&path).await }
+        };
+        stream::iter(envelopes).map(read).buffered(READ_AHEAD).boxed()
     }
 
     async fn unindexed_runs(&self, filter: &RawFilter, indexed: &[String]) -> Result<Vec<String>, Error> {
