@@ -73,8 +73,9 @@ fn a_response_that_can_not_be_mapped_at_all_is_a_reject() {
     let operator = Operator::of(&simulator, &["awin"]).unwrap();
     let [since, until] = whole_window(&simulator, start(), 20);
     operator.succeed(&["collect", "awin", "--since", &since, "--until", &until]).unwrap();
-    // A version that calls the stream otherwise.
+    // A version that calls the stream otherwise: by itself it isn't let in beside the one that serves.
     serve(&operator, "dateTypetransactionsBearer", "dateTypetransactionzBearer");
+    operator.succeed(&["connectors", "approve", "awin"]).unwrap();
     assert_eq!(operator.sluice(&["build", "awin"]).unwrap().code, 1);
     let all = rejects(&operator);
     assert!(!all.is_empty());
