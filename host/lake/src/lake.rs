@@ -121,9 +121,9 @@ impl Lake {
     /// The same lake through other stores.
     #[cfg(test)]
     pub(crate) fn through(&self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
-        let Inner { url, store, root, .. } = self.inner.as_ref();
+        let Inner { url, store, root, tables, .. } = self.inner.as_ref();
         let (store, root) = (wrap(store.clone()), wrap(root.clone()));
-        let inner = Inner { url: url.clone(), store, root, appending: Turns::default() };
+        let inner = Inner { url: url.clone(), store, root, appending: Turns::default(), tables };
         Self { inner: Arc::new(inner), ..self.clone() }
     }
 
