@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_engine::{Connector, Engine, EngineOptions, Limits};
 use sluice_model::{NativeBatch, Request, Response, Slice, Window};
 
 use crate::bodies;
@@ -35,6 +35,8 @@ pub(crate) struct MapSpeed {
     pub(crate) native_rows_per_s: Option<f64>,
     /// How much longer the first takes than the second.
     pub(crate) ratio: Option<f64>,
+    /// How much longer it takes with all limits than with none.
+    pub(crate) limits_ratio: f64,
     /// Of the host's decoder on the same body.
     pub(crate) decode_mb_per_s: f64,
 }
@@ -42,6 +44,8 @@ pub(crate) struct MapSpeed {
 /// A connector with a body and what it takes to map it.
 struct Case {
     connector: Connector,
+    /// The same component where nothing is limited.
+    unlimited: Connector,
     slice: Slice,
     request: Request,
     response: Response,
@@ -52,6 +56,9 @@ struct Case {
 /// Measures every connector of the repository, by its file in `dir`.
 pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<MapSpeed>> {
     let engine = Engine::new(EngineOptions::default())?;
+    let unlimited =
+        EngineOptions { limits: Limits::none(), check_every: 0, max_instances: 2, ..EngineOptions::default() };
+    let unlimited = Engine::new(unlimited)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors");
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
@@ -59,16 +66,18 @@ pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<MapSpeed>> {
     folders.sort();
     let measured = folders.iter().map(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let case = case(&engine, &name, folder, dir).with_context(|| format!("cannot prepare connector `{name}`"))?;
+        let case = case([&engine, &unlimited], &name, folder, dir)
+            .with_context(|| format!("cannot prepare connector `{name}`"))?;
         speed(name, &case)
     });
     measured.collect()
 }
 
-fn case(engine: &Engine, name: &str, folder: &Path, dir: &Path) -> anyhow::Result<Case> {
+fn case(engines: [&Engine; 2], name: &str, folder: &Path, dir: &Path) -> anyhow::Result<Case> {
     let file = dir.join(format!("{name}.wasm"));
     let wasm = std::fs::read(&file).with_context(|| format!("no {}: run `just build`", file.display()))?;
-    let connector = engine.load(&wasm, name)?;
+    let [connector, unlimited] = engines.map(|engine| engine.load(&wasm, name));
+    let (connector, unlimited) = (connector?, unlimited?);
     let slice = slice(&connector, &serde_json::from_slice(&std::fs::read(folder.join("fixtures/slice.json"))?)?)?;
     let request = connector.plan(&slice)?.into_iter().next().context("it plans no request")?;
     let layout = &connector.manifest().stream(&slice.stream).context("no such stream")?.layout;
@@ -79,7 +88,7 @@ fn case(engine: &Engine, name: &str, folder: &Path, dir: &Path) -> anyhow::Resul
     let rows = u32::try_from(native.rows)?;
     let twin = natives::twin(&slice, body.clone(), rows)?;
     let response = Response { status: 200, headers: Vec::new(), body, records: Some(rows), problem: None };
-    Ok(Case { connector, slice, request, response, native, twin })
+    Ok(Case { connector, unlimited, slice, request, response, native, twin })
 }
 
 fn slice(connector: &Connector, at: &Value) -> anyhow::Result<Slice> {
@@ -103,12 +112,13 @@ fn slice(connector: &Connector, at: &Value) -> anyhow::Result<Slice> {
 
 fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
     agree(case)?;
-    let (mut sandboxed, mut native, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = [const { Vec::new() }; 4];
     // In turns, so that whatever else the machine does meets all of them.
     for round in 0..WARM_UPS + ROUNDS {
-        let batch = case.native.clone();
+        let (batch, same) = (case.native.clone(), case.native.clone());
         let times = [
             timed(|| case.connector.map(&case.slice, &case.request, &case.response, batch))?,
+            timed(|| case.unlimited.map(&case.slice, &case.request, &case.response, same))?,
             match &case.twin {
                 Some(twin) => timed(|| twin.map(case.inputs(), &case.native))?,
                 None => Duration::ZERO,
@@ -116,12 +126,12 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
             timed(|| case.connector.decode(&case.slice.stream, &case.request, &case.response.body))?,
         ];
         if round >= WARM_UPS {
-            for (all, time) in [&mut sandboxed, &mut native, &mut decoded].into_iter().zip(times) {
+            for (all, time) in all.iter_mut().zip(times) {
                 all.push(time.as_secs_f64());
             }
         }
     }
-    let [sandboxed, native, decoded] = [sandboxed, native, decoded].map(median);
+    let [sandboxed, unlimited, native, decoded] = all.map(median);
     let rows = case.native.rows as f64;
     let has_twin = case.twin.is_some();
     Ok(MapSpeed {
@@ -129,6 +139,7 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
         records: case.native.rows,
         sandboxed_rows_per_s: rows / sandboxed,
         native_rows_per_s: has_twin.then_some(rows / native),
+        limits_ratio: sandboxed / unlimited,
         ratio: has_twin.then_some(sandboxed / native),
         decode_mb_per_s: case.response.body.len() as f64 / 1e6 / decoded,
     })
