@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::{Operator, python_tool};
+use crate::{Operator, python_tool, repository};
 
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "lake";
@@ -36,10 +36,10 @@ impl S3Server {
     }
 
     fn start_with(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let program = python_tool("moto_server");
+        let program = python_tool("python");
         // Port 0: the system chooses one that is free, and the server says which.
         let mut child = Command::new(&program)
-            .args(["-H", "127.0.0.1", "-p", "0"])
+            .arg(repository().join("tests/tools/s3_server.py"))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
