@@ -80,14 +80,15 @@ impl Condition {
         };
         let (name, rest) = text.split_once('>').ok_or_else(wrong)?;
         let (or_equal, number) = rest.strip_prefix('=').map_or((false, rest), |number| (true, number));
-        let (share, number) = number.trim().strip_suffix('%').map_or((false, number), |number| (true, number));
+        let number = number.trim();
+        let (share, number) = number.strip_suffix('%').map_or((false, number), |number| (true, number));
         let measure = MEASURES.iter().find(|(known, _)| *known == name.trim()).map(|(_, measure)| *measure);
         let measure = measure.ok_or_else(wrong)?;
         if share && matches!(measure, Measure::Rejects | Measure::Unknown) {
             return Err(Failure::usage(format!("`{text}`: {} has no share", name.trim()))
                 .hint(format!("write a number: `{}>0`", name.trim())));
         }
-        let limit = millionths(number.trim()).ok_or_else(wrong)?;
+        let limit = millionths(number).ok_or_else(wrong)?;
         Ok(Self { text: text.to_owned(), measure, or_equal, limit, share })
     }
 
