@@ -10,6 +10,10 @@ use sluice_service::commands;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long a thread for guests and files waits for more: each keeps memory of its own back from the rest. Their number
+/// stays unlimited, since reading a table's log blocks one of them until others have read its files.
+const IDLE_THREAD: std::time::Duration = std::time::Duration::from_millis(100);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
@@ -22,7 +26,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(blocking_threads())
+        .thread_keep_alive(IDLE_THREAD)
         .build()
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(commands::execute(cli)));
@@ -33,10 +37,4 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
-}
-
-/// Threads for guests and files. Guests take one per core at most; each further one keeps memory of its own back from
-/// the rest.
-fn blocking_threads() -> usize {
-    2 + std::thread::available_parallelism().map_or(1, usize::from)
 }
