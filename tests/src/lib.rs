@@ -7,6 +7,7 @@ mod paths;
 mod postgres;
 mod python;
 mod s3;
+mod service;
 mod tables;
 mod variant;
 
@@ -17,6 +18,7 @@ pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_d
 pub use postgres::PostgresServer;
 pub use python::{Reader, Reading};
 pub use s3::{BUCKET, S3Server};
+pub use service::Service;
 pub use tables::{Tables, all_tables, differences};
 pub use variant::{noted, patched, variant};
 

@@ -1,12 +1,9 @@
 //! Hostile guests: each of `tests/guests/` is stopped within its limits, named in one error, and survived.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{Array, StringArray};
 use bytes::Bytes;
@@ -14,12 +11,15 @@ use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits};
 use sluice_guests::{Case, Guest, Stage, cases};
 use sluice_model::{Axis, Mapped, Request, Response, Slice, Verdict};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Sums, lake_sums, true_sums};
+use sluice_tests::{Operator, Service, Sums, lake_sums, true_sums};
 
 /// Two records, as every network of these tests gives them.
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
 /// Time of one call: enough for any honest guest here, on a busy machine too.
 const CALL_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// What this process may have grown by after all guests came three times more; other tests run beside.
+const GROWN_MIB: u64 = 48;
 
 fn engine() -> Engine {
     let limits = Limits { call_timeout: CALL_TIMEOUT, ..Limits::default() };
@@ -128,10 +128,29 @@ fn every_guest_is_stopped_where_it_sins_and_nothing_is_left_of_it() {
         })
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    if let Some(before) = resident_mib() {
+        let components: Vec<_> =
+            cases().unwrap().into_iter().filter_map(|case| Some((case.name, case.component?))).collect();
+        for _ in 0..3 {
+            components.iter().for_each(|(name, component)| drop(tried(&engine, name, component)));
+        }
+        let grown = resident_mib().unwrap().saturating_sub(before);
+        assert!(grown < GROWN_MIB, "three more visits left {grown} MiB behind");
+    }
+}
+
+/// Memory of this process; none where the system doesn't say it.
+fn resident_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
 }
 
 /// What the operator fills the guests' secret slots with.
 const SECRET: &str = "s3cret-of-the-operator";
+/// What a service may hold at rest beyond one that never met the guests: fifty more connectors that were compiled and
+/// networks that were run, and what the allocator keeps of the largest answers. One guest may take as much in one call.
+const LEFT_BEHIND_MIB: u64 = 256;
 /// At the start, and then in a leap year's winter.
 const ONCE: &str = "0 0 29 2 *";
 /// Networks that do what they should.
@@ -160,52 +179,6 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     };
     let length = body.len();
     write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
-}
-
-/// The real service, its log line by line.
-struct Service {
-    child: Child,
-    log: Receiver<String>,
-}
-
-impl Service {
-    fn start(operator: &Operator) -> Self {
-        let mut command = operator.command(&["serve"]);
-        command
-            .env("SLUICE_LOG", "sluice_service=info,sluice_engine=info")
-            .env("NO_COLOR", "1")
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null());
-        let mut child = command.spawn().expect("the binary");
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (sender, log) = channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, log }
-    }
-
-    /// Reads the log until for each wish a line has been seen that grants it, and gives what was read.
-    fn wait_for(&self, wishes: &[(String, String)]) -> String {
-        let deadline = Instant::now() + Duration::from_secs(180);
-        let mut open: BTreeSet<&(String, String)> = wishes.iter().collect();
-        let mut seen = String::new();
-        while !open.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = self.log.recv_timeout(left) else { panic!("nothing said {open:?} in:\n{seen}") };
-            // A text in a log line is quoted, and quotes in it escaped.
-            let line = line.replace("\\\"", "\"").replace("\\\\", "\\");
-            open.retain(|(name, words)| !(line.contains(name.as_str()) && line.contains(words.as_str())));
-            seen.push_str(&line);
-            seen.push('\n');
-        }
-        seen
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// An operator of the honest networks, who reads all that there is.
@@ -243,6 +216,19 @@ fn finished(network: &str) -> (String, String) {
     (network.to_owned(), "new versions".to_owned())
 }
 
+/// Waits until no run is in flight, sees that no guest has left anything running, and gives the process's memory.
+fn at_rest(service: &mut Service, operator: &Operator) -> u64 {
+    service.wait_for(&["at rest"]).unwrap();
+    let vitals = service.vitals(operator).unwrap();
+    println!("{vitals}");
+    let count = |name: &str| vitals[name].as_u64().unwrap();
+    assert_eq!(count("connectors"), count("connectors_held"), "{vitals}");
+    for name in ["runs", "leaked", "instances", "memories", "memory_bytes"] {
+        assert_eq!(count(name), 0, "{name} of {vitals}");
+    }
+    count("resident_bytes")
+}
+
 fn facts(operator: &Operator) -> (Vec<serde_json::Value>, Vec<Sums>) {
     let rows = operator.sql(
         "SELECT transaction_key, version, change, encode(content_hash, 'hex') AS content
@@ -257,7 +243,10 @@ fn honest_networks_finish_as_if_the_guests_were_not_there() {
     let options = Options { start: chrono::Utc::now(), history_days: 5, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let alone = operator(&simulator);
-    Service::start(&alone).wait_for(&HONEST.map(finished));
+    let mut service = Service::start(&alone).unwrap();
+    service.wait_for_all(&HONEST.map(finished)).unwrap();
+    let honest = at_rest(&mut service, &alone);
+    drop(service);
 
     let mut beside = operator(&simulator);
     beside.set("GUEST_SECRET", SECRET);
@@ -272,11 +261,14 @@ fn honest_networks_finish_as_if_the_guests_were_not_there() {
         let words = case.expectation.run_says.clone().or_else(|| case.expectation.error.clone());
         wishes.push(words.map_or_else(|| finished(&case.name), |words| (case.name.clone(), words)));
     }
-    let mut service = Service::start(&beside);
-    let log = service.wait_for(&wishes);
-    assert!(service.child.try_wait().unwrap().is_none(), "it goes on serving");
+    let mut service = Service::start(&beside).unwrap();
+    service.wait_for_all(&wishes).unwrap();
+    assert!(service.is_alive(), "it goes on serving");
+    assert!(!service.seen().contains(SECRET), "{}", service.seen());
+    let survived = at_rest(&mut service, &beside);
     drop(service);
-    assert!(!log.contains(SECRET), "{log}");
+    let more = survived.saturating_sub(honest) >> 20;
+    assert!(more < LEFT_BEHIND_MIB, "the guests left {more} MiB behind");
     let (rows, sums) = facts(&beside);
     assert!(rows.len() > 10);
     assert_eq!((rows, sums.clone()), facts(&alone));

@@ -200,7 +200,8 @@ fn gaps_are_in_the_status_and_under_answers() {
     insta::assert_snapshot!("status", said(&operator.sluice(&["status"]).unwrap()));
     let told = operator.succeed(&["--output", "json", "status"]).unwrap();
     let told: Value = serde_json::from_str(&told).unwrap();
-    let gaps: Vec<&Value> = told.as_array().unwrap().iter().flat_map(|of| of["gaps"].as_array().unwrap()).collect();
+    let gaps: Vec<&Value> =
+        told["streams"].as_array().unwrap().iter().flat_map(|of| of["gaps"].as_array().unwrap()).collect();
     assert_eq!(gaps.len(), 3, "{told:#}");
     let failing = operator.sluice(&["status", "--fail-if-gaps"]).unwrap();
     assert!(failing.code == 1 && failing.stderr.contains("3 windows are missing"), "{failing:?}");

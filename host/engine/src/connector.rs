@@ -46,6 +46,11 @@ impl Connector {
         Self(Arc::new(Inner { engine, guest, manifest, digest, component, maps, unsteady, _tally }))
     }
 
+    /// Where it lies: the same for all its clones.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// The bytes of its file, so that this version can be kept.
     pub fn component(&self) -> &Bytes {
         &self.0.component

@@ -59,6 +59,8 @@ pub struct Live {
     pub instances: u64,
     /// Linear memories.
     pub memories: usize,
+    /// What these were granted, in bytes.
+    pub memory_bytes: usize,
     /// Memory that idle slots keep for the next call, in bytes.
     pub idle_bytes: usize,
 }
@@ -75,6 +77,7 @@ struct Inner {
     slots: Slots,
     check_every: u64,
     connectors: Arc<AtomicUsize>,
+    memory: Arc<AtomicUsize>,
     compiler: Compiler,
 }
 
@@ -109,6 +112,7 @@ impl Engine {
             slots: Slots::new(options.max_instances.max(1)),
             check_every: u64::from(options.check_every),
             connectors: Arc::default(),
+            memory: Arc::default(),
             compiler: Compiler::default(),
         })))
     }
@@ -129,7 +133,9 @@ impl Engine {
         let pool = self.0.wasmtime.pooling_allocator_metrics();
         let pool = pool.map(|pool| (pool.component_instances(), pool.memories(), pool.unused_memory_bytes_resident()));
         let (instances, memories, idle_bytes) = pool.unwrap_or_default();
-        Live { connectors: self.0.connectors.load(Ordering::Relaxed), instances, memories, idle_bytes }
+        let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let (connectors, memory_bytes) = (of(&self.0.connectors), of(&self.0.memory));
+        Live { connectors, instances, memories, memory_bytes, idle_bytes }
     }
 
     /// Whether the response of this count is mapped twice.
@@ -173,7 +179,7 @@ impl Engine {
     ) -> Result<T, (wasmtime::Error, bool)> {
         let _slot = self.0.slots.take();
         let limits = &self.0.limits;
-        let mut store = Store::new(&self.0.wasmtime, State::new(limits));
+        let mut store = Store::new(&self.0.wasmtime, State::new(limits, self.0.memory.clone()));
         store.limiter(State::limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.epoch_deadline_trap();

@@ -11,7 +11,7 @@ mod signature;
 mod turn;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -160,6 +160,17 @@ impl Registry {
         self.read(|files| {
             let held = files.values().filter_map(|file| file.held.as_ref()?.loaded.as_ref());
             held.map(|loaded| &loaded.connector).find(|connector| connector.network() == network).cloned()
+        })
+    }
+
+    /// How many connectors it holds: those that serve, and those that wait. What else is in memory belongs to calls
+    /// and slices in flight.
+    pub fn held(&self) -> usize {
+        self.read(|files| {
+            let held = files.values().filter_map(|file| file.held.as_ref()?.loaded.as_ref());
+            let served = files.values().filter_map(|file| file.serving.as_ref()).map(|(serving, _)| serving);
+            let all: HashSet<_> = held.chain(served).map(|loaded| loaded.connector.address()).collect();
+            all.len()
         })
     }
 

@@ -1,5 +1,7 @@
 //! What the host holds for one call: the response's body, WASI's nothing, and the counters of its limits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -36,13 +38,14 @@ pub struct Body {
 }
 
 impl State {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// For one call; what of memory it takes is added to `held`, and taken off again when it is dropped.
+    pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             table,
             wasi: None,
-            memory: MemoryLimit { bytes: limits.memory_bytes, used: 0, refused: false },
+            memory: MemoryLimit { bytes: limits.memory_bytes, used: 0, refused: false, held },
             lookups: limits.lookups,
             lookup_bytes: limits.lookup_bytes,
             deadline: Instant::now().checked_add(limits.call_timeout),
@@ -106,6 +109,14 @@ struct MemoryLimit {
     bytes: usize,
     used: usize,
     refused: bool,
+    /// The same over all calls of an engine.
+    held: Arc<AtomicUsize>,
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.used, Ordering::Relaxed);
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -113,6 +124,7 @@ impl ResourceLimiter for MemoryLimit {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         let granted = used <= self.bytes;
         if granted {
+            self.held.fetch_add(used - self.used, Ordering::Relaxed);
             self.used = used;
         } else {
             self.refused = true;
@@ -134,7 +146,7 @@ mod tests {
 
     #[test]
     fn reads_a_body_in_pieces_up_to_its_end() {
-        let mut state = State::new(&Limits::default());
+        let mut state = State::new(&Limits::default(), Arc::default());
         let body = state.push_body(Bytes::from(vec![7; MAX_READ + 10])).unwrap();
         let same = || Resource::new_borrow(body.rep());
         assert_eq!(state.body_size(&same()).unwrap(), MAX_READ as u64 + 10);
@@ -146,7 +158,7 @@ mod tests {
 
     #[test]
     fn lookups_are_counted() {
-        let mut state = State::new(&Limits { lookups: 2, ..Limits::default() });
+        let mut state = State::new(&Limits { lookups: 2, ..Limits::default() }, Arc::default());
         let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
         assert!(state.value_at(&body, "/a").is_ok());
         assert!(state.value_at(&body, "/a").is_ok());
@@ -155,10 +167,14 @@ mod tests {
 
     #[test]
     fn memory_is_counted_over_all_memories() {
-        let mut limit = MemoryLimit { bytes: 100, used: 0, refused: false };
+        let held = Arc::new(AtomicUsize::new(7));
+        let mut limit = MemoryLimit { bytes: 100, used: 0, refused: false, held: held.clone() };
         assert!(limit.memory_growing(0, 60, None).unwrap());
         assert!(!limit.memory_growing(0, 60, None).unwrap());
         assert!(limit.refused);
         assert!(limit.memory_growing(60, 100, None).unwrap());
+        assert_eq!(held.load(Ordering::Relaxed), 107);
+        drop(limit);
+        assert_eq!(held.load(Ordering::Relaxed), 7, "what it took is given back");
     }
 }

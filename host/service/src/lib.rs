@@ -22,3 +22,4 @@ pub mod step;
 pub mod swap;
 pub mod tables;
 pub mod upkeep;
+pub mod vitals;

@@ -4,6 +4,7 @@ mod owner;
 mod runs;
 pub mod swaps;
 pub mod tokens;
+mod vitals;
 
 pub use owner::Owner;
 pub use runs::NotedRun;
@@ -36,6 +37,7 @@ const TABLES: &[&str] = &[
         slices TEXT NOT NULL, connector TEXT NOT NULL, started_at TEXT NOT NULL, starts BIGINT NOT NULL,
         kept BIGINT NOT NULL)",
     tokens::TABLE,
+    vitals::TABLE,
 ];
 
 impl State {

@@ -7,6 +7,7 @@ use crate::sale::{Sale, Source};
 use crate::{Options, SeenRequest, TruthRow};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -43,6 +44,9 @@ pub(crate) struct Core {
     log: Mutex<Vec<SeenRequest>>,
     /// How many requests the log holds.
     answered: watch::Sender<usize>,
+    /// How many requests have come, and how many of them may be answered.
+    asked: AtomicUsize,
+    allowed: watch::Sender<usize>,
     attempts: Mutex<HashMap<u64, u32>>,
     grants: Mutex<HashMap<String, Grant>>,
     sessions: Mutex<HashMap<String, usize>>,
@@ -80,6 +84,8 @@ impl Core {
             books,
             log: Mutex::default(),
             answered: watch::Sender::new(0),
+            asked: AtomicUsize::new(0),
+            allowed: watch::Sender::new(usize::MAX),
             attempts: Mutex::default(),
             grants: Mutex::default(),
             sessions: Mutex::default(),
@@ -140,6 +146,17 @@ impl Core {
     pub(crate) async fn after(&self, requests: usize) {
         // The sender lives as long as this.
         let _ = self.answered.subscribe().wait_for(|answered| *answered >= requests).await;
+    }
+
+    /// Lets so many requests in all be answered; the others wait.
+    pub(crate) fn allow(&self, requests: usize) {
+        self.allowed.send_replace(requests);
+    }
+
+    /// Ends when the request that has just come may be answered.
+    pub(crate) async fn pass(&self) {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let _ = self.allowed.subscribe().wait_for(|allowed| *allowed >= number).await;
     }
 
     pub(crate) fn log(&self) -> Vec<SeenRequest> {

@@ -147,6 +147,7 @@ async fn handle(State(door): State<Door>, ConnectInfo(connection): ConnectInfo<C
 }
 
 async fn played(core: &Core, network: Network, ask: &Ask, connection: &Cut) -> Response {
+    core.pass().await;
     let uri = if ask.query_text.is_empty() { ask.path.clone() } else { format!("{}?{}", ask.path, ask.query_text) };
     let identity = identity(network.slug(), &ask.method, &uri, &ask.body);
     let attempt = core.attempt(identity);

@@ -117,6 +117,12 @@ impl Simulator {
         self.core.after(requests).await;
     }
 
+    /// Lets so many requests in all be answered, counted as they come; further ones wait for a greater number. Until
+    /// it is called all are answered.
+    pub fn allow(&self, requests: usize) {
+        self.core.allow(requests);
+    }
+
     /// Every request so far, in the order of their answers; without those to `/_sim/`.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.core.log()

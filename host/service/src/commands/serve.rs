@@ -15,9 +15,12 @@ use crate::settings::network::{self, NetworkSettings};
 use crate::slices::{Selection, look_back_rules};
 use crate::state::{Owner, State};
 use crate::upkeep::Keeper;
+use crate::vitals::Pulse;
 
 /// How often the service looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
+/// Where [`say_once`] keeps what stands in the way of noting what the service holds. No network is called so.
+const VITALS: &str = "(vitals)";
 
 /// Serves until it is told to stop.
 ///
@@ -42,12 +45,17 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut looked = HashSet::new();
     let mut heard = Heard { mark: app.state.swap_mark().await?, work: None };
     let mut keeper = Keeper::default();
+    let mut pulse = Pulse::new();
     loop {
         tokio::select! {
             _ = tick.tick() => {
                 hear(&app, &mut heard, &mut said).await;
                 start_due(&app, &mut running, &mut names, &mut said, &mut looked).await;
                 keeper.tick(&app, running.is_empty()).await;
+                match pulse.beat(&app, running.len()).await {
+                    Ok(()) => _ = said.remove(VITALS),
+                    Err(failure) => say_once(&mut said, VITALS, failure),
+                }
             }
             Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
                 let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
@@ -64,7 +72,7 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("runs were cut off; what was answered is kept");
     }
-    Ok(())
+    pulse.end(&app).await
 }
 
 /// What was heard of swaps: what the operator said last, and the work that follows from it.

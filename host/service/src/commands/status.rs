@@ -1,4 +1,6 @@
-//! `sluice status`: how fresh each stream of each account is, and what is missing of it.
+//! `sluice status`: how fresh each stream of each account is, what is missing of it, and what running services hold.
+
+mod services;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +20,15 @@ use crate::schedule::parse_cron;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::look_back_rules;
+use crate::state;
+use services::ServiceStatus;
+
+/// All of it.
+#[derive(Serialize)]
+struct Status {
+    streams: Vec<StreamStatus>,
+    services: Vec<ServiceStatus>,
+}
 
 /// What was read of a stream by one date, against what the schedule wants.
 #[derive(Serialize)]
@@ -91,25 +102,36 @@ struct Schedule {
     every_secs: u32,
 }
 
-/// Says how fresh each stream of each account is, and what is missing of it.
+/// Says how fresh each stream of each account is, what is missing of it, and what running services hold.
 ///
 /// # Errors
 /// The lake's failure; with `--fail-if-gaps` also one that counts what is wrong.
 pub(super) async fn status(settings: &Settings, args: &StatusArgs, json: bool) -> Result<(), Failure> {
-    let wanted = wanted(settings).await?;
+    let mut wanted = wanted(settings).await?;
+    let noted = match state::State::open(&settings.state_url).await {
+        Ok(state) => state.vitals().await,
+        Err(failure) => Err(failure),
+    };
+    let noted = noted.unwrap_or_else(|failure| {
+        wanted.unknown.push(failure);
+        Vec::new()
+    });
     let read = sql::open(settings).await?.coverage().await?;
-    let told = told(&wanted, read, Utc::now());
+    let now = Utc::now();
+    let status = Status { streams: told(&wanted, read, now), services: services::services(noted, now) };
     for failure in &wanted.unknown {
         eprintln!("{}", failure.render(json).replacen("error:", "warning:", 1));
     }
     let mut out = std::io::stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, &told).map_err(Failure::failed)?;
+        serde_json::to_writer(&mut out, &status).map_err(Failure::failed)?;
         writeln!(out)?;
     } else {
-        told.iter().try_for_each(|stream| write!(out, "{}", lines(stream)))?;
+        status.streams.iter().try_for_each(|stream| write!(out, "{}", lines(stream)))?;
+        status.services.iter().try_for_each(|service| write!(out, "{}", services::lines(service)))?;
     }
     out.flush()?;
+    let told = &status.streams;
     let gaps: usize = told.iter().map(|stream| stream.gaps.len()).sum();
     let bad = told.iter().filter(|stream| stream.state.is_bad()).count();
     if !args.fail_if_gaps || gaps + bad == 0 {

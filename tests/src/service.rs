@@ -1,0 +1,104 @@
+//! The real service beside a test.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::Operator;
+
+/// How long something may take that has to come.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A running `sluice serve`, killed when dropped.
+pub struct Service {
+    child: Child,
+    log: Receiver<String>,
+    seen: String,
+}
+
+impl Service {
+    /// Starts it in an operator's folder.
+    ///
+    /// # Errors
+    /// A binary that isn't built.
+    pub fn start(operator: &Operator) -> anyhow::Result<Self> {
+        let mut command = operator.command(&["serve"]);
+        command.env("SLUICE_LOG", "sluice_service=info,sluice_engine=info").env("NO_COLOR", "1");
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("no binary")?;
+        let lines = BufReader::new(child.stderr.take().context("no log")?).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Ok(Self { child, log, seen: String::new() })
+    }
+
+    /// Reads the log until a line holds all of `words`, and gives that line.
+    ///
+    /// # Errors
+    /// What the log said instead.
+    pub fn wait_for(&mut self, words: &[&str]) -> anyhow::Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.line(deadline).with_context(|| format!("no line with {words:?} in:\n{}", self.seen))?;
+            if words.iter().all(|word| line.contains(word)) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Reads the log until for each wish a line has come that holds both of its texts.
+    ///
+    /// # Errors
+    /// The wishes that none granted, and what the log said.
+    pub fn wait_for_all(&mut self, wishes: &[(String, String)]) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut open: Vec<&(String, String)> = wishes.iter().collect();
+        while !open.is_empty() {
+            let line = self.line(deadline).with_context(|| format!("nothing said {open:?} in:\n{}", self.seen))?;
+            open.retain(|(name, words)| !(line.contains(name.as_str()) && line.contains(words.as_str())));
+        }
+        Ok(())
+    }
+
+    /// A text in a log line is quoted, and quotes in it escaped: here they aren't.
+    fn line(&mut self, deadline: Instant) -> anyhow::Result<String> {
+        let line = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now()))?;
+        let line = line.replace("\\\"", "\"").replace("\\\\", "\\");
+        self.seen.push_str(&line);
+        self.seen.push('\n');
+        Ok(line)
+    }
+
+    /// What of the log was read.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What `sluice status` says of it.
+    ///
+    /// # Errors
+    /// A status that doesn't know it.
+    pub fn vitals(&self, operator: &Operator) -> anyhow::Result<Value> {
+        let status: Value = serde_json::from_str(&operator.succeed(&["--output", "json", "status"])?)?;
+        let services = status["services"].as_array().context("no services")?;
+        match services.iter().find(|service| service["process"] == self.child.id()) {
+            Some(service) => Ok(service.clone()),
+            None => bail!("process {} isn't in {status:#}", self.child.id()),
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
