@@ -10,8 +10,8 @@ _default:
 demo: connectors _everything
     {{target}}/debug/sluice demo
 
-# All tests, with the servers and tools that they need.
-test: lint connectors guests tools _everything
+# All tests, with the servers and tools that they need, and a minute of fuzzing.
+test: lint connectors guests tools _everything && fuzz
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
 # What can be known to be wrong without running anything.
@@ -59,6 +59,9 @@ fuzz seconds="60":
     # With the features of all the workspace, so that only the engine is built again, with counters in it.
     SLUICE_FUZZ_SECS={{seconds}} RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/tests/fuzz/rustc.sh \
         cargo test --workspace --test fuzz
+
+# Puts what earlier `just fuzz` found, where it is short and new, into the corpus.
+fuzz-keep: (fuzz "0")
 
 # Takes what the tests see now as what they shall see.
 bless: connectors guests tools _everything

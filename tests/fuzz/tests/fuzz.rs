@@ -1,7 +1,8 @@
 //! The engine's doors to the outside: bodies of networks, and answers of guests.
 //!
 //! Under `cargo test` the corpus is tried and a few thousand mutations, the same every time. `just fuzz` gives each
-//! target its share of `SLUICE_FUZZ_SECS`, guided by the branches that inputs reach.
+//! target its share of `SLUICE_FUZZ_SECS`, guided by the branches that inputs reach, and with 0 seconds (`just fuzz-keep`)
+//! puts the short ones of those that earlier runs found into the corpus.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
@@ -18,14 +19,19 @@ use sluice_model::{Axis, Delimited, Format, Kind, Layout, Mapped, NativeBatch, P
 
 /// Mutations of each target under `cargo test`.
 const TRIES: u64 = 3_000;
+/// Longest input that `just fuzz-keep` puts into the corpus.
+const KEPT_BYTES: usize = 700;
 
 fn main() -> ExitCode {
     let seconds = std::env::var("SLUICE_FUZZ_SECS").ok().and_then(|text| text.parse::<u64>().ok());
     let boundary = Boundary::new();
     let targets = [json_target(), csv_target(), xml_target(), place_target(), boundary_target(&boundary)];
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let share = |seconds: u64| Effort::Time(Duration::from_secs(seconds) / targets.len() as u32, now);
-    let effort = seconds.map_or(Effort::Tries(TRIES), share);
+    let effort = match seconds {
+        None => Effort::Tries(TRIES),
+        Some(0) => Effort::Keep(KEPT_BYTES),
+        Some(seconds) => Effort::Time(Duration::from_secs(seconds) / targets.len() as u32, now),
+    };
     let scratch = scratch();
     // A panic that is found is shown once, by what came of it.
     std::panic::set_hook(Box::new(|_| {}));
@@ -91,7 +97,7 @@ fn json_target() -> Target<'static> {
             let (layout, body) = chosen(&layouts, input);
             decoded(layout, body);
         }),
-        seeds: fixtures(&["awin", "cj"]),
+        seeds: fixtures(&["awin", "cj", "rakuten"]),
         words: &[
             "{",
             "}",
@@ -150,7 +156,7 @@ fn xml_target() -> Target<'static> {
             let (layout, body) = chosen(&layouts, input);
             decoded(layout, body);
         }),
-        seeds: fixtures(&["tradetracker", "rakuten"]),
+        seeds: fixtures(&["tradetracker"]),
         words: &[
             "<",
             ">",
@@ -206,13 +212,31 @@ fn place_target() -> Target<'static> {
 fn fixtures(connectors: &[&str]) -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for connector in connectors {
-        for case in ["normal", "empty", "error-body", "odd-rows"] {
-            let file = repository().join("connectors").join(connector).join("fixtures").join(case).join("body");
-            let body = std::fs::read(&file).expect("a fixture");
+        for case in entries(&repository().join("connectors").join(connector).join("fixtures")) {
+            let Ok(body) = std::fs::read(case.join("body")) else { continue };
             seeds.extend((0..7_u8).map(|choice| [&[choice][..], &body].concat()));
         }
     }
     seeds
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut entries: Vec<PathBuf> = entries.collect();
+    entries.sort();
+    entries
+}
+
+/// What the hostile guests answer, where that is a value, and whether it holds transactions.
+fn answers_of_guests() -> Vec<(bool, Value)> {
+    let descriptions = entries(&repository().join("tests/guests"));
+    let descriptions = descriptions.into_iter().filter_map(|guest| std::fs::read(guest.join("guest.json")).ok());
+    let answers = descriptions.filter_map(|text| {
+        let guest: Value = serde_json::from_slice(&text).expect("a guest");
+        let answer = guest["map-response"].clone();
+        answer.is_object().then(|| (guest["stream"]["unified"] == true, answer))
+    });
+    answers.collect()
 }
 
 /// Guests whose answer is whatever the response's body holds: an address, and the memory from 4,096 on.
@@ -292,11 +316,14 @@ fn boundary_target(boundary: &Boundary) -> Target<'_> {
         {"path": "id", "kind": "int64", "values": {"offsets": [0, 2, 2], "bytes": "42", "valid": [1]}},
         {"path": "a.b", "kind": "float64", "values": {"offsets": [0, 3, 6], "bytes": "1.5-2e"}},
     ]}});
-    let mut seeds: Vec<Vec<u8>> = Vec::new();
-    for (choice, answer) in [(0, &honest), (1, &native)] {
+    let mut answers = vec![(true, honest), (false, native)];
+    answers.extend(answers_of_guests());
+    let images = answers.iter().map(|(is_unified, answer)| {
         let image = Guest::image("map-response", answer).expect("an image");
-        seeds.push([&[choice][..], &image].concat());
-    }
+        [&[u8::from(!is_unified)][..], &image].concat()
+    });
+    // What doesn't fit into the fuzzed guest's memory is tried by the guest itself.
+    let seeds = images.filter(|image| image.len() < 48 << 10).collect();
     let words = &["Europe/Berlin", "UTC", "EUR", "\0\0\0\0", "\u{1}\0\0\0", "é", "NaN"];
     Target { name: "boundary", run: Box::new(|input| boundary.map(input)), seeds, words }
 }
