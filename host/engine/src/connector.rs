@@ -71,6 +71,11 @@ impl Connector {
         &self.0.manifest.version
     }
 
+    /// The version of the contract that it speaks.
+    pub fn contract(&self) -> &'static str {
+        self.0.guest.contract().version()
+    }
+
     /// The network that it serves.
     pub fn network(&self) -> &str {
         &self.0.manifest.network

@@ -1,70 +1,139 @@
-//! The contract's versions, each a folder under `wit/`. The newest one's types are what the rest of the engine reads;
-//! an older one is a thin adapter onto them.
+//! The contract's versions, each a folder under `wit/`. The newest one's types are what the rest of the engine reads; an
+//! older one is a thin adapter onto them, and shares with it whatever both say alike.
 
-pub(crate) mod v0_1;
+mod manifest;
+mod request;
+mod response;
+mod v0_1;
+mod v0_2;
 
-use sluice_model::{Judgement, Manifest, Request, Response, Slice};
-use wasmtime::component::{Component, Linker};
+use bytes::Bytes;
+use sluice_model::{Judgement, Manifest, Refusal, Request, Response, Slice};
+use wasmtime::Store;
+use wasmtime::component::{Component, Linker, Resource};
 
 use crate::call::Caller;
 use crate::error::Error;
 use crate::inputs::Input;
-use crate::state::State;
+use crate::state::{Body, State};
 
-/// The types of what a guest maps.
-pub(crate) use v0_1::bindings::sluice::connector::columns as wire;
+use request::{Lowered, LoweredSlice};
+use response::LoweredResponse;
+
+/// The contract's types, as its newest version has them.
+pub(crate) mod wire {
+    pub(crate) use super::v0_1::bindings::sluice::connector::columns::{
+        ByteColumn, MapColumn, MoneyColumn, NativeColumn, Reject, TextColumnParam, TextColumnResult, TimeBasis,
+        TimeColumn,
+    };
+    pub(crate) use super::v0_1::bindings::sluice::connector::manifests::*;
+    pub(crate) use super::v0_1::bindings::sluice::connector::{requests, responses};
+    pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::columns::{Mapped, TimezoneBasis, Transactions};
+    pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
+}
 
 /// A version of the contract that this host speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contract {
     V0_1,
+    V0_2,
 }
 
 impl Contract {
-    const ALL: &[Self] = &[Self::V0_1];
+    const ALL: &[Self] = &[Self::V0_1, Self::V0_2];
 
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::V0_1 => "0.1.0",
+            Self::V0_2 => "0.2.0",
         }
     }
 
-    pub(crate) fn of(version: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|contract| contract.version() == version)
+    /// The newest of these versions that this host speaks.
+    pub(crate) fn newest(versions: &[&str]) -> Option<Self> {
+        Self::ALL.iter().rev().copied().find(|contract| versions.contains(&contract.version()))
     }
 
     pub(crate) fn versions() -> Vec<String> {
         Self::ALL.iter().map(|contract| contract.version().to_owned()).collect()
     }
+
+    /// The interfaces that a component of this version may import, by name and version.
+    pub(crate) fn imports(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::V0_1 => v0_1::IMPORTS,
+            Self::V0_2 => v0_2::IMPORTS,
+        }
+    }
 }
 
 /// Links what the contracts import.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    v0_1::add_to_linker(linker)
+    v0_1::add_to_linker(linker)?;
+    v0_2::add_to_linker(linker)
 }
 
-/// A component, ready to be called by its contract.
-pub(crate) enum Guest {
-    V0_1(v0_1::Guest),
+/// What a guest answers: or that it refuses.
+type Answer<T> = wasmtime::Result<Result<T, wire::responses::Refusal>>;
+
+/// The contract's functions in one of its versions, each in a fresh instance; what they give is said in the newest one's
+/// types.
+trait Calls: Send + Sync {
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest>;
+
+    fn plan(
+        &self,
+        store: &mut Store<State>,
+        slice: wire::requests::Slice<'_>,
+    ) -> Answer<Vec<wire::requests::RequestResult>>;
+
+    fn follow(
+        &self,
+        store: &mut Store<State>,
+        slice: wire::requests::Slice<'_>,
+        request: wire::requests::RequestParam<'_>,
+        response: wire::responses::Response<'_>,
+    ) -> Answer<wire::responses::Judgement>;
+
+    fn map(
+        &self,
+        store: &mut Store<State>,
+        slice: wire::requests::Slice<'_>,
+        request: wire::requests::RequestParam<'_>,
+        response: wire::responses::Response<'_>,
+        records: &[wire::TextColumnParam<'_>],
+    ) -> Answer<wire::Mapped>;
+}
+
+/// A component that speaks one of the contracts, linked once and instantiated for every call.
+pub(crate) struct Guest {
+    contract: Contract,
+    calls: Box<dyn Calls>,
 }
 
 impl Guest {
     pub(crate) fn new(contract: Contract, linker: &Linker<State>, component: &Component) -> wasmtime::Result<Self> {
-        match contract {
-            Contract::V0_1 => v0_1::Guest::new(linker, component).map(Self::V0_1),
-        }
+        let linked = linker.instantiate_pre(component)?;
+        let calls: Box<dyn Calls> = match contract {
+            Contract::V0_1 => Box::new(v0_1::bindings::NetworkPre::new(linked)?),
+            Contract::V0_2 => Box::new(v0_2::bindings::NetworkPre::new(linked)?),
+        };
+        Ok(Self { contract, calls })
+    }
+
+    pub(crate) fn contract(&self) -> Contract {
+        self.contract
     }
 
     pub(crate) fn describe(&self, caller: &Caller<'_>) -> Result<Manifest, Error> {
-        match self {
-            Self::V0_1(guest) => guest.describe(caller),
-        }
+        let manifest = caller.run(|store| self.calls.describe(store).map(Ok))?;
+        manifest::manifest(manifest).map_err(|what| caller.malformed(what))
     }
 
     pub(crate) fn plan(&self, caller: &Caller<'_>, slice: &Slice) -> Result<Vec<Request>, Error> {
-        match self {
-            Self::V0_1(guest) => guest.plan(caller, slice),
-        }
+        let slice = LoweredSlice::new(slice);
+        let requests = caller.run(|store| self.calls.plan(store, slice.wire()).map(answer))?;
+        request::requests(requests, caller.engine.limits()).map_err(|what| caller.malformed(what))
     }
 
     pub(crate) fn follow(
@@ -74,9 +143,14 @@ impl Guest {
         request: &Request,
         response: &Response,
     ) -> Result<Judgement, Error> {
-        match self {
-            Self::V0_1(guest) => guest.follow(caller, slice, request, response),
-        }
+        let (slice, request, response) =
+            (LoweredSlice::new(slice), Lowered::new(request), LoweredResponse::new(response));
+        let headers = request.headers();
+        let judgement = caller.run(|store| {
+            let body = push_body(store, response.body())?;
+            self.calls.follow(store, slice.wire(), request.wire(&headers), response.wire(body)).map(answer)
+        })?;
+        response::judgement(judgement, caller.engine.limits()).map_err(|what| caller.malformed(what))
     }
 
     pub(crate) fn map(
@@ -87,8 +161,25 @@ impl Guest {
         response: &Response,
         inputs: &[Input<'_>],
     ) -> Result<wire::Mapped, Error> {
-        match self {
-            Self::V0_1(guest) => guest.map(caller, slice, request, response, inputs),
-        }
+        let (slice, request, response) =
+            (LoweredSlice::new(slice), Lowered::new(request), LoweredResponse::new(response));
+        let headers = request.headers();
+        let columns: Vec<_> = inputs
+            .iter()
+            .map(|input| wire::TextColumnParam { offsets: &input.offsets, bytes: input.bytes, valid: &input.valid })
+            .collect();
+        caller.run(|store| {
+            let body = push_body(store, response.body())?;
+            self.calls.map(store, slice.wire(), request.wire(&headers), response.wire(body), &columns).map(answer)
+        })
     }
+}
+
+fn answer<T>(answer: Result<T, wire::responses::Refusal>) -> Result<T, Refusal> {
+    answer.map_err(response::refusal)
+}
+
+fn push_body(store: &mut Store<State>, bytes: &Bytes) -> wasmtime::Result<Resource<Body>> {
+    let body = store.data_mut().push_body(bytes.clone())?;
+    Ok(Resource::new_borrow(body.rep()))
 }

@@ -84,7 +84,7 @@ impl Names {
     fn contract(&self) -> Result<Contract, LoadFault> {
         let versions: Vec<&str> =
             self.exports.iter().filter_map(|name| name.strip_prefix(INTERFACE)?.strip_prefix('@')).collect();
-        match (versions.iter().find_map(|version| Contract::of(version)), versions.first()) {
+        match (Contract::newest(&versions), versions.first()) {
             (Some(contract), _) => Ok(contract),
             (None, Some(found)) => {
                 Err(LoadFault::WrongVersion { found: (*found).to_owned(), known: Contract::versions() })
@@ -95,12 +95,10 @@ impl Names {
 }
 
 impl Contract {
-    /// Whether an import of this name is an interface of this contract.
+    /// Whether an import of this name is an interface that this contract gives.
     fn offers(self, import: &str) -> bool {
         let name = import.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'));
-        name.is_some_and(|(interface, version)| {
-            version == self.version() && matches!(interface, "manifests" | "requests" | "responses" | "columns")
-        })
+        name.is_some_and(|name| self.imports().contains(&name))
     }
 }
 
@@ -148,18 +146,39 @@ mod tests {
     #[test]
     fn another_version_names_both() {
         let fault = fault(r#"(component (instance $i) (export "sluice:connector/connector@0.9.0" (instance $i)))"#);
-        assert_eq!(fault.to_string(), "the component speaks contract version 0.9.0, this host speaks `0.1.0`");
+        assert_eq!(fault.to_string(), "the component speaks contract version 0.9.0, this host speaks `0.1.0`, `0.2.0`");
+    }
+
+    #[test]
+    fn of_several_versions_the_newest_that_is_known_counts() {
+        let export = |version: &str| format!(r#"(export "sluice:connector/connector@{version}" (instance $i))"#);
+        let with = |versions: &[&str]| {
+            let exports: String = versions.iter().map(|version| export(version)).collect();
+            contract_of(&wat::parse_str(format!("(component (instance $i) {exports})")).unwrap())
+        };
+        assert!(matches!(with(&["0.1.0", "0.2.0", "0.3.0"]), Ok(Contract::V0_2)));
+        assert!(matches!(with(&["0.3.0", "0.1.0"]), Ok(Contract::V0_1)));
+        assert!(matches!(with(&["0.3.0", "0.1.1"]), Err(LoadFault::WrongVersion { found, .. }) if found == "0.3.0"));
     }
 
     #[test]
     fn an_import_that_is_not_given_is_named() {
-        let with = |import: &str| format!(r#"(component (import "{import}" (instance)) {CONNECTOR})"#);
+        let newer = CONNECTOR.replace("0.1.0", "0.2.0");
+        let with = |import: &str, export: &str| format!(r#"(component (import "{import}" (instance)) {export})"#);
+        let refused = |import: &str, export: &str| {
+            let fault = fault(&with(import, export));
+            assert!(matches!(fault, LoadFault::UnknownImport { name } if name == import), "{import}");
+        };
         for import in ["wasi:http/types@0.2.0", "sluice:connector/responses@0.2.0", "sluice:connector/secrets@0.1.0"] {
-            assert!(matches!(fault(&with(import)), LoadFault::UnknownImport { name } if name == import));
+            refused(import, CONNECTOR);
+            refused(import, &newer);
         }
+        refused("sluice:connector/columns@0.2.0", CONNECTOR);
+        let given = |import: &str, export: &str| contract_of(&wat::parse_str(with(import, export)).unwrap()).is_ok();
         for import in ["wasi:cli/environment@0.2.3", "sluice:connector/responses@0.1.0"] {
-            assert!(contract_of(&wat::parse_str(with(import)).unwrap()).is_ok());
+            assert!(given(import, CONNECTOR) && given(import, &newer), "{import}");
         }
+        assert!(given("sluice:connector/columns@0.2.0", &newer));
     }
 
     #[test]

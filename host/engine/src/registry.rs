@@ -221,6 +221,7 @@ impl File {
             file: name.to_owned(),
             network: serving.or(held).map(|connector| connector.network().to_owned()),
             version: serving.map(|serving| serving.version().to_owned()),
+            contract: serving.or(held).map(Connector::contract),
             digest: serving.map(Connector::digest),
             candidate: held.map(|held| (held.version().to_owned(), held.digest())),
             state: self.held.as_ref().map_or(Serving::Serving, |held| held.state.clone()),

@@ -30,7 +30,7 @@ pub(crate) fn batch(wire: wire::Transactions, records: usize, max_rows: usize) -
     batch.keep("record_index", columns::indices(wire.records, records))?;
     let id = batch.check("transaction_id", columns::text(wire.transaction_id, rows).and_then(ids))?;
     batch.keep("transaction_id", Ok(id))?;
-    batch.keep_ref("id_basis", columns::constant(name(IdBasis::NAMES, wire.id_basis as usize), rows))?;
+    batch.id_basis(wire.id_basis)?;
     let validation = batch.words("validation_status", wire.validation_status, ValidationStatus::NAMES)?;
     batch.words("kind", wire.kind, TransactionKind::NAMES)?;
     batch.words("payment_status", wire.payment_status, PaymentStatus::NAMES)?;
@@ -106,6 +106,14 @@ impl Batch {
         let array = self.check(column, array)?;
         self.arrays.insert(column, array);
         Ok(())
+    }
+
+    /// Where ids come from: from the network, unless the guest says otherwise.
+    fn id_basis(&mut self, wire: Option<wire::ByteColumn>) -> Checked<()> {
+        match wire {
+            None => self.keep_ref("id_basis", columns::constant(IdBasis::Native.name(), self.rows)),
+            Some(column) => self.words("id_basis", column, IdBasis::NAMES).map(drop),
+        }
     }
 
     /// Keeps an enum's column and gives its ordinals.

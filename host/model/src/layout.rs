@@ -3,7 +3,7 @@
 use arrow::array::StringArray;
 use serde::{Deserialize, Serialize};
 
-/// How the host finds records in a body and turns each into columns. See `wit/v0.1/connector.wit`.
+/// How the host finds records in a body and turns each into columns. See `wit/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
     /// The body's format.

@@ -6,7 +6,7 @@ use crate::layout::Layout;
 use crate::request::Request;
 use crate::transaction::{PaymentStatus, ValidationStatus};
 
-/// Everything the host knows of a connector before it runs it. See `wit/v0.1/connector.wit`.
+/// Everything the host knows of a connector before it runs it. See `wit/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The network's slug, kebab-case.
@@ -49,18 +49,27 @@ pub struct Stream {
     pub name: String,
     /// Whether its records become unified transactions.
     pub unified: bool,
-    /// Whether an answer holds everything in the window.
-    pub complete_windows: bool,
     /// The dates a window can filter on, the default first.
     pub axes: Vec<Axis>,
+    /// Those on which an answer holds everything in the window.
+    pub complete_windows: Vec<Axis>,
     /// Longest window of one slice.
     pub max_window_secs: Option<u32>,
+    /// How many days back the network can be asked.
+    pub history_days: Option<u32>,
     /// Smallest unit of a window.
     pub grain: Grain,
     /// IANA zone of the window's local times.
     pub timezone: String,
     /// How its records lie in a body.
     pub layout: Layout,
+}
+
+impl Stream {
+    /// Whether an answer over a window of this date holds everything in it.
+    pub fn is_complete(&self, axis: Axis) -> bool {
+        self.complete_windows.contains(&axis)
+    }
 }
 
 /// The date that a window filters on.

@@ -50,7 +50,7 @@ impl Method {
 /// A program for a small stack machine; what is on the stack at the end is joined.
 pub type Template = Vec<Op>;
 
-/// A step of a template. See `wit/v0.1/connector.wit`.
+/// A step of a template. See `wit/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {

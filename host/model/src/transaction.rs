@@ -106,8 +106,10 @@ words! {
         Declared = "declared",
         /// The operator says so.
         Operator = "operator",
-        /// Nobody says so.
+        /// Nobody says so: it is taken for UTC.
         AssumedUtc = "assumed-utc",
+        /// Nobody says so: it is taken for another zone.
+        Assumed = "assumed",
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt, RunRow};
-use sluice_model::{Axis, Digest, RawObject, SliceRead};
+use sluice_model::{Digest, RawObject, SliceRead};
 
 use crate::app::{App, Network};
 use crate::collect::{self, SliceReport, too_many_rejects};
@@ -141,8 +141,7 @@ fn is_whole(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
     let id = read.slice.id();
     let stream = networks.get(&read.slice.network).and_then(|network| network.manifest().stream(&read.slice.stream));
     read.complete
-        && read.slice.axis == Axis::Transaction
-        && stream.is_some_and(|stream| stream.complete_windows)
+        && stream.is_some_and(|stream| stream.is_complete(read.slice.axis))
         && !rebuilt.unmapped.contains(&id)
         && rebuilt.rejects.get(&id).is_none_or(|rejects| *rejects == 0)
 }

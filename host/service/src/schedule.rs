@@ -53,6 +53,11 @@ pub fn look_back_window(now: DateTime<Utc>, days: u32) -> Window {
     Window { since: until - TimeDelta::days(i64::from(days)), until }
 }
 
+/// The first moment that a network still remembers of a stream; none if it forgets nothing.
+pub fn first_remembered(stream: &Stream, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    now.checked_sub_days(Days::new(u64::from(stream.history_days?)))
+}
+
 /// The windows of a stream's slices: widened to whole days where the network knows only days, and cut to the
 /// longest that it answers. A stream without a window has one slice, whose window says when it was read.
 pub fn slice_windows(stream: &Stream, axis: Axis, timezone: Tz, window: Window) -> Vec<Window> {
@@ -95,6 +100,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
+    use sluice_model::{Format, Layout};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -124,6 +130,29 @@ mod tests {
                 "2026-03-29T22:00:00Z/2026-03-30T22:00:00Z",
             ]
         );
+    }
+
+    #[test]
+    fn a_network_remembers_days_back_from_now() {
+        let now = at("2026-03-28T12:00:00Z");
+        let with = |history_days| {
+            let layout = Layout { format: Format::Ndjson, pins: vec![], inputs: vec![], key: vec![] };
+            let stream = Stream {
+                name: "sales".to_owned(),
+                unified: true,
+                axes: vec![Axis::Transaction],
+                complete_windows: vec![],
+                max_window_secs: None,
+                history_days,
+                grain: Grain::Second,
+                timezone: "UTC".to_owned(),
+                layout,
+            };
+            first_remembered(&stream, now)
+        };
+        assert_eq!(with(Some(14)), Some(at("2026-03-14T12:00:00Z")));
+        assert_eq!(with(None), None);
+        assert_eq!(with(Some(u32::MAX)), None, "longer than there are days");
     }
 
     proptest! {

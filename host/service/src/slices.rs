@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sluice_fetch::Fetcher;
-use sluice_model::{Axis, Slice, Window};
+use sluice_model::{Axis, Slice, Stream, Window};
 
 use crate::app::Network;
 use crate::failure::Failure;
@@ -84,6 +84,7 @@ pub async fn jobs(
         &selection.stream,
         manifest.streams.iter().map(|s| s.name.as_str()).collect(),
     )?;
+    streams.iter().for_each(|stream| warn_of_forgotten(network, stream, selection, now));
     let mut jobs = Vec::new();
     for account in accounts {
         let access = network.access(account).await?;
@@ -151,10 +152,24 @@ pub async fn jobs_of(
     Ok((jobs, lost))
 }
 
+/// Says so if a selection begins before what the network remembers.
+fn warn_of_forgotten(network: &Network, stream: &Stream, selection: &Selection, now: DateTime<Utc>) {
+    let (Some(since), Some(first)) = (selection.since, schedule::first_remembered(stream, now)) else { return };
+    if since < first {
+        tracing::warn!(
+            network = network.settings.name,
+            stream = stream.name,
+            "what lies before {} is asked in vain: the network remembers {} days",
+            first.format("%F"),
+            stream.history_days.unwrap_or_default()
+        );
+    }
+}
+
 /// The windows to read of a stream, and the dates that they filter on.
 fn windows(
     network: &Network,
-    stream: &sluice_model::Stream,
+    stream: &Stream,
     selection: &Selection,
     now: DateTime<Utc>,
 ) -> Result<Vec<(Axis, Window)>, Failure> {

@@ -8,11 +8,11 @@ use wit_parser::{InterfaceId, Resolve, Type};
 use crate::case::repository;
 use crate::image::Image;
 
-/// What a guest may import beside the contract: the parts of WASI by which it would tell one call from another.
+/// What a guest may import beside its contract: the parts of WASI by which it would tell one call from another.
 const WORLD: &str = "
     package sluice:guests;
     world guest {
-        include sluice:connector/network@0.1.0;
+        include sluice:connector/network@CONTRACT;
         import wasi:clocks/monotonic-clock@0.2.0;
         import wasi:random/random@0.2.0;
     }
@@ -25,6 +25,7 @@ const WORLD: &str = "
 /// | key | what |
 /// |---|---|
 /// | `why` | what it does, for people |
+/// | `contract` | the version of its contract: `0.1.0` unless said |
 /// | `manifest` | fields of its manifest, over those of an honest one |
 /// | `stream` | fields of its one stream, over those of an honest one |
 /// | `describe`, `plan`, `follow`, `map-response` | the answer, as a value of the contract's types; or instructions that leave its address |
@@ -35,6 +36,7 @@ const WORLD: &str = "
 /// Instructions may call `$read`, `$value-at`, `$now` and `$random`; `$body` is the handle of the response's body.
 #[derive(Clone, Debug)]
 pub struct Guest {
+    contract: String,
     description: Value,
 }
 
@@ -42,9 +44,10 @@ impl Guest {
     /// A guest of this network; what its description doesn't say is honest and empty.
     pub fn new(network: &str, description: &Value) -> Self {
         let mut description = description.clone();
-        let manifest = over(manifest(network, &description["stream"]), &description["manifest"]);
+        let contract = description["contract"].as_str().unwrap_or("0.1.0").to_owned();
+        let manifest = over(manifest(network, &contract, &description["stream"]), &description["manifest"]);
         description["manifest"] = manifest;
-        Self { description }
+        Self { contract, description }
     }
 
     /// The component.
@@ -53,8 +56,9 @@ impl Guest {
     /// What of the description makes no sense.
     pub fn component(&self) -> anyhow::Result<Vec<u8>> {
         let mut resolve = Resolve::default();
-        let (contract, _) = resolve.push_path(repository().join("wit/v0.1"))?;
-        let package = resolve.push_str("guest.wit", WORLD)?;
+        let folder = self.contract.strip_suffix(".0").unwrap_or(&self.contract);
+        let (contract, _) = resolve.push_path(repository().join(format!("wit/v{folder}")))?;
+        let package = resolve.push_str("guest.wit", &WORLD.replace("CONTRACT", &self.contract))?;
         let world = resolve.select_world(&[package], Some("guest"))?;
         let interface = *resolve.packages[contract].interfaces.get("connector").context("no interface `connector`")?;
         let mut module = wat::parse_str(self.module(&resolve, interface)?)?;
@@ -62,7 +66,8 @@ impl Guest {
         ComponentEncoder::default().module(&module)?.validate(true).encode()
     }
 
-    /// An answer of a function as a guest's memory holds it from 4,096 on, behind four bytes with its address.
+    /// An answer of a function of contract 0.1 as a guest's memory holds it from 4,096 on, behind four bytes with its
+    /// address.
     ///
     /// # Errors
     /// A value that isn't of the function's type.
@@ -109,7 +114,7 @@ impl Guest {
         let (data, end) = image.data();
         let heap = end.next_multiple_of(65_536);
         let pages = u64::from(heap >> 16) + 1 + self.description["pages"].as_u64().unwrap_or_default();
-        let of = |name: &str| format!(r#"(export "sluice:connector/connector@0.1.0#{name}")"#);
+        let of = |name: &str| format!(r#"(export "sluice:connector/connector@{}#{name}")"#, self.contract);
         let (to_describe, to_plan, to_follow, to_map) = (of("describe"), of("plan"), of("follow"), of("map-response"));
         let slice = "(param i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i32 i32 i32 i32 i32)";
         let base = Image::base();
@@ -161,9 +166,10 @@ fn answer_type(resolve: &Resolve, interface: InterfaceId, name: &str) -> anyhow:
 }
 
 /// An honest manifest.
-fn manifest(network: &str, stream: &Value) -> Value {
+fn manifest(network: &str, contract: &str, stream: &Value) -> Value {
+    let complete = if contract == "0.1.0" { json!(true) } else { json!(["transaction"]) };
     let honest = json!({
-        "name": "sales", "unified": false, "complete-windows": true, "axes": ["transaction"], "grain": "second",
+        "name": "sales", "unified": false, "complete-windows": complete, "axes": ["transaction"], "grain": "second",
         "timezone": "UTC", "layout": {"format": {"json": "/data"}, "inputs": ["id"], "key": ["id"]},
     });
     json!({

@@ -102,6 +102,9 @@ fn stream(stream: &Stream) -> Checked<()> {
     ensure(stream.axes.len() == 1 || !stream.axes.contains(&Axis::None), || {
         "axes: `none` stands beside others".to_owned()
     })?;
+    unique("complete-windows", stream.complete_windows.iter().map(|axis| axis.name()))?;
+    let strange = stream.complete_windows.iter().find(|axis| !stream.axes.contains(axis));
+    strange.map_or(Ok(()), |axis| Err(format!("complete-windows: `{}` is none of its axes", axis.name())))?;
     let shortest = match stream.grain {
         Grain::Second => 1,
         Grain::Day => DAY_SECS,
@@ -109,6 +112,7 @@ fn stream(stream: &Stream) -> Checked<()> {
     ensure(stream.max_window_secs.is_none_or(|secs| secs >= shortest), || {
         "max-window-secs is shorter than the grain".to_owned()
     })?;
+    ensure(stream.history_days != Some(0), || "history-days: 0 leaves nothing to ask".to_owned())?;
     ensure(stream.timezone.parse::<Tz>().is_ok(), || format!("timezone {} is no IANA zone", quoted(&stream.timezone)))?;
     layout(&stream.layout)
 }

@@ -1,26 +1,17 @@
 //! Contract 0.1: `wit/v0.1/connector.wit`.
 
-mod convert_manifest;
-mod convert_request;
-mod convert_response;
+mod newer;
 
-use bytes::Bytes;
-use sluice_model::{Judgement, Manifest, Request, Response, Slice};
 use wasmtime::Store;
-use wasmtime::component::{Component, HasSelf, Linker, Resource};
+use wasmtime::component::{HasSelf, Linker, Resource};
 
-use crate::call::Caller;
-use crate::contract::wire;
-use crate::error::Error;
-use crate::inputs::Input;
+use super::{Answer, Calls, wire};
 use crate::state::{Body, State};
 
 use bindings::sluice::connector::{columns, manifests, requests, responses};
-use convert_request::{Lowered, LoweredSlice};
-use convert_response::LoweredResponse;
 
 #[expect(ambiguous_associated_items, reason = "`lower` is a case of the contract and a type of wasmtime's derive")]
-pub(crate) mod bindings {
+pub(super) mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit/v0.1",
         world: "network",
@@ -31,7 +22,10 @@ pub(crate) mod bindings {
     });
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) const IMPORTS: &[(&str, &str)] =
+    &[("manifests", "0.1.0"), ("requests", "0.1.0"), ("responses", "0.1.0"), ("columns", "0.1.0")];
+
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     bindings::Network::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
@@ -58,89 +52,37 @@ impl responses::HostBody for State {
     }
 }
 
-/// A component that speaks this contract, linked once and instantiated for every call.
-pub(crate) struct Guest {
-    network: bindings::NetworkPre<State>,
-}
-
-impl Guest {
-    pub(crate) fn new(linker: &Linker<State>, component: &Component) -> wasmtime::Result<Self> {
-        Ok(Self { network: bindings::NetworkPre::new(linker.instantiate_pre(component)?)? })
+impl Calls for bindings::NetworkPre<State> {
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
+        let network = self.instantiate(&mut *store)?;
+        network.sluice_connector_connector().call_describe(store).map(newer::manifest)
     }
 
-    pub(crate) fn describe(&self, caller: &Caller<'_>) -> Result<Manifest, Error> {
-        let manifest = caller.run(|store| {
-            let network = self.network.instantiate(&mut *store)?;
-            network.sluice_connector_connector().call_describe(store).map(Ok)
-        })?;
-        convert_manifest::manifest(manifest).map_err(|what| caller.malformed(what))
+    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Vec<requests::RequestResult>> {
+        self.instantiate(&mut *store)?.sluice_connector_connector().call_plan(store, slice)
     }
 
-    pub(crate) fn plan(&self, caller: &Caller<'_>, slice: &Slice) -> Result<Vec<Request>, Error> {
-        let slice = LoweredSlice::new(slice);
-        let requests = caller.run(|store| {
-            let network = self.network.instantiate(&mut *store)?;
-            let answer = network.sluice_connector_connector().call_plan(store, slice.wire())?;
-            Ok(answer.map_err(convert_response::refusal))
-        })?;
-        convert_request::requests(requests, caller.engine.limits()).map_err(|what| caller.malformed(what))
-    }
-
-    pub(crate) fn follow(
+    fn follow(
         &self,
-        caller: &Caller<'_>,
-        slice: &Slice,
-        request: &Request,
-        response: &Response,
-    ) -> Result<Judgement, Error> {
-        let (slice, request, response) =
-            (LoweredSlice::new(slice), Lowered::new(request), LoweredResponse::new(response));
-        let headers = request.headers();
-        let judgement = caller.run(|store| {
-            let network = self.network.instantiate(&mut *store)?;
-            let body = push_body(store, response.body())?;
-            let answer = network.sluice_connector_connector().call_follow(
-                store,
-                slice.wire(),
-                request.wire(&headers),
-                response.wire(body),
-            )?;
-            Ok(answer.map_err(convert_response::refusal))
-        })?;
-        convert_response::judgement(judgement, caller.engine.limits()).map_err(|what| caller.malformed(what))
+        store: &mut Store<State>,
+        slice: requests::Slice<'_>,
+        request: requests::RequestParam<'_>,
+        response: responses::Response<'_>,
+    ) -> Answer<responses::Judgement> {
+        self.instantiate(&mut *store)?.sluice_connector_connector().call_follow(store, slice, request, response)
     }
 
-    pub(crate) fn map(
+    fn map(
         &self,
-        caller: &Caller<'_>,
-        slice: &Slice,
-        request: &Request,
-        response: &Response,
-        inputs: &[Input<'_>],
-    ) -> Result<wire::Mapped, Error> {
-        let (slice, request, response) =
-            (LoweredSlice::new(slice), Lowered::new(request), LoweredResponse::new(response));
-        let headers = request.headers();
-        let columns: Vec<_> = inputs
-            .iter()
-            .map(|input| wire::TextColumnParam { offsets: &input.offsets, bytes: input.bytes, valid: &input.valid })
-            .collect();
-        caller.run(|store| {
-            let network = self.network.instantiate(&mut *store)?;
-            let body = push_body(store, response.body())?;
-            let answer = network.sluice_connector_connector().call_map_response(
-                store,
-                slice.wire(),
-                request.wire(&headers),
-                response.wire(body),
-                &columns,
-            )?;
-            Ok(answer.map_err(convert_response::refusal))
-        })
+        store: &mut Store<State>,
+        slice: requests::Slice<'_>,
+        request: requests::RequestParam<'_>,
+        response: responses::Response<'_>,
+        records: &[columns::TextColumnParam<'_>],
+    ) -> Answer<wire::Mapped> {
+        let network = self.instantiate(&mut *store)?;
+        let answer =
+            network.sluice_connector_connector().call_map_response(store, slice, request, response, records)?;
+        Ok(answer.map(newer::mapped))
     }
-}
-
-fn push_body(store: &mut Store<State>, bytes: &Bytes) -> wasmtime::Result<Resource<Body>> {
-    let body = store.data_mut().push_body(bytes.clone())?;
-    Ok(Resource::new_borrow(body.rep()))
 }

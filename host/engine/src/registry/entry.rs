@@ -15,6 +15,8 @@ pub struct Entry {
     pub network: Option<String>,
     /// The version that serves.
     pub version: Option<String>,
+    /// The version of the contract that it speaks, as far as that can be told.
+    pub contract: Option<&'static str>,
     /// The digest of what serves.
     pub digest: Option<Digest>,
     /// What the file holds, if that is a connector and doesn't serve: its version and digest.

@@ -38,7 +38,7 @@ fn two() -> wire::Transactions {
         timezone: "Europe/Amsterdam".to_owned(),
         timezone_basis: wire::TimezoneBasis::Declared,
         transaction_id: text(&[Some("1001"), Some("1002")]),
-        id_basis: wire::IdBasis::Native,
+        id_basis: None,
         kind: bytes(&[0, 1]),
         validation_status: bytes(&[1, 2]),
         payment_status: bytes(&[4, 4]),
@@ -152,4 +152,18 @@ fn what_breaks_the_contract_is_named_by_its_column() {
     assert!(refused(|t| t.timezone = "Mars".to_owned()).starts_with("transactions.timezone: "));
     assert!(refused(|t| t.sale_currency = Some(text(&[Some("euro"), None]))).contains("is no currency"));
     assert!(refused(|t| t.records = vec![0; 11]).contains("10 are allowed"));
+}
+
+#[test]
+fn each_row_has_the_basis_of_its_id() {
+    let with = |values: &[u8], valid: &[u8]| {
+        let column = wire::ByteColumn { values: values.to_vec(), valid: valid.to_vec() };
+        batch(wire::Transactions { id_basis: Some(column), ..two() }, 2, 10)
+    };
+    let rows = with(&[2, 1], &[]).unwrap();
+    let words: Vec<_> = rows.column_by_name("id_basis").unwrap().as_string::<i32>().iter().flatten().collect();
+    assert_eq!(words, ["row-hash", "composed"]);
+    assert_eq!(with(&[0, 3], &[]).unwrap_err(), "transactions.id_basis: row 1 is 3, of 3 cases");
+    assert_eq!(with(&[0], &[]).unwrap_err(), "transactions.id_basis: it has 1 values for 2 rows");
+    assert_eq!(with(&[0, 0], &[1]).unwrap_err(), "transactions.id_basis: it has nulls");
 }

@@ -31,27 +31,59 @@ fn mapped(connector: &Connector) -> Mapped {
     connector.check_deterministic(&slice, &request, &response, native).unwrap()
 }
 
-#[test]
-fn a_component_of_contract_0_1_gives_the_rows_that_it_gave() {
-    let engine = engine();
-    let component = case("legacy-0-1").unwrap().component.unwrap();
-    let legacy = engine.load(&component, "legacy-0-1.wasm").unwrap();
-    let manifest = legacy.manifest();
-    assert_eq!((manifest.network.as_str(), manifest.version.as_str()), ("legacy-0-1", "0.1.0"));
+/// Asks a kept component for everything, and compares its rows with those beside it.
+fn kept(name: &str, contract: &str, cursor: &str) -> Connector {
+    let component = case(name).unwrap().component.unwrap();
+    let kept = engine().load(&component, name).unwrap();
+    let manifest = kept.manifest();
+    assert_eq!((manifest.network.as_str(), manifest.version.as_str(), kept.contract()), (name, contract, contract));
     assert_eq!((manifest.tokens[0].name.as_str(), manifest.tokens[0].lifetime_secs), ("session", Some(3_600)));
-    let request = legacy.plan(&slice(&legacy)).unwrap().remove(0);
+    let request = kept.plan(&slice(&kept)).unwrap().remove(0);
     assert_eq!(request.url[1], Op::Setting("id".to_owned()));
     let response =
         Response { status: 200, headers: vec![], body: Bytes::from_static(BODY), records: Some(2), problem: None };
-    let judgement = legacy.follow(&slice(&legacy), &request, &response).unwrap();
+    let judgement = kept.follow(&slice(&kept), &request, &response).unwrap();
     assert!(matches!(judgement.verdict, Verdict::More(more) if more[0].key == "page-2"));
-    assert_eq!(judgement.cursor.as_deref(), Some("c-1"));
-    let expected = std::fs::read_to_string(repository().join("tests/guests/legacy-0-1/rows.txt")).unwrap();
-    assert_eq!(rows(&mapped(&legacy)), expected.trim_end());
-    // One of this day serves beside it.
-    let new = Guest::new("new", &serde_json::json!({})).component().unwrap();
-    let new = engine.load(&new, "new.wasm").unwrap();
-    assert_eq!(mapped(&new).native.rows, mapped(&legacy).native.rows);
+    assert_eq!(judgement.cursor.as_deref(), Some(cursor));
+    let expected = std::fs::read_to_string(repository().join("tests/guests").join(name).join("rows.txt")).unwrap();
+    assert_eq!(rows(&mapped(&kept)), expected.trim_end());
+    kept
+}
+
+#[test]
+fn a_component_of_contract_0_1_gives_the_rows_that_it_gave() {
+    kept("legacy-0-1", "0.1.0", "c-1");
+}
+
+#[test]
+fn a_component_of_contract_0_2_gives_the_rows_that_it_gave() {
+    let kept = kept("legacy-0-2", "0.2.0", "c-2");
+    let stream = &kept.manifest().streams[0];
+    assert_eq!((&stream.complete_windows[..], stream.history_days), (&[Axis::Transaction][..], Some(14)));
+}
+
+#[test]
+fn components_of_both_contracts_serve_in_one_engine() {
+    let engine = engine();
+    let of = |contract: &str| {
+        let guest = Guest::new("beside", &serde_json::json!({ "contract": contract }));
+        engine.load(&guest.component().unwrap(), "beside.wasm").unwrap()
+    };
+    let (old, new) = (of("0.1.0"), of("0.2.0"));
+    assert_eq!((old.contract(), new.contract()), ("0.1.0", "0.2.0"));
+    assert_eq!(old.manifest(), new.manifest());
+    assert_eq!(mapped(&old).native.rows, mapped(&new).native.rows);
+}
+
+#[test]
+fn a_complete_window_of_contract_0_1_is_one_of_the_transactions_date() {
+    let complete = |axes: serde_json::Value| {
+        let guest = Guest::new("old", &serde_json::json!({"stream": {"axes": axes, "complete-windows": true}}));
+        let old = engine().load(&guest.component().unwrap(), "old.wasm").unwrap();
+        old.manifest().streams[0].complete_windows.clone()
+    };
+    assert_eq!(complete(serde_json::json!(["modified", "transaction"])), [Axis::Transaction]);
+    assert_eq!(complete(serde_json::json!(["modified"])), []);
 }
 
 /// Every value of every row, by column.
@@ -68,10 +100,13 @@ fn rows(mapped: &Mapped) -> String {
 }
 
 #[test]
-fn the_contract_0_1_is_frozen() {
-    let wit = std::fs::read_to_string(repository().join("wit/v0.1/connector.wit")).unwrap();
-    let said: Vec<&str> =
-        wit.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("///")).collect();
-    let digest = Digest::of(said.join("\n").as_bytes());
-    assert_eq!(digest.short(), "a88a1d853fc8", "only comments of a released contract may change: see wit/README.md");
+fn the_contracts_are_frozen() {
+    for (version, digest) in [("0.1", "a88a1d853fc8"), ("0.2", "54b5772ecc9b")] {
+        let file = repository().join(format!("wit/v{version}/connector.wit"));
+        let wit = std::fs::read_to_string(file).unwrap();
+        let said: Vec<&str> =
+            wit.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("///")).collect();
+        let found = Digest::of(said.join("\n").as_bytes());
+        assert_eq!(found.short(), digest, "only comments of contract {version} may change: see wit/README.md");
+    }
 }

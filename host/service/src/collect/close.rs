@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sluice_model::{Axis, Slice, SliceRead, Step};
+use sluice_model::{Slice, SliceRead, Step};
 
 use super::{Collector, Delivery, SliceReport, describe};
 use crate::step;
@@ -47,8 +47,7 @@ impl Collector {
 
     /// Whether the answers of a slice hold all that happened in its window.
     fn is_complete(&self, slice: &Slice) -> bool {
-        let complete = |stream: &sluice_model::Stream| stream.complete_windows;
-        slice.axis == Axis::Transaction && self.network.manifest().stream(&slice.stream).is_some_and(complete)
+        self.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.is_complete(slice.axis))
     }
 
     async fn deliver_window(&self, slice: &Slice, read_at: DateTime<Utc>) {

@@ -72,9 +72,11 @@ fn print(connector: &Connector, json: bool) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     if json {
         let facts = serde_json::json!({
-            "network": manifest.network, "version": manifest.version, "digest": connector.digest(), "state": "serving",
+            "network": manifest.network, "version": manifest.version, "contract": connector.contract(),
+            "digest": connector.digest(), "state": "serving",
         });
         return Ok(writeln!(out, "{facts}")?);
     }
-    Ok(writeln!(out, "{} {} ({}) may serve", manifest.network, manifest.version, connector.digest().short())?)
+    let (digest, contract) = (connector.digest().short(), connector.contract());
+    Ok(writeln!(out, "{} {} ({digest}, contract {contract}) may serve", manifest.network, manifest.version)?)
 }

@@ -15,9 +15,10 @@ pub(in crate::check) fn manifest() -> Manifest {
     let stream = Stream {
         name: "transactions".to_owned(),
         unified: true,
-        complete_windows: true,
         axes: vec![Axis::Transaction, Axis::Modified],
+        complete_windows: vec![Axis::Transaction],
         max_window_secs: Some(31 * DAY_SECS),
+        history_days: None,
         grain: Grain::Day,
         timezone: "Europe/Amsterdam".to_owned(),
         layout,
@@ -166,4 +167,16 @@ fn a_look_back_ends_somewhere() {
 fn a_refusal_is_short_however_long_the_name() {
     let refusal = refused(|m| m.streams[0].name = "x".repeat(10_000));
     assert!(refusal.starts_with("stream \"xxx") && refusal.len() < 300, "{refusal}");
+}
+
+#[test]
+fn windows_are_complete_on_axes_that_there_are_and_reach_back_a_day_at_least() {
+    let with = |axes: &[Axis]| refused(|m| m.streams[0].complete_windows = axes.to_vec());
+    assert!(with(&[Axis::Payment]).contains("complete-windows: `payment` is none of its axes"));
+    assert!(with(&[Axis::Transaction, Axis::Transaction]).contains("complete-windows: \"transaction\" comes twice"));
+    assert!(refused(|m| m.streams[0].history_days = Some(0)).contains("history-days: 0 leaves nothing"));
+    let mut good = manifest();
+    good.streams[0].complete_windows.clear();
+    good.streams[0].history_days = Some(14);
+    assert_eq!(super::manifest(&good), Ok(()));
 }

@@ -33,8 +33,8 @@ pub(super) async fn list(settings: &Settings, json: bool) -> Result<(), Failure>
 fn facts(entry: &Entry) -> serde_json::Value {
     let reason = entry.state.reason();
     json!({
-        "file": entry.file, "network": entry.network, "version": entry.version, "digest": entry.digest,
-        "state": entry.state.word(), "reason": entry.refusal(),
+        "file": entry.file, "network": entry.network, "version": entry.version, "contract": entry.contract,
+        "digest": entry.digest, "state": entry.state.word(), "reason": entry.refusal(),
         "hint": reason.and_then(|reason| reason.hint.as_ref()),
         "candidate_version": entry.candidate.as_ref().map(|(version, _)| version),
         "candidate_digest": entry.candidate.as_ref().map(|(_, digest)| digest),
@@ -44,7 +44,8 @@ fn facts(entry: &Entry) -> serde_json::Value {
 fn line(entry: &Entry) -> String {
     let serving = entry.version.as_ref().map(|version| {
         let digest = entry.digest.map(|digest| digest.short()).unwrap_or_default();
-        format!("serving {} {version} ({digest})", entry.network.as_deref().unwrap_or_default())
+        let (network, contract) = (entry.network.as_deref().unwrap_or_default(), entry.contract.unwrap_or_default());
+        format!("serving {network} {version} ({digest}, contract {contract})")
     });
     let Some(reason) = entry.refusal() else { return serving.unwrap_or_default() };
     let what = entry.candidate.as_ref().map(|(version, digest)| format!("{version} ({}) ", digest.short()));

@@ -5,8 +5,8 @@ use sluice_model::{
     StatusWord, Stream, TokenPlace, TokenSource, ValidationStatus,
 };
 
-use super::bindings::sluice::connector::manifests as wire;
-use super::convert_request::request;
+use super::request::request;
+use super::wire;
 use crate::call::quoted;
 
 pub(super) fn manifest(wire: wire::Manifest) -> Result<Manifest, String> {
@@ -39,9 +39,10 @@ fn stream(wire: wire::Stream) -> Result<Stream, String> {
     Ok(Stream {
         name: wire.name,
         unified: wire.unified,
-        complete_windows: wire.complete_windows,
         axes: wire.axes.into_iter().map(axis).collect(),
+        complete_windows: wire.complete_windows.into_iter().map(axis).collect(),
         max_window_secs: wire.max_window_secs,
+        history_days: wire.history_days,
         grain: match wire.grain {
             wire::Grain::Second => Grain::Second,
             wire::Grain::Day => Grain::Day,

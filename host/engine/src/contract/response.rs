@@ -4,8 +4,8 @@ use bytes::Bytes;
 use sluice_model::{Judgement, Refusal, RefusalKind, Response, Verdict};
 use wasmtime::component::Resource;
 
-use super::bindings::sluice::connector::responses as wire;
-use super::convert_request::requests;
+use super::request::requests;
+use super::wire::responses as wire;
 use crate::call::shown;
 use crate::columns::Checked;
 use crate::limits::Limits;

@@ -2,7 +2,7 @@
 
 use sluice_model::{Function, Hash, Method, Op, Part, Request, Slice, Template};
 
-use super::bindings::sluice::connector::requests as wire;
+use super::wire::requests as wire;
 use crate::check;
 use crate::columns::Checked;
 use crate::limits::Limits;

@@ -1,0 +1,70 @@
+//! Contract 0.2: `wit/v0.2/connector.wit`, the newest. What it takes from 0.1 has the types of that version's bindings.
+
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{Answer, Calls, wire};
+use crate::state::State;
+
+use bindings::sluice::connector0_2_0::{columns, manifests};
+use wire::{requests, responses};
+
+pub(super) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0.2",
+        world: "network",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        imports: { default: trappable },
+        with: { "sluice:connector@0.1.0": crate::contract::v0_1::bindings::sluice::connector },
+    });
+}
+
+pub(super) const IMPORTS: &[(&str, &str)] = &[
+    ("manifests", "0.1.0"),
+    ("requests", "0.1.0"),
+    ("responses", "0.1.0"),
+    ("columns", "0.1.0"),
+    ("manifests", "0.2.0"),
+    ("columns", "0.2.0"),
+];
+
+/// Links what 0.1 doesn't have.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    manifests::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    columns::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl columns::Host for State {}
+impl manifests::Host for State {}
+
+impl Calls for bindings::NetworkPre<State> {
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
+        self.instantiate(&mut *store)?.sluice_connector0_2_0_connector().call_describe(store)
+    }
+
+    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Vec<requests::RequestResult>> {
+        self.instantiate(&mut *store)?.sluice_connector0_2_0_connector().call_plan(store, slice)
+    }
+
+    fn follow(
+        &self,
+        store: &mut Store<State>,
+        slice: requests::Slice<'_>,
+        request: requests::RequestParam<'_>,
+        response: responses::Response<'_>,
+    ) -> Answer<responses::Judgement> {
+        self.instantiate(&mut *store)?.sluice_connector0_2_0_connector().call_follow(store, slice, request, response)
+    }
+
+    fn map(
+        &self,
+        store: &mut Store<State>,
+        slice: requests::Slice<'_>,
+        request: requests::RequestParam<'_>,
+        response: responses::Response<'_>,
+        records: &[wire::TextColumnParam<'_>],
+    ) -> Answer<wire::Mapped> {
+        let network = self.instantiate(&mut *store)?;
+        network.sluice_connector0_2_0_connector().call_map_response(store, slice, request, response, records)
+    }
+}
