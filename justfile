@@ -21,7 +21,8 @@ lint:
 
 # For use: the binary in target/release/sluice and the connectors in target/connectors.
 build: connectors
-    cargo build --release -p sluice-service --bin sluice
+    # The bench is named for its features, so that it takes the same crates.
+    cargo build --release -p sluice-service -p sluice-bench --bin sluice
 
 # Every connector as a component that imports nothing but its body.
 connectors: _wasm
@@ -48,9 +49,10 @@ guests:
 tools:
     CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh
 
-# Speed: the map stage per connector, and end to end against a pipeline without sandbox.
-bench: build
-    cargo run --release -p sluice-bench -- --connectors {{target}}/connectors --sluice {{target}}/release/sluice
+# Speed, each against a yardstick; ten minutes. `--scale 100` is for trying, `--only detection` for one part.
+bench *options: build tools
+    cargo build --release -p sluice-service -p sluice-bench --bin sluice-bench
+    {{target}}/release/sluice-bench --connectors {{target}}/connectors --sluice {{target}}/release/sluice {{options}}
 
 # Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
 fuzz seconds="60":

@@ -72,14 +72,14 @@ fn count(report: &Value, name: &str) -> u64 {
 }
 
 /// A folder with settings in which `sluice` runs.
-struct Operator {
+pub(crate) struct Operator {
     dir: TempDir,
     sluice: PathBuf,
     token: String,
 }
 
 impl Operator {
-    fn new(work: Work, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(work: Work, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-bench-").tempdir()?;
         let path = |name: &str| dir.path().join(name);
         for folder in ["networks", "connectors.d", "cache"] {
@@ -111,7 +111,7 @@ impl Operator {
         command
     }
 
-    fn succeed(&self, arguments: &[&str]) -> anyhow::Result<(String, Usage)> {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> anyhow::Result<(String, Usage)> {
         process::measure(&mut self.command(arguments), self.dir.path())
             .with_context(|| format!("`sluice {}` failed", arguments.join(" ")))
     }
@@ -126,7 +126,7 @@ impl Operator {
     }
 
     /// Fails unless each table that a run fills has so many rows.
-    fn holds(&self, rows: usize) -> anyhow::Result<()> {
+    pub(crate) fn holds(&self, rows: usize) -> anyhow::Result<()> {
         for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
             let (text, _) =
                 self.succeed(&["sql", &format!("SELECT count(*) AS n FROM {table}"), "--format", "json"])?;

@@ -1,20 +1,26 @@
 //! `just bench`: what the sandbox and the lake cost.
 //!
-//! Three measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
+//! Six measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
 //! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
-//! file to its new version serving.
+//! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
+//! time. **Detection**: reading a million rows again against histories of 1, 5 and 20 million. **Questions**: SQL on
+//! ten million versions, against DuckDB over the same files.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
 mod bodies;
+mod detection;
 mod end_to_end;
 mod front;
+mod history;
 mod http;
 mod map;
 mod natives;
 mod network;
 mod process;
+mod questions;
+mod replay;
 mod report;
 mod row;
 mod swap;
@@ -25,15 +31,27 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::history::History;
 use crate::network::Work;
 
-const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--only map|end-to-end|swap]";
+const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
+    [--only map|end-to-end|swap|replay|detection|questions]";
+/// What can be measured alone.
+const PARTS: [&str; 6] = ["map", "end-to-end", "swap", "replay", "detection", "questions"];
+/// Transactions that are read again.
+const WINDOW: u64 = 1_000_000;
+/// Transactions of the histories that they are read again in.
+const HISTORIES: [u64; 3] = [1_000_000, 5_000_000, 20_000_000];
+/// Transactions of the history that questions are asked of: with every fifth's second version, ten million versions.
+const QUESTIONED: u64 = 8_333_333;
 
 /// What to measure, and with what.
 struct Arguments {
     connectors: PathBuf,
     sluice: PathBuf,
     quick: bool,
+    /// Windows and histories are so many times smaller.
+    scale: u64,
     only: Option<String>,
 }
 
@@ -56,19 +74,21 @@ fn main() -> ExitCode {
 }
 
 fn parse(arguments: Vec<String>) -> anyhow::Result<Arguments> {
-    let (mut connectors, mut sluice, mut quick, mut only) = (None, None, false, None);
+    let (mut connectors, mut sluice, mut quick, mut scale, mut only) = (None, None, false, None, None);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => quick = true,
             "--connectors" => connectors = arguments.next().map(PathBuf::from),
             "--sluice" => sluice = arguments.next().map(PathBuf::from),
-            "--only" => only = arguments.next().filter(|part| ["map", "end-to-end", "swap"].contains(&part.as_str())),
+            "--scale" => scale = Some(arguments.next().and_then(|text| text.parse().ok()).context(USAGE)?),
+            "--only" => only = Some(arguments.next().filter(|part| PARTS.contains(&part.as_str())).context(USAGE)?),
             other => bail!("`{other}` is no argument\n{USAGE}"),
         }
     }
     let connectors = connectors.context(USAGE)?;
-    Ok(Arguments { connectors, sluice: sluice.context(USAGE)?, quick, only })
+    let scale = scale.unwrap_or(if quick { 100 } else { 1 }).max(1);
+    Ok(Arguments { connectors, sluice: sluice.context(USAGE)?, quick: quick || scale > 1, scale, only })
 }
 
 /// Measures, prints, and says whether the limits hold.
@@ -88,9 +108,40 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         report.swap = Some(swap::measure(&arguments.sluice, &arguments.connectors)?);
         report.print_swap();
     }
+    if wanted("replay") {
+        let work = if arguments.quick { Work::QUICK } else { Work::FULL };
+        report.replay = Some(replay::measure(work, &arguments.sluice, &arguments.connectors)?);
+        report.print_replay();
+    }
+    if wanted("detection") || wanted("questions") {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(history(arguments, &mut report))?;
+        report.print_detection();
+        report.print_questions();
+    }
     let file = arguments.connectors.parent().unwrap_or(&arguments.connectors).join("bench.json");
     std::fs::write(&file, format!("{}\n", serde_json::to_string(&report)?))
         .with_context(|| format!("cannot write {}", file.display()))?;
     println!("\nas JSON: {}", file.display());
     Ok(report.holds())
+}
+
+/// Lets one lake grow, and measures on the way.
+async fn history(arguments: &Arguments, report: &mut report::Report) -> anyhow::Result<()> {
+    let only = |part: &str| arguments.only.as_deref() == Some(part);
+    let mut history = History::new(WINDOW / arguments.scale).await?;
+    let mut sizes: Vec<(u64, bool)> = HISTORIES.iter().map(|size| (*size, true)).chain([(QUESTIONED, false)]).collect();
+    sizes.sort_unstable();
+    sizes.retain(|(_, detects)| !only(if *detects { "questions" } else { "detection" }));
+    for (size, detects) in sizes {
+        history.grow(size / arguments.scale).await?;
+        if detects {
+            report.detection.push(detection::measure(&mut history).await?);
+        } else {
+            let tools = arguments.connectors.parent().unwrap_or(&arguments.connectors).join("python/bin/python");
+            report.versions = history.versions();
+            report.questions = questions::measure(&history, &tools).await?;
+        }
+    }
+    Ok(())
 }

@@ -63,16 +63,26 @@ fn peak_kib(status: &str) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
-fn children_ticks() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/stat").context("the bench needs Linux' /proc")?;
-    ticks_of_children(&text).context("cannot read /proc/self/stat")
+/// CPU seconds that this process itself used up by now.
+pub(crate) fn own_cpu_secs() -> anyhow::Result<f64> {
+    Ok(ticks(14)? as f64 / TICKS_PER_SEC)
 }
 
-fn ticks_of_children(stat: &str) -> Option<u64> {
+fn children_ticks() -> anyhow::Result<u64> {
+    ticks(16)
+}
+
+fn ticks(first_field: usize) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/stat").context("the bench needs Linux' /proc")?;
+    sum_of_two(&text, first_field).context("cannot read /proc/self/stat")
+}
+
+/// User and system time stand side by side.
+fn sum_of_two(stat: &str, first_field: usize) -> Option<u64> {
     // After the name in parentheses, which may hold anything, stands the third field.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    Some(field(16)? + field(17)?)
+    Some(field(first_field)? + field(first_field + 1)?)
 }
 
 #[cfg(test)]
@@ -82,7 +92,7 @@ mod tests {
     #[test]
     fn fields_are_found_behind_any_name() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 5 6 0 0 11 12 130 14 20 0 1 0 99";
-        assert_eq!(ticks_of_children(stat), Some(144));
+        assert_eq!((sum_of_two(stat, 14), sum_of_two(stat, 16)), (Some(23), Some(144)));
         assert_eq!(peak_kib("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2048));
         assert_eq!(peak_kib("Name:\tx\nState:\tZ (zombie)\n"), None);
     }

@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 
+use crate::detection::Detection;
 use crate::end_to_end::EndToEnd;
 use crate::map::MapSpeed;
 use crate::process::Usage;
+use crate::questions::Answered;
+use crate::replay::Replay;
 use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the issue's limit for this machine.
@@ -15,6 +18,8 @@ const GOAL_RATIO: f64 = 1.25;
 const MAX_LIMITS_RATIO: f64 = 1.25;
 /// Most memory of a run, whatever the number of requests: the issue's limit.
 const MAX_PEAK_MIB: f64 = 512.0;
+/// How much more reading a window again may cost with twenty times the history: the issue's limit.
+const MAX_GROWTH: f64 = 1.5;
 
 /// All that was measured.
 #[derive(Default, Serialize)]
@@ -27,6 +32,14 @@ pub(crate) struct Report {
     pub(crate) end_to_end: Option<EndToEnd>,
     /// Hot swap.
     pub(crate) swap: Option<SwapSpeed>,
+    /// Replay.
+    pub(crate) replay: Option<Replay>,
+    /// Change detection, from the smallest history to the largest.
+    pub(crate) detection: Vec<Detection>,
+    /// Versions that the questions were asked of.
+    pub(crate) versions: u64,
+    /// Questions.
+    pub(crate) questions: Vec<Answered>,
 }
 
 impl Report {
@@ -75,22 +88,87 @@ impl Report {
         println!("  compiled {compiled_ms:.0} ms, machine code kept {cached_ms:.0} ms, of which 200 ms wait for quiet");
     }
 
+    /// Prints replay against the first build.
+    pub(crate) fn print_replay(&self) {
+        let Some(measured) = &self.replay else { return };
+        println!("\nreplay: {} rows of raw\n", measured.rows);
+        println!("{:<28} {:>8} {:>8} {:>10} {:>9} {:>7}", "", "CPU s", "wall s", "rows/s", "peak MiB", "ratio");
+        let first = measured.build.wall_secs;
+        for (name, usage) in
+            [("first build", &measured.build), ("replay --diff", &measured.diff), ("replay --apply", &measured.apply)]
+        {
+            let (rate, ratio) = (measured.rows as f64 / usage.wall_secs, first / usage.wall_secs);
+            let Usage { cpu_secs, wall_secs, peak_mib } = usage;
+            println!("{name:<28} {cpu_secs:>8.2} {wall_secs:>8.2} {rate:>10.0} {peak_mib:>9.0} {ratio:>7.2}");
+        }
+        println!("\nratio = rows/s for one row/s of the first build");
+    }
+
+    /// Prints change detection.
+    pub(crate) fn print_detection(&self) {
+        let Some(first) = self.detection.first() else { return };
+        println!("\nchange detection: {} rows read again\n", first.read);
+        println!(
+            "{:>12} {:>15} {:>8} {:>7} {:>14} {:>7}",
+            "history", "unchanged CPU s", "wall s", "ratio", "1 % new CPU s", "ratio"
+        );
+        for measured in &self.detection {
+            let [unchanged, new] = growth(first, measured);
+            let Detection { history, unchanged_cpu_secs, unchanged_wall_secs, new_cpu_secs, .. } = measured;
+            println!(
+                "{history:>12} {unchanged_cpu_secs:>15.2} {unchanged_wall_secs:>8.2} {unchanged:>7.2} \
+                 {new_cpu_secs:>14.2} {new:>7.2}"
+            );
+        }
+        let judged = if self.quick { " (not judged: quick)" } else { "" };
+        println!("\nratio to the smallest history: at most {MAX_GROWTH}{judged}");
+    }
+
+    /// Prints the questions.
+    pub(crate) fn print_questions(&self) {
+        if self.questions.is_empty() {
+            return;
+        }
+        println!("\nquestions: {} versions, answers compared row by row\n", self.versions);
+        println!("{:<38} {:>6} {:>9} {:>9} {:>7}", "", "rows", "sluice s", "DuckDB s", "ratio");
+        for answered in &self.questions {
+            let Answered { question, rows, sluice_secs, duckdb_secs } = answered;
+            let ratio = sluice_secs / duckdb_secs;
+            println!("{question:<38} {rows:>6} {sluice_secs:>9.3} {duckdb_secs:>9.3} {ratio:>7.2}");
+        }
+    }
+
     /// Whether the limits hold. What a start costs is too much of a quick run to judge it.
     pub(crate) fn holds(&self) -> bool {
-        let costly = self.map.iter().find(|speed| speed.limits_ratio > MAX_LIMITS_RATIO);
-        if let Some(speed) = costly {
-            println!("FAILED: the limits cost `{}` {:.2} times its time", speed.connector, speed.limits_ratio);
+        let mut faults = Vec::new();
+        for speed in self.map.iter().filter(|speed| speed.limits_ratio > MAX_LIMITS_RATIO) {
+            faults.push(format!("the limits cost `{}` {:.2} times its time", speed.connector, speed.limits_ratio));
         }
-        let Some(measured) = self.end_to_end.as_ref().filter(|_| !self.quick) else { return costly.is_none() };
-        let faults = [
-            (measured.ratio > MAX_RATIO, "it takes too much CPU time"),
-            (measured.peak_mib() > MAX_PEAK_MIB, "it takes too much memory"),
-            (measured.again_new_versions > 0, "reading the same again added versions"),
-        ];
-        let broken: Vec<&str> = faults.iter().filter(|(broken, _)| *broken).map(|(_, what)| *what).collect();
-        broken.iter().for_each(|what| println!("FAILED: {what}"));
-        broken.is_empty() && costly.is_none()
+        if !self.quick {
+            faults.extend(self.broken().into_iter().map(str::to_owned));
+        }
+        faults.iter().for_each(|fault| println!("FAILED: {fault}"));
+        faults.is_empty()
     }
+
+    fn broken(&self) -> Vec<&'static str> {
+        let mut limits = Vec::new();
+        if let Some(measured) = &self.end_to_end {
+            limits.push((measured.ratio > MAX_RATIO, "it takes too much CPU time"));
+            limits.push((measured.peak_mib() > MAX_PEAK_MIB, "it takes too much memory"));
+            limits.push((measured.again_new_versions > 0, "reading the same again added versions"));
+        }
+        if let [first, .., last] = self.detection.as_slice() {
+            let most = growth(first, last).into_iter().fold(0.0, f64::max);
+            limits.push((most > MAX_GROWTH, "reading a window again costs more with a longer history"));
+        }
+        limits.into_iter().filter(|(broken, _)| *broken).map(|(_, what)| what).collect()
+    }
+}
+
+/// How much more it costs than with the smallest history: with nothing changed, and with some rows new.
+fn growth(first: &Detection, other: &Detection) -> [f64; 2] {
+    [other.unchanged_cpu_secs / first.unchanged_cpu_secs, other.new_cpu_secs / first.new_cpu_secs]
 }
 
 impl EndToEnd {
