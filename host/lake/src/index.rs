@@ -209,17 +209,12 @@ impl KeyIndex {
             .try_collect()
             .await?;
         self.filters.extend(read.into_iter().map(|(path, filters)| (path, filters.map(Arc::new))));
-        let mut suspects = Vec::new();
-        for path in files {
-            let Some(Some(filters)) = self.filters.get(path) else {
-                suspects.push(path.clone());
-                continue;
-            };
-            if keys.iter().any(|key| may_hold(filters, column, *key)) {
-                suspects.push(path.clone());
-            }
-        }
-        Ok(suspects)
+        let keys = FilterKeys::of(column, keys.iter().copied());
+        let suspected = |path: &&Path| match self.filters.get(*path) {
+            Some(Some(filters)) => keys.may_be_in(filters),
+            _ => true,
+        };
+        Ok(files.iter().filter(suspected).cloned().collect())
     }
 
     /// Reads the rows of files, all or those of some keys.
@@ -298,17 +293,35 @@ impl KeyIndex {
     }
 }
 
-/// Whether a file with these filters of its key column may hold a key.
-pub(crate) fn may_hold(filters: &[Sbbf], column: &str, key: u128) -> bool {
-    // The only key that is kept as text is `transaction_key`.
-    if column == "transaction_key" {
-        let mut digits = [0_u8; 32];
-        // 32 bytes always take 16 bytes of digits.
-        let _ = hex_digits(key, &mut digits);
-        filters.iter().any(|filter| filter.check(&digits[..]))
-    } else {
-        filters.iter().any(|filter| filter.check(&key.to_be_bytes()[..]))
+/// Keys as the filters of a column have them: one after another, each of the same width.
+pub(crate) struct FilterKeys {
+    bytes: Vec<u8>,
+    width: usize,
+}
+
+impl FilterKeys {
+    pub(crate) fn of(column: &str, keys: impl Iterator<Item = u128>) -> Self {
+        // The only key that is kept as text is `transaction_key`.
+        let text = column == "transaction_key";
+        let mut bytes = Vec::new();
+        for key in keys.map(u128::to_be_bytes) {
+            match text {
+                true => bytes.extend(key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])),
+                false => bytes.extend(key),
+            }
+        }
+        Self { bytes, width: if text { 32 } else { 16 } }
     }
+
+    /// Whether a file with these filters may hold one of them.
+    pub(crate) fn may_be_in(&self, filters: &[Sbbf]) -> bool {
+        let mut keys = self.bytes.chunks_exact(self.width);
+        keys.any(|key| filters.iter().any(|filter| filter.check(key)))
+    }
+}
+
+fn digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value)]
 }
 
 fn any_key(table: &Table, columns: IndexColumns, batches: &[RecordBatch], keys: &KeySet) -> Result<bool, Error> {
@@ -332,12 +345,6 @@ pub(crate) fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<
 
 fn number(bytes: &[u8]) -> Option<u128> {
     bytes.try_into().ok().map(u128::from_be_bytes)
-}
-
-/// Writes a key as `transaction_key` has it.
-fn hex_digits(key: u128, digits: &mut [u8; 32]) -> std::io::Result<()> {
-    use std::io::Write;
-    write!(&mut digits[..], "{key:032x}")
 }
 
 pub(crate) fn column<'a>(table: &Table, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Error> {

@@ -18,7 +18,7 @@ use object_store::path::Path;
 
 use crate::append::wait_a_moment;
 use crate::error::Error;
-use crate::index::KeyMap;
+use crate::index::{FilterKeys, KeyMap};
 use crate::lake::Lake;
 use crate::table::{Commit, Design, Table, remove};
 use crate::unified;
@@ -164,14 +164,15 @@ impl LatestState {
     /// One partition: all versions of a key are in one.
     async fn absorb(&self, incoming: &[Add], known: &[Add], change: &mut Change) -> Result<(), Error> {
         let newest = self.newest(incoming).await?;
+        let keys = FilterKeys::of(unified::INDEX.key, newest.keys().copied());
         for add in incoming {
-            match self.holds_superseded(&self.versions, add, &newest).await? {
+            match self.holds_superseded(&self.versions, add, &newest, &keys).await? {
                 true => self.rewrite(&self.versions, add, &newest, &mut change.adds).await?,
                 false => change.adds.push(self.copy(add).await?),
             }
         }
         for add in known {
-            if self.holds_superseded(&self.latest, add, &newest).await? {
+            if self.holds_superseded(&self.latest, add, &newest, &keys).await? {
                 self.rewrite(&self.latest, add, &newest, &mut change.adds).await?;
                 change.removes.push(remove(add));
             }

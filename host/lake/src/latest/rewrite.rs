@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{LatestState, path_of};
 use crate::error::Error;
-use crate::index::{KeyMap, column, keys_of, may_hold, unreadable, wrong};
+use crate::index::{FilterKeys, KeyMap, column, keys_of, unreadable, wrong};
 use crate::scan::{read_filters, stream_columns, stream_rows};
 use crate::table::Table;
 use crate::unified::INDEX;
@@ -38,14 +38,20 @@ impl LatestState {
     }
 
     /// Whether a file has a row that a newer one supersedes: a filter asks most files without reading a key.
-    pub(super) async fn holds_superseded(&self, table: &Table, add: &Add, newest: &KeyMap<i32>) -> Result<bool, Error> {
+    pub(super) async fn holds_superseded(
+        &self,
+        table: &Table,
+        add: &Add,
+        newest: &KeyMap<i32>,
+        keys: &FilterKeys,
+    ) -> Result<bool, Error> {
         if newest.is_empty() {
             return Ok(false);
         }
         let path = path_of(add);
         let filters = read_filters(table.store(), &path, INDEX.key).await;
         let filters = filters.map_err(|source| unreadable(table, &path, source))?;
-        if filters.is_some_and(|filters| !newest.keys().any(|key| may_hold(&filters, INDEX.key, *key))) {
+        if filters.is_some_and(|filters| !keys.may_be_in(&filters)) {
             return Ok(false);
         }
         let rows = self.key_versions(table, add).await?;
