@@ -1,9 +1,8 @@
 //! Buffers that cross the boundary, filled row by row without an allocation per cell.
 
-use crate::bindings::sluice::connector::columns::{
-    ByteColumn, MapColumn, Mapped, MoneyColumn, TextColumn, TimeColumn, Transactions,
-};
-use crate::{Money, Output, Time};
+use crate::bindings::sluice::connector0_1_0::columns::{ByteColumn, MapColumn, MoneyColumn, TextColumn, TimeColumn};
+use crate::bindings::sluice::connector0_2_0::columns::{Mapped, Transactions};
+use crate::{IdBasis, Money, Output, Time};
 
 /// A validity bitmap that exists only once something is null.
 #[derive(Default)]
@@ -193,6 +192,29 @@ impl Column for ByteBuffer {
     }
 }
 
+/// Where ids come from: a column that begins with the first id that isn't the network's own, so that most answers have
+/// none.
+#[derive(Default)]
+pub(crate) struct IdBases {
+    values: Vec<u8>,
+    rows: usize,
+}
+
+impl IdBases {
+    #[inline]
+    pub(crate) fn push(&mut self, basis: IdBasis) {
+        if basis != IdBasis::Native || !self.values.is_empty() {
+            self.values.resize(self.rows, IdBasis::Native as u8);
+            self.values.push(basis as u8);
+        }
+        self.rows += 1;
+    }
+
+    fn into_wire(self) -> Option<ByteColumn> {
+        (!self.values.is_empty()).then(|| ByteColumn { values: self.values, valid: Vec::new() })
+    }
+}
+
 /// Per row the pairs whose value is there and isn't empty.
 pub(crate) struct PairsBuffer {
     offsets: Vec<u32>,
@@ -240,7 +262,7 @@ pub(crate) fn into_mapped(out: Output) -> Mapped {
         timezone: out.timezone,
         timezone_basis: out.timezone_basis,
         transaction_id: c.transaction_id.into_whole(),
-        id_basis: out.id_basis,
+        id_basis: c.id_basis.into_wire(),
         kind: c.kind.into_whole(),
         validation_status: c.validation_status.into_whole(),
         payment_status: c.payment_status.into_whole(),
@@ -305,6 +327,18 @@ mod tests {
         column.push(None);
         column.push(Some(7));
         assert_eq!(column.into_wire().map(|c| (c.values, c.valid)), Some((vec![0, 7], vec![0b10])));
+    }
+
+    #[test]
+    fn bases_of_ids_begin_with_the_first_that_is_not_the_networks() {
+        let of = |bases: &[IdBasis]| {
+            let mut column = IdBases::default();
+            bases.iter().for_each(|basis| column.push(*basis));
+            column.into_wire().map(|column| column.values)
+        };
+        assert_eq!(of(&[IdBasis::Native; 2]), None);
+        assert_eq!(of(&[IdBasis::Native, IdBasis::RowHash, IdBasis::Native]), Some(vec![0, 2, 0]));
+        assert_eq!(of(&[IdBasis::Composed]), Some(vec![1]));
     }
 
     #[test]

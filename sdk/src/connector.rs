@@ -1,6 +1,6 @@
 //! The trait that a connector implements, and its export.
 
-use crate::bindings::exports::sluice::connector::connector as contract;
+use crate::bindings::exports::sluice::connector0_2_0::connector as contract;
 use crate::columns::into_mapped;
 use crate::{Judgement, Manifest, Output, Records, Refusal, Request, Response, Slice, response};
 

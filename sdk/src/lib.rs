@@ -66,17 +66,18 @@ mod output;
 mod records;
 mod request;
 mod response;
+mod row_hash;
 mod time;
 
-pub use bindings::sluice::connector::columns::{
-    IdBasis, Mapped, TextColumn, TimeBasis, TimezoneBasis, TransactionKind,
+pub use bindings::sluice::connector0_1_0::columns::{IdBasis, TextColumn, TimeBasis, TransactionKind};
+pub use bindings::sluice::connector0_1_0::manifests::{
+    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, PaymentStatus, Pin, Rate, SecretSlot, Setting, StatusWord,
+    TokenPlace, TokenSource, ValidationStatus,
 };
-pub use bindings::sluice::connector::manifests::{
-    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, Manifest, PaymentStatus, Pin, Rate, SecretSlot, Setting,
-    StatusWord, Stream, TokenPlace, TokenSource, ValidationStatus,
-};
-pub use bindings::sluice::connector::requests::{Digest, Function, Method, Op, Part, Request, Slice, Window};
-pub use bindings::sluice::connector::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
+pub use bindings::sluice::connector0_1_0::requests::{Digest, Function, Method, Op, Part, Request, Slice, Window};
+pub use bindings::sluice::connector0_1_0::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
+pub use bindings::sluice::connector0_2_0::columns::{Mapped, TimezoneBasis};
+pub use bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
 pub use connector::Connector;
 #[doc(hidden)]
 pub use connector::Guest;

@@ -5,14 +5,15 @@ use crate::{
     Stream, ValidationStatus,
 };
 
-/// A stream of unified transactions over exact windows in UTC, filtered on the transaction's date.
+/// A stream of unified transactions over exact and complete windows in UTC, filtered on the transaction's date.
 pub fn stream(name: &str) -> Stream {
     Stream {
         name: name.into(),
         unified: true,
-        complete_windows: true,
         axes: vec![Axis::Transaction],
+        complete_windows: vec![Axis::Transaction],
         max_window_secs: None,
+        history_days: None,
         grain: Grain::Second,
         timezone: "UTC".into(),
         layout: layout(Format::Opaque),
@@ -83,6 +84,20 @@ pub struct Status {
 }
 
 impl Status {
+    /// What no word says.
+    pub const UNKNOWN: Self = Self::new("", ValidationStatus::Unknown, PaymentStatus::Unknown);
+
+    /// A word that doesn't say whether the transaction can still change.
+    pub const fn new(token: &'static str, validation: ValidationStatus, payment: PaymentStatus) -> Self {
+        Self { token, validation, payment, locked: None }
+    }
+
+    /// The same word, which does say it.
+    #[must_use]
+    pub const fn locked(self, locked: bool) -> Self {
+        Self { locked: Some(locked), ..self }
+    }
+
     /// The status of a word, whatever its case.
     pub fn find(words: &'static [Self], token: &str) -> Option<&'static Self> {
         words.iter().find(|word| word.token.eq_ignore_ascii_case(token))

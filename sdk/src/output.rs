@@ -1,17 +1,21 @@
 //! What a mapping gives, filled row by row.
 
-use crate::bindings::sluice::connector::columns::Reject;
-use crate::columns::{ByteBuffer, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
+use crate::bindings::sluice::connector0_1_0::columns::Reject;
+use crate::columns::{ByteBuffer, IdBases, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
+use crate::row_hash::RowHashes;
 use crate::{
-    IdBasis, Mapped, Money, PaymentStatus, Record, Records, Time, TimezoneBasis, TransactionKind, ValidationStatus,
+    IdBasis, Mapped, Money, PaymentStatus, Record, Records, Status, Time, TimezoneBasis, TransactionKind,
+    ValidationStatus,
 };
 
 /// One unified transaction. What the network doesn't offer stays as [`Transaction::default`] has it: nothing,
 /// a pending sale whose payment is unknown. DATA-MODEL.md says what each column means.
 #[derive(Clone, Copy, Debug)]
 pub struct Transaction<'a> {
-    /// The network's id, verbatim.
+    /// The network's id, verbatim; or what stands for it: see `id_basis`.
     pub transaction_id: &'a str,
+    /// Where that id comes from.
+    pub id_basis: IdBasis,
     /// What kind of row it is.
     pub kind: TransactionKind,
     /// The advertiser's decision.
@@ -92,6 +96,7 @@ impl Default for Transaction<'_> {
     fn default() -> Self {
         Self {
             transaction_id: "",
+            id_basis: IdBasis::Native,
             kind: TransactionKind::Sale,
             validation_status: ValidationStatus::Pending,
             payment_status: PaymentStatus::Unknown,
@@ -136,6 +141,7 @@ impl Default for Transaction<'_> {
 #[derive(Default)]
 pub(crate) struct Columns {
     pub(crate) transaction_id: Sparse<TextBuffer>,
+    pub(crate) id_basis: IdBases,
     pub(crate) kind: Sparse<ByteBuffer>,
     pub(crate) validation_status: Sparse<ByteBuffer>,
     pub(crate) payment_status: Sparse<ByteBuffer>,
@@ -181,12 +187,11 @@ pub struct Output {
     pub timezone: String,
     /// How that zone is known.
     pub timezone_basis: TimezoneBasis,
-    /// Where transaction ids come from.
-    pub id_basis: IdBasis,
     pub(crate) records: Vec<u32>,
     pub(crate) columns: Columns,
     pub(crate) rejects: Vec<Reject>,
     pub(crate) unknown_statuses: Vec<String>,
+    row_hashes: RowHashes,
 }
 
 impl Output {
@@ -195,11 +200,11 @@ impl Output {
         Self {
             timezone: "UTC".into(),
             timezone_basis: TimezoneBasis::Declared,
-            id_basis: IdBasis::Native,
             records: Vec::with_capacity(rows),
             columns: Columns::default(),
             rejects: Vec::new(),
             unknown_statuses: Vec::new(),
+            row_hashes: RowHashes::default(),
         }
     }
 
@@ -223,6 +228,7 @@ impl Output {
         self.records.push(record.index() as u32);
         let c = &mut self.columns;
         c.transaction_id.push(Some(row.transaction_id));
+        c.id_basis.push(row.id_basis);
         c.kind.push(Some(row.kind as u8));
         c.validation_status.push(Some(row.validation_status as u8));
         c.payment_status.push(Some(row.payment_status as u8));
@@ -251,6 +257,24 @@ impl Output {
     /// Adds a record that can't be mapped.
     pub fn reject(&mut self, record: Record, reason: impl Into<String>) {
         self.rejects.push(Reject { record: record.index() as u32, reason: reason.into() });
+    }
+
+    /// An id for a row to which the network gives none ([`IdBasis::RowHash`]): a hash of its `parts`, another one for
+    /// each further row of the response with the same parts.
+    ///
+    /// The parts are what makes the row this one and never changes: a part that changes makes it another transaction,
+    /// and its money counts twice. Give amounts and times as numbers: `8.0` and `8.00` are one amount, not two parts.
+    pub fn row_hash(&mut self, parts: &[&str]) -> String {
+        self.row_hashes.next(parts)
+    }
+
+    /// What a status word means by the network's list. One that isn't in it is [`Status::UNKNOWN`], and the host is told.
+    pub fn status(&mut self, words: &'static [Status], word: Option<&str>) -> Status {
+        let known = word.and_then(|word| Status::find(words, word)).copied();
+        if let (Some(word), None) = (word, known) {
+            self.unknown_status(word);
+        }
+        known.unwrap_or(Status::UNKNOWN)
     }
 
     /// Tells the host of a status word that the connector doesn't know.

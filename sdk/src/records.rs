@@ -36,6 +36,18 @@ impl Records {
         Ok(Self { columns: inputs, rows })
     }
 
+    /// One record of these inputs out of so many, the others absent; for native tests. Of an input that is given
+    /// twice the first counts.
+    pub fn of(inputs: usize, fields: &[(usize, &str)]) -> Self {
+        let column = |input: usize| {
+            let text = fields.iter().find(|(at, _)| *at == input).map(|(_, text)| *text);
+            let bytes = text.unwrap_or_default().as_bytes().to_vec();
+            TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(text.is_some())] }
+        };
+        // Columns of one row whose bytes were a text are no broken ones.
+        Self::new((0..inputs).map(column).collect()).unwrap_or(Self { columns: Vec::new(), rows: 0 })
+    }
+
     /// How many records.
     pub fn len(&self) -> usize {
         self.rows

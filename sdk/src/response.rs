@@ -1,6 +1,6 @@
 //! Responses, and the usual judgements.
 
-use crate::bindings::sluice::connector::responses as contract;
+use crate::bindings::sluice::connector0_1_0::responses as contract;
 use crate::{Judgement, Refusal, RefusalKind, Request, Retry, Verdict};
 
 /// A response as the host shows it.

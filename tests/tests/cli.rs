@@ -196,7 +196,11 @@ fn a_component_that_is_none() {
 #[test]
 fn a_truncated_component() {
     let whole = std::fs::read(connectors_dir().join("awin.wasm")).unwrap();
-    insta::assert_snapshot!(verify(&whole[..whole.len() / 2]));
+    let said = verify(&whole[..whole.len() / 2]);
+    // Where it ends moves with every build of the connector.
+    let (before, after) = said.split_once("offset 0x").expect("an offset");
+    let after = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    insta::assert_snapshot!(format!("{before}offset [hex]{after}"));
 }
 
 #[test]

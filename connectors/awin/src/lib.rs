@@ -18,7 +18,10 @@ impl Connector for Awin {
             version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["api.awin.com".into()],
             streams: vec![Stream {
+                // Only windows of the transaction's date are complete: on the others a row that changes once more leaves
+                // its window.
                 axes: vec![Axis::Transaction, Axis::Modified, Axis::Validation],
+                complete_windows: vec![Axis::Transaction],
                 max_window_secs: Some(31 * 86_400),
                 layout: mapping::layout(),
                 ..stream("transactions")

@@ -38,15 +38,11 @@ inputs! {
 
 /// Status words. A payout is no word: `paidToPublisher` says it while the status stays `approved`.
 pub(crate) const STATUSES: &[Status] = &[
-    word("pending", ValidationStatus::Pending, PaymentStatus::Unpaid),
-    word("approved", ValidationStatus::Approved, PaymentStatus::Unknown),
-    word("declined", ValidationStatus::Declined, PaymentStatus::Unpaid),
-    word("deleted", ValidationStatus::Declined, PaymentStatus::Unpaid),
+    Status::new("pending", ValidationStatus::Pending, PaymentStatus::Unpaid),
+    Status::new("approved", ValidationStatus::Approved, PaymentStatus::Unknown),
+    Status::new("declined", ValidationStatus::Declined, PaymentStatus::Unpaid),
+    Status::new("deleted", ValidationStatus::Declined, PaymentStatus::Unpaid),
 ];
-
-const fn word(token: &'static str, validation: ValidationStatus, payment: PaymentStatus) -> Status {
-    Status { token, validation, payment, locked: None }
-}
 
 pub(crate) fn layout() -> Layout {
     let mut pinned = pins(
@@ -122,17 +118,12 @@ const TEXTS: &[&str] = &[
 
 pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     let status_raw = record.filled(STATUS);
-    let status = status_raw.and_then(|word| Status::find(STATUSES, word));
-    if let (Some(word), None) = (status_raw, status) {
-        out.unknown_status(word);
-    }
-    let validation_status = status.map_or(ValidationStatus::Unknown, |status| status.validation);
-    let stated = status.map_or(PaymentStatus::Unknown, |status| status.payment);
+    let status = out.status(STATUSES, status_raw);
     let row = Transaction {
         transaction_id: record.required(ID)?,
         kind: kind(record.filled(TYPE).unwrap_or_default()),
-        validation_status,
-        payment_status: payment(record.flag(PAID), validation_status, stated),
+        validation_status: status.validation,
+        payment_status: payment(record.flag(PAID), status.validation, status.payment),
         status_raw,
         reason_raw: record.filled(REASON).or(record.filled(AMEND_REASON)),
         order_id: record.filled(ORDER),

@@ -33,15 +33,11 @@ inputs! {
 
 /// Status words of `actionStatus`. None of them declines: a reversal is a further record.
 pub(crate) const STATUSES: &[Status] = &[
-    word("new", ValidationStatus::Pending, PaymentStatus::Unpaid, false),
-    word("extended", ValidationStatus::Pending, PaymentStatus::Unpaid, false),
-    word("locked", ValidationStatus::Approved, PaymentStatus::Unknown, true),
-    word("closed", ValidationStatus::Approved, PaymentStatus::Payable, true),
+    Status::new("new", ValidationStatus::Pending, PaymentStatus::Unpaid).locked(false),
+    Status::new("extended", ValidationStatus::Pending, PaymentStatus::Unpaid).locked(false),
+    Status::new("locked", ValidationStatus::Approved, PaymentStatus::Unknown).locked(true),
+    Status::new("closed", ValidationStatus::Approved, PaymentStatus::Payable).locked(true),
 ];
-
-const fn word(token: &'static str, validation: ValidationStatus, payment: PaymentStatus, locked: bool) -> Status {
-    Status { token, validation, payment, locked: Some(locked) }
-}
 
 pub(crate) fn layout() -> Layout {
     let mut pinned = pins(
@@ -110,11 +106,7 @@ const TEXTS: &[&str] = &[
 
 pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<(), String> {
     let status_raw = record.filled(STATUS);
-    let status = status_raw.and_then(|word| Status::find(STATUSES, word));
-    if let (Some(word), None) = (status_raw, status) {
-        out.unknown_status(word);
-    }
-    let is_locked = status.and_then(|status| status.locked);
+    let status = out.status(STATUSES, status_raw);
     let (commission, sale) = (record.money(COMMISSION)?, record.money(SALE)?);
     let is_negative = commission.is_some_and(|amount| amount.micros() < 0);
     let is_further = record.flag(ORIGINAL).map_or(is_negative || record.filled(REASON).is_some(), |first| !first);
@@ -126,9 +118,9 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
     let row = Transaction {
         transaction_id: record.required(ID)?,
         kind: if is_further { TransactionKind::Adjustment } else { kind(record.filled(TYPE).unwrap_or_default()) },
-        validation_status: status.map_or(ValidationStatus::Unknown, |status| status.validation),
-        payment_status: status.map_or(PaymentStatus::Unknown, |status| status.payment),
-        is_locked,
+        validation_status: status.validation,
+        payment_status: status.payment,
+        is_locked: status.locked,
         status_raw,
         reason_raw: record.filled(REASON),
         group_key: record.filled(ORIGINAL_ACTION),
@@ -141,7 +133,7 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
         clicked_at: record.iso_time(CLICKED)?,
         recorded_at: record.iso_time(POSTED)?,
         // Locking is the decision: until then the advertiser may still correct.
-        validated_at: locks_at.filter(|_| is_locked == Some(true)),
+        validated_at: locks_at.filter(|_| status.locked == Some(true)),
         locks_at,
         sale_amount: sale,
         sale_currency: sale.map(|_| currency),
@@ -183,12 +175,7 @@ mod tests {
 
     /// One record that has these fields.
     fn mapped(fields: &[(usize, &str)]) -> Mapped {
-        let column = |input: usize| {
-            let text = fields.iter().find(|(at, _)| *at == input).map(|(_, text)| *text);
-            let bytes = text.unwrap_or_default().as_bytes().to_vec();
-            TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(text.is_some())] }
-        };
-        let records = Records::new((0..inputs().len()).map(column).collect()).unwrap();
+        let records = Records::of(inputs().len(), fields);
         let mut out = Output::with_capacity(1);
         out.map_each(&records, |record, out| map(record, "USD", out));
         out.into_mapped()

@@ -8,6 +8,9 @@ mod requests;
 
 use sluice_connector::*;
 
+/// How long the network remembers an event at most, and the longest window that it answers.
+const HISTORY_DAYS: u32 = 14;
+
 /// The connector.
 pub struct Rakuten;
 
@@ -20,9 +23,10 @@ impl Connector for Rakuten {
             hosts: vec!["api.linksynergy.com".into()],
             streams: vec![Stream {
                 // The network forgets events after one to two weeks: what is missing hasn't vanished.
-                complete_windows: false,
                 axes: vec![Axis::Modified, Axis::Transaction],
-                max_window_secs: Some(14 * 86_400),
+                complete_windows: vec![],
+                history_days: Some(HISTORY_DAYS),
+                max_window_secs: Some(HISTORY_DAYS * 86_400),
                 layout: mapping::layout(),
                 ..stream("transactions")
             }],
@@ -35,7 +39,7 @@ impl Connector for Rakuten {
             rate: None,
             schedule: "0 * * * *".into(),
             // A correction is a further row with its own processing date, so one axis sees everything.
-            look_back: vec![look_back(3_600, 3, Axis::Modified), look_back(86_400, 14, Axis::Modified)],
+            look_back: vec![look_back(3_600, 3, Axis::Modified), look_back(86_400, HISTORY_DAYS, Axis::Modified)],
             // The network has no status words.
             statuses: vec![],
         }

@@ -7,6 +7,7 @@ inputs! {
     ADVERTISER = "advertiser_id",
     SITE = "sid",
     ORDER = "order_id",
+    SKU = "sku_number",
     SALE = "sale_amount",
     COMMISSION = "commissions",
     CURRENCY = "currency",
@@ -43,15 +44,25 @@ const TEXTS: &[&str] = &[
 pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     let (sale, commission) = (record.money(SALE)?, record.money(COMMISSION)?);
     let (order, currency) = (record.filled(ORDER), record.filled(CURRENCY));
-    let processed = record.time_by(PROCESSED, time)?;
+    let (transacted, processed) = (record.time_by(TRANSACTED, time)?, record.time_by(PROCESSED, time)?);
+    let hash;
+    let (transaction_id, id_basis) = match record.filled(ID) {
+        Some(id) => (id, IdBasis::Native),
+        None => {
+            let moments = [transacted, processed].map(|time| time.map(|time| time.micros));
+            hash = row_hash(record, moments, [sale, commission].map(|amount| amount.map(Money::micros)), out);
+            (hash.as_str(), IdBasis::RowHash)
+        }
+    };
     let row = Transaction {
-        transaction_id: record.filled(ID).unwrap_or_default(),
+        transaction_id,
+        id_basis,
         kind: kind(record.flag(EVENT), sale, commission),
         group_key: order,
         order_id: order,
         advertiser_id: record.filled(ADVERTISER),
         site_id: record.filled(SITE),
-        transacted_at: record.time_by(TRANSACTED, time)?,
+        transacted_at: transacted,
         recorded_at: processed,
         modified_at: processed,
         sale_amount: sale,
@@ -63,6 +74,16 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     };
     out.push(record, &row);
     Ok(())
+}
+
+/// The id of a row that has none: a hash of what makes the event. What else the row says (its sub-id, names) may be
+/// filled in later, and would make another row of it.
+fn row_hash(record: Record, moments: [Option<i64>; 2], amounts: [Option<i64>; 2], out: &mut Output) -> String {
+    let text = |input| record.filled(input).unwrap_or_default();
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let ([transacted, processed], [sale, commission]) = (moments.map(number), amounts.map(number));
+    let texts = [ADVERTISER, SITE, ORDER, SKU, CURRENCY].map(text);
+    out.row_hash(&[&texts[..], &[&transacted, &processed, &sale, &commission]].concat())
 }
 
 /// A row with a negative amount corrects an earlier one of its order and SKU. A flagged row is a signal without
@@ -96,12 +117,7 @@ mod tests {
 
     /// One record of these inputs, the others absent.
     fn mapped(fields: &[(usize, &str)]) -> Mapped {
-        let column = |input: usize| {
-            let value = fields.iter().find(|(at, _)| *at == input).map(|(_, value)| *value);
-            let bytes = value.unwrap_or_default().as_bytes().to_vec();
-            TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(value.is_some())] }
-        };
-        let records = Records::new((0..inputs().len()).map(column).collect()).expect("columns");
+        let records = Records::of(inputs().len(), fields);
         let mut out = Output::with_capacity(1);
         out.map_each(&records, map);
         out.into_mapped()
@@ -149,11 +165,33 @@ mod tests {
         assert_eq!(rows.order_id.expect("order").bytes, b"A-1");
     }
 
+    /// The id of a row that has none.
+    fn hashed(more: &[(usize, &str)]) -> String {
+        let row =
+            [(TRANSACTED, "2026-01-05 10:00:00"), (ORDER, "A-1"), (SKU, "S-1"), (COMMISSION, "9.60"), (U1, "m-7")];
+        let rows = mapped(&[more, &row].concat()).transactions.expect("a row");
+        assert_eq!(rows.id_basis.expect("a basis").values, [IdBasis::RowHash as u8]);
+        String::from_utf8(rows.transaction_id.bytes).unwrap()
+    }
+
     #[test]
-    fn a_row_without_id_or_time_or_with_a_word_for_an_amount_is_rejected() {
+    fn a_row_without_id_has_a_hash_of_what_makes_it() {
+        let same = hashed(&[]);
+        assert_eq!(same, hashed(&[(ID, " ")]));
+        assert_eq!(same, hashed(&[(COMMISSION, "9.6"), (TRANSACTED, "Mon Jan 05 2026 10:00:00 GMT+0000 (UTC)")]));
+        assert_eq!(same, hashed(&[(U1, "m-8"), (EVENT, "N")]));
+        for other in [(ORDER, "A-2"), (SKU, "S-2"), (COMMISSION, "-9.60"), (PROCESSED, "2026-01-06 00:00:00")] {
+            assert_ne!(same, hashed(&[other]), "{other:?}");
+        }
+        let rows = mapped(&[(ID, "t1"), (TRANSACTED, "2026-01-05 10:00:00")]).transactions.expect("a row");
+        assert!(rows.id_basis.is_none());
+    }
+
+    #[test]
+    fn a_row_without_time_or_with_a_word_for_an_amount_is_rejected() {
         for fields in [
-            &[(TRANSACTED, "2026-01-05 10:00:00")][..],
-            &[(ID, "t1")],
+            &[(ID, "t1")][..],
+            &[(ORDER, "A-1")],
             &[(ID, "t1"), (TRANSACTED, "2026-01-05 10:00:00"), (SALE, "n/a")],
             &[(ID, "t1"), (TRANSACTED, "yesterday")],
         ] {

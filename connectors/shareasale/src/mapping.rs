@@ -32,20 +32,11 @@ inputs! {
 /// The network has no status word; these stand for what `Voided`, `PaidDate` and `Locked` say, the first that
 /// holds. Voided after a payout is clawed back.
 pub(crate) const STATUSES: &[Status] = &[
-    word("voided", ValidationStatus::Declined, PaymentStatus::Unpaid, None),
-    word("paid", ValidationStatus::Approved, PaymentStatus::Paid, None),
-    word("locked", ValidationStatus::Approved, PaymentStatus::Unknown, Some(true)),
-    word("pending", ValidationStatus::Pending, PaymentStatus::Unpaid, Some(false)),
+    Status::new("voided", ValidationStatus::Declined, PaymentStatus::Unpaid),
+    Status::new("paid", ValidationStatus::Approved, PaymentStatus::Paid),
+    Status::new("locked", ValidationStatus::Approved, PaymentStatus::Unknown).locked(true),
+    Status::new("pending", ValidationStatus::Pending, PaymentStatus::Unpaid).locked(false),
 ];
-
-const fn word(
-    token: &'static str,
-    validation: ValidationStatus,
-    payment: PaymentStatus,
-    locked: Option<bool>,
-) -> Status {
-    Status { token, validation, payment, locked }
-}
 
 pub(crate) fn layout() -> Layout {
     let mut pinned = pins(Kind::Decimal, &["TransAmount", "Commission"]);
@@ -99,19 +90,17 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     }
     // An adjustment is never declined: its sign says what it does.
     let told = if is_adjustment { status_word(Some(false), is_paid, locked) } else { status_raw };
-    let status = told.and_then(|word| Status::find(STATUSES, word));
+    let status = out.status(STATUSES, told);
     let is_locked = match locked {
         Some(true) => Some(true),
-        _ => status.and_then(|status| status.locked),
+        _ => status.locked,
     };
-    let validation_status = status.map_or(ValidationStatus::Unknown, |status| status.validation);
-    let stated = status.map_or(PaymentStatus::Unknown, |status| status.payment);
     let locks_at = record.time_by(LOCKS, time)?;
     let row = Transaction {
         transaction_id: id(record.required(ID)?)?,
         kind: if is_adjustment { TransactionKind::Adjustment } else { kind(record.filled(TYPE).unwrap_or_default()) },
-        validation_status,
-        payment_status: payment(is_paid, validation_status, stated),
+        validation_status: status.validation,
+        payment_status: payment(is_paid, status.validation, status.payment),
         is_locked,
         status_raw: status_raw.or(Some(&odd)),
         parent_transaction_id: parent,

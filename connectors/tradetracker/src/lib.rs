@@ -19,7 +19,7 @@ impl Connector for Tradetracker {
             hosts: vec!["ws.tradetracker.com".into()],
             streams: vec![Stream {
                 // The zone of the days is assumed: a row near midnight may be missing without having vanished.
-                complete_windows: false,
+                complete_windows: vec![],
                 axes: vec![Axis::Transaction, Axis::Validation],
                 grain: Grain::Day,
                 timezone: mapping::TIMEZONE.into(),
@@ -55,7 +55,7 @@ impl Connector for Tradetracker {
     fn map(slice: &Slice, _: &Request, _: &Response, records: &Records, out: &mut Output) -> Result<(), Refusal> {
         let site = slice.setting("affiliate_site_id");
         out.timezone = mapping::TIMEZONE.into();
-        out.timezone_basis = TimezoneBasis::Declared;
+        out.timezone_basis = TimezoneBasis::Assumed;
         out.map_each(records, |record, out| mapping::map(record, site, out));
         Ok(())
     }

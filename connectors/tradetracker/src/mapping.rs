@@ -24,14 +24,10 @@ inputs! {
 
 /// Status words. A payout is no word: `paidOut` says it.
 pub(crate) const STATUSES: &[Status] = &[
-    word("pending", ValidationStatus::Pending, PaymentStatus::Unpaid),
-    word("accepted", ValidationStatus::Approved, PaymentStatus::Unknown),
-    word("rejected", ValidationStatus::Declined, PaymentStatus::Unpaid),
+    Status::new("pending", ValidationStatus::Pending, PaymentStatus::Unpaid),
+    Status::new("accepted", ValidationStatus::Approved, PaymentStatus::Unknown),
+    Status::new("rejected", ValidationStatus::Declined, PaymentStatus::Unpaid),
 ];
-
-const fn word(token: &'static str, validation: ValidationStatus, payment: PaymentStatus) -> Status {
-    Status { token, validation, payment, locked: None }
-}
 
 /// The records lie in the method's response, in `return` by the WSDL and in an element of another name in some
 /// answers; each is an `item` or a `conversionTransaction`.
@@ -65,10 +61,7 @@ const TEXTS: &[&str] = &[
 
 pub(crate) fn map(record: Record, site: Option<&str>, out: &mut Output) -> Result<(), String> {
     let status_raw = record.filled(STATUS);
-    let status = status_raw.and_then(|word| Status::find(STATUSES, word));
-    if let (Some(word), None) = (status_raw, status) {
-        out.unknown_status(word);
-    }
+    let status = out.status(STATUSES, status_raw);
     let (validation_status, payment_status) = axes(status, record.flag(PAID));
     let currency = record.filled(CURRENCY);
     let row = Transaction {
@@ -105,11 +98,8 @@ fn kind(word: &str) -> TransactionKind {
 }
 
 /// The payout flag wins over the word: what was paid was approved, and what was paid and is rejected was taken back.
-fn axes(status: Option<&Status>, is_paid: Option<bool>) -> (ValidationStatus, PaymentStatus) {
-    let (validation, stated) = match status {
-        Some(status) => (status.validation, status.payment),
-        None => (ValidationStatus::Unknown, PaymentStatus::Unknown),
-    };
+fn axes(status: Status, is_paid: Option<bool>) -> (ValidationStatus, PaymentStatus) {
+    let (validation, stated) = (status.validation, status.payment);
     match (is_paid, validation) {
         (Some(true), ValidationStatus::Declined) => (validation, PaymentStatus::ClawedBack),
         (Some(true), ValidationStatus::Pending) => (ValidationStatus::Approved, PaymentStatus::Paid),
@@ -126,12 +116,7 @@ mod tests {
 
     /// One record of these inputs, the others absent.
     fn mapped(fields: &[(usize, &str)]) -> Mapped {
-        let column = |input: usize| {
-            let value = fields.iter().find(|(at, _)| *at == input).map(|(_, value)| *value);
-            let bytes = value.unwrap_or_default().as_bytes().to_vec();
-            TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(value.is_some())] }
-        };
-        let records = Records::new((0..inputs().len()).map(column).collect()).expect("columns");
+        let records = Records::of(inputs().len(), fields);
         let mut out = Output::with_capacity(1);
         out.map_each(&records, |record, out| map(record, Some("98765"), out));
         out.into_mapped()
@@ -139,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_payout_flag_wins_over_the_word() {
-        let of = |word, paid| axes(Status::find(STATUSES, word), paid);
+        let of = |word, paid| axes(Output::with_capacity(0).status(STATUSES, Some(word)), paid);
         assert_eq!(of("accepted", Some(true)), (ValidationStatus::Approved, PaymentStatus::Paid));
         assert_eq!(of("pending", Some(true)), (ValidationStatus::Approved, PaymentStatus::Paid));
         assert_eq!(of("rejected", Some(true)), (ValidationStatus::Declined, PaymentStatus::ClawedBack));

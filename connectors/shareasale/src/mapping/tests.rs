@@ -3,12 +3,8 @@ use super::*;
 
 /// One record that has these fields, later ones first.
 fn mapped(fields: &[(usize, &str)]) -> Mapped {
-    let column = |input: usize| {
-        let text = fields.iter().rev().find(|(at, _)| *at == input).map(|(_, text)| *text);
-        let bytes = text.unwrap_or_default().as_bytes().to_vec();
-        TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(text.is_some())] }
-    };
-    let records = Records::new((0..inputs().len()).map(column).collect()).unwrap();
+    let fields: Vec<_> = fields.iter().rev().copied().collect();
+    let records = Records::of(inputs().len(), &fields);
     let mut out = Output::with_capacity(1);
     out.map_each(&records, map);
     out.into_mapped()
