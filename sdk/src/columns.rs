@@ -301,7 +301,12 @@ pub(crate) fn into_mapped(out: Output) -> Mapped {
         commission_group: c.commission_group.into_wire(),
         payment_id: c.payment_id.into_wire(),
     });
-    Mapped { transactions, native: Vec::new(), rejects: out.rejects, unknown_statuses: out.unknown_statuses }
+    Mapped {
+        transactions,
+        native: Vec::new(),
+        rejects: out.rejects,
+        unknown_statuses: out.unknown_statuses.into_iter().collect(),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a mapping gives, filled row by row.
 
+use std::collections::BTreeSet;
+
 use crate::bindings::sluice::connector0_1_0::columns::Reject;
 use crate::columns::{ByteBuffer, IdBases, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
 use crate::row_hash::RowHashes;
@@ -7,6 +9,11 @@ use crate::{
     IdBasis, Mapped, Money, PaymentStatus, Record, Records, Status, Time, TimezoneBasis, TransactionKind,
     ValidationStatus,
 };
+
+/// Longest transaction id that the contract takes, in bytes.
+const MAX_ID: usize = 1_024;
+/// Most unknown status words that it takes of one response.
+const MAX_UNKNOWN: usize = 1_000;
 
 /// One unified transaction. What the network doesn't offer stays as [`Transaction::default`] has it: nothing,
 /// a pending sale whose payment is unknown. DATA-MODEL.md says what each column means.
@@ -190,7 +197,7 @@ pub struct Output {
     pub(crate) records: Vec<u32>,
     pub(crate) columns: Columns,
     pub(crate) rejects: Vec<Reject>,
-    pub(crate) unknown_statuses: Vec<String>,
+    pub(crate) unknown_statuses: BTreeSet<String>,
     row_hashes: RowHashes,
 }
 
@@ -203,7 +210,7 @@ impl Output {
             records: Vec::with_capacity(rows),
             columns: Columns::default(),
             rejects: Vec::new(),
-            unknown_statuses: Vec::new(),
+            unknown_statuses: BTreeSet::new(),
             row_hashes: RowHashes::default(),
         }
     }
@@ -217,13 +224,14 @@ impl Output {
         }
     }
 
-    /// Adds a transaction of a record; a row without id or time becomes a reject.
+    /// Adds a transaction of a record.
+    ///
+    /// A row that the contract doesn't take becomes a reject, so that it costs the other rows nothing: without id or
+    /// time, with an id of more than 1,024 bytes, a transaction outside of the years 1900 to 2200, or a currency that
+    /// isn't three capital letters. Other times outside of these years are left out.
     pub fn push(&mut self, record: Record, row: &Transaction) {
-        if row.transaction_id.is_empty() {
-            return self.reject(record, "it has no transaction id");
-        }
-        if row.transacted_at.is_none() {
-            return self.reject(record, "it has no transaction time");
+        if let Err(reason) = check(row) {
+            return self.reject(record, reason);
         }
         self.records.push(record.index() as u32);
         let c = &mut self.columns;
@@ -277,10 +285,10 @@ impl Output {
         known.unwrap_or(Status::UNKNOWN)
     }
 
-    /// Tells the host of a status word that the connector doesn't know.
+    /// Tells the host of a status word that the connector doesn't know, the first thousand of them.
     pub fn unknown_status(&mut self, word: &str) {
-        if !self.unknown_statuses.iter().any(|known| known == word) {
-            self.unknown_statuses.push(word.into());
+        if self.unknown_statuses.len() < MAX_UNKNOWN && !self.unknown_statuses.contains(word) {
+            self.unknown_statuses.insert(word.into());
         }
     }
 
@@ -290,17 +298,37 @@ impl Output {
     }
 }
 
+/// Why the contract doesn't take a row.
+fn check(row: &Transaction) -> Result<(), String> {
+    if row.transaction_id.is_empty() {
+        return Err("it has no transaction id".into());
+    }
+    if row.transaction_id.len() > MAX_ID {
+        return Err(format!("its transaction id has {} bytes, {MAX_ID} are allowed", row.transaction_id.len()));
+    }
+    let time = row.transacted_at.ok_or("it has no transaction time")?;
+    if !time.is_real() {
+        return Err("its transaction time is outside of the years 1900 to 2200".into());
+    }
+    let is_code = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    match [row.sale_currency, row.commission_currency].into_iter().flatten().find(|code| !is_code(code)) {
+        Some(code) => Err(format!("`{}` is no currency", code.chars().take(40).collect::<String>())),
+        None => Ok(()),
+    }
+}
+
 impl Columns {
     fn push_times(&mut self, row: &Transaction) {
+        let real = |time: Option<Time>| time.filter(Time::is_real);
         self.transacted_at.push(row.transacted_at);
-        self.clicked_at.push(row.clicked_at);
-        self.recorded_at.push(row.recorded_at);
-        self.modified_at.push(row.modified_at);
-        self.validated_at.push(row.validated_at);
-        self.reversed_at.push(row.reversed_at);
-        self.locks_at.push(row.locks_at);
-        self.payable_at.push(row.payable_at);
-        self.paid_at.push(row.paid_at);
+        self.clicked_at.push(real(row.clicked_at));
+        self.recorded_at.push(real(row.recorded_at));
+        self.modified_at.push(real(row.modified_at));
+        self.validated_at.push(real(row.validated_at));
+        self.reversed_at.push(real(row.reversed_at));
+        self.locks_at.push(real(row.locks_at));
+        self.payable_at.push(real(row.payable_at));
+        self.paid_at.push(real(row.paid_at));
     }
 
     fn push_money(&mut self, row: &Transaction) {
@@ -311,5 +339,35 @@ impl Columns {
         self.original_sale_amount.push(row.original_sale_amount);
         self.original_commission_amount.push(row.original_commission_amount);
         self.amounts_reported.push(row.amounts_reported);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_the_contract_does_not_take_has_its_reason() {
+        let (now, never) = (Time::iso("2026-01-01"), Time::iso("0001-01-01"));
+        let good =
+            Transaction { transaction_id: "1", transacted_at: now, validated_at: never, ..Transaction::default() };
+        assert_eq!(check(&good), Ok(()));
+        let long = "1".repeat(MAX_ID + 1);
+        for (row, reason) in [
+            (Transaction { transaction_id: "", ..good }, "it has no transaction id"),
+            (Transaction { transaction_id: &long, ..good }, "its transaction id has 1025 bytes, 1024 are allowed"),
+            (Transaction { transacted_at: None, ..good }, "it has no transaction time"),
+            (Transaction { transacted_at: never, ..good }, "its transaction time is outside of the years 1900 to 2200"),
+            (Transaction { sale_currency: Some("£"), ..good }, "`£` is no currency"),
+            (Transaction { commission_currency: Some("gbp"), ..good }, "`gbp` is no currency"),
+        ] {
+            assert_eq!(check(&row), Err(reason.to_owned()));
+        }
+        let mut columns = Columns::default();
+        columns.push_times(&good);
+        assert!(columns.validated_at.into_wire().is_none(), "never is no time");
+        let mut output = Output::with_capacity(0);
+        (0..3 * MAX_UNKNOWN).for_each(|n| output.unknown_status(&n.to_string()));
+        assert_eq!(output.unknown_statuses.len(), MAX_UNKNOWN);
     }
 }

@@ -11,6 +11,9 @@ pub const DAY_MICROS: i64 = 86_400 * SECOND_MICROS;
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
+/// 1900-01-01T00:00:00 and 2201-01-01T00:00:00: between them lies what the contract takes.
+const YEARS: std::ops::Range<i64> = -25_567 * DAY_MICROS..84_371 * DAY_MICROS;
+
 /// A moment as a network stated it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time {
@@ -57,6 +60,11 @@ impl Time {
                 rest.0.is_empty().then_some(Self { micros: local - offset, basis: TimeBasis::Instant })
             }
         }
+    }
+
+    /// Whether it is of the years 1900 to 2200. Beyond them are networks' words for never, such as `0001-01-01`.
+    pub fn is_real(&self) -> bool {
+        YEARS.contains(&self.micros)
     }
 
     /// Reads a time by a pattern of `%Y %m %d %e %H %I %p %M %S %f %b %a %z %y` and literal characters: `%e` and
@@ -304,6 +312,12 @@ mod tests {
         let midnight = Time::parse("1/2/2026 12:05:00 am", "%m/%d/%Y %I:%M:%S %p").unwrap();
         assert_eq!(midnight.micros, at("2026-01-02T00:05:00"));
         assert_eq!(midnight.basis, TimeBasis::Local);
+        for (text, is_real) in
+            [("1900-01-01", true), ("1899-12-31", false), ("2200-12-31", true), ("2201-01-01", false)]
+        {
+            assert_eq!(Time::iso(text).map(|time| time.is_real()), Some(is_real), "{text}");
+        }
+        assert_eq!(Time::iso("0001-01-01T00:00:00").map(|time| time.is_real()), Some(false));
         for wrong in ["2026-02-30", "2026-13-01", "2026-01-01T25:00:00", "26-01-01", "2026-01-01T10:00:00X", ""] {
             assert_eq!(Time::iso(wrong), None, "{wrong}");
         }

@@ -99,9 +99,15 @@ impl Connector {
     /// # Errors
     /// Where and why the body doesn't fit the layout.
     pub fn decode(&self, stream: &str, _request: &Request, body: &[u8]) -> Result<NativeBatch, DecodeError> {
-        match self.manifest().stream(stream) {
-            Some(stream) if stream.layout.format != Format::Opaque => decode::decode(&stream.layout, body),
-            _ => Ok(NativeBatch::default()),
+        let batch = match self.manifest().stream(stream) {
+            Some(stream) if stream.layout.format != Format::Opaque => decode::decode(&stream.layout, body)?,
+            _ => NativeBatch::default(),
+        };
+        let allowed = self.0.engine.limits().rows_per_answer;
+        match batch.rows > allowed {
+            // Told here, it is the network's doing; told of what the guest makes of them, it would be the connector's.
+            true => Err(DecodeError::TooManyRecords { records: batch.rows, allowed }),
+            false => Ok(batch),
         }
     }
 

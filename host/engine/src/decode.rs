@@ -173,6 +173,14 @@ pub enum DecodeError {
         /// The fault's text.
         reason: String,
     },
+    /// There are more records than one answer may have.
+    #[error("body has {records} records, {allowed} are allowed")]
+    TooManyRecords {
+        /// How many there are.
+        records: usize,
+        /// How many may be.
+        allowed: usize,
+    },
     /// The body exceeds a limit.
     #[error("body has more than {limit}")]
     Limit {

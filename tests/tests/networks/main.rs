@@ -4,13 +4,15 @@
 //! of what came, what can be kept is in raw.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod rows;
+mod secrets;
+
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_tests::{Ask, HostileServer, Operator, response};
+use sluice_tests::{HostileServer, Operator, response};
 
 const TOKEN: &str = "s3cret/token+of=awin";
 const LIMITS: &str =
@@ -214,27 +216,6 @@ fn entities_are_not_expanded_and_not_fetched() {
 }
 
 #[test]
-fn numbers_of_ten_megabytes_are_no_trouble() {
-    let digits = "1".repeat(7 << 20);
-    let server = saying(&[JSON], format!("[{{\"id\": {digits}, \"commissionAmount\": {{\"amount\": 1}}}}]").as_bytes());
-    let operator = operator("awin", &server, LIMITS);
-    let outcome = run(&operator, "awin");
-    assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
-    assert!(outcome.errors.len() < 1_000 && !outcome.stderr.contains("panicked"), "{outcome:?}");
-    assert_eq!(kept(&operator).len(), 1);
-}
-
-#[test]
-fn stray_quotes_cost_no_more_than_their_rows() {
-    let quotes = format!("Trans ID|Merchant ID\n1|\"never closed {}", "x|\n".repeat(1 << 20));
-    let operator = operator("shareasale", &saying(&[("Content-Type", "text/plain")], quotes.as_bytes()), LIMITS);
-    let outcome = run(&operator, "shareasale");
-    assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
-    assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
-    assert_eq!(kept(&operator).len(), 1);
-}
-
-#[test]
 fn pages_in_a_circle_end() {
     // Each cursor is another one than the last, and leads back after two.
     let server = HostileServer::start(|ask, stream| {
@@ -290,95 +271,4 @@ fn headers_without_end_are_cut() {
     })
     .unwrap();
     assert!(refused("awin", &server, &["the headers from", "raise `max_header_bytes`"]).is_empty());
-}
-
-#[test]
-fn an_echoed_secret_is_masked_and_marked_packed_or_not() {
-    let escaped = TOKEN.replace('/', "\\/");
-    let body = format!(
-        "{{\"error\": \"bad token\", \"description\": \"{escaped} / {}\"}}",
-        TOKEN.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D")
-    );
-    let packed = zstd::encode_all(body.as_bytes(), 3).unwrap();
-    for (encoding, sent) in [("identity", body.as_bytes()), ("zstd", packed.as_slice())] {
-        let server = HostileServer::saying(response(400, &[JSON, ("Content-Encoding", encoding)], sent)).unwrap();
-        let operator = operator("awin", &server, LIMITS);
-        let outcome = run(&operator, "awin");
-        assert!(outcome.errors.contains("bad token") && !outcome.errors.contains("s3cret"), "{outcome:?}");
-        let kept = kept(&operator);
-        assert_eq!((&kept[0]["masked"], &kept[0]["outcome"]), (&json!(true), &json!("refused")));
-        visit(operator.path(), &mut |name, bytes| {
-            let found = bytes.windows(6).any(|window| window == b"s3cret");
-            assert!(!found, "{encoding}: a secret in {name}");
-        });
-    }
-}
-
-/// Every file of a folder, unpacked where it is packed.
-fn visit(dir: &std::path::Path, see: &mut dyn FnMut(&str, &[u8])) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            visit(&path, see);
-            continue;
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        see(&path.display().to_string(), &zstd::decode_all(&bytes[..]).unwrap_or_default());
-        see(&path.display().to_string(), &bytes);
-    }
-}
-
-#[test]
-fn proxies_of_the_environment_are_not_asked() {
-    let proxy = HostileServer::saying(response(200, &[JSON], b"[]")).unwrap();
-    let server = saying(&[JSON], b"[]");
-    let mut operator = operator("awin", &server, LIMITS);
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        operator.set(name, &proxy.origin());
-    }
-    let outcome = run(&operator, "awin");
-    assert_eq!((outcome.code, server.asked().len(), proxy.asked().len()), (0, 1, 0), "{outcome:?}");
-}
-
-#[test]
-fn a_secret_that_changes_while_a_run_asks_is_read_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("token");
-    std::fs::write(&secret, "old-token-0001\n").unwrap();
-    let rotated = secret.clone();
-    let server = HostileServer::start(move |ask: &Ask, stream: &mut TcpStream| {
-        // The operator rotates the secret at the very moment at which the old one is refused.
-        std::fs::write(&rotated, "new-token-0002\n")?;
-        let good = ask.head.contains("Bearer new-token-0002");
-        stream.write_all(&if good { response(200, &[JSON], b"[]") } else { response(401, &[JSON], b"{}") })
-    })
-    .unwrap();
-    let operator = operator("awin", &server, LIMITS);
-    let account = json!({
-        "name": "main", "settings": {"publisher_id": "123456"},
-        "secrets": {"token": format!("file:{}", folder.path().display())},
-    });
-    operator.write_network("awin", &server.origin(), vec![account]).unwrap();
-    let outcome = run(&operator, "awin");
-    assert_eq!((outcome.code, server.asked().len()), (0, 2), "{outcome:?}");
-}
-
-#[test]
-fn a_secret_may_come_from_a_program_that_the_settings_allow() {
-    let server = saying(&[JSON], b"[]");
-    let mut operator = operator("awin", &server, LIMITS);
-    operator.set("PASSWORD_STORE", "token-of-a-program");
-    let account = json!({
-        "name": "main", "settings": {"publisher_id": "123456"},
-        "secrets": {"token": "command:printenv 'PASSWORD_STORE'"},
-    });
-    operator.write_network("awin", &server.origin(), vec![account]).unwrap();
-    let refused = operator.sluice(&["run", "awin", "--since", "2026-01-01", "--until", "2026-01-02"]).unwrap();
-    assert_eq!(refused.code, 78);
-    assert!(refused.stderr.contains("doesn't allow the program `printenv`"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("commands = [\"printenv\"]"), "{}", refused.stderr);
-    let settings = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
-    operator.write("sluice.toml", &format!("{settings}[secrets]\ncommands = [\"printenv\"]\n")).unwrap();
-    assert_eq!(run(&operator, "awin").code, 0);
-    assert!(server.asked()[0].head.contains("Bearer token-of-a-program"));
 }
