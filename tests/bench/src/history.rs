@@ -1,8 +1,8 @@
 //! A lake with a history of years, written by the lake's own ledger from made-up responses.
 //!
 //! Transactions are numbered from the newest backwards, so many a day that the window of 45 days holds exactly what
-//! is read again. Every fifth has a second version. Other numbers are drawn from a transaction's own by a hash: the
-//! same history every time.
+//! is read again. Every fifth of the newer ones has a second version. Other numbers are drawn from a transaction's own
+//! by a hash: the same history every time.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -43,6 +43,8 @@ pub(crate) struct History {
     pub(crate) lake: Lake,
     /// Transactions of the window.
     pub(crate) window: u64,
+    /// From this number on, none has a second version.
+    settled: u64,
     /// Transactions that it grew by.
     grown: u64,
     /// Transactions that came with reading the window again.
@@ -73,11 +75,11 @@ struct Reading {
 }
 
 impl History {
-    /// An empty lake, into whose window this many transactions will go.
-    pub(crate) async fn new(window: u64) -> anyhow::Result<Self> {
+    /// An empty lake, into whose window this many transactions will go. What is older than `settled` has one version.
+    pub(crate) async fn new(window: u64, settled: u64) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-bench-history-").tempdir()?;
         let lake = Lake::open(dir.path().join("lake").to_str().context("no path")?).await?;
-        Ok(Self { lake, window, grown: 0, new: 0, readings: 0, _dir: dir })
+        Ok(Self { lake, window, settled, grown: 0, new: 0, readings: 0, _dir: dir })
     }
 
     /// Transactions that it holds.
@@ -87,7 +89,7 @@ impl History {
 
     /// Versions that it holds.
     pub(crate) fn versions(&self) -> u64 {
-        self.transactions() + self.grown.div_ceil(CHANGED)
+        self.transactions() + self.grown.min(self.settled).div_ceil(CHANGED)
     }
 
     /// Adds what is older until it has grown to so many transactions, and looks after the lake as the service would.
@@ -95,6 +97,7 @@ impl History {
         while self.grown < transactions {
             // Upkeep now and then: a ledger asks each file of other months whether it knows what comes.
             let until = transactions.min(self.grown + 4 * self.window);
+            let until = if self.grown < self.settled { until.min(self.settled) } else { until };
             let spans = spans(self.grown..until, (self.window / 2).max(1));
             self.write(spans).await?;
             self.grown = until;
@@ -107,7 +110,7 @@ impl History {
     async fn write(&mut self, spans: Vec<Range<u64>>) -> anyhow::Result<()> {
         let spans = Arc::new(Mutex::new(spans));
         let commit = Arc::new(tokio::sync::Mutex::new(()));
-        let (window, number) = (self.window, self.readings);
+        let (window, settled, number) = (self.window, self.settled, self.readings);
         self.readings += 2;
         let mut lanes = JoinSet::new();
         for _ in 0..LANES {
@@ -127,7 +130,9 @@ impl History {
                     let second =
                         Reading { number: number + 1, step: CHANGED, content: Content::Latest, ..first.clone() };
                     first.give_to(&mut ledger).await?;
-                    second.give_to(&mut ledger).await?;
+                    if span.end <= settled {
+                        second.give_to(&mut ledger).await?;
+                    }
                     // The latest state follows with one of them at a time.
                     let _turn = commit.lock().await;
                     ledger.commit().await?;

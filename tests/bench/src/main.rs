@@ -129,7 +129,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
 /// Lets one lake grow, and measures on the way.
 async fn history(arguments: &Arguments, report: &mut report::Report) -> anyhow::Result<()> {
     let only = |part: &str| arguments.only.as_deref() == Some(part);
-    let mut history = History::new(WINDOW / arguments.scale).await?;
+    let mut history = History::new(WINDOW / arguments.scale, QUESTIONED / arguments.scale).await?;
     let mut sizes: Vec<(u64, bool)> = HISTORIES.iter().map(|size| (*size, true)).chain([(QUESTIONED, false)]).collect();
     sizes.sort_unstable();
     sizes.retain(|(_, detects)| !only(if *detects { "questions" } else { "detection" }));
