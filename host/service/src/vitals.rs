@@ -75,13 +75,15 @@ pub struct Pulse {
     note_at: Instant,
 }
 
-impl Pulse {
-    /// For a service that begins now.
-    pub fn new() -> Self {
+impl Default for Pulse {
+    /// Of a service that begins now.
+    fn default() -> Self {
         let last = Vitals { host: host(), process: std::process::id(), started_at: Utc::now(), ..Vitals::default() };
         Self { id: uuid::Uuid::now_v7().to_string(), last, note_at: Instant::now() }
     }
+}
 
+impl Pulse {
     /// Takes them while so many runs are in flight; says and notes them if it's time to.
     ///
     /// # Errors

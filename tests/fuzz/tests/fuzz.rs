@@ -17,6 +17,8 @@ use sluice_fuzz::{Effort, Target, fuzz};
 use sluice_guests::{Guest, repository};
 use sluice_model::{Axis, Delimited, Format, Kind, Layout, Mapped, NativeBatch, Pin, Request, Response, Slice};
 
+/// The contract's versions.
+const CONTRACTS: [&str; 2] = ["0.1.0", "0.2.0"];
 /// Mutations of each target under `cargo test`.
 const TRIES: u64 = 3_000;
 /// Longest input that `just fuzz-keep` puts into the corpus.
@@ -227,21 +229,24 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// What the hostile guests answer, where that is a value, and whether it holds transactions.
-fn answers_of_guests() -> Vec<(bool, Value)> {
+/// What the hostile guests answer, where that is a value: to which of the fuzzed guests it belongs, and the answer.
+fn answers_of_guests() -> Vec<(usize, Value)> {
     let descriptions = entries(&repository().join("tests/guests"));
     let descriptions = descriptions.into_iter().filter_map(|guest| std::fs::read(guest.join("guest.json")).ok());
     let answers = descriptions.filter_map(|text| {
         let guest: Value = serde_json::from_slice(&text).expect("a guest");
         let answer = guest["map-response"].clone();
-        answer.is_object().then(|| (guest["stream"]["unified"] == true, answer))
+        let contract = CONTRACTS.iter().position(|contract| guest["contract"] == *contract).unwrap_or(0);
+        let opaque = usize::from(guest["stream"]["unified"] != true);
+        answer.is_object().then_some((2 * contract + opaque, answer))
     });
     answers.collect()
 }
 
 /// Guests whose answer is whatever the response's body holds: an address, and the memory from 4,096 on.
 struct Boundary {
-    connectors: [Connector; 2],
+    /// Two of each contract: one of transactions, one of native records.
+    connectors: Vec<Connector>,
 }
 
 impl Boundary {
@@ -252,11 +257,13 @@ impl Boundary {
         let answers = "(call $read $body (i32.const 61440) (i32.const 512))
             (memory.copy (i32.const 4092) (i32.load (i32.const 512)) (i32.load (i32.const 516)))
             (i32.load (i32.const 4092))";
-        let connector = |stream: Value| {
-            let guest = Guest::new("fuzzed", &json!({"stream": stream, "map-response": answers}));
+        let connector = |contract: &str, stream: Value| {
+            let guest = Guest::new("fuzzed", &json!({"contract": contract, "stream": stream, "map-response": answers}));
             engine.load(&guest.component().expect("a guest"), "fuzzed.wasm").expect("it loads")
         };
-        Self { connectors: [connector(json!({"unified": true})), connector(json!({"layout": {"format": "opaque"}}))] }
+        let streams = [json!({"unified": true}), json!({"layout": {"format": "opaque"}})];
+        let of = |contract| streams.iter().map(move |stream| connector(contract, stream.clone()));
+        Self { connectors: CONTRACTS.into_iter().flat_map(of).collect() }
     }
 
     fn map(&self, input: &[u8]) {
@@ -316,11 +323,14 @@ fn boundary_target(boundary: &Boundary) -> Target<'_> {
         {"path": "id", "kind": "int64", "values": {"offsets": [0, 2, 2], "bytes": "42", "valid": [1]}},
         {"path": "a.b", "kind": "float64", "values": {"offsets": [0, 3, 6], "bytes": "1.5-2e"}},
     ]}});
-    let mut answers = vec![(true, honest), (false, native)];
+    let mut newer = honest.clone();
+    newer["ok"]["transactions"]["id-basis"] = json!({"values": [0, 1]});
+    newer["ok"]["transactions"]["timezone-basis"] = json!("assumed");
+    let mut answers = vec![(0, honest), (1, native.clone()), (2, newer), (3, native)];
     answers.extend(answers_of_guests());
-    let images = answers.iter().map(|(is_unified, answer)| {
-        let image = Guest::image("map-response", answer).expect("an image");
-        [&[u8::from(!is_unified)][..], &image].concat()
+    let images = answers.iter().map(|(choice, answer)| {
+        let image = Guest::image(CONTRACTS[choice / 2], "map-response", answer).expect("an image");
+        [&[u8::try_from(*choice).expect("a few guests")][..], &image].concat()
     });
     // What doesn't fit into the fuzzed guest's memory is tried by the guest itself.
     let seeds = images.filter(|image| image.len() < 48 << 10).collect();

@@ -1,5 +1,7 @@
 //! A component from a description in JSON.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -56,8 +58,7 @@ impl Guest {
     /// What of the description makes no sense.
     pub fn component(&self) -> anyhow::Result<Vec<u8>> {
         let mut resolve = Resolve::default();
-        let folder = self.contract.strip_suffix(".0").unwrap_or(&self.contract);
-        let (contract, _) = resolve.push_path(repository().join(format!("wit/v{folder}")))?;
+        let (contract, _) = resolve.push_path(folder(&self.contract))?;
         let package = resolve.push_str("guest.wit", &WORLD.replace("CONTRACT", &self.contract))?;
         let world = resolve.select_world(&[package], Some("guest"))?;
         let interface = *resolve.packages[contract].interfaces.get("connector").context("no interface `connector`")?;
@@ -66,14 +67,13 @@ impl Guest {
         ComponentEncoder::default().module(&module)?.validate(true).encode()
     }
 
-    /// An answer of a function of contract 0.1 as a guest's memory holds it from 4,096 on, behind four bytes with its
-    /// address.
+    /// An answer of a contract's function as a guest's memory holds it from 4,096 on, behind four bytes with its address.
     ///
     /// # Errors
     /// A value that isn't of the function's type.
-    pub fn image(function: &str, answer: &Value) -> anyhow::Result<Vec<u8>> {
+    pub fn image(contract: &str, function: &str, answer: &Value) -> anyhow::Result<Vec<u8>> {
         let mut resolve = Resolve::default();
-        let (contract, _) = resolve.push_path(repository().join("wit/v0.1"))?;
+        let (contract, _) = resolve.push_path(folder(contract))?;
         let interface = *resolve.packages[contract].interfaces.get("connector").context("no interface `connector`")?;
         let mut image = Image::new(&resolve);
         let address = image.store(&answer_type(&resolve, interface, function)?, answer)?;
@@ -156,6 +156,11 @@ impl Guest {
                 (func {to_map} (param i32) (result i32) {map} (call $drop {body})))"#
         ))
     }
+}
+
+/// Where a version of the contract stands.
+fn folder(contract: &str) -> PathBuf {
+    repository().join(format!("wit/v{}", contract.strip_suffix(".0").unwrap_or(contract)))
 }
 
 /// What a function of the contract gives. `follow-answer` is named by what stands before its `-answer`.

@@ -45,7 +45,7 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut looked = HashSet::new();
     let mut heard = Heard { mark: app.state.swap_mark().await?, work: None };
     let mut keeper = Keeper::default();
-    let mut pulse = Pulse::new();
+    let mut pulse = Pulse::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {
