@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{FaultPlan, Options, Shapes, Simulator};
-use sluice_tests::{NETWORKS, Operator, lake_sums, true_sums, whole_window};
+use sluice_tests::{Micros, NETWORKS, Operator, lake_sums, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 45;
 
@@ -132,4 +132,58 @@ fn one_failing_account_fails_nothing_else() {
     let uncovered = operator.sql("SELECT DISTINCT account FROM meta.coverage WHERE NOT complete").unwrap();
     assert_eq!(uncovered.len(), 1);
     assert_eq!(uncovered[0]["account"], "beta");
+}
+
+#[test]
+fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
+    let runtime = runtime();
+    let simulator = runtime.block_on(Simulator::start(options(6))).unwrap();
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let run = || operator.run("awin", &whole_window(&simulator, start(), HISTORY_DAYS.into())).unwrap();
+    assert!(run()["new_versions"].as_u64() > Some(100));
+    let mut paid = simulator.truth("awin", "alpha");
+    paid.retain(|row| row.status_raw.as_deref() == Some("approved") && !row.commission.starts_with(['-', '0']));
+    let gone = paid[paid.len() / 2].clone();
+    let versions = || {
+        let query = format!(
+            "SELECT version, change, CAST(commission_amount AS VARCHAR) AS amount,
+                    CAST(commission_effective AS VARCHAR) AS effective, transaction_key
+             FROM unified.transaction_versions
+             WHERE network = 'awin' AND account = 'alpha' AND transaction_id = '{}' ORDER BY version",
+            gone.transaction_id
+        );
+        let rows = operator.sql(&query).unwrap();
+        let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+        let told = rows.iter().map(|row| {
+            let [amount, effective] = ["amount", "effective"].map(|name| Micros::parse(&text(row, name)));
+            (row["version"].as_u64().unwrap(), text(row, "change"), amount, effective)
+        });
+        (text(&rows[0], "transaction_key"), told.collect::<Vec<_>>())
+    };
+    let amount = Micros::parse(&gone.commission);
+    let version = |number, change: &str, effective| (number, change.to_owned(), amount, effective);
+    assert_eq!(versions().1, [version(1, "first-seen", amount)]);
+
+    assert!(simulator.withhold("awin", "alpha", &gone.transaction_id));
+    assert_eq!(run()["new_versions"], 1, "one is gone, and nothing else changed");
+    let (key, told) = versions();
+    assert_eq!(told, [version(1, "first-seen", amount), version(2, "vanished", Micros(0))]);
+    assert_eq!(run()["new_versions"], 0, "it vanishes once");
+    let counted = |of: &str| {
+        let query =
+            format!("SELECT CAST(sum({of}) AS VARCHAR) AS sum FROM unified.transactions WHERE network = 'awin'");
+        Micros::parse(operator.sql(&query).unwrap()[0]["sum"].as_str().unwrap())
+    };
+    let counts = "CASE WHEN change = 'vanished' OR validation_status = 'declined' THEN 0 ELSE commission_amount END";
+    assert_eq!(counted("commission_effective"), counted(counts), "no sum holds it any more");
+    let story = operator.succeed(&["explain", &key]).unwrap();
+    assert!(story.contains("vanished"), "{story}");
+    operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert_eq!(versions().1, told, "raw alone tells that it vanished");
+
+    simulator.deliver_all();
+    assert_eq!(run()["new_versions"], 1);
+    assert_eq!(versions().1[2..], [version(3, "reappeared", amount)]);
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+    assert_eq!(run()["new_versions"], 0);
 }

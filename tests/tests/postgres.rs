@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{Operator, PostgresServer, lake_sums, true_sums, whole_window};
 
@@ -61,4 +61,64 @@ fn a_server_that_is_not_there_is_named_without_its_password() {
     assert_eq!(answer.code, 1, "{answer:?}");
     assert!(answer.stderr.contains("127.0.0.1:1/none") && answer.stderr.contains("hint: "), "{answer:?}");
     assert!(!answer.stderr.contains("a-password"), "{answer:?}");
+}
+
+/// Two machines: their settings are the same, and the lake and the state are shared.
+fn two_machines(simulator: &Simulator, server: &PostgresServer) -> [Operator; 2] {
+    let [here, there] = [(), ()].map(|()| Operator::of(simulator, &["awin"]).unwrap());
+    let lake = here.join("lake").display().to_string();
+    for operator in [&here, &there] {
+        let settings = format!("[lake]\nurl = \"file:{lake}\"\n[state]\nurl = \"{}\"\n", server.url());
+        operator.write("sluice.toml", &settings).unwrap();
+    }
+    [here, there]
+}
+
+#[test]
+fn two_machines_take_turns_and_one_goes_on_with_what_the_other_died_at() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let start = "2025-11-10T12:00:00Z".parse().unwrap();
+    let options = Options { start, history_days: 40, rows_per_day: 2, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let server = PostgresServer::start().unwrap();
+    let [here, there] = two_machines(&simulator, &server);
+    let [since, until] = whole_window(&simulator, start, 40);
+    let arguments = ["--output", "json", "run", "awin", "--since", &since, "--until", &until];
+
+    let died = here.command(&arguments).env("SLUICE_STOP_AT", "response-kept:2").output().unwrap();
+    assert_eq!(died.status.code(), None, "{died:?}");
+    let noted = server.query("SELECT run_id FROM runs").unwrap();
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    let asked = simulator.requests().len();
+    let report = there.run("awin", &[since.clone(), until.clone()]).unwrap();
+    assert!(noted[0].contains(report["run_id"].as_str().unwrap()), "it is the run that was broken off: {noted:?}");
+    assert!(report["reused"].as_u64() >= Some(2), "what was answered isn't asked again: {report}");
+    assert!(simulator.requests().len() - asked < report["requests"].as_u64().unwrap() as usize);
+    assert_eq!(lake_sums(&there, "awin").unwrap(), true_sums(&simulator, "awin"));
+    assert_eq!(server.query("SELECT run_id FROM runs").unwrap().len(), 0, "it is over");
+
+    simulator.advance(chrono::TimeDelta::days(6));
+    let [since, until] = whole_window(&simulator, start, 40);
+    let arguments = ["--output", "json", "run", "awin", "--since", &since, "--until", &until];
+    let before = simulator.requests().len();
+    let both = [&here, &there]
+        .map(|operator| operator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let versions = both.map(|run| {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let reports: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        reports[0]["new_versions"].as_u64().unwrap()
+    });
+    assert!(
+        versions.contains(&0) && versions.iter().sum::<u64>() > 0,
+        "one sees what is new, the other nothing: {versions:?}"
+    );
+    assert_eq!(lake_sums(&here, "awin").unwrap(), true_sums(&simulator, "awin"));
+    let runs =
+        here.sql("SELECT started_at, finished_at, requests FROM meta.runs ORDER BY finished_at DESC LIMIT 2").unwrap();
+    let moment =
+        |run: &serde_json::Value, name: &str| -> DateTime<Utc> { run[name].as_str().unwrap().parse().unwrap() };
+    assert!(moment(&runs[0], "started_at") >= moment(&runs[1], "finished_at"), "one waited for the other: {runs:?}");
+    let asked: u64 = runs.iter().map(|run| run["requests"].as_u64().unwrap()).sum();
+    assert_eq!((simulator.requests().len() - before) as u64, asked);
 }

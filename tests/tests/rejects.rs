@@ -88,3 +88,46 @@ fn a_response_that_can_not_be_mapped_at_all_is_a_reject() {
     assert!(rejects(&operator).is_empty());
     assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
 }
+
+/// Sets the share of records of a slice that may be rejected.
+fn allow(operator: &Operator, share: f64) {
+    let file = operator.join("networks/awin.json");
+    let mut network: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    network["max_reject_share"] = share.into();
+    std::fs::write(file, network.to_string()).unwrap();
+}
+
+#[test]
+fn a_slice_of_which_more_is_rejected_than_may_be_fails_loudly() {
+    let runtime = runtime();
+    let simulator = simulator(&runtime, 33);
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    serve(&operator, "transactionDate", "transactionTage");
+    let [since, until] = whole_window(&simulator, start(), 20);
+    let run = |operator: &Operator| operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
+    let count = |operator: &Operator, query: &str| operator.sql(query).unwrap()[0]["n"].as_u64().unwrap();
+    let incomplete = "SELECT count(*) AS n FROM meta.coverage WHERE NOT complete AND error LIKE '%max_reject_share%'";
+
+    let allowed = operator.fork().unwrap();
+    allow(&allowed, 1.0);
+    let fine = run(&allowed);
+    assert_eq!(fine.code, 0, "as many may be rejected as are: {fine:?}");
+    assert_eq!(count(&allowed, incomplete), 0);
+    assert_eq!(allowed.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap().stderr, "");
+
+    allow(&operator, 0.99);
+    let failed = run(&operator);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(failed.stderr.contains("could not be mapped") && failed.stderr.contains("max_reject_share"), "{failed:?}");
+    assert!(failed.stderr.contains("hint: "), "{failed:?}");
+    assert!(count(&operator, incomplete) > 0);
+    let kept = |operator: &Operator| count(operator, "SELECT count(*) AS n FROM meta.rejects");
+    assert_eq!(kept(&operator), kept(&allowed), "what was rejected is kept all the same");
+    let runs = operator.sql("SELECT outcome, error FROM meta.runs").unwrap();
+    assert_eq!(runs[0]["outcome"], "failed", "{runs:?}");
+    let status = operator.sluice(&["status", "--fail-if-gaps"]).unwrap();
+    assert_eq!(status.code, 1, "{status:?}");
+    assert!(status.stdout.contains("max_reject_share"), "{status:?}");
+    let asked = operator.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap();
+    assert!(asked.stderr.contains("rows of awin") && asked.stderr.contains("may be missing"), "{asked:?}");
+}

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Answer, Operator, S3Server, lake_sums, true_sums, whole_window};
+use sluice_tests::{Answer, Operator, S3Server, all_tables, lake_sums, true_sums, variant, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -118,4 +118,42 @@ fn a_store_that_would_lose_commits_is_refused() {
     let answer = check(&server, "s3://lake/x", &[("AWS_ENDPOINT_URL", &forgetful(&server))]);
     assert_eq!(answer.code, 78, "{answer:?}");
     assert!(answer.stderr.contains("loses commits") && answer.stderr.contains("If-None-Match"), "{answer:?}");
+}
+
+#[test]
+fn a_replay_over_a_lake_on_s3_is_compared_applied_and_taken_back() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let server = S3Server::start().unwrap();
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    server.hold_lake_of(&mut operator, "replayed").unwrap();
+    operator.run("awin", &whole_window(&simulator, start(), 8)).unwrap();
+    let exchanged = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
+    std::fs::write(operator.join("exchanged.wasm"), exchanged).unwrap();
+    let replay = |arguments: &[&str]| -> serde_json::Value {
+        let said = operator.succeed(&[&["--output", "json", "replay", "awin"], arguments].concat()).unwrap();
+        serde_json::from_str(&said).unwrap()
+    };
+    let state = || {
+        let tables = all_tables(&operator).unwrap();
+        ["unified.transaction_versions", "unified.transactions", "awin.transactions"].map(|name| tables[name].clone())
+    };
+    let (first, asked) = (state(), simulator.requests().len());
+    assert_eq!(replay(&["--diff"])["empty"], true);
+    let diff = replay(&["--connector", "exchanged.wasm", "--diff"]);
+    let words = "SELECT count(*) AS n FROM unified.transactions WHERE status_raw IN ('approved', 'declined')";
+    let rows = operator.sql(words).unwrap()[0]["n"].clone();
+    assert!(rows.as_u64() > Some(0));
+    assert_eq!(diff["changed"]["count"], rows);
+    assert_eq!(state(), first, "a diff changes nothing");
+    let applied = replay(&["--connector", "exchanged.wasm", "--apply"]);
+    let written = "SELECT count(*) AS n FROM unified.transaction_versions WHERE change = 'mapping-change'";
+    assert_eq!(operator.sql(written).unwrap()[0]["n"], rows);
+    assert_eq!(replay(&["--connector", "exchanged.wasm", "--diff"])["empty"], true);
+    operator.succeed(&["replay", "awin", "--rollback", applied["applied_by"].as_str().unwrap()]).unwrap();
+    assert_eq!(state(), first);
+    operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert_eq!(state(), first, "and a rebuild on S3 makes the same");
+    assert_eq!(simulator.requests().len(), asked, "no network was asked");
 }

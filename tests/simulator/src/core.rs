@@ -6,7 +6,7 @@ use crate::network::Network;
 use crate::sale::{Sale, Source};
 use crate::{Options, SeenRequest, TruthRow};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -41,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) bulk: Option<Bulk>,
     clock: Mutex<DateTime<Utc>>,
     books: Vec<Mutex<Book>>,
+    /// Conversions that their network no longer delivers: account and serial.
+    withheld: Mutex<HashSet<(usize, u64)>>,
     log: Mutex<Vec<SeenRequest>>,
     /// How many requests the log holds.
     answered: watch::Sender<usize>,
@@ -82,6 +84,7 @@ impl Core {
             bulk,
             clock,
             books,
+            withheld: Mutex::default(),
             log: Mutex::default(),
             answered: watch::Sender::new(0),
             asked: AtomicUsize::new(0),
@@ -114,7 +117,33 @@ impl Core {
             Arc::make_mut(&mut book.sales).extend(drawn);
             book.next_day = following;
         }
-        Arc::clone(&book.sales)
+        let withheld = lock(&self.withheld);
+        if withheld.is_empty() {
+            return Arc::clone(&book.sales);
+        }
+        let kept = book.sales.iter().filter(|sale| !withheld.contains(&(account, sale.serial)));
+        Arc::new(kept.cloned().collect())
+    }
+
+    /// Takes the conversion that a row belongs to out of all answers, and says whether there is one.
+    pub(crate) fn withhold(&self, network: &str, account: &str, transaction_id: &str) -> bool {
+        let has_row = || self.truth(network, account).iter().any(|row| row.transaction_id == transaction_id);
+        let Ok(played) = Network::of(network) else { return false };
+        let Some(index) = self.find(played, |played| played.account.name == account) else { return false };
+        let sales = if has_row() { self.sales(index, self.clock()) } else { Arc::default() };
+        for sale in sales.iter() {
+            lock(&self.withheld).insert((index, sale.serial));
+            if !has_row() {
+                return true;
+            }
+            lock(&self.withheld).remove(&(index, sale.serial));
+        }
+        false
+    }
+
+    /// Delivers again what was withheld.
+    pub(crate) fn deliver_all(&self) {
+        lock(&self.withheld).clear();
     }
 
     /// An account's place among all, by network and a test of it.

@@ -112,6 +112,17 @@ impl Simulator {
         self.core.truth(network, account)
     }
 
+    /// Has a network deliver the conversion of this row no longer, and says whether it delivered it. What the truth is
+    /// follows.
+    pub fn withhold(&self, network: &str, account: &str, transaction_id: &str) -> bool {
+        self.core.withhold(network, account, transaction_id)
+    }
+
+    /// Has all networks deliver again what they were to withhold.
+    pub fn deliver_all(&self) {
+        self.core.deliver_all();
+    }
+
     /// Ends when there were so many requests in all, the last of them about to be answered.
     pub async fn after(&self, requests: usize) {
         self.core.after(requests).await;

@@ -1,3 +1,5 @@
+use sluice_model::{Kind, Pin};
+
 use super::*;
 use crate::{Diff, MoneyKey, Replay};
 
@@ -100,4 +102,66 @@ async fn parts_of_the_keys_make_the_same_diff() {
         field.examples = whole.fields[name].examples.clone();
     }
     assert_eq!(parts, whole);
+}
+
+/// Goes through one look as a candidate's layout reads it, and gives what to commit.
+async fn read_otherwise(lake: &Lake, run: Option<&str>, layout: &Layout, native: NativeBatch) -> crate::Replayed {
+    let mut replay = lake.replay(candidate(), run).await.unwrap();
+    for pass in 0..replay.passes() {
+        replay.begin(pass).await.unwrap();
+        let told = Mapped { native: native.clone(), ..mapped(&looked()) };
+        replay.add(response("run", "r1", 1), layout, told).await.unwrap();
+        replay.end().await.unwrap();
+    }
+    replay.finish().await.unwrap()
+}
+
+fn looked() -> [Sale; 2] {
+    [sale("a", 1, 10), sale("b", 40, 20)]
+}
+
+#[tokio::test]
+async fn fields_that_a_candidate_reads_anew_get_their_columns() {
+    let (_folder, lake) = lake_of(&[(1, &looked())]).await;
+    let before = rows(&lake, "awin_test", "transactions").await;
+    let wider = native(&[
+        ("id", &[Some("\"a\""), Some("\"b\"")]),
+        ("day", &[Some("1"), Some("40")]),
+        ("commission", &[Some("10"), Some("20")]),
+        ("basket.size", &[None, Some("7")]),
+    ]);
+    let diff = read_otherwise(&lake, None, &layout(&["id"]), wider.clone()).await.diff;
+    let of_native = diff.native["transactions"];
+    assert_eq!((of_native.compared, of_native.changed, of_native.added, of_native.removed), (2, 1, 0, 0));
+    assert_eq!(counts(&diff), [2, 0, 0, 0, 0], "no transaction is another");
+    assert!(!diff.is_empty());
+    read_otherwise(&lake, Some("replay"), &layout(&["id"]), wider.clone()).await.commit().await.unwrap();
+    let sizes = values(&lake, "awin_test", "transactions", &["id", "_run_id", "_record_index", "basket_size"]).await;
+    assert_eq!(sizes, ["a run 0 -", "b run 1 -", "b run 1 7"], "as it was observed, beside what was read then");
+    let noted = values(&lake, "meta", "columns", &["column", "path", "type"]).await;
+    assert!(noted.contains(&"basket_size basket.size int64".to_owned()), "{noted:?}");
+    let again = read_otherwise(&lake, None, &layout(&["id"]), wider).await.diff;
+    assert!(again.is_empty(), "{again:?}");
+    lake.roll_back_replay("awin-test", "replay").await.unwrap();
+    assert_eq!(rows(&lake, "awin_test", "transactions").await, before);
+}
+
+#[tokio::test]
+async fn a_column_that_a_candidate_types_otherwise_keeps_its_type_and_loses_nothing() {
+    let (_folder, lake) = lake_of(&[(1, &looked())]).await;
+    let same = mapped(&looked()).native;
+    let pins = vec![Pin { path: "commission".to_owned(), kind: Kind::Text }];
+    let pinned = Layout { pins, ..layout(&["id"]) };
+    let diff = read_otherwise(&lake, None, &pinned, same).await.diff;
+    assert!(diff.is_empty(), "the same literals say the same, whatever their type: {diff:?}");
+    let words = native(&[
+        ("id", &[Some("\"a\""), Some("\"b\"")]),
+        ("day", &[Some("1"), Some("40")]),
+        ("commission", &[Some("\"10 EUR\""), Some("20")]),
+    ]);
+    let diff = read_otherwise(&lake, None, &pinned, words.clone()).await.diff;
+    assert_eq!((diff.native["transactions"].changed, diff.native["transactions"].compared), (1, 2));
+    read_otherwise(&lake, Some("replay"), &pinned, words).await.commit().await.unwrap();
+    let read = values(&lake, "awin_test", "transactions", &["id", "commission", "commission__text"]).await;
+    assert_eq!(read, ["a - 10 EUR", "a 10 -", "b 20 -"]);
 }

@@ -158,3 +158,17 @@ async fn gives_bulk_rows_for_any_window() {
     assert_eq!(answer.json().as_array().unwrap().len(), 500);
     assert!(simulator.truth("awin", "bulk").is_empty());
 }
+
+#[tokio::test]
+async fn a_withheld_conversion_is_in_no_answer_until_all_are_delivered() {
+    let reader = Reader::of(busy()).await;
+    let before = reader.rows().await;
+    let id = before.keys().nth(before.len() / 2).unwrap().clone();
+    assert!(reader.simulator.withhold("awin", "alpha", &id));
+    let without = reader.rows().await;
+    assert_eq!(without.len(), before.len() - 1);
+    assert!(!without.contains_key(&id) && !truth(&reader.simulator, "awin", "alpha").contains_key(&id));
+    assert!(!reader.simulator.withhold("awin", "alpha", &id), "it isn't there any more");
+    reader.simulator.deliver_all();
+    assert_eq!(reader.rows().await, before);
+}
