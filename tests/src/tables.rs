@@ -10,7 +10,7 @@ use crate::Operator;
 /// The rows of each table, each as one text, sorted.
 pub type Tables = BTreeMap<String, Vec<String>>;
 
-/// Columns that name the run or a moment of it, counts of what a run had left to write, and an example, which is of
+/// Columns that name the run, a moment or the effort of it, counts of what a run had left to write, and an example, which is of
 /// whatever response came first.
 const OF_THE_RUN: &[&str] = &[
     "run_id",
@@ -28,6 +28,7 @@ const OF_THE_RUN: &[&str] = &[
     "activated_at",
     "first_seen",
     "last_seen",
+    "guest_cpu_ms",
     "native_written",
     "new_versions",
     "example",

@@ -52,6 +52,20 @@ fn age(folder: &Path, days: u64) {
     }
 }
 
+/// Lets what raw tells of a day tell of an earlier one: when it was sent, received and read.
+fn backdate(folder: &Path, day: DateTime<Utc>, days: i64) {
+    let quoted = |day: DateTime<Utc>| format!("\"{}T", day.format("%F"));
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            backdate(&path, day, days);
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, text.replace(&quoted(day), &quoted(day - TimeDelta::days(days)))).unwrap();
+        }
+    }
+}
+
 /// Data files in a folder; those of logs aren't.
 fn parquet_files(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -167,4 +181,58 @@ fn the_service_looks_after_its_lake_between_runs() {
     service.wait_for(&["upkeep", "meta.runs", "merged into"]);
     service.wait_for(&["awin", "0 new versions"]);
     service.wait_for(&["upkeep is done"]);
+}
+
+#[test]
+fn raw_that_is_older_than_it_is_kept_goes_and_nobody_forgets_it_in_silence() {
+    let (_runtime, simulator) = simulator(start(), 3);
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let run = || operator.run("awin", &whole_window(&simulator, start(), HISTORY_DAYS.into())).unwrap();
+    let began = Utc::now();
+    let first = run()["requests"].as_u64().unwrap();
+    for day in [began, Utc::now()] {
+        backdate(&operator.join("lake/raw"), day, 40);
+    }
+    age(&operator.join("lake/raw"), 40);
+    std::fs::remove_dir_all(operator.join("lake/tables")).unwrap();
+    operator.succeed(&["build", "--from-raw"]).unwrap();
+    simulator.advance(TimeDelta::days(6));
+    run();
+    assert!(!maintain(&operator, &[]).iter().any(|report| report["table"] == "raw.objects"), "it is kept for ever");
+    assert_eq!(operator.sluice(&["maintain", "--table", "raw.objects"]).unwrap().code, 2);
+    set(&operator, "[raw]\nkeep_days = 30\n");
+    let only_raw = ["--table", "raw.objects"];
+    let dry = maintain(&operator, &["--table", "raw.objects", "--dry-run"]);
+    assert_eq!((total(&dry, "retired_runs"), total(&dry, "retired_responses")), (1, first), "{dry:?}");
+    let versions = || operator.sql("SELECT * FROM unified.transaction_versions ORDER BY 1, version").unwrap();
+    let before = versions();
+    let done = maintain(&operator, &only_raw);
+    assert_eq!((total(&done, "retired_runs"), total(&done, "deleted_bodies")), (1, 0), "{done:?}");
+    age(&operator.join("lake/raw/aside"), 2);
+    let swept = operator.succeed(&["maintain", "--table", "raw.objects"]).unwrap();
+    assert!(swept.starts_with("raw.objects: ") && swept.contains("bodies deleted"), "{swept}");
+
+    let built = operator.sluice(&["build", "awin"]).unwrap();
+    assert_eq!(built.code, 0, "{built:?}");
+    assert!(built.stderr.contains(&format!("raw no longer holds {first} responses")), "{built:?}");
+    let replay: Value =
+        serde_json::from_str(&operator.succeed(&["--output", "json", "replay", "awin", "--diff"]).unwrap()).unwrap();
+    assert_eq!((&replay["empty"], replay["gone"]["responses"].as_u64()), (&true.into(), Some(first)), "{replay}");
+    let said = operator.succeed(&["replay", "awin", "--diff"]).unwrap();
+    assert!(said.contains("isn't compared"), "{said}");
+    let oldest = operator.sql("SELECT transaction_key FROM unified.transactions ORDER BY observed_at LIMIT 1").unwrap();
+    let explained = operator.succeed(&["explain", oldest[0]["transaction_key"].as_str().unwrap()]).unwrap();
+    assert!(explained.contains("no longer in raw"), "{explained}");
+
+    let refused = operator.sluice(&["build", "--from-raw"]).unwrap();
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("raw no longer holds") && refused.stderr.contains("--lossy"), "{refused:?}");
+    assert_eq!(versions(), before, "nothing was lost");
+    // Without tables, raw itself tells that it isn't whole.
+    std::fs::rename(operator.join("lake/tables"), operator.join("tables")).unwrap();
+    assert_eq!(operator.sluice(&["build", "--from-raw"]).unwrap().code, 1);
+    std::fs::rename(operator.join("tables"), operator.join("lake/tables")).unwrap();
+    operator.succeed(&["build", "--from-raw", "--lossy"]).unwrap();
+    assert!(versions().len() < before.len());
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"), "the second run saw all there is");
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{NETWORKS, Operator, lake_sums, true_sums, variant, whole_window};
 
@@ -18,8 +19,8 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// All rows of every table that follows from raw, as text, sorted; without times of building.
-fn state(operator: &Operator) -> BTreeMap<String, Vec<String>> {
-    let mut tables: Vec<(String, &str)> = NETWORKS.iter().map(|name| (format!("{name}.transactions"), "*")).collect();
+fn state(operator: &Operator, networks: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let mut tables: Vec<(String, &str)> = networks.iter().map(|name| (format!("{name}.transactions"), "*")).collect();
     for table in
         ["unified.transaction_versions", "unified.transactions", "meta.rejects", "meta.requests", "meta.coverage"]
     {
@@ -70,19 +71,19 @@ fn tables_from_raw_alone_equal_what_was_there() {
             assert_eq!(operator.run(network, &window).unwrap()["status"], "done");
         }
     }
-    let before = state(&operator);
+    let before = state(&operator, &NETWORKS);
     assert!(before["unified.transaction_versions"].len() > before["unified.transactions"].len());
     let asked = simulator.requests().len();
     let said = operator.succeed(&["build", "--from-raw"]).unwrap();
     assert!(said.contains("unified.transaction_versions"), "{said}");
-    let found = differences(&before, &state(&operator));
+    let found = differences(&before, &state(&operator, &NETWORKS));
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(simulator.requests().len(), asked, "a rebuild asks no network");
     assert_eq!(files_in(&operator.join("lake/tables.new")), 0, "nothing is left beside the tables");
     // Nothing but raw is needed.
     std::fs::remove_dir_all(operator.join("lake/tables")).unwrap();
     operator.succeed(&["build", "--from-raw"]).unwrap();
-    let found = differences(&before, &state(&operator));
+    let found = differences(&before, &state(&operator, &NETWORKS));
     assert!(found.is_empty(), "{found:#?}");
     let connectors = operator.sql("SELECT DISTINCT network FROM meta.connectors").unwrap();
     assert_eq!(connectors.len(), NETWORKS.len());
@@ -124,4 +125,50 @@ fn a_rebuild_is_by_the_connector_that_serves_and_replaces_nothing_if_it_fails() 
     for network in ["awin", "cj"] {
         assert_eq!(lake_sums(&operator, network).unwrap(), true_sums(&simulator, network), "{network}");
     }
+}
+
+#[test]
+fn a_rebuild_that_is_killed_leaves_each_table_old_or_new_and_is_made_again() {
+    let runtime = runtime();
+    let options = Options { seed: 43, start: start(), history_days: 15, rows_per_day: 3, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    // Built by a connector that reads two words otherwise and knows a field by another name: old and new differ.
+    let words = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
+    operator.put_connector("awin.wasm", &words).unwrap();
+    for advance in [0, 6] {
+        simulator.advance(TimeDelta::days(advance));
+        operator.run("awin", &whole_window(&simulator, start(), 15)).unwrap();
+    }
+    operator.install("awin", "awin.wasm").unwrap();
+    let old = state(&operator, &["awin"]);
+    let undisturbed = operator.fork().unwrap();
+    undisturbed.succeed(&["build", "--from-raw"]).unwrap();
+    let new = state(&undisturbed, &["awin"]);
+    assert_ne!(old["unified.transactions"], new["unified.transactions"], "nothing would show");
+    let of_rebuild = Step::OF_REBUILD.iter().map(|step| step.name().to_owned());
+    let further = ["files-written:2", "native-committed", "unified-committed", "table-replaced:3", "table-replaced:5"];
+    let mut mixed = 0;
+    for step in of_rebuild.chain(further.map(str::to_owned)) {
+        let operator = operator.fork().unwrap();
+        let killed = operator.command(&["build", "--from-raw"]).env("SLUICE_STOP_AT", &step).output().unwrap();
+        assert_eq!(killed.status.code(), None, "{step} isn't passed: {killed:?}");
+        let between = state(&operator, &["awin"]);
+        let news = between.iter().filter(|(name, rows)| **rows == new[*name] && **rows != old[*name]).count();
+        for (name, rows) in &between {
+            assert!(*rows == old[name] || *rows == new[name], "{step}: {name} is neither old nor new");
+        }
+        let is_between = step.starts_with("table-replaced") || step == "tables-replaced";
+        assert!(is_between || news == 0, "{step}: {news} tables are new");
+        let asked = operator.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap();
+        assert_eq!(asked.stderr.contains("some may be new and others old"), is_between, "{step}: {asked:?}");
+        assert_eq!(operator.sluice(&["status"]).unwrap().stderr.contains("some may be new"), is_between, "{step}");
+        mixed += usize::from(is_between && news > 0 && between != new);
+        operator.succeed(&["build", "--from-raw"]).unwrap();
+        let different = differences(&new, &state(&operator, &["awin"]));
+        assert!(different.is_empty(), "{step}: a rebuild that nobody disturbed makes others: {different:#?}");
+        assert_eq!(files_in(&operator.join("lake/tables.new")), 0, "{step}");
+        assert_eq!(operator.sluice(&["sql", "SELECT 1"]).unwrap().stderr, "", "{step}");
+    }
+    assert!(mixed > 0, "no reader saw new tables beside old ones");
 }

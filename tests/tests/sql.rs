@@ -175,7 +175,7 @@ fn what_can_not_be_explained_is_told() {
     let key = operator.sql("SELECT transaction_key FROM unified.transactions LIMIT 1").unwrap().remove(0);
     std::fs::remove_dir_all(operator.join("lake/raw/bodies")).unwrap();
     let told = operator.succeed(&["explain", key["transaction_key"].as_str().unwrap()]).unwrap();
-    assert!(told.contains("not told: cannot read") && told.contains("GET "), "{told}");
+    assert!(told.contains("not told: raw no longer has") && told.contains("GET "), "{told}");
     std::fs::remove_dir_all(operator.join("lake/raw/envelopes")).unwrap();
     let told = operator.succeed(&["explain", key["transaction_key"].as_str().unwrap()]).unwrap();
     assert!(told.contains("not told: its response is no longer in raw"), "{told}");

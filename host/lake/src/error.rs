@@ -81,6 +81,12 @@ pub enum Error {
         /// How it shows.
         reason: String,
     },
+    /// A response of which raw has no longer what it had.
+    #[error("raw no longer has {path}")]
+    Gone {
+        /// The object.
+        path: String,
+    },
     /// An envelope that can't be written as JSON.
     #[error("cannot write the envelope of request {request_id} as JSON")]
     Envelope {
@@ -160,6 +166,11 @@ impl Error {
             Self::Damaged { path, .. } => {
                 Some(format!("restore {path} from a backup, or collect its window again with `sluice backfill`"))
             }
+            Self::Gone { .. } => Some(
+                "if an upkeep deleted it meanwhile, as [raw] keep_days says, run this again; if somebody else did, \
+                 restore it from a backup or read its window again"
+                    .to_owned(),
+            ),
             Self::Conflict { .. } => Some(
                 "run fewer writers at once; what wasn't committed is built again from raw by the next run".to_owned(),
             ),
@@ -186,7 +197,7 @@ impl Error {
     /// Whether it is about an object that isn't there.
     pub(crate) fn is_missing(&self) -> bool {
         match self {
-            Self::Store { source: StoreError::NotFound { .. }, .. } => true,
+            Self::Gone { .. } | Self::Store { source: StoreError::NotFound { .. }, .. } => true,
             Self::DataFile { source: ParquetError::External(source), .. } => {
                 matches!(source.downcast_ref(), Some(StoreError::NotFound { .. }))
             }

@@ -1,7 +1,7 @@
 //! The lake itself: where it is, whether it can be written, and what is in it.
 
 use std::path::Path as FilePath;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::ledger::Ledger;
+use crate::raw::Retired;
 
 /// The folder of tables.
 const TABLES: &str = "tables";
@@ -38,9 +39,12 @@ struct Inner {
     appending: Turns,
     /// The folder of its tables.
     tables: &'static str,
+    retired: Mutex<KnownRetired>,
 }
 
-type Turns = std::sync::Mutex<std::collections::HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
+/// Notes of retention, and what they say together.
+type KnownRetired = (Vec<Path>, Arc<Retired>);
+type Turns = Mutex<std::collections::HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
 
 impl std::fmt::Debug for Inner {
     /// Without the stores, which hold keys.
@@ -70,14 +74,14 @@ impl Lake {
         let probe = Path::from(format!("_probe/{}", Uuid::now_v7()));
         let written = lake.store().put(&probe, PutPayload::from_static(b"sluice")).await;
         written.map_err(|source| Error::store("write", lake.display(&probe), source))?;
-        lake.store().delete(&probe).await.map_err(|source| Error::store("delete", lake.display(&probe), source))?;
+        lake.delete(&probe).await?;
         Ok(lake)
     }
 
     /// This process's turn to append to a small table.
     pub(crate) async fn turn_to_append(&self, table: &str) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
-            let mut turns = self.inner.appending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut turns = self.inner.appending.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(turns.entry(table.to_owned()).or_default())
         };
         turn.lock_owned().await
@@ -110,7 +114,7 @@ impl Lake {
             for outcome in join_all(puts).await {
                 won += u32::from(outcome?);
             }
-            self.store().delete(&path).await.map_err(|source| Error::store("delete", self.display(&path), source))?;
+            self.delete(&path).await?;
             if won != 1 {
                 return Ok(false);
             }
@@ -123,7 +127,8 @@ impl Lake {
     pub(crate) fn through(&self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         let Inner { url, store, root, tables, .. } = self.inner.as_ref();
         let (store, root) = (wrap(store.clone()), wrap(root.clone()));
-        let inner = Inner { url: url.clone(), store, root, appending: Turns::default(), tables };
+        let inner =
+            Inner { url: url.clone(), store, root, appending: Turns::default(), tables, retired: Mutex::default() };
         Self { inner: Arc::new(inner), ..self.clone() }
     }
 
@@ -222,14 +227,30 @@ impl Lake {
     /// The same lake with its tables in another folder.
     pub(crate) fn with_tables(&self, tables: &'static str) -> Self {
         let Inner { url, store, root, .. } = self.inner.as_ref();
-        let inner =
-            Inner { url: url.clone(), store: store.clone(), root: root.clone(), appending: Turns::default(), tables };
+        let inner = Inner {
+            url: url.clone(),
+            store: store.clone(),
+            root: root.clone(),
+            appending: Turns::default(),
+            tables,
+            retired: Mutex::default(),
+        };
         Self { inner: Arc::new(inner), passed: self.passed }
     }
 
     /// The folder of its tables.
     pub(crate) fn tables_folder(&self) -> Path {
         Path::from(self.inner.tables)
+    }
+
+    /// What notes of retention say together, if they were read.
+    pub(crate) fn known_retired(&self, notes: &[Path]) -> Option<Arc<Retired>> {
+        let known = self.inner.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        (known.0 == notes).then(|| known.1.clone())
+    }
+
+    pub(crate) fn know_retired(&self, notes: Vec<Path>, retired: &Arc<Retired>) {
+        *self.inner.retired.lock().unwrap_or_else(PoisonError::into_inner) = (notes, retired.clone());
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -253,6 +274,13 @@ impl Lake {
             Ok(_) => Ok(true),
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(false),
             Err(source) => Err(Error::store("write", self.display(path), source)),
+        }
+    }
+
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
+        match self.store().delete(path).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(source) => Err(Error::store("delete", self.display(path), source)),
         }
     }
 
@@ -295,6 +323,7 @@ fn open_local(text: &str) -> Result<Lake, Error> {
         root: Arc::new(LocalFileSystem::new()),
         appending: Turns::default(),
         tables: TABLES,
+        retired: Mutex::default(),
     };
     Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }
@@ -319,6 +348,7 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
         root,
         appending: Turns::default(),
         tables: TABLES,
+        retired: Mutex::default(),
     };
     Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
 }

@@ -7,6 +7,7 @@
 //! What a lake holds, from its root:
 //! - `raw/bodies/<2 hex>/<blake3 hex>.zst`: bodies as they came off the wire, each content once;
 //! - `raw/envelopes/<run>/<request>-<attempt>.json`: the [`sluice_model::RawObject`] of each response;
+//! - `raw/retired/<id>.json`: what retention took out of raw; `raw/aside/`: bodies that it is about to delete;
 //! - `raw/slices/<run>/<blake3 hex of the slice's id>.json`: the [`sluice_model::SliceRead`] of each slice;
 //! - `tables/<schema>/<table>`: Delta tables: `unified.transaction_versions`, `<network>.<stream>`, `meta.*`;
 //! - `connectors/<blake3 hex>.wasm`: every connector version that was ever active.
@@ -54,7 +55,7 @@ pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
-pub use raw::RawFilter;
+pub use raw::{Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,

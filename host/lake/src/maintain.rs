@@ -10,6 +10,7 @@ mod log;
 mod vacuum;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::lake::{Lake, TableRef};
@@ -46,7 +47,7 @@ impl Default for Upkeep {
 }
 
 /// What upkeep did to a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Maintained {
     /// Files of the table before.
     pub files: u64,

@@ -3,7 +3,7 @@
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
 //! An envelope is written after its body, so whoever finds an envelope finds the body too; a slice's marker after all
-//! its envelopes.
+//! its envelopes. What is older than the operator wants to keep is taken out of raw as [`retention`] says.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,13 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use sluice_model::{Digest, RawObject, Step};
 
+mod retention;
+mod retired;
 mod slices;
+
+pub use retention::RawRetired;
+pub use retired::Gone;
+pub(crate) use retired::Retired;
 
 use crate::error::Error;
 use crate::lake::Lake;
@@ -111,8 +117,16 @@ impl Lake {
 
     /// A body's wire bytes, checked against the digest that names it.
     pub async fn raw_body(&self, digest: Digest) -> Result<Bytes, Error> {
-        let path = body_path(digest);
-        let packed = self.get(&path).await?;
+        let mut path = body_path(digest);
+        let packed = match self.get(&path).await {
+            Err(error) if error.is_missing() => {
+                // Set aside, if it is there at all.
+                let gone = Error::Gone { path: self.display(&path) };
+                path = aside_path(digest);
+                self.get(&path).await.map_err(|error| if error.is_missing() { gone } else { error })?
+            }
+            packed => packed?,
+        };
         let unpacked = blocking(move || {
             zstd::decode_all(packed.as_ref()).map(|wire| {
                 let intact = Digest::of(&wire) == digest;
@@ -148,9 +162,11 @@ impl Lake {
     /// Where the answered envelopes are that `filter` asks for, oldest first.
     async fn answered(&self, filter: &RawFilter) -> Result<Vec<Path>, Error> {
         let mut found = self.indexed_envelopes(filter).await?;
+        let retired = self.retired().await?;
+        found.envelopes.retain(|(received_at, path)| !retired.holds_envelope(path, *received_at));
         for run_id in self.unindexed_runs(filter, &found.runs).await? {
             for (path, object) in self.envelopes(&run_id).await? {
-                if filter.fits(&object) {
+                if filter.fits(&object) && !retired.holds(&run_id, object.received_at) {
                     found.envelopes.push((object.received_at, path));
                 }
             }
@@ -170,7 +186,7 @@ impl Lake {
     }
 
     async fn unindexed_runs(&self, filter: &RawFilter, indexed: &[String]) -> Result<Vec<String>, Error> {
-        let runs = self.folders(&Path::from("raw/envelopes")).await?;
+        let runs = self.folders(&envelopes_folder()).await?;
         let names = runs.iter().filter_map(Path::filename);
         let wanted = |run: &&str| filter.run_id.as_deref().is_none_or(|want| want == *run);
         Ok(names
@@ -223,15 +239,32 @@ impl Lake {
     }
 
     pub(crate) async fn envelope(&self, path: &Path) -> Result<RawObject, Error> {
-        let text = self.get(path).await?;
+        let text = self.get_kept(path).await?;
         serde_json::from_slice(&text)
             .map_err(|error| Error::Damaged { path: self.display(path), reason: error.to_string() })
+    }
+
+    /// The bytes of an object that raw had.
+    async fn get_kept(&self, path: &Path) -> Result<Bytes, Error> {
+        match self.get(path).await {
+            Err(error) if error.is_missing() => Err(Error::Gone { path: self.display(path) }),
+            outcome => outcome,
+        }
     }
 }
 
 fn body_path(digest: Digest) -> Path {
     let hex = digest.to_hex();
     Path::from_iter(["raw", "bodies", &hex[..2], &format!("{hex}.zst")])
+}
+
+/// Where a body is that no envelope named any more.
+fn aside_path(digest: Digest) -> Path {
+    Path::from(format!("raw/aside/{digest}.zst"))
+}
+
+fn envelopes_folder() -> Path {
+    Path::from("raw/envelopes")
 }
 
 fn envelope_path(object: &RawObject, copy: u32) -> Path {

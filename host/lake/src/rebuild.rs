@@ -2,15 +2,18 @@
 //!
 //! The new tables grow under `tables.new/`. Each takes the place of the old one by one commit that removes all of the
 //! old one's files and adds the new one's, so that no reader sees half of a table, and what was there before can be
-//! queried by its version. Until then the old tables serve; a rebuild that is broken off is begun again.
+//! queried by its version. Until then the old tables serve; a rebuild that is broken off is begun again. If that
+//! happens between two tables, an object in the lake says so until a rebuild has come to its end.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use deltalake::kernel::{Action, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use sluice_model::Step;
 
 use crate::error::Error;
 use crate::lake::{Lake, TableRef};
@@ -20,6 +23,8 @@ use crate::table::{Commit, Table};
 
 /// Where new tables grow.
 const NEW: &str = "tables.new";
+/// Is there as long as some tables may be new and others old.
+const PLACING: &str = "tables.placing";
 /// System tables that follow from raw.
 const DERIVED: [&str; 4] = ["requests", "coverage", "columns", "rejects"];
 
@@ -61,6 +66,17 @@ impl Lake {
             }
         }
         Ok(Rebuild { lake: self.clone(), fresh, before })
+    }
+
+    /// Whether new tables are being put in the place of old ones, or were until that was broken off: some may be of
+    /// before a rebuild then, and others of after it.
+    pub async fn is_half_rebuilt(&self) -> Result<bool, Error> {
+        let placing = Path::from(PLACING);
+        match self.store().head(&placing).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(source) => Err(Error::store("read", self.display(&placing), source)),
+        }
     }
 
     /// All runs that left something in raw, oldest first.
@@ -109,12 +125,25 @@ impl Rebuild {
                 places.entry((schema, name)).or_insert(None);
             }
         }
+        self.lake.passed(Step::TablesBuilt);
+        let placing = Path::from(PLACING);
+        let all_were_old = self.lake.put_if_absent(&placing, Bytes::from_static(b"sluice")).await?;
         let mut rebuilt = Vec::new();
         for ((schema, name), before) in places {
-            rebuilt.push(self.replace(&schema, &name, before).await?);
+            match self.replace(&schema, &name, before).await {
+                Ok(replaced) => rebuilt.push(replaced),
+                Err(error) if rebuilt.is_empty() && all_were_old => {
+                    self.lake.delete(&placing).await?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+            self.lake.passed(Step::TableReplaced);
         }
         LatestState::open(&self.lake).await?.catch_up().await?;
         self.reopen().await?;
+        self.lake.passed(Step::TablesReplaced);
+        self.lake.delete(&placing).await?;
         self.fresh.remove_tables().await?;
         Ok(rebuilt)
     }

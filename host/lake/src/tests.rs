@@ -11,6 +11,7 @@ mod maintain;
 mod native;
 mod raw;
 mod replay;
+mod retention;
 mod throughput;
 mod unified;
 mod vanished;

@@ -1,22 +1,30 @@
-//! The named steps of a run: where it may be broken off, and goes on.
+//! The named steps of a run and of a rebuild: where they may be broken off.
 
 macro_rules! steps {
-    ($($(#[$doc:meta])+ $step:ident = $name:literal,)+) => {
-        /// A point of a run that is passed when what it names is done. A run that dies at one goes on from there; a
-        /// test dies at each.
+    (
+        run { $($(#[$doc:meta])+ $step:ident = $name:literal,)+ }
+        rebuild { $($(#[$rebuild_doc:meta])+ $rebuild_step:ident = $rebuild_name:literal,)+ }
+    ) => {
+        /// A point that is passed when what it names is done. A run that dies at one goes on from there, a rebuild
+        /// begins again; a test dies at each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Step {
             $($(#[$doc])+ $step,)+
+            $($(#[$rebuild_doc])+ $rebuild_step,)+
         }
 
         impl Step {
-            /// All of them, in the order in which a run first passes them.
+            /// Those of a run, in the order in which it first passes them.
             pub const ALL: &[Self] = &[$(Self::$step),+];
+
+            /// Those that only a rebuild passes.
+            pub const OF_REBUILD: &[Self] = &[$(Self::$rebuild_step),+];
 
             /// Its name, kebab-case.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$step => $name,)+
+                    $(Self::$rebuild_step => $rebuild_name,)+
                 }
             }
         }
@@ -24,34 +32,44 @@ macro_rules! steps {
 }
 
 steps! {
-    /// The run and its slices are noted in the state store; nothing was sent.
-    Planned = "planned",
-    /// The connector's bytes are in the lake; nothing tells yet when it became active.
-    ConnectorKept = "connector-kept",
-    /// A response has come and is nowhere but in memory.
-    ResponseCame = "response-came",
-    /// A response's body is in raw, and no envelope says what it answers.
-    BodyKept = "body-kept",
-    /// A response is in raw, and nothing was derived from it.
-    ResponseKept = "response-kept",
-    /// A slice was read to its end and has its marker.
-    SliceRead = "slice-read",
-    /// Data files of a table are written, and no commit names them.
-    FilesWritten = "files-written",
-    /// Rows of a native table are committed, and its new columns are not in `meta.columns`.
-    NativeCommitted = "native-committed",
-    /// All native tables are committed, and their columns noted.
-    ColumnsNoted = "columns-noted",
-    /// New versions are committed.
-    UnifiedCommitted = "unified-committed",
-    /// Rejects are committed.
-    RejectsCommitted = "rejects-committed",
-    /// The latest state has followed the versions: all that the run does to the tables is done.
-    LatestCaughtUp = "latest-caught-up",
-    /// The run's requests are in `meta.requests`.
-    RequestsIndexed = "requests-indexed",
-    /// What the run read is in `meta.coverage`.
-    CoverageNoted = "coverage-noted",
-    /// The run is in `meta.runs`, and the state store doesn't know yet that it is over.
-    RunNoted = "run-noted",
+    run {
+        /// The run and its slices are noted in the state store; nothing was sent.
+        Planned = "planned",
+        /// The connector's bytes are in the lake; nothing tells yet when it became active.
+        ConnectorKept = "connector-kept",
+        /// A response has come and is nowhere but in memory.
+        ResponseCame = "response-came",
+        /// A response's body is in raw, and no envelope says what it answers.
+        BodyKept = "body-kept",
+        /// A response is in raw, and nothing was derived from it.
+        ResponseKept = "response-kept",
+        /// A slice was read to its end and has its marker.
+        SliceRead = "slice-read",
+        /// Data files of a table are written, and no commit names them.
+        FilesWritten = "files-written",
+        /// Rows of a native table are committed, and its new columns are not in `meta.columns`.
+        NativeCommitted = "native-committed",
+        /// All native tables are committed, and their columns noted.
+        ColumnsNoted = "columns-noted",
+        /// New versions are committed.
+        UnifiedCommitted = "unified-committed",
+        /// Rejects are committed.
+        RejectsCommitted = "rejects-committed",
+        /// The latest state has followed the versions: all that the run does to the tables is done.
+        LatestCaughtUp = "latest-caught-up",
+        /// The run's requests are in `meta.requests`.
+        RequestsIndexed = "requests-indexed",
+        /// What the run read is in `meta.coverage`.
+        CoverageNoted = "coverage-noted",
+        /// The run is in `meta.runs`, and the state store doesn't know yet that it is over.
+        RunNoted = "run-noted",
+    }
+    rebuild {
+        /// All new tables are beside the old ones, and none is in its place.
+        TablesBuilt = "tables-built",
+        /// A new table is in the place of the old one.
+        TableReplaced = "table-replaced",
+        /// All new tables are in their place, and what is left beside them is still there.
+        TablesReplaced = "tables-replaced",
+    }
 }

@@ -23,9 +23,10 @@ use sluice_lake::TableRef;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
+use crate::columns::ColumnsTable;
 use crate::delta_table::DeltaReader;
 use crate::error::Error;
-use crate::fixed::fixed_tables;
+use crate::fixed::{self, fixed_tables};
 use crate::gaps::GapsTable;
 use crate::relations::{Asked, Relation, Source};
 use crate::travel::{self, Pin};
@@ -41,6 +42,8 @@ enum Entry {
     View(View),
     /// `meta.gaps`, which is worked out.
     Gaps,
+    /// `meta.columns`, of which a part is counted, over the table of this URL if the lake has one.
+    Columns(Option<Url>),
 }
 
 /// The names of a lake and what stands behind them.
@@ -64,8 +67,13 @@ impl Tables {
             insert(schema, name, Entry::View(view));
         }
         insert("meta", "gaps", Entry::Gaps);
+        insert("meta", "columns", Entry::Columns(None));
         for table in tables {
-            insert(&table.schema, &table.name, Entry::Delta(table.url));
+            let entry = match (table.schema.as_str(), table.name.as_str()) {
+                ("meta", "columns") => Entry::Columns(Some(table.url)),
+                _ => Entry::Delta(table.url),
+            };
+            insert(&table.schema, &table.name, entry);
         }
         Self { store, schemas }
     }
@@ -225,7 +233,9 @@ impl Lake {
         version: u64,
     ) -> PlanResult<Arc<dyn TableProvider>> {
         match self.tables.entry(schema, name) {
-            Some(Entry::Delta(url)) => self.delta(schema, name, url, Some(Pin::Version(version))).await,
+            Some(Entry::Delta(url) | Entry::Columns(Some(url))) => {
+                self.delta(schema, name, url, Some(Pin::Version(version))).await
+            }
             Some(_) => Err(external(Error::NoVersions { table: format!("{schema}.{name}") })),
             None => self.table(schema, name).await,
         }
@@ -235,6 +245,13 @@ impl Lake {
         match entry {
             Entry::Empty(columns) => Ok(Arc::new(EmptyTable::new(columns.clone()))),
             Entry::Gaps => Ok(Arc::new(GapsTable::new(self.clone()))),
+            Entry::Columns(url) => {
+                let base: Arc<dyn TableProvider> = match url {
+                    Some(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await?,
+                    None => Arc::new(EmptyTable::new(fixed::columns())),
+                };
+                Ok(Arc::new(ColumnsTable::new(self.clone(), base)))
+            }
             Entry::Delta(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await,
             Entry::View(view) => match view.definition() {
                 Definition::Sql(sql) => Box::pin(self.plan(sql, &[])).await,
@@ -301,7 +318,7 @@ impl SchemaProvider for LakeSchema {
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {
         Ok(self.lake.tables.entry(&self.name, name).map(|entry| match entry {
-            Entry::View(_) | Entry::Gaps => TableType::View,
+            Entry::View(_) | Entry::Gaps | Entry::Columns(_) => TableType::View,
             Entry::Delta(_) | Entry::Empty(_) => TableType::Base,
         }))
     }

@@ -29,6 +29,7 @@
 //! ```
 
 mod catalogue;
+mod columns;
 mod coverage;
 mod delta_table;
 mod dialect;

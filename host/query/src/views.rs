@@ -27,6 +27,8 @@ pub(crate) enum View {
     Transactions,
     /// `raw.objects`.
     RawObjects,
+    /// `meta.usage`.
+    Usage,
     /// `unified.earnings_daily`.
     EarningsDaily,
     /// `unified.unpaid`.
@@ -45,14 +47,15 @@ pub(crate) enum Definition {
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Transactions, Self::RawObjects, Self::EarningsDaily, Self::Unpaid, Self::ValidationLatency];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Transactions, Self::RawObjects, Self::Usage, Self::EarningsDaily, Self::Unpaid, Self::ValidationLatency];
 
     /// Its schema and name.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Transactions => ("unified", "transactions"),
             Self::RawObjects => ("raw", "objects"),
+            Self::Usage => ("meta", "usage"),
             Self::EarningsDaily => ("unified", "earnings_daily"),
             Self::Unpaid => ("unified", "unpaid"),
             Self::ValidationLatency => ("unified", "validation_latency"),
@@ -64,6 +67,7 @@ impl View {
         match self {
             Self::Transactions => Definition::Over("unified", "transaction_versions"),
             Self::RawObjects => Definition::Over("meta", "requests"),
+            Self::Usage => Definition::Over("meta", "runs"),
             Self::EarningsDaily => Definition::Sql(include_str!("views/earnings_daily.sql")),
             Self::Unpaid => Definition::Sql(include_str!("views/unpaid.sql")),
             Self::ValidationLatency => Definition::Sql(include_str!("views/validation_latency.sql")),
@@ -74,6 +78,7 @@ impl View {
     pub(crate) fn over(self, base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::RawObjects => stored_objects(base),
+            Self::Usage => usage(base),
             _ => latest_versions(base, None),
         }
     }
@@ -181,4 +186,17 @@ fn stored_objects(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>
         plan = plan.filter(ident(body).is_not_null())?;
     }
     Ok(Arc::new(ViewTable::new(plan.build()?, Some(definition))))
+}
+
+/// What runs asked of networks and of the processor. A lake's first runs may not have told all of it.
+fn usage(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let columns = base.schema();
+    let told = |name: &str| match columns.field_with_name(name) {
+        Ok(_) => ident(name),
+        Err(_) => lit(ScalarValue::Int64(None)).alias(name),
+    };
+    let names = ["network", "run_id", "command", "started_at", "requests", "bytes", "guest_cpu_ms"];
+    let plan = LogicalPlanBuilder::scan("meta.runs", provider_as_source(base), None)?;
+    let plan = plan.project(names.map(told))?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, Some(format!("SELECT {} FROM meta.runs", names.join(", "))))))
 }

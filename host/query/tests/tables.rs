@@ -4,6 +4,9 @@
 #[path = "support/lake.rs"]
 mod lake;
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use lake::{TestLake, failure, ids, text};
 use sluice_query::{Error, Format};
@@ -17,6 +20,7 @@ async fn a_fresh_lake_has_its_fixed_tables_empty() {
         "unified.transaction_versions",
         "raw.objects",
         "meta.runs",
+        "meta.usage",
         "meta.requests",
         "meta.rejects",
         "meta.columns",
@@ -170,4 +174,42 @@ async fn one_engine_serves_other_tables() {
     };
     let session = session.with_tables(vec![location]);
     assert_eq!(text(&session, "select * from awin.transactions", Format::Csv).await, "id\n1\n");
+}
+
+fn column(name: &str, values: impl Into<StringArray>) -> (String, ArrayRef) {
+    (name.to_owned(), Arc::new(values.into()))
+}
+
+#[tokio::test]
+async fn columns_tell_when_they_last_had_a_value_and_how_often_they_have_none() {
+    let mut lake = TestLake::new();
+    for (hour, old, new) in [(1_i64, Some("x"), None), (2, Some("y"), Some(1_i64)), (3, None, Some(2)), (4, None, None)]
+    {
+        let at = TimestampMicrosecondArray::from(vec![hour * 3_600_000_000]).with_timezone("UTC");
+        let rows = [
+            ("_observed_at".to_owned(), Arc::new(at) as ArrayRef),
+            column("old", vec![old]),
+            ("new".to_owned(), Arc::new(Int64Array::from(vec![new])) as ArrayRef),
+        ];
+        let rows = RecordBatch::try_from_iter_with_nullable(rows.map(|(name, array)| (name, array, true))).unwrap();
+        lake.append("awin", "clicks", &[], rows).await;
+    }
+    let kept = [
+        column("network", vec!["awin", "awin", "awin", "cj"]),
+        column("stream", vec!["clicks", "clicks", "clicks", "gone"]),
+        column("column", vec!["old", "new", "dropped", "any"]),
+        column("path", vec!["old", "new", "dropped", "any"]),
+    ];
+    lake.append("meta", "columns", &[], RecordBatch::try_from_iter(kept).unwrap()).await;
+    let session = lake.session().await;
+    let all = "select \"column\" c, last_seen, null_share from meta.columns order by network, \"column\"";
+    let said = text(&session, all, Format::Csv).await;
+    let expected =
+        "c,last_seen,null_share\ndropped,,\nnew,1970-01-01T03:00:00Z,0.5\nold,1970-01-01T02:00:00Z,0.5\nany,,\n";
+    assert_eq!(said, expected);
+    let one = "select path from meta.columns where network = 'awin' and null_share > 0.4 and path <> 'old' limit 1";
+    assert_eq!(text(&session, one, Format::Csv).await, "path\nnew\n");
+    assert_eq!(text(&session, "select count(*) n from meta.columns", Format::Csv).await, "n\n4\n");
+    let kept = "select \"column\" c from meta.columns where stream = 'gone'";
+    assert_eq!(text(&session, kept, Format::Csv).await, "c\nany\n");
 }

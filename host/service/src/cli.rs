@@ -121,6 +121,10 @@ pub struct BuildArgs {
     /// Makes all tables of all networks anew from raw alone, and then puts them in the place of the old ones.
     #[arg(long, conflicts_with_all = ["network", "account", "stream", "run", "since"])]
     pub from_raw: bool,
+    /// With --from-raw: goes on though raw no longer holds all that the tables were made from. What only the old
+    /// tables know is lost then.
+    #[arg(long, requires = "from_raw")]
+    pub lossy: bool,
 }
 
 /// What to replay.
@@ -193,7 +197,7 @@ pub enum RejectsCommand {
 /// What to look after.
 #[derive(Args)]
 pub struct MaintainArgs {
-    /// Only this table, like `unified.transaction_versions`.
+    /// Only this table, like `unified.transaction_versions`, or `raw.objects`.
     #[arg(long)]
     pub table: Option<String>,
     /// Changes nothing, and says what would be done.

@@ -20,6 +20,7 @@ pub use kept::Kept;
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
+use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use crate::swap::rights::Rights;
 use crate::swap::shadow::Shadow;
@@ -192,18 +193,6 @@ impl SliceReport {
         self.records += tally.records;
         self.rejects += tally.rejects;
     }
-}
-
-/// Runs guest code on a blocking thread, as many at once as there are cores.
-///
-/// # Errors
-/// The guest's refusal or trap, or the host's failure.
-pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
-    app: &App,
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, Failure> {
-    let _turn = app.guests.acquire().await.map_err(Failure::failed)?;
-    tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?.map_err(Into::into)
 }
 
 /// Headers that a connector may see.

@@ -83,7 +83,7 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
     };
     let app = Arc::new(App::open(settings).await?);
     if args.from_raw {
-        return report::print_tables(&rebuild::rebuild(&app).await?, json);
+        return report::print_tables(&rebuild::rebuild(&app, args.lossy).await?, json);
     }
     let mut reports: Vec<RunReport> = Vec::new();
     for name in names {

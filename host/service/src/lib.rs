@@ -9,6 +9,7 @@ pub mod collect;
 pub mod commands;
 pub mod failure;
 pub mod freshness;
+pub mod guests;
 pub mod rebuild;
 pub mod record;
 pub mod rejects;

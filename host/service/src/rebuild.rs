@@ -6,14 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use serde::Serialize;
-use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt, RunRow};
+use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt};
 use sluice_model::{Digest, RawObject, SliceRead};
 
 use crate::app::{App, Network};
 use crate::collect::{self, SliceReport, too_many_rejects};
 use crate::failure::Failure;
 use crate::settings::network;
-use crate::{replay, tables};
+use crate::{record, replay, tables};
 
 /// A table that was made anew.
 #[derive(Clone, Debug, Serialize)]
@@ -41,9 +41,18 @@ type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
 /// Makes all tables anew from raw, and then puts them in the place of the old ones.
 ///
 /// # Errors
-/// A failure if raw holds responses of a network that no settings know: then nothing is replaced. The lake's failure.
-pub async fn rebuild(app: &Arc<App>) -> Result<Vec<TableReport>, Failure> {
+/// A failure if raw holds responses of a network that no settings know, or, unless it may be `lossy`, if raw no longer
+/// holds all that the tables were made from: then nothing is replaced. The lake's failure.
+pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Failure> {
     let started_at = Utc::now();
+    let gone = app.lake.raw_lacks().await?;
+    if !gone.is_nothing() && !lossy {
+        return Err(Failure::failed(anyhow::anyhow!(
+            "{}: tables made from it would lose their history",
+            tables::lacking(&gone)
+        ))
+        .hint("keep the tables; to give up what only they know, run `sluice build --from-raw --lossy`"));
+    }
     let mut networks: BTreeMap<String, Network> = BTreeMap::new();
     let mut owners = Vec::new();
     for settings in network::load_all(&app.settings.networks_dir)? {
@@ -81,7 +90,7 @@ pub async fn rebuild(app: &Arc<App>) -> Result<Vec<TableReport>, Failure> {
         .collect();
     fresh.append_connectors(&rows).await?;
     let rebuilt = rebuild.put_in_place().await?;
-    app.lake.append_runs(&[run_row(run_id, started_at, counts)]).await?;
+    app.lake.append_runs(&[record::offline(&run_id, "*", "rebuild", started_at, None, counts)]).await?;
     Ok(rebuilt.into_iter().map(report).collect())
 }
 
@@ -167,24 +176,5 @@ fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
         records: read.records,
         complete: read.complete && error.is_none(),
         error,
-    }
-}
-
-fn run_row(run_id: String, started_at: DateTime<Utc>, counts: Counts) -> RunRow {
-    RunRow {
-        run_id,
-        network: "*".to_owned(),
-        command: "rebuild".to_owned(),
-        started_at,
-        finished_at: Utc::now(),
-        outcome: "done".to_owned(),
-        error: None,
-        connector_version: None,
-        connector_digest: None,
-        slices: 0,
-        slices_failed: 0,
-        requests: 0,
-        bytes: 0,
-        counts,
     }
 }

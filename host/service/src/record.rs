@@ -1,7 +1,7 @@
 //! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
 
-use chrono::Utc;
-use sluice_lake::{ConnectorRow, CoverageRow, RunRow};
+use chrono::{DateTime, Utc};
+use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
 use sluice_model::Step;
 
 use crate::app::{App, Network};
@@ -50,11 +50,40 @@ pub async fn finish(
         slices_failed: report.slices_failed,
         requests: report.requests,
         bytes: report.bytes,
+        guest_cpu_ms: Some(report.guest_cpu_ms),
         counts: report.counts,
     };
     lake.append_runs(&[row]).await?;
     step::passed(Step::RunNoted);
     Ok(())
+}
+
+/// A run that asked no network and is done now.
+pub fn offline(
+    run_id: &str,
+    network: &str,
+    command: &str,
+    started_at: DateTime<Utc>,
+    connector: Option<&ConnectorRef>,
+    counts: Counts,
+) -> RunRow {
+    RunRow {
+        run_id: run_id.to_owned(),
+        network: network.to_owned(),
+        command: command.to_owned(),
+        started_at,
+        finished_at: Utc::now(),
+        outcome: "done".to_owned(),
+        error: None,
+        connector_version: connector.map(|connector| connector.version.clone()),
+        connector_digest: connector.map(|connector| connector.digest),
+        slices: 0,
+        slices_failed: 0,
+        requests: 0,
+        bytes: 0,
+        guest_cpu_ms: None,
+        counts,
+    }
 }
 
 fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
-use sluice_lake::{Counts, RawFilter, RejectRow, Resolution, RunRow};
+use sluice_lake::{RawFilter, RejectRow, Resolution};
 use sluice_model::{Mapped, RawObject};
 
 use crate::app::{App, Network};
@@ -26,6 +26,8 @@ pub struct Retried {
     pub mapped: u64,
     /// Those that are still rejected.
     pub left: u64,
+    /// Of these, those that could not be tried: raw no longer holds their responses.
+    pub stranded: u64,
     /// New versions of unified transactions.
     pub new_versions: u64,
     /// Rows written to native tables.
@@ -47,6 +49,7 @@ pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
         tried: open.len() as u64,
         mapped: 0,
         left: 0,
+        stranded: 0,
         new_versions: 0,
         native_rows: 0,
     };
@@ -59,6 +62,7 @@ pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
     let connector = replay::reference(&network.connector);
     let mut ledger = app.lake.ledger(&run_id);
     let mut resolved: Vec<(u128, Resolution)> = Vec::new();
+    let mut reached: HashSet<u128> = HashSet::new();
     for (run, rejects) in by_run(open) {
         let filter = RawFilter { network: Some(id.clone()), run_id: Some(run), ..RawFilter::default() };
         let wanted: HashSet<(String, String)> = rejects.keys().cloned().collect();
@@ -69,6 +73,7 @@ pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
         while let Some((raw, outcome)) = mapped.next().await.transpose()? {
             let of_object = rejects.get(&(raw.request_id.clone(), raw.body.to_hex()));
             let of_object = of_object.map_or(&[][..], Vec::as_slice);
+            reached.extend(of_object.iter().map(|reject| reject.key));
             let layout = network.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
             match (outcome, layout) {
                 (Ok(mapped), Some(layout)) => {
@@ -88,8 +93,10 @@ pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
     app.lake.resolve_rejects(&id, &resolved, &run_id, Utc::now()).await?;
     retried.mapped = resolved.iter().filter(|(_, resolution)| *resolution == Resolution::Mapped).count() as u64;
     retried.left = retried.tried - retried.mapped;
+    retried.stranded = retried.tried - reached.len() as u64;
     (retried.new_versions, retried.native_rows) = (counts.new_versions, counts.native_written);
-    app.lake.append_runs(&[run_row(&run_id, network, started_at, counts)]).await?;
+    let row = record::offline(&run_id, &name, "retry", started_at, Some(&connector), counts);
+    app.lake.append_runs(&[row]).await?;
     retried.run_id = Some(run_id);
     Ok(retried)
 }
@@ -128,23 +135,4 @@ fn superseded<'a>(
     let same = move |reject: &RejectRow| reject.record_index == RejectRow::WHOLE && reject.reason == reason;
     let others = rejects.iter().filter(move |reject| reject.request_id == raw.request_id && !same(reject));
     others.map(|reject| (reject.key, Resolution::Superseded))
-}
-
-fn run_row(run_id: &str, network: &Network, started_at: chrono::DateTime<Utc>, counts: Counts) -> RunRow {
-    RunRow {
-        run_id: run_id.to_owned(),
-        network: network.settings.name.clone(),
-        command: "retry".to_owned(),
-        started_at,
-        finished_at: Utc::now(),
-        outcome: "done".to_owned(),
-        error: None,
-        connector_version: Some(network.connector.version().to_owned()),
-        connector_digest: Some(network.connector.digest()),
-        slices: 0,
-        slices_failed: 0,
-        requests: 0,
-        bytes: 0,
-        counts,
-    }
 }

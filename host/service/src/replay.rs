@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{ConnectorRef, Counts, Diff, Replay, RolledBack, RunRow};
+use sluice_lake::{ConnectorRef, Counts, Diff, Gone, Replay, RolledBack};
 use sluice_model::Digest;
 use sluice_query::{Session, SessionOptions};
 
@@ -17,6 +17,7 @@ use self::conditions::Condition;
 use crate::app::App;
 use crate::collect;
 use crate::failure::Failure;
+use crate::record;
 use crate::settings::network::NetworkSettings;
 use crate::tables::{self, RawSelection};
 
@@ -43,6 +44,8 @@ pub struct Outcome {
     pub diff: Diff,
     /// The run whose versions were written; none: nothing was written.
     pub run_id: Option<String>,
+    /// Responses of the selection that raw no longer holds: what they gave isn't compared.
+    pub gone: Gone,
     /// The conditions that were asked for, each with what it found.
     pub verdicts: Vec<conditions::Verdict>,
 }
@@ -131,11 +134,12 @@ pub async fn diff(
     conditions: &[Condition],
 ) -> Result<Outcome, Failure> {
     let candidate = reference(connector);
+    let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let mut replay = app.lake.replay(candidate.clone(), None).await?;
     go_through(app, connector, selection, &mut replay).await?;
     let diff = replay.finish().await?.diff;
     let verdicts = conditions.iter().map(|condition| condition.judge(&diff)).collect();
-    Ok(Outcome { connector: candidate, diff, run_id: None, verdicts })
+    Ok(Outcome { connector: candidate, diff, run_id: None, gone, verdicts })
 }
 
 /// Writes versions for what differs, unless a condition holds.
@@ -156,6 +160,7 @@ pub async fn apply(
     let started_at = Utc::now();
     // Before any row names its digest.
     app.lake.put_connector(connector.component().clone()).await?;
+    let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let mut attempt = 1;
     let (diff, verdicts) = loop {
         let mut replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
@@ -164,7 +169,7 @@ pub async fn apply(
         let verdicts: Vec<_> = conditions.iter().map(|condition| condition.judge(&replayed.diff)).collect();
         if verdicts.iter().any(|verdict| verdict.holds) {
             replayed.discard().await;
-            return Ok(Outcome { connector: candidate, diff: replayed.diff, run_id: None, verdicts });
+            return Ok(Outcome { connector: candidate, diff: replayed.diff, run_id: None, gone, verdicts });
         }
         match replayed.commit().await {
             Ok(()) => break (replayed.diff, verdicts),
@@ -175,9 +180,9 @@ pub async fn apply(
             Err(error) => return Err(error.into()),
         }
     };
-    let row = run_row(&run_id, &settings.name, started_at, &candidate, &diff);
+    let row = record::offline(&run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
     app.lake.append_runs(&[row]).await?;
-    Ok(Outcome { connector: candidate, diff, run_id: Some(run_id), verdicts })
+    Ok(Outcome { connector: candidate, diff, run_id: Some(run_id), gone, verdicts })
 }
 
 /// Takes back what a replay wrote, and notes that as a run.
@@ -188,22 +193,8 @@ pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> R
     let _owner = app.state.own(&settings.name).await?;
     let started_at = Utc::now();
     let rolled_back = app.lake.roll_back_replay(&settings.content.connector, run_id).await?;
-    let row = RunRow {
-        run_id: uuid::Uuid::now_v7().to_string(),
-        network: settings.name.clone(),
-        command: "rollback".to_owned(),
-        started_at,
-        finished_at: Utc::now(),
-        outcome: "done".to_owned(),
-        error: None,
-        connector_version: None,
-        connector_digest: None,
-        slices: 0,
-        slices_failed: 0,
-        requests: 0,
-        bytes: 0,
-        counts: Counts::default(),
-    };
+    let own_id = uuid::Uuid::now_v7().to_string();
+    let row = record::offline(&own_id, &settings.name, "rollback", started_at, None, Counts::default());
     app.lake.append_runs(&[row]).await?;
     Ok(rolled_back)
 }
@@ -241,35 +232,13 @@ pub fn reference(connector: &Connector) -> ConnectorRef {
     }
 }
 
-fn run_row(
-    run_id: &str,
-    network: &str,
-    started_at: chrono::DateTime<Utc>,
-    connector: &ConnectorRef,
-    diff: &Diff,
-) -> RunRow {
+fn counts(diff: &Diff) -> Counts {
     let native = diff.native.values();
-    let counts = Counts {
+    Counts {
         native_rows: native.clone().map(|native| native.compared).sum(),
         native_written: native.map(|native| native.added + native.changed).sum(),
         transactions: diff.compared,
         new_versions: diff.rows(),
         rejects: diff.new_rejects.count,
-    };
-    RunRow {
-        run_id: run_id.to_owned(),
-        network: network.to_owned(),
-        command: "replay".to_owned(),
-        started_at,
-        finished_at: Utc::now(),
-        outcome: "done".to_owned(),
-        error: None,
-        connector_version: Some(connector.version.clone()),
-        connector_digest: Some(connector.digest),
-        slices: 0,
-        slices_failed: 0,
-        requests: 0,
-        bytes: 0,
-        counts,
     }
 }

@@ -21,7 +21,7 @@ use crate::collect::{Collector, Delivery, Kept, SliceReport};
 use crate::failure::Failure;
 use crate::slices::{self, Selection, SliceJob};
 use crate::state::{NotedRun, Owner};
-use crate::{record, step, tables};
+use crate::{guests, record, step, tables};
 
 /// Slices of one run that are read at once.
 const SLICES_AT_ONCE: usize = 16;
@@ -164,12 +164,13 @@ async fn carry_out(
         turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
         answers: (noted.verb == Verb::Run).then_some(answers),
     };
-    let mut done = collect(&collector, jobs).await;
+    let (mut done, guests_took) = guests::timed(collect(&collector, jobs)).await;
     done.extend(lost);
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = writer.await.map_err(Failure::failed)??;
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
+    report.took(guests_took);
     report.count(counts);
     record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
     app.state.forget_run(&noted.run_id).await?;
@@ -210,12 +211,17 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
 pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSelection) -> Result<RunReport, Failure> {
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
+    let gone = app.lake.raw_gone(&selection.filter(&network.manifest().network)).await?;
+    if !gone.is_nothing() {
+        tracing::warn!(network = network.settings.name, "{}: what they gave stays as it is", tables::lacking(&gone));
+    }
     record::keep_connector(app, network).await?;
     let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
     let writer = tokio::spawn(tables::write(app.clone(), run_id.clone(), received));
-    let read = tables::read_raw(app, network, selection, answers).await;
+    let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, answers)).await;
     let counts = writer.await.map_err(Failure::failed)?;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
+    report.took(guests_took);
     match read {
         Ok(read) => {
             report.records = read.records;

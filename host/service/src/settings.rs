@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::settings::fetch::FetchSection;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::secrets::SecretSources;
-use crate::settings::upkeep::{MaintainSection, UpkeepSettings};
+use crate::settings::upkeep::{MaintainSection, RawSection, UpkeepSettings};
 
 /// `sluice.toml`, paths resolved against its folder.
 #[derive(Clone, Debug)]
@@ -62,6 +62,8 @@ struct File {
     limits: LimitsSettings,
     #[serde(default)]
     maintain: MaintainSection,
+    #[serde(default)]
+    raw: RawSection,
 }
 
 #[derive(Default, Deserialize)]
@@ -117,7 +119,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url and key, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits] and [maintain]")
+                .hint("the sections are [lake] url, [state] url and key, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain] and [raw] keep_days")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -149,7 +151,7 @@ impl Settings {
             connector_keys,
             networks_dir: dir(file.networks, "./networks"),
             limits: file.limits,
-            upkeep: UpkeepSettings::of(&file.maintain)?,
+            upkeep: UpkeepSettings::of(&file.maintain, &file.raw)?,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sluice_engine::Connector;
-use sluice_lake::{Counts, RawFilter};
+use sluice_lake::{Counts, Gone, RawFilter};
 use sluice_model::{Mapped, RawObject, Response, Window};
 use tokio::sync::mpsc;
 
 use crate::app::{App, Network};
-use crate::collect::{self, Answer, Delivery, in_guest};
+use crate::collect::{self, Answer, Delivery};
 use crate::failure::Failure;
+use crate::guests::in_guest;
 use crate::replay;
 
 /// Which raw objects to build from.
@@ -49,6 +50,12 @@ pub struct RawRead {
     pub records: u64,
     /// Raw objects that could not be mapped.
     pub errors: Vec<String>,
+}
+
+/// What raw no longer holds, for people.
+pub fn lacking(gone: &Gone) -> String {
+    let until = gone.until.map_or_else(String::new, |until| format!(", received until {}", until.format("%F %T UTC")));
+    format!("raw no longer holds {} responses{until}", gone.responses)
 }
 
 /// Writes answers into the tables until there are no more.

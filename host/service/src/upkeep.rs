@@ -1,4 +1,4 @@
-//! Upkeep of the lake: table after table, on command or by the service on its own.
+//! Upkeep of the lake: table after table, then raw, on command or by the service on its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use sluice_lake::{Lake, Maintained, TableRef, Upkeep};
+use sluice_lake::{Lake, Maintained, RawRetired, TableRef, Upkeep};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -22,78 +22,116 @@ const AFTER_FAILURE: Duration = Duration::from_secs(3600);
 /// How long upkeep waits for runs to end before it goes on beside them.
 const MOST_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// What became of a table.
+/// The name of raw among tables.
+pub const RAW: &str = "raw.objects";
+
+/// What became of a table, or of raw.
 #[derive(Clone, Debug, Serialize)]
-pub struct TableReport {
+pub struct UpkeepReport {
     /// Its name with its schema.
     pub table: String,
-    /// Files of the table before.
-    pub files: u64,
-    /// Small files that were merged.
-    pub merged_files: u64,
-    /// Files that they were merged into.
-    pub merged_into: u64,
-    /// Bytes of the small files.
-    pub merged_bytes: u64,
-    /// Whether a checkpoint was written.
-    pub checkpoint: bool,
-    /// Data files that were deleted.
-    pub deleted_files: u64,
-    /// Their bytes.
-    pub deleted_bytes: u64,
-    /// Entries of the log that were deleted.
-    pub deleted_log_files: u64,
+    /// What was done.
+    #[serde(flatten)]
+    pub done: Done,
     /// What went wrong.
     pub error: Option<String>,
 }
 
-impl TableReport {
+/// What was done.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Done {
+    /// To a table.
+    Table(Maintained),
+    /// To raw.
+    Raw(RawRetired),
+}
+
+impl UpkeepReport {
+    fn of<T: Default>(table: String, outcome: Result<T, sluice_lake::Error>, done: fn(T) -> Done) -> Self {
+        let (outcome, error) = match outcome {
+            Ok(outcome) => (outcome, None),
+            Err(error) => (T::default(), Some(Failure::from(error).render(false))),
+        };
+        Self { table, done: done(outcome), error }
+    }
+
     /// Whether nothing was done, or had to be.
     pub fn is_idle(&self) -> bool {
-        self.merged_files + self.deleted_files + self.deleted_log_files == 0 && !self.checkpoint && self.error.is_none()
+        let idle = match self.done {
+            Done::Table(done) => done == Maintained { files: done.files, ..Maintained::default() },
+            Done::Raw(done) => done == RawRetired::default(),
+        };
+        idle && self.error.is_none()
     }
 }
 
 /// Looks after one table. A failure is in the report: it keeps no other table waiting.
-pub async fn table(lake: &Lake, table: &TableRef, upkeep: &Upkeep, now: DateTime<Utc>) -> TableReport {
-    let (done, error) = match lake.maintain(table, upkeep, now).await {
-        Ok(done) => (done, None),
-        Err(error) => (Maintained::default(), Some(Failure::from(error).render(false))),
-    };
-    TableReport {
-        table: format!("{}.{}", table.schema, table.name),
-        files: done.files,
-        merged_files: done.merged_files,
-        merged_into: done.merged_into,
-        merged_bytes: done.merged_bytes,
-        checkpoint: done.checkpoint,
-        deleted_files: done.deleted_files,
-        deleted_bytes: done.deleted_bytes,
-        deleted_log_files: done.deleted_log_files,
-        error,
-    }
+pub async fn table(lake: &Lake, table: &TableRef, upkeep: &Upkeep, now: DateTime<Utc>) -> UpkeepReport {
+    let name = format!("{}.{}", table.schema, table.name);
+    UpkeepReport::of(name, lake.maintain(table, upkeep, now).await, Done::Table)
+}
+
+/// Deletes from raw what is older than it is kept. A failure is in the report.
+pub async fn raw(lake: &Lake, keep: TimeDelta, dry_run: bool, now: DateTime<Utc>) -> UpkeepReport {
+    UpkeepReport::of(RAW.to_owned(), lake.retire_raw(keep, dry_run, now).await, Done::Raw)
 }
 
 /// One line for people.
-pub fn line(report: &TableReport, dry_run: bool) -> String {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
+pub fn line(report: &UpkeepReport, dry_run: bool) -> String {
+    let mut parts = match &report.done {
+        Done::Table(done) => table_parts(done),
+        Done::Raw(done) => raw_parts(done),
+    };
+    parts.extend(report.error.clone());
+    let said = match (report.is_idle(), &report.done) {
+        (true, Done::Table(done)) => format!("nothing to do ({} files)", done.files),
+        (true, Done::Raw(_)) => "nothing to do".to_owned(),
+        (false, _) => parts.join("; "),
+    };
+    format!("{}: {}{said}", report.table, if dry_run && !report.is_idle() { "to do: " } else { "" })
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
+}
+
+fn table_parts(done: &Maintained) -> Vec<String> {
     let mut parts = Vec::new();
-    if report.merged_files > 0 {
-        let (files, all, into) = (report.merged_files, report.files, report.merged_into);
-        parts.push(format!("{files} of {all} files merged into {into} ({})", mib(report.merged_bytes)));
+    if done.merged_files > 0 {
+        let (files, all, into) = (done.merged_files, done.files, done.merged_into);
+        parts.push(format!("{files} of {all} files merged into {into} ({})", mib(done.merged_bytes)));
     }
-    if report.checkpoint {
+    if done.checkpoint {
         parts.push("a checkpoint written".to_owned());
     }
-    if report.deleted_files > 0 {
-        parts.push(format!("{} files deleted ({})", report.deleted_files, mib(report.deleted_bytes)));
+    if done.deleted_files > 0 {
+        parts.push(format!("{} files deleted ({})", done.deleted_files, mib(done.deleted_bytes)));
     }
-    if report.deleted_log_files > 0 {
-        parts.push(format!("{} entries of the log deleted", report.deleted_log_files));
+    if done.deleted_log_files > 0 {
+        parts.push(format!("{} entries of the log deleted", done.deleted_log_files));
     }
-    parts.extend(report.error.clone());
-    let said = if report.is_idle() { format!("nothing to do ({} files)", report.files) } else { parts.join("; ") };
-    format!("{}: {}{said}", report.table, if dry_run && !report.is_idle() { "to do: " } else { "" })
+    parts
+}
+
+fn raw_parts(done: &RawRetired) -> Vec<String> {
+    let mut parts = Vec::new();
+    if done.retired_runs > 0 {
+        parts.push(format!("{} responses of {} runs deleted", done.retired_responses, done.retired_runs));
+    }
+    if done.stranded_rejects > 0 {
+        parts.push(format!("{} open rejects can't be tried again any more", done.stranded_rejects));
+    }
+    if done.set_aside_bodies > 0 {
+        parts.push(format!("{} bodies set aside, to be deleted by a later upkeep", done.set_aside_bodies));
+    }
+    if done.restored_bodies > 0 {
+        parts.push(format!("{} bodies put back", done.restored_bodies));
+    }
+    if done.deleted_bodies > 0 {
+        parts.push(format!("{} bodies deleted ({})", done.deleted_bodies, mib(done.deleted_bytes)));
+    }
+    parts
 }
 
 /// Looks after the lake while the service runs, when it is due and no run is in flight.
@@ -145,7 +183,7 @@ async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
     Ok(last.is_none_or(|last| last + every <= Utc::now()))
 }
 
-/// Looks after all tables and gives whether it went well.
+/// Looks after all tables and raw, and gives whether it went well.
 async fn look_after(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
     let began = Utc::now();
     let tables = match app.lake.tables().await {
@@ -158,13 +196,12 @@ async fn look_after(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
     let mut well = true;
     for table in tables {
         wait_for(&quiet).await;
-        let report = self::table(&app.lake, &table, &app.settings.upkeep.tables, Utc::now()).await;
-        well &= report.error.is_none();
-        match &report.error {
-            Some(_) => tracing::error!("upkeep: {}", line(&report, false)),
-            None if report.is_idle() => tracing::debug!("upkeep: {}", line(&report, false)),
-            None => tracing::info!("upkeep: {}", line(&report, false)),
-        }
+        let upkeep = &app.settings.upkeep.tables;
+        well &= told(&self::table(&app.lake, &table, upkeep, Utc::now()).await);
+    }
+    if let Some(keep) = app.settings.upkeep.keep_raw {
+        wait_for(&quiet).await;
+        well &= told(&raw(&app.lake, keep, false, Utc::now()).await);
     }
     if well && let Err(failure) = app.state.note_looks(LOOK, &[0], began).await {
         tracing::error!("upkeep: {}", failure.render(false));
@@ -172,6 +209,17 @@ async fn look_after(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
     }
     tracing::info!("upkeep is done");
     well
+}
+
+/// Logs what was done, and gives whether it went well.
+fn told(report: &UpkeepReport) -> bool {
+    let line = line(report, false);
+    match &report.error {
+        Some(_) => tracing::error!("upkeep: {line}"),
+        None if report.is_idle() => tracing::debug!("upkeep: {line}"),
+        None => tracing::info!("upkeep: {line}"),
+    }
+    report.error.is_none()
 }
 
 /// Waits until no run is in flight, though not forever.

@@ -70,6 +70,20 @@ impl Lake {
         found.runs = runs.into_iter().collect();
         Ok(found)
     }
+
+    /// Gives each envelope in `meta.requests` and the digest of its body to `take`.
+    pub(crate) async fn each_indexed_body(&self, mut take: impl FnMut(&str, &str)) -> Result<(), Error> {
+        let table = Table::open(self, "meta", "requests").await?;
+        for file in table.files() {
+            for rows in read(&table, &file, &["envelope", "raw_object"]).await? {
+                let (envelopes, bodies) = (column(&rows, "envelope")?, column(&rows, "raw_object")?);
+                for (envelope, body) in envelopes.iter().zip(bodies) {
+                    take(envelope.unwrap_or_default(), body.unwrap_or_default());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn find(

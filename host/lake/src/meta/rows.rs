@@ -46,6 +46,8 @@ pub struct RunRow {
     pub requests: u64,
     /// Body bytes that came off the wire.
     pub bytes: u64,
+    /// Processor time of guests and of decoding for them, in milliseconds; none where it wasn't counted.
+    pub guest_cpu_ms: Option<u64>,
     /// What its ledger did.
     pub counts: Counts,
 }
@@ -115,6 +117,7 @@ impl Lake {
             ("transactions", count(rows, |row| row.counts.transactions)),
             ("new_versions", count(rows, |row| row.counts.new_versions)),
             ("rejects", count(rows, |row| row.counts.rejects)),
+            ("guest_cpu_ms", some_count(rows, |row| row.guest_cpu_ms)),
         ];
         self.append_rows("meta", "runs", batch("meta.runs", columns)?).await
     }
@@ -221,6 +224,11 @@ pub(super) fn time<T>(rows: &[T], of: impl Fn(&T) -> DateTime<Utc>) -> ArrayRef 
 
 pub(super) fn count<T>(rows: &[T], of: impl Fn(&T) -> u64) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::try_from(of(row)).unwrap_or(i64::MAX))))
+}
+
+fn some_count<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
+    let counts = rows.iter().map(|row| of(row).map(|count| i64::try_from(count).unwrap_or(i64::MAX)));
+    Arc::new(counts.collect::<Int64Array>())
 }
 
 pub(super) fn flag<T>(rows: &[T], of: impl Fn(&T) -> bool) -> ArrayRef {

@@ -29,7 +29,8 @@ impl Lake {
         Ok(())
     }
 
-    /// The slices that a run read, each as it was read last, in the order in which they were read.
+    /// The slices that a run read, each as it was read last, in the order in which they were read; none of those
+    /// whose answers raw has no more.
     pub async fn slice_reads(&self, run_id: &str) -> Result<Vec<SliceRead>, Error> {
         let paths = self.kept_in(&Path::from_iter(["raw", "slices", run_id])).await?;
         let markers: Vec<SliceRead> = stream::iter(paths)
@@ -38,7 +39,8 @@ impl Lake {
             .try_collect()
             .await?;
         let mut latest: BTreeMap<String, SliceRead> = BTreeMap::new();
-        for read in markers {
+        let retired = self.retired().await?;
+        for read in markers.into_iter().filter(|read| !retired.holds(run_id, read.read_at)) {
             let id = read.slice.id();
             if latest.get(&id).is_none_or(|other| other.read_at < read.read_at) {
                 latest.insert(id, read);

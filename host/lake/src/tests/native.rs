@@ -147,6 +147,7 @@ async fn meta_rows_land_in_their_tables() {
         slices_failed: 0,
         requests: 2,
         bytes: 3,
+        guest_cpu_ms: None,
         counts: crate::Counts::default(),
     };
     lake.append_runs(&[run.clone()]).await.unwrap();

@@ -1,4 +1,4 @@
-//! `sluice maintain`: looks after the lake's tables now.
+//! `sluice maintain`: looks after the lake's tables and raw now.
 
 use std::io::Write;
 
@@ -8,19 +8,22 @@ use crate::app;
 use crate::cli::MaintainArgs;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::upkeep::{self, TableReport};
+use crate::upkeep::{self, RAW, UpkeepReport};
 
-/// Looks after all tables, or one, and says what was done.
+/// Looks after all tables and raw, or one of them, and says what was done.
 ///
 /// # Errors
 /// The lake's failure, after all tables had their turn.
 pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: bool) -> Result<(), Failure> {
     let lake = app::open_writable_lake(settings).await?;
     let mut tables = lake.tables().await?;
+    let mut keep_raw = settings.upkeep.keep_raw;
     if let Some(wanted) = &args.table {
-        let names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
+        let mut names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
+        names.extend(keep_raw.map(|_| RAW.to_owned()));
         tables.retain(|table| format!("{}.{}", table.schema, table.name) == *wanted);
-        if tables.is_empty() {
+        keep_raw = keep_raw.filter(|_| wanted == RAW);
+        if tables.is_empty() && keep_raw.is_none() {
             return Err(Failure::usage(format!("there is no table `{wanted}`")).hint(match names.is_empty() {
                 true => "the lake has no tables yet".to_owned(),
                 false => format!("there are: {}", names.join(", ")),
@@ -28,12 +31,19 @@ pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: boo
         }
     }
     let upkeep = sluice_lake::Upkeep { dry_run: args.dry_run, ..settings.upkeep.tables.clone() };
-    let mut reports: Vec<TableReport> = Vec::new();
+    let mut reports: Vec<UpkeepReport> = Vec::new();
+    let say = |report: &UpkeepReport| match json {
+        true => Ok(()),
+        false => writeln!(std::io::stdout(), "{}", upkeep::line(report, args.dry_run)),
+    };
     for table in &tables {
         let report = upkeep::table(&lake, table, &upkeep, Utc::now()).await;
-        if !json {
-            writeln!(std::io::stdout(), "{}", upkeep::line(&report, args.dry_run))?;
-        }
+        say(&report)?;
+        reports.push(report);
+    }
+    if let Some(keep) = keep_raw {
+        let report = upkeep::raw(&lake, keep, args.dry_run, Utc::now()).await;
+        say(&report)?;
         reports.push(report);
     }
     if json {

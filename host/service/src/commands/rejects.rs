@@ -67,8 +67,12 @@ async fn retry(settings: Settings, name: Option<&str>, json: bool) -> Result<(),
         serde_json::to_writer(&mut out, &all).map_err(Failure::failed)?;
         return Ok(writeln!(out)?);
     }
-    for Retried { network, tried, mapped, left, new_versions, .. } in &all {
-        writeln!(out, "{network}: {tried} rejects tried, {mapped} mapped, {left} left; {new_versions} new versions")?;
+    for Retried { network, tried, mapped, left, stranded, new_versions, .. } in &all {
+        let gone = if *stranded > 0 { format!(", {stranded} of them no longer in raw") } else { String::new() };
+        writeln!(
+            out,
+            "{network}: {tried} rejects tried, {mapped} mapped, {left} left{gone}; {new_versions} new versions"
+        )?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use sluice_lake::Lake;
 use sluice_query::{Format, Gap, GapKind, Scope, Session, SessionOptions, StreamAxis};
 
 use super::rfc3339;
@@ -25,13 +26,30 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
             .parse()
             .map_err(|_| Failure::usage(format!("`{name}` is no format")).hint("write table, csv, json or parquet"))?,
     };
-    let session = open(settings).await?;
+    let lake = open_lake(settings).await?;
+    let session = over(lake.clone()).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let result = session.query(&args.query).await?;
     let scope = result.scope().clone();
     sluice_query::write(result, format, &mut out).await?;
     out.flush()?;
+    warn_of_halves(&lake, json).await?;
     warn_of_gaps(&session, &scope, json).await
+}
+
+/// Says on standard error that tables may not fit together, because a rebuild is between them.
+pub(super) async fn warn_of_halves(lake: &Lake, json: bool) -> Result<(), Failure> {
+    if !lake.is_half_rebuilt().await? {
+        return Ok(());
+    }
+    let text = "a rebuild is putting new tables in place, or was broken off at that: some may be new and others old";
+    let hint = "if no `sluice build --from-raw` is running, run it again";
+    let mut err = std::io::stderr().lock();
+    match json {
+        true => writeln!(err, "{}", serde_json::json!({"warning": text, "hint": hint}))?,
+        false => writeln!(err, "warning: {text}\nhint: {hint}")?,
+    }
+    Ok(())
 }
 
 /// Says on standard error which windows the answer may lack rows of.
@@ -117,7 +135,14 @@ pub(super) async fn answer(
 /// # Errors
 /// The lake's failure.
 pub(super) async fn open(settings: &Settings) -> Result<Session, Failure> {
-    let lake = open_lake(settings).await?;
+    over(open_lake(settings).await?).await
+}
+
+/// A session over a lake's tables as they are now.
+///
+/// # Errors
+/// The lake's failure.
+pub(super) async fn over(lake: Lake) -> Result<Session, Failure> {
     let tables = lake.tables().await?;
     Ok(Session::open(lake, tables, SessionOptions::default())?)
 }

@@ -12,7 +12,7 @@ use sluice_engine::Registry;
 use sluice_query::{Coverage, Gap, GapKind, StreamAxis};
 
 use super::{rfc3339, sql};
-use crate::app::{look_at_registry, with_connector};
+use crate::app::{self, look_at_registry, with_connector};
 use crate::cli::StatusArgs;
 use crate::failure::Failure;
 use crate::freshness;
@@ -116,7 +116,9 @@ pub(super) async fn status(settings: &Settings, args: &StatusArgs, json: bool) -
         wanted.unknown.push(failure);
         Vec::new()
     });
-    let read = sql::open(settings).await?.coverage().await?;
+    let lake = app::open_lake(settings).await?;
+    sql::warn_of_halves(&lake, json).await?;
+    let read = sql::over(lake).await?.coverage().await?;
     let now = Utc::now();
     let status = Status { streams: told(&wanted, read, now), services: services::services(noted, now) };
     for failure in &wanted.unknown {

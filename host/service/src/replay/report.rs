@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sluice_lake::{Diff, Rejects, Rows};
 
 use crate::replay::Outcome;
+use crate::tables;
 
 /// Millionths as a plain decimal.
 pub(crate) fn decimal(millionths: i128) -> String {
@@ -79,6 +80,7 @@ pub fn json(network: &str, outcome: &Outcome) -> Value {
         "empty": diff.is_empty(),
         "applied_by": outcome.run_id,
         "responses": diff.responses,
+        "gone": {"responses": outcome.gone.responses, "until": outcome.gone.until},
         "compared": diff.compared,
         "outside": diff.outside,
         "added": rows_json(&diff.added),
@@ -139,6 +141,9 @@ pub fn human(network: &str, outcome: &Outcome) -> String {
         let _ = write!(text, ", {} not: their latest state comes from outside the selection", diff.outside);
     }
     text.push('\n');
+    if !outcome.gone.is_nothing() {
+        let _ = writeln!(text, "{}: what they gave isn't compared", tables::lacking(&outcome.gone));
+    }
     if diff.is_empty() {
         text.push_str("nothing differs\n");
     } else {

@@ -1,5 +1,7 @@
 //! What a run did, counted.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sluice_lake::Counts;
@@ -33,6 +35,8 @@ pub struct RunReport {
     pub reused: u64,
     /// Bytes received, as on the wire.
     pub bytes: u64,
+    /// Processor time of guests and of decoding for them, in milliseconds.
+    pub guest_cpu_ms: u64,
     /// Records in the answers.
     pub records: u64,
     /// Rows written to native tables.
@@ -74,6 +78,7 @@ pub(super) fn summarise(
         requests: total(|report| report.requests),
         reused: total(|report| report.reused),
         bytes: total(|report| report.bytes),
+        guest_cpu_ms: 0,
         records: total(|report| report.records),
         native_rows: 0,
         new_versions: 0,
@@ -86,6 +91,11 @@ pub(super) fn summarise(
 }
 
 impl RunReport {
+    /// Takes over what guests took.
+    pub(super) fn took(&mut self, guests: Duration) {
+        self.guest_cpu_ms = u64::try_from(guests.as_millis()).unwrap_or(u64::MAX);
+    }
+
     /// Takes over what the tables' writer counted.
     pub(super) fn count(&mut self, counts: Counts) {
         self.counts = counts;

@@ -1,4 +1,4 @@
-//! `[maintain]` of `sluice.toml`: how the lake is looked after.
+//! `[maintain]` and `[raw]` of `sluice.toml`: how the lake is looked after, and how long responses are kept.
 
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -14,6 +14,16 @@ pub struct UpkeepSettings {
     pub every: Option<TimeDelta>,
     /// What is done to each table.
     pub tables: Upkeep,
+    /// How long responses stay in raw; for ever without it.
+    pub keep_raw: Option<TimeDelta>,
+}
+
+/// `[raw]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSection {
+    /// Days after which a response is deleted; never without it.
+    keep_days: Option<u32>,
 }
 
 /// `[maintain]`.
@@ -46,7 +56,7 @@ impl UpkeepSettings {
     ///
     /// # Errors
     /// A settings failure for a value that would lose something or do nothing.
-    pub(super) fn of(maintain: &MaintainSection) -> Result<Self, Failure> {
+    pub(super) fn of(maintain: &MaintainSection, raw: &RawSection) -> Result<Self, Failure> {
         let every = match maintain.every.as_str() {
             "never" => None,
             text => {
@@ -67,9 +77,13 @@ impl UpkeepSettings {
             "the log must reach as far back as the files, maintain.keep_days",
         )?;
         at_least("maintain.checkpoint_commits", maintain.checkpoint_commits, 1, "there is nothing to sum up")?;
+        if let Some(days) = raw.keep_days {
+            at_least("raw.keep_days", days, 2, "a run that was broken off goes on with what it kept")?;
+        }
         let days = |days: u32| TimeDelta::days(i64::from(days));
         Ok(Self {
             every,
+            keep_raw: raw.keep_days.map(days),
             tables: Upkeep {
                 target_bytes: u64::from(maintain.target_mb) << 20,
                 min_files: maintain.min_files as usize,
@@ -96,12 +110,13 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Result<UpkeepSettings, Failure> {
-        UpkeepSettings::of(&toml::from_str(text).unwrap())
+        UpkeepSettings::of(&toml::from_str(text).unwrap(), &RawSection::default())
     }
 
     #[test]
     fn without_a_section_it_is_what_the_lake_would_do() {
         assert_eq!(said("").unwrap().tables, Upkeep::default());
+        assert_eq!(said("").unwrap().keep_raw, None, "raw is kept for ever");
         assert_eq!(said("every = \"never\"").unwrap().every, None);
         assert_eq!(said("every = \"6h\"").unwrap().every, Some(TimeDelta::hours(6)));
     }
@@ -113,5 +128,8 @@ mod tests {
             assert_eq!(failure.exit, crate::failure::Exit::Settings, "{wrong}");
             assert!(failure.hint.is_some(), "{wrong}");
         }
+        let raw = |text: &str| UpkeepSettings::of(&MaintainSection::default(), &toml::from_str(text).unwrap());
+        assert_eq!(raw("keep_days = 400").unwrap().keep_raw, Some(TimeDelta::days(400)));
+        assert_eq!(raw("keep_days = 0").unwrap_err().exit, crate::failure::Exit::Settings);
     }
 }

@@ -1,0 +1,158 @@
+//! `meta.columns` with what only the native tables know of their columns: when one last had a value, and how often it
+//! has none. That is counted when it is asked for, in the tables of the columns that are asked for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::catalogue::{Lake, external};
+use crate::statement;
+
+const LAST_SEEN: &str = "last_seen";
+const NULL_SHARE: &str = "null_share";
+
+/// Schema and name of a native table.
+type TableName = (String, String);
+
+/// What a native table knows of a column.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fact {
+    /// When the newest record with a value in it was observed, in microseconds since 1970.
+    last_seen: Option<i64>,
+    /// The share of records without a value in it; none if there are no records.
+    null_share: Option<f64>,
+}
+
+/// The table; nothing is counted before it is scanned for it.
+#[derive(Debug)]
+pub(crate) struct ColumnsTable {
+    lake: Arc<Lake>,
+    base: Arc<dyn TableProvider>,
+    columns: SchemaRef,
+}
+
+impl ColumnsTable {
+    /// Over the table that the lake keeps.
+    pub(crate) fn new(lake: Arc<Lake>, base: Arc<dyn TableProvider>) -> Self {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let counted = [Field::new(LAST_SEEN, time, true), Field::new(NULL_SHARE, DataType::Float64, true)];
+        let kept = base.schema().fields().iter().map(|field| field.as_ref().clone()).collect::<Vec<_>>();
+        let columns = Arc::new(Schema::new(kept.into_iter().chain(counted).collect::<Vec<_>>()));
+        Self { lake, base, columns }
+    }
+
+    /// The rows that the lake keeps.
+    async fn kept(&self, filters: &[Expr]) -> PlanResult<RecordBatch> {
+        let mut plan = LogicalPlanBuilder::scan("meta.columns", provider_as_source(self.base.clone()), None)?;
+        for filter in filters {
+            plan = plan.filter(filter.clone())?;
+        }
+        let rows = DataFrame::new(self.lake.state(), plan.build()?).collect().await?;
+        Ok(concat_batches(&self.base.schema(), &rows)?)
+    }
+
+    /// What the native tables know of the columns in `rows`.
+    async fn facts(&self, rows: &RecordBatch) -> PlanResult<Vec<Fact>> {
+        let [networks, streams, columns] = ["network", "stream", "column"].map(|name| texts(rows, name));
+        let (networks, streams, columns) = (networks?, streams?, columns?);
+        let place = |row: usize| (networks.value(row).to_owned(), streams.value(row).to_owned());
+        let mut tables: BTreeMap<TableName, Vec<String>> = BTreeMap::new();
+        for row in 0..rows.num_rows() {
+            tables.entry(place(row)).or_default().push(columns.value(row).to_owned());
+        }
+        let mut facts: HashMap<TableName, HashMap<String, Fact>> = HashMap::new();
+        for (table, columns) in tables {
+            let counted = self.count(&table, &columns).await?;
+            facts.insert(table, counted);
+        }
+        let fact = |row: usize| facts.get(&place(row)).and_then(|table| table.get(columns.value(row))).copied();
+        Ok((0..rows.num_rows()).map(|row| fact(row).unwrap_or_default()).collect())
+    }
+
+    /// What a native table knows of some columns; nothing of those that it doesn't have.
+    async fn count(&self, table: &TableName, columns: &[String]) -> PlanResult<HashMap<String, Fact>> {
+        let (schema, name) = table;
+        let Some(native) = self.lake.open(schema, name).await? else { return Ok(HashMap::new()) };
+        let native = native.schema();
+        let there: Vec<&String> = columns.iter().filter(|column| native.field_with_name(column).is_ok()).collect();
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let counts = there.iter().map(|column| {
+            let column = quoted(column);
+            format!(", count({column}), max(CASE WHEN {column} IS NOT NULL THEN _observed_at END)")
+        });
+        let counts: String = counts.collect();
+        let sql = format!("SELECT count(*){counts} FROM {}.{}", quoted(schema), quoted(name));
+        let state = self.lake.state();
+        let plan = state.statement_to_plan(statement::parse(&sql).map_err(external)?).await?;
+        let mut facts = HashMap::new();
+        for row in DataFrame::new(state, plan).collect().await?.iter().filter(|rows| rows.num_rows() > 0) {
+            let count = |place: usize| row.column(place).as_primitive::<Int64Type>().value(0);
+            let records = count(0);
+            for (place, column) in there.iter().enumerate() {
+                let seen = row.column(2 + 2 * place).as_primitive::<TimestampMicrosecondType>();
+                let null_share = (records > 0).then(|| (records - count(1 + 2 * place)) as f64 / records as f64);
+                facts.insert((*column).clone(), Fact { last_seen: seen.iter().next().flatten(), null_share });
+            }
+        }
+        Ok(facts)
+    }
+}
+
+fn texts(rows: &RecordBatch, name: &str) -> PlanResult<StringArray> {
+    let column = rows.column(rows.schema().index_of(name)?);
+    Ok(arrow::compute::cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+#[async_trait]
+impl TableProvider for ColumnsTable {
+    fn schema(&self) -> SchemaRef {
+        self.columns.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    /// So that only the tables of the networks that are asked for are read.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
+        let is_kept = |filter: &Expr| {
+            filter.column_refs().iter().all(|column| ![LAST_SEEN, NULL_SHARE].contains(&column.name.as_str()))
+        };
+        let each = filters.iter().map(|filter| match is_kept(filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        });
+        Ok(each.collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let kept = self.kept(filters).await?;
+        let first_counted = kept.num_columns();
+        let is_asked = projection.is_none_or(|places| places.iter().any(|place| *place >= first_counted));
+        let facts = if is_asked { self.facts(&kept).await? } else { vec![Fact::default(); kept.num_rows()] };
+        let seen = facts.iter().map(|fact| fact.last_seen).collect::<TimestampMicrosecondArray>();
+        let shares: Float64Array = facts.iter().map(|fact| fact.null_share).collect();
+        let counted: [ArrayRef; 2] = [Arc::new(seen.with_timezone("UTC")), Arc::new(shares)];
+        let columns = kept.columns().iter().cloned().chain(counted).collect();
+        let rows = RecordBatch::try_new(self.columns.clone(), columns)?;
+        let table = MemTable::try_new(self.columns.clone(), vec![vec![rows]])?;
+        // What is filtered is filtered once more above.
+        table.scan(state, projection, &[], limit.filter(|_| filters.is_empty())).await
+    }
+}
