@@ -227,8 +227,8 @@ fn sorted_by(columns: &[ArrayRef]) -> Vec<SortColumn> {
     columns.iter().map(|values| SortColumn { values: values.clone(), options: None }).collect()
 }
 
-/// How rarely a filter says that a key may be there which isn't. Each time, all keys of the file are read; a filter that
-/// errs a tenth as often takes a byte more per key.
+/// How rarely a filter says that a key may be there which isn't: each time, all keys of the file are read. A filter that
+/// errs a tenth as often takes a byte more per key, before its size is rounded up to a power of two.
 const FALSE_ALARMS: f64 = 0.000_01;
 /// Distinct values of a column in a file, in bytes, above which they are written out in full.
 const DICTIONARY_BYTES: usize = 128 << 10;
