@@ -85,7 +85,7 @@ pub use manifest::{
     Status, delimited, json, look_back, optional_setting, pins, required_secret, required_setting, stream, xml,
 };
 pub use money::Money;
-pub use output::{Output, Transaction};
+pub use output::{Output, Transaction, kind_in};
 pub use records::{Record, Records};
 pub use request::{Template, get, post, quoted, setting, text};
 pub use response::{Body, Response, by_status, done, more, refused, retry};

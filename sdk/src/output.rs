@@ -145,6 +145,22 @@ impl Default for Transaction<'_> {
     }
 }
 
+/// The kind that a network's own word for it has in it: a bonus or a lead, else a sale.
+///
+/// ```
+/// use sluice_connector::{TransactionKind, kind_in};
+/// assert_eq!(kind_in("Commission group Lead"), TransactionKind::Lead);
+/// assert_eq!(kind_in(""), TransactionKind::Sale);
+/// ```
+pub fn kind_in(word: &str) -> TransactionKind {
+    let has = |part: &str| word.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
+    match () {
+        () if has("bonus") => TransactionKind::Bonus,
+        () if has("lead") => TransactionKind::Lead,
+        () => TransactionKind::Sale,
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Columns {
     pub(crate) transaction_id: Sparse<TextBuffer>,
@@ -213,6 +229,18 @@ impl Output {
             unknown_statuses: BTreeSet::new(),
             row_hashes: RowHashes::default(),
         }
+    }
+
+    /// What `map` makes of one record that has these fields out of so many inputs; for native tests. Of a field that is
+    /// given twice the first counts.
+    pub fn of_one(
+        inputs: usize,
+        fields: &[(usize, &str)],
+        map: impl Fn(Record, &mut Self) -> Result<(), String>,
+    ) -> Mapped {
+        let mut out = Self::with_capacity(1);
+        out.map_each(&Records::of_one(inputs, fields), map);
+        out.into_mapped()
     }
 
     /// Maps every record; one for which `map` fails becomes a reject with that reason.

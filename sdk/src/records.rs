@@ -36,9 +36,8 @@ impl Records {
         Ok(Self { columns: inputs, rows })
     }
 
-    /// One record of these inputs out of so many, the others absent; for native tests. Of an input that is given
-    /// twice the first counts.
-    pub fn of(inputs: usize, fields: &[(usize, &str)]) -> Self {
+    /// One record of these inputs out of so many, the others absent. Of an input that is given twice the first counts.
+    pub(crate) fn of_one(inputs: usize, fields: &[(usize, &str)]) -> Self {
         let column = |input: usize| {
             let text = fields.iter().find(|(at, _)| *at == input).map(|(_, text)| *text);
             let bytes = text.unwrap_or_default().as_bytes().to_vec();

@@ -30,6 +30,14 @@ fn every_connector_does_what_its_fixtures_say() {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let wasm = std::fs::read(connectors_dir().join(format!("{name}.wasm"))).expect("built by `just build`");
         let connector = engine.load(&wasm, &name).unwrap();
+        assert_eq!(connector.contract(), "0.2.0", "{name} speaks the newest contract");
+        // A row leaves its window of any other date by changing once more, and has not vanished.
+        let complete =
+            |stream: &sluice_model::Stream| stream.complete_windows.iter().all(|axis| *axis == Axis::Transaction);
+        assert!(
+            connector.manifest().streams.iter().all(complete),
+            "{name} has complete windows of a date that changes"
+        );
         let base: Value = read_json(&folder.join("fixtures/slice.json"));
         check(&folder.join("fixtures/plan.json"), &plan(&connector, &slice(&connector, &base)), &mut wrong);
         let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("fixtures"))

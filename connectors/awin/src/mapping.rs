@@ -121,7 +121,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     let status = out.status(STATUSES, status_raw);
     let row = Transaction {
         transaction_id: record.required(ID)?,
-        kind: kind(record.filled(TYPE).unwrap_or_default()),
+        kind: kind_in(record.filled(TYPE).unwrap_or_default()),
         validation_status: status.validation,
         payment_status: payment(record.flag(PAID), status.validation, status.payment),
         status_raw,
@@ -155,15 +155,6 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     };
     out.push(record, &row);
     Ok(())
-}
-
-fn kind(word: &str) -> TransactionKind {
-    let has = |part: &str| word.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
-    match () {
-        () if has("bonus") => TransactionKind::Bonus,
-        () if has("lead") => TransactionKind::Lead,
-        () => TransactionKind::Sale,
-    }
 }
 
 fn payment(paid: Option<bool>, validation: ValidationStatus, stated: PaymentStatus) -> PaymentStatus {

@@ -175,10 +175,7 @@ mod tests {
 
     /// One record that has these fields.
     fn mapped(fields: &[(usize, &str)]) -> Mapped {
-        let records = Records::of(inputs().len(), fields);
-        let mut out = Output::with_capacity(1);
-        out.map_each(&records, |record, out| map(record, "USD", out));
-        out.into_mapped()
+        Output::of_one(inputs().len(), fields, |record, out| map(record, "USD", out))
     }
 
     const SALE_ROW: &[(usize, &str)] = &[

@@ -117,10 +117,7 @@ mod tests {
 
     /// One record of these inputs, the others absent.
     fn mapped(fields: &[(usize, &str)]) -> Mapped {
-        let records = Records::of(inputs().len(), fields);
-        let mut out = Output::with_capacity(1);
-        out.map_each(&records, map);
-        out.into_mapped()
+        Output::of_one(inputs().len(), fields, map)
     }
 
     fn money(text: &str) -> Option<Money> {

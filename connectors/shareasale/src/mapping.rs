@@ -98,7 +98,11 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     let locks_at = record.time_by(LOCKS, time)?;
     let row = Transaction {
         transaction_id: id(record.required(ID)?)?,
-        kind: if is_adjustment { TransactionKind::Adjustment } else { kind(record.filled(TYPE).unwrap_or_default()) },
+        kind: if is_adjustment {
+            TransactionKind::Adjustment
+        } else {
+            kind_in(record.filled(TYPE).unwrap_or_default())
+        },
         validation_status: status.validation,
         payment_status: payment(is_paid, status.validation, status.payment),
         is_locked,
@@ -161,15 +165,6 @@ fn payment(is_paid: bool, validation: ValidationStatus, stated: PaymentStatus) -
         (true, ValidationStatus::Declined) => PaymentStatus::ClawedBack,
         (true, _) => PaymentStatus::Paid,
         (false, _) => stated,
-    }
-}
-
-fn kind(word: &str) -> TransactionKind {
-    let has = |part: &str| word.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part.as_bytes()));
-    match () {
-        () if has("bonus") => TransactionKind::Bonus,
-        () if has("lead") => TransactionKind::Lead,
-        () => TransactionKind::Sale,
     }
 }
 

@@ -116,10 +116,7 @@ mod tests {
 
     /// One record of these inputs, the others absent.
     fn mapped(fields: &[(usize, &str)]) -> Mapped {
-        let records = Records::of(inputs().len(), fields);
-        let mut out = Output::with_capacity(1);
-        out.map_each(&records, |record, out| map(record, Some("98765"), out));
-        out.into_mapped()
+        Output::of_one(inputs().len(), fields, |record, out| map(record, Some("98765"), out))
     }
 
     #[test]

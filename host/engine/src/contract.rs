@@ -75,34 +75,28 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 /// What a guest answers: or that it refuses.
 type Answer<T> = wasmtime::Result<Result<T, wire::responses::Refusal>>;
+/// The requests of a slice.
+type Requests = Vec<wire::requests::RequestResult>;
 
 /// The contract's functions in one of its versions, each in a fresh instance; what they give is said in the newest one's
 /// types.
 trait Calls: Send + Sync {
     fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest>;
-
-    fn plan(
-        &self,
-        store: &mut Store<State>,
-        slice: wire::requests::Slice<'_>,
-    ) -> Answer<Vec<wire::requests::RequestResult>>;
-
-    fn follow(
-        &self,
-        store: &mut Store<State>,
-        slice: wire::requests::Slice<'_>,
-        request: wire::requests::RequestParam<'_>,
-        response: wire::responses::Response<'_>,
-    ) -> Answer<wire::responses::Judgement>;
-
+    fn plan(&self, store: &mut Store<State>, slice: wire::requests::Slice<'_>) -> Answer<Requests>;
+    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<wire::responses::Judgement>;
     fn map(
         &self,
         store: &mut Store<State>,
-        slice: wire::requests::Slice<'_>,
-        request: wire::requests::RequestParam<'_>,
-        response: wire::responses::Response<'_>,
+        of: Exchange<'_>,
         records: &[wire::TextColumnParam<'_>],
     ) -> Answer<wire::Mapped>;
+}
+
+/// A request of a slice and its response, lent to the guest.
+struct Exchange<'a> {
+    slice: wire::requests::Slice<'a>,
+    request: wire::requests::RequestParam<'a>,
+    response: wire::responses::Response<'a>,
 }
 
 /// A component that speaks one of the contracts, linked once and instantiated for every call.
@@ -147,8 +141,9 @@ impl Guest {
             (LoweredSlice::new(slice), Lowered::new(request), LoweredResponse::new(response));
         let headers = request.headers();
         let judgement = caller.run(|store| {
-            let body = push_body(store, response.body())?;
-            self.calls.follow(store, slice.wire(), request.wire(&headers), response.wire(body)).map(answer)
+            let response = response.wire(push_body(store, response.body())?);
+            let of = Exchange { slice: slice.wire(), request: request.wire(&headers), response };
+            self.calls.follow(store, of).map(answer)
         })?;
         response::judgement(judgement, caller.engine.limits()).map_err(|what| caller.malformed(what))
     }
@@ -169,8 +164,9 @@ impl Guest {
             .map(|input| wire::TextColumnParam { offsets: &input.offsets, bytes: input.bytes, valid: &input.valid })
             .collect();
         caller.run(|store| {
-            let body = push_body(store, response.body())?;
-            self.calls.map(store, slice.wire(), request.wire(&headers), response.wire(body), &columns).map(answer)
+            let response = response.wire(push_body(store, response.body())?);
+            let of = Exchange { slice: slice.wire(), request: request.wire(&headers), response };
+            self.calls.map(store, of, &columns).map(answer)
         })
     }
 }

@@ -4,10 +4,7 @@ use super::*;
 /// One record that has these fields, later ones first.
 fn mapped(fields: &[(usize, &str)]) -> Mapped {
     let fields: Vec<_> = fields.iter().rev().copied().collect();
-    let records = Records::of(inputs().len(), &fields);
-    let mut out = Output::with_capacity(1);
-    out.map_each(&records, map);
-    out.into_mapped()
+    Output::of_one(inputs().len(), &fields, map)
 }
 
 fn sale(more: &[(usize, &str)]) -> Mapped {

@@ -5,7 +5,7 @@ mod newer;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::{Answer, Calls, wire};
+use super::{Answer, Calls, Exchange, Requests, wire};
 use crate::state::{Body, State};
 
 use bindings::sluice::connector::{columns, manifests, requests, responses};
@@ -54,35 +54,28 @@ impl responses::HostBody for State {
 
 impl Calls for bindings::NetworkPre<State> {
     fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
-        let network = self.instantiate(&mut *store)?;
-        network.sluice_connector_connector().call_describe(store).map(newer::manifest)
+        self.instantiate(&mut *store)?.sluice_connector_connector().call_describe(store).map(newer::manifest)
     }
 
-    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Vec<requests::RequestResult>> {
+    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Requests> {
         self.instantiate(&mut *store)?.sluice_connector_connector().call_plan(store, slice)
     }
 
-    fn follow(
-        &self,
-        store: &mut Store<State>,
-        slice: requests::Slice<'_>,
-        request: requests::RequestParam<'_>,
-        response: responses::Response<'_>,
-    ) -> Answer<responses::Judgement> {
-        self.instantiate(&mut *store)?.sluice_connector_connector().call_follow(store, slice, request, response)
+    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<responses::Judgement> {
+        let network = self.instantiate(&mut *store)?;
+        network.sluice_connector_connector().call_follow(store, of.slice, of.request, of.response)
     }
 
     fn map(
         &self,
         store: &mut Store<State>,
-        slice: requests::Slice<'_>,
-        request: requests::RequestParam<'_>,
-        response: responses::Response<'_>,
-        records: &[columns::TextColumnParam<'_>],
+        of: Exchange<'_>,
+        records: &[wire::TextColumnParam<'_>],
     ) -> Answer<wire::Mapped> {
         let network = self.instantiate(&mut *store)?;
-        let answer =
-            network.sluice_connector_connector().call_map_response(store, slice, request, response, records)?;
-        Ok(answer.map(newer::mapped))
+        let connector = network.sluice_connector_connector();
+        connector
+            .call_map_response(store, of.slice, of.request, of.response, records)
+            .map(|answer| answer.map(newer::mapped))
     }
 }

@@ -3,7 +3,7 @@
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
-use super::{Answer, Calls, wire};
+use super::{Answer, Calls, Exchange, Requests, wire};
 use crate::state::State;
 
 use bindings::sluice::connector0_2_0::{columns, manifests};
@@ -42,29 +42,23 @@ impl Calls for bindings::NetworkPre<State> {
         self.instantiate(&mut *store)?.sluice_connector0_2_0_connector().call_describe(store)
     }
 
-    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Vec<requests::RequestResult>> {
+    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Requests> {
         self.instantiate(&mut *store)?.sluice_connector0_2_0_connector().call_plan(store, slice)
     }
 
-    fn follow(
-        &self,
-        store: &mut Store<State>,
-        slice: requests::Slice<'_>,
-        request: requests::RequestParam<'_>,
-        response: responses::Response<'_>,
-    ) -> Answer<responses::Judgement> {
-        self.instantiate(&mut *store)?.sluice_connector0_2_0_connector().call_follow(store, slice, request, response)
+    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<responses::Judgement> {
+        let network = self.instantiate(&mut *store)?;
+        network.sluice_connector0_2_0_connector().call_follow(store, of.slice, of.request, of.response)
     }
 
     fn map(
         &self,
         store: &mut Store<State>,
-        slice: requests::Slice<'_>,
-        request: requests::RequestParam<'_>,
-        response: responses::Response<'_>,
+        of: Exchange<'_>,
         records: &[wire::TextColumnParam<'_>],
     ) -> Answer<wire::Mapped> {
         let network = self.instantiate(&mut *store)?;
-        network.sluice_connector0_2_0_connector().call_map_response(store, slice, request, response, records)
+        let connector = network.sluice_connector0_2_0_connector();
+        connector.call_map_response(store, of.slice, of.request, of.response, records)
     }
 }
