@@ -84,7 +84,7 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// Takes them while so many runs are in flight; says and notes them if it's time to.
+    /// Takes them while so many runs are in flight; notes and says them if it's time to.
     ///
     /// # Errors
     /// The state store's failure.
@@ -92,14 +92,16 @@ impl Pulse {
         let before = std::mem::take(&mut self.last);
         self.last = taken(app, runs, &before);
         let has_changed = self.last.counts() != before.counts();
-        if has_changed {
-            say(&self.last, &before);
-        }
         if !has_changed && Instant::now() < self.note_at {
             return Ok(());
         }
         self.note_at = Instant::now() + EVERY;
-        app.state.note_vitals(&self.id, &self.last).await
+        let noted = app.state.note_vitals(&self.id, &self.last).await;
+        // What the log says, the status then knows.
+        if has_changed {
+            say(&self.last, &before);
+        }
+        noted
     }
 
     /// Takes the note back: the service ends in order.
