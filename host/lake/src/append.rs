@@ -257,11 +257,8 @@ impl Appender {
             };
             self.index.insert(row.key, latest);
         }
-        for add in &done.adds {
-            if let Ok(path) = Path::parse(&add.path) {
-                self.index.mark_loaded(path);
-            }
-        }
+        let paths = done.adds.iter().filter_map(|add| Path::parse(&add.path).ok()).collect();
+        self.index.wrote(paths, done.chosen.iter().map(|row| row.key));
         let columns = done.new_fields.len();
         tracing::info!(table = self.table.name(), rows = done.chosen.len(), columns, "appended");
         let known = done.schema.fields().iter().map(|field| field.as_ref().clone());

@@ -3,10 +3,12 @@
 //! All rows of a key stay in the month of its first one, so that finding one of them is finding all. The months that
 //! a run touches are read once per run; a refresh reads only the files that are new. Keys that aren't in these may
 //! live in another month: for them the other files are asked by their Bloom filters, and only a file that may hold
-//! one is read. So the cost follows the window that was read, not the history.
+//! one is read. So the cost follows the window that was read, not the history. What this run wrote itself it needn't
+//! read back: it remembers the keys.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+mod keys;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -21,9 +23,16 @@ use crate::month;
 use crate::scan::{read_columns, read_filters};
 use crate::table::{DataFile, Table};
 
+pub(crate) use keys::{FilterKeys, KeyMap, KeySet, digits};
+use keys::{Written, halves, spelt};
+
 const READ_AHEAD: usize = 8;
-/// Keys in memory above which a flush starts with a fresh index: a backfill of years must not keep them all.
-const MANY_KEYS: usize = 128 * 1024;
+/// Keys in memory above which a flush starts with a fresh index: a backfill of years must not keep them all. Tests have
+/// few keys, and shall come here too.
+const MANY_KEYS: usize = if cfg!(test) { 4 } else { 128 * 1024 };
+
+/// Keys written by this run that are remembered, 8 bytes each; the rest is asked by filters like any file.
+const KEYS_REMEMBERED: usize = if cfg!(test) { 16 } else { 2 << 20 };
 
 /// The latest row of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,29 +74,6 @@ pub(crate) struct IndexColumns {
 /// Scope and month of a partition.
 pub(crate) type Place = (String, i32);
 
-/// Keys are hashes already.
-#[derive(Default)]
-pub(crate) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
-}
-
-pub(crate) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
-pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
-
 /// The latest rows by key, as far as they were needed.
 pub(crate) struct KeyIndex {
     columns: IndexColumns,
@@ -97,6 +83,7 @@ pub(crate) struct KeyIndex {
     loaded: HashSet<Path>,
     filters: HashMap<Path, Option<Arc<Vec<Sbbf>>>>,
     asked: HashSet<Path>,
+    written: VecDeque<Written>,
     needed: usize,
 }
 
@@ -110,6 +97,7 @@ impl KeyIndex {
             loaded: HashSet::new(),
             filters: HashMap::new(),
             asked: HashSet::new(),
+            written: VecDeque::new(),
             needed: 0,
         }
     }
@@ -141,9 +129,21 @@ impl KeyIndex {
         }
     }
 
-    /// Takes note that all rows of a file were inserted.
-    pub(crate) fn mark_loaded(&mut self, path: Path) {
-        self.loaded.insert(path);
+    /// Takes note of files that were committed, and of all keys in them, which were inserted.
+    pub(crate) fn wrote(&mut self, paths: Vec<Path>, keys: impl Iterator<Item = u128>) {
+        self.loaded.extend(paths.iter().cloned());
+        self.written.push_back(Written { paths, keys: halves(keys) });
+        let mut remembered: usize = self.written.iter().map(|written| written.keys.len()).sum();
+        while remembered > KEYS_REMEMBERED
+            && let Some(forgotten) = self.written.pop_front()
+        {
+            remembered -= forgotten.keys.len();
+        }
+    }
+
+    /// What this run wrote into a file.
+    fn written(&self, path: &Path) -> Option<&Written> {
+        self.written.iter().find(|written| written.paths.contains(path))
     }
 
     /// Makes the index know all that the snapshot holds of `keys`, which belong to `places`.
@@ -162,6 +162,7 @@ impl KeyIndex {
             .files
             .iter()
             .filter(|(file, place)| places.contains(place) && !self.loaded.contains(&file.path))
+            .filter(|(file, _)| self.written(&file.path).is_none())
             .map(|(file, _)| file.path.clone())
             .collect();
         self.load(table, touched, None).await?;
@@ -199,7 +200,8 @@ impl KeyIndex {
     /// The files that may hold one of `keys`.
     async fn suspects(&mut self, table: &Table, files: &[Path], keys: &KeySet) -> Result<Vec<Path>, Error> {
         let column = self.columns.key;
-        let unknown: Vec<Path> = files.iter().filter(|path| !self.filters.contains_key(*path)).cloned().collect();
+        let is_unknown = |path: &&Path| !self.filters.contains_key(*path) && self.written(path).is_none();
+        let unknown: Vec<Path> = files.iter().filter(is_unknown).cloned().collect();
         let read: Vec<(Path, Option<Vec<Sbbf>>)> = stream::iter(unknown)
             .map(|path| async move {
                 let filters = read_filters(table.store(), &path, column).await;
@@ -209,10 +211,12 @@ impl KeyIndex {
             .try_collect()
             .await?;
         self.filters.extend(read.into_iter().map(|(path, filters)| (path, filters.map(Arc::new))));
+        let halves = halves(keys.iter().copied());
         let keys = FilterKeys::of(column, keys.iter().copied());
-        let suspected = |path: &&Path| match self.filters.get(*path) {
-            Some(Some(filters)) => keys.may_be_in(filters),
-            _ => true,
+        let suspected = |path: &&Path| match (self.written(path), self.filters.get(*path)) {
+            (Some(written), _) => written.may_hold(&halves),
+            (None, Some(Some(filters))) => keys.may_be_in(filters),
+            (None, _) => true,
         };
         Ok(files.iter().filter(suspected).cloned().collect())
     }
@@ -293,37 +297,6 @@ impl KeyIndex {
     }
 }
 
-/// Keys as the filters of a column have them: one after another, each of the same width.
-pub(crate) struct FilterKeys {
-    bytes: Vec<u8>,
-    width: usize,
-}
-
-impl FilterKeys {
-    pub(crate) fn of(column: &str, keys: impl Iterator<Item = u128>) -> Self {
-        // The only key that is kept as text is `transaction_key`.
-        let text = column == "transaction_key";
-        let mut bytes = Vec::new();
-        for key in keys.map(u128::to_be_bytes) {
-            match text {
-                true => bytes.extend(key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])),
-                false => bytes.extend(key),
-            }
-        }
-        Self { bytes, width: if text { 32 } else { 16 } }
-    }
-
-    /// Whether a file with these filters may hold one of them.
-    pub(crate) fn may_be_in(&self, filters: &[Sbbf]) -> bool {
-        let mut keys = self.bytes.chunks_exact(self.width);
-        keys.any(|key| filters.iter().any(|filter| filter.check(key)))
-    }
-}
-
-fn digit(value: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(value)]
-}
-
 fn any_key(table: &Table, columns: IndexColumns, batches: &[RecordBatch], keys: &KeySet) -> Result<bool, Error> {
     for batch in batches {
         if keys_of(table, batch, columns.key)?.iter().any(|key| keys.contains(key)) {
@@ -340,7 +313,7 @@ pub(crate) fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<
         return keys.iter().map(|key| key.and_then(number).ok_or_else(bad)).collect();
     }
     let keys = keys.as_string_opt::<i32>().ok_or_else(bad)?;
-    keys.iter().map(|key| key.and_then(|key| u128::from_str_radix(key, 16).ok()).ok_or_else(bad)).collect()
+    keys.iter().map(|key| key.and_then(spelt).ok_or_else(bad)).collect()
 }
 
 fn number(bytes: &[u8]) -> Option<u128> {

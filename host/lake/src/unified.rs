@@ -7,13 +7,13 @@ use arrow::array::{
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
-use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_key};
+use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
 use crate::append::{Candidate, Change, Chosen, Observed, Shaped, Source, change_of_known, sort};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
-use crate::index::{IndexColumns, Latest};
+use crate::index::{IndexColumns, Latest, digits};
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, candidates, month_names, observed};
 use crate::month;
@@ -63,11 +63,8 @@ impl Keyed {
         let contents = TransactionCells::of(rows)?.hashes();
         let slice = &origin.slice;
         let ids = texts(rows, "transaction_id")?;
-        let keys = (0..rows.num_rows()).map(|row| {
-            let key = transaction_key(&slice.network, &slice.account, &slice.stream, ids.value(row));
-            u128::from_str_radix(&key, 16).map_err(|_| mismatch("transaction_key", "no 32 digits", "32 digits"))
-        });
-        let keys = keys.collect::<Result<Vec<u128>, Error>>()?;
+        let mut key_of = transaction_keys(&slice.network, &slice.account, &slice.stream);
+        let keys = (0..rows.num_rows()).map(|row| key_of(ids.value(row))).collect();
         let times = rows
             .column_by_name("transacted_at")
             .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
@@ -172,12 +169,7 @@ impl UnifiedRows {
         let column: ArrayRef = match name {
             "transaction_key" => {
                 let mut keys = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
-                for row in chosen {
-                    use std::fmt::Write;
-                    // Writing into memory can't fail.
-                    let _ = write!(keys, "{:032x}", row.key);
-                    keys.append_value("");
-                }
+                chosen.iter().for_each(|row| keys.append_value(str::from_utf8(&digits(row.key)).unwrap_or_default()));
                 Arc::new(keys.finish())
             }
             "network" => self.text(chosen, |pending| &pending.origin.slice.network),

@@ -62,18 +62,37 @@ pub fn transaction_key(network: &str, account: &str, stream: &str, transaction_i
     key_of(&[network, account, stream, transaction_id])
 }
 
+/// The keys of one stream's transactions by their ids, as numbers: the same that [`transaction_key`] spells.
+pub fn transaction_keys(network: &str, account: &str, stream: &str) -> impl FnMut(&str) -> u128 {
+    let mut text = Vec::with_capacity(256);
+    [network, account, stream].iter().for_each(|part| push_part(&mut text, part));
+    let stream_ends = text.len();
+    move |transaction_id| {
+        text.truncate(stream_ends);
+        push_part(&mut text, transaction_id);
+        first_half(&text)
+    }
+}
+
 /// The stable id of a request: 32 hexadecimal digits over the run, the slice it belongs to and its key there.
 pub fn request_id(run_id: &str, slice_id: &str, request_key: &str) -> String {
     key_of(&[run_id, slice_id, request_key])
 }
 
 fn key_of(parts: &[&str]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().to_hex()[..32].to_owned()
+    let mut text = Vec::new();
+    parts.iter().for_each(|part| push_part(&mut text, part));
+    format!("{:032x}", first_half(&text))
+}
+
+fn push_part(text: &mut Vec<u8>, part: &str) {
+    text.extend((part.len() as u64).to_le_bytes());
+    text.extend(part.as_bytes());
+}
+
+fn first_half(text: &[u8]) -> u128 {
+    let hash: [u8; 32] = blake3::hash(text).into();
+    hash.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -83,6 +102,16 @@ mod tests {
     #[test]
     fn parts_do_not_run_into_each_other() {
         assert_ne!(transaction_key("a", "bc", "s", "1"), transaction_key("ab", "c", "s", "1"));
+    }
+
+    #[test]
+    fn keys_of_a_stream_are_those_of_its_transactions() {
+        let mut keys = transaction_keys("awin", "uk", "transactions");
+        for id in ["1001", "", "ä, and more than 64 bytes, so that it fills more than one block of the hash function"]
+        {
+            assert_eq!(format!("{:032x}", keys(id)), transaction_key("awin", "uk", "transactions", id));
+        }
+        assert_eq!(transaction_key("awin", "uk", "transactions", "1001"), "2388038324bd96716b78244bd9342b12");
     }
 
     #[test]

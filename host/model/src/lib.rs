@@ -24,7 +24,7 @@ mod slice_read;
 mod step;
 mod transaction;
 
-pub use ids::{Digest, request_id, transaction_key};
+pub use ids::{Digest, request_id, transaction_key, transaction_keys};
 pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColumn, Pin};
 pub use manifest::{
     Axis, Grain, LookBack, Manifest, Rate, SecretSlot, Setting, StatusWord, Stream, TokenPlace, TokenSource,

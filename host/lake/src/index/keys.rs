@@ -1,0 +1,96 @@
+//! Keys of rows: hashes of 128 bits.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use object_store::path::Path;
+use parquet::bloom_filter::Sbbf;
+
+/// Keys are hashes already.
+#[derive(Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+pub(crate) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
+pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
+
+/// What a flush of this run wrote.
+pub(crate) struct Written {
+    pub(crate) paths: Vec<Path>,
+    /// The upper half of each key, rising: keys are hashes, so that hardly two share one.
+    pub(crate) keys: Vec<u64>,
+}
+
+impl Written {
+    /// Whether one of `keys`, which rise, may be among those.
+    pub(crate) fn may_hold(&self, keys: &[u64]) -> bool {
+        let mut own = self.keys.iter().peekable();
+        keys.iter().any(|key| {
+            while own.next_if(|own| *own < key).is_some() {}
+            own.peek() == Some(&key)
+        })
+    }
+}
+
+/// The upper halves of keys, rising.
+pub(crate) fn halves(keys: impl Iterator<Item = u128>) -> Vec<u64> {
+    let mut halves: Vec<u64> = keys.map(|key| (key >> 64) as u64).collect();
+    halves.sort_unstable();
+    halves
+}
+
+/// Keys as the filters of a column have them: one after another, each of the same width.
+pub(crate) struct FilterKeys {
+    bytes: Vec<u8>,
+    width: usize,
+}
+
+impl FilterKeys {
+    pub(crate) fn of(column: &str, keys: impl Iterator<Item = u128>) -> Self {
+        // The only key that is kept as text is `transaction_key`.
+        let text = column == "transaction_key";
+        let mut bytes = Vec::new();
+        for key in keys {
+            match text {
+                true => bytes.extend(digits(key)),
+                false => bytes.extend(key.to_be_bytes()),
+            }
+        }
+        Self { bytes, width: if text { 32 } else { 16 } }
+    }
+
+    /// Whether a file with these filters may hold one of them.
+    pub(crate) fn may_be_in(&self, filters: &[Sbbf]) -> bool {
+        let mut keys = self.bytes.chunks_exact(self.width);
+        keys.any(|key| filters.iter().any(|filter| filter.check(key)))
+    }
+}
+
+/// The 32 hexadecimal digits of a key.
+pub(crate) fn digits(key: u128) -> [u8; 32] {
+    let mut text = [0; 32];
+    // 16 bytes fill 32 digits.
+    let _ = hex::encode_to_slice(key.to_be_bytes(), &mut text);
+    text
+}
+
+/// The key that 32 hexadecimal digits spell.
+pub(crate) fn spelt(text: &str) -> Option<u128> {
+    let mut bytes = [0; 16];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| u128::from_be_bytes(bytes))
+}
