@@ -104,7 +104,12 @@ fn kept(operator: &Operator) -> BTreeSet<(String, Asked)> {
     let Ok(runs) = std::fs::read_dir(operator.join("lake/raw/envelopes")) else { return kept };
     for run in runs {
         for envelope in std::fs::read_dir(run.unwrap().path()).unwrap() {
-            let text = std::fs::read(envelope.unwrap().path()).unwrap();
+            let path = envelope.unwrap().path();
+            // What was being written when the process was killed has another name yet.
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = std::fs::read(path).unwrap();
             let raw: RawObject = serde_json::from_slice(&text).unwrap();
             let (_, rest) = raw.sent.url.split_once("://").unwrap();
             let uri = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();
