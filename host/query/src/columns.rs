@@ -1,18 +1,20 @@
 //! `meta.columns` with what only the native tables know of their columns: when one last had a value, and how often it
 //! has none. That is counted when it is asked for, in the tables of the columns that are asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::concat_batches;
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, col};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::catalogue::{Lake, external};
@@ -51,14 +53,21 @@ impl ColumnsTable {
         Self { lake, base, columns }
     }
 
-    /// The rows that the lake keeps.
+    /// The rows that the lake keeps, each column once: of two writers that saw it at the same time, the first one's.
     async fn kept(&self, filters: &[Expr]) -> PlanResult<RecordBatch> {
         let mut plan = LogicalPlanBuilder::scan("meta.columns", provider_as_source(self.base.clone()), None)?;
         for filter in filters {
             plan = plan.filter(filter.clone())?;
         }
+        plan = plan.sort([col("first_seen").sort(true, false)])?;
         let rows = DataFrame::new(self.lake.state(), plan.build()?).collect().await?;
-        Ok(concat_batches(&self.base.schema(), &rows)?)
+        let rows = concat_batches(&self.base.schema(), &rows)?;
+        let [networks, streams, columns] = ["network", "stream", "column"].map(|name| texts(&rows, name));
+        let (networks, streams, columns) = (networks?, streams?, columns?);
+        let mut known = HashSet::new();
+        let is_new = |row: usize| known.insert((networks.value(row), streams.value(row), columns.value(row)));
+        let first = BooleanArray::from((0..rows.num_rows()).map(is_new).collect::<Vec<bool>>());
+        Ok(filter_record_batch(&rows, &first)?)
     }
 
     /// What the native tables know of the columns in `rows`.
@@ -126,7 +135,7 @@ impl TableProvider for ColumnsTable {
     /// So that only the tables of the networks that are asked for are read.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
         let is_kept = |filter: &Expr| {
-            filter.column_refs().iter().all(|column| ![LAST_SEEN, NULL_SHARE].contains(&column.name.as_str()))
+            filter.column_refs().iter().all(|column| ["network", "stream", "column"].contains(&column.name.as_str()))
         };
         let each = filters.iter().map(|filter| match is_kept(filter) {
             true => TableProviderFilterPushDown::Inexact,

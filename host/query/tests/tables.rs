@@ -195,10 +195,12 @@ async fn columns_tell_when_they_last_had_a_value_and_how_often_they_have_none() 
         lake.append("awin", "clicks", &[], rows).await;
     }
     let kept = [
-        column("network", vec!["awin", "awin", "awin", "cj"]),
-        column("stream", vec!["clicks", "clicks", "clicks", "gone"]),
-        column("column", vec!["old", "new", "dropped", "any"]),
-        column("path", vec!["old", "new", "dropped", "any"]),
+        column("network", vec!["awin", "awin", "awin", "awin", "cj"]),
+        column("stream", vec!["clicks", "clicks", "clicks", "clicks", "gone"]),
+        column("column", vec!["old", "old", "new", "dropped", "any"]),
+        // Another writer saw the first one too, a little later.
+        column("path", vec!["later", "old", "new", "dropped", "any"]),
+        column("first_seen", vec!["2", "1", "1", "1", "1"]),
     ];
     lake.append("meta", "columns", &[], RecordBatch::try_from_iter(kept).unwrap()).await;
     let session = lake.session().await;
