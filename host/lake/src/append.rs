@@ -1,11 +1,10 @@
 //! Appending what is new: choose the rows, write them, commit, and choose again if another writer was first.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
-use deltalake::kernel::{Add, Transaction};
+use deltalake::kernel::Transaction;
 use object_store::path::Path;
 use sluice_model::Step;
 use uuid::Uuid;
@@ -13,9 +12,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::index::{IndexColumns, KeyIndex, Latest, Place};
 use crate::lake::Lake;
-use crate::table::{Commit, Design, Table};
-
-const MAX_ATTEMPTS: u32 = 60;
+use crate::table::{self, Design, Fence, Proposal, Table, commit_with};
 
 /// A row that may have to be appended.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +33,18 @@ pub(crate) struct Observed {
     pub(crate) at: i64,
     /// The request, see [`crate::hash::ordinal`].
     pub(crate) request: u128,
+}
+
+/// How far ahead of this host's clock an observation may be: clocks of several hosts differ.
+const CLOCK_TOLERANCE_MICROS: i64 = 5 * 60 * 1_000_000;
+
+impl Observed {
+    /// The moment by which observations are ordered at `now`, microseconds since 1970. One that lies in the future was
+    /// made by a clock that was ahead: it is older than all that are plausible, so that it can't freeze what it saw.
+    pub(crate) fn plausible(self, now: i64) -> Self {
+        let ahead = self.at > now.saturating_add(CLOCK_TOLERANCE_MICROS);
+        Self { at: if ahead { i64::MIN.saturating_add(self.at) } else { self.at }, ..self }
+    }
 }
 
 /// A row to append.
@@ -102,20 +111,24 @@ pub(crate) struct Shaped {
 }
 
 /// The rows of a flush.
-pub(crate) trait Source {
+pub(crate) trait Source: Send + Sync {
     /// All rows.
     fn candidates(&self) -> &[Candidate];
     /// Sorts them by key, response and place.
     fn sort(&mut self);
-    /// When each response was observed, rising.
+    /// When each response was observed, rising by what is plausible now.
     fn observed(&self) -> &[Observed];
     /// The scope of each response's keys.
     fn scope(&self, source: u32) -> &str;
+    /// The run that each response came with.
+    fn run(&self, source: u32) -> RunNumber;
+    /// Leaves out the rows of some runs.
+    fn leave_out(&mut self, runs: &HashSet<RunNumber>);
     /// Why a row is to be appended when `known` is the latest one of its key; none if it says nothing new.
-    fn change(&self, known: Option<&Latest>, row: &Candidate) -> Option<Change> {
+    fn change(&self, known: Option<&Latest>, row: &Candidate, now: i64) -> Option<Change> {
         match known {
             None => Some(Change::FirstSeen),
-            Some(known) => change_of_known(known, row, self.observed()[row.source as usize]),
+            Some(known) => change_of_known(known, row, self.observed()[row.source as usize], now),
         }
     }
     /// What the table is made with, if it isn't there.
@@ -124,12 +137,21 @@ pub(crate) trait Source {
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error>;
 }
 
+/// Names a run among those whose rows are gathered together.
+pub(crate) type RunNumber = u32;
+
 /// What an append did.
 #[derive(Default)]
 pub(crate) struct Appended {
     pub(crate) chosen: Vec<Chosen>,
+    /// How many rows of each run were appended.
+    pub(crate) by_run: HashMap<RunNumber, u64>,
+    /// Rows that say something else than the latest one of their key, and are older, with the run of each.
+    pub(crate) older: Vec<RunNumber>,
     /// The table's columns as they now are.
     pub(crate) fields: Vec<Field>,
+    /// Runs whose lease was taken over, and why: nothing of them was appended.
+    pub(crate) fenced: Vec<(RunNumber, Error)>,
 }
 
 /// A table that rows are appended to if they are new, with what is known of its keys.
@@ -142,128 +164,181 @@ pub(crate) struct Appender {
     passed: fn(Step),
 }
 
-struct Prepared {
-    chosen: Vec<Chosen>,
-    schema: SchemaRef,
-    new_fields: Vec<Field>,
-    adds: Vec<Add>,
-}
-
 impl Appender {
     pub(crate) async fn open(
         lake: &Lake,
         schema: &str,
         name: &str,
         columns: IndexColumns,
-        run_id: &str,
+        most_keys: usize,
     ) -> Result<Self, Error> {
         Ok(Self {
             table: Table::open(lake, schema, name).await?,
-            index: KeyIndex::new(columns),
+            index: KeyIndex::new(columns, most_keys),
             key: columns.key,
-            // The run's id alone would be shared by a run that crashed and the one that goes on with it.
-            application: format!("sluice/{run_id}/{}", Uuid::now_v7().simple()),
+            // Of this process alone: a run that crashed and the one that resumes it are told apart.
+            application: format!("sluice/{}", Uuid::now_v7().simple()),
             flushes: 0,
             passed: lake.watcher(),
         })
     }
 
-    /// Appends the rows of `source` that are new.
-    pub(crate) async fn append(&mut self, source: &mut impl Source) -> Result<Appended, Error> {
+    /// How many keys its index keeps.
+    pub(crate) fn keys(&self) -> usize {
+        self.index.keys()
+    }
+
+    /// Forgets what is known of keys.
+    pub(crate) fn forget(&mut self) {
+        self.index.clear();
+    }
+
+    /// Appends the rows of `source` that are new. `fences` has the lease of each run that has one.
+    pub(crate) async fn append(
+        &mut self,
+        source: &mut impl Source,
+        fences: &[(RunNumber, Fence)],
+    ) -> Result<Appended, Error> {
         if source.candidates().is_empty() {
             return Ok(Appended::default());
         }
         source.sort();
-        let places = places(source);
         self.flushes += 1;
         self.index.begin();
-        let mut prepared: Option<Prepared> = None;
+        self.table.refresh().await?;
         // Before anything is chosen: another writer may make the table meanwhile, and fill it.
         self.table.ensure(&source.design()).await?;
-        for attempt in 0..=MAX_ATTEMPTS {
-            // A commit may be done though it looks as if it weren't.
-            if self.is_done().await? {
-                return Ok(self.finish(prepared, source));
-            }
-            if attempt == MAX_ATTEMPTS {
-                break;
-            }
-            let keys: Vec<u128> = source.candidates().iter().map(|row| row.key).collect();
-            self.index.cover(&self.table, &places, keys.into_iter()).await?;
-            prepared = self.prepare(prepared, source).await?;
-            let Some(ready) = &prepared else {
+        let Self { table, index, key, application, flushes, passed } = self;
+        let now = chrono::Utc::now();
+        let transaction =
+            Transaction::new_with_last_update(&*application, *flushes, Some(now.timestamp_millis()));
+        let mut choice = Choice {
+            index,
+            source,
+            fences,
+            transaction,
+            key,
+            now: now.timestamp_micros(),
+            schema: None,
+            passed: *passed,
+            appended: Appended::default(),
+        };
+        let committed = commit_with(table, &mut choice).await;
+        let Choice { appended, .. } = choice;
+        match committed? {
+            Some(proposal) => Ok(self.finish(proposal, appended, source)),
+            None => {
                 let fields = self.table.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
-                return Ok(Appended { chosen: Vec::new(), fields });
-            };
-            (self.passed)(Step::FilesWritten);
-            let now = chrono::Utc::now().timestamp_millis();
-            let transaction = Transaction::new_with_last_update(&self.application, self.flushes, Some(now));
-            match self.table.commit(ready.adds.clone(), &ready.new_fields, Some(transaction)).await {
-                Ok(Commit::Done) => return Ok(self.finish(prepared, source)),
-                Ok(Commit::Conflict) => {
-                    tracing::debug!(table = self.table.name(), attempt, "another writer was first");
-                    wait_a_moment(attempt).await;
-                }
-                Err(error) => match self.is_done().await {
-                    Ok(true) => return Ok(self.finish(prepared, source)),
-                    _ => return Err(error),
-                },
+                Ok(Appended { fields, ..appended })
             }
         }
-        if let Some(ready) = prepared {
-            self.table.discard_files(&ready.adds).await;
+    }
+
+    fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
+        let observed = source.observed();
+        let mut homes = Homes::default();
+        for row in &appended.chosen {
+            let seen = observed[row.source as usize];
+            let home = homes.of(&mut self.index, source, row.source, row.month);
+            let Chosen { content, version, .. } = *row;
+            self.index.insert(row.key, Latest { content, request: seen.request, observed_at: seen.at, version, home });
+            *appended.by_run.entry(source.run(row.source)).or_default() += 1;
         }
-        Err(Error::Conflict { table: self.table.name().to_owned(), attempts: MAX_ATTEMPTS })
+        let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
+        self.index.wrote(files);
+        let columns = done.new_fields.len();
+        tracing::info!(table = self.table.name(), rows = appended.chosen.len(), columns, "appended");
+        appended
     }
+}
 
-    /// Whether the newest snapshot has this flush.
-    async fn is_done(&mut self) -> Result<bool, Error> {
-        self.table.refresh().await?;
-        Ok(self.table.transaction(&self.application).await? >= Some(self.flushes))
-    }
+/// The rows to append, chosen on a snapshot.
+struct Choice<'a, S> {
+    index: &'a mut KeyIndex,
+    source: &'a mut S,
+    fences: &'a [(RunNumber, Fence)],
+    transaction: Transaction,
+    key: &'static str,
+    /// Microseconds since 1970.
+    now: i64,
+    /// The table's columns for which the files of the last attempt were written.
+    schema: Option<SchemaRef>,
+    passed: fn(Step),
+    appended: Appended,
+}
 
-    /// Writes the files that a commit needs; none if there is nothing new. What an earlier attempt wrote is used
-    /// again if the other writer changed nothing that matters.
-    async fn prepare(&mut self, earlier: Option<Prepared>, source: &impl Source) -> Result<Option<Prepared>, Error> {
-        let mut chosen = choose(source, &self.index);
+impl<S: Source> table::Change for Choice<'_, S> {
+    async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        self.leave_out_fenced(table).await?;
+        let source = &*self.source;
+        let keys: Vec<u128> = distinct_keys(source.candidates());
+        self.index.cover(table, &places(source), &keys).await?;
+        let (mut chosen, older) = choose(source, &mut *self.index, self.now);
         // By partition, and there in the order of the responses: so rows are copied in runs, and alike lie together.
         chosen.sort_unstable_by_key(|row| (row.month, row.source, row.row));
-        if let Some(earlier) = earlier {
-            if earlier.chosen == chosen && earlier.schema == self.table.schema()? {
-                return Ok(Some(earlier));
-            }
-            self.table.discard_files(&earlier.adds).await;
+        let schema = table.schema()?;
+        let same = chosen == self.appended.chosen && self.schema.as_ref() == Some(&schema);
+        self.appended.older = older;
+        match earlier {
+            // The other writer changed nothing that matters.
+            Some(earlier) if same => return Ok(Some(earlier)),
+            Some(earlier) => table.discard_files(&earlier.adds).await,
+            None => {}
         }
-        if chosen.is_empty() {
+        self.appended.chosen = chosen;
+        if self.appended.chosen.is_empty() {
             return Ok(None);
         }
-        let schema = self.table.schema()?;
-        let shaped = source.shape(self.table.name(), &schema, &chosen)?;
-        let adds = self.table.write_files(&shaped.rows, Some(self.key)).await?;
-        Ok(Some(Prepared { chosen, schema, new_fields: shaped.new_fields, adds }))
+        let shaped = source.shape(table.name(), &schema, &self.appended.chosen)?;
+        let adds = table.write_files(&shaped.rows, Some(self.key)).await?;
+        let known = schema.fields().iter().map(|field| field.as_ref().clone());
+        self.appended.fields = known.chain(shaped.new_fields.iter().cloned()).collect();
+        self.schema = Some(schema);
+        (self.passed)(Step::FilesWritten);
+        let fences = self.fences.iter().map(|(_, fence)| fence.clone()).collect();
+        let (transactions, new_fields) = (vec![self.transaction.clone()], shaped.new_fields);
+        Ok(Some(Proposal { adds, new_fields, transactions, fences, ..Proposal::default() }))
     }
+}
 
-    fn finish(&mut self, prepared: Option<Prepared>, source: &impl Source) -> Appended {
-        let Some(done) = prepared else { return Appended::default() };
-        let observed = source.observed();
-        for row in &done.chosen {
-            let seen = observed[row.source as usize];
-            let latest = Latest {
-                content: row.content,
-                version: row.version,
-                observed_at: seen.at,
-                request: seen.request,
-                month: row.month,
-            };
-            self.index.insert(row.key, latest);
+impl<S: Source> Choice<'_, S> {
+    /// Leaves out the rows of runs whose lease the snapshot says was taken over.
+    async fn leave_out_fenced(&mut self, table: &mut Table) -> Result<(), Error> {
+        let mut fenced = HashSet::new();
+        let mut valid = Vec::with_capacity(self.fences.len());
+        for (run, fence) in self.fences {
+            match table.epoch(&fence.resource).await? {
+                Some(known) if known > fence.epoch => {
+                    let (table, Fence { resource, epoch }) = (table.name().to_owned(), fence.clone());
+                    self.appended.fenced.push((*run, Error::Fenced { table, resource, epoch, known }));
+                    fenced.insert(*run);
+                }
+                _ => valid.push((*run, fence)),
+            }
         }
-        let paths = done.adds.iter().filter_map(|add| Path::parse(&add.path).ok()).collect();
-        self.index.wrote(paths, done.chosen.iter().map(|row| row.key));
-        let columns = done.new_fields.len();
-        tracing::info!(table = self.table.name(), rows = done.chosen.len(), columns, "appended");
-        let known = done.schema.fields().iter().map(|field| field.as_ref().clone());
-        Appended { chosen: done.chosen, fields: known.chain(done.new_fields).collect() }
+        if !fenced.is_empty() {
+            self.source.leave_out(&fenced);
+            self.fences = &[];
+        }
+        Ok(())
     }
+}
+
+/// The numbers of partitions by response and month, so that none is named for each row.
+#[derive(Default)]
+struct Homes(HashMap<(u32, i32), u32>);
+
+impl Homes {
+    fn of(&mut self, index: &mut KeyIndex, source: &impl Source, response: u32, month: i32) -> u32 {
+        *self.0.entry((response, month)).or_insert_with(|| index.number(&(source.scope(response).to_owned(), month)))
+    }
+}
+
+/// The keys of sorted candidates, each once.
+fn distinct_keys(candidates: &[Candidate]) -> Vec<u128> {
+    let mut keys: Vec<u128> = candidates.iter().map(|row| row.key).collect();
+    keys.dedup();
+    keys
 }
 
 fn places(source: &impl Source) -> HashSet<Place> {
@@ -281,42 +356,46 @@ pub(crate) fn sort(candidates: &mut [Candidate]) {
 ///
 /// A response that is older than what the table knows of the key changes nothing, so that building old responses
 /// again, in any order, adds nothing.
-pub(crate) fn change_of_known(known: &Latest, row: &Candidate, seen: Observed) -> Option<Change> {
-    let before = Observed { at: known.observed_at, request: known.request };
-    if known.content == row.content || seen < before {
+pub(crate) fn change_of_known(known: &Latest, row: &Candidate, seen: Observed, now: i64) -> Option<Change> {
+    if known.content == row.content || is_older(known, seen, now) {
         return None;
     }
-    Some(if seen == before { Change::Mapping } else { Change::Network })
+    let same_response = (known.observed_at, known.request) == (seen.at, seen.request);
+    Some(if same_response { Change::Mapping } else { Change::Network })
 }
 
-/// Chooses the rows that say something new of their key.
+/// Whether what was observed at `seen` is older than the latest row of its key.
+fn is_older(known: &Latest, seen: Observed, now: i64) -> bool {
+    let before = Observed { at: known.observed_at, request: known.request };
+    seen.plausible(now) < before.plausible(now)
+}
+
+/// Chooses the rows that say something new of their key, and the runs of those that say something else and are older.
 ///
-/// Rows come sorted by key, response and place. Of several rows of a key in one response the last counts.
-fn choose(source: &impl Source, index: &KeyIndex) -> Vec<Chosen> {
+/// Rows come sorted by key, response and place. Rows of a key in one response are equal: others were rejected.
+fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>, Vec<RunNumber>) {
     let versioned = i32::from(index.versioned());
     let observed = source.observed();
-    let mut chosen = Vec::new();
+    let (mut chosen, mut older, mut homes) = (Vec::new(), Vec::new(), Homes::default());
     for rows in source.candidates().chunk_by(|a, b| a.key == b.key) {
         let mut latest = index.get(rows[0].key);
         for same_response in rows.chunk_by(|a, b| a.source == b.source) {
             let Some(row) = same_response.last() else { continue };
-            let Some(change) = source.change(latest.as_ref(), row) else { continue };
-            let (version, month) = match latest {
-                None => (versioned, row.month),
-                Some(known) => (known.version + versioned, known.month),
-            };
             let seen = observed[row.source as usize];
-            let Candidate { key, content, source, row, .. } = *row;
-            latest = Some(Latest { content, version, observed_at: seen.at, request: seen.request, month });
-            chosen.push(Chosen { key, content, source, row, version, month, change });
+            let Some(change) = source.change(latest.as_ref(), row, now) else {
+                let says_else = latest.is_some_and(|known| known.content != row.content && is_older(&known, seen, now));
+                older.extend(says_else.then(|| source.run(row.source)));
+                continue;
+            };
+            let (version, home) = match latest {
+                None => (versioned, homes.of(index, source, row.source, row.month)),
+                Some(known) => (known.version + versioned, known.home),
+            };
+            let Candidate { key, content, source: response, row, .. } = *row;
+            let month = index.month(home);
+            latest = Some(Latest { content, request: seen.request, observed_at: seen.at, version, home });
+            chosen.push(Chosen { key, content, source: response, row, version, month, change });
         }
     }
-    chosen
-}
-
-/// Waits a little longer at each attempt, and not in step with other writers.
-pub(crate) async fn wait_a_moment(attempt: u32) {
-    let (_, random) = Uuid::now_v7().as_u64_pair();
-    let most_ms = 10_u64 << attempt.min(5);
-    tokio::time::sleep(Duration::from_millis(random % most_ms + 1)).await;
+    (chosen, older)
 }

@@ -111,6 +111,27 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
+    /// A commit of rows that were read under a lease which another process has taken over since.
+    #[error(
+        "table {table} refuses what was read of `{resource}` under its lease of epoch {epoch}: another process took \
+         the lease over (epoch {known})"
+    )]
+    Fenced {
+        /// `schema.table`.
+        table: String,
+        /// What was leased.
+        resource: String,
+        /// The epoch that the commit carried.
+        epoch: i64,
+        /// The epoch that the table has.
+        known: i64,
+    },
+    /// A failure that several waited for.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Error>),
+    /// The committer has stopped.
+    #[error("the lake's committer has stopped")]
+    Stopped,
     /// A replay that another writer overtook.
     #[error("cannot commit the replay to table {table}: another writer wrote of the same transactions meanwhile")]
     Overtaken {
@@ -174,6 +195,12 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "run fewer writers at once; what wasn't committed is built again from raw by the next run".to_owned(),
             ),
+            Self::Fenced { .. } => Some(
+                "nothing is lost: the process that took it over reads the same; if this host was suspended or \
+                 overloaded, give it more room or a longer `lease_secs`"
+                    .to_owned(),
+            ),
+            Self::Shared(error) => error.hint(),
             Self::Overtaken { .. } => {
                 Some("apply it again: what differs is found anew, and nothing is written twice".to_owned())
             }
@@ -190,7 +217,7 @@ impl Error {
                  build it again from raw"
             )),
             Self::DataFile { .. } | Self::Rows { .. } => None,
-            Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } => None,
+            Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } | Self::Stopped => None,
         }
     }
 

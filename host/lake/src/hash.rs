@@ -52,8 +52,8 @@ pub(crate) fn native_hashes(batch: &NativeBatch) -> Vec<u128> {
 
 /// A hash of each record's key, told apart by account. Without a key, or where it is all null, the content is the key.
 ///
-/// Where records of one response share a key but not their content, each content after the first gets a key of its
-/// own: a key that turns out not to be one must not make records overwrite each other at every look.
+/// Where records of one response share a key but not their content, each gets a key made of both: a key that turns out
+/// not to be one must not make records overwrite each other at every read, whatever their order.
 pub(crate) fn native_keys(batch: &NativeBatch, account: &str, key: &[String], contents: &[u128]) -> Vec<u128> {
     let columns: Vec<([u8; 8], &StringArray)> =
         key.iter().filter_map(|path| batch.column(path).map(|column| (tag(path), &column.text))).collect();
@@ -74,34 +74,23 @@ pub(crate) fn native_keys(batch: &NativeBatch, account: &str, key: &[String], co
         }
         keys.push(hash(&scratch));
     }
-    tell_apart(&mut keys, contents);
+    disambiguate(&mut keys, contents);
     keys
 }
 
-fn tell_apart(keys: &mut [u128], contents: &[u128]) {
+fn disambiguate(keys: &mut [u128], contents: &[u128]) {
     let mut order: Vec<u32> = (0..u32::try_from(keys.len()).unwrap_or(u32::MAX)).collect();
-    order.sort_unstable_by_key(|row| (keys[*row as usize], *row));
-    let mut changes: Vec<(u32, u128)> = Vec::new();
+    order.sort_unstable_by_key(|row| keys[*row as usize]);
+    let mut ambiguous: Vec<u32> = Vec::new();
     for group in order.chunk_by(|a, b| keys[*a as usize] == keys[*b as usize]) {
-        if group.len() < 2 {
-            continue;
-        }
-        let mut distinct: Vec<u128> = Vec::new();
-        for row in group {
-            let content = contents[*row as usize];
-            let nth = distinct.iter().position(|seen| *seen == content).unwrap_or_else(|| {
-                distinct.push(content);
-                distinct.len() - 1
-            });
-            if nth > 0 {
-                let mut bytes = keys[*row as usize].to_le_bytes().to_vec();
-                bytes.extend_from_slice(&(nth as u64).to_le_bytes());
-                changes.push((*row, hash(&bytes)));
-            }
+        let first = contents[group[0] as usize];
+        if group.iter().any(|row| contents[*row as usize] != first) {
+            ambiguous.extend(group);
         }
     }
-    for (row, key) in changes {
-        keys[row as usize] = key;
+    for row in ambiguous {
+        let (key, content) = (keys[row as usize], contents[row as usize]);
+        keys[row as usize] = hash(&[key.to_le_bytes(), content.to_le_bytes()].concat());
     }
 }
 
@@ -136,6 +125,20 @@ mod tests {
         let one = NativeBatch { rows: 1, columns: vec![column("a", &[Some("12")]), column("b", &[Some("3")])] };
         let two = NativeBatch { rows: 1, columns: vec![column("a", &[Some("1")]), column("b", &[Some("23")])] };
         assert_ne!(native_hashes(&one), native_hashes(&two));
+    }
+
+    #[test]
+    fn keys_do_not_depend_on_the_order_of_records() {
+        let keys = |values: &[Option<&str>]| {
+            let cells = vec![Some("k"); values.len()];
+            let batch = NativeBatch { rows: values.len(), columns: vec![column("id", &cells), column("v", values)] };
+            let mut keys = native_keys(&batch, "uk", &["id".to_owned()], &native_hashes(&batch));
+            keys.sort_unstable();
+            keys
+        };
+        assert_eq!(keys(&[Some("1"), Some("2"), Some("3")]), keys(&[Some("3"), Some("1"), Some("2")]));
+        let (three, two) = (keys(&[Some("1"), Some("2"), Some("3")]), keys(&[Some("2"), Some("1")]));
+        assert!(two.iter().all(|key| three.contains(key)), "a further content changes no other one's key");
     }
 
     #[test]

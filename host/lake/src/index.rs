@@ -1,52 +1,50 @@
 //! What a table holds of a key: the hash and version of its latest row, without SQL and without reading everything.
 //!
-//! All rows of a key stay in the month of its first one, so that finding one of them is finding all. The months that
-//! a run touches are read once per run; a refresh reads only the files that are new. Keys that aren't in these may
-//! live in another month: for them the other files are asked by their Bloom filters, and only a file that may hold
-//! one is read. So the cost follows the window that was read, not the history. What this run wrote itself it needn't
-//! read back: it remembers the keys.
+//! All rows of a key stay in the partition of its first one, its *home*, so that finding one of them is finding all.
+//! What [`KeyIndex::cover`] promises, and why it holds:
+//!
+//! 1. Rows in memory belong to partitions that are *cached*, or were found for the keys of this flush (*strays*).
+//! 2. Every file of a cached partition that the flush's rows belong to is read whole.
+//! 3. Every other file of the same scope is asked for each key that has no known home, and for each key whose home is
+//!    the file's partition. Its Bloom filter may answer no; else its keys are read.
+//! 4. A file that is neither read whole nor asked for a key is of another partition than the key's home, and so holds
+//!    no row of it.
+//! 5. A partition is evicted whole, never in part, and so is one of which a file has left the table: a compaction or
+//!    a rollback took it, and what was read of it may be wrong.
+//!
+//! So the cost follows the windows that were read, not the history; and memory has a limit, since what doesn't fit is
+//! asked for by key.
 
+mod cache;
 mod keys;
+mod read;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
-use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use parquet::bloom_filter::Sbbf;
 
 use crate::error::Error;
-use crate::hash::ordinal;
 use crate::month;
-use crate::scan::{read_columns, read_filters};
 use crate::table::{DataFile, Table};
 
+use cache::{FilterCache, Partitions};
 pub(crate) use keys::{FilterKeys, KeyMap, KeySet, digits};
-use keys::{Written, halves, spelt};
-
-const READ_AHEAD: usize = 8;
-/// Keys in memory above which a flush starts with a fresh index: a backfill of years must not keep them all. Tests have
-/// few keys, and shall come here too.
-const MANY_KEYS: usize = if cfg!(test) { 4 } else { 128 * 1024 };
-
-/// Keys written by this run that are remembered, 8 bytes each; the rest is asked by filters like any file.
-const KEYS_REMEMBERED: usize = if cfg!(test) { 16 } else { 2 << 20 };
+pub(crate) use read::{column, keys_of, unreadable, wrong};
 
 /// The latest row of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Latest {
     /// Hash of its content.
     pub(crate) content: u128,
-    /// Its version, from 1; 0 in tables without versions.
-    pub(crate) version: i32,
+    /// The request that it came from, see [`crate::hash::ordinal`].
+    pub(crate) request: u128,
     /// When it was observed, microseconds since 1970.
     pub(crate) observed_at: i64,
-    /// The request that it came from, see [`ordinal`].
-    pub(crate) request: u128,
-    /// The month that the key lives in, see [`crate::month`].
-    pub(crate) month: i32,
+    /// Its version, from 1; 0 in tables without versions.
+    pub(crate) version: i32,
+    /// The partition that the key lives in, by its number in the index.
+    pub(crate) home: u32,
 }
 
 impl Latest {
@@ -74,31 +72,59 @@ pub(crate) struct IndexColumns {
 /// Scope and month of a partition.
 pub(crate) type Place = (String, i32);
 
-/// The latest rows by key, as far as they were needed.
+/// What the keys of a flush are asked for in a file.
+struct Asked {
+    keys: KeySet,
+    filter: FilterKeys,
+}
+
+impl Asked {
+    fn of(column: &str, keys: KeySet) -> Self {
+        Self { filter: FilterKeys::of(column, keys.iter().copied()), keys }
+    }
+}
+
+/// The keys that files outside of the cache are asked for.
+struct Questions {
+    /// Keys without a known home: any file may hold them.
+    homeless: Asked,
+    /// Keys by their home.
+    at_home: HashMap<u32, Asked>,
+}
+
+impl Questions {
+    fn wants(&self, home: u32, key: u128) -> bool {
+        self.homeless.keys.contains(&key) || self.at_home.get(&home).is_some_and(|asked| asked.keys.contains(&key))
+    }
+}
+
+/// The latest rows by key, as far as they were needed and fit.
 pub(crate) struct KeyIndex {
     columns: IndexColumns,
+    /// Rows of cached partitions.
     latest: KeyMap<Latest>,
-    version: Option<u64>,
-    files: Vec<(DataFile, Place)>,
-    loaded: HashSet<Path>,
-    filters: HashMap<Path, Option<Arc<Vec<Sbbf>>>>,
+    partitions: Partitions,
+    /// Rows of this flush's keys in partitions that aren't cached.
+    strays: KeyMap<Latest>,
+    /// Files that were asked for the keys of this flush.
     asked: HashSet<Path>,
-    written: VecDeque<Written>,
-    needed: usize,
+    filters: FilterCache,
+    version: Option<u64>,
+    files: Vec<(DataFile, u32)>,
 }
 
 impl KeyIndex {
-    pub(crate) fn new(columns: IndexColumns) -> Self {
+    /// An index that keeps at most about `most_keys` keys from one flush to the next.
+    pub(crate) fn new(columns: IndexColumns, most_keys: usize) -> Self {
         Self {
             columns,
             latest: KeyMap::default(),
+            partitions: Partitions::new(most_keys),
+            strays: KeyMap::default(),
+            asked: HashSet::new(),
+            filters: FilterCache::default(),
             version: None,
             files: Vec::new(),
-            loaded: HashSet::new(),
-            filters: HashMap::new(),
-            asked: HashSet::new(),
-            written: VecDeque::new(),
-            needed: 0,
         }
     }
 
@@ -108,42 +134,55 @@ impl KeyIndex {
     }
 
     pub(crate) fn get(&self, key: u128) -> Option<Latest> {
-        self.latest.get(&key).copied()
+        self.latest.get(&key).or_else(|| self.strays.get(&key)).copied()
     }
 
-    /// Other keys come now: what other months said of the last ones tells nothing of these.
+    /// The month of a partition.
+    pub(crate) fn month(&self, home: u32) -> i32 {
+        self.partitions.place(home).1
+    }
+
+    /// The number of a partition.
+    pub(crate) fn number(&mut self, place: &Place) -> u32 {
+        self.partitions.number(place)
+    }
+
+    /// How many keys it keeps.
+    pub(crate) fn keys(&self) -> usize {
+        self.latest.len()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.columns, self.partitions.most_keys());
+    }
+
+    /// The keys of another flush come.
     pub(crate) fn begin(&mut self) {
         self.asked.clear();
-        if self.latest.len() > MANY_KEYS.max(2 * self.needed) {
-            self.latest = KeyMap::default();
-            self.loaded.clear();
-            self.needed = 0;
-        }
+        self.strays = KeyMap::default();
+        self.filters.bound();
     }
 
     /// Takes note of a row that was committed.
     pub(crate) fn insert(&mut self, key: u128, row: Latest) {
-        let latest = self.latest.entry(key).or_insert(row);
-        if row.rank() > latest.rank() {
-            *latest = row;
+        if !self.partitions.is_cached(row.home) {
+            keep_latest(&mut self.strays, key, row);
+            return;
+        }
+        if keep_latest(&mut self.latest, key, row) {
+            self.partitions.grew(row.home, 1);
         }
     }
 
-    /// Takes note of files that were committed, and of all keys in them, which were inserted.
-    pub(crate) fn wrote(&mut self, paths: Vec<Path>, keys: impl Iterator<Item = u128>) {
-        self.loaded.extend(paths.iter().cloned());
-        self.written.push_back(Written { paths, keys: halves(keys) });
-        let mut remembered: usize = self.written.iter().map(|written| written.keys.len()).sum();
-        while remembered > KEYS_REMEMBERED
-            && let Some(forgotten) = self.written.pop_front()
-        {
-            remembered -= forgotten.keys.len();
+    /// Takes note of files that were committed, of which all rows were inserted.
+    pub(crate) fn wrote(&mut self, files: impl Iterator<Item = (Path, HashMap<String, Option<String>>)>) {
+        for (path, values) in files {
+            let home = self.home_of(&values);
+            if self.partitions.is_cached(home) {
+                self.partitions.read_whole(home, path);
+            }
         }
-    }
-
-    /// What this run wrote into a file.
-    fn written(&self, path: &Path) -> Option<&Written> {
-        self.written.iter().find(|written| written.paths.contains(path))
     }
 
     /// Makes the index know all that the snapshot holds of `keys`, which belong to `places`.
@@ -151,188 +190,103 @@ impl KeyIndex {
         &mut self,
         table: &Table,
         places: &HashSet<Place>,
-        keys: impl Iterator<Item = u128>,
+        keys: &[u128],
     ) -> Result<(), Error> {
-        if self.version != table.version() {
-            self.files = table.files().into_iter().map(|file| self.place(file)).collect();
-            self.version = table.version();
-        }
-        let fresh = self.latest.is_empty();
-        let touched: Vec<Path> = self
-            .files
-            .iter()
-            .filter(|(file, place)| places.contains(place) && !self.loaded.contains(&file.path))
-            .filter(|(file, _)| self.written(&file.path).is_none())
-            .map(|(file, _)| file.path.clone())
-            .collect();
-        self.load(table, touched, None).await?;
-        if fresh {
-            self.needed = self.latest.len();
-        }
+        self.follow(table);
+        self.admit(places);
+        let whole: Vec<(Path, u32)> = self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
+        self.read_whole(table, whole).await?;
         let scopes: HashSet<&str> = places.iter().map(|(scope, _)| scope.as_str()).collect();
-        let others: Vec<Path> = self
-            .files
-            .iter()
-            .filter(|(file, (scope, _))| scopes.contains(scope.as_str()) && !self.loaded.contains(&file.path))
-            .filter(|(file, _)| !self.asked.contains(&file.path))
-            .map(|(file, _)| file.path.clone())
-            .collect();
-        if others.is_empty() {
-            return Ok(());
-        }
-        let unseen: KeySet = keys.filter(|key| !self.latest.contains_key(key)).collect();
-        if !unseen.is_empty() {
-            let suspects = self.suspects(table, &others, &unseen).await?;
-            self.load(table, suspects, Some(&unseen)).await?;
-        }
-        self.asked.extend(others);
+        let mut others = self.unread(|partitions, home| scopes.contains(partitions.place(home).0.as_str()));
+        others.retain(|(path, _)| !self.asked.contains(path));
+        let questions = self.questions(&others, keys);
+        let suspects = self.suspects(table, &others, &questions).await?;
+        self.read_asked(table, suspects, &questions).await?;
+        self.asked.extend(others.into_iter().map(|(path, _)| path));
         Ok(())
     }
 
-    fn place(&self, file: DataFile) -> (DataFile, Place) {
-        let value = |column: Option<&str>| {
-            column.and_then(|name| file.partitions.get(name).cloned().flatten()).unwrap_or_default()
-        };
+    /// Takes note of the snapshot's files; evicts partitions of which a file is gone.
+    fn follow(&mut self, table: &Table) {
+        if self.version == table.version() {
+            return;
+        }
+        self.version = table.version();
+        self.files = table.files().into_iter().map(|file| (self.home_of(&file.partitions), file)).map(|(home, file)| (file, home)).collect();
+        let there: HashSet<&Path> = self.files.iter().map(|(file, _)| &file.path).collect();
+        if !self.asked.iter().all(|path| there.contains(path)) {
+            self.asked.clear();
+            self.strays.clear();
+        }
+        let changed = self.partitions.without_sources(&there);
+        self.evict(&changed);
+    }
+
+    fn home_of(&mut self, values: &HashMap<String, Option<String>>) -> u32 {
+        let value = |column: Option<&str>| column.and_then(|name| values.get(name).cloned().flatten()).unwrap_or_default();
         let place = (value(self.columns.scope), month::code(&value(self.columns.month)));
-        (file, place)
+        self.partitions.number(&place)
     }
 
-    /// The files that may hold one of `keys`.
-    async fn suspects(&mut self, table: &Table, files: &[Path], keys: &KeySet) -> Result<Vec<Path>, Error> {
+    /// Decides which of the partitions that are needed now are kept in memory, and evicts those used longest ago.
+    fn admit(&mut self, places: &HashSet<Place>) {
+        let needed: Vec<u32> = places.iter().map(|place| self.partitions.number(place)).collect();
+        let mut unread: HashMap<u32, usize> = HashMap::new();
+        for (file, home) in &self.files {
+            if !self.partitions.is_read(*home, &file.path) {
+                *unread.entry(*home).or_default() += file.rows;
+            }
+        }
+        let evicted = self.partitions.admit(&needed, &unread);
+        self.evict(&evicted);
+    }
+
+    fn evict(&mut self, homes: &HashSet<u32>) {
+        if homes.is_empty() {
+            return;
+        }
+        self.latest.retain(|_, row| !homes.contains(&row.home));
+        self.latest.shrink_to_fit();
+        homes.iter().for_each(|home| self.partitions.evict(*home));
+    }
+
+    /// Files that aren't read whole, of the partitions for which `wanted` holds.
+    fn unread(&self, wanted: impl Fn(&Partitions, u32) -> bool) -> Vec<(Path, u32)> {
+        let files = self.files.iter().filter(|(file, home)| {
+            wanted(&self.partitions, *home) && !self.partitions.is_read(*home, &file.path)
+        });
+        files.map(|(file, home)| (file.path.clone(), *home)).collect()
+    }
+
+    /// What to ask files for, of the keys of a flush.
+    fn questions(&self, files: &[(Path, u32)], keys: &[u128]) -> Questions {
         let column = self.columns.key;
-        let is_unknown = |path: &&Path| !self.filters.contains_key(*path) && self.written(path).is_none();
-        let unknown: Vec<Path> = files.iter().filter(is_unknown).cloned().collect();
-        let read: Vec<(Path, Option<Vec<Sbbf>>)> = stream::iter(unknown)
-            .map(|path| async move {
-                let filters = read_filters(table.store(), &path, column).await;
-                filters.map(|filters| (path.clone(), filters)).map_err(|source| unreadable(table, &path, source))
-            })
-            .buffer_unordered(READ_AHEAD)
-            .try_collect()
-            .await?;
-        self.filters.extend(read.into_iter().map(|(path, filters)| (path, filters.map(Arc::new))));
-        let halves = halves(keys.iter().copied());
-        let keys = FilterKeys::of(column, keys.iter().copied());
-        let suspected = |path: &&Path| match (self.written(path), self.filters.get(*path)) {
-            (Some(written), _) => written.may_hold(&halves),
-            (None, Some(Some(filters))) => keys.may_be_in(filters),
-            (None, _) => true,
-        };
-        Ok(files.iter().filter(suspected).cloned().collect())
-    }
-
-    /// Reads the rows of files, all or those of some keys.
-    async fn load(&mut self, table: &Table, paths: Vec<Path>, only: Option<&KeySet>) -> Result<(), Error> {
-        let columns = self.columns;
-        let mut names = vec![columns.key, columns.content, columns.observed_at, columns.request];
-        names.extend(columns.version);
-        let names = &names;
-        let months: HashMap<Path, i32> =
-            self.files.iter().map(|(file, (_, month))| (file.path.clone(), *month)).collect();
-        let mut read = stream::iter(paths)
-            .map(|path| (months.get(&path).copied().unwrap_or(month::NONE), path))
-            .map(|(month, path)| async move {
-                if let Some(only) = only {
-                    let keys = read_columns(table.store(), &path, &[columns.key]).await;
-                    let keys = keys.map_err(|source| unreadable(table, &path, source))?;
-                    if !any_key(table, columns, &keys, only)? {
-                        return Ok((path, month, Vec::new()));
-                    }
-                }
-                let batches = read_columns(table.store(), &path, names).await;
-                batches.map(|batches| (path.clone(), month, batches)).map_err(|source| unreadable(table, &path, source))
-            })
-            .buffer_unordered(READ_AHEAD);
-        while let Some((path, month, batches)) = read.try_next().await? {
-            for batch in &batches {
-                self.take_rows(table, batch, month, only)?;
-            }
-            if only.is_none() {
-                self.loaded.insert(path);
+        let homes: HashSet<u32> = files.iter().map(|(_, home)| *home).collect();
+        let (mut homeless, mut at_home) = (KeySet::default(), HashMap::<u32, KeySet>::new());
+        for key in keys.iter().filter(|_| !files.is_empty()) {
+            match self.get(*key) {
+                None => _ = homeless.insert(*key),
+                Some(row) if homes.contains(&row.home) => _ = at_home.entry(row.home).or_default().insert(*key),
+                Some(_) => {}
             }
         }
-        Ok(())
+        let at_home = at_home.into_iter().map(|(home, keys)| (home, Asked::of(column, keys))).collect();
+        Questions { homeless: Asked::of(column, homeless), at_home }
     }
+}
 
-    fn take_rows(
-        &mut self,
-        table: &Table,
-        batch: &RecordBatch,
-        month: i32,
-        only: Option<&KeySet>,
-    ) -> Result<(), Error> {
-        let columns = self.columns;
-        let keys = keys_of(table, batch, columns.key)?;
-        let contents = column(table, batch, columns.content)?
-            .as_binary_opt::<i32>()
-            .ok_or_else(|| wrong(table, columns.content, "binary"))?;
-        let observed = column(table, batch, columns.observed_at)?
-            .as_primitive_opt::<TimestampMicrosecondType>()
-            .ok_or_else(|| wrong(table, columns.observed_at, "a timestamp"))?;
-        let requests = column(table, batch, columns.request)?
-            .as_string_opt::<i32>()
-            .ok_or_else(|| wrong(table, columns.request, "text"))?;
-        let versions = match columns.version {
-            Some(name) => Some(
-                column(table, batch, name)?
-                    .as_primitive_opt::<Int32Type>()
-                    .ok_or_else(|| wrong(table, name, "an integer"))?,
-            ),
-            None => None,
-        };
-        for (row, key) in keys.into_iter().enumerate() {
-            if only.is_some_and(|only| !only.contains(&key)) {
-                continue;
+/// Keeps the later of two rows of a key, and gives whether the key is new.
+fn keep_latest(rows: &mut KeyMap<Latest>, key: u128, row: Latest) -> bool {
+    match rows.entry(key) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(row);
+            true
+        }
+        Entry::Occupied(mut known) => {
+            if row.rank() > known.get().rank() {
+                known.insert(row);
             }
-            let latest = Latest {
-                content: number(contents.value(row)).ok_or_else(|| wrong(table, columns.content, "16 bytes long"))?,
-                version: versions.map_or(0, |versions| versions.value(row)),
-                observed_at: observed.value(row),
-                request: ordinal(requests.value(row)),
-                month,
-            };
-            self.insert(key, latest);
-        }
-        Ok(())
-    }
-}
-
-fn any_key(table: &Table, columns: IndexColumns, batches: &[RecordBatch], keys: &KeySet) -> Result<bool, Error> {
-    for batch in batches {
-        if keys_of(table, batch, columns.key)?.iter().any(|key| keys.contains(key)) {
-            return Ok(true);
+            false
         }
     }
-    Ok(false)
-}
-
-pub(crate) fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<Vec<u128>, Error> {
-    let keys = column(table, batch, name)?;
-    let bad = || wrong(table, name, "128 bits wide");
-    if let Some(keys) = keys.as_binary_opt::<i32>() {
-        return keys.iter().map(|key| key.and_then(number).ok_or_else(bad)).collect();
-    }
-    let keys = keys.as_string_opt::<i32>().ok_or_else(bad)?;
-    keys.iter().map(|key| key.and_then(spelt).ok_or_else(bad)).collect()
-}
-
-fn number(bytes: &[u8]) -> Option<u128> {
-    bytes.try_into().ok().map(u128::from_be_bytes)
-}
-
-pub(crate) fn column<'a>(table: &Table, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Error> {
-    batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| wrong(table, name, "in every file"))
-}
-
-pub(crate) fn wrong(table: &Table, column: &str, expected: &str) -> Error {
-    Error::Column {
-        table: table.name().to_owned(),
-        column: column.to_owned(),
-        found: "something else".to_owned(),
-        expected: expected.to_owned(),
-    }
-}
-
-pub(crate) fn unreadable(table: &Table, path: &Path, source: parquet::errors::ParquetError) -> Error {
-    Error::DataFile { table: table.name().to_owned(), path: path.to_string(), source }
 }

@@ -16,7 +16,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::ledger::Ledger;
+use crate::meta::SmallTable;
 use crate::raw::Retired;
 
 /// The folder of tables.
@@ -35,8 +35,8 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     /// Rooted where URLs are: at the bucket or the file system.
     root: Arc<dyn ObjectStore>,
-    /// Small tables to which this process is appending: it doesn't race against itself.
-    appending: Turns,
+    /// Small tables to which this process appends: it doesn't race against itself.
+    small: SmallTables,
     /// The folder of its tables.
     tables: &'static str,
     retired: Mutex<KnownRetired>,
@@ -44,7 +44,7 @@ struct Inner {
 
 /// Notes of retention, and what they say together.
 type KnownRetired = (Vec<Path>, Arc<Retired>);
-type Turns = Mutex<std::collections::HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
+type SmallTables = Mutex<std::collections::HashMap<String, Arc<SmallTable>>>;
 
 impl std::fmt::Debug for Inner {
     /// Without the stores, which hold keys.
@@ -78,13 +78,10 @@ impl Lake {
         Ok(lake)
     }
 
-    /// This process's turn to append to a small table.
-    pub(crate) async fn turn_to_append(&self, table: &str) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.inner.appending.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(turns.entry(table.to_owned()).or_default())
-        };
-        turn.lock_owned().await
+    /// A small table that this process appends to.
+    pub(crate) fn small_table(&self, table: &str) -> Arc<SmallTable> {
+        let mut tables = self.inner.small.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.entry(table.to_owned()).or_default().clone()
     }
 
     /// Has `passed` told of every step of a run that is passed in the lake.
@@ -128,7 +125,7 @@ impl Lake {
         let Inner { url, store, root, tables, .. } = self.inner.as_ref();
         let (store, root) = (wrap(store.clone()), wrap(root.clone()));
         let inner =
-            Inner { url: url.clone(), store, root, appending: Turns::default(), tables, retired: Mutex::default() };
+            Inner { url: url.clone(), store, root, small: SmallTables::default(), tables, retired: Mutex::default() };
         Self { inner: Arc::new(inner), ..self.clone() }
     }
 
@@ -190,11 +187,6 @@ impl Lake {
         Ok(tables)
     }
 
-    /// A ledger for a run's mapped responses.
-    pub fn ledger(&self, run_id: &str) -> Ledger {
-        Ledger::new(self.clone(), run_id)
-    }
-
     /// Keeps a connector's component, so that a replay or a rollback can name it by its digest. Gives whether it is
     /// new to the lake.
     pub async fn put_connector(&self, component: Bytes) -> Result<bool, Error> {
@@ -231,7 +223,7 @@ impl Lake {
             url: url.clone(),
             store: store.clone(),
             root: root.clone(),
-            appending: Turns::default(),
+            small: SmallTables::default(),
             tables,
             retired: Mutex::default(),
         };
@@ -321,7 +313,7 @@ fn open_local(text: &str) -> Result<Lake, Error> {
         url,
         store: Arc::new(store),
         root: Arc::new(LocalFileSystem::new()),
-        appending: Turns::default(),
+        small: SmallTables::default(),
         tables: TABLES,
         retired: Mutex::default(),
     };
@@ -346,7 +338,7 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
         url,
         store: Arc::new(PrefixStore::new(root.clone(), prefix)),
         root,
-        appending: Turns::default(),
+        small: SmallTables::default(),
         tables: TABLES,
         retired: Mutex::default(),
     };

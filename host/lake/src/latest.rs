@@ -16,14 +16,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::kernel::{Add, Remove, Transaction};
 use object_store::path::Path;
 
-use crate::append::wait_a_moment;
 use crate::error::Error;
 use crate::index::{FilterKeys, KeyMap};
 use crate::lake::Lake;
-use crate::table::{Commit, Design, Table, remove};
+use crate::table::{Commit, Design, MAX_ATTEMPTS, Table, remove, wait_a_moment};
 use crate::unified;
-
-const MAX_ATTEMPTS: u32 = 60;
 
 /// The two tables.
 pub(crate) struct LatestState {

@@ -19,7 +19,7 @@
 //! #     connector: sluice_lake::ConnectorRef) -> Result<(), sluice_lake::Error> {
 //! let lake = sluice_lake::Lake::open("file:./lake").await?;
 //! lake.put_raw(&object, wire).await?;
-//! let mut ledger = lake.ledger(&object.run_id);
+//! let mut ledger = lake.ledger();
 //! ledger.add(object, &layout, &connector, mapped).await?;
 //! let counts = ledger.commit().await?;
 //! println!("{} new versions", counts.new_versions);
@@ -28,6 +28,8 @@
 //! ```
 
 mod append;
+mod batch;
+mod committer;
 mod error;
 mod gather;
 mod hash;
@@ -40,6 +42,7 @@ mod maintain;
 mod meta;
 mod month;
 mod native;
+mod prepare;
 mod raw;
 mod rebuild;
 mod replay;
@@ -50,14 +53,18 @@ mod tests;
 mod unified;
 mod vanished;
 
+pub use batch::CommitterOptions;
+pub use committer::{Committer, Held, RunWriter};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
+pub use prepare::Prepared;
 pub use raw::{Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,
     Rows,
 };
+pub use table::Fence;

@@ -15,6 +15,11 @@ pub(crate) fn observed(origin: &RawObject) -> Observed {
     Observed { at: origin.received_at.timestamp_micros(), request: ordinal(&origin.request_id) }
 }
 
+/// This host's clock, microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
+
 /// The partition of each row.
 pub(crate) fn month_names(chosen: &[Chosen]) -> ArrayRef {
     let mut names: HashMap<i32, String> = HashMap::new();

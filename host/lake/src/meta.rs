@@ -11,48 +11,160 @@ pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
 pub use rows::{ConnectorRow, CoverageRow, RunRow};
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use tokio::sync::oneshot;
 
-use crate::append::wait_a_moment;
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::table::{Commit, Design, Table};
+use crate::table::{Change, Design, Fence, Proposal, Table, commit_with};
 
-const MAX_ATTEMPTS: u32 = 60;
+/// Rows that wait to be appended to a small table.
+struct Waiting {
+    rows: RecordBatch,
+    fence: Option<Fence>,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+/// A small table that this process appends to: what several bring at once is appended in one commit.
+#[derive(Default)]
+pub(crate) struct SmallTable {
+    waiting: Mutex<Vec<Waiting>>,
+    table: tokio::sync::Mutex<Option<Table>>,
+}
 
 impl Lake {
     /// Appends rows to a small table, which is made if it isn't there. Columns are matched by name; those that the
     /// table lacks are added to it, those that the rows lack are null.
     pub async fn append_rows(&self, schema: &str, name: &str, rows: RecordBatch) -> Result<(), Error> {
+        self.append_rows_under(schema, name, rows, None).await
+    }
+
+    /// The same for rows of a run that holds a lease.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if another process has taken the lease over.
+    pub async fn append_rows_under(
+        &self,
+        schema: &str,
+        name: &str,
+        rows: RecordBatch,
+        fence: Option<Fence>,
+    ) -> Result<(), Error> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let _turn = self.turn_to_append(&format!("{schema}.{name}")).await;
-        let mut table = Table::open(self, schema, name).await?;
-        let fields = rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let indexed: &[&str] = if rows.column_by_name("run_id").is_some() { &["run_id"] } else { &[] };
-        table.ensure(&Design { fields, partitions: &[], indexed }).await?;
-        let mut written: Option<(SchemaRef, Vec<Field>, Vec<deltalake::kernel::Add>)> = None;
-        for attempt in 0..MAX_ATTEMPTS {
-            let current = table.schema()?;
-            if written.as_ref().is_none_or(|(schema, ..)| *schema != current) {
-                if let Some((.., adds)) = &written {
-                    table.discard_files(adds).await;
-                }
-                let (conformed, new_fields) = conform(table.name(), &current, &rows)?;
-                written = Some((current, new_fields, table.write_files(&conformed, None).await?));
-            }
-            let Some((_, new_fields, adds)) = &written else { continue };
-            match table.commit(adds.clone(), new_fields, None).await? {
-                Commit::Done => return Ok(()),
-                Commit::Conflict => wait_a_moment(attempt).await,
-            }
-            table.refresh().await?;
+        let small = self.small_table(&format!("{schema}.{name}"));
+        let (reply, answer) = oneshot::channel();
+        small.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { rows, fence, reply });
+        let (lake, schema, name) = (self.clone(), schema.to_owned(), name.to_owned());
+        // Whoever comes first appends for all; not even a caller that is cancelled takes the others with it.
+        tokio::spawn(async move { small.append_waiting(&lake, &schema, &name).await });
+        answer.await.unwrap_or(Err(Error::Stopped))
+    }
+}
+
+impl SmallTable {
+    /// Appends what waits once it is this task's turn.
+    async fn append_waiting(&self, lake: &Lake, schema: &str, name: &str) {
+        let mut open = self.table.lock().await;
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.is_empty() {
+            return;
         }
-        Err(Error::Conflict { table: table.name().to_owned(), attempts: MAX_ATTEMPTS })
+        let table = match open.take() {
+            Some(mut table) => table.refresh().await.map(|()| table),
+            None => Table::open(lake, schema, name).await,
+        };
+        match table {
+            Ok(mut table) => {
+                append_all(&mut table, waiting).await;
+                *open = Some(table);
+            }
+            Err(error) => answer_all(waiting, Err(error)),
+        }
+    }
+}
+
+/// Appends rows of several in one commit. Whose lease was taken over, and whose columns don't fit, is told and left out.
+async fn append_all(table: &mut Table, mut waiting: Vec<Waiting>) {
+    while !waiting.is_empty() {
+        let mut append = AppendAll { waiting: &mut waiting, written: None };
+        match commit_with(table, &mut append).await {
+            Ok(_) => return answer_all(waiting, Ok(())),
+            Err(Error::Fenced { table, resource, epoch, known }) => {
+                let is_fenced = |fence: &Fence| fence.resource == resource && fence.epoch <= epoch;
+                let (fenced, rest) = waiting.into_iter().partition(|one| one.fence.as_ref().is_some_and(is_fenced));
+                answer_all(fenced, Err(Error::Fenced { table, resource, epoch, known }));
+                waiting = rest;
+            }
+            Err(error) => return answer_all(waiting, Err(error)),
+        }
+    }
+}
+
+fn answer_all(waiting: Vec<Waiting>, outcome: Result<(), Error>) {
+    let mut outcome = outcome.map_err(Arc::new);
+    let last = waiting.len().saturating_sub(1);
+    for (place, Waiting { reply, .. }) in waiting.into_iter().enumerate() {
+        let own = if place == last { std::mem::replace(&mut outcome, Ok(())) } else { outcome.clone() };
+        // Who was cancelled doesn't wait.
+        let _ = reply.send(own.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(Error::Shared)));
+    }
+}
+
+struct AppendAll<'a> {
+    waiting: &'a mut Vec<Waiting>,
+    /// The columns for which the files of the last attempt were written.
+    written: Option<SchemaRef>,
+}
+
+impl Change for AppendAll<'_> {
+    async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        let Some(first) = self.waiting.first() else { return Ok(None) };
+        let fields = first.rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let indexed: &[&str] = if first.rows.column_by_name("run_id").is_some() { &["run_id"] } else { &[] };
+        table.ensure(&Design { fields, partitions: &[], indexed }).await?;
+        let schema = table.schema()?;
+        match earlier {
+            Some(earlier) if self.written.as_ref() == Some(&schema) => return Ok(Some(earlier)),
+            Some(earlier) => table.discard_files(&earlier.adds).await,
+            None => {}
+        }
+        let (rows, new_fields) = self.conform(table.name(), &schema)?;
+        if rows.num_rows() == 0 {
+            return Ok(None);
+        }
+        let adds = table.write_files(&rows, None).await?;
+        self.written = Some(schema);
+        let fences: BTreeSet<Fence> = self.waiting.iter().filter_map(|one| one.fence.clone()).collect();
+        Ok(Some(Proposal { adds, new_fields, fences: fences.into_iter().collect(), ..Proposal::default() }))
+    }
+}
+
+impl AppendAll<'_> {
+    /// The rows of all under the table's columns and their own new ones; those that don't fit are told and left out.
+    fn conform(&mut self, table: &str, schema: &SchemaRef) -> Result<(RecordBatch, Vec<Field>), Error> {
+        let mut all = schema.clone();
+        let mut fitting = Vec::with_capacity(self.waiting.len());
+        for one in self.waiting.drain(..) {
+            match conform(table, &all, &one.rows) {
+                Ok((rows, _)) => {
+                    all = rows.schema();
+                    fitting.push(one);
+                }
+                Err(error) => answer_all(vec![one], Err(error)),
+            }
+        }
+        *self.waiting = fitting;
+        let rows = self.waiting.iter().map(|one| Ok(conform(table, &all, &one.rows)?.0));
+        let rows = concat_batches(&all, &rows.collect::<Result<Vec<_>, Error>>()?);
+        let new_fields = all.fields().iter().skip(schema.fields().len()).map(|field| field.as_ref().clone()).collect();
+        Ok((rows.map_err(|source| Error::rows(table, source))?, new_fields))
     }
 }
 

@@ -4,21 +4,20 @@ mod columns;
 mod convert;
 mod literal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sluice_model::{Kind, Kinds, Layout, NativeBatch, RawObject};
+use sluice_model::{Kind, Kinds, NativeBatch, RawObject};
 
 use self::columns::Columns;
 use self::convert::Gather;
-use crate::append::{Candidate, Chosen, Observed, Shaped, Source, sort};
+use crate::append::{Candidate, Chosen, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::gather::{Run, runs};
-use crate::hash::{native_hashes, native_keys};
 use crate::index::IndexColumns;
-use crate::lineage::{binary, candidates, month_names, observed};
+use crate::lineage::{binary, candidates, month_names, now_micros, observed};
 use crate::table::{Design, assemble};
 
 /// What the index of a native table reads.
@@ -34,16 +33,16 @@ pub(crate) const INDEX: IndexColumns = IndexColumns {
 
 const EXAMPLE_CHARS: usize = 100;
 
-/// A mapped response that waits to be written.
-struct Pending {
-    origin: Arc<RawObject>,
-    connector_digest: String,
-    batch: NativeBatch,
-    keys: Vec<u128>,
-    contents: Vec<u128>,
-    months: Vec<i32>,
+/// A response's records that wait to be written.
+pub(crate) struct NativeResponse {
+    /// The run that brings it.
+    pub(crate) run: RunNumber,
+    pub(crate) origin: Arc<RawObject>,
+    pub(crate) connector_digest: String,
+    pub(crate) batch: NativeBatch,
+    pub(crate) keyed: KeyedRecords,
     /// The place of each row in the response, if not all rows are here.
-    records: Option<Vec<u32>>,
+    pub(crate) records: Option<Vec<u32>>,
 }
 
 /// What tells records from others, and where they belong.
@@ -59,7 +58,7 @@ pub(crate) struct KeyedRecords {
 /// The rows of one stream that wait to be written.
 #[derive(Default)]
 pub(crate) struct NativeRows {
-    pending: Vec<Pending>,
+    pending: Vec<NativeResponse>,
     pins: Vec<(String, Kind)>,
     candidates: Vec<Candidate>,
     observed: Vec<Observed>,
@@ -75,37 +74,14 @@ pub(crate) struct NewColumn {
 }
 
 impl NativeRows {
-    /// Takes a response's records; `months` has one month per record.
-    pub(crate) fn add(
-        &mut self,
-        origin: Arc<RawObject>,
-        layout: &Layout,
-        connector_digest: String,
-        batch: NativeBatch,
-        months: Vec<i32>,
-    ) {
-        let contents = native_hashes(&batch);
-        let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
-        self.push(origin, layout, connector_digest, batch, KeyedRecords { keys, contents, months }, None);
-    }
-
-    /// Takes records whose keys are known; `records` has the place of each in the response, if not all are here.
-    pub(crate) fn push(
-        &mut self,
-        origin: Arc<RawObject>,
-        layout: &Layout,
-        connector_digest: String,
-        batch: NativeBatch,
-        keyed: KeyedRecords,
-        records: Option<Vec<u32>>,
-    ) {
-        for pin in &layout.pins {
-            if !self.pins.iter().any(|(path, _)| *path == pin.path) {
-                self.pins.push((pin.path.clone(), pin.kind));
+    /// Takes a response's records, and the kinds that its connector pins.
+    pub(crate) fn push(&mut self, response: NativeResponse, pins: Vec<(String, Kind)>) {
+        for pin in pins {
+            if !self.pins.iter().any(|(path, _)| *path == pin.0) {
+                self.pins.push(pin);
             }
         }
-        let KeyedRecords { keys, contents, months } = keyed;
-        self.pending.push(Pending { origin, connector_digest, batch, keys, contents, months, records });
+        self.pending.push(response);
     }
 
     /// How many rows wait.
@@ -115,12 +91,14 @@ impl NativeRows {
 
     /// Sorts what waits by observation, so that the order of arrival doesn't matter.
     pub(crate) fn settle(&mut self) {
-        let order = |pending: &Pending| (observed(&pending.origin), pending.origin.attempt);
+        let now = now_micros();
+        let order = |pending: &NativeResponse| (observed(&pending.origin).plausible(now), pending.origin.attempt);
         self.pending.sort_by_key(order);
         self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
         self.candidates = Vec::with_capacity(self.rows());
         for (source, pending) in (0..).zip(&self.pending) {
-            let rows = candidates(source, &pending.keys, &pending.contents, &pending.months);
+            let KeyedRecords { keys, contents, months } = &pending.keyed;
+            let rows = candidates(source, keys, contents, months);
             self.candidates.extend(rows);
         }
     }
@@ -176,7 +154,7 @@ impl NativeRows {
     }
 
     fn lineage(&self, chosen: &[Chosen]) -> HashMap<&'static str, ArrayRef> {
-        let text = |of: fn(&Pending) -> &str| -> ArrayRef {
+        let text = |of: fn(&NativeResponse) -> &str| -> ArrayRef {
             let mut builder = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
             chosen.iter().for_each(|row| builder.append_value(of(&self.pending[row.source as usize])));
             Arc::new(builder.finish())
@@ -220,6 +198,15 @@ impl Source for NativeRows {
 
     fn scope(&self, _: u32) -> &str {
         ""
+    }
+
+    fn run(&self, source: u32) -> RunNumber {
+        self.pending[source as usize].run
+    }
+
+    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
+        let Self { candidates, pending, .. } = self;
+        candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
     fn design(&self) -> Design {

@@ -173,7 +173,7 @@ impl Rebuild {
         let application = format!("sluice-rebuild/{}", uuid::Uuid::now_v7());
         let transaction =
             Transaction::new_with_last_update(application, 1, Some(chrono::Utc::now().timestamp_millis()));
-        match live.commit_actions(actions, operation, Some(transaction)).await? {
+        match live.commit_actions(actions, operation, vec![transaction]).await? {
             Commit::Done => Ok(rebuilt),
             Commit::Conflict => Err(Error::Overtaken { table: live.name().to_owned() }),
         }

@@ -37,6 +37,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
+use crate::prepare::Prepared;
 use crate::table::Table;
 
 /// Rows in the lake that a pass takes on.
@@ -144,23 +145,24 @@ impl Replay {
             for word in &mapped.unknown_statuses {
                 *self.diff.unknown_statuses.entry(word.clone()).or_default() += 1;
             }
-            self.rejects.mapped(&origin, &self.connector, &mapped.rejects);
         }
-        let mut months = vec![crate::month::NONE; mapped.native.rows];
-        if let Some(rows) = mapped.transactions.filter(|rows| rows.num_rows() > 0) {
-            let response = Response::of(&origin, &self.connector, self.part, self.responses);
-            months = self.transactions.add(&response, &rows, mapped.native.rows)?;
+        let prepared = Prepared::of(origin, layout, self.connector.clone(), mapped)?;
+        let Prepared { origin, native, records, pins, transactions, rejects, .. } = prepared;
+        let response = Response::of(&origin, &self.connector, self.part, self.responses);
+        if self.part.part == 0 {
+            self.rejects.mapped(&origin, &self.connector, &rejects);
         }
-        if mapped.native.rows > 0 {
+        if let Some((rows, keyed)) = transactions {
+            self.transactions.add(&response, &rows, &keyed)?;
+        }
+        if native.rows > 0 {
             let stream = origin.slice.stream.clone();
             if !self.native.contains_key(&stream) {
                 let side = NativeSide::open(&self.lake, &schema_of(&self.connector.name), &stream, self.part).await?;
                 self.native.insert(stream.clone(), side);
             }
             if let Some(side) = self.native.get_mut(&stream) {
-                let response = Response::of(&origin, &self.connector, self.part, self.responses);
-                let reading = Reading { layout, batch: mapped.native, months };
-                side.add(&response, reading, self.run_id.is_some())?;
+                side.add(&response, Reading { pins, batch: native, keyed: records }, self.run_id.is_some())?;
                 if side.is_full() {
                     side.flush().await?;
                 }

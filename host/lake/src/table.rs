@@ -1,9 +1,12 @@
 //! One Delta table: its snapshot, its files, its commits.
 
+mod commit;
 mod files;
 mod log;
 mod schema;
 
+pub use commit::Fence;
+pub(crate) use commit::{Change, MAX_ATTEMPTS, Proposal, commit_with, wait_a_moment};
 pub(crate) use log::remove;
 pub(crate) use schema::assemble;
 
@@ -14,7 +17,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::DeltaTableError;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructField, StructType, Transaction};
+use deltalake::kernel::{Action, Metadata, MetadataExt, Remove, StructField, Transaction};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -48,6 +51,7 @@ pub(crate) struct Table {
     name: String,
     log: LogStoreRef,
     state: Option<DeltaTableState>,
+    epochs: commit::Epochs,
 }
 
 /// What became of a commit.
@@ -91,7 +95,7 @@ impl Table {
     pub(crate) async fn open(lake: &Lake, schema: &str, name: &str) -> Result<Self, Error> {
         let full = format!("{schema}.{name}");
         let log = lake.log_store(&lake.url_of(schema, name)?)?;
-        let mut table = Self { name: full, log, state: None };
+        let mut table = Self { name: full, log, state: None, epochs: commit::Epochs::default() };
         table.refresh().await?;
         Ok(table)
     }
@@ -110,7 +114,9 @@ impl Table {
     pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
         let failed = |source: DeltaTableError| Error::table("read", &self.name, source);
         if let Some(state) = &mut self.state {
-            return state.update(&self.log, None).await.map_err(failed);
+            let before = state.version();
+            state.update(&self.log, None).await.map_err(failed)?;
+            return self.learn_epochs(before).await;
         }
         if self.log.is_delta_table_location().await.map_err(failed)? {
             self.state = Some(DeltaTableState::try_new(&self.log, None).await.map_err(failed)?);
@@ -194,58 +200,18 @@ impl Table {
         state.transaction_version(&self.log, application).await.map_err(failed)
     }
 
-    /// Commits files and new columns on exactly this snapshot, or not at all.
-    pub(crate) async fn commit(
-        &mut self,
-        adds: Vec<Add>,
-        new_fields: &[Field],
-        transaction: Option<Transaction>,
-    ) -> Result<Commit, Error> {
-        self.replace(Vec::new(), adds, new_fields, transaction).await
-    }
-
-    /// Like [`Table::commit`], and takes files away.
-    pub(crate) async fn replace(
-        &mut self,
-        removes: Vec<Remove>,
-        adds: Vec<Add>,
-        new_fields: &[Field],
-        transaction: Option<Transaction>,
-    ) -> Result<Commit, Error> {
-        let state = self.state()?;
-        let failed = |source: DeltaTableError| Error::table("commit to", &self.name, source);
-        let mut actions: Vec<Action> = Vec::with_capacity(adds.len() + 1);
-        if !new_fields.is_empty() {
-            let added = kernel_fields(new_fields).map_err(|source| Error::rows(&self.name, source))?;
-            let schema = StructType::try_new(state.schema().fields().cloned().chain(added))
-                .map_err(|source| failed(DeltaTableError::generic(source.to_string())))?;
-            actions.push(Action::Metadata(
-                state.metadata().clone().with_schema(&schema).map_err(|error| failed(error.into()))?,
-            ));
-        }
-        let partitions = state.metadata().partition_columns().to_vec();
-        let partition_by = (!partitions.is_empty()).then_some(partitions);
-        let operation = match removes.is_empty() {
-            true => DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None },
-            false => DeltaOperation::Update { predicate: None },
-        };
-        actions.extend(removes.into_iter().map(Action::Remove));
-        actions.extend(adds.into_iter().map(Action::Add));
-        self.commit_actions(actions, operation, transaction).await
-    }
-
     /// Commits actions on exactly this snapshot, or not at all.
     pub(crate) async fn commit_actions(
         &mut self,
         actions: Vec<Action>,
         operation: DeltaOperation,
-        transaction: Option<Transaction>,
+        transactions: Vec<Transaction>,
     ) -> Result<Commit, Error> {
         let state = self.state()?;
         let properties = CommitProperties::default()
             .with_max_retries(0)
             .with_cleanup_expired_logs(Some(false))
-            .with_application_transactions(transaction.into_iter().collect());
+            .with_application_transactions(transactions);
         let committed =
             CommitBuilder::from(properties).with_actions(actions).build(Some(state), self.log.clone(), operation).await;
         match committed {

@@ -1,5 +1,6 @@
 //! Unified transactions: every version of every transaction of all networks.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,13 +10,13 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
 use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
-use crate::append::{Candidate, Change, Chosen, Observed, Shaped, Source, change_of_known, sort};
+use crate::append::{Candidate, Change, Chosen, Observed, RunNumber, Shaped, Source, change_of_known, sort};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
 use crate::index::{IndexColumns, Latest, digits};
 use crate::ledger::ConnectorRef;
-use crate::lineage::{binary, candidates, month_names, observed};
+use crate::lineage::{binary, candidates, month_names, now_micros, observed};
 use crate::month;
 use crate::table::{Design, assemble};
 
@@ -35,6 +36,7 @@ pub(crate) const INDEX: IndexColumns = IndexColumns {
 
 /// A mapped response that waits to be written.
 struct Pending {
+    run: RunNumber,
     origin: Arc<RawObject>,
     connector: ConnectorRef,
     rows: RecordBatch,
@@ -101,23 +103,10 @@ pub(crate) struct UnifiedRows {
 }
 
 impl UnifiedRows {
-    /// Takes a response's transactions, and gives the month of each of `records` records.
-    pub(crate) fn add(
-        &mut self,
-        origin: Arc<RawObject>,
-        connector: &ConnectorRef,
-        rows: RecordBatch,
-        records: usize,
-    ) -> Result<Vec<i32>, Error> {
-        let mut keyed = Keyed::of(&origin, &rows, records)?;
-        let record_months = std::mem::take(&mut keyed.record_months);
-        self.push(origin, connector, rows, keyed)?;
-        Ok(record_months)
-    }
-
-    /// Takes transactions whose keys are known.
+    /// Takes a response's transactions.
     pub(crate) fn push(
         &mut self,
+        run: RunNumber,
         origin: Arc<RawObject>,
         connector: &ConnectorRef,
         rows: RecordBatch,
@@ -125,13 +114,8 @@ impl UnifiedRows {
     ) -> Result<(), Error> {
         let Keyed { keys, contents, months, .. } = keyed;
         let kinds = texts(&rows, "kind")?.clone();
-        self.pending.push(Pending { origin, connector: connector.clone(), rows, kinds, keys, contents, months });
+        self.pending.push(Pending { run, origin, connector: connector.clone(), rows, kinds, keys, contents, months });
         Ok(())
-    }
-
-    /// The keys of the response that was taken last.
-    pub(crate) fn last_keys(&self) -> &[u128] {
-        self.pending.last().map_or(&[], |pending| &pending.keys)
     }
 
     /// How many transactions wait.
@@ -141,7 +125,8 @@ impl UnifiedRows {
 
     /// Sorts what waits by observation, so that the order of arrival doesn't matter.
     pub(crate) fn settle(&mut self) {
-        let order = |pending: &Pending| (observed(&pending.origin), pending.origin.attempt);
+        let now = now_micros();
+        let order = |pending: &Pending| (observed(&pending.origin).plausible(now), pending.origin.attempt);
         self.pending.sort_by_key(order);
         self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
         self.candidates = Vec::with_capacity(self.rows());
@@ -225,14 +210,23 @@ impl Source for UnifiedRows {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
     }
 
-    fn change(&self, known: Option<&Latest>, row: &Candidate) -> Option<Change> {
+    fn run(&self, source: u32) -> RunNumber {
+        self.pending[source as usize].run
+    }
+
+    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
+        let Self { candidates, pending, .. } = self;
+        candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
+    }
+
+    fn change(&self, known: Option<&Latest>, row: &Candidate, now: i64) -> Option<Change> {
         let pending = &self.pending[row.source as usize];
         let place = row.row as usize;
         let Some(known) = known else {
             let corrects = pending.kinds.value(place) == TransactionKind::Adjustment.name();
             return Some(if corrects { Change::Correction } else { Change::FirstSeen });
         };
-        let change = change_of_known(known, row, self.observed[row.source as usize])?;
+        let change = change_of_known(known, row, self.observed[row.source as usize], now)?;
         let arrived = || {
             same_core(row.content, known.content)
                 && TransactionCells::of(&pending.rows).is_ok_and(|cells| cells.arrived(place, known.content))
@@ -325,6 +319,11 @@ fn check(rows: &RecordBatch) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The id of each transaction, and the place of its record in the response.
+pub(crate) fn ids_and_places(rows: &RecordBatch) -> Result<(&StringArray, &arrow::array::UInt32Array), Error> {
+    Ok((texts(rows, "transaction_id")?, record_index(rows)?))
 }
 
 fn record_index(rows: &RecordBatch) -> Result<&arrow::array::UInt32Array, Error> {

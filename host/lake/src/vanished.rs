@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use sluice_model::{Axis, RawObject, Slice};
 
+use crate::append::RunNumber;
 use crate::ledger::ConnectorRef;
 
 pub(crate) use rows::VanishedRows;
@@ -145,13 +146,14 @@ impl Seen {
     /// The windows that wait to be judged, by stream, with the keys that the run saw there.
     ///
     /// A stream of which the run saw no transaction at all isn't judged: an empty answer is how many APIs fail.
-    pub(crate) fn windows(&mut self) -> Vec<Windows> {
+    pub(crate) fn windows(&mut self, run: RunNumber) -> Vec<Windows> {
         let run_id = self.run_id.clone();
         let waiting = self.streams.iter_mut().filter(|(_, seen)| !seen.windows.is_empty());
         let windows = waiting.map(|((network, account, stream), seen)| {
             seen.keys.sort_unstable();
             seen.keys.dedup();
             Windows {
+                run,
                 network: network.clone(),
                 account: account.clone(),
                 stream: stream.clone(),

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use sluice_engine::{Connector, Engine, EngineOptions, Registry};
 use sluice_fetch::{Access, Fetcher, SecretsAnew};
-use sluice_lake::Lake;
+use sluice_lake::{Committer, Lake};
 use sluice_model::Manifest;
 use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
+use crate::memory::MemoryBudget;
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
@@ -36,6 +37,10 @@ pub struct App {
     pub swaps: Arc<Swaps>,
     /// Guests that may run at once: one per core.
     pub guests: Arc<Semaphore>,
+    /// What writes the tables, for all runs of this process.
+    pub committer: Committer,
+    /// Memory for responses, of all runs of this process.
+    pub memory: MemoryBudget,
 }
 
 /// A network with the connector that serves it now.
@@ -61,6 +66,7 @@ impl App {
         let state = Arc::new(State::open(&settings.state_url).await?);
         let swaps = Arc::new(Swaps::new(lake.clone(), state.clone(), &settings));
         let registry = Arc::new(open_registry(&settings, swaps.clone()).await?);
+        let committer = lake.committer(settings.limits.committer());
         Ok(Self {
             registry,
             fetcher: Fetcher::keeping(settings.fetch.clone(), tokens::keeping(&settings, &state).await?)?,
@@ -68,6 +74,8 @@ impl App {
             state,
             swaps,
             guests: Arc::new(Semaphore::new(cores())),
+            committer,
+            memory: MemoryBudget::new(settings.limits.response_bytes()),
             settings,
         })
     }

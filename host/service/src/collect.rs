@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
-use sluice_model::{Mapped, RawObject, Request, Slice};
-use tokio::sync::{Semaphore, mpsc};
+use sluice_lake::RunWriter;
+use sluice_model::{RawObject, Request};
+use tokio::sync::Semaphore;
 
 pub use close::too_many_rejects;
 pub use kept::Kept;
@@ -29,38 +29,6 @@ use request::Outcome;
 
 /// Requests of one slice that wait for their turn at once.
 const REQUESTS_AT_ONCE: usize = 64;
-
-/// A response whose records go into the tables.
-pub struct Answer {
-    /// Where it is kept.
-    pub raw: Arc<RawObject>,
-    /// What its records became.
-    pub mapped: Mapped,
-    /// What mapped it.
-    pub connector: Connector,
-}
-
-/// What the tables' writer is told, in this order for each slice.
-pub enum Delivery {
-    /// A response of it.
-    Answer(Answer),
-    /// A response of raw that could not be mapped at all.
-    Unmapped {
-        /// Where it is kept.
-        raw: Arc<RawObject>,
-        /// What could not.
-        connector: Connector,
-        /// Why.
-        reason: String,
-    },
-    /// The window was read whole: what the tables hold of it and no answer held is gone.
-    WindowRead {
-        /// The slice.
-        slice: Arc<Slice>,
-        /// When its last response had come.
-        read_at: DateTime<Utc>,
-    },
-}
 
 /// What became of a slice.
 #[derive(Clone, Debug, Default)]
@@ -99,10 +67,10 @@ pub struct Collector {
     pub run_id: String,
     /// What the run kept before it was broken off.
     pub kept: Arc<Kept>,
-    /// Bounds the responses in memory: a turn lasts from sending until the tables' writer has taken the answer.
+    /// Bounds the run's responses in memory: a turn lasts from sending until the tables' writer has taken the answer.
     pub turns: Arc<Semaphore>,
-    /// Where answers go to be built into tables; nowhere if they are only collected.
-    pub answers: Option<mpsc::Sender<Delivery>>,
+    /// The way into the tables; none if responses are only collected.
+    pub tables: Option<Arc<RunWriter>>,
 }
 
 impl Collector {
@@ -202,8 +170,8 @@ pub fn visible(headers: &[(String, String)]) -> Vec<(String, String)> {
 }
 
 /// Says which status words a connector doesn't know.
-pub fn warn_of_unknown(raw: &RawObject, mapped: &Mapped) {
-    for word in &mapped.unknown_statuses {
+pub fn warn_of_unknown(raw: &RawObject, words: &[String]) {
+    for word in words {
         tracing::warn!(network = raw.slice.network, account = raw.slice.account, status = word, "unknown status word");
     }
 }

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod failure;
 pub mod freshness;
 pub mod guests;
+pub mod memory;
 pub mod rebuild;
 pub mod record;
 pub mod rejects;

@@ -64,7 +64,7 @@ pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
     let rebuild = app.lake.rebuild(&ids).await?;
     let fresh = rebuild.lake();
     let run_id = uuid::Uuid::now_v7().to_string();
-    let mut ledger = fresh.ledger(&run_id);
+    let mut ledger = fresh.ledger();
     let mut connectors = Connectors::new();
     let mut counts = Counts::default();
     for run in fresh.raw_runs().await? {
@@ -119,18 +119,16 @@ async fn of_run(
     })?;
     let connector = replay::reference(&network.connector);
     let objects = stream::iter([Ok(first)]).chain(objects).boxed();
-    let mut mapped = tables::map_all(app, &network.connector, objects);
+    let mut mapped = tables::prepare_all(app, &network.connector, objects);
     while let Some((raw, outcome)) = mapped.next().await.transpose()? {
         note_connector(connectors, &raw);
         let slice = raw.slice.id();
-        let layout = network.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
-        match (outcome, layout) {
-            (Ok(mapped), Some(layout)) => {
-                *rebuilt.rejects.entry(slice).or_default() += mapped.rejects.len() as u64;
-                ledger.add(raw, layout, &connector, mapped).await?;
+        match outcome {
+            Ok(answer) => {
+                *rebuilt.rejects.entry(slice).or_default() += answer.prepared.rejects();
+                ledger.add_prepared(answer.prepared).await?;
             }
-            (Ok(_), None) => {}
-            (Err(failure), _) => {
+            Err(failure) => {
                 rebuilt.unmapped.insert(slice);
                 ledger.reject(raw, &connector, &collect::describe(failure.error.as_ref()));
             }

@@ -7,7 +7,7 @@ use chrono::Utc;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sluice_lake::{RawFilter, RejectRow, Resolution};
-use sluice_model::{Mapped, RawObject};
+use sluice_model::{Reject, RawObject};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
@@ -60,7 +60,7 @@ pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
     let connector = replay::reference(&network.connector);
-    let mut ledger = app.lake.ledger(&run_id);
+    let mut ledger = app.lake.ledger();
     let mut resolved: Vec<(u128, Resolution)> = Vec::new();
     let mut reached: HashSet<u128> = HashSet::new();
     for (run, rejects) in by_run(open) {
@@ -69,19 +69,18 @@ pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
         let objects = app.lake.raw_objects(&filter).await?.try_filter(move |object| {
             std::future::ready(wanted.contains(&(object.request_id.clone(), object.body.to_hex())))
         });
-        let mut mapped = tables::map_all(app, &network.connector, objects.boxed());
+        let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
         while let Some((raw, outcome)) = mapped.next().await.transpose()? {
             let of_object = rejects.get(&(raw.request_id.clone(), raw.body.to_hex()));
             let of_object = of_object.map_or(&[][..], Vec::as_slice);
             reached.extend(of_object.iter().map(|reject| reject.key));
-            let layout = network.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
-            match (outcome, layout) {
-                (Ok(mapped), Some(layout)) => {
-                    resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, &mapped)));
-                    ledger.add(raw, layout, &connector, mapped).await?;
+            match outcome {
+                Ok(answer) => {
+                    let again = answer.prepared.rejected();
+                    resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, again)));
+                    ledger.add_prepared(answer.prepared).await?;
                 }
-                (Ok(_), None) => {}
-                (Err(failure), _) => {
+                Err(failure) => {
                     let reason = collect::describe(failure.error.as_ref());
                     resolved.extend(superseded(of_object, &raw, &reason));
                     ledger.reject(raw, &connector, &reason);
@@ -112,9 +111,8 @@ fn by_run(open: Vec<RejectRow>) -> BTreeMap<String, HashMap<(String, String), Ve
 }
 
 /// What became of a reject of a response that could be mapped; none if it is rejected as before.
-fn resolution(reject: &RejectRow, mapped: &Mapped) -> Option<(u128, Resolution)> {
-    let again: Vec<&str> = mapped
-        .rejects
+fn resolution(reject: &RejectRow, rejected: &[Reject]) -> Option<(u128, Resolution)> {
+    let again: Vec<&str> = rejected
         .iter()
         .filter(|other| i64::from(other.record_index) == reject.record_index)
         .map(|other| other.reason.as_str())

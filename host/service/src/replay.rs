@@ -240,5 +240,6 @@ fn counts(diff: &Diff) -> Counts {
         transactions: diff.compared,
         new_versions: diff.rows(),
         rejects: diff.new_rejects.count,
+        older: 0,
     }
 }

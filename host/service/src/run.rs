@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
+use sluice_lake::Counts;
 use sluice_model::{Slice, Step};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 pub use report::RunReport;
 
 use crate::app::{App, Network};
-use crate::collect::{Collector, Delivery, Kept, SliceReport};
+use crate::collect::{Collector, Kept, SliceReport};
 use crate::failure::Failure;
 use crate::slices::{self, Selection, SliceJob};
 use crate::state::{NotedRun, Owner};
@@ -27,8 +28,6 @@ use crate::{guests, record, step, tables};
 const SLICES_AT_ONCE: usize = 16;
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
-/// Mapped answers that wait for the tables' writer.
-const ANSWERS_AT_ONCE: usize = 8;
 /// How often a window may be halved before the run gives up on it.
 const MAX_SPLITS: u32 = 16;
 /// How often a run is begun without keeping one more response, before it is given up.
@@ -154,21 +153,23 @@ async fn carry_out(
     step::passed(Step::Planned);
     record::keep_connector(app, network).await?;
     let run_id = noted.run_id.clone();
-    let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
-    let writer = tokio::spawn(tables::write(app.clone(), run_id.clone(), received));
+    let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(None)));
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
         run_id: run_id.clone(),
         kept: Arc::new(kept),
         turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
-        answers: (noted.verb == Verb::Run).then_some(answers),
+        tables: tables.clone(),
     };
     let (mut done, guests_took) = guests::timed(collect(&collector, jobs)).await;
     done.extend(lost);
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
-    let counts = writer.await.map_err(Failure::failed)??;
+    let counts = match tables {
+        Some(tables) => tables.finish().await?,
+        None => Counts::default(),
+    };
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
     report.took(guests_took);
     report.count(counts);
@@ -216,10 +217,9 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
         tracing::warn!(network = network.settings.name, "{}: what they gave stays as it is", tables::lacking(&gone));
     }
     record::keep_connector(app, network).await?;
-    let (answers, received) = mpsc::channel::<Delivery>(ANSWERS_AT_ONCE);
-    let writer = tokio::spawn(tables::write(app.clone(), run_id.clone(), received));
-    let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, answers)).await;
-    let counts = writer.await.map_err(Failure::failed)?;
+    let writer = app.committer.run(None);
+    let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
+    let counts = writer.finish().await;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
     report.took(guests_took);
     match read {
@@ -232,7 +232,8 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
     report.settle();
     match counts {
         Ok(counts) => report.count(counts),
-        Err(failure) => {
+        Err(error) => {
+            let failure = Failure::from(error);
             report.fail(failure.render(false));
             record::finish(app, network, &report, &[], false).await?;
             return Err(failure);

@@ -6,12 +6,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sluice_engine::Connector;
-use sluice_lake::{Counts, Gone, RawFilter};
+use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Response, Window};
-use tokio::sync::mpsc;
 
 use crate::app::{App, Network};
-use crate::collect::{self, Answer, Delivery};
+use crate::collect;
 use crate::failure::Failure;
 use crate::guests::in_guest;
 use crate::replay;
@@ -58,25 +57,31 @@ pub fn lacking(gone: &Gone) -> String {
     format!("raw no longer holds {} responses{until}", gone.responses)
 }
 
-/// Writes answers into the tables until there are no more.
-///
-/// # Errors
-/// The lake's failure; what was committed before it stays.
-pub async fn write(app: Arc<App>, run_id: String, mut answers: mpsc::Receiver<Delivery>) -> Result<Counts, Failure> {
-    let mut ledger = app.lake.ledger(&run_id);
-    while let Some(delivery) = answers.recv().await {
-        match delivery {
-            Delivery::Answer(Answer { raw, mapped, connector }) => {
-                let Some(stream) = connector.manifest().stream(&raw.slice.stream) else { continue };
-                ledger.add(raw, &stream.layout, &replay::reference(&connector), mapped).await?;
-            }
-            Delivery::WindowRead { slice, read_at } => ledger.window_read(&slice, read_at),
-            Delivery::Unmapped { raw, connector, reason } => {
-                ledger.reject(raw, &replay::reference(&connector), &reason);
-            }
-        }
+/// A response as the tables take it, and what its run counts and logs of it.
+pub struct Answer {
+    /// Its rows.
+    pub prepared: Prepared,
+    /// Records found in it.
+    pub records: u64,
+    /// Status words that the connector doesn't know.
+    pub unknown_statuses: Vec<String>,
+}
+
+impl Answer {
+    /// Makes a mapped response ready for the tables; where it was mapped, since that takes processor time.
+    ///
+    /// # Errors
+    /// Rows that don't fit the tables.
+    pub fn of(connector: &Connector, raw: Arc<RawObject>, mut mapped: Mapped) -> Result<Self, Failure> {
+        let name = &raw.slice.stream;
+        let stream = connector.manifest().stream(name).ok_or_else(|| {
+            Failure::failed(anyhow::anyhow!("connector `{}` has no stream `{name}`", connector.network()))
+        })?;
+        let records = mapped.native.rows as u64;
+        let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
+        let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
+        Ok(Self { prepared, records, unknown_statuses })
     }
-    Ok(ledger.commit().await?)
 }
 
 /// Maps the network's raw objects again and hands them on to the tables, oldest first.
@@ -87,37 +92,31 @@ pub async fn read_raw(
     app: &Arc<App>,
     network: &Network,
     selection: &RawSelection,
-    answers: mpsc::Sender<Delivery>,
+    tables: &RunWriter,
 ) -> Result<RawRead, Failure> {
     let objects = app.lake.raw_objects(&selection.filter(&network.manifest().network)).await?;
-    let mut mapped = map_all(app, &network.connector, objects);
+    let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
     while let Some((raw, outcome)) = mapped.next().await.transpose()? {
         match outcome {
-            Ok(mapped) => {
-                collect::warn_of_unknown(&raw, &mapped);
-                read.records += mapped.native.rows as u64;
-                // A writer that has stopped says why itself.
-                let answer = Answer { raw, mapped, connector: network.connector.clone() };
-                if answers.send(Delivery::Answer(answer)).await.is_err() {
-                    break;
-                }
+            Ok(answer) => {
+                collect::warn_of_unknown(&raw, &answer.unknown_statuses);
+                read.records += answer.records;
+                let held = app.memory.reserve(answer.prepared.bytes()).await;
+                tables.add(answer.prepared, Box::new(held)).await?;
             }
             Err(failure) => {
                 read.errors.push(format!("raw object {}: {}", raw.body.short(), failure.render(false)));
                 let reason = collect::describe(failure.error.as_ref());
-                let connector = network.connector.clone();
-                if answers.send(Delivery::Unmapped { raw, connector, reason }).await.is_err() {
-                    break;
-                }
+                tables.reject(raw, &replay::reference(&network.connector), &reason);
             }
         }
     }
     Ok(read)
 }
 
-/// A raw object, and what a connector makes of it.
-pub type Remapped = (Arc<RawObject>, Result<Mapped, Failure>);
+/// A raw object, and what became of it.
+pub type Remapped<T> = (Arc<RawObject>, Result<T, Failure>);
 
 /// Maps raw objects side by side and gives them in their order. No network is asked.
 ///
@@ -126,7 +125,28 @@ pub fn map_all<'a>(
     app: &Arc<App>,
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
-) -> BoxStream<'a, Result<Remapped, Failure>> {
+) -> BoxStream<'a, Result<Remapped<Mapped>, Failure>> {
+    map_then(app, connector, objects, |_, _, mapped| Ok(mapped))
+}
+
+/// The same, ready for the tables.
+pub fn prepare_all<'a>(
+    app: &Arc<App>,
+    connector: &Connector,
+    objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+) -> BoxStream<'a, Result<Remapped<Answer>, Failure>> {
+    map_then(app, connector, objects, |connector, raw, mapped| Answer::of(connector, raw.clone(), mapped))
+}
+
+/// What is made of a mapped response on the thread that mapped it.
+type Then<T> = fn(&Connector, &Arc<RawObject>, Mapped) -> Result<T, Failure>;
+
+fn map_then<'a, T: Send + 'static>(
+    app: &Arc<App>,
+    connector: &Connector,
+    objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+    then: Then<T>,
+) -> BoxStream<'a, Result<Remapped<T>, Failure>> {
     let (app, connector) = (app.clone(), connector.clone());
     let at_once = app.guests.available_permits().max(1);
     let map = move |object: Result<RawObject, sluice_lake::Error>| {
@@ -134,14 +154,20 @@ pub fn map_all<'a>(
         async move {
             let raw = Arc::new(object?);
             let wire = app.lake.raw_body(raw.body).await?;
-            let mapped = map_body(&app, connector, &raw, wire).await;
+            let mapped = map_body(&app, connector, &raw, wire, then).await;
             Ok((raw, mapped))
         }
     };
     objects.map(map).buffered(at_once).boxed()
 }
 
-async fn map_body(app: &Arc<App>, connector: Connector, raw: &Arc<RawObject>, wire: Bytes) -> Result<Mapped, Failure> {
+async fn map_body<T: Send + 'static>(
+    app: &Arc<App>,
+    connector: Connector,
+    raw: &Arc<RawObject>,
+    wire: Bytes,
+    then: Then<T>,
+) -> Result<T, Failure> {
     let body = sluice_fetch::unpack_body(&raw.headers, &wire, &app.settings.fetch).await?;
     let response =
         Response { status: raw.status, headers: collect::visible(&raw.headers), body, records: None, problem: None };
@@ -151,7 +177,8 @@ async fn map_body(app: &Arc<App>, connector: Connector, raw: &Arc<RawObject>, wi
         let native =
             connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
         response.records = u32::try_from(native.rows).ok();
-        connector.map(&object.slice, &object.request, &response, native).map_err(Failure::from)
+        let mapped = connector.map(&object.slice, &object.request, &response, native)?;
+        then(&connector, &object, mapped)
     })
     .await
 }

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 
 /// Keys are hashes already.
@@ -28,31 +27,6 @@ impl Hasher for KeyHasher {
 
 pub(crate) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
 pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
-
-/// What a flush of this run wrote.
-pub(crate) struct Written {
-    pub(crate) paths: Vec<Path>,
-    /// The upper half of each key, rising: keys are hashes, so that hardly two share one.
-    pub(crate) keys: Vec<u64>,
-}
-
-impl Written {
-    /// Whether one of `keys`, which rise, may be among those.
-    pub(crate) fn may_hold(&self, keys: &[u64]) -> bool {
-        let mut own = self.keys.iter().peekable();
-        keys.iter().any(|key| {
-            while own.next_if(|own| *own < key).is_some() {}
-            own.peek() == Some(&key)
-        })
-    }
-}
-
-/// The upper halves of keys, rising.
-pub(crate) fn halves(keys: impl Iterator<Item = u128>) -> Vec<u64> {
-    let mut halves: Vec<u64> = keys.map(|key| (key >> 64) as u64).collect();
-    halves.sort_unstable();
-    halves
-}
 
 /// Keys as the filters of a column have them: one after another, each of the same width.
 pub(crate) struct FilterKeys {

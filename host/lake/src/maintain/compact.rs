@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use deltalake::kernel::{Action, Add};
+use deltalake::kernel::Add;
 use deltalake::protocol::DeltaOperation;
 use object_store::path::Path;
 
 use super::{Maintained, Upkeep};
-use crate::append::wait_a_moment;
 use crate::error::Error;
-use crate::table::{Commit, DataFile, Table};
-
-const MAX_ATTEMPTS: u32 = 60;
+use crate::table::{Change, DataFile, Proposal, Table, commit_with};
 
 /// Merges what is small, one bin after another, each in a commit of its own: what is done stays done.
 pub(super) async fn compact(table: &mut Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {
@@ -60,41 +57,36 @@ fn bins(files: Vec<DataFile>, target_bytes: u64, min_files: usize) -> Vec<Vec<Da
 async fn merge(table: &mut Table, bin: &[DataFile], target_bytes: u64) -> Result<u64, Error> {
     let mut adds = table.rewrite(bin).await?;
     adds.iter_mut().for_each(|add| add.data_change = false);
-    for attempt in 0..MAX_ATTEMPTS {
-        if !holds_all(table, bin) {
-            break;
-        }
-        let removes = bin.iter().map(|file| Action::Remove(file.removal(false)));
-        let actions = removes.chain(adds.iter().cloned().map(Action::Add)).collect();
-        let operation =
-            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(target_bytes).unwrap_or(i64::MAX) };
-        match table.commit_actions(actions, operation, None).await {
-            Ok(Commit::Done) => {
-                tracing::info!(table = table.name(), files = bin.len(), into = adds.len(), "merged");
-                return Ok(adds.len() as u64);
-            }
-            Ok(Commit::Conflict) => wait_a_moment(attempt).await,
-            // Whether it was committed isn't known: the files stay for the next vacuum to judge.
-            Err(error) => return Err(error),
-        }
-        table.refresh().await?;
-        if holds(table, &adds) {
-            return Ok(adds.len() as u64);
-        }
+    let into = adds.len() as u64;
+    if commit_with(table, &mut Merge { bin, adds, target_bytes }).await?.is_none() {
+        return Ok(0);
     }
-    table.discard_files(&adds).await;
-    Ok(0)
+    tracing::info!(table = table.name(), files = bin.len(), into, "merged");
+    Ok(into)
+}
+
+struct Merge<'a> {
+    bin: &'a [DataFile],
+    adds: Vec<Add>,
+    target_bytes: u64,
+}
+
+impl Change for Merge<'_> {
+    async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        if !holds_all(table, self.bin) {
+            table.discard_files(&self.adds).await;
+            return Ok(None);
+        }
+        let target_size = i64::try_from(self.target_bytes).unwrap_or(i64::MAX);
+        let operation = Some(DeltaOperation::Optimize { predicate: None, target_size });
+        let removes = self.bin.iter().map(|file| file.removal(false)).collect();
+        Ok(Some(Proposal { removes, adds: self.adds.clone(), operation, ..Proposal::default() }))
+    }
 }
 
 fn holds_all(table: &Table, bin: &[DataFile]) -> bool {
     let there: HashSet<Path> = table.files().into_iter().map(|file| file.path).collect();
     bin.iter().all(|file| there.contains(&file.path))
-}
-
-/// Whether the commit was done though it looked as if it wasn't.
-fn holds(table: &Table, adds: &[Add]) -> bool {
-    let there: HashSet<Path> = table.files().into_iter().map(|file| file.path).collect();
-    adds.iter().any(|add| Path::parse(&add.path).is_ok_and(|path| there.contains(&path)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `meta.rejects`: records that could not be mapped, each once however often it is tried.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -7,12 +8,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{RawObject, Reject};
 
 use super::RejectRow;
-use crate::append::{Candidate, Chosen, Observed, Shaped, Source, sort};
+use crate::append::{Candidate, Chosen, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
 use crate::ledger::ConnectorRef;
-use crate::lineage::{binary, observed};
+use crate::lineage::{binary, now_micros, observed};
 use crate::month;
 use crate::table::Design;
 
@@ -28,6 +29,7 @@ pub(crate) const REJECTS: IndexColumns = IndexColumns {
 };
 
 struct Pending {
+    run: RunNumber,
     origin: Arc<RawObject>,
     connector_version: String,
     /// Place and reason of each.
@@ -43,25 +45,34 @@ pub(crate) struct RejectRows {
 }
 
 impl RejectRows {
-    pub(crate) fn add(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, rejects: Vec<Reject>) {
+    pub(crate) fn add(
+        &mut self,
+        run: RunNumber,
+        origin: Arc<RawObject>,
+        connector: &ConnectorRef,
+        rejects: Vec<Reject>,
+    ) {
         if !rejects.is_empty() {
             let rejects = rejects.into_iter().map(|reject| (i64::from(reject.record_index), reject.reason)).collect();
-            self.pending.push(Pending { origin, connector_version: connector.version.clone(), rejects });
+            self.pending.push(Pending { run, origin, connector_version: connector.version.clone(), rejects });
         }
     }
 
     /// Takes a response that could not be mapped at all.
-    pub(crate) fn add_whole(&mut self, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
+    pub(crate) fn add_whole(
+        &mut self,
+        run: RunNumber,
+        origin: Arc<RawObject>,
+        connector: &ConnectorRef,
+        reason: &str,
+    ) {
         let rejects = vec![(RejectRow::WHOLE, reason.to_owned())];
-        self.pending.push(Pending { origin, connector_version: connector.version.clone(), rejects });
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.push(Pending { run, origin, connector_version: connector.version.clone(), rejects });
     }
 
     pub(crate) fn settle(&mut self) {
-        self.pending.sort_by_key(|pending| (observed(&pending.origin), pending.origin.attempt));
+        let now = now_micros();
+        self.pending.sort_by_key(|pending| (observed(&pending.origin).plausible(now), pending.origin.attempt));
         self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
         self.candidates.clear();
         for (source, pending) in (0..).zip(&self.pending) {
@@ -130,6 +141,15 @@ impl Source for RejectRows {
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
+    }
+
+    fn run(&self, source: u32) -> RunNumber {
+        self.pending[source as usize].run
+    }
+
+    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
+        let Self { candidates, pending, .. } = self;
+        candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
     fn design(&self) -> Design {

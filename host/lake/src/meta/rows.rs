@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::Counts;
 use crate::native::NewColumn;
-use crate::table::Table;
+use crate::table::{Fence, Table};
 
 /// Schema, table and name of a column.
 pub(crate) type ColumnPlace = (String, String, String);
@@ -136,6 +136,11 @@ impl Lake {
 
     /// Notes what was read in `meta.coverage`.
     pub async fn append_coverage(&self, rows: &[CoverageRow]) -> Result<(), Error> {
+        self.append_coverage_under(rows, None).await
+    }
+
+    /// The same for slices of a run that holds a lease.
+    pub(crate) async fn append_coverage_under(&self, rows: &[CoverageRow], fence: Option<Fence>) -> Result<(), Error> {
         let columns = [
             ("network", text(rows, |row| Some(row.network.clone()))),
             ("account", text(rows, |row| Some(row.account.clone()))),
@@ -150,7 +155,7 @@ impl Lake {
             ("complete", flag(rows, |row| row.complete)),
             ("error", text(rows, |row| row.error.clone())),
         ];
-        self.append_rows("meta", "coverage", batch("meta.coverage", columns)?).await
+        self.append_rows_under("meta", "coverage", batch("meta.coverage", columns)?, fence).await
     }
 
     /// Whether `meta.runs` has a run.

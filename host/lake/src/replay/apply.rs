@@ -14,7 +14,7 @@ use sluice_model::{Step, money_type};
 
 use super::diff::{Diff, texts};
 use super::kept::{Latest, key_at, read, typed, wrong};
-use crate::append::{Change, wait_a_moment};
+use crate::append::Change;
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::KeySet;
@@ -25,10 +25,8 @@ use crate::lineage::binary;
 use crate::meta::Resolution;
 use crate::month;
 use crate::native::NewColumn;
-use crate::table::{Commit, Table};
+use crate::table::{self, Proposal, Table, commit_with};
 use crate::unified;
-
-const MAX_ATTEMPTS: u32 = 60;
 
 /// Files that wait for the commit of their table.
 #[derive(Default)]
@@ -65,28 +63,9 @@ impl Staged {
         if self.adds.is_empty() {
             return Ok(false);
         }
-        let application = application(run_id);
-        for attempt in 0..MAX_ATTEMPTS {
-            table.refresh().await?;
-            if table.transaction(&application).await?.is_some() {
-                return Ok(true);
-            }
-            if self.overtaken(table, key).await? {
-                table.discard_files(&self.adds).await;
-                return Err(Error::Overtaken { table: table.name().to_owned() });
-            }
-            let known = table.schema()?;
-            let new: Vec<Field> =
-                self.new_fields.iter().filter(|field| known.field_with_name(field.name()).is_err()).cloned().collect();
-            let now = chrono::Utc::now().timestamp_millis();
-            let transaction = Transaction::new_with_last_update(&application, 1, Some(now));
-            match table.commit(self.adds.clone(), &new, Some(transaction)).await? {
-                Commit::Done => return Ok(true),
-                Commit::Conflict => wait_a_moment(attempt).await,
-            }
-        }
-        table.discard_files(&self.adds).await;
-        Err(Error::Conflict { table: table.name().to_owned(), attempts: MAX_ATTEMPTS })
+        table.refresh().await?;
+        commit_with(table, &mut StagedCommit { staged: self, key, application: application(run_id) }).await?;
+        Ok(true)
     }
 
     /// Whether files that came since the comparison say something of these keys, or columns of another type came.
@@ -113,6 +92,32 @@ impl Staged {
             .await?;
         }
         Ok(overtaken)
+    }
+}
+
+/// What waits, as a commit to a table that nobody wrote the same keys to meanwhile.
+struct StagedCommit<'a> {
+    staged: &'a Staged,
+    key: &'a str,
+    application: String,
+}
+
+impl table::Change for StagedCommit<'_> {
+    async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        let Staged { adds, new_fields, .. } = self.staged;
+        if table.transaction(&self.application).await?.is_some() {
+            return Ok(None);
+        }
+        if self.staged.overtaken(table, self.key).await? {
+            table.discard_files(adds).await;
+            return Err(Error::Overtaken { table: table.name().to_owned() });
+        }
+        let known = table.schema()?;
+        let is_new = |field: &&Field| known.field_with_name(field.name()).is_err();
+        let now = chrono::Utc::now().timestamp_millis();
+        let transactions = vec![Transaction::new_with_last_update(&self.application, 1, Some(now))];
+        let new_fields = new_fields.iter().filter(is_new).cloned().collect();
+        Ok(Some(Proposal { adds: adds.clone(), new_fields, transactions, ..Proposal::default() }))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow::array::{AsArray, UInt32Array};
 use arrow::compute::take;
-use sluice_model::{Layout, NativeBatch, NativeColumn};
+use sluice_model::{Kind, NativeBatch, NativeColumn};
 
 use super::Response;
 use super::apply::Staged;
@@ -12,10 +12,9 @@ use super::diff::NativeDiff;
 use super::kept::{Found, Latest, Part};
 use crate::append::{Change, Chosen, Observed, Source};
 use crate::error::Error;
-use crate::hash::{native_hashes, native_keys};
 use crate::lake::Lake;
 use crate::lineage::observed;
-use crate::native::{KeyedRecords, NativeRows};
+use crate::native::{KeyedRecords, NativeResponse, NativeRows};
 use crate::table::Table;
 
 /// Differing records in memory at which they are written.
@@ -31,11 +30,10 @@ pub(super) struct NativeSide {
 }
 
 /// A response's records as the candidate's layout reads them.
-pub(super) struct Reading<'a> {
-    pub(super) layout: &'a Layout,
+pub(super) struct Reading {
+    pub(super) pins: Vec<(String, Kind)>,
     pub(super) batch: NativeBatch,
-    /// The month of each record.
-    pub(super) months: Vec<i32>,
+    pub(super) keyed: KeyedRecords,
 }
 
 impl NativeSide {
@@ -53,11 +51,9 @@ impl NativeSide {
     }
 
     /// Judges a response's records and, to `write`, keeps those that differ.
-    pub(super) fn add(&mut self, response: &Response<'_>, reading: Reading<'_>, write: bool) -> Result<(), Error> {
+    pub(super) fn add(&mut self, response: &Response<'_>, reading: Reading, write: bool) -> Result<(), Error> {
         let Response { origin, connector, part, number } = *response;
-        let Reading { layout, batch, months } = reading;
-        let contents = native_hashes(&batch);
-        let keys = native_keys(&batch, &origin.slice.account, &layout.key, &contents);
+        let Reading { pins, batch, keyed: KeyedRecords { keys, contents, months } } = reading;
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
         for row in (0..keys.len()).rev() {
@@ -75,8 +71,10 @@ impl NativeSide {
             contents: of(&contents),
             months: differing.iter().map(|row| months[*row as usize]).collect(),
         };
-        let some = some(&batch, &differing).map_err(|source| Error::rows(self.table.name(), source))?;
-        self.rows.push(origin.clone(), layout, connector.digest.to_hex(), some, keyed, Some(differing));
+        let batch = some(&batch, &differing).map_err(|source| Error::rows(self.table.name(), source))?;
+        let connector_digest = connector.digest.to_hex();
+        let (origin, records) = (origin.clone(), Some(differing));
+        self.rows.push(NativeResponse { run: 0, origin, connector_digest, batch, keyed, records }, pins);
         Ok(())
     }
 

@@ -90,13 +90,13 @@ impl RejectSide {
         for reject in rejects {
             self.take(origin, i64::from(reject.record_index), &reject.reason);
         }
-        self.rows.add(origin.clone(), connector, rejects.to_vec());
+        self.rows.add(0, origin.clone(), connector, rejects.to_vec());
     }
 
     /// Takes a response that could not be mapped at all.
     pub(super) fn failed(&mut self, origin: &Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
         self.take(origin, RejectRow::WHOLE, reason);
-        self.rows.add_whole(origin.clone(), connector, reason);
+        self.rows.add_whole(0, origin.clone(), connector, reason);
     }
 
     fn take(&mut self, origin: &RawObject, record_index: i64, reason: &str) {

@@ -4,22 +4,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use deltalake::kernel::{Action, Add, Transaction};
+use deltalake::kernel::{Action, Add, Remove, Transaction};
 use deltalake::protocol::DeltaOperation;
 use object_store::path::Path;
 
 use super::apply::application;
 use super::kept::{key_at, read, typed, wrong};
 use super::schema_of;
-use crate::append::wait_a_moment;
 use crate::error::Error;
 use crate::index::KeyMap;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{Commit, Table};
+use crate::table::{Change, Proposal, Table, commit_with};
 use crate::unified;
-
-const MAX_ATTEMPTS: u32 = 60;
 
 /// A replay that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,25 +70,32 @@ impl Lake {
 
 /// Removes what the replay added, and gives its rows.
 async fn remove(table: &mut Table, network: &str, run_id: &str) -> Result<u64, Error> {
-    for attempt in 0..MAX_ATTEMPTS {
-        if table.transaction(&undone(run_id)).await?.is_some() {
-            return Ok(0);
+    let mut removal = Removal { network, run_id, rows: 0 };
+    Ok(commit_with(table, &mut removal).await?.map_or(0, |_| removal.rows))
+}
+
+struct Removal<'a> {
+    network: &'a str,
+    run_id: &'a str,
+    rows: u64,
+}
+
+impl Change for Removal<'_> {
+    async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        if table.transaction(&undone(self.run_id)).await?.is_some() {
+            return Ok(None);
         }
-        let (version, removed, rows) = removals(table, network, run_id).await?;
+        let (version, removes, rows) = removals(table, self.network, self.run_id).await?;
+        self.rows = rows;
         let now = chrono::Utc::now().timestamp_millis();
-        let transaction = Transaction::new_with_last_update(undone(run_id), 1, Some(now));
-        let operation = DeltaOperation::Restore { version: version.checked_sub(1), datetime: None };
-        match table.commit_actions(removed, operation, Some(transaction)).await? {
-            Commit::Done => return Ok(rows),
-            Commit::Conflict => wait_a_moment(attempt).await,
-        }
-        table.refresh().await?;
+        let transactions = vec![Transaction::new_with_last_update(undone(self.run_id), 1, Some(now))];
+        let operation = Some(DeltaOperation::Restore { version: version.checked_sub(1), datetime: None });
+        Ok(Some(Proposal { removes, transactions, operation, ..Proposal::default() }))
     }
-    Err(Error::Conflict { table: table.name().to_owned(), attempts: MAX_ATTEMPTS })
 }
 
 /// The replay's commit, the removals of the files that it added, and their rows.
-async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Vec<Action>, u64), Error> {
+async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Vec<Remove>, u64), Error> {
     let refused = |reason: &str| Error::BuiltUpon {
         run_id: run_id.to_owned(),
         table: table.name().to_owned(),
@@ -119,7 +123,7 @@ async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Ve
         }
     }
     let rows = there.iter().map(|file| file.rows as u64).sum();
-    Ok((version, there.iter().map(|file| Action::Remove(file.removal(true))).collect(), rows))
+    Ok((version, there.iter().map(|file| file.removal(true)).collect(), rows))
 }
 
 /// Whether a transaction of `added` has a later version in one of `others`.

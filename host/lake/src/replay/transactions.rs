@@ -52,18 +52,12 @@ impl TransactionSide {
         Ok(())
     }
 
-    /// Judges a response's transactions, keeps those that differ, and gives the month of each of its records.
-    pub(super) fn add(
-        &mut self,
-        response: &Response<'_>,
-        rows: &RecordBatch,
-        records: usize,
-    ) -> Result<Vec<i32>, Error> {
+    /// Judges a response's transactions, and keeps those that differ.
+    pub(super) fn add(&mut self, response: &Response<'_>, rows: &RecordBatch, keyed: &Keyed) -> Result<(), Error> {
         let Response { origin, connector, part, number } = *response;
-        let keyed = Keyed::of(origin, rows, records)?;
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
-        // Of several rows of a key in one response the last counts.
+        // Equal rows of a key count once.
         for row in (0..keyed.keys.len()).rev() {
             let (key, content) = (keyed.keys[row], keyed.contents[row]);
             if part.holds(key) && self.latest.judge(key, content, seen, keyed.months[row], number) {
@@ -76,9 +70,9 @@ impl TransactionSide {
             let taken = take_record_batch(rows, &UInt32Array::from(differing));
             let taken = taken.map_err(|source| Error::rows(self.table.name(), source))?;
             self.bytes += taken.get_array_memory_size();
-            self.rows.push(origin.clone(), connector, taken, some)?;
+            self.rows.push(0, origin.clone(), connector, taken, some)?;
         }
-        Ok(keyed.record_months)
+        Ok(())
     }
 
     pub(super) fn is_full(&self) -> bool {

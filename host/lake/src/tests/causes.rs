@@ -19,7 +19,7 @@ fn attributed(commission: i64, order: Option<&str>, sub_ids: &[(&str, &str)]) ->
 }
 
 async fn look(lake: &Lake, secs: i64, mapped: Mapped) {
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     ledger.add(response("run", &format!("r{secs}"), secs), &layout(&["id"]), &connector(), mapped).await.unwrap();
     ledger.commit().await.unwrap();
 }

@@ -15,7 +15,7 @@ async fn ledgers_at_once_lose_nothing_and_repeat_nothing() {
                 let own = (0..5).map(|place| sale(&format!("{writer}-{round}-{place}"), place * 10, 1));
                 let shared = (0..5).map(|place| sale(&format!("shared-{place}"), place * 10, 1));
                 let sales: Vec<Sale> = own.chain(shared).collect();
-                let mut ledger = lake.ledger(&run);
+                let mut ledger = lake.ledger();
                 let request = format!("{writer}-{round}");
                 let column = format!("only_{writer}_{round}");
                 let mut mapped = mapped(&sales);
@@ -47,8 +47,8 @@ async fn ledgers_at_once_lose_nothing_and_repeat_nothing() {
 #[tokio::test]
 async fn a_second_ledger_sees_what_the_first_committed_meanwhile() {
     let (_folder, lake) = new_lake().await;
-    let mut one = lake.ledger("run-1");
-    let mut two = lake.ledger("run-2");
+    let mut one = lake.ledger();
+    let mut two = lake.ledger();
     let add =
         |secs: i64, commission: i64| (response("run", &format!("r{secs}"), secs), mapped(&[sale("1", 0, commission)]));
     let (origin, rows) = add(1, 1);

@@ -115,7 +115,7 @@ async fn a_commit_that_was_done_and_reported_as_failed_is_not_done_twice() {
     for table in ["transaction_versions", "awin_test/transactions"] {
         for fault in [Fault::TakenForAnother(table), Fault::AnswerLost(table)] {
             let (_folder, lake, faults) = faulty_lake().await;
-            let mut ledger = lake.ledger("run");
+            let mut ledger = lake.ledger();
             add(&mut ledger, 1, &[sale("1", 0, 1)]).await;
             ledger.commit().await.unwrap();
             *faults.lock().unwrap() = Some(fault);
@@ -138,7 +138,7 @@ async fn a_commit_that_was_done_and_reported_as_failed_is_not_done_twice() {
 async fn a_latest_state_whose_commit_was_reported_as_failed_is_right() {
     for fault in [Fault::TakenForAnother("unified/transactions"), Fault::AnswerLost("unified/transactions")] {
         let (_folder, lake, faults) = faulty_lake().await;
-        let mut ledger = lake.ledger("run");
+        let mut ledger = lake.ledger();
         add(&mut ledger, 1, &[sale("1", 0, 1), sale("2", 0, 1)]).await;
         ledger.commit().await.unwrap();
         add(&mut ledger, 2, &[sale("1", 0, 2)]).await;
@@ -153,7 +153,7 @@ async fn a_latest_state_whose_commit_was_reported_as_failed_is_right() {
 async fn a_store_without_copies_gets_whole_files() {
     let (_folder, lake, faults) = faulty_lake().await;
     *faults.lock().unwrap() = Some(Fault::NoCopies);
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     add(&mut ledger, 1, &[sale("1", 0, 1), sale("2", 40, 1)]).await;
     ledger.commit().await.unwrap();
     assert_eq!(assert_latest(&lake).await, 2);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 async fn add(lake: &Lake, secs: i64, batch: NativeBatch) {
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     let origin = response("run", &format!("r{secs}"), secs);
     ledger.add(origin, &layout(&["id"]), &connector(), only_native(batch)).await.unwrap();
     ledger.commit().await.unwrap();

@@ -184,12 +184,12 @@ fn answer(run: &str, time: i64, look: &Look) -> (Arc<RawObject>, Mapped) {
 async fn store(lake: &Lake, run: &str, looks: &[(i64, Look)]) {
     // What is committed out of order counts in the order of commits, so only what came in order may be broken off.
     if looks[0].1.broken && looks.is_sorted_by_key(|(time, _)| *time) {
-        let mut ledger = lake.ledger(run);
+        let mut ledger = lake.ledger();
         let (origin, mapped) = answer(run, looks[0].0, &looks[0].1);
         ledger.add(origin, &layout(&["id"]), &connector(), mapped).await.unwrap();
         ledger.flush().await.unwrap();
     }
-    let mut ledger = lake.ledger(run);
+    let mut ledger = lake.ledger();
     let mut whole = BTreeMap::new();
     for (time, look) in looks {
         for _ in 0..1 + usize::from(look.retried) {
@@ -241,7 +241,7 @@ async fn check(runs: Vec<Vec<(i64, Look)>>) {
 async fn build_again(lake: &Lake, runs: &[Vec<(i64, Look)>], model: &Model) {
     let in_order = runs.iter().flatten().map(|(time, _)| *time).is_sorted();
     for first in [true, false] {
-        let mut ledger = lake.ledger("build");
+        let mut ledger = lake.ledger();
         for (number, looks) in runs.iter().enumerate() {
             for (time, look) in looks {
                 let (origin, mapped) = answer(&format!("run-{number}"), *time, look);

@@ -11,7 +11,7 @@ async fn commit(lake: &Lake, secs: i64, sales: &[Sale]) {
 
 /// A ledger whose versions are committed, as a crash right after leaves them.
 async fn uncaught(lake: &Lake, secs: i64, sales: &[Sale]) -> crate::Ledger {
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     let origin = response("run", &format!("r{secs}"), secs);
     ledger.add(origin, &layout(&["id"]), &connector(), mapped(sales)).await.unwrap();
     ledger.flush().await.unwrap();
@@ -87,7 +87,7 @@ async fn files_of_first_versions_are_links_and_untouched_files_stay() {
 #[tokio::test]
 async fn nothing_new_is_no_commit() {
     let (_folder, lake) = new_lake().await;
-    lake.ledger("run").commit().await.unwrap();
+    lake.ledger().commit().await.unwrap();
     assert_eq!(table(&lake, "transactions").await.version(), None, "no versions, no latest state");
     commit(&lake, 1, &[sale("1", 0, 1)]).await;
     let before = table(&lake, "transactions").await.version();
@@ -102,7 +102,7 @@ async fn a_crash_between_versions_and_latest_state_is_healed() {
     drop(uncaught(&lake, 2, &[sale("1", 0, 2), sale("2", 0, 1)]).await);
     drop(uncaught(&lake, 3, &[sale("1", 0, 3), sale("2", 0, 2)]).await);
     assert_eq!(rows(&lake, "unified", "transactions").await.len(), 1);
-    lake.ledger("another run").commit().await.unwrap();
+    lake.ledger().commit().await.unwrap();
     assert_eq!(assert_latest(&lake).await, 2);
 }
 
@@ -121,13 +121,13 @@ async fn versions_whose_log_is_gone_or_that_were_made_anew_are_read_whole() {
     for commit in 0..=whole.version().unwrap() {
         std::fs::remove_file(folder.join(format!("_delta_log/{commit:020}.json"))).unwrap();
     }
-    lake.ledger("another run").commit().await.unwrap();
+    lake.ledger().commit().await.unwrap();
     assert_eq!(assert_latest(&lake).await, 5);
     std::fs::remove_dir_all(&folder).unwrap();
     for secs in 1..9 {
         drop(uncaught(&lake, secs, &[sale("1", 0, secs)]).await);
     }
-    lake.ledger("another run").commit().await.unwrap();
+    lake.ledger().commit().await.unwrap();
     assert_eq!(assert_latest(&lake).await, 1);
 }
 

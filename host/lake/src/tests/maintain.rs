@@ -21,7 +21,7 @@ async fn commits(lake: &Lake, rounds: i64) -> u64 {
     let mut new_versions = 0;
     for round in 0..rounds {
         let sales: Vec<Sale> = (0..10).map(|n| sale(&format!("{round}-{n}"), (n % 2) * 40, n)).collect();
-        let mut ledger = lake.ledger("run");
+        let mut ledger = lake.ledger();
         let origin = response("run", &format!("request-{round}"), round);
         ledger.add(origin, &layout(&["id"]), &connector(), mapped(&sales)).await.unwrap();
         new_versions += ledger.commit().await.unwrap().new_versions;
@@ -75,7 +75,7 @@ async fn what_is_read_again_after_a_merge_adds_nothing() {
     maintain(&lake, &Upkeep::default(), 0).await;
     assert_eq!(commits(&lake, 5).await, 0);
     // A sale of the second month that is told in a window of the first is found by the filter.
-    let mut ledger = lake.ledger("run-2");
+    let mut ledger = lake.ledger();
     let moved = [sale("0-1", 0, 99)];
     ledger.add(response("run-2", "moved", 1000), &layout(&["id"]), &connector(), mapped(&moved)).await.unwrap();
     ledger.commit().await.unwrap();
@@ -95,7 +95,7 @@ async fn columns_that_came_later_are_null_in_older_rows() {
         }
         let columns: Vec<(&str, &[Option<&str>])> =
             columns.iter().map(|(name, cells)| (*name, cells.as_slice())).collect();
-        let mut ledger = lake.ledger("run");
+        let mut ledger = lake.ledger();
         let origin = response("run", &format!("r{round}"), round);
         ledger.add(origin, &layout(&["id"]), &connector(), only_native(native(&columns))).await.unwrap();
         ledger.commit().await.unwrap();
@@ -117,7 +117,7 @@ async fn merging_beside_writers_loses_nothing_and_repeats_nothing() {
                 for round in 0..8_i64 {
                     let run = format!("run-{writer}");
                     let sales: Vec<Sale> = (0..4).map(|n| sale(&format!("{writer}/{round}/{n}"), n * 20, n)).collect();
-                    let mut ledger = lake.ledger(&run);
+                    let mut ledger = lake.ledger();
                     let origin = response(&run, &format!("{writer}-{round}"), round);
                     ledger.add(origin, &layout(&["id"]), &connector(), mapped(&sales)).await.unwrap();
                     ledger.commit().await.unwrap();

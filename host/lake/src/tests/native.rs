@@ -3,7 +3,7 @@ use sluice_model::{Kind, Pin};
 use super::*;
 
 async fn add(lake: &Lake, secs: i64, layout: &Layout, batch: NativeBatch) -> u64 {
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     let request = format!("r{secs}");
     ledger.add(response("run", &request, secs), layout, &connector(), only_native(batch)).await.unwrap();
     ledger.commit().await.unwrap().native_written

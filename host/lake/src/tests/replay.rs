@@ -8,7 +8,7 @@ type Looks<'a> = &'a [(i64, &'a [Sale])];
 
 async fn lake_of(looks: Looks<'_>) -> (tempfile::TempDir, Lake) {
     let (folder, lake) = new_lake().await;
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     for (secs, sales) in looks {
         let origin = response("run", &format!("r{secs}"), *secs);
         ledger.add(origin, &layout(&["id"]), &connector(), mapped(sales)).await.unwrap();

@@ -47,7 +47,7 @@ fn wide(response: i64, changed: bool) -> Mapped {
 async fn throughput() {
     let (_folder, lake) = new_lake().await;
     for round in 0..3 {
-        let mut ledger = lake.ledger(&format!("run-{round}"));
+        let mut ledger = lake.ledger();
         let (mut making, mut cpu) = (0.0, 0.0);
         let began = Instant::now();
         for number in 0..RESPONSES {

@@ -2,7 +2,7 @@ use super::*;
 use crate::Counts;
 
 async fn commit(lake: &Lake, run: &str, responses: &[(&str, i64, Vec<Sale>)]) -> Counts {
-    let mut ledger = lake.ledger(run);
+    let mut ledger = lake.ledger();
     for (request, secs, sales) in responses {
         ledger.add(response(run, request, *secs), &layout(&["id"]), &connector(), mapped(sales)).await.unwrap();
     }
@@ -19,7 +19,7 @@ async fn the_same_again_adds_nothing() {
     let (_folder, lake) = new_lake().await;
     let sales = vec![sale("1", 0, 5_000_000), sale("2", 40, 7_000_000)];
     let first = commit(&lake, "run-1", &[("a", 10, sales.clone())]).await;
-    assert_eq!(first, Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, rejects: 0 });
+    assert_eq!(first, Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, ..Counts::default() });
     let second = commit(&lake, "run-2", &[("b", 20, sales)]).await;
     assert_eq!((second.native_written, second.new_versions), (0, 0));
     assert_eq!(versions(&lake).await, ["1 1 5.000000 first-seen 2026-01", "2 1 7.000000 first-seen 2026-02"]);
@@ -57,7 +57,7 @@ async fn the_order_of_arrival_does_not_matter() {
     let responses = [
         ("a", 30, vec![sale("1", 0, 3)]),
         ("b", 10, vec![sale("1", 0, 1), sale("2", 0, 1)]),
-        ("c", 20, vec![sale("1", 0, 2), sale("1", 0, 4)]),
+        ("c", 20, vec![sale("1", 0, 4), sale("1", 0, 4)]),
     ];
     let mut seen = Vec::new();
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
@@ -67,7 +67,7 @@ async fn the_order_of_arrival_does_not_matter() {
     }
     assert_eq!(seen[0].len(), 4, "{:?}", seen[0]);
     assert!(seen.iter().all(|versions| *versions == seen[0]));
-    assert_eq!(seen[0][1], "1 2 0.000004 network-change 2026-01", "the last of a response counts");
+    assert_eq!(seen[0][1], "1 2 0.000004 network-change 2026-01", "equal rows of a response are one");
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn building_old_responses_again_adds_nothing() {
 async fn a_crash_between_tables_is_healed_by_the_next_build() {
     let (_folder, lake) = new_lake().await;
     let sales = [sale("1", 0, 1)];
-    let mut crashed = lake.ledger("run");
+    let mut crashed = lake.ledger();
     let native_only = Mapped { transactions: None, ..mapped(&sales) };
     crashed.add(response("run", "a", 10), &layout(&["id"]), &connector(), native_only).await.unwrap();
     crashed.commit().await.unwrap();
@@ -104,10 +104,25 @@ async fn another_mapping_of_the_same_response_says_so() {
 }
 
 #[tokio::test]
+async fn one_id_with_two_contents_in_a_response_is_two_rejects() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 1), sale("2", 0, 7)])]).await;
+    let mut ledger = lake.ledger();
+    let sales = [sale("1", 0, 5), sale("2", 0, 8), sale("1", 0, 6)];
+    ledger.add(response("run-2", "b", 20), &layout(&["id"]), &connector(), mapped(&sales)).await.unwrap();
+    assert_eq!(ledger.commit().await.unwrap().rejects, 2);
+    let known = ["1 1 0.000001 first-seen 2026-01", "2 1 0.000007 first-seen 2026-01"];
+    assert_eq!(versions(&lake).await, [known[0], known[1], "2 2 0.000008 network-change 2026-01"]);
+    let reason = "the response holds transaction `1` more than once, with different contents";
+    let rejects = values(&lake, "meta", "rejects", &["record_index", "reason"]).await;
+    assert_eq!(rejects, [format!("0 {reason}"), format!("2 {reason}")]);
+}
+
+#[tokio::test]
 async fn rejects_are_kept_once() {
     let (_folder, lake) = new_lake().await;
-    for run in ["run-1", "run-2"] {
-        let mut ledger = lake.ledger(run);
+    for _ in 0..2 {
+        let mut ledger = lake.ledger();
         let rejects = vec![reject(0, "no id"), reject(1, "no id")];
         let mapped = Mapped { rejects, ..mapped(&[sale("1", 0, 1)]) };
         ledger.add(response("run-1", "a", 10), &layout(&["id"]), &connector(), mapped).await.unwrap();

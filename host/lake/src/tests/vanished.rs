@@ -44,7 +44,7 @@ async fn add(ledger: &mut crate::Ledger, run: &str, answer: &Answer) -> Slice {
 /// A run that reads some slices whole.
 async fn run(lake: &Lake, answers: &[Answer]) {
     let run = format!("run-{}", answers[0].secs);
-    let mut ledger = lake.ledger(&run);
+    let mut ledger = lake.ledger();
     for answer in answers {
         let slice = add(&mut ledger, &run, answer).await;
         ledger.window_read(&slice, moment(answer.secs + 1));
@@ -83,7 +83,7 @@ async fn what_a_whole_window_no_longer_holds_vanishes_and_may_reappear() {
     run(&lake, &[answer(50, &days([3, 4]))]).await;
     assert_eq!(changes(&lake).await, ["04 2 vanished", "04 3 reappeared"]);
     // Built again from raw, in one go and without windows, nothing is new.
-    let mut ledger = lake.ledger("build");
+    let mut ledger = lake.ledger();
     for (secs, days) in [(10, days([3, 4])), (20, days([3])), (40, days([3, 4]))] {
         add(&mut ledger, &format!("run-{secs}"), &answer(secs, &days)).await;
     }
@@ -147,7 +147,7 @@ async fn a_half_that_failed_is_not_judged_and_a_transaction_may_be_in_the_other(
     run(&lake, &[answer(10, &days([3, 4, 20, 21]))]).await;
     let first = "2026-01-01T00:00:00Z/2026-01-16T00:00:00Z";
     let second = "2026-01-16T00:00:00Z/2026-02-01T00:00:00Z";
-    let mut ledger = lake.ledger("run-20");
+    let mut ledger = lake.ledger();
     let slice = add(&mut ledger, "run-20", &Answer { window: first, ..answer(20, &days([3])) }).await;
     // 4 moved to the second half, of which the rest wasn't answered.
     let moved = [sale("04", 20, 5_000_000)];
@@ -171,7 +171,7 @@ async fn a_moved_transaction_is_found_in_the_month_that_it_lives_in() {
 async fn what_another_saw_meanwhile_does_not_vanish() {
     let (_folder, lake) = new_lake().await;
     run(&lake, &[answer(10, &days([3]))]).await;
-    let mut slow = lake.ledger("run-20");
+    let mut slow = lake.ledger();
     let slice = add(&mut slow, "run-20", &answer(20, &days([3]))).await;
     run(&lake, &[answer(25, &days([3, 4]))]).await;
     slow.window_read(&slice, moment(30));
@@ -183,7 +183,7 @@ async fn what_another_saw_meanwhile_does_not_vanish() {
 async fn each_run_in_a_ledger_is_judged_by_what_it_saw_itself() {
     let (_folder, lake) = new_lake().await;
     run(&lake, &[answer(10, &days([3, 4, 5]))]).await;
-    let mut ledger = lake.ledger("rebuild");
+    let mut ledger = lake.ledger();
     let gone = add(&mut ledger, "run-20", &answer(20, &days([3, 4]))).await;
     ledger.window_read(&gone, moment(21));
     add(&mut ledger, "run-30", &answer(30, &days([3, 5]))).await;

@@ -23,7 +23,7 @@ async fn alter(lake: &Lake, schema: &str, name: &str, change: impl Fn(Vec<Struct
     let metadata = state.metadata().clone().with_schema(&StructType::try_new(fields).unwrap()).unwrap();
     let mut table = Table::open(lake, schema, name).await.unwrap();
     let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-    let done = table.commit_actions(vec![Action::Metadata(metadata)], operation, None).await.unwrap();
+    let done = table.commit_actions(vec![Action::Metadata(metadata)], operation, Vec::new()).await.unwrap();
     assert!(matches!(done, Commit::Done));
 }
 
@@ -38,7 +38,7 @@ fn retyped(fields: Vec<StructField>, name: &str, kind: PrimitiveType) -> Vec<Str
 #[tokio::test]
 async fn columns_that_another_writer_added_meanwhile_stay_and_are_null() {
     let (_folder, lake) = new_lake().await;
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     add(&mut ledger, 1, &[sale("1", 0, 1), sale("2", 0, 1)]).await;
     ledger.commit().await.unwrap();
     for (schema, name) in [("unified", "transaction_versions"), ("awin_test", "transactions")] {
@@ -70,7 +70,7 @@ async fn columns_that_another_writer_added_meanwhile_stay_and_are_null() {
 async fn a_native_type_that_another_writer_narrowed_loses_nothing() {
     let (_folder, lake) = new_lake().await;
     let batch = |id, value| native(&[("id", &[Some(id)]), ("f", &[Some(value)])]);
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     ledger.add(response("run", "r1", 1), &layout(&["id"]), &connector(), only_native(batch("1", "0.5"))).await.unwrap();
     ledger.commit().await.unwrap();
     alter(&lake, "awin_test", "transactions", |fields| retyped(fields, "f", PrimitiveType::Float)).await;
@@ -87,7 +87,7 @@ async fn a_native_type_that_another_writer_narrowed_loses_nothing() {
 #[tokio::test]
 async fn a_unified_type_that_another_writer_changed_is_refused_with_a_hint() {
     let (_folder, lake) = new_lake().await;
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     add(&mut ledger, 1, &[sale("1", 0, 1)]).await;
     ledger.commit().await.unwrap();
     let versions = ("unified", "transaction_versions");
@@ -101,7 +101,7 @@ async fn a_unified_type_that_another_writer_changed_is_refused_with_a_hint() {
     assert_eq!(Table::open(&lake, versions.0, versions.1).await.unwrap().files().len(), files);
     // With its type again, what was refused is built from raw.
     alter(&lake, versions.0, versions.1, |fields| retyped(fields, "status_raw", PrimitiveType::String)).await;
-    let mut ledger = lake.ledger("build");
+    let mut ledger = lake.ledger();
     add(&mut ledger, 2, &[sale("1", 0, 2)]).await;
     assert_eq!(ledger.commit().await.unwrap().new_versions, 1);
     assert_eq!(assert_latest(&lake).await, 1);

@@ -1,6 +1,6 @@
 //! Vanished transactions as further versions: what was last known of them, without a commission.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,7 +12,7 @@ use sluice_model::money_type;
 
 use super::Windows;
 use super::windows::Missing;
-use crate::append::{Candidate, Change, Chosen, Observed, Shaped, Source, sort};
+use crate::append::{Candidate, Change, Chosen, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{Latest, column, keys_of, wrong};
@@ -25,6 +25,7 @@ use crate::unified::{self, INDEX};
 
 /// Transactions that are gone, of one stream.
 pub(crate) struct VanishedRows {
+    run: RunNumber,
     network: String,
     run_id: String,
     connector: ConnectorRef,
@@ -59,6 +60,7 @@ impl VanishedRows {
             Candidate { key: *key, content: VANISHED, source: source as u32, row, month }
         });
         Ok(Self {
+            run: windows.run,
             network: windows.network.clone(),
             run_id: windows.run_id.clone(),
             connector: windows.connector.clone(),
@@ -67,6 +69,11 @@ impl VanishedRows {
             observed: moments.into_iter().map(|at| Observed { at, request: 0 }).collect(),
             rows,
         })
+    }
+
+    /// The run whose windows they are gone from.
+    pub(crate) fn run(&self) -> RunNumber {
+        self.run
     }
 
     /// A column that isn't what it was.
@@ -113,8 +120,18 @@ impl Source for VanishedRows {
         &self.network
     }
 
+    fn run(&self, _: u32) -> RunNumber {
+        self.run
+    }
+
+    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
+        if runs.contains(&self.run) {
+            self.candidates.clear();
+        }
+    }
+
     /// Only what was judged vanishes: if another writer had news of it meanwhile, that counts.
-    fn change(&self, known: Option<&Latest>, row: &Candidate) -> Option<Change> {
+    fn change(&self, known: Option<&Latest>, row: &Candidate, _: i64) -> Option<Change> {
         known.filter(|known| known.version == self.versions[row.row as usize]).map(|_| Change::Vanished)
     }
 

@@ -9,6 +9,7 @@ use deltalake::kernel::Add;
 use futures::TryStreamExt;
 
 use super::{VanishedRows, WholeWindow};
+use crate::append::RunNumber;
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{column, keys_of, unreadable, wrong};
@@ -29,6 +30,7 @@ const FEW: usize = 20;
 
 /// The windows of one stream that a run read whole, and all keys that it saw of the stream.
 pub(crate) struct Windows {
+    pub(crate) run: RunNumber,
     pub(crate) network: String,
     pub(crate) account: String,
     pub(crate) stream: String,

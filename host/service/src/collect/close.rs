@@ -1,11 +1,9 @@
 //! Closing a slice: its marker, the limit of rejects, and word to the tables that its window is whole.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use sluice_model::{Slice, SliceRead, Step};
 
-use super::{Collector, Delivery, SliceReport, describe};
+use super::{Collector, SliceReport, describe};
 use crate::step;
 
 impl Collector {
@@ -26,7 +24,9 @@ impl Collector {
         step::passed(Step::SliceRead);
         report.errors.extend(too_many_rejects(report, self.network.settings.max_reject_share()));
         if report.errors.is_empty() && report.rejects == 0 && self.is_complete(slice) {
-            self.deliver_window(slice, read_at).await;
+            if let Some(tables) = &self.tables {
+                tables.window_read(slice, read_at);
+            }
         }
         read_at
     }
@@ -38,7 +38,7 @@ impl Collector {
             read_at: Utc::now(),
             requests: report.requests,
             records: report.records,
-            rejects: self.answers.is_some().then_some(report.rejects),
+            rejects: self.tables.is_some().then_some(report.rejects),
             complete: report.errors.is_empty(),
             error: report.errors.first().cloned(),
             connector_digest: self.network.connector.digest(),
@@ -48,14 +48,6 @@ impl Collector {
     /// Whether the answers of a slice hold all that happened in its window.
     fn is_complete(&self, slice: &Slice) -> bool {
         self.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.is_complete(slice.axis))
-    }
-
-    async fn deliver_window(&self, slice: &Slice, read_at: DateTime<Utc>) {
-        if let Some(answers) = &self.answers {
-            let delivery = Delivery::WindowRead { slice: Arc::new(slice.clone()), read_at };
-            // A writer that has stopped says why itself.
-            let _ = answers.send(delivery).await;
-        }
     }
 }
 

@@ -9,9 +9,11 @@ use sluice_model::{
     Digest, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
 };
 
-use super::{Answer, Collector, Delivery, SliceReport, describe, visible, warn_of_unknown};
+use super::{Collector, SliceReport, describe, describe_failure, visible, warn_of_unknown};
+use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use crate::step;
+use crate::tables::Answer;
 
 /// The word for a response whose body could not be taken whole: what is kept of it is a sample.
 pub(super) const BROKEN: &str = "broken";
@@ -204,22 +206,22 @@ impl Collector {
         response: Response,
         native: NativeBatch,
     ) -> Result<u64, String> {
-        let Some(answers) = &self.answers else { return Ok(0) };
+        let Some(tables) = &self.tables else { return Ok(0) };
         let connector = self.network.connector.clone();
-        let (slice, request) = (slice.clone(), request.clone());
-        let (mapper, shadow) = (connector.clone(), self.network.shadow.clone());
+        let (slice, request, origin) = (slice.clone(), request.clone(), raw.clone());
+        let shadow = self.network.shadow.clone();
         let map = move || {
-            let mapped = mapper.map(&slice, &request, &response, native)?;
+            let mapped = connector.map(&slice, &request, &response, native)?;
             if let Some(shadow) = shadow {
                 shadow.compare(&slice, &request, &response, &mapped);
             }
-            Ok(mapped)
+            Answer::of(&connector, origin, mapped)
         };
-        let mapped = self.in_guest(map).await?;
-        warn_of_unknown(&raw, &mapped);
-        let rejects = mapped.rejects.len() as u64;
-        let delivery = Delivery::Answer(Answer { raw, mapped, connector });
-        answers.send(delivery).await.map_err(|_| "the tables' writer has stopped".to_owned())?;
+        let answer = in_guest(&self.app, map).await.map_err(|failure| describe_failure(&failure))?;
+        warn_of_unknown(&raw, &answer.unknown_statuses);
+        let rejects = answer.prepared.rejects();
+        let held = self.app.memory.reserve(answer.prepared.bytes()).await;
+        tables.add(answer.prepared, Box::new(held)).await.map_err(|error| describe(&error))?;
         Ok(rejects)
     }
 

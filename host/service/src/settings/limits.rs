@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sluice_engine::Limits;
+use sluice_lake::CommitterOptions;
 
 use crate::failure::Failure;
 
@@ -11,6 +12,8 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsSettings {
+    /// Memory of the process, in mebibytes: what responses and their rows may take is a share of it.
+    pub memory_mb: usize,
     /// Time of one call into a connector.
     pub call_timeout_ms: u64,
     /// Time of compiling one.
@@ -35,6 +38,7 @@ impl Default for LimitsSettings {
     fn default() -> Self {
         let limits = Limits::default();
         Self {
+            memory_mb: 512,
             call_timeout_ms: u64::try_from(limits.call_timeout.as_millis()).unwrap_or(u64::MAX),
             compile_timeout_secs: limits.compile_timeout.as_secs(),
             memory_bytes: limits.memory_bytes,
@@ -55,6 +59,7 @@ impl LimitsSettings {
     /// A settings failure that names the key.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let sizes = [
+            ("memory_mb", self.memory_mb as u64),
             ("call_timeout_ms", self.call_timeout_ms),
             ("compile_timeout_secs", self.compile_timeout_secs),
             ("memory_bytes", self.memory_bytes as u64),
@@ -67,6 +72,24 @@ impl LimitsSettings {
             Some((key, _)) => Err(Failure::settings(format!("limits.{key} = 0 lets no connector do anything"))
                 .hint("leave it out for the default")),
             None => Ok(()),
+        }
+    }
+
+    /// Bytes for bodies, decoded cells and rows that aren't durable yet: three eighths of the process's memory.
+    pub fn response_bytes(&self) -> usize {
+        self.memory_mb.saturating_mul(1 << 20) / 8 * 3
+    }
+
+    /// What the writer of tables gathers and keeps: at most a fifteenth of the process's memory in rows that wait, a
+    /// sixteenth in keys.
+    pub fn committer(&self) -> CommitterOptions {
+        let bytes = self.memory_mb.saturating_mul(1 << 20);
+        let default = CommitterOptions::default();
+        CommitterOptions {
+            flush_bytes: default.flush_bytes.min(bytes / 15),
+            index_keys: default.index_keys.min(bytes / 16 / 128),
+            all_keys: bytes / 8 / 128,
+            ..default
         }
     }
 

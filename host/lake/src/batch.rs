@@ -1,0 +1,415 @@
+//! What was gathered of many runs and waits to be written, and the writers of its tables.
+//!
+//! Tables are written side by side, each in one commit. No commit spans tables: after a crash between two of them the
+//! run that is resumed adds the same responses again, finds what is there and adds what is missing. What a slice
+//! covers is noted only when all of its rows are durable.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use arrow::datatypes::Field;
+use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+use sluice_model::Step;
+
+use crate::append::{Appended, Appender, RunNumber, Source};
+use crate::error::Error;
+use crate::index::IndexColumns;
+use crate::lake::Lake;
+use crate::latest::LatestState;
+use crate::ledger::Counts;
+use crate::meta::{ColumnPlace, CoverageRow, REJECTS, RejectRows};
+use crate::native::{self, NativeResponse, NativeRows};
+use crate::prepare::Prepared;
+use crate::table::Fence;
+use crate::unified::{self, UnifiedRows};
+use crate::vanished::{self, VanishedRows, Windows};
+
+/// Tables that are written at once: each holds a compressor per column, and there are few cores.
+const TABLES_AT_ONCE: usize = 3;
+
+/// The SQL schema and the name of a native table.
+type TableName = (String, String);
+
+/// How much the writer of tables gathers and keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitterOptions {
+    /// Rows in memory at which they are written.
+    pub flush_rows: usize,
+    /// Bytes in memory at which rows are written.
+    pub flush_bytes: usize,
+    /// The longest time for which rows wait to be written.
+    pub max_wait: std::time::Duration,
+    /// Keys of one table that are kept in memory from one flush to the next, 64 to 130 bytes each.
+    pub index_keys: usize,
+    /// Keys of all tables together that are.
+    pub all_keys: usize,
+}
+
+impl Default for CommitterOptions {
+    fn default() -> Self {
+        Self {
+            flush_rows: 48 * 1024,
+            flush_bytes: 34 << 20,
+            max_wait: std::time::Duration::from_secs(60),
+            index_keys: 256 * 1024,
+            all_keys: 512 * 1024,
+        }
+    }
+}
+
+/// Mapped responses of many runs that wait to be written.
+#[derive(Default)]
+pub(crate) struct Batch {
+    native: BTreeMap<TableName, NativeRows>,
+    unified: UnifiedRows,
+    rejects: RejectRows,
+    coverage: Vec<(RunNumber, CoverageRow)>,
+    fences: BTreeMap<RunNumber, Option<Fence>>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Takes a response of a run.
+    pub(crate) fn add(&mut self, run: RunNumber, fence: Option<&Fence>, prepared: Prepared) -> Result<(), Error> {
+        self.fences.entry(run).or_insert_with(|| fence.cloned());
+        self.bytes += prepared.bytes();
+        let Prepared { origin, connector, native, records, pins, transactions, rejects, .. } = prepared;
+        if let Some((rows, keyed)) = transactions {
+            self.rows += rows.num_rows();
+            self.unified.push(run, origin.clone(), &connector, rows, keyed)?;
+        }
+        self.rejects.add(run, origin.clone(), &connector, rejects);
+        if native.rows > 0 {
+            self.rows += native.rows;
+            let slice = &origin.slice;
+            let table = (slice.network.replace('-', "_"), slice.stream.clone());
+            let connector_digest = connector.digest.to_hex();
+            let response = NativeResponse { run, origin, connector_digest, batch: native, keyed: records, records: None };
+            self.native.entry(table).or_default().push(response, pins);
+        }
+        Ok(())
+    }
+
+    /// Takes a response that could not be mapped at all, with the reason.
+    pub(crate) fn reject(&mut self, run: RunNumber, fence: Option<&Fence>, rejected: Rejected) {
+        self.fences.entry(run).or_insert_with(|| fence.cloned());
+        let Rejected { origin, connector, reason } = rejected;
+        self.rejects.add_whole(run, origin, &connector, &reason);
+    }
+
+    /// Takes what a slice covers: its responses were all taken before.
+    pub(crate) fn cover(&mut self, run: RunNumber, fence: Option<&Fence>, row: CoverageRow) {
+        self.fences.entry(run).or_insert_with(|| fence.cloned());
+        self.coverage.push((run, row));
+    }
+
+    /// The runs that have something in it.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = RunNumber> + '_ {
+        self.fences.keys().copied()
+    }
+
+    /// Whether it is large enough to be written.
+    pub(crate) fn is_full(&self, options: &CommitterOptions) -> bool {
+        self.rows >= options.flush_rows || self.bytes >= options.flush_bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fences.is_empty()
+    }
+}
+
+/// A response that could not be mapped at all.
+pub(crate) struct Rejected {
+    pub(crate) origin: std::sync::Arc<sluice_model::RawObject>,
+    pub(crate) connector: crate::ledger::ConnectorRef,
+    pub(crate) reason: String,
+}
+
+/// What a flush did.
+#[derive(Default)]
+pub(crate) struct Flushed {
+    /// What was new of each run.
+    pub(crate) counts: HashMap<RunNumber, Counts>,
+    /// Runs whose lease was taken over.
+    pub(crate) fenced: HashMap<RunNumber, Error>,
+}
+
+/// The writers of all tables: of each the snapshot, and what is known of its keys.
+pub(crate) struct Writers {
+    lake: Lake,
+    options: CommitterOptions,
+    /// With the flush that used each last.
+    native: BTreeMap<TableName, (u64, Appender)>,
+    unified: Option<Appender>,
+    rejects: Option<Appender>,
+    latest: Option<LatestState>,
+    /// What `meta.columns` holds, once it was read.
+    columns: Option<HashSet<ColumnPlace>>,
+    flushes: u64,
+}
+
+/// A table's part of a flush: its writer, its rows, and what was done with them.
+struct Part<S> {
+    appender: Appender,
+    rows: S,
+    appended: Appended,
+}
+
+/// A table that rows are appended to if they are new.
+#[derive(Clone, Debug)]
+struct Target {
+    schema: String,
+    name: String,
+    columns: IndexColumns,
+    passed: Step,
+}
+
+impl Target {
+    fn of(schema: &str, name: &str, columns: IndexColumns, passed: Step) -> Self {
+        Self { schema: schema.to_owned(), name: name.to_owned(), columns, passed }
+    }
+
+    fn versions() -> Self {
+        Self::of("unified", "transaction_versions", unified::INDEX, Step::UnifiedCommitted)
+    }
+}
+
+/// Rows of a table that wait.
+trait Waiting: Source + Default + 'static {
+    /// Makes them candidates.
+    fn settle(&mut self);
+}
+
+impl Waiting for NativeRows {
+    fn settle(&mut self) {
+        Self::settle(self);
+    }
+}
+
+impl Waiting for UnifiedRows {
+    fn settle(&mut self) {
+        Self::settle(self);
+    }
+}
+
+impl Waiting for RejectRows {
+    fn settle(&mut self) {
+        Self::settle(self);
+    }
+}
+
+impl Writers {
+    pub(crate) fn new(lake: Lake, options: CommitterOptions) -> Self {
+        Self {
+            lake,
+            options,
+            native: BTreeMap::new(),
+            unified: None,
+            rejects: None,
+            latest: None,
+            columns: None,
+            flushes: 0,
+        }
+    }
+
+    /// Writes what was gathered. After an error the writers must be made anew: what they hold is in the tables.
+    pub(crate) async fn flush(&mut self, batch: Batch) -> Result<Flushed, Error> {
+        self.flushes += 1;
+        let fences: Vec<(RunNumber, Fence)> =
+            batch.fences.iter().filter_map(|(run, fence)| Some((*run, fence.clone()?))).collect();
+        let Batch { native, unified, rejects, coverage, .. } = batch;
+        let (open_versions, open_rejects) = (self.unified.take(), self.rejects.take());
+        let versions = self.part(open_versions, Target::versions(), unified, &fences);
+        let rejected = Target::of("meta", "rejects", REJECTS, Step::RejectsCommitted);
+        let rejected = self.part(open_rejects, rejected, rejects, &fences);
+        let natives: Vec<_> = native.into_iter().map(|(table, rows)| self.native_part(table, rows, &fences)).collect();
+        let natives = stream::iter(natives).buffer_unordered(TABLES_AT_ONCE).try_collect::<Vec<_>>();
+        let (versions, rejected, natives) = tokio::try_join!(versions, rejected, natives)?;
+        let mut flushed = Flushed::default();
+        for (table, part) in natives {
+            self.note_columns(&table, &part).await?;
+            flushed.take(part.appended, |counts| &mut counts.native_written);
+            self.native.insert(table, (self.flushes, part.appender));
+        }
+        self.lake.passed(Step::ColumnsNoted);
+        if let Some(part) = versions {
+            part.appended.older.iter().for_each(|run| flushed.counts.entry(*run).or_default().older += 1);
+            flushed.take(part.appended, |counts| &mut counts.new_versions);
+            self.unified = Some(part.appender);
+        }
+        if let Some(part) = rejected {
+            flushed.fenced.extend(part.appended.fenced);
+            self.rejects = Some(part.appender);
+        }
+        self.note_coverage(coverage, &fences, &mut flushed).await?;
+        self.bound();
+        Ok(flushed)
+    }
+
+    fn native_part(
+        &mut self,
+        table: TableName,
+        rows: NativeRows,
+        fences: &[(RunNumber, Fence)],
+    ) -> impl Future<Output = Result<(TableName, Part<NativeRows>), Error>> + use<> {
+        let open = self.native.remove(&table).map(|(_, appender)| appender);
+        let target = Target::of(&table.0, &table.1, native::INDEX, Step::NativeCommitted);
+        let part = self.part(open, target, rows, fences);
+        async move {
+            let part = part.await?;
+            // There is a table only if there are rows of it.
+            part.map(|part| (table, part)).ok_or(Error::Stopped)
+        }
+    }
+
+    /// Writes rows of one table on a task of its own; nothing if there are none and the table wasn't open.
+    fn part<S: Waiting>(
+        &self,
+        open: Option<Appender>,
+        target: Target,
+        mut rows: S,
+        fences: &[(RunNumber, Fence)],
+    ) -> impl Future<Output = Result<Option<Part<S>>, Error>> + use<S> {
+        let (lake, most_keys, fences) = (self.lake.clone(), self.options.index_keys, fences.to_vec());
+        let write = async move {
+            rows.settle();
+            if rows.candidates().is_empty() && open.is_none() {
+                return Ok(None);
+            }
+            let mut appender = match open {
+                Some(open) => open,
+                None => Appender::open(&lake, &target.schema, &target.name, target.columns, most_keys).await?,
+            };
+            let appended = appender.append(&mut rows, &fences).await?;
+            if !appended.chosen.is_empty() {
+                lake.passed(target.passed);
+            }
+            Ok(Some(Part { appender, rows, appended }))
+        };
+        async move { tokio::spawn(write).await.map_err(|source| Error::Worker { source })? }
+    }
+
+    /// Notes a native table's new columns in `meta.columns`. What a crash kept from being noted is noted by the next
+    /// run that reads the same.
+    async fn note_columns(&mut self, table: &TableName, part: &Part<NativeRows>) -> Result<(), Error> {
+        let fields = &part.appended.fields;
+        if fields.is_empty() {
+            return Ok(());
+        }
+        let noted = match &mut self.columns {
+            Some(noted) => noted,
+            unread => unread.insert(self.lake.noted_columns().await?),
+        };
+        let (schema, name) = table;
+        let place = |field: &Field| (schema.clone(), name.clone(), field.name().clone());
+        let new: Vec<Field> = fields.iter().filter(|field| !noted.contains(&place(field))).cloned().collect();
+        noted.extend(new.iter().map(place));
+        let described = part.rows.describe(&new, &part.appended.chosen);
+        self.lake.append_columns(schema, name, &described).await
+    }
+
+    /// Notes what slices cover whose rows are durable now.
+    async fn note_coverage(
+        &mut self,
+        coverage: Vec<(RunNumber, CoverageRow)>,
+        fences: &[(RunNumber, Fence)],
+        flushed: &mut Flushed,
+    ) -> Result<(), Error> {
+        let mut by_run: BTreeMap<RunNumber, Vec<CoverageRow>> = BTreeMap::new();
+        for (run, row) in coverage.into_iter().filter(|(run, _)| !flushed.fenced.contains_key(run)) {
+            by_run.entry(run).or_default().push(row);
+        }
+        let (lake, noted) = (&self.lake, by_run.into_iter());
+        let noted = noted.map(|(run, rows)| async move {
+            let fence = fences.iter().find(|(of, _)| *of == run).map(|(_, fence)| fence.clone());
+            (run, lake.append_coverage_under(&rows, fence).await)
+        });
+        for (run, noted) in join_all(noted).await {
+            match noted {
+                Ok(()) => {}
+                Err(error @ Error::Fenced { .. }) => _ = flushed.fenced.insert(run, error),
+                Err(error) => return Err(error),
+            }
+        }
+        self.lake.passed(Step::CoverageNoted);
+        Ok(())
+    }
+
+    /// Makes the latest state that of the newest versions.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), Error> {
+        self.latest().await?.catch_up().await?;
+        self.lake.passed(Step::LatestCaughtUp);
+        Ok(())
+    }
+
+    pub(crate) async fn latest(&mut self) -> Result<&mut LatestState, Error> {
+        Ok(match &mut self.latest {
+            Some(open) => open,
+            unread => unread.insert(LatestState::open(&self.lake).await?),
+        })
+    }
+
+    /// Appends a version that says so for each transaction that windows which were read whole no longer hold, and
+    /// gives how many. All rows of these runs must have been flushed.
+    pub(crate) async fn judge(&mut self, streams: &[Windows], fences: &[(RunNumber, Fence)]) -> Result<Flushed, Error> {
+        let mut flushed = Flushed::default();
+        if streams.is_empty() {
+            return Ok(flushed);
+        }
+        self.latest().await?.catch_up().await?;
+        for gone in vanished::find(streams, self.latest().await?.table()).await? {
+            let appended = self.append_vanished(gone, fences).await?;
+            flushed.take(appended, |counts| &mut counts.new_versions);
+        }
+        Ok(flushed)
+    }
+
+    async fn append_vanished(
+        &mut self,
+        mut gone: VanishedRows,
+        fences: &[(RunNumber, Fence)],
+    ) -> Result<Appended, Error> {
+        let appender = match &mut self.unified {
+            Some(open) => open,
+            unread => {
+                let Target { schema, name, columns, .. } = Target::versions();
+                let open = Appender::open(&self.lake, &schema, &name, columns, self.options.index_keys);
+                unread.insert(open.await?)
+            }
+        };
+        let fences: Vec<_> = fences.iter().filter(|(run, _)| *run == gone.run()).cloned().collect();
+        appender.append(&mut gone, &fences).await
+    }
+
+    /// Forgets the keys of the tables used longest ago, until the rest is within its limit.
+    fn bound(&mut self) {
+        let versions = self.unified.as_ref().map_or(0, Appender::keys);
+        let mut left = self.options.all_keys.saturating_sub(versions);
+        let mut natives: Vec<&mut (u64, Appender)> = self.native.values_mut().collect();
+        natives.sort_by_key(|(used, _)| std::cmp::Reverse(*used));
+        for (_, appender) in natives {
+            match left.checked_sub(appender.keys()) {
+                Some(rest) => left = rest,
+                None => appender.forget(),
+            }
+        }
+    }
+}
+
+impl Flushed {
+    /// Takes over what a further step did.
+    pub(crate) fn merge(&mut self, more: Self) {
+        for (run, counts) in more.counts {
+            self.counts.entry(run).or_default().add(&counts);
+        }
+        self.fenced.extend(more.fenced);
+    }
+
+    fn take(&mut self, appended: Appended, count: fn(&mut Counts) -> &mut u64) {
+        for (run, rows) in appended.by_run {
+            *count(self.counts.entry(run).or_default()) += rows;
+        }
+        self.fenced.extend(appended.fenced);
+    }
+}

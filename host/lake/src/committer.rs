@@ -1,0 +1,391 @@
+//! The committer: one task per process that writes the tables, for all runs.
+//!
+//! Runs hand over prepared responses through [`RunWriter`]. The committer gathers those of all runs by rows, bytes and
+//! time, and writes what was gathered while it gathers the next: one commit per table, whatever is due at once. A run
+//! that ends waits for the commit that makes it durable; those that end meanwhile share the next one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use chrono::{DateTime, Utc};
+use sluice_model::{RawObject, Slice};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::append::RunNumber;
+use crate::batch::{Batch, CommitterOptions, Flushed, Rejected, Writers};
+use crate::error::Error;
+use crate::lake::Lake;
+use crate::latest::LatestState;
+use crate::ledger::{ConnectorRef, Counts, RunBook};
+use crate::meta::CoverageRow;
+use crate::prepare::Prepared;
+use crate::table::Fence;
+
+/// What is kept until rows are durable: a reservation of memory.
+pub type Held = Box<dyn Send + Sync>;
+
+/// Hands runs' rows to the task that writes the tables. Cheap to clone; the task ends with the last one.
+#[derive(Clone)]
+pub struct Committer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    lake: Lake,
+    messages: mpsc::UnboundedSender<Message>,
+    next_run: AtomicU32,
+    /// Networks of which the table of versions has rows.
+    known: Mutex<HashSet<String>>,
+}
+
+/// A run's way into the tables. One that is dropped before [`RunWriter::finish`] has its run unfinished: what of it was
+/// committed stays, and the run that resumes it adds the rest.
+pub struct RunWriter {
+    shared: Arc<Shared>,
+    number: RunNumber,
+    failure: Arc<OnceLock<Arc<Error>>>,
+}
+
+/// What runs say, in this order for each slice: its responses, that its window was read, what it covers.
+enum Message {
+    Begin(RunNumber, Option<Fence>, Arc<OnceLock<Arc<Error>>>),
+    Add { run: RunNumber, prepared: Box<Prepared>, known: bool, held: Held },
+    Reject(RunNumber, Rejected),
+    WindowRead(RunNumber, Slice, DateTime<Utc>),
+    Covered(RunNumber, CoverageRow),
+    Finish(RunNumber, Reply),
+    Abandon(RunNumber),
+}
+
+type Reply = oneshot::Sender<Result<Counts, Error>>;
+
+impl Lake {
+    /// Starts the task that writes the tables. Must be called within a tokio runtime.
+    pub fn committer(&self, options: CommitterOptions) -> Committer {
+        let (messages, received) = mpsc::unbounded_channel();
+        let known = Mutex::new(HashSet::new());
+        let shared = Shared { lake: self.clone(), messages, next_run: AtomicU32::new(0), known };
+        tokio::spawn(Task::new(self.clone(), options).run(received));
+        Committer { shared: Arc::new(shared) }
+    }
+
+    /// The largest epoch of a resource's lease that the lake's commits carry: a further one must be larger.
+    pub async fn lease_epoch(&self, resource: &str) -> Result<Option<i64>, Error> {
+        let mut largest = None;
+        for (schema, name) in [("unified", "transaction_versions"), ("meta", "coverage")] {
+            let mut table = crate::table::Table::open(self, schema, name).await?;
+            largest = largest.max(table.epoch(resource).await?);
+        }
+        Ok(largest)
+    }
+}
+
+impl Committer {
+    /// The way into the tables of a run that holds a lease.
+    pub fn run(&self, fence: Option<Fence>) -> RunWriter {
+        let number = self.shared.next_run.fetch_add(1, Ordering::Relaxed);
+        let failure = Arc::new(OnceLock::new());
+        self.shared.send(Message::Begin(number, fence, failure.clone()));
+        RunWriter { shared: self.shared.clone(), number, failure }
+    }
+}
+
+impl Shared {
+    /// A task that has stopped is found out by who waits for an answer.
+    fn send(&self, message: Message) {
+        let _ = self.messages.send(message);
+    }
+
+    /// Whether there were versions of a network's transactions when this was asked first, or later.
+    async fn knows(&self, network: &str) -> Result<bool, Error> {
+        let known = |known: &Mutex<HashSet<String>>| known.lock().unwrap_or_else(PoisonError::into_inner).contains(network);
+        if known(&self.known) {
+            return Ok(true);
+        }
+        let knows = LatestState::open(&self.lake).await?.knows(network).await?;
+        if knows {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(network.to_owned());
+        }
+        Ok(knows)
+    }
+}
+
+impl RunWriter {
+    /// Hands over a response. `held` is dropped when its rows are durable, or given up.
+    ///
+    /// # Errors
+    /// Why rows of this run could not be written: then it is over.
+    pub async fn add(&self, prepared: Prepared, held: Held) -> Result<(), Error> {
+        self.check()?;
+        let network = &prepared.origin.slice.network;
+        let known = self.knows(network).await?;
+        self.shared.send(Message::Add { run: self.number, prepared: Box::new(prepared), known, held });
+        Ok(())
+    }
+
+    /// Hands over a response that could not be mapped at all, with the reason.
+    pub fn reject(&self, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
+        let rejected = Rejected { origin, connector: connector.clone(), reason: reason.to_owned() };
+        self.shared.send(Message::Reject(self.number, rejected));
+    }
+
+    /// Says that a slice of a stream with complete windows was read whole, without error: what the latest state holds
+    /// there and no answer of the run did is marked as vanished when the run ends.
+    pub fn window_read(&self, slice: &Slice, read_at: DateTime<Utc>) {
+        self.shared.send(Message::WindowRead(self.number, slice.clone(), read_at));
+    }
+
+    /// Says what a slice covers, all of whose responses were handed over. It is noted once they are durable.
+    pub fn covered(&self, row: CoverageRow) {
+        self.shared.send(Message::Covered(self.number, row));
+    }
+
+    /// Waits until all that was handed over is durable, and gives what was new of it.
+    ///
+    /// # Errors
+    /// Why it could not be written. What was committed stays.
+    pub async fn finish(&self) -> Result<Counts, Error> {
+        self.check()?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Message::Finish(self.number, reply));
+        answer.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.failure.get() {
+            Some(error) => Err(Error::Shared(error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    async fn knows(&self, network: &str) -> Result<bool, Error> {
+        self.shared.knows(network).await
+    }
+}
+
+impl Drop for RunWriter {
+    fn drop(&mut self) {
+        self.shared.send(Message::Abandon(self.number));
+    }
+}
+
+/// A run that hands over rows.
+struct OpenRun {
+    book: RunBook,
+    failure: Arc<OnceLock<Arc<Error>>>,
+}
+
+/// Runs that end, with who waits for it.
+type Ending = Vec<(OpenRun, Reply)>;
+
+/// A flush under way.
+type Flushing = JoinHandle<(Writers, Ending, Result<Flushed, Error>)>;
+
+/// The task that writes the tables.
+struct Task {
+    lake: Lake,
+    options: CommitterOptions,
+    runs: HashMap<RunNumber, OpenRun>,
+    batch: Batch,
+    held: Vec<Held>,
+    /// When the oldest of the batch came.
+    since: Option<Instant>,
+    ending: Ending,
+    writers: Option<Writers>,
+    flushing: Option<(HashSet<RunNumber>, Flushing)>,
+}
+
+impl Task {
+    fn new(lake: Lake, options: CommitterOptions) -> Self {
+        let writers = Some(Writers::new(lake.clone(), options.clone()));
+        Self {
+            lake,
+            options,
+            runs: HashMap::new(),
+            batch: Batch::default(),
+            held: Vec::new(),
+            since: None,
+            ending: Vec::new(),
+            writers,
+            flushing: None,
+        }
+    }
+
+    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        let mut open = true;
+        while open || self.flushing.is_some() {
+            self.start_flush();
+            let deadline = self.since.filter(|_| self.flushing.is_none()).map(|since| since + self.options.max_wait);
+            tokio::select! {
+                message = messages.recv(), if open => match message {
+                    Some(message) => self.take(message),
+                    None => open = false,
+                },
+                done = flushed(&mut self.flushing), if self.flushing.is_some() => self.flushed(done),
+                () = until(deadline), if deadline.is_some() => {}
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Begin(number, fence, failure) => {
+                self.runs.insert(number, OpenRun { book: RunBook::new(number, fence), failure });
+            }
+            Message::Add { run, prepared, known, held } => self.add(run, *prepared, known, held),
+            Message::Reject(run, rejected) => {
+                if let Some(open) = self.living(run) {
+                    let (book, batch) = open;
+                    book.reject(batch, rejected);
+                }
+            }
+            Message::WindowRead(run, slice, read_at) => {
+                if let Some((book, _)) = self.living(run) {
+                    book.seen.read_whole(&slice, read_at);
+                }
+            }
+            Message::Covered(run, row) => {
+                if let Some((book, batch)) = self.living(run) {
+                    batch.cover(book.number, book.fence.as_ref(), row);
+                }
+            }
+            Message::Finish(run, reply) => {
+                if let Some(run) = self.runs.remove(&run) {
+                    self.ending.push((run, reply));
+                }
+            }
+            Message::Abandon(run) => _ = self.runs.remove(&run),
+        }
+        if self.since.is_none() && !self.batch.is_empty() {
+            self.since = Some(Instant::now());
+        }
+    }
+
+    fn add(&mut self, run: RunNumber, prepared: Prepared, known: bool, held: Held) {
+        let Some((book, batch)) = self.living(run) else { return };
+        let origin = prepared.origin().clone();
+        if !book.seen.is_of_this_run(&origin) {
+            book.seen.begin(&origin.run_id);
+        }
+        if book.seen.knows(&origin.slice.network).is_none() {
+            book.seen.set_known(&origin.slice.network, known);
+        }
+        match book.add(batch, prepared) {
+            Ok(()) => self.held.push(held),
+            Err(error) => self.fail(run, &Arc::new(error)),
+        }
+    }
+
+    /// A run that goes on, and the batch.
+    fn living(&mut self, run: RunNumber) -> Option<(&mut RunBook, &mut Batch)> {
+        let run = self.runs.get_mut(&run).filter(|run| run.failure.get().is_none())?;
+        Some((&mut run.book, &mut self.batch))
+    }
+
+    fn fail(&mut self, run: RunNumber, error: &Arc<Error>) {
+        if let Some(run) = self.runs.get(&run) {
+            let _ = run.failure.set(error.clone());
+        }
+    }
+
+    /// Begins to write what was gathered, if that is due and nothing is being written.
+    fn start_flush(&mut self) {
+        let waited = self.since.is_some_and(|since| since.elapsed() >= self.options.max_wait);
+        let is_due = !self.ending.is_empty() || self.batch.is_full(&self.options) || waited;
+        if !is_due || self.flushing.is_some() {
+            return;
+        }
+        let Some(mut writers) = self.writers.take() else { return };
+        let (batch, ending) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.ending));
+        let held = std::mem::take(&mut self.held);
+        self.since = None;
+        let runs = batch.runs().collect();
+        let flush = async move {
+            let mut ending = ending;
+            let flushed = write(&mut writers, batch, &mut ending).await;
+            drop(held);
+            (writers, ending, flushed)
+        };
+        self.flushing = Some((runs, tokio::spawn(flush)));
+    }
+
+    fn flushed(&mut self, done: Result<(Writers, Ending, Result<Flushed, Error>), Error>) {
+        let (runs, _) = self.flushing.take().unzip();
+        let fresh = || Writers::new(self.lake.clone(), self.options.clone());
+        let (writers, ending, flushed) = match done {
+            Ok((writers, ending, Ok(flushed))) => (writers, ending, Ok(flushed)),
+            Ok((_, ending, Err(error))) => (fresh(), ending, Err(error)),
+            // The task panicked: those who wait for it are told by their channel.
+            Err(error) => (fresh(), Vec::new(), Err(error)),
+        };
+        self.writers = Some(writers);
+        match flushed {
+            Ok(flushed) => self.settle(ending, flushed),
+            Err(error) => {
+                let error = Arc::new(error);
+                runs.into_iter().flatten().for_each(|run| self.fail(run, &error));
+                for (_, reply) in ending {
+                    let _ = reply.send(Err(Error::Shared(error.clone())));
+                }
+            }
+        }
+    }
+
+    /// Counts what was new, and answers the runs that end.
+    fn settle(&mut self, ending: Ending, mut flushed: Flushed) {
+        for (run, counts) in &flushed.counts {
+            if let Some(open) = self.runs.get_mut(run) {
+                open.book.counts.add(counts);
+            }
+        }
+        for (mut run, reply) in ending {
+            let number = run.book.number;
+            run.book.counts.add(&flushed.counts.get(&number).copied().unwrap_or_default());
+            let outcome = match (run.failure.get(), flushed.fenced.remove(&number)) {
+                (Some(error), _) => Err(Error::Shared(error.clone())),
+                (None, Some(error)) => Err(error),
+                (None, None) => Ok(run.book.counts),
+            };
+            // Who was cancelled doesn't wait.
+            let _ = reply.send(outcome);
+        }
+        for (run, error) in flushed.fenced {
+            self.fail(run, &Arc::new(error));
+        }
+    }
+}
+
+/// Writes what was gathered; then what vanished from the windows of the runs that end; then the latest state.
+async fn write(writers: &mut Writers, batch: Batch, ending: &mut Ending) -> Result<Flushed, Error> {
+    let mut flushed = if batch.is_empty() { Flushed::default() } else { writers.flush(batch).await? };
+    let mut streams = Vec::new();
+    let mut fences = Vec::new();
+    for (OpenRun { book, failure }, _) in ending.iter_mut() {
+        let lives = failure.get().is_none() && !flushed.fenced.contains_key(&book.number);
+        if lives && book.seen.is_waiting() {
+            streams.extend(book.seen.windows(book.number));
+            fences.extend(book.fences());
+        }
+    }
+    flushed.merge(writers.judge(&streams, &fences).await?);
+    writers.catch_up().await?;
+    Ok(flushed)
+}
+
+async fn flushed(
+    flushing: &mut Option<(HashSet<RunNumber>, Flushing)>,
+) -> Result<(Writers, Ending, Result<Flushed, Error>), Error> {
+    match flushing {
+        Some((_, task)) => task.await.map_err(|source| Error::Worker { source }),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline).await;
+    }
+}

@@ -1,0 +1,172 @@
+//! Which partitions an index keeps in memory, and which files' filters.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use object_store::path::Path;
+use parquet::bloom_filter::Sbbf;
+
+use super::Place;
+
+/// Bytes of filters kept from one flush to the next: those of some 16 million keys.
+const FILTER_BYTES: usize = 64 << 20;
+
+/// A partition, and what was read of it.
+struct Partition {
+    place: Place,
+    cached: bool,
+    /// Files that were read whole.
+    read: HashSet<Path>,
+    /// Files of which rows are in memory.
+    sources: HashSet<Path>,
+    /// Keys in memory.
+    keys: usize,
+    /// When it was last needed.
+    used: u64,
+}
+
+/// All partitions that were met, by number.
+pub(super) struct Partitions {
+    most_keys: usize,
+    all: Vec<Partition>,
+    numbers: HashMap<Place, u32>,
+    clock: u64,
+}
+
+impl Partitions {
+    pub(super) fn new(most_keys: usize) -> Self {
+        Self { most_keys, all: Vec::new(), numbers: HashMap::new(), clock: 0 }
+    }
+
+    pub(super) fn most_keys(&self) -> usize {
+        self.most_keys
+    }
+
+    pub(super) fn number(&mut self, place: &Place) -> u32 {
+        if let Some(number) = self.numbers.get(place) {
+            return *number;
+        }
+        let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let (place, read, sources) = (place.clone(), HashSet::new(), HashSet::new());
+        self.numbers.insert(place.clone(), number);
+        self.all.push(Partition { place, cached: false, read, sources, keys: 0, used: 0 });
+        number
+    }
+
+    pub(super) fn place(&self, number: u32) -> &Place {
+        &self.all[number as usize].place
+    }
+
+    pub(super) fn is_cached(&self, number: u32) -> bool {
+        self.all[number as usize].cached
+    }
+
+    /// Whether a file's rows are all in memory.
+    pub(super) fn is_read(&self, number: u32, path: &Path) -> bool {
+        let partition = &self.all[number as usize];
+        partition.cached && partition.read.contains(path)
+    }
+
+    /// Takes note that all rows of a file are in memory.
+    pub(super) fn read_whole(&mut self, number: u32, path: Path) {
+        let partition = &mut self.all[number as usize];
+        partition.sources.insert(path.clone());
+        partition.read.insert(path);
+    }
+
+    /// Takes note that rows of a file are in memory.
+    pub(super) fn took(&mut self, number: u32, path: &Path) {
+        self.all[number as usize].sources.insert(path.clone());
+    }
+
+    /// Takes note of further keys in memory.
+    pub(super) fn grew(&mut self, number: u32, keys: usize) {
+        self.all[number as usize].keys += keys;
+    }
+
+    /// Cached partitions of which a file with rows in memory isn't there any more.
+    pub(super) fn without_sources(&self, there: &HashSet<&Path>) -> HashSet<u32> {
+        let gone = |partition: &Partition| !partition.sources.iter().all(|path| there.contains(path));
+        (0..).zip(&self.all).filter(|(_, partition)| partition.cached && gone(partition)).map(|(at, _)| at).collect()
+    }
+
+    /// Caches those of the needed partitions that fit, and gives those to evict. `unread` has the rows of each that
+    /// are to be read.
+    pub(super) fn admit(&mut self, needed: &[u32], unread: &HashMap<u32, usize>) -> HashSet<u32> {
+        self.clock += 1;
+        let rows = |partition: &Partition, number: u32| {
+            let known = if partition.cached { partition.keys } else { 0 };
+            known + unread.get(&number).copied().unwrap_or_default()
+        };
+        let mut kept = 0;
+        let mut evicted = HashSet::new();
+        // The small ones first, so that as many as can be are in memory.
+        let mut sorted: Vec<(usize, u32)> =
+            needed.iter().map(|number| (rows(&self.all[*number as usize], *number), *number)).collect();
+        sorted.sort_unstable();
+        for (rows, number) in sorted {
+            let partition = &mut self.all[number as usize];
+            partition.used = self.clock;
+            let fits = kept + rows <= self.most_keys;
+            if fits {
+                kept += rows;
+                partition.cached = true;
+            } else if partition.cached {
+                evicted.insert(number);
+            }
+        }
+        let mut others: Vec<(u64, u32)> = (0..)
+            .zip(&self.all)
+            .filter(|(_, partition)| partition.cached && partition.used < self.clock)
+            .map(|(number, partition)| (partition.used, number))
+            .collect();
+        // The ones used last stay as long as there is room.
+        others.sort_unstable_by_key(|(used, number)| (std::cmp::Reverse(*used), *number));
+        for (_, number) in others {
+            let keys = self.all[number as usize].keys;
+            if kept + keys <= self.most_keys {
+                kept += keys;
+            } else {
+                evicted.insert(number);
+            }
+        }
+        evicted
+    }
+
+    pub(super) fn evict(&mut self, number: u32) {
+        let partition = &mut self.all[number as usize];
+        partition.cached = false;
+        partition.keys = 0;
+        partition.read = HashSet::new();
+        partition.sources = HashSet::new();
+    }
+}
+
+/// Filters of files, one per row group; none for a file that lacks one.
+pub(super) type Filters = Option<Arc<Vec<Sbbf>>>;
+
+/// The filters of files that were asked for, within a limit.
+#[derive(Default)]
+pub(super) struct FilterCache {
+    files: HashMap<Path, Filters>,
+    bytes: usize,
+}
+
+impl FilterCache {
+    pub(super) fn get(&self, path: &Path) -> Option<&Filters> {
+        self.files.get(path)
+    }
+
+    pub(super) fn insert(&mut self, path: Path, filters: Option<Vec<Sbbf>>) {
+        let blocks: usize = filters.iter().flatten().map(Sbbf::num_blocks).sum();
+        self.bytes += 32 * blocks + 128;
+        self.files.insert(path, filters.map(Arc::new));
+    }
+
+    /// Forgets all of them once there are too many.
+    pub(super) fn bound(&mut self) {
+        if self.bytes > FILTER_BYTES {
+            *self = Self::default();
+        }
+    }
+}

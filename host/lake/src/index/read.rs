@@ -1,0 +1,200 @@
+//! Reading rows of data files into an index.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use parquet::bloom_filter::Sbbf;
+
+use super::keys::spelt;
+use super::{IndexColumns, KeyIndex, Latest, Questions, keep_latest};
+use crate::error::Error;
+use crate::hash::ordinal;
+use crate::scan::{read_columns, read_filters};
+use crate::table::Table;
+
+const READ_AHEAD: usize = 8;
+
+impl KeyIndex {
+    /// Reads all rows of files.
+    pub(super) async fn read_whole(&mut self, table: &Table, files: Vec<(Path, u32)>) -> Result<(), Error> {
+        let names = names(self.columns);
+        let names = &names;
+        let mut read = stream::iter(files)
+            .map(|(path, home)| async move {
+                let batches = read_columns(table.store(), &path, names).await;
+                batches.map(|batches| (path.clone(), home, batches)).map_err(|source| unreadable(table, &path, source))
+            })
+            .buffer_unordered(READ_AHEAD);
+        while let Some((path, home, batches)) = read.try_next().await? {
+            let (latest, mut keys) = (&mut self.latest, 0);
+            for batch in &batches {
+                let take = |key, row| keys += usize::from(keep_latest(latest, key, row));
+                each_row(table, self.columns, batch, home, |_| true, take)?;
+            }
+            self.partitions.grew(home, keys);
+            self.partitions.read_whole(home, path);
+        }
+        Ok(())
+    }
+
+    /// Reads what files hold of the keys that they are asked for.
+    pub(super) async fn read_asked(
+        &mut self,
+        table: &Table,
+        files: Vec<(Path, u32)>,
+        questions: &Questions,
+    ) -> Result<(), Error> {
+        let columns = self.columns;
+        let names = names(columns);
+        let names = &names;
+        let mut read = stream::iter(files)
+            .map(|(path, home)| async move {
+                let failed = |source| unreadable(table, &path, source);
+                let keys = read_columns(table.store(), &path, &[columns.key]).await.map_err(failed)?;
+                if !any_key(table, columns, &keys, home, questions)? {
+                    return Ok((path, home, Vec::new()));
+                }
+                let batches = read_columns(table.store(), &path, names).await.map_err(failed)?;
+                Ok::<_, Error>((path, home, batches))
+            })
+            .buffer_unordered(READ_AHEAD);
+        while let Some((path, home, batches)) = read.try_next().await? {
+            let mut found = Vec::new();
+            for batch in &batches {
+                let wants = |key| questions.wants(home, key);
+                each_row(table, columns, batch, home, wants, |key, row| found.push((key, row)))?;
+            }
+            if self.partitions.is_cached(home) {
+                self.partitions.took(home, &path);
+            }
+            found.into_iter().for_each(|(key, row)| self.insert(key, row));
+        }
+        Ok(())
+    }
+
+    /// The files that may hold a key that they are asked for, by their filters.
+    pub(super) async fn suspects(
+        &mut self,
+        table: &Table,
+        files: &[(Path, u32)],
+        questions: &Questions,
+    ) -> Result<Vec<(Path, u32)>, Error> {
+        let asks = |home: u32| !questions.homeless.keys.is_empty() || questions.at_home.contains_key(&home);
+        let asked: Vec<(Path, u32)> = files.iter().filter(|(_, home)| asks(*home)).cloned().collect();
+        let unknown: Vec<Path> =
+            asked.iter().filter(|(path, _)| self.filters.get(path).is_none()).map(|(path, _)| path.clone()).collect();
+        let column = self.columns.key;
+        let mut read = stream::iter(unknown)
+            .map(|path| async move {
+                let filters = read_filters(table.store(), &path, column).await;
+                filters.map(|filters| (path.clone(), filters)).map_err(|source| unreadable(table, &path, source))
+            })
+            .buffer_unordered(READ_AHEAD);
+        while let Some((path, filters)) = read.try_next().await? {
+            self.filters.insert(path, filters);
+        }
+        let may_hold = |filters: &[Sbbf], home: u32| {
+            questions.homeless.filter.may_be_in(filters)
+                || questions.at_home.get(&home).is_some_and(|asked| asked.filter.may_be_in(filters))
+        };
+        let suspected = |(path, home): &(Path, u32)| match self.filters.get(path) {
+            Some(Some(filters)) => may_hold(filters, *home),
+            _ => true,
+        };
+        Ok(asked.into_iter().filter(suspected).collect())
+    }
+}
+
+/// The columns that make a row of an index.
+fn names(columns: IndexColumns) -> Vec<&'static str> {
+    let mut names = vec![columns.key, columns.content, columns.observed_at, columns.request];
+    names.extend(columns.version);
+    names
+}
+
+fn any_key(
+    table: &Table,
+    columns: IndexColumns,
+    batches: &[RecordBatch],
+    home: u32,
+    questions: &Questions,
+) -> Result<bool, Error> {
+    for batch in batches {
+        if keys_of(table, batch, columns.key)?.iter().any(|key| questions.wants(home, *key)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Gives each row of a batch whose key is wanted.
+fn each_row(
+    table: &Table,
+    columns: IndexColumns,
+    batch: &RecordBatch,
+    home: u32,
+    wants: impl Fn(u128) -> bool,
+    mut take: impl FnMut(u128, Latest),
+) -> Result<(), Error> {
+    let keys = keys_of(table, batch, columns.key)?;
+    let contents = column(table, batch, columns.content)?
+        .as_binary_opt::<i32>()
+        .ok_or_else(|| wrong(table, columns.content, "binary"))?;
+    let observed = column(table, batch, columns.observed_at)?
+        .as_primitive_opt::<TimestampMicrosecondType>()
+        .ok_or_else(|| wrong(table, columns.observed_at, "a timestamp"))?;
+    let requests = column(table, batch, columns.request)?
+        .as_string_opt::<i32>()
+        .ok_or_else(|| wrong(table, columns.request, "text"))?;
+    let versions = match columns.version {
+        Some(name) => Some(
+            column(table, batch, name)?
+                .as_primitive_opt::<Int32Type>()
+                .ok_or_else(|| wrong(table, name, "an integer"))?,
+        ),
+        None => None,
+    };
+    for (row, key) in keys.into_iter().enumerate().filter(|(_, key)| wants(*key)) {
+        let latest = Latest {
+            content: number(contents.value(row)).ok_or_else(|| wrong(table, columns.content, "16 bytes long"))?,
+            version: versions.map_or(0, |versions| versions.value(row)),
+            observed_at: observed.value(row),
+            request: ordinal(requests.value(row)),
+            home,
+        };
+        take(key, latest);
+    }
+    Ok(())
+}
+
+pub(crate) fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<Vec<u128>, Error> {
+    let keys = column(table, batch, name)?;
+    let bad = || wrong(table, name, "128 bits wide");
+    if let Some(keys) = keys.as_binary_opt::<i32>() {
+        return keys.iter().map(|key| key.and_then(number).ok_or_else(bad)).collect();
+    }
+    let keys = keys.as_string_opt::<i32>().ok_or_else(bad)?;
+    keys.iter().map(|key| key.and_then(spelt).ok_or_else(bad)).collect()
+}
+
+fn number(bytes: &[u8]) -> Option<u128> {
+    bytes.try_into().ok().map(u128::from_be_bytes)
+}
+
+pub(crate) fn column<'a>(table: &Table, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Error> {
+    batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| wrong(table, name, "in every file"))
+}
+
+pub(crate) fn wrong(table: &Table, column: &str, expected: &str) -> Error {
+    Error::Column {
+        table: table.name().to_owned(),
+        column: column.to_owned(),
+        found: "something else".to_owned(),
+        expected: expected.to_owned(),
+    }
+}
+
+pub(crate) fn unreadable(table: &Table, path: &Path, source: parquet::errors::ParquetError) -> Error {
+    Error::DataFile { table: table.name().to_owned(), path: path.to_string(), source }
+}

@@ -1,0 +1,133 @@
+//! A mapped response made ready for the tables: keys and hashes are made where it was mapped, on as many threads as
+//! map, so that whoever writes the tables only compares numbers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
+use sluice_model::{Kind, Layout, Mapped, NativeBatch, RawObject, Reject};
+
+use crate::error::Error;
+use crate::hash::{native_hashes, native_keys};
+use crate::ledger::ConnectorRef;
+use crate::native::KeyedRecords;
+use crate::unified::{self, Keyed};
+use crate::month;
+
+/// A mapped response, ready for the tables.
+pub struct Prepared {
+    pub(crate) origin: Arc<RawObject>,
+    pub(crate) connector: ConnectorRef,
+    pub(crate) native: NativeBatch,
+    pub(crate) records: KeyedRecords,
+    /// Paths whose kind the connector pins.
+    pub(crate) pins: Vec<(String, Kind)>,
+    pub(crate) transactions: Option<(RecordBatch, Keyed)>,
+    pub(crate) rejects: Vec<Reject>,
+    bytes: usize,
+}
+
+impl Prepared {
+    /// Makes keys and hashes of a response's records and transactions. CPU work: some milliseconds per megabyte.
+    ///
+    /// Transactions of one id with different contents in one response are both rejected: nothing says which is right.
+    ///
+    /// # Errors
+    /// [`Error::Column`] for transactions of another schema.
+    pub fn of(
+        origin: Arc<RawObject>,
+        layout: &Layout,
+        connector: ConnectorRef,
+        mapped: Mapped,
+    ) -> Result<Self, Error> {
+        let Mapped { native, transactions, mut rejects, .. } = mapped;
+        let mut months = vec![month::NONE; native.rows];
+        let mut prepared = None;
+        if let Some(rows) = transactions.filter(|rows| rows.num_rows() > 0) {
+            let (rows, mut keyed) = without_conflicts(&origin, rows, native.rows, &mut rejects)?;
+            months = std::mem::take(&mut keyed.record_months);
+            prepared = (rows.num_rows() > 0).then_some((rows, keyed));
+        }
+        let contents = native_hashes(&native);
+        let keys = native_keys(&native, &origin.slice.account, &layout.key, &contents);
+        let columns: usize = native.columns.iter().map(|column| column.text.get_array_memory_size()).sum();
+        let rows = prepared.as_ref().map_or(0, |(rows, _)| rows.get_array_memory_size());
+        let numbers = native.rows * 48 + prepared.as_ref().map_or(0, |(rows, _)| rows.num_rows() * 64);
+        let texts: usize = rejects.iter().map(|reject| reject.reason.len() + 32).sum();
+        Ok(Self {
+            pins: layout.pins.iter().map(|pin| (pin.path.clone(), pin.kind)).collect(),
+            bytes: columns + rows + numbers + texts + 1024,
+            origin,
+            connector,
+            records: KeyedRecords { keys, contents, months },
+            native,
+            transactions: prepared,
+            rejects,
+        })
+    }
+
+    /// The response.
+    pub fn origin(&self) -> &Arc<RawObject> {
+        &self.origin
+    }
+
+    /// Records that are rejected.
+    pub fn rejects(&self) -> u64 {
+        self.rejects.len() as u64
+    }
+
+    /// The records that are rejected, and why.
+    pub fn rejected(&self) -> &[Reject] {
+        &self.rejects
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The keys of its transactions.
+    pub(crate) fn keys(&self) -> &[u128] {
+        self.transactions.as_ref().map_or(&[], |(_, keyed)| &keyed.keys)
+    }
+}
+
+/// The transactions whose id says one thing in the response, with their keys; the others are rejects.
+fn without_conflicts(
+    origin: &RawObject,
+    rows: RecordBatch,
+    records: usize,
+    rejects: &mut Vec<Reject>,
+) -> Result<(RecordBatch, Keyed), Error> {
+    let keyed = Keyed::of(origin, &rows, records)?;
+    let conflicting = keyed.conflicting();
+    if conflicting.is_empty() {
+        return Ok((rows, keyed));
+    }
+    let is_valid = |row: usize| !conflicting.contains(&keyed.keys[row]);
+    let mask: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_valid(row))).collect();
+    let (ids, places) = unified::ids_and_places(&rows)?;
+    for row in (0..rows.num_rows()).filter(|row| !is_valid(*row)) {
+        rejects.push(Reject { record_index: places.value(row), reason: reason(ids, row) });
+    }
+    let kept = filter_record_batch(&rows, &mask).map_err(|source| Error::rows(unified::TABLE, source))?;
+    let Keyed { record_months, .. } = keyed;
+    Ok((kept.clone(), Keyed { record_months, ..Keyed::of(origin, &kept, records)? }))
+}
+
+fn reason(ids: &StringArray, row: usize) -> String {
+    let id = if ids.is_valid(row) { ids.value(row) } else { "" };
+    let short: String = id.chars().take(100).collect();
+    format!("the response holds transaction `{short}` more than once, with different contents")
+}
+
+impl Keyed {
+    /// Keys that stand for different contents.
+    fn conflicting(&self) -> HashSet<u128> {
+        let mut pairs: Vec<(u128, u128)> = self.keys.iter().copied().zip(self.contents.iter().copied()).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0).collect()
+    }
+}

@@ -1,0 +1,180 @@
+//! The process's budget of memory for responses: their bodies, decoded cells and rows, until these are durable.
+//!
+//! Whoever wants to bring a response into memory reserves for it and waits, first come, first served. What a response
+//! really takes is known only later: a reservation can grow beyond the budget then, and others wait so much longer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// A budget of bytes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget {
+    shared: Arc<Mutex<Used>>,
+}
+
+#[derive(Debug)]
+struct Used {
+    most: usize,
+    used: usize,
+    /// The most that was used at any moment.
+    peak: usize,
+    waiting: VecDeque<(usize, oneshot::Sender<Reservation>)>,
+}
+
+/// Bytes of a budget, given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: MemoryBudget,
+    bytes: usize,
+}
+
+impl MemoryBudget {
+    /// A budget of `most` bytes.
+    pub fn new(most: usize) -> Self {
+        Self { shared: Arc::new(Mutex::new(Used { most, used: 0, peak: 0, waiting: VecDeque::new() })) }
+    }
+
+    /// Reserves bytes, as soon as they are free and nobody came before. More than the whole budget is given to whoever
+    /// is alone.
+    pub async fn reserve(&self, bytes: usize) -> Reservation {
+        let answer = {
+            let mut used = self.lock();
+            if used.waiting.is_empty() && used.has_room(bytes) {
+                used.take(bytes);
+                return Reservation { budget: self.clone(), bytes };
+            }
+            let (reply, answer) = oneshot::channel();
+            used.waiting.push_back((bytes, reply));
+            answer
+        };
+        match answer.await {
+            Ok(reservation) => reservation,
+            // The budget never drops who waits; without it there is no limit to keep to.
+            Err(_) => {
+                self.lock().take(bytes);
+                Reservation { budget: self.clone(), bytes }
+            }
+        }
+    }
+
+    /// The most bytes that were reserved at any moment.
+    pub fn peak(&self) -> usize {
+        self.lock().peak
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Used> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives what is free to those who wait.
+    fn serve(&self) {
+        loop {
+            let (reply, bytes) = {
+                let mut used = self.lock();
+                match used.waiting.front() {
+                    Some((bytes, _)) if used.has_room(*bytes) => {}
+                    _ => return,
+                }
+                let Some((bytes, reply)) = used.waiting.pop_front() else { return };
+                used.take(bytes);
+                (reply, bytes)
+            };
+            // Who was cancelled gives it back at once, and so the next one is served.
+            drop(reply.send(Reservation { budget: self.clone(), bytes }));
+        }
+    }
+}
+
+impl Used {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.used == 0 || self.used.saturating_add(bytes) <= self.most
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.used = self.used.saturating_add(bytes);
+        self.peak = self.peak.max(self.used);
+    }
+}
+
+impl Reservation {
+    /// Makes it as large as what it stands for turned out to be.
+    pub fn resize(&mut self, bytes: usize) {
+        {
+            let mut used = self.budget.lock();
+            used.used = used.used.saturating_sub(self.bytes);
+            used.take(bytes);
+        }
+        let shrunk = bytes < self.bytes;
+        self.bytes = bytes;
+        if shrunk {
+            self.budget.serve();
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        {
+            let mut used = self.budget.lock();
+            used.used = used.used.saturating_sub(self.bytes);
+        }
+        self.budget.serve();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_comes_first_is_served_first() {
+        let budget = MemoryBudget::new(10);
+        let first = budget.reserve(8).await;
+        let mut large = Box::pin(budget.reserve(6));
+        assert!(large.as_mut().now_or_never().is_none());
+        let mut small = Box::pin(budget.reserve(1));
+        assert!(small.as_mut().now_or_never().is_none(), "it fits, and others wait");
+        drop(first);
+        let large = large.await;
+        let small = small.await;
+        assert_eq!((large.bytes, small.bytes, budget.peak()), (6, 1, 8));
+    }
+
+    #[tokio::test]
+    async fn more_than_all_is_given_to_whoever_is_alone() {
+        let budget = MemoryBudget::new(10);
+        let all = budget.reserve(25).await;
+        let mut next = Box::pin(budget.reserve(1));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(all);
+        next.await;
+    }
+
+    #[tokio::test]
+    async fn what_grows_beyond_the_budget_makes_others_wait() {
+        let budget = MemoryBudget::new(10);
+        let mut grown = budget.reserve(2).await;
+        grown.resize(12);
+        let mut next = Box::pin(budget.reserve(1));
+        assert!(next.as_mut().now_or_never().is_none());
+        grown.resize(3);
+        next.await;
+    }
+
+    #[tokio::test]
+    async fn who_is_cancelled_while_waiting_holds_up_nobody() {
+        let budget = MemoryBudget::new(10);
+        let all = budget.reserve(10).await;
+        let mut cancelled = Box::pin(budget.reserve(10));
+        assert!(cancelled.as_mut().now_or_never().is_none());
+        let mut next = Box::pin(budget.reserve(10));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(cancelled);
+        drop(all);
+        next.await;
+    }
+}
