@@ -1,5 +1,6 @@
 //! What end-to-end tests share: an operator's folder, the real binary, and sums without floats.
 
+mod exactness;
 mod hostile;
 mod money;
 mod operator;
@@ -11,6 +12,7 @@ mod service;
 mod tables;
 mod variant;
 
+pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
 pub use money::Micros;
 pub use operator::{Answer, Operator};

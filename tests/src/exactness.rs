@@ -1,0 +1,52 @@
+//! What holds of the tables of transactions whatever was read, when, and by how many writers.
+
+use serde_json::Value;
+
+use crate::Operator;
+
+/// Claims, each with a query for the transactions that break it.
+pub const CLAIMS: [(&str, &str); 5] = [
+    (
+        "no version of a transaction comes twice",
+        "SELECT transaction_key, version, count(*) AS n FROM unified.transaction_versions \
+         GROUP BY transaction_key, version HAVING count(*) > 1 LIMIT 5",
+    ),
+    (
+        "the versions of a transaction are 1 to n",
+        "SELECT transaction_key, max(version) AS last, count(*) AS n FROM unified.transaction_versions \
+         GROUP BY transaction_key HAVING max(version) <> count(*) OR min(version) <> 1 LIMIT 5",
+    ),
+    (
+        "all versions of a transaction are in one month",
+        "SELECT transaction_key, count(DISTINCT month) AS n FROM unified.transaction_versions \
+         GROUP BY transaction_key HAVING count(DISTINCT month) > 1 LIMIT 5",
+    ),
+    (
+        "no transaction is twice in the latest state",
+        "SELECT transaction_key, count(*) AS n FROM unified.transactions \
+         GROUP BY transaction_key HAVING count(*) > 1 LIMIT 5",
+    ),
+    (
+        "the latest state is the highest version of each transaction",
+        "SELECT coalesce(v.transaction_key, t.transaction_key) AS transaction_key, v.last, t.version \
+         FROM (SELECT transaction_key, max(version) AS last FROM unified.transaction_versions \
+               GROUP BY transaction_key) v \
+         FULL JOIN unified.transactions t ON v.transaction_key = t.transaction_key \
+         WHERE v.last IS NULL OR t.version IS NULL OR v.last <> t.version LIMIT 5",
+    ),
+];
+
+/// The claims that don't hold of an operator's lake, each with some of the transactions that break it.
+///
+/// # Errors
+/// What the binary says.
+pub fn broken_claims(operator: &Operator) -> anyhow::Result<Vec<String>> {
+    let mut broken = Vec::new();
+    for (claim, query) in CLAIMS {
+        let found = operator.sql(query)?;
+        if !found.is_empty() {
+            broken.push(format!("{claim}, but for {}", Value::from(found)));
+        }
+    }
+    Ok(broken)
+}
