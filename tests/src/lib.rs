@@ -1,5 +1,6 @@
 //! What end-to-end tests share: an operator's folder, the real binary, and sums without floats.
 
+mod child;
 mod exactness;
 mod hostile;
 mod money;
@@ -12,6 +13,7 @@ mod service;
 mod tables;
 mod variant;
 
+pub use child::{Background, Ended};
 pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
 pub use money::Micros;

@@ -5,7 +5,8 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 
 use crate::Operator;
@@ -80,6 +81,31 @@ impl Service {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it as a machine does that has no time for it, whatever it is about.
+    ///
+    /// # Errors
+    /// A process that is gone.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP)?;
+        let stopped = waitpid(Some(pid), WaitOptions::UNTRACED)?;
+        ensure!(stopped.is_some_and(|(_, status)| status.stopped()), "it didn't stop: {stopped:?}");
+        Ok(())
+    }
+
+    /// Lets it continue.
+    ///
+    /// # Errors
+    /// A process that is gone.
+    pub fn go_on(&self) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
     /// What `sluice status` says of it.
