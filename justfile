@@ -54,6 +54,11 @@ bench *options: build tools
     cargo build --release -p sluice-service -p sluice-bench --bin sluice-bench
     {{target}}/release/sluice-bench --connectors {{target}}/connectors --sluice {{target}}/release/sluice {{options}}
 
+# A thousand random histories of the ledger against a naive model; `just test` tries 60.
+histories cases="1000":
+    # With the features of all the workspace, so that nothing is built twice.
+    PROPTEST_CASES={{cases}} cargo test --workspace --lib a_naive_model
+
 # Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
 fuzz seconds="60":
     #!/usr/bin/env bash

@@ -75,7 +75,8 @@ fn a_network_that_is_read_by_two_dates_as_it_advances_is_counted_once() {
         assert_eq!((&again["new_versions"], &again["native_rows"]), (&0.into(), &0.into()), "{reading}: {again}");
         simulator.advance(TimeDelta::days(if reading < ADVANCES { ADVANCE_DAYS } else { 0 }));
     }
-    let transactions = operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap()[0]["n"].as_u64().unwrap();
+    let transactions =
+        operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap()[0]["n"].as_u64().unwrap();
     assert!(records.iter().all(|records| *records > transactions / 2), "{records:?} of {transactions}");
     assert!(records[2] > transactions, "some are read by both dates: {records:?} of {transactions}");
     let before = derived(&operator);

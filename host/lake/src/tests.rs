@@ -211,13 +211,19 @@ fn reject(record_index: u32, reason: &str) -> Reject {
 
 /// All rows of a table, columns of partitions too.
 async fn rows(lake: &Lake, schema: &str, name: &str) -> Vec<Row> {
+    rows_with(lake, schema, name, |_| true).await
+}
+
+/// All rows of a table with some of its columns, and those of partitions.
+async fn rows_with(lake: &Lake, schema: &str, name: &str, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     let table = Table::open(lake, schema, name).await.unwrap();
     let mut rows = Vec::new();
     if table.version().is_none() {
         return rows;
     }
     let columns = table.schema().unwrap();
-    let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> =
+        columns.fields().iter().map(|field| field.name().as_str()).filter(|name| wanted(name)).collect();
     for file in table.files() {
         for batch in read_columns(table.store(), &file.path, &names).await.unwrap() {
             for place in 0..batch.num_rows() {

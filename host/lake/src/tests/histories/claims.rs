@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Row, rows};
+use super::super::{Row, rows_with};
 use crate::Lake;
 
 fn number(row: &Row, name: &str) -> i64 {
@@ -33,12 +33,32 @@ pub(super) fn of_versions(versions: &[Row]) -> Vec<String> {
     broken
 }
 
-/// The claims about `unified.transactions` that don't hold, given the rows of the versions table.
-pub(super) async fn of_latest(lake: &Lake, versions: &[Row]) -> Vec<String> {
-    let latest = rows(lake, "unified", "transactions").await;
+/// What is read of a row of `unified`.
+pub(super) const COLUMNS: [&str; 12] = [
+    "transaction_key",
+    "network",
+    "transaction_id",
+    "version",
+    "transacted_at",
+    "commission_amount",
+    "commission_effective",
+    "order_id",
+    "change",
+    "observed_at",
+    "run_id",
+    "month",
+];
+
+/// The rows of a table of `unified`.
+pub(super) async fn unified(lake: &Lake, table: &str) -> Vec<Row> {
+    rows_with(lake, "unified", table, |name| COLUMNS.contains(&name)).await
+}
+
+/// The claims about the rows of `unified.transactions` that don't hold, given those of the versions table.
+pub(super) fn of_latest(latest: &[Row], versions: &[Row]) -> Vec<String> {
     let mut broken = Vec::new();
     let mut seen: BTreeMap<&str, &Row> = BTreeMap::new();
-    for row in &latest {
+    for row in latest {
         if seen.insert(&row["transaction_key"], row).is_some() {
             broken.push(format!("{}/{} is twice in the latest state", row["network"], row["transaction_id"]));
         }
@@ -65,8 +85,7 @@ pub(super) async fn of_latest(lake: &Lake, versions: &[Row]) -> Vec<String> {
 }
 
 /// The transactions of the latest state, and the sum of their effective commissions in millionths.
-pub(super) async fn sums(lake: &Lake) -> (usize, i64) {
-    let latest = rows(lake, "unified", "transactions").await;
+pub(super) fn sums(latest: &[Row]) -> (usize, i64) {
     (latest.len(), latest.iter().map(|row| number(row, "commission_effective")).sum())
 }
 
@@ -75,8 +94,10 @@ pub(super) async fn of_native(lake: &Lake, networks: &[&str]) -> Vec<String> {
     let mut broken = Vec::new();
     for network in networks {
         let mut seen = BTreeSet::new();
-        for row in rows(lake, &network.replace('-', "_"), "transactions").await {
-            let of = ["_key", "_content_hash", "_observed_at", "_request_id"].map(|name| row[name].clone());
+        let names = ["_key", "_content_hash", "_observed_at", "_request_id", "id"];
+        let schema = network.replace('-', "_");
+        for row in rows_with(lake, &schema, "transactions", |name| names.contains(&name)).await {
+            let of = names.map(|name| row[name].clone());
             if !seen.insert(of) {
                 broken.push(format!("record {} of {network} stands twice, from {}", row["id"], row["_request_id"]));
             }

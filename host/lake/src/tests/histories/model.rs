@@ -17,7 +17,7 @@ pub(super) struct Reported {
 }
 
 /// From this id on, transactions are corrections.
-pub(super) const CORRECTIONS: u8 = 12;
+pub(super) const CORRECTIONS: u8 = 17;
 
 /// What a request asks for: one of two windows of the transaction's date, or all that was modified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,7 +152,8 @@ impl Model {
                 let Some(known) = history.last().filter(|_| *network == run.network) else { continue };
                 let missing = view.holds(known.reported.day) && known.observed < sent && !run.seen.contains(id);
                 if missing && !known.gone {
-                    let gone = Version { gone: true, change: "vanished", observed: read_at, replay: None, ..known.clone() };
+                    let gone =
+                        Version { gone: true, change: "vanished", observed: read_at, replay: None, ..known.clone() };
                     history.push(gone);
                 }
             }

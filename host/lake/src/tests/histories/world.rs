@@ -7,7 +7,7 @@ use arrow::array::StringArray;
 use chrono::{TimeDelta, Utc};
 use sluice_model::{Axis, Mapped, RawObject};
 
-use super::super::{connector, layout, mapped, moment, new_lake, reject, rows, sale, with_column};
+use super::super::{Row, connector, layout, mapped, moment, new_lake, reject, sale, with_column};
 use super::claims;
 use super::model::{CORRECTIONS, Model, ModelRun, Reported, Response, View, candidate};
 use crate::{ConnectorRef, Error, Lake, Ledger, Upkeep};
@@ -106,6 +106,23 @@ impl World {
         lane.ledger.flush().await.unwrap();
         self.model.flush(&mut lane.model);
         self.caught_up = false;
+    }
+
+    /// What both ledgers have gathered is committed at once: one of them is first.
+    pub(super) async fn flush_both(&mut self) {
+        let [Some(one), Some(two)] = &mut self.lanes else { return };
+        let (first, second) = tokio::join!(one.ledger.flush(), two.ledger.flush());
+        first.and(second).unwrap();
+        let mut other = self.model.clone();
+        let (mut first, mut second) = (one.model.clone(), two.model.clone());
+        self.model.flush(&mut one.model);
+        self.model.flush(&mut two.model);
+        other.flush(&mut second);
+        other.flush(&mut first);
+        self.caught_up = false;
+        if self.version_rows().await == other.rows() {
+            self.model = other;
+        }
     }
 
     /// A lane's run ends. Its ledger may serve the next run.
@@ -224,39 +241,48 @@ impl World {
 
     /// What is wrong with the tables, as one text; empty if nothing is.
     pub(super) async fn faults(&self) -> String {
-        let versions = rows(&self.lake, "unified", "transaction_versions").await;
+        let versions = claims::unified(&self.lake, "transaction_versions").await;
         let mut broken = claims::of_versions(&versions);
-        broken.extend(claims::of_native(&self.lake, &NETWORKS).await);
         if self.caught_up {
-            broken.extend(claims::of_latest(&self.lake, &versions).await);
-            let (found, expected) = (claims::sums(&self.lake).await, self.model.sums());
+            let latest = claims::unified(&self.lake, "transactions").await;
+            broken.extend(claims::of_latest(&latest, &versions));
+            let (found, expected) = (claims::sums(&latest), self.model.sums());
             if found != expected {
                 broken.push(format!("the latest state has {found:?} transactions and millionths, not {expected:?}"));
             }
         }
-        let columns = [
-            "network",
-            "transaction_id",
-            "version",
-            "transacted_at",
-            "commission_amount",
-            "commission_effective",
-            "order_id",
-            "change",
-            "observed_at",
-            "month",
-        ];
-        let text = |row: &super::super::Row| columns.map(|name| row.get(name).map_or("-", String::as_str)).join(" ");
-        let (mut found, expected): (Vec<String>, _) = (versions.iter().map(text).collect(), self.model.rows());
-        found.sort();
+        let (found, expected) = (texts(&versions), self.model.rows());
         broken.extend(expected.iter().filter(|row| !found.contains(row)).map(|row| format!("- {row}")));
         broken.extend(found.iter().filter(|row| !expected.contains(row)).map(|row| format!("+ {row}")));
         broken.join("\n")
+    }
+
+    /// The versions as the model's rows are written, sorted.
+    async fn version_rows(&self) -> Vec<String> {
+        texts(&claims::unified(&self.lake, "transaction_versions").await)
+    }
+
+    /// What is wrong with the records, as one text.
+    pub(super) async fn native_faults(&self) -> String {
+        claims::of_native(&self.lake, &NETWORKS).await.join("\n")
     }
 }
 
 /// Both networks.
 pub(super) const NETWORKS: [&str; 2] = ["awin-test", "cj-test"];
+
+/// Rows as the model writes them, sorted.
+fn texts(rows: &[Row]) -> Vec<String> {
+    let columns = claims::COLUMNS.into_iter().filter(|name| !["transaction_key", "run_id"].contains(name));
+    let columns: Vec<&str> = columns.collect();
+    let text = |row: &Row| {
+        let cells: Vec<&str> = columns.iter().map(|name| row.get(*name).map_or("-", String::as_str)).collect();
+        cells.join(" ")
+    };
+    let mut texts: Vec<String> = rows.iter().map(text).collect();
+    texts.sort();
+    texts
+}
 
 fn connector_of(network: &str) -> ConnectorRef {
     ConnectorRef { name: network.to_owned(), ..connector() }
