@@ -68,9 +68,10 @@ impl RunBook {
     /// Takes note of a response, and puts its rows to the others.
     pub(crate) fn add(&mut self, batch: &mut Batch, prepared: Prepared) -> Result<(), Error> {
         self.counts.native_rows += prepared.native.rows as u64;
-        self.counts.transactions += prepared.keys().len() as u64;
+        self.counts.transactions += prepared.rows() as u64;
         self.counts.rejects += prepared.rejects();
-        self.seen.note(&prepared.origin, &prepared.connector, prepared.keys(), prepared.rejects() > 0);
+        let has_rejects = prepared.rejects() > 0;
+        self.seen.note(&prepared.origin, &prepared.connector, prepared.reported(), has_rejects);
         batch.add(self.number, self.fence.as_ref(), prepared)
     }
 

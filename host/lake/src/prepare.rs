@@ -25,6 +25,8 @@ pub struct Prepared {
     pub(crate) pins: Vec<(String, Kind)>,
     pub(crate) transactions: Option<(RecordBatch, Keyed)>,
     pub(crate) rejects: Vec<Reject>,
+    /// Keys of transactions that were rejected for their contents: they were there all the same.
+    conflicting: Vec<u128>,
     bytes: usize,
 }
 
@@ -43,9 +45,10 @@ impl Prepared {
     ) -> Result<Self, Error> {
         let Mapped { native, transactions, mut rejects, .. } = mapped;
         let mut months = vec![month::NONE; native.rows];
-        let mut prepared = None;
+        let (mut prepared, mut conflicting) = (None, Vec::new());
         if let Some(rows) = transactions.filter(|rows| rows.num_rows() > 0) {
-            let (rows, mut keyed) = without_conflicts(&origin, rows, native.rows, &mut rejects)?;
+            let (rows, mut keyed, conflicts) = without_conflicts(&origin, rows, native.rows, &mut rejects)?;
+            conflicting = conflicts;
             months = std::mem::take(&mut keyed.record_months);
             prepared = (rows.num_rows() > 0).then_some((rows, keyed));
         }
@@ -64,6 +67,7 @@ impl Prepared {
             native,
             transactions: prepared,
             rejects,
+            conflicting,
         })
     }
 
@@ -87,23 +91,30 @@ impl Prepared {
         self.bytes
     }
 
-    /// The keys of its transactions.
-    pub(crate) fn keys(&self) -> &[u128] {
-        self.transactions.as_ref().map_or(&[], |(_, keyed)| &keyed.keys)
+    /// How many transactions it holds.
+    pub(crate) fn rows(&self) -> usize {
+        self.transactions.as_ref().map_or(0, |(rows, _)| rows.num_rows())
+    }
+
+    /// The keys of all transactions that the network reports in it.
+    pub(crate) fn reported(&self) -> impl Iterator<Item = u128> + '_ {
+        let keys = self.transactions.as_ref().map_or(&[][..], |(_, keyed)| &keyed.keys);
+        keys.iter().chain(&self.conflicting).copied()
     }
 }
 
-/// The transactions whose id says one thing in the response, with their keys; the others are rejects.
+/// The transactions whose id says one thing in the response, with their keys; the others are rejects, and their keys
+/// come last.
 fn without_conflicts(
     origin: &RawObject,
     rows: RecordBatch,
     records: usize,
     rejects: &mut Vec<Reject>,
-) -> Result<(RecordBatch, Keyed), Error> {
+) -> Result<(RecordBatch, Keyed, Vec<u128>), Error> {
     let keyed = Keyed::of(origin, &rows, records)?;
     let conflicting = keyed.conflicting();
     if conflicting.is_empty() {
-        return Ok((rows, keyed));
+        return Ok((rows, keyed, Vec::new()));
     }
     let is_valid = |row: usize| !conflicting.contains(&keyed.keys[row]);
     let mask: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_valid(row))).collect();
@@ -113,7 +124,8 @@ fn without_conflicts(
     }
     let kept = filter_record_batch(&rows, &mask).map_err(|source| Error::rows(unified::TABLE, source))?;
     let Keyed { record_months, .. } = keyed;
-    Ok((kept.clone(), Keyed { record_months, ..Keyed::of(origin, &kept, records)? }))
+    let keyed = Keyed { record_months, ..Keyed::of(origin, &kept, records)? };
+    Ok((kept, keyed, conflicting.into_iter().collect()))
 }
 
 fn reason(ids: &StringArray, row: usize) -> String {

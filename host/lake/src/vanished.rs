@@ -88,12 +88,17 @@ impl Seen {
     /// Takes note of an answer: the keys of its transactions, and whether one of its records was rejected.
     ///
     /// Where nothing was before nothing can vanish, so first reads cost no memory.
-    pub(crate) fn note(&mut self, origin: &RawObject, connector: &ConnectorRef, keys: &[u128], rejected: bool) {
+    pub(crate) fn note(
+        &mut self,
+        origin: &RawObject,
+        connector: &ConnectorRef,
+        keys: impl Iterator<Item = u128>,
+        rejected: bool,
+    ) {
         let Slice { network, account, stream, .. } = &origin.slice;
         if self.knows(network) != Some(true) || self.left.contains(&self.run_id) {
             return;
         }
-        self.keys += keys.len();
         if self.keys > MOST_KEYS {
             tracing::info!(network, run_id = self.run_id, "too much was read at once to say what vanished");
             self.left.insert(self.run_id.clone());
@@ -108,7 +113,9 @@ impl Seen {
             windows: Vec::new(),
         });
         // Truncation is meant: a key that another one hides is judged late, not falsely.
-        seen.keys.extend(keys.iter().map(|key| *key as u64));
+        let before = seen.keys.len();
+        seen.keys.extend(keys.map(|key| key as u64));
+        self.keys += seen.keys.len() - before;
         let slice =
             seen.slices.entry(origin.slice.id()).or_insert(SliceSeen { sent_at: origin.sent_at, rejected: false });
         slice.sent_at = slice.sent_at.min(origin.sent_at);

@@ -47,10 +47,16 @@ pub(super) struct Response {
     pub(super) rejected: bool,
 }
 
-/// Of several rows of a transaction in one response the last counts.
-pub(super) fn last_rows(rows: &[Reported]) -> Vec<Reported> {
-    let last: BTreeMap<u8, &Reported> = rows.iter().map(|row| (row.id, row)).collect();
-    last.into_values().cloned().collect()
+/// Equal rows of a transaction in one response are one; different ones are rejects, and nothing of them counts.
+pub(super) fn sound_rows(rows: &[Reported]) -> Vec<Reported> {
+    let one: BTreeMap<u8, &Reported> = rows.iter().map(|row| (row.id, row)).collect();
+    let sound = |row: &&Reported| rows.iter().all(|other| other.id != row.id || other == *row);
+    one.into_values().filter(sound).cloned().collect()
+}
+
+/// Whether a response holds different rows of one transaction.
+fn has_conflict(rows: &[Reported]) -> bool {
+    rows.iter().any(|row| rows.iter().any(|other| other.id == row.id && other != row))
 }
 
 /// How the candidate of a replay maps a row: as it is, with another commission, or not at all.
@@ -104,14 +110,14 @@ impl Model {
         run.seen.extend(response.rows.iter().map(|row| row.id));
         let slice = run.slices.entry(response.view).or_insert((response.time - 1, false));
         slice.0 = slice.0.min(response.time - 1);
-        slice.1 |= response.rejected;
+        slice.1 |= response.rejected || has_conflict(&response.rows);
         run.pending.push(response.clone());
     }
 
     pub(super) fn flush(&mut self, run: &mut ModelRun) {
         run.pending.sort_by_key(|response| response.time);
         for response in std::mem::take(&mut run.pending) {
-            for row in last_rows(&response.rows) {
+            for row in sound_rows(&response.rows) {
                 self.observe((run.network, row.id), &row, response.time);
             }
         }
@@ -187,7 +193,7 @@ impl Model {
         };
         for response in responses {
             let mapped: Vec<Reported> = response.rows.iter().filter_map(|row| candidate(salt, row)).collect();
-            for row in last_rows(&mapped) {
+            for row in sound_rows(&mapped) {
                 let time = response.time;
                 let absent = Kept { observed: time, current: None, judged: true, there: false };
                 let known = kept.entry(row.id).or_insert(absent);

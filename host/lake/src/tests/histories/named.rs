@@ -34,7 +34,7 @@ async fn versions_of(lake: &Lake, id: &str) -> Vec<String> {
 
 /// Catches the latest state up, and fails if a claim about the tables doesn't hold.
 async fn assert_exact(lake: &Lake) {
-    open_ledger(lake, "last").commit().await.unwrap();
+    open_ledger(lake).commit().await.unwrap();
     let [versions, latest] =
         [claims::unified(lake, "transaction_versions").await, claims::unified(lake, "transactions").await];
     let mut broken = claims::of_versions(&versions);
@@ -46,8 +46,8 @@ async fn assert_exact(lake: &Lake) {
 #[tokio::test]
 async fn a_run_that_reads_a_transaction_twice_by_two_dates_far_apart_versions_it_once() {
     let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake, "earlier"), 1, &[sale("a", JANUARY, 1)]).await;
-    let mut ledger = open_ledger(&lake, "run");
+    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let mut ledger = open_ledger(&lake);
     // By the date of its change, then much else, then by its own date: as it was read before.
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     flush(&mut ledger, 3, &others("b", 8, FEBRUARY)).await;
@@ -59,8 +59,8 @@ async fn a_run_that_reads_a_transaction_twice_by_two_dates_far_apart_versions_it
 #[tokio::test]
 async fn a_transaction_that_changes_again_far_later_in_a_run_gets_the_next_version() {
     let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake, "earlier"), 1, &[sale("a", JANUARY, 1)]).await;
-    let mut ledger = open_ledger(&lake, "run");
+    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     flush(&mut ledger, 3, &others("b", 8, FEBRUARY)).await;
     flush(&mut ledger, 4, &[sale("a", JANUARY, 3)]).await;
@@ -73,7 +73,7 @@ async fn a_transaction_that_changes_again_far_later_in_a_run_gets_the_next_versi
 #[tokio::test]
 async fn a_third_version_whose_first_is_long_forgotten_and_whose_second_is_not_gets_the_next_version() {
     let (_folder, lake) = new_lake().await;
-    let mut ledger = open_ledger(&lake, "build");
+    let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 1, &[sale("a", JANUARY, 1)]).await;
     // More than are remembered of what the ledger itself wrote: the file of the first version is one like any other.
     flush(&mut ledger, 2, &others("b", 20, FEBRUARY)).await;
@@ -89,8 +89,8 @@ async fn a_third_version_whose_first_is_long_forgotten_and_whose_second_is_not_g
 #[tokio::test]
 async fn two_open_ledgers_and_a_date_that_moves_to_another_month() {
     let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake, "earlier"), 1, &[sale("a", JANUARY, 1)]).await;
-    let (mut one, mut two) = (open_ledger(&lake, "one"), open_ledger(&lake, "two"));
+    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let (mut one, mut two) = (open_ledger(&lake), open_ledger(&lake));
     flush(&mut one, 2, &[sale("a", FEBRUARY, 2)]).await;
     flush(&mut two, 3, &[sale("a", JANUARY, 3)]).await;
     flush(&mut one, 4, &[sale("a", FEBRUARY, 4)]).await;
@@ -102,7 +102,7 @@ async fn two_open_ledgers_and_a_date_that_moves_to_another_month() {
 #[tokio::test]
 async fn a_ledger_follows_a_replay_that_is_taken_back_beside_it() {
     let (_folder, lake) = new_lake().await;
-    let mut ledger = open_ledger(&lake, "run");
+    let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 1, &[sale("a", JANUARY, 1)]).await;
     let mut replay = lake.replay(connector(), Some("replay")).await.unwrap();
     replay.begin(0).await.unwrap();
@@ -121,12 +121,12 @@ async fn a_ledger_follows_a_replay_that_is_taken_back_beside_it() {
 #[tokio::test]
 async fn a_ledger_follows_a_rebuild_beside_it() {
     let (_folder, lake) = new_lake().await;
-    let mut ledger = open_ledger(&lake, "run");
+    let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 1, &[sale("a", JANUARY, 1)]).await;
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     // Made anew by a connector that reads the same in both responses.
     let rebuild = lake.rebuild(&["awin-test".to_owned()]).await.unwrap();
-    let mut anew = open_ledger(rebuild.lake(), "rebuild");
+    let mut anew = open_ledger(rebuild.lake());
     for secs in [1, 2] {
         flush(&mut anew, secs, &[sale("a", FEBRUARY, 7)]).await;
     }
@@ -140,9 +140,9 @@ async fn a_ledger_follows_a_rebuild_beside_it() {
 #[tokio::test]
 async fn the_latest_state_refuses_a_version_that_comes_twice_by_its_name() {
     let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake, "run"), 1, &[sale("a", JANUARY, 1)]).await;
-    open_ledger(&lake, "run").commit().await.unwrap();
-    let mut ledger = open_ledger(&lake, "run");
+    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    open_ledger(&lake).commit().await.unwrap();
+    let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     // What no writer of ours does: the file of the second version once more, under another name.
     let mut table = Table::open(&lake, "unified", "transaction_versions").await.unwrap();
@@ -153,7 +153,7 @@ async fn the_latest_state_refuses_a_version_that_comes_twice_by_its_name() {
     let to = object_store::path::Path::parse(&again.path).unwrap();
     assert_ne!(from, to);
     table.store().copy(&from, &to).await.unwrap();
-    assert!(matches!(table.commit(vec![again], &[], None).await.unwrap(), Commit::Done));
+    assert!(matches!(table.replace(Vec::new(), vec![again], &[], None).await.unwrap(), Commit::Done));
     let key = rows(&lake, "unified", "transaction_versions").await[0]["transaction_key"].clone();
     let error = ledger.commit().await.expect_err("the latest state took a version twice");
     assert!(error.to_string().contains(&key), "{error}");

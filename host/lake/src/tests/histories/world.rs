@@ -10,11 +10,12 @@ use sluice_model::{Axis, Mapped, RawObject};
 use super::super::{Row, connector, layout, mapped, moment, new_lake, reject, sale, with_column};
 use super::claims;
 use super::model::{CORRECTIONS, Model, ModelRun, Reported, Response, View, candidate};
-use crate::{ConnectorRef, Error, Lake, Ledger, Upkeep};
+use crate::{CommitterOptions, ConnectorRef, Error, Lake, Ledger, Upkeep};
 
 /// Opens a ledger. The only place that does: the sizes of its key index belong here.
-pub(super) fn open_ledger(lake: &Lake, run: &str) -> Ledger {
-    lake.ledger(run)
+pub(super) fn open_ledger(lake: &Lake) -> Ledger {
+    // A handful of keys: what a service meets after millions, these histories meet all the time.
+    lake.ledger_with(CommitterOptions { index_keys: 6, all_keys: 9, ..CommitterOptions::default() })
 }
 
 /// A run under way.
@@ -86,7 +87,7 @@ impl World {
             // Ids rise with the time at which runs begin.
             let run = format!("run-{:03}", self.runs);
             self.runs += 1;
-            let ledger = self.idle[at].take().unwrap_or_else(|| open_ledger(&self.lake, &run));
+            let ledger = self.idle[at].take().unwrap_or_else(|| open_ledger(&self.lake));
             let (network, responses) = (response.network, Vec::new());
             self.lanes[at] = Some(Lane { run, network, ledger, responses, model: ModelRun::new(network) });
         }
@@ -140,7 +141,7 @@ impl World {
     pub(super) async fn crash(&mut self, at: usize) {
         self.idle[at] = None;
         let Some(lane) = &mut self.lanes[at] else { return };
-        lane.ledger = open_ledger(&self.lake, &lane.run);
+        lane.ledger = open_ledger(&self.lake);
         lane.model = ModelRun::new(lane.network);
         for place in &lane.responses {
             let response = &self.raw[*place];
@@ -203,7 +204,7 @@ impl World {
     /// All tables are made anew from raw, run by run, beside the ledgers that are open.
     pub(super) async fn rebuild(&mut self) {
         let rebuild = self.lake.rebuild(&NETWORKS.map(str::to_owned)).await.unwrap();
-        let mut ledger = open_ledger(rebuild.lake(), "rebuild");
+        let mut ledger = open_ledger(rebuild.lake());
         let mut model = Model::default();
         for run in 0..self.runs {
             let run = format!("run-{run:03}");
@@ -235,7 +236,7 @@ impl World {
         for lane in 0..self.lanes.len() {
             self.end(lane, false).await;
         }
-        open_ledger(&self.lake, "last").commit().await.unwrap();
+        open_ledger(&self.lake).commit().await.unwrap();
         self.caught_up = true;
     }
 
