@@ -57,12 +57,13 @@ impl NetworkLease {
         self.epoch
     }
 
-    /// Waits until the lease is lost, and gives the failure that work under it ends with.
-    pub async fn lost(&self) -> Failure {
+    /// Ends as soon as the lease is lost. From then on nothing may be written under it.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut loss = self.loss.clone();
-        // Without a heartbeat nothing renews it.
-        let loss = loss.wait_for(Option::is_some).await.ok().and_then(|loss| loss.clone());
-        self.failure(loss.unwrap_or(Loss::Expired(None))).await
+        async move {
+            // Without a heartbeat nothing renews it, so its end is a loss too.
+            let _ = loss.wait_for(Option::is_some).await;
+        }
     }
 
     /// Does `work` as long as the lease is held. If it is lost, the work is dropped where it stands.
@@ -70,11 +71,7 @@ impl NetworkLease {
     /// # Errors
     /// The work's failure, or that of a lost lease.
     pub async fn guard<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            failure = self.lost() => Err(failure),
-            outcome = work => outcome,
-        }
+        guard_all(std::slice::from_ref(self), work).await
     }
 
     /// Ends the lease, so that others needn't wait until it expires. A store that fails then lets it expire.
@@ -86,8 +83,10 @@ impl NetworkLease {
         }
     }
 
-    async fn failure(&self, loss: Loss) -> Failure {
+    /// What work under a lost lease ends with.
+    async fn failure(&self) -> Failure {
         let (network, ttl) = (&self.network, self.store.times.ttl);
+        let loss = self.loss.borrow().clone().unwrap_or(Loss::Expired(None));
         let (exit, why) = match loss {
             Loss::Taken => {
                 // Only to be named: whoever it is, it isn't this process.
@@ -124,11 +123,13 @@ pub async fn guard_all<T>(
         return work.await;
     }
     let lost = futures::future::select_all(leases.iter().map(|lease| lease.lost().boxed()));
-    tokio::select! {
+    let ((), first, _) = tokio::select! {
         biased;
-        (failure, ..) = lost => Err(failure),
-        outcome = work => outcome,
-    }
+        lost = lost => lost,
+        outcome = work => return outcome,
+    };
+    // The work is gone by now: to find out who has taken the lease takes a moment.
+    Err(leases[first].failure().await)
 }
 
 impl Drop for NetworkLease {

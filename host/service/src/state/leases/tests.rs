@@ -92,7 +92,8 @@ async fn a_lease_without_a_heartbeat_is_acquired_by_who_waits() {
     lease.stop_heartbeat();
     let next = there.acquire("awin").await.unwrap();
     assert!(next.epoch() > lease.epoch());
-    let failure = tokio::time::timeout(PATIENCE, lease.lost()).await.unwrap();
+    let work = std::future::pending::<Result<(), Failure>>();
+    let failure = tokio::time::timeout(PATIENCE, lease.guard(work)).await.unwrap().unwrap_err();
     assert!(failure.render(false).contains("lease of network `awin` was lost"), "{failure:?}");
     lease.release().await;
     assert!(there.holder("awin").await.unwrap().is_some(), "who has lost a lease doesn't release the next one");
@@ -130,7 +131,8 @@ async fn a_lease_that_can_not_be_renewed_is_lost_after_its_ttl() {
     let state = open(&folder, times(Duration::from_millis(300))).await;
     let lease = state.acquire("awin").await.unwrap();
     state.database.close().await;
-    let failure = tokio::time::timeout(PATIENCE, lease.lost()).await.unwrap();
+    let work = std::future::pending::<Result<(), Failure>>();
+    let failure = tokio::time::timeout(PATIENCE, lease.guard(work)).await.unwrap().unwrap_err();
     assert_eq!(failure.exit, Exit::Settings, "the state store is at fault: {failure:?}");
     assert!(failure.render(false).contains("couldn't be renewed"), "{failure:?}");
 }
