@@ -15,11 +15,11 @@ const ATTEMPTS: usize = 5;
 pub struct PostgresServer {
     programs: Programs,
     dir: TempDir,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 /// PostgreSQL's programs, and who runs them: root may not.
-struct Programs {
+pub(crate) struct Programs {
     dir: PathBuf,
     user: Option<&'static str>,
 }
@@ -79,7 +79,11 @@ impl Drop for PostgresServer {
 }
 
 impl Programs {
-    fn find() -> anyhow::Result<Self> {
+    /// The newest ones on this machine.
+    ///
+    /// # Errors
+    /// Without any.
+    pub(crate) fn find() -> anyhow::Result<Self> {
         let is_root = id(&["-u"])? == 0;
         let user = is_root.then_some("postgres").filter(|user| id(&["-u", user]).is_ok());
         let user = user.or(is_root.then_some("nobody"));
@@ -96,26 +100,33 @@ impl Programs {
     }
 
     /// Makes a folder the server's own.
-    fn give(&self, folder: &Path) -> anyhow::Result<()> {
+    pub(crate) fn give(&self, folder: &Path) -> anyhow::Result<()> {
         let Some(user) = self.user else { return Ok(()) };
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
         Ok(chown(folder, Some(id(&["-u", user])?), Some(id(&["-g", user])?))?)
     }
 
-    fn run(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Output> {
-        let program = self.dir.join(name);
+    /// A program, run by the server's user.
+    pub(crate) fn command(&self, program: &Path) -> anyhow::Result<Command> {
         let mut command = match self.user {
-            None => Command::new(&program),
+            None => Command::new(program),
             Some(user) => {
                 let (user, group) = (id(&["-u", user])?, id(&["-g", user])?);
                 let mut command = Command::new("setpriv");
                 command.arg(format!("--reuid={user}")).arg(format!("--regid={group}")).arg("--clear-groups");
-                command.arg(&program);
+                command.arg(program);
                 command
             }
         };
         // Not the folder of the test, which the server's user may not enter.
-        command.args(arguments).current_dir("/").env("LC_ALL", "C");
+        command.current_dir("/").env("LC_ALL", "C");
+        Ok(command)
+    }
+
+    fn run(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Output> {
+        let program = self.dir.join(name);
+        let mut command = self.command(&program)?;
+        command.args(arguments);
         // A server inherits what isn't closed: it would hold a pipe open, and the test would wait for its end.
         if name == "pg_ctl" {
             let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();

@@ -45,7 +45,9 @@ fn state_on_postgresql_serves_a_run_and_a_service() {
     });
     operator.write("networks/awin.json", &file.to_string()).unwrap();
     serve_until_a_run_is_done(&operator);
-    let daily = || server.query("SELECT looked_at FROM looks WHERE network = 'awin' AND rule = 1").unwrap();
+    let daily = || {
+        server.query("SELECT happened_at FROM schedule_times WHERE network = 'awin' AND entry LIKE '86400s%'").unwrap()
+    };
     let first = daily();
     assert_eq!(first.len(), 1, "the daily look is noted");
     serve_until_a_run_is_done(&operator);
@@ -58,7 +60,7 @@ fn a_server_that_is_not_there_is_named_without_its_password() {
     let url = "postgres://sluice:a-password@127.0.0.1:1/none";
     operator.write("sluice.toml", &format!("[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"{url}\"\n")).unwrap();
     let answer = operator.sluice(&["serve"]).unwrap();
-    assert_eq!(answer.code, 1, "{answer:?}");
+    assert_eq!(answer.code, 78, "{answer:?}");
     assert!(answer.stderr.contains("127.0.0.1:1/none") && answer.stderr.contains("hint: "), "{answer:?}");
     assert!(!answer.stderr.contains("a-password"), "{answer:?}");
 }

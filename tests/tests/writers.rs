@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -133,20 +132,22 @@ fn an_unchanged_window_that_is_read_28_times_again_leaves_nothing() {
 
 #[test]
 fn a_network_that_another_process_runs_is_waited_for() {
-    let (_runtime, simulator) = simulator(3);
+    let (runtime, simulator) = simulator(3);
     let operator = Operator::of(&simulator, &["awin"]).unwrap();
     let window = whole_window(&simulator, start(), 3);
-    // This test is the other process.
-    let lock = File::create(operator.join("state.db.awin.lock")).unwrap();
-    lock.lock().unwrap();
+    simulator.allow(1);
+    let first = begin(&operator, "awin", &window, None);
+    // It asks, so it has the lease.
+    runtime.block_on(simulator.after(1));
     let mut run = begin(&operator, "awin", &window, None);
     let mut said = String::new();
     let mut log = BufReader::new(run.stderr.take().unwrap());
-    while !said.contains("`awin` is being run by another process") {
+    while !said.contains(&format!("network `awin` is in use by process {} on", first.id())) {
         assert!(log.read_line(&mut said).unwrap() > 0, "the run didn't wait: {said}");
     }
-    assert!(simulator.requests().is_empty(), "it waits before it asks");
-    lock.unlock().unwrap();
+    assert_eq!(simulator.requests().len(), 1, "it waits before it asks");
+    simulator.allow(usize::MAX);
+    end(vec![first]);
     assert!(run.wait().unwrap().success());
     assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
 }

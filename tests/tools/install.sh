@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tests run beside the binary: Python tools (an S3 server, readers of Delta tables) into
-# $CARGO_TARGET_DIR/python (default: target/ of this repository), and PostgreSQL's programs if there are none.
+# $CARGO_TARGET_DIR/python (default: target/ of this repository), and the programs of PostgreSQL and PgBouncer if there
+# are none.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -29,6 +30,8 @@ has_python() { python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_inf
 
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
 
+has_pgbouncer() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
+
 install_python_tools() {
     # The copy that is made last says that the installation is whole.
     cmp -s "$here/requirements.txt" "$tools/installed.txt" && return
@@ -42,4 +45,5 @@ install_python_tools() {
 has_python || install_packages python3 python3-venv
 has_python || fail "the tests need python3, 3.10 or newer, with venv" "install it, then run $0 again"
 has_postgres || install_packages postgresql
+has_pgbouncer || install_packages pgbouncer
 install_python_tools

@@ -63,7 +63,7 @@ impl App {
     /// What can't be opened, and what to do.
     pub async fn open(settings: Settings) -> Result<Self, Failure> {
         let lake = open_writable_lake(&settings).await?;
-        let state = Arc::new(State::open(&settings.state_url).await?);
+        let state = Arc::new(State::open(&settings.state_url).await?.with_lease_times(settings.lease_times));
         let swaps = Arc::new(Swaps::new(lake.clone(), state.clone(), &settings));
         let registry = Arc::new(open_registry(&settings, swaps.clone()).await?);
         let committer = lake.committer(settings.limits.committer());

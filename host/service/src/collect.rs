@@ -47,6 +47,8 @@ pub struct SliceReport {
     pub errors: Vec<String>,
     /// Whether the network wants the window in halves.
     pub split: bool,
+    /// The cursor that the connector gave last. It is kept once the slice is durable and complete.
+    pub cursor: Option<String>,
 }
 
 impl SliceReport {
@@ -160,6 +162,9 @@ impl SliceReport {
         self.bytes += tally.bytes;
         self.records += tally.records;
         self.rejects += tally.rejects;
+        if tally.cursor.is_some() {
+            self.cursor.clone_from(&tally.cursor);
+        }
     }
 }
 
@@ -190,7 +195,8 @@ pub fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn describe_failure(failure: &Failure) -> String {
+/// A failure, its causes and its hint on one line.
+pub(crate) fn describe_failure(failure: &Failure) -> String {
     match &failure.hint {
         Some(hint) => format!("{} (hint: {hint})", describe(failure.error.as_ref())),
         None => describe(failure.error.as_ref()),

@@ -65,9 +65,10 @@ async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Re
     let selection = args.selection(Utc::now())?;
     let app = Arc::new(App::open(settings).await?);
     let network = app.network(&args.network)?;
-    let owner = app.state.own(&args.network).await?;
-    let report = run::run(&app, &network, &owner, verb, &selection).await?;
-    report::print(&[report], json)
+    let lease = app.state.acquire(&args.network).await?;
+    let report = lease.guard(run::run(&app, &network, &lease, verb, &selection)).await;
+    lease.release().await;
+    report::print(&[report?], json)
 }
 
 async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), Failure> {
@@ -87,7 +88,11 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
     }
     let mut reports: Vec<RunReport> = Vec::new();
     for name in names {
-        reports.push(run::build(&app, &app.network(&name)?, &selection).await?);
+        let network = app.network(&name)?;
+        let lease = app.state.acquire(&name).await?;
+        let report = lease.guard(run::build(&app, &network, &selection)).await;
+        lease.release().await;
+        reports.push(report?);
     }
     report::print(&reports, json)
 }

@@ -91,8 +91,9 @@ fails!(sluice_engine::Error, sluice_fetch::Error, sluice_lake::Error, sluice_que
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self::failed(anyhow::Error::from(error).context("the state store failed"))
-            .hint("look at `state.url` in sluice.toml; the state can be removed, the lake is the truth")
+        let hint = crate::state::hint(&error);
+        let error = anyhow::Error::from(error).context("the state store failed");
+        Self { exit: Exit::Settings, error, hint: Some(hint) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sluice_service::cli::{Cli, OutputForm};
 use sluice_service::commands;
+use sluice_service::failure::Failure;
 
 /// How long a thread for guests and files waits for more. Their number stays unlimited, since reading a table's log
 /// blocks one of them until others have read its files.
@@ -38,17 +39,24 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| commands::default_log(&cli.command).into()),
         )
         .init();
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_keep_alive(IDLE_THREAD)
-        .build()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(commands::execute(cli)));
-    match outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into(), json),
+    };
+    match runtime.block_on(commands::execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.render(json));
-            ExitCode::from(failure.exit as u8)
+            let code = failed(&failure, json);
+            // What is still under way is given up as if the process were killed. Its threads would wait for each other, and
+            // some panic when others are gone.
+            std::mem::forget(runtime);
+            code
         }
     }
+}
+
+fn failed(failure: &Failure, json: bool) -> ExitCode {
+    eprintln!("{}", failure.render(json));
+    ExitCode::from(failure.exit as u8)
 }

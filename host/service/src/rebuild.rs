@@ -13,6 +13,7 @@ use crate::app::{App, Network};
 use crate::collect::{self, SliceReport, too_many_rejects};
 use crate::failure::Failure;
 use crate::settings::network;
+use crate::state::guard_all;
 use crate::{record, replay, tables};
 
 /// A table that was made anew.
@@ -44,6 +45,18 @@ type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
 /// A failure if raw holds responses of a network that no settings know, or, unless it may be `lossy`, if raw no longer
 /// holds all that the tables were made from: then nothing is replaced. The lake's failure.
 pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Failure> {
+    let mut leases = Vec::new();
+    for settings in network::load_all(&app.settings.networks_dir)? {
+        leases.push(app.state.acquire(&settings.name).await?);
+    }
+    let rebuilt = guard_all(&leases, rebuild_all(app, lossy)).await;
+    for lease in leases {
+        lease.release().await;
+    }
+    rebuilt
+}
+
+async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Failure> {
     let started_at = Utc::now();
     let gone = app.lake.raw_lacks().await?;
     if !gone.is_nothing() && !lossy {
@@ -54,9 +67,7 @@ pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
         .hint("keep the tables; to give up what only they know, run `sluice build --from-raw --lossy`"));
     }
     let mut networks: BTreeMap<String, Network> = BTreeMap::new();
-    let mut owners = Vec::new();
     for settings in network::load_all(&app.settings.networks_dir)? {
-        owners.push(app.state.own(&settings.name).await?);
         let network = app.network(&settings.name)?;
         networks.entry(network.manifest().network.clone()).or_insert(network);
     }

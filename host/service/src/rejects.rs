@@ -39,8 +39,14 @@ pub struct Retried {
 /// # Errors
 /// The lake's failure. A reject is only resolved when what came of it is committed.
 pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
+    let lease = app.state.acquire(&network.settings.name).await?;
+    let retried = lease.guard(retry_all(app, network)).await;
+    lease.release().await;
+    retried
+}
+
+async fn retry_all(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
     let name = network.settings.name.clone();
-    let _owner = app.state.own(&name).await?;
     let id = network.manifest().network.clone();
     let open = app.lake.open_rejects(Some(&id)).await?;
     let mut retried = Retried {

@@ -153,9 +153,21 @@ pub async fn apply(
     selection: &RawSelection,
     conditions: &[Condition],
 ) -> Result<Outcome, Failure> {
-    let candidate = reference(connector);
     // A run that wrote of the same transactions meanwhile would make all of this vain.
-    let _owner = app.state.own(&settings.name).await?;
+    let lease = app.state.acquire(&settings.name).await?;
+    let outcome = lease.guard(apply_all(app, settings, connector, selection, conditions)).await;
+    lease.release().await;
+    outcome
+}
+
+async fn apply_all(
+    app: &Arc<App>,
+    settings: &NetworkSettings,
+    connector: &Connector,
+    selection: &RawSelection,
+    conditions: &[Condition],
+) -> Result<Outcome, Failure> {
+    let candidate = reference(connector);
     let run_id = uuid::Uuid::now_v7().to_string();
     let started_at = Utc::now();
     // Before any row names its digest.
@@ -190,7 +202,13 @@ pub async fn apply(
 /// # Errors
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
-    let _owner = app.state.own(&settings.name).await?;
+    let lease = app.state.acquire(&settings.name).await?;
+    let rolled_back = lease.guard(roll_back_all(app, settings, run_id)).await;
+    lease.release().await;
+    rolled_back
+}
+
+async fn roll_back_all(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
     let started_at = Utc::now();
     let rolled_back = app.lake.roll_back_replay(&settings.content.connector, run_id).await?;
     let own_id = uuid::Uuid::now_v7().to_string();

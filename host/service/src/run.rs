@@ -20,8 +20,8 @@ pub use report::RunReport;
 use crate::app::{App, Network};
 use crate::collect::{Collector, Kept, SliceReport};
 use crate::failure::Failure;
-use crate::slices::{self, Selection, SliceJob};
-use crate::state::{NotedRun, Owner};
+use crate::slices::{self, Jobs, Selection, SliceJob};
+use crate::state::{NetworkLease, NotedRun};
 use crate::{guests, record, step, tables};
 
 /// Slices of one run that are read at once.
@@ -60,6 +60,8 @@ impl Verb {
 pub struct SliceDone {
     /// The slice.
     pub slice: Slice,
+    /// The key of the look-back rule that asked for it.
+    pub rule: Option<String>,
     /// When it was read.
     pub read_at: DateTime<Utc>,
     /// What became of it.
@@ -67,10 +69,9 @@ pub struct SliceDone {
 }
 
 impl SliceDone {
-    /// A slice that can't be read any more.
-    pub fn lost(slice: &Slice, error: String) -> Self {
-        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
-        Self { slice: slice.clone(), read_at: Utc::now(), report }
+    /// A slice that can't be read.
+    pub fn failed(slice: &Slice, rule: Option<String>, error: String) -> Self {
+        Self { slice: slice.clone(), rule, read_at: Utc::now(), report: SliceReport::failed(error) }
     }
 }
 
@@ -83,33 +84,35 @@ impl SliceDone {
 pub async fn run(
     app: &Arc<App>,
     network: &Network,
-    owner: &Owner,
+    lease: &NetworkLease,
     verb: Verb,
     selection: &Selection,
 ) -> Result<RunReport, Failure> {
-    for (noted, report) in finish_earlier(app, network, owner).await? {
+    for (noted, report) in finish_earlier(app, network, lease).await? {
         if noted.verb == verb && noted.selection == *selection {
             return Ok(report);
         }
     }
     let started_at = Utc::now();
     let mut jobs = slices::jobs(network, &app.fetcher, selection, started_at).await?;
-    for job in &mut jobs {
-        job.slice.cursor = app.state.cursor(&job.slice).await?;
+    for job in &mut jobs.jobs {
+        if let Some(rule) = &job.rule {
+            job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
+        }
     }
     let noted = NotedRun {
         run_id: uuid::Uuid::now_v7().to_string(),
         network: network.settings.name.clone(),
         verb,
         selection: selection.clone(),
-        slices: jobs.iter().map(|job| job.slice.clone()).collect(),
+        slices: jobs.planned(),
         connector: network.connector.digest(),
         started_at,
         starts: 1,
         kept: 0,
     };
     app.state.note_run(&noted).await?;
-    carry_out(app, network, &noted, jobs, Vec::new(), Kept::default()).await
+    carry_out(app, network, &noted, jobs, Kept::default()).await
 }
 
 /// Finishes the network's runs that were broken off, oldest first.
@@ -119,7 +122,7 @@ pub async fn run(
 pub async fn finish_earlier(
     app: &Arc<App>,
     network: &Network,
-    _owner: &Owner,
+    _lease: &NetworkLease,
 ) -> Result<Vec<(NotedRun, RunReport)>, Failure> {
     let mut finished = Vec::new();
     for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
@@ -131,11 +134,11 @@ pub async fn finish_earlier(
             give_up(app, network, &noted).await?;
             continue;
         }
-        let (jobs, lost) = slices::jobs_of(network, &app.fetcher, &noted.slices).await?;
+        let jobs = slices::jobs_of(network, &app.fetcher, &noted.slices).await?;
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
-        let report = carry_out(app, network, &noted, jobs, lost, kept).await?;
+        let report = carry_out(app, network, &noted, jobs, kept).await?;
         finished.push((noted, report));
     }
     Ok(finished)
@@ -146,8 +149,7 @@ async fn carry_out(
     app: &Arc<App>,
     network: &Network,
     noted: &NotedRun,
-    jobs: Vec<SliceJob>,
-    lost: Vec<SliceDone>,
+    jobs: Jobs,
     kept: Kept,
 ) -> Result<RunReport, Failure> {
     step::passed(Step::Planned);
@@ -162,8 +164,8 @@ async fn carry_out(
         turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
         tables: tables.clone(),
     };
-    let (mut done, guests_took) = guests::timed(collect(&collector, jobs)).await;
-    done.extend(lost);
+    let (mut done, guests_took) = guests::timed(collect(&collector, jobs.jobs)).await;
+    done.extend(jobs.failed);
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {
@@ -174,6 +176,10 @@ async fn carry_out(
     report.took(guests_took);
     report.count(counts);
     record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
+    // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
+    for (slice, rule, cursor) in slices::cursors(&done) {
+        app.state.keep_cursor(slice, rule, cursor).await?;
+    }
     app.state.forget_run(&noted.run_id).await?;
     note_shadow(app, network).await?;
     Ok(report)
@@ -274,7 +280,7 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
             for error in &report.errors {
                 tracing::warn!(slice = job.slice.id(), error, "a slice failed");
             }
-            (SliceDone { slice: job.slice.clone(), read_at, report }, job, halves, depth)
+            (SliceDone { slice: job.slice.clone(), rule: job.rule.clone(), read_at, report }, job, halves, depth)
         });
         let read: Vec<_> = read.buffer_unordered(SLICES_AT_ONCE).collect().await;
         for (slice, job, halves, depth) in read {

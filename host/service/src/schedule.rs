@@ -1,5 +1,7 @@
 //! When to look, and which windows to read: pure functions of a moment.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
@@ -29,22 +31,56 @@ pub fn is_due(now: DateTime<Utc>, cron: &Cron, last: Option<DateTime<Utc>>) -> b
     last.is_none_or(|last| next_moment(cron, last).is_some_and(|next| next <= now))
 }
 
-/// The places of the look-back rules to follow at `now`, given when each was last followed.
-pub fn due_rules(
-    now: DateTime<Utc>,
-    rules: &[LookBackRule],
-    last: impl Fn(usize) -> Option<DateTime<Utc>>,
-) -> Vec<usize> {
-    // A look a little early still counts as the hourly one.
+/// The keys of the look-back rules that are due at `now`, given by key when each was last read completely. One that was
+/// never read is due.
+pub fn due_rules(now: DateTime<Utc>, rules: &[LookBackRule], last: &HashMap<String, DateTime<Utc>>) -> Vec<String> {
+    // A run that starts a little early still counts as the hourly one.
     let slack = TimeDelta::seconds(30);
-    rules
-        .iter()
-        .enumerate()
-        .filter(|(at, rule)| {
-            last(*at).is_none_or(|last| last + TimeDelta::seconds(i64::from(rule.every)) <= now + slack)
-        })
-        .map(|(at, _)| at)
-        .collect()
+    let is_due =
+        |rule: &LookBackRule, last: &DateTime<Utc>| *last + TimeDelta::seconds(i64::from(rule.every)) <= now + slack;
+    let due = rules.iter().filter(|rule| last.get(&rule.key()).is_none_or(|last| is_due(rule, last)));
+    due.map(LookBackRule::key).collect()
+}
+
+/// The pauses before a run that couldn't start is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPauses {
+    /// The first one; each further one is twice as long.
+    pub first_secs: u32,
+    /// The longest one.
+    pub max_secs: u32,
+}
+
+impl Default for RetryPauses {
+    fn default() -> Self {
+        Self { first_secs: 60, max_secs: 3_600 }
+    }
+}
+
+/// A network's runs that failed without coming to an end, for want of a setting, a secret or a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedStarts {
+    count: u32,
+    last_at: DateTime<Utc>,
+}
+
+impl FailedStarts {
+    /// Another failure at `now` after those before.
+    #[must_use]
+    pub fn another(before: Option<Self>, now: DateTime<Utc>) -> Self {
+        Self { count: before.map_or(0, |before| before.count).saturating_add(1), last_at: now }
+    }
+
+    /// The pause before the next attempt.
+    pub fn pause(&self, pauses: RetryPauses) -> TimeDelta {
+        let factor = 1_u32.checked_shl(self.count.saturating_sub(1)).unwrap_or(u32::MAX);
+        TimeDelta::seconds(pauses.first_secs.saturating_mul(factor).min(pauses.max_secs).into())
+    }
+
+    /// Whether to try again: after the pause, or when the schedule names a moment before its end.
+    pub fn is_due(&self, now: DateTime<Utc>, pauses: RetryPauses, cron: &Cron) -> bool {
+        self.last_at + self.pause(pauses) <= now || is_due(now, cron, Some(self.last_at))
+    }
 }
 
 /// The window of a look back, to the second.
@@ -115,6 +151,43 @@ mod tests {
         assert!(parse_cron("61 * * * *").is_err());
         assert!(parse_cron("0 * * *").is_err());
         assert!(parse_cron("").is_err());
+    }
+
+    #[test]
+    fn a_rule_is_due_by_what_it_says() {
+        let rule = |every, days, axis| LookBackRule { every, days, axis };
+        let hourly = rule(3_600, 3, Some(Axis::Modified));
+        let daily = rule(86_400, 45, None);
+        assert_eq!(hourly.key(), "3600s/3d/modified");
+        assert_eq!(daily.key(), "86400s/45d/default");
+        let last =
+            HashMap::from([(hourly.key(), at("2026-01-05T10:00:00Z")), (daily.key(), at("2026-01-05T10:00:00Z"))]);
+        let due = |now, rules: &[LookBackRule]| due_rules(at(now), rules, &last);
+        assert_eq!(due("2026-01-05T10:59:00Z", &[hourly.clone(), daily.clone()]), Vec::<String>::new());
+        // In another order, and with a new rule before them.
+        let new = rule(86_400, 90, None);
+        let rules = [new.clone(), daily.clone(), hourly.clone()];
+        assert_eq!(due("2026-01-05T11:00:00Z", &rules), [new.key(), hourly.key()]);
+        assert_eq!(due("2026-01-06T10:00:00Z", &rules[1..]), [daily.key(), hourly.key()]);
+    }
+
+    #[test]
+    fn a_failed_start_is_tried_again_after_growing_pauses() {
+        let yearly = parse_cron("0 0 1 1 *").unwrap();
+        let pauses = RetryPauses::default();
+        let mut failed = FailedStarts::another(None, at("2026-03-05T10:00:00Z"));
+        assert!(!failed.is_due(at("2026-03-05T10:00:59Z"), pauses, &yearly));
+        assert!(failed.is_due(at("2026-03-05T10:01:00Z"), pauses, &yearly));
+        let mut minutes = vec![failed.pause(pauses).num_minutes()];
+        for _ in 0..40 {
+            failed = FailedStarts::another(Some(failed), at("2026-03-05T10:01:00Z"));
+            minutes.push(failed.pause(pauses).num_minutes());
+        }
+        assert_eq!(minutes[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(minutes[40], 60);
+        let hourly = parse_cron("0 * * * *").unwrap();
+        assert!(!failed.is_due(at("2026-03-05T10:30:00Z"), pauses, &hourly));
+        assert!(failed.is_due(at("2026-03-05T11:00:00Z"), pauses, &hourly), "the schedule's next moment");
     }
 
     #[test]

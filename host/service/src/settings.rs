@@ -4,6 +4,7 @@ mod fetch;
 pub mod limits;
 pub mod network;
 pub mod secrets;
+mod state;
 pub mod swap;
 pub mod upkeep;
 
@@ -14,10 +15,13 @@ use sluice_engine::Keys;
 use sluice_fetch::FetchOptions;
 
 use crate::failure::Failure;
+use crate::schedule::RetryPauses;
 use crate::settings::fetch::FetchSection;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::secrets::SecretSources;
+use crate::settings::state::{ScheduleSection, StateSection};
 use crate::settings::upkeep::{MaintainSection, RawSection, UpkeepSettings};
+use crate::state::LeaseTimes;
 
 /// `sluice.toml`, paths resolved against its folder.
 #[derive(Clone, Debug)]
@@ -30,6 +34,10 @@ pub struct Settings {
     pub state_url: String,
     /// Reference to the key that seals refresh tokens in it.
     pub state_key: Option<String>,
+    /// How long leases in the state store last.
+    pub lease_times: LeaseTimes,
+    /// When the service tries a run again that couldn't start.
+    pub retry_pauses: RetryPauses,
     /// How much a response may take, in time and in bytes.
     pub fetch: FetchOptions,
     /// Folder of `.wasm` files.
@@ -64,6 +72,8 @@ struct File {
     maintain: MaintainSection,
     #[serde(default)]
     raw: RawSection,
+    #[serde(default)]
+    schedule: ScheduleSection,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,14 +88,6 @@ struct SecretsSection {
 #[serde(deny_unknown_fields)]
 struct UrlSection {
     url: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StateSection {
-    url: Option<String>,
-    /// Reference to the key that seals refresh tokens.
-    key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -119,7 +121,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url and key, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain] and [raw] keep_days")
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days and [schedule] retry_secs")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -145,6 +147,8 @@ impl Settings {
                 "state.url",
                 &["sqlite:", "postgres:", "postgresql:"],
             )?,
+            lease_times: file.state.lease_times()?,
+            retry_pauses: file.schedule.retry_pauses()?,
             state_key: file.state.key,
             fetch: file.fetch.options(path)?,
             connectors_dir: dir(connectors_dir.map(|dir| DirSection { dir }), "./connectors.d"),

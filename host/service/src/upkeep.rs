@@ -13,8 +13,6 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::failure::Failure;
 
-/// Under this name the state keeps when the lake was last looked after.
-const LOOK: &str = "(upkeep)";
 /// How often, at most, the service asks the state whether upkeep is due.
 const ASK: Duration = Duration::from_secs(60);
 /// How long to leave it after a failure.
@@ -179,7 +177,7 @@ impl Drop for Keeper {
 }
 
 async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
-    let last = app.state.looks(LOOK).await?.get(&0).copied();
+    let last = app.state.maintained_at().await?;
     Ok(last.is_none_or(|last| last + every <= Utc::now()))
 }
 
@@ -203,7 +201,7 @@ async fn look_after(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
         wait_for(&quiet).await;
         well &= told(&raw(&app.lake, keep, false, Utc::now()).await);
     }
-    if well && let Err(failure) = app.state.note_looks(LOOK, &[0], began).await {
+    if well && let Err(failure) = app.state.note_maintained(began).await {
         tracing::error!("upkeep: {}", failure.render(false));
         return false;
     }

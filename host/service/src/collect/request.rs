@@ -152,11 +152,8 @@ impl Collector {
             Ok(judged) => judged,
             Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
         };
-        if let Some(cursor) = &judgement.cursor {
-            let kept = self.app.state.keep_cursor(slice, cursor).await;
-            if let Err(error) = kept {
-                return Outcome::Failed(error.render(false));
-            }
+        if judgement.cursor.is_some() {
+            tally.cursor.clone_from(&judgement.cursor);
         }
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {

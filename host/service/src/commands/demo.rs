@@ -80,8 +80,10 @@ async fn collect(app: &Arc<App>, simulator: &Simulator) -> Result<(), Failure> {
     for network in network::load_all(&app.settings.networks_dir)? {
         let network = app.network(&network.name)?;
         let selection = Selection { since: Some(since), until: Some(until), ..Selection::default() };
-        let owner = app.state.own(&network.settings.name).await?;
-        let report = run::run(app, &network, &owner, Verb::Run, &selection).await?;
+        let lease = app.state.acquire(&network.settings.name).await?;
+        let report = lease.guard(run::run(app, &network, &lease, Verb::Run, &selection)).await;
+        lease.release().await;
+        let report = report?;
         say(&format!("  {}", super::report::line(&report)));
         if report.status != "done" {
             return Err(Failure::failed(anyhow::anyhow!(report.errors.join("; "))));

@@ -24,7 +24,7 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     let jobs = slices::jobs(&network, &fetcher, &selection, now).await?;
     let mut out = std::io::stdout().lock();
     let mut planned = Vec::new();
-    for job in jobs {
+    for job in jobs.jobs {
         let (connector, slice) = (network.connector.clone(), Arc::new(job.slice.clone()));
         let requests = tokio::task::spawn_blocking(move || connector.plan(&slice)).await.map_err(Failure::failed)??;
         for request in &requests {
@@ -45,5 +45,6 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     if json {
         writeln!(out, "{}", serde_json::Value::Array(planned))?;
     }
-    Ok(())
+    // What can be planned of the other accounts is printed.
+    jobs.failures.into_iter().next().map_or(Ok(()), Err)
 }

@@ -1,19 +1,20 @@
 //! `sluice serve`: runs networks by schedule and swaps connectors while it runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::task::JoinSet;
+use croner::Cron;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::app::{App, GRACE, Network, with_connector};
 use crate::failure::Failure;
 use crate::run::{self, RunReport, Verb};
-use crate::schedule;
+use crate::schedule::{self, FailedStarts};
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::{Selection, look_back_rules};
-use crate::state::{Owner, State};
+use crate::state::{NetworkLease, ScheduleTimes};
 use crate::upkeep::Keeper;
 use crate::vitals::Pulse;
 
@@ -37,12 +38,10 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
         }
     }
     tracing::info!(lake = app.settings.lake_url, "serving");
-    let mut running = JoinSet::new();
-    let mut names = HashMap::new();
+    let mut runs = Runs::default();
     let mut tick = tokio::time::interval(TICK);
     let mut stop = std::pin::pin!(stop_signal());
     let mut said = HashMap::new();
-    let mut looked = HashSet::new();
     let mut heard = Heard { mark: app.state.swap_mark().await?, work: None };
     let mut keeper = Keeper::default();
     let mut pulse = Pulse::default();
@@ -50,25 +49,19 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
         tokio::select! {
             _ = tick.tick() => {
                 hear(&app, &mut heard, &mut said).await;
-                start_due(&app, &mut running, &mut names, &mut said, &mut looked).await;
-                keeper.tick(&app, running.is_empty()).await;
-                match pulse.beat(&app, running.len()).await {
+                runs.start_due(&app, &mut said).await;
+                keeper.tick(&app, runs.running.is_empty()).await;
+                match pulse.beat(&app, runs.running.len()).await {
                     Ok(()) => _ = said.remove(VITALS),
                     Err(failure) => say_once(&mut said, VITALS, failure),
                 }
             }
-            Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
-                let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
-                names.remove(&id);
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a run broke off");
-                }
-            }
+            Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => runs.ended(ended, &app),
             () = &mut stop => break,
         }
     }
-    tracing::info!(runs = running.len(), "stopping; runs in flight may finish");
-    let all = async { while running.join_next().await.is_some() {} };
+    tracing::info!(runs = runs.running.len(), "stopping; runs in flight may finish");
+    let all = async { while runs.running.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("runs were cut off; what was answered is kept");
     }
@@ -102,110 +95,176 @@ async fn hear(app: &Arc<App>, heard: &mut Heard, said: &mut HashMap<String, Stri
     }
 }
 
-/// Starts a run of each network that is due and isn't running.
-async fn start_due(
-    app: &Arc<App>,
-    running: &mut JoinSet<()>,
-    names: &mut HashMap<tokio::task::Id, String>,
-    said: &mut HashMap<String, String>,
-    looked: &mut HashSet<String>,
-) {
-    let networks = match network::load_all(&app.settings.networks_dir) {
-        Ok(networks) => networks,
-        Err(failure) => return say_once(said, "", failure),
-    };
-    said.remove("");
-    for settings in networks {
-        let name = settings.name.clone();
-        if names.values().any(|running| *running == name) {
-            continue;
-        }
-        match due(app, settings, looked.insert(name.clone())).await {
-            Ok(Some(due)) => {
-                said.remove(&name);
-                let handle = running.spawn(run_once(app.clone(), due));
-                names.insert(handle.id(), name);
+/// The runs of a service.
+#[derive(Default)]
+struct Runs {
+    running: JoinSet<Ended>,
+    names: HashMap<tokio::task::Id, String>,
+    /// Networks whose last run failed without coming to an end.
+    failed: HashMap<String, FailedStarts>,
+}
+
+/// How a run ended.
+struct Ended {
+    network: String,
+    has_failed: bool,
+}
+
+impl Runs {
+    /// Starts a run of each network that is due and isn't running.
+    async fn start_due(&mut self, app: &Arc<App>, said: &mut HashMap<String, String>) {
+        let networks = match network::load_all(&app.settings.networks_dir) {
+            Ok(networks) => networks,
+            Err(failure) => return say_once(said, "", failure),
+        };
+        let to_resume = match app.state.networks_to_resume().await {
+            Ok(networks) => networks,
+            Err(failure) => return say_once(said, "", failure),
+        };
+        said.remove("");
+        for settings in networks {
+            let name = settings.name.clone();
+            if self.names.values().any(|running| *running == name) {
+                continue;
             }
-            Ok(None) => _ = said.remove(&name),
-            Err(failure) => say_once(said, &name, failure),
+            match due(app, settings, to_resume.contains(&name), self.failed.get(&name)).await {
+                Ok(Some(due)) => {
+                    said.remove(&name);
+                    let handle = self.running.spawn(run_once(app.clone(), due));
+                    self.names.insert(handle.id(), name);
+                }
+                Ok(None) => _ = said.remove(&name),
+                Err(failure) => say_once(said, &name, failure),
+            }
         }
+    }
+
+    /// Notes the end of a run.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let name = self.names.remove(&id);
+        let (network, has_failed) = match ended {
+            Ok((_, ended)) => (ended.network, ended.has_failed),
+            Err(error) => {
+                tracing::error!(%error, "a run broke off");
+                (name.unwrap_or_default(), true)
+            }
+        };
+        if !has_failed {
+            self.failed.remove(&network);
+            return;
+        }
+        let failed = FailedStarts::another(self.failed.remove(&network), Utc::now());
+        let pause_secs = failed.pause(app.settings.retry_pauses).num_seconds();
+        tracing::warn!(network, "tried again in {pause_secs} s, or at the schedule's next moment if that comes first");
+        self.failed.insert(network, failed);
     }
 }
 
 /// A network to run now.
 struct Due {
     network: Network,
-    owner: Owner,
-    /// The look-back rules to follow; none of them if there is only a run to finish that was broken off.
-    rules: Vec<usize>,
+    lease: NetworkLease,
+    /// The look-back rules to read; none of them if there is only an interrupted run to resume.
+    rules: Vec<String>,
+    /// When its last run started.
+    started_before: Option<DateTime<Utc>>,
 }
 
-/// What to do of a network now: what its schedule says, and at the first look what was broken off.
-async fn due(app: &App, settings: NetworkSettings, is_first_look: bool) -> Result<Option<Due>, Failure> {
+/// What to do of a network now: what its schedule says, and the run that was interrupted if there is one `to_resume`.
+async fn due(
+    app: &App,
+    settings: NetworkSettings,
+    to_resume: bool,
+    failed: Option<&FailedStarts>,
+) -> Result<Option<Due>, Failure> {
     let network = with_connector(&app.registry, &app.settings, settings)?;
     let name = &network.settings.name;
     let now = Utc::now();
-    let rules = due_rules(app, &network, now).await?;
-    if rules.is_empty() && !(is_first_look && app.state.has_unfinished_runs(name).await?) {
+    let cron = cron(&network)?;
+    if failed.is_some_and(|failed| !failed.is_due(now, app.settings.retry_pauses, &cron)) {
         return Ok(None);
     }
-    let Some(owner) = app.state.try_own(name).await? else {
-        return match rules.is_empty() {
-            // Its run isn't over because it is alive.
-            true => Ok(None),
-            false => Err(Failure::failed(anyhow::anyhow!("{} runs `{name}` now", app.state.holder(name)))
-                .hint("it is run here as soon as that is over")),
-        };
+    let rules = due_rules(&network, &cron, &app.state.schedule_times(name).await?, now);
+    if rules.is_empty() && !to_resume {
+        return Ok(None);
+    }
+    let Some(lease) = app.state.try_acquire(name, 0).await? else {
+        let Some(holder) = app.state.holder(name).await?.filter(|_| !rules.is_empty()) else { return Ok(None) };
+        return Err(Failure::failed(anyhow::anyhow!("network `{name}` is in use by {holder}"))
+            .hint("it is run here as soon as that has ended"));
     };
+    // Another process may have run it since this one checked.
+    let times = app.state.schedule_times(name).await?;
+    let rules = due_rules(&network, &cron, &times, now);
+    if rules.is_empty() && !to_resume {
+        lease.release().await;
+        return Ok(None);
+    }
     if !rules.is_empty() {
-        app.state.note_looks(name, &[State::BEGAN], now).await?;
+        app.state.note_start_time(name, Some(now)).await?;
     }
-    Ok(Some(Due { network, owner, rules }))
+    Ok(Some(Due { network, lease, rules, started_before: times.started_at }))
 }
 
-/// The places of the look-back rules to follow now.
-async fn due_rules(app: &App, network: &Network, now: DateTime<Utc>) -> Result<Vec<usize>, Failure> {
+fn cron(network: &Network) -> Result<Cron, Failure> {
     let schedule = network.settings.content.schedule.as_ref().unwrap_or(&network.manifest().schedule);
-    let cron = schedule::parse_cron(schedule).map_err(Failure::settings)?;
-    let looks = app.state.looks(&network.settings.name).await?;
-    if !schedule::is_due(now, &cron, looks.get(&State::BEGAN).copied()) {
-        return Ok(Vec::new());
-    }
-    Ok(schedule::due_rules(now, &look_back_rules(network), |at| looks.get(&(at as i64)).copied()))
+    schedule::parse_cron(schedule).map_err(Failure::settings)
 }
 
-async fn run_once(app: Arc<App>, Due { network, owner, rules }: Due) {
-    let name = network.settings.name.clone();
-    let began = Utc::now();
-    match run::finish_earlier(&app, &network, &owner).await {
-        Ok(finished) => {
-            for (noted, report) in finished {
-                let rules = noted.selection.rules.unwrap_or_default();
-                tell(&app, &report, &rules, noted.started_at).await;
-            }
-        }
-        Err(failure) => return tracing::error!(network = name, "{}", failure.render(false)),
+/// The keys of the look-back rules to read now.
+fn due_rules(network: &Network, cron: &Cron, times: &ScheduleTimes, now: DateTime<Utc>) -> Vec<String> {
+    if !schedule::is_due(now, cron, times.started_at) {
+        return Vec::new();
     }
+    schedule::due_rules(now, &look_back_rules(network), &times.rules)
+}
+
+/// Runs a network under its lease.
+async fn run_once(app: Arc<App>, due: Due) -> Ended {
+    let name = due.network.settings.name.clone();
+    let outcome = due.lease.guard(run_all(&app, &due)).await;
+    if let Err(failure) = &outcome {
+        tracing::error!(network = name, "{}", failure.render(false));
+        if !due.rules.is_empty()
+            && let Err(failure) = app.state.note_start_time(&name, due.started_before).await
+        {
+            tracing::error!(network = name, "{}", failure.render(false));
+        }
+    }
+    due.lease.release().await;
+    Ended { network: name, has_failed: outcome.is_err() }
+}
+
+/// Finishes the network's interrupted runs, and then reads the rules that are due.
+async fn run_all(app: &Arc<App>, due: &Due) -> Result<(), Failure> {
+    let Due { network, lease, rules, .. } = due;
+    let name = &network.settings.name;
+    let now = Utc::now();
+    for (noted, report) in run::finish_earlier(app, network, lease).await? {
+        tell(app, &report, &noted.selection.rules.unwrap_or_default(), noted.started_at).await;
+    }
+    // Not what an interrupted run has read just now.
+    let still_due = schedule::due_rules(now, &look_back_rules(network), &app.state.schedule_times(name).await?.rules);
+    let rules: Vec<String> = rules.iter().filter(|rule| still_due.contains(rule)).cloned().collect();
     if rules.is_empty() {
-        return;
+        return Ok(());
     }
     let selection = Selection { rules: Some(rules.clone()), ..Selection::default() };
     tracing::info!(network = name, version = network.connector.version(), "run begins");
-    match run::run(&app, &network, &owner, Verb::Run, &selection).await {
-        Ok(report) => tell(&app, &report, &rules, began).await,
-        Err(failure) => tracing::error!(network = name, "{}", failure.render(false)),
-    }
+    let report = run::run(app, network, lease, Verb::Run, &selection).await?;
+    tell(app, &report, &rules, now).await;
+    Ok(())
 }
 
-/// Logs what a run did, and notes which rules were followed to the end.
-async fn tell(app: &App, report: &RunReport, rules: &[usize], began: DateTime<Utc>) {
+/// Logs what a run did, and notes which rules were read completely.
+async fn tell(app: &App, report: &RunReport, rules: &[String], began: DateTime<Utc>) {
     if report.status != "done" {
         return tracing::warn!(errors = report.errors.join("; "), "{}", super::report::line(report));
     }
     tracing::info!("{}", super::report::line(report));
     // Only now: a rule that failed is due again at the schedule's next moment.
-    let rules: Vec<i64> = rules.iter().map(|at| *at as i64).collect();
-    if let Err(failure) = app.state.note_looks(&report.network, &rules, began).await {
+    if let Err(failure) = app.state.note_rules_read(&report.network, rules, began).await {
         tracing::error!(network = report.network, "{}", failure.render(false));
     }
 }

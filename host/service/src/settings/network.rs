@@ -64,6 +64,13 @@ pub struct LookBackRule {
     pub axis: Option<Axis>,
 }
 
+impl LookBackRule {
+    /// What the rule says, as a text: the same rule has the same key wherever it stands in the list.
+    pub fn key(&self) -> String {
+        format!("{}s/{}d/{}", self.every, self.days, self.axis.map_or("default", Axis::name))
+    }
+}
+
 /// One account of a network.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,14 +1,14 @@
 //! Runs that aren't over: noted before anything is sent, forgotten once `meta.runs` has them.
 
 use chrono::{DateTime, Utc};
-use sluice_model::{Digest, Slice};
+use sluice_model::Digest;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::State;
 use crate::failure::Failure;
 use crate::run::Verb;
-use crate::slices::Selection;
+use crate::slices::{PlannedSlice, Selection};
 
 /// A run as it was planned, so that another process can go on with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct NotedRun {
     /// What was asked for, as it was given.
     pub selection: Selection,
     /// The slices, their windows fixed.
-    pub slices: Vec<Slice>,
+    pub slices: Vec<PlannedSlice>,
     /// The connector that it began with.
     pub connector: Digest,
     /// When it began.
@@ -40,7 +40,7 @@ impl State {
     /// The store's failure.
     pub async fn note_run(&self, run: &NotedRun) -> Result<(), Failure> {
         let json = |value: serde_json::Result<String>| value.map_err(Failure::failed);
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO runs (run_id, network, verb, selection, slices, connector, started_at, starts, kept)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
@@ -52,24 +52,21 @@ impl State {
         .bind(run.connector.to_hex())
         .bind(run.started_at.to_rfc3339())
         .bind(i64::from(run.starts))
-        .bind(run.kept.cast_signed())
-        .execute(&self.pool)
-        .await?;
+        .bind(run.kept.cast_signed());
+        self.database.execute(query).await?;
         Ok(())
     }
 
-    /// The network's runs that aren't over, oldest first. Whoever asks must own the network, else they may be alive.
+    /// The network's runs that aren't over, oldest first. Whoever asks must hold its lease, or they may be alive.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn unfinished_runs(&self, network: &str) -> Result<Vec<NotedRun>, Failure> {
-        let rows = sqlx::query(
+        let query = sqlx::query(
             "SELECT run_id, network, verb, selection, slices, connector, started_at, starts, kept
              FROM runs WHERE network = $1 ORDER BY started_at, run_id",
-        )
-        .bind(network)
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let rows = self.database.fetch_all(query.bind(network)).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
             match noted_run(row) {
@@ -85,27 +82,14 @@ impl State {
         Ok(runs)
     }
 
-    /// Whether the network has runs that aren't over.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn has_unfinished_runs(&self, network: &str) -> Result<bool, Failure> {
-        let row =
-            sqlx::query("SELECT count(*) FROM runs WHERE network = $1").bind(network).fetch_one(&self.pool).await?;
-        Ok(row.try_get::<i64, _>(0)? > 0)
-    }
-
     /// Notes that a run is begun again.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn note_start(&self, run: &NotedRun) -> Result<(), Failure> {
-        sqlx::query("UPDATE runs SET starts = $1, kept = $2 WHERE run_id = $3")
-            .bind(i64::from(run.starts))
-            .bind(run.kept.cast_signed())
-            .bind(&run.run_id)
-            .execute(&self.pool)
-            .await?;
+        let query = sqlx::query("UPDATE runs SET starts = $1, kept = $2 WHERE run_id = $3");
+        let query = query.bind(i64::from(run.starts)).bind(run.kept.cast_signed()).bind(&run.run_id);
+        self.database.execute(query).await?;
         Ok(())
     }
 
@@ -114,7 +98,7 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn forget_run(&self, run_id: &str) -> Result<(), Failure> {
-        sqlx::query("DELETE FROM runs WHERE run_id = $1").bind(run_id).execute(&self.pool).await?;
+        self.database.execute(sqlx::query("DELETE FROM runs WHERE run_id = $1").bind(run_id)).await?;
         Ok(())
     }
 }

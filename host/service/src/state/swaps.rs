@@ -10,19 +10,6 @@ use sqlx::any::AnyRow;
 use super::State;
 use crate::failure::Failure;
 
-pub(super) const TABLES: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS active_connectors (
-        network TEXT NOT NULL PRIMARY KEY, file TEXT NOT NULL, digest TEXT NOT NULL, version TEXT NOT NULL,
-        rights TEXT NOT NULL, since TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS connector_words (
-        network TEXT NOT NULL, digest TEXT NOT NULL, word TEXT NOT NULL, said_at TEXT NOT NULL,
-        PRIMARY KEY (network, digest))",
-    "CREATE TABLE IF NOT EXISTS connector_candidates (
-        network TEXT NOT NULL, digest TEXT NOT NULL, version TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-        hint TEXT NOT NULL, smoke TEXT NOT NULL, comparison TEXT NOT NULL, seen_at TEXT NOT NULL,
-        PRIMARY KEY (network, digest))",
-];
-
 /// The version of a connector that serves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Active {
@@ -89,7 +76,7 @@ impl State {
             Some(network) => (format!("{select} WHERE network = $1"), network),
             None => (format!("{select} WHERE file = $1 ORDER BY since DESC"), file),
         };
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(value).fetch_optional(&self.pool).await?;
+        let row = self.database.fetch_optional(sqlx::query(sqlx::AssertSqlSafe(query)).bind(value)).await?;
         row.map(|row| {
             Ok(Active {
                 network: row.try_get(0)?,
@@ -108,7 +95,7 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn note_active(&self, active: &Active) -> Result<(), Failure> {
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO active_connectors (network, file, digest, version, rights, since)
              VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (network) DO UPDATE SET file = excluded.file, digest = excluded.digest,
@@ -119,9 +106,8 @@ impl State {
         .bind(active.digest.to_hex())
         .bind(&active.version)
         .bind(&active.rights)
-        .bind(active.since.to_rfc3339())
-        .execute(&self.pool)
-        .await?;
+        .bind(active.since.to_rfc3339());
+        self.database.execute(query).await?;
         Ok(())
     }
 
@@ -130,11 +116,8 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn word(&self, network: &str, version: Digest) -> Result<Option<(Word, DateTime<Utc>)>, Failure> {
-        let row = sqlx::query("SELECT word, said_at FROM connector_words WHERE network = $1 AND digest = $2")
-            .bind(network)
-            .bind(version.to_hex())
-            .fetch_optional(&self.pool)
-            .await?;
+        let query = sqlx::query("SELECT word, said_at FROM connector_words WHERE network = $1 AND digest = $2");
+        let row = self.database.fetch_optional(query.bind(network).bind(version.to_hex())).await?;
         let Some(row) = row else { return Ok(None) };
         let name: String = row.try_get(0)?;
         let word = [Word::Approve, Word::Promote, Word::Hold].into_iter().find(|word| word.name() == name);
@@ -146,16 +129,15 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn say(&self, network: &str, version: Digest, word: Word) -> Result<(), Failure> {
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO connector_words (network, digest, word, said_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (network, digest) DO UPDATE SET word = excluded.word, said_at = excluded.said_at",
         )
         .bind(network)
         .bind(version.to_hex())
         .bind(word.name())
-        .bind(Utc::now().to_rfc3339())
-        .execute(&self.pool)
-        .await?;
+        .bind(Utc::now().to_rfc3339());
+        self.database.execute(query).await?;
         Ok(())
     }
 
@@ -164,14 +146,11 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn found(&self, network: &str, version: Digest) -> Result<Option<Found>, Failure> {
-        let row = sqlx::query(
+        let query = sqlx::query(
             "SELECT version, state, reason, hint, smoke, comparison FROM connector_candidates
              WHERE network = $1 AND digest = $2",
-        )
-        .bind(network)
-        .bind(version.to_hex())
-        .fetch_optional(&self.pool)
-        .await?;
+        );
+        let row = self.database.fetch_optional(query.bind(network).bind(version.to_hex())).await?;
         row.map(|row| {
             Ok(Found {
                 version: row.try_get(0)?,
@@ -190,7 +169,7 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn note_found(&self, network: &str, version: Digest, found: &Found) -> Result<(), Failure> {
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO connector_candidates
                  (network, digest, version, state, reason, hint, smoke, comparison, seen_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -206,9 +185,8 @@ impl State {
         .bind(&found.hint)
         .bind(&found.smoke)
         .bind(&found.comparison)
-        .bind(Utc::now().to_rfc3339())
-        .execute(&self.pool)
-        .await?;
+        .bind(Utc::now().to_rfc3339());
+        self.database.execute(query).await?;
         Ok(())
     }
 
@@ -218,12 +196,11 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn swap_mark(&self) -> Result<String, Failure> {
-        let row = sqlx::query(
+        let query = sqlx::query(
             "SELECT coalesce((SELECT max(said_at) FROM connector_words), ''),
                     coalesce((SELECT max(since) FROM active_connectors), '')",
-        )
-        .fetch_one(&self.pool)
-        .await?;
+        );
+        let row = self.database.fetch_one(query).await?;
         Ok(format!("{} {}", row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?))
     }
 }

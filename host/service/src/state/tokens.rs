@@ -8,34 +8,26 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use sluice_fetch::{Keeper, KeeperError, Keeping, Kept, SealKey, TokenName};
 use sluice_model::Secret;
-use sqlx::{AnyPool, Row};
+use sqlx::Row;
 
 use super::State;
+use super::database::Database;
 use crate::failure::Failure;
 use crate::settings::Settings;
-
-/// The table, for both databases.
-pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS tokens (
-    network TEXT NOT NULL, account TEXT NOT NULL, sign_in TEXT NOT NULL, version BIGINT NOT NULL, sealed TEXT NOT NULL,
-    PRIMARY KEY (network, account, sign_in))";
 
 /// The line that makes a place for refresh tokens.
 const KEY_HINT: &str = "add to [state] in sluice.toml: key = \"env:SLUICE_STATE_KEY\", with what `openssl rand -hex 32` \
                         prints in that variable of every host";
 
 /// The table's rows.
-struct Tokens(AnyPool);
+struct Tokens(Database);
 
 impl Keeper for Tokens {
     fn load<'a>(&'a self, name: &'a TokenName) -> BoxFuture<'a, Result<Option<Kept>, KeeperError>> {
         async move {
-            let row =
-                sqlx::query("SELECT version, sealed FROM tokens WHERE network = $1 AND account = $2 AND sign_in = $3")
-                    .bind(&name.network)
-                    .bind(&name.account)
-                    .bind(&name.sign_in)
-                    .fetch_optional(&self.0)
-                    .await?;
+            let sql = "SELECT version, sealed FROM tokens WHERE network = $1 AND account = $2 AND sign_in = $3";
+            let query = sqlx::query(sql).bind(&name.network).bind(&name.account).bind(&name.sign_in);
+            let row = self.0.fetch_optional(query).await?;
             Ok(row
                 .map(|row| Ok::<_, sqlx::Error>(Kept { version: row.try_get(0)?, sealed: row.try_get(1)? }))
                 .transpose()?)
@@ -54,7 +46,7 @@ impl Keeper for Tokens {
         async move {
             let query = sqlx::query(sql).bind(&name.network).bind(&name.account).bind(&name.sign_in).bind(sealed);
             let query = if seen == 0 { query } else { query.bind(seen) };
-            Ok(query.execute(&self.0).await?.rows_affected() == 1)
+            Ok(self.0.execute(query).await? == 1)
         }
         .boxed()
     }
@@ -78,7 +70,7 @@ pub async fn keeping(settings: &Settings, state: &State) -> Result<Keeping, Fail
     let key = SealKey::new(&key).ok_or_else(|| {
         Failure::settings("state.key is shorter than 32 bytes").hint("make one with: openssl rand -hex 32")
     })?;
-    Ok(Keeping::With(Arc::new(Tokens(state.pool.clone())), Arc::new(key)))
+    Ok(Keeping::With(Arc::new(Tokens(state.database.clone())), Arc::new(key)))
 }
 
 /// The file of a `sqlite:` URL; none for one in memory and for other databases.
@@ -145,14 +137,14 @@ mod tests {
     async fn a_record_is_replaced_by_who_has_seen_the_last_one() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("state.db").display());
-        let tokens = Tokens(State::open(&url).await.unwrap().pool.clone());
+        let tokens = Tokens(State::open(&url).await.unwrap().database.clone());
         assert_eq!(tokens.load(&name("a")).await.unwrap(), None);
         assert!(tokens.save(&name("a"), 0, "v1.one").await.unwrap());
         assert!(!tokens.save(&name("a"), 0, "v1.other").await.unwrap());
         assert!(tokens.save(&name("a"), 1, "v1.two").await.unwrap());
         assert!(!tokens.save(&name("a"), 1, "v1.late").await.unwrap());
         assert!(!tokens.save(&name("b"), 7, "v1.none").await.unwrap());
-        let again = Tokens(State::open(&url).await.unwrap().pool.clone());
+        let again = Tokens(State::open(&url).await.unwrap().database.clone());
         assert_eq!(again.load(&name("a")).await.unwrap(), Some(Kept { version: 2, sealed: "v1.two".into() }));
     }
 

@@ -7,9 +7,6 @@ use super::State;
 use crate::failure::Failure;
 use crate::vitals::Vitals;
 
-pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS services (
-    id TEXT NOT NULL PRIMARY KEY, noted_at TEXT NOT NULL, vitals TEXT NOT NULL)";
-
 /// How long the note of a service is kept that ended without a word.
 const KEPT: TimeDelta = TimeDelta::days(1);
 
@@ -19,15 +16,12 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn note_vitals(&self, id: &str, vitals: &Vitals) -> Result<(), Failure> {
-        sqlx::query(
+        let query = sqlx::query(
             "INSERT INTO services (id, noted_at, vitals) VALUES ($1, $2, $3)
              ON CONFLICT (id) DO UPDATE SET noted_at = excluded.noted_at, vitals = excluded.vitals",
-        )
-        .bind(id)
-        .bind(vitals.noted_at.to_rfc3339())
-        .bind(serde_json::to_string(vitals).map_err(Failure::failed)?)
-        .execute(&self.pool)
-        .await?;
+        );
+        let json = serde_json::to_string(vitals).map_err(Failure::failed)?;
+        self.database.execute(query.bind(id).bind(vitals.noted_at.to_rfc3339()).bind(json)).await?;
         Ok(())
     }
 
@@ -37,11 +31,8 @@ impl State {
     /// The store's failure.
     pub async fn forget_vitals(&self, id: &str) -> Result<(), Failure> {
         let old = (Utc::now() - KEPT).to_rfc3339();
-        sqlx::query("DELETE FROM services WHERE id = $1 OR noted_at < $2")
-            .bind(id)
-            .bind(old)
-            .execute(&self.pool)
-            .await?;
+        let query = sqlx::query("DELETE FROM services WHERE id = $1 OR noted_at < $2");
+        self.database.execute(query.bind(id).bind(old)).await?;
         Ok(())
     }
 
@@ -52,7 +43,7 @@ impl State {
     pub async fn vitals(&self) -> Result<Vec<Vitals>, Failure> {
         let old = (Utc::now() - KEPT).to_rfc3339();
         let rows = sqlx::query("SELECT vitals FROM services WHERE noted_at >= $1 ORDER BY id").bind(old);
-        let rows = rows.fetch_all(&self.pool).await?;
+        let rows = self.database.fetch_all(rows).await?;
         rows.iter().map(|row| serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(Failure::failed)).collect()
     }
 }

@@ -1,0 +1,179 @@
+//! A lease that is held, and the heartbeat that keeps it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::LeaseStore;
+use crate::failure::{Exit, Failure};
+
+/// How long a renewal that failed is left alone before it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The right to run a network and to write what it gave, as long as it isn't [lost](Self::lost). It ends with
+/// [`release`](Self::release), when it is dropped, or when it expires.
+pub struct NetworkLease {
+    store: LeaseStore,
+    network: String,
+    token: String,
+    epoch: i64,
+    loss: watch::Receiver<Option<Loss>>,
+    heartbeat: JoinHandle<()>,
+    is_released: bool,
+}
+
+/// How a lease was lost.
+#[derive(Clone, Debug)]
+enum Loss {
+    /// Another process has taken it over, or removed it.
+    Taken,
+    /// It wasn't renewed in time: why not, and whether that is the store's fault.
+    Expired(Option<String>),
+}
+
+impl NetworkLease {
+    /// Starts the heartbeat of a lease that was acquired, asked for at `asked_at`.
+    pub(super) fn start(store: LeaseStore, network: &str, token: String, epoch: i64, asked_at: Instant) -> Self {
+        let (sender, loss) = watch::channel(None);
+        let beat = beat(store.clone(), network.to_owned(), token.clone(), asked_at);
+        let heartbeat = tokio::spawn(async move {
+            let loss = beat.await;
+            sender.send_replace(Some(loss));
+        });
+        Self { store, network: network.to_owned(), token, epoch, loss, heartbeat, is_released: false }
+    }
+
+    /// The network's name in the settings.
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// Larger than that of every earlier lease of the network. At least the milliseconds since 1970.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Ends as soon as the lease is lost. From then on nothing may be written under it.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut loss = self.loss.clone();
+        async move {
+            // Without a heartbeat nothing renews it, so its end is a loss too.
+            let _ = loss.wait_for(Option::is_some).await;
+        }
+    }
+
+    /// Does `work` as long as the lease is held. If it is lost, the work is dropped where it stands.
+    ///
+    /// # Errors
+    /// The work's failure, or that of a lost lease.
+    pub async fn guard<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        guard_all(std::slice::from_ref(self), work).await
+    }
+
+    /// Ends the lease, so that others needn't wait until it expires. A store that fails then lets it expire.
+    pub async fn release(mut self) {
+        self.is_released = true;
+        self.heartbeat.abort();
+        if let Err(error) = self.store.release(&self.network, &self.token).await {
+            tracing::warn!(network = self.network, %error, "the lease couldn't be released; it expires");
+        }
+    }
+
+    /// What work under a lost lease ends with.
+    async fn failure(&self) -> Failure {
+        let (network, ttl) = (&self.network, self.store.times.ttl);
+        let loss = self.loss.borrow().clone().unwrap_or(Loss::Expired(None));
+        let (exit, why) = match loss {
+            Loss::Taken => {
+                // Only to be named: whoever it is, it isn't this process.
+                let held = self.store.held(network).await.ok().flatten();
+                (Exit::Failed, held.map_or("it was ended".to_owned(), |held| format!("{} took it over", held.holder)))
+            }
+            Loss::Expired(None) => (Exit::Failed, format!("it wasn't renewed for {ttl:?}: this process was stopped")),
+            Loss::Expired(Some(error)) => (Exit::Settings, format!("it couldn't be renewed for {ttl:?}: {error}")),
+        };
+        let error = anyhow::anyhow!("the lease of network `{network}` was lost: {why}");
+        let hint = format!(
+            "nothing more is written by this run; the next run of `{network}` resumes it with what is in raw. If the host \
+             is too busy to renew in time, raise lease_secs under [state] in sluice.toml"
+        );
+        Failure { exit, error, hint: Some(hint) }
+    }
+
+    /// Takes the heartbeat away, as from a process that is stopped.
+    #[cfg(test)]
+    pub(super) fn stop_heartbeat(&self) {
+        self.heartbeat.abort();
+    }
+}
+
+/// Does `work` as long as all leases are held, as [`NetworkLease::guard`] does for one.
+///
+/// # Errors
+/// The work's failure, or that of a lost lease.
+pub async fn guard_all<T>(
+    leases: &[NetworkLease],
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    if leases.is_empty() {
+        return work.await;
+    }
+    let lost = futures::future::select_all(leases.iter().map(|lease| lease.lost().boxed()));
+    let ((), first, _) = tokio::select! {
+        biased;
+        lost = lost => lost,
+        outcome = work => return outcome,
+    };
+    // The work is gone by now: to find out who has taken the lease takes a moment.
+    Err(leases[first].failure().await)
+}
+
+impl Drop for NetworkLease {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+        if self.is_released {
+            return;
+        }
+        // Without a runtime the process is about to end, which others can see, or the lease expires.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (store, network, token) = (self.store.clone(), self.network.clone(), self.token.clone());
+            runtime.spawn(async move {
+                // As above: it expires.
+                let _ = store.release(&network, &token).await;
+            });
+        }
+    }
+}
+
+/// Renews a lease until it is lost.
+///
+/// It counts as lost when it has not been renewed for its TTL by this process's monotonic clock, even if nobody has taken
+/// it over by then.
+async fn beat(store: LeaseStore, network: String, token: String, asked_at: Instant) -> Loss {
+    let (ttl, heartbeat) = (store.times.ttl, store.times.heartbeat);
+    let mut expires_at = asked_at + ttl;
+    let mut beat_at = asked_at + heartbeat;
+    let mut last_error = None;
+    loop {
+        sleep_until(beat_at.min(expires_at)).await;
+        let now = Instant::now();
+        if now >= expires_at {
+            return Loss::Expired(last_error);
+        }
+        match timeout_at(expires_at, store.renew(&network, &token)).await {
+            Ok(Ok(true)) => {
+                (expires_at, beat_at, last_error) = (now + ttl, now + heartbeat, None);
+            }
+            Ok(Ok(false)) => return Loss::Taken,
+            Ok(Err(error)) => {
+                tracing::warn!(network, %error, "the lease couldn't be renewed; trying again");
+                (beat_at, last_error) = (Instant::now() + RETRY.min(heartbeat), Some(error.to_string()));
+            }
+            Err(_) => return Loss::Expired(Some(last_error.unwrap_or("the state store doesn't answer".to_owned()))),
+        }
+    }
+}
