@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What PgBouncer must be told for clients like sqlx.
 const FOR_SQLX: &str = "ignore_startup_parameters = extra_float_digits";
 
+/// PostgreSQL's clock as leases have it.
+const NOW: &str = "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)";
+
 /// A simulated network that an operator reads, with the state store at this URL and settings.
 struct World {
     runtime: Runtime,
@@ -174,13 +177,15 @@ fn processes_that_start_at_once_make_the_tables_once() {
 #[test]
 fn a_lease_of_another_host_is_waited_for_until_it_expires() {
     let server = PostgresServer::start().unwrap();
-    let world = World::new(&server.url(), "lease_secs = 3");
+    let world = World::new(&server.url(), "");
     let mut killed = world.begin_and_hold();
     killed.kill().unwrap();
     killed.wait().unwrap();
     // As if it had run elsewhere, where nobody here can see that it is dead.
-    let moved = "UPDATE leases SET host = 'elsewhere', machine = 'another' RETURNING epoch";
-    let epoch: i64 = server.query(moved).unwrap()[0].parse().unwrap();
+    let moved = format!(
+        "UPDATE leases SET host = 'elsewhere', machine = 'another', expires_at = {NOW} + 10000 RETURNING epoch"
+    );
+    let epoch: i64 = server.query(&moved).unwrap()[0].parse().unwrap();
     world.answer_all();
     let mut run = world.begin();
     let said = wait_for(&mut run, "waiting for up to 900 s");
@@ -197,10 +202,9 @@ fn whatever_writes_a_network_needs_its_lease() {
     let server = PostgresServer::start().unwrap();
     let world = World::new(&server.url(), "lease_wait_secs = 0");
     world.operator.run("awin", &world.window).unwrap();
-    let now = "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)";
     let held = format!(
-        "UPDATE leases SET holder = 'x', host = 'elsewhere', machine = '', process_id = 17, since = {now},
-         expires_at = {now} + 3600000 RETURNING resource"
+        "UPDATE leases SET holder = 'x', host = 'elsewhere', machine = '', process_id = 17, since = {NOW},
+         expires_at = {NOW} + 3600000 RETURNING resource"
     );
     assert_eq!(server.query(&held).unwrap(), ["network/awin"]);
     let asked = world.simulator.requests().len();
@@ -225,7 +229,7 @@ fn whatever_writes_a_network_needs_its_lease() {
 /// A process that is stopped for longer than its lease can't know that another one has taken its work over.
 #[test]
 fn a_process_that_was_stopped_past_its_lease_ends_with_a_failure() {
-    let mut world = World::new("sqlite:./state.db", "lease_secs = 2");
+    let mut world = World::new("sqlite:./state.db", "lease_secs = 6");
     world.ask_one_after_another();
     let mut stopped = world.begin_and_hold();
     signal(&stopped, "-STOP");

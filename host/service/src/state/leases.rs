@@ -193,8 +193,8 @@ impl State {
         self.leases.try_acquire(network, above).await
     }
 
-    /// The lease of a network, as soon as no other process holds it: [`Self::acquire_above`] for callers that commit
-    /// nothing.
+    /// The lease of a network, as soon as no other process holds it, with an epoch above all that this store knows: see
+    /// [`Self::acquire_above`].
     ///
     /// # Errors
     /// As there.

@@ -69,12 +69,12 @@ async fn of_many_one_acquires_a_lease() {
 async fn a_heartbeat_keeps_a_lease_beyond_its_ttl() {
     let folder = tempfile::tempdir().unwrap();
     let (here, there) =
-        (open(&folder, times(Duration::from_millis(800))).await, open(&folder, LeaseTimes::default()).await);
+        (open(&folder, times(Duration::from_secs(3))).await, open(&folder, LeaseTimes::default()).await);
     let lease = here.try_acquire("awin", 0).await.unwrap().unwrap();
     let first = there.holder("awin").await.unwrap().unwrap();
     let renewed = async {
-        // Three times its TTL.
-        while there.holder("awin").await.unwrap().unwrap().expires_at - first.expires_at < chrono::TimeDelta::seconds(2)
+        // Longer than its TTL.
+        while there.holder("awin").await.unwrap().unwrap().expires_at - first.expires_at < chrono::TimeDelta::seconds(4)
         {
             assert!(there.try_acquire("awin", 0).await.unwrap().is_none());
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -115,7 +115,7 @@ async fn who_waits_too_long_is_told_who_holds_it_and_what_to_do() {
 #[tokio::test]
 async fn a_lease_that_is_taken_over_ends_the_work_under_it() {
     let folder = tempfile::tempdir().unwrap();
-    let state = open(&folder, times(Duration::from_secs(2))).await;
+    let state = open(&folder, LeaseTimes { heartbeat: Duration::from_millis(20), ..times(PATIENCE) }).await;
     let lease = state.acquire("awin").await.unwrap();
     let sql = "UPDATE leases SET holder = 'other', host = 'elsewhere', machine = '', process_id = 17";
     state.database.execute(sqlx::query(sql)).await.unwrap();
@@ -128,7 +128,8 @@ async fn a_lease_that_is_taken_over_ends_the_work_under_it() {
 #[tokio::test]
 async fn a_lease_that_can_not_be_renewed_is_lost_after_its_ttl() {
     let folder = tempfile::tempdir().unwrap();
-    let state = open(&folder, times(Duration::from_millis(300))).await;
+    let ttl = Duration::from_secs(3);
+    let state = open(&folder, LeaseTimes { heartbeat: Duration::from_millis(20), ..times(ttl) }).await;
     let lease = state.acquire("awin").await.unwrap();
     state.database.close().await;
     let work = std::future::pending::<Result<(), Failure>>();
