@@ -59,7 +59,7 @@ pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
-pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
+pub use meta::{ConnectorRow, CoverageRow, Covered, RejectRow, Resolution, RunRow};
 pub use prepare::Prepared;
 pub use raw::{Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};

@@ -9,7 +9,7 @@ mod rows;
 pub(crate) use rejects::{REJECTS, RejectRows};
 pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
-pub use rows::{ConnectorRow, CoverageRow, RunRow};
+pub use rows::{ConnectorRow, CoverageRow, Covered, RunRow};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone, Verb};
 use crate::step;
 
-/// Records a run: its requests, then what it covered, then itself, so that a run that is listed is whole. What a run
-/// that was broken off had recorded already isn't recorded twice.
+/// Records a run: its requests, then itself, so that a run that is listed is whole. What a resumed run had recorded
+/// before it was interrupted isn't recorded twice.
 ///
 /// # Errors
 /// The lake's failure.
@@ -18,22 +18,14 @@ pub async fn finish(
     app: &App,
     network: &Network,
     report: &RunReport,
-    done: &[SliceDone],
-    was_broken_off: bool,
+    is_resumed: bool,
 ) -> Result<(), Failure> {
     let lake = &app.lake;
     if report.verb != Verb::Build {
         lake.index_requests(&report.run_id).await?;
     }
     step::passed(Step::RequestsIndexed);
-    // What was only collected isn't in the tables, and covers nothing yet.
-    let is_new = report.verb == Verb::Run && !(was_broken_off && lake.coverage_has(&report.run_id).await?);
-    if is_new {
-        let rows: Vec<CoverageRow> = done.iter().map(|slice| coverage(report, slice)).collect();
-        lake.append_coverage(&rows).await?;
-    }
-    step::passed(Step::CoverageNoted);
-    if was_broken_off && lake.runs_have(&report.run_id).await? {
+    if is_resumed && lake.runs_have(&report.run_id).await? {
         return Ok(());
     }
     let row = RunRow {
@@ -86,7 +78,8 @@ pub fn offline(
     }
 }
 
-fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
+/// What a slice of a run covers.
+pub fn coverage(run_id: &str, done: &SliceDone) -> CoverageRow {
     let slice = &done.slice;
     CoverageRow {
         network: slice.network.clone(),
@@ -94,7 +87,7 @@ fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
         stream: slice.stream.clone(),
         axis: slice.axis,
         window: slice.window,
-        run_id: report.run_id.clone(),
+        run_id: run_id.to_owned(),
         read_at: done.read_at,
         requests: done.report.requests,
         records: done.report.records,

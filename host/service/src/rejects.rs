@@ -11,6 +11,7 @@ use sluice_model::{Reject, RawObject};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
+use crate::state::NetworkLease;
 use crate::{collect, record, replay, tables};
 
 /// What became of a network's rejects.
@@ -39,13 +40,13 @@ pub struct Retried {
 /// # Errors
 /// The lake's failure. A reject is only resolved when what came of it is committed.
 pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
-    let lease = app.state.acquire(&network.settings.name).await?;
-    let retried = lease.guard(retry_all(app, network)).await;
+    let lease = app.acquire(&network.settings.name).await?;
+    let retried = lease.guard(retry_all(app, network, &lease)).await;
     lease.release().await;
     retried
 }
 
-async fn retry_all(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
+async fn retry_all(app: &Arc<App>, network: &Network, lease: &NetworkLease) -> Result<Retried, Failure> {
     let name = network.settings.name.clone();
     let id = network.manifest().network.clone();
     let open = app.lake.open_rejects(Some(&id)).await?;
@@ -66,7 +67,7 @@ async fn retry_all(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
     let connector = replay::reference(&network.connector);
-    let mut ledger = app.lake.ledger();
+    let tables = app.committer.run(Some(lease.fence()));
     let mut resolved: Vec<(u128, Resolution)> = Vec::new();
     let mut reached: HashSet<u128> = HashSet::new();
     for (run, rejects) in by_run(open) {
@@ -84,17 +85,18 @@ async fn retry_all(app: &Arc<App>, network: &Network) -> Result<Retried, Failure
                 Ok(answer) => {
                     let again = answer.prepared.rejected();
                     resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, again)));
-                    ledger.add_prepared(answer.prepared).await?;
+                    let held = app.memory.reserve(answer.prepared.bytes()).await;
+                    tables.add(answer.prepared, Box::new(held)).await?;
                 }
                 Err(failure) => {
                     let reason = collect::describe(failure.error.as_ref());
                     resolved.extend(superseded(of_object, &raw, &reason));
-                    ledger.reject(raw, &connector, &reason);
+                    tables.reject(raw, &connector, &reason);
                 }
             }
         }
     }
-    let counts = ledger.commit().await?;
+    let counts = tables.finish().await?;
     app.lake.resolve_rejects(&id, &resolved, &run_id, Utc::now()).await?;
     retried.mapped = resolved.iter().filter(|(_, resolution)| *resolution == Resolution::Mapped).count() as u64;
     retried.left = retried.tried - retried.mapped;

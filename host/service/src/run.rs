@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
-use sluice_lake::Counts;
+use sluice_lake::{Counts, Covered};
 use sluice_model::{Slice, Step};
 use tokio::sync::Semaphore;
 
@@ -112,7 +112,7 @@ pub async fn run(
         kept: 0,
     };
     app.state.note_run(&noted).await?;
-    carry_out(app, network, &noted, jobs, Kept::default()).await
+    carry_out(app, network, lease, &noted, jobs, Kept::default()).await
 }
 
 /// Finishes the network's runs that were broken off, oldest first.
@@ -122,7 +122,7 @@ pub async fn run(
 pub async fn finish_earlier(
     app: &Arc<App>,
     network: &Network,
-    _lease: &NetworkLease,
+    lease: &NetworkLease,
 ) -> Result<Vec<(NotedRun, RunReport)>, Failure> {
     let mut finished = Vec::new();
     for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
@@ -138,7 +138,7 @@ pub async fn finish_earlier(
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
-        let report = carry_out(app, network, &noted, jobs, kept).await?;
+        let report = carry_out(app, network, lease, &noted, jobs, kept).await?;
         finished.push((noted, report));
     }
     Ok(finished)
@@ -148,6 +148,7 @@ pub async fn finish_earlier(
 async fn carry_out(
     app: &Arc<App>,
     network: &Network,
+    lease: &NetworkLease,
     noted: &NotedRun,
     jobs: Jobs,
     kept: Kept,
@@ -155,7 +156,9 @@ async fn carry_out(
     step::passed(Step::Planned);
     record::keep_connector(app, network).await?;
     let run_id = noted.run_id.clone();
-    let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(None)));
+    let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(lease.fence()))));
+    let is_resumed = noted.starts > 1 || noted.kept > 0;
+    let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
@@ -164,7 +167,14 @@ async fn carry_out(
         turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
         tables: tables.clone(),
     };
-    let (mut done, guests_took) = guests::timed(collect(&collector, jobs.jobs)).await;
+    let cover = |slice: &SliceDone| {
+        let row = record::coverage(&collector.run_id, slice);
+        if let Some(tables) = collector.tables.as_ref().filter(|_| !covered.has(&row)) {
+            tables.covered(row);
+        }
+    };
+    jobs.failed.iter().for_each(cover);
+    let (mut done, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
     done.extend(jobs.failed);
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
@@ -175,7 +185,7 @@ async fn carry_out(
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
     report.took(guests_took);
     report.count(counts);
-    record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
+    record::finish(app, network, &report, is_resumed).await?;
     // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
     for (slice, rule, cursor) in slices::cursors(&done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
@@ -207,7 +217,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
         noted.run_id
     ));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
-    record::finish(app, network, &report, &[], true).await?;
+    record::finish(app, network, &report, true).await?;
     app.state.forget_run(&noted.run_id).await
 }
 
@@ -215,7 +225,12 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
 ///
 /// # Errors
 /// A failure of the settings or the lake.
-pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSelection) -> Result<RunReport, Failure> {
+pub async fn build(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+    selection: &tables::RawSelection,
+) -> Result<RunReport, Failure> {
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let gone = app.lake.raw_gone(&selection.filter(&network.manifest().network)).await?;
@@ -223,7 +238,7 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
         tracing::warn!(network = network.settings.name, "{}: what they gave stays as it is", tables::lacking(&gone));
     }
     record::keep_connector(app, network).await?;
-    let writer = app.committer.run(None);
+    let writer = app.committer.run(Some(lease.fence()));
     let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     let counts = writer.finish().await;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
@@ -241,21 +256,23 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
         Err(error) => {
             let failure = Failure::from(error);
             report.fail(failure.render(false));
-            record::finish(app, network, &report, &[], false).await?;
+            record::finish(app, network, &report, false).await?;
             return Err(failure);
         }
     }
-    record::finish(app, network, &report, &[], false).await?;
+    record::finish(app, network, &report, false).await?;
     Ok(report)
 }
 
-/// Collects slices side by side; a window that the network finds too wide is halved and read again.
-async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
+/// Collects slices side by side; a window that the network finds too wide is halved and read again. Each that is done
+/// is given to `cover`.
+async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(&SliceDone) + Sync) -> Vec<SliceDone> {
     let limits = &collector.app.settings.limits;
     let splits = AtomicUsize::new(limits.splits_per_run);
     let may_split = || splits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
     let mut waiting: Vec<(SliceJob, u32)> = jobs.into_iter().map(|job| (job, 0)).collect();
     let mut done = Vec::with_capacity(waiting.len());
+    let cover = &cover;
     while !waiting.is_empty() {
         let read = stream::iter(waiting.drain(..)).map(|(job, depth)| async move {
             let collector = collector.for_slice(&job);
@@ -280,7 +297,11 @@ async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
             for error in &report.errors {
                 tracing::warn!(slice = job.slice.id(), error, "a slice failed");
             }
-            (SliceDone { slice: job.slice.clone(), rule: job.rule.clone(), read_at, report }, job, halves, depth)
+            let done = SliceDone { slice: job.slice.clone(), rule: job.rule.clone(), read_at, report };
+            if !done.report.split {
+                cover(&done);
+            }
+            (done, job, halves, depth)
         });
         let read: Vec<_> = read.buffer_unordered(SLICES_AT_ONCE).collect().await;
         for (slice, job, halves, depth) in read {

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
 use chrono::{DateTime, Utc};
 use sluice_model::{Axis, Digest, Window};
 
-use super::requests::{column, may_hold, read};
+use super::requests::{column, may_hold, read, times};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::Counts;
@@ -50,6 +50,19 @@ pub struct RunRow {
     pub guest_cpu_ms: Option<u64>,
     /// What its ledger did.
     pub counts: Counts,
+}
+
+/// Slices of a run that are in `meta.coverage`: account, stream, axis, and when each was read, which tells those of one
+/// run apart.
+#[derive(Clone, Debug, Default)]
+pub struct Covered(HashSet<(String, String, String, i64)>);
+
+impl Covered {
+    /// Whether a slice is among them.
+    pub fn has(&self, row: &CoverageRow) -> bool {
+        let axis = row.axis.name().to_owned();
+        self.0.contains(&(row.account.clone(), row.stream.clone(), axis, row.read_at.timestamp_micros()))
+    }
 }
 
 /// A connector version that became active, in `meta.connectors`.
@@ -163,9 +176,22 @@ impl Lake {
         self.meta_has("runs", "run_id", run_id).await
     }
 
-    /// Whether `meta.coverage` has a run: all of its slices are noted at once.
-    pub async fn coverage_has(&self, run_id: &str) -> Result<bool, Error> {
-        self.meta_has("coverage", "run_id", run_id).await
+    /// What `meta.coverage` has of a run that was interrupted.
+    pub async fn covered(&self, run_id: &str) -> Result<Covered, Error> {
+        let table = Table::open(self, "meta", "coverage").await?;
+        let mut covered = Covered::default();
+        for file in table.files().iter().filter(|file| may_hold(file, "run_id", run_id)) {
+            for rows in read(&table, file, &["run_id", "account", "stream", "axis", "read_at"]).await? {
+                let texts = ["run_id", "account", "stream", "axis"].map(|name| column(&rows, name));
+                let [runs, accounts, streams, axes] = texts;
+                let (runs, accounts, streams, axes, read_at) = (runs?, accounts?, streams?, axes?, times(&rows, "read_at")?);
+                for row in (0..rows.num_rows()).filter(|row| runs.value(*row) == run_id) {
+                    let [account, stream, axis] = [accounts, streams, axes].map(|texts| texts.value(row).to_owned());
+                    covered.0.insert((account, stream, axis, read_at.value(row)));
+                }
+            }
+        }
+        Ok(covered)
     }
 
     /// Whether `meta.connectors` has a connector.

@@ -238,6 +238,15 @@ impl State {
         }
     }
 
+    /// Whether the lease of a network was ever acquired from this store.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn knows_lease(&self, network: &str) -> Result<bool, Failure> {
+        let query = sqlx::query("SELECT epoch FROM leases WHERE resource = $1").bind(resource(network));
+        Ok(self.database.fetch_optional(query).await?.is_some())
+    }
+
     /// Who holds the lease of a network.
     ///
     /// # Errors
