@@ -61,6 +61,9 @@ pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
 pub use prepare::Prepared;
+/// The `content_hash` of a version that says that its transaction is no longer there.
+pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
+
 pub use raw::{Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
