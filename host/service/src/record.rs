@@ -1,13 +1,15 @@
 //! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
-use sluice_model::Step;
+use sluice_model::{Axis, Manifest, Slice, Step, Window};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone, Verb};
-use crate::step;
+use crate::{schedule, step};
 
 /// Records a run: its requests, then what it covered, then itself, so that a run that is listed is whole. What a run
 /// that was broken off had recorded already isn't recorded twice.
@@ -29,8 +31,8 @@ pub async fn finish(
     // What was only collected isn't in the tables, and covers nothing yet.
     let is_new = report.verb == Verb::Run && !(was_broken_off && lake.coverage_has(&report.run_id).await?);
     if is_new {
-        let rows: Vec<CoverageRow> = done.iter().map(|slice| coverage(report, slice)).collect();
-        lake.append_coverage(&rows).await?;
+        let rows = done.iter().map(|slice| coverage(network.manifest(), report, slice).ok_or(&slice.slice));
+        lake.append_coverage(&covered(rows)).await?;
     }
     step::passed(Step::CoverageNoted);
     if was_broken_off && lake.runs_have(&report.run_id).await? {
@@ -86,21 +88,60 @@ pub fn offline(
     }
 }
 
-fn coverage(report: &RunReport, done: &SliceDone) -> CoverageRow {
+/// What a slice covers; none if none of its window could be read.
+fn coverage(manifest: &Manifest, report: &RunReport, done: &SliceDone) -> Option<CoverageRow> {
     let slice = &done.slice;
-    CoverageRow {
+    let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
+    Some(CoverageRow {
         network: slice.network.clone(),
         account: slice.account.clone(),
         stream: slice.stream.clone(),
         axis: slice.axis,
-        window: slice.window,
+        window,
         run_id: report.run_id.clone(),
         read_at: done.read_at,
         requests: done.report.requests,
         records: done.report.records,
         complete: done.report.errors.is_empty(),
         error: done.report.errors.first().cloned(),
+    })
+}
+
+/// What of a slice's window could be read when its first request was sent. A stream without windows has it as it is.
+pub fn readable_window(manifest: &Manifest, slice: &Slice, sent_at: DateTime<Utc>) -> Option<Window> {
+    if slice.axis == Axis::None {
+        return Some(slice.window);
     }
+    let kept_since = manifest.stream(&slice.stream).and_then(|stream| schedule::first_remembered(stream, sent_at));
+    slice.window.readable(sent_at, kept_since)
+}
+
+/// The rows of slices that cover something; what the others asked for is reported.
+pub fn covered<'a>(rows: impl Iterator<Item = Result<CoverageRow, &'a Slice>>) -> Vec<CoverageRow> {
+    let (mut covered, mut nothing) = (Vec::new(), BTreeMap::<_, (Window, u64)>::new());
+    for row in rows {
+        match row {
+            Ok(row) => covered.push(row),
+            Err(slice) => {
+                let of = (&slice.network, &slice.account, &slice.stream, slice.axis.name());
+                let (window, slices) = nothing.entry(of).or_insert((slice.window, 0));
+                window.since = window.since.min(slice.window.since);
+                window.until = window.until.max(slice.window.until);
+                *slices += 1;
+            }
+        }
+    }
+    for ((network, account, stream, axis), (window, slices)) in nothing {
+        tracing::warn!(
+            network,
+            account,
+            stream,
+            axis,
+            slices,
+            "nothing is covered of {window}: it lies in the future, or before what the network keeps"
+        );
+    }
+    covered
 }
 
 /// Keeps the connector's bytes in the lake by digest, and notes when it was first active.
