@@ -33,7 +33,6 @@
 
 mod catalogue;
 mod columns;
-mod coverage;
 mod delta_table;
 mod dialect;
 mod empty_scans;
@@ -51,13 +50,12 @@ mod session;
 mod statement;
 mod travel;
 mod views;
-mod windows;
 
-pub use coverage::{Coverage, Gap, GapKind, StreamAxis};
 pub use error::Error;
 pub use output::{Format, write};
 pub use reads::Scope;
 pub use session::{QueryResult, Session, SessionOptions, TableColumns};
+pub use sluice_lake::{Coverage, Gap, GapKind, StreamAxis};
 
 /// The catalogue that all tables are in.
 const CATALOG: &str = "sluice";

@@ -16,10 +16,9 @@ use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, Session
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use sluice_lake::{Lake, TableRef};
+use sluice_lake::{Coverage, Lake, TableRef};
 
 use crate::catalogue::{self, Tables};
-use crate::coverage::Coverage;
 use crate::empty_scans::EmptyScans;
 use crate::error::Error;
 use crate::function::local_day;
