@@ -17,7 +17,7 @@
 //! # use sluice_model::{Layout, Mapped, RawObject};
 //! # async fn example(object: Arc<RawObject>, wire: bytes::Bytes, layout: Layout, mapped: Mapped,
 //! #     connector: sluice_lake::ConnectorRef) -> Result<(), sluice_lake::Error> {
-//! let lake = sluice_lake::Lake::open("file:./lake").await?;
+//! let lake = sluice_lake::Lake::open_writable("file:./lake").await?;
 //! lake.put_raw(&object, wire).await?;
 //! let mut ledger = lake.ledger();
 //! ledger.add(object, &layout, &connector, mapped).await?;
@@ -30,7 +30,9 @@
 mod append;
 mod batch;
 mod committer;
+mod coverage;
 mod error;
+mod follow;
 mod gather;
 mod hash;
 mod index;
@@ -55,6 +57,7 @@ mod vanished;
 
 pub use batch::CommitterOptions;
 pub use committer::{Committer, Held, RunWriter};
+pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
