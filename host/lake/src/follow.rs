@@ -6,19 +6,13 @@
 //! can't be followed, because it was cleaned or because rows went, the follower's table is made anew from the source's
 //! snapshot. Several processes may follow at once: a commit is made on exactly the snapshot that it was computed from.
 
-use std::future::Future;
+use deltalake::kernel::{Add, Transaction};
 
-use arrow::datatypes::Field;
-use deltalake::kernel::{Add, Remove, Transaction};
-
-use crate::append::wait_a_moment;
 use crate::coverage::CoverageState;
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{Commit, Design, Table};
-
-const MAX_ATTEMPTS: u32 = 60;
+use crate::table::{Change, Design, Proposal, Table, commit_with};
 
 /// What is derived from a table's log, and how.
 pub(crate) trait Follower: Send {
@@ -32,16 +26,13 @@ pub(crate) trait Follower: Send {
     /// What its table is made with.
     fn design(&self, source: &Table) -> Result<Design, Error>;
 
-    /// What makes `target` follow `source`. Files that it wrote for a change that fails are its own to discard.
+    /// The files and columns that make `target` follow `source`. If it fails, files that it wrote are its own to discard.
     fn change(
         &mut self,
         source: &Table,
         target: &Table,
         incoming: Incoming,
-    ) -> impl Future<Output = Result<FileChange, Error>> + Send;
-
-    /// A change was committed.
-    fn committed(&mut self, _change: &FileChange) {}
+    ) -> impl Future<Output = Result<Proposal, Error>> + Send;
 }
 
 /// Files of the source.
@@ -50,14 +41,6 @@ pub(crate) enum Incoming {
     Added(Vec<Add>),
     /// Those of the snapshot: what the target holds is to be replaced.
     All(Vec<Add>),
-}
-
-/// What a commit does to a follower's table.
-#[derive(Default)]
-pub(crate) struct FileChange {
-    pub(crate) removes: Vec<Remove>,
-    pub(crate) adds: Vec<Add>,
-    pub(crate) new_fields: Vec<Field>,
 }
 
 /// A follower with the tables that it stands between.
@@ -101,9 +84,9 @@ impl<F: Follower> Following<F> {
     /// [`Error::Conflict`] if other writers were always first; the follower's own errors.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Error> {
         self.source.refresh().await?;
-        match self.here() {
+        match place(&self.source) {
             here if here.is_none() || here == self.absorbed => Ok(()),
-            _ => self.follow(true).await,
+            _ => self.follow(Way::Log).await,
         }
     }
 
@@ -112,86 +95,85 @@ impl<F: Follower> Following<F> {
     /// # Errors
     /// As [`Self::catch_up`].
     pub(crate) async fn rebuild(&mut self) -> Result<(), Error> {
-        self.absorbed = None;
-        self.follow(false).await
+        self.follow(Way::Anew).await
     }
 
-    /// Id and version of the source's snapshot; none if it doesn't exist.
-    fn here(&self) -> Option<(String, u64)> {
-        self.source.id().map(str::to_owned).zip(self.source.version())
-    }
-
-    /// Commits until the target has absorbed the source: what was added since, or all of it.
-    async fn follow(&mut self, mut by_log: bool) -> Result<(), Error> {
-        let anew = !by_log;
-        for attempt in 0..MAX_ATTEMPTS {
-            // In this order: the source then has what the target has absorbed.
-            self.target.refresh().await?;
-            self.source.refresh().await?;
-            let Some((id, newest)) = self.here() else { return Ok(()) };
-            self.target.ensure(&self.follower.design(&self.source)?).await?;
-            let application = application(F::NAME, &id);
-            let absorbed = absorbed(&self.target, &application).await?;
-            if absorbed == Some(newest) && !anew {
-                self.absorbed = self.here();
-                return Ok(());
-            }
-            let change = match self.change(absorbed.filter(|_| by_log)).await {
-                // A file that was compacted and deleted since: what took its place has no less.
-                Err(error) if by_log && error.is_missing() => {
-                    by_log = false;
-                    continue;
-                }
-                change => change?,
-            };
-            if self.commit(&change, &application, newest).await? {
-                self.follower.committed(&change);
-                self.absorbed = self.here();
-                return Ok(());
-            }
-            wait_a_moment(attempt).await;
+    async fn follow(&mut self, way: Way) -> Result<(), Error> {
+        // Before the source: it then has what the target has absorbed.
+        self.target.refresh().await?;
+        let Self { follower, source, .. } = self;
+        let mut catching = CatchUp { follower, source, way };
+        let committed = commit_with(&mut self.target, &mut catching).await?;
+        self.absorbed = place(&self.source);
+        if let (Some(Proposal { adds, removes, .. }), Some((_, version))) = (committed, &self.absorbed) {
+            let (added, removed) = (adds.len(), removes.len());
+            tracing::info!(table = self.target.name(), added, removed, version, "caught up");
         }
-        Err(Error::Conflict { table: self.target.name().to_owned(), attempts: MAX_ATTEMPTS })
+        Ok(())
     }
+}
 
-    async fn change(&mut self, absorbed: Option<u64>) -> Result<FileChange, Error> {
-        let added = match absorbed {
+/// What a commit is made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The files that the log has since the absorbed version.
+    Log,
+    /// The snapshot, if the target hasn't absorbed it.
+    Snapshot,
+    /// The snapshot, whatever the target has absorbed.
+    Anew,
+}
+
+/// A commit to a follower's table.
+struct CatchUp<'a, F> {
+    follower: &'a mut F,
+    source: &'a mut Table,
+    way: Way,
+}
+
+impl<F: Follower> Change for CatchUp<'_, F> {
+    async fn propose(&mut self, target: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        if let Some(earlier) = earlier {
+            target.discard_files(&earlier.adds).await;
+        }
+        loop {
+            self.source.refresh().await?;
+            let Some((id, newest)) = place(self.source) else { return Ok(None) };
+            target.ensure(&self.follower.design(self.source)?).await?;
+            let application = application(F::NAME, &id);
+            let absorbed = absorbed(target, &application).await?;
+            if absorbed == Some(newest) && self.way != Way::Anew {
+                return Ok(None);
+            }
+            match self.change(target, absorbed).await {
+                // A file that was compacted and deleted since: what took its place has no less.
+                Err(error) if self.way == Way::Log && error.is_missing() => self.way = Way::Snapshot,
+                Err(error) => return Err(error),
+                Ok(change) => {
+                    // Without a time, it doesn't expire.
+                    let version = i64::try_from(newest).unwrap_or(i64::MAX);
+                    let transactions = vec![Transaction::new(application, version)];
+                    return Ok(Some(Proposal { transactions, ..change }));
+                }
+            }
+        }
+    }
+}
+
+impl<F: Follower> CatchUp<'_, F> {
+    async fn change(&mut self, target: &Table, absorbed: Option<u64>) -> Result<Proposal, Error> {
+        let added = match absorbed.filter(|_| self.way == Way::Log) {
             Some(version) => self.source.added_since(version).await?,
             None => None,
         };
         let incoming = added.map_or_else(|| Incoming::All(self.source.adds()), Incoming::Added);
-        self.follower.change(&self.source, &self.target, incoming).await
+        self.follower.change(self.source, target, incoming).await
     }
+}
 
-    /// Commits a change with the version that it absorbs. Gives whether it is in the table: a commit may be done though
-    /// its answer says otherwise, and then its files must stay.
-    async fn commit(&mut self, change: &FileChange, application: &str, newest: u64) -> Result<bool, Error> {
-        let version = i64::try_from(newest).unwrap_or(i64::MAX);
-        // Without a time, it doesn't expire.
-        let transaction = Transaction::new(application, version);
-        let (removes, adds) = (change.removes.clone(), change.adds.clone());
-        let committed = self.target.replace(removes, adds, &change.new_fields, Some(transaction)).await;
-        if matches!(committed, Ok(Commit::Done)) {
-            let (added, removed) = (change.adds.len(), change.removes.len());
-            tracing::info!(table = self.target.name(), added, removed, version, "caught up");
-            return Ok(true);
-        }
-        match (committed, self.has(change).await) {
-            (_, Ok(true)) => Ok(true),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-            (Ok(_), Ok(false)) => {
-                self.target.discard_files(&change.adds).await;
-                Ok(false)
-            }
-        }
-    }
-
-    /// Whether the newest snapshot has what a change brings.
-    async fn has(&mut self, change: &FileChange) -> Result<bool, Error> {
-        self.target.refresh().await?;
-        let Some(first) = change.adds.first() else { return Ok(false) };
-        Ok(self.target.adds().iter().any(|add| add.path == first.path))
-    }
+/// Id and version of a table's snapshot; none if it doesn't exist.
+fn place(table: &Table) -> Option<(String, u64)> {
+    table.id().map(str::to_owned).zip(table.version())
 }
 
 /// The transaction by which a follower's commits are known.

@@ -25,9 +25,9 @@ use deltalake::kernel::Add;
 use object_store::path::Path;
 
 use crate::error::Error;
-use crate::follow::{FileChange, Follower, Following, Incoming};
+use crate::follow::{Follower, Following, Incoming};
 use crate::lake::Lake;
-use crate::table::{Design, Table, remove};
+use crate::table::{Design, Proposal, Table, remove};
 use crate::unified;
 use duplicates::refuse_duplicates;
 use keys::{Filters, KeyVersions};
@@ -70,9 +70,9 @@ impl Follower for Latest {
         Ok(Design { fields, ..unified::design() })
     }
 
-    async fn change(&mut self, source: &Table, target: &Table, incoming: Incoming) -> Result<FileChange, Error> {
+    async fn change(&mut self, source: &Table, target: &Table, incoming: Incoming) -> Result<Proposal, Error> {
         let known = target.adds();
-        let mut change = FileChange { new_fields: new_fields(source, target)?, ..FileChange::default() };
+        let mut change = Proposal { new_fields: new_fields(source, target)?, ..Proposal::default() };
         let (incoming, kept) = match incoming {
             Incoming::Added(added) => (added, known.as_slice()),
             Incoming::All(all) => {
@@ -97,7 +97,7 @@ impl Latest {
         latest: &Table,
         incoming: &[Add],
         known: &[Add],
-        change: &mut FileChange,
+        change: &mut Proposal,
     ) -> Result<(), Error> {
         let known = grouped(known, network_of);
         for (network, incoming) in &grouped(incoming, network_of) {

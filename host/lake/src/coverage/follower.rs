@@ -4,9 +4,9 @@ use deltalake::kernel::Add;
 
 use super::{CoverageFold, rows};
 use crate::error::Error;
-use crate::follow::{FileChange, Follower, Following, Incoming};
+use crate::follow::{Follower, Following, Incoming};
 use crate::lake::Lake;
-use crate::table::{Design, Table, remove};
+use crate::table::{Design, Proposal, Table, remove};
 
 /// The folded coverage.
 pub(crate) type CoverageState = Following<Folded>;
@@ -29,7 +29,7 @@ impl Follower for Folded {
         Ok(rows::design())
     }
 
-    async fn change(&mut self, source: &Table, target: &Table, incoming: Incoming) -> Result<FileChange, Error> {
+    async fn change(&mut self, source: &Table, target: &Table, incoming: Incoming) -> Result<Proposal, Error> {
         let (mut fold, replaced, incoming) = match incoming {
             Incoming::All(all) => (CoverageFold::default(), target.adds(), all),
             Incoming::Added(added) => {
@@ -44,6 +44,6 @@ impl Follower for Folded {
         fold.forget();
         let rows = rows::rows(target.name(), &fold)?;
         let adds = target.write_files(&rows, None).await?;
-        Ok(FileChange { removes: replaced.iter().map(remove).collect(), adds, new_fields: Vec::new() })
+        Ok(Proposal { removes: replaced.iter().map(remove).collect(), adds, ..Proposal::default() })
     }
 }

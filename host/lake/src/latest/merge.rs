@@ -9,10 +9,9 @@ use super::duplicates::duplicate;
 use super::keys::{Filters, KeyVersions, key_versions};
 use super::new_fields;
 use crate::error::Error;
-use crate::follow::FileChange;
 use crate::index::KeyMap;
 use crate::lake::Lake;
-use crate::table::{Table, remove};
+use crate::table::{Proposal, Table, remove};
 
 /// What a change is made from.
 pub(super) struct Merge<'a, 'b> {
@@ -42,7 +41,7 @@ impl Merge<'_, '_> {
         incoming: &[Add],
         here: Vec<&Add>,
         unfamiliar: Vec<&Add>,
-        change: &mut FileChange,
+        change: &mut Proposal,
     ) -> Result<(), Error> {
         let arrivals = self.arrivals(incoming, !here.is_empty() || !unfamiliar.is_empty()).await?;
         let mut superseded: KeyMap<i32> = KeyMap::default();
@@ -107,7 +106,7 @@ impl Merge<'_, '_> {
     }
 
     /// Copies the new files, those that hold a superseded row without it.
-    async fn take_in(&mut self, incoming: &[Add], arrivals: &Arrivals, change: &mut FileChange) -> Result<(), Error> {
+    async fn take_in(&mut self, incoming: &[Add], arrivals: &Arrivals, change: &mut Proposal) -> Result<(), Error> {
         let is_superseded = |key: u128, version: i32| arrivals.newest.get(&key).is_some_and(|newest| *newest > version);
         for add in incoming {
             let superseded = !arrivals.newest.is_empty() && {

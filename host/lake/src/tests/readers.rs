@@ -187,7 +187,7 @@ async fn a_store_that_loses_commits_is_refused_each_time() {
 #[tokio::test]
 async fn a_lake_that_may_only_be_read_is_read() {
     let (_folder, lake) = new_lake().await;
-    let mut ledger = lake.ledger("run");
+    let mut ledger = lake.ledger();
     let origin = response("run", "r1", 1);
     ledger.add(origin, &layout(&["id"]), &connector(), mapped(&[sale("1", 0, 1)])).await.unwrap();
     ledger.commit().await.unwrap();
