@@ -204,12 +204,17 @@ fn rows_that_a_candidate_rejects_leave_the_sums_and_come_back() {
     let runtime = runtime();
     let (_simulator, operator) = lake_of(&runtime, &["awin"], 25);
     write_variant(&operator, "dateless", "transactionDate", "transactionTage");
-    let first = state(&operator);
+    let (first, counted_first) = (state(&operator), counted(&operator));
+    assert!(counted_first.iter().all(|count| *count > 0), "a view is empty: the test shows nothing: {counted_first:?}");
     let n = number(&operator, "SELECT count(*) AS n FROM unified.transactions");
     let applied = apply(&operator, "dateless.wasm");
     assert_eq!(applied["removed"]["count"].as_u64(), Some(n), "{applied}");
     assert!(applied["new_rejects"]["count"].as_u64() >= Some(n), "{applied}");
     assert!(sums(&operator, "commission_effective").iter().all(|(_, sum)| *sum == Micros(0)));
+    assert_eq!(counted(&operator), [0, 0, 0, 0, 0], "nothing counts what was removed");
+    let gone = operator.sql("SELECT transaction_key AS key FROM unified.transactions LIMIT 1").unwrap();
+    let told = operator.succeed(&["explain", gone[0]["key"].as_str().unwrap()]).unwrap();
+    assert!(told.contains("mapping-change") && told.contains("removed: this version of the connector"), "{told}");
     let rejects = number(&operator, "SELECT count(*) AS n FROM meta.rejects");
     assert_eq!(applied["new_rejects"]["count"].as_u64(), Some(rejects));
     assert_eq!(replay(&operator, &["awin", "--connector", "dateless.wasm", "--diff"])["empty"], true);
@@ -225,6 +230,19 @@ fn rows_that_a_candidate_rejects_leave_the_sums_and_come_back() {
     operator.succeed(&["replay", "awin", "--rollback", &run(&back)]).unwrap();
     operator.succeed(&["replay", "awin", "--rollback", &run(&applied)]).unwrap();
     assert_eq!(state(&operator), first);
+    assert_eq!(counted(&operator), counted_first);
+}
+
+/// How many transactions each view counts.
+fn counted(operator: &Operator) -> [u64; 5] {
+    [
+        "count(*) AS n FROM unified.unpaid",
+        "coalesce(sum(transactions), 0) AS n FROM unified.earnings_daily",
+        "coalesce(sum(transactions), 0) AS n FROM unified.validation_latency",
+        "count(*) AS n FROM unified.as_of(now())",
+        "count(*) AS n FROM unified.live_transactions",
+    ]
+    .map(|count| number(operator, &format!("SELECT {count}")))
 }
 
 #[test]

@@ -73,21 +73,30 @@ fn a_store_that_can_not_be_used_is_named_with_a_hint() {
     }
 }
 
-/// Passes requests on to `server` without what makes a PUT exclusive, and gives where it listens.
-fn forgetful(server: &S3Server) -> String {
+/// What stands between an operator and a store.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    /// Drops what makes a PUT exclusive.
+    Forgetful,
+    /// Refuses all that changes something.
+    ReadOnly,
+}
+
+/// Passes requests on to `server`, and gives where it listens.
+fn proxy(server: &S3Server, manner: Manner) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let upstream = server.endpoint().trim_start_matches("http://").to_owned();
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let upstream = upstream.clone();
-            std::thread::spawn(move || pass_on(client, &upstream));
+            std::thread::spawn(move || pass_on(client, &upstream, manner));
         }
     });
     format!("http://{address}")
 }
 
-fn pass_on(client: TcpStream, upstream: &str) -> std::io::Result<()> {
+fn pass_on(client: TcpStream, upstream: &str, manner: Manner) -> std::io::Result<()> {
     let mut request = BufReader::new(client.try_clone()?);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -99,12 +108,20 @@ fn pass_on(client: TcpStream, upstream: &str) -> std::io::Result<()> {
         }
         match lower.trim_end() {
             "" => break,
-            text if text.starts_with("if-none-match:") || text.starts_with("connection:") => {}
+            text if text.starts_with("connection:") => {}
+            text if text.starts_with("if-none-match:") && manner == Manner::Forgetful => {}
             _ => head.push_str(&line),
         }
     }
     let mut body = vec![0; length];
     request.read_exact(&mut body)?;
+    let reads = head.starts_with("GET ") || head.starts_with("HEAD ");
+    if manner == Manner::ReadOnly && !reads {
+        let denied = "<Error><Code>AccessDenied</Code><Message>only reading is allowed</Message></Error>";
+        let length = denied.len();
+        let answer = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{denied}");
+        return (&client).write_all(answer.as_bytes());
+    }
     let mut server = TcpStream::connect(upstream)?;
     server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
     server.write_all(&body)?;
@@ -115,9 +132,35 @@ fn pass_on(client: TcpStream, upstream: &str) -> std::io::Result<()> {
 #[test]
 fn a_store_that_would_lose_commits_is_refused() {
     let server = S3Server::start().unwrap();
-    let answer = check(&server, "s3://lake/x", &[("AWS_ENDPOINT_URL", &forgetful(&server))]);
+    let answer = check(&server, "s3://lake/x", &[("AWS_ENDPOINT_URL", &proxy(&server, Manner::Forgetful))]);
     assert_eq!(answer.code, 78, "{answer:?}");
     assert!(answer.stderr.contains("loses commits") && answer.stderr.contains("If-None-Match"), "{answer:?}");
+}
+
+#[test]
+fn a_lake_that_may_only_be_read_is_queried() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let server = S3Server::start().unwrap();
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    server.hold_lake_of(&mut operator, "shared").unwrap();
+    operator.run("awin", &whole_window(&simulator, start(), 8)).unwrap();
+    let key = operator.sql("SELECT transaction_key AS key FROM unified.transactions LIMIT 1").unwrap().remove(0);
+    operator.set("AWS_ENDPOINT_URL", &proxy(&server, Manner::ReadOnly));
+    let written = operator.sluice(&["check"]).unwrap();
+    assert_eq!(written.code, 1, "the store refuses to be written: {written:?}");
+    for arguments in [
+        &["sql", "SELECT count(*) AS n FROM unified.live_transactions"][..],
+        &["status"],
+        &["explain", key["key"].as_str().unwrap()],
+        &["runs"],
+        &["rejects"],
+        &["connectors", "history", "awin"],
+    ] {
+        let answer = operator.sluice(arguments).unwrap();
+        assert_eq!(answer.code, 0, "{arguments:?}: {answer:?}");
+    }
 }
 
 #[test]

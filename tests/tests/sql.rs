@@ -233,6 +233,25 @@ fn gaps_are_in_the_status_and_under_answers() {
     assert_eq!(healed.stderr, "");
 }
 
+#[test]
+fn a_window_is_covered_as_far_as_it_could_be_read() {
+    let runtime = runtime();
+    let simulator = simulator(&runtime, 35);
+    let operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let read =
+        |since: &str, until: &str| operator.sluice(&["run", "awin", "--since", since, "--until", until]).unwrap();
+    let future = (Utc::now() + TimeDelta::days(40)).format("%F").to_string();
+    let later = (Utc::now() + TimeDelta::days(60)).format("%F").to_string();
+    assert_eq!(read("2026-01-10", &future).code, 0);
+    let ahead = "SELECT count(*) AS n, count(*) FILTER (WHERE until > read_at) AS ahead FROM meta.coverage";
+    let found = operator.sql(ahead).unwrap().remove(0);
+    assert!(found["n"].as_u64() > Some(0) && found["ahead"] == 0, "{found}");
+    let nothing = read(&future, &later);
+    assert_eq!(nothing.code, 0, "{nothing:?}");
+    assert!(nothing.stderr.contains("lies in the future"), "{nothing:?}");
+    assert_eq!(operator.sql(ahead).unwrap().remove(0), found, "what is still to come is not covered");
+}
+
 fn simulator_token(simulator: &Simulator) -> String {
     let accounts = simulator.accounts();
     let beta = accounts.iter().find(|account| account.network == "awin" && account.name == "beta").unwrap();

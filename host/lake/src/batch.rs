@@ -13,6 +13,7 @@ use sluice_model::Step;
 
 use crate::append::{Appended, Appender, RunNumber, Source};
 use crate::error::Error;
+use crate::follow::Followers;
 use crate::index::IndexColumns;
 use crate::lake::Lake;
 use crate::latest::LatestState;
@@ -143,7 +144,7 @@ pub(crate) struct Writers {
     native: BTreeMap<TableName, (u64, Appender)>,
     unified: Option<Appender>,
     rejects: Option<Appender>,
-    latest: Option<LatestState>,
+    followers: Option<Followers>,
     /// What `meta.columns` holds, once it was read.
     columns: Option<HashSet<ColumnPlace>>,
     flushes: u64,
@@ -207,7 +208,7 @@ impl Writers {
             native: BTreeMap::new(),
             unified: None,
             rejects: None,
-            latest: None,
+            followers: None,
             columns: None,
             flushes: 0,
         }
@@ -336,17 +337,21 @@ impl Writers {
         Ok(())
     }
 
-    /// Makes the latest state that of the newest versions.
+    /// Brings what follows the tables up to date: the latest state, the folded coverage.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Error> {
-        self.latest().await?.catch_up().await?;
+        self.followers().await?.catch_up().await?;
         self.lake.passed(Step::LatestCaughtUp);
         Ok(())
     }
 
     pub(crate) async fn latest(&mut self) -> Result<&mut LatestState, Error> {
-        Ok(match &mut self.latest {
+        Ok(&mut self.followers().await?.latest)
+    }
+
+    async fn followers(&mut self) -> Result<&mut Followers, Error> {
+        Ok(match &mut self.followers {
             Some(open) => open,
-            unread => unread.insert(LatestState::open(&self.lake).await?),
+            unread => unread.insert(Followers::open(&self.lake).await?),
         })
     }
 

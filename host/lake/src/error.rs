@@ -23,6 +23,21 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A local lake whose directory can't be opened.
+    #[error("cannot open the lake's directory {path}")]
+    OpenFolder {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A store that lets several writers create one object: each would believe that its commit is in, and all but one
+    /// would be lost in silence.
+    #[error("the store of {url} loses commits when several write at once")]
+    LosesCommits {
+        /// The lake.
+        url: String,
+    },
     /// An object that can't be read or written.
     #[error("cannot {action} {path}")]
     Store {
@@ -132,6 +147,18 @@ pub enum Error {
     /// The committer has stopped.
     #[error("the lake's committer has stopped")]
     Stopped,
+    /// A version of a key that is there twice: it would count twice.
+    #[error("table {table} holds version {version} of transaction {key} more than once, again in {path}")]
+    DuplicateVersion {
+        /// `schema.table`.
+        table: String,
+        /// The `transaction_key`.
+        key: String,
+        /// The version.
+        version: i32,
+        /// The file that holds it again, from the table's root.
+        path: String,
+    },
     /// A replay that another writer overtook.
     #[error("cannot commit the replay to table {table}: another writer wrote of the same transactions meanwhile")]
     Overtaken {
@@ -177,7 +204,10 @@ impl Error {
             Self::Url { .. } => {
                 Some("set `url` in [lake] of sluice.toml to `file:./lake` or `s3://bucket/prefix`".to_owned())
             }
-            Self::Create { path, source } => io_hint(path, source),
+            Self::Create { path, source } | Self::OpenFolder { path, source } => io_hint(path, source),
+            Self::LosesCommits { .. } => Some(
+                "it must honour `If-None-Match: *` on PUT, as AWS S3 does; a lake on a local disk is safe too".to_owned(),
+            ),
             Self::Store { path, source, .. } => store_hint(path, source),
             Self::Table { table, source, .. } => match source.as_ref() {
                 DeltaTableError::ObjectStore { source } => store_hint(table, source),
@@ -201,6 +231,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::Shared(error) => error.hint(),
+            Self::DuplicateVersion { .. } => Some(
+                "unified.transactions stays as it was before; make all tables anew with `sluice build --from-raw`, and \
+                 report this: it is a fault of sluice"
+                    .to_owned(),
+            ),
             Self::Overtaken { .. } => {
                 Some("apply it again: what differs is found anew, and nothing is written twice".to_owned())
             }

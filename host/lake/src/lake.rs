@@ -1,12 +1,14 @@
 //! The lake itself: where it is, whether it can be written, and what is in it.
 
-use std::path::Path as FilePath;
+mod exclusive;
+
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chrono::Utc;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use futures::future::join_all;
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -15,6 +17,7 @@ use sluice_model::Step;
 use url::Url;
 use uuid::Uuid;
 
+use crate::coverage::CoverageState;
 use crate::error::Error;
 use crate::meta::SmallTable;
 use crate::raw::Retired;
@@ -22,7 +25,7 @@ use crate::raw::Retired;
 /// The folder of tables.
 const TABLES: &str = "tables";
 
-/// A lake that can be written. Cheap to clone.
+/// A lake. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Lake {
     inner: Arc<Inner>,
@@ -40,6 +43,23 @@ struct Inner {
     /// The folder of its tables.
     tables: &'static str,
     retired: Mutex<KnownRetired>,
+    /// What follows the reads that are recorded through this handle.
+    coverage: tokio::sync::Mutex<Option<CoverageState>>,
+    /// Endpoint and bucket; none on a disk of this machine.
+    store_name: Option<String>,
+}
+
+impl Inner {
+    fn new(url: Url, store: Arc<dyn ObjectStore>, root: Arc<dyn ObjectStore>, store_name: Option<String>) -> Self {
+        let (small, retired, coverage) = Default::default();
+        Self { url, store, root, small, tables: TABLES, retired, coverage, store_name }
+    }
+
+    /// The same place, of which nothing is known yet.
+    fn alike(&self) -> Self {
+        let (url, store, root) = (self.url.clone(), self.store.clone(), self.root.clone());
+        Self { tables: self.tables, ..Self::new(url, store, root, self.store_name.clone()) }
+    }
 }
 
 /// Notes of retention, and what they say together.
@@ -65,23 +85,62 @@ pub struct TableRef {
 }
 
 impl Lake {
-    /// Opens a lake, and makes sure that it can be written.
+    /// Opens a lake to read it. It writes nothing, so that whoever may read the store can; a lake that isn't there yet is
+    /// empty.
     ///
-    /// `file:./lake` (from the working directory), `file:///abs` and plain paths are created;
-    /// `s3://bucket/prefix` takes its credentials and endpoint from the `AWS_*` environment.
+    /// `file:./lake` (from the working directory), `file:///abs` or a plain path; `s3://bucket/prefix` takes its
+    /// credentials and endpoint from the `AWS_*` environment.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let lake = if url.starts_with("s3://") || url.starts_with("s3a://") { open_s3(url)? } else { open_local(url)? };
+        if url.starts_with("s3://") || url.starts_with("s3a://") {
+            return open_s3(url);
+        }
+        let path = local_path(url)?;
+        match path.canonicalize() {
+            Ok(path) => open_folder(&path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => open_absent(&path),
+            Err(source) => Err(Error::OpenFolder { path: path.display().to_string(), source }),
+        }
+    }
+
+    /// Opens a lake to write it: a folder is made, and a store is tried, see [`Lake::require_exclusive_put`].
+    ///
+    /// # Errors
+    /// A lake that can't be written; [`Error::LosesCommits`].
+    pub async fn open_writable(url: &str) -> Result<Self, Error> {
+        if !url.starts_with("s3://") && !url.starts_with("s3a://") {
+            let path = local_path(url)?;
+            let failed = |source| Error::Create { path: path.display().to_string(), source };
+            std::fs::create_dir_all(&path).map_err(failed)?;
+        }
+        let lake = Self::open(url).await?;
         let probe = Path::from(format!("_probe/{}", Uuid::now_v7()));
         let written = lake.store().put(&probe, PutPayload::from_static(b"sluice")).await;
         written.map_err(|source| Error::store("write", lake.display(&probe), source))?;
         lake.delete(&probe).await?;
+        if let Some(name) = &lake.inner.store_name {
+            lake.require_exclusive_put(name, Utc::now()).await?;
+        }
         Ok(lake)
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), passed: |_| {} }
     }
 
     /// A small table that this process appends to.
     pub(crate) fn small_table(&self, table: &str) -> Arc<SmallTable> {
         let mut tables = self.inner.small.lock().unwrap_or_else(PoisonError::into_inner);
         tables.entry(table.to_owned()).or_default().clone()
+    }
+
+    /// Folds reads that were recorded since into `meta.coverage_state`.
+    pub(crate) async fn fold_coverage(&self) -> Result<(), Error> {
+        let mut coverage = self.inner.coverage.lock().await;
+        let state = match coverage.take() {
+            Some(open) => open,
+            None => CoverageState::open(self).await?,
+        };
+        coverage.insert(state).catch_up().await
     }
 
     /// Has `passed` told of every step of a run that is passed in the lake.
@@ -100,33 +159,11 @@ impl Lake {
         (self.passed)(step);
     }
 
-    /// Whether the store lets exactly one of several writers create an object.
-    ///
-    /// A store that doesn't loses commits in silence as soon as there are two writers.
-    pub async fn probe_exclusive_put(&self) -> Result<bool, Error> {
-        for _ in 0..5 {
-            let path = Path::from(format!("_probe/{}", Uuid::now_v7()));
-            let puts = (0..12_u8).map(|writer| self.put_if_absent(&path, Bytes::from(vec![writer; 64])));
-            let mut won = 0;
-            for outcome in join_all(puts).await {
-                won += u32::from(outcome?);
-            }
-            self.delete(&path).await?;
-            if won != 1 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// The same lake through other stores.
     #[cfg(test)]
     pub(crate) fn through(&self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
-        let Inner { url, store, root, tables, .. } = self.inner.as_ref();
-        let (store, root) = (wrap(store.clone()), wrap(root.clone()));
-        let inner =
-            Inner { url: url.clone(), store, root, small: SmallTables::default(), tables, retired: Mutex::default() };
-        Self { inner: Arc::new(inner), ..self.clone() }
+        let (store, root) = (wrap(self.inner.store.clone()), wrap(self.inner.root.clone()));
+        Self { inner: Arc::new(Inner { store, root, ..self.inner.alike() }), ..self.clone() }
     }
 
     /// Where the lake is, ending in `/`.
@@ -135,8 +172,8 @@ impl Lake {
     }
 
     /// Whether it is on a disk of this machine, whose file system creates a file only once.
-    pub fn is_local(&self) -> bool {
-        self.inner.url.scheme() == "file"
+    pub(crate) fn is_local(&self) -> bool {
+        self.inner.store_name.is_none()
     }
 
     /// The log of the Delta table at `url`, through this lake's own store and connections.
@@ -218,16 +255,7 @@ impl Lake {
 
     /// The same lake with its tables in another folder.
     pub(crate) fn with_tables(&self, tables: &'static str) -> Self {
-        let Inner { url, store, root, .. } = self.inner.as_ref();
-        let inner = Inner {
-            url: url.clone(),
-            store: store.clone(),
-            root: root.clone(),
-            small: SmallTables::default(),
-            tables,
-            retired: Mutex::default(),
-        };
-        Self { inner: Arc::new(inner), passed: self.passed }
+        Self { inner: Arc::new(Inner { tables, ..self.inner.alike() }), passed: self.passed }
     }
 
     /// The folder of its tables.
@@ -290,57 +318,65 @@ fn connector_path(digest: sluice_model::Digest) -> Path {
     Path::from(format!("connectors/{digest}.wasm"))
 }
 
-fn open_local(text: &str) -> Result<Lake, Error> {
+/// The path of a lake on a disk of this machine.
+fn local_path(text: &str) -> Result<PathBuf, Error> {
     let bad = |reason: &str| Error::Url { url: text.to_owned(), reason: reason.to_owned() };
     let path = match text.strip_prefix("file:") {
         Some(rest) if rest.starts_with("//") => Url::parse(text)
             .map_err(|error| bad(&error.to_string()))?
             .to_file_path()
             .map_err(|()| bad("it isn't a path of this machine"))?,
-        Some(rest) => FilePath::new(rest).to_path_buf(),
+        Some(rest) => PathBuf::from(rest),
         None if text.contains("://") => return Err(bad("its scheme is neither `file` nor `s3`")),
-        None => FilePath::new(text).to_path_buf(),
+        None => PathBuf::from(text),
     };
     if path.as_os_str().is_empty() {
         return Err(bad("it has no path"));
     }
-    let failed = |source| Error::Create { path: path.display().to_string(), source };
-    std::fs::create_dir_all(&path).map_err(failed)?;
-    let path = path.canonicalize().map_err(failed)?;
-    let url = Url::from_directory_path(&path).map_err(|()| bad("its path can't be a URL"))?;
-    let store = LocalFileSystem::new_with_prefix(&path).map_err(|source| Error::store("open", url.as_str(), source))?;
-    let inner = Inner {
-        url,
-        store: Arc::new(store),
-        root: Arc::new(LocalFileSystem::new()),
-        small: SmallTables::default(),
-        tables: TABLES,
-        retired: Mutex::default(),
-    };
-    Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
+    Ok(path)
+}
+
+/// A lake in a folder, by its canonical path.
+fn open_folder(path: &FilePath) -> Result<Lake, Error> {
+    if !path.is_dir() {
+        let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+        return Err(Error::OpenFolder { path: path.display().to_string(), source });
+    }
+    let url = folder_url(path)?;
+    let store = LocalFileSystem::new_with_prefix(path).map_err(|source| Error::store("open", url.as_str(), source))?;
+    Ok(Lake::of(Inner::new(url, Arc::new(store), Arc::new(LocalFileSystem::new()), None)))
+}
+
+/// A lake in a folder that isn't there.
+fn open_absent(path: &FilePath) -> Result<Lake, Error> {
+    let absolute =
+        std::path::absolute(path).map_err(|source| Error::OpenFolder { path: path.display().to_string(), source })?;
+    let url = folder_url(&absolute)?;
+    let prefix = Path::from_url_path(url.path())
+        .map_err(|error| Error::Url { url: url.to_string(), reason: error.to_string() })?;
+    let root: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+    Ok(Lake::of(Inner::new(url, Arc::new(PrefixStore::new(root.clone(), prefix)), root, None)))
+}
+
+fn folder_url(path: &FilePath) -> Result<Url, Error> {
+    let reason = || "its path can't be a URL".to_owned();
+    Url::from_directory_path(path).map_err(|()| Error::Url { url: path.display().to_string(), reason: reason() })
 }
 
 fn open_s3(text: &str) -> Result<Lake, Error> {
     let bad = |reason: String| Error::Url { url: text.to_owned(), reason };
     let slashed = format!("{}/", text.trim_end_matches('/'));
     let url = Url::parse(&slashed).map_err(|error| bad(error.to_string()))?;
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(bad("it has no bucket".to_owned()));
-    }
-    let store = AmazonS3Builder::from_env()
-        .with_url(url.as_str())
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .build()
-        .map_err(|source| Error::store("open", text, source))?;
+    let bucket =
+        url.host_str().filter(|bucket| !bucket.is_empty()).ok_or_else(|| bad("it has no bucket".to_owned()))?;
+    let builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_conditional_put(S3ConditionalPut::ETagMatch);
+    let setting = |key| builder.get_config_value(&key).filter(|value| !value.is_empty());
+    let endpoint = setting(AmazonS3ConfigKey::Endpoint)
+        .unwrap_or_else(|| format!("aws {}", setting(AmazonS3ConfigKey::Region).unwrap_or_default()));
+    let store_name = format!("{} {bucket}", endpoint.trim_end_matches('/'));
+    let store = builder.build().map_err(|source| Error::store("open", text, source))?;
     let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
     let root: Arc<dyn ObjectStore> = Arc::new(store);
-    let inner = Inner {
-        url,
-        store: Arc::new(PrefixStore::new(root.clone(), prefix)),
-        root,
-        small: SmallTables::default(),
-        tables: TABLES,
-        retired: Mutex::default(),
-    };
-    Ok(Lake { inner: Arc::new(inner), passed: |_| {} })
+    let store = Arc::new(PrefixStore::new(root.clone(), prefix));
+    Ok(Lake::of(Inner::new(url, store, root, Some(store_name))))
 }

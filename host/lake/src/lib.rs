@@ -17,7 +17,7 @@
 //! # use sluice_model::{Layout, Mapped, RawObject};
 //! # async fn example(object: Arc<RawObject>, wire: bytes::Bytes, layout: Layout, mapped: Mapped,
 //! #     connector: sluice_lake::ConnectorRef) -> Result<(), sluice_lake::Error> {
-//! let lake = sluice_lake::Lake::open("file:./lake").await?;
+//! let lake = sluice_lake::Lake::open_writable("file:./lake").await?;
 //! lake.put_raw(&object, wire).await?;
 //! let mut ledger = lake.ledger();
 //! ledger.add(object, &layout, &connector, mapped).await?;
@@ -30,7 +30,9 @@
 mod append;
 mod batch;
 mod committer;
+mod coverage;
 mod error;
+mod follow;
 mod gather;
 mod hash;
 mod index;
@@ -55,12 +57,16 @@ mod vanished;
 
 pub use batch::CommitterOptions;
 pub use committer::{Committer, Held, RunWriter};
+pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, Covered, RejectRow, Resolution, RunRow};
 pub use prepare::Prepared;
+/// The `content_hash` of a version that says that its transaction is no longer there.
+pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
+
 pub use raw::{Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{

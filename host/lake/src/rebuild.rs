@@ -15,7 +15,9 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use sluice_model::Step;
 
+use crate::coverage::CoverageState;
 use crate::error::Error;
+use crate::follow::Followers;
 use crate::lake::{Lake, TableRef};
 use crate::latest::LatestState;
 use crate::meta::Resolution;
@@ -117,7 +119,7 @@ impl Rebuild {
         let mut places: BTreeMap<(String, String), Option<u64>> =
             self.before.iter().map(|(place, version)| (place.clone(), Some(*version))).collect();
         for TableRef { schema, name, .. } in self.fresh.tables().await? {
-            let follows = (schema.as_str(), name.as_str()) == ("unified", "transactions");
+            let follows = [LatestState::TABLE, CoverageState::TABLE].contains(&(schema.as_str(), name.as_str()));
             let noted = schema == "meta" && !DERIVED.contains(&name.as_str());
             // What is only noted once is taken over where nobody noted it.
             let lost = noted && Table::open(&self.lake, &schema, &name).await?.version().is_none();
@@ -140,7 +142,7 @@ impl Rebuild {
             }
             self.lake.passed(Step::TableReplaced);
         }
-        LatestState::open(&self.lake).await?.catch_up().await?;
+        Followers::open(&self.lake).await?.rebuild().await?;
         self.reopen().await?;
         self.lake.passed(Step::TablesReplaced);
         self.lake.delete(&placing).await?;

@@ -6,7 +6,7 @@ mod log;
 mod schema;
 
 pub use commit::Fence;
-pub(crate) use commit::{Change, MAX_ATTEMPTS, Proposal, commit_with, wait_a_moment};
+pub(crate) use commit::{Change, Proposal, commit_with};
 pub(crate) use log::remove;
 pub(crate) use schema::assemble;
 

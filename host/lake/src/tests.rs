@@ -3,6 +3,7 @@
 
 mod causes;
 mod concurrent;
+mod coverage;
 mod faulty;
 mod growth;
 mod histories;
@@ -10,6 +11,7 @@ mod latest;
 mod maintain;
 mod native;
 mod raw;
+mod readers;
 mod replay;
 mod retention;
 mod throughput;
@@ -41,7 +43,7 @@ type Row = BTreeMap<String, String>;
 
 async fn new_lake() -> (tempfile::TempDir, Lake) {
     let folder = tempfile::tempdir().unwrap();
-    let lake = Lake::open(folder.path().join("lake").to_str().unwrap()).await.unwrap();
+    let lake = Lake::open_writable(folder.path().join("lake").to_str().unwrap()).await.unwrap();
     (folder, lake)
 }
 

@@ -38,6 +38,17 @@ impl Window {
             .then_some((Self { since: self.since, until: middle }, Self { since: middle, until: self.until }))
     }
 
+    /// What of the window could be read of a network that was first asked at `sent_at` and keeps nothing before
+    /// `kept_since`; none if it holds no such moment.
+    ///
+    /// Later moments hadn't come: whatever the answer says of them isn't all that will happen. Earlier ones are empty
+    /// because the network has forgotten them.
+    pub fn readable(&self, sent_at: DateTime<Utc>, kept_since: Option<DateTime<Utc>>) -> Option<Self> {
+        let since = kept_since.map_or(self.since, |kept_since| kept_since.max(self.since));
+        let until = self.until.min(sent_at);
+        (since < until).then_some(Self { since, until })
+    }
+
     /// The window in pieces of at most `max_secs`, oldest first.
     pub fn pieces(&self, max_secs: Option<u32>) -> Vec<Self> {
         let Some(max) = max_secs.filter(|secs| *secs > 0) else { return vec![*self] };
@@ -126,6 +137,20 @@ mod tests {
     #[test]
     fn a_window_of_a_second_can_not_be_halved() {
         assert_eq!(window("2026-01-01T00:00:00Z/2026-01-01T00:00:01Z").split_in_half(), None);
+    }
+
+    #[test]
+    fn a_window_is_readable_as_far_as_its_moments_had_come_and_are_kept() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a moment");
+        let day = window("2026-03-05T00:00:00Z/2026-03-06T00:00:00Z");
+        let noon = at("2026-03-05T12:00:00Z");
+        assert_eq!(day.readable(noon, None), Some(window("2026-03-05T00:00:00Z/2026-03-05T12:00:00Z")));
+        assert_eq!(day.readable(day.until, None), Some(day));
+        assert_eq!(day.readable(at("2026-04-01T00:00:00Z"), Some(at("2026-03-01T00:00:00Z"))), Some(day));
+        let kept = day.readable(at("2026-03-19T06:00:00Z"), Some(at("2026-03-05T06:00:00Z")));
+        assert_eq!(kept, Some(window("2026-03-05T06:00:00Z/2026-03-06T00:00:00Z")));
+        assert_eq!(day.readable(day.since, None), None, "all of it is still to come");
+        assert_eq!(day.readable(at("2026-04-01T00:00:00Z"), Some(day.until)), None, "all of it is forgotten");
     }
 
     #[test]

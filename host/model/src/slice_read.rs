@@ -14,6 +14,10 @@ pub struct SliceRead {
     pub run_id: String,
     /// What was read. A window that the network wanted in halves has a marker for each half and none of its own.
     pub slice: Slice,
+    /// When its first request was sent: what happened later isn't in it. None if no request was sent, and in markers of
+    /// releases that didn't keep it.
+    #[serde(default)]
+    pub sent_at: Option<DateTime<Utc>>,
     /// When its last response had come.
     pub read_at: DateTime<Utc>,
     /// Requests that were sent, retries included.

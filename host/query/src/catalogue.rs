@@ -139,6 +139,16 @@ impl Lake {
         Arc::new(Self { tables, state, now: self.now, at: Some(at), opened, stand_ins })
     }
 
+    /// Whether tables are read as they were at a moment.
+    pub(crate) fn is_as_it_was(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The lake that the tables are in.
+    pub(crate) fn store(&self) -> &sluice_lake::Lake {
+        &self.tables.store
+    }
+
     /// A state in which names are those of this lake.
     pub(crate) fn state(self: &Arc<Self>) -> SessionState {
         let catalogues = MemoryCatalogProviderList::new();

@@ -67,6 +67,12 @@ pub enum Error {
         /// Why.
         source: Arc<DeltaTableError>,
     },
+    /// What was read and what is missing that can't be read.
+    #[error("cannot read the coverage")]
+    Coverage {
+        /// Why.
+        source: sluice_lake::Error,
+    },
     /// A state of a table that never was, or whose files are gone.
     #[error("{} `{table}` {asked}", if *removed { "the files are gone of" } else { "there is no" })]
     NoVersion {
@@ -188,6 +194,7 @@ impl Error {
                 Some(range) => format!("there are {range}"),
                 None => "the table has no versions yet".to_owned(),
             }),
+            Self::Coverage { source } => source.hint(),
             Self::NoVersions { .. } => Some("it is worked out: write `AT (TIMESTAMP => '2026-01-31')`".to_owned()),
             Self::UnknownVersionClause { .. } => {
                 Some("write `AT (TIMESTAMP => '2026-01-31T12:00:00Z')` or `AT (VERSION => 3)`".to_owned())

@@ -16,6 +16,7 @@ pub(crate) fn fixed_tables() -> Vec<(&'static str, &'static str, SchemaRef)> {
         ("meta", "requests", requests()),
         ("meta", "rejects", rejects()),
         ("meta", "coverage", coverage()),
+        ("meta", "coverage_state", coverage_state()),
         ("meta", "connectors", connectors()),
     ]
 }
@@ -95,6 +96,14 @@ fn coverage() -> SchemaRef {
         time(&["read_at"]),
         count(&["requests", "records"]),
         fields(&["complete"], &DataType::Boolean),
+        text(&["error"]),
+    ])
+}
+
+fn coverage_state() -> SchemaRef {
+    schema([
+        text(&["network", "account", "stream", "axis", "kind"]),
+        time(&["since", "until", "read_at", "failed_at"]),
         text(&["error"]),
     ])
 }

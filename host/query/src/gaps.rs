@@ -1,4 +1,5 @@
-//! `meta.gaps`: what is missing, worked out from `meta.coverage` when it is read.
+//! `meta.gaps`: what is missing, worked out when it is read: from the folded coverage, or, as it was at a moment, from
+//! the rows of `meta.coverage` at that moment.
 
 use std::sync::Arc;
 
@@ -14,35 +15,41 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
+use sluice_lake::{Coverage, CoverageFold, Gap, StreamAxis, WindowRead};
 use sluice_model::Window;
 
-use crate::catalogue::Lake;
-use crate::coverage::{Coverage, Gap, Read, Reads, StreamAxis};
+use crate::catalogue::{Lake, external};
+use crate::error::Error;
 use crate::statement;
 
-/// The newest first; of reads at one moment the failed one, since nothing says that the other came after it.
 const READS: &str = "
     SELECT network, account, stream, axis, since, until, read_at, complete, error
     FROM meta.coverage
-    WHERE since IS NOT NULL AND until IS NOT NULL AND read_at IS NOT NULL
-    ORDER BY read_at DESC, complete";
+    WHERE since IS NOT NULL AND until IS NOT NULL AND read_at IS NOT NULL";
 
 impl Lake {
     /// What was read of each stream, and what is missing of it.
     pub(crate) async fn coverage(self: &Arc<Self>) -> PlanResult<Vec<Coverage>> {
+        match self.is_as_it_was() {
+            true => self.coverage_by_reads().await,
+            false => self.store().coverage().await.map_err(|source| external(Error::Coverage { source })),
+        }
+    }
+
+    async fn coverage_by_reads(self: &Arc<Self>) -> PlanResult<Vec<Coverage>> {
         let state = self.state();
-        let statement = statement::parse(READS).map_err(crate::catalogue::external)?;
+        let statement = statement::parse(READS).map_err(external)?;
         let plan = state.statement_to_plan(statement).await?;
         let mut rows = DataFrame::new(state, plan).execute_stream().await?;
-        let mut reads = Reads::default();
+        let mut fold = CoverageFold::default();
         while let Some(batch) = rows.try_next().await? {
-            take(&mut reads, &batch)?;
+            take(&mut fold, &batch)?;
         }
-        Ok(reads.coverage())
+        Ok(fold.coverage())
     }
 }
 
-fn take(reads: &mut Reads, batch: &RecordBatch) -> Result<(), ArrowError> {
+fn take(fold: &mut CoverageFold, batch: &RecordBatch) -> Result<(), ArrowError> {
     let texts = |column: usize| arrow::compute::cast(batch.column(column), &DataType::Utf8);
     let [networks, accounts, streams, axes, errors] = [texts(0)?, texts(1)?, texts(2)?, texts(3)?, texts(8)?];
     let text = |array: &Arc<dyn Array>, row: usize| array.as_string::<i32>().value(row).to_owned();
@@ -59,7 +66,7 @@ fn take(reads: &mut Reads, batch: &RecordBatch) -> Result<(), ArrowError> {
         };
         let error = errors.is_valid(row).then(|| text(&errors, row));
         let complete = complete.is_valid(row) && complete.value(row);
-        reads.take(of, Read { window: Window { since, until }, at, complete, error });
+        fold.add(of, WindowRead { window: Window { since, until }, at, complete, error });
     }
     Ok(())
 }

@@ -7,6 +7,9 @@
 //! - A table is opened when a query names it: a lake may have hundreds. `SHOW TABLES` opens none.
 //! - `unified.transactions` is the latest version of each transaction, `raw.objects` are the requests that left a body.
 //!   These, `unified.transaction_versions` and `meta.*` exist, empty, before the first run.
+//! - `unified.live_transactions` are those that are there: without tombstones, versions whose `content_hash` is of zeros,
+//!   which say that the network no longer reports a transaction or that a replay removed it. `is_live(content_hash)` tells
+//!   them apart in `unified.transactions` and `unified.transaction_versions`. All views and `as_of` count live ones only.
 //! - `unified.earnings_daily`, `unified.unpaid` and `unified.validation_latency` are views over them; their SQL is in
 //!   `src/views/`. `meta.gaps` says which windows the tables may lack rows of.
 //! - `unified.as_of(moment)` and `unified.restatements(from, to)` stand where a table could, and go by when content was
@@ -30,7 +33,6 @@
 
 mod catalogue;
 mod columns;
-mod coverage;
 mod delta_table;
 mod dialect;
 mod empty_scans;
@@ -38,6 +40,7 @@ mod error;
 mod fixed;
 mod function;
 mod gaps;
+mod live;
 mod moment;
 mod names;
 mod output;
@@ -47,13 +50,12 @@ mod session;
 mod statement;
 mod travel;
 mod views;
-mod windows;
 
-pub use coverage::{Coverage, Gap, GapKind, StreamAxis};
 pub use error::Error;
 pub use output::{Format, write};
 pub use reads::Scope;
 pub use session::{QueryResult, Session, SessionOptions, TableColumns};
+pub use sluice_lake::{Coverage, Gap, GapKind, StreamAxis};
 
 /// The catalogue that all tables are in.
 const CATALOG: &str = "sluice";

@@ -8,8 +8,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, TableScan};
+use sluice_lake::StreamAxis;
 
-use crate::coverage::StreamAxis;
 use crate::{DEFAULT_SCHEMA, relations};
 
 /// The streams that a query's result may hold rows of.

@@ -16,13 +16,13 @@ use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, Session
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use sluice_lake::{Lake, TableRef};
+use sluice_lake::{Coverage, Lake, TableRef};
 
 use crate::catalogue::{self, Tables};
-use crate::coverage::Coverage;
 use crate::empty_scans::EmptyScans;
 use crate::error::Error;
 use crate::function::local_day;
+use crate::live::is_live;
 use crate::reads::Scope;
 use crate::{CATALOG, DEFAULT_SCHEMA, relations, statement};
 
@@ -85,7 +85,9 @@ impl Session {
             .with_runtime_env(runtime)
             .with_optimizer_rule(Arc::new(EmptyScans))
             .build();
-        state.register_udf(Arc::new(local_day())).map_err(Error::setup)?;
+        for function in [local_day(), is_live()] {
+            state.register_udf(Arc::new(function)).map_err(Error::setup)?;
+        }
         let tables = Arc::new(Tables::new(lake, tables));
         Ok(Self { state, tables, memory_bytes: options.memory_bytes })
     }

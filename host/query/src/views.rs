@@ -13,6 +13,7 @@ use datafusion::logical_expr::{JoinType, LogicalPlanBuilder, col, lit};
 use datafusion::prelude::{Expr, ident};
 
 use crate::DEFAULT_SCHEMA;
+use crate::live::is_live;
 
 /// The table that holds all versions: a scan that names it so is known as one of it.
 const VERSIONS: &str = "unified.transaction_versions";
@@ -25,6 +26,8 @@ pub(crate) const RESTATEMENTS: &str = include_str!("views/restatements.sql");
 pub(crate) enum View {
     /// `unified.transactions`.
     Transactions,
+    /// `unified.live_transactions`.
+    LiveTransactions,
     /// `raw.objects`.
     RawObjects,
     /// `meta.usage`.
@@ -47,13 +50,21 @@ pub(crate) enum Definition {
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Transactions, Self::RawObjects, Self::Usage, Self::EarningsDaily, Self::Unpaid, Self::ValidationLatency];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Transactions,
+        Self::LiveTransactions,
+        Self::RawObjects,
+        Self::Usage,
+        Self::EarningsDaily,
+        Self::Unpaid,
+        Self::ValidationLatency,
+    ];
 
     /// Its schema and name.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Transactions => ("unified", "transactions"),
+            Self::LiveTransactions => ("unified", "live_transactions"),
             Self::RawObjects => ("raw", "objects"),
             Self::Usage => ("meta", "usage"),
             Self::EarningsDaily => ("unified", "earnings_daily"),
@@ -66,6 +77,7 @@ impl View {
     pub(crate) fn definition(self) -> Definition {
         match self {
             Self::Transactions => Definition::Over("unified", "transaction_versions"),
+            Self::LiveTransactions => Definition::Sql(include_str!("views/live_transactions.sql")),
             Self::RawObjects => Definition::Over("meta", "requests"),
             Self::Usage => Definition::Over("meta", "runs"),
             Self::EarningsDaily => Definition::Sql(include_str!("views/earnings_daily.sql")),
@@ -138,7 +150,7 @@ pub(crate) fn moment_value(moment: DateTime<Utc>) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(Some(moment.timestamp_micros()), Some("UTC".into()))
 }
 
-/// Each version that no newer one supersedes, of those that were observed by a moment, if one is given.
+/// Each version that no newer one supersedes. If a moment is given: of those that were observed by then, the live ones.
 ///
 /// Only rows of version 2 and up can supersede, and these are the few: they are aggregated and hashed, and everything
 /// else streams past them. A window function sorts all rows instead: over 275,000 versions of 200,000 transactions, in
@@ -168,8 +180,11 @@ pub(crate) fn latest_versions(
             JoinType::RightAnti,
             (vec!["newer.network", "newer.transaction_key"], vec!["versions.network", "versions.transaction_key"]),
             Some(col("versions.version").lt(col("newest_version"))),
-        )?
-        .build()?;
+        )?;
+    let latest = match by {
+        Some(_) => latest.filter(is_live().call(vec![col("versions.content_hash")]))?.build()?,
+        None => latest.build()?,
+    };
     let definition = "SELECT v.* FROM unified.transaction_versions v WHERE NOT EXISTS (SELECT 1 FROM \
                       unified.transaction_versions n WHERE n.transaction_key = v.transaction_key AND n.version > v.version)";
     Ok(Arc::new(ViewTable::new(latest, by.is_none().then(|| definition.to_owned()))))

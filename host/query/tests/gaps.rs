@@ -34,7 +34,7 @@ async fn session() -> (TestLake, Session) {
         lake.append(schema, "transactions", &[], ids(&["1"])).await;
     }
     lake.append("awin", "programmes", &[], ids(&["1"])).await;
-    let store = Lake::open(&lake.path().display().to_string()).await.unwrap();
+    let store = Lake::open_writable(&lake.path().display().to_string()).await.unwrap();
     store
         .append_coverage(&[
             read("awin", "2026-01-01T00:00:00Z/2026-01-05T00:00:00Z", "2026-01-05T00:00:00Z", true),

@@ -204,26 +204,27 @@ pub async fn look_at_registry(settings: &Settings) -> Result<Registry, Failure> 
     open_registry(settings, Arc::new(Swaps::looking(state, settings))).await
 }
 
-/// The lake of the settings.
+/// The lake of the settings, to be read.
 ///
 /// # Errors
-/// A failure if it can't be read and written.
+/// A failure if its place can't be opened.
 pub async fn open_lake(settings: &Settings) -> Result<Lake, Failure> {
     Ok(Lake::open(&settings.lake_url).await?.watched(step::passed))
 }
 
-/// The lake of the settings, on a store that many may write at once.
+/// The lake of the settings, to be written, on a store that many may write at once.
 ///
 /// # Errors
-/// A failure if it can't be read and written, or if its store lets several writers create the same object: each would
-/// believe that its commit is in, and all but one would be lost in silence.
+/// A failure if it can't be written, or if its store loses commits of several writers.
 pub async fn open_writable_lake(settings: &Settings) -> Result<Lake, Failure> {
-    let lake = open_lake(settings).await?;
-    if lake.is_local() || lake.probe_exclusive_put().await? {
-        return Ok(lake);
+    match Lake::open_writable(&settings.lake_url).await {
+        Ok(lake) => Ok(lake.watched(step::passed)),
+        Err(error @ sluice_lake::Error::LosesCommits { .. }) => {
+            let hint = error.hint();
+            Err(Failure::settings(error).maybe_hint(hint))
+        }
+        Err(error) => Err(error.into()),
     }
-    Err(Failure::settings(format!("the store of {} loses commits when several write at once", settings.lake_url))
-        .hint("it must honour `If-None-Match: *` on PUT, as AWS S3 does; a lake on a local disk is safe too"))
 }
 
 /// Where compiled components are kept: `$XDG_CACHE_HOME/sluice` or `$HOME/.cache/sluice`; nowhere without either.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
 use sluice_lake::RunWriter;
@@ -39,6 +40,8 @@ pub struct SliceReport {
     pub reused: u64,
     /// Bytes received, as on the wire.
     pub bytes: u64,
+    /// When the first request was sent that was answered; none if none was.
+    pub first_sent_at: Option<DateTime<Utc>>,
     /// Records found in the answers.
     pub records: u64,
     /// Records that could not be mapped.
@@ -155,11 +158,17 @@ impl Collector {
 }
 
 impl SliceReport {
+    /// Takes note of when a request was sent.
+    fn sent(&mut self, sent_at: Option<DateTime<Utc>>) {
+        self.first_sent_at = self.first_sent_at.into_iter().chain(sent_at).min();
+    }
+
     /// Takes over what one request counted.
     fn add(&mut self, tally: &Self) {
         self.requests += tally.requests;
         self.reused += tally.reused;
         self.bytes += tally.bytes;
+        self.sent(tally.first_sent_at);
         self.records += tally.records;
         self.rejects += tally.rejects;
         if tally.cursor.is_some() {

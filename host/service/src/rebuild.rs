@@ -86,7 +86,8 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
             ledger.window_read(&read.slice, read.read_at);
         }
         counts = ledger.commit().await?;
-        let rows: Vec<CoverageRow> = reads.iter().map(|read| coverage(&networks, read, &rebuilt)).collect();
+        // What covers nothing was reported when it was read.
+        let rows: Vec<CoverageRow> = reads.iter().filter_map(|read| coverage(&networks, read, &rebuilt)).collect();
         fresh.append_coverage(&rows).await?;
     }
     let rows: Vec<ConnectorRow> = connectors
@@ -164,26 +165,30 @@ fn is_whole(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
         && rebuilt.rejects.get(&id).is_none_or(|rejects| *rejects == 0)
 }
 
-/// What a slice covers, now that its run's responses are in the tables.
-fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &RunRebuilt) -> CoverageRow {
+/// What a slice covers, now that its run's responses are in the tables; none if none of its window could be read.
+fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &RunRebuilt) -> Option<CoverageRow> {
     let slice = &read.slice;
     let id = slice.id();
+    let window = match networks.get(&slice.network) {
+        Some(network) => record::readable_window(network.manifest(), slice, read.sent_at.unwrap_or(read.read_at))?,
+        None => slice.window,
+    };
     let rejects = rebuilt.rejects.get(&id).copied().unwrap_or_default();
     let report = SliceReport { records: read.records, rejects, ..SliceReport::default() };
     let share = networks.get(&slice.network).map(|network| network.settings.max_reject_share());
     let unmapped = rebuilt.unmapped.contains(&id).then(|| "a response could not be mapped".to_owned());
     let error = read.error.clone().or(unmapped).or_else(|| too_many_rejects(&report, share?));
-    CoverageRow {
+    Some(CoverageRow {
         network: slice.network.clone(),
         account: slice.account.clone(),
         stream: slice.stream.clone(),
         axis: slice.axis,
-        window: slice.window,
+        window,
         run_id: read.run_id.clone(),
         read_at: read.read_at,
         requests: read.requests,
         records: read.records,
         complete: read.complete && error.is_none(),
         error,
-    }
+    })
 }

@@ -1,13 +1,15 @@
 //! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
-use sluice_model::Step;
+use sluice_model::{Axis, Manifest, Slice, Step, Window};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone, Verb};
-use crate::step;
+use crate::{schedule, step};
 
 /// Records a run: its requests, then itself, so that a run that is listed is whole. What a resumed run had recorded
 /// before it was interrupted isn't recorded twice.
@@ -78,21 +80,53 @@ pub fn offline(
     }
 }
 
-/// What a slice of a run covers.
-pub fn coverage(run_id: &str, done: &SliceDone) -> CoverageRow {
+/// What a slice of a run covers; none if none of its window could be read.
+pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<CoverageRow> {
     let slice = &done.slice;
-    CoverageRow {
+    let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
+    Some(CoverageRow {
         network: slice.network.clone(),
         account: slice.account.clone(),
         stream: slice.stream.clone(),
         axis: slice.axis,
-        window: slice.window,
+        window,
         run_id: run_id.to_owned(),
         read_at: done.read_at,
         requests: done.report.requests,
         records: done.report.records,
         complete: done.report.errors.is_empty(),
         error: done.report.errors.first().cloned(),
+    })
+}
+
+/// What of a slice's window could be read when its first request was sent. A stream without windows has it as it is.
+pub fn readable_window(manifest: &Manifest, slice: &Slice, sent_at: DateTime<Utc>) -> Option<Window> {
+    if slice.axis == Axis::None {
+        return Some(slice.window);
+    }
+    let kept_since = manifest.stream(&slice.stream).and_then(|stream| schedule::first_remembered(stream, sent_at));
+    slice.window.readable(sent_at, kept_since)
+}
+
+/// Logs which windows cover nothing, once for each stream and date.
+pub fn warn_of_uncovered<'a>(slices: impl Iterator<Item = &'a Slice>) {
+    let mut uncovered = BTreeMap::<_, (Window, u64)>::new();
+    for slice in slices {
+        let of = (&slice.network, &slice.account, &slice.stream, slice.axis.name());
+        let (window, count) = uncovered.entry(of).or_insert((slice.window, 0));
+        window.since = window.since.min(slice.window.since);
+        window.until = window.until.max(slice.window.until);
+        *count += 1;
+    }
+    for ((network, account, stream, axis), (window, slices)) in uncovered {
+        tracing::warn!(
+            network,
+            account,
+            stream,
+            axis,
+            slices,
+            "nothing is covered of {window}: it lies in the future, or before what the network keeps"
+        );
     }
 }
 

@@ -168,14 +168,16 @@ async fn carry_out(
         tables: tables.clone(),
     };
     let cover = |slice: &SliceDone| {
-        let row = record::coverage(&collector.run_id, slice);
-        if let Some(tables) = collector.tables.as_ref().filter(|_| !covered.has(&row)) {
+        let row = record::coverage(network.manifest(), &collector.run_id, slice);
+        if let (Some(tables), Some(row)) = (&collector.tables, row.filter(|row| !covered.has(row))) {
             tables.covered(row);
         }
     };
     jobs.failed.iter().for_each(cover);
     let (mut done, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
     done.extend(jobs.failed);
+    let is_uncovered = |done: &&SliceDone| record::coverage(network.manifest(), &run_id, done).is_none();
+    record::warn_of_uncovered(done.iter().filter(is_uncovered).map(|done| &done.slice));
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {

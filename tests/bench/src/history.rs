@@ -78,7 +78,7 @@ impl History {
     /// An empty lake, into whose window this many transactions will go. What is older than `settled` has one version.
     pub(crate) async fn new(window: u64, settled: u64) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-bench-history-").tempdir()?;
-        let lake = Lake::open(dir.path().join("lake").to_str().context("no path")?).await?;
+        let lake = Lake::open_writable(dir.path().join("lake").to_str().context("no path")?).await?;
         Ok(Self { lake, window, settled, grown: 0, new: 0, readings: 0, _dir: dir })
     }
 

@@ -3,61 +3,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch};
-use arrow::datatypes::{Int32Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt};
 use uuid::Uuid;
 
-use super::{LatestState, path_of};
+use super::keys::versions_of;
+use super::merge::Merge;
+use super::path_of;
 use crate::error::Error;
-use crate::index::{FilterKeys, KeyMap, column, keys_of, unreadable, wrong};
-use crate::scan::{read_filters, stream_columns, stream_rows};
+use crate::index::{keys_of, unreadable};
+use crate::scan::stream_rows;
 use crate::table::Table;
 use crate::unified::INDEX;
 
-const VERSION: &str = "version";
 /// Rows of a file that is written anew.
 const FILE_ROWS: usize = 128 * 1024;
 
-impl LatestState {
-    /// Key and version of all rows of a file.
-    pub(super) async fn key_versions(&self, table: &Table, add: &Add) -> Result<Vec<(u128, i32)>, Error> {
-        let path = path_of(add);
-        let failed = |source| unreadable(table, &path, source);
-        let names = [INDEX.key, VERSION];
-        let mut batches = stream_columns(table.store(), &path, &names).await.map_err(failed)?;
-        let mut rows = Vec::new();
-        while let Some(batch) = batches.try_next().await.map_err(failed)? {
-            rows.extend(keys_of(table, &batch, INDEX.key)?.into_iter().zip(versions_of(table, &batch)?));
-        }
-        Ok(rows)
-    }
-
-    /// Whether a file has a row that a newer one supersedes: a filter asks most files without reading a key.
-    pub(super) async fn holds_superseded(
-        &self,
-        table: &Table,
-        add: &Add,
-        newest: &KeyMap<i32>,
-        keys: &FilterKeys,
-    ) -> Result<bool, Error> {
-        if newest.is_empty() {
-            return Ok(false);
-        }
-        let path = path_of(add);
-        let filters = read_filters(table.store(), &path, INDEX.key).await;
-        let filters = filters.map_err(|source| unreadable(table, &path, source))?;
-        if filters.is_some_and(|filters| !keys.may_be_in(&filters)) {
-            return Ok(false);
-        }
-        let rows = self.key_versions(table, add).await?;
-        Ok(rows.iter().any(|(key, version)| is_superseded(newest, *key, *version)))
-    }
-
+impl Merge<'_, '_> {
     /// Copies a file of the table of versions, under a name of its own.
     pub(super) async fn copy(&self, add: &Add) -> Result<Add, Error> {
         let from = path_of(add);
@@ -90,7 +57,7 @@ impl LatestState {
         &self,
         table: &Table,
         add: &Add,
-        newest: &KeyMap<i32>,
+        is_superseded: impl Fn(u128, i32) -> bool + Send,
         written: &mut Vec<Add>,
     ) -> Result<(), Error> {
         let path = path_of(add);
@@ -103,8 +70,7 @@ impl LatestState {
             let last = batch.is_none();
             if let Some(batch) = batch {
                 let keys = keys_of(table, &batch, INDEX.key)?.into_iter().zip(versions_of(table, &batch)?);
-                let mask: BooleanArray =
-                    keys.map(|(key, version)| Some(!is_superseded(newest, key, version))).collect();
+                let mask: BooleanArray = keys.map(|(key, version)| Some(!is_superseded(key, version))).collect();
                 let batch = filter_record_batch(&batch, &mask).map_err(|source| Error::rows(table.name(), source))?;
                 rows += batch.num_rows();
                 kept.push(lay_out(table.name(), &batch, &schema, &add.partition_values)?);
@@ -119,15 +85,6 @@ impl LatestState {
             }
         }
     }
-}
-
-fn is_superseded(newest: &KeyMap<i32>, key: u128, version: i32) -> bool {
-    newest.get(&key).is_some_and(|newest| *newest > version)
-}
-
-fn versions_of(table: &Table, rows: &RecordBatch) -> Result<Vec<i32>, Error> {
-    let versions = column(table, rows, VERSION)?.as_primitive_opt::<Int32Type>();
-    versions.map(|versions| versions.values().to_vec()).ok_or_else(|| wrong(table, VERSION, "an integer"))
 }
 
 /// A file's rows under the table's columns: those of its partition are said by its folder, those that came to the

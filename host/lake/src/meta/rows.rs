@@ -147,12 +147,13 @@ impl Lake {
         self.append_rows("meta", "connectors", batch("meta.connectors", columns)?).await
     }
 
-    /// Notes what was read in `meta.coverage`.
+    /// Notes what was read in `meta.coverage`, and folds it into `meta.coverage_state`.
     pub async fn append_coverage(&self, rows: &[CoverageRow]) -> Result<(), Error> {
-        self.append_coverage_under(rows, None).await
+        self.append_coverage_under(rows, None).await?;
+        self.fold_coverage().await
     }
 
-    /// The same for slices of a run that holds a lease.
+    /// Appends rows of a run that holds a lease to `meta.coverage` alone: [`crate::follow::Followers`] fold them.
     pub(crate) async fn append_coverage_under(&self, rows: &[CoverageRow], fence: Option<Fence>) -> Result<(), Error> {
         let columns = [
             ("network", text(rows, |row| Some(row.network.clone()))),

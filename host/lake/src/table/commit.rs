@@ -15,7 +15,7 @@ use super::{Commit, Table, kernel_fields};
 use crate::error::Error;
 
 /// How often a commit is prepared again before it is given up.
-pub(crate) const MAX_ATTEMPTS: u32 = 60;
+const MAX_ATTEMPTS: u32 = 60;
 /// What the application id of a lease's transactions begins with.
 const LEASE: &str = "sluice/lease/";
 
@@ -100,6 +100,7 @@ pub(crate) async fn commit_with(table: &mut Table, change: &mut impl Change) -> 
 
 impl Table {
     /// Commits files in the place of others on exactly this snapshot, or not at all.
+    #[cfg(test)]
     pub(crate) async fn replace(
         &mut self,
         removes: Vec<Remove>,
@@ -230,7 +231,7 @@ const NO_EPOCH: i64 = i64::MIN;
 pub(super) type Epochs = HashMap<String, i64>;
 
 /// Waits a little longer at each attempt, and not in step with other writers.
-pub(crate) async fn wait_a_moment(attempt: u32) {
+async fn wait_a_moment(attempt: u32) {
     let (_, random) = Uuid::now_v7().as_u64_pair();
     let most_ms = 10_u64 << attempt.min(5);
     tokio::time::sleep(Duration::from_millis(random % most_ms + 1)).await;

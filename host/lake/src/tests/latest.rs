@@ -1,8 +1,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use arrow::array::AsArray;
+
+use super::readers::{Manner, through};
 use super::*;
-use crate::latest::LatestState;
+use crate::Error;
+use crate::coverage::CoverageState;
+use crate::latest::{LatestState, lay_out};
 
 async fn commit(lake: &Lake, secs: i64, sales: &[Sale]) {
     let mut ledger = uncaught(lake, secs, sales).await;
@@ -151,4 +156,112 @@ async fn several_that_catch_up_at_once_agree() {
     let before = table(&lake, "transactions").await.version();
     state.catch_up().await.unwrap();
     assert_eq!(table(&lake, "transactions").await.version(), before);
+}
+
+#[tokio::test]
+async fn catching_up_with_nothing_new_costs_one_look_at_the_log() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, 1, &[sale("1", 0, 1)]).await;
+    lake.append_coverage(&[super::coverage::row("awin-test", 100, 0, 50, true)]).await.unwrap();
+    let manner = Manner::default();
+    let lake = through(&lake, &manner);
+    let mut latest = LatestState::open(&lake).await.unwrap();
+    let mut coverage = CoverageState::open(&lake).await.unwrap();
+    latest.catch_up().await.unwrap();
+    coverage.catch_up().await.unwrap();
+    for _ in 0..2 {
+        manner.looked();
+        latest.catch_up().await.unwrap();
+        let looked = manner.looked();
+        assert!((1..=2).contains(&looked), "{looked} requests to see that nothing is new");
+        coverage.catch_up().await.unwrap();
+        assert_eq!(manner.looked(), looked);
+    }
+}
+
+/// All rows of the table of versions, as they could be written again.
+async fn versions(lake: &Lake) -> RecordBatch {
+    let table = table(lake, "transaction_versions").await;
+    let schema = table.schema().unwrap();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut rows = Vec::new();
+    for file in table.files() {
+        for batch in read_columns(table.store(), &file.path, &names).await.unwrap() {
+            rows.push(lay_out(table.name(), &batch, &schema, &file.partitions).unwrap());
+        }
+    }
+    arrow::compute::concat_batches(&schema, &rows).unwrap()
+}
+
+/// Appends rows to the table of versions, whatever they are.
+async fn append_by_hand(lake: &Lake, rows: &RecordBatch) {
+    let mut table = table(lake, "transaction_versions").await;
+    let adds = table.write_files(rows, Some("transaction_key")).await.unwrap();
+    assert!(matches!(table.replace(Vec::new(), adds, &[], None).await.unwrap(), crate::table::Commit::Done));
+}
+
+fn texts_of(rows: &RecordBatch, name: &str, text: &str) -> RecordBatch {
+    with_column(rows, name, Arc::new(StringArray::from(vec![text; rows.num_rows()])))
+}
+
+/// Asserts that a version which comes twice is refused by its name, and that nothing of it is in the latest state.
+async fn assert_refused(lake: &Lake, state: &mut LatestState, id: &str, refused: i32) {
+    let before = rows(lake, "unified", "transactions").await;
+    let error = state.catch_up().await.unwrap_err();
+    let Error::DuplicateVersion { table, key, version, .. } = &error else { panic!("{error:?}") };
+    let known = rows(lake, "unified", "transaction_versions").await;
+    let of = known.iter().find(|row| row["transaction_key"] == *key).map(|row| row["transaction_id"].as_str());
+    assert_eq!((of, *version), (Some(id), refused), "{error}");
+    assert!(table.starts_with("unified.transaction"), "{error}");
+    assert!(error.to_string().contains(key.as_str()), "{error}");
+    assert!(error.hint().unwrap().contains("sluice build --from-raw"));
+    assert_eq!(rows(lake, "unified", "transactions").await, before);
+}
+
+#[tokio::test]
+async fn a_version_that_comes_twice_at_once_is_refused() {
+    let (_folder, lake) = new_lake().await;
+    drop(uncaught(&lake, 1, &[sale("1", 0, 1), sale("2", 0, 1), sale("3", 40, 1)]).await);
+    let first = versions(&lake).await;
+    let again = first.slice(1, 1);
+    append_by_hand(&lake, &again).await;
+    let id = again.column_by_name("transaction_id").unwrap().as_string::<i32>().value(0).to_owned();
+    let mut state = LatestState::open(&lake).await.unwrap();
+    assert_refused(&lake, &mut state, &id, 1).await;
+    assert!(state.rebuild().await.is_err(), "from the snapshot neither");
+    let (_folder, lake) = new_lake().await;
+    drop(uncaught(&lake, 1, &[sale("1", 0, 1)]).await);
+    append_by_hand(&lake, &texts_of(&versions(&lake).await, "month", "2026-05")).await;
+    let mut state = LatestState::open(&lake).await.unwrap();
+    assert_refused(&lake, &mut state, "1", 1).await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_newer_than_the_known_one_is_refused() {
+    let (_folder, lake) = new_lake().await;
+    commit(&lake, 1, &[sale("1", 0, 1), sale("2", 0, 1)]).await;
+    let first = versions(&lake).await;
+    commit(&lake, 2, &[sale("1", 0, 2)]).await;
+    assert_eq!(assert_latest(&lake).await, 2);
+    let known = rows(&lake, "unified", "transactions").await;
+    // Of the one, the version that it has; of the other, an older one than it has.
+    for (row, id) in [(0, "1"), (1, "2")] {
+        append_by_hand(&lake, &first.slice(row, 1)).await;
+        let mut state = LatestState::open(&lake).await.unwrap();
+        if row == 0 {
+            assert_refused(&lake, &mut state, id, 1).await;
+        } else {
+            assert!(state.catch_up().await.is_err());
+        }
+    }
+    assert_eq!(rows(&lake, "unified", "transactions").await, known);
+}
+
+#[tokio::test]
+async fn a_key_that_another_writer_put_into_another_month_is_refused() {
+    let (_folder, lake) = new_lake().await;
+    let mut state = LatestState::open(&lake).await.unwrap();
+    commit(&lake, 1, &[sale("1", 0, 1)]).await;
+    append_by_hand(&lake, &texts_of(&versions(&lake).await, "month", "2026-05")).await;
+    assert_refused(&lake, &mut state, "1", 1).await;
 }

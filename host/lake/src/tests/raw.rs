@@ -105,6 +105,7 @@ fn marker(account: &str, secs: i64, error: Option<&str>) -> SliceRead {
     SliceRead {
         run_id: "run".to_owned(),
         slice: Slice { network, account, stream, settings, window, timezone, axis: Axis::Modified, cursor: None },
+        sent_at: None,
         read_at: moment(secs),
         requests: 2,
         records: 7,
@@ -125,22 +126,6 @@ async fn of_a_slice_read_twice_the_later_marker_counts() {
     }
     assert_eq!(lake.slice_reads("run").await.unwrap(), [other, whole]);
     assert!(lake.slice_reads("another").await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_local_lake_lets_one_writer_win() {
-    let (_folder, lake) = new_lake().await;
-    assert!(lake.probe_exclusive_put().await.unwrap());
-}
-
-#[tokio::test]
-async fn a_lake_that_is_a_file_says_what_to_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lake");
-    std::fs::write(&path, "x").unwrap();
-    let error = Lake::open(&format!("file://{}", path.display())).await.unwrap_err();
-    assert!(error.hint().unwrap().contains("is a file"), "{error}");
-    assert!(matches!(Lake::open("gopher://x").await, Err(Error::Url { .. })));
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ fn marker(run: &str) -> SliceRead {
     SliceRead {
         run_id: run.to_owned(),
         slice,
+        sent_at: None,
         read_at: moment(2),
         requests: 1,
         records: 1,

@@ -14,16 +14,16 @@ WITH seen AS (
 ),
 dated AS (
     SELECT 'transaction' AS basis, t.transaction_day AS day, t.*
-    FROM unified.transactions t
+    FROM unified.live_transactions t
     UNION ALL
     SELECT 'validation', local_day(coalesce(t.validated_at, seen.validated_at), t.network_timezone), t.*
-    FROM unified.transactions t
+    FROM unified.live_transactions t
     LEFT JOIN seen ON seen.network = t.network AND seen.transaction_key = t.transaction_key
     WHERE t.validated_at IS NOT NULL
        OR seen.validated_at IS NOT NULL AND t.validation_status IN ('approved', 'declined')
     UNION ALL
     SELECT 'payment', local_day(coalesce(t.paid_at, seen.paid_at), t.network_timezone), t.*
-    FROM unified.transactions t
+    FROM unified.live_transactions t
     LEFT JOIN seen ON seen.network = t.network AND seen.transaction_key = t.transaction_key
     WHERE t.paid_at IS NOT NULL OR seen.paid_at IS NOT NULL AND t.payment_status = 'paid'
 )
@@ -34,6 +34,5 @@ SELECT basis, day, network, account, advertiser_id, advertiser_name, sale_curren
        sum(commission_amount) AS commission_amount,
        sum(commission_effective) AS commission_effective
 FROM dated
-WHERE change <> 'vanished'
 GROUP BY basis, day, network, account, advertiser_id, advertiser_name, sale_currency, commission_currency,
          validation_status, payment_status, kind

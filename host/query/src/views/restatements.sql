@@ -1,5 +1,5 @@
 -- What was observed after `$from` and by `$to`, each transaction's state at the one against that at the other.
--- Commission is what counts: nothing when declined or vanished. What moved to another currency is two rows: it goes
+-- Commission is what counts: nothing when declined or gone. What moved to another currency is two rows: it goes
 -- from the one and comes to the other.
 WITH arrived AS (
     SELECT network, transaction_key, count(*) AS versions, max(version) AS version,
@@ -23,12 +23,12 @@ compared AS (
            prior.validation_status AS validation_before, later.validation_status AS validation_after,
            prior.payment_status AS payment_before, later.payment_status AS payment_after,
            prior.sale_currency AS sale_currency_before, later.sale_currency AS sale_currency_after,
-           CASE WHEN prior.change = 'vanished' THEN 0 ELSE prior.sale_amount END AS sale_before,
-           CASE WHEN later.change = 'vanished' THEN 0 ELSE later.sale_amount END AS sale_after,
+           CASE WHEN is_live(prior.content_hash) THEN prior.sale_amount ELSE 0 END AS sale_before,
+           CASE WHEN is_live(later.content_hash) THEN later.sale_amount ELSE 0 END AS sale_after,
            prior.commission_currency AS commission_currency_before,
            later.commission_currency AS commission_currency_after,
-           CASE WHEN prior.change = 'vanished' THEN 0 ELSE prior.commission_effective END AS commission_before,
-           CASE WHEN later.change = 'vanished' THEN 0 ELSE later.commission_effective END AS commission_after,
+           CASE WHEN is_live(prior.content_hash) THEN prior.commission_effective ELSE 0 END AS commission_before,
+           CASE WHEN is_live(later.content_hash) THEN later.commission_effective ELSE 0 END AS commission_after,
            prior.version IS NOT NULL AND prior.sale_currency IS DISTINCT FROM later.sale_currency AS sale_moved,
            prior.version IS NOT NULL AND prior.commission_currency IS DISTINCT FROM later.commission_currency
                AS commission_moved

@@ -6,8 +6,7 @@ SELECT network, account, stream, transaction_key, transaction_id, advertiser_id,
        CAST(local_day(now(), network_timezone) AS INT) - CAST(transaction_day AS INT) AS age_days,
        CAST(local_day(now(), network_timezone) AS INT)
            - CAST(local_day(payable_at, network_timezone) AS INT) AS overdue_days
-FROM unified.transactions
+FROM unified.live_transactions
 WHERE (validation_status = 'approved' OR payment_status = 'payable')
   AND validation_status <> 'declined'
   AND payment_status NOT IN ('paid', 'clawed-back')
-  AND change <> 'vanished'

@@ -17,12 +17,11 @@ decided AS (
            CASE WHEN t.validated_at IS NULL THEN 'observed' ELSE 'network' END AS basis,
            CAST(local_day(coalesce(t.validated_at, seen.validated_at), t.network_timezone) AS INT)
                - CAST(t.transaction_day AS INT) AS days
-    FROM unified.transactions t
+    FROM unified.live_transactions t
     LEFT JOIN seen ON seen.network = t.network AND seen.transaction_key = t.transaction_key
     WHERE t.validation_status IN ('approved', 'declined')
       AND coalesce(t.validated_at, seen.validated_at) IS NOT NULL
       AND t.kind NOT IN ('adjustment', 'event')
-      AND t.change <> 'vanished'
 )
 SELECT network, account, advertiser_id, advertiser_name, basis,
        count(*) AS transactions,

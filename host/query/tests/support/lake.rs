@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, Int32Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, Date32Array, Decimal128Array, Int32Array, MapBuilder, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use deltalake::DeltaTable;
@@ -83,6 +83,8 @@ pub struct Row {
     pub network: &'static str,
     pub version: i32,
     pub change: &'static str,
+    /// Whether it is a tombstone: the transaction is no longer there.
+    pub gone: bool,
     /// The same as `transaction_day` and every other moment here: RFC 3339, or a day.
     pub observed: &'static str,
     pub day: &'static str,
@@ -105,6 +107,7 @@ impl Default for Row {
             network: "awin",
             version: 1,
             change: "first-seen",
+            gone: false,
             observed: "2026-01-10T12:00:00Z",
             day: "2026-01-09",
             kind: "sale",
@@ -134,7 +137,7 @@ pub fn history(schema: &Schema, rows: &[Row]) -> RecordBatch {
         let times = rows.iter().map(|row| of(row).map(micros));
         Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
     };
-    let counts = |row: &Row| !matches!(row.change, "vanished") && row.validation != "declined";
+    let counts = |row: &Row| !row.gone && row.validation != "declined";
     let columns = schema.fields().iter().map(|field| match field.name().as_str() {
         "transaction_key" | "transaction_id" => text(&|row| Some(row.key)),
         "network" | "connector" => text(&|row| Some(row.network)),
@@ -156,6 +159,10 @@ pub fn history(schema: &Schema, rows: &[Row]) -> RecordBatch {
         "transaction_day" => {
             let days = rows.iter().map(|row| i32::try_from(micros(row.day) / 86_400_000_000).unwrap());
             Arc::new(Date32Array::from_iter_values(days))
+        }
+        "content_hash" => {
+            let hashes = rows.iter().map(|row| [u8::from(!row.gone); 16]);
+            Arc::new(BinaryArray::from_iter_values(hashes))
         }
         "version" => Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.version))),
         "sale_amount" => money(rows.iter().map(|row| Some(row.sale)).collect()),

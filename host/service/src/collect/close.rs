@@ -11,8 +11,11 @@ impl Collector {
     ///
     /// A slice of which too many records were rejected fails here: its coverage isn't complete.
     pub async fn close(&self, slice: &Slice, report: &mut SliceReport) -> DateTime<Utc> {
-        let read_at = match self.kept.whole_since(slice).filter(|_| report.errors.is_empty()) {
-            Some(read_at) => read_at,
+        let read_at = match self.kept.whole(slice).filter(|_| report.errors.is_empty()) {
+            Some(read) => {
+                report.first_sent_at = read.sent_at.or(report.first_sent_at);
+                read.read_at
+            }
             None => {
                 let read = self.marker(slice, report);
                 if let Err(error) = self.app.lake.put_slice_read(&read).await {
@@ -35,6 +38,7 @@ impl Collector {
         SliceRead {
             run_id: self.run_id.clone(),
             slice: slice.clone(),
+            sent_at: report.first_sent_at,
             read_at: Utc::now(),
             requests: report.requests,
             records: report.records,

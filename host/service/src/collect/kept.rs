@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use sluice_lake::Lake;
 use sluice_model::{Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id};
 
@@ -41,9 +41,9 @@ impl Kept {
         self.responses.len() as u64
     }
 
-    /// When a slice was read whole, if it was.
-    pub(super) fn whole_since(&self, slice: &Slice) -> Option<DateTime<Utc>> {
-        self.slices.get(&slice.id()).filter(|read| read.complete).map(|read| read.read_at)
+    /// The marker of a slice that was read whole.
+    pub(super) fn whole(&self, slice: &Slice) -> Option<&SliceRead> {
+        self.slices.get(&slice.id()).filter(|read| read.complete)
     }
 }
 
@@ -74,6 +74,7 @@ impl Collector {
         };
         tally.requests += u64::from(raw.attempt);
         tally.bytes += raw.body_bytes;
+        tally.sent(Some(raw.sent_at));
         if wants_sending(&judged) {
             return Err(raw.attempt);
         }

@@ -105,6 +105,7 @@ impl Collector {
         };
         step::passed(Step::ResponseCame);
         tally.bytes += exchange.wire.len() as u64;
+        tally.sent(Some(exchange.sent_at));
         if let Some(problem) = &exchange.problem {
             return self.broken(slice, request, &exchange, problem, attempt).await;
         }

@@ -122,7 +122,7 @@ async fn gained(
 /// Puts an earlier version back.
 pub(super) async fn roll_back(settings: &Settings, name: &str, to: Option<&str>, json: bool) -> Result<(), Failure> {
     let network = network_id(settings, name);
-    let (lake, state) = (app::open_lake(settings).await?, State::open(&settings.state_url).await?);
+    let (lake, state) = (app::open_writable_lake(settings).await?, State::open(&settings.state_url).await?);
     let active = match state.active("", Some(&network)).await? {
         Some(active) => Some(active),
         None => restore(&lake, &state, &network, &format!("{network}.wasm")).await?,

@@ -28,6 +28,7 @@ const LINEAGE: &[&str] = &[
     "raw_object",
     "record_index",
     "month",
+    "_live",
 ];
 
 /// A transaction's names.
@@ -59,6 +60,8 @@ pub(super) struct Changed {
 pub(super) struct Version {
     pub(super) version: String,
     pub(super) change: String,
+    /// Whether the transaction is there by this version; else it is a tombstone.
+    pub(super) live: bool,
     pub(super) observed_at: String,
     pub(super) connector: String,
     pub(super) connector_version: String,
@@ -94,7 +97,7 @@ pub(super) async fn identities(session: &Session, condition: &str, most: usize) 
 pub(super) async fn versions(session: &Session, of: &Identity) -> Result<Vec<Version>, Failure> {
     let network = of.network.replace('\'', "''");
     let query = format!(
-        "SELECT * FROM unified.transaction_versions
+        "SELECT *, is_live(content_hash) AS _live FROM unified.transaction_versions
          WHERE network = '{network}' AND transaction_key = '{}' ORDER BY version",
         of.key
     );
@@ -119,6 +122,7 @@ fn version(row: &Row, before: &Row) -> Version {
         changed: changed.collect(),
         version: text("version"),
         change: text("change"),
+        live: text("_live") == "true",
         observed_at: text("observed_at"),
         connector: text("connector"),
         connector_version: text("connector_version"),

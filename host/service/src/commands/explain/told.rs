@@ -57,7 +57,8 @@ fn version_json(version: &Version, found: &Found) -> Value {
         })
     });
     json!({
-        "version": version.version.parse::<i64>().ok(), "change": version.change, "observed_at": version.observed_at,
+        "version": version.version.parse::<i64>().ok(), "change": version.change, "live": version.live,
+        "observed_at": version.observed_at,
         "changed": changed,
         "connector": {
             "name": version.connector, "version": version.connector_version, "digest": version.connector_digest,
@@ -91,6 +92,9 @@ fn version_text(text: &mut String, version: &Version, found: &Found) -> std::fmt
         }
         _ if change == "vanished" => writeln!(text, "  the window was read whole, and doesn't hold it")?,
         _ => writeln!(text, "  raw object {body}, mapped by {connector} {connector_version} ({digest})")?,
+    }
+    if !version.live && change != "vanished" {
+        writeln!(text, "  removed: this version of the connector makes no such transaction of the response")?;
     }
     match &found.problem {
         Some(problem) => writeln!(text, "  not told: {problem}"),
