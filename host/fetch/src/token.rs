@@ -148,7 +148,7 @@ impl Way {
         inner.allow.request(request)?;
         let mut tokens = self.live_tokens(request).await?.values;
         tokens.refresh = refresh;
-        let place = inner.budget.enter().await;
+        let (place, ()) = inner.budget.enter(&()).await;
         let rendered = self.context(&tokens, Utc::now()).render(request)?;
         let redactor = inner.session.redactor();
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();

@@ -86,11 +86,8 @@ mod tests {
     const B: &str = "343e1662793c64bf6f0d3597ba446f18";
 
     /// Of three rows with the parts `a` and `bc`, as `sdk/src/row_hash.rs` has them in its tests.
-    const IDS: [&str; 3] = [
-        "36cc24064d83d94f708145dd58651e3b",
-        "92841e9d4369d8cb539eaf37523e9efa",
-        "4f0af030ab69d8c6125d5bb68ebaab19",
-    ];
+    const IDS: [&str; 3] =
+        ["36cc24064d83d94f708145dd58651e3b", "92841e9d4369d8cb539eaf37523e9efa", "4f0af030ab69d8c6125d5bb68ebaab19"];
 
     fn parts<'a>(ids: &[&'a str]) -> Vec<(&'a str, u64)> {
         split(ids.iter().copied()).into_iter().map(|row| (row.base, row.ordinal)).collect()
