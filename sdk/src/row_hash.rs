@@ -45,11 +45,8 @@ mod tests {
     use super::*;
 
     /// Of three rows with the parts `a` and `bc`.
-    const IDS: [&str; 3] = [
-        "36cc24064d83d94f708145dd58651e3b",
-        "92841e9d4369d8cb539eaf37523e9efa",
-        "4f0af030ab69d8c6125d5bb68ebaab19",
-    ];
+    const IDS: [&str; 3] =
+        ["36cc24064d83d94f708145dd58651e3b", "92841e9d4369d8cb539eaf37523e9efa", "4f0af030ab69d8c6125d5bb68ebaab19"];
 
     #[test]
     fn rows_are_told_apart_by_their_parts_and_their_number() {

@@ -61,7 +61,7 @@ pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, RejectRow, Resolution, RunRow};
 pub use prepare::Prepared;
-pub use raw::{Gone, RawFilter, RawRetired};
+pub use raw::{EnvelopePath, Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,

@@ -52,6 +52,7 @@ fn runs() -> SchemaRef {
             "rejects",
             "guest_cpu_ms",
         ]),
+        text(&["error_kind"]),
     ])
 }
 
@@ -95,7 +96,7 @@ fn coverage() -> SchemaRef {
         time(&["read_at"]),
         count(&["requests", "records"]),
         fields(&["complete"], &DataType::Boolean),
-        text(&["error"]),
+        text(&["error", "error_kind"]),
     ])
 }
 

@@ -6,30 +6,24 @@
 mod report;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
-use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use sluice_lake::Counts;
-use sluice_model::{Slice, Step};
+use sluice_model::{ErrorKind, Slice, Step};
 use tokio::sync::Semaphore;
 
-pub use report::RunReport;
+pub use report::{RunFailure, RunReport};
 
 use crate::app::{App, Network};
-use crate::collect::{Collector, Kept, SliceReport};
-use crate::failure::Failure;
-use crate::slices::{self, Jobs, Selection, SliceJob};
+use crate::collect::{Collected, Collector, Kept, SliceReport, collect};
+use crate::failure::{Failure, SliceError};
+use crate::slices::{self, Jobs, Selection};
 use crate::state::{NetworkLease, NotedRun};
 use crate::{guests, record, step, tables};
 
-/// Slices of one run that are read at once.
-const SLICES_AT_ONCE: usize = 16;
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
-/// How often a window may be halved before the run gives up on it.
-const MAX_SPLITS: u32 = 16;
 /// How often a run is begun without keeping one more response, before it is given up.
 const MAX_STARTS: u32 = 3;
 
@@ -70,8 +64,9 @@ pub struct SliceDone {
 
 impl SliceDone {
     /// A slice that can't be read.
-    pub fn failed(slice: &Slice, rule: Option<String>, error: String) -> Self {
-        Self { slice: slice.clone(), rule, read_at: Utc::now(), report: SliceReport::failed(error) }
+    pub fn failed(slice: &Slice, rule: Option<String>, error: SliceError) -> Self {
+        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
+        Self { slice: slice.clone(), rule, read_at: Utc::now(), report }
     }
 }
 
@@ -127,9 +122,9 @@ pub async fn finish_earlier(
     let mut finished = Vec::new();
     for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
         let kept = Kept::of(&app.lake, &noted.run_id).await?;
-        let grew = kept.responses() > noted.kept;
+        let grew = kept.progress() > noted.kept;
         noted.starts = if grew { 1 } else { noted.starts + 1 };
-        noted.kept = kept.responses();
+        noted.kept = kept.progress();
         if noted.starts > MAX_STARTS {
             give_up(app, network, &noted).await?;
             continue;
@@ -162,22 +157,23 @@ async fn carry_out(
         run_id: run_id.clone(),
         kept: Arc::new(kept),
         turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
+        clock: Arc::default(),
         tables: tables.clone(),
     };
-    let (mut done, guests_took) = guests::timed(collect(&collector, jobs.jobs)).await;
-    done.extend(jobs.failed);
+    let (mut collected, guests_took) = guests::timed(collect(&collector, jobs.jobs)).await;
+    collected.done.extend(jobs.failed);
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
-    let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
+    let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.took(guests_took);
     report.count(counts);
-    record::finish(app, network, &report, &done, noted.starts > 1 || noted.kept > 0).await?;
+    record::finish(app, network, &report, &collected.done, noted.starts > 1 || noted.kept > 0).await?;
     // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
-    for (slice, rule, cursor) in slices::cursors(&done) {
+    for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
     app.state.forget_run(&noted.run_id).await?;
@@ -199,13 +195,15 @@ async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
 
 /// Notes a run as failed that comes to no end.
 async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<(), Failure> {
-    let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &[]);
+    let nothing = Collected::default();
+    let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &nothing);
     let name = &network.settings.name;
-    report.fail(format!(
+    let reason = format!(
         "it was begun {MAX_STARTS} times and never came to its end; what was answered is in raw: \
          sluice build {name} --run {}",
         noted.run_id
-    ));
+    );
+    report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
     record::finish(app, network, &report, &[], true).await?;
     app.state.forget_run(&noted.run_id).await
@@ -226,74 +224,24 @@ pub async fn build(app: &Arc<App>, network: &Network, selection: &tables::RawSel
     let writer = app.committer.run(None);
     let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     let counts = writer.finish().await;
-    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
+    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
     report.took(guests_took);
     match read {
         Ok(read) => {
             report.records = read.records;
-            report.errors = read.errors;
+            read.errors.into_iter().for_each(|error| report.fail(error));
         }
-        Err(failure) => report.errors.push(failure.render(false)),
+        Err(failure) => report.fail(failure.into()),
     }
-    report.settle();
     match counts {
         Ok(counts) => report.count(counts),
         Err(error) => {
             let failure = Failure::from(error);
-            report.fail(failure.render(false));
+            report.fail(SliceError::new(failure.kind, failure.render(false)));
             record::finish(app, network, &report, &[], false).await?;
             return Err(failure);
         }
     }
     record::finish(app, network, &report, &[], false).await?;
     Ok(report)
-}
-
-/// Collects slices side by side; a window that the network finds too wide is halved and read again.
-async fn collect(collector: &Collector, jobs: Vec<SliceJob>) -> Vec<SliceDone> {
-    let limits = &collector.app.settings.limits;
-    let splits = AtomicUsize::new(limits.splits_per_run);
-    let may_split = || splits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-    let mut waiting: Vec<(SliceJob, u32)> = jobs.into_iter().map(|job| (job, 0)).collect();
-    let mut done = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let read = stream::iter(waiting.drain(..)).map(|(job, depth)| async move {
-            let collector = collector.for_slice(&job);
-            let mut report = match tokio::time::timeout(limits.slice_timeout(), collector.slice(&job)).await {
-                Ok(report) => report,
-                Err(_) => SliceReport::failed(format!("it took longer than {} s", limits.slice_timeout_secs)),
-            };
-            let halves = if report.split { job.slice.window.split_in_half() } else { None };
-            if report.split {
-                let window = job.slice.window;
-                let why = match halves {
-                    Some(_) if depth < MAX_SPLITS && may_split() => None,
-                    Some(_) if depth < MAX_SPLITS => Some("the run has halved enough windows"),
-                    _ => Some("it can't be halved"),
-                };
-                report.split = why.is_none();
-                report
-                    .errors
-                    .extend(why.map(|why| format!("the window {window} is too wide for the network, and {why}")));
-            }
-            let read_at = if report.split { Utc::now() } else { collector.close(&job.slice, &mut report).await };
-            for error in &report.errors {
-                tracing::warn!(slice = job.slice.id(), error, "a slice failed");
-            }
-            (SliceDone { slice: job.slice.clone(), rule: job.rule.clone(), read_at, report }, job, halves, depth)
-        });
-        let read: Vec<_> = read.buffer_unordered(SLICES_AT_ONCE).collect().await;
-        for (slice, job, halves, depth) in read {
-            if let (true, Some((first, second))) = (slice.report.split, halves) {
-                for window in [first, second] {
-                    let mut job = job.clone();
-                    job.slice.window = window;
-                    waiting.push((job, depth + 1));
-                }
-            } else {
-                done.push(slice);
-            }
-        }
-    }
-    done
 }
