@@ -35,6 +35,7 @@ mod allow;
 mod body;
 mod clock;
 mod error;
+mod error_kind;
 mod exchange;
 mod fetcher;
 mod function;
