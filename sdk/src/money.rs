@@ -39,7 +39,7 @@ impl Money {
             _ => (false, mantissa),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        if whole.len() + fraction.len() == 0 || whole.len() + fraction.len() > 36 || exponent.abs() > 40 {
+        if whole.len() + fraction.len() == 0 || whole.len() + fraction.len() > 36 || exponent.unsigned_abs() > 40 {
             return None;
         }
         let mut value: i128 = 0;
@@ -115,6 +115,21 @@ mod tests {
         assert_eq!(Money::parse_grouped("($12.34)", '.'), Some(Money(-12_340_000)));
     }
 
+    /// Exponents around zero, around the bounds of the types that may hold one, and beyond all of them.
+    fn extreme() -> impl Strategy<Value = String> {
+        let bounds = [0, 40, i64::from(i32::MAX), i64::from(i32::MIN), i64::from(u32::MAX), i64::MAX, i64::MIN];
+        let near = (proptest::sample::select(bounds.to_vec()), -2i64..=2);
+        let near = near.prop_map(|(bound, off)| (i128::from(bound) + i128::from(off)).to_string());
+        prop_oneof![near, any::<i32>().prop_map(|exponent| exponent.to_string()), "-?[0-9]{1,60}"]
+    }
+
+    #[test]
+    fn the_smallest_exponent_is_no_amount() {
+        for text in ["1e-2147483648", "1e2147483647", "0e-2147483648", "1e-2147483649", "1e-9223372036854775808"] {
+            assert_eq!(Money::parse(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_amount_survives_its_text(micros in -999_999_999_999_999_999i64..=999_999_999_999_999_999) {
@@ -126,6 +141,25 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".*") {
             let _ = (Money::parse(&text), Money::parse_grouped(&text, ','));
+        }
+
+        #[test]
+        fn no_exponent_panics(
+            mantissa in "[-+]?[0-9]{0,40}[.,]?[0-9]{0,40}", exponent in extreme(), mark in "[eE][+]?",
+        ) {
+            let text = format!("{mantissa}{mark}{exponent}");
+            for parsed in [Money::parse(&text), Money::parse_grouped(&text, '.'), Money::parse_grouped(&text, ',')] {
+                prop_assert!(parsed.is_none_or(|Money(micros)| i128::from(micros).abs() <= Money::MAX), "{text}");
+            }
+        }
+
+        #[test]
+        fn an_exponent_moves_the_point(digits in 1i64..1_000_000, exponent in -12i32..=6) {
+            let power = 10i128.pow((exponent + 12) as u32);
+            let exact = i128::from(digits) * power;
+            let wanted = (exact % 1_000_000 == 0).then(|| Money((exact / 1_000_000) as i64));
+            let parsed = Money::parse(&format!("{digits}e{exponent}"));
+            prop_assert!(wanted.is_none() || parsed == wanted, "{parsed:?}, not {wanted:?}");
         }
     }
 }

@@ -1,4 +1,12 @@
 //! Ids for rows to which the network gives none.
+//!
+//! # Format
+//! An id is 32 lower-case hexadecimal digits of a 128-bit FNV-1a hash. The *base* is the hash of the row's parts, each
+//! ended by the byte `ff`; it is the id of the first row of these parts in a response (ordinal 0). The row of ordinal
+//! n > 0 has the base, continued with n as 8 little-endian bytes. Ordinals of a base come in rising order, so the host
+//! takes ids apart again by their order in the response and numbers equal rows on over all responses of a slice: a
+//! connector sees one response only, and two equal rows on two pages have the same id until then. The host's side is
+//! `sluice_model::row_hash`; what stands here is stored for ever, in both.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +44,10 @@ fn mixed(hash: u128, bytes: &[u8]) -> u128 {
 mod tests {
     use super::*;
 
+    /// Of three rows with the parts `a` and `bc`.
+    const IDS: [&str; 3] =
+        ["36cc24064d83d94f708145dd58651e3b", "92841e9d4369d8cb539eaf37523e9efa", "4f0af030ab69d8c6125d5bb68ebaab19"];
+
     #[test]
     fn rows_are_told_apart_by_their_parts_and_their_number() {
         let mut rows = RowHashes::default();
@@ -48,6 +60,14 @@ mod tests {
         // Another response that has the same rows gives the same ids.
         let mut again = RowHashes::default();
         assert_eq!([again.next(&["a", "bc"]), again.next(&["a", "bc"])], [first, second]);
+    }
+
+    /// The host's `sluice_model::row_hash` has the same ids in its tests.
+    #[test]
+    fn the_format_is_as_the_host_reads_it() {
+        let mut rows = RowHashes::default();
+        let ids = [(); 3].map(|()| rows.next(&["a", "bc"]));
+        assert_eq!(ids, IDS);
     }
 
     #[test]

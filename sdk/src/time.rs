@@ -335,5 +335,14 @@ mod tests {
         fn no_text_panics(text in ".*", pattern in ".*") {
             let _ = (Time::iso(&text), Time::parse(&text, &pattern));
         }
+
+        #[test]
+        fn no_number_panics(
+            text in "[-+]?[0-9]{1,30}-[0-9]{1,3}-[0-9]{1,3}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{0,40})?)?([-+][0-9:]{0,30})?",
+            micros in any::<i64>(),
+        ) {
+            let _ = (Time::iso(&text), Time::parse(&text, "%Y-%m-%dT%H:%M:%S.%f%z"));
+            let _ = (format_time(micros, "%Y-%m-%d %b %H:%M:%S"), Time { micros, basis: TimeBasis::Instant }.is_real());
+        }
     }
 }

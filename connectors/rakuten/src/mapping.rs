@@ -49,8 +49,8 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     let (transaction_id, id_basis) = match record.filled(ID) {
         Some(id) => (id, IdBasis::Native),
         None => {
-            let moments = [transacted, processed].map(|time| time.map(|time| time.micros));
-            hash = row_hash(record, moments, [sale, commission].map(|amount| amount.map(Money::micros)), out);
+            let transacted = transacted.map(|time| time.micros);
+            hash = row_hash(record, transacted, [sale, commission].map(|amount| amount.map(Money::micros)), out);
             (hash.as_str(), IdBasis::RowHash)
         }
     };
@@ -77,13 +77,14 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
 }
 
 /// The id of a row that has none: a hash of what makes the event. What else the row says (its sub-id, names) may be
-/// filled in later, and would make another row of it.
-fn row_hash(record: Record, moments: [Option<i64>; 2], amounts: [Option<i64>; 2], out: &mut Output) -> String {
+/// filled in later, and would make another row of it. So would `process_date`: the network processes rows again. Its
+/// place among the parts stays, empty, so that a row that never had one keeps its id.
+fn row_hash(record: Record, transacted: Option<i64>, amounts: [Option<i64>; 2], out: &mut Output) -> String {
     let text = |input| record.filled(input).unwrap_or_default();
     let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let ([transacted, processed], [sale, commission]) = (moments.map(number), amounts.map(number));
+    let (transacted, [sale, commission]) = (number(transacted), amounts.map(number));
     let texts = [ADVERTISER, SITE, ORDER, SKU, CURRENCY].map(text);
-    out.row_hash(&[&texts[..], &[&transacted, &processed, &sale, &commission]].concat())
+    out.row_hash(&[&texts[..], &[&transacted, "", &sale, &commission]].concat())
 }
 
 /// A row with a negative amount corrects an earlier one of its order and SKU. A flagged row is a signal without
@@ -177,11 +178,21 @@ mod tests {
         assert_eq!(same, hashed(&[(ID, " ")]));
         assert_eq!(same, hashed(&[(COMMISSION, "9.6"), (TRANSACTED, "Mon Jan 05 2026 10:00:00 GMT+0000 (UTC)")]));
         assert_eq!(same, hashed(&[(U1, "m-8"), (EVENT, "N")]));
-        for other in [(ORDER, "A-2"), (SKU, "S-2"), (COMMISSION, "-9.60"), (PROCESSED, "2026-01-06 00:00:00")] {
+        for other in [(ORDER, "A-2"), (SKU, "S-2"), (COMMISSION, "-9.60")] {
             assert_ne!(same, hashed(&[other]), "{other:?}");
         }
         let rows = mapped(&[(ID, "t1"), (TRANSACTED, "2026-01-05 10:00:00")]).transactions.expect("a row");
         assert!(rows.id_basis.is_none());
+    }
+
+    #[test]
+    fn a_row_that_is_processed_again_keeps_its_id() {
+        let same = hashed(&[]);
+        for processed in ["2026-01-06 00:00:00", "2026-02-01 12:00:00", " "] {
+            assert_eq!(same, hashed(&[(PROCESSED, processed)]), "{processed}");
+        }
+        // As it was before the processing date was left out: stored ids of such rows go on.
+        assert_eq!(same, "aeb61859c46165659fd00c79328ede83");
     }
 
     #[test]

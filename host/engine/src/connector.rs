@@ -40,9 +40,10 @@ struct Inner {
 }
 
 impl Connector {
-    pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, component: Bytes) -> Self {
+    /// `code_bytes`: of the machine code that the guest was compiled to.
+    pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, component: Bytes, code_bytes: usize) -> Self {
         let digest = Digest::of(&component);
-        let (maps, unsteady, _tally) = (AtomicU64::new(0), OnceLock::new(), engine.tally());
+        let (maps, unsteady, _tally) = (AtomicU64::new(0), OnceLock::new(), engine.tally(code_bytes));
         Self(Arc::new(Inner { engine, guest, manifest, digest, component, maps, unsteady, _tally }))
     }
 

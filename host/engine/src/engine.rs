@@ -55,6 +55,8 @@ impl Default for EngineOptions {
 pub struct Live {
     /// Connectors that somebody still holds.
     pub connectors: usize,
+    /// Their machine code, in bytes. It is mapped, and no part of what the allocator holds.
+    pub code_bytes: usize,
     /// Instances of components.
     pub instances: u64,
     /// Linear memories.
@@ -76,17 +78,28 @@ struct Inner {
     limits: Limits,
     slots: Slots,
     check_every: u64,
-    connectors: Arc<AtomicUsize>,
+    connectors: Arc<Connectors>,
     memory: Arc<AtomicUsize>,
     compiler: Compiler,
 }
 
+/// The connectors that live, and their machine code.
+#[derive(Default)]
+struct Connectors {
+    number: AtomicUsize,
+    code_bytes: AtomicUsize,
+}
+
 /// Counts a connector as long as it lives.
-pub(crate) struct Tally(Arc<AtomicUsize>);
+pub(crate) struct Tally {
+    connectors: Arc<Connectors>,
+    code_bytes: usize,
+}
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.connectors.number.fetch_sub(1, Ordering::Relaxed);
+        self.connectors.code_bytes.fetch_sub(self.code_bytes, Ordering::Relaxed);
     }
 }
 
@@ -134,8 +147,9 @@ impl Engine {
         let pool = pool.map(|pool| (pool.component_instances(), pool.memories(), pool.unused_memory_bytes_resident()));
         let (instances, memories, idle_bytes) = pool.unwrap_or_default();
         let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        let (connectors, memory_bytes) = (of(&self.0.connectors), of(&self.0.memory));
-        Live { connectors, instances, memories, memory_bytes, idle_bytes }
+        let Connectors { number, code_bytes } = &*self.0.connectors;
+        let (connectors, code_bytes, memory_bytes) = (of(number), of(code_bytes), of(&self.0.memory));
+        Live { connectors, code_bytes, instances, memories, memory_bytes, idle_bytes }
     }
 
     /// Whether the response of this count is mapped twice.
@@ -143,9 +157,12 @@ impl Engine {
         count.checked_rem(self.0.check_every) == Some(0)
     }
 
-    pub(crate) fn tally(&self) -> Tally {
-        self.0.connectors.fetch_add(1, Ordering::Relaxed);
-        Tally(Arc::clone(&self.0.connectors))
+    /// Counts one more connector with so much machine code.
+    pub(crate) fn tally(&self, code_bytes: usize) -> Tally {
+        let connectors = Arc::clone(&self.0.connectors);
+        connectors.number.fetch_add(1, Ordering::Relaxed);
+        connectors.code_bytes.fetch_add(code_bytes, Ordering::Relaxed);
+        Tally { connectors, code_bytes }
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sluice_model::Refusal;
+use sluice_model::{ErrorKind, Refusal};
 
 use crate::call::shown;
 
@@ -247,6 +247,20 @@ impl Error {
         }
     }
 
+    /// What it needs.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { refusal, .. } => refusal.kind.error_kind(),
+            Self::Trapped { .. } | Self::Malformed { .. } | Self::Unsteady { .. } => ErrorKind::Guest,
+            Self::Load { fault: LoadFault::Busy, .. } => ErrorKind::Host,
+            Self::Load {
+                fault: LoadFault::Unsigned | LoadFault::Signature { .. } | LoadFault::Claimed { .. }, ..
+            } => ErrorKind::Settings,
+            Self::Load { .. } => ErrorKind::Guest,
+            Self::UnknownStream { .. } | Self::Path { .. } | Self::Host { .. } => ErrorKind::Host,
+        }
+    }
+
     /// Whether the guest is at fault: it trapped, or its answer breaks the contract or isn't the same twice.
     pub fn is_guest_fault(&self) -> bool {
         matches!(self, Self::Trapped { .. } | Self::Malformed { .. } | Self::Unsteady { .. })
@@ -307,4 +321,32 @@ fn list(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(8).map(|name| format!("`{}`", shown(name))).collect();
     let more = if names.len() > shown.len() { ", …" } else { "" };
     shown.join(", ") + more
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::RefusalKind;
+
+    use super::*;
+
+    #[test]
+    fn the_three_faults_have_kinds_of_their_own() {
+        let (connector, version) = ("awin".to_owned(), "1.0.0".to_owned());
+        let refused = |kind| {
+            let refusal = Refusal { kind, text: "no".to_owned() };
+            Error::Refused { connector: connector.clone(), version: version.clone(), refusal }.kind()
+        };
+        assert_eq!(refused(RefusalKind::Credentials), ErrorKind::Credentials);
+        assert_eq!(refused(RefusalKind::Settings), ErrorKind::Settings);
+        assert_eq!(refused(RefusalKind::Request), ErrorKind::Format);
+        assert_eq!(refused(RefusalKind::Response), ErrorKind::Format);
+        let reason = TrapReason::Deadline { millis: 300 };
+        let trapped = Error::Trapped { connector: connector.clone(), version: version.clone(), call: "map", reason };
+        assert_eq!(trapped.kind(), ErrorKind::Guest);
+        let load = |fault| Error::Load { origin: "awin.wasm".to_owned(), fault }.kind();
+        assert_eq!(load(LoadFault::Empty), ErrorKind::Guest);
+        assert_eq!(load(LoadFault::Busy), ErrorKind::Host);
+        assert_eq!(load(LoadFault::Unsigned), ErrorKind::Settings);
+        assert_eq!(Error::host("run")("no memory".into()).kind(), ErrorKind::Host);
+    }
 }

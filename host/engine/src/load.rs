@@ -30,7 +30,9 @@ pub(crate) fn load(engine: &Engine, wasm: &[u8], origin: &str) -> Result<Connect
     let caller = Caller { engine, connector: origin, version: "", call: "describe" };
     let manifest = guest.describe(&caller)?;
     check::manifest(&manifest).map_err(|what| refuse(LoadFault::Manifest { what }))?;
-    Ok(Connector::new(engine.clone(), guest, manifest, Bytes::copy_from_slice(wasm)))
+    let code = component.image_range();
+    let code_bytes = code.end.addr().saturating_sub(code.start.addr());
+    Ok(Connector::new(engine.clone(), guest, manifest, Bytes::copy_from_slice(wasm), code_bytes))
 }
 
 /// Which contract a component speaks, from its outermost imports and exports; nothing is compiled.

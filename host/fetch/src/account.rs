@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
+use crate::pace::Admission;
 use crate::way::Way;
 
 /// Secrets that were read again and are the same as before are left alone for so long.
@@ -68,14 +69,32 @@ impl Account {
     /// Any status is a response, 429 and 500 too. An error means that there was none; see
     /// [`Error::is_retryable`].
     pub async fn send(&self, request: &Request) -> Result<Exchange, Error> {
+        self.send_with(request, &()).await.map(|(exchange, ())| exchange)
+    }
+
+    /// The same, with a permit of `admission` that is waited for when the rate allows the request, and that comes with
+    /// the response: who bounds the responses in memory holds it until the response is no longer needed. No permit is
+    /// held while a request waits for its rate, and none is given with an error.
+    ///
+    /// # Errors
+    /// As [`Account::send`].
+    pub async fn send_with<A: Admission>(
+        &self,
+        request: &Request,
+        admission: &A,
+    ) -> Result<(Exchange, A::Permit), Error> {
         let way = self.way();
-        let sent = way.send(request).await;
+        let sent = way.send(request, admission).await;
         let refused = match &sent {
-            Ok(exchange) => exchange.status == 401 && exchange.token_expired.is_none(),
+            Ok((exchange, _)) => exchange.status == 401 && exchange.token_expired.is_none(),
             Err(error) => matches!(error, Error::Credentials { .. }),
         };
         match if refused { self.way_after(&way).await } else { None } {
-            Some(other) => other.send(request).await,
+            Some(other) => {
+                // The permit of the refused attempt: with it in hand nobody may wait for another one.
+                drop(sent);
+                other.send(request, admission).await
+            }
             None => sent,
         }
     }

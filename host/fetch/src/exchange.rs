@@ -18,8 +18,10 @@ pub struct Exchange {
     pub sent: SentRequest,
     /// The moment of sending; the templates' `now`.
     pub sent_at: DateTime<Utc>,
-    /// When the last byte had come.
+    /// When the last byte had come, by this host's clock.
     pub received_at: DateTime<Utc>,
+    /// What the network's clock says of that: its `Date` header, and its `Age` on top; none if it sent no such time.
+    pub network_time: Option<DateTime<Utc>>,
     /// HTTP status.
     pub status: u16,
     /// Response headers: names in lower case, values masked.

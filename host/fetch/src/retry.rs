@@ -62,6 +62,17 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn no_retry_after_panics(number in "[-+]?[0-9]{1,40}([.][0-9]{0,20})?([eE][-+]?[0-9]{1,20})?", year in "[0-9]{1,12}") {
+            let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+            for text in [number, format!("Mon, 23 Nov {year} 20:00:30 GMT")] {
+                let wanted = retry_after(&text, now);
+                prop_assert!(wanted.is_none() || backoff(1, wanted).is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{}", text);
+            }
+        }
+    }
+
     #[test]
     fn jitter_is_full() {
         let mut random = rand::rngs::StdRng::seed_from_u64(7);

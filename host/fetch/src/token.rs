@@ -148,7 +148,7 @@ impl Way {
         inner.allow.request(request)?;
         let mut tokens = self.live_tokens(request).await?.values;
         tokens.refresh = refresh;
-        let place = inner.budget.enter().await;
+        let (place, ()) = inner.budget.enter(&()).await;
         let rendered = self.context(&tokens, Utc::now()).render(request)?;
         let redactor = inner.session.redactor();
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
@@ -248,7 +248,11 @@ impl Live {
 fn lifetime_of(source: &TokenSource, answer: &Answer<'_>) -> Option<Duration> {
     let said = source.lifetime.as_ref().and_then(|place| answer.value_at(place));
     let secs = said.and_then(|text| text.trim().parse::<f64>().ok()).or(source.lifetime_secs.map(f64::from))?;
-    // A NaN or a negative number is no lifetime: the token is used until it is refused.
+    usable_secs(secs)
+}
+
+/// A lifetime; none for a NaN or a negative number: then the token is used until it is refused.
+fn usable_secs(secs: f64) -> Option<Duration> {
     (secs >= 0.0).then(|| Duration::from_secs_f64(secs.min(MAX_LIFETIME_SECS)))
 }
 
@@ -259,5 +263,24 @@ fn place_name(place: &TokenPlace) -> String {
         TokenPlace::Header(name) => format!("header `{name}`"),
         TokenPlace::Cookies => "the cookies".to_owned(),
         TokenPlace::Body => "the body".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_lifetime_panics(mantissa in "-?[0-9]{1,30}([.][0-9]{1,30})?", exponent in any::<i64>(), digits in "[0-9]{1,60}") {
+            let exponents = [exponent.to_string(), "-2147483648".to_owned(), "2147483647".to_owned(), digits];
+            let texts = exponents.map(|exponent| format!("{mantissa}e{exponent}"));
+            for secs in texts.iter().map(String::as_str).chain(["NaN", "inf", "-inf", "-0"]).filter_map(|text| text.parse().ok()) {
+                let longest = Duration::from_secs_f64(MAX_LIFETIME_SECS);
+                prop_assert!(usable_secs(secs).is_none_or(|lifetime| lifetime <= longest), "{}", secs);
+            }
+        }
     }
 }

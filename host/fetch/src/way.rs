@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use crate::allow::Allow;
 use crate::body::{Opened, Raw, open};
+use crate::clock::network_time;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
-use crate::pace::{Budget, Place};
+use crate::pace::{Admission, Budget, Place};
 use crate::redact::Redactor;
 use crate::render::{Context, tokens_of};
 use crate::retry::retry_after;
@@ -57,16 +58,21 @@ impl Way {
         Ok(Self(Arc::new(Inner { network, account, allow, settings, secrets, budget, session, shared })))
     }
 
-    pub(crate) async fn send(&self, request: &Request) -> Result<Exchange, Error> {
+    pub(crate) async fn send<A: Admission>(
+        &self,
+        request: &Request,
+        admission: &A,
+    ) -> Result<(Exchange, A::Permit), Error> {
         let started = Instant::now();
         let inner = self.inner();
         inner.allow.request(request)?;
         let rotates = self.rotates(request);
         let _turn = if rotates { Some(inner.session.turn.lock().await) } else { None };
-        let (live, place) = self.admitted(request).await?;
+        let (live, place, permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
         let redactor = inner.session.redactor();
+        admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
         drop(place);
         let received_at = Utc::now();
@@ -82,10 +88,11 @@ impl Way {
             wire_bytes = opened.wire.len(), body_bytes = opened.body.len(), "answered"
         );
         let stale = |live: &Live| live.used.iter().find(|used| used.issued < started).map(|used| used.token.clone());
-        Ok(Exchange {
+        let exchange = Exchange {
             sent: rendered.shown(&redactor),
             sent_at,
             received_at,
+            network_time: network_time(&raw.headers),
             status: raw.status,
             headers,
             retry_after: retry_after_of(&raw, received_at),
@@ -95,7 +102,8 @@ impl Way {
             masked: opened.masked || header_masked,
             problem: opened.problem,
             used: live.used,
-        })
+        };
+        Ok((exchange, permit))
     }
 
     /// Forgets the token that `after` used, so that the next send signs in anew. Does nothing if someone else has
@@ -124,14 +132,18 @@ impl Way {
         self.0.session.redactor().text(text).into_owned()
     }
 
-    /// Tokens and a place in the budget, both good at once.
-    async fn admitted(&self, request: &Request) -> Result<(Live, Place), Error> {
+    /// Tokens, a place in the budget and a permit, all good at once.
+    async fn admitted<A: Admission>(
+        &self,
+        request: &Request,
+        admission: &A,
+    ) -> Result<(Live, Place, A::Permit), Error> {
         loop {
             let live = self.live_tokens(request).await?;
             let asked = Instant::now();
-            let place = self.0.budget.enter().await;
+            let (place, permit) = self.0.budget.enter(admission).await;
             if asked.elapsed() < NOTABLE_WAIT || live.is_good(Instant::now()) || tokens_of(request).is_empty() {
-                return Ok((live, place));
+                return Ok((live, place, permit));
             }
         }
     }

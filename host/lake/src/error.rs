@@ -3,6 +3,7 @@
 use deltalake::DeltaTableError;
 use object_store::Error as StoreError;
 use parquet::errors::ParquetError;
+use sluice_model::ErrorKind;
 
 /// A failure of the lake.
 #[derive(Debug, thiserror::Error)]
@@ -198,6 +199,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it needs: the settings where the lake's URL is wrong, else this host.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Url { .. } => ErrorKind::Settings,
+            _ => ErrorKind::Host,
+        }
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -67,7 +67,7 @@ pub use prepare::Prepared;
 /// The `content_hash` of a version that says that its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 
-pub use raw::{Gone, RawFilter, RawRetired};
+pub use raw::{EnvelopePath, Gone, RawFilter, RawRetired};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,

@@ -1,5 +1,8 @@
 //! Raw: every response as it came off the wire, written once and never again.
 //!
+//! A response is in raw before its body is decoded: body and envelope, whose outcome says that nobody has judged it. Once
+//! it is judged the envelope is written again with the outcome, and with nothing else changed.
+//!
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
 //! An envelope is written after its body, so whoever finds an envelope finds the body too; a slice's marker after all
@@ -61,11 +64,16 @@ impl RawFilter {
     }
 }
 
+/// Where an envelope is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvelopePath(Path);
+
 impl Lake {
     /// Keeps a response: the body's wire bytes, then its envelope. It is stored when this returns.
     ///
-    /// The same response twice is stored once; a different one under the same names gets a name of its own.
-    pub async fn put_raw(&self, object: &RawObject, wire: Bytes) -> Result<(), Error> {
+    /// The same response twice is stored once; a different one under the same names gets a name of its own. Gives where
+    /// the envelope is.
+    pub async fn put_raw(&self, object: &RawObject, wire: Bytes) -> Result<EnvelopePath, Error> {
         let path = body_path(object.body);
         let (wire, digest) = blocking(move || {
             let digest = Digest::of(&wire);
@@ -99,20 +107,25 @@ impl Lake {
         self.put_envelope(object).await
     }
 
-    async fn put_envelope(&self, object: &RawObject) -> Result<(), Error> {
-        let failed = |source| Error::Envelope { request_id: object.request_id.clone(), source };
-        let text = Bytes::from(serde_json::to_vec(object).map_err(failed)?);
+    /// Notes a response's outcome in its envelope. Nothing else of `object` may differ from what is there.
+    pub async fn put_outcome(&self, at: &EnvelopePath, object: &RawObject) -> Result<(), Error> {
+        let failed = |source| Error::store("write", self.display(&at.0), source);
+        self.store().put(&at.0, envelope_text(object)?.into()).await.map(drop).map_err(failed)
+    }
+
+    async fn put_envelope(&self, object: &RawObject) -> Result<EnvelopePath, Error> {
+        let text = envelope_text(object)?;
         let mut path = envelope_path(object, 1);
         let mut copy = 1_u32;
         // A run that crashed and went on may use an attempt's number again: both answers are kept.
         while !self.put_if_absent(&path, text.clone()).await? {
             if self.get(&path).await? == text {
-                return Ok(());
+                break;
             }
             copy += 1;
             path = envelope_path(object, copy);
         }
-        Ok(())
+        Ok(EnvelopePath(path))
     }
 
     /// A body's wire bytes, checked against the digest that names it.
@@ -213,9 +226,9 @@ impl Lake {
         Ok(None)
     }
 
-    /// All responses that a run kept, whatever became of them, oldest first.
-    pub async fn run_responses(&self, run_id: &str) -> Result<Vec<RawObject>, Error> {
-        Ok(self.envelopes(run_id).await?.into_iter().map(|(_, object)| object).collect())
+    /// All responses that a run kept, whatever their outcome, oldest first.
+    pub async fn run_responses(&self, run_id: &str) -> Result<Vec<(EnvelopePath, RawObject)>, Error> {
+        Ok(self.envelopes(run_id).await?.into_iter().map(|(path, object)| (EnvelopePath(path), object)).collect())
     }
 
     /// All envelopes of a run and where they are, oldest first.
@@ -265,6 +278,11 @@ fn aside_path(digest: Digest) -> Path {
 
 fn envelopes_folder() -> Path {
     Path::from("raw/envelopes")
+}
+
+fn envelope_text(object: &RawObject) -> Result<Bytes, Error> {
+    let failed = |source| Error::Envelope { request_id: object.request_id.clone(), source };
+    Ok(Bytes::from(serde_json::to_vec(object).map_err(failed)?))
 }
 
 fn envelope_path(object: &RawObject, copy: u32) -> Path {

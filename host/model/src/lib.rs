@@ -4,13 +4,15 @@
 //! `engine`, `fetch`, `lake` and `query` can work together without knowing each other.
 //!
 //! ```
-//! use sluice_model::{Window, transaction_key};
+//! use sluice_model::{Grain, Window, transaction_key};
 //! let window: Window = "2026-01-01T00:00:00Z/2026-02-01T00:00:00Z".parse()?;
-//! assert_eq!(window.split_in_half().map(|(a, b)| a.until == b.since), Some(true));
+//! let halves = window.split_in_half(Grain::Second, chrono_tz::UTC);
+//! assert_eq!(halves.map(|(a, b)| a.until == b.since), Some(true));
 //! assert_eq!(transaction_key("awin", "uk", "transactions", "1001").len(), 32);
 //! # Ok::<(), sluice_model::WindowError>(())
 //! ```
 
+mod error_kind;
 mod ids;
 mod layout;
 mod manifest;
@@ -18,12 +20,14 @@ mod mapped;
 mod raw;
 mod request;
 mod response;
+pub mod row_hash;
 mod secret;
 mod slice;
 mod slice_read;
 mod step;
 mod transaction;
 
+pub use error_kind::ErrorKind;
 pub use ids::{Digest, request_id, transaction_key, transaction_keys};
 pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColumn, Pin};
 pub use manifest::{
@@ -34,7 +38,7 @@ pub use raw::{RawObject, SentRequest};
 pub use request::{Function, Hash, Method, Op, Part, Request, Template};
 pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};
 pub use secret::Secret;
-pub use slice::{Slice, Window, WindowError};
+pub use slice::{Slice, Window, WindowError, start_of_day};
 pub use slice_read::SliceRead;
 pub use step::Step;
 pub use transaction::{

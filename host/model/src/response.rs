@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::error_kind::ErrorKind;
 use crate::request::Request;
 
 /// A response as a connector sees it.
@@ -85,4 +86,71 @@ pub enum RefusalKind {
     Request,
     /// An answer that can't be understood.
     Response,
+}
+
+impl RefusalKind {
+    /// What a refusal of this kind needs.
+    pub fn error_kind(self) -> ErrorKind {
+        match self {
+            Self::Credentials => ErrorKind::Credentials,
+            Self::Settings => ErrorKind::Settings,
+            Self::Request | Self::Response => ErrorKind::Format,
+        }
+    }
+}
+
+impl Judgement {
+    /// What a response needs that doesn't answer its request: by the connector's verdict, and by the status where the
+    /// connector doesn't tell kinds apart. None for a verdict after which the slice goes on.
+    ///
+    /// `asks_to_wait`: whether the network said how long it wants to be left alone.
+    pub fn error_kind(&self, response: &Response, asks_to_wait: bool) -> Option<ErrorKind> {
+        let by_status = ErrorKind::of_status(response.status);
+        match &self.verdict {
+            Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } | Verdict::Split => None,
+            Verdict::Renew(_) => Some(ErrorKind::Credentials),
+            Verdict::Refused(Refusal { kind, .. }) => Some(match kind.error_kind() {
+                ErrorKind::Format => by_status.unwrap_or(ErrorKind::Format),
+                other => other,
+            }),
+            Verdict::Retry { .. } if by_status.is_some() => by_status,
+            Verdict::Retry { .. } if response.problem.is_some() => Some(ErrorKind::Format),
+            Verdict::Retry { after_secs, .. } if asks_to_wait || after_secs.is_some() => Some(ErrorKind::Quota),
+            Verdict::Retry { .. } => Some(ErrorKind::Network),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_that_does_not_answer_has_a_kind() {
+        let response = |status, problem: Option<&str>| {
+            let (headers, body) = (Vec::new(), Bytes::new());
+            Response { status, headers, body, records: None, problem: problem.map(str::to_owned) }
+        };
+        let of = |verdict, response, waits| Judgement { verdict, cursor: None }.error_kind(&response, waits);
+        let retry = || Verdict::Retry { reason: "again".to_owned(), after_secs: None };
+        let refused = |kind| Verdict::Refused(Refusal { kind, text: "no".to_owned() });
+        for (verdict, status, problem, waits, kind) in [
+            (retry(), 429, None, false, ErrorKind::Quota),
+            (retry(), 503, None, true, ErrorKind::Network),
+            (retry(), 401, None, false, ErrorKind::Credentials),
+            (retry(), 200, Some("a comma is missing"), false, ErrorKind::Format),
+            (retry(), 200, None, false, ErrorKind::Network),
+            (retry(), 200, None, true, ErrorKind::Quota),
+            (Verdict::Renew("access".to_owned()), 200, None, false, ErrorKind::Credentials),
+            (refused(RefusalKind::Credentials), 200, None, false, ErrorKind::Credentials),
+            (refused(RefusalKind::Settings), 403, None, false, ErrorKind::Settings),
+            (refused(RefusalKind::Request), 429, None, false, ErrorKind::Quota),
+            (refused(RefusalKind::Request), 400, None, false, ErrorKind::Format),
+            (refused(RefusalKind::Response), 200, None, false, ErrorKind::Format),
+        ] {
+            assert_eq!(of(verdict.clone(), response(status, problem), waits), Some(kind), "{verdict:?} {status}");
+        }
+        assert_eq!(of(Verdict::Done, response(200, None), false), None);
+        assert_eq!(of(Verdict::Split, response(200, None), false), None);
+    }
 }

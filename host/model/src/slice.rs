@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Axis;
+use crate::manifest::{Axis, Grain};
 
 /// Half-open: since ≤ t < until, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,11 +31,27 @@ impl fmt::Display for WindowError {
 impl std::error::Error for WindowError {}
 
 impl Window {
-    /// Both halves, cut at a whole second; none if it is too short.
-    pub fn split_in_half(&self) -> Option<(Self, Self)> {
+    /// Both halves; none if the window is one unit of `grain` or less.
+    ///
+    /// With [`Grain::Second`] they are cut at a whole second, with [`Grain::Day`] at the start of a day in `zone`: a
+    /// network that knows only days answers both halves of a day with the whole day.
+    pub fn split_in_half(&self, grain: Grain, zone: Tz) -> Option<(Self, Self)> {
         let middle = self.since + TimeDelta::seconds((self.until - self.since).num_seconds() / 2);
-        (middle > self.since && middle < self.until)
-            .then_some((Self { since: self.since, until: middle }, Self { since: middle, until: self.until }))
+        let cut = match grain {
+            Grain::Second => middle,
+            Grain::Day => {
+                let day = middle.with_timezone(&zone).date_naive();
+                let next = day.checked_add_days(Days::new(1))?;
+                let inside =
+                    [day, next].map(|day| start_of_day(zone, day)).into_iter().filter(|cut| self.is_inside(*cut));
+                inside.min_by_key(|cut| (*cut - middle).abs())?
+            }
+        };
+        self.is_inside(cut).then_some((Self { since: self.since, until: cut }, Self { since: cut, until: self.until }))
+    }
+
+    fn is_inside(&self, moment: DateTime<Utc>) -> bool {
+        self.since < moment && moment < self.until
     }
 
     /// What of the window could be read of a network that was first asked at `sent_at` and keeps nothing before
@@ -61,6 +77,15 @@ impl Window {
         }
         pieces
     }
+}
+
+/// The first moment of a day in a zone; where its midnight or all of it is skipped, the first moment after that.
+pub fn start_of_day(zone: Tz, day: NaiveDate) -> DateTime<Utc> {
+    let midnight = day.and_time(NaiveTime::MIN);
+    // The longest gap is a day that Samoa skipped in 2011.
+    (0..=52)
+        .find_map(|hours| zone.from_local_datetime(&(midnight + TimeDelta::minutes(30 * hours))).earliest())
+        .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
 }
 
 impl fmt::Display for Window {
@@ -118,6 +143,8 @@ impl Slice {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn window(text: &str) -> Window {
@@ -134,9 +161,57 @@ mod tests {
         assert!(pieces.windows(2).all(|pair| pair[0].until == pair[1].since));
     }
 
+    fn halves(text: &str, grain: Grain, zone: Tz) -> Option<[String; 2]> {
+        window(text).split_in_half(grain, zone).map(|(first, second)| [first, second].map(|half| half.to_string()))
+    }
+
     #[test]
     fn a_window_of_a_second_can_not_be_halved() {
-        assert_eq!(window("2026-01-01T00:00:00Z/2026-01-01T00:00:01Z").split_in_half(), None);
+        assert_eq!(halves("2026-01-01T00:00:00Z/2026-01-01T00:00:01Z", Grain::Second, Tz::UTC), None);
+    }
+
+    #[test]
+    fn days_are_halved_at_the_start_of_a_local_day() {
+        let amsterdam = Tz::Europe__Amsterdam;
+        let three = halves("2026-01-09T23:00:00Z/2026-01-12T23:00:00Z", Grain::Day, amsterdam);
+        let cut = "2026-01-10T23:00:00Z";
+        assert_eq!(three, Some([format!("2026-01-09T23:00:00Z/{cut}"), format!("{cut}/2026-01-12T23:00:00Z")]));
+        // Two days of which one has 23 hours: the middle lies inside of the longer one.
+        let spring = halves("2026-03-27T23:00:00Z/2026-03-29T22:00:00Z", Grain::Day, amsterdam);
+        let cut = "2026-03-28T23:00:00Z";
+        assert_eq!(spring, Some([format!("2026-03-27T23:00:00Z/{cut}"), format!("{cut}/2026-03-29T22:00:00Z")]));
+    }
+
+    #[test]
+    fn a_single_day_is_never_halved() {
+        let halved = |text, zone| halves(text, Grain::Day, zone);
+        assert_eq!(halved("2026-01-09T23:00:00Z/2026-01-10T23:00:00Z", Tz::Europe__Amsterdam), None);
+        // 25 hours, and a day that begins at one.
+        assert_eq!(halved("2026-10-24T22:00:00Z/2026-10-25T23:00:00Z", Tz::Europe__Amsterdam), None);
+        assert_eq!(halved("2018-11-04T03:00:00Z/2018-11-05T02:00:00Z", Tz::America__Sao_Paulo), None);
+        assert_eq!(halved("2026-01-10T05:00:00Z/2026-01-10T17:00:00Z", Tz::UTC), None);
+    }
+
+    proptest! {
+        #[test]
+        fn halves_are_whole_days_down_to_single_days(
+            days in 1_u64..40, from in 0_u64..12_000, zone in proptest::sample::select(chrono_tz::TZ_VARIANTS.to_vec()),
+        ) {
+            let first = NaiveDate::from_ymd_opt(1995, 1, 1).expect("a day");
+            let start = |day: u64| start_of_day(zone, first + Days::new(from + day));
+            let bounds: Vec<_> = (0..=days).map(start).collect();
+            let mut windows = vec![Window { since: bounds[0], until: bounds[days as usize] }];
+            let mut single = Vec::new();
+            while let Some(window) = windows.pop() {
+                match window.split_in_half(Grain::Day, zone) {
+                    Some((first, second)) => windows.extend([second, first]),
+                    None => single.push((window.since, window.until)),
+                }
+            }
+            // A zone may have skipped a day: Samoa the 30th of December 2011.
+            let wanted: Vec<_> = bounds.windows(2).map(|pair| (pair[0], pair[1])).filter(|(a, b)| a < b).collect();
+            prop_assert_eq!(single, wanted);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::error_kind::ErrorKind;
 use crate::ids::Digest;
 use crate::slice::Slice;
 
@@ -30,6 +31,9 @@ pub struct SliceRead {
     pub complete: bool,
     /// Why it isn't complete.
     pub error: Option<String>,
+    /// What that needs. Markers of before there were kinds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
     /// Digest of the connector that asked.
     pub connector_digest: Digest,
 }

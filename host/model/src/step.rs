@@ -41,8 +41,12 @@ steps! {
         ResponseCame = "response-came",
         /// A response's body is in raw, and no envelope says what it answers.
         BodyKept = "body-kept",
-        /// A response is in raw, and nothing was derived from it.
+        /// A response is in raw, and nobody has looked into its body.
         ResponseKept = "response-kept",
+        /// A response's records are decoded, and nobody has judged it.
+        ResponseDecoded = "response-decoded",
+        /// A response's envelope says what its outcome is, and nothing was derived from it.
+        OutcomeKept = "outcome-kept",
         /// A slice was read to its end and has its marker.
         SliceRead = "slice-read",
         /// Data files of a table are written, and no commit names them.

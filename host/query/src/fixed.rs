@@ -53,6 +53,7 @@ fn runs() -> SchemaRef {
             "rejects",
             "guest_cpu_ms",
         ]),
+        text(&["error_kind"]),
     ])
 }
 
@@ -96,7 +97,7 @@ fn coverage() -> SchemaRef {
         time(&["read_at"]),
         count(&["requests", "records"]),
         fields(&["complete"], &DataType::Boolean),
-        text(&["error"]),
+        text(&["error", "error_kind"]),
     ])
 }
 

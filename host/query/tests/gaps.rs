@@ -6,7 +6,7 @@ mod lake;
 
 use lake::{Row, TestLake, ids, text};
 use sluice_lake::{CoverageRow, Lake};
-use sluice_model::{Axis, Window};
+use sluice_model::{Axis, ErrorKind, Window};
 use sluice_query::{Format, Session};
 
 fn read(network: &str, window: &str, read_at: &str, complete: bool) -> CoverageRow {
@@ -22,6 +22,7 @@ fn read(network: &str, window: &str, read_at: &str, complete: bool) -> CoverageR
         records: 1,
         complete,
         error: (!complete).then(|| "status 500".to_owned()),
+        error_kind: (!complete).then_some(ErrorKind::Network),
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt};
-use sluice_model::{Digest, RawObject, SliceRead};
+use sluice_model::{Digest, ErrorKind, RawObject, SliceRead};
 
 use crate::app::{App, Network};
 use crate::collect::{self, SliceReport, too_many_rejects};
@@ -176,8 +176,12 @@ fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
     let rejects = rebuilt.rejects.get(&id).copied().unwrap_or_default();
     let report = SliceReport { records: read.records, rejects, ..SliceReport::default() };
     let share = networks.get(&slice.network).map(|network| network.settings.max_reject_share());
-    let unmapped = rebuilt.unmapped.contains(&id).then(|| "a response could not be mapped".to_owned());
-    let error = read.error.clone().or(unmapped).or_else(|| too_many_rejects(&report, share?));
+    let before = read.error.as_ref().map(|error| (read.error_kind, error.clone()));
+    let unmapped = || {
+        rebuilt.unmapped.contains(&id).then(|| (Some(ErrorKind::Format), "a response could not be mapped".to_owned()))
+    };
+    let rejected = || too_many_rejects(&report, share?).map(|error| (Some(error.kind), error.message));
+    let (error_kind, error) = before.or_else(unmapped).or_else(rejected).unzip();
     Some(CoverageRow {
         network: slice.network.clone(),
         account: slice.account.clone(),
@@ -190,5 +194,6 @@ fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
         records: read.records,
         complete: read.complete && error.is_none(),
         error,
+        error_kind: error_kind.flatten(),
     })
 }

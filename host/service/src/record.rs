@@ -38,6 +38,7 @@ pub async fn finish(
         finished_at: report.finished_at,
         outcome: report.status.to_owned(),
         error: report.errors.first().cloned(),
+        error_kind: report.error_kind,
         connector_version: Some(network.connector.version().to_owned()),
         connector_digest: Some(network.connector.digest()),
         slices: report.slices,
@@ -69,6 +70,7 @@ pub fn offline(
         finished_at: Utc::now(),
         outcome: "done".to_owned(),
         error: None,
+        error_kind: None,
         connector_version: connector.map(|connector| connector.version.clone()),
         connector_digest: connector.map(|connector| connector.digest),
         slices: 0,
@@ -95,7 +97,8 @@ pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<C
         requests: done.report.requests,
         records: done.report.records,
         complete: done.report.errors.is_empty(),
-        error: done.report.errors.first().cloned(),
+        error: done.report.errors.first().map(ToString::to_string),
+        error_kind: done.report.errors.first().map(|error| error.kind),
     })
 }
 

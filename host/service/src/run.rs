@@ -6,30 +6,24 @@
 mod report;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
-use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use sluice_lake::{Counts, Covered};
-use sluice_model::{Slice, Step};
+use sluice_model::{ErrorKind, Slice, Step};
 use tokio::sync::Semaphore;
 
-pub use report::RunReport;
+pub use report::{RunFailure, RunReport};
 
 use crate::app::{App, Network};
-use crate::collect::{Collector, Kept, SliceReport};
-use crate::failure::Failure;
-use crate::slices::{self, Jobs, Selection, SliceJob};
+use crate::collect::{Collected, Collector, Kept, SliceReport, collect};
+use crate::failure::{Failure, SliceError};
+use crate::slices::{self, Jobs, Selection};
 use crate::state::{NetworkLease, NotedRun};
 use crate::{guests, record, step, tables};
 
-/// Slices of one run that are read at once.
-const SLICES_AT_ONCE: usize = 16;
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
-/// How often a window may be halved before the run gives up on it.
-const MAX_SPLITS: u32 = 16;
 /// How often a run is begun without keeping one more response, before it is given up.
 const MAX_STARTS: u32 = 3;
 
@@ -70,8 +64,9 @@ pub struct SliceDone {
 
 impl SliceDone {
     /// A slice that can't be read.
-    pub fn failed(slice: &Slice, rule: Option<String>, error: String) -> Self {
-        Self { slice: slice.clone(), rule, read_at: Utc::now(), report: SliceReport::failed(error) }
+    pub fn failed(slice: &Slice, rule: Option<String>, error: SliceError) -> Self {
+        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
+        Self { slice: slice.clone(), rule, read_at: Utc::now(), report }
     }
 }
 
@@ -127,9 +122,9 @@ pub async fn finish_earlier(
     let mut finished = Vec::new();
     for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
         let kept = Kept::of(&app.lake, &noted.run_id).await?;
-        let grew = kept.responses() > noted.kept;
+        let grew = kept.progress() > noted.kept;
         noted.starts = if grew { 1 } else { noted.starts + 1 };
-        noted.kept = kept.responses();
+        noted.kept = kept.progress();
         if noted.starts > MAX_STARTS {
             give_up(app, network, &noted).await?;
             continue;
@@ -165,6 +160,7 @@ async fn carry_out(
         run_id: run_id.clone(),
         kept: Arc::new(kept),
         turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
+        clock: Arc::default(),
         tables: tables.clone(),
     };
     let cover = |slice: &SliceDone| {
@@ -174,22 +170,22 @@ async fn carry_out(
         }
     };
     jobs.failed.iter().for_each(cover);
-    let (mut done, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
-    done.extend(jobs.failed);
+    let (mut collected, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
+    collected.done.extend(jobs.failed);
     let is_uncovered = |done: &&SliceDone| record::coverage(network.manifest(), &run_id, done).is_none();
-    record::warn_of_uncovered(done.iter().filter(is_uncovered).map(|done| &done.slice));
+    record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
     drop(collector);
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
-    let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &done);
+    let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.took(guests_took);
     report.count(counts);
     record::finish(app, network, &report, is_resumed).await?;
     // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
-    for (slice, rule, cursor) in slices::cursors(&done) {
+    for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
     app.state.forget_run(&noted.run_id).await?;
@@ -211,13 +207,15 @@ async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
 
 /// Notes a run as failed that comes to no end.
 async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<(), Failure> {
-    let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &[]);
+    let nothing = Collected::default();
+    let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &nothing);
     let name = &network.settings.name;
-    report.fail(format!(
+    let reason = format!(
         "it was begun {MAX_STARTS} times and never came to its end; what was answered is in raw: \
          sluice build {name} --run {}",
         noted.run_id
-    ));
+    );
+    report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
     record::finish(app, network, &report, true).await?;
     app.state.forget_run(&noted.run_id).await
@@ -243,21 +241,20 @@ pub async fn build(
     let writer = app.committer.run(Some(lease.fence()));
     let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     let counts = writer.finish().await;
-    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &[]);
+    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
     report.took(guests_took);
     match read {
         Ok(read) => {
             report.records = read.records;
-            report.errors = read.errors;
+            read.errors.into_iter().for_each(|error| report.fail(error));
         }
-        Err(failure) => report.errors.push(failure.render(false)),
+        Err(failure) => report.fail(failure.into()),
     }
-    report.settle();
     match counts {
         Ok(counts) => report.count(counts),
         Err(error) => {
             let failure = Failure::from(error);
-            report.fail(failure.render(false));
+            report.fail(SliceError::new(failure.kind(), failure.render(false)));
             record::finish(app, network, &report, false).await?;
             return Err(failure);
         }

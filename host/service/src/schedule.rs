@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Days, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
-use sluice_model::{Axis, Grain, Stream, Window};
+use sluice_model::{Axis, Grain, Stream, Window, start_of_day};
 
 use crate::settings::network::LookBackRule;
 
@@ -121,14 +121,6 @@ fn day_windows(timezone: Tz, window: Window, max_days: Option<u32>) -> Vec<Windo
         first = end;
     }
     windows
-}
-
-/// The first moment of a day in a zone; where midnight is skipped, the first moment after it.
-fn start_of_day(timezone: Tz, day: chrono::NaiveDate) -> DateTime<Utc> {
-    let midnight = day.and_time(NaiveTime::MIN);
-    (0..=4)
-        .find_map(|hours| timezone.from_local_datetime(&(midnight + TimeDelta::minutes(30 * hours))).earliest())
-        .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
 }
 
 #[cfg(test)]

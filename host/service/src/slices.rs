@@ -7,11 +7,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize};
 use sluice_fetch::Fetcher;
-use sluice_model::{Axis, Slice, Stream, Window};
+use sluice_model::{Axis, ErrorKind, Slice, Stream, Window};
 
 use crate::app::Network;
-use crate::collect::describe_failure;
-use crate::failure::Failure;
+use crate::failure::{Failure, SliceError};
 use crate::run::SliceDone;
 use crate::schedule;
 use crate::settings::network::{Account, LookBackRule};
@@ -163,23 +162,24 @@ fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a 
 /// # Errors
 /// A failure of the machinery.
 pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlice]) -> Result<Jobs, Failure> {
-    let mut accounts: HashMap<&str, Result<Arc<sluice_fetch::Account>, String>> = HashMap::new();
+    let mut accounts: HashMap<&str, Result<Arc<sluice_fetch::Account>, SliceError>> = HashMap::new();
     let mut jobs = Jobs::default();
     for PlannedSlice { slice, rule } in slices {
         if !accounts.contains_key(slice.account.as_str()) {
             let opened = open_account(network, fetcher, &slice.account).await.map_err(|failure| {
-                let reason = describe_failure(&failure);
-                tracing::warn!(network = network.settings.name, account = slice.account, "not read: {reason}");
+                let error = SliceError::from(&failure);
+                tracing::warn!(network = network.settings.name, account = slice.account, "not read: {error}");
                 jobs.failures.push(failure);
-                reason
+                error
             });
             accounts.insert(&slice.account, opened);
         }
-        let gone = || format!("stream `{}` is no longer there", slice.stream);
+        let gone =
+            || SliceError::new(ErrorKind::Settings, format!("stream `{}` is no longer there", slice.stream));
         let account = accounts.get(slice.account.as_str()).cloned().unwrap_or_else(|| Err(gone()));
         match account.and_then(|account| network.manifest().stream(&slice.stream).map(|_| account).ok_or_else(gone)) {
             Ok(account) => jobs.jobs.push(SliceJob { slice: slice.clone(), rule: rule.clone(), account }),
-            Err(reason) => jobs.failed.push(SliceDone::failed(slice, rule.clone(), reason)),
+            Err(error) => jobs.failed.push(SliceDone::failed(slice, rule.clone(), error)),
         }
     }
     Ok(jobs)
@@ -294,7 +294,7 @@ mod tests {
         let (since, until) = days.split_once('-').unwrap();
         let slice = slice(&format!("2026-01-{since}T00:00:00Z/2026-01-{until}T00:00:00Z"));
         let cursor = cursor.map(str::to_owned);
-        let errors = error.iter().map(|error| (*error).to_owned()).collect();
+        let errors = error.iter().map(|error| SliceError::new(ErrorKind::Network, *error)).collect();
         let report = SliceReport { cursor, errors, ..SliceReport::default() };
         SliceDone { slice, rule: rule.map(str::to_owned), read_at: Utc::now(), report }
     }

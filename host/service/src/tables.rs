@@ -11,7 +11,7 @@ use sluice_model::{Mapped, RawObject, Response, Window};
 
 use crate::app::{App, Network};
 use crate::collect;
-use crate::failure::Failure;
+use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::replay;
 
@@ -48,7 +48,7 @@ pub struct RawRead {
     /// Records found.
     pub records: u64,
     /// Raw objects that could not be mapped.
-    pub errors: Vec<String>,
+    pub errors: Vec<SliceError>,
 }
 
 /// What raw no longer holds, for people.
@@ -106,7 +106,8 @@ pub async fn read_raw(
                 tables.add(answer.prepared, Box::new(held)).await?;
             }
             Err(failure) => {
-                read.errors.push(format!("raw object {}: {}", raw.body.short(), failure.render(false)));
+                let message = format!("raw object {}: {}", raw.body.short(), failure.render(false));
+                read.errors.push(SliceError::new(failure.kind, message));
                 let reason = collect::describe(failure.error.as_ref());
                 tables.reject(raw, &replay::reference(&network.connector), &reason);
             }

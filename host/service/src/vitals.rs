@@ -34,6 +34,8 @@ pub struct Vitals {
     pub runs: usize,
     /// Compiled connectors in memory.
     pub connectors: usize,
+    /// Their machine code.
+    pub code_bytes: usize,
     /// Of these, what the connectors' folder accounts for: those that serve and those that wait.
     pub connectors_held: usize,
     /// Since when there are more without a run in flight. For longer than two minutes: a leak.
@@ -46,7 +48,11 @@ pub struct Vitals {
     pub memory_bytes: usize,
     /// Memory that idle slots keep for the next calls.
     pub idle_bytes: usize,
-    /// Memory of the whole process; none where the system doesn't say it.
+    /// What the process has allocated and not given back; none with another allocator than glibc's. Machine code and
+    /// linear memories are mapped, and no part of it.
+    pub allocated_bytes: Option<u64>,
+    /// Memory of the whole process, with what the allocator keeps for later and the files that are mapped; none where
+    /// the system doesn't say it.
     pub resident_bytes: Option<u64>,
 }
 
@@ -124,12 +130,14 @@ fn taken(app: &App, runs: usize, before: &Vitals) -> Vitals {
         noted_at,
         runs,
         connectors: live.connectors,
+        code_bytes: live.code_bytes,
         connectors_held,
         left_over_since: is_left_over.then(|| before.left_over_since.unwrap_or(noted_at)),
         instances: live.instances,
         memories: live.memories,
         memory_bytes: live.memory_bytes,
         idle_bytes: live.idle_bytes,
+        allocated_bytes: allocated_bytes(),
         resident_bytes: resident_bytes(),
     }
 }
@@ -140,18 +148,36 @@ fn say(now: &Vitals, before: &Vitals) {
     }
     if now.runs == 0 {
         let Vitals { connectors, connectors_held, instances, memories, memory_bytes, idle_bytes, .. } = now;
-        let resident_bytes = now.resident_bytes;
+        let Vitals { code_bytes, allocated_bytes, resident_bytes, .. } = now;
         tracing::info!(
             connectors,
             connectors_held,
+            code_bytes,
             instances,
             memories,
             memory_bytes,
             idle_bytes,
+            allocated_bytes,
             resident_bytes,
             "at rest"
         );
     }
+}
+
+/// What this process has allocated and not given back.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "glibc's count is read by a call into C")]
+fn allocated_bytes() -> Option<u64> {
+    // SAFETY: only reads counters, under the allocator's own locks.
+    let counts = unsafe { libc::mallinfo2() };
+    // What lies in arenas, and what was too large for them.
+    u64::try_from(counts.uordblks.saturating_add(counts.hblkhd)).ok()
+}
+
+/// What this process has allocated and not given back.
+#[cfg(not(target_env = "gnu"))]
+fn allocated_bytes() -> Option<u64> {
+    None
 }
 
 /// Memory of this process that is in the machine's.
@@ -191,5 +217,14 @@ mod tests {
     #[test]
     fn the_process_has_memory() {
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn what_is_allocated_is_counted_until_it_is_given_back() {
+        let before = allocated_bytes();
+        let taken = std::hint::black_box(Vec::<u8>::with_capacity(1 << 30));
+        assert!(allocated_bytes() >= before.map(|before| before + (1 << 29)), "other tests run beside");
+        drop(taken);
     }
 }

@@ -83,9 +83,15 @@ impl Report {
 
     /// Prints the time of a swap.
     pub(crate) fn print_swap(&self) {
-        let Some(SwapSpeed { swaps, compiled_ms, cached_ms }) = &self.swap else { return };
+        let Some(SwapSpeed { swaps, compiled_ms, cached_ms, resident_mib }) = &self.swap else { return };
         println!("\nhot swap, from the file's change to the new version serving, medians of {swaps}");
         println!("  compiled {compiled_ms:.0} ms, machine code kept {cached_ms:.0} ms, of which 200 ms wait for quiet");
+        if let Some([first, compiled, cached]) = resident_mib {
+            println!(
+                "  resident memory of the service: {first:.0} MiB with the first version, {compiled:.0} MiB after \
+                 {swaps} compiled ones, {cached:.0} MiB after {swaps} more"
+            );
+        }
     }
 
     /// Prints replay against the first build.

@@ -26,6 +26,9 @@ pub(crate) struct SwapSpeed {
     pub(crate) compiled_ms: f64,
     /// With a version whose machine code is kept, in milliseconds.
     pub(crate) cached_ms: f64,
+    /// Resident memory of the service: with the first version, after the compiled ones, and at the end, in MiB. None
+    /// where the system doesn't say it.
+    pub(crate) resident_mib: Option<[f64; 3]>,
 }
 
 /// Measures both.
@@ -33,12 +36,25 @@ pub(crate) fn measure(sluice: &Path, connectors: &Path) -> anyhow::Result<SwapSp
     let built = connectors.join(CONNECTOR);
     let built = std::fs::read(&built).with_context(|| format!("no {}: run `just build`", built.display()))?;
     let mut service = Service::start(sluice, &version(&built, 0))?;
+    let process = service.child.id();
     let mut swap_all = |rounds: std::ops::Range<u32>| -> anyhow::Result<Vec<f64>> {
         rounds.map(|round| service.swap(&version(&built, round % VERSIONS))).collect()
     };
+    let mut resident = vec![resident_mib(process)];
     let compiled = swap_all(1..VERSIONS)?;
+    resident.push(resident_mib(process));
     let cached = swap_all(VERSIONS..2 * VERSIONS - 1)?;
-    Ok(SwapSpeed { swaps: compiled.len(), compiled_ms: median(compiled), cached_ms: median(cached) })
+    resident.push(resident_mib(process));
+    let resident: Option<Vec<f64>> = resident.into_iter().collect();
+    let resident_mib = resident.and_then(|resident| resident.try_into().ok());
+    Ok(SwapSpeed { swaps: compiled.len(), compiled_ms: median(compiled), cached_ms: median(cached), resident_mib })
+}
+
+/// Resident memory of a process; none where the system doesn't say it.
+fn resident_mib(process: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }
 
 /// The same connector with a note in it: other bytes, so another digest.

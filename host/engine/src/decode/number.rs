@@ -48,6 +48,8 @@ fn significant_digits(text: &str) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn kinds(text: &str) -> Kinds {
@@ -84,6 +86,18 @@ mod tests {
         }
         for text in ["1e400", "1e-400", "0.1234567890123456789", "1234567890123456.78", "1e99999999999999999999"] {
             assert_eq!(kinds(text), Kinds::TEXT, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_exponent_panics(mantissa in "-?[0-9]{1,40}([.][0-9]{1,40})?", exponent in any::<i64>(), digits in "[0-9]{1,60}") {
+            let near = [i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, exponent].map(|at| at.saturating_add(exponent % 3));
+            let exponents = near.iter().map(ToString::to_string).chain([digits.clone(), format!("-{digits}")]);
+            for text in exponents.map(|exponent| format!("{mantissa}e{exponent}")) {
+                let kinds = kinds(&text);
+                prop_assert!(kinds == Kinds::FLOAT || kinds == Kinds::TEXT, "{}", text);
+            }
         }
     }
 }

@@ -71,6 +71,24 @@ impl Lake {
         Ok(found)
     }
 
+    /// When the newest response of a network came that `meta.requests` knows of, up to a moment.
+    pub async fn last_received(&self, network: &str, until: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
+        let table = Table::open(self, "meta", "requests").await?;
+        let mut last: Option<i64> = None;
+        for file in table.files().iter().filter(|file| may_hold(file, "network", network)) {
+            if last.is_some() && last_in(file) <= last {
+                continue;
+            }
+            for rows in read(&table, file, &["network", "received_at"]).await? {
+                let (networks, received) = (column(&rows, "network")?, times(&rows, "received_at")?);
+                let of_network = (0..rows.num_rows()).filter(|row| networks.value(*row) == network);
+                let up_to = of_network.map(|row| received.value(row)).filter(|at| *at <= until.timestamp_micros());
+                last = last.max(up_to.max());
+            }
+        }
+        Ok(last.and_then(DateTime::from_timestamp_micros))
+    }
+
     /// Gives each envelope in `meta.requests` and the digest of its body to `take`.
     pub(crate) async fn each_indexed_body(&self, mut take: impl FnMut(&str, &str)) -> Result<(), Error> {
         let table = Table::open(self, "meta", "requests").await?;
@@ -159,6 +177,17 @@ pub(super) fn may_hold(file: &DataFile, column: &str, value: &str) -> bool {
         (Some(least), Some(greatest)) => least <= value && (value <= greatest || value.starts_with(greatest)),
         _ => true,
     }
+}
+
+/// When the last response of a file was received at the latest, in microseconds, by its statistics: they are cut at
+/// milliseconds. Beyond all times without them.
+fn last_in(file: &DataFile) -> Option<i64> {
+    let greatest = || {
+        let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
+        let text = stats.get("maxValues")?.get("received_at")?.as_str()?.to_owned();
+        Some(DateTime::parse_from_rfc3339(&text).ok()?.timestamp_micros() + 1_000)
+    };
+    Some(greatest().unwrap_or(i64::MAX))
 }
 
 pub(super) async fn read(table: &Table, file: &DataFile, names: &[&str]) -> Result<Vec<RecordBatch>, Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, Utc};
-use sluice_model::{Axis, Digest, Window};
+use sluice_model::{Axis, Digest, ErrorKind, Window};
 
 use super::requests::{column, may_hold, read, times};
 use crate::error::Error;
@@ -34,6 +34,8 @@ pub struct RunRow {
     pub outcome: String,
     /// Why it failed.
     pub error: Option<String>,
+    /// What that needs.
+    pub error_kind: Option<ErrorKind>,
     /// The connector's version.
     pub connector_version: Option<String>,
     /// The connector's digest.
@@ -105,6 +107,8 @@ pub struct CoverageRow {
     pub complete: bool,
     /// Why it isn't complete.
     pub error: Option<String>,
+    /// What that needs.
+    pub error_kind: Option<ErrorKind>,
 }
 
 impl Lake {
@@ -131,6 +135,7 @@ impl Lake {
             ("new_versions", count(rows, |row| row.counts.new_versions)),
             ("rejects", count(rows, |row| row.counts.rejects)),
             ("guest_cpu_ms", some_count(rows, |row| row.guest_cpu_ms)),
+            ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
         ];
         self.append_rows("meta", "runs", batch("meta.runs", columns)?).await
     }
@@ -168,6 +173,7 @@ impl Lake {
             ("records", count(rows, |row| row.records)),
             ("complete", flag(rows, |row| row.complete)),
             ("error", text(rows, |row| row.error.clone())),
+            ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
         ];
         self.append_rows_under("meta", "coverage", batch("meta.coverage", columns)?, fence).await
     }

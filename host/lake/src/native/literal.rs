@@ -246,6 +246,17 @@ mod tests {
         }
 
         #[test]
+        fn no_exponent_panics(mantissa in "-?[0-9]{0,45}[.]?[0-9]{0,45}", exponent in any::<i64>(), digits in "[0-9]{0,60}") {
+            let near = [i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, exponent].map(|at| at.saturating_add(exponent % 3));
+            let exponents = near.iter().map(ToString::to_string).chain([digits.clone(), format!("-{digits}")]);
+            for text in exponents.map(|exponent| format!("{mantissa}e{exponent}")) {
+                prop_assert!(int64(&text).is_none(), "{}", text);
+                prop_assert!(decimal(&text).is_none_or(|units| units.abs() < DECIMAL_MAX), "{}", text);
+                prop_assert!(float64(&text).is_none_or(f64::is_finite), "{}", text);
+            }
+        }
+
+        #[test]
         fn times_agree_with_chrono(micros in -62_135_596_800_000_000_i64..253_402_300_799_000_000) {
             let time = chrono::DateTime::from_timestamp_micros(micros).unwrap();
             prop_assert_eq!(timestamp(&time.to_rfc3339()), Some(micros));

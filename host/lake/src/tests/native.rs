@@ -141,6 +141,7 @@ async fn meta_rows_land_in_their_tables() {
         finished_at: moment(9),
         outcome: "done".to_owned(),
         error: None,
+        error_kind: None,
         connector_version: Some("1.0.0".to_owned()),
         connector_digest: None,
         slices: 1,

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
-use sluice_model::{Digest, RawObject, SliceRead};
+use sluice_model::{Digest, ErrorKind, RawObject, SliceRead};
 
 use super::*;
 use crate::{Error, RawFilter};
@@ -79,6 +79,37 @@ async fn raw_is_found_oldest_first_indexed_or_not() {
 }
 
 #[tokio::test]
+async fn an_envelope_gets_its_outcome_once_it_is_known() {
+    let (_folder, lake) = new_lake().await;
+    let unjudged = RawObject { outcome: "unjudged".to_owned(), ..answer("run", "a", 1, b"body") };
+    let at = lake.put_raw(&unjudged, Bytes::from_static(b"body")).await.unwrap();
+    let all = RawFilter::default();
+    assert!(found(&lake, &all).await.is_empty(), "nothing is made of it yet");
+    assert_eq!(lake.run_responses("run").await.unwrap(), [(at.clone(), unjudged.clone())]);
+    let judged = RawObject { outcome: "answered".to_owned(), ..unjudged };
+    lake.put_outcome(&at, &judged).await.unwrap();
+    assert_eq!(found(&lake, &all).await, ["run/a"]);
+    assert_eq!(lake.run_responses("run").await.unwrap(), [(at, judged)], "and it is one response still");
+}
+
+#[tokio::test]
+async fn the_newest_response_of_a_network_is_known() {
+    let (_folder, lake) = new_lake().await;
+    let network = response("run-1", "a", 1).slice.network.clone();
+    let last = async |until: i64| lake.last_received(&network, moment(until)).await.unwrap();
+    assert_eq!(last(9).await, None);
+    for (run, secs) in [("run-1", 1), ("run-2", 5), ("run-3", 3)] {
+        lake.put_raw(&answer(run, "a", secs, b"x"), Bytes::from_static(b"x")).await.unwrap();
+        lake.index_requests(run).await.unwrap();
+    }
+    assert_eq!(last(9).await, Some(moment(5)));
+    assert_eq!(last(5).await, Some(moment(5)));
+    assert_eq!(last(4).await, Some(moment(3)), "up to a moment");
+    assert_eq!(last(0).await, None);
+    assert_eq!(lake.last_received("other", moment(9)).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn what_a_crash_of_the_machine_left_empty_counts_as_not_kept() {
     let (folder, lake) = new_lake().await;
     let object = answer("run", "a", 1, b"body");
@@ -112,6 +143,7 @@ fn marker(account: &str, secs: i64, error: Option<&str>) -> SliceRead {
         rejects: Some(1),
         complete: error.is_none(),
         error: error.map(str::to_owned),
+        error_kind: error.map(|_| ErrorKind::Credentials),
         connector_digest: Digest::of(b"connector"),
     }
 }

@@ -36,6 +36,7 @@ fn marker(run: &str) -> SliceRead {
         rejects: None,
         complete: true,
         error: None,
+        error_kind: None,
         connector_digest: Digest::of(b"connector"),
     }
 }

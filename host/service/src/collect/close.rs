@@ -1,9 +1,10 @@
 //! Closing a slice: its marker, the limit of rejects, and word to the tables that its window is whole.
 
 use chrono::{DateTime, Utc};
-use sluice_model::{Slice, SliceRead, Step};
+use sluice_model::{ErrorKind, Slice, SliceRead, Step};
 
-use super::{Collector, SliceReport, describe};
+use super::{Collector, SliceReport};
+use crate::failure::{Failure, SliceError};
 use crate::step;
 
 impl Collector {
@@ -19,7 +20,7 @@ impl Collector {
             None => {
                 let read = self.marker(slice, report);
                 if let Err(error) = self.app.lake.put_slice_read(&read).await {
-                    report.errors.push(describe(&error));
+                    report.errors.push(Failure::from(error).into());
                 }
                 read.read_at
             }
@@ -39,12 +40,13 @@ impl Collector {
             run_id: self.run_id.clone(),
             slice: slice.clone(),
             sent_at: report.first_sent_at,
-            read_at: Utc::now(),
+            read_at: self.now(),
             requests: report.requests,
             records: report.records,
             rejects: self.tables.is_some().then_some(report.rejects),
             complete: report.errors.is_empty(),
-            error: report.errors.first().cloned(),
+            error: report.errors.first().map(ToString::to_string),
+            error_kind: report.errors.first().map(|error| error.kind),
             connector_digest: self.network.connector.digest(),
         }
     }
@@ -56,14 +58,15 @@ impl Collector {
 }
 
 /// The failure of a slice of which more than a share of the records was rejected.
-pub fn too_many_rejects(report: &SliceReport, max_share: f64) -> Option<String> {
+pub fn too_many_rejects(report: &SliceReport, max_share: f64) -> Option<SliceError> {
     let (rejects, records) = (report.rejects as f64, report.records as f64);
     (rejects > records * max_share).then(|| {
-        format!(
+        let reason = format!(
             "{} of {} records could not be mapped, more than the allowed share of {max_share}: look at meta.rejects, \
              or set max_reject_share",
             report.rejects, report.records
-        )
+        );
+        SliceError::new(ErrorKind::Format, reason)
     })
 }
 

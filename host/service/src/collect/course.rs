@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sluice_model::{Digest, Request};
+use sluice_model::{Digest, ErrorKind, Request};
+
+use crate::failure::SliceError;
 
 /// How often the same page may lead on to further requests: a network that ignores the page or the cursor sends the
 /// same one forever.
@@ -36,7 +38,7 @@ impl Course {
         follow_ups: &[Request],
         pause: Duration,
         page: Option<Digest>,
-    ) -> Result<(), String> {
+    ) -> Result<(), SliceError> {
         if follow_ups.is_empty() {
             return Ok(());
         }
@@ -48,25 +50,29 @@ impl Course {
             *times
         });
         if times == MAX_SAME_PAGES {
-            return Err(format!(
+            let reason = format!(
                 "the network has sent the same page {times} times, each time with a next one: `{}` isn't asked for; it \
                  ignores the page or the cursor, or never ends",
                 follow_ups[0].key
-            ));
+            );
+            return Err(SliceError::new(ErrorKind::Format, reason));
         }
         for request in follow_ups {
             if !self.keys.insert(request.key.clone()) {
-                return Err(format!("the connector asks for `{}` twice: it runs in circles", request.key));
+                let reason = format!("the connector asks for `{}` twice: it runs in circles", request.key);
+                return Err(SliceError::new(ErrorKind::Guest, reason));
             }
             if !self.contents.insert(content(request)) && !polls {
-                return Err(format!(
+                let reason = format!(
                     "`{}` asks for what was asked before: the network gave the same cursor or page again",
                     request.key
-                ));
+                );
+                return Err(SliceError::new(ErrorKind::Format, reason));
             }
         }
         if self.keys.len() > self.most {
-            return Err(format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most));
+            let reason = format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most);
+            return Err(SliceError::new(ErrorKind::Guest, reason));
         }
         Ok(())
     }
@@ -104,9 +110,9 @@ mod tests {
             course.after(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
         };
         after(&mut course, 2, "https://a/?c=2").unwrap();
-        let circle = after(&mut course, 3, "https://a/?c=1").unwrap_err();
+        let circle = after(&mut course, 3, "https://a/?c=1").unwrap_err().message;
         assert!(circle.starts_with("`3` asks for what was asked before"), "{circle}");
-        let twice = after(&mut course, 2, "https://a/?c=9").unwrap_err();
+        let twice = after(&mut course, 2, "https://a/?c=9").unwrap_err().message;
         assert!(twice.contains("asks for `2` twice"), "{twice}");
     }
 
@@ -116,7 +122,7 @@ mod tests {
         let same = Some(Digest::of(b"the same"));
         let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
         (1..5).for_each(|n| after(n).unwrap());
-        assert!(after(5).unwrap_err().contains("the same page 5 times"));
+        assert!(after(5).unwrap_err().message.contains("the same page 5 times"));
         assert!(course.after(&[], Duration::ZERO, same).is_ok(), "a last page leads nowhere");
     }
 
@@ -134,6 +140,6 @@ mod tests {
         let mut course = Course::new(std::iter::empty(), 3);
         let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None);
         (1..=3).for_each(|n| after(n).unwrap());
-        assert!(after(4).unwrap_err().contains("more than 3 requests for one slice"));
+        assert!(after(4).unwrap_err().message.contains("more than 3 requests for one slice"));
     }
 }

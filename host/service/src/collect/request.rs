@@ -6,10 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluice_fetch::Exchange;
 use sluice_model::{
-    Digest, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
+    Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
 };
 
-use super::{Collector, SliceReport, describe, describe_failure, visible, warn_of_unknown};
+use super::clock::Moments;
+use super::kept::UNJUDGED;
+use super::progress::ResponseAdmission;
+use super::{Collector, Progress, visible, warn_of_unknown};
+use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use crate::step;
@@ -29,15 +33,15 @@ pub(super) enum Outcome {
         page: Option<Digest>,
     },
     Again {
-        reason: String,
+        error: SliceError,
         at_least: Option<Duration>,
     },
     Split,
-    Failed(String),
+    Failed(SliceError),
 }
 
 /// What a connector says of a response, its records, and the response as it saw it.
-pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), String>;
+pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), SliceError>;
 
 impl Collector {
     /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
@@ -47,37 +51,37 @@ impl Collector {
         slice: Arc<Slice>,
         request: Request,
         wait: Duration,
-    ) -> (Outcome, SliceReport) {
-        let mut tally = SliceReport::default();
+        progress: &Progress,
+    ) -> Outcome {
         let request = Arc::new(request);
-        let sent_before = match self.recall(&slice, &request, &mut tally).await {
-            Ok(outcome) => return (outcome, tally),
+        let sent_before = match self.recall(&slice, &request, progress).await {
+            Ok(outcome) => return outcome,
             Err(attempts) => attempts,
         };
         tokio::time::sleep(wait).await;
         let mut attempt = 1;
         loop {
-            let outcome = self.attempt(job, &slice, &request, sent_before + attempt, &mut tally).await;
-            let Outcome::Again { reason, at_least } = outcome else { return (outcome, tally) };
+            let outcome = self.attempt(job, &slice, &request, sent_before + attempt, progress).await;
+            let Outcome::Again { error, at_least } = outcome else { return outcome };
+            let failed = |error: SliceError, why: String| {
+                Outcome::Failed(error.map(|message| format!("request `{}`: {message}{why}", request.key)))
+            };
             if attempt >= self.app.settings.fetch.max_attempts {
-                let reason = format!("request `{}`: {reason} ({attempt} attempts)", request.key);
-                return (Outcome::Failed(reason), tally);
+                return failed(error, format!(" ({attempt} attempts)"));
             }
             let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
                 let asked = at_least.unwrap_or_default();
-                let reason = format!(
-                    "request `{}`: {reason}, and the network asks for a pause of {asked:?}, longer than a run waits: the \
-                     next run asks again",
-                    request.key
+                let why = format!(
+                    ", and the network asks for a pause of {asked:?}, longer than a run waits: the next run asks again"
                 );
-                return (Outcome::Failed(reason), tally);
+                return failed(error, why);
             };
             tracing::debug!(
                 network = slice.network,
                 account = slice.account,
                 request = request.key,
                 attempt,
-                reason,
+                reason = error.message,
                 ?pause,
                 "again"
             );
@@ -86,40 +90,51 @@ impl Collector {
         }
     }
 
-    /// One attempt: send, judge, keep, and only then map.
+    /// One attempt: send, keep, judge, note the outcome, and only then map. The response is in raw before anything looks
+    /// into its body, so that a body whose decoding ends the process is there afterwards.
     async fn attempt(
         &self,
         job: &SliceJob,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         attempt: u32,
-        tally: &mut SliceReport,
+        progress: &Progress,
     ) -> Outcome {
-        let Ok(_turn) = self.turns.acquire().await else {
-            return Outcome::Failed("the service is stopping".into());
-        };
-        tally.requests += 1;
-        let exchange = match job.account.send(request).await {
-            Ok(exchange) => exchange,
+        let admission = ResponseAdmission { permits: &self.turns, progress };
+        let (exchange, _permit) = match job.account.send_with(request, &admission).await {
+            Ok(sent) => sent,
             Err(error) => return failed(request, &error),
         };
         step::passed(Step::ResponseCame);
-        tally.bytes += exchange.wire.len() as u64;
-        tally.sent(Some(exchange.sent_at));
-        if let Some(problem) = &exchange.problem {
-            return self.broken(slice, request, &exchange, problem, attempt).await;
+        {
+            let mut report = progress.lock();
+            report.bytes += exchange.wire.len() as u64;
+            report.note_sent(exchange.sent_at);
         }
+        let moments = match self.moments(&exchange).await {
+            Ok(moments) => moments,
+            Err(error) => return Outcome::Failed(error),
+        };
+        if let Some(problem) = &exchange.problem {
+            return self.broken(slice, request, &exchange, moments, problem, attempt).await;
+        }
+        let kept = self.raw_object(slice, request, &exchange, moments, attempt, UNJUDGED);
+        let envelope = match self.app.lake.put_raw(&kept, exchange.wire.clone()).await {
+            Ok(envelope) => envelope,
+            Err(error) => return host_failed(error),
+        };
+        step::passed(Step::ResponseKept);
         let judged =
             self.judge(slice, request, exchange.status, visible(&exchange.headers), exchange.body.clone()).await;
-        let raw = Arc::new(self.raw_object(slice, request, &exchange, attempt, outcome_word(&judged, request)));
-        if let Err(error) = self.app.lake.put_raw(&raw, exchange.wire.clone()).await {
-            return Outcome::Failed(describe(&error));
+        let raw = Arc::new(RawObject { outcome: outcome_word(&judged, request).to_owned(), ..kept });
+        if let Err(error) = self.app.lake.put_outcome(&envelope, &raw).await {
+            return host_failed(error);
         }
-        step::passed(Step::ResponseKept);
+        step::passed(Step::OutcomeKept);
         if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, ..)) = &judged {
             job.account.renew(token, &exchange).await;
         }
-        self.settle(slice, request, raw, judged, exchange.retry_after, tally).await
+        self.settle(slice, request, raw, judged, exchange.retry_after, progress).await
     }
 
     /// Keeps what there is of a response that is of no use.
@@ -128,12 +143,13 @@ impl Collector {
         slice: &Slice,
         request: &Request,
         exchange: &Exchange,
+        moments: Moments,
         problem: &sluice_fetch::Error,
         attempt: u32,
     ) -> Outcome {
-        let raw = self.raw_object(slice, request, exchange, attempt, BROKEN);
+        let raw = self.raw_object(slice, request, exchange, moments, attempt, BROKEN);
         if let Err(error) = self.app.lake.put_raw(&raw, exchange.wire.clone()).await {
-            return Outcome::Failed(describe(&error));
+            return host_failed(error);
         }
         failed(request, problem)
     }
@@ -146,25 +162,28 @@ impl Collector {
         raw: Arc<RawObject>,
         judged: Judged,
         retry_after: Option<Duration>,
-        tally: &mut SliceReport,
+        progress: &Progress,
     ) -> Outcome {
         let page = request.yields_records.then_some(raw.body);
+        let failed =
+            |error: SliceError| Outcome::Failed(error.map(|message| format!("request `{}`: {message}", request.key)));
         let (judgement, native, response) = match judged {
             Ok(judged) => judged,
-            Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
+            Err(error) => return failed(error),
         };
         if judgement.cursor.is_some() {
-            tally.cursor.clone_from(&judgement.cursor);
+            progress.lock().cursor.clone_from(&judgement.cursor);
         }
+        let kind = judgement.error_kind(&response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
-            tally.records += native.rows as u64;
+            progress.lock().records += native.rows as u64;
             match self.map(raw, slice, request, response, native).await {
-                Ok(rejects) => tally.rejects += rejects,
-                Err(reason) => return Outcome::Failed(format!("request `{}`: {reason}", request.key)),
+                Ok(rejects) => progress.lock().rejects += rejects,
+                Err(error) => return failed(error),
             }
         }
-        act(judgement.verdict, retry_after, &request.key, page)
+        act(judgement.verdict, kind, retry_after, &request.key, page)
     }
 
     /// Decodes and judges a response: pure work, off the async threads.
@@ -182,7 +201,9 @@ impl Collector {
         self.in_guest(move || {
             let mut native = None;
             if request.yields_records && (200..300).contains(&response.status) {
-                match connector.decode(&slice.stream, &request, &response.body) {
+                let decoded = connector.decode(&slice.stream, &request, &response.body);
+                step::passed(Step::ResponseDecoded);
+                match decoded {
                     Ok(batch) => {
                         response.records = u32::try_from(batch.rows).ok();
                         native = Some(batch);
@@ -203,7 +224,7 @@ impl Collector {
         request: &Arc<Request>,
         response: Response,
         native: NativeBatch,
-    ) -> Result<u64, String> {
+    ) -> Result<u64, SliceError> {
         let Some(tables) = &self.tables else { return Ok(0) };
         let connector = self.network.connector.clone();
         let (slice, request, origin) = (slice.clone(), request.clone(), raw.clone());
@@ -215,11 +236,11 @@ impl Collector {
             }
             Answer::of(&connector, origin, mapped)
         };
-        let answer = in_guest(&self.app, map).await.map_err(|failure| describe_failure(&failure))?;
+        let answer = in_guest(&self.app, map).await?;
         warn_of_unknown(&raw, &answer.unknown_statuses);
         let rejects = answer.prepared.rejects();
         let held = self.app.memory.reserve(answer.prepared.bytes()).await;
-        tables.add(answer.prepared, Box::new(held)).await.map_err(|error| describe(&error))?;
+        tables.add(answer.prepared, Box::new(held)).await.map_err(Failure::from)?;
         Ok(rejects)
     }
 
@@ -228,6 +249,7 @@ impl Collector {
         slice: &Slice,
         request: &Request,
         exchange: &Exchange,
+        moments: Moments,
         attempt: u32,
         outcome: &str,
     ) -> RawObject {
@@ -238,8 +260,8 @@ impl Collector {
             request: request.clone(),
             sent: exchange.sent.clone(),
             attempt,
-            sent_at: exchange.sent_at,
-            received_at: exchange.received_at,
+            sent_at: moments.sent_at,
+            received_at: moments.received_at,
             status: exchange.status,
             headers: exchange.headers.clone(),
             body: Digest::of(&exchange.wire),
@@ -254,16 +276,23 @@ impl Collector {
 
 /// What an error of the way to the network asks for, with its hint.
 fn failed(request: &Request, error: &sluice_fetch::Error) -> Outcome {
-    let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-    let reason = format!("{}{hint}", describe(error));
-    if error.is_retryable() {
-        return Outcome::Again { reason, at_least: error.retry_after() };
+    let (is_retryable, at_least) = (error.is_retryable(), error.retry_after());
+    let error = SliceError::from(Failure::from(error.clone()));
+    match is_retryable {
+        true => Outcome::Again { error, at_least },
+        false => Outcome::Failed(error.map(|message| format!("request `{}`: {message}", request.key))),
     }
-    Outcome::Failed(format!("request `{}`: {reason}", request.key))
+}
+
+/// The outcome of a request whose response this host can't keep.
+fn host_failed(error: sluice_lake::Error) -> Outcome {
+    Outcome::Failed(Failure::from(error).into())
 }
 
 /// What a verdict asks of the host.
-fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str, page: Option<Digest>) -> Outcome {
+///
+/// `kind`: of the failure, if it comes to one.
+fn act(verdict: Verdict, kind: ErrorKind, retry_after: Option<Duration>, key: &str, page: Option<Digest>) -> Outcome {
     match verdict {
         Verdict::Done => Outcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO, page },
         Verdict::More(follow_ups) => Outcome::Answered { follow_ups, wait: Duration::ZERO, page },
@@ -272,18 +301,21 @@ fn act(verdict: Verdict, retry_after: Option<Duration>, key: &str, page: Option<
         }
         Verdict::Retry { reason, after_secs } => {
             let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
-            Outcome::Again { reason, at_least: asked.max(retry_after) }
+            Outcome::Again { error: SliceError::new(kind, reason), at_least: asked.max(retry_after) }
         }
         Verdict::Renew(token) => {
-            Outcome::Again { reason: format!("token `{token}` is no longer good"), at_least: retry_after }
+            let error = SliceError::new(kind, format!("token `{token}` is no longer good"));
+            Outcome::Again { error, at_least: retry_after }
         }
         Verdict::Split => Outcome::Split,
-        Verdict::Refused(Refusal { text, .. }) => Outcome::Failed(format!("request `{key}`: {text}")),
+        Verdict::Refused(Refusal { text, .. }) => {
+            Outcome::Failed(SliceError::new(kind, format!("request `{key}`: {text}")))
+        }
     }
 }
 
 /// The word that the raw object keeps: only `answered` ones are mapped again.
-fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
+pub(super) fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
     match judged {
         Err(_) => "failed",
         Ok((judgement, ..)) => match judgement.verdict {

@@ -160,6 +160,7 @@ fn millionths(text: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
     use sluice_lake::{Money, MoneyKey};
 
     use super::*;
@@ -204,6 +205,15 @@ mod tests {
     fn what_is_no_condition_is_refused() {
         for text in ["", "rows", "rows>", "rows<1", "sales>0", "rows>x", "rows>-1", "rejects>1%", "rows>1e3"] {
             assert!(Condition::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_limit_is_a_plain_decimal_of_at_most_twelve_digits(text in "[-+]?[0-9]{0,30}[.]?[0-9]{0,30}([eE]-?[0-9]{1,12})?") {
+            let bound = 10_i128.pow(12) * SCALE;
+            prop_assert!(millionths(&text).is_none_or(|limit| (0..bound).contains(&limit)), "{}", text);
+            prop_assert!(!text.contains(['e', 'E']) || millionths(&text).is_none(), "{}", text);
         }
     }
 }

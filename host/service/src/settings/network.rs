@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use sluice_model::{Axis, Manifest, Rate, Secret};
+use sluice_model::{Axis, ErrorKind, Manifest, Rate, Secret};
 use url::Url;
 
 use super::secrets::SecretSources;
@@ -239,11 +239,16 @@ impl NetworkSettings {
                 Some(reference) => {
                     let secret = sources.read(reference, &slot.name).await.map_err(|unreadable| {
                         let at = format!("{}: account `{}`, secret `{}`", self.file, account.name, slot.name);
-                        Failure::settings(format!("{at}: {}", unreadable.reason)).hint(unreadable.hint)
+                        Failure::settings(format!("{at}: {}", unreadable.reason))
+                            .hint(unreadable.hint)
+                            .kind(ErrorKind::Credentials)
                     })?;
                     secrets.insert(slot.name.clone(), secret);
                 }
-                None if slot.required => return Err(self.missing("secrets", account, &slot.name, &slot.meaning)),
+                None if slot.required => {
+                    let missing = self.missing("secrets", account, &slot.name, &slot.meaning);
+                    return Err(missing.kind(ErrorKind::Credentials));
+                }
                 None => {}
             }
         }

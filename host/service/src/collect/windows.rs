@@ -1,0 +1,120 @@
+//! Collecting all slices of a run: side by side, each within its time, windows that are too wide in halves.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::stream::{self, StreamExt};
+use sluice_model::{ErrorKind, Grain, Window};
+
+use super::{Collector, Progress, SliceReport};
+use crate::failure::SliceError;
+use crate::run::SliceDone;
+use crate::slices::SliceJob;
+
+/// Slices of one run that are read at once.
+const SLICES_AT_ONCE: usize = 16;
+/// How often a window may be halved before the run gives up on it.
+const MAX_SPLITS: u32 = 16;
+
+/// What collecting gave.
+#[derive(Default)]
+pub struct Collected {
+    /// Slices that were read to their end, or failed.
+    pub done: Vec<SliceDone>,
+    /// What was sent and received for windows that were then read in halves.
+    pub halved: SliceReport,
+}
+
+/// A slice to read: how often its window was halved already.
+struct Waiting {
+    job: SliceJob,
+    splits: u32,
+}
+
+/// A slice that was read, or that has to be read in halves.
+enum Read {
+    Done(SliceDone),
+    Halved { halves: [Window; 2], waiting: Waiting, report: SliceReport },
+}
+
+/// Collects slices. A window that the network finds too wide is halved and read again. Each slice that is done is given
+/// to `cover`.
+pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(&SliceDone) + Sync) -> Collected {
+    let splits_left = AtomicUsize::new(collector.app.settings.limits.splits_per_run);
+    let mut waiting: Vec<Waiting> = jobs.into_iter().map(|job| Waiting { job, splits: 0 }).collect();
+    let mut collected = Collected::default();
+    let (cover, splits_left) = (&cover, &splits_left);
+    while !waiting.is_empty() {
+        let reads = stream::iter(waiting.drain(..)).map(|waiting| async move {
+            let read = read(collector, waiting, splits_left).await;
+            if let Read::Done(done) = &read {
+                cover(done);
+            }
+            read
+        });
+        let reads: Vec<Read> = reads.buffer_unordered(SLICES_AT_ONCE).collect().await;
+        for read in reads {
+            match read {
+                Read::Done(done) => collected.done.push(done),
+                Read::Halved { halves, waiting: whole, report } => {
+                    collected.halved.add_traffic(&report);
+                    waiting.extend(halves.map(|window| {
+                        let mut job = whole.job.clone();
+                        job.slice.window = window;
+                        Waiting { job, splits: whole.splits + 1 }
+                    }));
+                }
+            }
+        }
+    }
+    collected
+}
+
+/// Reads one slice within its time, and closes it unless it has to be read in halves.
+async fn read(collector: &Collector, waiting: Waiting, splits_left: &AtomicUsize) -> Read {
+    let slice = &waiting.job.slice;
+    let collector = collector.for_slice(&waiting.job);
+    let limits = &collector.app.settings.limits;
+    let progress = Progress::default();
+    let in_time = tokio::time::timeout(limits.slice_timeout(), collector.slice(&waiting.job, &progress)).await.is_ok();
+    let mut report = progress.take();
+    if !in_time {
+        report.split = false;
+        let reason = format!("it took longer than {} s", limits.slice_timeout_secs);
+        report.errors.push(SliceError::new(ErrorKind::Network, reason));
+    }
+    if report.split {
+        match halves(&collector, &waiting, splits_left) {
+            Ok(halves) => return Read::Halved { halves, waiting, report },
+            Err(reason) => {
+                let reason = format!("the window {} is too wide for the network, and {reason}", slice.window);
+                report.errors.push(SliceError::new(ErrorKind::Network, reason));
+            }
+        }
+    }
+    let read_at = collector.close(slice, &mut report).await;
+    for error in &report.errors {
+        tracing::warn!(slice = slice.id(), kind = error.kind.name(), error = error.message, "a slice failed");
+    }
+    Read::Done(SliceDone { slice: slice.clone(), rule: waiting.job.rule.clone(), read_at, report })
+}
+
+/// The halves of a window, or why it isn't halved.
+fn halves(collector: &Collector, waiting: &Waiting, splits_left: &AtomicUsize) -> Result<[Window; 2], &'static str> {
+    let slice = &waiting.job.slice;
+    let stream = collector.network.manifest().stream(&slice.stream);
+    let grain = stream.map_or(Grain::Second, |stream| stream.grain);
+    let Some((first, second)) = slice.window.split_in_half(grain, slice.timezone) else {
+        return Err(match grain {
+            Grain::Second => "it can't be halved",
+            Grain::Day => "it can't be halved: the network knows no window shorter than a day",
+        });
+    };
+    if waiting.splits >= MAX_SPLITS {
+        return Err("it can't be halved");
+    }
+    let one_less = |left: usize| left.checked_sub(1);
+    match splits_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+        Ok(_) => Ok([first, second]),
+        Err(_) => Err("the run has halved enough windows"),
+    }
+}
