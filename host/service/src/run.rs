@@ -254,66 +254,11 @@ pub async fn build(
         Ok(counts) => report.count(counts),
         Err(error) => {
             let failure = Failure::from(error);
-            report.fail(SliceError::new(failure.kind(), failure.render(false)));
+            report.fail(SliceError::new(failure.kind, failure.render(false)));
             record::finish(app, network, &report, false).await?;
             return Err(failure);
         }
     }
     record::finish(app, network, &report, false).await?;
     Ok(report)
-}
-
-/// Collects slices side by side; a window that the network finds too wide is halved and read again. Each that is done
-/// is given to `cover`.
-async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(&SliceDone) + Sync) -> Vec<SliceDone> {
-    let limits = &collector.app.settings.limits;
-    let splits = AtomicUsize::new(limits.splits_per_run);
-    let may_split = || splits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-    let mut waiting: Vec<(SliceJob, u32)> = jobs.into_iter().map(|job| (job, 0)).collect();
-    let mut done = Vec::with_capacity(waiting.len());
-    let cover = &cover;
-    while !waiting.is_empty() {
-        let read = stream::iter(waiting.drain(..)).map(|(job, depth)| async move {
-            let collector = collector.for_slice(&job);
-            let mut report = match tokio::time::timeout(limits.slice_timeout(), collector.slice(&job)).await {
-                Ok(report) => report,
-                Err(_) => SliceReport::failed(format!("it took longer than {} s", limits.slice_timeout_secs)),
-            };
-            let halves = if report.split { job.slice.window.split_in_half() } else { None };
-            if report.split {
-                let window = job.slice.window;
-                let why = match halves {
-                    Some(_) if depth < MAX_SPLITS && may_split() => None,
-                    Some(_) if depth < MAX_SPLITS => Some("the run has halved enough windows"),
-                    _ => Some("it can't be halved"),
-                };
-                report.split = why.is_none();
-                report
-                    .errors
-                    .extend(why.map(|why| format!("the window {window} is too wide for the network, and {why}")));
-            }
-            let read_at = if report.split { Utc::now() } else { collector.close(&job.slice, &mut report).await };
-            for error in &report.errors {
-                tracing::warn!(slice = job.slice.id(), error, "a slice failed");
-            }
-            let done = SliceDone { slice: job.slice.clone(), rule: job.rule.clone(), read_at, report };
-            if !done.report.split {
-                cover(&done);
-            }
-            (done, job, halves, depth)
-        });
-        let read: Vec<_> = read.buffer_unordered(SLICES_AT_ONCE).collect().await;
-        for (slice, job, halves, depth) in read {
-            if let (true, Some((first, second))) = (slice.report.split, halves) {
-                for window in [first, second] {
-                    let mut job = job.clone();
-                    job.slice.window = window;
-                    waiting.push((job, depth + 1));
-                }
-            } else {
-                done.push(slice);
-            }
-        }
-    }
-    done
 }

@@ -13,6 +13,8 @@ use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Transaction};
 
 use super::migrations;
+use sluice_model::ErrorKind;
+
 use crate::failure::Failure;
 
 /// How long an operation waits for a connection, and SQLite for another writer.
@@ -51,6 +53,7 @@ impl Database {
             let hint = hint(&error);
             let message = format!("cannot open the state store {}", shown(url));
             Failure {
+                kind: ErrorKind::Settings,
                 exit: crate::failure::Exit::Settings,
                 error: anyhow::Error::from(error).context(message),
                 hint: Some(hint),

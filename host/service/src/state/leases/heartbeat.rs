@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::LeaseStore;
+use sluice_model::ErrorKind;
+
 use crate::failure::{Exit, Failure};
 
 /// How long a renewal that failed is left alone before it is tried again.
@@ -107,7 +109,7 @@ impl NetworkLease {
             "nothing more is written by this run; the next run of `{network}` resumes it with what is in raw. If the host \
              is too busy to renew in time, raise lease_secs under [state] in sluice.toml"
         );
-        Failure { exit, error, hint: Some(hint) }
+        Failure { exit, kind: ErrorKind::Host, error, hint: Some(hint) }
     }
 
     /// Takes the heartbeat away, as from a process that is stopped.
