@@ -101,7 +101,7 @@ impl NetworkLease {
             "nothing more is written by this run; the next run of `{network}` resumes it with what is in raw. If the host \
              is too busy to renew in time, raise lease_secs under [state] in sluice.toml"
         );
-        Failure { exit, error, hint: Some(hint) }
+        Failure { exit, ..Failure::failed(error) }.hint(hint)
     }
 
     /// Takes the heartbeat away, as from a process that is stopped.
