@@ -182,7 +182,7 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let hint = crate::state::hint(&error);
         let error = anyhow::Error::from(error).context("the state store failed");
-        Self { exit: Exit::Settings, kind: ErrorKind::Settings, error, hint: Some(hint) }
+        Self { exit: Exit::Settings, ..Self::failed(error) }.hint(hint)
     }
 }
 

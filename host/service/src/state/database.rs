@@ -13,8 +13,6 @@ use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Transaction};
 
 use super::migrations;
-use sluice_model::ErrorKind;
-
 use crate::failure::Failure;
 
 /// How long an operation waits for a connection, and SQLite for another writer.
@@ -52,12 +50,8 @@ impl Database {
         let failed = |error: sqlx::Error| {
             let hint = hint(&error);
             let message = format!("cannot open the state store {}", shown(url));
-            Failure {
-                kind: ErrorKind::Settings,
-                exit: crate::failure::Exit::Settings,
-                error: anyhow::Error::from(error).context(message),
-                hint: Some(hint),
-            }
+            let error = anyhow::Error::from(error).context(message);
+            Failure { exit: crate::failure::Exit::Settings, ..Failure::failed(error) }.hint(hint)
         };
         let options = AnyConnectOptions::from_str(&with_parameters(url, kind)).map_err(failed)?;
         if is_in_memory(url) {

@@ -8,8 +8,6 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Connection, Row, SqlSafeStr};
 
 use super::database::{Kind, begin, hint};
-use sluice_model::ErrorKind;
-
 use crate::failure::{Exit, Failure};
 
 /// Version, description, and the SQL for SQLite and PostgreSQL.
@@ -58,7 +56,7 @@ pub(super) async fn run(connection: &mut AnyConnection, kind: Kind) -> Result<()
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             let hint = hint(&error);
             let error = anyhow::Error::from(error).context("cannot make the state store's tables");
-            Failure { exit: Exit::Settings, kind: ErrorKind::Settings, error, hint: Some(hint) }
+            Failure { exit: Exit::Settings, ..Failure::failed(error) }.hint(hint)
         }
         other => Failure::settings(format!("cannot make the state store's tables: {other}")).hint(
             "restore the state store from a backup; or name another one in state.url, so that networks are read anew",

@@ -4,14 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt;
-use sluice_lake::Fence;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::LeaseStore;
-use sluice_model::ErrorKind;
-
 use crate::failure::{Exit, Failure};
 
 /// How long a renewal that failed is left alone before it is tried again.
@@ -53,11 +50,6 @@ impl NetworkLease {
     /// The network's name in the settings.
     pub fn network(&self) -> &str {
         &self.network
-    }
-
-    /// What commits of rows that are read under it carry.
-    pub fn fence(&self) -> Fence {
-        Fence { resource: self.network.clone(), epoch: self.epoch }
     }
 
     /// Larger than that of every earlier lease of the network. At least the milliseconds since 1970.
@@ -109,7 +101,7 @@ impl NetworkLease {
             "nothing more is written by this run; the next run of `{network}` resumes it with what is in raw. If the host \
              is too busy to renew in time, raise lease_secs under [state] in sluice.toml"
         );
-        Failure { exit, kind: ErrorKind::Host, error, hint: Some(hint) }
+        Failure { exit, ..Failure::failed(error) }.hint(hint)
     }
 
     /// Takes the heartbeat away, as from a process that is stopped.
