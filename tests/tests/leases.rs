@@ -172,6 +172,12 @@ fn processes_that_start_at_once_make_the_tables_once() {
     }
     let applied = server.query("SELECT count(*), count(DISTINCT version) FROM _sqlx_migrations").unwrap();
     assert_eq!(applied, ["4|4"]);
+    server.query("ALTER ROLE sluice SET default_transaction_read_only = on").unwrap();
+    // A pooler keeps its connections, and with them the default of before.
+    let pooler = PgBouncer::start(&server, FOR_SQLX).unwrap();
+    let settings = format!("[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"{}\"\n", pooler.url());
+    world.operator.write("sluice.toml", &settings).unwrap();
+    world.operator.succeed(&["check"]).unwrap();
 }
 
 #[test]
@@ -245,6 +251,25 @@ fn a_process_that_was_stopped_past_its_lease_ends_with_a_failure() {
     world.answer_all();
     assert!(world.is_read());
     assert_eq!(world.operator.sql("SELECT count(*) AS n FROM meta.runs").unwrap()[0]["n"], 1);
+}
+
+#[test]
+fn a_process_that_was_stopped_past_its_lease_keeps_it_if_nobody_took_it_over() {
+    let server = PostgresServer::start().unwrap();
+    let world = World::new(&server.url(), "lease_secs = 2");
+    let stopped = world.begin_and_hold();
+    let epoch = server.query("SELECT epoch FROM leases").unwrap();
+    signal(&stopped, "-STOP");
+    let deadline = Instant::now() + PATIENCE;
+    while server.query(&format!("SELECT expires_at < {NOW} FROM leases")).unwrap() != ["t"] {
+        assert!(Instant::now() < deadline, "the lease doesn't expire");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    world.answer_all();
+    signal(&stopped, "-CONT");
+    assert_eq!(report(&stopped.wait_with_output().unwrap())["status"], "done");
+    assert_eq!(server.query("SELECT epoch FROM leases").unwrap(), epoch);
+    assert!(world.is_read());
 }
 
 #[test]

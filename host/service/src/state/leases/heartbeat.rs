@@ -31,8 +31,8 @@ pub struct NetworkLease {
 enum Loss {
     /// Another process has taken it over, or removed it.
     Taken,
-    /// It wasn't renewed in time: why not, and whether that is the store's fault.
-    Expired(Option<String>),
+    /// It couldn't be renewed before it expired, for this reason.
+    Expired(String),
 }
 
 impl NetworkLease {
@@ -86,15 +86,15 @@ impl NetworkLease {
     /// What work under a lost lease ends with.
     async fn failure(&self) -> Failure {
         let (network, ttl) = (&self.network, self.store.times.ttl);
-        let loss = self.loss.borrow().clone().unwrap_or(Loss::Expired(None));
+        let loss = self.loss.borrow().clone().unwrap_or(Loss::Expired("its heartbeat has ended".to_owned()));
         let (exit, why) = match loss {
             Loss::Taken => {
                 // Only to be named: whoever it is, it isn't this process.
                 let held = self.store.held(network).await.ok().flatten();
-                (Exit::Failed, held.map_or("it was ended".to_owned(), |held| format!("{} took it over", held.holder)))
+                let heir = held.map_or("another process".to_owned(), |held| held.holder.to_string());
+                (Exit::Failed, format!("it wasn't renewed for {ttl:?}, and {heir} took it over"))
             }
-            Loss::Expired(None) => (Exit::Failed, format!("it wasn't renewed for {ttl:?}: this process was stopped")),
-            Loss::Expired(Some(error)) => (Exit::Settings, format!("it couldn't be renewed for {ttl:?}: {error}")),
+            Loss::Expired(error) => (Exit::Settings, format!("it couldn't be renewed for {ttl:?}: {error}")),
         };
         let error = anyhow::anyhow!("the lease of network `{network}` was lost: {why}");
         let hint = format!(
@@ -151,29 +151,27 @@ impl Drop for NetworkLease {
 
 /// Renews a lease until it is lost.
 ///
-/// It counts as lost when it has not been renewed for its TTL by this process's monotonic clock, even if nobody has taken
-/// it over by then.
+/// That is when another process has taken it over, or when it can't be renewed before its TTL is over by this process's
+/// monotonic clock. A process that was stopped for longer, or whose host was busy, tries once more: as long as nobody has
+/// taken the lease over, nothing has happened under another one.
 async fn beat(store: LeaseStore, network: String, token: String, asked_at: Instant) -> Loss {
     let (ttl, heartbeat) = (store.times.ttl, store.times.heartbeat);
     let mut expires_at = asked_at + ttl;
     let mut beat_at = asked_at + heartbeat;
     let mut last_error = None;
     loop {
-        sleep_until(beat_at.min(expires_at)).await;
+        sleep_until(beat_at).await;
         let now = Instant::now();
-        if now >= expires_at {
-            return Loss::Expired(last_error);
-        }
-        match timeout_at(expires_at, store.renew(&network, &token)).await {
-            Ok(Ok(true)) => {
-                (expires_at, beat_at, last_error) = (now + ttl, now + heartbeat, None);
-            }
+        match timeout_at(expires_at.max(now + heartbeat), store.renew(&network, &token)).await {
+            Ok(Ok(true)) => (expires_at, beat_at, last_error) = (now + ttl, now + heartbeat, None),
             Ok(Ok(false)) => return Loss::Taken,
+            Ok(Err(error)) if Instant::now() >= expires_at => return Loss::Expired(error.to_string()),
             Ok(Err(error)) => {
                 tracing::warn!(network, %error, "the lease couldn't be renewed; trying again");
-                (beat_at, last_error) = (Instant::now() + RETRY.min(heartbeat), Some(error.to_string()));
+                beat_at = expires_at.min(Instant::now() + RETRY.min(heartbeat));
+                last_error = Some(error.to_string());
             }
-            Err(_) => return Loss::Expired(Some(last_error.unwrap_or("the state store doesn't answer".to_owned()))),
+            Err(_) => return Loss::Expired(last_error.unwrap_or("the state store doesn't answer".to_owned())),
         }
     }
 }
