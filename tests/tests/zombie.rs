@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 const NETWORK: &str = "awin";
 const HISTORY_DAYS: u32 = 40;
 
-/// The settings of a process whose lease is short.
+/// The settings of a process whose lease is short, and still longer than a busy machine holds up a heartbeat.
 fn settings(lake: &str, state: &str) -> String {
     format!("[lake]\nurl = \"{lake}\"\n[state]\nurl = \"{state}\"\n")
 }
