@@ -17,7 +17,7 @@ const HISTORY_DAYS: u32 = 40;
 
 /// The settings of a process whose lease is short, and still longer than a busy machine holds up a heartbeat.
 fn settings(lake: &str, state: &str) -> String {
-    format!("[lake]\nurl = \"{lake}\"\n[state]\nurl = \"{state}\"\n")
+    format!("[lake]\nurl = \"{lake}\"\n[state]\nurl = \"{state}\"\nlease_secs = 3\n")
 }
 
 fn start() -> DateTime<Utc> {
