@@ -26,7 +26,7 @@ pub use python::{Reader, Reading};
 pub use s3::{BUCKET, S3Server};
 pub use service::Service;
 pub use tables::{Tables, all_tables, differences};
-pub use variant::{noted, patched, variant};
+pub use variant::{noted, patched, renamed, variant};
 
 use std::collections::BTreeMap;
 

@@ -15,6 +15,8 @@ use crate::{connectors_dir, sluice_binary};
 pub struct Operator {
     dir: TempDir,
     environment: BTreeMap<String, String>,
+    binary: PathBuf,
+    connectors: PathBuf,
 }
 
 /// What a command said.
@@ -34,11 +36,20 @@ impl Operator {
     /// # Errors
     /// A failure to write it.
     pub fn empty() -> anyhow::Result<Self> {
+        Self::using(&sluice_binary(), &connectors_dir())
+    }
+
+    /// As [`Self::empty`], with a binary and connectors of another build.
+    ///
+    /// # Errors
+    /// A failure to write it.
+    pub fn using(binary: &Path, connectors: &Path) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir()?;
         for folder in ["networks", "connectors.d"] {
             std::fs::create_dir(dir.path().join(folder))?;
         }
-        let operator = Self { dir, environment: BTreeMap::new() };
+        let [binary, connectors] = [binary, connectors].map(std::path::absolute);
+        let operator = Self { dir, environment: BTreeMap::new(), binary: binary?, connectors: connectors? };
         operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"sqlite:./state.db\"\n")?;
         Ok(operator)
     }
@@ -50,7 +61,8 @@ impl Operator {
     pub fn fork(&self) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir()?;
         copy(self.path(), dir.path())?;
-        Ok(Self { dir, environment: self.environment.clone() })
+        let Self { environment, binary, connectors, .. } = self;
+        Ok(Self { dir, environment: environment.clone(), binary: binary.clone(), connectors: connectors.clone() })
     }
 
     /// A folder that knows the simulator's networks and accounts, secrets in the environment.
@@ -100,7 +112,7 @@ impl Operator {
     /// # Errors
     /// A connector that isn't built.
     pub fn install(&self, network: &str, file: &str) -> anyhow::Result<()> {
-        let source = connectors_dir().join(format!("{network}.wasm"));
+        let source = self.connectors.join(format!("{network}.wasm"));
         let part = self.path().join("connectors.d").join(format!("{file}.part"));
         std::fs::copy(&source, &part).with_context(|| format!("no {}: run `just build`", source.display()))?;
         Ok(std::fs::rename(part, self.path().join("connectors.d").join(file))?)
@@ -141,7 +153,7 @@ impl Operator {
 
     /// A command in the folder, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(sluice_binary());
+        let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.path()).env_clear().envs(&self.environment);
         // Compiled components are shared by all tests; nothing else of the outside is seen.
         for name in ["HOME", "PATH", "XDG_CACHE_HOME", "TMPDIR"] {
@@ -159,7 +171,7 @@ impl Operator {
     /// A binary that isn't built.
     pub fn sluice(&self, arguments: &[&str]) -> anyhow::Result<Answer> {
         let output =
-            self.command(arguments).output().with_context(|| format!("cannot run {}", sluice_binary().display()))?;
+            self.command(arguments).output().with_context(|| format!("cannot run {}", self.binary.display()))?;
         Ok(Answer {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

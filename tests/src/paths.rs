@@ -2,19 +2,23 @@
 
 use std::path::PathBuf;
 
+/// The folder of the build's binaries, of which this is one or a test.
+fn binaries_dir() -> Option<PathBuf> {
+    let built = std::env::current_exe().ok()?;
+    let folder = built.parent()?;
+    // …/debug/deps/flow-0123, or …/debug/sluice-bench
+    if folder.ends_with("deps") { folder.parent().map(PathBuf::from) } else { Some(folder.to_owned()) }
+}
+
 /// The target directory that this test was built into.
 pub fn target_dir() -> PathBuf {
-    // …/debug/deps/flow-0123
-    let built = std::env::current_exe().ok();
-    let target = built.as_deref().and_then(|path| path.ancestors().nth(3)).map(PathBuf::from);
+    let target = binaries_dir().and_then(|folder| folder.parent().map(PathBuf::from));
     target.unwrap_or_else(|| repository().join("target"))
 }
 
 /// The binary under test.
 pub fn sluice_binary() -> PathBuf {
-    let built = std::env::current_exe().ok();
-    let folder = built.as_deref().and_then(|path| path.ancestors().nth(2)).map(PathBuf::from);
-    folder.unwrap_or_else(|| target_dir().join("debug")).join("sluice")
+    binaries_dir().unwrap_or_else(|| target_dir().join("debug")).join("sluice")
 }
 
 /// The built connectors.

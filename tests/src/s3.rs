@@ -74,8 +74,16 @@ impl S3Server {
     /// # Errors
     /// A failure to write the settings.
     pub fn hold_lake_of(&self, operator: &mut Operator, prefix: &str) -> anyhow::Result<()> {
+        self.share_lake_of(operator, prefix, "sqlite:./state.db")
+    }
+
+    /// Moves an operator's lake there, and its state to `state`.
+    ///
+    /// # Errors
+    /// A failure to write the settings.
+    pub fn share_lake_of(&self, operator: &mut Operator, prefix: &str, state: &str) -> anyhow::Result<()> {
         self.environment().iter().for_each(|(name, value)| operator.set(name, value));
-        let settings = format!("[lake]\nurl = \"s3://{BUCKET}/{prefix}\"\n[state]\nurl = \"sqlite:./state.db\"\n");
+        let settings = format!("[lake]\nurl = \"s3://{BUCKET}/{prefix}\"\n[state]\nurl = \"{state}\"\n");
         operator.write("sluice.toml", &settings)
     }
 
@@ -89,15 +97,24 @@ impl S3Server {
         Ok(())
     }
 
-    /// The names of all objects in [`BUCKET`] that begin with `prefix`, up to a thousand.
+    /// The names of all objects in [`BUCKET`] that begin with `prefix`.
     ///
     /// # Errors
     /// A server that refuses.
     pub fn objects(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
-        let answer = self.ask("GET", &format!("/{BUCKET}?list-type=2&prefix={prefix}"))?;
-        ensure!(answer.starts_with("HTTP/1.1 200"), "the server lists nothing: {answer}");
-        let names = answer.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
-        Ok(names.map(|(name, _)| name.to_owned()).collect())
+        let mut names = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer = self.ask("GET", &format!("/{BUCKET}?list-type=2&prefix={prefix}&start-after={after}"))?;
+            ensure!(answer.starts_with("HTTP/1.1 200"), "the server lists nothing: {answer}");
+            let listed = answer.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+            names.extend(listed.map(|(name, _)| name.to_owned()));
+            match names.last().filter(|_| answer.contains("<IsTruncated>true</IsTruncated>")) {
+                // What a name holds of `=` and `+` means itself only so.
+                Some(last) => after = last.replace('%', "%25").replace('=', "%3D").replace('+', "%2B"),
+                None => return Ok(names),
+            }
+        }
     }
 
     fn ask(&self, method: &str, target: &str) -> anyhow::Result<String> {

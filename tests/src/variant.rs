@@ -32,6 +32,33 @@ pub fn patched(component: &[u8], changes: &[(&str, &str)]) -> anyhow::Result<Vec
     Ok(patched)
 }
 
+/// A connector for a network of another id, of the same four letters' length. Rust writes so short a text as a number into
+/// its code: both places are changed.
+///
+/// # Errors
+/// An id that isn't there, or that has another length.
+pub fn renamed(component: &[u8], from: &str, to: &str) -> anyhow::Result<Vec<u8>> {
+    let in_code = |id: &str| -> anyhow::Result<[u8; 5]> {
+        let mut number =
+            u32::from_le_bytes(id.as_bytes().try_into().with_context(|| format!("`{id}` has no 4 bytes"))?);
+        // As WebAssembly writes a constant: seven bits a byte, the lowest first. ASCII needs no sign.
+        Ok(std::array::from_fn(|place| {
+            let bits = (number & 0x7f) as u8;
+            number >>= 7;
+            if place < 4 { bits | 0x80 } else { bits }
+        }))
+    };
+    let (old, new) = (in_code(from)?, in_code(to)?);
+    let mut renamed = patched(component, &[(from, to)])?;
+    let found = renamed.windows(old.len()).enumerate().filter(|(_, bytes)| *bytes == old);
+    let places: Vec<usize> = found.map(|(place, _)| place).collect();
+    ensure!(!places.is_empty(), "its code names no `{from}`");
+    for place in places {
+        renamed[place..place + new.len()].copy_from_slice(&new);
+    }
+    Ok(renamed)
+}
+
 /// A connector with a note in it: another digest, the same behaviour.
 pub fn noted(component: &[u8], note: u32) -> Vec<u8> {
     [component, &[0, 6, 1, b'n'], &note.to_le_bytes()].concat()

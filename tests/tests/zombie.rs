@@ -15,9 +15,9 @@ use tokio::runtime::Runtime;
 const NETWORK: &str = "awin";
 const HISTORY_DAYS: u32 = 40;
 
-/// The settings of a process whose lease is short.
+/// The settings of a process whose lease is short, and still longer than a busy machine holds up a heartbeat.
 fn settings(lake: &str, state: &str) -> String {
-    format!("[lake]\nurl = \"{lake}\"\n[state]\nurl = \"{state}\"\nlease_secs = 1\n")
+    format!("[lake]\nurl = \"{lake}\"\n[state]\nurl = \"{state}\"\nlease_secs = 3\n")
 }
 
 fn start() -> DateTime<Utc> {
@@ -48,7 +48,7 @@ impl World {
         let window = whole_window(&self.simulator, start(), HISTORY_DAYS.into());
         let mut command =
             operator.command(&["--output", "json", "run", NETWORK, "--since", &window[0], "--until", &window[1]]);
-        command.envs(pause_at.map(|step| ("SLUICE_PAUSE_AT", step)));
+        command.env("NO_COLOR", "1").envs(pause_at.map(|step| ("SLUICE_PAUSE_AT", step)));
         Background::start(command).unwrap()
     }
 

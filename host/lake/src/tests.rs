@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod causes;
+mod committer;
 mod concurrent;
 mod coverage;
 mod faulty;
 mod growth;
+mod held;
 mod histories;
+mod index;
 mod latest;
 mod maintain;
 mod native;

@@ -31,6 +31,8 @@ pub(crate) struct EndToEnd {
     pub(crate) native: Usage,
     /// CPU seconds of the first run for one of the native pipeline.
     pub(crate) ratio: f64,
+    /// Seconds of the first run for one of the native pipeline.
+    pub(crate) wall_ratio: f64,
 }
 
 /// Measures all three.
@@ -57,6 +59,7 @@ pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::R
         again_new_versions: count(&again_report, "new_versions"),
         native,
         ratio: first.cpu_secs / native.cpu_secs,
+        wall_ratio: first.wall_secs / native.wall_secs,
     })
 }
 

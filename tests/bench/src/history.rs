@@ -194,7 +194,7 @@ fn spans_of_responses(range: &Range<u64>) -> Vec<Range<u64>> {
 impl Reading {
     /// Gives all to a ledger, and says what it used up; making the rows isn't counted.
     async fn give_to(self, ledger: &mut Ledger) -> anyhow::Result<Usage> {
-        let mut usage = Usage { cpu_secs: 0.0, wall_secs: 0.0, peak_mib: 0.0 };
+        let mut usage = Usage::default();
         let responses: Vec<usize> = (0..self.transactions.len()).collect();
         for some in responses.chunks(AT_ONCE) {
             let made = some.iter().map(|at| Ok((self.origin(*at), self.mapped(*at)?)));

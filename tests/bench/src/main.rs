@@ -1,20 +1,24 @@
 //! `just bench`: what the sandbox and the lake cost.
 //!
-//! Six measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
+//! Eight measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
 //! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
-//! time. **Detection**: reading a million rows again against histories of 1, 5 and 20 million. **Questions**: SQL on
-//! ten million versions, against DuckDB over the same files.
+//! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
+//! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
+//! against histories of 1, 5 and 20 million. **Questions**: SQL on ten million versions, against DuckDB over the same
+//! files.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
 mod bodies;
 mod detection;
 mod end_to_end;
+mod exact;
 mod front;
 mod history;
 mod http;
+mod load;
 mod map;
 mod natives;
 mod network;
@@ -35,9 +39,9 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|detection|questions]";
+    [--only map|end-to-end|swap|replay|load|exact|detection|questions]";
 /// What can be measured alone.
-const PARTS: [&str; 6] = ["map", "end-to-end", "swap", "replay", "detection", "questions"];
+const PARTS: [&str; 8] = ["map", "end-to-end", "swap", "replay", "load", "exact", "detection", "questions"];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
 /// Transactions of the histories that they are read again in.
@@ -112,6 +116,14 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         let work = if arguments.quick { Work::QUICK } else { Work::FULL };
         report.replay = Some(replay::measure(work, &arguments.sluice, &arguments.connectors)?);
         report.print_replay();
+    }
+    if wanted("load") {
+        report.load = load::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_load();
+    }
+    if wanted("exact") {
+        report.exact = exact::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_exact();
     }
     if wanted("detection") || wanted("questions") {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -4,8 +4,10 @@
 //! a century, which no lake is partitioned for; a hundred accounts over a year is what a company has. So a front
 //! (`front.rs`) lets the one account play a hundred.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta};
@@ -15,13 +17,13 @@ use sluice_simulator::{Options, Simulator};
 use crate::front::Front;
 
 /// Rows of one answer, of about 1.2 kB each.
-const ROWS_PER_REQUEST: usize = 500;
+pub(crate) const ROWS_PER_REQUEST: usize = 500;
 /// The publisher of the first account; the others count on.
 pub(crate) const FIRST_PUBLISHER: usize = 1_000_000;
 /// 2025-01-01.
 const SINCE: i64 = 1_735_689_600;
 /// Awin's longest window.
-const WINDOW_DAYS: usize = 31;
+pub(crate) const WINDOW_DAYS: usize = 31;
 
 /// How much there is to fetch.
 #[derive(Clone, Copy)]
@@ -86,6 +88,7 @@ pub(crate) struct Network {
     pub(crate) address: Address,
     child: Child,
     stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Network {
@@ -94,9 +97,19 @@ impl Network {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.arg("network").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no output")?);
+        stdout.read_line(&mut line)?;
         let address = serde_json::from_str(&line).context("the network doesn't start")?;
-        Ok(Self { address, stdin: child.stdin.take(), child })
+        Ok(Self { address, stdin: child.stdin.take(), child, stdout })
+    }
+
+    /// Has all rows be those of a state, from 0 to 9.
+    pub(crate) fn advance(&mut self, state: u8) -> anyhow::Result<()> {
+        writeln!(self.stdin.as_mut().context("no input")?, "{state}")?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        anyhow::ensure!(line.trim() == state.to_string(), "the network doesn't advance");
+        Ok(())
     }
 }
 
@@ -108,8 +121,9 @@ impl Drop for Network {
     }
 }
 
-/// Prints the address, then serves until the input is closed.
+/// Prints the address, then serves until the input is closed. A line of the input is the state to be in from then on.
 pub(crate) fn serve() -> anyhow::Result<()> {
+    let state: Arc<AtomicU8> = Arc::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _serving = runtime.block_on(async {
         let options = Options { bulk_rows: Some(ROWS_PER_REQUEST), history_days: 1, ..Options::default() };
@@ -117,12 +131,16 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         let bulk = simulator.accounts().iter().find(|account| account.name == "bulk").context("no bulk account")?;
         let setting = |of: &std::collections::BTreeMap<String, String>, name| of.get(name).cloned().unwrap_or_default();
         let (publisher, token) = (setting(&bulk.settings, "publisher_id"), setting(&bulk.secrets, "token"));
-        let front = Front { behind: simulator.origin("awin").to_string(), publisher };
+        let front = Front { behind: simulator.origin("awin").to_string(), publisher, state: state.clone() };
         let origin = front.start().await?;
         println!("{}", serde_json::to_string(&Address { origin, token })?);
         anyhow::Ok(simulator)
     })?;
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    for line in std::io::stdin().lines() {
+        let next = line?.trim().parse()?;
+        state.store(next, Ordering::Relaxed);
+        println!("{next}");
+    }
     Ok(())
 }
 

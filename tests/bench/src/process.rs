@@ -3,7 +3,7 @@
 //! CPU seconds are the kernel's own account of children that were waited for (`cutime` and `cstime` of
 //! `/proc/self/stat`, the numbers of `getrusage(RUSAGE_CHILDREN)`): exact to its tick of 10 ms, grandchildren
 //! included. The peak is `VmHWM` of `/proc/<pid>/status`, which the kernel keeps and which only grows; it's read
-//! every 20 ms, so that only what the last 20 ms added is missed.
+//! every 20 ms, so that only what the last 20 ms added is missed. What is resident at the end is the last `VmRSS`.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const TICKS_PER_SEC: f64 = 100.0;
 
 /// What a process used up.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Default, Serialize)]
 pub(crate) struct Usage {
     /// User and system time of all its threads.
     pub(crate) cpu_secs: f64,
@@ -26,6 +26,15 @@ pub(crate) struct Usage {
     pub(crate) wall_secs: f64,
     /// Most memory resident at once.
     pub(crate) peak_mib: f64,
+    /// Memory resident at the end.
+    pub(crate) resident_mib: f64,
+}
+
+/// What the kernel says of a process's memory, in KiB.
+#[derive(Clone, Copy, Default)]
+struct Memory {
+    peak: u64,
+    resident: u64,
 }
 
 /// Runs a command that must succeed to its end, and gives what it printed and what it used up. `dir` takes its
@@ -36,30 +45,52 @@ pub(crate) fn measure(command: &mut Command, dir: &Path) -> anyhow::Result<(Stri
     let before = children_ticks()?;
     let start = Instant::now();
     let mut child = command.spawn().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    let (status, peak_kib) = watch(&mut child)?;
+    let (status, memory) = watch(&mut child)?;
     let wall_secs = start.elapsed().as_secs_f64();
     let cpu_secs = (children_ticks()? - before) as f64 / TICKS_PER_SEC;
     let (out, errors) = (std::fs::read_to_string(out)?, std::fs::read_to_string(errors)?);
     ensure!(status.success(), "{:?} ended with {status}:\n{out}\n{errors}", command.get_program());
-    Ok((out, Usage { cpu_secs, wall_secs, peak_mib: peak_kib as f64 / 1024.0 }))
+    Ok((out, memory.usage(cpu_secs, wall_secs)))
 }
 
-fn watch(child: &mut Child) -> anyhow::Result<(ExitStatus, u64)> {
+/// What a process that still runs used up since `start`.
+pub(crate) fn of_running(child: &Child, start: Instant) -> anyhow::Result<Usage> {
+    let wall_secs = start.elapsed().as_secs_f64();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    let ticks = sum_of_two(&stat, 14).context("cannot read its /proc/…/stat")?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let mut memory = Memory::default();
+    memory.look(&status);
+    Ok(memory.usage(ticks as f64 / TICKS_PER_SEC, wall_secs))
+}
+
+impl Memory {
+    /// Takes note of what a process's status says; one that has ended says nothing.
+    fn look(&mut self, status: &str) {
+        self.peak = kib(status, "VmHWM:").unwrap_or(0).max(self.peak);
+        self.resident = kib(status, "VmRSS:").unwrap_or(self.resident);
+    }
+
+    fn usage(self, cpu_secs: f64, wall_secs: f64) -> Usage {
+        let [peak_mib, resident_mib] = [self.peak, self.resident].map(|kib| kib as f64 / 1024.0);
+        Usage { cpu_secs, wall_secs, peak_mib, resident_mib }
+    }
+}
+
+fn watch(child: &mut Child) -> anyhow::Result<(ExitStatus, Memory)> {
     let status_file = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+    let mut memory = Memory::default();
     loop {
-        // A process that has ended has no such line any more.
-        let text = std::fs::read_to_string(&status_file).unwrap_or_default();
-        peak = peak.max(peak_kib(&text).unwrap_or(0));
+        memory.look(&std::fs::read_to_string(&status_file).unwrap_or_default());
         if let Some(status) = child.try_wait()? {
-            return Ok((status, peak));
+            return Ok((status, memory));
         }
         std::thread::sleep(LOOK);
     }
 }
 
-fn peak_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
@@ -93,7 +124,7 @@ mod tests {
     fn fields_are_found_behind_any_name() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 5 6 0 0 11 12 130 14 20 0 1 0 99";
         assert_eq!((sum_of_two(stat, 14), sum_of_two(stat, 16)), (Some(23), Some(144)));
-        assert_eq!(peak_kib("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2048));
-        assert_eq!(peak_kib("Name:\tx\nState:\tZ (zombie)\n"), None);
+        assert_eq!(kib("Name:\tx\nVmHWM:\t    2048 kB\n", "VmHWM:"), Some(2048));
+        assert_eq!(kib("Name:\tx\nState:\tZ (zombie)\n", "VmHWM:"), None);
     }
 }

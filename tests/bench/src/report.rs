@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use crate::detection::Detection;
 use crate::end_to_end::EndToEnd;
+use crate::exact::Exact;
+use crate::load::Served;
 use crate::map::MapSpeed;
 use crate::process::Usage;
 use crate::questions::Answered;
@@ -12,6 +14,10 @@ use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the issue's limit for this machine.
 const MAX_RATIO: f64 = 2.5;
+/// Seconds of a run for one of the native pipeline: the issue's limit for this machine.
+const MAX_WALL_RATIO: f64 = 1.6;
+/// Seconds of many networks due at once for one of the same accounts as one network: the issue's limit.
+const MAX_LOAD_RATIO: f64 = 1.5;
 /// Where the ratio is to get.
 const GOAL_RATIO: f64 = 1.25;
 /// Time of mapping with all limits for that with none, in any connector: the issue's limit.
@@ -34,6 +40,10 @@ pub(crate) struct Report {
     pub(crate) swap: Option<SwapSpeed>,
     /// Replay.
     pub(crate) replay: Option<Replay>,
+    /// Many networks due at once; first the same accounts as one network.
+    pub(crate) load: Vec<Served>,
+    /// Exactness at size.
+    pub(crate) exact: Vec<Exact>,
     /// Change detection, from the smallest history to the largest.
     pub(crate) detection: Vec<Detection>,
     /// Versions that the questions were asked of.
@@ -65,11 +75,12 @@ impl Report {
     pub(crate) fn print_end_to_end(&self) {
         let Some(measured) = &self.end_to_end else { return };
         println!("\nend to end: {} requests, {} rows\n", measured.requests, measured.rows);
-        println!("{:<28} {:>8} {:>8} {:>10} {:>9}", "", "CPU s", "wall s", "rows/s", "peak MiB");
+        let head = ["CPU s", "wall s", "rows/s", "peak MiB", "at the end"];
+        println!("{:<28} {:>8} {:>8} {:>10} {:>9} {:>10}", "", head[0], head[1], head[2], head[3], head[4]);
         let line = |name: &str, usage: &Usage| {
             let rate = measured.rows as f64 / usage.wall_secs;
-            let Usage { cpu_secs, wall_secs, peak_mib } = usage;
-            println!("{name:<28} {cpu_secs:>8.2} {wall_secs:>8.2} {rate:>10.0} {peak_mib:>9.0}");
+            let Usage { cpu_secs, wall_secs, peak_mib, resident_mib } = usage;
+            println!("{name:<28} {cpu_secs:>8.2} {wall_secs:>8.2} {rate:>10.0} {peak_mib:>9.0} {resident_mib:>10.0}");
         };
         line("native: raw, one Parquet", &measured.native);
         line("sluice run", &measured.first);
@@ -78,6 +89,8 @@ impl Report {
         let judged = if self.quick { " (not judged: quick)" } else { "" };
         let ratio = measured.ratio;
         println!("CPU ratio to native: {ratio:.2}, at most {MAX_RATIO}, goal {GOAL_RATIO}{judged}");
+        let wall = measured.wall_ratio;
+        println!("wall ratio to native: {wall:.2}, at most {MAX_WALL_RATIO}{judged}");
         println!("peak memory: {:.0} MiB, at most {MAX_PEAK_MIB}{judged}", measured.peak_mib());
     }
 
@@ -104,10 +117,43 @@ impl Report {
             [("first build", &measured.build), ("replay --diff", &measured.diff), ("replay --apply", &measured.apply)]
         {
             let (rate, ratio) = (measured.rows as f64 / usage.wall_secs, first / usage.wall_secs);
-            let Usage { cpu_secs, wall_secs, peak_mib } = usage;
+            let Usage { cpu_secs, wall_secs, peak_mib, .. } = usage;
             println!("{name:<28} {cpu_secs:>8.2} {wall_secs:>8.2} {rate:>10.0} {peak_mib:>9.0} {ratio:>7.2}");
         }
         println!("\nratio = rows/s for one row/s of the first build");
+    }
+
+    /// Prints many networks due at once.
+    pub(crate) fn print_load(&self) {
+        println!("\nload: all due at once, until all is in the tables\n");
+        println!(
+            "{:<36} {:>8} {:>8} {:>8} {:>8} {:>6} {:>9} {:>9} {:>8} {:>6}",
+            "", "networks", "rows", "wall s", "CPU s", "ratio", "peak MiB", "conflicts", "commits", "files"
+        );
+        let one = self.load.first().map_or(f64::NAN, Served::wall_secs);
+        for served in &self.load {
+            let Served { what, networks, rows, processes, conflicts, commits, data_files, .. } = served;
+            let (wall, cpu) = (served.wall_secs(), processes.iter().map(|usage| usage.cpu_secs).sum::<f64>());
+            // Of each process.
+            let peaks: Vec<String> = processes.iter().map(|usage| format!("{:.0}", usage.peak_mib)).collect();
+            let ratio = if processes.len() == 1 { format!("{:.2}", wall / one) } else { "–".to_owned() };
+            println!(
+                "{what:<36} {networks:>8} {rows:>8} {wall:>8.1} {cpu:>8.1} {ratio:>6} {:>9} {conflicts:>9} \
+                 {commits:>8} {data_files:>6}",
+                peaks.join("+")
+            );
+        }
+        let judged = if self.quick { " (not judged: quick)" } else { "" };
+        println!("\nratio to one network: at most {MAX_LOAD_RATIO}, no conflict within one process{judged}");
+    }
+
+    /// Prints what was exact.
+    pub(crate) fn print_exact(&self) {
+        println!("\nexactness\n");
+        println!("{:<44} {:>9} {:>12} {:>9} {:>7}", "", "records", "transactions", "versions", "faults");
+        for Exact { what, records, transactions, versions, faults } in &self.exact {
+            println!("{what:<44} {records:>9} {transactions:>12} {versions:>9} {:>7}", faults.len());
+        }
     }
 
     /// Prints change detection.
@@ -150,6 +196,8 @@ impl Report {
         for speed in self.map.iter().filter(|speed| speed.limits_ratio > MAX_LIMITS_RATIO) {
             faults.push(format!("the limits cost `{}` {:.2} times its time", speed.connector, speed.limits_ratio));
         }
+        faults.extend(self.load.iter().flat_map(|served| &served.faults).cloned());
+        faults.extend(self.exact.iter().flat_map(|exact| &exact.faults).cloned());
         if !self.quick {
             faults.extend(self.broken().into_iter().map(str::to_owned));
         }
@@ -161,8 +209,18 @@ impl Report {
         let mut limits = Vec::new();
         if let Some(measured) = &self.end_to_end {
             limits.push((measured.ratio > MAX_RATIO, "it takes too much CPU time"));
+            limits.push((measured.wall_ratio > MAX_WALL_RATIO, "it takes too long"));
             limits.push((measured.peak_mib() > MAX_PEAK_MIB, "it takes too much memory"));
             limits.push((measured.again_new_versions > 0, "reading the same again added versions"));
+        }
+        if let [one, others @ ..] = self.load.as_slice() {
+            for served in others.iter().filter(|served| served.processes.len() == 1) {
+                let ratio = served.wall_secs() / one.wall_secs();
+                limits.push((ratio > MAX_LOAD_RATIO, "many networks take longer than one of the same accounts"));
+                limits.push((served.conflicts > 0, "a process races against itself"));
+            }
+            let peak = self.load.iter().flat_map(|served| &served.processes).map(|usage| usage.peak_mib);
+            limits.push((peak.fold(0.0, f64::max) > MAX_PEAK_MIB, "many networks take too much memory"));
         }
         if let [first, .., last] = self.detection.as_slice() {
             let most = growth(first, last).into_iter().fold(0.0, f64::max);
@@ -175,6 +233,12 @@ impl Report {
 /// How much more it costs than with the smallest history: with nothing changed, and with some rows new.
 fn growth(first: &Detection, other: &Detection) -> [f64; 2] {
     [other.unchanged_cpu_secs / first.unchanged_cpu_secs, other.new_cpu_secs / first.new_cpu_secs]
+}
+
+impl Served {
+    fn wall_secs(&self) -> f64 {
+        self.processes.iter().map(|usage| usage.wall_secs).fold(0.0, f64::max)
+    }
 }
 
 impl EndToEnd {

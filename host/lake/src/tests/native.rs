@@ -160,3 +160,18 @@ async fn meta_rows_land_in_their_tables() {
     let wrong = RecordBatch::try_from_iter([("requests", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]).unwrap();
     assert!(matches!(lake.append_rows("meta", "runs", wrong).await, Err(crate::Error::Column { .. })));
 }
+
+#[tokio::test]
+async fn a_record_that_is_read_otherwise_is_written_once_more_and_not_at_every_build() {
+    let (_folder, lake) = new_lake().await;
+    let first = native(&[("id", &[Some("\"1\"")]), ("name", &[Some("\"a\"")])]);
+    let otherwise = native(&[("id", &[Some("\"1\"")]), ("name", &[Some("\"a\"")]), ("size", &[Some("7")])]);
+    for (build, batch) in [&first, &otherwise, &otherwise, &otherwise].into_iter().enumerate() {
+        let mut ledger = lake.ledger();
+        let origin = response("run", "r1", 1);
+        ledger.add(origin, &layout(&["id"]), &connector(), only_native(batch.clone())).await.unwrap();
+        ledger.commit().await.unwrap();
+        let rows = values(&lake, "awin_test", "transactions", &["id", "name"]).await.len();
+        assert_eq!(rows, if build == 0 { 1 } else { 2 }, "after build {build}");
+    }
+}
