@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt;
+use sluice_lake::Fence;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -50,6 +51,11 @@ impl NetworkLease {
     /// The network's name in the settings.
     pub fn network(&self) -> &str {
         &self.network
+    }
+
+    /// What commits of rows that are read under it carry.
+    pub fn fence(&self) -> Fence {
+        Fence { resource: self.network.clone(), epoch: self.epoch }
     }
 
     /// Larger than that of every earlier lease of the network. At least the milliseconds since 1970.
