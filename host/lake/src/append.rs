@@ -210,8 +210,7 @@ impl Appender {
         self.table.ensure(&source.design()).await?;
         let Self { table, index, key, application, flushes, passed } = self;
         let now = chrono::Utc::now();
-        let transaction =
-            Transaction::new_with_last_update(&*application, *flushes, Some(now.timestamp_millis()));
+        let transaction = Transaction::new_with_last_update(&*application, *flushes, Some(now.timestamp_millis()));
         let mut choice = Choice {
             index,
             source,

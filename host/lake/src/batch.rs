@@ -86,7 +86,8 @@ impl Batch {
             let slice = &origin.slice;
             let table = (slice.network.replace('-', "_"), slice.stream.clone());
             let connector_digest = connector.digest.to_hex();
-            let response = NativeResponse { run, origin, connector_digest, batch: native, keyed: records, records: None };
+            let response =
+                NativeResponse { run, origin, connector_digest, batch: native, keyed: records, records: None };
             self.native.entry(table).or_default().push(response, pins);
         }
         Ok(())

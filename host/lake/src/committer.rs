@@ -101,7 +101,8 @@ impl Shared {
 
     /// Whether there were versions of a network's transactions when this was asked first, or later.
     async fn knows(&self, network: &str) -> Result<bool, Error> {
-        let known = |known: &Mutex<HashSet<String>>| known.lock().unwrap_or_else(PoisonError::into_inner).contains(network);
+        let known =
+            |known: &Mutex<HashSet<String>>| known.lock().unwrap_or_else(PoisonError::into_inner).contains(network);
         if known(&self.known) {
             return Ok(true);
         }
@@ -268,7 +269,7 @@ impl Task {
         let Some((book, batch)) = self.living(run) else { return };
         let origin = prepared.origin().clone();
         if !book.seen.is_of_this_run(&origin) {
-            book.seen.begin(&origin.run_id);
+            book.begin(&origin.run_id);
         }
         if book.seen.knows(&origin.slice.network).is_none() {
             book.seen.set_known(&origin.slice.network, known);

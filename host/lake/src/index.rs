@@ -186,15 +186,11 @@ impl KeyIndex {
     }
 
     /// Makes the index know all that the snapshot holds of `keys`, which belong to `places`.
-    pub(crate) async fn cover(
-        &mut self,
-        table: &Table,
-        places: &HashSet<Place>,
-        keys: &[u128],
-    ) -> Result<(), Error> {
+    pub(crate) async fn cover(&mut self, table: &Table, places: &HashSet<Place>, keys: &[u128]) -> Result<(), Error> {
         self.follow(table);
         self.admit(places);
-        let whole: Vec<(Path, u32)> = self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
+        let whole: Vec<(Path, u32)> =
+            self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
         self.read_whole(table, whole).await?;
         let scopes: HashSet<&str> = places.iter().map(|(scope, _)| scope.as_str()).collect();
         let mut others = self.unread(|partitions, home| scopes.contains(partitions.place(home).0.as_str()));
@@ -212,7 +208,12 @@ impl KeyIndex {
             return;
         }
         self.version = table.version();
-        self.files = table.files().into_iter().map(|file| (self.home_of(&file.partitions), file)).map(|(home, file)| (file, home)).collect();
+        self.files = table
+            .files()
+            .into_iter()
+            .map(|file| (self.home_of(&file.partitions), file))
+            .map(|(home, file)| (file, home))
+            .collect();
         let there: HashSet<&Path> = self.files.iter().map(|(file, _)| &file.path).collect();
         if !self.asked.iter().all(|path| there.contains(path)) {
             self.asked.clear();
@@ -223,7 +224,8 @@ impl KeyIndex {
     }
 
     fn home_of(&mut self, values: &HashMap<String, Option<String>>) -> u32 {
-        let value = |column: Option<&str>| column.and_then(|name| values.get(name).cloned().flatten()).unwrap_or_default();
+        let value =
+            |column: Option<&str>| column.and_then(|name| values.get(name).cloned().flatten()).unwrap_or_default();
         let place = (value(self.columns.scope), month::code(&value(self.columns.month)));
         self.partitions.number(&place)
     }
@@ -252,9 +254,10 @@ impl KeyIndex {
 
     /// Files that aren't read whole, of the partitions for which `wanted` holds.
     fn unread(&self, wanted: impl Fn(&Partitions, u32) -> bool) -> Vec<(Path, u32)> {
-        let files = self.files.iter().filter(|(file, home)| {
-            wanted(&self.partitions, *home) && !self.partitions.is_read(*home, &file.path)
-        });
+        let files = self
+            .files
+            .iter()
+            .filter(|(file, home)| wanted(&self.partitions, *home) && !self.partitions.is_read(*home, &file.path));
         files.map(|(file, home)| (file.path.clone(), *home)).collect()
     }
 

@@ -9,6 +9,7 @@ use crate::append::RunNumber;
 use crate::batch::{Batch, CommitterOptions, Flushed, Rejected, Writers};
 use crate::error::Error;
 use crate::lake::Lake;
+use crate::ordinals::Ordinals;
 use crate::prepare::Prepared;
 use crate::table::Fence;
 use crate::vanished::Seen;
@@ -57,22 +58,31 @@ pub(crate) struct RunBook {
     pub(crate) number: RunNumber,
     pub(crate) fence: Option<Fence>,
     pub(crate) seen: Seen,
+    pub(crate) ordinals: Ordinals,
     pub(crate) counts: Counts,
 }
 
 impl RunBook {
     pub(crate) fn new(number: RunNumber, fence: Option<Fence>) -> Self {
-        Self { number, fence, seen: Seen::default(), counts: Counts::default() }
+        let (seen, ordinals) = (Seen::default(), Ordinals::default());
+        Self { number, fence, seen, ordinals, counts: Counts::default() }
     }
 
     /// Takes note of a response, and puts its rows to the others.
-    pub(crate) fn add(&mut self, batch: &mut Batch, prepared: Prepared) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, batch: &mut Batch, mut prepared: Prepared) -> Result<(), Error> {
+        self.ordinals.number(&mut prepared)?;
         self.counts.native_rows += prepared.native.rows as u64;
         self.counts.transactions += prepared.rows() as u64;
         self.counts.rejects += prepared.rejects();
         let has_rejects = prepared.rejects() > 0;
         self.seen.note(&prepared.origin, &prepared.connector, prepared.reported(), has_rejects);
         batch.add(self.number, self.fence.as_ref(), prepared)
+    }
+
+    /// The responses of another run come.
+    pub(crate) fn begin(&mut self, run_id: &str) {
+        self.seen.begin(run_id);
+        self.ordinals.clear();
     }
 
     /// Takes a response that could not be mapped at all.
@@ -168,7 +178,7 @@ impl Ledger {
     async fn watch(&mut self, origin: &RawObject) -> Result<(), Error> {
         if !self.book.seen.is_of_this_run(origin) {
             self.judge().await?;
-            self.book.seen.begin(&origin.run_id);
+            self.book.begin(&origin.run_id);
         }
         let network = &origin.slice.network;
         if self.book.seen.knows(network).is_none() {

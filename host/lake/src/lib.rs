@@ -44,6 +44,7 @@ mod maintain;
 mod meta;
 mod month;
 mod native;
+mod ordinals;
 mod prepare;
 mod raw;
 mod rebuild;

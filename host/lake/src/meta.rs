@@ -126,7 +126,8 @@ struct AppendAll<'a> {
 impl Change for AppendAll<'_> {
     async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         let Some(first) = self.waiting.first() else { return Ok(None) };
-        let fields = first.rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let fields =
+            first.rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let indexed: &[&str] = if first.rows.column_by_name("run_id").is_some() { &["run_id"] } else { &[] };
         table.ensure(&Design { fields, partitions: &[], indexed }).await?;
         let schema = table.schema()?;

@@ -11,9 +11,9 @@ use sluice_model::{Kind, Layout, Mapped, NativeBatch, RawObject, Reject};
 use crate::error::Error;
 use crate::hash::{native_hashes, native_keys};
 use crate::ledger::ConnectorRef;
+use crate::month;
 use crate::native::KeyedRecords;
 use crate::unified::{self, Keyed};
-use crate::month;
 
 /// A mapped response, ready for the tables.
 pub struct Prepared {
@@ -37,12 +37,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`Error::Column`] for transactions of another schema.
-    pub fn of(
-        origin: Arc<RawObject>,
-        layout: &Layout,
-        connector: ConnectorRef,
-        mapped: Mapped,
-    ) -> Result<Self, Error> {
+    pub fn of(origin: Arc<RawObject>, layout: &Layout, connector: ConnectorRef, mapped: Mapped) -> Result<Self, Error> {
         let Mapped { native, transactions, mut rejects, .. } = mapped;
         let mut months = vec![month::NONE; native.rows];
         let (mut prepared, mut conflicting) = (None, Vec::new());

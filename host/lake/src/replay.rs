@@ -37,6 +37,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
+use crate::ordinals::Ordinals;
 use crate::prepare::Prepared;
 use crate::table::Table;
 
@@ -59,6 +60,7 @@ pub struct Replay {
     mapped: HashSet<Observed>,
     /// How many they are.
     responses: u32,
+    ordinals: Ordinals,
     diff: Diff,
 }
 
@@ -100,6 +102,7 @@ impl Lake {
             rejects: RejectSide::open(self, &network).await?,
             mapped: HashSet::new(),
             responses: 0,
+            ordinals: Ordinals::default(),
             diff: Diff::default(),
             connector,
         })
@@ -129,6 +132,7 @@ impl Replay {
         self.part = Part { part: pass, of: self.passes };
         self.mapped.clear();
         self.responses = 0;
+        self.ordinals.clear();
         self.transactions.begin(&self.connector.name, self.part).await?;
         for side in self.native.values_mut() {
             side.begin(self.part).await?;
@@ -146,7 +150,8 @@ impl Replay {
                 *self.diff.unknown_statuses.entry(word.clone()).or_default() += 1;
             }
         }
-        let prepared = Prepared::of(origin, layout, self.connector.clone(), mapped)?;
+        let mut prepared = Prepared::of(origin, layout, self.connector.clone(), mapped)?;
+        self.ordinals.number(&mut prepared)?;
         let Prepared { origin, native, records, pins, transactions, rejects, .. } = prepared;
         let response = Response::of(&origin, &self.connector, self.part, self.responses);
         if self.part.part == 0 {

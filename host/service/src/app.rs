@@ -37,6 +37,8 @@ pub struct App {
     pub swaps: Arc<Swaps>,
     /// Guests that may run at once: one per core.
     pub guests: Arc<Semaphore>,
+    /// Runs that may be planned at once: whatever is due at once, each has its share of processor and memory.
+    pub starting: Arc<Semaphore>,
     /// What writes the tables, for all runs of this process.
     pub committer: Committer,
     /// Memory for responses, of all runs of this process.
@@ -74,6 +76,7 @@ impl App {
             state,
             swaps,
             guests: Arc::new(Semaphore::new(cores())),
+            starting: Arc::new(Semaphore::new(2 * cores())),
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
             settings,

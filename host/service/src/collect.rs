@@ -16,12 +16,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
 use sluice_lake::RunWriter;
 use sluice_model::{RawObject, Request};
-use tokio::sync::Semaphore;
 
 pub use clock::ObservationClock;
 pub use close::too_many_rejects;
 pub use kept::Kept;
-pub use progress::{Progress, SliceReport};
+pub use progress::{Progress, ResponseBounds, SliceReport};
 pub use windows::{Collected, collect};
 
 use crate::app::{App, Network};
@@ -48,9 +47,9 @@ pub struct Collector {
     pub run_id: String,
     /// What the run kept before it was broken off.
     pub kept: Arc<Kept>,
-    /// Bounds the run's responses in memory: a permit is held from sending until the tables' writer has taken the response,
-    /// and not while a request waits for its rate budget.
-    pub turns: Arc<Semaphore>,
+    /// Bounds the run's responses in memory: a permit is held from sending until the response's rows are
+    /// durable, and not while a request waits for its rate budget.
+    pub bounds: Arc<ResponseBounds>,
     /// By which the responses are observed.
     pub clock: Arc<ObservationClock>,
     /// The way into the tables; none if responses are only collected.

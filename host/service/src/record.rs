@@ -16,12 +16,7 @@ use crate::{schedule, step};
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn finish(
-    app: &App,
-    network: &Network,
-    report: &RunReport,
-    is_resumed: bool,
-) -> Result<(), Failure> {
+pub async fn finish(app: &App, network: &Network, report: &RunReport, is_resumed: bool) -> Result<(), Failure> {
     let lake = &app.lake;
     if report.verb != Verb::Build {
         lake.index_requests(&report.run_id).await?;

@@ -7,7 +7,7 @@ use chrono::Utc;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sluice_lake::{RawFilter, RejectRow, Resolution};
-use sluice_model::{Reject, RawObject};
+use sluice_model::{RawObject, Reject};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;

@@ -11,12 +11,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Slice, Step};
-use tokio::sync::Semaphore;
 
 pub use report::{RunFailure, RunReport};
 
 use crate::app::{App, Network};
-use crate::collect::{Collected, Collector, Kept, SliceReport, collect};
+use crate::collect::{Collected, Collector, Kept, ResponseBounds, SliceReport, collect};
 use crate::failure::{Failure, SliceError};
 use crate::slices::{self, Jobs, Selection};
 use crate::state::{NetworkLease, NotedRun};
@@ -88,6 +87,7 @@ pub async fn run(
             return Ok(report);
         }
     }
+    let starting = app.starting.acquire().await.map_err(Failure::failed)?;
     let started_at = Utc::now();
     let mut jobs = slices::jobs(network, &app.fetcher, selection, started_at).await?;
     for job in &mut jobs.jobs {
@@ -107,6 +107,7 @@ pub async fn run(
         kept: 0,
     };
     app.state.note_run(&noted).await?;
+    drop(starting);
     carry_out(app, network, lease, &noted, jobs, Kept::default()).await
 }
 
@@ -159,7 +160,7 @@ async fn carry_out(
         network: network.clone(),
         run_id: run_id.clone(),
         kept: Arc::new(kept),
-        turns: Arc::new(Semaphore::new(RESPONSES_AT_ONCE)),
+        bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
         tables: tables.clone(),
     };

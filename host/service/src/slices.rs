@@ -174,8 +174,7 @@ pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlic
             });
             accounts.insert(&slice.account, opened);
         }
-        let gone =
-            || SliceError::new(ErrorKind::Settings, format!("stream `{}` is no longer there", slice.stream));
+        let gone = || SliceError::new(ErrorKind::Settings, format!("stream `{}` is no longer there", slice.stream));
         let account = accounts.get(slice.account.as_str()).cloned().unwrap_or_else(|| Err(gone()));
         match account.and_then(|account| network.manifest().stream(&slice.stream).map(|_| account).ok_or_else(gone)) {
             Ok(account) => jobs.jobs.push(SliceJob { slice: slice.clone(), rule: rule.clone(), account }),

@@ -118,7 +118,7 @@ impl History {
             let next = move || spans.lock().ok().and_then(|mut spans| spans.pop());
             lanes.spawn(async move {
                 while let Some(span) = next() {
-                    let mut ledger = lake.ledger(&format!("reading-{number}-{}", span.start));
+                    let mut ledger = lake.ledger();
                     let first = Reading {
                         number,
                         window,
@@ -172,7 +172,7 @@ impl History {
         };
         self.readings += 1;
         self.new += new;
-        let mut ledger = self.lake.ledger(&format!("reading-{}", reading.number));
+        let mut ledger = self.lake.ledger();
         let mut usage = reading.give_to(&mut ledger).await?;
         let (cpu, wall) = (own_cpu_secs()?, Instant::now());
         let counts = ledger.commit().await?;

@@ -59,13 +59,7 @@ impl RejectRows {
     }
 
     /// Takes a response that could not be mapped at all.
-    pub(crate) fn add_whole(
-        &mut self,
-        run: RunNumber,
-        origin: Arc<RawObject>,
-        connector: &ConnectorRef,
-        reason: &str,
-    ) {
+    pub(crate) fn add_whole(&mut self, run: RunNumber, origin: Arc<RawObject>, connector: &ConnectorRef, reason: &str) {
         let rejects = vec![(RejectRow::WHOLE, reason.to_owned())];
         self.pending.push(Pending { run, origin, connector_version: connector.version.clone(), rejects });
     }

@@ -191,7 +191,8 @@ impl Lake {
             for rows in read(&table, file, &["run_id", "account", "stream", "axis", "read_at"]).await? {
                 let texts = ["run_id", "account", "stream", "axis"].map(|name| column(&rows, name));
                 let [runs, accounts, streams, axes] = texts;
-                let (runs, accounts, streams, axes, read_at) = (runs?, accounts?, streams?, axes?, times(&rows, "read_at")?);
+                let (runs, accounts, streams, axes, read_at) =
+                    (runs?, accounts?, streams?, axes?, times(&rows, "read_at")?);
                 for row in (0..rows.num_rows()).filter(|row| runs.value(*row) == run_id) {
                     let [account, stream, axis] = [accounts, streams, axes].map(|texts| texts.value(row).to_owned());
                     covered.0.insert((account, stream, axis, read_at.value(row)));

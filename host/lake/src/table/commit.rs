@@ -135,7 +135,9 @@ impl Table {
         };
         let actions = metadata.into_iter().map(Action::Metadata);
         let actions = actions.chain(removes.into_iter().map(Action::Remove));
-        let committed = self.commit_actions(actions.chain(adds.into_iter().map(Action::Add)).collect(), operation, transactions.clone()).await?;
+        let committed = self
+            .commit_actions(actions.chain(adds.into_iter().map(Action::Add)).collect(), operation, transactions.clone())
+            .await?;
         if matches!(committed, Commit::Done) {
             for transaction in transactions {
                 if let Some(resource) = transaction.app_id.strip_prefix(LEASE) {

@@ -45,6 +45,7 @@ fn covered(slice: &Slice, secs: i64) -> CoverageRow {
         records: 1,
         complete: true,
         error: None,
+        error_kind: None,
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn row(network: &str, at: i64, since: i64, until: i64, complete: bool
         records: 1,
         complete,
         error: (!complete).then(|| format!("failed at {at}")),
+        error_kind: None,
     }
 }
 

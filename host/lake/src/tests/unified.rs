@@ -19,7 +19,10 @@ async fn the_same_again_adds_nothing() {
     let (_folder, lake) = new_lake().await;
     let sales = vec![sale("1", 0, 5_000_000), sale("2", 40, 7_000_000)];
     let first = commit(&lake, "run-1", &[("a", 10, sales.clone())]).await;
-    assert_eq!(first, Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, ..Counts::default() });
+    assert_eq!(
+        first,
+        Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, ..Counts::default() }
+    );
     let second = commit(&lake, "run-2", &[("b", 20, sales)]).await;
     assert_eq!((second.native_written, second.new_versions), (0, 0));
     assert_eq!(versions(&lake).await, ["1 1 5.000000 first-seen 2026-01", "2 1 7.000000 first-seen 2026-02"]);
@@ -168,4 +171,34 @@ async fn files_can_say_that_they_lack_a_key() {
         assert_eq!(filters.len(), 1, "{schema}");
         assert!(!filters[0].check(&[7_u8; 16][..]), "{schema}");
     }
+}
+
+#[tokio::test]
+async fn equal_rows_without_an_id_on_two_pages_are_two_rows() {
+    const BASE: &str = "d228cb696f1a8caf78912b704e4a8964";
+    let (_folder, lake) = new_lake().await;
+    let page = |request: &str, secs: i64, ids: &[&str]| {
+        let sales: Vec<Sale> = ids.iter().map(|id| sale(id, 0, 5)).collect();
+        let mut mapped = mapped(&sales);
+        let basis: ArrayRef = Arc::new(StringArray::from(vec!["row-hash"; sales.len()]));
+        mapped.transactions = Some(with_column(&mapped.transactions.unwrap(), "id_basis", basis));
+        (response("run", request, secs), mapped)
+    };
+    let second = sluice_model::row_hash::with_ordinal(BASE, 1);
+    let third = sluice_model::row_hash::with_ordinal(BASE, 2);
+    // Read twice, the pages in another order, one of them again: the same three rows.
+    let runs = [[("1", 10), ("2", 11), ("2", 11)], [("2", 20), ("1", 21), ("1", 21)]];
+    for pages in runs {
+        let mut ledger = lake.ledger();
+        for (request, secs) in pages {
+            let ids: &[&str] = if request == "1" { &[BASE, &second] } else { &[BASE] };
+            let (origin, mapped) = page(request, secs, ids);
+            ledger.add(origin, &layout(&[]), &connector(), mapped).await.unwrap();
+        }
+        ledger.commit().await.unwrap();
+    }
+    let mut expected = [BASE, &second, &third].map(|id| format!("{id} 1 0.000005"));
+    expected.sort();
+    let columns = ["transaction_id", "version", "commission_amount"];
+    assert_eq!(values(&lake, "unified", "transaction_versions", &columns).await, expected);
 }

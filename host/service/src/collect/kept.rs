@@ -91,9 +91,8 @@ impl Collector {
             // Another version of the connector asks something else under the same key; or there is only a sample.
             return Err(raw.attempt);
         }
-        let Ok(_turn) = self.turns.acquire().await else {
-            return Ok(Outcome::Failed(SliceError::new(ErrorKind::Host, "the service is stopping")));
-        };
+        let mut permit = self.bounds.permit().await;
+        self.bounds.arrived(&mut permit, usize::try_from(raw.body_bytes).unwrap_or(usize::MAX));
         let read = match judgements(&raw.outcome) {
             None if raw.outcome == FATAL => return Ok(given_up(raw)),
             None => self.judge_kept(slice, request, raw).await.map(|judged| (raw.clone(), judged)),
@@ -121,7 +120,7 @@ impl Collector {
         if wants_sending(&judged) {
             return Err(raw.attempt);
         }
-        let outcome = self.settle(slice, request, raw.clone(), judged, None, progress).await;
+        let outcome = self.settle(slice, request, raw.clone(), judged, None, progress, permit).await;
         Ok(match outcome {
             Outcome::Answered { follow_ups, wait, page } => {
                 let passed = (Utc::now() - raw.received_at).to_std().unwrap_or(Duration::ZERO);

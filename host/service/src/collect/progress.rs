@@ -1,5 +1,6 @@
 //! What collecting a slice has come to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -7,6 +8,7 @@ use sluice_fetch::Admission;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::SliceError;
+use crate::memory::{MemoryBudget, Reservation};
 
 /// The outcome of a slice.
 #[derive(Clone, Debug, Default)]
@@ -67,16 +69,60 @@ impl Progress {
 
 /// Bounds the responses in memory, and counts requests when they are sent.
 pub(super) struct ResponseAdmission<'a> {
-    pub(super) permits: &'a Arc<Semaphore>,
+    pub(super) bounds: &'a ResponseBounds,
     pub(super) progress: &'a Progress,
 }
 
+/// What bounds the responses of one run in memory.
+pub struct ResponseBounds {
+    /// So many of the run at once: no network takes all of the process's memory.
+    turns: Arc<Semaphore>,
+    /// The process's budget.
+    memory: MemoryBudget,
+    /// What the run's responses took of it lately, bytes.
+    usual: AtomicUsize,
+}
+
+/// The right to have one response in memory.
+pub(super) struct ResponsePermit {
+    _turn: Option<OwnedSemaphorePermit>,
+    /// What the response takes of the process's budget.
+    pub(super) memory: Reservation,
+}
+
+/// What a response takes before any of the run has come, bytes.
+const UNKNOWN_BYTES: usize = 1 << 20;
+/// Memory that a response takes for each byte of its body, while it is decoded and mapped: the body, its cells, its
+/// columns for the guest, its rows.
+const BYTES_PER_BODY_BYTE: usize = 5;
+
+impl ResponseBounds {
+    /// At most so many responses at once, within the process's budget.
+    pub fn new(at_once: usize, memory: MemoryBudget) -> Self {
+        Self { turns: Arc::new(Semaphore::new(at_once)), memory, usual: AtomicUsize::new(UNKNOWN_BYTES) }
+    }
+
+    /// The right to a response of unknown size.
+    pub(super) async fn permit(&self) -> ResponsePermit {
+        let _turn = self.turns.clone().acquire_owned().await.ok();
+        ResponsePermit { _turn, memory: self.memory.reserve(self.usual.load(Ordering::Relaxed)).await }
+    }
+
+    /// Takes note of how large a response turned out to be.
+    pub(super) fn arrived(&self, permit: &mut ResponsePermit, body_bytes: usize) {
+        let bytes = body_bytes.saturating_mul(BYTES_PER_BODY_BYTE).max(16 << 10);
+        permit.memory.resize(bytes);
+        let usual = self.usual.load(Ordering::Relaxed);
+        // A larger one counts at once, smaller ones bit by bit.
+        self.usual.store(bytes.max(usual - usual / 8), Ordering::Relaxed);
+    }
+}
+
 impl Admission for ResponseAdmission<'_> {
-    /// None once the service stops: nothing waits for permits then.
-    type Permit = Option<OwnedSemaphorePermit>;
+    type Permit = ResponsePermit;
 
     async fn permit(&self) -> Self::Permit {
-        self.permits.clone().acquire_owned().await.ok()
+        self.bounds.permit().await
     }
 
     fn sent(&self) {

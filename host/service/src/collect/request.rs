@@ -11,7 +11,7 @@ use sluice_model::{
 
 use super::clock::Moments;
 use super::kept::UNJUDGED;
-use super::progress::ResponseAdmission;
+use super::progress::{ResponseAdmission, ResponsePermit};
 use super::{Collector, Progress, visible, warn_of_unknown};
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
@@ -100,12 +100,13 @@ impl Collector {
         attempt: u32,
         progress: &Progress,
     ) -> Outcome {
-        let admission = ResponseAdmission { permits: &self.turns, progress };
-        let (exchange, _permit) = match job.account.send_with(request, &admission).await {
+        let admission = ResponseAdmission { bounds: &self.bounds, progress };
+        let (exchange, mut permit) = match job.account.send_with(request, &admission).await {
             Ok(sent) => sent,
             Err(error) => return failed(request, &error),
         };
         step::passed(Step::ResponseCame);
+        self.bounds.arrived(&mut permit, exchange.body.len().max(exchange.wire.len()));
         {
             let mut report = progress.lock();
             report.bytes += exchange.wire.len() as u64;
@@ -134,7 +135,7 @@ impl Collector {
         if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, ..)) = &judged {
             job.account.renew(token, &exchange).await;
         }
-        self.settle(slice, request, raw, judged, exchange.retry_after, progress).await
+        self.settle(slice, request, raw, judged, exchange.retry_after, progress, permit).await
     }
 
     /// Keeps what there is of a response that is of no use.
@@ -163,6 +164,7 @@ impl Collector {
         judged: Judged,
         retry_after: Option<Duration>,
         progress: &Progress,
+        permit: ResponsePermit,
     ) -> Outcome {
         let page = request.yields_records.then_some(raw.body);
         let failed =
@@ -178,7 +180,7 @@ impl Collector {
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
-            match self.map(raw, slice, request, response, native).await {
+            match self.map(raw, slice, request, response, native, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),
             }
@@ -224,6 +226,7 @@ impl Collector {
         request: &Arc<Request>,
         response: Response,
         native: NativeBatch,
+        mut permit: ResponsePermit,
     ) -> Result<u64, SliceError> {
         let Some(tables) = &self.tables else { return Ok(0) };
         let connector = self.network.connector.clone();
@@ -239,8 +242,8 @@ impl Collector {
         let answer = in_guest(&self.app, map).await?;
         warn_of_unknown(&raw, &answer.unknown_statuses);
         let rejects = answer.prepared.rejects();
-        let held = self.app.memory.reserve(answer.prepared.bytes()).await;
-        tables.add(answer.prepared, Box::new(held)).await.map_err(Failure::from)?;
+        permit.memory.resize(answer.prepared.bytes());
+        tables.add(answer.prepared, Box::new(permit.memory)).await.map_err(Failure::from)?;
         Ok(rejects)
     }
 
