@@ -214,7 +214,7 @@ impl Appender {
         let mut choice = Choice {
             index,
             source,
-            fences,
+            fences: fences.to_vec(),
             transaction,
             key,
             now: now.timestamp_micros(),
@@ -255,7 +255,7 @@ impl Appender {
 struct Choice<'a, S> {
     index: &'a mut KeyIndex,
     source: &'a mut S,
-    fences: &'a [(RunNumber, Fence)],
+    fences: Vec<(RunNumber, Fence)>,
     transaction: Transaction,
     key: &'static str,
     /// Microseconds since 1970.
@@ -280,7 +280,7 @@ impl<S: Source> table::Change for Choice<'_, S> {
         self.appended.older = older;
         match earlier {
             // The other writer changed nothing that matters.
-            Some(earlier) if same => return Ok(Some(earlier)),
+            Some(earlier) if same => return Ok(Some(Proposal { fences: self.fences(), ..earlier })),
             Some(earlier) => table.discard_files(&earlier.adds).await,
             None => {}
         }
@@ -294,30 +294,30 @@ impl<S: Source> table::Change for Choice<'_, S> {
         self.appended.fields = known.chain(shaped.new_fields.iter().cloned()).collect();
         self.schema = Some(schema);
         (self.passed)(Step::FilesWritten);
-        let fences = self.fences.iter().map(|(_, fence)| fence.clone()).collect();
-        let (transactions, new_fields) = (vec![self.transaction.clone()], shaped.new_fields);
+        let (transactions, new_fields, fences) = (vec![self.transaction.clone()], shaped.new_fields, self.fences());
         Ok(Some(Proposal { adds, new_fields, transactions, fences, ..Proposal::default() }))
     }
 }
 
 impl<S: Source> Choice<'_, S> {
+    /// The leases under which the rows were read.
+    fn fences(&self) -> Vec<Fence> {
+        self.fences.iter().map(|(_, fence)| fence.clone()).collect()
+    }
+
     /// Leaves out the rows of runs whose lease the snapshot says was taken over.
     async fn leave_out_fenced(&mut self, table: &mut Table) -> Result<(), Error> {
         let mut fenced = HashSet::new();
-        let mut valid = Vec::with_capacity(self.fences.len());
-        for (run, fence) in self.fences {
-            match table.epoch(&fence.resource).await? {
-                Some(known) if known > fence.epoch => {
-                    let (table, Fence { resource, epoch }) = (table.name().to_owned(), fence.clone());
-                    self.appended.fenced.push((*run, Error::Fenced { table, resource, epoch, known }));
-                    fenced.insert(*run);
-                }
-                _ => valid.push((*run, fence)),
+        for (run, Fence { resource, epoch }) in &self.fences {
+            if let Some(known) = table.epoch(resource).await?.filter(|known| known > epoch) {
+                let (table, resource, epoch) = (table.name().to_owned(), resource.clone(), *epoch);
+                self.appended.fenced.push((*run, Error::Fenced { table, resource, epoch, known }));
+                fenced.insert(*run);
             }
         }
         if !fenced.is_empty() {
             self.source.leave_out(&fenced);
-            self.fences = &[];
+            self.fences.retain(|(run, _)| !fenced.contains(run));
         }
         Ok(())
     }

@@ -106,6 +106,11 @@ impl Batch {
         self.coverage.push((run, row));
     }
 
+    /// Forgets what slices of a run cover: some of their rows could not be written.
+    pub(crate) fn uncover(&mut self, run: RunNumber) {
+        self.coverage.retain(|(of, _)| *of != run);
+    }
+
     /// The runs that have something in it.
     pub(crate) fn runs(&self) -> impl Iterator<Item = RunNumber> + '_ {
         self.fences.keys().copied()

@@ -286,10 +286,18 @@ impl Task {
         Some((&mut run.book, &mut self.batch))
     }
 
+    /// Ends a run whose rows could not be written: nothing that it says later counts.
     fn fail(&mut self, run: RunNumber, error: &Arc<Error>) {
-        if let Some(run) = self.runs.get(&run) {
-            let _ = run.failure.set(error.clone());
+        self.batch.uncover(run);
+        if let Some(open) = self.open_run(run) {
+            let _ = open.failure.set(error.clone());
         }
+    }
+
+    /// A run that isn't over, or waits for its end.
+    fn open_run(&mut self, run: RunNumber) -> Option<&mut OpenRun> {
+        let ending = self.ending.iter_mut().map(|(open, _)| open).find(|open| open.book.number == run);
+        self.runs.get_mut(&run).or(ending)
     }
 
     /// Begins to write what was gathered, if that is due and nothing is being written.
@@ -338,7 +346,7 @@ impl Task {
     /// Counts what was new, and answers the runs that end.
     fn settle(&mut self, ending: Ending, mut flushed: Flushed) {
         for (run, counts) in &flushed.counts {
-            if let Some(open) = self.runs.get_mut(run) {
+            if let Some(open) = self.open_run(*run) {
                 open.book.counts.add(counts);
             }
         }

@@ -247,18 +247,22 @@ impl KeyIndex {
         if homes.is_empty() {
             return;
         }
+        // What was asked may have gone into rows that are evicted.
+        self.asked.clear();
         self.latest.retain(|_, row| !homes.contains(&row.home));
         self.latest.shrink_to_fit();
         homes.iter().for_each(|home| self.partitions.evict(*home));
     }
 
-    /// Files that aren't read whole, of the partitions for which `wanted` holds.
+    /// Files that aren't read whole, of the partitions for which `wanted` holds, in the order in which they were written.
     fn unread(&self, wanted: impl Fn(&Partitions, u32) -> bool) -> Vec<(Path, u32)> {
         let files = self
             .files
             .iter()
             .filter(|(file, home)| wanted(&self.partitions, *home) && !self.partitions.is_read(*home, &file.path));
-        files.map(|(file, home)| (file.path.clone(), *home)).collect()
+        let mut files: Vec<&(DataFile, u32)> = files.collect();
+        files.sort_by_key(|(file, _)| file.written_at);
+        files.into_iter().map(|(file, home)| (file.path.clone(), *home)).collect()
     }
 
     /// What to ask files for, of the keys of a flush.
@@ -286,7 +290,8 @@ fn keep_latest(rows: &mut KeyMap<Latest>, key: u128, row: Latest) -> bool {
             true
         }
         Entry::Occupied(mut known) => {
-            if row.rank() > known.get().rank() {
+            // Of two that are as late, in a table without versions, the one that was written later counts.
+            if row.rank() >= known.get().rank() {
                 known.insert(row);
             }
             false

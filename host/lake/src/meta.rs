@@ -77,12 +77,16 @@ impl SmallTable {
             return;
         }
         let table = match open.take() {
-            Some(mut table) => table.refresh().await.map(|()| table),
+            Some(mut table) => match table.refresh().await {
+                Ok(()) => Ok(table),
+                Err(_) => Table::open(lake, schema, name).await,
+            },
             None => Table::open(lake, schema, name).await,
         };
         match table {
             Ok(mut table) => {
-                append_all(&mut table, waiting).await;
+                let anew = Table::open(lake, schema, name);
+                append_all(&mut table, waiting, anew).await;
                 *open = Some(table);
             }
             Err(error) => answer_all(waiting, Err(error)),
@@ -91,7 +95,13 @@ impl SmallTable {
 }
 
 /// Appends rows of several in one commit. Whose lease was taken over, and whose columns don't fit, is told and left out.
-async fn append_all(table: &mut Table, mut waiting: Vec<Waiting>) {
+/// After a failure the table is opened `anew`, once: another one may have been made in its place.
+async fn append_all(
+    table: &mut Table,
+    mut waiting: Vec<Waiting>,
+    anew: impl Future<Output = Result<Table, Error>> + Send,
+) {
+    let mut anew = Some(anew);
     while !waiting.is_empty() {
         let mut append = AppendAll { waiting: &mut waiting, written: None };
         match commit_with(table, &mut append).await {
@@ -102,7 +112,13 @@ async fn append_all(table: &mut Table, mut waiting: Vec<Waiting>) {
                 answer_all(fenced, Err(Error::Fenced { table, resource, epoch, known }));
                 waiting = rest;
             }
-            Err(error) => return answer_all(waiting, Err(error)),
+            Err(error) => match anew.take() {
+                Some(anew) => match anew.await {
+                    Ok(opened) => *table = opened,
+                    Err(_) => return answer_all(waiting, Err(error)),
+                },
+                None => return answer_all(waiting, Err(error)),
+            },
         }
     }
 }

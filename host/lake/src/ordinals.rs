@@ -8,12 +8,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use sluice_model::{RawObject, row_hash, transaction_keys};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use sluice_model::row_hash;
 
 use crate::error::Error;
 use crate::prepare::Prepared;
-use crate::unified;
+use crate::unified::{self, Keyed};
 
 /// The word of rows to which the network gives no id.
 const ROW_HASH: &str = "row-hash";
@@ -56,9 +56,9 @@ impl Ordinals {
             }
         }
         if has_changed {
-            let ids = StringArray::from(numbered);
-            keyed.keys = keys(&prepared.origin, &ids);
-            *rows = with_ids(rows, ids)?;
+            *rows = with_ids(rows, StringArray::from(numbered))?;
+            let Keyed { keys, contents, .. } = Keyed::of(&prepared.origin, rows, 0)?;
+            (keyed.keys, keyed.contents) = (keys, contents);
         }
         Ok(())
     }
@@ -89,12 +89,6 @@ impl SliceOrdinals {
             firsts
         })
     }
-}
-
-fn keys(origin: &RawObject, ids: &StringArray) -> Vec<u128> {
-    let slice = &origin.slice;
-    let mut key_of = transaction_keys(&slice.network, &slice.account, &slice.stream);
-    (0..ids.len()).map(|row| key_of(ids.value(row))).collect()
 }
 
 fn with_ids(rows: &RecordBatch, ids: StringArray) -> Result<RecordBatch, Error> {

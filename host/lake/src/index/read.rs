@@ -25,7 +25,7 @@ impl KeyIndex {
                 let batches = read_columns(table.store(), &path, names).await;
                 batches.map(|batches| (path.clone(), home, batches)).map_err(|source| unreadable(table, &path, source))
             })
-            .buffer_unordered(READ_AHEAD);
+            .buffered(READ_AHEAD);
         while let Some((path, home, batches)) = read.try_next().await? {
             let (latest, mut keys) = (&mut self.latest, 0);
             for batch in &batches {
@@ -58,7 +58,7 @@ impl KeyIndex {
                 let batches = read_columns(table.store(), &path, names).await.map_err(failed)?;
                 Ok::<_, Error>((path, home, batches))
             })
-            .buffer_unordered(READ_AHEAD);
+            .buffered(READ_AHEAD);
         while let Some((path, home, batches)) = read.try_next().await? {
             let mut found = Vec::new();
             for batch in &batches {
