@@ -398,3 +398,19 @@ fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>,
     }
     (chosen, older)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observation_of_the_future_is_older_than_all_others() {
+        let at = |at| Observed { at, request: 0 };
+        let day = 86_400_000_000;
+        let now = 20_000 * day;
+        let ahead = at(now + 400 * day).plausible(now);
+        assert!(ahead < at(0).plausible(now) && ahead < at(now).plausible(now));
+        assert!(ahead < at(now + 401 * day).plausible(now), "two of the future keep their order");
+        assert_eq!(at(now + 60_000_000).plausible(now), at(now + 60_000_000), "clocks differ by a minute");
+    }
+}

@@ -282,6 +282,7 @@ impl Writers {
         let write = async move {
             rows.settle();
             if rows.candidates().is_empty() && open.is_none() {
+                lake.passed(target.passed);
                 return Ok(None);
             }
             let mut appender = match open {
@@ -289,9 +290,7 @@ impl Writers {
                 None => Appender::open(&lake, &target.schema, &target.name, target.columns, most_keys).await?,
             };
             let appended = appender.append(&mut rows, &fences).await?;
-            if !appended.chosen.is_empty() {
-                lake.passed(target.passed);
-            }
+            lake.passed(target.passed);
             Ok(Some(Part { appender, rows, appended }))
         };
         async move { tokio::spawn(write).await.map_err(|source| Error::Worker { source })? }

@@ -72,8 +72,12 @@ pub(super) fn line(report: &RunReport) -> String {
     let took = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
     let name = &report.network;
     let asked = format!("{} slices, {} requests, {} records", report.slices, report.requests, report.records);
-    let built =
+    let mut built =
         format!("{} new versions, {} native rows, {} rejects", report.new_versions, report.native_rows, report.rejects);
+    // A build goes through history, most of which is older than what the tables hold.
+    if report.older > 0 && report.verb == Verb::Run {
+        built.push_str(&format!(", {} older than the tables and left out", report.older));
+    }
     match report.verb {
         Verb::Run => format!("{name}: {asked}; {built} in {took:.1} s"),
         Verb::Collect => format!("{name}: {asked} kept in raw in {took:.1} s"),

@@ -51,6 +51,8 @@ pub struct RunReport {
     pub new_versions: u64,
     /// Records that could not be mapped.
     pub rejects: u64,
+    /// Transactions that say something else than the tables, and were observed earlier: nothing of them was written.
+    pub older: u64,
     /// What went through the tables' writer.
     #[serde(skip)]
     pub counts: Counts,
@@ -106,6 +108,7 @@ pub(super) fn summarise(
         native_rows: 0,
         new_versions: 0,
         rejects: 0,
+        older: 0,
         counts: Counts::default(),
         errors: Vec::new(),
         error_kind: None,
@@ -133,6 +136,7 @@ impl RunReport {
         self.native_rows = counts.native_written;
         self.new_versions = counts.new_versions;
         self.rejects = counts.rejects;
+        self.older = counts.older;
         self.finished_at = Utc::now();
     }
 
