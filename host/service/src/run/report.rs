@@ -199,6 +199,7 @@ mod tests {
             native_rows: 0,
             new_versions: 0,
             rejects: 0,
+            older: 0,
             counts: Counts::default(),
             errors: Vec::new(),
             error_kind: None,
