@@ -63,7 +63,7 @@ fn an_account_whose_secret_can_not_be_read_fails_its_own_slices_only() {
     let [since, until] = whole_window(&simulator, start(), HISTORY_DAYS.into());
     let run = ["--output", "json", "run", "awin", "--since", &since, "--until", &until];
     let answer = operator.sluice(&run).unwrap();
-    assert_eq!(answer.code, 1, "{answer:?}");
+    assert_eq!(answer.code, 78, "{answer:?}");
     let reports: Value = serde_json::from_str(&answer.stdout).unwrap();
     let (slices, failed) = (reports[0]["slices"].as_u64().unwrap(), reports[0]["slices_failed"].as_u64().unwrap());
     assert!(slices > 0 && failed * 2 == slices, "{reports}");
@@ -112,7 +112,7 @@ fn an_unreadable_secret_does_not_block_an_interrupted_run() {
     assert_eq!(killed.status.code(), None, "{killed:?}");
     std::fs::remove_file(operator.join("secrets/beta")).unwrap();
     let answer = operator.sluice(&run).unwrap();
-    assert_eq!(answer.code, 1, "{answer:?}");
+    assert_eq!(answer.code, 78, "{answer:?}");
     let runs = operator.sql("SELECT outcome, slices_failed FROM meta.runs").unwrap();
     assert_eq!((runs.len(), &runs[0]["outcome"]), (1, &"failed".into()), "it is over: {runs:?}");
     assert!(rows(&operator, "alpha") > 0);

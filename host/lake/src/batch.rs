@@ -20,6 +20,7 @@ use crate::latest::LatestState;
 use crate::ledger::Counts;
 use crate::meta::{ColumnPlace, CoverageRow, REJECTS, RejectRows};
 use crate::native::{self, NativeResponse, NativeRows};
+use crate::options::CommitterOptions;
 use crate::prepare::Prepared;
 use crate::table::Fence;
 use crate::unified::{self, UnifiedRows};
@@ -30,33 +31,6 @@ const TABLES_AT_ONCE: usize = 3;
 
 /// The SQL schema and the name of a native table.
 type TableName = (String, String);
-
-/// How much the writer of tables gathers and keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitterOptions {
-    /// Rows in memory at which they are written.
-    pub flush_rows: usize,
-    /// Bytes in memory at which rows are written.
-    pub flush_bytes: usize,
-    /// The longest time for which rows wait to be written.
-    pub max_wait: std::time::Duration,
-    /// Keys of one table that are kept in memory from one flush to the next, 64 to 130 bytes each.
-    pub index_keys: usize,
-    /// Keys of all tables together that are.
-    pub all_keys: usize,
-}
-
-impl Default for CommitterOptions {
-    fn default() -> Self {
-        Self {
-            flush_rows: 48 * 1024,
-            flush_bytes: 34 << 20,
-            max_wait: std::time::Duration::from_secs(60),
-            index_keys: 256 * 1024,
-            all_keys: 512 * 1024,
-        }
-    }
-}
 
 /// Mapped responses of many runs that wait to be written.
 #[derive(Default)]

@@ -15,12 +15,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::append::RunNumber;
-use crate::batch::{Batch, CommitterOptions, Flushed, Rejected, Writers};
+use crate::batch::{Batch, Flushed, Rejected, Writers};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::latest::LatestState;
 use crate::ledger::{ConnectorRef, Counts, RunBook};
 use crate::meta::CoverageRow;
+use crate::options::CommitterOptions;
 use crate::prepare::Prepared;
 use crate::table::Fence;
 

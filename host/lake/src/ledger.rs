@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use sluice_model::{Digest, Layout, Mapped, RawObject, Slice};
 
 use crate::append::RunNumber;
-use crate::batch::{Batch, CommitterOptions, Flushed, Rejected, Writers};
+use crate::batch::{Batch, Flushed, Rejected, Writers};
 use crate::error::Error;
 use crate::lake::Lake;
+use crate::options::CommitterOptions;
 use crate::ordinals::Ordinals;
 use crate::prepare::Prepared;
 use crate::table::Fence;

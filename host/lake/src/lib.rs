@@ -44,6 +44,7 @@ mod maintain;
 mod meta;
 mod month;
 mod native;
+mod options;
 mod ordinals;
 mod prepare;
 mod raw;
@@ -56,7 +57,6 @@ mod tests;
 mod unified;
 mod vanished;
 
-pub use batch::CommitterOptions;
 pub use committer::{Committer, Held, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
@@ -64,6 +64,7 @@ pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{ConnectorRow, CoverageRow, Covered, RejectRow, Resolution, RunRow};
+pub use options::CommitterOptions;
 pub use prepare::Prepared;
 /// The `content_hash` of a version that says that its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();

@@ -1,0 +1,28 @@
+//! How much the writers of tables gather and keep.
+
+/// How much the writer of tables gathers and keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitterOptions {
+    /// Rows in memory at which they are written.
+    pub flush_rows: usize,
+    /// Bytes in memory at which rows are written.
+    pub flush_bytes: usize,
+    /// The longest time for which rows wait to be written.
+    pub max_wait: std::time::Duration,
+    /// Keys of one table that are kept in memory from one flush to the next, 64 to 130 bytes each.
+    pub index_keys: usize,
+    /// Keys of all tables together that are.
+    pub all_keys: usize,
+}
+
+impl Default for CommitterOptions {
+    fn default() -> Self {
+        Self {
+            flush_rows: 48 * 1024,
+            flush_bytes: 34 << 20,
+            max_wait: std::time::Duration::from_secs(60),
+            index_keys: 256 * 1024,
+            all_keys: 512 * 1024,
+        }
+    }
+}
