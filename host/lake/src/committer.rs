@@ -72,16 +72,6 @@ impl Lake {
         tokio::spawn(Task::new(self.clone(), options).run(received));
         Committer { shared: Arc::new(shared) }
     }
-
-    /// The largest epoch of a resource's lease that the lake's commits carry: a further one must be larger.
-    pub async fn lease_epoch(&self, resource: &str) -> Result<Option<i64>, Error> {
-        let mut largest = None;
-        for (schema, name) in [("unified", "transaction_versions"), ("meta", "coverage")] {
-            let mut table = crate::table::Table::open(self, schema, name).await?;
-            largest = largest.max(table.epoch(resource).await?);
-        }
-        Ok(largest)
-    }
 }
 
 impl Committer {

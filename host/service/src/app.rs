@@ -16,7 +16,7 @@ use crate::memory::MemoryBudget;
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
-use crate::state::{NetworkLease, State, tokens};
+use crate::state::{State, tokens};
 use crate::step;
 use crate::swap::Swaps;
 use crate::swap::shadow::Shadow;
@@ -81,33 +81,6 @@ impl App {
             memory: MemoryBudget::new(settings.limits.response_bytes()),
             settings,
         })
-    }
-
-    /// The lease of a network, as soon as no other process holds it, with an epoch above those of the lake's commits.
-    ///
-    /// # Errors
-    /// A failure that names the holder if it holds the lease for too long. The store's or the lake's failure.
-    pub async fn acquire(&self, network: &str) -> Result<NetworkLease, Failure> {
-        let above = self.largest_epoch(network).await?;
-        self.state.acquire_above(network, above).await
-    }
-
-    /// The lease of a network; none while another process holds it.
-    ///
-    /// # Errors
-    /// The store's or the lake's failure.
-    pub async fn try_acquire(&self, network: &str) -> Result<Option<NetworkLease>, Failure> {
-        let above = self.largest_epoch(network).await?;
-        self.state.try_acquire(network, above).await
-    }
-
-    /// The largest epoch that the lake's commits carry of a network's lease, if the state store doesn't know the lease:
-    /// it was lost, or another one has its place.
-    async fn largest_epoch(&self, network: &str) -> Result<i64, Failure> {
-        if self.state.knows_lease(network).await? {
-            return Ok(0);
-        }
-        Ok(self.lake.lease_epoch(network).await?.unwrap_or_default())
     }
 
     /// Lets connectors take over that may by now, and follows what other processes noted.

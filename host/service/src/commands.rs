@@ -65,7 +65,7 @@ async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Re
     let selection = args.selection(Utc::now())?;
     let app = Arc::new(App::open(settings).await?);
     let network = app.network(&args.network)?;
-    let lease = app.acquire(&args.network).await?;
+    let lease = app.state.acquire(&args.network).await?;
     let report = lease.guard(run::run(&app, &network, &lease, verb, &selection)).await;
     lease.release().await;
     report::print(&[report?], json)
@@ -89,7 +89,7 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
     let mut reports: Vec<RunReport> = Vec::new();
     for name in names {
         let network = app.network(&name)?;
-        let lease = app.acquire(&name).await?;
+        let lease = app.state.acquire(&name).await?;
         let report = lease.guard(run::build(&app, &network, &lease, &selection)).await;
         lease.release().await;
         reports.push(report?);

@@ -47,7 +47,7 @@ type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
 pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Failure> {
     let mut leases = Vec::new();
     for settings in network::load_all(&app.settings.networks_dir)? {
-        leases.push(app.acquire(&settings.name).await?);
+        leases.push(app.state.acquire(&settings.name).await?);
     }
     let rebuilt = guard_all(&leases, rebuild_all(app, lossy)).await;
     for lease in leases {

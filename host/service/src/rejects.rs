@@ -40,7 +40,7 @@ pub struct Retried {
 /// # Errors
 /// The lake's failure. A reject is only resolved when what came of it is committed.
 pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
-    let lease = app.acquire(&network.settings.name).await?;
+    let lease = app.state.acquire(&network.settings.name).await?;
     let retried = lease.guard(retry_all(app, network, &lease)).await;
     lease.release().await;
     retried

@@ -154,7 +154,7 @@ pub async fn apply(
     conditions: &[Condition],
 ) -> Result<Outcome, Failure> {
     // A run that wrote of the same transactions meanwhile would make all of this vain.
-    let lease = app.acquire(&settings.name).await?;
+    let lease = app.state.acquire(&settings.name).await?;
     let outcome = lease.guard(apply_all(app, settings, connector, selection, conditions)).await;
     lease.release().await;
     outcome
@@ -202,7 +202,7 @@ async fn apply_all(
 /// # Errors
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
-    let lease = app.acquire(&settings.name).await?;
+    let lease = app.state.acquire(&settings.name).await?;
     let rolled_back = lease.guard(roll_back_all(app, settings, run_id)).await;
     lease.release().await;
     rolled_back

@@ -16,6 +16,7 @@ pub use schedule_times::ScheduleTimes;
 
 use database::Database;
 use leases::LeaseStore;
+use sqlx::Row;
 
 use crate::failure::Failure;
 
@@ -32,7 +33,9 @@ impl State {
     /// A settings failure that names `state.url`, or says that the store is of a newer version.
     pub async fn open(url: &str) -> Result<Self, Failure> {
         let database = Database::open(url).await?;
-        Ok(Self { leases: LeaseStore::new(database.clone(), LeaseTimes::default()), database })
+        let identity = database.fetch_optional(sqlx::query("SELECT id FROM identity")).await?;
+        let id: String = identity.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        Ok(Self { leases: LeaseStore::new(database.clone(), &id, LeaseTimes::default()), database })
     }
 
     /// The store with leases of other times than the default's.

@@ -23,7 +23,7 @@ const LEASE: &str = "sluice/lease/";
 /// carries such rows carries the epoch too, and fails on a snapshot that has a larger one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence {
-    /// The name of what is leased: a network, as the operator calls it.
+    /// The name of what is leased, and of the store that knows its leases.
     pub resource: String,
     /// Grows with each acquisition of the lease.
     pub epoch: i64,

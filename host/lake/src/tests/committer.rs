@@ -8,6 +8,7 @@ use tokio::task::yield_now;
 use super::held::{Outcome, held_lake};
 use super::latest::assert_latest;
 use super::*;
+use crate::table::Table;
 use crate::{CommitterOptions, CoverageRow, Error, Fence, Prepared, RunWriter};
 
 const VERSIONS: &str = "transaction_versions";
@@ -143,7 +144,8 @@ async fn a_lease_that_was_taken_over_refuses_the_rows_of_its_run_alone() {
     assert_eq!(values(&lake, "unified", VERSIONS, &columns).await, expected);
     assert_eq!(assert_latest(&lake).await, 2);
     // What the other run wrote carries its epoch, though a neighbour of its commit was refused.
-    assert_eq!(lake.lease_epoch("cj").await.unwrap(), Some(7));
+    let mut versions = Table::open(&lake, "unified", VERSIONS).await.unwrap();
+    assert_eq!(versions.epoch("cj").await.unwrap(), Some(7));
     let earlier = lake.committer(at_the_end()).run(fence("cj", 6));
     add(&earlier, "cj-test", 4, &[sale("1", 0, 4)]).await;
     assert!(earlier.finish().await.is_err(), "a lease that was taken over long ago still writes");

@@ -80,7 +80,7 @@ async fn collect(app: &Arc<App>, simulator: &Simulator) -> Result<(), Failure> {
     for network in network::load_all(&app.settings.networks_dir)? {
         let network = app.network(&network.name)?;
         let selection = Selection { since: Some(since), until: Some(until), ..Selection::default() };
-        let lease = app.acquire(&network.settings.name).await?;
+        let lease = app.state.acquire(&network.settings.name).await?;
         let report = lease.guard(run::run(app, &network, &lease, Verb::Run, &selection)).await;
         lease.release().await;
         let report = report?;

@@ -189,7 +189,7 @@ async fn due(
     if rules.is_empty() && !to_resume {
         return Ok(None);
     }
-    let Some(lease) = app.try_acquire(name).await? else {
+    let Some(lease) = app.state.try_acquire(name).await? else {
         let Some(holder) = app.state.holder(name).await?.filter(|_| !rules.is_empty()) else { return Ok(None) };
         return Err(Failure::failed(anyhow::anyhow!("network `{name}` is in use by {holder}"))
             .hint("it is run here as soon as that has ended"));

@@ -8,6 +8,7 @@
 mod heartbeat;
 mod process;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -77,50 +78,50 @@ struct Held {
 #[derive(Clone)]
 pub(super) struct LeaseStore {
     database: Database,
+    store_id: Arc<str>,
     process: ProcessIdentity,
     pub(super) times: LeaseTimes,
 }
 
 impl LeaseStore {
-    pub(super) fn new(database: Database, times: LeaseTimes) -> Self {
-        Self { database, process: ProcessIdentity::current(), times }
+    pub(super) fn new(database: Database, store_id: &str, times: LeaseTimes) -> Self {
+        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), times }
     }
 
-    /// The lease of a network; none while another process holds it. Its epoch is larger than `above`.
-    async fn try_acquire(&self, network: &str, above: i64) -> Result<Option<NetworkLease>, Failure> {
+    /// The lease of a network; none while another process holds it.
+    async fn try_acquire(&self, network: &str) -> Result<Option<NetworkLease>, Failure> {
         let token = uuid::Uuid::now_v7().to_string();
         // Taken before the store's clock is read, so that it expires here no later than there.
         let asked_at = Instant::now();
-        let mut epoch = self.upsert(network, &token, above, "").await?;
+        let mut epoch = self.upsert(network, &token, "").await?;
         if epoch.is_none()
             && let Some(held) = self.held(network).await?
             && held.process.has_ended(&self.process)
         {
             tracing::info!(network, "{} has ended without releasing its lease, which is taken over", held.holder);
-            epoch = self.upsert(network, &token, above, &held.token).await?;
+            epoch = self.upsert(network, &token, &held.token).await?;
         }
         Ok(epoch.map(|epoch| NetworkLease::start(self.clone(), network, token, epoch, asked_at)))
     }
 
     /// Writes a lease unless another one is valid, that of the token `ended` excepted. Gives its epoch: milliseconds since
-    /// 1970, so that a store that was lost and made anew goes on above those that it gave before, and larger than both
-    /// `above` and the stored one.
-    async fn upsert(&self, network: &str, token: &str, above: i64, ended: &str) -> Result<Option<i64>, sqlx::Error> {
+    /// 1970, so that a store that was restored from a backup goes on above those that it gave before, and larger than
+    /// the stored one.
+    async fn upsert(&self, network: &str, token: &str, ended: &str) -> Result<Option<i64>, sqlx::Error> {
         let now = self.database.clock();
         let sql = format!(
             "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
-             VALUES ($1, CASE WHEN $2 > {now} THEN $2 ELSE {now} END, $3, $4, $5, $6, $7, {now}, {now} + $8)
+             VALUES ($1, {now}, $2, $3, $4, $5, $6, {now}, {now} + $7)
              ON CONFLICT (resource) DO UPDATE SET
                  epoch = CASE WHEN leases.epoch < excluded.epoch THEN excluded.epoch ELSE leases.epoch + 1 END,
                  holder = excluded.holder, host = excluded.host, machine = excluded.machine,
                  process_id = excluded.process_id, process_start = excluded.process_start,
                  since = excluded.since, expires_at = excluded.expires_at
-             WHERE leases.expires_at <= {now} OR leases.holder = $9
+             WHERE leases.expires_at <= {now} OR leases.holder = $8
              RETURNING epoch"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(resource(network))
-            .bind(above.saturating_add(1))
             .bind(token)
             .bind(&self.process.host)
             .bind(&self.process.machine)
@@ -184,35 +185,24 @@ fn millis(duration: Duration) -> i64 {
 }
 
 impl State {
-    /// The lease of a network; none while another process holds it. Its epoch is larger than `above`, the largest one
-    /// that the lake's tables have of the network: a state store that was lost doesn't know it.
+    /// The lease of a network; none while another process holds it.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn try_acquire(&self, network: &str, above: i64) -> Result<Option<NetworkLease>, Failure> {
-        self.leases.try_acquire(network, above).await
+    pub async fn try_acquire(&self, network: &str) -> Result<Option<NetworkLease>, Failure> {
+        self.leases.try_acquire(network).await
     }
 
-    /// The lease of a network, as soon as no other process holds it, with an epoch above all that this store knows: see
-    /// [`Self::acquire_above`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn acquire(&self, network: &str) -> Result<NetworkLease, Failure> {
-        self.acquire_above(network, 0).await
-    }
-
-    /// The lease of a network, as soon as no other process holds it; its epoch is larger than `above`. Logs who holds
-    /// it.
+    /// The lease of a network, as soon as no other process holds it. Logs who holds it.
     ///
     /// # Errors
     /// A failure that names the holder if it holds the lease for longer than `lease_wait_secs`. The store's failure.
-    pub async fn acquire_above(&self, network: &str, above: i64) -> Result<NetworkLease, Failure> {
+    pub async fn acquire(&self, network: &str) -> Result<NetworkLease, Failure> {
         let max_wait = self.leases.times.max_wait;
         let deadline = Instant::now() + max_wait;
         let mut reported = None;
         loop {
-            if let Some(lease) = self.try_acquire(network, above).await? {
+            if let Some(lease) = self.try_acquire(network).await? {
                 return Ok(lease);
             }
             let Some(held) = self.leases.held(network).await? else { continue };
@@ -236,15 +226,6 @@ impl State {
             }
             tokio::time::sleep(POLL.min(deadline.saturating_duration_since(Instant::now()))).await;
         }
-    }
-
-    /// Whether the lease of a network was ever acquired from this store.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn knows_lease(&self, network: &str) -> Result<bool, Failure> {
-        let query = sqlx::query("SELECT epoch FROM leases WHERE resource = $1").bind(resource(network));
-        Ok(self.database.fetch_optional(query).await?.is_some())
     }
 
     /// Who holds the lease of a network.

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     2 "0002_leases",
     3 "0003_schedule_times",
     4 "0004_cursors_by_rule",
+    5 "0005_identity",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

@@ -53,9 +53,10 @@ impl NetworkLease {
         &self.network
     }
 
-    /// What commits of rows that are read under it carry.
+    /// What commits of rows that are read under it carry. Stores that share a lake without knowing each other don't
+    /// refuse each other's commits: their epochs say nothing of each other.
     pub fn fence(&self) -> Fence {
-        Fence { resource: self.network.clone(), epoch: self.epoch }
+        Fence { resource: format!("{}/{}", self.store.store_id, self.network), epoch: self.epoch }
     }
 
     /// Larger than that of every earlier lease of the network. At least the milliseconds since 1970.

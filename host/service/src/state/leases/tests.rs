@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
@@ -27,17 +28,17 @@ async fn move_to_another_host(state: &State) {
 async fn one_process_at_a_time_holds_the_lease_of_a_network() {
     let folder = tempfile::tempdir().unwrap();
     let (here, there) = (open(&folder, LeaseTimes::default()).await, open(&folder, LeaseTimes::default()).await);
-    let lease = here.try_acquire("awin", 0).await.unwrap().unwrap();
+    let lease = here.try_acquire("awin").await.unwrap().unwrap();
     assert_eq!(lease.network(), "awin");
-    assert!(there.try_acquire("awin", 0).await.unwrap().is_none());
+    assert!(there.try_acquire("awin").await.unwrap().is_none());
     let holder = there.holder("awin").await.unwrap().unwrap();
     assert_eq!(holder.process_id, i64::from(std::process::id()));
     assert!(holder.to_string().starts_with(&format!("process {} on {}", std::process::id(), holder.host)));
-    let other = there.try_acquire("cj", 0).await.unwrap();
+    let other = there.try_acquire("cj").await.unwrap();
     assert!(other.is_some(), "another network has another lease");
     lease.release().await;
     assert_eq!(there.holder("awin").await.unwrap(), None);
-    assert!(there.try_acquire("awin", 0).await.unwrap().is_some());
+    assert!(there.try_acquire("awin").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -45,23 +46,25 @@ async fn each_lease_has_a_larger_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let state = open(&folder, LeaseTimes::default()).await;
     let mut last = Utc::now().timestamp_millis() - 1;
-    for above in [0, 0, last + 1_000_000_000, 0, 0] {
-        let lease = state.try_acquire("awin", above).await.unwrap().unwrap();
-        assert!(lease.epoch() > last && lease.epoch() > above, "{} after {last} and {above}", lease.epoch());
+    let mut resources = BTreeSet::new();
+    for _ in 0..5 {
+        let lease = state.try_acquire("awin").await.unwrap().unwrap();
+        assert!(lease.epoch() > last, "{} after {last}", lease.epoch());
         last = lease.epoch();
+        resources.insert(lease.fence().resource);
         lease.release().await;
     }
-    std::fs::remove_file(folder.path().join("state.db")).unwrap();
-    let made_anew = tempfile::tempdir().unwrap();
-    let lease = open(&made_anew, LeaseTimes::default()).await.try_acquire("awin", last).await.unwrap().unwrap();
-    assert_eq!(lease.epoch(), last + 1, "the lake knows what a lost store doesn't");
+    assert_eq!(resources.len(), 1, "one store's fences are of one resource: {resources:?}");
+    let other = tempfile::tempdir().unwrap();
+    let lease = open(&other, LeaseTimes::default()).await.try_acquire("awin").await.unwrap().unwrap();
+    assert!(!resources.contains(&lease.fence().resource), "another store's fences are of another");
 }
 
 #[tokio::test]
 async fn of_many_one_acquires_a_lease() {
     let folder = tempfile::tempdir().unwrap();
     let states = futures::future::join_all((0..6).map(|_| open(&folder, LeaseTimes::default()))).await;
-    let leases = futures::future::join_all(states.iter().map(|state| state.try_acquire("awin", 0))).await;
+    let leases = futures::future::join_all(states.iter().map(|state| state.try_acquire("awin"))).await;
     assert_eq!(leases.into_iter().filter(|lease| lease.as_ref().unwrap().is_some()).count(), 1);
 }
 
@@ -70,13 +73,13 @@ async fn a_heartbeat_keeps_a_lease_beyond_its_ttl() {
     let folder = tempfile::tempdir().unwrap();
     let (here, there) =
         (open(&folder, times(Duration::from_secs(3))).await, open(&folder, LeaseTimes::default()).await);
-    let lease = here.try_acquire("awin", 0).await.unwrap().unwrap();
+    let lease = here.try_acquire("awin").await.unwrap().unwrap();
     let first = there.holder("awin").await.unwrap().unwrap();
     let renewed = async {
         // Longer than its TTL.
         while there.holder("awin").await.unwrap().unwrap().expires_at - first.expires_at < chrono::TimeDelta::seconds(4)
         {
-            assert!(there.try_acquire("awin", 0).await.unwrap().is_none());
+            assert!(there.try_acquire("awin").await.unwrap().is_none());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -88,7 +91,7 @@ async fn a_heartbeat_keeps_a_lease_beyond_its_ttl() {
 async fn a_lease_without_a_heartbeat_is_acquired_by_who_waits() {
     let folder = tempfile::tempdir().unwrap();
     let (here, there) = (open(&folder, times(Duration::from_millis(300))).await, open(&folder, times(PATIENCE)).await);
-    let lease = here.try_acquire("awin", 0).await.unwrap().unwrap();
+    let lease = here.try_acquire("awin").await.unwrap().unwrap();
     lease.stop_heartbeat();
     let next = there.acquire("awin").await.unwrap();
     assert!(next.epoch() > lease.epoch());
@@ -160,15 +163,15 @@ async fn the_lease_of_a_process_that_has_ended_is_taken_over_at_once_on_its_mach
     let state = open(&folder, times(PATIENCE)).await;
     let lease = state.acquire("awin").await.unwrap();
     lease.stop_heartbeat();
-    assert!(state.try_acquire("awin", 0).await.unwrap().is_none(), "this process is there");
+    assert!(state.try_acquire("awin").await.unwrap().is_none(), "this process is there");
     // No process has this number.
     let ended = "UPDATE leases SET process_id = 4194305";
     state.database.execute(sqlx::query(ended)).await.unwrap();
-    let next = state.try_acquire("awin", 0).await.unwrap().unwrap();
+    let next = state.try_acquire("awin").await.unwrap().unwrap();
     assert!(next.epoch() > lease.epoch());
     state.database.execute(sqlx::query(ended)).await.unwrap();
     move_to_another_host(&state).await;
-    assert!(state.try_acquire("awin", 0).await.unwrap().is_none(), "on another machine it may be there");
+    assert!(state.try_acquire("awin").await.unwrap().is_none(), "on another machine it may be there");
 }
 
 #[cfg(target_os = "linux")]
