@@ -266,6 +266,25 @@ fn a_run_that_comes_to_no_end_is_given_up() {
 }
 
 #[test]
+fn a_lake_that_cant_be_written_for_a_while_costs_no_run() {
+    let world = World::new("awin", false);
+    let operator = world.operator.fork().unwrap();
+    world.die_at(&operator, "native-committed");
+    let run_id = kept(&operator).first().unwrap().0.clone();
+    let tables = operator.join("lake/tables/awin");
+    std::fs::remove_dir_all(&tables).unwrap();
+    std::fs::write(&tables, "in the way").unwrap();
+    for _ in 0..5 {
+        let answer = operator.sluice(&world.arguments()).unwrap();
+        assert_eq!(answer.code, 1, "{}", answer.stderr);
+    }
+    std::fs::remove_file(&tables).unwrap();
+    world.goes_on(&operator, "once it can be written");
+    let runs = operator.sql("SELECT run_id, outcome FROM meta.runs").unwrap();
+    assert_eq!(runs, [serde_json::json!({"run_id": run_id, "outcome": "done"})]);
+}
+
+#[test]
 fn without_the_state_store_the_next_run_reads_again() {
     let world = World::new("awin", false);
     let operator = world.operator.fork().unwrap();

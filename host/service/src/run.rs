@@ -7,7 +7,7 @@ mod report;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Slice, Step};
@@ -25,6 +25,8 @@ use crate::{guests, record, step, tables};
 const RESPONSES_AT_ONCE: usize = 12;
 /// How often a run is begun without keeping one more response, before it is given up.
 const MAX_STARTS: u32 = 3;
+/// How long after its beginning a run whose starts end in an error, as while the lake can't be written, isn't given up.
+const ERRORS_FORGIVEN: TimeDelta = TimeDelta::days(1);
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +110,7 @@ pub async fn run(
     };
     app.state.note_run(&noted).await?;
     drop(starting);
-    carry_out(app, network, lease, &noted, jobs, Kept::default()).await
+    attempt(app, network, lease, &noted, jobs, Kept::default()).await
 }
 
 /// Finishes the network's runs that were broken off, oldest first.
@@ -134,10 +136,29 @@ pub async fn finish_earlier(
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
-        let report = carry_out(app, network, lease, &noted, jobs, kept).await?;
+        let report = attempt(app, network, lease, &noted, jobs, kept).await?;
         finished.push((noted, report));
     }
     Ok(finished)
+}
+
+/// Carries a run out. A start that ends in an error hasn't ended the process, so it doesn't count, for a day.
+async fn attempt(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+    noted: &NotedRun,
+    jobs: Jobs,
+    kept: Kept,
+) -> Result<RunReport, Failure> {
+    let carried_out = carry_out(app, network, lease, noted, jobs, kept).await;
+    if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
+        let forgiven = NotedRun { starts: noted.starts.saturating_sub(1), ..noted.clone() };
+        if let Err(failure) = app.state.note_start(&forgiven).await {
+            tracing::warn!(run_id = noted.run_id, "the failed start counts: {}", failure.render(false));
+        }
+    }
+    carried_out
 }
 
 /// Collects the slices, builds the tables, and leaves word of it.
