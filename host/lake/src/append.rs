@@ -10,7 +10,7 @@ use sluice_model::Step;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, Latest, Place};
+use crate::index::{IndexColumns, KeyIndex, KeyMap, Latest, Place};
 use crate::lake::Lake;
 use crate::table::{self, Design, Fence, Proposal, Table, commit_with};
 
@@ -240,7 +240,7 @@ impl Appender {
             let seen = observed[row.source as usize];
             let home = homes.of(&mut self.index, source, row.source, row.month);
             let Chosen { content, version, .. } = *row;
-            self.index.insert(row.key, Latest { content, request: seen.request, observed_at: seen.at, version, home });
+            self.index.keep(row.key, Latest { content, request: seen.request, observed_at: seen.at, version, home });
             *appended.by_run.entry(source.run(row.source)).or_default() += 1;
         }
         let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
@@ -325,12 +325,19 @@ impl<S: Source> Choice<'_, S> {
 
 /// The numbers of partitions by response and month, so that none is named for each row.
 #[derive(Default)]
-struct Homes(HashMap<(u32, i32), u32>);
+struct Homes(KeyMap<u32>);
 
 impl Homes {
     fn of(&mut self, index: &mut KeyIndex, source: &impl Source, response: u32, month: i32) -> u32 {
-        *self.0.entry((response, month)).or_insert_with(|| index.number(&(source.scope(response).to_owned(), month)))
+        let place = response_and_month(response, month);
+        *self.0.entry(place).or_insert_with(|| index.number(&(source.scope(response).to_owned(), month)))
     }
+}
+
+/// A number of its own for each response and month, spread over 64 bits like the keys of a [`KeyMap`].
+fn response_and_month(response: u32, month: i32) -> u128 {
+    let number = u64::from(response) << 32 | u64::from(month.cast_unsigned());
+    u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 /// The keys of sorted candidates, each once.
@@ -341,9 +348,11 @@ fn distinct_keys(candidates: &[Candidate]) -> Vec<u128> {
 }
 
 fn places(source: &impl Source) -> HashSet<Place> {
-    let mut found: HashSet<(u32, i32)> = HashSet::new();
-    found.extend(source.candidates().iter().map(|row| (row.source, row.month)));
-    found.into_iter().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
+    let mut found: KeyMap<(u32, i32)> = KeyMap::default();
+    for row in source.candidates() {
+        found.insert(response_and_month(row.source, row.month), (row.source, row.month));
+    }
+    found.into_values().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
 }
 
 /// Sorts candidates as [`Source::sort`] says.

@@ -10,6 +10,7 @@ use arrow::datatypes::Field;
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use sluice_model::Step;
+use tokio::time::Instant;
 
 use crate::append::{Appended, Appender, RunNumber, Source};
 use crate::error::Error;
@@ -128,6 +129,8 @@ pub(crate) struct Writers {
     /// What `meta.columns` holds, once it was read.
     columns: Option<HashSet<ColumnPlace>>,
     flushes: u64,
+    /// Since when followers lack what was written.
+    behind_since: Option<Instant>,
 }
 
 /// A table's part of a flush: its writer, its rows, and what was done with them.
@@ -191,12 +194,19 @@ impl Writers {
             followers: None,
             columns: None,
             flushes: 0,
+            behind_since: None,
         }
+    }
+
+    /// When followers are to be brought up to date at the latest.
+    pub(crate) fn follow_at(&self) -> Option<Instant> {
+        self.behind_since.map(|since| since + self.options.max_lag)
     }
 
     /// Writes what was gathered. After an error the writers must be made anew: what they hold is in the tables.
     pub(crate) async fn flush(&mut self, batch: Batch) -> Result<Flushed, Error> {
         self.flushes += 1;
+        self.behind_since.get_or_insert_with(Instant::now);
         let fences: Vec<(RunNumber, Fence)> =
             batch.fences.iter().filter_map(|(run, fence)| Some((*run, fence.clone()?))).collect();
         let Batch { native, unified, rejects, coverage, .. } = batch;
@@ -319,6 +329,7 @@ impl Writers {
     /// Brings what follows the tables up to date: the latest state, the folded coverage.
     pub(crate) async fn catch_up(&mut self) -> Result<(), Error> {
         self.followers().await?.catch_up().await?;
+        self.behind_since = None;
         self.lake.passed(Step::LatestCaughtUp);
         Ok(())
     }

@@ -210,7 +210,7 @@ impl Task {
         let mut open = true;
         while open || self.flushing.is_some() {
             self.start_flush();
-            let deadline = self.since.filter(|_| self.flushing.is_none()).map(|since| since + self.options.max_wait);
+            let deadline = self.deadline().filter(|_| self.flushing.is_none());
             tokio::select! {
                 message = messages.recv(), if open => match message {
                     Some(message) => self.take(message),
@@ -291,10 +291,16 @@ impl Task {
         self.runs.get_mut(&run).or(ending)
     }
 
+    /// When something is to be written at the latest, though no run ends and the batch isn't full.
+    fn deadline(&self) -> Option<Instant> {
+        let rows = self.since.map(|since| since + self.options.max_wait);
+        let follow = self.writers.as_ref().and_then(Writers::follow_at);
+        [rows, follow].into_iter().flatten().min()
+    }
+
     /// Begins to write what was gathered, if that is due and nothing is being written.
     fn start_flush(&mut self) {
-        let waited = self.since.is_some_and(|since| since.elapsed() >= self.options.max_wait);
-        let is_due = !self.ending.is_empty() || self.batch.is_full(&self.options) || waited;
+        let is_due = !self.ending.is_empty() || self.batch.is_full(&self.options) || is_past(self.deadline());
         if !is_due || self.flushing.is_some() {
             return;
         }
@@ -358,7 +364,8 @@ impl Task {
     }
 }
 
-/// Writes what was gathered; then what vanished from the windows of the runs that end; then the latest state.
+/// Writes what was gathered; then what vanished from the windows of the runs that end; then the latest
+/// state, if a run ends or it is too far behind.
 async fn write(writers: &mut Writers, batch: Batch, ending: &mut Ending) -> Result<Flushed, Error> {
     let mut flushed = if batch.is_empty() { Flushed::default() } else { writers.flush(batch).await? };
     let mut streams = Vec::new();
@@ -371,7 +378,9 @@ async fn write(writers: &mut Writers, batch: Batch, ending: &mut Ending) -> Resu
         }
     }
     flushed.merge(writers.judge(&streams, &fences).await?);
-    writers.catch_up().await?;
+    if !ending.is_empty() || is_past(writers.follow_at()) {
+        writers.catch_up().await?;
+    }
     Ok(flushed)
 }
 
@@ -382,6 +391,10 @@ async fn flushed(
         Some((_, task)) => task.await.map_err(|source| Error::Worker { source }),
         None => std::future::pending().await,
     }
+}
+
+fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -164,8 +164,15 @@ impl KeyIndex {
         self.filters.bound();
     }
 
-    /// Takes note of a row that was committed.
-    pub(crate) fn insert(&mut self, key: u128, row: Latest) {
+    /// Takes note of a row that was committed, if its partition is cached: the next flush asks for those of others.
+    pub(crate) fn keep(&mut self, key: u128, row: Latest) {
+        if self.partitions.is_cached(row.home) && keep_latest(&mut self.latest, key, row) {
+            self.partitions.grew(row.home, 1);
+        }
+    }
+
+    /// Takes note of a row that was read.
+    fn insert(&mut self, key: u128, row: Latest) {
         if !self.partitions.is_cached(row.home) {
             keep_latest(&mut self.strays, key, row);
             return;

@@ -18,7 +18,7 @@
 //! # async fn example(object: Arc<RawObject>, wire: bytes::Bytes, layout: Layout, mapped: Mapped,
 //! #     connector: sluice_lake::ConnectorRef) -> Result<(), sluice_lake::Error> {
 //! let lake = sluice_lake::Lake::open_writable("file:./lake").await?;
-//! lake.put_raw(&object, wire).await?;
+//! lake.put_raw(&object, &sluice_lake::WireBody::of(wire)).await?;
 //! let mut ledger = lake.ledger();
 //! ledger.add(object, &layout, &connector, mapped).await?;
 //! let counts = ledger.commit().await?;
@@ -69,7 +69,7 @@ pub use prepare::Prepared;
 /// The `content_hash` of a version that says that its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 
-pub use raw::{EnvelopePath, Gone, RawFilter, RawRetired};
+pub use raw::{EnvelopePath, Gone, RawFilter, RawRetired, WireBody};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,

@@ -66,6 +66,11 @@ impl Lake {
         tokio::spawn(async move { small.append_waiting(&lake, &schema, &name).await });
         answer.await.unwrap_or(Err(Error::Stopped))
     }
+
+    /// A table of `meta` as it now is, which needn't exist. It is read from where this process read it last.
+    pub(crate) async fn system_table(&self, name: &str) -> Result<Table, Error> {
+        self.small_table(&format!("meta.{name}")).opened(self, "meta", name).await
+    }
 }
 
 impl SmallTable {
@@ -76,14 +81,7 @@ impl SmallTable {
         if waiting.is_empty() {
             return;
         }
-        let table = match open.take() {
-            Some(mut table) => match table.refresh().await {
-                Ok(()) => Ok(table),
-                Err(_) => Table::open(lake, schema, name).await,
-            },
-            None => Table::open(lake, schema, name).await,
-        };
-        match table {
+        match refreshed(open.take(), lake, schema, name).await {
             Ok(mut table) => {
                 let anew = Table::open(lake, schema, name);
                 append_all(&mut table, waiting, anew).await;
@@ -92,7 +90,27 @@ impl SmallTable {
             Err(error) => answer_all(waiting, Err(error)),
         }
     }
+
+    async fn opened(&self, lake: &Lake, schema: &str, name: &str) -> Result<Table, Error> {
+        let mut open = self.table.lock().await;
+        let table = refreshed(open.take(), lake, schema, name).await?;
+        *open = Some(table.clone());
+        Ok(table)
+    }
 }
+
+/// A table as it now is. If it can't be followed, another one may have been made in its place.
+async fn refreshed(open: Option<Table>, lake: &Lake, schema: &str, name: &str) -> Result<Table, Error> {
+    if let Some(mut table) = open
+        && table.refresh().await.is_ok()
+    {
+        return Ok(table);
+    }
+    Table::open(lake, schema, name).await
+}
+
+/// Columns of system tables that files are skipped by.
+const INDEXED: [&str; 4] = ["run_id", "network", "digest", "received_at"];
 
 /// Appends rows of several in one commit. Whose lease was taken over, and whose columns don't fit, is told and left out.
 /// After a failure the table is opened `anew`, once: another one may have been made in its place.
@@ -144,7 +162,7 @@ impl Change for AppendAll<'_> {
         let Some(first) = self.waiting.first() else { return Ok(None) };
         let fields =
             first.rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let indexed: &[&str] = if first.rows.column_by_name("run_id").is_some() { &["run_id"] } else { &[] };
+        let indexed = INDEXED.into_iter().filter(|name| first.rows.column_by_name(name).is_some()).collect();
         table.ensure(&Design { fields, partitions: &[], indexed }).await?;
         let schema = table.schema()?;
         match earlier {

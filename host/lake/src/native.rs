@@ -213,7 +213,7 @@ impl Source for NativeRows {
         let mut fields = lineage_fields();
         let mut columns = Columns::of(&Schema::new(fields.clone()));
         fields.extend(self.pins.iter().map(|(path, kind)| columns.add(path, *kind)));
-        Design { fields, partitions: &["_month"], indexed: &["_account", "_observed_at", "_run_id"] }
+        Design { fields, partitions: &["_month"], indexed: vec!["_account", "_observed_at", "_run_id"] }
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {

@@ -9,6 +9,9 @@ pub struct CommitterOptions {
     pub flush_bytes: usize,
     /// The longest time for which rows wait to be written.
     pub max_wait: std::time::Duration,
+    /// How long tables that follow others, like the latest state, may be behind while rows keep coming. They are up to
+    /// date when a run ends.
+    pub max_lag: std::time::Duration,
     /// Keys of one table that are kept in memory from one flush to the next, 64 to 130 bytes each.
     pub index_keys: usize,
     /// Keys of all tables together that are.
@@ -18,9 +21,10 @@ pub struct CommitterOptions {
 impl Default for CommitterOptions {
     fn default() -> Self {
         Self {
-            flush_rows: 48 * 1024,
-            flush_bytes: 34 << 20,
+            flush_rows: 96 * 1024,
+            flush_bytes: 64 << 20,
             max_wait: std::time::Duration::from_secs(60),
+            max_lag: std::time::Duration::from_secs(2),
             index_keys: 256 * 1024,
             all_keys: 512 * 1024,
         }

@@ -35,7 +35,7 @@ pub(crate) struct Design {
     /// The columns that its files are parted by.
     pub(crate) partitions: &'static [&'static str],
     /// Columns whose least and greatest values are kept per file, so that readers can skip files.
-    pub(crate) indexed: &'static [&'static str],
+    pub(crate) indexed: Vec<&'static str>,
 }
 
 /// What a table is made with, as one that is there says it.
@@ -46,7 +46,8 @@ pub(crate) struct Likeness {
     indexed: Option<String>,
 }
 
-/// A Delta table and the snapshot of it that was read last.
+/// A Delta table and the snapshot of it that was read last. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Table {
     name: String,
     log: LogStoreRef,

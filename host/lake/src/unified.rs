@@ -276,7 +276,7 @@ pub(crate) fn design() -> Design {
         fields: fields(),
         partitions: &["network", "month"],
         // `version` lets the view of the latest state skip every file that holds only first ones.
-        indexed: &[
+        indexed: vec![
             "account",
             "stream",
             "transacted_at",

@@ -11,25 +11,10 @@ use sluice_service::failure::Failure;
 /// blocks one of them until others have read its files.
 const IDLE_THREAD: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Makes memory that is given back be shared by all threads, and returned to the machine. Each flush of the tables'
-/// writer frees some hundred MiB on other threads than it took them on; with as many arenas as glibc would make, or an
-/// allocator that keeps memory per thread, a run holds twice what it uses.
-#[cfg(target_env = "gnu")]
-#[expect(unsafe_code, reason = "glibc's settings are set by a call into C")]
-fn share_memory() {
-    const ARENAS: i32 = 4;
-    const LARGE_BYTES: i32 = 1 << 20;
-    // SAFETY: sets numbers, before there are other threads.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, ARENAS);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 8 * LARGE_BYTES);
-    }
-}
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    #[cfg(target_env = "gnu")]
-    share_memory();
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
     tracing_subscriber::fmt()

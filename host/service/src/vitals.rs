@@ -48,7 +48,7 @@ pub struct Vitals {
     pub memory_bytes: usize,
     /// Memory that idle slots keep for the next calls.
     pub idle_bytes: usize,
-    /// What the process has allocated and not given back; none with another allocator than glibc's. Machine code and
+    /// What the process has allocated and not given back; none with another allocator than jemalloc. Machine code and
     /// linear memories are mapped, and no part of it.
     pub allocated_bytes: Option<u64>,
     /// Memory of the whole process, with what the allocator keeps for later and the files that are mapped; none where
@@ -164,20 +164,11 @@ fn say(now: &Vitals, before: &Vitals) {
     }
 }
 
-/// What this process has allocated and not given back.
-#[cfg(target_env = "gnu")]
-#[expect(unsafe_code, reason = "glibc's count is read by a call into C")]
+/// What this process has allocated and not given back; none in a program with another allocator.
 fn allocated_bytes() -> Option<u64> {
-    // SAFETY: only reads counters, under the allocator's own locks.
-    let counts = unsafe { libc::mallinfo2() };
-    // What lies in arenas, and what was too large for them.
-    u64::try_from(counts.uordblks.saturating_add(counts.hblkhd)).ok()
-}
-
-/// What this process has allocated and not given back.
-#[cfg(not(target_env = "gnu"))]
-fn allocated_bytes() -> Option<u64> {
-    None
+    tikv_jemalloc_ctl::epoch::advance().ok()?;
+    let bytes = tikv_jemalloc_ctl::stats::allocated::read().ok()?;
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
 }
 
 /// Memory of this process that is in the machine's.

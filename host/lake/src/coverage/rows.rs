@@ -47,7 +47,7 @@ pub(super) fn design() -> Design {
     let mut fields = ["network", "account", "stream", "axis", "kind"].map(text).to_vec();
     fields.extend(["since", "until", "read_at", "failed_at"].map(time));
     fields.push(text("error"));
-    Design { fields, partitions: &["network"], indexed: &[] }
+    Design { fields, partitions: &["network"], indexed: vec![] }
 }
 
 /// The networks in files of `meta.coverage`.

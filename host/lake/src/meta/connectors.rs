@@ -10,14 +10,13 @@ use super::ConnectorRow;
 use super::requests::{column, read, times};
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::table::Table;
 
 const COLUMNS: [&str; 5] = ["network", "version", "digest", "activated_at", "source"];
 
 impl Lake {
     /// When which version of a network's connector became active, oldest first.
     pub async fn activations(&self, network: &str) -> Result<Vec<ConnectorRow>, Error> {
-        let table = Table::open(self, "meta", "connectors").await?;
+        let table = self.system_table("connectors").await?;
         let mut activations = Vec::new();
         for file in table.files() {
             for rows in read(&table, &file, &COLUMNS).await? {

@@ -156,7 +156,7 @@ impl Source for RejectRows {
         fields.push(Field::new("observed_at", time, false));
         fields.push(text("connector_version"));
         fields.push(Field::new("_key", DataType::Binary, false));
-        Design { fields, partitions: &["network"], indexed: &["run_id", "observed_at"] }
+        Design { fields, partitions: &["network"], indexed: vec!["run_id", "observed_at"] }
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {

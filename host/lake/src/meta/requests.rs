@@ -29,7 +29,7 @@ pub(crate) struct Indexed {
 impl Lake {
     /// Notes the envelopes of a run that is over in `meta.requests`, those that aren't there yet. Gives their number.
     pub async fn index_requests(&self, run_id: &str) -> Result<usize, Error> {
-        let table = Table::open(self, "meta", "requests").await?;
+        let table = self.system_table("requests").await?;
         let mut known: HashSet<String> = HashSet::new();
         for file in table.files().iter().filter(|file| may_hold(file, "run_id", run_id)) {
             for rows in read(&table, file, &["envelope"]).await? {
@@ -47,7 +47,7 @@ impl Lake {
 
     /// The envelopes in `meta.requests` that a filter asks for.
     pub(crate) async fn indexed_envelopes(&self, filter: &RawFilter) -> Result<Indexed, Error> {
-        let table = Table::open(self, "meta", "requests").await?;
+        let table = self.system_table("requests").await?;
         let mut found = Indexed::default();
         let mut runs: BTreeSet<String> = BTreeSet::new();
         let names = [
@@ -73,7 +73,7 @@ impl Lake {
 
     /// When the newest response of a network came that `meta.requests` knows of, up to a moment.
     pub async fn last_received(&self, network: &str, until: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
-        let table = Table::open(self, "meta", "requests").await?;
+        let table = self.system_table("requests").await?;
         let mut last: Option<i64> = None;
         for file in table.files().iter().filter(|file| may_hold(file, "network", network)) {
             if last.is_some() && last_in(file) <= last {
@@ -91,7 +91,7 @@ impl Lake {
 
     /// Gives each envelope in `meta.requests` and the digest of its body to `take`.
     pub(crate) async fn each_indexed_body(&self, mut take: impl FnMut(&str, &str)) -> Result<(), Error> {
-        let table = Table::open(self, "meta", "requests").await?;
+        let table = self.system_table("requests").await?;
         for file in table.files() {
             for rows in read(&table, &file, &["envelope", "raw_object"]).await? {
                 let (envelopes, bodies) = (column(&rows, "envelope")?, column(&rows, "raw_object")?);

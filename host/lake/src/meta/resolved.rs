@@ -14,7 +14,6 @@ use crate::index::{keys_of, unreadable, wrong};
 use crate::lake::Lake;
 use crate::lineage::binary;
 use crate::scan::stream_rows;
-use crate::table::Table;
 
 const TABLE: &str = "meta.resolved_rejects";
 
@@ -76,7 +75,7 @@ impl Lake {
     /// The rejects that nothing became of yet, oldest first; of one network or all.
     pub async fn open_rejects(&self, network: Option<&str>) -> Result<Vec<RejectRow>, Error> {
         let resolved = self.resolved_rejects().await?;
-        let table = Table::open(self, "meta", "rejects").await?;
+        let table = self.system_table("rejects").await?;
         let mut open = Vec::new();
         for file in table.files() {
             let of = file.partitions.get("network").cloned().flatten().unwrap_or_default();
@@ -121,7 +120,7 @@ impl Lake {
 
     /// The rejects that something became of and that weren't opened again since, with when.
     pub(crate) async fn resolved_rejects(&self) -> Result<HashMap<u128, i64>, Error> {
-        let table = Table::open(self, "meta", "resolved_rejects").await?;
+        let table = self.system_table("resolved_rejects").await?;
         let mut latest: HashMap<u128, (i64, bool)> = HashMap::new();
         for file in table.files() {
             let failed = |source| unreadable(&table, &file.path, source);

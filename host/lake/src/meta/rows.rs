@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::Counts;
 use crate::native::NewColumn;
-use crate::table::{Fence, Table};
+use crate::table::Fence;
 
 /// Schema, table and name of a column.
 pub(crate) type ColumnPlace = (String, String, String);
@@ -185,7 +185,7 @@ impl Lake {
 
     /// What `meta.coverage` has of a run that was interrupted.
     pub async fn covered(&self, run_id: &str) -> Result<Covered, Error> {
-        let table = Table::open(self, "meta", "coverage").await?;
+        let table = self.system_table("coverage").await?;
         let mut covered = Covered::default();
         for file in table.files().iter().filter(|file| may_hold(file, "run_id", run_id)) {
             for rows in read(&table, file, &["run_id", "account", "stream", "axis", "read_at"]).await? {
@@ -208,7 +208,7 @@ impl Lake {
     }
 
     async fn meta_has(&self, name: &str, key: &str, value: &str) -> Result<bool, Error> {
-        let table = Table::open(self, "meta", name).await?;
+        let table = self.system_table(name).await?;
         for file in table.files().iter().filter(|file| may_hold(file, key, value)) {
             for rows in read(&table, file, &[key]).await? {
                 if column(&rows, key)?.iter().flatten().any(|text| text == value) {
@@ -221,7 +221,7 @@ impl Lake {
 
     /// The columns in `meta.columns`.
     pub(crate) async fn noted_columns(&self) -> Result<HashSet<ColumnPlace>, Error> {
-        let table = Table::open(self, "meta", "columns").await?;
+        let table = self.system_table("columns").await?;
         let mut noted = HashSet::new();
         for file in table.files() {
             for rows in read(&table, &file, &["network", "stream", "column"]).await? {

@@ -1,12 +1,12 @@
 //! Data files of a table: rows written into the folders of their partitions, and rewritten into fewer files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{SortColumn, lexsort_to_indices, partition, take, take_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::{ArrowError, Result as ArrowResult};
 use deltalake::DeltaTableError;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
@@ -59,7 +59,7 @@ impl Table {
         let shaped = |source| Error::rows(&self.name, source);
         let partition = Partition::of(rows, names).map_err(shaped)?;
         let rows = without(rows, names).map_err(shaped)?;
-        let mut writer = self.writer(&partition, rows.schema(), rows.num_rows(), key)?;
+        let mut writer = self.writer(&partition, rows.schema(), rows.num_rows(), key, &distinct_columns(&rows))?;
         let failed = |source: DeltaTableError| Error::table("write files of", &self.name, source);
         if let Err(error) = writer.write(&rows).await {
             // What was begun is given up; the first error is the one that counts.
@@ -70,13 +70,15 @@ impl Table {
         Ok(written.into_iter().map(|add| partition.place(add)).collect())
     }
 
-    /// A writer of about `rows` rows into the folder of a partition, whose columns aren't in `schema`.
+    /// A writer of about `rows` rows into the folder of a partition, whose columns aren't in `schema`. Columns that are
+    /// `distinct` get no dictionary.
     fn writer(
         &self,
         partition: &Partition,
         schema: SchemaRef,
         rows: usize,
         key: Option<&str>,
+        distinct: &[String],
     ) -> Result<DeltaWriter, Error> {
         let state = self.state()?;
         let stats: Option<Vec<String>> = state
@@ -84,7 +86,7 @@ impl Table {
             .configuration()
             .get("delta.dataSkippingStatsColumns")
             .map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
-        let properties = properties(rows, key, stats.as_deref().unwrap_or_default());
+        let properties = properties(rows, key, distinct, stats.as_deref().unwrap_or_default());
         let indexed = state.table_config().num_indexed_cols();
         let config = WriterConfig::new(schema, Vec::new(), Some(properties), None, None, indexed, stats);
         let store = Arc::new(PrefixStore::new(self.store(), partition.folder.clone()));
@@ -105,7 +107,7 @@ impl Table {
         let unreadable = |file: &DataFile, source| self.unreadable(&file.path, source);
         let key = filtered_column(self.store(), &first.path).await.map_err(|source| unreadable(first, source))?;
         let rows = files.iter().map(|file| file.rows).sum();
-        let mut writer = self.writer(&partition, schema.clone(), rows, key.as_deref())?;
+        let mut writer = self.writer(&partition, schema.clone(), rows, key.as_deref(), &[])?;
         let copied = async {
             for file in files {
                 let mut batches = stream_rows(self.store(), &file.path).await.map_err(|e| unreadable(file, e))?;
@@ -227,18 +229,54 @@ fn sorted_by(columns: &[ArrayRef]) -> Vec<SortColumn> {
     columns.iter().map(|values| SortColumn { values: values.clone(), options: None }).collect()
 }
 
+/// Rows of a column that are looked at to see whether its values differ.
+const SAMPLED_ROWS: usize = 128;
+
+/// Columns of text and bytes nearly all of whose values differ: a dictionary of them costs a hash and a comparison for
+/// each value, and is thrown away or as large as the values.
+fn distinct_columns(rows: &RecordBatch) -> Vec<String> {
+    let (count, step) = (rows.num_rows(), rows.num_rows().div_ceil(SAMPLED_ROWS).max(1));
+    let mut seen: HashSet<&[u8]> = HashSet::with_capacity(SAMPLED_ROWS);
+    let mut distinct = Vec::new();
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let value = |row: usize| -> Option<&[u8]> {
+            if column.is_null(row) {
+                return None;
+            }
+            match column.data_type() {
+                DataType::Utf8 => Some(column.as_string::<i32>().value(row).as_bytes()),
+                DataType::Binary => Some(column.as_binary::<i32>().value(row)),
+                _ => None,
+            }
+        };
+        seen.clear();
+        let sampled = (0..count).step_by(step).filter_map(value).map(|value| seen.insert(value)).count();
+        if sampled >= SAMPLED_ROWS / 4 && seen.len() * 10 >= sampled * 9 {
+            distinct.push(field.name().clone());
+        }
+    }
+    distinct
+}
+
 /// How rarely a filter says that a key may be there which isn't: each time, all keys of the file are read. A filter that
 /// errs a tenth as often takes a byte more per key, before its size is rounded up to a power of two.
 const FALSE_ALARMS: f64 = 0.000_01;
+/// Rows below which a file isn't worth a Zstandard compressor for each of its columns: to make them takes longer than to
+/// write it. Upkeep puts small files together.
+const SMALL_ROWS: usize = 4_096;
 /// Distinct values of a column in a file, in bytes, above which they are written out in full.
 const DICTIONARY_BYTES: usize = 128 << 10;
 
-fn properties(rows: usize, key: Option<&str>, stats: &[String]) -> WriterProperties {
+fn properties(rows: usize, key: Option<&str>, distinct: &[String], stats: &[String]) -> WriterProperties {
+    let compression = if rows < SMALL_ROWS { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::default()) };
     let mut builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(compression)
         // A column of more distinct values has no use for a dictionary: the sooner it is given up the better.
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(EnabledStatistics::None);
+    for name in distinct {
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(name.as_str()), false);
+    }
     for name in stats {
         builder = builder.set_column_statistics_enabled(ColumnPath::from(name.as_str()), EnabledStatistics::Chunk);
     }

@@ -4,7 +4,7 @@ use object_store::ObjectStoreExt;
 use sluice_model::{Digest, ErrorKind, RawObject, SliceRead};
 
 use super::*;
-use crate::{Error, RawFilter};
+use crate::{Error, RawFilter, WireBody};
 
 fn answer(run: &str, request: &str, secs: i64, body: &'static [u8]) -> RawObject {
     let object = response(run, request, secs);
@@ -21,7 +21,7 @@ async fn a_body_comes_back_as_it_was() {
     let (_folder, lake) = new_lake().await;
     let object = answer("run", "a", 1, b"{\"x\": 1}");
     for _ in 0..2 {
-        lake.put_raw(&object, Bytes::from_static(b"{\"x\": 1}")).await.unwrap();
+        lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"{\"x\": 1}"))).await.unwrap();
     }
     assert_eq!(lake.raw_body(object.body).await.unwrap(), "{\"x\": 1}");
     assert_eq!(found(&lake, &RawFilter::default()).await, ["run/a"]);
@@ -30,7 +30,8 @@ async fn a_body_comes_back_as_it_was() {
 #[tokio::test]
 async fn a_body_under_a_wrong_digest_is_refused() {
     let (_folder, lake) = new_lake().await;
-    let error = lake.put_raw(&answer("run", "a", 1, b"one"), Bytes::from_static(b"two")).await.unwrap_err();
+    let error =
+        lake.put_raw(&answer("run", "a", 1, b"one"), &WireBody::of(Bytes::from_static(b"two"))).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }
 
@@ -38,7 +39,7 @@ async fn a_body_under_a_wrong_digest_is_refused() {
 async fn damage_is_found() {
     let (_folder, lake) = new_lake().await;
     let object = answer("run", "a", 1, b"body");
-    lake.put_raw(&object, Bytes::from_static(b"body")).await.unwrap();
+    lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
     let hex = object.body.to_hex();
     let path = object_store::path::Path::from(format!("raw/bodies/{}/{hex}.zst", &hex[..2]));
     let forged = zstd::bulk::compress(b"forged", 1).unwrap();
@@ -51,8 +52,8 @@ async fn damage_is_found() {
 #[tokio::test]
 async fn another_answer_under_the_same_names_is_kept_too() {
     let (_folder, lake) = new_lake().await;
-    lake.put_raw(&answer("run", "a", 1, b"one"), Bytes::from_static(b"one")).await.unwrap();
-    lake.put_raw(&answer("run", "a", 2, b"two"), Bytes::from_static(b"two")).await.unwrap();
+    lake.put_raw(&answer("run", "a", 1, b"one"), &WireBody::of(Bytes::from_static(b"one"))).await.unwrap();
+    lake.put_raw(&answer("run", "a", 2, b"two"), &WireBody::of(Bytes::from_static(b"two"))).await.unwrap();
     assert_eq!(found(&lake, &RawFilter::default()).await, ["run/a", "run/a"]);
 }
 
@@ -60,10 +61,10 @@ async fn another_answer_under_the_same_names_is_kept_too() {
 async fn raw_is_found_oldest_first_indexed_or_not() {
     let (_folder, lake) = new_lake().await;
     for (run, request, secs) in [("run-1", "a", 5), ("run-1", "b", 3), ("run-2", "c", 4)] {
-        lake.put_raw(&answer(run, request, secs, b"x"), Bytes::from_static(b"x")).await.unwrap();
+        lake.put_raw(&answer(run, request, secs, b"x"), &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
     }
     let refused = RawObject { outcome: "refused".to_owned(), ..answer("run-1", "d", 1, b"x") };
-    lake.put_raw(&refused, Bytes::from_static(b"x")).await.unwrap();
+    lake.put_raw(&refused, &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
     let all = RawFilter::default();
     assert_eq!(found(&lake, &all).await, ["run-1/b", "run-2/c", "run-1/a"]);
     assert_eq!(lake.index_requests("run-1").await.unwrap(), 3);
@@ -82,7 +83,7 @@ async fn raw_is_found_oldest_first_indexed_or_not() {
 async fn an_envelope_gets_its_outcome_once_it_is_known() {
     let (_folder, lake) = new_lake().await;
     let unjudged = RawObject { outcome: "unjudged".to_owned(), ..answer("run", "a", 1, b"body") };
-    let at = lake.put_raw(&unjudged, Bytes::from_static(b"body")).await.unwrap();
+    let at = lake.put_raw(&unjudged, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
     let all = RawFilter::default();
     assert!(found(&lake, &all).await.is_empty(), "nothing is made of it yet");
     assert_eq!(lake.run_responses("run").await.unwrap(), [(at.clone(), unjudged.clone())]);
@@ -99,7 +100,7 @@ async fn the_newest_response_of_a_network_is_known() {
     let last = async |until: i64| lake.last_received(&network, moment(until)).await.unwrap();
     assert_eq!(last(9).await, None);
     for (run, secs) in [("run-1", 1), ("run-2", 5), ("run-3", 3)] {
-        lake.put_raw(&answer(run, "a", secs, b"x"), Bytes::from_static(b"x")).await.unwrap();
+        lake.put_raw(&answer(run, "a", secs, b"x"), &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
         lake.index_requests(run).await.unwrap();
     }
     assert_eq!(last(9).await, Some(moment(5)));
@@ -114,7 +115,7 @@ async fn what_a_crash_of_the_machine_left_empty_counts_as_not_kept() {
     let (folder, lake) = new_lake().await;
     let object = answer("run", "a", 1, b"body");
     for _ in 0..2 {
-        lake.put_raw(&object, Bytes::from_static(b"body")).await.unwrap();
+        lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
         assert_eq!(lake.raw_body(object.body).await.unwrap(), "body");
         assert_eq!(lake.run_responses("run").await.unwrap().len(), 1);
         let hex = object.body.to_hex();

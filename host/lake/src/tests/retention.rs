@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use sluice_model::{SliceRead, Step};
 
 use super::*;
-use crate::{RawFilter, RawRetired};
+use crate::{RawFilter, RawRetired, WireBody};
 
 const KEEP: TimeDelta = TimeDelta::days(30);
 
@@ -20,7 +20,7 @@ fn answer(run: &str, request: &str, body: &'static str) -> RawObject {
 
 async fn keep(lake: &Lake, run: &str, request: &str, body: &'static str) -> Digest {
     let object = answer(run, request, body);
-    lake.put_raw(&object, Bytes::from(body)).await.unwrap();
+    lake.put_raw(&object, &WireBody::of(Bytes::from(body))).await.unwrap();
     object.body
 }
 
@@ -175,7 +175,7 @@ async fn a_run_that_goes_on_after_its_responses_went_keeps_the_new_ones() {
     age(&lake, "", 40);
     assert_eq!(retire(&lake).await.retired_runs, 1);
     let later = RawObject { received_at: Utc::now(), ..answer("old", "b", "two") };
-    lake.put_raw(&later, Bytes::from("two")).await.unwrap();
+    lake.put_raw(&later, &WireBody::of(Bytes::from("two"))).await.unwrap();
     assert_eq!(requests(&lake).await, ["b"]);
     lake.index_requests("old").await.unwrap();
     assert_eq!(requests(&lake).await, ["b"]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_fetch::Exchange;
+use sluice_lake::WireBody;
 use sluice_model::{
     Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
 };
@@ -119,8 +120,9 @@ impl Collector {
         if let Some(problem) = &exchange.problem {
             return self.broken(slice, request, &exchange, moments, problem, attempt).await;
         }
-        let kept = self.raw_object(slice, request, &exchange, moments, attempt, UNJUDGED);
-        let envelope = match self.app.lake.put_raw(&kept, exchange.wire.clone()).await {
+        let wire = WireBody::of(exchange.wire.clone());
+        let kept = self.raw_object(slice, request, &exchange, &wire, moments, attempt, UNJUDGED);
+        let envelope = match self.app.lake.put_raw(&kept, &wire).await {
             Ok(envelope) => envelope,
             Err(error) => return host_failed(error),
         };
@@ -148,8 +150,9 @@ impl Collector {
         problem: &sluice_fetch::Error,
         attempt: u32,
     ) -> Outcome {
-        let raw = self.raw_object(slice, request, exchange, moments, attempt, BROKEN);
-        if let Err(error) = self.app.lake.put_raw(&raw, exchange.wire.clone()).await {
+        let wire = WireBody::of(exchange.wire.clone());
+        let raw = self.raw_object(slice, request, exchange, &wire, moments, attempt, BROKEN);
+        if let Err(error) = self.app.lake.put_raw(&raw, &wire).await {
             return host_failed(error);
         }
         failed(request, problem)
@@ -252,6 +255,7 @@ impl Collector {
         slice: &Slice,
         request: &Request,
         exchange: &Exchange,
+        wire: &WireBody,
         moments: Moments,
         attempt: u32,
         outcome: &str,
@@ -267,8 +271,8 @@ impl Collector {
             received_at: moments.received_at,
             status: exchange.status,
             headers: exchange.headers.clone(),
-            body: Digest::of(&exchange.wire),
-            body_bytes: exchange.wire.len() as u64,
+            body: wire.digest(),
+            body_bytes: wire.size(),
             masked: exchange.masked,
             outcome: outcome.to_owned(),
             connector_version: self.network.connector.version().to_owned(),

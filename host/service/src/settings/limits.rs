@@ -75,18 +75,18 @@ impl LimitsSettings {
         }
     }
 
-    /// Bytes for bodies, decoded cells and rows that aren't durable yet: three eighths of the process's memory.
+    /// Bytes for bodies, decoded cells and rows that aren't durable yet: a quarter of the process's memory.
     pub fn response_bytes(&self) -> usize {
-        self.memory_mb.saturating_mul(1 << 20) / 8 * 3
+        self.memory_mb.saturating_mul(1 << 20) / 4
     }
 
-    /// What the writer of tables gathers and keeps: at most a fifteenth of the process's memory in rows that wait, a
+    /// What the writer of tables gathers and keeps: at most a fourteenth of the process's memory in rows that wait, a
     /// sixteenth in keys.
     pub fn committer(&self) -> CommitterOptions {
         let bytes = self.memory_mb.saturating_mul(1 << 20);
         let default = CommitterOptions::default();
         CommitterOptions {
-            flush_bytes: default.flush_bytes.min(bytes / 15),
+            flush_bytes: default.flush_bytes.min(bytes / 14),
             index_keys: default.index_keys.min(bytes / 16 / 128),
             all_keys: bytes / 8 / 128,
             ..default
