@@ -49,7 +49,7 @@ guests:
 tools:
     CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh
 
-# Speed, each against a yardstick; ten minutes, 5 GB of disk. `--scale 100` is for trying, `--only detection` for one part.
+# Speed, each against a yardstick; half an hour, 15 GB of disk. `--scale 100` is for trying, `--only detection` for one part.
 bench *options: build tools
     cargo build --release -p sluice-service -p sluice-bench --bin sluice-bench
     {{target}}/release/sluice-bench --connectors {{target}}/connectors --sluice {{target}}/release/sluice {{options}}

@@ -59,6 +59,8 @@ pub(crate) struct Served {
     pub(crate) what: &'static str,
     /// Networks that were due at once.
     pub(crate) networks: usize,
+    /// Tables of networks that got rows, all of them made by this.
+    pub(crate) native_tables: usize,
     /// Rows that were read.
     pub(crate) rows: usize,
     /// Of each process; their time ends with the last run of all.
@@ -190,7 +192,18 @@ fn serve(what: &'static str, load: Load, parts: Parts, operators: &[&Operator]) 
             faults.push(format!("{table} has {rows} rows, not {}", load.rows()));
         }
     }
-    Ok(Served { what, networks, rows: load.rows(), processes, conflicts, commits: 0, data_files: 0, faults })
+    let native_tables = if parts == Parts::Distinct { networks } else { 1 };
+    Ok(Served {
+        what,
+        networks,
+        native_tables,
+        rows: load.rows(),
+        processes,
+        conflicts,
+        commits: 0,
+        data_files: 0,
+        faults,
+    })
 }
 
 /// Reads the log until so many runs are over, and gives how many conflicts it tells of.

@@ -6,7 +6,7 @@
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
-//! against histories of 1, 5 and 20 million. **Questions**: SQL on ten million versions, against DuckDB over the same
+//! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
 //! files.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
@@ -45,7 +45,7 @@ const PARTS: [&str; 8] = ["map", "end-to-end", "swap", "replay", "load", "exact"
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
 /// Transactions of the histories that they are read again in.
-const HISTORIES: [u64; 3] = [1_000_000, 5_000_000, 20_000_000];
+const HISTORIES: [u64; 3] = [1_000_000, 10_000_000, 50_000_000];
 /// Transactions of the history that questions are asked of: with every fifth's second version, ten million versions.
 const QUESTIONED: u64 = 8_333_333;
 
