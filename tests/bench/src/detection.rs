@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use serde::Serialize;
 
-use crate::history::History;
+use crate::history::{History, SCATTERED};
 
 /// Measured so often; the least counts, since whatever else the machine does only adds.
 const ROUNDS: usize = 2;
@@ -23,6 +23,8 @@ pub(crate) struct Detection {
     pub(crate) unchanged_wall_secs: f64,
     /// CPU seconds with one in a hundred new, so that all other months are asked for it.
     pub(crate) new_cpu_secs: f64,
+    /// CPU seconds with one in five hundred changed, so that every file of the latest state is written again.
+    pub(crate) changed_cpu_secs: f64,
 }
 
 /// Measures against the history as it is.
@@ -33,6 +35,7 @@ pub(crate) async fn measure(history: &mut History) -> anyhow::Result<Detection> 
         unchanged_cpu_secs: f64::INFINITY,
         unchanged_wall_secs: f64::INFINITY,
         new_cpu_secs: f64::INFINITY,
+        changed_cpu_secs: f64::INFINITY,
     };
     for _ in 0..ROUNDS {
         let (counts, usage) = history.read_window_again(0).await?;
@@ -43,6 +46,10 @@ pub(crate) async fn measure(history: &mut History) -> anyhow::Result<Detection> 
         let (counts, usage) = history.read_window_again(new).await?;
         ensure!((counts.new_versions, counts.native_written) == (new, new), "{new} were new, and it added {counts:?}");
         best.new_cpu_secs = best.new_cpu_secs.min(usage.cpu_secs);
+        let changed = history.window.div_ceil(SCATTERED);
+        let (counts, usage) = history.read_changes().await?;
+        ensure!((counts.new_versions, counts.native_written) == (changed, changed), "{changed} changed: {counts:?}");
+        best.changed_cpu_secs = best.changed_cpu_secs.min(usage.cpu_secs);
     }
     Ok(best)
 }

@@ -30,6 +30,8 @@ const WINDOW_DAYS: u64 = 45;
 const RECORDS: u64 = 1_000;
 /// One in so many has a second version.
 const CHANGED: u64 = 5;
+/// One in so many of the window changes when it is read with changes: so every file holds one that does.
+pub(crate) const SCATTERED: u64 = 500;
 /// 2025-12-31, the newest day, in days since 1970.
 const NEWEST_DAY: i64 = 20_453;
 
@@ -50,6 +52,8 @@ pub(crate) struct History {
     /// Transactions that came with reading the window again.
     new: u64,
     readings: i32,
+    /// How often the scattered transactions have changed.
+    changes: u64,
     _dir: TempDir,
 }
 
@@ -71,6 +75,8 @@ struct Reading {
     step: u64,
     /// How many that weren't there before come with them.
     new: u64,
+    /// How often the scattered transactions have changed.
+    changes: u64,
     content: Content,
 }
 
@@ -79,7 +85,7 @@ impl History {
     pub(crate) async fn new(window: u64, settled: u64) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-bench-history-").tempdir()?;
         let lake = Lake::open_writable(dir.path().join("lake").to_str().context("no path")?).await?;
-        Ok(Self { lake, window, settled, grown: 0, new: 0, readings: 0, _dir: dir })
+        Ok(Self { lake, window, settled, grown: 0, new: 0, readings: 0, changes: 0, _dir: dir })
     }
 
     /// Transactions that it holds.
@@ -89,7 +95,8 @@ impl History {
 
     /// Versions that it holds.
     pub(crate) fn versions(&self) -> u64 {
-        self.transactions() + self.grown.min(self.settled).div_ceil(CHANGED)
+        let scattered = self.changes * self.window.div_ceil(SCATTERED);
+        self.transactions() + self.grown.min(self.settled).div_ceil(CHANGED) + scattered
     }
 
     /// Adds what is older until it has grown to so many transactions, and looks after the lake as the service would.
@@ -125,6 +132,7 @@ impl History {
                         transactions: spans_of_responses(&span),
                         step: 1,
                         new: 0,
+                        changes: 0,
                         content: Content::First,
                     };
                     let second =
@@ -160,6 +168,12 @@ impl History {
         Ok(())
     }
 
+    /// Reads the window again, with another commission of the scattered transactions.
+    pub(crate) async fn read_changes(&mut self) -> anyhow::Result<(Counts, Usage)> {
+        self.changes += 1;
+        self.read_window_again(0).await
+    }
+
     /// Reads the window again, with so many transactions that weren't there before.
     pub(crate) async fn read_window_again(&mut self, new: u64) -> anyhow::Result<(Counts, Usage)> {
         let reading = Reading {
@@ -168,6 +182,7 @@ impl History {
             transactions: spans_of_responses(&(0..self.window)),
             step: 1,
             new,
+            changes: self.changes,
             content: Content::Latest,
         };
         self.readings += 1;
@@ -217,7 +232,7 @@ impl Reading {
         // Spread over the window like everything else.
         let new = self.new * at / all..self.new * (at + 1) / all;
         ids.extend(new.map(|n| (format!("N{:04}{n:08}", self.number), span.start)));
-        let rows: Vec<Row> = ids.iter().map(|(id, n)| Row::of(id, *n, self.window, self.content)).collect();
+        let rows: Vec<Row> = ids.iter().map(|(id, n)| Row::of(id, *n, self)).collect();
         Ok(Mapped {
             native: native(&rows),
             transactions: Some(transactions(&rows)?),
@@ -283,17 +298,20 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(id: &'a str, n: u64, window: u64, content: Content) -> Self {
+    fn of(id: &'a str, n: u64, reading: &Reading) -> Self {
+        let Reading { window, content, changes, .. } = *reading;
         let dice = n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xD1B5_4A32_D192_ED03);
         let sale = i128::from(dice % 50_000) * 10_000 + 5_000_000;
         let changed = content == Content::Latest && n % CHANGED == 0;
+        // Those that came with a reading have the number of another, and an id of their own.
+        let is_scattered = n % SCATTERED == 0 && id.starts_with('T');
         Self {
             id,
             day: NEWEST_DAY - (n / (window / WINDOW_DAYS).max(1)) as i64,
             second: (dice >> 16) as i64 & 0xFFFF,
             advertiser: dice % 400,
             sale,
-            commission: sale / 20 + i128::from(changed),
+            commission: sale / 20 + i128::from(changed) + i128::from(if is_scattered { changes } else { 0 }),
             status: ["pending", "approved", "declined"][if changed { 1 } else { (dice % 3) as usize }],
             currency: ["EUR", "GBP", "USD"][(dice % 7 % 3) as usize],
         }

@@ -166,15 +166,16 @@ impl Report {
         let Some(first) = self.detection.first() else { return };
         println!("\nchange detection: {} rows read again\n", first.read);
         println!(
-            "{:>12} {:>15} {:>8} {:>7} {:>14} {:>7}",
-            "history", "unchanged CPU s", "wall s", "ratio", "1 % new CPU s", "ratio"
+            "{:>12} {:>15} {:>8} {:>7} {:>14} {:>7} {:>19}",
+            "history", "unchanged CPU s", "wall s", "ratio", "1 % new CPU s", "ratio", "0.2 % changed CPU s"
         );
         for measured in &self.detection {
             let [unchanged, new] = growth(first, measured);
-            let Detection { history, unchanged_cpu_secs, unchanged_wall_secs, new_cpu_secs, .. } = measured;
+            let Detection { history, unchanged_cpu_secs, unchanged_wall_secs, new_cpu_secs, changed_cpu_secs, .. } =
+                measured;
             println!(
                 "{history:>12} {unchanged_cpu_secs:>15.2} {unchanged_wall_secs:>8.2} {unchanged:>7.2} \
-                 {new_cpu_secs:>14.2} {new:>7.2}"
+                 {new_cpu_secs:>14.2} {new:>7.2} {changed_cpu_secs:>19.2}"
             );
         }
         let judged = if self.quick { " (not judged: quick)" } else { "" };
