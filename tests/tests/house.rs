@@ -26,7 +26,8 @@ const WALLS: &[(&str, &[&str])] = &[
 /// What the host's crates may know of each other.
 const ROOMS: &[(&str, &[&str])] = &[
     ("sluice-model", &[]),
-    ("sluice-engine", &["sluice-model"]),
+    ("sluice-decode", &["sluice-model"]),
+    ("sluice-engine", &["sluice-model", "sluice-decode"]),
     ("sluice-fetch", &["sluice-model"]),
     ("sluice-lake", &["sluice-model"]),
     ("sluice-query", &["sluice-model", "sluice-lake"]),

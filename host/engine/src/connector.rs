@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use sluice_decode::DecodeError;
 use sluice_model::{
     Digest, Format, Judgement, Manifest, Mapped, NativeBatch, Reject, Request, Response, Slice, Stream, Verdict,
 };
@@ -11,10 +12,9 @@ use sluice_model::{
 use crate::call::{Caller, shown};
 use crate::columns::Checked;
 use crate::contract::{Guest, wire};
-use crate::decode::DecodeError;
 use crate::engine::{Engine, Tally};
 use crate::error::Error;
-use crate::{check, decode, inputs, opaque, transactions, twice};
+use crate::{check, inputs, opaque, transactions, twice};
 
 /// Most status words that one answer may call unknown.
 const MAX_UNKNOWN: usize = 1_000;
@@ -101,7 +101,7 @@ impl Connector {
     /// Where and why the body doesn't fit the layout.
     pub fn decode(&self, stream: &str, _request: &Request, body: &[u8]) -> Result<NativeBatch, DecodeError> {
         let batch = match self.manifest().stream(stream) {
-            Some(stream) if stream.layout.format != Format::Opaque => decode::decode(&stream.layout, body)?,
+            Some(stream) if stream.layout.format != Format::Opaque => sluice_decode::decode(&stream.layout, body)?,
             _ => NativeBatch::default(),
         };
         let allowed = self.0.engine.limits().rows_per_answer;

@@ -4,7 +4,7 @@
 //! otherwise. This crate checks it, compiles it, gives it a fresh instance for every call with caps on memory, time
 //! and output, and turns what it says into the model's nouns, or into an error that tells whose fault it is.
 //!
-//! It depends on `sluice-model` alone, does no HTTP, knows no secrets and writes nothing but its compile cache.
+//! It depends on `sluice-model` and `sluice-decode` alone, does no HTTP, knows no secrets and writes nothing but its compile cache.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -29,7 +29,6 @@ mod columns;
 mod compile;
 mod connector;
 mod contract;
-pub mod decode;
 mod engine;
 mod error;
 mod inputs;
@@ -44,7 +43,6 @@ mod twice;
 mod wasi;
 
 pub use connector::Connector;
-pub use decode::DecodeError;
 pub use engine::{Engine, EngineOptions, Live};
 pub use error::{Error, LoadFault, TrapReason};
 pub use limits::Limits;

@@ -9,7 +9,6 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::decode;
 use crate::limits::Limits;
 use crate::wasi;
 
@@ -88,7 +87,7 @@ impl State {
         if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return Err(wasmtime::Trap::Interrupt.into());
         }
-        Ok(decode::value_at(&bytes, place))
+        Ok(sluice_decode::value_at(&bytes, place))
     }
 
     pub(crate) fn drop_body(&mut self, body: Resource<Body>) -> wasmtime::Result<()> {

@@ -46,7 +46,7 @@ impl<C: Connector + 'static> Prepared<C> {
 
 impl<C: Connector> Twin for Prepared<C> {
     fn map(&self, inputs: &[String], native: &NativeBatch) -> anyhow::Result<Mapped> {
-        let look_up = |place: &str| sluice_engine::decode::value_at(&self.body, place);
+        let look_up = |place: &str| sluice_decode::value_at(&self.body, place);
         let response = Response::new(200, &[], Some(self.rows), Body::Bytes(&self.body, &look_up));
         let records = Records::new(columns(inputs, native)).map_err(refused)?;
         let mut out = Output::with_capacity(records.len());

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arrow::array::Array;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits, decode};
+use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits};
 use sluice_fuzz::{Effort, Target, fuzz};
 use sluice_guests::{Guest, repository};
 use sluice_model::{Axis, Delimited, Format, Kind, Layout, Mapped, NativeBatch, Pin, Request, Response, Slice};
@@ -72,13 +72,13 @@ fn check(batch: &NativeBatch) {
 }
 
 fn decoded(layout: &Layout, body: &[u8]) {
-    let batch = match decode::decode(layout, body) {
+    let batch = match sluice_decode::decode(layout, body) {
         Ok(batch) => batch,
         Err(error) => return assert!(error.to_string().len() < 500, "a long error"),
     };
     check(&batch);
     // What the host reads once it reads again the same.
-    let again = decode::decode(layout, body).expect("the same body");
+    let again = sluice_decode::decode(layout, body).expect("the same body");
     let same = again.columns.iter().zip(&batch.columns).all(|(one, other)| one.text == other.text);
     assert!(same && again.rows == batch.rows, "the same body gives other columns");
 }
@@ -195,7 +195,7 @@ fn place_target() -> Target<'static> {
             let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
             let (place, body) = input.split_at(end);
             if let (Ok(place), Some(body)) = (std::str::from_utf8(place), body.get(1..)) {
-                assert_eq!(decode::value_at(body, place), decode::value_at(body, place));
+                assert_eq!(sluice_decode::value_at(body, place), sluice_decode::value_at(body, place));
             }
         }),
         seeds: [

@@ -150,7 +150,7 @@ fn delimited(delimited: &Delimited) -> Checked<()> {
     at_most("header", delimited.header.len(), MAX_PINS)?;
     delimited.header.iter().try_for_each(|name| words("header", name))?;
     unique("header", delimited.header.iter().map(String::as_str))?;
-    ensure(encoding_rs::Encoding::for_label(delimited.charset.as_bytes()).is_some(), || {
+    ensure(sluice_decode::is_charset(&delimited.charset), || {
         format!("charset {} is no WHATWG label", quoted(&delimited.charset))
     })
 }

@@ -72,6 +72,11 @@ pub fn value_at(body: &[u8], place: &str) -> Option<String> {
     }
 }
 
+/// Whether text can be read in a charset of this name: a label of the Encoding Standard.
+pub fn is_charset(label: &str) -> bool {
+    encoding_rs::Encoding::for_label(label.as_bytes()).is_some()
+}
+
 /// Why a body could not be decoded. One short line, whatever the body holds.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {

@@ -195,7 +195,7 @@ mod tests {
     use sluice_model::{Format, NativeBatch};
 
     use super::*;
-    use crate::decode::decode;
+    use crate::decode;
 
     fn format(delimiter: u8) -> Delimited {
         Delimited { delimiter, quote: Some(b'"'), skip_lines: 0, header: vec![], charset: "utf-8".into() }
