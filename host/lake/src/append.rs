@@ -1,5 +1,7 @@
 //! Appending what is new: choose the rows, write them, commit, and choose again if another writer was first.
 
+mod choice;
+
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::RecordBatch;
@@ -9,10 +11,12 @@ use object_store::path::Path;
 use sluice_model::Step;
 use uuid::Uuid;
 
+use choice::{Choice, Homes};
+
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, KeyMap, Latest, Place};
+use crate::index::{IndexColumns, KeyIndex, Latest};
 use crate::lake::Lake;
-use crate::table::{self, Design, Fence, Proposal, Table, commit_with};
+use crate::table::{Design, Fence, Proposal, Table, commit_with};
 
 /// A row that may have to be appended.
 #[derive(Clone, Copy, Debug)]
@@ -251,110 +255,6 @@ impl Appender {
     }
 }
 
-/// The rows to append, chosen on a snapshot.
-struct Choice<'a, S> {
-    index: &'a mut KeyIndex,
-    source: &'a mut S,
-    fences: Vec<(RunNumber, Fence)>,
-    transaction: Transaction,
-    key: &'static str,
-    /// Microseconds since 1970.
-    now: i64,
-    /// The table's columns for which the files of the last attempt were written.
-    schema: Option<SchemaRef>,
-    passed: fn(Step),
-    appended: Appended,
-}
-
-impl<S: Source> table::Change for Choice<'_, S> {
-    async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
-        self.leave_out_fenced(table).await?;
-        let source = &*self.source;
-        let keys: Vec<u128> = distinct_keys(source.candidates());
-        self.index.cover(table, &places(source), &keys).await?;
-        let (mut chosen, older) = choose(source, &mut *self.index, self.now);
-        // By partition, and there in the order of the responses: so rows are copied in runs, and alike lie together.
-        chosen.sort_unstable_by_key(|row| (row.month, row.source, row.row));
-        let schema = table.schema()?;
-        let same = chosen == self.appended.chosen && self.schema.as_ref() == Some(&schema);
-        self.appended.older = older;
-        match earlier {
-            // The other writer changed nothing that matters.
-            Some(earlier) if same => return Ok(Some(Proposal { fences: self.fences(), ..earlier })),
-            Some(earlier) => table.discard_files(&earlier.adds).await,
-            None => {}
-        }
-        self.appended.chosen = chosen;
-        if self.appended.chosen.is_empty() {
-            return Ok(None);
-        }
-        let shaped = source.shape(table.name(), &schema, &self.appended.chosen)?;
-        let adds = table.write_files(&shaped.rows, Some(self.key)).await?;
-        let known = schema.fields().iter().map(|field| field.as_ref().clone());
-        self.appended.fields = known.chain(shaped.new_fields.iter().cloned()).collect();
-        self.schema = Some(schema);
-        (self.passed)(Step::FilesWritten);
-        let (transactions, new_fields, fences) = (vec![self.transaction.clone()], shaped.new_fields, self.fences());
-        Ok(Some(Proposal { adds, new_fields, transactions, fences, ..Proposal::default() }))
-    }
-}
-
-impl<S: Source> Choice<'_, S> {
-    /// The leases under which the rows were read.
-    fn fences(&self) -> Vec<Fence> {
-        self.fences.iter().map(|(_, fence)| fence.clone()).collect()
-    }
-
-    /// Leaves out the rows of runs whose lease the snapshot says was taken over.
-    async fn leave_out_fenced(&mut self, table: &mut Table) -> Result<(), Error> {
-        let mut fenced = HashSet::new();
-        for (run, Fence { resource, epoch }) in &self.fences {
-            if let Some(known) = table.epoch(resource).await?.filter(|known| known > epoch) {
-                let (table, resource, epoch) = (table.name().to_owned(), resource.clone(), *epoch);
-                self.appended.fenced.push((*run, Error::Fenced { table, resource, epoch, known }));
-                fenced.insert(*run);
-            }
-        }
-        if !fenced.is_empty() {
-            self.source.leave_out(&fenced);
-            self.fences.retain(|(run, _)| !fenced.contains(run));
-        }
-        Ok(())
-    }
-}
-
-/// The numbers of partitions by response and month, so that none is named for each row.
-#[derive(Default)]
-struct Homes(KeyMap<u32>);
-
-impl Homes {
-    fn of(&mut self, index: &mut KeyIndex, source: &impl Source, response: u32, month: i32) -> u32 {
-        let place = response_and_month(response, month);
-        *self.0.entry(place).or_insert_with(|| index.number(&(source.scope(response).to_owned(), month)))
-    }
-}
-
-/// A number of its own for each response and month, spread over 64 bits like the keys of a [`KeyMap`].
-fn response_and_month(response: u32, month: i32) -> u128 {
-    let number = u64::from(response) << 32 | u64::from(month.cast_unsigned());
-    u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}
-
-/// The keys of sorted candidates, each once.
-fn distinct_keys(candidates: &[Candidate]) -> Vec<u128> {
-    let mut keys: Vec<u128> = candidates.iter().map(|row| row.key).collect();
-    keys.dedup();
-    keys
-}
-
-fn places(source: &impl Source) -> HashSet<Place> {
-    let mut found: KeyMap<(u32, i32)> = KeyMap::default();
-    for row in source.candidates() {
-        found.insert(response_and_month(row.source, row.month), (row.source, row.month));
-    }
-    found.into_values().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
-}
-
 /// Sorts candidates as [`Source::sort`] says.
 pub(crate) fn sort(candidates: &mut [Candidate]) {
     candidates.sort_unstable_by_key(|row| (row.key, row.source, row.row));
@@ -376,36 +276,6 @@ pub(crate) fn change_of_known(known: &Latest, row: &Candidate, seen: Observed, n
 fn is_older(known: &Latest, seen: Observed, now: i64) -> bool {
     let before = Observed { at: known.observed_at, request: known.request };
     seen.plausible(now) < before.plausible(now)
-}
-
-/// Chooses the rows that say something new of their key, and the runs of those that say something else and are older.
-///
-/// Rows come sorted by key, response and place. Rows of a key in one response are equal: others were rejected.
-fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>, Vec<RunNumber>) {
-    let versioned = i32::from(index.versioned());
-    let observed = source.observed();
-    let (mut chosen, mut older, mut homes) = (Vec::new(), Vec::new(), Homes::default());
-    for rows in source.candidates().chunk_by(|a, b| a.key == b.key) {
-        let mut latest = index.get(rows[0].key);
-        for same_response in rows.chunk_by(|a, b| a.source == b.source) {
-            let Some(row) = same_response.last() else { continue };
-            let seen = observed[row.source as usize];
-            let Some(change) = source.change(latest.as_ref(), row, now) else {
-                let says_else = latest.is_some_and(|known| known.content != row.content && is_older(&known, seen, now));
-                older.extend(says_else.then(|| source.run(row.source)));
-                continue;
-            };
-            let (version, home) = match latest {
-                None => (versioned, homes.of(index, source, row.source, row.month)),
-                Some(known) => (known.version + versioned, known.home),
-            };
-            let Candidate { key, content, source: response, row, .. } = *row;
-            let month = index.month(home);
-            latest = Some(Latest { content, request: seen.request, observed_at: seen.at, version, home });
-            chosen.push(Chosen { key, content, source: response, row, version, month, change });
-        }
-    }
-    (chosen, older)
 }
 
 #[cfg(test)]
