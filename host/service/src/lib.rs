@@ -25,3 +25,7 @@ pub mod swap;
 pub mod tables;
 pub mod upkeep;
 pub mod vitals;
+
+/// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

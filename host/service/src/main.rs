@@ -11,9 +11,6 @@ use sluice_service::failure::Failure;
 /// blocks one of them until others have read its files.
 const IDLE_THREAD: std::time::Duration = std::time::Duration::from_millis(100);
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
