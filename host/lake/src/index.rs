@@ -5,10 +5,11 @@
 //!
 //! 1. Rows in memory belong to partitions that are *cached*, or were found for the keys of this flush (*strays*).
 //! 2. Every file of a cached partition that the flush's rows belong to is read whole.
-//! 3. Every other file of the same scope is asked for each key that has no known home, and for each key whose home is
-//!    the file's partition. Its Bloom filter may answer no; else its keys are read.
-//! 4. A file that is neither read whole nor asked for a key is of another partition than the key's home, and so holds
-//!    no row of it.
+//! 3. Every other file of these partitions, and then every file of the others of the same scope, is asked for each key
+//!    that has no known home yet, and for each key whose home is the file's partition. Its Bloom filter may answer no;
+//!    else its keys are read.
+//! 4. A file that is neither read whole nor asked for a key is of another partition than the key's home, which was known
+//!    or found before, and so holds no row of it.
 //! 5. A partition is evicted whole, never in part, and so is one of which a file has left the table: a compaction or
 //!    a rollback took it, and what was read of it may be wrong.
 //!
@@ -199,13 +200,24 @@ impl KeyIndex {
         let whole: Vec<(Path, u32)> =
             self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
         self.read_whole(table, whole).await?;
+        // Nearly all keys that are known live where their rows belong: only the others are looked for everywhere.
+        let here = self.unread(|partitions, home| places.contains(partitions.place(home)));
+        self.ask(table, here, keys).await?;
         let scopes: HashSet<&str> = places.iter().map(|(scope, _)| scope.as_str()).collect();
-        let mut others = self.unread(|partitions, home| scopes.contains(partitions.place(home).0.as_str()));
-        others.retain(|(path, _)| !self.asked.contains(path));
-        let questions = self.questions(&others, keys);
-        let suspects = self.suspects(table, &others, &questions).await?;
+        let elsewhere = self.unread(|partitions, home| {
+            let place = partitions.place(home);
+            scopes.contains(place.0.as_str()) && !places.contains(place)
+        });
+        self.ask(table, elsewhere, keys).await
+    }
+
+    /// Asks files that weren't asked yet for the keys of a flush.
+    async fn ask(&mut self, table: &Table, mut files: Vec<(Path, u32)>, keys: &[u128]) -> Result<(), Error> {
+        files.retain(|(path, _)| !self.asked.contains(path));
+        let questions = self.questions(&files, keys);
+        let suspects = self.suspects(table, &files, &questions).await?;
         self.read_asked(table, suspects, &questions).await?;
-        self.asked.extend(others.into_iter().map(|(path, _)| path));
+        self.asked.extend(files.into_iter().map(|(path, _)| path));
         Ok(())
     }
 
