@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Cargo's RUSTC_WORKSPACE_WRAPPER for `just fuzz`: the decoders and the engine count which of their branches are taken (LLVM's coverage for
-# sanitizers, which stable rustc has too). Everything else is compiled as ever, so that nothing else is built again.
+# Cargo's RUSTC_WORKSPACE_WRAPPER for `just fuzz`: the decoders and the engine count which of their branches are taken
+# (LLVM's coverage for sanitizers, which stable rustc has too). Everything else is compiled as ever, so that nothing else is built again.
 set -euo pipefail
 case " $* " in
 *" --crate-name sluice_engine "* | *" --crate-name sluice_decode "*)

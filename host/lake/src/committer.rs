@@ -332,6 +332,9 @@ impl Task {
             Ok(flushed) => self.settle(ending, flushed),
             Err(error) => {
                 let error = Arc::new(error);
+                if ending.is_empty() && runs.as_ref().is_none_or(HashSet::is_empty) {
+                    tracing::warn!(%error, "tables that follow others are behind until a run ends");
+                }
                 runs.into_iter().flatten().for_each(|run| self.fail(run, &error));
                 for (_, reply) in ending {
                     let _ = reply.send(Err(Error::Shared(error.clone())));

@@ -174,12 +174,10 @@ impl KeyIndex {
 
     /// Takes note of a row that was read.
     fn insert(&mut self, key: u128, row: Latest) {
-        if !self.partitions.is_cached(row.home) {
+        if self.partitions.is_cached(row.home) {
+            self.keep(key, row);
+        } else {
             keep_latest(&mut self.strays, key, row);
-            return;
-        }
-        if keep_latest(&mut self.latest, key, row) {
-            self.partitions.grew(row.home, 1);
         }
     }
 

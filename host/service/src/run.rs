@@ -110,7 +110,7 @@ pub async fn run(
     };
     app.state.note_run(&noted).await?;
     drop(starting);
-    attempt(app, network, lease, &noted, jobs, Kept::default()).await
+    attempt(app, network, lease, &noted, jobs, None).await
 }
 
 /// Finishes the network's runs that were broken off, oldest first.
@@ -136,7 +136,7 @@ pub async fn finish_earlier(
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
-        let report = attempt(app, network, lease, &noted, jobs, kept).await?;
+        let report = attempt(app, network, lease, &noted, jobs, Some(kept)).await?;
         finished.push((noted, report));
     }
     Ok(finished)
@@ -149,7 +149,7 @@ async fn attempt(
     lease: &NetworkLease,
     noted: &NotedRun,
     jobs: Jobs,
-    kept: Kept,
+    kept: Option<Kept>,
 ) -> Result<RunReport, Failure> {
     let carried_out = carry_out(app, network, lease, noted, jobs, kept).await;
     if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
@@ -161,26 +161,26 @@ async fn attempt(
     carried_out
 }
 
-/// Collects the slices, builds the tables, and leaves word of it.
+/// Collects the slices, builds the tables, and leaves word of it. `kept`: of a run that is resumed.
 async fn carry_out(
     app: &Arc<App>,
     network: &Network,
     lease: &NetworkLease,
     noted: &NotedRun,
     jobs: Jobs,
-    kept: Kept,
+    kept: Option<Kept>,
 ) -> Result<RunReport, Failure> {
     step::passed(Step::Planned);
     record::keep_connector(app, network).await?;
     let run_id = noted.run_id.clone();
     let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(lease.fence()))));
-    let is_resumed = noted.starts > 1 || noted.kept > 0;
+    let is_resumed = kept.is_some();
     let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
         run_id: run_id.clone(),
-        kept: Arc::new(kept),
+        kept: Arc::new(kept.unwrap_or_default()),
         bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
         tables: tables.clone(),

@@ -16,6 +16,7 @@ pub use schedule_times::ScheduleTimes;
 
 use database::Database;
 use leases::LeaseStore;
+
 use sqlx::Row;
 
 use crate::failure::Failure;

@@ -94,9 +94,9 @@ impl Homes {
     }
 }
 
-/// A number of its own for each response and month, spread over 64 bits like the keys of a [`KeyMap`].
+/// A number of its own for each response and month. A [`KeyMap`] looks at its lowest bits first, which follow the response.
 fn response_and_month(response: u32, month: i32) -> u128 {
-    let number = u64::from(response) << 32 | u64::from(month.cast_unsigned());
+    let number = u64::from(month.cast_unsigned()) << 32 | u64::from(response);
     u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
