@@ -1,4 +1,4 @@
-//! One account's way to its network, and another one once its secrets have changed.
+//! One account's client, and another one once its secrets have changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,20 +9,20 @@ use futures::future::BoxFuture;
 use sluice_model::{Request, Secret, SentRequest};
 use tokio::time::Instant;
 
+use crate::account_client::AccountClient;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
 use crate::pace::Admission;
-use crate::way::Way;
 
 /// Secrets that were read again and are the same as before are left alone for so long.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Reads an account's secrets anew. A failure is a text that holds none of them.
 #[derive(Clone)]
-pub struct SecretsAnew(Arc<dyn Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync>);
+pub struct SecretReloader(Arc<dyn Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync>);
 
-impl SecretsAnew {
+impl SecretReloader {
     /// By a function that is called after the network has refused the secrets, at most once a minute.
     pub fn new(
         read: impl Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync + 'static,
@@ -31,9 +31,9 @@ impl SecretsAnew {
     }
 }
 
-impl fmt::Debug for SecretsAnew {
+impl fmt::Debug for SecretReloader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretsAnew")
+        f.write_str("SecretReloader")
     }
 }
 
@@ -44,7 +44,7 @@ pub struct Account(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     access: Access,
-    way: RwLock<Way>,
+    client: RwLock<AccountClient>,
     /// When the secrets were read again and were the same. Held while reading, so that twenty refused requests read
     /// once.
     read_again: tokio::sync::Mutex<Option<Instant>>,
@@ -58,8 +58,8 @@ impl fmt::Debug for Account {
 
 impl Account {
     pub(crate) fn new(shared: Arc<Shared>, access: Access) -> Result<Self, Error> {
-        let way = RwLock::new(Way::new(shared.clone(), &access, None)?);
-        Ok(Self(Arc::new(Inner { shared, access, way, read_again: tokio::sync::Mutex::default() })))
+        let client = RwLock::new(AccountClient::new(shared.clone(), &access, None)?);
+        Ok(Self(Arc::new(Inner { shared, access, client, read_again: tokio::sync::Mutex::default() })))
     }
 
     /// One attempt. Signs in first if the request needs a token, and waits until the budget lets it go.
@@ -83,13 +83,13 @@ impl Account {
         request: &Request,
         admission: &A,
     ) -> Result<(Exchange, A::Permit), Error> {
-        let way = self.way();
-        let sent = way.send(request, admission).await;
+        let client = self.client();
+        let sent = client.send(request, admission).await;
         let refused = match &sent {
             Ok((exchange, _)) => exchange.status == 401 && exchange.token_expired.is_none(),
             Err(error) => matches!(error, Error::Credentials { .. }),
         };
-        match if refused { self.way_after(&way).await } else { None } {
+        match if refused { self.refreshed_client(&client).await } else { None } {
             Some(other) => {
                 // The permit of the refused attempt: with it in hand nobody may wait for another one.
                 drop(sent);
@@ -102,29 +102,29 @@ impl Account {
     /// Forgets the token that `after` used, so that the next send signs in anew. Does nothing if someone else has
     /// done so since: of twenty requests that fail together, one renews.
     pub async fn renew(&self, token: &str, after: &Exchange) {
-        self.way().renew(token, after).await;
+        self.client().renew(token, after).await;
     }
 
     /// The request as it would be sent, with secrets, tokens and signatures masked. Nothing is sent.
     pub fn preview(&self, request: &Request) -> Result<SentRequest, Error> {
-        self.way().preview(request)
+        self.client().preview(request)
     }
 
     /// The text with every secret and token of this account masked.
     pub fn redact(&self, text: &str) -> String {
-        self.way().redact(text)
+        self.client().redact(text)
     }
 
-    fn way(&self) -> Way {
-        self.0.way.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn client(&self) -> AccountClient {
+        self.0.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The way with other secrets than `refused`, if there are any.
-    async fn way_after(&self, refused: &Way) -> Option<Way> {
+    /// The client with other secrets than `refused`, if there are any.
+    async fn refreshed_client(&self, refused: &AccountClient) -> Option<AccountClient> {
         let Inner { shared, access, .. } = &*self.0;
-        let anew = access.secrets_anew.as_ref()?;
+        let anew = access.secret_reloader.as_ref()?;
         let mut read_again = self.0.read_again.lock().await;
-        let now = self.way();
+        let now = self.client();
         if !now.is(refused) {
             return Some(now);
         }
@@ -141,10 +141,10 @@ impl Account {
             }
         };
         let access = Access { secrets, ..access.clone() };
-        let way = Way::new(shared.clone(), &access, Some(refused.inner().budget.clone())).ok()?;
+        let client = AccountClient::new(shared.clone(), &access, Some(refused.inner().budget.clone())).ok()?;
         tracing::info!(network = access.network, account = access.account, "secrets have changed and were read again");
-        *self.0.way.write().unwrap_or_else(PoisonError::into_inner) = way.clone();
+        *self.0.client.write().unwrap_or_else(PoisonError::into_inner) = client.clone();
         *read_again = None;
-        Some(way)
+        Some(client)
     }
 }

@@ -191,7 +191,7 @@ pub enum Error {
     },
     /// Tokens that can't be kept or read back just now. None of them is used before it is kept.
     #[error("cannot {doing} the tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
-    Keeper {
+    TokenStore {
         /// The network.
         network: String,
         /// The account.
@@ -274,7 +274,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Timeout { .. } | Self::Transport { .. } | Self::Truncated { .. } => true,
-            Self::Keeper { .. } => true,
+            Self::TokenStore { .. } => true,
             Self::Unpack { source, .. } => source.is_some(),
             // A page of maintenance has no token either: that is worth a few tries.
             Self::SignIn { status: 200..=299, attempts, .. } => *attempts < MAX_FRUITLESS_SIGN_INS,
@@ -332,7 +332,7 @@ impl Error {
             Self::Redirect { network, .. } => Some(format!(
                 "look where the network moved to: `hosts` or `base_url` in networks/{network}.json may be out of date"
             )),
-            Self::Keeper { .. } => Some(
+            Self::TokenStore { .. } => Some(
                 "look at `url` of `[state]` in sluice.toml; a token that was granted is kept at the next try".into(),
             ),
             Self::Sealed { network, account, .. } => Some(format!(

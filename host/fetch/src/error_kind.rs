@@ -8,7 +8,7 @@ impl Error {
     /// What it needs.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Client(_) | Self::Keeper { .. } => ErrorKind::Host,
+            Self::Client(_) | Self::TokenStore { .. } => ErrorKind::Host,
             Self::Settings { .. }
             | Self::MissingSetting { .. }
             | Self::PrivateAddress { .. }

@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use sluice_model::{Rate, Secret, TokenSource};
 use url::Url;
 
-use crate::account::{Account, SecretsAnew};
+use crate::account::{Account, SecretReloader};
 use crate::address::Resolver;
 use crate::allow::Allow;
 use crate::error::Error;
-use crate::keep::Keeping;
+use crate::keep::TokenPersistence;
 use crate::pace::Budget;
 use crate::session::Session;
 use crate::unpack::Limits;
@@ -89,7 +89,7 @@ pub struct Access {
     /// The account's secrets by slot.
     pub secrets: BTreeMap<String, Secret>,
     /// Reads them again once the network refuses them; none if they can't change.
-    pub secrets_anew: Option<SecretsAnew>,
+    pub secret_reloader: Option<SecretReloader>,
     /// The manifest's sign-ins.
     pub tokens: Vec<TokenSource>,
     /// The network's limit, which accounts with the same secrets share.
@@ -109,11 +109,11 @@ impl fmt::Debug for Fetcher {
 impl Fetcher {
     /// A fetcher with its own connections and budgets, which keeps tokens in memory only.
     pub fn new(options: FetchOptions) -> Result<Self, Error> {
-        Self::keeping(options, Keeping::InMemory)
+        Self::with_persistence(options, TokenPersistence::InMemory)
     }
 
     /// A fetcher that keeps refresh tokens for the next process.
-    pub fn keeping(options: FetchOptions, keeping: Keeping) -> Result<Self, Error> {
+    pub fn with_persistence(options: FetchOptions, persistence: TokenPersistence) -> Result<Self, Error> {
         let public = client(&options, None)?;
         Ok(Self(Arc::new(Shared {
             options,
@@ -138,7 +138,7 @@ pub(crate) type Fingerprint = [u8; 32];
 /// The state behind a [`Fetcher`].
 pub(crate) struct Shared {
     pub(crate) options: FetchOptions,
-    pub(crate) keeping: Keeping,
+    pub(crate) keeping: TokenPersistence,
     /// A random name of this process, for claims on refresh tokens.
     pub(crate) process: String,
     public: Client,

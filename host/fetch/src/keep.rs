@@ -25,7 +25,7 @@ const PREFIX: &str = "v1.";
 
 /// Whose tokens a record holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TokenName {
+pub struct TokenKey {
     /// The connector's network id.
     pub network: String,
     /// The operator's name for the account.
@@ -44,30 +44,35 @@ pub struct Kept {
 }
 
 /// What a keeper's failure is made of.
-pub type KeeperError = Box<dyn std::error::Error + Send + Sync>;
+pub type TokenStoreError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keeps records where the next process finds them, and every other process that shares the state.
-pub trait Keeper: Send + Sync {
+pub trait TokenStore: Send + Sync {
     /// The record of this name.
-    fn load<'a>(&'a self, name: &'a TokenName) -> BoxFuture<'a, Result<Option<Kept>, KeeperError>>;
+    fn load<'a>(&'a self, name: &'a TokenKey) -> BoxFuture<'a, Result<Option<Kept>, TokenStoreError>>;
 
     /// Keeps a record durably as version `seen + 1`. Gives false, and changes nothing, if the one that is kept isn't
     /// version `seen` any more (0: there is none).
-    fn save<'a>(&'a self, name: &'a TokenName, seen: i64, sealed: &'a str) -> BoxFuture<'a, Result<bool, KeeperError>>;
+    fn save<'a>(
+        &'a self,
+        name: &'a TokenKey,
+        seen: i64,
+        sealed: &'a str,
+    ) -> BoxFuture<'a, Result<bool, TokenStoreError>>;
 }
 
 /// Where refresh tokens are kept.
 #[derive(Clone)]
-pub enum Keeping {
+pub enum TokenPersistence {
     /// Nowhere but in memory: for whoever sends nothing, or doesn't mind to sign in anew.
     InMemory,
     /// Nowhere, and a sign-in that brings a refresh token is refused with this hint.
     Refused(String),
     /// With a keeper, sealed by a key.
-    With(Arc<dyn Keeper>, Arc<SealKey>),
+    With(Arc<dyn TokenStore>, Arc<SealKey>),
 }
 
-impl fmt::Debug for Keeping {
+impl fmt::Debug for TokenPersistence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InMemory => "InMemory",
@@ -106,7 +111,7 @@ impl SealKey {
     }
 
     /// The record as text, which opens under the same name only.
-    pub(crate) fn seal(&self, name: &TokenName, record: &Record) -> Option<String> {
+    pub(crate) fn seal(&self, name: &TokenKey, record: &Record) -> Option<String> {
         let mut nonce = [0; NONCE_LEN];
         rand::rng().fill_bytes(&mut nonce);
         // Reserved whole, so that no copy is left behind by growing.
@@ -117,7 +122,7 @@ impl SealKey {
     }
 
     /// The record in a text; none if another key sealed it, another name, or nobody.
-    pub(crate) fn open(&self, name: &TokenName, sealed: &str) -> Option<Record> {
+    pub(crate) fn open(&self, name: &TokenKey, sealed: &str) -> Option<Record> {
         let mut bytes = STANDARD.decode(sealed.strip_prefix(PREFIX)?).ok()?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -129,7 +134,7 @@ impl SealKey {
 }
 
 /// Binds a record to its name: who may write the state can't hand one account's token to another.
-fn aad(name: &TokenName) -> Aad<Vec<u8>> {
+fn aad(name: &TokenKey) -> Aad<Vec<u8>> {
     Aad::from(serde_json::to_vec(&[&name.network, &name.account, &name.sign_in]).unwrap_or_default())
 }
 
@@ -173,8 +178,8 @@ mod tests {
         SealKey::new(&Secret::new(text.into())).unwrap()
     }
 
-    fn name(account: &str) -> TokenName {
-        TokenName { network: "shop".into(), account: account.into(), sign_in: "session".into() }
+    fn name(account: &str) -> TokenKey {
+        TokenKey { network: "shop".into(), account: account.into(), sign_in: "session".into() }
     }
 
     #[test]

@@ -15,12 +15,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Op, Secret};
 use tokio::time::Instant;
 
+use crate::account_client::AccountClient;
 use crate::error::Error;
 use crate::fetcher::fingerprint;
-use crate::keep::{Claim, Keeper, KeeperError, Record, SealKey, TokenName};
+use crate::keep::{Claim, Record, SealKey, TokenKey, TokenStore, TokenStoreError};
 use crate::session::{SignIn, State};
 use crate::token::Granted;
-use crate::way::Way;
 
 /// How often a claim of another process is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,24 +29,24 @@ const TRIES: u32 = 5;
 
 /// The kept record of one sign-in.
 struct Place<'a> {
-    keeper: &'a dyn Keeper,
+    keeper: &'a dyn TokenStore,
     key: &'a SealKey,
-    name: TokenName,
+    name: TokenKey,
     /// A digest of the secrets that the sign-in is made with.
     made_with: String,
 }
 
-impl Way {
+impl AccountClient {
     /// Fills the state from the kept record if another process has signed in, else by a sign-in that is kept.
     pub(crate) async fn sign_in_kept(
         &self,
         sign_in: &SignIn,
         state: &mut State,
-        keeper: &dyn Keeper,
+        keeper: &dyn TokenStore,
         key: &SealKey,
     ) -> Result<(), Error> {
         let inner = self.inner();
-        let name = TokenName {
+        let name = TokenKey {
             network: inner.network.clone(),
             account: inner.account.clone(),
             sign_in: sign_in.name().to_owned(),
@@ -235,8 +235,13 @@ impl Way {
         saved.map_err(|error| self.keeper_error(sign_in, "keep", error))
     }
 
-    pub(crate) fn keeper_error(&self, sign_in: &SignIn, doing: &'static str, source: impl Into<KeeperError>) -> Error {
-        Error::Keeper {
+    pub(crate) fn keeper_error(
+        &self,
+        sign_in: &SignIn,
+        doing: &'static str,
+        source: impl Into<TokenStoreError>,
+    ) -> Error {
+        Error::TokenStore {
             network: self.inner().network.clone(),
             account: self.inner().account.clone(),
             token: sign_in.name().to_owned(),

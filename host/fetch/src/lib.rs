@@ -17,7 +17,7 @@
 //!     base_url: None,
 //!     settings: vec![("publisher_id".into(), "123456".into())],
 //!     secrets: BTreeMap::from([("token".into(), sluice_model::Secret::new("s3cret-value".into()))]),
-//!     secrets_anew: None,
+//!     secret_reloader: None,
 //!     tokens: Vec::new(),
 //!     rate: sluice_model::Rate { requests: 20, per_secs: 60, concurrency: 4 },
 //! })?;
@@ -30,6 +30,7 @@
 //! ```
 
 mod account;
+mod account_client;
 mod address;
 mod allow;
 mod body;
@@ -50,13 +51,12 @@ mod session;
 mod template;
 mod token;
 mod unpack;
-mod way;
 mod wire;
 
-pub use account::{Account, SecretsAnew};
+pub use account::{Account, SecretReloader};
 pub use error::{Error, Wait};
 pub use exchange::{Exchange, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};
-pub use keep::{Keeper, KeeperError, Keeping, Kept, SealKey, TokenName};
+pub use keep::{Kept, SealKey, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
 pub use pace::Admission;
 pub use retry::{backoff, backoff_with};

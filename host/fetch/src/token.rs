@@ -10,15 +10,15 @@ use reqwest::header::RETRY_AFTER;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
+use crate::account_client::AccountClient;
 use crate::body::{Raw, encodings_of};
 use crate::error::Error;
-use crate::keep::Keeping;
+use crate::keep::TokenPersistence;
 use crate::place::Answer;
 use crate::retry::retry_after;
 use crate::session::{SignIn, State, usable};
 use crate::template::TokenValues;
 use crate::unpack::unpack;
-use crate::way::Way;
 
 /// No lifetime is believed beyond this; it keeps sums of times from overflowing.
 const MAX_LIFETIME_SECS: f64 = 10.0 * 365.0 * 86_400.0;
@@ -47,7 +47,7 @@ pub(crate) struct Granted {
     pub(crate) lifetime: Option<Duration>,
 }
 
-impl Way {
+impl AccountClient {
     /// The tokens that a request names. Signs in for those that aren't live.
     pub(crate) async fn live_tokens(&self, request: &Request) -> Result<Live, Error> {
         let mut live = Live::default();
@@ -69,9 +69,9 @@ impl Way {
                     return Err(error.clone());
                 }
                 // A task of its own: whoever asks may be cancelled, and the answer may hold a token that is the last.
-                let (way, task_sign_in) = (self.clone(), sign_in.clone());
+                let (client, task_sign_in) = (self.clone(), sign_in.clone());
                 let task = tokio::spawn(async move {
-                    let outcome = way.sign_in(&task_sign_in, &mut state).await;
+                    let outcome = client.sign_in(&task_sign_in, &mut state).await;
                     let at = task_sign_in.end();
                     let outcome = outcome.map_err(|error| state.count_failure(error));
                     state.failed = outcome.as_ref().err().map(|error| (at, error.clone()));
@@ -88,8 +88,10 @@ impl Way {
     fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut State) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             match (&self.inner().shared.keeping, sign_in.refresh()) {
-                (Keeping::With(keeper, key), Some(_)) => self.sign_in_kept(sign_in, state, keeper.as_ref(), key).await,
-                (Keeping::Refused(hint), Some(_)) => Err(Error::NotKept {
+                (TokenPersistence::With(keeper, key), Some(_)) => {
+                    self.sign_in_kept(sign_in, state, keeper.as_ref(), key).await
+                }
+                (TokenPersistence::Refused(hint), Some(_)) => Err(Error::NotKept {
                     network: self.inner().network.clone(),
                     account: self.inner().account.clone(),
                     token: sign_in.name().to_owned(),

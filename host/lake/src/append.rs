@@ -35,7 +35,7 @@ pub(crate) struct Candidate {
 pub(crate) struct Observed {
     /// Microseconds since 1970.
     pub(crate) at: i64,
-    /// The request, see [`crate::hash::ordinal`].
+    /// The request, see [`crate::hash::request_ordinal`].
     pub(crate) request: u128,
 }
 

@@ -86,7 +86,7 @@ impl<F: Follower> Following<F> {
         self.source.refresh().await?;
         match place(&self.source) {
             here if here.is_none() || here == self.absorbed => Ok(()),
-            _ => self.follow(Way::Log).await,
+            _ => self.follow(Basis::Log).await,
         }
     }
 
@@ -95,14 +95,14 @@ impl<F: Follower> Following<F> {
     /// # Errors
     /// As [`Self::catch_up`].
     pub(crate) async fn rebuild(&mut self) -> Result<(), Error> {
-        self.follow(Way::Anew).await
+        self.follow(Basis::Anew).await
     }
 
-    async fn follow(&mut self, way: Way) -> Result<(), Error> {
+    async fn follow(&mut self, basis: Basis) -> Result<(), Error> {
         // Before the source: it then has what the target has absorbed.
         self.target.refresh().await?;
         let Self { follower, source, .. } = self;
-        let mut catching = CatchUp { follower, source, way };
+        let mut catching = CatchUp { follower, source, basis };
         let committed = commit_with(&mut self.target, &mut catching).await?;
         self.absorbed = place(&self.source);
         if let (Some(Proposal { adds, removes, .. }), Some((_, version))) = (committed, &self.absorbed) {
@@ -115,7 +115,7 @@ impl<F: Follower> Following<F> {
 
 /// What a commit is made from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Basis {
     /// The files that the log has since the absorbed version.
     Log,
     /// The snapshot, if the target hasn't absorbed it.
@@ -128,7 +128,7 @@ enum Way {
 struct CatchUp<'a, F> {
     follower: &'a mut F,
     source: &'a mut Table,
-    way: Way,
+    basis: Basis,
 }
 
 impl<F: Follower> Change for CatchUp<'_, F> {
@@ -142,12 +142,12 @@ impl<F: Follower> Change for CatchUp<'_, F> {
             target.ensure(&self.follower.design(self.source)?).await?;
             let application = application(F::NAME, &id);
             let absorbed = absorbed(target, &application).await?;
-            if absorbed == Some(newest) && self.way != Way::Anew {
+            if absorbed == Some(newest) && self.basis != Basis::Anew {
                 return Ok(None);
             }
             match self.change(target, absorbed).await {
                 // A file that was compacted and deleted since: what took its place has no less.
-                Err(error) if self.way == Way::Log && error.is_missing() => self.way = Way::Snapshot,
+                Err(error) if self.basis == Basis::Log && error.is_missing() => self.basis = Basis::Snapshot,
                 Err(error) => return Err(error),
                 Ok(change) => {
                     // Without a time, it doesn't expire.
@@ -162,7 +162,7 @@ impl<F: Follower> Change for CatchUp<'_, F> {
 
 impl<F: Follower> CatchUp<'_, F> {
     async fn change(&mut self, target: &Table, absorbed: Option<u64>) -> Result<Proposal, Error> {
-        let added = match absorbed.filter(|_| self.way == Way::Log) {
+        let added = match absorbed.filter(|_| self.basis == Basis::Log) {
             Some(version) => self.source.added_since(version).await?,
             None => None,
         };

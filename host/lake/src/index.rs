@@ -30,7 +30,7 @@ use crate::month;
 use crate::table::{DataFile, Table};
 
 use cache::{FilterCache, Partitions};
-pub(crate) use keys::{FilterKeys, KeyMap, KeySet, digits};
+pub(crate) use keys::{FilterKeys, KeyMap, KeySet, to_hex};
 pub(crate) use read::{column, keys_of, unreadable, wrong};
 
 /// The latest row of a key.
@@ -38,7 +38,7 @@ pub(crate) use read::{column, keys_of, unreadable, wrong};
 pub(crate) struct Latest {
     /// Hash of its content.
     pub(crate) content: u128,
-    /// The request that it came from, see [`crate::hash::ordinal`].
+    /// The request that it came from, see [`crate::hash::request_ordinal`].
     pub(crate) request: u128,
     /// When it was observed, microseconds since 1970.
     pub(crate) observed_at: i64,

@@ -13,7 +13,7 @@ use crate::options::CommitterOptions;
 use crate::ordinals::Ordinals;
 use crate::prepare::Prepared;
 use crate::table::Fence;
-use crate::vanished::Seen;
+use crate::vanished::RunObservations;
 
 /// The connector that mapped something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +58,14 @@ impl Counts {
 pub(crate) struct RunBook {
     pub(crate) number: RunNumber,
     pub(crate) fence: Option<Fence>,
-    pub(crate) seen: Seen,
+    pub(crate) seen: RunObservations,
     pub(crate) ordinals: Ordinals,
     pub(crate) counts: Counts,
 }
 
 impl RunBook {
     pub(crate) fn new(number: RunNumber, fence: Option<Fence>) -> Self {
-        let (seen, ordinals) = (Seen::default(), Ordinals::default());
+        let (seen, ordinals) = (RunObservations::default(), Ordinals::default());
         Self { number, fence, seen, ordinals, counts: Counts::default() }
     }
 

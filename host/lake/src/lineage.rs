@@ -7,12 +7,12 @@ use arrow::array::{ArrayRef, BinaryBuilder, StringArray};
 use sluice_model::RawObject;
 
 use crate::append::{Candidate, Chosen, Observed};
-use crate::hash::ordinal;
+use crate::hash::request_ordinal;
 use crate::month;
 
 /// When a response was observed.
 pub(crate) fn observed(origin: &RawObject) -> Observed {
-    Observed { at: origin.received_at.timestamp_micros(), request: ordinal(&origin.request_id) }
+    Observed { at: origin.received_at.timestamp_micros(), request: request_ordinal(&origin.request_id) }
 }
 
 /// This host's clock, microseconds since 1970.

@@ -27,7 +27,7 @@ pub(crate) use retired::Retired;
 use crate::error::Error;
 use crate::lake::Lake;
 
-/// Level 1 halves a second of level 3 per gigabyte, for a few percent more bytes.
+/// Level 1 key_prefixes a second of level 3 per gigabyte, for a few percent more bytes.
 const ZSTD_LEVEL: i32 = 1;
 /// Envelopes read ahead.
 const READ_AHEAD: usize = 16;

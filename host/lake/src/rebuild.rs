@@ -157,7 +157,7 @@ impl Rebuild {
             return Err(Error::Overtaken { table: live.name().to_owned() });
         }
         if let Some(like) = fresh.like()? {
-            live.ensure_like(&like).await?;
+            live.create_if_missing(&like).await?;
         }
         let rows = |table: &Table| table.files().iter().map(|file| file.rows as u64).sum();
         let rebuilt = Rebuilt { table: live.name().to_owned(), rows_before: rows(&live), rows: rows(&fresh) };

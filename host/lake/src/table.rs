@@ -39,7 +39,7 @@ pub(crate) struct Design {
 }
 
 /// What a table is made with, as one that is there says it.
-pub(crate) struct Likeness {
+pub(crate) struct TableSpec {
     fields: Vec<Field>,
     partitions: Vec<String>,
     /// Names joined by commas.
@@ -130,11 +130,11 @@ impl Table {
         let Design { fields, partitions, indexed } = design;
         let indexed = (!indexed.is_empty()).then(|| indexed.join(","));
         let partitions = partitions.iter().map(|name| (*name).to_owned()).collect();
-        self.ensure_like(&Likeness { fields: fields.clone(), partitions, indexed }).await
+        self.create_if_missing(&TableSpec { fields: fields.clone(), partitions, indexed }).await
     }
 
     /// Makes the table as another one is, if it isn't there.
-    pub(crate) async fn ensure_like(&mut self, like: &Likeness) -> Result<(), Error> {
+    pub(crate) async fn create_if_missing(&mut self, like: &TableSpec) -> Result<(), Error> {
         if self.state.is_some() {
             return Ok(());
         }
@@ -226,12 +226,12 @@ impl Table {
     }
 
     /// What a table like this one is made with; none if it doesn't exist.
-    pub(crate) fn like(&self) -> Result<Option<Likeness>, Error> {
+    pub(crate) fn like(&self) -> Result<Option<TableSpec>, Error> {
         let Some(state) = &self.state else { return Ok(None) };
         let fields = self.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
         let partitions = state.metadata().partition_columns().to_vec();
         let indexed = state.metadata().configuration().get("delta.dataSkippingStatsColumns").cloned();
-        Ok(Some(Likeness { fields, partitions, indexed }))
+        Ok(Some(TableSpec { fields, partitions, indexed }))
     }
 
     /// The metadata by which this table gets the columns of another; none if it has them, or there is no other.

@@ -14,7 +14,7 @@ use crate::append::{Candidate, Change, Chosen, Observed, RunNumber, Shaped, Sour
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
-use crate::index::{IndexColumns, Latest, digits};
+use crate::index::{IndexColumns, Latest, to_hex};
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, candidates, month_names, now_micros, observed};
 use crate::month;
@@ -154,7 +154,7 @@ impl UnifiedRows {
         let column: ArrayRef = match name {
             "transaction_key" => {
                 let mut keys = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
-                chosen.iter().for_each(|row| keys.append_value(str::from_utf8(&digits(row.key)).unwrap_or_default()));
+                chosen.iter().for_each(|row| keys.append_value(str::from_utf8(&to_hex(row.key)).unwrap_or_default()));
                 Arc::new(keys.finish())
             }
             "network" => self.text(chosen, |pending| &pending.origin.slice.network),

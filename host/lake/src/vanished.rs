@@ -1,7 +1,7 @@
 //! What is gone: transactions that a window which was read whole no longer holds.
 //!
 //! A false `vanished` is worse than a late one: it takes money out of every sum until the transaction reappears. So a
-//! transaction is judged only where nothing speaks against it, see [`Seen::windows`] and [`find`].
+//! transaction is judged only where nothing speaks against it, see [`RunObservations::windows`] and [`find`].
 
 mod rows;
 mod windows;
@@ -25,7 +25,7 @@ type StreamId = (String, String, String);
 
 /// What the run whose answers come now saw of its streams.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct RunObservations {
     run_id: String,
     /// Runs whose answers came before those of another: should more of them come, they are known only in part.
     left: HashSet<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Seen {
 
 struct StreamSeen {
     connector: ConnectorRef,
-    /// The lower halves of the keys.
+    /// The lower key_prefixes of the keys.
     keys: Vec<u64>,
     slices: HashMap<String, SliceSeen>,
     windows: Vec<WholeWindow>,
@@ -61,7 +61,7 @@ pub(crate) struct WholeWindow {
     pub(crate) read_at: i64,
 }
 
-impl Seen {
+impl RunObservations {
     /// Whether an answer is of the run whose answers came last.
     pub(crate) fn is_of_this_run(&self, origin: &RawObject) -> bool {
         self.run_id == origin.run_id

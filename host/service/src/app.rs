@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use sluice_engine::{Connector, Engine, EngineOptions, Registry};
-use sluice_fetch::{Access, Fetcher, SecretsAnew};
+use sluice_fetch::{Access, Fetcher, SecretReloader};
 use sluice_lake::{Committer, Lake};
 use sluice_model::Manifest;
 use tokio::sync::Semaphore;
@@ -71,7 +71,7 @@ impl App {
         let committer = lake.committer(settings.limits.committer());
         Ok(Self {
             registry,
-            fetcher: Fetcher::keeping(settings.fetch.clone(), tokens::keeping(&settings, &state).await?)?,
+            fetcher: Fetcher::with_persistence(settings.fetch.clone(), tokens::keeping(&settings, &state).await?)?,
             lake,
             state,
             swaps,
@@ -222,9 +222,9 @@ impl Network {
     }
 
     /// Reads an account's secrets again, for when the network has refused them.
-    fn secrets_anew(&self, account: &Account) -> SecretsAnew {
+    fn secret_reloader(&self, account: &Account) -> SecretReloader {
         let (network, account) = (self.clone(), account.clone());
-        SecretsAnew::new(move || {
+        SecretReloader::new(move || {
             let (network, account) = (network.clone(), account.clone());
             let read = async move {
                 let secrets = network.settings.account_secrets(network.manifest(), &account, &network.secrets).await;
@@ -254,7 +254,7 @@ impl Network {
             base_url: content.base_url.clone(),
             settings: self.settings.account_settings(manifest, account)?,
             secrets: self.settings.account_secrets(manifest, account, &self.secrets).await?,
-            secrets_anew: Some(self.secrets_anew(account)),
+            secret_reloader: Some(self.secret_reloader(account)),
             tokens: manifest.tokens.clone(),
             rate: content.rate.or(manifest.rate).unwrap_or(DEFAULT_RATE),
         })

@@ -2,10 +2,10 @@
 
 mod clock;
 mod close;
-mod course;
 mod kept;
 mod progress;
 mod request;
+mod request_chain;
 mod windows;
 
 use std::collections::VecDeque;
@@ -30,8 +30,8 @@ use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use crate::swap::rights::Rights;
 use crate::swap::shadow::Shadow;
-use course::Course;
 use request::Outcome;
+use request_chain::RequestChain;
 
 /// Requests of one slice that wait for their turn at once.
 const REQUESTS_AT_ONCE: usize = 64;
@@ -96,8 +96,8 @@ impl Collector {
             Ok(requests) => requests.into_iter().map(|request| (request, Duration::ZERO)).collect(),
             Err(error) => return progress.fail(error),
         };
-        let mut course =
-            Course::new(queue.iter().map(|(request, _)| request), self.app.settings.limits.requests_per_slice);
+        let mut chain =
+            RequestChain::new(queue.iter().map(|(request, _)| request), self.app.settings.limits.requests_per_slice);
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE
@@ -107,7 +107,7 @@ impl Collector {
             }
             match running.next().await {
                 None => break,
-                Some(Outcome::Answered { follow_ups, wait, page }) => match course.after(&follow_ups, wait, page) {
+                Some(Outcome::Answered { follow_ups, wait, page }) => match chain.admit(&follow_ups, wait, page) {
                     Ok(()) => queue.extend(follow_ups.into_iter().map(|request| (request, wait))),
                     Err(error) => progress.fail(error),
                 },

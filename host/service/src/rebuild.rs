@@ -62,7 +62,7 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
     if !gone.is_nothing() && !lossy {
         return Err(Failure::failed(anyhow::anyhow!(
             "{}: tables made from it would lose their history",
-            tables::lacking(&gone)
+            tables::missing_raw(&gone)
         ))
         .hint("keep the tables; to give up what only they know, run `sluice build --from-raw --lossy`"));
     }

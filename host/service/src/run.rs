@@ -257,7 +257,11 @@ pub async fn build(
     let run_id = uuid::Uuid::now_v7().to_string();
     let gone = app.lake.raw_gone(&selection.filter(&network.manifest().network)).await?;
     if !gone.is_nothing() {
-        tracing::warn!(network = network.settings.name, "{}: what they gave stays as it is", tables::lacking(&gone));
+        tracing::warn!(
+            network = network.settings.name,
+            "{}: what they gave stays as it is",
+            tables::missing_raw(&gone)
+        );
     }
     record::keep_connector(app, network).await?;
     let writer = app.committer.run(Some(lease.fence()));

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::settings::swap::{Promote, SwapMode, SwapSettings};
 use crate::settings::{Settings, network};
 use crate::state::State;
-use crate::state::swaps::{Active, Found, Word};
+use crate::state::swaps::{Active, CandidateStatus, Decision};
 
 /// Decides what may serve, by the operator's words and the network's responses.
 pub struct Swaps {
@@ -59,11 +59,11 @@ impl Swaps {
     /// # Errors
     /// The state store's failure.
     pub async fn note_compared(&self, network: &str, candidate: Digest, more: &Comparison) -> Result<(), Failure> {
-        let mut found = self.state.found(network, candidate).await?.unwrap_or_default();
+        let mut found = self.state.candidate_status(network, candidate).await?.unwrap_or_default();
         let mut comparison: Comparison = parse(&found.comparison);
         comparison.merge(more);
         found.comparison = serde_json::to_string(&comparison).map_err(Failure::failed)?;
-        self.state.note_found(network, candidate, &found).await
+        self.state.save_candidate(network, candidate, &found).await
     }
 
     async fn recall(&self, file: &str, network: Option<&str>) -> Result<Option<Recorded>, Failure> {
@@ -78,8 +78,8 @@ impl Swaps {
         let connector = candidate.connector;
         let (network, digest) = (connector.network(), connector.digest());
         let active = self.state.active(candidate.file, Some(network)).await?;
-        let word = self.state.word(network, digest).await?;
-        let mut found = self.state.found(network, digest).await?.unwrap_or_default();
+        let word = self.state.decision(network, digest).await?;
+        let mut found = self.state.candidate_status(network, digest).await?.unwrap_or_default();
         let verdict = match by_words(candidate, active.as_ref(), word) {
             Some(verdict) => verdict,
             None => self.on_responses(candidate, word.map(|(word, _)| word), &mut found).await?,
@@ -95,7 +95,7 @@ impl Swaps {
             found.state = state.to_owned();
             found.reason = reason.map(|reason| reason.reason.clone()).unwrap_or_default();
             found.hint = reason.and_then(|reason| reason.hint.clone()).unwrap_or_default();
-            self.state.note_found(network, digest, &found).await?;
+            self.state.save_candidate(network, digest, &found).await?;
         }
         Ok(verdict)
     }
@@ -104,8 +104,8 @@ impl Swaps {
     async fn on_responses(
         &self,
         candidate: &Candidate<'_>,
-        word: Option<Word>,
-        found: &mut Found,
+        word: Option<Decision>,
+        found: &mut CandidateStatus,
     ) -> Result<Verdict, Failure> {
         let against = candidate.serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
         let mut tried: Option<Smoke> = Some(&found.smoke).filter(|text| !text.is_empty()).map(|text| parse(text));
@@ -130,7 +130,7 @@ impl Swaps {
             return Ok(Verdict::Refuse(refused));
         }
         let verdict = match candidate.serving {
-            Some(_) if word != Some(Word::Promote) => {
+            Some(_) if word != Some(Decision::Promote) => {
                 let settings = swap_settings(&self.settings.networks_dir, candidate.connector.network())?;
                 by_mode(settings, &parse(&found.comparison), &command)
             }
@@ -232,7 +232,7 @@ pub async fn restore(lake: &Lake, state: &State, network: &str, file: &str) -> R
         let Some(held) = held else { continue };
         let came_back = history.iter().any(|later| later.digest == held && later.activated_at > row.activated_at);
         if !came_back {
-            state.say(network, held, Word::Hold).await?;
+            state.record_decision(network, held, Decision::Hold).await?;
         }
     }
     let source = last.source.as_deref().unwrap_or(file);
@@ -264,12 +264,12 @@ pub fn gained(candidate: &Candidate<'_>, active: Option<&Active>) -> Option<Vec<
 fn by_words(
     candidate: &Candidate<'_>,
     active: Option<&Active>,
-    word: Option<(Word, DateTime<Utc>)>,
+    word: Option<(Decision, DateTime<Utc>)>,
 ) -> Option<Verdict> {
     let connector = candidate.connector;
     let approve = format!("sluice connectors approve {} {}", connector.network(), connector.digest().short());
     let wait = |reason: String| Some(Verdict::Wait(Reason { reason, hint: Some(approve.clone()) }));
-    if let Some((Word::Hold, at)) = word {
+    if let Some((Decision::Hold, at)) = word {
         return wait(format!("{} was rolled back at {}", connector.version(), at.format("%F %T UTC")));
     }
     if let Some(active) = active.filter(|_| candidate.superseded)
@@ -286,7 +286,7 @@ fn by_words(
 }
 
 /// Why a version isn't let in for what it did on kept responses.
-fn refused(smoke: &Smoke, word: Option<Word>, approve: &str) -> Option<Reason> {
+fn refused(smoke: &Smoke, word: Option<Decision>, approve: &str) -> Option<Reason> {
     if let Some(fault) = &smoke.fault {
         let hint = "that is a bug of the connector: tell its author".to_owned();
         return Some(Reason { reason: format!("it fails {fault}"), hint: Some(hint) });

@@ -52,7 +52,7 @@ pub struct RawRead {
 }
 
 /// What raw no longer holds, for people.
-pub fn lacking(gone: &Gone) -> String {
+pub fn missing_raw(gone: &Gone) -> String {
     let until = gone.until.map_or_else(String::new, |until| format!(", received until {}", until.format("%F %T UTC")));
     format!("raw no longer holds {} responses{until}", gone.responses)
 }

@@ -18,7 +18,7 @@ const ASK: Duration = Duration::from_secs(60);
 /// How long to leave it after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(3600);
 /// How long upkeep waits for runs to end before it goes on beside them.
-const MOST_PATIENCE: Duration = Duration::from_secs(3600);
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// The name of raw among tables.
 pub const RAW: &str = "raw.objects";
@@ -222,7 +222,7 @@ fn told(report: &UpkeepReport) -> bool {
 
 /// Waits until no run is in flight, though not forever.
 async fn wait_for(quiet: &AtomicBool) {
-    let patience = Instant::now() + MOST_PATIENCE;
+    let patience = Instant::now() + MAX_WAIT;
     while !quiet.load(Ordering::Relaxed) && Instant::now() < patience {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -16,12 +16,12 @@ const EVERY: Duration = Duration::from_secs(10);
 const SILENT: TimeDelta = TimeDelta::minutes(1);
 /// How long a connector may outlive its last run before it counts as leaked: a call that was given up ends at its
 /// deadline, and a candidate is being tried.
-const LINGERS: TimeDelta = TimeDelta::minutes(2);
+const CONNECTOR_LINGER: TimeDelta = TimeDelta::minutes(2);
 
 /// What a service holds at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Vitals {
+pub struct ServiceStats {
     /// The machine, as it calls itself.
     pub host: String,
     /// The process on it.
@@ -56,7 +56,7 @@ pub struct Vitals {
     pub resident_bytes: Option<u64>,
 }
 
-impl Vitals {
+impl ServiceStats {
     /// Whether the service noted it lately.
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         now - self.noted_at < SILENT
@@ -64,7 +64,7 @@ impl Vitals {
 
     /// How many connectors nothing accounts for, and have not for long.
     pub fn leaked(&self) -> usize {
-        let for_long = self.left_over_since.is_some_and(|since| self.noted_at - since > LINGERS);
+        let for_long = self.left_over_since.is_some_and(|since| self.noted_at - since > CONNECTOR_LINGER);
         if for_long { self.connectors.saturating_sub(self.connectors_held) } else { 0 }
     }
 
@@ -75,26 +75,31 @@ impl Vitals {
 }
 
 /// Takes a service's vitals and tells them.
-pub struct Pulse {
+pub struct Heartbeat {
     id: String,
-    last: Vitals,
+    last: ServiceStats,
     note_at: Instant,
 }
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     /// Of a service that begins now.
     fn default() -> Self {
-        let last = Vitals { host: host(), process: std::process::id(), started_at: Utc::now(), ..Vitals::default() };
+        let last = ServiceStats {
+            host: host(),
+            process: std::process::id(),
+            started_at: Utc::now(),
+            ..ServiceStats::default()
+        };
         Self { id: uuid::Uuid::now_v7().to_string(), last, note_at: Instant::now() }
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Takes them while so many runs are in flight; notes and says them if it's time to.
     ///
     /// # Errors
     /// The state store's failure.
-    pub async fn beat(&mut self, app: &App, runs: usize) -> Result<(), Failure> {
+    pub async fn record(&mut self, app: &App, runs: usize) -> Result<(), Failure> {
         let before = std::mem::take(&mut self.last);
         self.last = taken(app, runs, &before);
         let has_changed = self.last.counts() != before.counts();
@@ -119,11 +124,11 @@ impl Pulse {
     }
 }
 
-fn taken(app: &App, runs: usize, before: &Vitals) -> Vitals {
+fn taken(app: &App, runs: usize, before: &ServiceStats) -> ServiceStats {
     let noted_at = Utc::now();
     let (live, connectors_held) = (app.registry.engine().live(), app.registry.held());
     let is_left_over = runs == 0 && live.connectors > connectors_held;
-    Vitals {
+    ServiceStats {
         host: before.host.clone(),
         process: before.process,
         started_at: before.started_at,
@@ -142,13 +147,13 @@ fn taken(app: &App, runs: usize, before: &Vitals) -> Vitals {
     }
 }
 
-fn say(now: &Vitals, before: &Vitals) {
+fn say(now: &ServiceStats, before: &ServiceStats) {
     if now.leaked() > before.leaked() {
         tracing::error!(left_over = now.leaked(), since = ?now.left_over_since, "connectors stay in memory that nothing needs");
     }
     if now.runs == 0 {
-        let Vitals { connectors, connectors_held, instances, memories, memory_bytes, idle_bytes, .. } = now;
-        let Vitals { code_bytes, allocated_bytes, resident_bytes, .. } = now;
+        let ServiceStats { connectors, connectors_held, instances, memories, memory_bytes, idle_bytes, .. } = now;
+        let ServiceStats { code_bytes, allocated_bytes, resident_bytes, .. } = now;
         tracing::info!(
             connectors,
             connectors_held,
@@ -193,12 +198,12 @@ mod tests {
     #[test]
     fn what_lingers_is_a_leak_only_after_a_while() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
-        let since = |since: Option<TimeDelta>| Vitals {
+        let since = |since: Option<TimeDelta>| ServiceStats {
             noted_at: now,
             connectors: 3,
             connectors_held: 1,
             left_over_since: since.map(|since| now - since),
-            ..Vitals::default()
+            ..ServiceStats::default()
         };
         assert_eq!(since(None).leaked(), 0, "a run holds them");
         assert_eq!(since(Some(TimeDelta::seconds(10))).leaked(), 0);

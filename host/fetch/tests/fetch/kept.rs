@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use sluice_fetch::{
-    Access, Account, Error, FetchOptions, Fetcher, Keeper, KeeperError, Keeping, Kept, SealKey, TokenName,
+    Access, Account, Error, FetchOptions, Fetcher, Kept, SealKey, TokenKey, TokenPersistence, TokenStore,
+    TokenStoreError,
 };
 use sluice_model::{Method, Op, Request, Secret, TokenPlace, TokenSource};
 use tokio::sync::Notify;
@@ -19,17 +20,22 @@ use super::{access, get};
 /// A store that all processes of a test share, and that fails when it is told to.
 #[derive(Default)]
 struct Store {
-    rows: Mutex<HashMap<TokenName, Kept>>,
+    rows: Mutex<HashMap<TokenKey, Kept>>,
     failures: AtomicUsize,
     saves: AtomicUsize,
 }
 
-impl Keeper for Store {
-    fn load<'a>(&'a self, name: &'a TokenName) -> BoxFuture<'a, Result<Option<Kept>, KeeperError>> {
+impl TokenStore for Store {
+    fn load<'a>(&'a self, name: &'a TokenKey) -> BoxFuture<'a, Result<Option<Kept>, TokenStoreError>> {
         async move { Ok(self.rows.lock().unwrap().get(name).cloned()) }.boxed()
     }
 
-    fn save<'a>(&'a self, name: &'a TokenName, seen: i64, sealed: &'a str) -> BoxFuture<'a, Result<bool, KeeperError>> {
+    fn save<'a>(
+        &'a self,
+        name: &'a TokenKey,
+        seen: i64,
+        sealed: &'a str,
+    ) -> BoxFuture<'a, Result<bool, TokenStoreError>> {
         async move {
             self.saves.fetch_add(1, Ordering::SeqCst);
             // The claim is the first; what a sign-in brings comes after it.
@@ -49,14 +55,14 @@ impl Keeper for Store {
     }
 }
 
-fn keeping(store: &Arc<Store>) -> Keeping {
+fn keeping(store: &Arc<Store>) -> TokenPersistence {
     let key = SealKey::new(&Secret::new("0123456789abcdef0123456789abcdef".into())).unwrap();
-    Keeping::With(store.clone(), Arc::new(key))
+    TokenPersistence::With(store.clone(), Arc::new(key))
 }
 
 /// A process: a fetcher of its own on the shared store.
 fn process(store: &Arc<Store>, access: Access) -> Account {
-    Fetcher::keeping(FetchOptions::default(), keeping(store)).unwrap().account(access).unwrap()
+    Fetcher::with_persistence(FetchOptions::default(), keeping(store)).unwrap().account(access).unwrap()
 }
 
 /// The operator gave a refresh token once, in the slot `refresh`; every use of one brings its successor.
@@ -136,7 +142,7 @@ async fn a_token_that_can_not_be_kept_is_not_used_and_not_lost() {
     store.failures.store(6, Ordering::SeqCst);
     let account = process(&store, with_refresh(&server));
     let error = account.send(&rows()).await.unwrap_err();
-    assert!(matches!(error, Error::Keeper { doing: "keep", .. }) && error.is_retryable(), "{error:?}");
+    assert!(matches!(error, Error::TokenStore { doing: "keep", .. }) && error.is_retryable(), "{error:?}");
     assert_eq!((server.count("/token"), server.count("/rows")), (1, 0));
     assert_eq!(account.send(&rows()).await.unwrap().status, 200, "kept at the second try");
     assert_eq!((server.count("/token"), server.count("/rows")), (1, 1));
@@ -219,8 +225,9 @@ async fn another_key_is_refused_before_anything_is_spent() {
     let (server, store) = (network(0).await, Arc::new(Store::default()));
     process(&store, with_refresh(&server)).send(&rows()).await.unwrap();
     let key = SealKey::new(&Secret::new("another-key-of-thirty-two-bytes!".into())).unwrap();
-    let keeping = Keeping::With(store, Arc::new(key));
-    let other = Fetcher::keeping(FetchOptions::default(), keeping).unwrap().account(with_refresh(&server)).unwrap();
+    let keeping = TokenPersistence::With(store, Arc::new(key));
+    let other =
+        Fetcher::with_persistence(FetchOptions::default(), keeping).unwrap().account(with_refresh(&server)).unwrap();
     let error = other.send(&rows()).await.unwrap_err();
     assert!(matches!(error, Error::Sealed { .. }) && !error.is_retryable(), "{error:?}");
     assert!(error.hint().unwrap().contains("put back the `key`"));
@@ -230,8 +237,9 @@ async fn another_key_is_refused_before_anything_is_spent() {
 #[tokio::test]
 async fn without_a_place_to_keep_it_no_refresh_token_is_spent() {
     let server = network(3600).await;
-    let keeping = Keeping::Refused("add `key = \"env:SLUICE_STATE_KEY\"`".into());
-    let account = Fetcher::keeping(FetchOptions::default(), keeping).unwrap().account(with_refresh(&server)).unwrap();
+    let keeping = TokenPersistence::Refused("add `key = \"env:SLUICE_STATE_KEY\"`".into());
+    let account =
+        Fetcher::with_persistence(FetchOptions::default(), keeping).unwrap().account(with_refresh(&server)).unwrap();
     let error = account.send(&rows()).await.unwrap_err();
     assert_eq!(error.hint().unwrap(), "add `key = \"env:SLUICE_STATE_KEY\"`");
     assert!(server.seen().is_empty());
@@ -246,7 +254,7 @@ async fn died_before_keeping(store: &Arc<Store>, access: &Access) {
 
 fn impatient(store: &Arc<Store>, access: Access) -> Account {
     let options = FetchOptions { claim_lease: Duration::from_millis(60), ..FetchOptions::default() };
-    Fetcher::keeping(options, keeping(store)).unwrap().account(access).unwrap()
+    Fetcher::with_persistence(options, keeping(store)).unwrap().account(access).unwrap()
 }
 
 #[tokio::test]

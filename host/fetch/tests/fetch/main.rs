@@ -44,7 +44,7 @@ fn access(server: &Server) -> Access {
         base_url: Some(server.url()),
         settings: Vec::new(),
         secrets: BTreeMap::from([("key".to_owned(), Secret::new("k3y/of+the-shop".into()))]),
-        secrets_anew: None,
+        secret_reloader: None,
         tokens: Vec::new(),
         rate: Rate { requests: 1_000_000, per_secs: 1, concurrency: 100 },
     }

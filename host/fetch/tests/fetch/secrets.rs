@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use futures::future::join_all;
-use sluice_fetch::{Error, SecretsAnew};
+use sluice_fetch::{Error, SecretReloader};
 use sluice_model::{Function, Op, Secret};
 
 use super::server::{Reply, Server};
@@ -80,7 +80,7 @@ async fn refused_secrets_are_read_again_once_and_used_by_all() {
     .await;
     let reads = Arc::new(AtomicUsize::new(0));
     let (counted, mut access) = (reads.clone(), access(&server));
-    access.secrets_anew = Some(SecretsAnew::new(move || {
+    access.secret_reloader = Some(SecretReloader::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         async { Ok(BTreeMap::from([("key".to_owned(), Secret::new("new-key-0001".into()))])) }.boxed()
     }));
@@ -102,7 +102,7 @@ async fn secrets_that_stay_the_same_are_refused_and_not_read_at_every_request() 
     let reads = Arc::new(AtomicUsize::new(0));
     let (counted, mut access) = (reads.clone(), access(&server));
     let same = access.secrets.clone();
-    access.secrets_anew = Some(SecretsAnew::new(move || {
+    access.secret_reloader = Some(SecretReloader::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         let same = same.clone();
         async { Ok(same) }.boxed()

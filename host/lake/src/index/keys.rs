@@ -41,7 +41,7 @@ impl FilterKeys {
         let mut bytes = Vec::new();
         for key in keys {
             match text {
-                true => bytes.extend(digits(key)),
+                true => bytes.extend(to_hex(key)),
                 false => bytes.extend(key.to_be_bytes()),
             }
         }
@@ -56,7 +56,7 @@ impl FilterKeys {
 }
 
 /// The 32 hexadecimal digits of a key.
-pub(crate) fn digits(key: u128) -> [u8; 32] {
+pub(crate) fn to_hex(key: u128) -> [u8; 32] {
     let mut text = [0; 32];
     // 16 bytes fill 32 digits.
     let _ = hex::encode_to_slice(key.to_be_bytes(), &mut text);
@@ -64,7 +64,7 @@ pub(crate) fn digits(key: u128) -> [u8; 32] {
 }
 
 /// The key that 32 hexadecimal digits spell.
-pub(crate) fn spelt(text: &str) -> Option<u128> {
+pub(crate) fn parse_hex(text: &str) -> Option<u128> {
     let mut bytes = [0; 16];
     hex::decode_to_slice(text, &mut bytes).ok().map(|()| u128::from_be_bytes(bytes))
 }

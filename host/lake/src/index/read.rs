@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 
-use super::keys::spelt;
+use super::keys::parse_hex;
 use super::{IndexColumns, KeyIndex, Latest, Questions, keep_latest};
 use crate::error::Error;
 use crate::hash::ordinal;
@@ -175,7 +175,7 @@ pub(crate) fn keys_of(table: &Table, batch: &RecordBatch, name: &str) -> Result<
         return keys.iter().map(|key| key.and_then(number).ok_or_else(bad)).collect();
     }
     let keys = keys.as_string_opt::<i32>().ok_or_else(bad)?;
-    keys.iter().map(|key| key.and_then(spelt).ok_or_else(bad)).collect()
+    keys.iter().map(|key| key.and_then(parse_hex).ok_or_else(bad)).collect()
 }
 
 fn number(bytes: &[u8]) -> Option<u128> {

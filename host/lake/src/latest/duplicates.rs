@@ -6,7 +6,7 @@ use deltalake::kernel::Add;
 
 use super::keys::KeyVersions;
 use crate::error::Error;
-use crate::index::digits;
+use crate::index::to_hex;
 use crate::table::Table;
 
 /// Rows that are compared at once, 8 bytes each: more take several passes.
@@ -62,7 +62,7 @@ fn rows_of(add: &Add) -> Option<usize> {
 pub(super) fn duplicate(table: &Table, key: u128, version: i32, add: &Add) -> Error {
     Error::DuplicateVersion {
         table: table.name().to_owned(),
-        key: String::from_utf8_lossy(&digits(key)).into_owned(),
+        key: String::from_utf8_lossy(&to_hex(key)).into_owned(),
         version,
         path: add.path.clone(),
     }

@@ -11,7 +11,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::path_of;
 use crate::error::Error;
-use crate::index::{column, digits, keys_of, unreadable, wrong};
+use crate::index::{column, to_hex, keys_of, unreadable, wrong};
 use crate::scan::{read_filters, stream_columns};
 use crate::table::Table;
 use crate::unified::INDEX;
@@ -80,7 +80,7 @@ impl Filters {
             return Ok(false);
         }
         let Some(filters) = self.of(table, add).await? else { return Ok(true) };
-        let may_be = |key: &u128| filters.iter().any(|filter| filter.check(&digits(*key)[..]));
+        let may_be = |key: &u128| filters.iter().any(|filter| filter.check(&to_hex(*key)[..]));
         Ok(keys.iter().any(may_be))
     }
 

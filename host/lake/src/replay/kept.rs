@@ -10,7 +10,7 @@ use object_store::path::Path;
 use super::money::Groups;
 use crate::append::Observed;
 use crate::error::Error;
-use crate::hash::{VANISHED, ordinal};
+use crate::hash::{VANISHED, request_ordinal};
 use crate::index::KeyMap;
 use crate::month;
 use crate::scan::{read_columns, read_rows};
@@ -281,7 +281,7 @@ impl<'a> Keys<'a> {
         Ok(Kept {
             content,
             current: content,
-            observed: Observed { at: self.observed.value(row), request: ordinal(self.requests.value(row)) },
+            observed: Observed { at: self.observed.value(row), request: request_ordinal(self.requests.value(row)) },
             version: 0,
             month,
             file,

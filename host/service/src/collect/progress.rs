@@ -76,7 +76,7 @@ pub(super) struct ResponseAdmission<'a> {
 /// What bounds the responses of one run in memory.
 pub struct ResponseBounds {
     /// So many of the run at once: no network takes all of the process's memory.
-    turns: Arc<Semaphore>,
+    response_permits: Arc<Semaphore>,
     /// The process's budget.
     memory: MemoryBudget,
     /// What the run's responses took of it lately, bytes.
@@ -99,12 +99,12 @@ const BYTES_PER_BODY_BYTE: usize = 5;
 impl ResponseBounds {
     /// At most so many responses at once, within the process's budget.
     pub fn new(at_once: usize, memory: MemoryBudget) -> Self {
-        Self { turns: Arc::new(Semaphore::new(at_once)), memory, usual: AtomicUsize::new(UNKNOWN_BYTES) }
+        Self { response_permits: Arc::new(Semaphore::new(at_once)), memory, usual: AtomicUsize::new(UNKNOWN_BYTES) }
     }
 
     /// The right to a response of unknown size.
     pub(super) async fn permit(&self) -> ResponsePermit {
-        let _turn = self.turns.clone().acquire_owned().await.ok();
+        let _turn = self.response_permits.clone().acquire_owned().await.ok();
         ResponsePermit { _turn, memory: self.memory.reserve(self.usual.load(Ordering::Relaxed)).await }
     }
 

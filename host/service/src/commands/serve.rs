@@ -16,11 +16,11 @@ use crate::settings::network::{self, NetworkSettings};
 use crate::slices::{Selection, look_back_rules};
 use crate::state::{NetworkLease, ScheduleTimes};
 use crate::upkeep::Keeper;
-use crate::vitals::Pulse;
+use crate::vitals::Heartbeat;
 
 /// How often the service looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
-/// Where [`say_once`] keeps what stands in the way of noting what the service holds. No network is called so.
+/// Where [`log_on_change`] keeps what stands in the way of noting what the service holds. No network is called so.
 const VITALS: &str = "(vitals)";
 
 /// Serves until it is told to stop.
@@ -42,18 +42,18 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut tick = tokio::time::interval(TICK);
     let mut stop = std::pin::pin!(stop_signal());
     let mut said = HashMap::new();
-    let mut heard = Heard { mark: app.state.swap_mark().await?, work: None };
+    let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
     let mut keeper = Keeper::default();
-    let mut pulse = Pulse::default();
+    let mut heartbeat = Heartbeat::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                hear(&app, &mut heard, &mut said).await;
+                poll_decisions(&app, &mut poller, &mut said).await;
                 runs.start_due(&app, &mut said).await;
                 keeper.tick(&app, runs.running.is_empty()).await;
-                match pulse.beat(&app, runs.running.len()).await {
+                match heartbeat.record(&app, runs.running.len()).await {
                     Ok(()) => _ = said.remove(VITALS),
-                    Err(failure) => say_once(&mut said, VITALS, failure),
+                    Err(failure) => log_on_change(&mut said, VITALS, failure),
                 }
             }
             Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => runs.ended(ended, &app),
@@ -65,33 +65,33 @@ pub(super) async fn serve(app: Arc<App>) -> Result<(), Failure> {
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("runs were cut off; what was answered is kept");
     }
-    pulse.end(&app).await
+    heartbeat.end(&app).await
 }
 
-/// What was heard of swaps: what the operator said last, and the work that follows from it.
-struct Heard {
+/// What was poller of swaps: what the operator said last, and the work that follows from it.
+struct DecisionPoller {
     mark: String,
     work: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Looks whether the operator has said something about versions, or another process has switched. Trying a version
 /// takes seconds, so it holds up nothing.
-async fn hear(app: &Arc<App>, heard: &mut Heard, said: &mut HashMap<String, String>) {
-    if heard.work.as_ref().is_some_and(|work| !work.is_finished()) {
+async fn poll_decisions(app: &Arc<App>, poller: &mut DecisionPoller, said: &mut HashMap<String, String>) {
+    if poller.work.as_ref().is_some_and(|work| !work.is_finished()) {
         return;
     }
-    match app.state.swap_mark().await {
-        Ok(mark) if mark == heard.mark => {}
+    match app.state.change_marker().await {
+        Ok(mark) if mark == poller.mark => {}
         Ok(mark) => {
-            heard.mark = mark;
+            poller.mark = mark;
             let app = app.clone();
-            heard.work = Some(tokio::spawn(async move {
+            poller.work = Some(tokio::spawn(async move {
                 if let Err(failure) = app.reconsider().await {
                     tracing::error!("{}", failure.render(false));
                 }
             }));
         }
-        Err(failure) => say_once(said, "", failure),
+        Err(failure) => log_on_change(said, "", failure),
     }
 }
 
@@ -115,11 +115,11 @@ impl Runs {
     async fn start_due(&mut self, app: &Arc<App>, said: &mut HashMap<String, String>) {
         let networks = match network::load_all(&app.settings.networks_dir) {
             Ok(networks) => networks,
-            Err(failure) => return say_once(said, "", failure),
+            Err(failure) => return log_on_change(said, "", failure),
         };
         let to_resume = match app.state.networks_to_resume().await {
             Ok(networks) => networks,
-            Err(failure) => return say_once(said, "", failure),
+            Err(failure) => return log_on_change(said, "", failure),
         };
         said.remove("");
         for settings in networks {
@@ -134,7 +134,7 @@ impl Runs {
                     self.names.insert(handle.id(), name);
                 }
                 Ok(None) => _ = said.remove(&name),
-                Err(failure) => say_once(said, &name, failure),
+                Err(failure) => log_on_change(said, &name, failure),
             }
         }
     }
@@ -270,7 +270,7 @@ async fn tell(app: &App, report: &RunReport, rules: &[String], began: DateTime<U
 }
 
 /// Logs a failure that comes back at every tick only when it changes.
-fn say_once(said: &mut HashMap<String, String>, name: &str, failure: Failure) {
+fn log_on_change(said: &mut HashMap<String, String>, name: &str, failure: Failure) {
     let text = failure.render(false);
     if said.insert(name.to_owned(), text.clone()).as_ref() != Some(&text) {
         tracing::error!(network = name, "{text}");

@@ -142,7 +142,7 @@ pub fn human(network: &str, outcome: &Outcome) -> String {
     }
     text.push('\n');
     if !outcome.gone.is_nothing() {
-        let _ = writeln!(text, "{}: what they gave isn't compared", tables::lacking(&outcome.gone));
+        let _ = writeln!(text, "{}: what they gave isn't compared", tables::missing_raw(&outcome.gone));
     }
     if diff.is_empty() {
         text.push_str("nothing differs\n");

@@ -29,7 +29,7 @@ pub struct Active {
 
 /// What the operator said of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum Decision {
     /// It may have what it asks for, and be as it was found to be.
     Approve,
     /// It takes over now.
@@ -38,7 +38,7 @@ pub enum Word {
     Hold,
 }
 
-impl Word {
+impl Decision {
     fn name(self) -> &'static str {
         match self {
             Self::Approve => "approve",
@@ -50,7 +50,7 @@ impl Word {
 
 /// What was found out about a version that is to take over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct CandidateStatus {
     /// Its version.
     pub version: String,
     /// `serving`, `refused`, `waiting`, `shadow`.
@@ -115,12 +115,12 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn word(&self, network: &str, version: Digest) -> Result<Option<(Word, DateTime<Utc>)>, Failure> {
+    pub async fn decision(&self, network: &str, version: Digest) -> Result<Option<(Decision, DateTime<Utc>)>, Failure> {
         let query = sqlx::query("SELECT word, said_at FROM connector_words WHERE network = $1 AND digest = $2");
         let row = self.database.fetch_optional(query.bind(network).bind(version.to_hex())).await?;
         let Some(row) = row else { return Ok(None) };
         let name: String = row.try_get(0)?;
-        let word = [Word::Approve, Word::Promote, Word::Hold].into_iter().find(|word| word.name() == name);
+        let word = [Decision::Approve, Decision::Promote, Decision::Hold].into_iter().find(|word| word.name() == name);
         Ok(Some((word.ok_or_else(|| Failure::failed(anyhow::anyhow!("`{name}` is no word")))?, time(&row, 1)?)))
     }
 
@@ -128,7 +128,7 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn say(&self, network: &str, version: Digest, word: Word) -> Result<(), Failure> {
+    pub async fn record_decision(&self, network: &str, version: Digest, word: Decision) -> Result<(), Failure> {
         let query = sqlx::query(
             "INSERT INTO connector_words (network, digest, word, said_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (network, digest) DO UPDATE SET word = excluded.word, said_at = excluded.said_at",
@@ -145,14 +145,14 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn found(&self, network: &str, version: Digest) -> Result<Option<Found>, Failure> {
+    pub async fn candidate_status(&self, network: &str, version: Digest) -> Result<Option<CandidateStatus>, Failure> {
         let query = sqlx::query(
             "SELECT version, state, reason, hint, smoke, comparison FROM connector_candidates
              WHERE network = $1 AND digest = $2",
         );
         let row = self.database.fetch_optional(query.bind(network).bind(version.to_hex())).await?;
         row.map(|row| {
-            Ok(Found {
+            Ok(CandidateStatus {
                 version: row.try_get(0)?,
                 state: row.try_get(1)?,
                 reason: row.try_get(2)?,
@@ -168,7 +168,7 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn note_found(&self, network: &str, version: Digest, found: &Found) -> Result<(), Failure> {
+    pub async fn save_candidate(&self, network: &str, version: Digest, found: &CandidateStatus) -> Result<(), Failure> {
         let query = sqlx::query(
             "INSERT INTO connector_candidates
                  (network, digest, version, state, reason, hint, smoke, comparison, seen_at)
@@ -195,7 +195,7 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn swap_mark(&self) -> Result<String, Failure> {
+    pub async fn change_marker(&self) -> Result<String, Failure> {
         let query = sqlx::query(
             "SELECT coalesce((SELECT max(said_at) FROM connector_words), ''),
                     coalesce((SELECT max(since) FROM active_connectors), '')",
@@ -224,15 +224,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("state.db").display());
         let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
-        let (digest, mark) = (Digest::of(b"awin"), there.swap_mark().await.unwrap());
-        here.say("awin", digest, Word::Approve).await.unwrap();
-        assert_ne!(there.swap_mark().await.unwrap(), mark);
-        assert_eq!(there.word("awin", digest).await.unwrap().unwrap().0, Word::Approve);
-        here.say("awin", digest, Word::Hold).await.unwrap();
-        assert_eq!(there.word("awin", digest).await.unwrap().unwrap().0, Word::Hold);
+        let (digest, mark) = (Digest::of(b"awin"), there.change_marker().await.unwrap());
+        here.say("awin", digest, Decision::Approve).await.unwrap();
+        assert_ne!(there.change_marker().await.unwrap(), mark);
+        assert_eq!(there.word("awin", digest).await.unwrap().unwrap().0, Decision::Approve);
+        here.say("awin", digest, Decision::Hold).await.unwrap();
+        assert_eq!(there.word("awin", digest).await.unwrap().unwrap().0, Decision::Hold);
         assert_eq!(there.word("cj", digest).await.unwrap(), None);
-        let found = Found { version: "1.0.0".to_owned(), state: "waiting".to_owned(), ..Found::default() };
-        here.note_found("awin", digest, &found).await.unwrap();
+        let found =
+            CandidateStatus { version: "1.0.0".to_owned(), state: "waiting".to_owned(), ..CandidateStatus::default() };
+        here.save_candidate("awin", digest, &found).await.unwrap();
         assert_eq!(there.found("awin", digest).await.unwrap(), Some(found));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sluice_fetch::{Keeper, KeeperError, Keeping, Kept, SealKey, TokenName};
+use sluice_fetch::{Kept, SealKey, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
 use sluice_model::Secret;
 use sqlx::Row;
 
@@ -22,8 +22,8 @@ const KEY_HINT: &str = "add to [state] in sluice.toml: key = \"env:SLUICE_STATE_
 /// The table's rows.
 struct Tokens(Database);
 
-impl Keeper for Tokens {
-    fn load<'a>(&'a self, name: &'a TokenName) -> BoxFuture<'a, Result<Option<Kept>, KeeperError>> {
+impl TokenStore for Tokens {
+    fn load<'a>(&'a self, name: &'a TokenKey) -> BoxFuture<'a, Result<Option<Kept>, TokenStoreError>> {
         async move {
             let sql = "SELECT version, sealed FROM tokens WHERE network = $1 AND account = $2 AND sign_in = $3";
             let query = sqlx::query(sql).bind(&name.network).bind(&name.account).bind(&name.sign_in);
@@ -35,7 +35,12 @@ impl Keeper for Tokens {
         .boxed()
     }
 
-    fn save<'a>(&'a self, name: &'a TokenName, seen: i64, sealed: &'a str) -> BoxFuture<'a, Result<bool, KeeperError>> {
+    fn save<'a>(
+        &'a self,
+        name: &'a TokenKey,
+        seen: i64,
+        sealed: &'a str,
+    ) -> BoxFuture<'a, Result<bool, TokenStoreError>> {
         let sql = if seen == 0 {
             "INSERT INTO tokens (network, account, sign_in, version, sealed) VALUES ($1, $2, $3, 1, $4)
              ON CONFLICT (network, account, sign_in) DO NOTHING"
@@ -57,20 +62,20 @@ impl Keeper for Tokens {
 ///
 /// # Errors
 /// A settings failure for a key that can't be read or is none.
-pub async fn keeping(settings: &Settings, state: &State) -> Result<Keeping, Failure> {
+pub async fn keeping(settings: &Settings, state: &State) -> Result<TokenPersistence, Failure> {
     let key = match (&settings.state_key, sqlite_file(&settings.state_url)) {
         (Some(reference), _) => settings.secrets.read(reference, "key").await.map_err(|unreadable| {
             Failure::settings(format!("state.key in {}: {}", settings.path.display(), unreadable.reason))
                 .hint(unreadable.hint)
         })?,
         (None, Some(database)) => key_file(&database)?,
-        (None, None) if settings.state_url.starts_with("sqlite:") => return Ok(Keeping::InMemory),
-        (None, None) => return Ok(Keeping::Refused(KEY_HINT.to_owned())),
+        (None, None) if settings.state_url.starts_with("sqlite:") => return Ok(TokenPersistence::InMemory),
+        (None, None) => return Ok(TokenPersistence::Refused(KEY_HINT.to_owned())),
     };
     let key = SealKey::new(&key).ok_or_else(|| {
         Failure::settings("state.key is shorter than 32 bytes").hint("make one with: openssl rand -hex 32")
     })?;
-    Ok(Keeping::With(Arc::new(Tokens(state.database.clone())), Arc::new(key)))
+    Ok(TokenPersistence::With(Arc::new(Tokens(state.database.clone())), Arc::new(key)))
 }
 
 /// The file of a `sqlite:` URL; none for one in memory and for other databases.
@@ -129,8 +134,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
-    fn name(account: &str) -> TokenName {
-        TokenName { network: "shop".into(), account: account.into(), sign_in: "session".into() }
+    fn name(account: &str) -> TokenKey {
+        TokenKey { network: "shop".into(), account: account.into(), sign_in: "session".into() }
     }
 
     #[tokio::test]

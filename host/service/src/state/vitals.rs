@@ -5,7 +5,7 @@ use sqlx::Row;
 
 use super::State;
 use crate::failure::Failure;
-use crate::vitals::Vitals;
+use crate::vitals::ServiceStats;
 
 /// How long the note of a service is kept that ended without a word.
 const KEPT: TimeDelta = TimeDelta::days(1);
@@ -15,7 +15,7 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn note_vitals(&self, id: &str, vitals: &Vitals) -> Result<(), Failure> {
+    pub async fn note_vitals(&self, id: &str, vitals: &ServiceStats) -> Result<(), Failure> {
         let query = sqlx::query(
             "INSERT INTO services (id, noted_at, vitals) VALUES ($1, $2, $3)
              ON CONFLICT (id) DO UPDATE SET noted_at = excluded.noted_at, vitals = excluded.vitals",
@@ -40,7 +40,7 @@ impl State {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn vitals(&self) -> Result<Vec<Vitals>, Failure> {
+    pub async fn vitals(&self) -> Result<Vec<ServiceStats>, Failure> {
         let old = (Utc::now() - KEPT).to_rfc3339();
         let rows = sqlx::query("SELECT vitals FROM services WHERE noted_at >= $1 ORDER BY id").bind(old);
         let rows = self.database.fetch_all(rows).await?;
@@ -58,13 +58,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("state.db").display());
         let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
-        let vitals = |process, age| Vitals { process, noted_at: Utc::now() - age, ..Vitals::default() };
+        let vitals = |process, age| ServiceStats { process, noted_at: Utc::now() - age, ..ServiceStats::default() };
         for process in [1, 2] {
             here.note_vitals("a", &vitals(process, TimeDelta::zero())).await.unwrap();
         }
         here.note_vitals("b", &vitals(3, TimeDelta::hours(1))).await.unwrap();
         here.note_vitals("c", &vitals(4, TimeDelta::days(2))).await.unwrap();
-        let processes = |seen: Vec<Vitals>| seen.iter().map(|vitals| vitals.process).collect::<Vec<_>>();
+        let processes = |seen: Vec<ServiceStats>| seen.iter().map(|vitals| vitals.process).collect::<Vec<_>>();
         assert_eq!(processes(there.vitals().await.unwrap()), [2, 3]);
         here.forget_vitals("a").await.unwrap();
         assert_eq!(processes(there.vitals().await.unwrap()), [3]);

@@ -15,7 +15,7 @@ use crate::cli::VersionArgs;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::state::swaps::{Active, Word};
+use crate::state::swaps::{Active, Decision};
 use crate::swap::rights::Rights;
 use crate::swap::smoke::Smoke;
 use crate::swap::{self, restore};
@@ -23,7 +23,7 @@ use crate::swap::{self, restore};
 /// Gives a version what it asks for.
 pub(super) async fn approve(settings: &Settings, args: &VersionArgs, json: bool) -> Result<(), Failure> {
     let waiting = Waiting::find(settings, args).await?;
-    waiting.state.say(&waiting.network, waiting.candidate.digest(), Word::Approve).await?;
+    waiting.state.record_decision(&waiting.network, waiting.candidate.digest(), Decision::Approve).await?;
     waiting.print("approved", json)
 }
 
@@ -31,10 +31,10 @@ pub(super) async fn approve(settings: &Settings, args: &VersionArgs, json: bool)
 pub(super) async fn promote(settings: &Settings, args: &VersionArgs, json: bool) -> Result<(), Failure> {
     let waiting = Waiting::find(settings, args).await?;
     let (network, digest) = (&waiting.network, waiting.candidate.digest());
-    let found = waiting.state.found(network, digest).await?.unwrap_or_default();
+    let found = waiting.state.candidate_status(network, digest).await?.unwrap_or_default();
     let doubt = serde_json::from_str::<Smoke>(&found.smoke).ok().and_then(|smoke| smoke.doubt);
-    let held = match waiting.state.word(network, digest).await? {
-        Some((Word::Hold, _)) => Some("it was rolled back".to_owned()),
+    let held = match waiting.state.decision(network, digest).await? {
+        Some((Decision::Hold, _)) => Some("it was rolled back".to_owned()),
         Some(_) => None,
         None if !waiting.gained.is_empty() => Some(waiting.gained.join(", ")),
         None => doubt,
@@ -47,7 +47,7 @@ pub(super) async fn promote(settings: &Settings, args: &VersionArgs, json: bool)
             digest.short()
         )));
     }
-    waiting.state.say(network, digest, Word::Promote).await?;
+    waiting.state.record_decision(network, digest, Decision::Promote).await?;
     waiting.print("promoted", json)
 }
 
@@ -133,9 +133,9 @@ pub(super) async fn roll_back(settings: &Settings, name: &str, to: Option<&str>,
     let history = lake.activations(&network).await?;
     let target = target(&state, &history, &active, to).await?;
     let version = load(settings, &lake, &target).await?;
-    state.say(&network, active.digest, Word::Hold).await?;
-    if let Some((Word::Hold, _)) = state.word(&network, target.digest).await? {
-        state.say(&network, target.digest, Word::Approve).await?;
+    state.record_decision(&network, active.digest, Decision::Hold).await?;
+    if let Some((Decision::Hold, _)) = state.decision(&network, target.digest).await? {
+        state.record_decision(&network, target.digest, Decision::Approve).await?;
     }
     let now = Active {
         network: network.clone(),
@@ -177,7 +177,7 @@ async fn target(
     let see = format!("see `sluice connectors history {}`", active.network);
     let Some(to) = to else {
         for row in others() {
-            if !matches!(state.word(&active.network, row.digest).await?, Some((Word::Hold, _))) {
+            if !matches!(state.decision(&active.network, row.digest).await?, Some((Decision::Hold, _))) {
                 return Ok(row.clone());
             }
         }

@@ -34,7 +34,7 @@ fn facts(entry: &Entry) -> serde_json::Value {
     let reason = entry.state.reason();
     json!({
         "file": entry.file, "network": entry.network, "version": entry.version, "contract": entry.contract,
-        "digest": entry.digest, "state": entry.state.word(), "reason": entry.refusal(),
+        "digest": entry.digest, "state": entry.state.decision(), "reason": entry.refusal(),
         "hint": reason.and_then(|reason| reason.hint.as_ref()),
         "candidate_version": entry.candidate.as_ref().map(|(version, _)| version),
         "candidate_digest": entry.candidate.as_ref().map(|(_, digest)| digest),
@@ -49,7 +49,7 @@ fn line(entry: &Entry) -> String {
     });
     let Some(reason) = entry.refusal() else { return serving.unwrap_or_default() };
     let what = entry.candidate.as_ref().map(|(version, digest)| format!("{version} ({}) ", digest.short()));
-    let held = format!("{}{}: {reason}", what.unwrap_or_default(), entry.state.word());
+    let held = format!("{}{}: {reason}", what.unwrap_or_default(), entry.state.decision());
     serving.map_or(held.clone(), |serving| format!("{serving}; {held}"))
 }
 

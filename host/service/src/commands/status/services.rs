@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::commands::rfc3339;
-use crate::vitals::Vitals;
+use crate::vitals::ServiceStats;
 
 /// A service as it noted itself last.
 #[derive(Serialize)]
@@ -14,19 +14,20 @@ pub(super) struct ServiceStatus {
     /// Connectors in memory that nothing has needed for minutes.
     leaked: usize,
     #[serde(flatten)]
-    vitals: Vitals,
+    vitals: ServiceStats,
 }
 
 /// What there is to say of services now.
-pub(super) fn services(noted: Vec<Vitals>, now: DateTime<Utc>) -> Vec<ServiceStatus> {
-    let service = |vitals: Vitals| ServiceStatus { running: vitals.is_fresh(now), leaked: vitals.leaked(), vitals };
+pub(super) fn services(noted: Vec<ServiceStats>, now: DateTime<Utc>) -> Vec<ServiceStatus> {
+    let service =
+        |vitals: ServiceStats| ServiceStatus { running: vitals.is_fresh(now), leaked: vitals.leaked(), vitals };
     noted.into_iter().map(service).collect()
 }
 
 /// A line for people, and one more if something is wrong.
 pub(super) fn lines(service: &ServiceStatus) -> String {
     let ServiceStatus { running, leaked, vitals } = service;
-    let Vitals { host, process, connectors, connectors_held, instances, .. } = vitals;
+    let ServiceStats { host, process, connectors, connectors_held, instances, .. } = vitals;
     let began = rfc3339(vitals.started_at);
     if !running {
         let last = rfc3339(vitals.noted_at);
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn a_leak_and_a_silence_are_told() {
         let now: DateTime<Utc> = "2026-02-01T10:00:00Z".parse().unwrap();
-        let vitals = Vitals {
+        let vitals = ServiceStats {
             host: "blue".to_owned(),
             process: 7,
             started_at: "2026-02-01T08:00:00Z".parse().unwrap(),
@@ -66,16 +67,16 @@ mod tests {
             connectors_held: 2,
             idle_bytes: 3 << 19,
             resident_bytes: Some(150 << 20),
-            ..Vitals::default()
+            ..ServiceStats::default()
         };
-        let told = |vitals: Vitals| services(vec![vitals], now).iter().map(lines).collect::<String>();
+        let told = |vitals: ServiceStats| services(vec![vitals], now).iter().map(lines).collect::<String>();
         let well = "service 7 on blue since 2026-02-01T08:00:00Z: 0 runs, 3 connectors in memory (2 by the folder), 0 \
                     calls of guests with 0.0 MiB, 1.5 MiB kept for the next, 150.0 MiB in all\n";
         assert_eq!(told(vitals.clone()), well);
         let left_over_since = Some("2026-02-01T09:00:00Z".parse().unwrap());
         let leak = "  1 connectors stay in memory that nothing needs: a fault of sluice\n    restart the service\n";
-        assert_eq!(told(Vitals { left_over_since, ..vitals.clone() }), [well, leak].concat());
-        let silent = Vitals { noted_at: now - TimeDelta::hours(1), ..vitals };
+        assert_eq!(told(ServiceStats { left_over_since, ..vitals.clone() }), [well, leak].concat());
+        let silent = ServiceStats { noted_at: now - TimeDelta::hours(1), ..vitals };
         let words = "service 7 on blue since 2026-02-01T08:00:00Z: not heard of since 2026-02-01T09:00:00Z\n";
         assert_eq!(told(silent), words);
     }

@@ -1,4 +1,4 @@
-//! One account's way to its network with the secrets that it has now: allow → auth → pace → send → redact.
+//! One account's client, with the secrets that it has now: allow → auth → pace → send → redact.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const NOTABLE_WAIT: Duration = Duration::from_secs(1);
 
 /// Sends an account's requests with one set of secrets. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Way(Arc<Inner>);
+pub(crate) struct AccountClient(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) network: String,
@@ -42,8 +42,8 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
 }
 
-impl Way {
-    /// `budget`: that of the way before this one, if only the secrets have changed.
+impl AccountClient {
+    /// `budget`: that of the client before this one, if only the secrets have changed.
     pub(crate) fn new(shared: Arc<Shared>, access: &Access, budget: Option<Arc<Budget>>) -> Result<Self, Error> {
         let rate = access.rate;
         if rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0 {
@@ -162,7 +162,7 @@ impl Way {
         &self.0
     }
 
-    /// Whether both are the same way, and not only alike.
+    /// Whether both are the same client, and not only alike.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -12,7 +12,7 @@ use crate::failure::SliceError;
 const MAX_SAME_PAGES: u32 = 5;
 
 /// What a slice has asked so far.
-pub(super) struct Course {
+pub(super) struct RequestChain {
     keys: HashSet<String>,
     contents: HashSet<Digest>,
     pages: HashMap<Digest, u32>,
@@ -20,20 +20,20 @@ pub(super) struct Course {
     most: usize,
 }
 
-impl Course {
+impl RequestChain {
     /// Begins with the planned requests; more than `most` are too many.
     pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>, most: usize) -> Self {
-        let mut course = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new(), most };
+        let mut chain = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new(), most };
         for request in planned {
-            course.keys.insert(request.key.clone());
-            course.contents.insert(content(request));
+            chain.keys.insert(request.key.clone());
+            chain.contents.insert(content(request));
         }
-        course
+        chain
     }
 
     /// Notes what an answer leads on to after a pause; says why none of it may be sent. `page`: the answer's body, if
     /// it holds records.
-    pub(super) fn after(
+    pub(super) fn admit(
         &mut self,
         follow_ups: &[Request],
         pause: Duration,
@@ -105,40 +105,40 @@ mod tests {
 
     #[test]
     fn the_same_cursor_ends_the_way() {
-        let mut course = Course::new([page("1", "https://a/?c=1")].iter(), 9);
-        let after = |course: &mut Course, n: u32, url: &str| {
-            course.after(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
+        let mut chain = RequestChain::new([page("1", "https://a/?c=1")].iter(), 9);
+        let after = |chain: &mut RequestChain, n: u32, url: &str| {
+            chain.admit(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
         };
-        after(&mut course, 2, "https://a/?c=2").unwrap();
-        let circle = after(&mut course, 3, "https://a/?c=1").unwrap_err().message;
+        after(&mut chain, 2, "https://a/?c=2").unwrap();
+        let circle = after(&mut chain, 3, "https://a/?c=1").unwrap_err().message;
         assert!(circle.starts_with("`3` asks for what was asked before"), "{circle}");
-        let twice = after(&mut course, 2, "https://a/?c=9").unwrap_err().message;
+        let twice = after(&mut chain, 2, "https://a/?c=9").unwrap_err().message;
         assert!(twice.contains("asks for `2` twice"), "{twice}");
     }
 
     #[test]
     fn a_page_that_is_always_the_same_ends_the_way() {
-        let mut course = Course::new(std::iter::empty(), 99);
+        let mut chain = RequestChain::new(std::iter::empty(), 99);
         let same = Some(Digest::of(b"the same"));
-        let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
+        let mut after = |n: u32| chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
         (1..5).for_each(|n| after(n).unwrap());
         assert!(after(5).unwrap_err().message.contains("the same page 5 times"));
-        assert!(course.after(&[], Duration::ZERO, same).is_ok(), "a last page leads nowhere");
+        assert!(chain.admit(&[], Duration::ZERO, same).is_ok(), "a last page leads nowhere");
     }
 
     #[test]
     fn a_poll_may_ask_the_same_and_be_told_the_same() {
-        let mut course = Course::new(std::iter::empty(), 99);
+        let mut chain = RequestChain::new(std::iter::empty(), 99);
         for n in 0..10 {
             let poll = page(&format!("poll-{n}"), "https://a/report/7");
-            course.after(&[poll], Duration::from_secs(1), None).unwrap();
+            chain.admit(&[poll], Duration::from_secs(1), None).unwrap();
         }
     }
 
     #[test]
     fn a_slice_has_a_longest_way() {
-        let mut course = Course::new(std::iter::empty(), 3);
-        let mut after = |n: u32| course.after(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None);
+        let mut chain = RequestChain::new(std::iter::empty(), 3);
+        let mut after = |n: u32| chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None);
         (1..=3).for_each(|n| after(n).unwrap());
         assert!(after(4).unwrap_err().message.contains("more than 3 requests for one slice"));
     }
