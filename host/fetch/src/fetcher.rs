@@ -117,7 +117,7 @@ impl Fetcher {
         let public = client(&options, None)?;
         Ok(Self(Arc::new(Shared {
             options,
-            keeping,
+            persistence,
             process: hex::encode(rand::random::<[u8; 8]>()),
             public,
             trusted: Mutex::default(),
@@ -138,7 +138,7 @@ pub(crate) type Fingerprint = [u8; 32];
 /// The state behind a [`Fetcher`].
 pub(crate) struct Shared {
     pub(crate) options: FetchOptions,
-    pub(crate) keeping: TokenPersistence,
+    pub(crate) persistence: TokenPersistence,
     /// A random name of this process, for claims on refresh tokens.
     pub(crate) process: String,
     public: Client,

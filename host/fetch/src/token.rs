@@ -87,7 +87,7 @@ impl AccountClient {
     /// Fills the state of a sign-in. Boxed, because a sign-in's own request may need another token.
     fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut State) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            match (&self.inner().shared.keeping, sign_in.refresh()) {
+            match (&self.inner().shared.persistence, sign_in.refresh()) {
                 (TokenPersistence::With(keeper, key), Some(_)) => {
                     self.sign_in_kept(sign_in, state, keeper.as_ref(), key).await
                 }

@@ -9,7 +9,7 @@ use parquet::bloom_filter::Sbbf;
 use super::keys::parse_hex;
 use super::{IndexColumns, KeyIndex, Latest, Questions, keep_latest};
 use crate::error::Error;
-use crate::hash::ordinal;
+use crate::hash::request_ordinal;
 use crate::scan::{read_columns, read_filters};
 use crate::table::Table;
 
@@ -160,7 +160,7 @@ fn each_row(
             content: number(contents.value(row)).ok_or_else(|| wrong(table, columns.content, "16 bytes long"))?,
             version: versions.map_or(0, |versions| versions.value(row)),
             observed_at: observed.value(row),
-            request: ordinal(requests.value(row)),
+            request: request_ordinal(requests.value(row)),
             home,
         };
         take(key, latest);

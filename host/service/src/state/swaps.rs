@@ -225,16 +225,16 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("state.db").display());
         let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
         let (digest, mark) = (Digest::of(b"awin"), there.change_marker().await.unwrap());
-        here.say("awin", digest, Decision::Approve).await.unwrap();
+        here.record_decision("awin", digest, Decision::Approve).await.unwrap();
         assert_ne!(there.change_marker().await.unwrap(), mark);
-        assert_eq!(there.word("awin", digest).await.unwrap().unwrap().0, Decision::Approve);
-        here.say("awin", digest, Decision::Hold).await.unwrap();
-        assert_eq!(there.word("awin", digest).await.unwrap().unwrap().0, Decision::Hold);
-        assert_eq!(there.word("cj", digest).await.unwrap(), None);
+        assert_eq!(there.decision("awin", digest).await.unwrap().unwrap().0, Decision::Approve);
+        here.record_decision("awin", digest, Decision::Hold).await.unwrap();
+        assert_eq!(there.decision("awin", digest).await.unwrap().unwrap().0, Decision::Hold);
+        assert_eq!(there.decision("cj", digest).await.unwrap(), None);
         let found =
             CandidateStatus { version: "1.0.0".to_owned(), state: "waiting".to_owned(), ..CandidateStatus::default() };
         here.save_candidate("awin", digest, &found).await.unwrap();
-        assert_eq!(there.found("awin", digest).await.unwrap(), Some(found));
+        assert_eq!(there.candidate_status("awin", digest).await.unwrap(), Some(found));
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ fn facts(entry: &Entry) -> serde_json::Value {
     let reason = entry.state.reason();
     json!({
         "file": entry.file, "network": entry.network, "version": entry.version, "contract": entry.contract,
-        "digest": entry.digest, "state": entry.state.decision(), "reason": entry.refusal(),
+        "digest": entry.digest, "state": entry.state.word(), "reason": entry.refusal(),
         "hint": reason.and_then(|reason| reason.hint.as_ref()),
         "candidate_version": entry.candidate.as_ref().map(|(version, _)| version),
         "candidate_digest": entry.candidate.as_ref().map(|(_, digest)| digest),
@@ -49,7 +49,7 @@ fn line(entry: &Entry) -> String {
     });
     let Some(reason) = entry.refusal() else { return serving.unwrap_or_default() };
     let what = entry.candidate.as_ref().map(|(version, digest)| format!("{version} ({}) ", digest.short()));
-    let held = format!("{}{}: {reason}", what.unwrap_or_default(), entry.state.decision());
+    let held = format!("{}{}: {reason}", what.unwrap_or_default(), entry.state.word());
     serving.map_or(held.clone(), |serving| format!("{serving}; {held}"))
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn diff(settings: &Settings, name: &str, json: bool) -> Result<
     let registry = app::look_at_registry(settings).await?;
     let candidate = registry.candidate(&network).ok_or_else(|| super::decide::nothing_waits(name))?;
     let state = State::open(&settings.state_url).await?;
-    let found = state.found(&network, candidate.digest()).await?.unwrap_or_default();
+    let found = state.candidate_status(&network, candidate.digest()).await?.unwrap_or_default();
     let smoke: Option<Smoke> = serde_json::from_str(&found.smoke).ok();
     let live: Option<Comparison> = serde_json::from_str(&found.comparison).ok();
     let mut out = std::io::stdout().lock();
