@@ -20,7 +20,7 @@ use crate::table::{Design, Fence, Proposal, Table, commit_with};
 
 /// A row that may have to be appended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct IncomingRow {
     pub(crate) key: u128,
     pub(crate) content: u128,
     /// Which response, in the order of observation.
@@ -66,8 +66,8 @@ pub(crate) struct Chosen {
 
 impl Chosen {
     /// A candidate as if it were chosen.
-    pub(crate) fn of(candidate: &Candidate) -> Self {
-        let Candidate { key, content, source, row, month } = *candidate;
+    pub(crate) fn of(candidate: &IncomingRow) -> Self {
+        let IncomingRow { key, content, source, row, month } = *candidate;
         Self { key, content, source, row, version: 0, month, change: Change::FirstSeen }
     }
 }
@@ -117,7 +117,7 @@ pub(crate) struct Shaped {
 /// The rows of a flush.
 pub(crate) trait Source: Send + Sync {
     /// All rows.
-    fn candidates(&self) -> &[Candidate];
+    fn candidates(&self) -> &[IncomingRow];
     /// Sorts them by key, response and place.
     fn sort(&mut self);
     /// When each response was observed, rising by what is plausible now.
@@ -129,7 +129,7 @@ pub(crate) trait Source: Send + Sync {
     /// Leaves out the rows of some runs.
     fn leave_out(&mut self, runs: &HashSet<RunNumber>);
     /// Why a row is to be appended when `known` is the latest one of its key; none if it says nothing new.
-    fn change(&self, known: Option<&Latest>, row: &Candidate, now: i64) -> Option<Change> {
+    fn change(&self, known: Option<&Latest>, row: &IncomingRow, now: i64) -> Option<Change> {
         match known {
             None => Some(Change::FirstSeen),
             Some(known) => change_of_known(known, row, self.observed()[row.source as usize], now),
@@ -256,7 +256,7 @@ impl Appender {
 }
 
 /// Sorts candidates as [`Source::sort`] says.
-pub(crate) fn sort(candidates: &mut [Candidate]) {
+pub(crate) fn sort(candidates: &mut [IncomingRow]) {
     candidates.sort_unstable_by_key(|row| (row.key, row.source, row.row));
 }
 
@@ -264,7 +264,7 @@ pub(crate) fn sort(candidates: &mut [Candidate]) {
 ///
 /// A response that is older than what the table knows of the key changes nothing, so that building old responses
 /// again, in any order, adds nothing.
-pub(crate) fn change_of_known(known: &Latest, row: &Candidate, seen: Observed, now: i64) -> Option<Change> {
+pub(crate) fn change_of_known(known: &Latest, row: &IncomingRow, seen: Observed, now: i64) -> Option<Change> {
     if known.content == row.content || is_older(known, seen, now) {
         return None;
     }

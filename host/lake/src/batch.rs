@@ -134,7 +134,7 @@ pub(crate) struct Writers {
 }
 
 /// A table's part of a flush: its writer, its rows, and what was done with them.
-struct Part<S> {
+struct TablePart<S> {
     appender: Appender,
     rows: S,
     appended: Appended,
@@ -161,25 +161,25 @@ impl Target {
 
 /// Rows of a table that wait.
 trait Waiting: Source + Default + 'static {
-    /// Makes them candidates.
-    fn settle(&mut self);
+    /// Makes incoming rows of them.
+    fn make_incoming(&mut self);
 }
 
 impl Waiting for NativeRows {
-    fn settle(&mut self) {
-        Self::settle(self);
+    fn make_incoming(&mut self) {
+        Self::make_incoming(self);
     }
 }
 
 impl Waiting for UnifiedRows {
-    fn settle(&mut self) {
-        Self::settle(self);
+    fn make_incoming(&mut self) {
+        Self::make_incoming(self);
     }
 }
 
 impl Waiting for RejectRows {
-    fn settle(&mut self) {
-        Self::settle(self);
+    fn make_incoming(&mut self) {
+        Self::make_incoming(self);
     }
 }
 
@@ -243,7 +243,7 @@ impl Writers {
         table: TableName,
         rows: NativeRows,
         fences: &[(RunNumber, Fence)],
-    ) -> impl Future<Output = Result<(TableName, Part<NativeRows>), Error>> + use<> {
+    ) -> impl Future<Output = Result<(TableName, TablePart<NativeRows>), Error>> + use<> {
         let open = self.native.remove(&table).map(|(_, appender)| appender);
         let target = Target::of(&table.0, &table.1, native::INDEX, Step::NativeCommitted);
         let part = self.part(open, target, rows, fences);
@@ -261,10 +261,10 @@ impl Writers {
         target: Target,
         mut rows: S,
         fences: &[(RunNumber, Fence)],
-    ) -> impl Future<Output = Result<Option<Part<S>>, Error>> + use<S> {
+    ) -> impl Future<Output = Result<Option<TablePart<S>>, Error>> + use<S> {
         let (lake, most_keys, fences) = (self.lake.clone(), self.options.index_keys, fences.to_vec());
         let write = async move {
-            rows.settle();
+            rows.make_incoming();
             if rows.candidates().is_empty() && open.is_none() {
                 lake.passed(target.passed);
                 return Ok(None);
@@ -275,14 +275,14 @@ impl Writers {
             };
             let appended = appender.append(&mut rows, &fences).await?;
             lake.passed(target.passed);
-            Ok(Some(Part { appender, rows, appended }))
+            Ok(Some(TablePart { appender, rows, appended }))
         };
         async move { tokio::spawn(write).await.map_err(|source| Error::Worker { source })? }
     }
 
     /// Notes a native table's new columns in `meta.columns`. What a crash kept from being noted is noted by the next
     /// run that reads the same.
-    async fn note_columns(&mut self, table: &TableName, part: &Part<NativeRows>) -> Result<(), Error> {
+    async fn note_columns(&mut self, table: &TableName, part: &TablePart<NativeRows>) -> Result<(), Error> {
         let fields = &part.appended.fields;
         if fields.is_empty() {
             return Ok(());
@@ -347,7 +347,7 @@ impl Writers {
 
     /// Appends a version that says so for each transaction that windows which were read whole no longer hold, and
     /// gives how many. All rows of these runs must have been flushed.
-    pub(crate) async fn judge(&mut self, streams: &[Windows], fences: &[(RunNumber, Fence)]) -> Result<Flushed, Error> {
+    pub(crate) async fn mark_vanished(&mut self, streams: &[Windows], fences: &[(RunNumber, Fence)]) -> Result<Flushed, Error> {
         let mut flushed = Flushed::default();
         if streams.is_empty() {
             return Ok(flushed);

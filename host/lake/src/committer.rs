@@ -329,7 +329,7 @@ impl Task {
         };
         self.writers = Some(writers);
         match flushed {
-            Ok(flushed) => self.settle(ending, flushed),
+            Ok(flushed) => self.answer_runs(ending, flushed),
             Err(error) => {
                 let error = Arc::new(error);
                 if ending.is_empty() && runs.as_ref().is_none_or(HashSet::is_empty) {
@@ -344,7 +344,7 @@ impl Task {
     }
 
     /// Counts what was new, and answers the runs that end.
-    fn settle(&mut self, ending: Ending, mut flushed: Flushed) {
+    fn answer_runs(&mut self, ending: Ending, mut flushed: Flushed) {
         for (run, counts) in &flushed.counts {
             if let Some(open) = self.open_run(*run) {
                 open.book.counts.add(counts);
@@ -380,7 +380,7 @@ async fn write(writers: &mut Writers, batch: Batch, ending: &mut Ending) -> Resu
             fences.extend(book.fences());
         }
     }
-    flushed.merge(writers.judge(&streams, &fences).await?);
+    flushed.merge(writers.mark_vanished(&streams, &fences).await?);
     if !ending.is_empty() || is_past(writers.follow_at()) {
         writers.catch_up().await?;
     }

@@ -12,7 +12,7 @@ use crate::coverage::CoverageState;
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{Change, Design, Proposal, Table, commit_with};
+use crate::table::{TableChange, Design, Proposal, Table, commit_with};
 
 /// What is derived from a table's log, and how.
 pub(crate) trait Follower: Send {
@@ -131,7 +131,7 @@ struct CatchUp<'a, F> {
     basis: Basis,
 }
 
-impl<F: Follower> Change for CatchUp<'_, F> {
+impl<F: Follower> TableChange for CatchUp<'_, F> {
     async fn propose(&mut self, target: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         if let Some(earlier) = earlier {
             target.discard_files(&earlier.adds).await;

@@ -71,7 +71,7 @@ pub(crate) struct IndexColumns {
 }
 
 /// Scope and month of a partition.
-pub(crate) type Place = (String, i32);
+pub(crate) type Partition = (String, i32);
 
 /// What the keys of a flush are asked for in a file.
 struct Asked {
@@ -144,7 +144,7 @@ impl KeyIndex {
     }
 
     /// The number of a partition.
-    pub(crate) fn number(&mut self, place: &Place) -> u32 {
+    pub(crate) fn number(&mut self, place: &Partition) -> u32 {
         self.partitions.number(place)
     }
 
@@ -192,9 +192,9 @@ impl KeyIndex {
     }
 
     /// Makes the index know all that the snapshot holds of `keys`, which belong to `places`.
-    pub(crate) async fn cover(&mut self, table: &Table, places: &HashSet<Place>, keys: &[u128]) -> Result<(), Error> {
+    pub(crate) async fn cover(&mut self, table: &Table, places: &HashSet<Partition>, keys: &[u128]) -> Result<(), Error> {
         self.follow(table);
-        self.admit(places);
+        self.choose_cached(places);
         let whole: Vec<(Path, u32)> =
             self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
         self.read_whole(table, whole).await?;
@@ -248,7 +248,7 @@ impl KeyIndex {
     }
 
     /// Decides which of the partitions that are needed now are kept in memory, and evicts those used longest ago.
-    fn admit(&mut self, places: &HashSet<Place>) {
+    fn choose_cached(&mut self, places: &HashSet<Partition>) {
         let needed: Vec<u32> = places.iter().map(|place| self.partitions.number(place)).collect();
         let mut unread: HashMap<u32, usize> = HashMap::new();
         for (file, home) in &self.files {
@@ -256,7 +256,7 @@ impl KeyIndex {
                 *unread.entry(*home).or_default() += file.rows;
             }
         }
-        let evicted = self.partitions.admit(&needed, &unread);
+        let evicted = self.partitions.choose_cached(&needed, &unread);
         self.evict(&evicted);
     }
 

@@ -144,7 +144,7 @@ impl Ledger {
 
     /// Takes a response that was made ready.
     pub async fn add_prepared(&mut self, prepared: Prepared) -> Result<(), Error> {
-        self.watch(&prepared.origin).await?;
+        self.start_observing(&prepared.origin).await?;
         self.book.add(&mut self.batch, prepared)?;
         if self.batch.is_full(&self.options) {
             self.flush().await?;
@@ -170,15 +170,15 @@ impl Ledger {
     /// Commits what has gathered, and gives what the whole ledger did so far.
     pub async fn commit(&mut self) -> Result<Counts, Error> {
         self.flush().await?;
-        self.judge().await?;
+        self.mark_vanished().await?;
         self.writers.catch_up().await?;
         Ok(self.book.counts)
     }
 
     /// Makes ready to take note of what the run of an answer sees.
-    async fn watch(&mut self, origin: &RawObject) -> Result<(), Error> {
+    async fn start_observing(&mut self, origin: &RawObject) -> Result<(), Error> {
         if !self.book.seen.is_of_this_run(origin) {
-            self.judge().await?;
+            self.mark_vanished().await?;
             self.book.begin(&origin.run_id);
         }
         let network = &origin.slice.network;
@@ -189,13 +189,13 @@ impl Ledger {
         Ok(())
     }
 
-    async fn judge(&mut self) -> Result<(), Error> {
+    async fn mark_vanished(&mut self) -> Result<(), Error> {
         if !self.book.seen.is_waiting() {
             return Ok(());
         }
         self.flush().await?;
         let streams = self.book.seen.windows(self.book.number);
-        let judged = self.writers.judge(&streams, &[]).await?;
+        let judged = self.writers.mark_vanished(&streams, &[]).await?;
         self.count(&judged);
         Ok(())
     }

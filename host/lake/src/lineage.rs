@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryBuilder, StringArray};
 use sluice_model::RawObject;
 
-use crate::append::{Candidate, Chosen, Observed};
+use crate::append::{IncomingRow, Chosen, Observed};
 use crate::hash::request_ordinal;
 use crate::month;
 
@@ -44,9 +44,9 @@ pub(crate) fn candidates<'a>(
     keys: &'a [u128],
     contents: &'a [u128],
     months: &'a [i32],
-) -> impl Iterator<Item = Candidate> + 'a {
+) -> impl Iterator<Item = IncomingRow> + 'a {
     let rows = (0..).zip(keys.iter().zip(contents).zip(months));
-    rows.map(move |(row, ((key, content), month))| Candidate {
+    rows.map(move |(row, ((key, content), month))| IncomingRow {
         key: *key,
         content: *content,
         source,

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::table::{Change, Design, Fence, Proposal, Table, commit_with};
+use crate::table::{TableChange, Design, Fence, Proposal, Table, commit_with};
 
 /// Rows that wait to be appended to a small table.
 struct Waiting {
@@ -157,7 +157,7 @@ struct AppendAll<'a> {
     written: Option<SchemaRef>,
 }
 
-impl Change for AppendAll<'_> {
+impl TableChange for AppendAll<'_> {
     async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         let Some(first) = self.waiting.first() else { return Ok(None) };
         let fields =

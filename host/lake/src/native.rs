@@ -13,7 +13,7 @@ use sluice_model::{Kind, Kinds, NativeBatch, RawObject};
 
 use self::columns::Columns;
 use self::convert::Gather;
-use crate::append::{Candidate, Chosen, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{IncomingRow, Chosen, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::gather::{Run, runs};
 use crate::index::IndexColumns;
@@ -60,7 +60,7 @@ pub(crate) struct KeyedRecords {
 pub(crate) struct NativeRows {
     pending: Vec<NativeResponse>,
     pins: Vec<(String, Kind)>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<IncomingRow>,
     observed: Vec<Observed>,
 }
 
@@ -90,7 +90,7 @@ impl NativeRows {
     }
 
     /// Sorts what waits by observation, so that the order of arrival doesn't matter.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn make_incoming(&mut self) {
         let now = now_micros();
         let order = |pending: &NativeResponse| (observed(&pending.origin).plausible(now), pending.origin.attempt);
         self.pending.sort_by_key(order);
@@ -184,7 +184,7 @@ impl NativeRows {
 }
 
 impl Source for NativeRows {
-    fn candidates(&self) -> &[Candidate] {
+    fn candidates(&self) -> &[IncomingRow] {
         &self.candidates
     }
 

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use sluice_model::{Layout, Mapped, RawObject, Step};
 
 pub use self::diff::{Diff, FieldDiff, FieldExample, NativeDiff, RejectExample, Rejects, Rows};
-use self::kept::{Part, row_count};
+use self::kept::{KeyShard, row_count};
 pub use self::money::{Money, MoneyKey};
 use self::native::{NativeSide, Reading};
 use self::rejects::RejectSide;
@@ -52,7 +52,7 @@ pub struct Replay {
     /// The run whose versions these will be; none: they are only compared.
     run_id: Option<String>,
     passes: u32,
-    part: Part,
+    part: KeyShard,
     transactions: TransactionSide,
     native: BTreeMap<String, NativeSide>,
     rejects: RejectSide,
@@ -69,13 +69,13 @@ pub struct Replay {
 struct Response<'a> {
     origin: &'a Arc<RawObject>,
     connector: &'a ConnectorRef,
-    part: Part,
+    part: KeyShard,
     /// From 1.
     number: u32,
 }
 
 impl<'a> Response<'a> {
-    fn of(origin: &'a Arc<RawObject>, connector: &'a ConnectorRef, part: Part, number: u32) -> Self {
+    fn of(origin: &'a Arc<RawObject>, connector: &'a ConnectorRef, part: KeyShard, number: u32) -> Self {
         Self { origin, connector, part, number }
     }
 }
@@ -96,7 +96,7 @@ impl Lake {
             lake: self.clone(),
             run_id: run_id.map(str::to_owned),
             passes,
-            part: Part { part: 0, of: passes },
+            part: KeyShard { part: 0, of: passes },
             transactions: TransactionSide::new(unified),
             native: BTreeMap::new(),
             rejects: RejectSide::open(self, &network).await?,
@@ -129,7 +129,7 @@ impl Replay {
 
     /// Begins a pass, from 0.
     pub async fn begin(&mut self, pass: u32) -> Result<(), Error> {
-        self.part = Part { part: pass, of: self.passes };
+        self.part = KeyShard { part: pass, of: self.passes };
         self.mapped.clear();
         self.responses = 0;
         self.ordinals.clear();
@@ -206,7 +206,7 @@ impl Replay {
         }
         let groups = std::mem::take(&mut transactions.groups);
         (diff.money, diff.moved) = groups.finish();
-        diff.settle();
+        diff.drop_equal_fields();
         diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
         (diff.new_rejects, diff.gone_rejects) = rejects.compared();
         let mut waiting: VecDeque<Waiting> =

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
 use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
-use crate::append::{Candidate, Change, Chosen, Observed, RunNumber, Shaped, Source, change_of_known, sort};
+use crate::append::{IncomingRow, Change, Chosen, Observed, RunNumber, Shaped, Source, change_of_known, sort};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
@@ -98,7 +98,7 @@ impl Keyed {
 #[derive(Default)]
 pub(crate) struct UnifiedRows {
     pending: Vec<Pending>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<IncomingRow>,
     observed: Vec<Observed>,
 }
 
@@ -124,7 +124,7 @@ impl UnifiedRows {
     }
 
     /// Sorts what waits by observation, so that the order of arrival doesn't matter.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn make_incoming(&mut self) {
         let now = now_micros();
         let order = |pending: &Pending| (observed(&pending.origin).plausible(now), pending.origin.attempt);
         self.pending.sort_by_key(order);
@@ -194,7 +194,7 @@ impl UnifiedRows {
 }
 
 impl Source for UnifiedRows {
-    fn candidates(&self) -> &[Candidate] {
+    fn candidates(&self) -> &[IncomingRow] {
         &self.candidates
     }
 
@@ -219,7 +219,7 @@ impl Source for UnifiedRows {
         candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
-    fn change(&self, known: Option<&Latest>, row: &Candidate, now: i64) -> Option<Change> {
+    fn change(&self, known: Option<&Latest>, row: &IncomingRow, now: i64) -> Option<Change> {
         let pending = &self.pending[row.source as usize];
         let place = row.row as usize;
         let Some(known) = known else {

@@ -110,7 +110,7 @@ impl Heartbeat {
         let noted = app.state.note_vitals(&self.id, &self.last).await;
         // What the log says, the status then knows.
         if has_changed {
-            say(&self.last, &before);
+            log_stats(&self.last, &before);
         }
         noted
     }
@@ -147,7 +147,7 @@ fn taken(app: &App, runs: usize, before: &ServiceStats) -> ServiceStats {
     }
 }
 
-fn say(now: &ServiceStats, before: &ServiceStats) {
+fn log_stats(now: &ServiceStats, before: &ServiceStats) {
     if now.leaked() > before.leaked() {
         tracing::error!(left_over = now.leaked(), since = ?now.left_over_since, "connectors stay in memory that nothing needs");
     }

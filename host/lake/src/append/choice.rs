@@ -6,9 +6,9 @@ use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Transaction;
 use sluice_model::Step;
 
-use super::{Appended, Candidate, Chosen, RunNumber, Source, is_older};
+use super::{Appended, IncomingRow, Chosen, RunNumber, Source, is_older};
 use crate::error::Error;
-use crate::index::{KeyIndex, KeyMap, Latest, Place};
+use crate::index::{KeyIndex, KeyMap, Latest, Partition};
 use crate::table::{self, Fence, Proposal, Table};
 
 /// The rows to append, chosen on a snapshot.
@@ -26,7 +26,7 @@ pub(super) struct Choice<'a, S> {
     pub(super) appended: Appended,
 }
 
-impl<S: Source> table::Change for Choice<'_, S> {
+impl<S: Source> table::TableChange for Choice<'_, S> {
     async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         self.leave_out_fenced(table).await?;
         let source = &*self.source;
@@ -101,13 +101,13 @@ fn response_and_month(response: u32, month: i32) -> u128 {
 }
 
 /// The keys of sorted candidates, each once.
-fn distinct_keys(candidates: &[Candidate]) -> Vec<u128> {
+fn distinct_keys(candidates: &[IncomingRow]) -> Vec<u128> {
     let mut keys: Vec<u128> = candidates.iter().map(|row| row.key).collect();
     keys.dedup();
     keys
 }
 
-fn places(source: &impl Source) -> HashSet<Place> {
+fn places(source: &impl Source) -> HashSet<Partition> {
     let mut found: KeyMap<(u32, i32)> = KeyMap::default();
     for row in source.candidates() {
         found.insert(response_and_month(row.source, row.month), (row.source, row.month));
@@ -136,7 +136,7 @@ fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>,
                 None => (versioned, homes.of(index, source, row.source, row.month)),
                 Some(known) => (known.version + versioned, known.home),
             };
-            let Candidate { key, content, source: response, row, .. } = *row;
+            let IncomingRow { key, content, source: response, row, .. } = *row;
             let month = index.month(home);
             latest = Some(Latest { content, request: seen.request, observed_at: seen.at, version, home });
             chosen.push(Chosen { key, content, source: response, row, version, month, change });

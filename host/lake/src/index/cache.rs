@@ -6,14 +6,14 @@ use std::sync::Arc;
 use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 
-use super::Place;
+use super::Partition;
 
 /// Bytes of filters kept from one flush to the next: those of some 16 million keys.
 const FILTER_BYTES: usize = 64 << 20;
 
 /// A partition, and what was read of it.
-struct Partition {
-    place: Place,
+struct CachedPartition {
+    place: Partition,
     cached: bool,
     /// Files that were read whole.
     read: HashSet<Path>,
@@ -28,8 +28,8 @@ struct Partition {
 /// All partitions that were met, by number.
 pub(super) struct Partitions {
     most_keys: usize,
-    all: Vec<Partition>,
-    numbers: HashMap<Place, u32>,
+    all: Vec<CachedPartition>,
+    numbers: HashMap<Partition, u32>,
     clock: u64,
 }
 
@@ -42,18 +42,18 @@ impl Partitions {
         self.most_keys
     }
 
-    pub(super) fn number(&mut self, place: &Place) -> u32 {
+    pub(super) fn number(&mut self, place: &Partition) -> u32 {
         if let Some(number) = self.numbers.get(place) {
             return *number;
         }
         let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         let (place, read, sources) = (place.clone(), HashSet::new(), HashSet::new());
         self.numbers.insert(place.clone(), number);
-        self.all.push(Partition { place, cached: false, read, sources, keys: 0, used: 0 });
+        self.all.push(CachedPartition { place, cached: false, read, sources, keys: 0, used: 0 });
         number
     }
 
-    pub(super) fn place(&self, number: u32) -> &Place {
+    pub(super) fn place(&self, number: u32) -> &Partition {
         &self.all[number as usize].place
     }
 
@@ -75,7 +75,7 @@ impl Partitions {
     }
 
     /// Takes note that rows of a file are in memory.
-    pub(super) fn took(&mut self, number: u32, path: &Path) {
+    pub(super) fn note_source(&mut self, number: u32, path: &Path) {
         self.all[number as usize].sources.insert(path.clone());
     }
 
@@ -86,15 +86,15 @@ impl Partitions {
 
     /// Cached partitions of which a file with rows in memory isn't there any more.
     pub(super) fn without_sources(&self, there: &HashSet<&Path>) -> HashSet<u32> {
-        let gone = |partition: &Partition| !partition.sources.iter().all(|path| there.contains(path));
+        let gone = |partition: &CachedPartition| !partition.sources.iter().all(|path| there.contains(path));
         (0..).zip(&self.all).filter(|(_, partition)| partition.cached && gone(partition)).map(|(at, _)| at).collect()
     }
 
     /// Caches those of the needed partitions that fit, and gives those to evict. `unread` has the rows of each that
     /// are to be read.
-    pub(super) fn admit(&mut self, needed: &[u32], unread: &HashMap<u32, usize>) -> HashSet<u32> {
+    pub(super) fn choose_cached(&mut self, needed: &[u32], unread: &HashMap<u32, usize>) -> HashSet<u32> {
         self.clock += 1;
-        let rows = |partition: &Partition, number: u32| {
+        let rows = |partition: &CachedPartition, number: u32| {
             let known = if partition.cached { partition.keys } else { 0 };
             known + unread.get(&number).copied().unwrap_or_default()
         };

@@ -66,7 +66,7 @@ impl KeyIndex {
                 each_row(table, columns, batch, home, wants, |key, row| found.push((key, row)))?;
             }
             if self.partitions.is_cached(home) {
-                self.partitions.took(home, &path);
+                self.partitions.note_source(home, &path);
             }
             found.into_iter().for_each(|(key, row)| self.insert(key, row));
         }

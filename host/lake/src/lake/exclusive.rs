@@ -24,7 +24,7 @@ const WRITERS: u8 = 12;
 
 /// That a store is exclusive.
 #[derive(Serialize, Deserialize)]
-struct Found {
+struct ProbeRecord {
     /// Endpoint and bucket.
     store: String,
     at: DateTime<Utc>,
@@ -44,7 +44,7 @@ impl Lake {
             return Err(Error::LosesCommits { url: self.url().to_string() });
         }
         let path = Path::from(FOUND);
-        let found = Found { store: store.to_owned(), at: now };
+        let found = ProbeRecord { store: store.to_owned(), at: now };
         // Three plain fields: it is JSON. If it weren't, the store would be tried again.
         let found = serde_json::to_vec(&found).unwrap_or_default();
         let written = self.store().put(&path, found.into()).await;
@@ -57,7 +57,7 @@ impl Lake {
             Err(Error::Store { source: StoreError::NotFound { .. }, .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let found = serde_json::from_slice::<Found>(&found).ok();
+        let found = serde_json::from_slice::<ProbeRecord>(&found).ok();
         Ok(found.is_some_and(|found| found.store == store && (now - found.at).abs() < BELIEVED))
     }
 

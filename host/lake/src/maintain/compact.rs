@@ -8,7 +8,7 @@ use object_store::path::Path;
 
 use super::{Maintained, Upkeep};
 use crate::error::Error;
-use crate::table::{Change, DataFile, Proposal, Table, commit_with};
+use crate::table::{TableChange, DataFile, Proposal, Table, commit_with};
 
 /// Merges what is small, one bin after another, each in a commit of its own: what is done stays done.
 pub(super) async fn compact(table: &mut Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {
@@ -71,7 +71,7 @@ struct Merge<'a> {
     target_bytes: u64,
 }
 
-impl Change for Merge<'_> {
+impl TableChange for Merge<'_> {
     async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         if !holds_all(table, self.bin) {
             table.discard_files(&self.adds).await;

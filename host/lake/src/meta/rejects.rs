@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{RawObject, Reject};
 
 use super::RejectRow;
-use crate::append::{Candidate, Chosen, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{IncomingRow, Chosen, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
@@ -32,7 +32,7 @@ struct Pending {
     run: RunNumber,
     origin: Arc<RawObject>,
     connector_version: String,
-    /// Place and reason of each.
+    /// Partition and reason of each.
     rejects: Vec<(i64, String)>,
 }
 
@@ -40,7 +40,7 @@ struct Pending {
 #[derive(Default)]
 pub(crate) struct RejectRows {
     pending: Vec<Pending>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<IncomingRow>,
     observed: Vec<Observed>,
 }
 
@@ -64,7 +64,7 @@ impl RejectRows {
         self.pending.push(Pending { run, origin, connector_version: connector.version.clone(), rejects });
     }
 
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn make_incoming(&mut self) {
         let now = now_micros();
         self.pending.sort_by_key(|pending| (observed(&pending.origin).plausible(now), pending.origin.attempt));
         self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
@@ -76,7 +76,7 @@ impl RejectRows {
                 let identity =
                     format!("{}\n{}\n{}\n{body}\n{record_index}\n{reason}", slice.network, slice.account, slice.stream);
                 let key = hash(identity.as_bytes());
-                self.candidates.push(Candidate { key, content: key, source, row, month: month::NONE });
+                self.candidates.push(IncomingRow { key, content: key, source, row, month: month::NONE });
             }
         }
     }
@@ -121,7 +121,7 @@ impl RejectRows {
 }
 
 impl Source for RejectRows {
-    fn candidates(&self) -> &[Candidate] {
+    fn candidates(&self) -> &[IncomingRow] {
         &self.candidates
     }
 

@@ -102,7 +102,7 @@ struct StagedCommit<'a> {
     application: String,
 }
 
-impl table::Change for StagedCommit<'_> {
+impl table::TableChange for StagedCommit<'_> {
     async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         let Staged { adds, new_fields, .. } = self.staged;
         if table.transaction(&self.application).await?.is_some() {

@@ -204,7 +204,7 @@ impl Diff {
     }
 
     /// Forgets columns that only differed for a while.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn drop_equal_fields(&mut self) {
         self.fields.retain(|_, field| field.count > 0);
     }
 }

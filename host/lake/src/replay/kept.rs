@@ -18,12 +18,12 @@ use crate::table::{DataFile, Table};
 
 /// The keys of a pass: one of so many parts of all keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct KeyShard {
     pub(super) part: u32,
     pub(super) of: u32,
 }
 
-impl Part {
+impl KeyShard {
     /// Whether a key belongs to it.
     pub(super) fn holds(self, key: u128) -> bool {
         // The map takes its buckets from the lower half.
@@ -33,7 +33,7 @@ impl Part {
 
 /// What the replay found of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Finding {
     /// Nothing yet.
     Nothing,
     /// Only in responses that are older than the latest row.
@@ -44,7 +44,7 @@ pub(super) enum Found {
 
 /// A key's latest row, and what the candidate makes of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
+pub(super) struct KeyState {
     pub(super) content: u128,
     /// The content that the candidate gives, as far as it went.
     pub(super) current: u128,
@@ -63,13 +63,13 @@ pub(super) struct Kept {
     pub(super) fields: u64,
     /// The response that it was found in last.
     pub(super) response: u32,
-    pub(super) found: Found,
+    pub(super) found: Finding,
 }
 
 /// The file of what the lake doesn't hold.
 const NO_FILE: u32 = u32::MAX;
 
-impl Kept {
+impl KeyState {
     /// A key that the lake doesn't hold.
     fn absent(observed: Observed, month: i32, response: u32) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Kept {
             money: [(0, 0); 2],
             fields: 0,
             response,
-            found: Found::Judged,
+            found: Finding::Judged,
         }
     }
 
@@ -95,7 +95,7 @@ impl Kept {
     /// Whether it comes from one of these responses and the candidate doesn't give it. What has no content is gone
     /// already.
     pub(super) fn is_gone(&self, mapped: &HashSet<Observed>) -> bool {
-        self.found != Found::Judged && self.content != VANISHED && mapped.contains(&self.observed)
+        self.found != Finding::Judged && self.content != VANISHED && mapped.contains(&self.observed)
     }
 
     fn rank(&self) -> (i32, Observed) {
@@ -106,7 +106,7 @@ impl Kept {
 /// The latest rows of a table, by key.
 #[derive(Default)]
 pub(super) struct Latest {
-    pub(super) rows: KeyMap<Kept>,
+    pub(super) rows: KeyMap<KeyState>,
     /// Further contents of rows that are as late as the latest: a table without versions can't order them.
     pub(super) ties: HashMap<u128, Vec<u128>>,
     pub(super) files: Vec<Path>,
@@ -117,7 +117,7 @@ impl Latest {
     pub(super) async fn transactions(
         table: &Table,
         network: &str,
-        part: Part,
+        part: KeyShard,
         groups: &mut Groups,
     ) -> Result<Self, Error> {
         let names = [
@@ -160,7 +160,7 @@ impl Latest {
     }
 
     /// The latest records of a native table.
-    pub(super) async fn records(table: &Table, part: Part) -> Result<Self, Error> {
+    pub(super) async fn records(table: &Table, part: KeyShard) -> Result<Self, Error> {
         let names = ["_key", "_content_hash", "_observed_at", "_request_id"];
         let mut latest = Self::default();
         for file in table.files() {
@@ -182,9 +182,9 @@ impl Latest {
 
     /// Judges a row of a response, the last of its key there, and gives whether it is to be written: it isn't older
     /// than the latest row, and says something else than what the candidate said of the key before, or the lake.
-    pub(super) fn judge(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
+    pub(super) fn compare_row(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
         let Some(kept) = self.rows.get_mut(&key) else {
-            self.rows.insert(key, Kept { current: content, ..Kept::absent(seen, month, response) });
+            self.rows.insert(key, KeyState { current: content, ..KeyState::absent(seen, month, response) });
             return true;
         };
         if kept.response == response {
@@ -193,10 +193,10 @@ impl Latest {
         kept.response = response;
         if seen < kept.observed {
             // Equal rows without an id may have been numbered in another order: the same is given all the same.
-            kept.found = if content == kept.content { Found::Judged } else { Found::Older };
+            kept.found = if content == kept.content { Finding::Judged } else { Finding::Older };
             return false;
         }
-        kept.found = Found::Judged;
+        kept.found = Finding::Judged;
         let before = std::mem::replace(&mut kept.current, content);
         let tied = before == kept.content && self.ties.get(&key).is_some_and(|ties| ties.contains(&content));
         if tied {
@@ -222,7 +222,7 @@ impl Latest {
         (place, month::code(&month))
     }
 
-    fn take(&mut self, key: u128, kept: Kept) {
+    fn take(&mut self, key: u128, kept: KeyState) {
         let latest = self.rows.entry(key).or_insert(kept);
         if kept.rank() > latest.rank() {
             *latest = kept;
@@ -275,10 +275,10 @@ impl<'a> Keys<'a> {
         key_at(self.keys, row).ok_or_else(|| wrong(self.table, "key", "128 bits wide"))
     }
 
-    fn kept(&self, row: usize, (file, month): (u32, i32), first_row: u32) -> Result<Kept, Error> {
+    fn kept(&self, row: usize, (file, month): (u32, i32), first_row: u32) -> Result<KeyState, Error> {
         let content = number(self.contents.value(row));
         let content = content.ok_or_else(|| wrong(self.table, "content hash", "16 bytes long"))?;
-        Ok(Kept {
+        Ok(KeyState {
             content,
             current: content,
             observed: Observed { at: self.observed.value(row), request: request_ordinal(self.requests.value(row)) },
@@ -289,7 +289,7 @@ impl<'a> Keys<'a> {
             money: [(0, 0); 2],
             fields: 0,
             response: 0,
-            found: Found::Nothing,
+            found: Finding::Nothing,
         })
     }
 }

@@ -9,7 +9,7 @@ use sluice_model::{Kind, NativeBatch, NativeColumn};
 use super::Response;
 use super::apply::Staged;
 use super::diff::NativeDiff;
-use super::kept::{Found, Latest, Part};
+use super::kept::{Finding, Latest, KeyShard};
 use crate::append::{Change, Chosen, Observed, Source};
 use crate::error::Error;
 use crate::lake::Lake;
@@ -37,7 +37,7 @@ pub(super) struct Reading {
 }
 
 impl NativeSide {
-    pub(super) async fn open(lake: &Lake, schema: &str, stream: &str, part: Part) -> Result<Self, Error> {
+    pub(super) async fn open(lake: &Lake, schema: &str, stream: &str, part: KeyShard) -> Result<Self, Error> {
         let table = Table::open(lake, schema, stream).await?;
         let latest = Latest::records(&table, part).await?;
         let (mut staged, diff) = (Staged::default(), NativeDiff::default());
@@ -45,7 +45,7 @@ impl NativeSide {
         Ok(Self { table, staged, diff, latest, rows: NativeRows::default() })
     }
 
-    pub(super) async fn begin(&mut self, part: Part) -> Result<(), Error> {
+    pub(super) async fn begin(&mut self, part: KeyShard) -> Result<(), Error> {
         self.latest = Latest::records(&self.table, part).await?;
         Ok(())
     }
@@ -57,7 +57,7 @@ impl NativeSide {
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
         for row in (0..keys.len()).rev() {
-            if part.holds(keys[row]) && self.latest.judge(keys[row], contents[row], seen, months[row], number) {
+            if part.holds(keys[row]) && self.latest.compare_row(keys[row], contents[row], seen, months[row], number) {
                 differing.push(u32::try_from(row).unwrap_or(u32::MAX));
             }
         }
@@ -87,7 +87,7 @@ impl NativeSide {
         if self.rows.rows() == 0 {
             return Ok(());
         }
-        self.rows.settle();
+        self.rows.make_incoming();
         self.table.ensure(&self.rows.design()).await?;
         let mut chosen: Vec<Chosen> = Vec::with_capacity(self.rows.rows());
         for row in self.rows.candidates() {
@@ -109,9 +109,9 @@ impl NativeSide {
     pub(super) fn end(&mut self, mapped: &HashSet<Observed>) {
         for kept in self.latest.rows.values() {
             match kept.found {
-                Found::Judged if !kept.is_there() => self.diff.added += 1,
-                Found::Judged if kept.current != kept.content => self.diff.changed += 1,
-                Found::Judged => {}
+                Finding::Judged if !kept.is_there() => self.diff.added += 1,
+                Finding::Judged if kept.current != kept.content => self.diff.changed += 1,
+                Finding::Judged => {}
                 _ if kept.is_gone(mapped) => self.diff.removed += 1,
                 _ => continue,
             }

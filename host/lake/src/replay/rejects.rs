@@ -117,7 +117,7 @@ impl RejectSide {
 
     /// Puts the rejects that the table lacks into files that no snapshot has yet.
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
-        self.rows.settle();
+        self.rows.make_incoming();
         let mut chosen: Vec<Chosen> = Vec::new();
         for row in self.rows.candidates() {
             if self.resolved.remove(&row.key) {

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::index::KeyMap;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{Change, Proposal, Table, commit_with};
+use crate::table::{TableChange, Proposal, Table, commit_with};
 use crate::unified;
 
 /// A replay that was taken back.
@@ -80,7 +80,7 @@ struct Removal<'a> {
     rows: u64,
 }
 
-impl Change for Removal<'_> {
+impl TableChange for Removal<'_> {
     async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         if table.transaction(&undone(self.run_id)).await?.is_some() {
             return Ok(None);

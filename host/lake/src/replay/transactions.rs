@@ -10,9 +10,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Response;
 use super::apply::Staged;
 use super::diff::{Diff, texts};
-use super::kept::{Found, Latest, Part, amount, typed};
+use super::kept::{Finding, Latest, KeyShard, amount, typed};
 use super::money::Groups;
-use crate::append::{Candidate, Change, Chosen, Observed, Source};
+use crate::append::{IncomingRow, Change, Chosen, Observed, Source};
 use crate::error::Error;
 use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
@@ -46,7 +46,7 @@ impl TransactionSide {
         }
     }
 
-    pub(super) async fn begin(&mut self, network: &str, part: Part) -> Result<(), Error> {
+    pub(super) async fn begin(&mut self, network: &str, part: KeyShard) -> Result<(), Error> {
         self.staged.compare(&self.table);
         self.latest = Latest::transactions(&self.table, network, part, &mut self.groups).await?;
         Ok(())
@@ -60,7 +60,7 @@ impl TransactionSide {
         // Equal rows of a key count once.
         for row in (0..keyed.keys.len()).rev() {
             let (key, content) = (keyed.keys[row], keyed.contents[row]);
-            if part.holds(key) && self.latest.judge(key, content, seen, keyed.months[row], number) {
+            if part.holds(key) && self.latest.compare_row(key, content, seen, keyed.months[row], number) {
                 differing.push(u32::try_from(row).unwrap_or(u32::MAX));
             }
         }
@@ -84,7 +84,7 @@ impl TransactionSide {
         if self.rows.rows() == 0 {
             return Ok(());
         }
-        self.rows.settle();
+        self.rows.make_incoming();
         let chosen: Vec<Chosen> = self.rows.candidates().iter().filter_map(|row| self.latest.choose(*row)).collect();
         if write {
             self.table.ensure(&self.rows.design()).await?;
@@ -150,25 +150,25 @@ impl TransactionSide {
         for kept in self.latest.rows.values() {
             let [before, after] = kept.money;
             match kept.found {
-                Found::Judged if !kept.is_there() => {
+                Finding::Judged if !kept.is_there() => {
                     diff.added.count += 1;
                     self.groups.count(None, Some(after));
                 }
-                Found::Judged if kept.current != kept.content => {
+                Finding::Judged if kept.current != kept.content => {
                     diff.changed.count += 1;
                     diff.count_fields(kept.fields);
                     self.groups.count(Some(before), Some(after));
                 }
-                Found::Judged => self.groups.count(Some(before), Some(before)),
+                Finding::Judged => self.groups.count(Some(before), Some(before)),
                 _ if kept.is_gone(mapped) => {
                     self.groups.count(Some(before), None);
                     gone.push((kept.file, kept.row));
                 }
-                Found::Older => {
+                Finding::Older => {
                     diff.outside += 1;
                     continue;
                 }
-                Found::Nothing => continue,
+                Finding::Nothing => continue,
             }
             diff.compared += 1;
         }
@@ -208,11 +208,11 @@ impl TransactionSide {
 
 impl Latest {
     /// A row that differs, as the version that it becomes.
-    fn choose(&mut self, row: Candidate) -> Option<Chosen> {
+    fn choose(&mut self, row: IncomingRow) -> Option<Chosen> {
         let kept = self.rows.get_mut(&row.key)?;
         kept.version += 1;
         let (version, month, change) = (kept.version, kept.month, Change::Mapping);
-        let Candidate { key, content, source, row, .. } = row;
+        let IncomingRow { key, content, source, row, .. } = row;
         Some(Chosen { key, content, source, row, version, month, change })
     }
 }

@@ -51,7 +51,7 @@ impl Proposal {
 }
 
 /// What wants to be committed, prepared for each snapshot anew.
-pub(crate) trait Change: Send {
+pub(crate) trait TableChange: Send {
     /// What to commit on the table's snapshot; none if it has all of it already. `earlier` is what the last attempt
     /// proposed and another writer forestalled: its files may be used again, and are discarded by
     /// [`Table::discard_files`] if they aren't.
@@ -66,7 +66,7 @@ pub(crate) trait Change: Send {
 ///
 /// The table must have been refreshed before. After a conflict, and after a failure of which it isn't known whether
 /// the commit was made, the newest snapshot decides.
-pub(crate) async fn commit_with(table: &mut Table, change: &mut impl Change) -> Result<Option<Proposal>, Error> {
+pub(crate) async fn commit_with(table: &mut Table, change: &mut impl TableChange) -> Result<Option<Proposal>, Error> {
     let mut earlier: Option<Proposal> = None;
     for attempt in 0..MAX_ATTEMPTS {
         let Some(proposal) = change.propose(table, earlier.take()).await? else { return Ok(None) };

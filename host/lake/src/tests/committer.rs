@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures::poll;
 use tokio::task::yield_now;
 
-use super::held::{Outcome, held_lake};
+use super::held::{HeldOutcome, held_lake};
 use super::latest::assert_latest;
 use super::*;
 use crate::table::Table;
@@ -70,7 +70,7 @@ async fn a_run_that_ends_while_its_rows_fail_to_be_written_fails() {
     add(&run, "awin-test", 1, &[sale("before", 0, 1)]).await;
     run.finish().await.unwrap();
     let run = committer.run(None);
-    holder.hold(VERSIONS, Outcome::Failed);
+    holder.hold(VERSIONS, HeldOutcome::Failed);
     add(&run, "awin-test", 2, &[sale("lost", 0, 1)]).await;
     holder.waits().await;
     let mut ended = pin!(run.finish());
@@ -90,7 +90,7 @@ async fn what_a_slice_covers_is_not_noted_when_its_rows_could_not_be_written() {
     add(&before, "awin-test", 1, &[sale("before", 0, 1)]).await;
     before.finish().await.unwrap();
     let (run, other) = (committer.run(None), committer.run(None));
-    holder.hold(VERSIONS, Outcome::Failed);
+    holder.hold(VERSIONS, HeldOutcome::Failed);
     let origin = add(&run, "awin-test", 2, &[sale("lost", 0, 1)]).await;
     holder.waits().await;
     // The slice ends while its rows are being written.
@@ -115,7 +115,7 @@ async fn what_was_new_of_a_run_is_counted_though_it_ends_while_its_rows_are_writ
     add(&before, "awin-test", 1, &[sale("before", 0, 1)]).await;
     before.finish().await.unwrap();
     let run = committer.run(None);
-    holder.hold(VERSIONS, Outcome::Made);
+    holder.hold(VERSIONS, HeldOutcome::Made);
     add(&run, "awin-test", 2, &[sale("1", 0, 1), sale("2", 0, 1)]).await;
     holder.waits().await;
     let mut ended = pin!(run.finish());
@@ -160,14 +160,14 @@ async fn a_run_that_ends_while_its_rows_are_refused_fails() {
     let committer = lake.committer(at_once());
     let (zombie, other) = (committer.run(fence("awin", 1)), committer.run(fence("cj", 7)));
     // While a first flush is under way, rows of both gather.
-    holder.hold(VERSIONS, Outcome::Made);
+    holder.hold(VERSIONS, HeldOutcome::Made);
     add(&other, "cj-test", 2, &[sale("1", 0, 2)]).await;
     holder.waits().await;
     add(&zombie, "awin-test", 3, &[sale("1", 0, 3)]).await;
     add(&other, "cj-test", 4, &[sale("1", 0, 4)]).await;
     let_it_take().await;
     // They are refused in the second one, while their run ends.
-    holder.hold(VERSIONS, Outcome::Made);
+    holder.hold(VERSIONS, HeldOutcome::Made);
     holder.tell();
     holder.waits().await;
     let mut ended = pin!(zombie.finish());

@@ -19,7 +19,7 @@ use crate::Lake;
 
 /// What becomes of the commit that waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Outcome {
+pub(super) enum HeldOutcome {
     Made,
     Failed,
 }
@@ -27,14 +27,14 @@ pub(super) enum Outcome {
 /// Holds up commits.
 #[derive(Debug, Default)]
 pub(super) struct Holder {
-    next: Mutex<Option<(&'static str, Outcome)>>,
+    next: Mutex<Option<(&'static str, HeldOutcome)>>,
     waits: Notify,
     told: Notify,
 }
 
 impl Holder {
     /// Has the next commit to a table wait.
-    pub(super) fn hold(&self, table: &'static str, outcome: Outcome) {
+    pub(super) fn hold(&self, table: &'static str, outcome: HeldOutcome) {
         *self.next.lock().unwrap() = Some((table, outcome));
     }
 
@@ -48,7 +48,7 @@ impl Holder {
         self.told.notify_one();
     }
 
-    async fn pass(&self, location: &Path) -> Option<Outcome> {
+    async fn pass(&self, location: &Path) -> Option<HeldOutcome> {
         let hits = |table: &str| location.as_ref().contains(&format!("{table}/_delta_log/0"));
         let (_, outcome) = self.next.lock().unwrap().take_if(|(table, _)| hits(table))?;
         self.waits.notify_one();
@@ -72,7 +72,7 @@ impl fmt::Display for Held {
 #[async_trait]
 impl ObjectStore for Held {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        if self.holder.pass(location).await == Some(Outcome::Failed) {
+        if self.holder.pass(location).await == Some(HeldOutcome::Failed) {
             return Err(StoreError::Generic { store: "held", source: "the disk is full".into() });
         }
         self.inner.put_opts(location, payload, options).await

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::index::{KeyIndex, Place};
+use crate::index::{KeyIndex, Partition};
 use crate::{Ledger, month, unified};
 
 const NETWORK: &str = "awin-test";
@@ -17,7 +17,7 @@ async fn write(lake: &Lake, secs: i64, sales: &[Sale]) {
     ledger.flush().await.unwrap();
 }
 
-fn places(month: &str) -> HashSet<Place> {
+fn places(month: &str) -> HashSet<Partition> {
     HashSet::from([(NETWORK.to_owned(), month::code(month))])
 }
 

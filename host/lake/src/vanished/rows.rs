@@ -12,7 +12,7 @@ use sluice_model::money_type;
 
 use super::Windows;
 use super::windows::Missing;
-use crate::append::{Candidate, Change, Chosen, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{IncomingRow, Change, Chosen, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{Latest, column, keys_of, wrong};
@@ -34,7 +34,7 @@ pub(crate) struct VanishedRows {
     versions: Vec<i32>,
     /// When each window was read, rising.
     observed: Vec<Observed>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<IncomingRow>,
 }
 
 impl VanishedRows {
@@ -57,7 +57,7 @@ impl VanishedRows {
         let candidates = (0..).zip(keys.iter().zip(months)).map(|(row, (key, month))| {
             let source = read_at.get(key).and_then(|at| moments.binary_search(at).ok()).unwrap_or_default();
             let month = month::code(month.unwrap_or_default());
-            Candidate { key: *key, content: VANISHED, source: source as u32, row, month }
+            IncomingRow { key: *key, content: VANISHED, source: source as u32, row, month }
         });
         Ok(Self {
             run: windows.run,
@@ -104,7 +104,7 @@ impl VanishedRows {
 }
 
 impl Source for VanishedRows {
-    fn candidates(&self) -> &[Candidate] {
+    fn candidates(&self) -> &[IncomingRow] {
         &self.candidates
     }
 
@@ -131,7 +131,7 @@ impl Source for VanishedRows {
     }
 
     /// Only what was judged vanishes: if another writer had news of it meanwhile, that counts.
-    fn change(&self, known: Option<&Latest>, row: &Candidate, _: i64) -> Option<Change> {
+    fn change(&self, known: Option<&Latest>, row: &IncomingRow, _: i64) -> Option<Change> {
         known.filter(|known| known.version == self.versions[row.row as usize]).map(|_| Change::Vanished)
     }
 

@@ -168,17 +168,17 @@ impl Model {
 
     /// Applies a replay of all responses of a network by a candidate, and gives how many versions it wrote.
     pub(super) fn replay(&mut self, network: &'static str, responses: &[Response], salt: u8, number: usize) -> usize {
-        struct Kept {
+        struct SavedState {
             observed: i64,
             current: Option<Reported>,
             judged: bool,
             there: bool,
         }
-        let mut kept: BTreeMap<u8, Kept> = BTreeMap::new();
+        let mut kept: BTreeMap<u8, SavedState> = BTreeMap::new();
         for ((_, id), history) in self.versions.iter().filter(|((of, _), _)| *of == network) {
             let Some(last) = history.last() else { continue };
             let current = (!last.gone).then(|| last.reported.clone());
-            kept.insert(*id, Kept { observed: last.observed, current, judged: false, there: true });
+            kept.insert(*id, SavedState { observed: last.observed, current, judged: false, there: true });
         }
         let mut responses: Vec<&Response> = responses.iter().filter(|response| response.network == network).collect();
         responses.sort_by_key(|response| response.time);
@@ -195,7 +195,7 @@ impl Model {
             let mapped: Vec<Reported> = response.rows.iter().filter_map(|row| candidate(salt, row)).collect();
             for row in sound_rows(&mapped) {
                 let time = response.time;
-                let absent = Kept { observed: time, current: None, judged: true, there: false };
+                let absent = SavedState { observed: time, current: None, judged: true, there: false };
                 let known = kept.entry(row.id).or_insert(absent);
                 if time < known.observed {
                     continue;
