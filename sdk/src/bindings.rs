@@ -2,7 +2,7 @@
 #![allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::unwrap_used, clippy::expect_used)]
 
 wit_bindgen::generate!({
-    path: "../wit/v0.2",
+    path: "../wit/v0.3",
     world: "network",
     generate_all,
     pub_export_macro: true,

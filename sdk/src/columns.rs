@@ -1,8 +1,7 @@
 //! Buffers that cross the boundary, filled row by row without an allocation per cell.
 
 use crate::bindings::sluice::connector0_1_0::columns::{ByteColumn, MapColumn, MoneyColumn, TextColumn, TimeColumn};
-use crate::bindings::sluice::connector0_2_0::columns::{Mapped, Transactions};
-use crate::{IdBasis, Money, Output, Time};
+use crate::{Money, Time};
 
 /// A validity bitmap that exists only once something is null.
 #[derive(Default)]
@@ -192,25 +191,24 @@ impl Column for ByteBuffer {
     }
 }
 
-/// Where ids come from: a column that begins with the first id that isn't the network's own, so that most answers have
-/// none.
+/// Ordinals of which one is implied: a column that begins with the first other one, so that most answers have none.
 #[derive(Default)]
-pub(crate) struct IdBases {
+pub(crate) struct Implied {
     values: Vec<u8>,
     rows: usize,
 }
 
-impl IdBases {
+impl Implied {
     #[inline]
-    pub(crate) fn push(&mut self, basis: IdBasis) {
-        if basis != IdBasis::Native || !self.values.is_empty() {
-            self.values.resize(self.rows, IdBasis::Native as u8);
-            self.values.push(basis as u8);
+    pub(crate) fn push(&mut self, ordinal: u8, implied: u8) {
+        if ordinal != implied || !self.values.is_empty() {
+            self.values.resize(self.rows, implied);
+            self.values.push(ordinal);
         }
         self.rows += 1;
     }
 
-    fn into_wire(self) -> Option<ByteColumn> {
+    pub(crate) fn into_wire(self) -> Option<ByteColumn> {
         (!self.values.is_empty()).then(|| ByteColumn { values: self.values, valid: Vec::new() })
     }
 }
@@ -253,62 +251,6 @@ impl Column for PairsBuffer {
     }
 }
 
-/// The contract's form of an output.
-pub(crate) fn into_mapped(out: Output) -> Mapped {
-    let rows = out.records.len();
-    let c = out.columns;
-    let transactions = (rows > 0).then(|| Transactions {
-        records: out.records,
-        timezone: out.timezone,
-        timezone_basis: out.timezone_basis,
-        transaction_id: c.transaction_id.into_whole(),
-        id_basis: c.id_basis.into_wire(),
-        kind: c.kind.into_whole(),
-        validation_status: c.validation_status.into_whole(),
-        payment_status: c.payment_status.into_whole(),
-        is_locked: c.is_locked.into_wire(),
-        status_raw: c.status_raw.into_wire(),
-        payment_status_raw: c.payment_status_raw.into_wire(),
-        reason_raw: c.reason_raw.into_wire(),
-        parent_transaction_id: c.parent_transaction_id.into_wire(),
-        group_key: c.group_key.into_wire(),
-        order_id: c.order_id.into_wire(),
-        advertiser_id: c.advertiser_id.into_wire(),
-        advertiser_name: c.advertiser_name.into_wire(),
-        site_id: c.site_id.into_wire(),
-        site_name: c.site_name.into_wire(),
-        transacted_at: c.transacted_at.into_whole(),
-        clicked_at: c.clicked_at.into_wire(),
-        recorded_at: c.recorded_at.into_wire(),
-        modified_at: c.modified_at.into_wire(),
-        validated_at: c.validated_at.into_wire(),
-        reversed_at: c.reversed_at.into_wire(),
-        locks_at: c.locks_at.into_wire(),
-        payable_at: c.payable_at.into_wire(),
-        paid_at: c.paid_at.into_wire(),
-        sale_amount: c.sale_amount.into_wire(),
-        sale_currency: c.sale_currency.into_wire(),
-        commission_amount: c.commission_amount.into_wire(),
-        commission_currency: c.commission_currency.into_wire(),
-        original_sale_amount: c.original_sale_amount.into_wire(),
-        original_commission_amount: c.original_commission_amount.into_wire(),
-        amounts_reported: c.amounts_reported.into_wire(),
-        sub_ids: c.sub_ids.into_wire(),
-        click_id: c.click_id.into_wire(),
-        voucher_code: c.voucher_code.into_wire(),
-        device: c.device.into_wire(),
-        customer_country: c.customer_country.into_wire(),
-        commission_group: c.commission_group.into_wire(),
-        payment_id: c.payment_id.into_wire(),
-    });
-    Mapped {
-        transactions,
-        native: Vec::new(),
-        rejects: out.rejects,
-        unknown_statuses: out.unknown_statuses.into_iter().collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,15 +277,15 @@ mod tests {
     }
 
     #[test]
-    fn bases_of_ids_begin_with_the_first_that_is_not_the_networks() {
-        let of = |bases: &[IdBasis]| {
-            let mut column = IdBases::default();
-            bases.iter().for_each(|basis| column.push(*basis));
+    fn a_column_begins_with_the_first_ordinal_that_is_not_implied() {
+        let of = |ordinals: &[u8]| {
+            let mut column = Implied::default();
+            ordinals.iter().for_each(|ordinal| column.push(*ordinal, 1));
             column.into_wire().map(|column| column.values)
         };
-        assert_eq!(of(&[IdBasis::Native; 2]), None);
-        assert_eq!(of(&[IdBasis::Native, IdBasis::RowHash, IdBasis::Native]), Some(vec![0, 2, 0]));
-        assert_eq!(of(&[IdBasis::Composed]), Some(vec![1]));
+        assert_eq!(of(&[1, 1]), None);
+        assert_eq!(of(&[1, 2, 1]), Some(vec![1, 2, 1]));
+        assert_eq!(of(&[0]), Some(vec![0]));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The trait that a connector implements, and its export.
 
-use crate::bindings::exports::sluice::connector0_2_0::connector as contract;
-use crate::columns::into_mapped;
+use crate::bindings::exports::sluice::connector0_3_0_draft_1::connector as contract;
 use crate::{Judgement, Manifest, Output, Records, Refusal, Request, Response, Slice, response};
 
 /// A network's connector: pure functions of their arguments.
@@ -63,11 +62,18 @@ impl<C: Connector> contract::Guest for Guest<C> {
         response: contract::Response<'_>,
         records: Vec<contract::TextColumn>,
     ) -> Result<contract::Mapped, Refusal> {
-        let records = Records::new(records)?;
+        let stream = slice.stream.clone();
+        let records = Records::new(records)?.with_paths(move || input_paths::<C>(&stream));
         let mut out = Output::with_capacity(records.len());
         C::map(&slice, &request, &Response::from_host(&response), &records, &mut out)?;
-        Ok(into_mapped(out))
+        Ok(out.into_mapped().into())
     }
+}
+
+/// The paths of a stream's inputs.
+fn input_paths<C: Connector>(stream: &str) -> Vec<String> {
+    let streams = C::describe().streams.into_iter();
+    streams.filter(|described| described.name == stream).flat_map(|described| described.layout.inputs).collect()
 }
 
 /// Exports a [`Connector`] as the component's one interface. It expands to nothing in a native build, so that

@@ -62,12 +62,18 @@ mod columns;
 mod connector;
 mod manifest;
 mod money;
+mod no_time;
 mod output;
 mod records;
 mod request;
 mod response;
+mod row_check;
 mod row_hash;
+/// The schema of the unified layer, as the host has it.
+#[path = "../../host/model/src/unified/table.rs"]
+mod schema;
 mod time;
+mod transaction;
 
 pub use bindings::sluice::connector0_1_0::columns::{IdBasis, TextColumn, TimeBasis, TransactionKind};
 pub use bindings::sluice::connector0_1_0::manifests::{
@@ -76,7 +82,7 @@ pub use bindings::sluice::connector0_1_0::manifests::{
 };
 pub use bindings::sluice::connector0_1_0::requests::{Digest, Function, Method, Op, Part, Request, Slice, Window};
 pub use bindings::sluice::connector0_1_0::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
-pub use bindings::sluice::connector0_2_0::columns::{Mapped, TimezoneBasis};
+pub use bindings::sluice::connector0_2_0::columns::TimezoneBasis;
 pub use bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
 pub use connector::Connector;
 #[doc(hidden)]
@@ -85,8 +91,9 @@ pub use manifest::{
     Status, delimited, json, look_back, optional_setting, pins, required_secret, required_setting, stream, xml,
 };
 pub use money::Money;
-pub use output::{Output, Transaction, kind_in};
+pub use output::{Output, kind_in};
 pub use records::{Record, Records};
 pub use request::{Template, get, post, quoted, setting, text};
 pub use response::{Body, Response, by_status, done, more, refused, retry};
 pub use time::{DAY_MICROS, SECOND_MICROS, Time, format_time};
+pub use transaction::{Mapped, Transaction, Transactions};

@@ -8,6 +8,8 @@ use crate::{Money, Refusal, RefusalKind, TextColumn, Time};
 pub struct Records {
     columns: Vec<Input>,
     rows: usize,
+    /// The inputs' paths, asked for where a reason names one.
+    paths: Option<Box<dyn Fn() -> Vec<String> + Send + Sync>>,
 }
 
 struct Input {
@@ -33,7 +35,13 @@ impl Records {
             }
             inputs.push(Input { text, offsets: column.offsets, valid: column.valid });
         }
-        Ok(Self { columns: inputs, rows })
+        Ok(Self { columns: inputs, rows, paths: None })
+    }
+
+    /// The same records, whose inputs have these paths: reasons of rejects name them.
+    #[must_use]
+    pub fn with_paths(self, paths: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
+        Self { paths: Some(Box::new(paths)), ..self }
     }
 
     /// One record of these inputs out of so many, the others absent. Of an input that is given twice the first counts.
@@ -44,7 +52,7 @@ impl Records {
             TextColumn { offsets: vec![0, bytes.len() as u32], bytes, valid: vec![u8::from(text.is_some())] }
         };
         // Columns of one row whose bytes were a text are no broken ones.
-        Self::new((0..inputs).map(column).collect()).unwrap_or(Self { columns: Vec::new(), rows: 0 })
+        Self::new((0..inputs).map(column).collect()).unwrap_or(Self { columns: Vec::new(), rows: 0, paths: None })
     }
 
     /// How many records.
@@ -109,7 +117,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// The reason to reject the record.
     pub fn required(&self, input: usize) -> Result<&'a str, String> {
-        self.filled(input).ok_or_else(|| format!("input {input} is missing"))
+        self.filled(input).ok_or_else(|| format!("{} is missing", self.place(input)))
     }
 
     /// Whether the field is `true`, `1`, `y` or `yes`; none if it is absent or empty.
@@ -123,7 +131,7 @@ impl<'a> Record<'a> {
     /// The reason to reject the record, if there is a text that is no amount.
     pub fn money(&self, input: usize) -> Result<Option<Money>, String> {
         let Some(text) = self.filled(input) else { return Ok(None) };
-        Money::parse(text).map(Some).ok_or_else(|| format!("`{}` is no amount", cut(text)))
+        Money::parse(text).map(Some).ok_or_else(|| format!("{}: `{}` is no amount", self.place(input), cut(text)))
     }
 
     /// The field as a time written by `pattern`: see [`Time::parse`].
@@ -142,13 +150,23 @@ impl<'a> Record<'a> {
         self.time_by(input, Time::iso)
     }
 
-    /// The field as a time read by `parse`.
+    /// The field as a time read by `parse`; none for what stands for none: see [`Time::stands_for_none`].
     ///
     /// # Errors
     /// The reason to reject the record, if there is a text that `parse` can't read.
     pub fn time_by(&self, input: usize, parse: impl Fn(&str) -> Option<Time>) -> Result<Option<Time>, String> {
         let Some(text) = self.filled(input) else { return Ok(None) };
-        parse(text).map(Some).ok_or_else(|| format!("`{}` is no time", cut(text)))
+        let time = parse(text);
+        if Time::stands_for_none(text, time) {
+            return Ok(None);
+        }
+        time.map(Some).ok_or_else(|| format!("{}: `{}` is no time", self.place(input), cut(text)))
+    }
+
+    /// How a reason names an input.
+    fn place(&self, input: usize) -> String {
+        let path = self.records.paths.as_ref().and_then(|paths| paths().into_iter().nth(input));
+        path.map_or_else(|| format!("input {input}"), |path| format!("`{path}`"))
     }
 }
 

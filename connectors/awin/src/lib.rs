@@ -34,6 +34,8 @@ impl Connector for Awin {
             schedule: "0 * * * *".into(),
             look_back: vec![
                 look_back(3_600, 3, Axis::Transaction),
+                // A sale may be booked weeks after it happened, and is amended or decided later still.
+                look_back(86_400, 45, Axis::Transaction),
                 look_back(86_400, 45, Axis::Modified),
                 look_back(86_400, 45, Axis::Validation),
             ],

@@ -37,6 +37,8 @@ impl Connector for Cj {
             look_back: vec![
                 look_back(3_600, 3, Axis::Modified),
                 look_back(86_400, 93, Axis::Modified),
+                // An event that is booked late has a posting date of now; this is for one that hasn't.
+                look_back(86_400, 45, Axis::Transaction),
                 look_back(86_400, 45, Axis::Validation),
             ],
             statuses: Status::manifest(mapping::STATUSES),

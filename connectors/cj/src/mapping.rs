@@ -110,6 +110,7 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
     let (commission, sale) = (record.money(COMMISSION)?, record.money(SALE)?);
     let is_negative = commission.is_some_and(|amount| amount.micros() < 0);
     let is_further = record.flag(ORIGINAL).map_or(is_negative || record.filled(REASON).is_some(), |first| !first);
+    let kind = kind_of(record.filled(TYPE), out);
     let locks_at = record.iso_time(LOCKS)?;
     let reported = reported(&[
         ("pubCommissionAmountUsd", record.filled(COMMISSION_USD)),
@@ -117,7 +118,7 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
     ]);
     let row = Transaction {
         transaction_id: record.required(ID)?,
-        kind: if is_further { TransactionKind::Adjustment } else { kind(record.filled(TYPE).unwrap_or_default()) },
+        kind: if is_further { TransactionKind::Adjustment } else { kind },
         validation_status: status.validation,
         payment_status: status.payment,
         is_locked: status.locked,
@@ -150,15 +151,38 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
     Ok(())
 }
 
-/// Of an original record. `imp` and `click` are paid too, rarely.
-fn kind(word: &str) -> TransactionKind {
-    match word.to_ascii_lowercase().as_str() {
-        "bonus" | "perf_inc" => TransactionKind::Bonus,
-        "click" => TransactionKind::Click,
-        "imp" => TransactionKind::Event,
-        "item_lead" | "sim_lead" => TransactionKind::Lead,
-        _ => TransactionKind::Sale,
-    }
+/// Of an original record; an unknown word is a sale, and the host is told.
+fn kind_of(word: Option<&str>, out: &mut Output) -> TransactionKind {
+    let Some(word) = word else { return TransactionKind::Sale };
+    kind(word).unwrap_or_else(|| {
+        out.unknown_status(&format!("actionType={word}"));
+        TransactionKind::Sale
+    })
+}
+
+/// The schema's words, and those of the older REST API (`advanced lead`). `imp` and `click` are paid too, rarely.
+const KINDS: &[(&str, TransactionKind)] = &[
+    ("item_sale", TransactionKind::Sale),
+    ("sim_sale", TransactionKind::Sale),
+    ("advanced_sale", TransactionKind::Sale),
+    ("sale", TransactionKind::Sale),
+    ("item_lead", TransactionKind::Lead),
+    ("sim_lead", TransactionKind::Lead),
+    ("advanced_lead", TransactionKind::Lead),
+    ("lead", TransactionKind::Lead),
+    ("bonus", TransactionKind::Bonus),
+    ("perf_inc", TransactionKind::Bonus),
+    ("performance_incentive", TransactionKind::Bonus),
+    ("click", TransactionKind::Click),
+    ("imp", TransactionKind::Event),
+    ("impression", TransactionKind::Event),
+];
+
+/// The kind of a word, whatever its case; spaces are underscores.
+fn kind(word: &str) -> Option<TransactionKind> {
+    let is_same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one == b'_' && other == b' ');
+    let is = |known: &str| known.len() == word.len() && known.bytes().zip(word.bytes()).all(is_same);
+    KINDS.iter().find(|(known, _)| is(known)).map(|(_, kind)| *kind)
 }
 
 /// The amounts that are there as a JSON object of their literal texts; none if there are none.
@@ -255,9 +279,30 @@ mod tests {
             ("imp", TransactionKind::Event),
             ("click", TransactionKind::Click),
             ("sim_sale", TransactionKind::Sale),
+            ("advanced lead", TransactionKind::Lead),
+            ("Advanced Sale", TransactionKind::Sale),
+            ("PERF_INC", TransactionKind::Bonus),
         ] {
-            assert_eq!(kind(word) as u8, expected as u8, "{word}");
+            assert_eq!(kind(word).map(|kind| kind as u8), Some(expected as u8), "{word}");
         }
+    }
+
+    #[test]
+    fn an_unknown_action_type_is_a_sale_and_told() {
+        let fields: Vec<_> = [(TYPE, "something_new")].into_iter().chain(SALE_ROW.iter().copied()).collect();
+        let mapped = mapped(&fields);
+        assert_eq!(mapped.unknown_statuses, ["actionType=something_new"]);
+        assert_eq!(mapped.transactions.unwrap().kind.values, [TransactionKind::Sale as u8]);
+    }
+
+    #[test]
+    fn older_forms_of_dates_are_read() {
+        let more = [(OCCURRED, "2026-01-10T02:26:46-0700"), (LOCKS, "2026-02-09")];
+        let fields: Vec<_> = more.into_iter().chain(SALE_ROW.iter().copied()).collect();
+        let rows = mapped(&fields).transactions.unwrap();
+        let at = |text| Time::iso(text).unwrap().micros;
+        assert_eq!(rows.transacted_at.values, [at("2026-01-10T09:26:46Z")]);
+        assert_eq!(rows.locks_at.unwrap().values, [at("2026-02-09")]);
     }
 
     #[test]

@@ -75,9 +75,21 @@ pub(crate) fn follow(slice: &Slice, request: &Request, response: &Response) -> R
         _ => return Ok(by_status(response, None)),
     }
     match response.value_at("/data/publisherCommissions/payloadComplete").as_deref() {
-        Some("true") => Ok(done()),
+        Some("true") => Ok(whole(request, response)),
         Some("false") => next(slice, request, response),
         _ => Ok(retry("the answer doesn't say whether it is complete")),
+    }
+}
+
+/// An answer of one page must hold as many records as it states. Of several pages none is compared: whether `count` is
+/// the page's or the whole list's, the schema doesn't say.
+fn whole(request: &Request, response: &Response) -> Judgement {
+    let stated = response.value_at("/data/publisherCommissions/count").and_then(|count| count.parse::<u32>().ok());
+    match (stated, response.records) {
+        (Some(stated), Some(records)) if request.state.is_empty() && stated != records => {
+            retry(format!("the answer states {stated} records and holds {records}"))
+        }
+        _ => done(),
     }
 }
 
@@ -193,6 +205,17 @@ mod tests {
         let third = judged(&requests[0], 200, &[(COMPLETE, "false"), (CURSOR, "C-10")]);
         assert!(matches!(third, Verdict::More(requests) if requests[0].key == "page-3"));
         assert!(matches!(judged(&requests[0], 200, &[(COMPLETE, "true"), (CURSOR, "C-10")]), Verdict::Done));
+    }
+
+    #[test]
+    fn an_answer_that_lacks_records_is_asked_again() {
+        const COUNT: &str = "/data/publisherCommissions/count";
+        let judged_of = |request: &Request, count| judged(request, 200, &[(COMPLETE, "true"), (COUNT, count)]);
+        assert!(matches!(judged_of(&first(), "0"), Verdict::Done));
+        let Verdict::Retry(retry) = judged_of(&first(), "3") else { panic!("three are stated, none is there") };
+        assert_eq!(retry.reason, "the answer states 3 records and holds 0");
+        let second = page(&slice("modified", "123", "USD"), 2, "C-9").unwrap();
+        assert!(matches!(judged_of(&second, "3"), Verdict::Done));
     }
 
     #[test]

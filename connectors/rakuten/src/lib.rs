@@ -1,6 +1,7 @@
-//! Rakuten Advertising, publisher side: the transaction events of the last days, by processing or event date.
+//! Rakuten Advertising, publisher side: the transaction events of the last 30 days, by processing or event date.
 //!
-//! Facts: <https://pubhelp.rakutenadvertising.com/hc/en-us/articles/5949867433997-Events-API> and
+//! Facts: the network's OpenAPI document and a client that was tried against the API (`MeltanoLabs/tap-rakutenadvertising`,
+//! 2026-04), <https://pubhelp.rakutenadvertising.com/hc/en-us/articles/5949867433997-Events-API> and
 //! <https://pubhelp.rakutenadvertising.com/hc/en-us/articles/5949935515149-Events-API-Common-Questions>, read 2026-11.
 
 mod mapping;
@@ -8,8 +9,10 @@ mod requests;
 
 use sluice_connector::*;
 
-/// How long the network remembers an event at most, and the longest window that it answers.
-const HISTORY_DAYS: u32 = 14;
+/// The longest window that the network answers.
+const MAX_WINDOW_DAYS: u32 = 30;
+/// How far back it can be asked: a start of more than 30 days ago is refused, so a day less is sure to be taken.
+const HISTORY_DAYS: u32 = 29;
 
 /// The connector.
 pub struct Rakuten;
@@ -22,11 +25,11 @@ impl Connector for Rakuten {
             version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["api.linksynergy.com".into()],
             streams: vec![Stream {
-                // The network forgets events after one to two weeks: what is missing hasn't vanished.
+                // The network forgets events: what is missing hasn't vanished.
                 axes: vec![Axis::Modified, Axis::Transaction],
                 complete_windows: vec![],
                 history_days: Some(HISTORY_DAYS),
-                max_window_secs: Some(HISTORY_DAYS * 86_400),
+                max_window_secs: Some(MAX_WINDOW_DAYS * 86_400),
                 layout: mapping::layout(),
                 ..stream("transactions")
             }],
@@ -38,8 +41,13 @@ impl Connector for Rakuten {
             tokens: vec![requests::access()],
             rate: None,
             schedule: "0 * * * *".into(),
-            // A correction is a further row with its own processing date, so one axis sees everything.
-            look_back: vec![look_back(3_600, 3, Axis::Modified), look_back(86_400, HISTORY_DAYS, Axis::Modified)],
+            // A correction is a further row with its own processing date, so that axis sees everything; the other one
+            // finds what is processed under a date that was read already.
+            look_back: vec![
+                look_back(3_600, 3, Axis::Modified),
+                look_back(86_400, HISTORY_DAYS, Axis::Modified),
+                look_back(86_400, HISTORY_DAYS, Axis::Transaction),
+            ],
             // The network has no status words.
             statuses: vec![],
         }

@@ -36,6 +36,8 @@ const TEXTS: &[&str] = &[
     "u1",
     "currency",
     "is_event",
+    "commissions_list_id",
+    // As one client writes it.
     "commission_list_id",
 ];
 

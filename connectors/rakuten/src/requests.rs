@@ -7,6 +7,8 @@ const HOST: &str = "https://api.linksynergy.com";
 const LIMIT: u32 = 1_000;
 /// A window of more pages is halved, so that no listing goes on forever.
 const MAX_PAGES: u32 = 1_000;
+/// What is waited after too many requests: they are counted by the minute.
+const QUOTA_SECS: u32 = 60;
 const TOKEN: &str = "access";
 
 /// The sign-in: client credentials in a `Bearer` of base64, the publisher site as the scope.
@@ -44,7 +46,7 @@ fn page(slice: &Slice, number: u32, above: &str) -> Request {
         "transaction" => "transaction_date",
         _ => "process_date",
     };
-    // The documents don't say whether the end is inclusive; a row on the bound is read twice and kept once.
+    // Both ends are inclusive: a row on the bound is read twice and kept once.
     let time = |micros| format_time(micros, "%Y-%m-%d %H:%M:%S");
     let url = text(format!("{HOST}/events/1.0/transactions"))
         .query(&format!("{dates}_start"), &time(slice.window.since))
@@ -58,19 +60,28 @@ fn page(slice: &Slice, number: u32, above: &str) -> Request {
         .state(format!("{number} {above}"))
 }
 
-/// The answer is an array, the last page one of fewer rows than asked for; an object, even at 200, is an error.
+/// The answer is an array. A page of fewer rows than asked for isn't the last one: a server may give fewer than the
+/// limit, so the next page is asked for until one is empty. An object, even at 200, is an error.
 pub(crate) fn follow(slice: &Slice, request: &Request, response: &Response) -> Judgement {
     // Read once: in a component the next read goes on where this one ends.
     let head = response.head(200);
     let is_object = head.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
     match response.status {
         200..=299 if is_object => retry(format!("an error instead of rows: {}", described(response, &head))),
-        200..=299 if response.problem.is_none() && response.records.is_some_and(|rows| rows >= LIMIT) => {
+        200..=299 if response.problem.is_none() && response.records.is_some_and(|rows| rows > 0) => {
             next_page(slice, request, response)
         }
         400 => refused(RefusalKind::Request, format!("Rakuten refuses the request: {}", described(response, &head))),
+        403 => too_many(response),
         _ => by_status(response, Some(TOKEN)),
     }
+}
+
+/// 403 is Rakuten's word for more requests in a minute than it allows. A header that names the moment wins.
+fn too_many(response: &Response) -> Judgement {
+    let after_secs = response.header("retry-after").is_none().then_some(QUOTA_SECS);
+    let reason = "Rakuten allows no more requests in this minute (403)".into();
+    Judgement { verdict: Verdict::Retry(Retry { reason, after_secs }), cursor: None }
 }
 
 fn next_page(slice: &Slice, request: &Request, response: &Response) -> Judgement {
@@ -152,15 +163,33 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_is_followed_by_the_next_and_a_short_one_is_the_last() {
+    fn a_page_with_rows_is_followed_by_the_next_until_one_is_empty() {
         let first = plan(&slice("modified")).unwrap().remove(0);
-        let Verdict::More(next) = judged(&first, Some(1_000), 200, "[{", "{\"etransaction_id\":\"a\"}") else {
-            panic!("a full page must be followed");
+        for rows in [1, 500, 999, 1_000] {
+            let Verdict::More(next) = judged(&first, Some(rows), 200, "[{", "{\"etransaction_id\":\"a\"}") else {
+                panic!("a page of {rows} rows must be followed");
+            };
+            assert_eq!((next[0].key.as_str(), next.len()), ("page-2", 1));
+            assert!(url(&next[0]).ends_with("&page=2"));
+            assert!(matches!(judged(&next[0], Some(1), 200, "[{", ""), Verdict::More(_)));
+            assert!(matches!(judged(&next[0], Some(0), 200, "[]", ""), Verdict::Done));
+        }
+        assert!(matches!(judged(&first, Some(0), 200, "[]", ""), Verdict::Done));
+    }
+
+    #[test]
+    fn too_many_requests_are_asked_again_a_minute_later() {
+        let first = plan(&slice("modified")).unwrap().remove(0);
+        let after = |headers: &[(String, String)]| {
+            let look_up = |_: &str| None;
+            let response = Response::new(403, headers, None, Body::Bytes(b"Forbidden", &look_up));
+            match follow(&slice("modified"), &first, &response).verdict {
+                Verdict::Retry(retry) => retry.after_secs,
+                other => panic!("{other:?}"),
+            }
         };
-        assert_eq!((next[0].key.as_str(), next.len()), ("page-2", 1));
-        assert!(url(&next[0]).ends_with("&page=2"));
-        assert!(matches!(judged(&next[0], Some(999), 200, "[{", ""), Verdict::Done));
-        assert!(matches!(judged(&next[0], Some(0), 200, "[]", ""), Verdict::Done));
+        assert_eq!(after(&[]), Some(60));
+        assert_eq!(after(&[("retry-after".into(), "5".into())]), None);
     }
 
     #[test]

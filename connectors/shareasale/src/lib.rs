@@ -1,7 +1,7 @@
 //! ShareASale, affiliate side: the `activity` report by transaction day.
 //!
-//! Facts: public clients of `https://api.shareasale.com/x.cfm`, gathered 2026-11; the documentation at
-//! <https://account.shareasale.com/a-apimanager.cfm> needs an account.
+//! Facts: answers of `https://api.shareasale.com/x.cfm` recorded in 2021 (`tommycarney/teilashare`) and public clients,
+//! gathered 2026-11; the documentation at <https://account.shareasale.com/a-apimanager.cfm> needs an account.
 
 mod mapping;
 mod requests;

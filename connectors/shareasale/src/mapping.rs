@@ -7,6 +7,10 @@ pub(crate) const TIMEZONE: &str = "America/Chicago";
 /// Of all amounts.
 const CURRENCY: &str = "USD";
 
+/// The monthly payout's `TransType`. It takes nothing back, so it is no transaction.
+const PAYOUT: &str = "Affiliate Payment";
+
+// The recorded header has spaces in its names (`Trans ID`); columns are found by their letters.
 inputs! {
     ID = "TransID",
     MERCHANT = "MerchantID",
@@ -25,6 +29,7 @@ inputs! {
     PAID = "PaidDate",
     TYPE = "TransType",
     REFERENCE = "ReferenceTrans",
+    STORE = "StoreID",
     // What the host calls a field behind the last that the header names.
     EXTRA = "column_27",
 }
@@ -73,15 +78,16 @@ const TEXTS: &[&str] = &[
 ];
 
 pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
+    check_width(record)?;
+    if record.filled(TYPE).is_some_and(|word| word.eq_ignore_ascii_case(PAYOUT)) {
+        return Ok(());
+    }
     let (sale, commission) = (record.money(SALE)?, record.money(COMMISSION)?);
     let parent = record.filled(REFERENCE).filter(|id| *id != "0");
     let is_negative = [sale, commission].into_iter().flatten().any(|amount| amount.micros() < 0);
     let is_adjustment = parent.is_some() && is_negative;
 
     let (voided, locked) = (flag(record.filled(VOIDED)), flag(record.filled(LOCKED)));
-    if record.filled(EXTRA).is_some() || (voided.is_none() && record.text(EXTRA).is_some()) {
-        return Err("it has more fields than the header: a `|` in a comment has shifted its columns".into());
-    }
     let is_paid = record.filled(PAID).is_some();
     let status_raw = status_word(voided, is_paid, locked);
     let odd = format!("Voided={}, Locked={}", text(record, VOIDED), text(record, LOCKED));
@@ -91,11 +97,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     // An adjustment is never declined: its sign says what it does.
     let told = if is_adjustment { status_word(Some(false), is_paid, locked) } else { status_raw };
     let status = out.status(STATUSES, told);
-    let is_locked = match locked {
-        Some(true) => Some(true),
-        _ => status.locked,
-    };
-    let locks_at = record.time_by(LOCKS, time)?;
+    let comment = Comment::read(text(record, COMMENT));
     let row = Transaction {
         transaction_id: id(record.required(ID)?)?,
         kind: if is_adjustment {
@@ -105,17 +107,18 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         },
         validation_status: status.validation,
         payment_status: payment(is_paid, status.validation, status.payment),
-        is_locked,
+        is_locked: if locked == Some(true) { locked } else { status.locked },
         status_raw: status_raw.or(Some(&odd)),
+        reason_raw: comment.reason,
         parent_transaction_id: parent,
-        order_id: record.filled(COMMENT).filter(|comment| !comment.contains(char::is_whitespace)),
+        order_id: comment.order,
         advertiser_id: record.filled(MERCHANT),
         advertiser_name: record.filled(MERCHANT_NAME),
         transacted_at: record.time_by(OCCURRED, time)?,
         clicked_at: clicked(record.filled(CLICK_DATE), record.filled(CLICK_TIME))?,
-        validated_at: locks_at.filter(|_| is_locked == Some(true)),
         reversed_at: record.time_by(REVERSED, time)?,
-        locks_at,
+        // The scheduled lock, no decision.
+        locks_at: record.time_by(LOCKS, time)?,
         paid_at: record.time_by(PAID, time)?,
         sale_amount: sale,
         sale_currency: sale.map(|_| CURRENCY),
@@ -126,6 +129,40 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     };
     out.push(record, &row);
     Ok(())
+}
+
+/// ShareASale writes all bars of a row. A field that isn't there (an empty one is) means that a line feed in a comment
+/// has torn the row, or that the body was cut: what is left may lack the flag that voids it.
+fn check_width(record: Record) -> Result<(), String> {
+    if [REFERENCE, STORE].into_iter().any(|last| record.text(last).is_none()) {
+        return Err("it has fewer fields than the header, or the header lacks ReferenceTrans or StoreID".into());
+    }
+    let is_flag = flag(record.filled(VOIDED)).is_some();
+    if record.filled(EXTRA).is_some() || (!is_flag && record.text(EXTRA).is_some()) {
+        return Err("it has more fields than the header: a `|` in a comment has shifted its columns".into());
+    }
+    Ok(())
+}
+
+/// What a merchant's comment says.
+struct Comment<'a> {
+    order: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Comment<'a> {
+    /// `Sale - 10001`, `VOIDED Returned Merchandise Sale - 10001`, or an order number alone.
+    fn read(text: &'a str) -> Self {
+        let filled = |text: &'a str| Some(text.trim()).filter(|text| !text.is_empty());
+        let is_token = |text: &&str| !text.contains(char::is_whitespace);
+        match text.rsplit_once("Sale - ") {
+            Some((before, order)) => {
+                let reason = before.trim_start().strip_prefix("VOIDED").and_then(filled);
+                Self { order: filled(order), reason }
+            }
+            None => Self { order: filled(text).filter(is_token), reason: None },
+        }
+    }
 }
 
 fn text<'a>(record: Record<'a>, input: usize) -> &'a str {
@@ -168,7 +205,8 @@ fn payment(is_paid: bool, validation: ValidationStatus, stated: PaymentStatus) -
     }
 }
 
-/// `01/10/2026 09:30:00 AM`; also without AM or PM (then of 24 hours), without seconds, or only a date.
+/// `01/10/2026 09:30:00 AM`, also without AM or PM (then of 24 hours), without seconds, or only a date; and
+/// `2026-01-10 00:00:00.0`, `2026-01-10`.
 fn time(text: &str) -> Option<Time> {
     const PATTERNS: [&str; 6] = [
         "%m/%d/%Y %I:%M:%S %p",
@@ -181,21 +219,30 @@ fn time(text: &str) -> Option<Time> {
     PATTERNS.iter().find_map(|pattern| Time::parse(text, pattern)).or_else(|| Time::iso(text))
 }
 
-/// The click's day and time of day are two columns.
-fn clicked(date: Option<&str>, of_day: Option<&str>) -> Result<Option<Time>, String> {
-    let joined = |date: &str, of_day: &str| time(&format!("{date} {of_day}"));
-    let read = match (date, of_day) {
-        (None, None) => return Ok(None),
-        (Some(date), None) => time(date),
-        (Some(date), Some(of_day)) => joined(date, of_day),
-        (None, Some(of_day)) => return joined("01/01/2000", of_day).map(|_| None).ok_or_else(|| no_click("", of_day)),
-    };
-    read.map(Some).ok_or_else(|| no_click(date.unwrap_or_default(), of_day.unwrap_or_default()))
+/// `09:30:00 AM` and its like, in microseconds since midnight.
+fn of_day(text: &str) -> Option<i64> {
+    const DAY: &str = "01/01/2000";
+    let [midnight, moment] = [time(DAY)?, time(&format!("{DAY} {text}"))?].map(|time| time.micros);
+    Some(moment - midnight)
 }
 
-fn no_click(date: &str, of_day: &str) -> String {
-    let both: String = format!("{date} {of_day}").trim().chars().take(60).collect();
-    format!("`{both}` is no time of a click")
+/// The click's day and time of day are two columns; the day may come with a midnight of its own.
+fn clicked(date: Option<&str>, clock: Option<&str>) -> Result<Option<Time>, String> {
+    let no_click = || {
+        let both = format!("{} {}", date.unwrap_or_default(), clock.unwrap_or_default());
+        format!("`{}` is no time of a click", both.trim().chars().take(60).collect::<String>())
+    };
+    let clock = clock.map(|text| of_day(text).ok_or_else(no_click)).transpose()?;
+    let Some(text) = date else { return Ok(None) };
+    let day = time(text);
+    if Time::stands_for_none(text, day) {
+        return Ok(None);
+    }
+    let day = day.ok_or_else(no_click)?;
+    Ok(Some(match clock {
+        Some(clock) => Time { micros: day.micros - day.micros.rem_euclid(DAY_MICROS) + clock, basis: TimeBasis::Local },
+        None => day,
+    }))
 }
 
 #[cfg(test)]

@@ -32,12 +32,19 @@ pub(crate) fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal> {
     ])
 }
 
-/// Errors come at 200 as a text that begins with `Error Code` and a number. What the numbers mean is not
-/// documented in public, so none is judged as final: the host counts the attempts.
+/// What a wrong token was answered with in a recording of 2021-12.
+const WRONG_TOKEN: &str = "4075";
+
+/// Errors come at 200 as `Invalid Request - Error Code 4075 - <caller's IP>`, in older clients as a text that begins
+/// with `Error Code`. What the numbers mean isn't documented in public, so only the recorded one is judged as final; for
+/// the others the host counts the attempts.
 pub(crate) fn follow(response: &Response) -> Judgement {
     let head = response.head(400);
     let head = String::from_utf8_lossy(&head);
-    match (response.status, error_code(&head)) {
+    match (response.status, error(&head)) {
+        (200..=299, Some(told)) if code(told) == WRONG_TOKEN => {
+            refused(RefusalKind::Credentials, format!("ShareASale answers `{told}`: the token is wrong"))
+        }
         (200..=299, Some(told)) => retry(format!("ShareASale answers `{told}`")),
         // Even a window without rows has the header line; taken for one, nothing would make all its rows vanish.
         (200..=299, None) if head.trim().is_empty() => retry("the answer is empty: not even a header line"),
@@ -45,12 +52,20 @@ pub(crate) fn follow(response: &Response) -> Judgement {
     }
 }
 
+const ERROR: &str = "error code";
+
 /// The body's first line, without markup, if it is an error.
-fn error_code(head: &str) -> Option<&str> {
+fn error(head: &str) -> Option<&str> {
     let line = head.trim_start_matches('\u{feff}').trim_start().lines().next().unwrap_or_default();
     let line = line.split('<').next().unwrap_or_default().trim_end();
-    let begins = line.get(..10).is_some_and(|word| word.eq_ignore_ascii_case("error code"));
-    begins.then_some(line)
+    let begins = |word: &str| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    (begins(ERROR) || begins("invalid request")).then_some(line)
+}
+
+/// The number behind `Error Code`.
+fn code(error: &str) -> &str {
+    let at = error.to_ascii_lowercase().find(ERROR).map_or(error.len(), |at| at + ERROR.len());
+    error.get(at..).unwrap_or_default().split_ascii_whitespace().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -124,13 +139,27 @@ mod tests {
 
     #[test]
     fn errors_at_200_are_asked_again() {
-        for body in ["Error Code 4002", "\r\n error code 4030<br>Invalid", "\u{feff}Error Code 1 - x\nmore"] {
+        for body in [
+            "Invalid Request - Error Code 4030 - 203.0.113.7",
+            "Error Code 4002",
+            "\r\n error code 4030<br>Invalid",
+            "\u{feff}Error Code 1 - x\nmore",
+        ] {
             let Verdict::Retry(retry) = judged(200, body) else { panic!("{body}") };
             assert!(retry.reason.to_lowercase().contains("error code"), "{}", retry.reason);
             assert!(!retry.reason.contains('<'));
         }
         assert!(matches!(judged(200, "TransID|UserID\n1|Error Code 4"), Verdict::Done));
         assert!(matches!(judged(404, "Error Code 4002"), Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn a_wrong_token_is_final() {
+        let Verdict::Refused(refusal) = judged(200, "Invalid Request - Error Code 4075 - 203.0.113.7\r\n") else {
+            panic!("it can't get better");
+        };
+        assert_eq!(refusal.kind as u8, RefusalKind::Credentials as u8);
+        assert!(refusal.text.contains("203.0.113.7"), "the caller's address may have to be registered");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! TradeTracker, publisher side: conversion transactions of one site, by registration or assessment date.
 //!
-//! Facts: <https://ws.tradetracker.com/soap/affiliate?wsdl> by way of public clients, read 2026-11; see README.md.
+//! Facts: <https://ws.tradetracker.com/soap/affiliate?wsdl> and answers recorded in 2016 (`Hulie/payback`), read 2026-11;
+//! see README.md.
 
 mod mapping;
 mod requests;
@@ -36,6 +37,7 @@ impl Connector for Tradetracker {
             schedule: "0 * * * *".into(),
             look_back: vec![
                 look_back(3_600, 3, Axis::Transaction),
+                look_back(86_400, 45, Axis::Transaction),
                 look_back(86_400, 45, Axis::Validation),
                 // A payout changes no date; only reading assessed rows again shows it.
                 look_back(7 * 86_400, 180, Axis::Validation),

@@ -20,6 +20,8 @@ inputs! {
     CLICKED = "originatingClickDate",
     REFERENCE = "reference",
     REASON = "rejectionReason",
+    COUNTRY = "countryCode",
+    PRODUCT = "campaignProduct.name",
 }
 
 /// Status words. A payout is no word: `paidOut` says it.
@@ -29,10 +31,11 @@ pub(crate) const STATUSES: &[Status] = &[
     Status::new("rejected", ValidationStatus::Declined, PaymentStatus::Unpaid),
 ];
 
-/// The records lie in the method's response, in `return` by the WSDL and in an element of another name in some
-/// answers; each is an `item` or a `conversionTransaction`.
+/// The records lie in the method's response: `item`s in `conversionTransactions` by the WSDL and by what was recorded;
+/// other names of the two elements are taken too.
 pub(crate) fn layout() -> Layout {
-    let mut pinned = pins(Kind::Decimal, &["commission", "orderAmount"]);
+    let mut pinned = pins(Kind::Decimal, &["commission", "orderAmount", "attributableCommission"]);
+    pinned.extend(pins(Kind::Int64, &["numTouchPointsTotal", "numTouchPointsAttributed"]));
     pinned.extend(pins(Kind::Boolean, &["paidOut"]));
     pinned.extend(pins(Kind::Text, TEXTS));
     Layout {
@@ -49,6 +52,9 @@ const TEXTS: &[&str] = &[
     "transactionStatus",
     "campaign.ID",
     "campaign.name",
+    "campaign.URL",
+    "campaignProduct.ID",
+    "campaignProduct.name",
     "currency",
     "registrationDate",
     "assessmentDate",
@@ -57,6 +63,10 @@ const TEXTS: &[&str] = &[
     "rejectionReason",
     "description",
     "IP",
+    "countryCode",
+    "clickToConversion",
+    "attributionModel",
+    "affiliateSitesPaidOut",
 ];
 
 pub(crate) fn map(record: Record, site: Option<&str>, out: &mut Output) -> Result<(), String> {
@@ -84,6 +94,8 @@ pub(crate) fn map(record: Record, site: Option<&str>, out: &mut Output) -> Resul
         commission_currency: currency,
         // The publisher's own sub-id, never an order id: the publisher side has none.
         sub_ids: &[("reference", record.text(REFERENCE))],
+        customer_country: record.filled(COUNTRY),
+        commission_group: record.filled(PRODUCT),
         ..Transaction::default()
     };
     out.push(record, &row);
@@ -91,9 +103,10 @@ pub(crate) fn map(record: Record, site: Option<&str>, out: &mut Output) -> Resul
 }
 
 fn kind(word: &str) -> TransactionKind {
-    match word.eq_ignore_ascii_case("lead") {
-        true => TransactionKind::Lead,
-        false => TransactionKind::Sale,
+    match () {
+        () if word.eq_ignore_ascii_case("lead") => TransactionKind::Lead,
+        () if word.eq_ignore_ascii_case("click") => TransactionKind::Click,
+        () => TransactionKind::Sale,
     }
 }
 
@@ -145,6 +158,21 @@ mod tests {
         let basis = |date| mapped(&[(ID, "1"), (REGISTERED, date)]).transactions.expect("a row").transacted_at.bases;
         assert_eq!(basis("2026-01-15 10:00:00"), [TimeBasis::Local as u8]);
         assert_eq!(basis("2026-01-15T10:00:00+01:00"), [TimeBasis::Instant as u8]);
+    }
+
+    #[test]
+    fn a_date_of_zeros_is_none() {
+        let rows = mapped(&[(ID, "1"), (REGISTERED, "2026-01-15 10:00:00"), (ASSESSED, "0000-00-00 00:00:00")]);
+        assert!(rows.transactions.expect("a row").validated_at.is_none());
+        let never = mapped(&[(ID, "1"), (REGISTERED, "0000-00-00 00:00:00")]);
+        assert_eq!(never.rejects[0].reason, "it has no transaction time");
+    }
+
+    #[test]
+    fn each_transaction_type_has_its_kind() {
+        let words = ["click", "lead", "sale", "other"].map(|word| kind(word) as u8);
+        let kinds = [TransactionKind::Click, TransactionKind::Lead, TransactionKind::Sale, TransactionKind::Sale];
+        assert_eq!(words, kinds.map(|kind| kind as u8));
     }
 
     #[test]

@@ -50,8 +50,7 @@ pub(crate) fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal> {
 
 /// The first day and the day after the last, in the stream's zone.
 ///
-/// Clients disagree on whether `…DateTo` takes its own day in: one sends the day after, one `23:59:59`. The day
-/// after is right in either case: at worst a day is read that the next window reads again.
+/// A bare date is taken as its midnight, so `…DateTo` leaves its own day out.
 fn days(window: &Window) -> (String, String) {
     let day = |micros| format_time(micros, "%Y-%m-%d");
     (day(window.local_since), day(window.local_until + (DAY_MICROS - 1)))
@@ -62,11 +61,11 @@ fn call(key: &str, method: &str, arguments: Template) -> Request {
     let body = text(format!("{OPEN}<tns:{method}>")).then(arguments).text(format!("</tns:{method}>{CLOSE}"));
     post(key, text(ADDRESS), body)
         .header("content-type", text("text/xml; charset=utf-8"))
-        .header("soapaction", text(format!("\"{method}\"")))
+        .header("soapaction", text(format!("\"{ADDRESS}/{method}\"")))
 }
 
-/// A fault comes with status 500 or 200. One that speaks of the session asks for a new one; whether another one
-/// passes, its words don't tell, so it is asked again and the host counts.
+/// A fault comes with status 500 or 200. One that speaks of the session (`Not yet authenticated`) asks for a new one;
+/// whether another one passes, its words don't tell, so it is asked again and the host counts.
 pub(crate) fn follow(response: &Response) -> Judgement {
     match fault(response) {
         Some(text) if is_signed_out(&text) => Judgement { verdict: Verdict::Renew(TOKEN.into()), cursor: None },
@@ -140,6 +139,14 @@ mod tests {
     }
 
     #[test]
+    fn the_action_is_the_quoted_address_of_the_method() {
+        let request = plan(&slice("transaction")).unwrap().remove(0);
+        let action = request.headers.iter().find(|(name, _)| name == "soapaction").map(|(_, value)| &value[..]);
+        let Some([Op::Text(action)]) = action else { panic!("{action:?}") };
+        assert_eq!(action, "\"https://ws.tradetracker.com/soap/affiliate/getConversionTransactions\"");
+    }
+
+    #[test]
     fn a_window_within_a_day_asks_for_the_whole_day() {
         let mut window = slice("transaction").window;
         window.local_since += 3 * 3_600 * SECOND_MICROS;
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_fault_about_the_session_signs_in_anew() {
-        for text in ["Not authenticated", "Session expired", "Please login first"] {
+        for text in ["Not yet authenticated", "Session expired", "Please login first"] {
             for status in [200, 500] {
                 let verdict = judged(status, Some(0), None, Some(text));
                 assert!(matches!(&verdict, Verdict::Renew(token) if token == "session"), "{text}: {verdict:?}");

@@ -8,8 +8,15 @@ fn mapped(fields: &[(usize, &str)]) -> Mapped {
 }
 
 fn sale(more: &[(usize, &str)]) -> Mapped {
-    let fields =
-        [(ID, "9000001"), (OCCURRED, "01/10/2026 09:30:00 AM"), (SALE, "120.50"), (COMMISSION, "9.64"), (TYPE, "Sale")];
+    let fields = [
+        (ID, "9000001"),
+        (OCCURRED, "01/10/2026 09:30:00 AM"),
+        (SALE, "120.50"),
+        (COMMISSION, "9.64"),
+        (TYPE, "Sale"),
+        (REFERENCE, ""),
+        (STORE, "1"),
+    ];
     mapped(&[&fields, more].concat())
 }
 
@@ -63,11 +70,37 @@ fn a_negative_row_that_refers_to_another_is_an_adjustment_and_never_declined() {
 }
 
 #[test]
-fn a_comment_of_one_token_is_an_order_reference() {
-    let order = |comment| sale(&[(COMMENT, comment)]).transactions.unwrap().order_id.map(|column| column.bytes);
-    assert_eq!(order("ORD-1&amp;2").unwrap(), b"ORD-1&amp;2");
-    assert!(order("Thanks for your order").is_none());
-    assert!(order("").is_none());
+fn a_comment_has_the_order_and_the_reason_of_a_void() {
+    let read = |text| {
+        let Comment { order, reason } = Comment::read(text);
+        (order, reason)
+    };
+    assert_eq!(read("Sale - 10001"), (Some("10001"), None));
+    assert_eq!(read("VOIDED Returned Merchandise Sale - 10001"), (Some("10001"), Some("Returned Merchandise")));
+    assert_eq!(read("ORD-1&amp;2"), (Some("ORD-1&amp;2"), None));
+    assert_eq!(read("Thanks for your order"), (None, None));
+    assert_eq!(read("Sale - "), (None, None));
+    assert_eq!(read(""), (None, None));
+}
+
+#[test]
+fn a_payout_is_no_transaction() {
+    for word in ["Affiliate Payment", "AFFILIATE PAYMENT"] {
+        let mapped = sale(&[(TYPE, word), (MERCHANT, "47"), (COMMISSION, "-206.91999999999996"), (LOCKED, "1")]);
+        assert!(mapped.transactions.is_none() && mapped.rejects.is_empty(), "{word}");
+    }
+}
+
+#[test]
+fn a_voided_row_that_stays_locked_is_declined() {
+    let more = [(VOIDED, "1"), (LOCKED, "1"), (LOCKS, "2021-04-20"), (REVERSED, "2021-02-13 00:00:00.0")];
+    let rows = sale(&more).transactions.unwrap();
+    assert_eq!(rows.validation_status.values, [ValidationStatus::Declined as u8]);
+    assert_eq!(rows.is_locked.unwrap().values, [1]);
+    let at = |text| vec![Time::iso(text).unwrap().micros];
+    assert_eq!(rows.reversed_at.unwrap().values, at("2021-02-13"));
+    assert_eq!(rows.locks_at.unwrap().values, at("2021-04-20"));
+    assert!(rows.validated_at.is_none(), "a scheduled lock is no decision");
 }
 
 #[test]
@@ -86,6 +119,9 @@ fn times_are_read_in_every_form_seen() {
 fn a_click_joins_its_two_columns() {
     let at = |text: &str| Ok(Time::iso(text));
     assert_eq!(clicked(Some("01/10/2026"), Some("09:00:00 AM")), at("2026-01-10T09:00:00"));
+    assert_eq!(clicked(Some("2026-01-10 00:00:00.000"), Some("09:00:00 AM")), at("2026-01-10T09:00:00"));
+    assert_eq!(clicked(Some("2026-01-10 00:00:00.0"), Some("12:38:39 PM")), at("2026-01-10T12:38:39"));
+    assert_eq!(clicked(Some("0000-00-00"), Some("09:00:00 AM")), Ok(None));
     assert_eq!(clicked(Some("01/10/2026"), None), at("2026-01-10"));
     assert_eq!(clicked(None, Some("09:00:00 AM")), Ok(None));
     assert!(clicked(None, Some("01/10/2026")).is_err());
@@ -96,6 +132,14 @@ fn a_row_that_is_too_long_is_a_reject_but_a_trailing_bar_is_none() {
     assert_eq!(sale(&[(EXTRA, "77")]).rejects.len(), 1);
     assert_eq!(sale(&[(EXTRA, ""), (VOIDED, "rest of a comment")]).rejects.len(), 1);
     assert!(sale(&[(EXTRA, "")]).transactions.is_some());
+}
+
+#[test]
+fn a_row_without_its_last_fields_is_torn() {
+    let torn = mapped(&[(ID, "9100031"), (OCCURRED, "01/15/2026 09:30:00 AM"), (COMMISSION, "250.00")]);
+    assert!(torn.transactions.is_none());
+    assert!(torn.rejects[0].reason.starts_with("it has fewer fields than the header"), "{:?}", torn.rejects);
+    assert!(sale(&[]).transactions.is_some());
 }
 
 #[test]
