@@ -11,18 +11,45 @@ demo: connectors _everything
     {{target}}/debug/sluice demo
 
 # All tests, with the servers and tools that they need, and a minute of fuzzing.
-test: lint connectors guests tools _everything && fuzz
+test: check connectors guests tools _everything && fuzz
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
-# What can be known to be wrong without running anything.
-lint:
-    rustup component list --installed | grep -q rustfmt || rustup component add rustfmt
+# Format, clippy, documentation, dependencies and spelling: what is wrong without running anything.
+check: _checkers
     cargo fmt --all --check
+    {{target}}/checks/bin/typos
+    {{target}}/checks/bin/cargo-machete
+    # Not advisories, and duplicates are warnings: `just advisories`, `just duplicates`.
+    {{target}}/checks/bin/cargo-deny --log-level error check --hide-inclusion-graph bans licenses sources
+    # Clippy and rustdoc on the dependencies that the tests use; lint.sh has the reason. Only finished outputs go to
+    # target/lint: they are empty, and would replace programs in target/debug.
+    CARGO_BUILD_BUILD_DIR={{target}} CARGO_TARGET_DIR={{target}}/lint \
+        RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/tests/tools/lint.sh \
+        cargo build --workspace --all-targets --keep-going
 
-# For use: the binary in target/release/sluice and the connectors in target/connectors.
+# Known vulnerabilities among the dependencies. Needs RustSec's database, which is on GitHub, in no package registry.
+advisories: _checkers
+    {{target}}/checks/bin/cargo-deny check advisories
+
+# Dependencies that are built in several versions, and who brings them.
+duplicates:
+    cargo tree --workspace --duplicates --edges normal,build
+
+# For use: the binary in target/release/sluice, its symbols in sluice.debug beside it, the connectors in target/connectors.
 build: connectors
+    #!/usr/bin/env bash
+    set -euo pipefail
     # The bench is named for its features, so that it takes the same crates.
-    cargo build --release -p sluice-service -p sluice-bench --bin sluice
+    cargo build --release -p sluice-cli -p sluice-bench --bin sluice
+    cd "{{target}}/release"
+    # Backtraces and profilers find the symbols through the link. Where there is no objcopy, the symbols stay inside.
+    if command -v objcopy >/dev/null; then
+        objcopy --only-keep-debug --compress-debug-sections=zlib sluice sluice.debug
+        # A new file: the old one is also cargo's own.
+        objcopy --strip-all --add-gnu-debuglink=sluice.debug sluice sluice.part
+        mv sluice.part sluice
+    fi
+    ls -lh sluice*
 
 # Every connector as a component that imports nothing but its body.
 connectors: _wasm
@@ -47,11 +74,11 @@ guests:
 
 # Servers and readers that tests need: S3 (moto), DuckDB, Polars, deltalake in Python; PostgreSQL if there is none.
 tools:
-    CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh
+    CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh tests
 
 # Speed, each against a yardstick; half an hour, 15 GB of disk. `--scale 100` is for trying, `--only detection` for one part.
 bench *options: build tools
-    cargo build --release -p sluice-service -p sluice-bench --bin sluice-bench
+    cargo build --release -p sluice-cli -p sluice-bench --bin sluice-bench
     {{target}}/release/sluice-bench --connectors {{target}}/connectors --sluice {{target}}/release/sluice {{options}}
 
 # A thousand random histories of the ledger against a naive model; `just test` tries 60.
@@ -74,14 +101,15 @@ fuzz-keep: (fuzz "0")
 bless: connectors guests tools _everything
     SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
 
-# fmt, clippy, docs.
-check: lint
-    cargo clippy --workspace --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
-
 # The demo and the tests share one build with one set of features: another set would build 300 crates again.
 _everything:
     cargo build --workspace --all-targets
+
+# The programs and components that `check` runs.
+_checkers:
+    rustup component list --installed | grep -q rustfmt || rustup component add rustfmt
+    rustup component list --installed | grep -q clippy || rustup component add clippy
+    CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh checks
 
 _wasm:
     #!/usr/bin/env bash

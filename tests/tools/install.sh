@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs what tests run beside the binary: Python tools (an S3 server, readers of Delta tables) into
-# $CARGO_TARGET_DIR/python (default: target/ of this repository), and the programs of PostgreSQL and PgBouncer if there
-# are none.
+# install.sh tests: what tests run beside the binary. Python tools (an S3 server, readers of Delta tables) go to
+# $CARGO_TARGET_DIR/python (default: target/ of this repository); PostgreSQL and PgBouncer are installed if they are missing.
+# install.sh checks: the programs of `just check`, to $CARGO_TARGET_DIR/checks.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 mkdir -p "${CARGO_TARGET_DIR:-$root/target}"
-tools="$(cd "${CARGO_TARGET_DIR:-$root/target}" && pwd)/python"
+target="$(cd "${CARGO_TARGET_DIR:-$root/target}" && pwd)"
 
 fail() {
     echo "error: $1" >&2
@@ -32,18 +32,34 @@ has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || com
 
 has_pgbouncer() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
 
-install_python_tools() {
-    # The copy that is made last says that the installation is whole.
-    cmp -s "$here/requirements.txt" "$tools/installed.txt" && return
-    rm -rf "$tools"
-    python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$here/requirements.txt" >&2 ||
-        fail "pip can't install the tests' tools" "it needs a package registry: look at \`pip config list\`"
-    cp "$here/requirements.txt" "$tools/installed.txt"
+# Usage: install_wheels <requirements> <environment>
+install_wheels() {
+    has_python || install_packages python3 python3-venv
+    has_python || fail "this needs python3, 3.10 or newer, with venv" "install it, then run $0 again"
+    # The copy of the requirements is made last: its presence shows that the installation is complete.
+    cmp -s "$here/$1" "$2/installed.txt" && return
+    rm -rf "$2"
+    python3 -m venv "$2"
+    "$2/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$here/$1" >&2 ||
+        fail "pip can't install $1" "it needs a package registry: see \`pip config list\`"
+    cp "$here/$1" "$2/installed.txt"
 }
 
-has_python || install_packages python3 python3-venv
-has_python || fail "the tests need python3, 3.10 or newer, with venv" "install it, then run $0 again"
-has_postgres || install_packages postgresql
-has_pgbouncer || install_packages pgbouncer
-install_python_tools
+# No registry has cargo-machete built: one minute of compiling.
+install_machete() {
+    [ -x "$target/checks/bin/cargo-machete" ] && return
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --root "$target/checks" cargo-machete@0.9.2 >&2
+}
+
+case "${1:-}" in
+tests)
+    has_postgres || install_packages postgresql
+    has_pgbouncer || install_packages pgbouncer
+    install_wheels requirements.txt "$target/python"
+    ;;
+checks)
+    install_wheels checks.txt "$target/checks"
+    install_machete
+    ;;
+*) fail "install.sh needs to know what to install" "\`$0 tests\` or \`$0 checks\`" ;;
+esac
