@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// 429, a third without `Retry-After`, else with 0 and rarely 1 second.
+    /// 429, a third without `Retry-After`, else with 0 and rarely 1 second. Rakuten's lists: 403, with 0 seconds.
     Status429,
     /// 500 with a text.
     Status500,

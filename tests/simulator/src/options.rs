@@ -72,9 +72,11 @@ pub struct Options {
     pub cj_page_limit: usize,
     /// Seconds that a Rakuten token lives, by the real clock and by the simulated one together.
     pub token_life_secs: u32,
-    /// Days of Rakuten events that are still delivered, by process date. The documents say one to two weeks; none
-    /// delivers all, so that a served history can be compared with the truth.
+    /// Days of Rakuten events that are still delivered, by process date; an older start is refused. The API's are 30;
+    /// none delivers all, so that a served history can be compared with the truth.
     pub rakuten_keep_days: Option<u32>,
+    /// The most rows in one Rakuten page, whatever limit is asked for; none gives what is asked for.
+    pub rakuten_page_limit: Option<usize>,
     /// Adds an Awin account `bulk` that gives this many rows (at most 99,999) for any window.
     pub bulk_rows: Option<usize>,
     /// The first of six ports in a row: the networks', then the control listener's. None takes free ones.
@@ -95,6 +97,7 @@ impl Default for Options {
             cj_page_limit: 100,
             token_life_secs: 3600,
             rakuten_keep_days: None,
+            rakuten_page_limit: None,
             bulk_rows: None,
             port_base: None,
         }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use rows::Event;
 
-const MAX_DAYS: i64 = 14;
+const MAX_DAYS: i64 = 30;
 const MAX_LIMIT: usize = 1000;
 const DEFAULT_LIMIT: usize = 100;
 
@@ -70,7 +70,7 @@ struct Window {
 
 impl Window {
     /// The windows of the parameters, an open end being the clock.
-    fn all(ask: &Ask, clock: DateTime<Utc>) -> Result<Vec<Self>, Reply> {
+    fn all(ask: &Ask, clock: DateTime<Utc>, oldest: Option<DateTime<Utc>>) -> Result<Vec<Self>, Reply> {
         let mut windows = Vec::new();
         for (name, processed) in [("process_date", true), ("transaction_date", false)] {
             let (start, end) = (date(ask, &format!("{name}_start"))?, date(ask, &format!("{name}_end"))?);
@@ -80,7 +80,10 @@ impl Window {
             let end = end.unwrap_or(clock);
             let start = start.unwrap_or(end - TimeDelta::days(MAX_DAYS));
             if end < start || end - start > TimeDelta::days(MAX_DAYS) {
-                return Err(refusal(400, "invalid_request", "a window must be at most 14 days"));
+                return Err(refusal(400, "invalid_request", "a window must be at most 30 days"));
+            }
+            if oldest.is_some_and(|oldest| start < oldest) {
+                return Err(refusal(400, "invalid_request", "the start must be at most 30 days ago"));
             }
             windows.push(Self { processed, start, end });
         }
@@ -118,12 +121,15 @@ fn events(core: &Core, ask: &Ask) -> Reply {
 
 fn page(core: &Core, index: usize, ask: &Ask) -> Result<Vec<Json>, Reply> {
     let clock = core.clock();
-    let windows = Window::all(ask, clock)?;
-    let limit = number(ask, "limit", DEFAULT_LIMIT, MAX_LIMIT)?;
+    let oldest = core.options.rakuten_keep_days.map(|days| clock - TimeDelta::days(i64::from(days)));
+    let windows = Window::all(ask, clock, oldest)?;
+    let asked = number(ask, "limit", DEFAULT_LIMIT, MAX_LIMIT)?;
+    // Some servers give less than was asked for.
+    let limit = core.options.rakuten_page_limit.map_or(asked, |most| asked.min(most));
     let page = number(ask, "page", 1, usize::MAX)?;
     let mut found = rows::events(core, index, clock);
-    if let Some(days) = core.options.rakuten_keep_days {
-        found.retain(|event| event.processed_at >= clock - TimeDelta::days(i64::from(days)));
+    if let Some(oldest) = oldest {
+        found.retain(|event| event.processed_at >= oldest);
     }
     found.retain(|event| {
         windows.iter().all(|window| window.holds(event))

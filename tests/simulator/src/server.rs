@@ -193,6 +193,10 @@ fn answer(core: &Core, network: Network, ask: &Ask) -> Reply {
 /// What a fault answers instead of the network, if it does.
 fn instead(core: &Core, network: Network, ask: &Ask, fault: Fault, identity: u64) -> Option<Reply> {
     match fault {
+        Fault::Status429 if network == Network::Rakuten && !rakuten::is_login(ask) => {
+            let reply = rakuten::refusal(403, "forbidden", "the allowed number of requests per minute is exceeded");
+            Some(reply.with("retry-after", "0".to_owned()))
+        }
         Fault::Status429 => {
             let reply = Reply::text(429, "Too Many Requests");
             Some(match identity % 48 {
@@ -219,7 +223,7 @@ fn error_at_200(network: Network) -> Reply {
         Network::Cj => cj::failure("Internal server error, please try again later"),
         Network::Rakuten => rakuten::refusal(200, "internal_error", "please try again later"),
         Network::TradeTracker => tradetracker::fault(200, "Internal error, please try again later"),
-        Network::ShareAsale => shareasale::refusal(4001, "please try again later"),
+        Network::ShareAsale => shareasale::refusal(4030),
     }
 }
 

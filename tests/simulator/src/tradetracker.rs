@@ -10,17 +10,18 @@ use crate::network::Network;
 use crate::sale::{Sale, Seen};
 use crate::truth::TruthRow;
 use crate::zone::local;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use xml::{Call, escape};
 
-const COOKIE: &str = "PHPSESSID";
+const COOKIE: &str = "SID";
 const NAMESPACE: &str = "https://ws.tradetracker.com/soap/affiliate";
 
 fn envelope(status: u16, body: &str) -> Reply {
     let text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<SOAP-ENV:Envelope \
          xmlns:SOAP-ENV=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:ns1=\"{NAMESPACE}\" \
-         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><SOAP-ENV:Body>{body}</SOAP-ENV:Body></SOAP-ENV:Envelope>\n"
+         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+         xmlns:SOAP-ENC=\"http://schemas.xmlsoap.org/soap/encoding/\"><SOAP-ENV:Body>{body}</SOAP-ENV:Body></SOAP-ENV:Envelope>\n"
     );
     Reply::new(status, "text/xml; charset=utf-8", text)
 }
@@ -36,7 +37,7 @@ pub(crate) fn fault(status: u16, text: &str) -> Reply {
 
 /// The Fault of a session that isn't known.
 pub(crate) fn session_fault() -> Reply {
-    fault(500, "Your session is invalid or has expired, please authenticate")
+    fault(500, "Not yet authenticated")
 }
 
 /// The session in a request's cookie.
@@ -60,10 +61,9 @@ pub(crate) fn answer(core: &Core, ask: &Ask) -> Reply {
     let Some(call) = xml::call(&ask.text()) else {
         return fault(500, "Bad Request: the body is not a SOAP 1.1 envelope");
     };
-    let action = ask.header("soapaction").map(|text| text.trim().trim_matches('"'));
-    match action {
+    match ask.header("soapaction") {
         None => return fault(500, "the SOAPAction header is missing"),
-        Some(action) if action.rsplit(['/', '#', ':']).next() != Some(call.method.as_str()) => {
+        Some(action) if action.trim() != format!("\"{NAMESPACE}/{}\"", call.method) => {
             return fault(500, "the SOAPAction header does not name the method of the body");
         }
         Some(_) => {}
@@ -91,7 +91,7 @@ fn authenticate(core: &Core, call: &Call) -> Reply {
         // Half of the Faults come at 200, as the documents leave it open.
         None => fault(if customer.is_some_and(|id| id.ends_with('1')) { 200 } else { 500 }, "Authentication failed"),
         Some(index) => {
-            let cookie = format!("{COOKIE}={}; path=/; secure; HttpOnly", core.open_session(index));
+            let cookie = format!("{COOKIE}={}; path=/", core.open_session(index));
             envelope(200, "<ns1:authenticateResponse/>").with("set-cookie", cookie)
         }
     }
@@ -103,30 +103,33 @@ fn sites(played: &Played) -> Reply {
         escape(played.setting("affiliate_site_id")),
         escape(&format!("{} & Söhne", played.account.name)),
     );
-    envelope(200, &format!("<ns1:getAffiliateSitesResponse><return>{item}</return></ns1:getAffiliateSitesResponse>"))
+    let name = "getAffiliateSitesResponse";
+    envelope(200, &format!("<ns1:{name}><affiliateSites>{item}</affiliateSites></ns1:{name}>"))
 }
 
-/// The options of a call: days in the network's zone, both of which belong to the window.
+/// The options of a call: moments in the network's zone, the first of which belongs to the window. A bare date is its
+/// midnight.
 struct Filter {
-    registered: (Option<NaiveDate>, Option<NaiveDate>),
-    assessed: (Option<NaiveDate>, Option<NaiveDate>),
+    registered: (Option<NaiveDateTime>, Option<NaiveDateTime>),
+    assessed: (Option<NaiveDateTime>, Option<NaiveDateTime>),
     status: Option<String>,
 }
 
 impl Filter {
     fn of(call: &Call) -> Result<Self, String> {
-        let day = |name: &str| {
+        let moment = |name: &str| {
             let Some(text) = call.value(name) else { return Ok(None) };
-            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d");
-            day.map(Some).map_err(|_| format!("{name} must be YYYY-MM-DD"))
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN));
+            let moment = day.or_else(|_| NaiveDateTime::parse_from_str(&text.replace('T', " "), "%Y-%m-%d %H:%M:%S"));
+            moment.map(Some).map_err(|_| format!("{name} must be a dateTime"))
         };
         let status = call.value("transactionStatus").map(str::to_owned);
         if status.as_deref().is_some_and(|word| !["pending", "accepted", "rejected"].contains(&word)) {
             return Err("transactionStatus must be pending, accepted or rejected".to_owned());
         }
         Ok(Self {
-            registered: (day("registrationDateFrom")?, day("registrationDateTo")?),
-            assessed: (day("assessmentDateFrom")?, day("assessmentDateTo")?),
+            registered: (moment("registrationDateFrom")?, moment("registrationDateTo")?),
+            assessed: (moment("assessmentDateFrom")?, moment("assessmentDateTo")?),
             status,
         })
     }
@@ -138,9 +141,9 @@ impl Filter {
     }
 }
 
-fn within((from, to): (Option<NaiveDate>, Option<NaiveDate>), time: Option<DateTime<Utc>>) -> bool {
-    let day = time.map(|time| local(time, Network::TradeTracker.zone()).date());
-    from.is_none_or(|from| day.is_some_and(|day| from <= day)) && to.is_none_or(|to| day.is_some_and(|day| day <= to))
+fn within((from, to): (Option<NaiveDateTime>, Option<NaiveDateTime>), time: Option<DateTime<Utc>>) -> bool {
+    let at = time.map(|time| local(time, Network::TradeTracker.zone()));
+    from.is_none_or(|from| at.is_some_and(|at| from <= at)) && to.is_none_or(|to| at.is_some_and(|at| at < to))
 }
 
 fn conversions(core: &Core, index: usize, played: &Played, call: &Call) -> Reply {
@@ -152,17 +155,20 @@ fn conversions(core: &Core, index: usize, played: &Played, call: &Call) -> Reply
         Err(text) => return fault(500, &text),
     };
     let clock = core.clock();
-    let mut items = String::new();
+    let (mut items, mut count) = (String::new(), 0);
     for sale in core.sales(index, clock).iter() {
         let Some(seen) = sale.seen(clock).filter(|seen| filter.holds(sale, seen)) else { continue };
         let item = rows::render(core, played, sale, &seen, clock);
         if core.options.shapes.duplicate_rows && sale.dice(core.options.seed, "twice").chance(80) {
             items.push_str(&item);
+            count += 1;
         }
         items.push_str(&item);
+        count += 1;
     }
-    let name = "getConversionTransactionsResponse";
-    envelope(200, &format!("<ns1:{name}><return>{items}</return></ns1:{name}>"))
+    let (name, list) = ("getConversionTransactionsResponse", "conversionTransactions");
+    let array = format!("SOAP-ENC:arrayType=\"ns1:ConversionTransaction[{count}]\"");
+    envelope(200, &format!("<ns1:{name}><{list} {array}>{items}</{list}></ns1:{name}>"))
 }
 
 /// What is delivered at a clock.

@@ -56,7 +56,7 @@ pub struct TruthRow {
     pub kind: Kind,
     /// Sub ids under the network's own names; without the empty ones, and without CJ's alias `sid`.
     pub sub_ids: BTreeMap<String, String>,
-    /// The order id where the network has one and it isn't empty (ShareASale: the comment, verbatim).
+    /// The order id where the network has one and it isn't empty (ShareASale: what stands behind `Sale - ` in the comment).
     pub order_id: Option<String>,
 }
 

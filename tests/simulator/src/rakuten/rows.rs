@@ -134,7 +134,7 @@ impl Event {
             ("u1", Json::text_or_null(self.sub_id())),
             ("currency", Json::text(self.currency())),
             ("is_event", Json::text(if self.kind == Kind::Event { "Y" } else { "N" })),
-            ("commission_list_id", if number.is_multiple_of(4) { Json::Null } else { Json::text("12") }),
+            ("commissions_list_id", Json::text(if number.is_multiple_of(4) { "" } else { "12" })),
         ]);
         if core.options.shapes.changed_type && number.is_multiple_of(5) {
             row.set("quantity", Json::Text(self.quantity.to_string()));

@@ -6,19 +6,22 @@ use crate::network::Network;
 use crate::sale::{Sale, Seen, What};
 use crate::truth::{Flags, Kind, TruthRow, filled, sub_ids};
 use crate::zone::{earliest, local, print};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-/// The columns, in the order of the documents.
+/// The columns, as recorded.
 #[rustfmt::skip]
 pub(crate) const HEADER: [&str; 26] = [
-    "TransID", "UserID", "MerchantID", "TransDate", "TransAmount", "Commission", "Comment", "Voided", "PendingDate",
-    "Locked", "AffComment", "BannerPage", "ReversalDate", "ClickDate", "ClickTime", "BannerId", "SKUList",
-    "QuantityList", "LockDate", "PaidDate", "MerchantOrganization", "MerchantWebsite", "TransType",
-    "MerchantDefinedType", "ReferenceTrans", "StoreID",
+    "Trans ID", "User ID", "Merchant ID", "Trans Date", "Trans Amount", "Commission", "Comment", "Voided",
+    "Pending Date", "Locked", "Aff Comment", "Banner Page", "Reversal Date", "Click Date", "Click Time", "Banner Id",
+    "SKU List", "Quantity List", "Lock Date", "Paid Date", "Merchant Organization", "Merchant Website", "Trans Type",
+    "Merchant Defined Type", "Store ID", "Reference Trans",
 ];
 
-const DAY: &str = "%m/%d/%Y";
-const TIME: &str = "%m/%d/%Y %I:%M:%S %p";
+/// Of the scheduled lock and of the payment.
+pub(crate) const DAY: &str = "%Y-%m-%d";
+/// Of the click and of the void: the time of day is in another column, or in another report.
+const MIDNIGHT: &str = "%Y-%m-%d 00:00:00.0";
+pub(crate) const TIME: &str = "%m/%d/%Y %I:%M:%S %p";
 
 fn id(played: &Played, sale: &Sale) -> String {
     let place = u64::try_from(played.place).unwrap_or(0);
@@ -37,25 +40,26 @@ pub(crate) fn changed_at(sale: &Sale, seen: &Seen<'_>) -> DateTime<Utc> {
     voided.or(seen.amendment.map(|it| it.at)).unwrap_or(sale.appeared_at)
 }
 
-/// The merchant's comment, with the order number.
-fn comment(sale: &Sale) -> String {
-    sale.order_id.as_deref().filter(|id| !id.is_empty()).map_or_else(String::new, |id| format!("Order {id}"))
+/// The merchant's comment, with the order number, and with the reason of a void.
+fn comment(sale: &Sale, seen: &Seen<'_>) -> String {
+    let order = format!("Sale - {}", sale.order_id.as_deref().unwrap_or_default());
+    let reason = seen.decision.filter(|_| seen.voided()).map(|it| it.reason);
+    reason.map_or_else(|| order.clone(), |reason| format!("VOIDED {reason} {order}"))
 }
 
 fn sub_id(sale: &Sale) -> &'static str {
     sale.sub_ids.first().copied().flatten().unwrap_or_default()
 }
 
-/// Refused or decided, but never both: a voided row was locked by none.
+/// A voided row stays locked.
 fn flags(seen: &Seen<'_>) -> Flags {
-    let voided = seen.voided();
-    Flags { voided, locked: seen.decision.is_some() && !voided, paid: seen.paid() }
+    Flags { voided: seen.voided(), locked: seen.decision.is_some(), paid: seen.paid() }
 }
 
 /// A row's texts. None of them holds a bar or a line break.
 pub(crate) fn columns(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>) -> Vec<String> {
     let zone = Network::ShareAsale.zone();
-    let day = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, |at| print(at, zone, DAY));
+    let day = |at: Option<DateTime<Utc>>, format: &str| at.map_or_else(String::new, |at| print(at, zone, format));
     let (value, commission) = sale.amounts(seen);
     let flags = flags(seen);
     let flag = |set: bool| if set { "1".to_owned() } else { String::new() };
@@ -67,53 +71,50 @@ pub(crate) fn columns(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>
         played.setting("affiliate_id").to_owned(),
         sale.advertiser.id.to_string(),
         print(sale.transacted_at, zone, TIME),
-        value.fixed(2),
-        commission.fixed(2),
-        comment(sale),
+        value.plain(),
+        commission.plain(),
+        comment(sale, seen),
         flag(flags.voided),
-        day(Some(sale.appeared_at + TimeDelta::days(1)).filter(|_| sale.serial.is_multiple_of(3))),
+        String::new(),
         flag(flags.locked),
         sub_id(sale).to_owned(),
         "https://publisher.example/page?a=1&b=\"2\"".to_owned(),
-        day(seen.decision.filter(|_| flags.voided).map(|it| it.at)),
-        day(sale.clicked_at),
+        day(seen.decision.filter(|_| flags.voided).map(|it| it.at), MIDNIGHT),
+        day(sale.clicked_at, MIDNIGHT),
         sale.clicked_at.map_or_else(String::new, |at| print(at, zone, "%I:%M:%S %p")),
         if changed { format!("banner-{banner}") } else { banner },
         join(sale.lines.iter().map(|line| line.sku.clone()).collect()),
         join(sale.lines.iter().map(|line| line.quantity.to_string()).collect()),
-        day(sale.decision.as_ref().map(|it| it.at)),
-        day(paid_at(seen)),
+        day(sale.decision.as_ref().map(|it| it.at), DAY),
+        day(paid_at(seen), DAY),
         sale.advertiser.name.to_owned(),
         sale.advertiser.site.to_owned(),
         if sale.what == What::Lead { "Lead".to_owned() } else { "Sale".to_owned() },
     ];
     columns.push(if sale.serial.is_multiple_of(7) { "VIP \"Gold\"".to_owned() } else { String::new() });
-    columns.push(String::new());
     columns.push(if sale.serial.is_multiple_of(2) { "1".to_owned() } else { String::new() });
+    columns.push(String::new());
     columns
 }
 
-/// Text with bars; each line ends with a line feed.
-pub(crate) fn pipe(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut out = header.join("|");
-    out.push('\n');
-    for row in rows {
-        out.push_str(&row.join("|"));
-        out.push('\n');
-    }
+/// Lines as ShareASale ends them: the last one, a header without rows too, has a space before its end.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    let mut out = lines.collect::<Vec<_>>().join("\r\n");
+    out.push_str(" \r\n");
     out
+}
+
+/// Text with bars.
+pub(crate) fn pipe(header: &[&str], rows: &[Vec<String>]) -> String {
+    lines(std::iter::once(header.join("|")).chain(rows.iter().map(|row| row.join("|"))))
 }
 
 /// Comma-separated values, each in quotes.
 pub(crate) fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut out = header.join(",");
-    out.push('\n');
-    for row in rows {
-        let quoted: Vec<String> = row.iter().map(|text| format!("\"{}\"", text.replace('"', "\"\""))).collect();
-        out.push_str(&quoted.join(","));
-        out.push('\n');
-    }
-    out
+    let quoted = |row: &Vec<String>| {
+        row.iter().map(|text| format!("\"{}\"", text.replace('"', "\"\""))).collect::<Vec<_>>().join(",")
+    };
+    lines(std::iter::once(header.join(",")).chain(rows.iter().map(quoted)))
 }
 
 /// An element per column.
@@ -121,7 +122,8 @@ pub(crate) fn xml(header: &[&str], rows: &[Vec<String>]) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<report>\n".to_owned();
     for row in rows {
-        let cells = header.iter().zip(row).map(|(name, text)| format!("<{name}>{}</{name}>", escape(text)));
+        let names = header.iter().map(|name| name.replace(' ', ""));
+        let cells = names.zip(row).map(|(name, text)| format!("<{name}>{}</{name}>", escape(text)));
         out.push_str(&format!("<record>{}</record>\n", cells.collect::<String>()));
     }
     out.push_str("</report>\n");
@@ -151,6 +153,6 @@ pub(crate) fn truth(played: &Played, sale: &Sale, seen: &Seen<'_>) -> TruthRow {
         time_basis,
         kind: if sale.what == What::Lead { Kind::Lead } else { Kind::Sale },
         sub_ids: sub_ids([("AffComment", Some(sub_id(sale)))]),
-        order_id: filled(Some(&comment(sale))),
+        order_id: filled(sale.order_id.as_deref()),
     }
 }

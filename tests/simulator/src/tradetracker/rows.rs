@@ -36,11 +36,25 @@ fn time(played: &Played, at: DateTime<Utc>) -> String {
     at.with_timezone(&zone).format(format).to_string()
 }
 
+/// When it was assessed: none before, which accounts without offsets write as zeros on some rows.
+fn assessed(played: &Played, sale: &Sale, seen: &Seen<'_>) -> Option<String> {
+    let zeros = (!has_offset(played) && sale.serial.is_multiple_of(3)).then(|| "0000-00-00 00:00:00".to_owned());
+    seen.decision.map(|it| time(played, it.at)).or(zeros)
+}
+
 fn element(name: &str, value: Option<&str>) -> String {
     match value {
         None => format!("<{name} xsi:nil=\"true\"/>"),
         Some("") => format!("<{name}></{name}>"),
         Some(text) => format!("<{name}>{}</{name}>", escape(text)),
+    }
+}
+
+/// The commission group, which not every campaign has.
+fn product(sale: &Sale) -> String {
+    match sale.serial % 4 {
+        0 => "<campaignProduct xsi:nil=\"true\"/>".to_owned(),
+        number => format!("<campaignProduct><ID>{}</ID><name>Group {number}</name></campaignProduct>", 17_000 + number),
     }
 }
 
@@ -66,17 +80,21 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>,
     item.push_str("<campaign>");
     item.push_str(&element("ID", Some(&campaign)));
     item.push_str(&element("name", Some(sale.advertiser.name)));
+    item.push_str(&element("URL", Some(sale.advertiser.site)));
+    item.push_str(&element("info", None));
     item.push_str("</campaign>");
+    item.push_str(&product(sale));
     item.push_str(&element("commission", Some(&commission.fixed(2))));
     item.push_str(&element("orderAmount", Some(&value.fixed(2))));
     item.push_str(&element("currency", Some(sale.advertiser.currency)));
     item.push_str(&element("registrationDate", Some(&time(played, sale.transacted_at))));
-    item.push_str(&element("assessmentDate", seen.decision.map(|it| time(played, it.at)).as_deref()));
+    item.push_str(&element("assessmentDate", assessed(played, sale, seen).as_deref()));
     item.push_str(&element("originatingClickDate", sale.clicked_at.map(|at| time(played, at)).as_deref()));
     item.push_str(&element("reference", sale.sub_ids.first().copied().flatten()));
     item.push_str(&element("rejectionReason", seen.decision.filter(|_| seen.voided()).map(|it| it.reason)));
     item.push_str(&element("description", description));
     item.push_str(&element("IP", Some(&address)));
+    item.push_str(&element("countryCode", sale.country));
     if core.has_new_field(clock) {
         item.push_str(
             "<attribution><model>last-click</model><weights><item>0.75</item><item>0.25</item></weights></attribution>",

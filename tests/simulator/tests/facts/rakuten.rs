@@ -4,7 +4,7 @@ use crate::client::{Answer, encode, send};
 use crate::world::{account, busy, get, truth};
 use base64::Engine;
 use serde_json::Value;
-use sluice_simulator::{Kind, Options, Shapes, Simulator};
+use sluice_simulator::{Fault, FaultPlan, Kind, Options, Shapes, Simulator};
 use std::collections::BTreeMap;
 
 async fn login(simulator: &Simulator, scheme: &str, scope: &str) -> Answer {
@@ -35,12 +35,7 @@ fn window(name: &str, start: &str, end: &str) -> String {
 async fn rows(simulator: &Simulator, limit: usize) -> (BTreeMap<String, Value>, usize) {
     let bearer = bearer(simulator).await;
     let (mut rows, mut count) = (BTreeMap::new(), 0);
-    for (start, end) in [
-        ("2025-09-20", "2025-10-03"),
-        ("2025-10-04", "2025-10-17"),
-        ("2025-10-18", "2025-10-31"),
-        ("2025-11-01", "2025-11-14"),
-    ] {
+    for (start, end) in [("2025-09-16", "2025-10-15"), ("2025-10-16", "2025-11-14")] {
         for number in 1.. {
             let window = window("process_date", &format!("{start} 00:00:00"), &format!("{end} 23:59:59"));
             let answer = page(simulator, &bearer, &format!("{window}&limit={limit}&page={number}")).await;
@@ -48,7 +43,7 @@ async fn rows(simulator: &Simulator, limit: usize) -> (BTreeMap<String, Value>, 
             let page = answer.json();
             let page = page.as_array().unwrap().clone();
             count += page.len();
-            let last = page.len() < limit;
+            let last = page.is_empty();
             rows.extend(page.into_iter().map(|row| (row["etransaction_id"].as_str().unwrap().to_owned(), row)));
             if last {
                 break;
@@ -104,8 +99,35 @@ async fn logins_are_as_documented() {
 async fn refuses_what_the_documents_limit() {
     let simulator = Simulator::start(busy()).await.unwrap();
     let bearer = bearer(&simulator).await;
-    let wide = window("process_date", "2025-10-01 00:00:00", "2025-10-15 00:00:01");
+    let wide = window("process_date", "2025-10-01 00:00:00", "2025-10-31 00:00:01");
     for query in ["limit=1001", "limit=0", "page=0", "process_date_start=2025-10-01T00:00:00Z", &wide] {
         assert_eq!(page(&simulator, &bearer, query).await.status, 400, "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_start_before_what_is_kept_is_refused() {
+    let simulator = Simulator::start(Options { rakuten_keep_days: Some(30), ..busy() }).await.unwrap();
+    let bearer = bearer(&simulator).await;
+    for (start, status) in [("2025-10-11 12:00:01", 200), ("2025-10-11 11:59:59", 400)] {
+        let query = window("transaction_date", start, "2025-11-01 00:00:00");
+        assert_eq!(page(&simulator, &bearer, &query).await.status, status, "{start}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_give_fewer_rows_than_asked_for() {
+    let simulator = Simulator::start(Options { rakuten_page_limit: Some(30), ..busy() }).await.unwrap();
+    let bearer = bearer(&simulator).await;
+    let asked = page(&simulator, &bearer, "limit=1000").await.json();
+    assert_eq!(asked.as_array().unwrap().len(), 30);
+    assert_eq!(rows(&simulator, 1000).await.0.len(), truth(&simulator, "rakuten", "alpha").len());
+}
+
+#[tokio::test]
+async fn too_many_requests_are_a_403() {
+    let faults = FaultPlan { share: 1.0, kinds: vec![Fault::Status429], max_per_request: 1, slow_millis: 1 };
+    let simulator = Simulator::start(Options { faults, ..busy() }).await.unwrap();
+    let answer = page(&simulator, "Bearer any", "limit=1").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (403, Some("0")));
 }

@@ -5,6 +5,10 @@ use crate::world::{account, busy, truth};
 use sluice_simulator::{Simulator, TimeBasis};
 use std::collections::BTreeMap;
 
+fn action(method: &str) -> String {
+    format!("\"https://ws.tradetracker.com/soap/affiliate/{method}\"")
+}
+
 async fn call(simulator: &Simulator, method: &str, parameters: &str, action: &str, cookie: &str) -> Answer {
     let body = format!(
         "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
@@ -19,7 +23,7 @@ async fn login(simulator: &Simulator, name: &str) -> String {
     let passphrase = account.secrets["passphrase"].replace('&', "&amp;");
     let parameters =
         format!("<customerID>{}</customerID><passphrase>{passphrase}</passphrase>", account.settings["customer_id"]);
-    let answer = call(simulator, "authenticate", &parameters, "\"authenticate\"", "").await;
+    let answer = call(simulator, "authenticate", &parameters, &action("authenticate"), "").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
@@ -33,7 +37,8 @@ async fn items(simulator: &Simulator, name: &str, options: &str) -> BTreeMap<Str
     let cookie = login(simulator, name).await;
     let site = account(simulator, "tradetracker", name).settings["affiliate_site_id"].clone();
     let parameters = format!("<affiliateSiteID>{site}</affiliateSiteID><options>{options}</options>");
-    let answer = call(simulator, "getConversionTransactions", &parameters, "getConversionTransactions", &cookie).await;
+    let method = "getConversionTransactions";
+    let answer = call(simulator, method, &parameters, &action(method), &cookie).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let items = answer.body.split("<item>").skip(1).map(|item| (tag(item, "ID").unwrap(), item.to_owned()));
     items.collect()
@@ -61,7 +66,7 @@ async fn serves_the_truth_to_a_session() {
 async fn windows_are_days_of_amsterdam() {
     let simulator = Simulator::start(busy()).await.unwrap();
     let day =
-        "<registrationDateFrom>2025-10-26</registrationDateFrom><registrationDateTo>2025-10-26</registrationDateTo>";
+        "<registrationDateFrom>2025-10-26</registrationDateFrom><registrationDateTo>2025-10-27</registrationDateTo>";
     let found = items(&simulator, "alpha", day).await;
     assert!(found.values().all(|item| tag(item, "registrationDate").unwrap().starts_with("2025-10-26 ")));
     assert!(found.len() >= 2);
@@ -70,23 +75,31 @@ async fn windows_are_days_of_amsterdam() {
         !assessed.is_empty()
             && assessed.values().all(|item| tag(item, "assessmentDate").unwrap().as_str() >= "2025-11-01")
     );
+    let until = "<registrationDateTo>2025-10-26</registrationDateTo>";
+    assert!(items(&simulator, "alpha", until).await.values().all(|item| {
+        tag(item, "registrationDate").unwrap().as_str() < "2025-10-26"
+    }));
+    let none = "<registrationDateFrom>2030-01-01</registrationDateFrom>";
+    assert!(items(&simulator, "alpha", none).await.is_empty());
+    let session = call(&simulator, "getAffiliateSites", "", &action("getAffiliateSites"), "SID=none").await;
+    assert!(session.body.contains("<faultstring>Not yet authenticated</faultstring>"));
 }
 
 #[tokio::test]
 async fn faults_without_a_session() {
     let simulator = Simulator::start(busy()).await.unwrap();
     let cookie = login(&simulator, "alpha").await;
-    let sites = call(&simulator, "getAffiliateSites", "", "x#getAffiliateSites", &cookie).await;
-    assert!(sites.body.contains("<return><item><ID>"));
+    let sites = call(&simulator, "getAffiliateSites", "", &action("getAffiliateSites"), &cookie).await;
+    assert!(sites.body.contains("<affiliateSites><item><ID>"));
     for (method, action, cookie) in [
-        ("getAffiliateSites", "getAffiliateSites", "PHPSESSID=none"),
-        ("getAffiliateSites", "getAffiliateSites", ""),
-        ("getAffiliateSites", "somethingElse", cookie.as_str()),
-        ("getNothing", "getNothing", cookie.as_str()),
-        ("authenticate", "authenticate", ""),
-        ("getConversionTransactions", "getConversionTransactions", cookie.as_str()),
+        ("getAffiliateSites", action("getAffiliateSites"), "SID=none"),
+        ("getAffiliateSites", action("getAffiliateSites"), ""),
+        ("getAffiliateSites", "\"getAffiliateSites\"".to_owned(), cookie.as_str()),
+        ("getNothing", action("getNothing"), cookie.as_str()),
+        ("authenticate", action("authenticate"), ""),
+        ("getConversionTransactions", action("getConversionTransactions"), cookie.as_str()),
     ] {
-        let answer = call(&simulator, method, "", action, cookie).await;
+        let answer = call(&simulator, method, "", &action, cookie).await;
         assert!(
             [200, 500].contains(&answer.status) && answer.body.contains("<faultstring>"),
             "{method}: {}",
