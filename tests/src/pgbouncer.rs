@@ -78,6 +78,7 @@ fn has_started(child: &mut Child, port: u16) -> anyhow::Result<bool> {
         if Instant::now() > deadline {
             child.kill()?;
         }
+        #[expect(clippy::disallowed_methods, reason = "PgBouncer reports its start to nobody")]
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(false)

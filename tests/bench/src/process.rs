@@ -85,6 +85,7 @@ fn watch(child: &mut Child) -> anyhow::Result<(ExitStatus, Memory)> {
         if let Some(status) = child.try_wait()? {
             return Ok((status, memory));
         }
+        #[expect(clippy::disallowed_methods, reason = "memory of another process is only seen by looking")]
         std::thread::sleep(LOOK);
     }
 }
