@@ -135,7 +135,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
 /// has torn the row, or that the body was cut: what is left may lack the flag that voids it.
 fn check_width(record: Record) -> Result<(), String> {
     if [REFERENCE, STORE].into_iter().any(|last| record.text(last).is_none()) {
-        return Err("it has fewer fields than the header, or the header lacks ReferenceTrans or StoreID".into());
+        return Err("it has fewer fields than the header: a line feed in a comment has torn it".into());
     }
     let is_flag = flag(record.filled(VOIDED)).is_some();
     if record.filled(EXTRA).is_some() || (!is_flag && record.text(EXTRA).is_some()) {

@@ -43,9 +43,8 @@ fn signed_account(core: &Core, ask: &Ask) -> Result<usize, Reply> {
     }
     let header = |name: &str| ask.header(name).ok_or_else(|| refusal(4003));
     let (date, signature) = (header("x-shareasale-date")?, header("x-shareasale-authentication")?);
-    let is_strict = |format| {
-        NaiveDateTime::parse_from_str(date, format).is_ok_and(|time| time.format(format).to_string() == date)
-    };
+    let is_strict =
+        |format| NaiveDateTime::parse_from_str(date, format).is_ok_and(|time| time.format(format).to_string() == date);
     if !["%a, %d %b %Y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S +0000"].into_iter().any(is_strict) {
         return Err(refusal(4004));
     }

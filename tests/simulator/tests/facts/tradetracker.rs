@@ -76,9 +76,12 @@ async fn windows_are_days_of_amsterdam() {
             && assessed.values().all(|item| tag(item, "assessmentDate").unwrap().as_str() >= "2025-11-01")
     );
     let until = "<registrationDateTo>2025-10-26</registrationDateTo>";
-    assert!(items(&simulator, "alpha", until).await.values().all(|item| {
-        tag(item, "registrationDate").unwrap().as_str() < "2025-10-26"
-    }));
+    assert!(
+        items(&simulator, "alpha", until)
+            .await
+            .values()
+            .all(|item| { tag(item, "registrationDate").unwrap().as_str() < "2025-10-26" })
+    );
     let none = "<registrationDateFrom>2030-01-01</registrationDateFrom>";
     assert!(items(&simulator, "alpha", none).await.is_empty());
     let session = call(&simulator, "getAffiliateSites", "", &action("getAffiliateSites"), "SID=none").await;
