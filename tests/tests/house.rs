@@ -20,7 +20,7 @@ const WALLS: &[(&str, &[&str])] = &[
     // The lake is written in one place and read as SQL in another.
     ("deltalake", &["sluice-lake", "sluice-query"]),
     // State is kept in one place.
-    ("sqlx", &["sluice-service"]),
+    ("sqlx", &["sluice-state"]),
 ];
 
 /// What the host's crates may know of each other.
@@ -31,6 +31,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sluice-fetch", &["sluice-model"]),
     ("sluice-lake", &["sluice-model"]),
     ("sluice-query", &["sluice-model", "sluice-lake"]),
+    ("sluice-state", &["sluice-model", "sluice-fetch"]),
+    ("sluice-registry", &["sluice-model", "sluice-engine", "sluice-fetch", "sluice-lake", "sluice-state"]),
+    (
+        "sluice-runtime",
+        &[
+            "sluice-model", "sluice-engine", "sluice-fetch", "sluice-lake", "sluice-query", "sluice-registry",
+            "sluice-state",
+        ],
+    ),
     ("sluice-connector", &[]),
     ("sluice-simulator", &[]),
 ];

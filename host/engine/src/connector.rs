@@ -48,7 +48,7 @@ impl Connector {
     }
 
     /// Where it lies: the same for all its clones.
-    pub(crate) fn address(&self) -> usize {
+    pub fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
@@ -254,6 +254,12 @@ fn unknown_statuses(mut words: Vec<String>) -> Checked<Vec<String>> {
         return Err(format!("{} unknown status words, {MAX_UNKNOWN} are allowed", words.len()));
     }
     Ok(words.iter().map(|word| shown(word)).collect())
+}
+
+/// Headers of a response that a connector may see: those that carry sign-ins are left out. Names are in lower case.
+pub fn visible_headers(headers: &[(String, String)]) -> Vec<(String, String)> {
+    let hidden = ["set-cookie", "authorization", "proxy-authorization", "www-authenticate", "cookie"];
+    headers.iter().filter(|(name, _)| !hidden.contains(&name.as_str())).cloned().collect()
 }
 
 #[cfg(test)]

@@ -165,7 +165,8 @@ impl Engine {
         Tally { connectors, code_bytes }
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    /// The limits of connectors on it.
+    pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 

@@ -35,17 +35,13 @@ mod inputs;
 mod limits;
 mod load;
 mod opaque;
-mod registry;
 mod state;
 mod times;
 mod transactions;
 mod twice;
 mod wasi;
 
-pub use connector::Connector;
+pub use connector::{Connector, visible_headers};
 pub use engine::{Engine, EngineOptions, Live};
 pub use error::{Error, LoadFault, TrapReason};
 pub use limits::Limits;
-pub use registry::{
-    Candidate, Change, Entry, Gate, Kept, Keys, Outcome, Reason, Recorded, Registry, Serving, Verdict, Watcher,
-};

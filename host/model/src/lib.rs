@@ -27,7 +27,7 @@ mod slice_read;
 mod step;
 mod transaction;
 
-pub use error_kind::ErrorKind;
+pub use error_kind::{ErrorKind, describe};
 pub use ids::{Digest, request_id, transaction_key, transaction_keys};
 pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColumn, Pin};
 pub use manifest::{

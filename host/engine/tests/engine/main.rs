@@ -6,9 +6,6 @@ mod calls;
 mod guest;
 mod legacy;
 mod loads;
-mod registry;
-mod signed;
-mod swaps;
 
 use std::time::Duration;
 

@@ -1,0 +1,108 @@
+//! One function per command.
+
+mod check;
+mod connectors;
+mod demo;
+mod explain;
+mod maintain;
+mod plan;
+mod rejects;
+mod replay;
+mod report;
+mod sql;
+mod status;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use sluice_runtime::app::App;
+use sluice_runtime::failure::Failure;
+use sluice_runtime::rebuild;
+use sluice_runtime::run::{self, RunReport};
+use sluice_runtime::settings::{Settings, network};
+use sluice_runtime::tables::RawSelection;
+use sluice_state::Verb;
+
+use crate::arguments::{self, BuildArgs, Cli, Command, OutputForm, ReadArgs};
+
+/// Runs the command line.
+///
+/// # Errors
+/// The command's failure, with its exit code.
+pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
+    let json = cli.output == OutputForm::Json;
+    let settings = || Settings::load(&cli.config);
+    match &cli.command {
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Serve => sluice_runtime::service::serve(Arc::new(App::open(settings()?).await?)).await,
+        Command::Run(args) => read(settings()?, args, Verb::Run, json).await,
+        Command::Collect(args) => read(settings()?, args, Verb::Collect, json).await,
+        Command::Build(args) => build(settings()?, args, json).await,
+        Command::Replay(args) => replay::replay(settings()?, args, json).await,
+        Command::Rejects(args) => rejects::rejects(settings()?, args, json).await,
+        Command::Maintain(args) => maintain::maintain(&settings()?, args, json).await,
+        Command::Sql(args) => sql::sql(&settings()?, args, json).await,
+        Command::Plan(args) => plan::plan(settings()?, args, json).await,
+        Command::Check => check::check(&settings()?, json).await,
+        Command::Connectors(args) => connectors::connectors(settings, args, json).await,
+        Command::Runs(args) => sql::runs(&settings()?, args, json).await,
+        Command::Status(args) => status::status(&settings()?, args, json).await,
+        Command::Explain(args) => explain::explain(&settings()?, args, json).await,
+    }
+}
+
+/// What is logged without `SLUICE_LOG`: a service tells what it does, a command only what is wrong.
+pub(crate) fn default_log(command: &Command) -> &'static str {
+    match command {
+        // Delta calls it an error that another writer was first; the lake then tries again.
+        Command::Serve => {
+            "warn,sluice_runtime=info,sluice_registry=info,sluice_state=info,sluice_engine=info,deltalake_core::kernel::transaction=off"
+        }
+        Command::Demo(_) => "off",
+        _ => {
+            "off,sluice_cli=warn,sluice_runtime=warn,sluice_registry=warn,sluice_state=warn,sluice_engine=warn,sluice_fetch=warn,sluice_lake=warn"
+        }
+    }
+}
+
+async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Result<(), Failure> {
+    let selection = args.selection(Utc::now())?;
+    let app = Arc::new(App::open(settings).await?);
+    let network = app.network(&args.network)?;
+    let lease = app.state.acquire(&args.network).await?;
+    let report = lease.guard(run::run(&app, &network, &lease, verb, &selection)).await;
+    lease.release().await;
+    report::print(&[report?], json)
+}
+
+async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), Failure> {
+    let selection = RawSelection {
+        account: args.account.clone(),
+        stream: args.stream.clone(),
+        run_id: args.run.clone(),
+        window: arguments::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
+    };
+    let names = match &args.network {
+        Some(name) => vec![name.clone()],
+        None => network::load_all(&settings.networks_dir)?.into_iter().map(|network| network.name).collect(),
+    };
+    let app = Arc::new(App::open(settings).await?);
+    if args.from_raw {
+        return report::print_tables(&rebuild::rebuild(&app, args.lossy).await?, json);
+    }
+    let mut reports: Vec<RunReport> = Vec::new();
+    for name in names {
+        let network = app.network(&name)?;
+        let lease = app.state.acquire(&name).await?;
+        let report = lease.guard(run::build(&app, &network, &lease, &selection)).await;
+        lease.release().await;
+        reports.push(report?);
+    }
+    report::print(&reports, json)
+}
+
+/// A moment as people and programs read it.
+fn rfc3339(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

@@ -1,0 +1,76 @@
+//! `sluice replay`: what another connector would make of history, and making it so.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use chrono::Utc;
+use sluice_lake::RolledBack;
+
+use sluice_runtime::app::{self, App};
+use sluice_runtime::failure::Failure;
+use sluice_runtime::replay::conditions::Condition;
+use sluice_runtime::replay::{self, ReplayConnector, ReplayOutcome, report};
+use sluice_runtime::settings::Settings;
+use sluice_runtime::tables::RawSelection;
+
+use crate::arguments::{self, ReplayArgs};
+
+/// Compares or applies.
+///
+/// # Errors
+/// What is wrong with the command line, the connector or the lake; a condition that holds.
+pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) -> Result<(), Failure> {
+    let conditions = args.fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let selection = RawSelection {
+        account: args.account.clone(),
+        stream: args.stream.clone(),
+        run_id: None,
+        window: arguments::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
+    };
+    let network = app::network_settings(&settings, &args.network)?;
+    let app = Arc::new(App::open(settings).await?);
+    if let Some(run_id) = &args.rollback {
+        return print_rollback(&network.name, &replay::roll_back(&app, &network, run_id).await?, json);
+    }
+    let candidate = match (&args.connector, &args.version) {
+        (Some(file), _) => ReplayConnector::File(file.clone()),
+        (None, Some(version)) => ReplayConnector::Kept(version.clone()),
+        (None, None) => ReplayConnector::Running,
+    };
+    let connector = replay::connector(&app, &network, &candidate).await?;
+    let outcome = if args.apply {
+        replay::apply(&app, &network, &connector, &selection, &conditions).await?
+    } else {
+        replay::diff(&app, &connector, &selection, &conditions).await?
+    };
+    print(&network.name, &outcome, json)?;
+    match outcome.results.iter().find(|result| result.holds) {
+        None => Ok(()),
+        Some(result) => {
+            let done = if args.apply { "; nothing was applied" } else { "" };
+            let message = format!("`{}` holds: {}{done}", result.condition, result.value);
+            Err(Failure::failed(anyhow::anyhow!(message)).hint("the diff above says what differs"))
+        }
+    }
+}
+
+fn print(network: &str, outcome: &ReplayOutcome, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        return Ok(writeln!(out, "{}", report::json(network, outcome))?);
+    }
+    Ok(write!(out, "{}", report::human(network, outcome))?)
+}
+
+fn print_rollback(network: &str, rolled_back: &RolledBack, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let RolledBack { run_id, tables } = rolled_back;
+    if json {
+        let facts = serde_json::json!({"network": network, "rolled_back": run_id, "tables": tables});
+        return Ok(writeln!(out, "{facts}")?);
+    }
+    for (table, rows) in tables {
+        writeln!(out, "{table}: {rows} rows taken back")?;
+    }
+    Ok(writeln!(out, "{network} is what it was before run {run_id}")?)
+}

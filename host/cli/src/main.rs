@@ -1,0 +1,47 @@
+//! The binary `sluice`: arguments, settings, commands. It prints typed reports that library calls returned.
+
+mod arguments;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sluice_runtime::failure::Failure;
+
+use crate::arguments::{Cli, OutputForm};
+
+/// How long a thread for guests and files waits for more. Their number stays unlimited, since reading a table's log
+/// blocks one of them until others have read its files.
+const IDLE_THREAD: std::time::Duration = std::time::Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.output == OutputForm::Json;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SLUICE_LOG")
+                .unwrap_or_else(|_| commands::default_log(&cli.command).into()),
+        )
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into(), json),
+    };
+    match runtime.block_on(commands::execute(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failed(&failure, json);
+            // What is still under way is given up as if the process were killed. Its threads would wait for each other, and
+            // some panic when others are gone.
+            std::mem::forget(runtime);
+            code
+        }
+    }
+}
+
+fn failed(failure: &Failure, json: bool) -> ExitCode {
+    eprintln!("{}", failure.render(json));
+    ExitCode::from(failure.exit as u8)
+}

@@ -1,0 +1,338 @@
+//! How a version of a connector takes over: with no more rights than the operator gave, after it did well on kept
+//! responses, and, if the operator wants so, on live ones.
+//!
+//! What serves is noted in the state store before it serves, and kept in the lake before that. So it serves again
+//! after a restart, whatever its file holds by then, and the commands can change it beside a running service.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sluice_fetch::FetchOptions;
+use sluice_lake::{ConnectorRow, Lake};
+use sluice_model::{Digest, describe};
+use sluice_state::{Active, CandidateStatus, Decision, State};
+use tokio::sync::OnceCell;
+
+use crate::compare::Comparison;
+use crate::error::Error;
+use crate::folder::{Admission, Candidate, Gate, Reason, Recorded, StoredVersion};
+use crate::rights::Rights;
+use crate::settings::{Promote, SwapMode, SwapSettings};
+use crate::trial::{self, TrialReport};
+
+/// Gives how a network's connector is swapped, read anew at each call.
+pub(crate) type ReadSwapSettings = Arc<dyn Fn(&str) -> Result<SwapSettings, Error> + Send + Sync>;
+
+/// What a policy needs of the settings.
+#[derive(Clone)]
+pub struct PolicyOptions {
+    /// URL of the lake.
+    pub lake_url: String,
+    /// Limits of bodies that are unpacked for a trial.
+    pub fetch: FetchOptions,
+    /// How the connector of a network is swapped, by the network's slug.
+    pub swap_settings: ReadSwapSettings,
+}
+
+/// Decides what may serve, by the operator's decisions and the network's responses.
+pub struct Policy {
+    lake: OnceCell<Lake>,
+    options: PolicyOptions,
+    /// Whether versions are tried, kept and recorded; otherwise only what is known is reported.
+    acts: bool,
+    state: Arc<State>,
+}
+
+impl Policy {
+    /// For a process that runs networks.
+    pub fn new(lake: Lake, state: Arc<State>, options: PolicyOptions) -> Self {
+        Self { lake: OnceCell::new_with(Some(lake)), options, acts: true, state }
+    }
+
+    /// For a process that reports only: nothing is tried, switched or recorded.
+    pub fn read_only(state: Arc<State>, options: PolicyOptions) -> Self {
+        Self { lake: OnceCell::new(), options, acts: false, state }
+    }
+
+    async fn lake(&self) -> Result<&Lake, Error> {
+        self.lake.get_or_try_init(|| async { Ok(Lake::open(&self.options.lake_url).await?) }).await
+    }
+
+    /// Adds what a shadow compared to what is known of it.
+    ///
+    /// # Errors
+    /// The state store's failure.
+    pub async fn add_comparison(&self, network: &str, candidate: Digest, more: &Comparison) -> Result<(), Error> {
+        let mut found = self.state.candidate_status(network, candidate).await?.unwrap_or_default();
+        let mut comparison: Comparison = parse(&found.comparison);
+        comparison.merge(more);
+        found.comparison = serde_json::to_string(&comparison)?;
+        Ok(self.state.save_candidate(network, candidate, &found).await?)
+    }
+
+    async fn recall(&self, file: &str, network: Option<&str>) -> Result<Option<Recorded>, Error> {
+        let active = match (self.state.active(file, network).await?, network) {
+            (None, Some(network)) if self.acts => restore(self.lake().await?, &self.state, network, file).await?,
+            (active, _) => active,
+        };
+        Ok(active.map(|active| Recorded { file: active.file, digest: active.digest }))
+    }
+
+    async fn admission(&self, candidate: &Candidate<'_>) -> Result<Admission, Error> {
+        let connector = candidate.connector;
+        let (network, digest) = (connector.network(), connector.digest());
+        let active = self.state.active(candidate.file, Some(network)).await?;
+        let decision = self.state.decision(network, digest).await?;
+        let mut found = self.state.candidate_status(network, digest).await?.unwrap_or_default();
+        let admission = match by_decision(candidate, active.as_ref(), decision) {
+            Some(admission) => admission,
+            None => self.on_responses(candidate, decision.map(|(decision, _)| decision), &mut found).await?,
+        };
+        if self.acts {
+            let (state, reason) = match &admission {
+                Admission::Serve => ("serving", None),
+                Admission::Refuse(reason) => ("refused", Some(reason)),
+                Admission::Wait(reason) => ("waiting", Some(reason)),
+                Admission::Shadow(reason) => ("shadow", Some(reason)),
+            };
+            found.version = connector.version().to_owned();
+            found.state = state.to_owned();
+            found.reason = reason.map(|reason| reason.reason.clone()).unwrap_or_default();
+            found.hint = reason.and_then(|reason| reason.hint.clone()).unwrap_or_default();
+            self.state.save_candidate(network, digest, &found).await?;
+        }
+        Ok(admission)
+    }
+
+    /// What the network's responses and the operator's settings say.
+    async fn on_responses(
+        &self,
+        candidate: &Candidate<'_>,
+        decision: Option<Decision>,
+        found: &mut CandidateStatus,
+    ) -> Result<Admission, Error> {
+        let against = candidate.serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
+        let mut tried: Option<TrialReport> = Some(&found.trial).filter(|text| !text.is_empty()).map(|text| parse(text));
+        if self.acts && tried.as_ref().is_none_or(|trial| trial.against != against) {
+            let trial = trial::run(self.lake().await?, &self.options.fetch, candidate.connector, candidate.serving);
+            let trial = trial.await?;
+            found.trial = serde_json::to_string(&trial)?;
+            tried = Some(trial);
+        }
+        let command = |verb: &str| {
+            let connector = candidate.connector;
+            format!("sluice connectors {verb} {} {}", connector.network(), connector.digest().short())
+        };
+        let Some(trial) = tried else {
+            if candidate.serving.is_none() {
+                return Ok(Admission::Serve);
+            }
+            let hint = Some("`sluice serve` or the network's next run tries it".to_owned());
+            return Ok(Admission::Wait(Reason { reason: "it was not tried on kept responses yet".to_owned(), hint }));
+        };
+        if let Some(refused) = refused(&trial, decision, &command("approve")) {
+            return Ok(Admission::Refuse(refused));
+        }
+        let admission = match candidate.serving {
+            Some(_) if decision != Some(Decision::Promote) => {
+                let settings = (self.options.swap_settings)(candidate.connector.network())?;
+                by_mode(settings, &parse(&found.comparison), &command)
+            }
+            _ => Admission::Serve,
+        };
+        Ok(match admission {
+            Admission::Serve if !self.acts && candidate.serving.is_some() => Admission::Wait(Reason {
+                reason: "it takes over with the network's next run".to_owned(),
+                hint: Some("a running `sluice serve` switches within a second".to_owned()),
+            }),
+            admission => admission,
+        })
+    }
+
+    async fn load(&self, digest: Digest) -> Result<StoredVersion, Error> {
+        let lake = self.lake().await?;
+        let (component, signature) = (lake.connector(digest).await?, lake.signature(digest).await?);
+        Ok(StoredVersion { component: component.to_vec(), signature })
+    }
+
+    async fn note(&self, candidate: &Candidate<'_>) -> Result<(), Error> {
+        if !self.acts {
+            return Ok(());
+        }
+        let lake = self.lake().await?;
+        let connector = candidate.connector;
+        let (network, digest) = (connector.network(), connector.digest());
+        let active = self.state.active(candidate.file, Some(network)).await?;
+        // Another process may have been first.
+        if active.is_some_and(|active| active.digest == digest) {
+            return Ok(());
+        }
+        lake.put_connector(connector.component().clone()).await?;
+        if let Some(signature) = candidate.signature {
+            lake.put_signature(digest, signature).await?;
+        }
+        let active = Active {
+            network: network.to_owned(),
+            file: candidate.file.to_owned(),
+            digest,
+            version: connector.version().to_owned(),
+            rights: serde_json::to_string(&Rights::of(connector.manifest()))?,
+            since: Utc::now(),
+        };
+        activate(lake, &self.state, &active, None).await
+    }
+}
+
+#[async_trait]
+impl Gate for Policy {
+    async fn recorded(&self, file: &str, network: Option<&str>) -> Result<Option<Recorded>, Reason> {
+        self.recall(file, network).await.map_err(reason)
+    }
+
+    async fn stored(&self, digest: Digest) -> Result<StoredVersion, Reason> {
+        self.load(digest).await.map_err(reason)
+    }
+
+    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Admission, Reason> {
+        self.admission(candidate).await.map_err(reason)
+    }
+
+    async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
+        self.note(candidate).await.map_err(reason)
+    }
+}
+
+/// Notes that a version serves: in the lake's history, then where running services look.
+///
+/// # Errors
+/// The lake's or the state store's failure.
+pub async fn activate(lake: &Lake, state: &State, active: &Active, rolled_back: Option<Digest>) -> Result<(), Error> {
+    let source = match rolled_back {
+        None => active.file.clone(),
+        Some(digest) => format!("{}{ROLLED_BACK}{digest}", active.file),
+    };
+    let row = ConnectorRow {
+        network: active.network.clone(),
+        version: active.version.clone(),
+        digest: active.digest,
+        activated_at: active.since,
+        source: Some(source),
+    };
+    lake.append_connectors(&[row]).await?;
+    Ok(state.note_active(active).await?)
+}
+
+/// Between a file's name and the digest that was rolled back, in the lake's history.
+const ROLLED_BACK: &str = ", rolled back from ";
+
+/// What serves a network by the lake's history, after the state store was lost; what was rolled back stays held.
+///
+/// # Errors
+/// The lake's or the state store's failure.
+pub async fn restore(lake: &Lake, state: &State, network: &str, file: &str) -> Result<Option<Active>, Error> {
+    let history = lake.activations(network).await?;
+    let Some(last) = history.last() else { return Ok(None) };
+    for row in &history {
+        let held = row.source.as_deref().and_then(|source| Digest::from_hex(source.split_once(ROLLED_BACK)?.1));
+        let Some(held) = held else { continue };
+        let came_back = history.iter().any(|later| later.digest == held && later.activated_at > row.activated_at);
+        if !came_back {
+            state.record_decision(network, held, Decision::Hold).await?;
+        }
+    }
+    let source = last.source.as_deref().unwrap_or(file);
+    let active = Active {
+        network: network.to_owned(),
+        file: source.split_once(ROLLED_BACK).map_or(source, |(file, _)| file).to_owned(),
+        digest: last.digest,
+        version: last.version.clone(),
+        rights: String::new(),
+        since: last.activated_at,
+    };
+    state.note_active(&active).await?;
+    Ok(Some(active))
+}
+
+/// What a candidate wants beyond the version that serves; none if that isn't known.
+pub fn gained(candidate: &Candidate<'_>, active: Option<&Active>) -> Option<Vec<String>> {
+    let rights = Rights::of(candidate.connector.manifest());
+    let before = match (candidate.serving, active) {
+        (Some(serving), _) => Rights::of(serving.manifest()),
+        // The first version of all has the rights that `networks/*.json` give it.
+        (None, None) => return Some(Vec::new()),
+        (None, Some(active)) => serde_json::from_str(&active.rights).ok()?,
+    };
+    Some(rights.beyond(&before))
+}
+
+/// What the operator's decision says of a candidate, if it settles the matter.
+fn by_decision(
+    candidate: &Candidate<'_>,
+    active: Option<&Active>,
+    decision: Option<(Decision, DateTime<Utc>)>,
+) -> Option<Admission> {
+    let connector = candidate.connector;
+    let approve = format!("sluice connectors approve {} {}", connector.network(), connector.digest().short());
+    let wait = |reason: String| Some(Admission::Wait(Reason { reason, hint: Some(approve.clone()) }));
+    if let Some((Decision::Hold, at)) = decision {
+        return wait(format!("{} was rolled back at {}", connector.version(), at.format("%F %T UTC")));
+    }
+    if let Some(active) = active.filter(|_| candidate.superseded)
+        && decision.is_none_or(|(_, at)| at <= active.since)
+    {
+        return wait(format!("{} serves since {}", active.version, active.since.format("%F %T UTC")));
+    }
+    match gained(candidate, active) {
+        _ if decision.is_some() => None,
+        None => wait("what it wants can't be compared with the version that served before".to_owned()),
+        Some(gained) if gained.is_empty() => None,
+        Some(gained) => wait(format!("waiting for approval: {}", gained.join(", "))),
+    }
+}
+
+/// Why a version isn't let in for what it did on kept responses.
+fn refused(trial: &TrialReport, decision: Option<Decision>, approve: &str) -> Option<Reason> {
+    if let Some(fault) = &trial.fault {
+        let hint = "that is a bug of the connector: tell its author".to_owned();
+        return Some(Reason { reason: format!("it fails {fault}"), hint: Some(hint) });
+    }
+    let doubt = trial.doubt.as_ref().filter(|_| decision.is_none())?;
+    let hint = format!("if that is meant: {approve}");
+    Some(Reason { reason: format!("on the latest kept responses: {doubt}"), hint: Some(hint) })
+}
+
+/// How the operator wants a good version to take over.
+fn by_mode(settings: SwapSettings, compared: &Comparison, command: &impl Fn(&str) -> String) -> Admission {
+    let promote = || Some(command("promote"));
+    match settings.mode {
+        SwapMode::AtOnce => Admission::Serve,
+        SwapMode::Manual => Admission::Wait(Reason { reason: "waits to be promoted".to_owned(), hint: promote() }),
+        SwapMode::Shadow if compared.faults > 0 => {
+            let first = compared.first_fault.as_deref().unwrap_or_default();
+            let reason = format!("beside the running version it failed on {} responses: {first}", compared.faults);
+            Admission::Refuse(Reason { reason, hint: promote() })
+        }
+        SwapMode::Shadow if compared.slices < u64::from(settings.slices) => {
+            let reason = format!("compared over {} of {} slices", compared.slices, settings.slices);
+            Admission::Shadow(Reason { reason, hint: promote() })
+        }
+        SwapMode::Shadow => {
+            let share = compared.share();
+            if settings.promote == Promote::Auto && share <= settings.max_diff {
+                return Admission::Serve;
+            }
+            let percent = share * 100.0;
+            let reason = format!("compared over {} slices: {percent:.2} % of the rows differ", compared.slices);
+            Admission::Wait(Reason { reason, hint: promote() })
+        }
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned + Default>(text: &str) -> T {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn reason(error: Error) -> Reason {
+    Reason { reason: describe(&error), hint: error.hint() }
+}

@@ -1,0 +1,175 @@
+//! How a version does on the network's latest responses, before anything depends on it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use sluice_engine::{Connector, Error as EngineError, visible_headers};
+use sluice_fetch::FetchOptions;
+use sluice_lake::{Lake, RawFilter};
+use sluice_model::{Mapped, RawObject, Response, describe};
+
+use crate::compare::{Comparison, Pair};
+use crate::error::Error;
+
+/// Responses that are tried.
+const RESPONSES: usize = 24;
+/// Responses of one account and stream that are tried.
+const RESPONSES_EACH: usize = 4;
+/// Envelopes that are looked at to find them.
+const LOOKED_AT: usize = 400;
+/// Bytes of bodies that are tried.
+const BYTES: usize = 64 << 20;
+/// Where the latest responses are looked for first.
+const RECENT: TimeDelta = TimeDelta::days(7);
+/// The share of records that a version may reject, if the one before it rejected fewer.
+const MAX_REJECTS: f64 = 0.02;
+
+/// What a version did on the latest responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// Digest of the version that it was compared with; empty: none served.
+    pub against: String,
+    /// How it differs.
+    pub comparison: Comparison,
+    /// What no word of the operator's makes good: it trapped, broke the contract or answered differently each time.
+    pub fault: Option<String>,
+    /// What looks wrong, but may be meant.
+    pub doubt: Option<String>,
+}
+
+/// Tries a version on the network's latest responses, beside the one that serves.
+///
+/// # Errors
+/// The lake's failure.
+pub(crate) async fn run(
+    lake: &Lake,
+    fetch: &FetchOptions,
+    candidate: &Connector,
+    serving: Option<&Connector>,
+) -> Result<TrialReport, Error> {
+    let against = serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
+    let mut trial = TrialReport { against, ..TrialReport::default() };
+    for (raw, body) in latest(lake, fetch, candidate.network()).await? {
+        let (candidate, serving) = (candidate.clone(), serving.cloned());
+        // Guests take processor time: not on the threads of asynchronous tasks.
+        let task = tokio::task::spawn_blocking(move || {
+            let running = serving.map(|serving| map(&serving, &raw, &body, false));
+            (map(&candidate, &raw, &body, true), running, raw)
+        });
+        let (mapped, running, raw) = task.await?;
+        match (mapped, running) {
+            (Ok(mapped), Some(Ok(running))) => trial.comparison.add(&running, &mapped),
+            (Ok(mapped), _) => trial.comparison.add(&mapped, &mapped),
+            // What neither can map says nothing against the newer one.
+            (Err(_), Some(Err(_))) => {}
+            (Err(Fault { text, is_grave }), _) => {
+                let text = format!("on the response {} of {}: {text}", raw.body.short(), raw.slice.stream);
+                trial.comparison.add_fault(text.clone());
+                let first = if is_grave { &mut trial.fault } else { &mut trial.doubt };
+                first.get_or_insert(text);
+                if is_grave {
+                    break;
+                }
+            }
+        }
+    }
+    if trial.doubt.is_none() {
+        trial.doubt = doubt(&trial.comparison);
+    }
+    Ok(trial)
+}
+
+/// What looks wrong in a comparison.
+fn doubt(comparison: &Comparison) -> Option<String> {
+    let fewer = |what: &str, pair: Pair| {
+        let text = || format!("it finds {} {what} where {} were", pair.candidate, pair.running);
+        (pair.candidate < pair.running).then(text)
+    };
+    let rejects = comparison.rejects;
+    let share = rejects.candidate as f64 / comparison.records.candidate.max(1) as f64;
+    let rejected = (rejects.candidate > rejects.running && share > MAX_REJECTS)
+        .then(|| format!("it rejects {} records where {} were rejected", rejects.candidate, rejects.running));
+    fewer("records", comparison.records).or(rejected).or_else(|| fewer("transactions", comparison.transactions))
+}
+
+/// The newest responses with records, a few of each account and stream.
+async fn latest(lake: &Lake, fetch: &FetchOptions, network: &str) -> Result<Vec<(RawObject, Bytes)>, Error> {
+    let recent = Some(Utc::now() - RECENT);
+    for since in [recent, None] {
+        let filter = RawFilter { network: Some(network.to_owned()), since, ..RawFilter::default() };
+        let mut objects = lake.raw_objects_newest_first(&filter).await?.take(LOOKED_AT);
+        let mut taken = BTreeMap::<(String, String), usize>::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(raw) = objects.next().await.transpose()? {
+            let count = taken.entry((raw.slice.account.clone(), raw.slice.stream.clone())).or_default();
+            if *count == RESPONSES_EACH {
+                continue;
+            }
+            *count += 1;
+            let wire = lake.raw_body(raw.body).await?;
+            let body = sluice_fetch::unpack_body(&raw.headers, &wire, fetch).await?;
+            bytes += body.len();
+            found.push((raw, body));
+            if found.len() == RESPONSES || bytes > BYTES {
+                break;
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+struct Fault {
+    text: String,
+    is_grave: bool,
+}
+
+/// Maps a kept response; twice, if the answers must be the same.
+fn map(connector: &Connector, raw: &RawObject, body: &Bytes, twice: bool) -> Result<Mapped, Fault> {
+    let grave = |error: &EngineError| {
+        matches!(error, EngineError::Trapped { .. } | EngineError::Malformed { .. } | EngineError::Unsteady { .. })
+    };
+    let fault = |error: EngineError| Fault { text: describe(&error), is_grave: grave(&error) };
+    let (slice, request) = (&raw.slice, &raw.request);
+    let native = connector
+        .decode(&slice.stream, request, body)
+        .map_err(|error| Fault { text: describe(&error), is_grave: false })?;
+    let records = u32::try_from(native.rows).ok();
+    let headers = visible_headers(&raw.headers);
+    let response = Response { status: raw.status, headers, body: body.clone(), records, problem: None };
+    if twice {
+        connector.check_deterministic(slice, request, &response, native).map_err(fault)
+    } else {
+        connector.map(slice, request, &response, native).map_err(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pair;
+    use super::*;
+
+    fn of(records: (i64, i64), transactions: (i64, i64), rejects: (i64, i64)) -> Option<String> {
+        let pair = |(running, candidate)| Pair { running, candidate };
+        doubt(&Comparison {
+            records: pair(records),
+            transactions: pair(transactions),
+            rejects: pair(rejects),
+            ..Comparison::default()
+        })
+    }
+
+    #[test]
+    fn fewer_records_and_more_rejects_are_doubtful() {
+        assert_eq!(of((100, 100), (90, 90), (10, 10)), None);
+        assert_eq!(of((100, 120), (90, 110), (0, 2)), None);
+        assert_eq!(of((100, 99), (90, 90), (0, 0)).as_deref(), Some("it finds 99 records where 100 were"));
+        assert_eq!(of((100, 100), (90, 89), (0, 0)).as_deref(), Some("it finds 89 transactions where 90 were"));
+        assert_eq!(of((100, 100), (0, 0), (1, 3)).as_deref(), Some("it rejects 3 records where 1 were rejected"));
+    }
+}

@@ -1,0 +1,291 @@
+//! What commands share: settings, connectors, the lake, the state.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_fetch::{Access, Fetcher, SecretReloader, TokenPersistence};
+use sluice_lake::{Committer, Fence, Lake};
+use sluice_model::{Manifest, describe};
+use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
+use sluice_state::{NetworkLease, State, token_persistence};
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+use crate::memory::MemoryBudget;
+use crate::settings::Settings;
+use crate::settings::network::{self, Account, NetworkSettings};
+use crate::settings::secrets::SecretSources;
+use crate::step;
+
+/// A service's parts, each opened once.
+pub struct App {
+    /// What the operator says.
+    pub settings: Settings,
+    /// The connectors that serve.
+    pub registry: Arc<Registry>,
+    /// The way to the networks.
+    pub fetcher: Fetcher,
+    /// Where everything rests.
+    pub lake: Lake,
+    /// What is in flight.
+    pub state: Arc<State>,
+    /// How new versions of connectors take over.
+    pub policy: Arc<Policy>,
+    /// Guests that may run at once: one per core.
+    pub guests: Arc<Semaphore>,
+    /// Runs that may be planned at once: whatever is due at once, each has its share of processor and memory.
+    pub starting: Arc<Semaphore>,
+    /// What writes the tables, for all runs of this process.
+    pub committer: Committer,
+    /// Memory for responses, of all runs of this process.
+    pub memory: MemoryBudget,
+}
+
+/// A network with the connector that serves it now.
+#[derive(Clone)]
+pub struct Network {
+    /// What the operator says of it.
+    pub settings: NetworkSettings,
+    /// The connector. What it began, a slice or a build, it ends, even if another version is swapped in.
+    pub connector: Connector,
+    /// What maps beside it.
+    pub shadow: Option<Arc<Shadow>>,
+    /// What references to secrets may name.
+    pub secrets: SecretSources,
+}
+
+impl App {
+    /// Opens everything that a run needs.
+    ///
+    /// # Errors
+    /// What can't be opened, and what to do.
+    pub async fn open(settings: Settings) -> Result<Self, Failure> {
+        let lake = open_writable_lake(&settings).await?;
+        let state = Arc::new(State::open(&settings.state_url).await?.with_lease_times(settings.lease_times));
+        let policy = Arc::new(Policy::new(lake.clone(), state.clone(), policy_options(&settings)));
+        let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
+        let committer = lake.committer(settings.limits.committer());
+        Ok(Self {
+            registry,
+            fetcher: Fetcher::with_persistence(settings.fetch.clone(), tokens(&settings, &state).await?)?,
+            lake,
+            state,
+            policy,
+            guests: Arc::new(Semaphore::new(cores())),
+            starting: Arc::new(Semaphore::new(2 * cores())),
+            committer,
+            memory: MemoryBudget::new(settings.limits.response_bytes()),
+            settings,
+        })
+    }
+
+    /// The network of this name, its file read now, its connector as it serves now.
+    ///
+    /// # Errors
+    /// A settings failure if there is no such network or no connector for it.
+    pub fn network(&self, name: &str) -> Result<Network, Failure> {
+        find_network(&self.registry, &self.settings, name)
+    }
+}
+
+/// What commits of rows that are read under a lease carry.
+pub fn fence(lease: &NetworkLease) -> Fence {
+    Fence { resource: lease.resource(), epoch: lease.epoch() }
+}
+
+/// The network of this name, its file read now, its connector as it serves now.
+///
+/// # Errors
+/// A settings failure if there is no such network or no connector for it.
+pub fn find_network(registry: &Registry, settings: &Settings, name: &str) -> Result<Network, Failure> {
+    with_connector(registry, settings, network_settings(settings, name)?)
+}
+
+/// What the operator says of the network of this name, read now.
+///
+/// # Errors
+/// A settings failure if there is no such network.
+pub fn network_settings(settings: &Settings, name: &str) -> Result<NetworkSettings, Failure> {
+    let networks = network::load_all(&settings.networks_dir)?;
+    let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
+    networks.into_iter().find(|network| network.name == name).ok_or_else(|| {
+        let known =
+            if names.is_empty() { "no network is set up".into() } else { format!("there are: {}", names.join(", ")) };
+        Failure::usage(format!("there is no network `{name}`"))
+            .hint(format!("{known}; add {}", settings.networks_dir.join(format!("{name}.json")).display()))
+    })
+}
+
+/// The network's settings with the connector that serves it.
+///
+/// # Errors
+/// A settings failure if none does.
+pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSettings) -> Result<Network, Failure> {
+    let id = &settings.content.connector;
+    if let Some((connector, candidate)) = registry.pair(id) {
+        let shadow = candidate.map(|candidate| Arc::new(Shadow::new(candidate)));
+        return Ok(Network { settings, connector, shadow, secrets: app.secrets.clone() });
+    }
+    let message = format!("{}: no connector `{id}` in {}", settings.file, app.connectors_dir.display());
+    let refused = registry.entries().into_iter().find_map(|entry| {
+        let reason = entry.refusal()?;
+        entry.file.contains(id.as_str()).then(|| format!("{}: {reason}", entry.file))
+    });
+    Err(Failure::settings(message).hint(refused.unwrap_or_else(|| {
+        format!("put its .wasm there (`just build` leaves them in the target directory's connectors/{id}.wasm)")
+    })))
+}
+
+/// The connectors of the settings' folder, as far as the policy lets them serve.
+///
+/// # Errors
+/// A settings failure if the folder can't be read.
+pub async fn open_registry(settings: &Settings, policy: Arc<Policy>) -> Result<Registry, Failure> {
+    let engine = open_engine(settings)?;
+    let (dir, keys) = (&settings.connectors_dir, settings.connector_keys.clone());
+    Ok(Registry::open_gated(engine, dir, keys, policy).await?)
+}
+
+/// What the policy of connectors needs of the settings.
+fn policy_options(settings: &Settings) -> PolicyOptions {
+    let networks_dir = settings.networks_dir.clone();
+    let swap_settings = move |network: &str| {
+        let failed = |failure: Failure| sluice_registry::Error::Settings {
+            reason: describe(failure.error.as_ref()),
+            hint: failure.hint,
+        };
+        let all = network::load_all(&networks_dir).map_err(failed)?;
+        // A connector that several files name is swapped by the strictest of them.
+        let mut named = all.iter().filter(|file| file.content.connector == network).map(|file| file.content.swap);
+        let first = named.next().unwrap_or_default();
+        Ok(named.fold(first, SwapSettings::stricter))
+    };
+    PolicyOptions {
+        lake_url: settings.lake_url.clone(),
+        fetch: settings.fetch.clone(),
+        swap_settings: Arc::new(swap_settings),
+    }
+}
+
+/// Where refresh tokens are kept: in the state store, sealed by `state.key`.
+///
+/// # Errors
+/// A settings failure for a key that can't be read or is none.
+async fn tokens(settings: &Settings, state: &State) -> Result<TokenPersistence, Failure> {
+    let key = match &settings.state_key {
+        Some(reference) => Some(settings.secrets.read(reference, "key").await.map_err(|unreadable| {
+            Failure::settings(format!("state.key in {}: {}", settings.path.display(), unreadable.reason))
+                .hint(unreadable.hint)
+        })?),
+        None => None,
+    };
+    Ok(token_persistence(state, &settings.state_url, key)?)
+}
+
+/// Where guests run, within the settings' limits. Compiled components are shared by all processes of this user.
+///
+/// # Errors
+/// A machine on which they can't.
+pub fn open_engine(settings: &Settings) -> Result<Engine, Failure> {
+    let (limits, check_every) = (settings.limits.engine(), settings.limits.check_every);
+    Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), limits, check_every, ..EngineOptions::default() })?)
+}
+
+/// The connectors for a command that only reports: nothing is tried, switched or recorded.
+///
+/// # Errors
+/// A failure of the settings or the state store.
+pub async fn open_registry_read_only(settings: &Settings) -> Result<Registry, Failure> {
+    let state = Arc::new(State::open(&settings.state_url).await?);
+    open_registry(settings, Arc::new(Policy::read_only(state, policy_options(settings)))).await
+}
+
+/// The lake of the settings, to be read.
+///
+/// # Errors
+/// A failure if its place can't be opened.
+pub async fn open_lake(settings: &Settings) -> Result<Lake, Failure> {
+    Ok(Lake::open(&settings.lake_url).await?.watched(step::passed))
+}
+
+/// The lake of the settings, to be written, on a store that many may write at once.
+///
+/// # Errors
+/// A failure if it can't be written, or if its store loses commits of several writers.
+pub async fn open_writable_lake(settings: &Settings) -> Result<Lake, Failure> {
+    match Lake::open_writable(&settings.lake_url).await {
+        Ok(lake) => Ok(lake.watched(step::passed)),
+        Err(error @ sluice_lake::Error::LosesCommits { .. }) => {
+            let hint = error.hint();
+            Err(Failure::settings(error).maybe_hint(hint))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where compiled components are kept: `$XDG_CACHE_HOME/sluice` or `$HOME/.cache/sluice`; nowhere without either.
+fn cache_dir() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    Some(base.join("sluice").join("components"))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Network {
+    /// What the connector says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.connector.manifest()
+    }
+
+    /// Reads an account's secrets again, for when the network has refused them.
+    fn secret_reloader(&self, account: &Account) -> SecretReloader {
+        let (network, account) = (self.clone(), account.clone());
+        SecretReloader::new(move || {
+            let (network, account) = (network.clone(), account.clone());
+            let read = async move {
+                let secrets = network.settings.account_secrets(network.manifest(), &account, &network.secrets).await;
+                secrets.map_err(|failure| failure.render(false))
+            };
+            read.boxed()
+        })
+    }
+
+    /// What requests of an account may use, its secrets read now.
+    ///
+    /// # Errors
+    /// A settings failure for a missing setting, secret or right.
+    pub async fn access(&self, account: &Account) -> Result<Access, Failure> {
+        let content = &self.settings.content;
+        let manifest = self.manifest();
+        if content.hosts.is_empty() && content.base_url.is_none() {
+            let hosts = serde_json::to_string(&manifest.hosts).unwrap_or_default();
+            return Err(Failure::settings(format!("{} allows no hosts", self.settings.file))
+                .hint(format!("connector `{}` asks for \"hosts\": {hosts}", manifest.network)));
+        }
+        Ok(Access {
+            network: manifest.network.clone(),
+            account: account.name.clone(),
+            manifest_hosts: manifest.hosts.clone(),
+            operator_hosts: content.hosts.clone(),
+            base_url: content.base_url.clone(),
+            settings: self.settings.account_settings(manifest, account)?,
+            secrets: self.settings.account_secrets(manifest, account, &self.secrets).await?,
+            secret_reloader: Some(self.secret_reloader(account)),
+            tokens: manifest.tokens.clone(),
+            rate: content.rate.or(manifest.rate).unwrap_or(DEFAULT_RATE),
+        })
+    }
+}
+
+/// For a network that announces no limit: polite, and changed by `rate` in its settings.
+const DEFAULT_RATE: sluice_model::Rate = sluice_model::Rate { requests: 5, per_secs: 1, concurrency: 4 };
+
+/// How long a stopping service waits for what is in flight.
+pub const GRACE: Duration = Duration::from_secs(30);

@@ -1,0 +1,136 @@
+//! Collecting a slice: plan → send → raw → follow, each request on its own.
+
+mod clock;
+mod close;
+mod progress;
+mod request;
+mod request_chain;
+mod resume;
+mod windows;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use sluice_engine::Connector;
+use sluice_lake::RunWriter;
+use sluice_model::{RawObject, Request};
+use sluice_registry::{Rights, Shadow};
+
+pub use clock::ObservationClock;
+pub use close::too_many_rejects;
+pub use progress::{Progress, ResponseBounds, SliceReport};
+pub use resume::ResumedResponses;
+pub use windows::{Collected, collect};
+
+use crate::app::{App, Network};
+use crate::failure::SliceError;
+use crate::guests::in_guest;
+use crate::slices::SliceJob;
+use request::RequestOutcome;
+use request_chain::RequestChain;
+
+/// Requests of one slice that wait for their turn at once.
+const REQUESTS_AT_ONCE: usize = 64;
+
+/// Collects slices of one network in one run.
+#[derive(Clone)]
+pub struct Collector {
+    /// The parts of the service.
+    pub app: Arc<App>,
+    /// The network with the connector of this run, and of a slice that runs the one that it began with.
+    pub network: Network,
+    /// The run.
+    pub run_id: String,
+    /// What the run kept before it was broken off.
+    pub kept: Arc<ResumedResponses>,
+    /// Bounds the run's responses in memory: a permit is held from sending until the response's rows are
+    /// durable, and not while a request waits for its rate budget.
+    pub bounds: Arc<ResponseBounds>,
+    /// By which the responses are observed.
+    pub clock: Arc<ObservationClock>,
+    /// The way into the tables; none if responses are only collected.
+    pub tables: Option<Arc<RunWriter>>,
+}
+
+impl Collector {
+    /// The same for a slice that begins now: with the version that serves now, unless that may do other things than
+    /// the one that the run was planned with.
+    #[must_use]
+    pub fn for_slice(&self, job: &SliceJob) -> Self {
+        let mut collector = self.clone();
+        let run = &mut collector.network;
+        let Some((serving, candidate)) = self.app.registry.pair(run.connector.network()) else { return collector };
+        let stream = &job.slice.stream;
+        let fits = serving.manifest().stream(stream).is_some_and(|new| {
+            let rights = |connector: &Connector| Rights::of(connector.manifest());
+            let old = run.manifest().stream(stream);
+            old.is_some_and(|old| old.complete_windows == new.complete_windows && old.timezone == new.timezone)
+                && serving.manifest().settings == run.manifest().settings
+                && rights(&serving).same(&rights(&run.connector))
+        });
+        // A candidate that appears in the middle of a run is compared from the next run on.
+        let same = serving.digest() == run.connector.digest();
+        let beside = |shadow: &Arc<Shadow>| {
+            same && candidate.as_ref().is_some_and(|candidate| candidate.digest() == shadow.candidate().digest())
+        };
+        run.shadow = run.shadow.take().filter(beside);
+        if fits {
+            run.connector = serving;
+        }
+        collector
+    }
+
+    /// Collects one slice. A failing request fails nothing but itself.
+    pub async fn slice(&self, job: &SliceJob, progress: &Progress) {
+        let connector = self.network.connector.clone();
+        let slice = Arc::new(job.slice.clone());
+        let planned = {
+            let slice = slice.clone();
+            self.in_guest(move || connector.plan(&slice)).await
+        };
+        let mut queue: VecDeque<(Request, Duration)> = match planned {
+            Ok(requests) => requests.into_iter().map(|request| (request, Duration::ZERO)).collect(),
+            Err(error) => return progress.fail(error),
+        };
+        let mut chain =
+            RequestChain::new(queue.iter().map(|(request, _)| request), self.app.settings.limits.requests_per_slice);
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < REQUESTS_AT_ONCE
+                && let Some((request, wait)) = queue.pop_front()
+            {
+                running.push(self.answer(job, slice.clone(), request, wait, progress));
+            }
+            match running.next().await {
+                None => break,
+                Some(RequestOutcome::Answered { follow_ups, wait, page }) => match chain.admit(&follow_ups, wait, page)
+                {
+                    Ok(()) => queue.extend(follow_ups.into_iter().map(|request| (request, wait))),
+                    Err(error) => progress.fail(error),
+                },
+                Some(RequestOutcome::Split) => progress.lock().split = true,
+                Some(RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error)) => progress.fail(error),
+            }
+        }
+        if let Some(shadow) = &self.network.shadow {
+            shadow.end_slice(&slice);
+        }
+    }
+
+    /// Runs guest code on a blocking thread, as many at once as there are cores.
+    async fn in_guest<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, sluice_engine::Error> + Send + 'static,
+    ) -> Result<T, SliceError> {
+        in_guest(&self.app, work).await.map_err(SliceError::from)
+    }
+}
+
+/// Says which status words a connector doesn't know.
+pub fn warn_of_unknown(raw: &RawObject, words: &[String]) {
+    for word in words {
+        tracing::warn!(network = raw.slice.network, account = raw.slice.account, status = word, "unknown status word");
+    }
+}

@@ -1,0 +1,345 @@
+//! One request: send, judge, keep, map, until it is answered, refused or has failed too often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sluice_engine::visible_headers;
+use sluice_fetch::Exchange;
+use sluice_lake::WireBody;
+use sluice_model::{
+    Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
+};
+
+use super::clock::Moments;
+use super::progress::{ResponseAdmission, ResponsePermit};
+use super::resume::UNJUDGED;
+use super::{Collector, Progress, warn_of_unknown};
+use crate::failure::{Failure, SliceError};
+use crate::guests::in_guest;
+use crate::slices::SliceJob;
+use crate::step;
+use crate::tables::Answer;
+
+/// The word for a response whose body could not be taken whole: what is kept of it is a sample.
+pub(super) const BROKEN: &str = "broken";
+/// The longest wait that a connector may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How an attempt ended.
+pub(super) enum RequestOutcome {
+    /// `page`: the digest of a body of records.
+    Answered {
+        follow_ups: Vec<Request>,
+        wait: Duration,
+        page: Option<Digest>,
+    },
+    Again {
+        error: SliceError,
+        at_least: Option<Duration>,
+    },
+    Split,
+    Failed(SliceError),
+}
+
+/// What a connector says of a response, its records, and the response as it saw it.
+pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), SliceError>;
+
+impl Collector {
+    /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
+    pub(super) async fn answer(
+        &self,
+        job: &SliceJob,
+        slice: Arc<Slice>,
+        request: Request,
+        wait: Duration,
+        progress: &Progress,
+    ) -> RequestOutcome {
+        let request = Arc::new(request);
+        let sent_before = match self.recall(&slice, &request, progress).await {
+            Ok(outcome) => return outcome,
+            Err(attempts) => attempts,
+        };
+        tokio::time::sleep(wait).await;
+        let mut attempt = 1;
+        loop {
+            let outcome = self.attempt(job, &slice, &request, sent_before + attempt, progress).await;
+            let RequestOutcome::Again { error, at_least } = outcome else { return outcome };
+            let failed = |error: SliceError, why: String| {
+                RequestOutcome::Failed(error.map(|message| format!("request `{}`: {message}{why}", request.key)))
+            };
+            if attempt >= self.app.settings.fetch.max_attempts {
+                return failed(error, format!(" ({attempt} attempts)"));
+            }
+            let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
+                let asked = at_least.unwrap_or_default();
+                let why = format!(
+                    ", and the network asks for a pause of {asked:?}, longer than a run waits: the next run asks again"
+                );
+                return failed(error, why);
+            };
+            tracing::debug!(
+                network = slice.network,
+                account = slice.account,
+                request = request.key,
+                attempt,
+                reason = error.message,
+                ?pause,
+                "again"
+            );
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// One attempt: send, keep, judge, note the outcome, and only then map. The response is in raw before anything looks
+    /// into its body, so that a body whose decoding ends the process is there afterwards.
+    async fn attempt(
+        &self,
+        job: &SliceJob,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        attempt: u32,
+        progress: &Progress,
+    ) -> RequestOutcome {
+        let admission = ResponseAdmission { bounds: &self.bounds, progress };
+        let (exchange, mut permit) = match job.account.send_with(request, &admission).await {
+            Ok(sent) => sent,
+            Err(error) => return failed(request, &error),
+        };
+        step::passed(Step::ResponseCame);
+        self.bounds.arrived(&mut permit, exchange.body.len().max(exchange.wire.len()));
+        {
+            let mut report = progress.lock();
+            report.bytes += exchange.wire.len() as u64;
+            report.note_sent(exchange.sent_at);
+        }
+        let moments = match self.moments(&exchange).await {
+            Ok(moments) => moments,
+            Err(error) => return RequestOutcome::Failed(error),
+        };
+        if let Some(problem) = &exchange.problem {
+            return self.broken(slice, request, &exchange, moments, problem, attempt).await;
+        }
+        let wire = WireBody::of(exchange.wire.clone());
+        let kept = self.raw_object(slice, request, &exchange, &wire, moments, attempt, UNJUDGED);
+        let envelope = match self.app.lake.put_raw(&kept, &wire).await {
+            Ok(envelope) => envelope,
+            Err(error) => return host_failed(error),
+        };
+        step::passed(Step::ResponseKept);
+        let judged = self
+            .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())
+            .await;
+        let raw = Arc::new(RawObject { outcome: outcome_word(&judged, request).to_owned(), ..kept });
+        if let Err(error) = self.app.lake.put_outcome(&envelope, &raw).await {
+            return host_failed(error);
+        }
+        step::passed(Step::OutcomeKept);
+        if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, ..)) = &judged {
+            job.account.renew(token, &exchange).await;
+        }
+        self.apply_response(slice, request, raw, judged, exchange.retry_after, progress, permit).await
+    }
+
+    /// Keeps what there is of a response that is of no use.
+    async fn broken(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        exchange: &Exchange,
+        moments: Moments,
+        problem: &sluice_fetch::Error,
+        attempt: u32,
+    ) -> RequestOutcome {
+        let wire = WireBody::of(exchange.wire.clone());
+        let raw = self.raw_object(slice, request, exchange, &wire, moments, attempt, BROKEN);
+        if let Err(error) = self.app.lake.put_raw(&raw, &wire).await {
+            return host_failed(error);
+        }
+        failed(request, problem)
+    }
+
+    /// Acts on a response that is kept: maps its records and says what comes next.
+    pub(super) async fn apply_response(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        raw: Arc<RawObject>,
+        judged: Judged,
+        retry_after: Option<Duration>,
+        progress: &Progress,
+        permit: ResponsePermit,
+    ) -> RequestOutcome {
+        let page = request.yields_records.then_some(raw.body);
+        let failed = |error: SliceError| {
+            RequestOutcome::Failed(error.map(|message| format!("request `{}`: {message}", request.key)))
+        };
+        let (judgement, native, response) = match judged {
+            Ok(judged) => judged,
+            Err(error) => return failed(error),
+        };
+        if judgement.cursor.is_some() {
+            progress.lock().cursor.clone_from(&judgement.cursor);
+        }
+        let kind = judgement.error_kind(&response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
+        let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
+        if let (true, true, Some(native)) = (answered, request.yields_records, native) {
+            progress.lock().records += native.rows as u64;
+            match self.map(raw, slice, request, response, native, permit).await {
+                Ok(rejects) => progress.lock().rejects += rejects,
+                Err(error) => return failed(error),
+            }
+        }
+        act(judgement.verdict, kind, retry_after, &request.key, page)
+    }
+
+    /// Decodes and judges a response: pure work, off the async threads.
+    pub(super) async fn judge(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Judged {
+        let connector = self.network.connector.clone();
+        let (slice, request) = (slice.clone(), request.clone());
+        let mut response = Response { status, headers, body, records: None, problem: None };
+        self.in_guest(move || {
+            let mut native = None;
+            if request.yields_records && (200..300).contains(&response.status) {
+                let decoded = connector.decode(&slice.stream, &request, &response.body);
+                step::passed(Step::ResponseDecoded);
+                match decoded {
+                    Ok(batch) => {
+                        response.records = u32::try_from(batch.rows).ok();
+                        native = Some(batch);
+                    }
+                    Err(error) => response.problem = Some(error.to_string()),
+                }
+            }
+            connector.follow(&slice, &request, &response).map(|judgement| (judgement, native, response))
+        })
+        .await
+    }
+
+    /// Maps an answer, hands it on to the tables, and gives how many of its records could not be mapped.
+    async fn map(
+        &self,
+        raw: Arc<RawObject>,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        response: Response,
+        native: NativeBatch,
+        mut permit: ResponsePermit,
+    ) -> Result<u64, SliceError> {
+        let Some(tables) = &self.tables else { return Ok(0) };
+        let connector = self.network.connector.clone();
+        let (slice, request, origin) = (slice.clone(), request.clone(), raw.clone());
+        let shadow = self.network.shadow.clone();
+        let map = move || {
+            let mapped = connector.map(&slice, &request, &response, native)?;
+            if let Some(shadow) = shadow {
+                shadow.compare(&slice, &request, &response, &mapped);
+            }
+            Answer::of(&connector, origin, mapped)
+        };
+        let answer = in_guest(&self.app, map).await?;
+        warn_of_unknown(&raw, &answer.unknown_statuses);
+        let rejects = answer.prepared.rejects();
+        permit.memory.resize(answer.prepared.bytes());
+        tables.add(answer.prepared, Box::new(permit.memory)).await.map_err(Failure::from)?;
+        Ok(rejects)
+    }
+
+    fn raw_object(
+        &self,
+        slice: &Slice,
+        request: &Request,
+        exchange: &Exchange,
+        wire: &WireBody,
+        moments: Moments,
+        attempt: u32,
+        outcome: &str,
+    ) -> RawObject {
+        RawObject {
+            run_id: self.run_id.clone(),
+            request_id: request_id(&self.run_id, &slice.id(), &request.key),
+            slice: slice.clone(),
+            request: request.clone(),
+            sent: exchange.sent.clone(),
+            attempt,
+            sent_at: moments.sent_at,
+            received_at: moments.received_at,
+            status: exchange.status,
+            headers: exchange.headers.clone(),
+            body: wire.digest(),
+            body_bytes: wire.size(),
+            masked: exchange.masked,
+            outcome: outcome.to_owned(),
+            connector_version: self.network.connector.version().to_owned(),
+            connector_digest: self.network.connector.digest(),
+        }
+    }
+}
+
+/// What an error of the way to the network asks for, with its hint.
+fn failed(request: &Request, error: &sluice_fetch::Error) -> RequestOutcome {
+    let (is_retryable, at_least) = (error.is_retryable(), error.retry_after());
+    let error = SliceError::from(Failure::from(error.clone()));
+    match is_retryable {
+        true => RequestOutcome::Again { error, at_least },
+        false => RequestOutcome::Failed(error.map(|message| format!("request `{}`: {message}", request.key))),
+    }
+}
+
+/// The outcome of a request whose response this host can't keep.
+fn host_failed(error: sluice_lake::Error) -> RequestOutcome {
+    RequestOutcome::Failed(Failure::from(error).into())
+}
+
+/// What a verdict asks of the host.
+///
+/// `kind`: of the failure, if it comes to one.
+fn act(
+    verdict: Verdict,
+    kind: ErrorKind,
+    retry_after: Option<Duration>,
+    key: &str,
+    page: Option<Digest>,
+) -> RequestOutcome {
+    match verdict {
+        Verdict::Done => RequestOutcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO, page },
+        Verdict::More(follow_ups) => RequestOutcome::Answered { follow_ups, wait: Duration::ZERO, page },
+        Verdict::Wait { secs, then } => {
+            RequestOutcome::Answered { follow_ups: then, wait: Duration::from_secs(secs.into()).min(MAX_WAIT), page }
+        }
+        Verdict::Retry { reason, after_secs } => {
+            let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
+            RequestOutcome::Again { error: SliceError::new(kind, reason), at_least: asked.max(retry_after) }
+        }
+        Verdict::Renew(token) => {
+            let error = SliceError::new(kind, format!("token `{token}` is no longer good"));
+            RequestOutcome::Again { error, at_least: retry_after }
+        }
+        Verdict::Split => RequestOutcome::Split,
+        Verdict::Refused(Refusal { text, .. }) => {
+            RequestOutcome::Failed(SliceError::new(kind, format!("request `{key}`: {text}")))
+        }
+    }
+}
+
+/// The word that the raw object keeps: only `answered` ones are mapped again.
+pub(super) fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
+    match judged {
+        Err(_) => "failed",
+        Ok((judgement, ..)) => match judgement.verdict {
+            Verdict::Done | Verdict::More(_) if request.yields_records => "answered",
+            Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } => "step",
+            Verdict::Retry { .. } | Verdict::Renew(_) => "retried",
+            Verdict::Split => "split",
+            Verdict::Refused(_) => "refused",
+        },
+    }
+}

@@ -1,0 +1,203 @@
+//! What a run kept before it was interrupted: a response that is there is not asked for again.
+//!
+//! A response is kept before it is decoded, so there may be one whose decoding ended the process. Responses that nobody
+//! has judged are judged one at a time, and each start of it is noted before it begins: the response that ends the
+//! process again and again is known by its envelope, and after [`MAX_JUDGEMENTS`] of them it fails its request instead.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sluice_engine::visible_headers;
+use sluice_lake::{EnvelopePath, Lake};
+use sluice_model::{
+    ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
+};
+
+use super::request::{BROKEN, Judged, RequestOutcome, outcome_word};
+use super::{Collector, Progress};
+use crate::failure::{Failure, SliceError};
+
+/// The outcome of a response that is kept and not judged yet.
+pub(super) const UNJUDGED: &str = "unjudged";
+/// The outcome of a response whose judging ended the process too often.
+pub(super) const FATAL: &str = "fatal";
+/// How often a response is judged without the process living to note its outcome.
+const MAX_JUDGEMENTS: u32 = 3;
+
+/// Responses by request, and slices by their id.
+#[derive(Default)]
+pub struct ResumedResponses {
+    responses: HashMap<String, (EnvelopePath, Arc<RawObject>)>,
+    slices: HashMap<String, SliceRead>,
+    /// Held while a response is judged that nobody has judged yet.
+    judging: tokio::sync::Mutex<()>,
+}
+
+impl ResumedResponses {
+    /// What raw holds of a run.
+    ///
+    /// # Errors
+    /// The lake's failure.
+    pub async fn of(lake: &Lake, run_id: &str) -> Result<Self, Failure> {
+        let mut kept = Self::default();
+        // Oldest first: of several attempts the last one counts.
+        for (path, response) in lake.run_responses(run_id).await? {
+            kept.responses.insert(response.request_id.clone(), (path, Arc::new(response)));
+        }
+        for read in lake.slice_reads(run_id).await? {
+            kept.slices.insert(read.slice.id(), read);
+        }
+        Ok(kept)
+    }
+
+    /// How far the run got: rises with every response that is kept, and again when it is judged.
+    pub fn progress(&self) -> u64 {
+        let judged = self.responses.values().filter(|(_, response)| judgements(&response.outcome).is_none()).count();
+        (self.responses.len() + judged) as u64
+    }
+
+    /// The marker of a slice that was read whole.
+    pub(super) fn whole(&self, slice: &Slice) -> Option<&SliceRead> {
+        self.slices.get(&slice.id()).filter(|read| read.complete)
+    }
+
+    /// When the last response came up to a moment.
+    pub(super) fn last_received(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.responses.values().map(|(_, response)| response.received_at).filter(|at| *at <= until).max()
+    }
+}
+
+/// How often a response's judging was begun; none if it was finished.
+fn judgements(outcome: &str) -> Option<u32> {
+    match outcome.strip_prefix(UNJUDGED)? {
+        "" => Some(1),
+        counted => counted.strip_prefix('-')?.parse().ok(),
+    }
+}
+
+impl Collector {
+    /// Acts on the kept response to a request as if it had just come. If there is none, or the request has to be
+    /// sent again all the same, gives how many attempts there were.
+    pub(super) async fn recall(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        progress: &Progress,
+    ) -> Result<RequestOutcome, u32> {
+        let id = request_id(&self.run_id, &slice.id(), &request.key);
+        let Some((path, raw)) = self.kept.responses.get(&id) else { return Err(0) };
+        if raw.request != **request || raw.outcome == BROKEN {
+            // Another version of the connector asks something else under the same key; or there is only a sample.
+            return Err(raw.attempt);
+        }
+        let mut permit = self.bounds.permit().await;
+        self.bounds.arrived(&mut permit, usize::try_from(raw.body_bytes).unwrap_or(usize::MAX));
+        let read = match judgements(&raw.outcome) {
+            None if raw.outcome == FATAL => return Ok(given_up(raw)),
+            None => self.judge_kept(slice, request, raw).await.map(|judged| (raw.clone(), judged)),
+            Some(begun) => match self.judge_suspect(slice, request, path, raw, begun).await {
+                Ok(Some(judged)) => Ok(judged),
+                Ok(None) => return Ok(given_up(raw)),
+                Err(error) => Err(error),
+            },
+        };
+        let (raw, judged) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let reason = error.message;
+                tracing::warn!(request = request.key, reason, "a kept response can't be read: it is asked for again");
+                return Err(raw.attempt);
+            }
+        };
+        {
+            let mut report = progress.lock();
+            report.requests += u64::from(raw.attempt);
+            report.bytes += raw.body_bytes;
+            report.note_sent(raw.sent_at);
+            report.reused += u64::from(!wants_sending(&judged));
+        }
+        if wants_sending(&judged) {
+            return Err(raw.attempt);
+        }
+        let outcome = self.apply_response(slice, request, raw.clone(), judged, None, progress, permit).await;
+        Ok(match outcome {
+            RequestOutcome::Answered { follow_ups, wait, page } => {
+                let passed = (Utc::now() - raw.received_at).to_std().unwrap_or(Duration::ZERO);
+                RequestOutcome::Answered { follow_ups, wait: wait.saturating_sub(passed), page }
+            }
+            other => other,
+        })
+    }
+
+    async fn judge_kept(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        raw: &RawObject,
+    ) -> Result<Judged, SliceError> {
+        let wire = self.app.lake.raw_body(raw.body).await.map_err(Failure::from)?;
+        let unpacked = sluice_fetch::unpack_body(&raw.headers, &wire, &self.app.settings.fetch).await;
+        let body = unpacked.map_err(Failure::from)?;
+        Ok(self.judge(slice, request, raw.status, visible_headers(&raw.headers), body).await)
+    }
+
+    /// Judges a response of which nobody knows the outcome, and notes it. None, and that is noted, if it was judged too
+    /// often already without the process living to note the outcome.
+    async fn judge_suspect(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        path: &EnvelopePath,
+        raw: &Arc<RawObject>,
+        begun: u32,
+    ) -> Result<Option<(Arc<RawObject>, Judged)>, SliceError> {
+        let _alone = self.kept.judging.lock().await;
+        let note = async |outcome: String| {
+            let noted = Arc::new(RawObject { outcome, ..RawObject::clone(raw) });
+            self.app.lake.put_outcome(path, &noted).await.map_err(Failure::from)?;
+            Ok::<_, SliceError>(noted)
+        };
+        if begun >= MAX_JUDGEMENTS {
+            note(FATAL.to_owned()).await?;
+            return Ok(None);
+        }
+        note(format!("{UNJUDGED}-{}", begun + 1)).await?;
+        let judged = self.judge_kept(slice, request, raw).await?;
+        let raw = note(outcome_word(&judged, request).to_owned()).await?;
+        Ok(Some((raw, judged)))
+    }
+}
+
+/// The outcome of a request whose response ends the process.
+fn given_up(raw: &RawObject) -> RequestOutcome {
+    let reason = format!(
+        "request `{}`: the process ended {MAX_JUDGEMENTS} times while its response was decoded, so it is no longer \
+         decoded; it is kept in raw with the body {} ({} bytes)",
+        raw.request.key, raw.body, raw.body_bytes
+    );
+    RequestOutcome::Failed(SliceError::new(ErrorKind::Host, reason))
+}
+
+/// Whether a kept response says that its request wants to be sent again. What was refused for want of a credential
+/// or a setting may have got it since.
+fn wants_sending(judged: &Judged) -> bool {
+    let Ok((Judgement { verdict, .. }, ..)) = judged else { return false };
+    match verdict {
+        Verdict::Retry { .. } | Verdict::Renew(_) => true,
+        Verdict::Refused(Refusal { kind, .. }) => matches!(kind, RefusalKind::Credentials | RefusalKind::Settings),
+        Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } | Verdict::Split => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_says_how_often_its_judging_was_begun() {
+        let counted = ["unjudged", "unjudged-2", "unjudged-3", "answered", "fatal", "unjudged-x"].map(judgements);
+        assert_eq!(counted, [Some(1), Some(2), Some(3), None, None, None]);
+    }
+}

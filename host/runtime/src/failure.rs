@@ -1,0 +1,197 @@
+//! How a command fails: a message, a hint that can be pasted, an exit code.
+
+use std::fmt::Write;
+
+use sluice_model::{ErrorKind, describe};
+
+/// Exit codes, as DESIGN.md fixes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Something went wrong while running.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The settings are wrong (`EX_CONFIG` of sysexits).
+    Settings = 78,
+}
+
+/// A command's failure, as a person reads it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What it needs.
+    pub kind: ErrorKind,
+    /// What was tried, with what, and its causes.
+    pub error: anyhow::Error,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure at run time, of this host.
+    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Failed, kind: ErrorKind::Host, error: error.into(), hint: None }
+    }
+
+    /// A fault in the settings.
+    pub fn settings(message: impl std::fmt::Display) -> Self {
+        let error = anyhow::anyhow!("{message}");
+        Self { exit: Exit::Settings, kind: ErrorKind::Settings, error, hint: None }
+    }
+
+    /// A fault in the command line.
+    pub fn usage(message: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::settings(message) }
+    }
+
+    /// The same failure of another kind. The exit code stays.
+    #[must_use]
+    pub fn kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what to do about it, if anything is known.
+    #[must_use]
+    pub fn maybe_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.or(self.hint);
+        self
+    }
+
+    /// `error: …`, its causes and `hint: …`, or the same as one JSON object.
+    pub fn render(&self, json: bool) -> String {
+        let message = self.error.chain().map(ToString::to_string).collect::<Vec<_>>();
+        // A source that its parent has already quoted says nothing new.
+        let causes: Vec<_> =
+            message.iter().enumerate().skip(1).filter(|(at, cause)| !message[at - 1].contains(*cause)).collect();
+        if json {
+            let causes: Vec<_> = causes.iter().map(|(_, cause)| cause).collect();
+            let kind = self.kind.name();
+            return serde_json::json!({"error": message[0], "kind": kind, "causes": causes, "hint": self.hint})
+                .to_string();
+        }
+        let mut text = format!("error: {}", message[0]);
+        for (_, cause) in causes {
+            // Writing to a String doesn't fail.
+            let _ = write!(text, "\n  because: {cause}");
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(text, "\nhint: {hint}");
+        }
+        text
+    }
+}
+
+/// One thing that failed in a slice or a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceError {
+    /// What it needs.
+    pub kind: ErrorKind,
+    /// What was tried, with what, its causes and what to do about it, on one line. It holds no secrets.
+    pub message: String,
+    /// The exit code of a run in which nothing else failed.
+    pub exit: Exit,
+}
+
+impl SliceError {
+    /// A failure of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let exit = if kind == ErrorKind::Settings { Exit::Settings } else { Exit::Failed };
+        Self { kind, message: message.into(), exit }
+    }
+
+    /// The same with more words around its message.
+    #[must_use]
+    pub fn map(self, message: impl FnOnce(String) -> String) -> Self {
+        Self { message: message(self.message), ..self }
+    }
+}
+
+impl std::fmt::Display for SliceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<&Failure> for SliceError {
+    fn from(failure: &Failure) -> Self {
+        let text = describe(failure.error.as_ref());
+        let message = match &failure.hint {
+            Some(hint) => format!("{text} (hint: {hint})"),
+            None => text,
+        };
+        Self { kind: failure.kind, message, exit: failure.exit }
+    }
+}
+
+impl From<Failure> for SliceError {
+    fn from(failure: Failure) -> Self {
+        Self::from(&failure)
+    }
+}
+
+macro_rules! fails {
+    ($($error:ty: $is_local:expr),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let (kind, hint) = (error.kind(), error.hint());
+                let is_local: fn(&$error) -> bool = $is_local;
+                let exit = if is_local(&error) { Exit::Settings } else { Exit::Failed };
+                Self { exit, kind, ..Self::failed(error) }.maybe_hint(hint)
+            }
+        }
+    )*};
+}
+
+fails!(
+    sluice_engine::Error: |error| error.kind() == ErrorKind::Settings,
+    sluice_fetch::Error: sluice_fetch::Error::is_local,
+    sluice_lake::Error: |error| error.kind() == ErrorKind::Settings,
+    sluice_registry::Error: sluice_registry::Error::is_settings,
+    sluice_state::Error: sluice_state::Error::is_settings,
+);
+
+impl From<sluice_query::Error> for Failure {
+    fn from(error: sluice_query::Error) -> Self {
+        let hint = error.hint();
+        Self::failed(error).maybe_hint(hint)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_and_hint_have_their_lines() {
+        let failure = Failure::failed(anyhow::anyhow!("disk full").context("cannot write the lake")).hint("free space");
+        assert_eq!(failure.render(false), "error: cannot write the lake\n  because: disk full\nhint: free space");
+    }
+
+    #[test]
+    fn a_failure_keeps_its_kind_and_its_exit_code_on_one_line() {
+        let lake = sluice_lake::Error::Url { url: "ftp://x".to_owned(), reason: "it is no lake".to_owned() };
+        let error = SliceError::from(Failure::from(lake));
+        assert_eq!((error.kind, error.exit), (ErrorKind::Settings, Exit::Settings));
+        assert!(error.message.starts_with("`ftp://x` names no lake: it is no lake (hint: set `url`"), "{error}");
+        let unreadable = Failure::settings("env AWIN_TOKEN isn't set").kind(ErrorKind::Credentials);
+        assert!(unreadable.render(true).contains(r#""kind":"credentials""#));
+        let error = SliceError::from(unreadable);
+        assert_eq!((error.kind, error.exit), (ErrorKind::Credentials, Exit::Settings));
+        assert_eq!(SliceError::new(ErrorKind::Credentials, "refused").exit, Exit::Failed);
+    }
+}

@@ -1,0 +1,28 @@
+//! Runs: settings, schedule, planning, collecting, mapping, committing, rebuilding, replaying, maintenance.
+//!
+//! [`run`] tells the story of a run. Everything that asks networks, runs guests, keeps state, writes the lake or speaks
+//! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
+
+pub mod app;
+pub mod collect;
+pub mod failure;
+pub mod freshness;
+pub mod guests;
+pub mod maintenance;
+pub mod memory;
+pub mod rebuild;
+pub mod record;
+pub mod rejects;
+pub mod replay;
+pub mod run;
+pub mod schedule;
+pub mod service;
+pub mod service_stats;
+pub mod settings;
+pub mod slices;
+pub mod step;
+pub mod tables;
+
+/// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,0 +1,230 @@
+//! Maintenance of the lake: table after table, then raw, on command or by the service on its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sluice_lake::{Lake, Maintained, RawRetired, TableRef, Upkeep};
+use sluice_model::describe;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::failure::Failure;
+
+/// How often, at most, the service asks the state whether maintenance is due.
+const ASK: Duration = Duration::from_secs(60);
+/// How long to leave it after a failure.
+const AFTER_FAILURE: Duration = Duration::from_secs(3600);
+/// How long maintenance waits for runs to end before it goes on beside them.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+/// The name of raw among tables.
+pub const RAW: &str = "raw.objects";
+
+/// What became of a table, or of raw.
+#[derive(Clone, Debug, Serialize)]
+pub struct MaintenanceReport {
+    /// Its name with its schema.
+    pub table: String,
+    /// What was done.
+    #[serde(flatten)]
+    pub done: Done,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Done {
+    /// To a table.
+    Table(Maintained),
+    /// To raw.
+    Raw(RawRetired),
+}
+
+impl MaintenanceReport {
+    fn of<T: Default>(table: String, outcome: Result<T, sluice_lake::Error>, done: fn(T) -> Done) -> Self {
+        let (outcome, error) = match outcome {
+            Ok(outcome) => (outcome, None),
+            Err(error) => (T::default(), Some(Failure::from(error).render(false))),
+        };
+        Self { table, done: done(outcome), error }
+    }
+
+    /// Whether nothing was done, or had to be.
+    pub fn is_idle(&self) -> bool {
+        let idle = match self.done {
+            Done::Table(done) => done == Maintained { files: done.files, ..Maintained::default() },
+            Done::Raw(done) => done == RawRetired::default(),
+        };
+        idle && self.error.is_none()
+    }
+}
+
+/// Looks after one table. A failure is in the report: it keeps no other table waiting.
+pub async fn table(lake: &Lake, table: &TableRef, options: &Upkeep, now: DateTime<Utc>) -> MaintenanceReport {
+    let name = format!("{}.{}", table.schema, table.name);
+    MaintenanceReport::of(name, lake.maintain(table, options, now).await, Done::Table)
+}
+
+/// Deletes from raw what is older than it is kept. A failure is in the report.
+pub async fn raw(lake: &Lake, keep: TimeDelta, dry_run: bool, now: DateTime<Utc>) -> MaintenanceReport {
+    MaintenanceReport::of(RAW.to_owned(), lake.retire_raw(keep, dry_run, now).await, Done::Raw)
+}
+
+/// One line for people.
+pub fn line(report: &MaintenanceReport, dry_run: bool) -> String {
+    let mut parts = match &report.done {
+        Done::Table(done) => table_parts(done),
+        Done::Raw(done) => raw_parts(done),
+    };
+    parts.extend(report.error.clone());
+    let said = match (report.is_idle(), &report.done) {
+        (true, Done::Table(done)) => format!("nothing to do ({} files)", done.files),
+        (true, Done::Raw(_)) => "nothing to do".to_owned(),
+        (false, _) => parts.join("; "),
+    };
+    format!("{}: {}{said}", report.table, if dry_run && !report.is_idle() { "to do: " } else { "" })
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
+}
+
+fn table_parts(done: &Maintained) -> Vec<String> {
+    let mut parts = Vec::new();
+    if done.merged_files > 0 {
+        let (files, all, into) = (done.merged_files, done.files, done.merged_into);
+        parts.push(format!("{files} of {all} files merged into {into} ({})", mib(done.merged_bytes)));
+    }
+    if done.checkpoint {
+        parts.push("a checkpoint written".to_owned());
+    }
+    if done.deleted_files > 0 {
+        parts.push(format!("{} files deleted ({})", done.deleted_files, mib(done.deleted_bytes)));
+    }
+    if done.deleted_log_files > 0 {
+        parts.push(format!("{} entries of the log deleted", done.deleted_log_files));
+    }
+    parts
+}
+
+fn raw_parts(done: &RawRetired) -> Vec<String> {
+    let mut parts = Vec::new();
+    if done.retired_runs > 0 {
+        parts.push(format!("{} responses of {} runs deleted", done.retired_responses, done.retired_runs));
+    }
+    if done.stranded_rejects > 0 {
+        parts.push(format!("{} open rejects can't be tried again any more", done.stranded_rejects));
+    }
+    if done.set_aside_bodies > 0 {
+        parts.push(format!("{} bodies set aside, to be deleted by a later maintenance", done.set_aside_bodies));
+    }
+    if done.restored_bodies > 0 {
+        parts.push(format!("{} bodies put back", done.restored_bodies));
+    }
+    if done.deleted_bodies > 0 {
+        parts.push(format!("{} bodies deleted ({})", done.deleted_bodies, mib(done.deleted_bytes)));
+    }
+    parts
+}
+
+/// Looks after the lake while the service runs, when it is due and no run is in flight.
+pub struct MaintenanceScheduler {
+    ask_at: Instant,
+    quiet: Arc<AtomicBool>,
+    task: Option<JoinHandle<bool>>,
+}
+
+impl Default for MaintenanceScheduler {
+    fn default() -> Self {
+        Self { ask_at: Instant::now(), quiet: Arc::new(AtomicBool::new(true)), task: None }
+    }
+}
+
+impl MaintenanceScheduler {
+    /// Begins maintenance if it is due; `quiet` says that no run is in flight.
+    pub async fn tick(&mut self, app: &Arc<App>, quiet: bool) {
+        self.quiet.store(quiet, Ordering::Relaxed);
+        if let Some(task) = self.task.take_if(|task| task.is_finished()) {
+            // What broke off is tried again like what failed.
+            let well = task.await.unwrap_or(false);
+            self.ask_at = Instant::now() + if well { Duration::ZERO } else { AFTER_FAILURE };
+        }
+        let Some(every) = app.settings.maintenance.every else { return };
+        if self.task.is_some() || !quiet || Instant::now() < self.ask_at {
+            return;
+        }
+        self.ask_at = Instant::now() + ASK.min(every.to_std().unwrap_or(ASK));
+        match is_due(app, every).await {
+            Ok(true) => self.task = Some(tokio::spawn(maintain(app.clone(), self.quiet.clone()))),
+            Ok(false) => {}
+            Err(failure) => tracing::error!("maintenance: {}", failure.render(false)),
+        }
+    }
+}
+
+impl Drop for MaintenanceScheduler {
+    /// At any moment: what isn't committed is deleted by a later maintenance.
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
+    let last = app.state.maintained_at().await?;
+    Ok(last.is_none_or(|last| last + every <= Utc::now()))
+}
+
+/// Looks after all tables and raw, and gives whether it went well.
+async fn maintain(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
+    let began = Utc::now();
+    let tables = match app.lake.tables().await {
+        Ok(tables) => tables,
+        Err(error) => {
+            tracing::error!("maintenance: {}", Failure::from(error).render(false));
+            return false;
+        }
+    };
+    let mut well = true;
+    for table in tables {
+        wait_for(&quiet).await;
+        let options = &app.settings.maintenance.tables;
+        well &= log_report(&self::table(&app.lake, &table, options, Utc::now()).await);
+    }
+    if let Some(keep) = app.settings.maintenance.keep_raw {
+        wait_for(&quiet).await;
+        well &= log_report(&raw(&app.lake, keep, false, Utc::now()).await);
+    }
+    if well && let Err(error) = app.state.note_maintained(began).await {
+        tracing::error!("maintenance: {}", describe(&error));
+        return false;
+    }
+    tracing::info!("maintenance is done");
+    well
+}
+
+/// Logs what was done, and gives whether it went well.
+fn log_report(report: &MaintenanceReport) -> bool {
+    let line = line(report, false);
+    match &report.error {
+        Some(_) => tracing::error!("maintenance: {line}"),
+        None if report.is_idle() => tracing::debug!("maintenance: {line}"),
+        None => tracing::info!("maintenance: {line}"),
+    }
+    report.error.is_none()
+}
+
+/// Waits until no run is in flight, though not forever.
+async fn wait_for(quiet: &AtomicBool) {
+    let patience = Instant::now() + MAX_WAIT;
+    while !quiet.load(Ordering::Relaxed) && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

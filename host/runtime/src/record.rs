@@ -1,0 +1,151 @@
+//! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
+use sluice_model::{Axis, Manifest, Slice, Step, Window};
+
+use crate::app::{App, Network};
+use crate::failure::Failure;
+use crate::run::{RunReport, SliceDone};
+use crate::{schedule, step};
+use sluice_state::Verb;
+
+/// Records a run: its requests, then itself, so that a run that is listed is whole. What a resumed run had recorded
+/// before it was interrupted isn't recorded twice.
+///
+/// # Errors
+/// The lake's failure.
+pub async fn finish(app: &App, network: &Network, report: &RunReport, is_resumed: bool) -> Result<(), Failure> {
+    let lake = &app.lake;
+    if report.verb != Verb::Build {
+        lake.index_requests(&report.run_id).await?;
+    }
+    step::passed(Step::RequestsIndexed);
+    if is_resumed && lake.runs_have(&report.run_id).await? {
+        return Ok(());
+    }
+    let row = RunRow {
+        run_id: report.run_id.clone(),
+        network: report.network.clone(),
+        command: report.verb.name().to_owned(),
+        started_at: report.started_at,
+        finished_at: report.finished_at,
+        outcome: report.status.to_owned(),
+        error: report.errors.first().cloned(),
+        error_kind: report.error_kind,
+        connector_version: Some(network.connector.version().to_owned()),
+        connector_digest: Some(network.connector.digest()),
+        slices: report.slices,
+        slices_failed: report.slices_failed,
+        requests: report.requests,
+        bytes: report.bytes,
+        guest_cpu_ms: Some(report.guest_cpu_ms),
+        counts: report.counts,
+    };
+    lake.append_runs(&[row]).await?;
+    step::passed(Step::RunNoted);
+    Ok(())
+}
+
+/// A run that asked no network and is done now.
+pub fn offline(
+    run_id: &str,
+    network: &str,
+    command: &str,
+    started_at: DateTime<Utc>,
+    connector: Option<&ConnectorRef>,
+    counts: Counts,
+) -> RunRow {
+    RunRow {
+        run_id: run_id.to_owned(),
+        network: network.to_owned(),
+        command: command.to_owned(),
+        started_at,
+        finished_at: Utc::now(),
+        outcome: "done".to_owned(),
+        error: None,
+        error_kind: None,
+        connector_version: connector.map(|connector| connector.version.clone()),
+        connector_digest: connector.map(|connector| connector.digest),
+        slices: 0,
+        slices_failed: 0,
+        requests: 0,
+        bytes: 0,
+        guest_cpu_ms: None,
+        counts,
+    }
+}
+
+/// What a slice of a run covers; none if none of its window could be read.
+pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<CoverageRow> {
+    let slice = &done.slice;
+    let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
+    Some(CoverageRow {
+        network: slice.network.clone(),
+        account: slice.account.clone(),
+        stream: slice.stream.clone(),
+        axis: slice.axis,
+        window,
+        run_id: run_id.to_owned(),
+        read_at: done.read_at,
+        requests: done.report.requests,
+        records: done.report.records,
+        complete: done.report.errors.is_empty(),
+        error: done.report.errors.first().map(ToString::to_string),
+        error_kind: done.report.errors.first().map(|error| error.kind),
+    })
+}
+
+/// What of a slice's window could be read when its first request was sent. A stream without windows has it as it is.
+pub fn readable_window(manifest: &Manifest, slice: &Slice, sent_at: DateTime<Utc>) -> Option<Window> {
+    if slice.axis == Axis::None {
+        return Some(slice.window);
+    }
+    let kept_since = manifest.stream(&slice.stream).and_then(|stream| schedule::first_remembered(stream, sent_at));
+    slice.window.readable(sent_at, kept_since)
+}
+
+/// Logs which windows cover nothing, once for each stream and date.
+pub fn warn_of_uncovered<'a>(slices: impl Iterator<Item = &'a Slice>) {
+    let mut uncovered = BTreeMap::<_, (Window, u64)>::new();
+    for slice in slices {
+        let of = (&slice.network, &slice.account, &slice.stream, slice.axis.name());
+        let (window, count) = uncovered.entry(of).or_insert((slice.window, 0));
+        window.since = window.since.min(slice.window.since);
+        window.until = window.until.max(slice.window.until);
+        *count += 1;
+    }
+    for ((network, account, stream, axis), (window, slices)) in uncovered {
+        tracing::warn!(
+            network,
+            account,
+            stream,
+            axis,
+            slices,
+            "nothing is covered of {window}: it lies in the future, or before what the network keeps"
+        );
+    }
+}
+
+/// Keeps the connector's bytes in the lake by digest, and notes when it was first active.
+///
+/// # Errors
+/// The lake's failure.
+pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure> {
+    let connector = &network.connector;
+    let is_new = app.lake.put_connector(connector.component().clone()).await?;
+    step::passed(Step::ConnectorKept);
+    if !is_new && app.lake.connectors_have(connector.digest()).await? {
+        return Ok(());
+    }
+    let row = ConnectorRow {
+        network: network.manifest().network.clone(),
+        version: connector.version().to_owned(),
+        digest: connector.digest(),
+        activated_at: Utc::now(),
+        source: None,
+    };
+    Ok(app.lake.append_connectors(&[row]).await?)
+}

@@ -1,0 +1,266 @@
+//! Replay: raw history through any connector version, with no network: what would change, and changing it.
+
+pub mod conditions;
+pub mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Utc;
+use futures::StreamExt;
+use sluice_engine::Connector;
+use sluice_lake::{ConnectorRef, Counts, Diff, Gone, Replay, RolledBack};
+use sluice_model::{Digest, describe};
+use sluice_query::{Session, SessionOptions};
+
+use self::conditions::Condition;
+use crate::app::App;
+use crate::failure::Failure;
+use crate::record;
+use crate::settings::network::NetworkSettings;
+use crate::tables::{self, RawSelection};
+
+/// How often a replay is made again because other writers wrote of the same transactions.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Which connector maps.
+#[derive(Clone, Debug)]
+pub enum ReplayConnector {
+    /// The one that serves.
+    Running,
+    /// A component's file.
+    File(std::path::PathBuf),
+    /// A version that the lake knows: a digest, its beginning, or a version's name.
+    Kept(String),
+}
+
+/// What a replay found.
+#[derive(Debug)]
+pub struct ReplayOutcome {
+    /// Who mapped.
+    pub connector: ConnectorRef,
+    /// What differs.
+    pub diff: Diff,
+    /// The run whose versions were written; none: nothing was written.
+    pub run_id: Option<String>,
+    /// Responses of the selection that raw no longer holds: what they gave isn't compared.
+    pub gone: Gone,
+    /// The conditions that were asked for, each with what it found.
+    pub results: Vec<conditions::ConditionResult>,
+}
+
+/// The connector that a network's replay is by.
+///
+/// # Errors
+/// A failure if there is no such connector, it can't be loaded, or it is another network's.
+pub async fn connector(
+    app: &App,
+    settings: &NetworkSettings,
+    candidate: &ReplayConnector,
+) -> Result<Connector, Failure> {
+    let id = &settings.content.connector;
+    let connector = match candidate {
+        ReplayConnector::Running => app.network(&settings.name)?.connector,
+        ReplayConnector::File(file) => app.registry.engine().load(&read(file)?, &file.display().to_string())?,
+        ReplayConnector::Kept(name) => {
+            let digest = kept_digest(app, id, name).await?;
+            app.registry.engine().load(&app.lake.connector(digest).await?, &format!("{digest}.wasm"))?
+        }
+    };
+    if connector.network() != id {
+        let message = format!("{} is a connector of `{}`, not of `{id}`", label(candidate), connector.network());
+        return Err(Failure::usage(message).hint(format!(
+            "{} names `{id}` as its connector; replay the network that this one is for",
+            settings.file
+        )));
+    }
+    Ok(connector)
+}
+
+fn label(candidate: &ReplayConnector) -> String {
+    match candidate {
+        ReplayConnector::Running => "the running connector".to_owned(),
+        ReplayConnector::File(file) => file.display().to_string(),
+        ReplayConnector::Kept(name) => format!("version `{name}`"),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| {
+        Failure::failed(anyhow::anyhow!("cannot read {}: {error}", file.display())).hint("name a .wasm file")
+    })
+}
+
+/// The digest of a version that the lake keeps: by digest, by its beginning, or by the name of the version.
+async fn kept_digest(app: &App, network: &str, name: &str) -> Result<Digest, Failure> {
+    let digests = app.lake.connector_digests().await?;
+    let lower = name.to_ascii_lowercase();
+    let hex = lower.len() >= 4 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut found: Vec<Digest> =
+        digests.iter().copied().filter(|digest| hex && digest.to_hex().starts_with(&lower)).collect();
+    if found.is_empty() {
+        let tables = app.lake.tables().await?;
+        let session = Session::open(app.lake.clone(), tables, SessionOptions::default())?;
+        let quoted = |text: &str| text.replace('\'', "''");
+        let query = format!(
+            "SELECT DISTINCT digest FROM meta.connectors WHERE network = '{}' AND version = '{}'",
+            quoted(network),
+            quoted(name)
+        );
+        for batch in session.query(&query).await?.collect().await? {
+            let texts =
+                arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).map_err(Failure::failed)?;
+            let texts = arrow::array::AsArray::as_string::<i32>(&texts).clone();
+            found.extend(texts.iter().flatten().filter_map(Digest::from_hex));
+        }
+        found.sort_unstable();
+    }
+    let list = |found: &[Digest]| found.iter().map(|digest| digest.short()).collect::<Vec<_>>().join(", ");
+    match found[..] {
+        [digest] => Ok(digest),
+        [] => Err(Failure::usage(format!("the lake keeps no version `{name}` of `{network}`")).hint(
+            "see `sluice sql \"SELECT version, digest, activated_at FROM meta.connectors\"`, or name a file by --connector",
+        )),
+        _ => Err(Failure::usage(format!("`{name}` names several versions of `{network}`"))
+            .hint(format!("write more of a digest: {}", list(&found)))),
+    }
+}
+
+/// Maps the raw objects of a selection and says what differs from the lake.
+///
+/// # Errors
+/// The lake's failure. A response that can't be mapped is a reject of the diff.
+pub async fn diff(
+    app: &Arc<App>,
+    connector: &Connector,
+    selection: &RawSelection,
+    conditions: &[Condition],
+) -> Result<ReplayOutcome, Failure> {
+    let candidate = reference(connector);
+    let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
+    let mut replay = app.lake.replay(candidate.clone(), None).await?;
+    go_through(app, connector, selection, &mut replay).await?;
+    let diff = replay.finish().await?.diff;
+    let results = conditions.iter().map(|condition| condition.evaluate(&diff)).collect();
+    Ok(ReplayOutcome { connector: candidate, diff, run_id: None, gone, results })
+}
+
+/// Writes versions for what differs, unless a condition holds.
+///
+/// # Errors
+/// The lake's failure; what a table lacks then, the same replay adds later.
+pub async fn apply(
+    app: &Arc<App>,
+    settings: &NetworkSettings,
+    connector: &Connector,
+    selection: &RawSelection,
+    conditions: &[Condition],
+) -> Result<ReplayOutcome, Failure> {
+    // A run that wrote of the same transactions meanwhile would make all of this vain.
+    let lease = app.state.acquire(&settings.name).await?;
+    let outcome = lease.guard(apply_all(app, settings, connector, selection, conditions)).await;
+    lease.release().await;
+    outcome
+}
+
+async fn apply_all(
+    app: &Arc<App>,
+    settings: &NetworkSettings,
+    connector: &Connector,
+    selection: &RawSelection,
+    conditions: &[Condition],
+) -> Result<ReplayOutcome, Failure> {
+    let candidate = reference(connector);
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let started_at = Utc::now();
+    // Before any row names its digest.
+    app.lake.put_connector(connector.component().clone()).await?;
+    let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
+    let mut attempt = 1;
+    let (diff, results) = loop {
+        let mut replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
+        go_through(app, connector, selection, &mut replay).await?;
+        let mut replayed = replay.finish().await?;
+        let results: Vec<_> = conditions.iter().map(|condition| condition.evaluate(&replayed.diff)).collect();
+        if results.iter().any(|verdict| verdict.holds) {
+            replayed.discard().await;
+            return Ok(ReplayOutcome { connector: candidate, diff: replayed.diff, run_id: None, gone, results });
+        }
+        match replayed.commit().await {
+            Ok(()) => break (replayed.diff, results),
+            Err(error @ sluice_lake::Error::Overtaken { .. }) if attempt < MAX_ATTEMPTS => {
+                tracing::warn!(%error, attempt, "the replay is made again");
+                attempt += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let row = record::offline(&run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
+    app.lake.append_runs(&[row]).await?;
+    Ok(ReplayOutcome { connector: candidate, diff, run_id: Some(run_id), gone, results })
+}
+
+/// Takes back what a replay wrote, and notes that as a run.
+///
+/// # Errors
+/// The lake's failure: no such replay, or one that others have built on.
+pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
+    let lease = app.state.acquire(&settings.name).await?;
+    let rolled_back = lease.guard(roll_back_all(app, settings, run_id)).await;
+    lease.release().await;
+    rolled_back
+}
+
+async fn roll_back_all(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
+    let started_at = Utc::now();
+    let rolled_back = app.lake.roll_back_replay(&settings.content.connector, run_id).await?;
+    let own_id = uuid::Uuid::now_v7().to_string();
+    let row = record::offline(&own_id, &settings.name, "rollback", started_at, None, Counts::default());
+    app.lake.append_runs(&[row]).await?;
+    Ok(rolled_back)
+}
+
+async fn go_through(
+    app: &Arc<App>,
+    connector: &Connector,
+    selection: &RawSelection,
+    replay: &mut Replay,
+) -> Result<(), Failure> {
+    let filter = selection.filter(connector.network());
+    for pass in 0..replay.passes() {
+        replay.begin(pass).await?;
+        let objects = app.lake.raw_objects(&filter).await?;
+        let mut mapped = tables::map_all(app, connector, objects);
+        while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+            let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
+            match (outcome, layout) {
+                (Ok(mapped), Some(layout)) => replay.add(raw, layout, mapped).await?,
+                (Ok(_), None) => replay.reject(&raw, &format!("the connector has no stream `{}`", raw.slice.stream)),
+                (Err(failure), _) => replay.reject(&raw, &describe(failure.error.as_ref())),
+            }
+        }
+        replay.end().await?;
+    }
+    Ok(())
+}
+
+/// How tables name a connector.
+pub fn reference(connector: &Connector) -> ConnectorRef {
+    ConnectorRef {
+        name: connector.network().to_owned(),
+        version: connector.version().to_owned(),
+        digest: connector.digest(),
+    }
+}
+
+fn counts(diff: &Diff) -> Counts {
+    let native = diff.native.values();
+    Counts {
+        native_rows: native.clone().map(|native| native.compared).sum(),
+        native_written: native.map(|native| native.added + native.changed).sum(),
+        transactions: diff.compared,
+        new_versions: diff.rows(),
+        rejects: diff.new_rejects.count,
+        older: 0,
+    }
+}

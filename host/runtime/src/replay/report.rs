@@ -1,0 +1,264 @@
+//! A diff as people and programs read it.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use sluice_lake::{Diff, Rejects, Rows};
+
+use crate::replay::ReplayOutcome;
+use crate::tables;
+
+/// Millionths as a plain decimal.
+pub(crate) fn decimal(millionths: i128) -> String {
+    let (whole, fraction) = (millionths.unsigned_abs() / 1_000_000, millionths.unsigned_abs() % 1_000_000);
+    let sign = if millionths < 0 { "-" } else { "" };
+    let text = format!("{sign}{whole}.{fraction:06}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn signed(millionths: i128) -> String {
+    if millionths > 0 { format!("+{}", decimal(millionths)) } else { decimal(millionths) }
+}
+
+/// Commission of one currency: before, after, and absolute differences row by row.
+fn totals(diff: &Diff) -> Vec<(Option<String>, i128, i128, i128)> {
+    let mut currencies: Vec<Option<String>> = diff.money.keys().map(|key| key.currency.clone()).collect();
+    currencies.sort();
+    currencies.dedup();
+    let sum = |currency: &Option<String>, part: fn(&sluice_lake::Money) -> i128| {
+        diff.money.iter().filter(|(key, _)| key.currency == *currency).map(|(_, money)| part(money)).sum::<i128>()
+    };
+    let total = |currency: Option<String>| {
+        let (before, after) = (sum(&currency, |money| money.before), sum(&currency, |money| money.after));
+        let moved = diff.moved.get(&currency).copied().unwrap_or_default();
+        (currency, before, after, moved)
+    };
+    currencies.into_iter().map(total).collect()
+}
+
+/// The outcome as one JSON object. Amounts are texts, so that no reader makes floats of them.
+pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
+    let diff = &outcome.diff;
+    let money: Vec<Value> = diff
+        .money
+        .iter()
+        .filter(|(_, money)| money.before != money.after || money.rows_before != money.rows_after)
+        .map(|(key, money)| {
+            json!({
+                "network": outcome.connector.name, "account": key.account, "month": key.month, "status": key.status,
+                "currency": key.currency, "rows_before": money.rows_before, "rows_after": money.rows_after,
+                "before": decimal(money.before), "after": decimal(money.after),
+                "difference": decimal(money.after - money.before),
+            })
+        })
+        .collect();
+    let totals: Vec<Value> = totals(diff)
+        .into_iter()
+        .map(|(currency, before, after, moved)| {
+            json!({
+                "currency": currency, "before": decimal(before), "after": decimal(after),
+                "difference": decimal(after - before), "absolute": decimal(moved),
+            })
+        })
+        .collect();
+    let native = diff.native.iter().map(|(stream, native)| {
+        let counts = json!({
+            "compared": native.compared, "added": native.added, "changed": native.changed, "removed": native.removed,
+        });
+        (stream.clone(), counts)
+    });
+    let conditions = outcome
+        .results
+        .iter()
+        .map(|verdict| json!({"condition": verdict.condition, "value": verdict.value, "holds": verdict.holds}));
+    json!({
+        "network": network,
+        "connector": {
+            "network": outcome.connector.name, "version": outcome.connector.version,
+            "digest": outcome.connector.digest,
+        },
+        "empty": diff.is_empty(),
+        "applied_by": outcome.run_id,
+        "responses": diff.responses,
+        "gone": {"responses": outcome.gone.responses, "until": outcome.gone.until},
+        "compared": diff.compared,
+        "outside": diff.outside,
+        "added": rows_json(&diff.added),
+        "removed": rows_json(&diff.removed),
+        "changed": rows_json(&diff.changed),
+        "fields": fields_json(diff),
+        "money": money,
+        "totals": totals,
+        "new_rejects": rejects_json(&diff.new_rejects),
+        "gone_rejects": rejects_json(&diff.gone_rejects),
+        "unknown_statuses": diff.unknown_statuses,
+        "native": native.collect::<serde_json::Map<_, _>>(),
+        "fail_if": conditions.collect::<Vec<_>>(),
+    })
+}
+
+fn rows_json(rows: &Rows) -> Value {
+    let examples = rows.examples.iter().map(|(account, id)| json!({"account": account, "transaction_id": id}));
+    json!({"count": rows.count, "examples": examples.collect::<Vec<_>>()})
+}
+
+fn fields_json(diff: &Diff) -> Value {
+    let fields = diff.fields.iter().map(|(name, field)| {
+        let examples = field.examples.iter().map(|example| {
+            json!({
+                "account": example.account, "transaction_id": example.transaction_id,
+                "before": example.before, "after": example.after,
+            })
+        });
+        (name.clone(), json!({"count": field.count, "examples": examples.collect::<Vec<_>>()}))
+    });
+    Value::Object(fields.collect())
+}
+
+fn rejects_json(rejects: &Rejects) -> Value {
+    let examples = rejects.examples.iter().map(|reject| {
+        json!({
+            "account": reject.account, "stream": reject.stream, "raw_object": reject.raw_object,
+            "record_index": reject.record_index, "reason": reject.reason,
+        })
+    });
+    json!({"count": rejects.count, "examples": examples.collect::<Vec<_>>()})
+}
+
+/// The outcome as lines and tables for people.
+pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
+    let diff = &outcome.diff;
+    let connector = &outcome.connector;
+    let mut text = format!(
+        "{network} by {} {} ({}): {} responses, {} transactions compared",
+        connector.name,
+        connector.version,
+        connector.digest.short(),
+        diff.responses,
+        diff.compared
+    );
+    if diff.outside > 0 {
+        let _ = write!(text, ", {} not: their latest state comes from outside the selection", diff.outside);
+    }
+    text.push('\n');
+    if !outcome.gone.is_nothing() {
+        let _ = writeln!(text, "{}: what they gave isn't compared", tables::missing_raw(&outcome.gone));
+    }
+    if diff.is_empty() {
+        text.push_str("nothing differs\n");
+    } else {
+        rows(&mut text, diff);
+        money(&mut text, diff);
+        rejects(&mut text, "newly rejected", &diff.new_rejects);
+        rejects(&mut text, "no longer rejected", &diff.gone_rejects);
+    }
+    for (word, responses) in &diff.unknown_statuses {
+        let _ = writeln!(text, "unknown status word `{word}` in {responses} responses");
+    }
+    for verdict in &outcome.results {
+        let state = if verdict.holds { "holds" } else { "doesn't hold" };
+        let _ = writeln!(text, "{} {state}: {}", verdict.condition, verdict.value);
+    }
+    if let Some(run_id) = &outcome.run_id {
+        let _ = writeln!(text, "applied by run {run_id}; undo it by `sluice replay {network} --rollback {run_id}`");
+    }
+    text
+}
+
+fn rows(text: &mut String, diff: &Diff) {
+    for (what, rows) in [("added", &diff.added), ("removed", &diff.removed), ("changed", &diff.changed)] {
+        let examples: Vec<String> = rows.examples.iter().map(|(account, id)| format!("{account} {id}")).collect();
+        let like = if examples.is_empty() { String::new() } else { format!(": {}", examples.join(", ")) };
+        let more = if rows.count > examples.len() as u64 { " …" } else { "" };
+        let _ = writeln!(text, "{} transactions {what}{like}{more}", rows.count);
+    }
+    let mut table = vec![["field", "changed", "for example"].map(str::to_owned).to_vec()];
+    for (name, field) in &diff.fields {
+        let example = field.examples.first().map(|example| {
+            let [before, after] = [&example.before, &example.after].map(|value| value.as_deref().unwrap_or("null"));
+            format!("{before} → {after} ({} {})", example.account, example.transaction_id)
+        });
+        table.push(vec![name.clone(), field.count.to_string(), example.unwrap_or_default()]);
+    }
+    write_table(text, &table);
+    for (stream, native) in &diff.native {
+        if native.added + native.changed + native.removed > 0 {
+            let _ = writeln!(
+                text,
+                "native records of `{stream}`: {} added, {} read otherwise, {} no longer found, of {}",
+                native.added, native.changed, native.removed, native.compared
+            );
+        }
+    }
+}
+
+fn money(text: &mut String, diff: &Diff) {
+    let heads = ["account", "month", "status", "currency", "rows", "commission before", "after", "difference"];
+    let mut table = vec![heads.map(str::to_owned).to_vec()];
+    for (key, money) in &diff.money {
+        if money.before == money.after && money.rows_before == money.rows_after {
+            continue;
+        }
+        table.push(vec![
+            key.account.clone(),
+            key.month.clone(),
+            key.status.clone(),
+            key.currency.clone().unwrap_or_else(|| "-".to_owned()),
+            format!("{} → {}", money.rows_before, money.rows_after),
+            decimal(money.before),
+            decimal(money.after),
+            signed(money.after - money.before),
+        ]);
+    }
+    write_table(text, &table);
+    for (currency, before, after, moved) in totals(diff) {
+        let currency = currency.as_deref().unwrap_or("no currency");
+        let difference = signed(after - before);
+        let (before, after) = (decimal(before), decimal(after));
+        let _ = writeln!(text, "{currency}: {before} → {after}, {difference}; {} moved row by row", decimal(moved));
+    }
+}
+
+fn rejects(text: &mut String, what: &str, rejects: &Rejects) {
+    if rejects.count == 0 {
+        return;
+    }
+    let _ = writeln!(text, "{} records {what}", rejects.count);
+    for reject in &rejects.examples {
+        let body = reject.raw_object.get(..12).unwrap_or(&reject.raw_object);
+        let (account, stream, reason) = (&reject.account, &reject.stream, &reject.reason);
+        let _ = match reject.record_index {
+            -1 => writeln!(text, "  {account} {stream}: all of raw object {body}: {reason}"),
+            place => writeln!(text, "  {account} {stream}: record {place} of raw object {body}: {reason}"),
+        };
+    }
+}
+
+/// Columns under their heads; nothing if there are only heads.
+fn write_table(text: &mut String, rows: &[Vec<String>]) {
+    if rows.len() < 2 {
+        return;
+    }
+    let columns = rows[0].len();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_plain_decimals() {
+        assert_eq!(decimal(1_500_000), "1.5");
+        assert_eq!(decimal(-10_000), "-0.01");
+        assert_eq!(decimal(0), "0");
+        assert_eq!(decimal(120_000_000), "120");
+        assert_eq!(signed(1), "+0.000001");
+    }
+}

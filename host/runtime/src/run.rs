@@ -1,0 +1,267 @@
+//! A run: plan → collect → build → publish what happened. This file tells the story.
+//!
+//! A run is noted in the state store before it sends anything, and forgotten when `meta.runs` has it. One that was
+//! broken off is gone on with, under its own id: what it kept in raw is taken from there.
+
+mod report;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sluice_lake::{Counts, Covered};
+use sluice_model::{ErrorKind, Slice, Step, describe};
+use sluice_state::{NetworkLease, NotedRun, Selection, Verb};
+
+pub use report::{RunFailure, RunReport};
+
+use crate::app::{App, Network, fence};
+use crate::collect::{Collected, Collector, ResponseBounds, ResumedResponses, SliceReport, collect};
+use crate::failure::{Failure, SliceError};
+use crate::slices::{self, Jobs};
+use crate::{guests, record, step, tables};
+
+/// Responses of one run in memory at once.
+const RESPONSES_AT_ONCE: usize = 12;
+/// How often a run is begun without keeping one more response, before it is given up.
+const MAX_STARTS: u32 = 3;
+/// How long after its beginning a run whose starts end in an error, as while the lake can't be written, isn't given up.
+const ERRORS_FORGIVEN: TimeDelta = TimeDelta::days(1);
+
+/// A slice with what became of it.
+pub struct SliceDone {
+    /// The slice.
+    pub slice: Slice,
+    /// The key of the look-back rule that asked for it.
+    pub rule: Option<String>,
+    /// When it was read.
+    pub read_at: DateTime<Utc>,
+    /// What became of it.
+    pub report: SliceReport,
+}
+
+impl SliceDone {
+    /// A slice that can't be read.
+    pub fn failed(slice: &Slice, rule: Option<String>, error: SliceError) -> Self {
+        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
+        Self { slice: slice.clone(), rule, read_at: Utc::now(), report }
+    }
+}
+
+/// Reads a network's slices into raw and, unless the verb is collect, into the tables.
+///
+/// Runs of the network that were broken off are finished first. One that was asked for the same is this run.
+///
+/// # Errors
+/// A failure of the settings, the state store or the lake. Requests that fail are in the report.
+pub async fn run(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+    verb: Verb,
+    selection: &Selection,
+) -> Result<RunReport, Failure> {
+    for (noted, report) in finish_earlier(app, network, lease).await? {
+        if noted.verb == verb && noted.selection == *selection {
+            return Ok(report);
+        }
+    }
+    let starting = app.starting.acquire().await.map_err(Failure::failed)?;
+    let started_at = Utc::now();
+    let mut jobs = slices::jobs(network, &app.fetcher, selection, started_at).await?;
+    for job in &mut jobs.jobs {
+        if let Some(rule) = &job.rule {
+            job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
+        }
+    }
+    let noted = NotedRun {
+        run_id: uuid::Uuid::now_v7().to_string(),
+        network: network.settings.name.clone(),
+        verb,
+        selection: selection.clone(),
+        slices: jobs.planned(),
+        connector: network.connector.digest(),
+        started_at,
+        starts: 1,
+        kept: 0,
+    };
+    app.state.note_run(&noted).await?;
+    drop(starting);
+    attempt(app, network, lease, &noted, jobs, None).await
+}
+
+/// Finishes the network's runs that were broken off, oldest first.
+///
+/// # Errors
+/// As [`run`]; what isn't finished then is gone on with at the next call.
+pub async fn finish_earlier(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+) -> Result<Vec<(NotedRun, RunReport)>, Failure> {
+    let mut finished = Vec::new();
+    for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
+        let kept = ResumedResponses::of(&app.lake, &noted.run_id).await?;
+        let grew = kept.progress() > noted.kept;
+        noted.starts = if grew { 1 } else { noted.starts + 1 };
+        noted.kept = kept.progress();
+        if noted.starts > MAX_STARTS {
+            give_up(app, network, &noted).await?;
+            continue;
+        }
+        let jobs = slices::jobs_of(network, &app.fetcher, &noted.slices).await?;
+        app.state.note_start(&noted).await?;
+        let other_connector = noted.connector != network.connector.digest();
+        tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
+        let report = attempt(app, network, lease, &noted, jobs, Some(kept)).await?;
+        finished.push((noted, report));
+    }
+    Ok(finished)
+}
+
+/// Carries a run out. A start that ends in an error hasn't ended the process, so it doesn't count, for a day.
+async fn attempt(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+    noted: &NotedRun,
+    jobs: Jobs,
+    kept: Option<ResumedResponses>,
+) -> Result<RunReport, Failure> {
+    let carried_out = carry_out(app, network, lease, noted, jobs, kept).await;
+    if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
+        let forgiven = NotedRun { starts: noted.starts.saturating_sub(1), ..noted.clone() };
+        if let Err(error) = app.state.note_start(&forgiven).await {
+            tracing::warn!(run_id = noted.run_id, "the failed start counts: {}", describe(&error));
+        }
+    }
+    carried_out
+}
+
+/// Collects the slices, builds the tables, and leaves word of it. `kept`: of a run that is resumed.
+async fn carry_out(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+    noted: &NotedRun,
+    jobs: Jobs,
+    kept: Option<ResumedResponses>,
+) -> Result<RunReport, Failure> {
+    step::passed(Step::Planned);
+    record::keep_connector(app, network).await?;
+    let run_id = noted.run_id.clone();
+    let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(lease)))));
+    let is_resumed = kept.is_some();
+    let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
+    let collector = Collector {
+        app: app.clone(),
+        network: network.clone(),
+        run_id: run_id.clone(),
+        kept: Arc::new(kept.unwrap_or_default()),
+        bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
+        clock: Arc::default(),
+        tables: tables.clone(),
+    };
+    let cover = |slice: &SliceDone| {
+        let row = record::coverage(network.manifest(), &collector.run_id, slice);
+        if let (Some(tables), Some(row)) = (&collector.tables, row.filter(|row| !covered.has(row))) {
+            tables.covered(row);
+        }
+    };
+    jobs.failed.iter().for_each(cover);
+    let (mut collected, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
+    collected.done.extend(jobs.failed);
+    let is_uncovered = |done: &&SliceDone| record::coverage(network.manifest(), &run_id, done).is_none();
+    record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
+    drop(collector);
+    // A run whose tables failed isn't over: the next one takes what it kept from raw.
+    let counts = match tables {
+        Some(tables) => tables.finish().await?,
+        None => Counts::default(),
+    };
+    let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
+    report.took(guests_took);
+    report.count(counts);
+    record::finish(app, network, &report, is_resumed).await?;
+    // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
+    for (slice, rule, cursor) in slices::cursors(&collected.done) {
+        app.state.keep_cursor(slice, rule, cursor).await?;
+    }
+    app.state.forget_run(&noted.run_id).await?;
+    note_shadow(app, network).await?;
+    Ok(report)
+}
+
+/// Notes how the version compares that mapped beside, which may let it take over.
+async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
+    let Some(shadow) = &network.shadow else { return Ok(()) };
+    let comparison = shadow.take();
+    if comparison.slices == 0 && comparison.faults == 0 {
+        return Ok(());
+    }
+    let candidate = shadow.candidate();
+    app.policy.add_comparison(candidate.network(), candidate.digest(), &comparison).await?;
+    app.registry.reconsider().await;
+    Ok(())
+}
+
+/// Notes a run as failed that comes to no end.
+async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<(), Failure> {
+    let nothing = Collected::default();
+    let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &nothing);
+    let name = &network.settings.name;
+    let reason = format!(
+        "it was begun {MAX_STARTS} times and never came to its end; what was answered is in raw: \
+         sluice build {name} --run {}",
+        noted.run_id
+    );
+    report.fail(SliceError::new(ErrorKind::Host, reason));
+    tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
+    record::finish(app, network, &report, true).await?;
+    Ok(app.state.forget_run(&noted.run_id).await?)
+}
+
+/// Builds tables from raw alone: no network is asked.
+///
+/// # Errors
+/// A failure of the settings or the lake.
+pub async fn build(
+    app: &Arc<App>,
+    network: &Network,
+    lease: &NetworkLease,
+    selection: &tables::RawSelection,
+) -> Result<RunReport, Failure> {
+    let started_at = Utc::now();
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let gone = app.lake.raw_gone(&selection.filter(&network.manifest().network)).await?;
+    if !gone.is_nothing() {
+        tracing::warn!(
+            network = network.settings.name,
+            "{}: what they gave stays as it is",
+            tables::missing_raw(&gone)
+        );
+    }
+    record::keep_connector(app, network).await?;
+    let writer = app.committer.run(Some(fence(lease)));
+    let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
+    let counts = writer.finish().await;
+    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
+    report.took(guests_took);
+    match read {
+        Ok(read) => {
+            report.records = read.records;
+            read.errors.into_iter().for_each(|error| report.fail(error));
+        }
+        Err(failure) => report.fail(failure.into()),
+    }
+    match counts {
+        Ok(counts) => report.count(counts),
+        Err(error) => {
+            let failure = Failure::from(error);
+            report.fail(SliceError::new(failure.kind, failure.render(false)));
+            record::finish(app, network, &report, false).await?;
+            return Err(failure);
+        }
+    }
+    record::finish(app, network, &report, false).await?;
+    Ok(report)
+}

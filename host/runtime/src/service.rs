@@ -1,0 +1,295 @@
+//! `sluice serve`: runs networks by schedule and swaps connectors while it runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use croner::Cron;
+use sluice_model::describe;
+use sluice_state::{NetworkLease, ScheduleTimes, Selection, Verb};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::app::{App, GRACE, Network, with_connector};
+use crate::failure::Failure;
+use crate::maintenance::MaintenanceScheduler;
+use crate::run::{self, RunReport};
+use crate::schedule::{self, FailedStarts};
+use crate::service_stats::Heartbeat;
+use crate::settings::network::{self, NetworkSettings};
+use crate::slices::look_back_rules;
+
+/// How often the service looks whether something is due.
+const TICK: Duration = Duration::from_secs(1);
+/// Where [`log_on_change`] keeps what stands in the way of noting what the service holds. No network is called so.
+const VITALS: &str = "(vitals)";
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// A failure to watch the connectors folder. A run's failure is logged and stops nothing.
+pub async fn serve(app: Arc<App>) -> Result<(), Failure> {
+    let _watcher = app.registry.watch()?;
+    for entry in app.registry.entries() {
+        match entry.refusal() {
+            Some(reason) => tracing::warn!(file = entry.file, reason, "connector refused"),
+            None => {
+                tracing::info!(file = entry.file, network = entry.network, version = entry.version, "connector serves")
+            }
+        }
+    }
+    tracing::info!(lake = app.settings.lake_url, "serving");
+    let mut runs = Runs::default();
+    let mut tick = tokio::time::interval(TICK);
+    let mut stop = std::pin::pin!(stop_signal());
+    let mut logged = HashMap::new();
+    let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
+    let mut keeper = MaintenanceScheduler::default();
+    let mut heartbeat = Heartbeat::default();
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                poll_decisions(&app, &mut poller, &mut logged).await;
+                runs.start_due(&app, &mut logged).await;
+                keeper.tick(&app, runs.running.is_empty()).await;
+                match heartbeat.record(&app, runs.running.len()).await {
+                    Ok(()) => _ = logged.remove(VITALS),
+                    Err(failure) => log_on_change(&mut logged, VITALS, failure),
+                }
+            }
+            Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => runs.ended(ended, &app),
+            () = &mut stop => break,
+        }
+    }
+    tracing::info!(runs = runs.running.len(), "stopping; runs in flight may finish");
+    let all = async { while runs.running.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("runs were cut off; what was answered is kept");
+    }
+    heartbeat.end(&app).await
+}
+
+/// What was poller of swaps: what the operator logged last, and the work that follows from it.
+struct DecisionPoller {
+    mark: String,
+    work: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// Looks whether the operator has logged something about versions, or another process has switched. Trying a version
+/// takes seconds, so it holds up nothing.
+async fn poll_decisions(app: &Arc<App>, poller: &mut DecisionPoller, logged: &mut HashMap<String, String>) {
+    if poller.work.as_ref().is_some_and(|work| !work.is_finished()) {
+        return;
+    }
+    match app.state.change_marker().await {
+        Ok(mark) if mark == poller.mark => {}
+        Ok(mark) => {
+            poller.mark = mark;
+            let app = app.clone();
+            poller.work = Some(tokio::spawn(async move {
+                app.registry.reconsider().await;
+            }));
+        }
+        Err(failure) => log_on_change(logged, "", failure),
+    }
+}
+
+/// The runs of a service.
+#[derive(Default)]
+struct Runs {
+    running: JoinSet<Ended>,
+    names: HashMap<tokio::task::Id, String>,
+    /// Networks whose last run failed without coming to an end.
+    failed: HashMap<String, FailedStarts>,
+}
+
+/// How a run ended.
+struct Ended {
+    network: String,
+    has_failed: bool,
+}
+
+impl Runs {
+    /// Starts a run of each network that is due and isn't running.
+    async fn start_due(&mut self, app: &Arc<App>, logged: &mut HashMap<String, String>) {
+        let networks = match network::load_all(&app.settings.networks_dir) {
+            Ok(networks) => networks,
+            Err(failure) => return log_on_change(logged, "", failure),
+        };
+        let to_resume = match app.state.networks_to_resume().await {
+            Ok(networks) => networks,
+            Err(failure) => return log_on_change(logged, "", failure),
+        };
+        logged.remove("");
+        for settings in networks {
+            let name = settings.name.clone();
+            if self.names.values().any(|running| *running == name) {
+                continue;
+            }
+            match due(app, settings, to_resume.contains(&name), self.failed.get(&name)).await {
+                Ok(Some(due)) => {
+                    logged.remove(&name);
+                    let handle = self.running.spawn(run_once(app.clone(), due));
+                    self.names.insert(handle.id(), name);
+                }
+                Ok(None) => _ = logged.remove(&name),
+                Err(failure) => log_on_change(logged, &name, failure),
+            }
+        }
+    }
+
+    /// Notes the end of a run.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let name = self.names.remove(&id);
+        let (network, has_failed) = match ended {
+            Ok((_, ended)) => (ended.network, ended.has_failed),
+            Err(error) => {
+                tracing::error!(%error, "a run broke off");
+                (name.unwrap_or_default(), true)
+            }
+        };
+        if !has_failed {
+            self.failed.remove(&network);
+            return;
+        }
+        let failed = FailedStarts::another(self.failed.remove(&network), Utc::now());
+        let pause_secs = failed.pause(app.settings.retry_pauses).num_seconds();
+        tracing::warn!(network, "tried again in {pause_secs} s, or at the schedule's next moment if that comes first");
+        self.failed.insert(network, failed);
+    }
+}
+
+/// A network to run now.
+struct Due {
+    network: Network,
+    lease: NetworkLease,
+    /// The look-back rules to read; none of them if there is only an interrupted run to resume.
+    rules: Vec<String>,
+    /// When its last run started.
+    started_before: Option<DateTime<Utc>>,
+}
+
+/// What to do of a network now: what its schedule says, and the run that was interrupted if there is one `to_resume`.
+async fn due(
+    app: &App,
+    settings: NetworkSettings,
+    to_resume: bool,
+    failed: Option<&FailedStarts>,
+) -> Result<Option<Due>, Failure> {
+    let network = with_connector(&app.registry, &app.settings, settings)?;
+    let name = &network.settings.name;
+    let now = Utc::now();
+    let cron = cron(&network)?;
+    if failed.is_some_and(|failed| !failed.is_due(now, app.settings.retry_pauses, &cron)) {
+        return Ok(None);
+    }
+    let rules = due_rules(&network, &cron, &app.state.schedule_times(name).await?, now);
+    if rules.is_empty() && !to_resume {
+        return Ok(None);
+    }
+    let Some(lease) = app.state.try_acquire(name).await? else {
+        let Some(holder) = app.state.holder(name).await?.filter(|_| !rules.is_empty()) else { return Ok(None) };
+        return Err(Failure::failed(anyhow::anyhow!("network `{name}` is in use by {holder}"))
+            .hint("it is run here as soon as that has ended"));
+    };
+    // Another process may have run it since this one checked.
+    let times = app.state.schedule_times(name).await?;
+    let rules = due_rules(&network, &cron, &times, now);
+    if rules.is_empty() && !to_resume {
+        lease.release().await;
+        return Ok(None);
+    }
+    if !rules.is_empty() {
+        app.state.note_start_time(name, Some(now)).await?;
+    }
+    Ok(Some(Due { network, lease, rules, started_before: times.started_at }))
+}
+
+fn cron(network: &Network) -> Result<Cron, Failure> {
+    let schedule = network.settings.content.schedule.as_ref().unwrap_or(&network.manifest().schedule);
+    schedule::parse_cron(schedule).map_err(Failure::settings)
+}
+
+/// The keys of the look-back rules to read now.
+fn due_rules(network: &Network, cron: &Cron, times: &ScheduleTimes, now: DateTime<Utc>) -> Vec<String> {
+    if !schedule::is_due(now, cron, times.started_at) {
+        return Vec::new();
+    }
+    schedule::due_rules(now, &look_back_rules(network), &times.rules)
+}
+
+/// Runs a network under its lease.
+async fn run_once(app: Arc<App>, due: Due) -> Ended {
+    let name = due.network.settings.name.clone();
+    let outcome = due.lease.guard(run_all(&app, &due)).await;
+    if let Err(failure) = &outcome {
+        tracing::error!(network = name, "{}", failure.render(false));
+        if !due.rules.is_empty()
+            && let Err(error) = app.state.note_start_time(&name, due.started_before).await
+        {
+            tracing::error!(network = name, "{}", describe(&error));
+        }
+    }
+    due.lease.release().await;
+    Ended { network: name, has_failed: outcome.is_err() }
+}
+
+/// Finishes the network's interrupted runs, and then reads the rules that are due.
+async fn run_all(app: &Arc<App>, due: &Due) -> Result<(), Failure> {
+    let Due { network, lease, rules, .. } = due;
+    let name = &network.settings.name;
+    let now = Utc::now();
+    for (noted, report) in run::finish_earlier(app, network, lease).await? {
+        report_run(app, &report, &noted.selection.rules.unwrap_or_default(), noted.started_at).await;
+    }
+    // Not what an interrupted run has read just now.
+    let still_due = schedule::due_rules(now, &look_back_rules(network), &app.state.schedule_times(name).await?.rules);
+    let rules: Vec<String> = rules.iter().filter(|rule| still_due.contains(rule)).cloned().collect();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let selection = Selection { rules: Some(rules.clone()), ..Selection::default() };
+    tracing::info!(network = name, version = network.connector.version(), "run begins");
+    let report = run::run(app, network, lease, Verb::Run, &selection).await?;
+    report_run(app, &report, &rules, now).await;
+    Ok(())
+}
+
+/// Logs what a run did, and notes which rules were read completely.
+async fn report_run(app: &App, report: &RunReport, rules: &[String], began: DateTime<Utc>) {
+    if report.status != "done" {
+        return tracing::warn!(errors = report.errors.join("; "), "{}", report.line());
+    }
+    tracing::info!("{}", report.line());
+    // Only now: a rule that failed is due again at the schedule's next moment.
+    if let Err(error) = app.state.note_rules_read(&report.network, rules, began).await {
+        tracing::error!(network = report.network, "{}", describe(&error));
+    }
+}
+
+/// Logs a failure that comes back at every tick only when it changes.
+fn log_on_change(logged: &mut HashMap<String, String>, name: &str, failure: impl Into<Failure>) {
+    let text = failure.into().render(false);
+    if logged.insert(name.to_owned(), text.clone()).as_ref() != Some(&text) {
+        tracing::error!(network = name, "{text}");
+    }
+}
+
+/// Ends when the process is asked to stop.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler only the operating system can stop it.
+    let _ = interrupt.await;
+}

@@ -1,0 +1,200 @@
+//! `sluice.toml` and `networks/*.json`: what the operator says.
+
+mod fetch;
+pub mod limits;
+pub mod maintenance;
+pub mod network;
+pub mod secrets;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sluice_fetch::FetchOptions;
+use sluice_registry::Keys;
+
+use crate::failure::Failure;
+use crate::schedule::RetryPauses;
+use crate::settings::fetch::FetchSection;
+use crate::settings::limits::LimitsSettings;
+use crate::settings::maintenance::{MaintainSection, MaintenanceSettings, RawSection};
+use crate::settings::secrets::SecretSources;
+use crate::settings::state::{ScheduleSection, StateSection};
+use sluice_state::LeaseTimes;
+
+/// `sluice.toml`, paths resolved against its folder.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// `file:` or `s3:` URL of the lake.
+    pub lake_url: String,
+    /// `sqlite:` or `postgres:` URL of the state store.
+    pub state_url: String,
+    /// Reference to the key that seals refresh tokens in it.
+    pub state_key: Option<String>,
+    /// How long leases in the state store last.
+    pub lease_times: LeaseTimes,
+    /// When the service tries a run again that couldn't start.
+    pub retry_pauses: RetryPauses,
+    /// How much a response may take, in time and in bytes.
+    pub fetch: FetchOptions,
+    /// Folder of `.wasm` files.
+    pub connectors_dir: PathBuf,
+    /// Whose signature connectors need; without any, none.
+    pub connector_keys: Keys,
+    /// Folder of `networks/*.json`.
+    pub networks_dir: PathBuf,
+    /// What references to secrets may name.
+    pub secrets: SecretSources,
+    /// What a connector may use up.
+    pub limits: LimitsSettings,
+    /// How the lake is looked after.
+    pub maintenance: MaintenanceSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    lake: UrlSection,
+    #[serde(default)]
+    state: StateSection,
+    connectors: Option<ConnectorsSection>,
+    networks: Option<DirSection>,
+    #[serde(default)]
+    secrets: SecretsSection,
+    #[serde(default)]
+    fetch: FetchSection,
+    #[serde(default)]
+    limits: LimitsSettings,
+    #[serde(default)]
+    maintain: MaintainSection,
+    #[serde(default)]
+    raw: RawSection,
+    #[serde(default)]
+    schedule: ScheduleSection,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsSection {
+    /// Programs that `command:` references may run.
+    #[serde(default)]
+    commands: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UrlSection {
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectorsSection {
+    dir: Option<String>,
+    /// Public keys of `minisign`.
+    #[serde(default)]
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DirSection {
+    dir: String,
+}
+
+const EXAMPLE: &str = "[lake]\nurl = \"file:./lake\"";
+
+impl Settings {
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// A settings failure that says which key is wrong.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read the settings {}: {error}", path.display());
+            Failure::settings(message)
+                .hint(format!("make it, or name another with --config; it begins with\n{EXAMPLE}"))
+        })?;
+        let file: File = toml::from_str(&text).map_err(|error| {
+            let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
+            Failure::settings(message)
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days and [schedule] retry_secs")
+        })?;
+        file.limits.check()?;
+        let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let base = std::path::absolute(base)?;
+        let dir =
+            |section: Option<DirSection>, default: &str| lexical(&base.join(section.map_or(default.into(), |s| s.dir)));
+        let (connectors_dir, keys) = file.connectors.map(|section| (section.dir, section.keys)).unwrap_or_default();
+        let connector_keys = Keys::parse(&keys).map_err(|text| {
+            Failure::settings(format!("connectors.keys: `{text}` is no public key"))
+                .hint("write what `minisign -G` prints: keys = [\"RW…\"]")
+        })?;
+        let networks_dir = file.networks.as_ref().map_or("", |section| &section.dir);
+        if networks_dir.contains("://") {
+            return Err(Failure::settings(format!("networks.dir = \"{networks_dir}\" is no folder on this machine"))
+                .hint("name a local folder; networks kept in the lake aren't supported yet"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            lake_url: absolute_url(&file.lake.url, &base, "lake.url", &["file:", "s3:"])?,
+            state_url: absolute_url(
+                file.state.url.as_deref().unwrap_or("sqlite:./state.db"),
+                &base,
+                "state.url",
+                &["sqlite:", "postgres:", "postgresql:"],
+            )?,
+            lease_times: file.state.lease_times()?,
+            retry_pauses: file.schedule.retry_pauses()?,
+            state_key: file.state.key,
+            fetch: file.fetch.options(path)?,
+            connectors_dir: dir(connectors_dir.map(|dir| DirSection { dir }), "./connectors.d"),
+            connector_keys,
+            networks_dir: dir(file.networks, "./networks"),
+            limits: file.limits,
+            maintenance: MaintenanceSettings::of(&file.maintain, &file.raw)?,
+            secrets: SecretSources {
+                base: lexical(&base),
+                commands: file.secrets.commands,
+                ..SecretSources::default()
+            },
+        })
+    }
+}
+
+/// A URL whose relative path, if it has one, begins at the settings' folder.
+fn absolute_url(url: &str, base: &Path, key: &str, schemes: &[&str]) -> Result<String, Failure> {
+    let Some(scheme) = schemes.iter().find(|scheme| url.starts_with(*scheme)) else {
+        return Err(Failure::settings(format!("{key} = \"{url}\" is none of {}", schemes.join(" … "))).hint(format!(
+            "write {key} like \"{}\"",
+            if key == "lake.url" { "file:./lake" } else { "sqlite:./state.db" }
+        )));
+    };
+    let path = &url[scheme.len()..];
+    if !matches!(*scheme, "file:" | "sqlite:") || path.starts_with("//") || path == ":memory:" {
+        return Ok(url.to_owned());
+    }
+    Ok(format!("{scheme}{}", lexical(&base.join(path)).display()))
+}
+
+/// The path without `.` steps.
+fn lexical(path: &Path) -> PathBuf {
+    path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn relative_urls_begin_at_the_settings_folder() {
+        let url = |text| absolute_url(text, Path::new("/srv/sluice"), "lake.url", &["file:", "s3:"]);
+        assert_eq!(url("file:./lake").unwrap(), "file:/srv/sluice/lake");
+        assert_eq!(url("file:///data/lake").unwrap(), "file:///data/lake");
+        assert_eq!(url("s3://bucket/prefix").unwrap(), "s3://bucket/prefix");
+        assert_eq!(url("gs://bucket").unwrap_err().exit, crate::failure::Exit::Settings);
+    }
+}

@@ -1,0 +1,306 @@
+//! `networks/<name>.json`: one network's accounts, schedule and rights. Re-read for every run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use sluice_model::{Axis, ErrorKind, Manifest, Rate, Secret};
+use url::Url;
+
+use super::secrets::SecretSources;
+use crate::failure::Failure;
+use sluice_registry::SwapSettings;
+
+/// One network's settings.
+#[derive(Clone, Debug)]
+pub struct NetworkSettings {
+    /// The file's name without `.json`: what commands call it.
+    pub name: String,
+    /// The file, for messages.
+    pub file: String,
+    /// What it says.
+    pub content: NetworkFile,
+}
+
+/// The content of `networks/<name>.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkFile {
+    /// The network id that the connector's manifest has.
+    pub connector: String,
+    /// Five-field cron expression, UTC. Without it the connector's own.
+    pub schedule: Option<String>,
+    /// How far back each look reads. Without it the connector's own.
+    pub look_back: Option<Vec<LookBackRule>>,
+    /// Hosts that requests may go to.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Another origin for the network's requests.
+    pub base_url: Option<Url>,
+    /// The pace. Without it the connector's own.
+    pub rate: Option<Rate>,
+    /// The share of a slice's records, 0 to 1, that may be rejected before the slice counts as failed.
+    pub max_reject_share: Option<f64>,
+    /// How a new version of the connector takes over.
+    #[serde(default)]
+    pub swap: SwapSettings,
+    /// The accounts to read.
+    pub accounts: Vec<Account>,
+}
+
+/// One record in twenty: a few odd rows are no reason to distrust a window.
+const MAX_REJECT_SHARE: f64 = 0.05;
+
+/// One rule of `look_back`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookBackRule {
+    /// How often: `30m`, `1h`, `1d`.
+    #[serde(deserialize_with = "duration_secs")]
+    pub every: u32,
+    /// How many days back.
+    pub days: u32,
+    /// Which date; without it the stream's default.
+    pub axis: Option<Axis>,
+}
+
+impl LookBackRule {
+    /// What the rule says, as a text: the same rule has the same key wherever it stands in the list.
+    pub fn key(&self) -> String {
+        format!("{}s/{}d/{}", self.every, self.days, self.axis.map_or("default", Axis::name))
+    }
+}
+
+/// One account of a network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The operator's name for it.
+    pub name: String,
+    /// What the connector must know of it.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Scalar>,
+    /// References to its secrets: `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENTS`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// A setting's value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// `"…"`
+    Text(String),
+    /// `1`
+    Integer(i64),
+    /// `true`
+    Flag(bool),
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
+/// `90s`, `30m`, `1h`, `1d` in seconds.
+pub(super) fn parse_duration_secs(text: &str) -> Option<u32> {
+    let unit = text.chars().last()?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    text[..text.len() - 1].parse::<u32>().ok()?.checked_mul(factor).filter(|secs| *secs > 0)
+}
+
+fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration_secs(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no duration like 1h or 1d")))
+}
+
+/// All networks in a folder, by name.
+///
+/// # Errors
+/// A settings failure that names the file and what is wrong in it.
+pub fn load_all(dir: &Path) -> Result<Vec<NetworkSettings>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::settings(format!("cannot read the networks folder {}: {error}", dir.display()))
+            .hint("make the folder and put one <name>.json per network there, or change networks.dir in sluice.toml")
+    };
+    let mut networks = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            networks.push(load(&path)?);
+        }
+    }
+    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    unique_accounts(&networks)?;
+    Ok(networks)
+}
+
+fn load(path: &Path) -> Result<NetworkSettings, Failure> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
+    let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
+        Failure::settings(format!("{file} is wrong: {error}")).hint(
+            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, swap \
+             (mode, slices, promote, max_diff) and accounts (name, settings, secrets)",
+        )
+    })?;
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    if let Some(schedule) = &content.schedule {
+        crate::schedule::parse_cron(schedule).map_err(|reason| {
+            Failure::settings(format!("{file}: schedule \"{schedule}\" is no cron expression: {reason}"))
+                .hint("write minute, hour, day of month, month and day of week: \"0 * * * *\" is hourly")
+        })?;
+    }
+    if content.accounts.is_empty() {
+        return Err(Failure::settings(format!("{file} has no accounts")).hint("add one to `accounts`"));
+    }
+    if content.rate.is_some_and(|rate| rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0) {
+        return Err(Failure::settings(format!("{file}: a rate of nothing would never ask"))
+            .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
+    }
+    if content.max_reject_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        return Err(Failure::settings(format!("{file}: max_reject_share is no share"))
+            .hint("write a number from 0 (no reject is allowed) to 1 (all may be rejected)"));
+    }
+    Ok(NetworkSettings { name, file, content })
+}
+
+/// Tables tell accounts apart by connector and name, so these pairs must be unique.
+fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
+    let mut seen = BTreeMap::new();
+    for network in networks {
+        for account in &network.content.accounts {
+            if let Some(other) = seen.insert((&network.content.connector, &account.name), &network.file) {
+                let message = format!(
+                    "account `{}` of `{}` is in {other} and in {}",
+                    account.name, network.content.connector, network.file
+                );
+                return Err(Failure::settings(message).hint("give each account of a network its own name"));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl NetworkSettings {
+    /// The share of a slice's records that may be rejected before the slice counts as failed.
+    pub fn max_reject_share(&self) -> f64 {
+        self.content.max_reject_share.unwrap_or(MAX_REJECT_SHARE)
+    }
+
+    /// The account's settings with the manifest's defaults, sorted by name.
+    ///
+    /// # Errors
+    /// A settings failure for a setting that is missing or unknown.
+    pub fn account_settings(&self, manifest: &Manifest, account: &Account) -> Result<Vec<(String, String)>, Failure> {
+        let known: Vec<&str> = manifest.settings.iter().map(|setting| setting.name.as_str()).collect();
+        self.refuse_unknown("setting", account, account.settings.keys(), &known)?;
+        let mut settings = BTreeMap::new();
+        for setting in &manifest.settings {
+            let value = account.settings.get(&setting.name).map(ToString::to_string).or(setting.default.clone());
+            match value {
+                Some(value) => _ = settings.insert(setting.name.clone(), value),
+                None if setting.required => {
+                    return Err(self.missing("settings", account, &setting.name, &setting.meaning));
+                }
+                None => {}
+            }
+        }
+        Ok(settings.into_iter().collect())
+    }
+
+    /// The account's secrets, read now.
+    ///
+    /// # Errors
+    /// A settings failure for a secret that is missing, unknown or can't be read. It never holds a value.
+    pub async fn account_secrets(
+        &self,
+        manifest: &Manifest,
+        account: &Account,
+        sources: &SecretSources,
+    ) -> Result<BTreeMap<String, Secret>, Failure> {
+        let known: Vec<&str> = manifest.secrets.iter().map(|slot| slot.name.as_str()).collect();
+        self.refuse_unknown("secret", account, account.secrets.keys(), &known)?;
+        let mut secrets = BTreeMap::new();
+        for slot in &manifest.secrets {
+            match account.secrets.get(&slot.name) {
+                Some(reference) => {
+                    let secret = sources.read(reference, &slot.name).await.map_err(|unreadable| {
+                        let at = format!("{}: account `{}`, secret `{}`", self.file, account.name, slot.name);
+                        Failure::settings(format!("{at}: {}", unreadable.reason))
+                            .hint(unreadable.hint)
+                            .kind(ErrorKind::Credentials)
+                    })?;
+                    secrets.insert(slot.name.clone(), secret);
+                }
+                None if slot.required => {
+                    let missing = self.missing("secrets", account, &slot.name, &slot.meaning);
+                    return Err(missing.kind(ErrorKind::Credentials));
+                }
+                None => {}
+            }
+        }
+        Ok(secrets)
+    }
+
+    fn missing(&self, section: &str, account: &Account, name: &str, meaning: &str) -> Failure {
+        let example = if section == "secrets" { format!("env:{}", name.to_uppercase()) } else { "…".into() };
+        Failure::settings(format!(
+            "{}: account `{}` lacks `{name}` in `{section}` ({meaning})",
+            self.file, account.name
+        ))
+        .hint(format!("add \"{section}\": {{\"{name}\": \"{example}\"}} to the account"))
+    }
+
+    fn refuse_unknown<'a>(
+        &self,
+        what: &str,
+        account: &Account,
+        mut names: impl Iterator<Item = &'a String>,
+        known: &[&str],
+    ) -> Result<(), Failure> {
+        match names.find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!("{}: account `{}` has an unknown {what} `{name}`", self.file, account.name);
+                Err(Failure::settings(message).hint(format!(
+                    "connector `{}` knows: {}",
+                    self.content.connector,
+                    known.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration_secs("1h"), Some(3_600));
+        assert_eq!(parse_duration_secs("45d"), Some(3_888_000));
+        for wrong in ["", "h", "1", "0m", "1w", "-1h", "99999999999d"] {
+            assert_eq!(parse_duration_secs(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        let error = serde_json::from_str::<NetworkFile>(r#"{"connector": "awin", "acounts": []}"#).expect_err("a typo");
+        assert!(error.to_string().contains("acounts"));
+    }
+}

@@ -1,0 +1,304 @@
+//! Which slices a run reads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use sluice_fetch::Fetcher;
+use sluice_model::{Axis, ErrorKind, Slice, Stream, Window};
+use sluice_state::{PlannedSlice, Selection};
+
+use crate::app::Network;
+use crate::failure::{Failure, SliceError};
+use crate::run::SliceDone;
+use crate::schedule;
+use crate::settings::network::{Account, LookBackRule};
+
+/// A slice and the account that may ask for it.
+#[derive(Clone)]
+pub struct SliceJob {
+    /// What to read.
+    pub slice: Slice,
+    /// The key of the look-back rule that asks for it.
+    pub rule: Option<String>,
+    /// The way to the network, with the account's secrets.
+    pub account: Arc<sluice_fetch::Account>,
+}
+
+/// The slices of a run.
+#[derive(Default)]
+pub struct Jobs {
+    /// What can be read.
+    pub jobs: Vec<SliceJob>,
+    /// What can't, with the reason: slices of accounts whose settings or secrets are wrong or that are gone.
+    pub failed: Vec<SliceDone>,
+    /// The failures of those accounts, one each.
+    pub failures: Vec<Failure>,
+}
+
+impl Jobs {
+    /// All slices, for the note of the run.
+    pub fn planned(&self) -> Vec<PlannedSlice> {
+        let jobs = self.jobs.iter().map(|job| (&job.slice, &job.rule));
+        let all = jobs.chain(self.failed.iter().map(|done| (&done.slice, &done.rule)));
+        all.map(|(slice, rule)| PlannedSlice { slice: slice.clone(), rule: rule.clone() }).collect()
+    }
+}
+
+/// The slices of a selection, oldest windows first, there accounts in the order of the settings: so the accounts'
+/// limits are used side by side, and what is written together belongs to the same months.
+///
+/// # Errors
+/// A failure if the selection names what isn't there, or if no account at all can be read.
+pub async fn jobs(
+    network: &Network,
+    fetcher: &Fetcher,
+    selection: &Selection,
+    now: DateTime<Utc>,
+) -> Result<Jobs, Failure> {
+    let manifest = network.manifest();
+    let (accounts, streams) = selected(network, selection)?;
+    streams.iter().for_each(|stream| warn_of_forgotten(network, stream, selection, now));
+    let mut slices = Vec::new();
+    for account in accounts {
+        // Of an account whose settings are wrong the slices are named, and none is read.
+        let settings = network.settings.account_settings(manifest, account).unwrap_or_default();
+        for stream in &streams {
+            let timezone: Tz = stream.timezone.parse().map_err(|_| {
+                let (id, zone) = (&manifest.network, &stream.timezone);
+                Failure::failed(anyhow::anyhow!("connector `{id}` names no zone: `{zone}`"))
+            })?;
+            for (axis, window, rule) in windows(network, stream, selection, now)? {
+                for window in schedule::slice_windows(stream, axis, timezone, window) {
+                    let slice = Slice {
+                        network: manifest.network.clone(),
+                        account: account.name.clone(),
+                        stream: stream.name.clone(),
+                        settings: settings.clone(),
+                        window,
+                        timezone,
+                        axis,
+                        cursor: None,
+                    };
+                    slices.push(PlannedSlice { slice, rule: rule.clone() });
+                }
+            }
+        }
+    }
+    slices.sort_by_key(|planned| planned.slice.window.since);
+    let mut jobs = jobs_of(network, fetcher, &slices).await?;
+    if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
+        return Err(jobs.failures.swap_remove(0));
+    }
+    Ok(jobs)
+}
+
+/// The accounts and streams of a selection.
+fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a Account>, Vec<&'a Stream>), Failure> {
+    let known = |found: bool, what: &str, name: &Option<String>, all: Vec<&str>| match name {
+        Some(name) if !found => {
+            Err(Failure::usage(format!("network `{}` has no {what} `{name}`", network.settings.name))
+                .hint(format!("there are: {}", all.join(", "))))
+        }
+        _ => Ok(()),
+    };
+    let (all_accounts, all_streams) = (&network.settings.content.accounts, &network.manifest().streams);
+    let accounts: Vec<_> =
+        all_accounts.iter().filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name)).collect();
+    let streams: Vec<_> =
+        all_streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name)).collect();
+    let names = all_accounts.iter().map(|a| a.name.as_str()).collect();
+    known(!accounts.is_empty(), "account", &selection.account, names)?;
+    known(!streams.is_empty(), "stream", &selection.stream, all_streams.iter().map(|s| s.name.as_str()).collect())?;
+    Ok((accounts, streams))
+}
+
+/// The slices of a run as they were planned, each with its account. An account that is gone, or whose settings or secrets
+/// are wrong, fails its own slices and no others.
+///
+/// # Errors
+/// A failure of the machinery.
+pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlice]) -> Result<Jobs, Failure> {
+    let mut accounts: HashMap<&str, Result<Arc<sluice_fetch::Account>, SliceError>> = HashMap::new();
+    let mut jobs = Jobs::default();
+    for PlannedSlice { slice, rule } in slices {
+        if !accounts.contains_key(slice.account.as_str()) {
+            let opened = open_account(network, fetcher, &slice.account).await.map_err(|failure| {
+                let error = SliceError::from(&failure);
+                tracing::warn!(network = network.settings.name, account = slice.account, "not read: {error}");
+                jobs.failures.push(failure);
+                error
+            });
+            accounts.insert(&slice.account, opened);
+        }
+        let gone = || SliceError::new(ErrorKind::Settings, format!("stream `{}` is no longer there", slice.stream));
+        let account = accounts.get(slice.account.as_str()).cloned().unwrap_or_else(|| Err(gone()));
+        match account.and_then(|account| network.manifest().stream(&slice.stream).map(|_| account).ok_or_else(gone)) {
+            Ok(account) => jobs.jobs.push(SliceJob { slice: slice.clone(), rule: rule.clone(), account }),
+            Err(error) => jobs.failed.push(SliceDone::failed(slice, rule.clone(), error)),
+        }
+    }
+    Ok(jobs)
+}
+
+async fn open_account(network: &Network, fetcher: &Fetcher, name: &str) -> Result<Arc<sluice_fetch::Account>, Failure> {
+    let account = network.settings.content.accounts.iter().find(|account| account.name == name);
+    let account = account.ok_or_else(|| Failure::settings(format!("account `{name}` is no longer there")))?;
+    Ok(Arc::new(fetcher.account(network.access(account).await?)?))
+}
+
+/// The cursors to keep of a run whose slices are durable: of each look-back rule's read of a stream, the one that the
+/// slice of the latest window gave, if all slices of that read are complete.
+pub fn cursors(done: &[SliceDone]) -> Vec<(&Slice, &str, &str)> {
+    let mut reads: BTreeMap<(&str, &str, &str, &str), Vec<&SliceDone>> = BTreeMap::new();
+    for done in done {
+        let slice = &done.slice;
+        if let Some(rule) = &done.rule {
+            reads.entry((&slice.account, &slice.stream, slice.axis.name(), rule)).or_default().push(done);
+        }
+    }
+    let mut cursors = Vec::new();
+    for ((.., rule), slices) in reads {
+        if slices.iter().any(|done| !done.report.errors.is_empty()) {
+            continue;
+        }
+        let given = slices.iter().filter_map(|done| Some((*done, done.report.cursor.as_deref()?)));
+        if let Some((done, cursor)) = given.max_by_key(|(done, _)| done.slice.window.until) {
+            cursors.push((&done.slice, rule, cursor));
+        }
+    }
+    cursors
+}
+
+/// Warns of a selection that begins before what the network keeps.
+fn warn_of_forgotten(network: &Network, stream: &Stream, selection: &Selection, now: DateTime<Utc>) {
+    let (Some(since), Some(first)) = (selection.since, schedule::first_remembered(stream, now)) else { return };
+    if since < first {
+        tracing::warn!(
+            network = network.settings.name,
+            stream = stream.name,
+            "what lies before {} is asked in vain: the network remembers {} days",
+            first.format("%F"),
+            stream.history_days.unwrap_or_default()
+        );
+    }
+}
+
+/// The windows to read of a stream, the dates that they filter on, and the keys of the rules that ask for them.
+fn windows(
+    network: &Network,
+    stream: &Stream,
+    selection: &Selection,
+    now: DateTime<Utc>,
+) -> Result<Vec<(Axis, Window, Option<String>)>, Failure> {
+    let default = stream.axes.first().copied().unwrap_or(Axis::None);
+    let usable = |axis: Option<Axis>| {
+        let axis = axis.unwrap_or(default);
+        stream.axes.contains(&axis).then_some(axis)
+    };
+    if let Some(window) = selection.window(now) {
+        let axis = usable(selection.axis).ok_or_else(|| {
+            let axes: Vec<_> = stream.axes.iter().map(|axis| axis.name()).collect();
+            Failure::usage(format!("stream `{}` can't filter on that axis", stream.name))
+                .hint(format!("it can on: {}", axes.join(", ")))
+        })?;
+        return Ok(vec![(axis, window, None)]);
+    }
+    let rules = look_back_rules(network);
+    let chosen = rules.iter().filter(|rule| {
+        selection.rules.as_ref().is_none_or(|keys| keys.contains(&rule.key()))
+            && selection.axis.is_none_or(|axis| rule.axis.unwrap_or(default) == axis)
+    });
+    // A rule on a date that this stream doesn't have is for another stream.
+    let window =
+        |rule: &LookBackRule| Some((usable(rule.axis)?, schedule::look_back_window(now, rule.days), Some(rule.key())));
+    Ok(chosen.filter_map(window).collect())
+}
+
+/// The network's look-back rules: the operator's, else the connector's.
+pub fn look_back_rules(network: &Network) -> Vec<LookBackRule> {
+    let own = || {
+        network.manifest().look_back.iter().map(|rule| LookBackRule {
+            every: rule.every_secs,
+            days: rule.days,
+            axis: Some(rule.axis),
+        })
+    };
+    network.settings.content.look_back.clone().unwrap_or_else(|| own().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::collect::SliceReport;
+
+    fn slice(window: &str) -> Slice {
+        Slice {
+            network: "awin".to_owned(),
+            account: "uk".to_owned(),
+            stream: "transactions".to_owned(),
+            settings: Vec::new(),
+            window: window.parse().unwrap(),
+            timezone: chrono_tz::UTC,
+            axis: Axis::Modified,
+            cursor: None,
+        }
+    }
+
+    fn done(days: &str, rule: Option<&str>, cursor: Option<&str>, error: Option<&str>) -> SliceDone {
+        let (since, until) = days.split_once('-').unwrap();
+        let slice = slice(&format!("2026-01-{since}T00:00:00Z/2026-01-{until}T00:00:00Z"));
+        let cursor = cursor.map(str::to_owned);
+        let errors = error.iter().map(|error| SliceError::new(ErrorKind::Network, *error)).collect();
+        let report = SliceReport { cursor, errors, ..SliceReport::default() };
+        SliceDone { slice, rule: rule.map(str::to_owned), read_at: Utc::now(), report }
+    }
+
+    #[test]
+    fn the_latest_window_gives_the_cursor_of_a_rule() {
+        let hourly = Some("3600s/3d/modified");
+        let run = [
+            done("02-03", hourly, Some("late"), None),
+            done("01-02", hourly, Some("early"), None),
+            done("03-04", hourly, None, None),
+        ];
+        assert_eq!(cursors(&run), [(&run[0].slice, "3600s/3d/modified", "late")]);
+    }
+
+    #[test]
+    fn a_failed_slice_keeps_the_cursor_of_its_rule_and_of_no_other() {
+        let run = [
+            done("01-02", Some("a"), None, Some("the network was down")),
+            done("02-03", Some("a"), Some("after the failed one"), None),
+            done("01-03", Some("b"), Some("all is read"), None),
+        ];
+        assert_eq!(cursors(&run), [(&run[2].slice, "b", "all is read")]);
+    }
+
+    #[test]
+    fn a_window_that_was_asked_for_by_name_gives_no_cursor() {
+        assert!(cursors(&[done("01-02", None, Some("mine"), None)]).is_empty());
+    }
+
+    #[test]
+    fn a_planned_slice_is_a_slice_with_its_rule() {
+        let slice = slice("2026-01-01T00:00:00Z/2026-01-02T00:00:00Z");
+        for rule in [None, Some("3600s/3d/modified".to_owned())] {
+            let planned = PlannedSlice { slice: slice.clone(), rule };
+            let json = serde_json::to_string(&planned).unwrap();
+            assert_eq!(serde_json::from_str::<PlannedSlice>(&json).unwrap(), planned);
+            assert_eq!(serde_json::from_str::<Slice>(&json).unwrap(), slice, "earlier versions read it too");
+        }
+    }
+
+    #[test]
+    fn places_of_rules_are_forgotten() {
+        let selection =
+            |rules: &str| serde_json::from_str::<Selection>(&format!(r#"{{"rules": {rules}}}"#)).unwrap().rules;
+        assert_eq!(selection("[0, 1]"), Some(Vec::new()));
+        assert_eq!(selection(r#"["3600s/3d/modified"]"#), Some(vec!["3600s/3d/modified".to_owned()]));
+        assert_eq!(selection("null"), None);
+    }
+}

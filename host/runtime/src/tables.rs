@@ -1,0 +1,185 @@
+//! Building tables: from answers as they come, or from raw.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use sluice_engine::{Connector, visible_headers};
+use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
+use sluice_model::{Mapped, RawObject, Response, Window, describe};
+
+use crate::app::{App, Network};
+use crate::collect;
+use crate::failure::{Failure, SliceError};
+use crate::guests::in_guest;
+use crate::replay;
+
+/// Which raw objects to build from.
+#[derive(Clone, Debug, Default)]
+pub struct RawSelection {
+    /// Only this account.
+    pub account: Option<String>,
+    /// Only this stream.
+    pub stream: Option<String>,
+    /// Only what this run fetched.
+    pub run_id: Option<String>,
+    /// Only windows that touch this one.
+    pub window: Option<Window>,
+}
+
+impl RawSelection {
+    /// What it asks the lake for, of a network id.
+    pub fn filter(&self, network: &str) -> RawFilter {
+        RawFilter {
+            network: Some(network.to_owned()),
+            account: self.account.clone(),
+            stream: self.stream.clone(),
+            run_id: self.run_id.clone(),
+            since: self.window.map(|window| window.since),
+            until: self.window.map(|window| window.until),
+        }
+    }
+}
+
+/// What reading raw gave.
+#[derive(Debug, Default)]
+pub struct RawRead {
+    /// Records found.
+    pub records: u64,
+    /// Raw objects that could not be mapped.
+    pub errors: Vec<SliceError>,
+}
+
+/// What raw no longer holds, for people.
+pub fn missing_raw(gone: &Gone) -> String {
+    let until = gone.until.map_or_else(String::new, |until| format!(", received until {}", until.format("%F %T UTC")));
+    format!("raw no longer holds {} responses{until}", gone.responses)
+}
+
+/// A response as the tables take it, and what its run counts and logs of it.
+pub struct Answer {
+    /// Its rows.
+    pub prepared: Prepared,
+    /// Records found in it.
+    pub records: u64,
+    /// Status words that the connector doesn't know.
+    pub unknown_statuses: Vec<String>,
+}
+
+impl Answer {
+    /// Makes a mapped response ready for the tables; where it was mapped, since that takes processor time.
+    ///
+    /// # Errors
+    /// Rows that don't fit the tables.
+    pub fn of(connector: &Connector, raw: Arc<RawObject>, mut mapped: Mapped) -> Result<Self, Failure> {
+        let name = &raw.slice.stream;
+        let stream = connector.manifest().stream(name).ok_or_else(|| {
+            Failure::failed(anyhow::anyhow!("connector `{}` has no stream `{name}`", connector.network()))
+        })?;
+        let records = mapped.native.rows as u64;
+        let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
+        let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
+        Ok(Self { prepared, records, unknown_statuses })
+    }
+}
+
+/// Maps the network's raw objects again and hands them on to the tables, oldest first.
+///
+/// # Errors
+/// The lake's failure. A raw object that can't be mapped is in the result.
+pub async fn read_raw(
+    app: &Arc<App>,
+    network: &Network,
+    selection: &RawSelection,
+    tables: &RunWriter,
+) -> Result<RawRead, Failure> {
+    let objects = app.lake.raw_objects(&selection.filter(&network.manifest().network)).await?;
+    let mut mapped = prepare_all(app, &network.connector, objects);
+    let mut read = RawRead::default();
+    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+        match outcome {
+            Ok(answer) => {
+                collect::warn_of_unknown(&raw, &answer.unknown_statuses);
+                read.records += answer.records;
+                let held = app.memory.reserve(answer.prepared.bytes()).await;
+                tables.add(answer.prepared, Box::new(held)).await?;
+            }
+            Err(failure) => {
+                let message = format!("raw object {}: {}", raw.body.short(), failure.render(false));
+                read.errors.push(SliceError::new(failure.kind, message));
+                let reason = describe(failure.error.as_ref());
+                tables.reject(raw, &replay::reference(&network.connector), &reason);
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// A raw object, and what became of it.
+pub type Remapped<T> = (Arc<RawObject>, Result<T, Failure>);
+
+/// Maps raw objects side by side and gives them in their order. No network is asked.
+///
+/// An error is the lake's; that a response can't be mapped stands beside the response.
+pub fn map_all<'a>(
+    app: &Arc<App>,
+    connector: &Connector,
+    objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+) -> BoxStream<'a, Result<Remapped<Mapped>, Failure>> {
+    map_then(app, connector, objects, |_, _, mapped| Ok(mapped))
+}
+
+/// The same, ready for the tables.
+pub fn prepare_all<'a>(
+    app: &Arc<App>,
+    connector: &Connector,
+    objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+) -> BoxStream<'a, Result<Remapped<Answer>, Failure>> {
+    map_then(app, connector, objects, |connector, raw, mapped| Answer::of(connector, raw.clone(), mapped))
+}
+
+/// What is made of a mapped response on the thread that mapped it.
+type Then<T> = fn(&Connector, &Arc<RawObject>, Mapped) -> Result<T, Failure>;
+
+fn map_then<'a, T: Send + 'static>(
+    app: &Arc<App>,
+    connector: &Connector,
+    objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+    then: Then<T>,
+) -> BoxStream<'a, Result<Remapped<T>, Failure>> {
+    let (app, connector) = (app.clone(), connector.clone());
+    let at_once = app.guests.available_permits().max(1);
+    let map = move |object: Result<RawObject, sluice_lake::Error>| {
+        let (app, connector) = (app.clone(), connector.clone());
+        async move {
+            let raw = Arc::new(object?);
+            let wire = app.lake.raw_body(raw.body).await?;
+            let mapped = map_body(&app, connector, &raw, wire, then).await;
+            Ok((raw, mapped))
+        }
+    };
+    objects.map(map).buffered(at_once).boxed()
+}
+
+async fn map_body<T: Send + 'static>(
+    app: &Arc<App>,
+    connector: Connector,
+    raw: &Arc<RawObject>,
+    wire: Bytes,
+    then: Then<T>,
+) -> Result<T, Failure> {
+    let body = sluice_fetch::unpack_body(&raw.headers, &wire, &app.settings.fetch).await?;
+    let response =
+        Response { status: raw.status, headers: visible_headers(&raw.headers), body, records: None, problem: None };
+    let object = raw.clone();
+    in_guest(app, move || {
+        let mut response = response;
+        let native =
+            connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
+        response.records = u32::try_from(native.rows).ok();
+        let mapped = connector.map(&object.slice, &object.request, &response, native)?;
+        then(&connector, &object, mapped)
+    })
+    .await
+}

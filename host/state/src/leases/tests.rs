@@ -1,0 +1,193 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::error::Error;
+
+/// How long something may take that has to happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn times(ttl: Duration) -> LeaseTimes {
+    LeaseTimes { ttl, heartbeat: ttl / 4, max_wait: PATIENCE }
+}
+
+async fn open(folder: &tempfile::TempDir, times: LeaseTimes) -> State {
+    let url = format!("sqlite:{}", folder.path().join("state.db").display());
+    State::open(&url).await.unwrap().with_lease_times(times)
+}
+
+/// Makes the lease one of a process on another host, as far as the store knows.
+async fn move_to_another_host(state: &State) {
+    let sql = "UPDATE leases SET host = 'elsewhere', machine = 'another', process_id = 17";
+    state.database.execute(sqlx::query(sql)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_holds_the_lease_of_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (open(&folder, LeaseTimes::default()).await, open(&folder, LeaseTimes::default()).await);
+    let lease = here.try_acquire("awin").await.unwrap().unwrap();
+    assert_eq!(lease.network(), "awin");
+    assert!(there.try_acquire("awin").await.unwrap().is_none());
+    let holder = there.holder("awin").await.unwrap().unwrap();
+    assert_eq!(holder.process_id, i64::from(std::process::id()));
+    assert!(holder.to_string().starts_with(&format!("process {} on {}", std::process::id(), holder.host)));
+    let other = there.try_acquire("cj").await.unwrap();
+    assert!(other.is_some(), "another network has another lease");
+    lease.release().await;
+    assert_eq!(there.holder("awin").await.unwrap(), None);
+    assert!(there.try_acquire("awin").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn each_lease_has_a_larger_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, LeaseTimes::default()).await;
+    let mut last = Utc::now().timestamp_millis() - 1;
+    let mut resources = BTreeSet::new();
+    for _ in 0..5 {
+        let lease = state.try_acquire("awin").await.unwrap().unwrap();
+        assert!(lease.epoch() > last, "{} after {last}", lease.epoch());
+        last = lease.epoch();
+        resources.insert(lease.resource());
+        lease.release().await;
+    }
+    assert_eq!(resources.len(), 1, "one store's fences are of one resource: {resources:?}");
+    let other = tempfile::tempdir().unwrap();
+    let lease = open(&other, LeaseTimes::default()).await.try_acquire("awin").await.unwrap().unwrap();
+    assert!(!resources.contains(&lease.resource()), "another store's fences are of another");
+}
+
+#[tokio::test]
+async fn of_many_one_acquires_a_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let states = futures::future::join_all((0..6).map(|_| open(&folder, LeaseTimes::default()))).await;
+    let leases = futures::future::join_all(states.iter().map(|state| state.try_acquire("awin"))).await;
+    assert_eq!(leases.into_iter().filter(|lease| lease.as_ref().unwrap().is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_heartbeat_keeps_a_lease_beyond_its_ttl() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) =
+        (open(&folder, times(Duration::from_secs(3))).await, open(&folder, LeaseTimes::default()).await);
+    let lease = here.try_acquire("awin").await.unwrap().unwrap();
+    let first = there.holder("awin").await.unwrap().unwrap();
+    let renewed = async {
+        // Longer than its TTL.
+        while there.holder("awin").await.unwrap().unwrap().expires_at - first.expires_at < chrono::TimeDelta::seconds(4)
+        {
+            assert!(there.try_acquire("awin").await.unwrap().is_none());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, renewed).await.unwrap();
+    lease.release().await;
+}
+
+#[tokio::test]
+async fn a_lease_without_a_heartbeat_is_acquired_by_who_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (open(&folder, times(Duration::from_millis(300))).await, open(&folder, times(PATIENCE)).await);
+    let lease = here.try_acquire("awin").await.unwrap().unwrap();
+    lease.stop_heartbeat();
+    let next = there.acquire("awin").await.unwrap();
+    assert!(next.epoch() > lease.epoch());
+    let work = std::future::pending::<Result<(), Error>>();
+    let failure = tokio::time::timeout(PATIENCE, lease.guard(work)).await.unwrap().unwrap_err();
+    assert!(failure.to_string().contains("lease of network `awin` was lost"), "{failure:?}");
+    lease.release().await;
+    assert!(there.holder("awin").await.unwrap().is_some(), "who has lost a lease doesn't release the next one");
+}
+
+#[tokio::test]
+async fn who_waits_too_long_is_told_who_holds_it_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, LeaseTimes { max_wait: Duration::ZERO, ..LeaseTimes::default() }).await;
+    let _lease = state.acquire("awin").await.unwrap();
+    move_to_another_host(&state).await;
+    let failure = state.acquire("awin").await.err().unwrap();
+    assert!(!failure.is_settings());
+    let text = failure.to_string();
+    assert!(text.contains("network `awin` is in use by process 17 on elsewhere since 20"), "{text}");
+    assert!(failure.hint().unwrap().contains("lease_wait_secs"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_taken_over_ends_the_work_under_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, LeaseTimes { heartbeat: Duration::from_millis(20), ..times(PATIENCE) }).await;
+    let lease = state.acquire("awin").await.unwrap();
+    let sql = "UPDATE leases SET holder = 'other', host = 'elsewhere', machine = '', process_id = 17";
+    state.database.execute(sqlx::query(sql)).await.unwrap();
+    let work = std::future::pending::<Result<(), Error>>();
+    let failure = tokio::time::timeout(PATIENCE, lease.guard(work)).await.unwrap().unwrap_err();
+    assert!(!failure.is_settings());
+    assert!(failure.to_string().contains("process 17 on elsewhere"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_lease_that_can_not_be_renewed_is_lost_after_its_ttl() {
+    let folder = tempfile::tempdir().unwrap();
+    let ttl = Duration::from_secs(3);
+    let state = open(&folder, LeaseTimes { heartbeat: Duration::from_millis(20), ..times(ttl) }).await;
+    let lease = state.acquire("awin").await.unwrap();
+    state.database.close().await;
+    let work = std::future::pending::<Result<(), Error>>();
+    let failure = tokio::time::timeout(PATIENCE, lease.guard(work)).await.unwrap().unwrap_err();
+    assert!(failure.is_settings(), "the state store is at fault: {failure:?}");
+    assert!(failure.to_string().contains("couldn't be renewed"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn work_under_a_lease_ends_as_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, LeaseTimes::default()).await;
+    let lease = state.acquire("awin").await.unwrap();
+    assert_eq!(lease.guard(async { Ok::<_, Error>(7) }).await.unwrap(), 7);
+    drop(lease);
+    let released = async {
+        while state.holder("awin").await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, released).await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_lease_of_a_process_that_has_ended_is_taken_over_at_once_on_its_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, times(PATIENCE)).await;
+    let lease = state.acquire("awin").await.unwrap();
+    lease.stop_heartbeat();
+    assert!(state.try_acquire("awin").await.unwrap().is_none(), "this process is there");
+    // No process has this number.
+    let ended = "UPDATE leases SET process_id = 4194305";
+    state.database.execute(sqlx::query(ended)).await.unwrap();
+    let next = state.try_acquire("awin").await.unwrap().unwrap();
+    assert!(next.epoch() > lease.epoch());
+    state.database.execute(sqlx::query(ended)).await.unwrap();
+    move_to_another_host(&state).await;
+    assert!(state.try_acquire("awin").await.unwrap().is_none(), "on another machine it may be there");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_without_a_living_process_is_to_be_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, times(PATIENCE)).await;
+    let run = "INSERT INTO runs (run_id, network, verb, selection, slices, connector, started_at, starts, kept)
+               VALUES ($1, $2, '', '', '', '', '', 1, 0)";
+    for (id, network) in [("1", "awin"), ("2", "awin"), ("3", "cj")] {
+        state.database.execute(sqlx::query(run).bind(id).bind(network)).await.unwrap();
+    }
+    assert_eq!(state.networks_to_resume().await.unwrap(), ["awin", "cj"]);
+    let lease = state.acquire("awin").await.unwrap();
+    assert_eq!(state.networks_to_resume().await.unwrap(), ["cj"], "its process is there");
+    lease.stop_heartbeat();
+    state.database.execute(sqlx::query("UPDATE leases SET process_id = 4194305")).await.unwrap();
+    assert_eq!(state.networks_to_resume().await.unwrap(), ["awin", "cj"]);
+}

@@ -1,0 +1,54 @@
+//! The state store: what is in flight. It can be rebuilt from the lake, all but the refresh tokens.
+//!
+//! Leases, runs that aren't over, cursors, times of the schedule, versions of connectors with the operator's decisions,
+//! and sealed refresh tokens, in SQLite or PostgreSQL. It depends on `sluice-model`, and on `sluice-fetch` for the trait
+//! by which tokens are kept; it is the only crate that knows sqlx.
+
+mod cursors;
+mod database;
+mod error;
+mod leases;
+mod migrations;
+mod runs;
+mod schedule_times;
+mod services;
+mod tokens;
+mod versions;
+
+pub use error::Error;
+pub use leases::{LeaseHolder, LeaseTimes, NetworkLease, guard_all};
+pub use runs::{NotedRun, PlannedSlice, Selection, Verb};
+pub use schedule_times::ScheduleTimes;
+pub use services::{ServiceStats, host};
+pub use tokens::token_persistence;
+pub use versions::{Active, CandidateStatus, Decision};
+
+use database::Database;
+use leases::LeaseStore;
+use sqlx::Row;
+
+/// SQLite by default, PostgreSQL when several hosts share it.
+pub struct State {
+    database: Database,
+    leases: LeaseStore,
+}
+
+impl State {
+    /// Opens or makes the store, and brings its tables to this version.
+    ///
+    /// # Errors
+    /// A settings failure that names `state.url`, or says that the store is of a newer version.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let database = Database::open(url).await?;
+        let identity = database.fetch_optional(sqlx::query("SELECT id FROM identity")).await?;
+        let id: String = identity.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        Ok(Self { leases: LeaseStore::new(database.clone(), &id, LeaseTimes::default()), database })
+    }
+
+    /// The store with leases of other times than the default's.
+    #[must_use]
+    pub fn with_lease_times(mut self, times: LeaseTimes) -> Self {
+        self.leases.times = times;
+        self
+    }
+}

@@ -1,0 +1,184 @@
+//! Runs that aren't over: noted before anything is sent, forgotten once `meta.runs` has them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use sluice_model::{Axis, Digest, Slice, Window};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::State;
+use crate::error::Error;
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Collect and build.
+    Run,
+    /// Only to raw.
+    Collect,
+    /// Only from raw.
+    Build,
+}
+
+impl Verb {
+    /// Its name in tables and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Collect => "collect",
+            Self::Build => "build",
+        }
+    }
+}
+
+/// What a command asks to read, as it was given: the same question is the same selection at any time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Only this account.
+    pub account: Option<String>,
+    /// Only this stream.
+    pub stream: Option<String>,
+    /// Only this date.
+    pub axis: Option<Axis>,
+    /// From this moment on, instead of the look-back rules.
+    pub since: Option<DateTime<Utc>>,
+    /// To this moment; now without it.
+    pub until: Option<DateTime<Utc>>,
+    /// These look-back rules, by key; all without it.
+    #[serde(default, deserialize_with = "rule_keys")]
+    pub rules: Option<Vec<String>>,
+}
+
+/// The keys of rules. Earlier versions wrote places in the list, which name nothing for certain.
+fn rule_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let rules = Option::<Vec<serde_json::Value>>::deserialize(deserializer)?;
+    Ok(rules.map(|rules| rules.iter().filter_map(|rule| rule.as_str().map(str::to_owned)).collect()))
+}
+
+impl Selection {
+    /// The window that is asked for at `now`, if not the look-back rules'.
+    pub fn window(&self, now: DateTime<Utc>) -> Option<Window> {
+        self.since.map(|since| Window { since, until: self.until.unwrap_or(now) })
+    }
+}
+
+/// A slice with the look-back rule that asks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedSlice {
+    /// What to read.
+    #[serde(flatten)]
+    pub slice: Slice,
+    /// The rule's key; none if a window was asked for by name. Only a rule's slices have cursors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// A run as it was planned, so that another process can go on with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotedRun {
+    /// Its id, which it keeps.
+    pub run_id: String,
+    /// The network's name in the settings.
+    pub network: String,
+    /// What it is to do.
+    pub verb: Verb,
+    /// What was asked for, as it was given.
+    pub selection: Selection,
+    /// The slices, their windows fixed.
+    pub slices: Vec<PlannedSlice>,
+    /// The connector that it began with.
+    pub connector: Digest,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How often it was begun without a further response being kept.
+    pub starts: u32,
+    /// Responses that it had kept at the last start.
+    pub kept: u64,
+}
+
+impl State {
+    /// Notes a run before it sends anything.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn note_run(&self, run: &NotedRun) -> Result<(), Error> {
+        let json = |value: serde_json::Result<String>| value.map_err(Error::value);
+        let query = sqlx::query(
+            "INSERT INTO runs (run_id, network, verb, selection, slices, connector, started_at, starts, kept)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(&run.run_id)
+        .bind(&run.network)
+        .bind(json(serde_json::to_string(&run.verb))?)
+        .bind(json(serde_json::to_string(&run.selection))?)
+        .bind(json(serde_json::to_string(&run.slices))?)
+        .bind(run.connector.to_hex())
+        .bind(run.started_at.to_rfc3339())
+        .bind(i64::from(run.starts))
+        .bind(run.kept.cast_signed());
+        self.database.execute(query).await?;
+        Ok(())
+    }
+
+    /// The network's runs that aren't over, oldest first. Whoever asks must hold its lease, or they may be alive.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn unfinished_runs(&self, network: &str) -> Result<Vec<NotedRun>, Error> {
+        let query = sqlx::query(
+            "SELECT run_id, network, verb, selection, slices, connector, started_at, starts, kept
+             FROM runs WHERE network = $1 ORDER BY started_at, run_id",
+        );
+        let rows = self.database.fetch_all(query.bind(network)).await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match noted_run(row) {
+                Ok(run) => runs.push(run),
+                Err(error) => {
+                    // Written by another version. The state isn't the truth: what was kept is in raw.
+                    let run_id: String = row.try_get(0)?;
+                    tracing::warn!(network, run_id, %error, "an unfinished run can't be read and is given up");
+                    self.forget_run(&run_id).await?;
+                }
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Notes that a run is begun again.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn note_start(&self, run: &NotedRun) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE runs SET starts = $1, kept = $2 WHERE run_id = $3");
+        let query = query.bind(i64::from(run.starts)).bind(run.kept.cast_signed()).bind(&run.run_id);
+        self.database.execute(query).await?;
+        Ok(())
+    }
+
+    /// Forgets a run that is over.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn forget_run(&self, run_id: &str) -> Result<(), Error> {
+        self.database.execute(sqlx::query("DELETE FROM runs WHERE run_id = $1").bind(run_id)).await?;
+        Ok(())
+    }
+}
+
+fn noted_run(row: &AnyRow) -> Result<NotedRun, Error> {
+    let text = |at: usize| row.try_get::<String, _>(at);
+    let connector = text(5)?;
+    Ok(NotedRun {
+        run_id: text(0)?,
+        network: text(1)?,
+        verb: serde_json::from_str(&text(2)?).map_err(Error::value)?,
+        selection: serde_json::from_str(&text(3)?).map_err(Error::value)?,
+        slices: serde_json::from_str(&text(4)?).map_err(Error::value)?,
+        connector: Digest::from_hex(&connector).ok_or_else(|| Error::Value(format!("`{connector}` is no digest")))?,
+        started_at: text(6)?.parse().map_err(Error::value)?,
+        starts: u32::try_from(row.try_get::<i64, _>(7)?).map_err(Error::value)?,
+        kept: u64::try_from(row.try_get::<i64, _>(8)?).map_err(Error::value)?,
+    })
+}

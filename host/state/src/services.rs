@@ -1,0 +1,156 @@
+//! What running services hold, as they noted it last.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+
+use crate::State;
+use crate::error::Error;
+
+/// How long the note of a service is kept that ended without a word.
+const KEPT: TimeDelta = TimeDelta::days(1);
+
+/// A service that has noted nothing for so long has ended without a word, or hangs.
+const SILENT: TimeDelta = TimeDelta::minutes(1);
+/// How long a connector may outlive its last run before it counts as leaked: a call that was given up ends at its
+/// deadline, and a candidate is being tried.
+const CONNECTOR_LINGER: TimeDelta = TimeDelta::minutes(2);
+
+/// What a service holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceStats {
+    /// The machine, as it calls itself.
+    pub host: String,
+    /// The process on it.
+    pub process: u32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// The moment.
+    pub noted_at: DateTime<Utc>,
+    /// Runs in flight.
+    pub runs: usize,
+    /// Compiled connectors in memory.
+    pub connectors: usize,
+    /// Their machine code.
+    pub code_bytes: usize,
+    /// Of these, what the connectors' folder accounts for: those that serve and those that wait.
+    pub connectors_held: usize,
+    /// Since when there are more without a run in flight. For longer than two minutes: a leak.
+    pub left_over_since: Option<DateTime<Utc>>,
+    /// Calls of guests in flight.
+    pub instances: u64,
+    /// Linear memories of theirs.
+    pub memories: usize,
+    /// What these were granted.
+    pub memory_bytes: usize,
+    /// Memory that idle slots keep for the next calls.
+    pub idle_bytes: usize,
+    /// What the process has allocated and not given back; none with another allocator than jemalloc. Machine code and
+    /// linear memories are mapped, and no part of it.
+    pub allocated_bytes: Option<u64>,
+    /// Memory of the whole process, with what the allocator keeps for later and the files that are mapped; none where
+    /// the system doesn't say it.
+    pub resident_bytes: Option<u64>,
+}
+
+impl ServiceStats {
+    /// Whether the service noted it lately.
+    pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        now - self.noted_at < SILENT
+    }
+
+    /// How many connectors nothing accounts for, and have not for long.
+    pub fn leaked(&self) -> usize {
+        let for_long = self.left_over_since.is_some_and(|since| self.noted_at - since > CONNECTOR_LINGER);
+        if for_long { self.connectors.saturating_sub(self.connectors_held) } else { 0 }
+    }
+
+    /// What changes only when something happens.
+    pub fn counts(&self) -> [usize; 5] {
+        [self.runs, self.connectors, self.connectors_held, self.memories, self.leaked()]
+    }
+}
+
+impl State {
+    /// Notes what a service holds, in place of what it noted before.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn note_service(&self, id: &str, stats: &ServiceStats) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO services (id, noted_at, vitals) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE SET noted_at = excluded.noted_at, vitals = excluded.vitals",
+        );
+        let json = serde_json::to_string(stats).map_err(Error::value)?;
+        self.database.execute(query.bind(id).bind(stats.noted_at.to_rfc3339()).bind(json)).await?;
+        Ok(())
+    }
+
+    /// Forgets a service that ended in order.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn forget_service(&self, id: &str) -> Result<(), Error> {
+        let old = (Utc::now() - KEPT).to_rfc3339();
+        let query = sqlx::query("DELETE FROM services WHERE id = $1 OR noted_at < $2");
+        self.database.execute(query.bind(id).bind(old)).await?;
+        Ok(())
+    }
+
+    /// What services hold, the oldest service first; none of those that ended in order.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn services(&self) -> Result<Vec<ServiceStats>, Error> {
+        let old = (Utc::now() - KEPT).to_rfc3339();
+        let rows = sqlx::query("SELECT vitals FROM services WHERE noted_at >= $1 ORDER BY id").bind(old);
+        let rows = self.database.fetch_all(rows).await?;
+        rows.iter().map(|row| serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(Error::value)).collect()
+    }
+}
+
+/// The machine, as it calls itself.
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_is_seen_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("state.db").display());
+        let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
+        let stats = |process, age| ServiceStats { process, noted_at: Utc::now() - age, ..ServiceStats::default() };
+        for process in [1, 2] {
+            here.note_service("a", &stats(process, TimeDelta::zero())).await.unwrap();
+        }
+        here.note_service("b", &stats(3, TimeDelta::hours(1))).await.unwrap();
+        here.note_service("c", &stats(4, TimeDelta::days(2))).await.unwrap();
+        let processes = |seen: Vec<ServiceStats>| seen.iter().map(|stats| stats.process).collect::<Vec<_>>();
+        assert_eq!(processes(there.services().await.unwrap()), [2, 3]);
+        here.forget_service("a").await.unwrap();
+        assert_eq!(processes(there.services().await.unwrap()), [3]);
+    }
+
+    #[test]
+    fn what_lingers_is_a_leak_only_after_a_while() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        let since = |since: Option<TimeDelta>| ServiceStats {
+            noted_at: now,
+            connectors: 3,
+            connectors_held: 1,
+            left_over_since: since.map(|since| now - since),
+            ..ServiceStats::default()
+        };
+        assert_eq!(since(None).leaked(), 0, "a run holds them");
+        assert_eq!(since(Some(TimeDelta::seconds(10))).leaked(), 0);
+        assert_eq!(since(Some(TimeDelta::minutes(3))).leaked(), 2);
+        assert!(since(None).is_fresh(now) && !since(None).is_fresh(now + SILENT));
+    }
+}

@@ -1,0 +1,259 @@
+//! Which version of which connector serves, what the operator said of versions, and what was found out about them.
+//!
+//! The commands write here and a running service reads here: that is how they talk.
+
+use chrono::{DateTime, Utc};
+use sluice_model::Digest;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::State;
+use crate::error::Error;
+
+/// The version of a connector that serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Active {
+    /// Its network id.
+    pub network: String,
+    /// The file that it came from.
+    pub file: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its version.
+    pub version: String,
+    /// Its rights, as JSON; empty if they aren't known.
+    pub rights: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// What the operator said of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may have what it asks for, and be as it was found to be.
+    Approve,
+    /// It takes over now.
+    Promote,
+    /// It doesn't serve: it was rolled back.
+    Hold,
+}
+
+impl Decision {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Promote => "promote",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// What was found out about a version that is to take over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CandidateStatus {
+    /// Its version.
+    pub version: String,
+    /// `serving`, `refused`, `waiting`, `shadow`.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+    /// What a person can do about it; empty if nothing.
+    pub hint: String,
+    /// What it did on the latest responses, as JSON; empty if it wasn't tried.
+    pub trial: String,
+    /// How it compares with the running version on live responses, as JSON; empty if it wasn't compared.
+    pub comparison: String,
+}
+
+impl State {
+    /// The version that serves a network, or that served from a file last.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn active(&self, file: &str, network: Option<&str>) -> Result<Option<Active>, Error> {
+        let select = "SELECT network, file, digest, version, rights, since FROM active_connectors";
+        let (query, value) = match network {
+            Some(network) => (format!("{select} WHERE network = $1"), network),
+            None => (format!("{select} WHERE file = $1 ORDER BY since DESC"), file),
+        };
+        let row = self.database.fetch_optional(sqlx::query(sqlx::AssertSqlSafe(query)).bind(value)).await?;
+        row.map(|row| {
+            Ok(Active {
+                network: row.try_get(0)?,
+                file: row.try_get(1)?,
+                digest: digest(&row, 2)?,
+                version: row.try_get(3)?,
+                rights: row.try_get(4)?,
+                since: time(&row, 5)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Notes that a version serves from now on.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn note_active(&self, active: &Active) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO active_connectors (network, file, digest, version, rights, since)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (network) DO UPDATE SET file = excluded.file, digest = excluded.digest,
+                 version = excluded.version, rights = excluded.rights, since = excluded.since",
+        )
+        .bind(&active.network)
+        .bind(&active.file)
+        .bind(active.digest.to_hex())
+        .bind(&active.version)
+        .bind(&active.rights)
+        .bind(active.since.to_rfc3339());
+        self.database.execute(query).await?;
+        Ok(())
+    }
+
+    /// The operator's last word on a version, and when it was said.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn decision(&self, network: &str, version: Digest) -> Result<Option<(Decision, DateTime<Utc>)>, Error> {
+        let query = sqlx::query("SELECT word, said_at FROM connector_words WHERE network = $1 AND digest = $2");
+        let row = self.database.fetch_optional(query.bind(network).bind(version.to_hex())).await?;
+        let Some(row) = row else { return Ok(None) };
+        let name: String = row.try_get(0)?;
+        let word = [Decision::Approve, Decision::Promote, Decision::Hold].into_iter().find(|word| word.name() == name);
+        Ok(Some((word.ok_or_else(|| Error::Value(format!("`{name}` is no decision")))?, time(&row, 1)?)))
+    }
+
+    /// Notes the operator's word on a version.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn record_decision(&self, network: &str, version: Digest, word: Decision) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO connector_words (network, digest, word, said_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (network, digest) DO UPDATE SET word = excluded.word, said_at = excluded.said_at",
+        )
+        .bind(network)
+        .bind(version.to_hex())
+        .bind(word.name())
+        .bind(Utc::now().to_rfc3339());
+        self.database.execute(query).await?;
+        Ok(())
+    }
+
+    /// What was found out about a version.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn candidate_status(&self, network: &str, version: Digest) -> Result<Option<CandidateStatus>, Error> {
+        let query = sqlx::query(
+            "SELECT version, state, reason, hint, smoke, comparison FROM connector_candidates
+             WHERE network = $1 AND digest = $2",
+        );
+        let row = self.database.fetch_optional(query.bind(network).bind(version.to_hex())).await?;
+        row.map(|row| {
+            Ok(CandidateStatus {
+                version: row.try_get(0)?,
+                state: row.try_get(1)?,
+                reason: row.try_get(2)?,
+                hint: row.try_get(3)?,
+                trial: row.try_get(4)?,
+                comparison: row.try_get(5)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Notes what was found out about a version.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn save_candidate(&self, network: &str, version: Digest, found: &CandidateStatus) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO connector_candidates
+                 (network, digest, version, state, reason, hint, smoke, comparison, seen_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (network, digest) DO UPDATE SET version = excluded.version, state = excluded.state,
+                 reason = excluded.reason, hint = excluded.hint, smoke = excluded.smoke,
+                 comparison = excluded.comparison, seen_at = excluded.seen_at",
+        )
+        .bind(network)
+        .bind(version.to_hex())
+        .bind(&found.version)
+        .bind(&found.state)
+        .bind(&found.reason)
+        .bind(&found.hint)
+        .bind(&found.trial)
+        .bind(&found.comparison)
+        .bind(Utc::now().to_rfc3339());
+        self.database.execute(query).await?;
+        Ok(())
+    }
+
+    /// Something that differs when the operator has spoken or another process has switched: what a running service
+    /// looks at every second.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn change_marker(&self) -> Result<String, Error> {
+        let query = sqlx::query(
+            "SELECT coalesce((SELECT max(said_at) FROM connector_words), ''),
+                    coalesce((SELECT max(since) FROM active_connectors), '')",
+        );
+        let row = self.database.fetch_one(query).await?;
+        Ok(format!("{} {}", row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?))
+    }
+}
+
+fn digest(row: &AnyRow, at: usize) -> Result<Digest, Error> {
+    let text: String = row.try_get(at)?;
+    Digest::from_hex(&text).ok_or_else(|| Error::Value(format!("`{text}` is no digest")))
+}
+
+fn time(row: &AnyRow, at: usize) -> Result<DateTime<Utc>, Error> {
+    row.try_get::<String, _>(at)?.parse().map_err(Error::value)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_is_seen_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("state.db").display());
+        let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
+        let (digest, mark) = (Digest::of(b"awin"), there.change_marker().await.unwrap());
+        here.record_decision("awin", digest, Decision::Approve).await.unwrap();
+        assert_ne!(there.change_marker().await.unwrap(), mark);
+        assert_eq!(there.decision("awin", digest).await.unwrap().unwrap().0, Decision::Approve);
+        here.record_decision("awin", digest, Decision::Hold).await.unwrap();
+        assert_eq!(there.decision("awin", digest).await.unwrap().unwrap().0, Decision::Hold);
+        assert_eq!(there.decision("cj", digest).await.unwrap(), None);
+        let found =
+            CandidateStatus { version: "1.0.0".to_owned(), state: "waiting".to_owned(), ..CandidateStatus::default() };
+        here.save_candidate("awin", digest, &found).await.unwrap();
+        assert_eq!(there.candidate_status("awin", digest).await.unwrap(), Some(found));
+    }
+
+    #[tokio::test]
+    async fn one_version_of_a_network_is_active() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&format!("sqlite:{}", folder.path().join("state.db").display())).await.unwrap();
+        let active = |version: &str| Active {
+            network: "awin".to_owned(),
+            file: "awin.wasm".to_owned(),
+            digest: Digest::of(version.as_bytes()),
+            version: version.to_owned(),
+            rights: String::new(),
+            since: Utc::now(),
+        };
+        assert_eq!(state.active("awin.wasm", None).await.unwrap(), None);
+        for version in ["1.0.0", "1.1.0"] {
+            state.note_active(&active(version)).await.unwrap();
+        }
+        assert_eq!(state.active("other.wasm", Some("awin")).await.unwrap().unwrap().version, "1.1.0");
+        assert_eq!(state.active("awin.wasm", None).await.unwrap().unwrap().version, "1.1.0");
+    }
+}
