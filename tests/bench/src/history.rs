@@ -302,9 +302,9 @@ impl<'a> Row<'a> {
         let Reading { window, content, changes, .. } = *reading;
         let dice = n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xD1B5_4A32_D192_ED03);
         let sale = i128::from(dice % 50_000) * 10_000 + 5_000_000;
-        let changed = content == Content::Latest && n % CHANGED == 0;
+        let changed = content == Content::Latest && n.is_multiple_of(CHANGED);
         // Those that came with a reading have the number of another, and an id of their own.
-        let is_scattered = n % SCATTERED == 0 && id.starts_with('T');
+        let is_scattered = n.is_multiple_of(SCATTERED) && id.starts_with('T');
         Self {
             id,
             day: NEWEST_DAY - (n / (window / WINDOW_DAYS).max(1)) as i64,
