@@ -2,92 +2,64 @@
 
 use sluice_model::Kinds;
 
-use super::place::{Step, pointer_names, pointer_steps};
+use super::charset::{self, mark_length};
+use super::decoded::{BodyLayout, Decoded, TornRows};
+use super::marked;
+use super::notes::{NoteKind, NoteSet};
+use super::place::{Step, pointer_steps};
+use super::repair::Marks;
 use super::scan::{Fault, Scanner, Text};
-use super::table::{NodeId, ROOT, Table};
+use super::table::{NodeId, ROOT, Table, first_name};
 use super::{DecodeError, MAX_DEPTH, begins, cut};
 
 const FORMAT: &str = "JSON";
 
-/// Reads the records at `place` into `table`.
-///
-/// The steps before the first `*` must lead somewhere, and those behind it in at least one of the members, if there
-/// are any. A null at the place means no records, an array its elements, an object one record.
-pub(super) fn read_document(place: &str, body: &[u8], table: &mut Table) -> Result<(), DecodeError> {
-    let steps = pointer_steps(place)?;
-    let mut reader = Reader::new(body, table);
-    let read = reader.records_at(&steps, false).map_err(|stop| reader.explain(stop, place))?;
-    if !reader.scanner.is_over() {
-        return Err(reader.explain(Fault::Bad("something follows the value").into(), place));
-    }
-    reader.check_taken_back()?;
-    if read { Ok(()) } else { Err(DecodeError::NothingAt { place: cut(place) }) }
+/// Where the records are.
+#[derive(Clone, Copy)]
+pub(super) enum Records<'a> {
+    /// At a JSON Pointer in which `*` goes through every member.
+    ///
+    /// The steps before the first `*` must lead somewhere, and those behind it in at least one of the members, if
+    /// there are any. An array is its elements, an object one record, if it has a field of the layout. Null is no
+    /// list, unless there are lists beside it, behind a `*`.
+    At(&'a str),
+    /// One per line.
+    Lines,
 }
 
-/// Reads one record per line into `table`.
-pub(super) fn read_lines(body: &[u8], table: &mut Table) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(body, table);
-    while !reader.scanner.is_over() {
-        reader.record().map_err(|stop| reader.explain(stop, ""))?;
-    }
-    reader.check_taken_back()
-}
-
-/// The value at a JSON Pointer; see [`super::value_at`].
-pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
-    let names = pointer_names(place).ok()?;
-    let steps: Vec<Step> = names.into_iter().map(Step::Member).collect();
-    let mut scanner = Scanner::new(body);
-    let value = find(&mut scanner, &steps).ok()?;
-    value.filter(|_| scanner.is_over())
-}
-
-fn find(scanner: &mut Scanner<'_>, steps: &[Step]) -> Result<Option<String>, Fault> {
-    let (open, start) = (scanner.peek()?, scanner.at);
-    let Some((step, rest)) = steps.split_first() else {
-        if open == b'"' {
-            let (text, mut buffer) = (scanner.string()?, Vec::new());
-            scanner.unescape(&text, &mut buffer);
-            return Ok(String::from_utf8(buffer).ok());
-        }
-        scanner.skip()?;
-        let value = scanner.body.get(start..scanner.at).filter(|_| open != b'n');
-        return Ok(value.and_then(|text| std::str::from_utf8(text).ok()).map(str::to_owned));
+/// Reads the records of a body: as UTF-8 first, and only if that fails in another character set.
+pub(super) fn decode(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8]) -> Result<Decoded, DecodeError> {
+    let error = match attempt(layout, records, body, Marks::default()) {
+        Ok(decoded) => return Ok(decoded),
+        Err(error) => error,
     };
-    let (mut value, mut at) = (None, 0);
-    let close = match open {
-        b'{' => b'}',
-        b'[' => b']',
-        _ => return scanner.skip().map(|()| None),
+    let may_be_text = matches!(
+        error,
+        DecodeError::Charset { .. }
+            | DecodeError::CutShort { .. }
+            | DecodeError::Malformed { .. }
+            | DecodeError::OtherFormat { .. }
+    );
+    let Some(text) = may_be_text.then(|| charset::json_text(layout.charset, body)).flatten() else {
+        return Err(error);
     };
-    let mut more = scanner.enter(close)?;
-    while more {
-        let is_it = match open {
-            b'{' => step.is_named(scanner)?,
-            _ => step.index() == Some(at),
-        };
-        match is_it {
-            true => value = find(scanner, rest)?,
-            false => scanner.skip()?,
-        }
-        more = scanner.more(close)?;
-        at += 1;
-    }
-    Ok(value)
+    attempt(layout, records, text.text.as_bytes(), text.marks).map_err(|error| match error {
+        DecodeError::CutShort { .. } => DecodeError::CutShort { at: body.len() },
+        error => error,
+    })
 }
 
-impl Step {
-    /// Takes a member's name, and says whether it is this step.
-    fn is_named(&self, scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
-        let text = scanner.name()?;
-        let Self::Member(name) = self else { return Ok(true) };
-        if !text.escaped {
-            return Ok(scanner.body.get(text.span) == Some(name.as_bytes()));
-        }
-        let mut buffer = Vec::new();
-        scanner.unescape(&text, &mut buffer);
-        Ok(buffer == name.as_bytes())
+fn attempt(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8], marks: Marks) -> Result<Decoded, DecodeError> {
+    let mut table = Table::new();
+    let mut reader = Reader::new(body, &mut table, marks);
+    match records {
+        Records::At(place) => reader.read_document(layout, place)?,
+        Records::Lines => reader.read_lines()?,
     }
+    reader.finish()?;
+    let cut_at_end = matches!(records, Records::Lines) && !matches!(body.last(), None | Some(b'\n' | b'\r'));
+    let (batch, notes) = table.finish(layout.expected(), false)?;
+    Ok(Decoded { batch, notes, cut_at_end, torn: TornRows::default() })
 }
 
 /// Why reading stopped.
@@ -96,8 +68,8 @@ enum Stop {
     Fault(Fault),
     /// A limit, or something else that isn't about grammar.
     Error(DecodeError),
-    /// No records stand at the place, but this.
-    Scalar(&'static str),
+    /// No list of records stands at the place, but this.
+    NotAList(&'static str),
 }
 
 impl From<Fault> for Stop {
@@ -116,25 +88,84 @@ struct Reader<'a, 't> {
     scanner: Scanner<'a>,
     table: &'t mut Table,
     buffer: Vec<u8>,
+    /// Characters that the body has in another character set.
+    marks: Marks,
+    /// An object stands at the place.
+    is_one: bool,
+    /// How many nulls stand where lists could.
+    nulls: u64,
 }
 
 impl<'a, 't> Reader<'a, 't> {
-    fn new(body: &'a [u8], table: &'t mut Table) -> Self {
-        Self { scanner: Scanner::new(body), table, buffer: Vec::new() }
+    fn new(body: &'a [u8], table: &'t mut Table, marks: Marks) -> Self {
+        Self { scanner: Scanner::new(body), table, buffer: Vec::new(), marks, is_one: false, nulls: 0 }
+    }
+
+    fn read_document(&mut self, layout: &BodyLayout<'_>, place: &str) -> Result<(), DecodeError> {
+        let steps = pointer_steps(place)?;
+        let read = self.records_at(&steps, false).map_err(|stop| self.explain(stop, place))?;
+        if !self.scanner.is_over() {
+            return Err(self.explain(Fault::Bad("something follows the value").into(), place));
+        }
+        if !read {
+            return Err(DecodeError::NothingAt { place: cut(place) });
+        }
+        let not_a_list = |found| Err(DecodeError::NotAList { place: cut(place), found });
+        match (self.is_one, self.nulls) {
+            (true, _) if !has_known_field(self.table, layout) => not_a_list("an object without a field of the layout"),
+            (_, 1..) if self.table.rows() == 0 => not_a_list("null"),
+            (_, nulls @ 1..) => {
+                self.table.note_outside(NoteKind::NullList, nulls);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_lines(&mut self) -> Result<(), DecodeError> {
+        while !self.scanner.is_over() {
+            self.scanner.skip_mark();
+            if !self.scanner.is_over() {
+                self.record().map_err(|stop| self.explain(stop, ""))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is odd outside of the records, and looks at what is in no column.
+    fn finish(&mut self) -> Result<(), DecodeError> {
+        self.note_skipped();
+        let odd = self.marks.left();
+        if odd > 0 {
+            self.table.note_outside(NoteKind::Charset, odd);
+        }
+        // Values that were replaced are in no column, so nobody has looked whether they are UTF-8.
+        match self.table.has_taken_back() && std::str::from_utf8(self.scanner.body).is_err() {
+            true => Err(NOT_UTF_8),
+            false => Ok(()),
+        }
     }
 
     /// Passes over a value that isn't kept.
     fn skip(&mut self) -> Result<(), Stop> {
         let start = self.scanner.at;
         self.scanner.skip()?;
+        self.note_skipped();
         let skipped = self.scanner.body.get(start..self.scanner.at).unwrap_or_default();
         match std::str::from_utf8(skipped) {
             Ok(_) => Ok(()),
-            Err(_) => Err(not_utf8(self.scanner.body).into()),
+            Err(_) => Err(NOT_UTF_8.into()),
         }
     }
 
-    /// Reads the records at `steps` from the value here, and says whether the place is there.
+    /// Notes what was odd in what isn't kept.
+    fn note_skipped(&mut self) {
+        for kind in std::mem::take(&mut self.scanner.odd).kinds() {
+            self.table.note_outside(kind, 1);
+        }
+    }
+
+    /// Reads the records at `steps` from the value here, and decides whether the place is there.
     /// `many`: a `*` was passed, so a scalar is a record among others.
     fn records_at(&mut self, steps: &[Step], many: bool) -> Result<bool, Stop> {
         let open = self.scanner.peek()?;
@@ -180,12 +211,18 @@ impl<'a, 't> Reader<'a, 't> {
                 }
                 Ok(())
             }
-            b'{' => self.record(),
-            b'n' => self.skip(),
+            b'{' => {
+                self.is_one = !many;
+                self.record()
+            }
+            b'n' => {
+                self.nulls += 1;
+                self.skip()
+            }
             _ if many => self.record(),
             _ => {
                 self.skip()?;
-                Err(Stop::Scalar(match open {
+                Err(Stop::NotAList(match open {
                     b'"' => "a string",
                     b't' | b'f' => "a boolean",
                     _ => "a number",
@@ -196,11 +233,17 @@ impl<'a, 't> Reader<'a, 't> {
 
     /// One record: the fields of an object, or whatever else it is as its `value`.
     fn record(&mut self) -> Result<(), Stop> {
-        if self.scanner.peek()? == b'{' {
+        let open = self.scanner.peek()?;
+        let start = self.scanner.at;
+        if open == b'{' {
             self.object(ROOT, 0)?;
         } else {
             let node = self.table.child(ROOT, &mut 0, "value")?;
             self.value(node, 0)?;
+        }
+        if self.marks.is_before(self.scanner.at) {
+            let again = Scanner { body: self.scanner.body, at: start, odd: NoteSet::default() };
+            marked::note_fields(again, self.scanner.at, &mut self.marks, self.table)?;
         }
         Ok(self.table.end_record()?)
     }
@@ -230,10 +273,13 @@ impl<'a, 't> Reader<'a, 't> {
     fn member(&mut self, node: NodeId, cursor: &mut usize) -> Result<NodeId, Stop> {
         let text = self.scanner.name()?;
         let name = resolve(&self.scanner, &text, &mut self.buffer);
-        match std::str::from_utf8(name) {
-            Ok(name) => Ok(self.table.child(node, cursor, name)?),
-            Err(_) => Err(not_utf8(self.scanner.body).into()),
+        let Ok(name) = std::str::from_utf8(name) else { return Err(NOT_UTF_8.into()) };
+        let member = self.table.child(node, cursor, name)?;
+        let odd = std::mem::take(&mut self.scanner.odd);
+        if !odd.is_empty() {
+            self.table.note_all(member, odd);
         }
+        Ok(member)
     }
 
     #[inline]
@@ -241,19 +287,24 @@ impl<'a, 't> Reader<'a, 't> {
         match self.scanner.peek()? {
             b'"' => {
                 let text = self.scanner.string()?;
-                let text = resolve(&self.scanner, &text, &mut self.buffer);
-                self.table.put(node, text, Kinds::TEXT)?;
+                match text.escaped {
+                    false => self.table.put(node, &self.scanner.body[text.span], Kinds::TEXT)?,
+                    true => self.escaped(node, &text)?,
+                }
             }
             b'{' => self.object(node, depth + 1)?,
             b'[' => {
                 let start = self.scanner.at;
                 self.scanner.skip()?;
-                self.table.put(node, &self.scanner.body[start..self.scanner.at], Kinds::JSON)?;
+                match self.scanner.odd.is_empty() {
+                    true => self.table.put(node, &self.scanner.body[start..self.scanner.at], Kinds::JSON)?,
+                    false => self.odd_array(node, start)?,
+                }
             }
-            b'n' => {
-                self.scanner.word("null")?;
-                self.table.put_null(node);
-            }
+            b'n' => match self.scanner.word("null") {
+                Ok(()) => self.table.put_null(node),
+                Err(fault) => self.no_number(node, self.scanner.at, fault)?,
+            },
             b't' => {
                 self.scanner.word("true")?;
                 self.table.put(node, b"true", Kinds::BOOLEAN)?;
@@ -263,30 +314,56 @@ impl<'a, 't> Reader<'a, 't> {
                 self.table.put(node, b"false", Kinds::BOOLEAN)?;
             }
             _ => {
-                let number = self.scanner.number()?;
-                self.table.put_number(node, self.scanner.body, &number)?;
+                let start = self.scanner.at;
+                match self.scanner.number() {
+                    Ok(number) => self.table.put_number(node, self.scanner.body, &number)?,
+                    Err(fault) => self.no_number(node, start, fault)?,
+                }
             }
         }
         Ok(())
     }
 
-    /// Values that were replaced are in no column, so nobody has looked whether they are UTF-8.
-    fn check_taken_back(&self) -> Result<(), DecodeError> {
-        match self.table.has_taken_back() && std::str::from_utf8(self.scanner.body).is_err() {
-            true => Err(not_utf8(self.scanner.body)),
-            false => Ok(()),
+    /// Keeps a string with escapes, or with something odd.
+    fn escaped(&mut self, node: NodeId, text: &Text) -> Result<(), Stop> {
+        self.scanner.unescape(text, &mut self.buffer);
+        self.table.put(node, &self.buffer, Kinds::TEXT)?;
+        // The table notes NULs itself, since they may be written as escapes too.
+        self.scanner.odd.remove(NoteKind::Nul);
+        self.note_odd(node);
+        Ok(())
+    }
+
+    #[cold]
+    fn odd_array(&mut self, node: NodeId, start: usize) -> Result<(), Stop> {
+        let json = self.scanner.cleaned(start);
+        self.note_odd(node);
+        Ok(self.table.put(node, &json, Kinds::JSON)?)
+    }
+
+    #[cold]
+    fn no_number(&mut self, node: NodeId, start: usize, fault: Fault) -> Result<(), Stop> {
+        self.scanner.no_number(start, fault)?;
+        self.table.put_null(node);
+        self.note_odd(node);
+        Ok(())
+    }
+
+    fn note_odd(&mut self, node: NodeId) {
+        if !self.scanner.odd.is_empty() {
+            self.table.note_all(node, std::mem::take(&mut self.scanner.odd));
         }
     }
 
     #[cold]
     fn explain(&self, stop: Stop, place: &str) -> DecodeError {
-        let Scanner { body, at } = self.scanner;
+        let Scanner { body, at, .. } = self.scanner;
         let fault = match stop {
             Stop::Fault(fault) => fault,
             Stop::Error(error) => return error,
-            Stop::Scalar(found) => return DecodeError::NoRecords { place: cut(place), found },
+            Stop::NotAList(found) => return DecodeError::NotAList { place: cut(place), found },
         };
-        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+        let text = body.get(mark_length(body)..).unwrap_or_default().trim_ascii_start();
         match (text.first(), fault) {
             (None, _) => DecodeError::Empty { format: FORMAT },
             (Some(b'{' | b'[' | b'"'), Fault::End) => DecodeError::CutShort { at: body.len() },
@@ -298,6 +375,15 @@ impl<'a, 't> Reader<'a, 't> {
     }
 }
 
+/// Some text of the body isn't UTF-8: it is read once more in another character set.
+const NOT_UTF_8: DecodeError = DecodeError::Charset { charset: "UTF-8" };
+
+/// Whether the one record has a field of the layout, or the layout names none. An error's object has none.
+fn has_known_field(table: &Table, layout: &BodyLayout<'_>) -> bool {
+    let mut known = layout.known().peekable();
+    known.peek().is_none() || known.any(|path| table.find(ROOT, &first_name(path)).is_some())
+}
+
 /// A string's text: the body's own bytes, unless there are escapes.
 #[inline]
 fn resolve<'b>(scanner: &Scanner<'b>, text: &Text, buffer: &'b mut Vec<u8>) -> &'b [u8] {
@@ -306,13 +392,4 @@ fn resolve<'b>(scanner: &Scanner<'b>, text: &Text, buffer: &'b mut Vec<u8>) -> &
     }
     scanner.unescape(text, buffer);
     buffer
-}
-
-/// Where the body stops to be UTF-8.
-#[cold]
-pub(super) fn not_utf8(body: &[u8]) -> DecodeError {
-    match std::str::from_utf8(body) {
-        Err(error) if error.error_len().is_none() => DecodeError::CutShort { at: body.len() },
-        error => DecodeError::Charset { charset: "UTF-8", at: error.err().map(|error| error.valid_up_to()) },
-    }
 }

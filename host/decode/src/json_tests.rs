@@ -114,20 +114,22 @@ fn a_star_goes_through_members() {
     assert_eq!(json("/*/rows", body).unwrap().rows, 3);
     assert_eq!(refused("/*/lines", body), "nothing at `/*/lines`");
     assert_eq!(json("/*/rows", "{}").unwrap().rows, 0);
-    assert_eq!(json("/*/rows", r#"[{"rows":null},{"other":1}]"#).unwrap().rows, 0);
+    assert_eq!(refused("/*/rows", r#"[{"rows":null},{"other":1}]"#), "no list of records at `/*/rows`: it is null");
+    assert_eq!(json("/*/rows", r#"[{"rows":null},{"rows":[{"id":1}]}]"#).unwrap().rows, 1);
     assert_eq!(cells(&json("/ids/*", r#"{"ids":{"a":1,"b":2}}"#).unwrap(), "value"), [Some("1"), Some("2")]);
 }
 
 #[test]
-fn a_missing_place_is_an_error_and_null_is_not() {
-    assert_eq!(json("/data", r#"{"data":null}"#).unwrap().rows, 0);
-    assert_eq!(json("", "null").unwrap().rows, 0);
+fn a_missing_place_and_null_are_no_empty_lists() {
+    assert_eq!(refused("/data", r#"{"data":null}"#), "no list of records at `/data`: it is null");
+    assert_eq!(json("", "null").unwrap_err(), DecodeError::NotAList { place: String::new(), found: "null" });
+    assert_eq!(refused("", "\u{feff}null"), "no list of records at ``: it is null");
     assert_eq!(json("/data", r#"{"data":[]}"#).unwrap().rows, 0);
     assert_eq!(json("/data", r#"{"data":{}}"#).unwrap().rows, 1);
     assert_eq!(refused("/data/rows", r#"{"data":null,"errors":[]}"#), "nothing at `/data/rows`");
     assert_eq!(refused("/data", r#"{"error":"no"}"#), "nothing at `/data`");
     assert_eq!(refused("/data/7", r#"{"data":[]}"#), "nothing at `/data/7`");
-    assert_eq!(refused("/data", r#"{"data":"no"}"#), "no records at `/data`: it is a string");
+    assert_eq!(refused("/data", r#"{"data":"no"}"#), "no list of records at `/data`: it is a string");
     assert!(refused("data", "{}").contains("is no place for records"));
     assert!(refused("/data", r#"{"data":[{}],"data":[]}"#).ends_with("a name on the way to the records stands twice"));
 }
@@ -142,16 +144,12 @@ fn broken_bodies_are_refused() {
     assert_eq!(refused("", "Not found"), "no JSON: it begins with `Not found`");
     assert_eq!(refused("", "no records"), "no JSON: it begins with `no records`");
     assert_eq!(refused("", " \n"), "no JSON: the body is empty");
-    for bad in
-        ["NaN", "-Infinity", "Infinity", "+1", "01", "1.", ".5", "'a'", r#""\ud800""#, r#""\udc00\ud800""#, "\"\t\""]
-    {
+    for bad in ["NaNs", "+1", "01", "1.", ".5", "'a'", "infinit"] {
         assert!(refused("", &format!("[{{\"a\":{bad}}}]")).starts_with("bad JSON at byte"), "{bad}");
     }
     for bad in [r#"[{"a":1,}]"#, r#"[{"a":1},]"#, r#"[{a:1}]"#, r#"[{"a" 1}]"#, r#"[{"a":[1,]}]"#] {
         assert!(refused("", bad).starts_with("bad JSON at byte"), "{bad}");
     }
-    let not_utf8 = decode(&layout(Format::Json(String::new())), b"[{\"a\":[\"\xe9 \"]}]").unwrap_err();
-    assert_eq!(not_utf8.to_string(), "body is not UTF-8 at byte 8");
     let half = decode(&layout(Format::Json(String::new())), b"[{\"a\":\"\xc3").unwrap_err();
     assert_eq!(half.to_string(), "body is cut short at byte 8");
 }

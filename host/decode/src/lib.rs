@@ -3,29 +3,49 @@
 //! A [`Layout`] says where a body's records are. Each becomes a row; each of its fields, however deep, a column
 //! named by its path. Numbers are never read as numbers here, so no digit of an amount can get lost.
 //!
+//! Reading is tolerant: what is often met and has one meaning all the same is read, and [noted](Notes). What has no
+//! meaning, or ends before its end, is a [`DecodeError`]. Nothing but an empty list is taken for one.
+//!
 //! Bodies come from outside, and layouts from guests: nothing in them may panic, nest without end, or make more
 //! of little. Hence the limits below. What exceeds them is an error, never a cut table.
 
 mod charset;
+mod column;
+mod decoded;
 mod delimited;
+mod entity;
+mod error;
+mod escape;
+mod header;
 mod json;
 #[cfg(test)]
 mod json_tests;
+mod lenient;
+mod lookup;
+mod marked;
+mod notes;
 mod number;
 mod place;
 #[cfg(test)]
 mod properties;
+mod references;
+mod repair;
+mod rows;
 mod scan;
 mod table;
+#[cfg(test)]
+mod tolerance_tests;
 mod xml;
+mod xml_document;
 mod xml_record;
 #[cfg(test)]
 mod xml_tests;
 
 use sluice_model::{Format, Layout, NativeBatch};
-use thiserror::Error;
 
-use self::table::Table;
+pub use decoded::{BodyLayout, Decoded, TornRow, TornRows};
+pub use error::{DecodeError, DecodeErrorKind};
+pub use notes::{DECODE_NOTES, NoteCount, NoteKind, Notes};
 
 /// How deep records and the way to them may nest.
 const MAX_DEPTH: usize = 128;
@@ -34,7 +54,7 @@ const MAX_FIELDS: usize = 10_000;
 /// How many values one body may become, counting nulls: 512 MiB of offsets.
 const MAX_CELLS: usize = 1 << 27;
 
-/// Every field of every record as literal text columns.
+/// Every field of every record as literal text columns, and what is odd about the body.
 ///
 /// Columns stand in the order in which their paths are first seen. Pinned columns and the mapping's inputs are
 /// there even if no record has them. Strings are unescaped; numbers and booleans stay as they are written; arrays
@@ -43,31 +63,36 @@ const MAX_CELLS: usize = 1 << 27;
 ///
 /// In XML, the value of an element without child elements is its text, `""` if it is empty; repeated siblings are
 /// one JSON array. Declarations (`xmlns…`, `xsi:…`, `SOAP-ENC:…`) aren't data and give no columns.
-pub fn decode(layout: &Layout, body: &[u8]) -> Result<NativeBatch, DecodeError> {
-    let mut table = Table::new();
-    match &layout.format {
-        Format::Json(place) => json::read_document(place, body, &mut table)?,
-        Format::Ndjson => json::read_lines(body, &mut table)?,
-        Format::Xml(place) => xml::read_document(place, body, &mut table)?,
-        Format::Delimited(format) => delimited::read_rows(layout, format, body, &mut table)?,
-        Format::Opaque => return Ok(NativeBatch::default()),
+///
+/// # Errors
+/// Where and why the body doesn't fit the layout.
+pub fn decode_body(layout: &BodyLayout<'_>, body: &[u8]) -> Result<Decoded, DecodeError> {
+    match &layout.layout.format {
+        Format::Json(place) => json::decode(layout, json::Records::At(place), body),
+        Format::Ndjson => json::decode(layout, json::Records::Lines, body),
+        Format::Xml(place) => xml::decode(layout, place, body),
+        Format::Delimited(format) => delimited::decode(layout, format, body),
+        Format::Opaque => Ok(Decoded::default()),
     }
-    let expected = layout.pins.iter().map(|pin| &pin.path).chain(&layout.inputs);
-    table.finish(expected.map(String::as_str)).map_err(|error| match error {
-        // Only JSON gets here unchecked: its columns are checked as they become arrays, and not before.
-        DecodeError::Charset { at: None, .. } => json::not_utf8(body),
-        error => error,
-    })
+}
+
+/// The columns of [`decode_body`] alone. Rows with too few or too many fields are records.
+///
+/// # Errors
+/// Where and why the body doesn't fit the layout.
+pub fn decode(layout: &Layout, body: &[u8]) -> Result<NativeBatch, DecodeError> {
+    let layout = BodyLayout { exact_fields: false, ..BodyLayout::from(layout) };
+    decode_body(&layout, body).map(|decoded| decoded.batch)
 }
 
 /// The value at a JSON Pointer (`place` is empty or starts with `/`), or at local XML names joined by `.`.
 ///
 /// Strings are unescaped, numbers and booleans as they are written, objects, arrays and elements with children
 /// JSON text. In XML the last name may be an attribute (`@name`), and of repeated elements the first one counts.
-/// None if it isn't there, is null, or if the body is broken.
+/// None if it isn't there, is null, or if the body is broken. As tolerant as [`decode_body`].
 pub fn value_at(body: &[u8], place: &str) -> Option<String> {
     match place.is_empty() || place.starts_with('/') {
-        true => json::value_at(body, place),
+        true => lookup::value_at(body, place),
         false => xml::value_at(body, place),
     }
 }
@@ -75,123 +100,6 @@ pub fn value_at(body: &[u8], place: &str) -> Option<String> {
 /// Whether text can be read in a charset of this name: a label of the Encoding Standard.
 pub fn is_charset(label: &str) -> bool {
     encoding_rs::Encoding::for_label(label.as_bytes()).is_some()
-}
-
-/// Why a body could not be decoded. One short line, whatever the body holds.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum DecodeError {
-    /// The body ends in the middle of something.
-    #[error("body is cut short at byte {at}")]
-    CutShort {
-        /// How many bytes there are.
-        at: usize,
-    },
-    /// The body is in another format than the layout says.
-    #[error("no {format}: it begins with `{begins}`")]
-    OtherFormat {
-        /// The format that the layout says.
-        format: &'static str,
-        /// The body's first characters.
-        begins: String,
-    },
-    /// The body is empty, where its format can't be.
-    #[error("no {format}: the body is empty")]
-    Empty {
-        /// The format that the layout says.
-        format: &'static str,
-    },
-    /// A web page instead of data.
-    #[error("no {format}: it is HTML")]
-    Html {
-        /// The format that the layout says.
-        format: &'static str,
-    },
-    /// The body breaks its format's rules.
-    #[error("bad {format} at byte {at}: {reason}")]
-    Malformed {
-        /// The format.
-        format: &'static str,
-        /// Where, from 0, in the body as UTF-8.
-        at: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The body isn't in the character set that it should be in.
-    #[error("body is not {charset}{}", at.map(|at| format!(" at byte {at}")).unwrap_or_default())]
-    Charset {
-        /// The character set.
-        charset: &'static str,
-        /// Where, if that is known.
-        at: Option<usize>,
-    },
-    /// No such character set.
-    #[error("unknown character set `{label}`")]
-    UnknownCharset {
-        /// Its label.
-        label: String,
-    },
-    /// The layout names a place that can't be one.
-    #[error("`{place}` is no place for records: {reason}")]
-    BadPlace {
-        /// The place.
-        place: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// The body doesn't have the place where its records should be.
-    #[error("nothing at `{place}`")]
-    NothingAt {
-        /// The place.
-        place: String,
-    },
-    /// Something else stands where the records should be.
-    #[error("no records at `{place}`: it is {found}")]
-    NoRecords {
-        /// The place.
-        place: String,
-        /// What is there.
-        found: &'static str,
-    },
-    /// The document is another one.
-    #[error("root element is `{found}`, not `{expected}`")]
-    OtherRoot {
-        /// The first name of the layout's place.
-        expected: String,
-        /// The root's local name.
-        found: String,
-    },
-    /// The first line doesn't have a single field of the layout.
-    #[error("header has no field of the layout: it begins with `{begins}`")]
-    OtherHeader {
-        /// The body's first characters.
-        begins: String,
-    },
-    /// The body ends inside of a quoted field.
-    #[error("a quote is open at the end of the body")]
-    OpenQuote,
-    /// The layout's delimiter or quote can't be one.
-    #[error("delimiter and quote must be one ASCII character each")]
-    BadDelimiter,
-    /// The answer is a SOAP fault.
-    #[error("SOAP fault: {reason}")]
-    SoapFault {
-        /// The fault's text.
-        reason: String,
-    },
-    /// There are more records than one answer may have.
-    #[error("body has {records} records, {allowed} are allowed")]
-    TooManyRecords {
-        /// How many there are.
-        records: usize,
-        /// How many may be.
-        allowed: usize,
-    },
-    /// The body exceeds a limit.
-    #[error("body has more than {limit}")]
-    Limit {
-        /// The limit.
-        limit: &'static str,
-    },
 }
 
 /// `text` on one line of at most 60 characters, for a message.

@@ -1,10 +1,15 @@
 //! A JSON scanner: spans of a body, no values.
 //!
 //! It checks the grammar (RFC 8259), but not that strings are UTF-8: whoever keeps a span has that checked anyway.
+//! What is often met and has one meaning all the same is taken, and kept in [`Scanner::odd`]: halves of surrogate
+//! pairs, control characters and unknown escapes in strings, `NaN` and `Infinity`, NULs behind the end. All of that is
+//! seen where plain JSON would be an error, so that plain JSON pays nothing for it.
 
 use std::ops::Range;
 
 use super::MAX_DEPTH;
+use super::charset::mark_length;
+use super::notes::{NoteKind, NoteSet};
 
 /// Why scanning stopped at [`Scanner::at`].
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +23,7 @@ pub(super) enum Fault {
 /// A string's span between its quotes.
 pub(super) struct Text {
     pub(super) span: Range<usize>,
+    /// It has escapes, or something odd.
     pub(super) escaped: bool,
 }
 
@@ -32,12 +38,22 @@ pub(super) struct Number {
 pub(super) struct Scanner<'a> {
     pub(super) body: &'a [u8],
     pub(super) at: usize,
+    /// What was odd in what was taken since this was emptied.
+    pub(super) odd: NoteSet,
 }
 
 impl<'a> Scanner<'a> {
-    /// Starts behind a byte-order mark, if there is one.
+    /// Starts behind byte-order marks, if there are any.
     pub(super) fn new(body: &'a [u8]) -> Self {
-        Self { body, at: if body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 } }
+        Self { body, at: mark_length(body), odd: NoteSet::default() }
+    }
+
+    /// Passes over a byte-order mark here: files with one each are joined.
+    #[inline]
+    pub(super) fn skip_mark(&mut self) {
+        if self.body.get(self.at) == Some(&0xef) {
+            self.at += mark_length(self.body.get(self.at..).unwrap_or_default());
+        }
     }
 
     /// The next byte that isn't white space, not taken.
@@ -52,9 +68,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether nothing but white space is left.
+    /// Whether nothing but white space and padding is left.
+    #[inline]
     pub(super) fn is_over(&mut self) -> bool {
-        self.peek().is_err()
+        match self.peek() {
+            Err(_) => true,
+            Ok(0 | 0x1a) => self.is_padding(),
+            Ok(_) => false,
+        }
     }
 
     /// Enters an object or array, and says whether it has a member.
@@ -124,11 +145,21 @@ impl<'a> Scanner<'a> {
                 Some(b'\\') => {
                     escaped = true;
                     self.at = at;
-                    at += self.escape()?.1;
+                    let escape = self.escape()?;
+                    at += escape.length;
+                    if let Some(kind) = escape.odd {
+                        self.odd.insert(kind);
+                    }
                 }
-                found => {
+                Some(control) => {
+                    // Marked as escaped, so that whoever keeps it looks at what is odd.
+                    escaped = true;
+                    self.odd.insert(if *control == 0 { NoteKind::Nul } else { NoteKind::Control });
+                    at += 1;
+                }
+                None => {
                     self.at = at;
-                    return Err(found.map_or(Fault::End, |_| Fault::Bad("a control character in a string")));
+                    return Err(Fault::End);
                 }
             }
         }
@@ -136,7 +167,7 @@ impl<'a> Scanner<'a> {
 
     /// Where, from `at` on, the next quote, backslash or control character is, or the end.
     #[inline]
-    fn find_special(&self, mut at: usize) -> usize {
+    pub(super) fn find_special(&self, mut at: usize) -> usize {
         const ONES: u64 = u64::from_le_bytes([1; 8]);
         const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
         // Eight bytes at a time: the lowest byte that is marked is one (those above it may not be).
@@ -154,72 +185,6 @@ impl<'a> Scanner<'a> {
         }
         let rest = self.body.get(at..).unwrap_or_default();
         at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)).unwrap_or(rest.len())
-    }
-
-    /// The character that the escape here means, and its length.
-    #[cold]
-    fn escape(&self) -> Result<(char, usize), Fault> {
-        let character = match self.body.get(self.at + 1).ok_or(Fault::End)? {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => return self.unicode_escape(),
-            _ => return Err(Fault::Bad("unknown escape")),
-        };
-        Ok((character, 2))
-    }
-
-    fn unicode_escape(&self) -> Result<(char, usize), Fault> {
-        let first = self.hex(self.at + 2)?;
-        if let Some(character) = char::from_u32(first) {
-            return Ok((character, 6));
-        }
-        let lone = Fault::Bad("half of a surrogate pair");
-        for (at, want) in [(6, b'\\'), (7, b'u')] {
-            match self.body.get(self.at + at) {
-                Some(byte) if *byte == want => {}
-                Some(_) => return Err(lone),
-                None => return Err(Fault::End),
-            }
-        }
-        let second = self.hex(self.at + 8)?;
-        match (first, second) {
-            (0xd800..=0xdbff, 0xdc00..=0xdfff) => {
-                let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                char::from_u32(code).map(|character| (character, 12)).ok_or(lone)
-            }
-            _ => Err(lone),
-        }
-    }
-
-    fn hex(&self, at: usize) -> Result<u32, Fault> {
-        let mut code = 0;
-        for at in at..at + 4 {
-            let digit = char::from(*self.body.get(at).ok_or(Fault::End)?).to_digit(16);
-            code = code * 16 + digit.ok_or(Fault::Bad("expected four hexadecimal digits"))?;
-        }
-        Ok(code)
-    }
-
-    /// The text of a string that was taken, its escapes resolved, in `buffer`.
-    #[cold]
-    pub(super) fn unescape(&self, text: &Text, buffer: &mut Vec<u8>) {
-        buffer.clear();
-        let mut inner = Scanner { body: self.body.get(..text.span.end).unwrap_or_default(), at: text.span.start };
-        while inner.at < text.span.end {
-            let plain = inner.find_special(inner.at);
-            buffer.extend_from_slice(&inner.body[inner.at..plain]);
-            inner.at = plain;
-            // The string was checked when it was taken, so only its end stops this.
-            let Ok((character, length)) = inner.escape() else { break };
-            buffer.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            inner.at += length;
-        }
     }
 
     /// Takes a number, from its first byte on.
@@ -285,12 +250,12 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_within(&mut self, depth: usize) -> Result<(), Fault> {
-        let open = self.peek()?;
+        let (open, start) = (self.peek()?, self.at);
         match open {
             b'"' => self.string().map(drop),
             b't' => self.word("true"),
             b'f' => self.word("false"),
-            b'n' => self.word("null"),
+            b'n' => self.word("null").or_else(|fault| self.no_number(start, fault)),
             b'{' | b'[' if depth >= MAX_DEPTH => Err(Fault::Bad("it nests too deep")),
             b'{' | b'[' => {
                 let close = if open == b'{' { b'}' } else { b']' };
@@ -304,48 +269,11 @@ impl<'a> Scanner<'a> {
                 }
                 Ok(())
             }
-            _ => self.number().map(drop),
+            _ => self.number().map(drop).or_else(|fault| self.no_number(start, fault)),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-
-    use super::*;
-
-    fn unescaped(body: &str) -> Result<String, Fault> {
-        let mut scanner = Scanner::new(body.as_bytes());
-        let text = scanner.string()?;
-        let mut buffer = b"old".to_vec();
-        scanner.unescape(&text, &mut buffer);
-        Ok(String::from_utf8(buffer).unwrap())
-    }
-
-    #[test]
-    fn escapes_are_resolved() {
-        let body = r#""a\"\\\/\b\f\n\r\t\u00e9\u20AC\ud83d\ude00z" tail"#;
-        assert_eq!(unescaped(body).unwrap(), "a\"\\/\u{8}\u{c}\n\r\té€\u{1f600}z");
-        for bad in [r#""\x""#, r#""\u00g0""#, r#""\ud83d""#, r#""\ud83dx""#, r#""\ud83d\u0041""#, r#""\ude00\ud83d""#] {
-            assert!(matches!(unescaped(bad), Err(Fault::Bad(_))), "{bad}");
-        }
-        for cut in [r#"""#, r#""a\"#, r#""\u00"#, r#""\ud83d"#, r#""\ud83d\u"#] {
-            assert_eq!(unescaped(cut), Err(Fault::End), "{cut}");
-        }
-    }
-
-    #[test]
-    fn specials_are_found_wherever_they_are() {
-        for at in 0..40 {
-            for special in [b'"', b'\\', 0x00, 0x1f] {
-                let mut body = vec![b' '; 48];
-                body[..at].fill(0xc3);
-                body[at] = special;
-                body[at + 1] = b'!';
-                assert_eq!(Scanner::new(&body).find_special(0), at);
-            }
-        }
-        assert_eq!(Scanner::new(b"plain text, no end").find_special(0), 18);
-    }
-}
+#[path = "scan_tests.rs"]
+mod tests;

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use arrow::array::StringArray;
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use sluice_model::{Kinds, NativeBatch, NativeColumn};
 
+use super::column::Column;
+use super::notes::{NoteKind, NoteLog, NoteSet, Notes};
 use super::number::number_kinds;
 use super::scan::Number;
 use super::{DecodeError, MAX_CELLS, MAX_FIELDS};
@@ -21,74 +22,6 @@ const FEW: usize = 16;
 pub(super) type NodeId = usize;
 /// The record itself.
 pub(super) const ROOT: NodeId = 0;
-
-/// One column in the making: a cell is appended to three buffers, which become the array as they are.
-struct Column {
-    node: NodeId,
-    /// Where each value ends in `bytes`, behind a 0.
-    offsets: Vec<i32>,
-    bytes: Vec<u8>,
-    /// 1 for each value, 0 for each null: a byte is cheaper to append than a bit.
-    valid: Vec<u8>,
-    kinds: Kinds,
-    /// An integer was seen that no `f64` holds.
-    wide: bool,
-}
-
-impl Column {
-    fn new(node: NodeId) -> Self {
-        let (bytes, valid) = (Vec::new(), Vec::new());
-        Self { node, offsets: vec![0], bytes, valid, kinds: Kinds::default(), wide: false }
-    }
-
-    #[inline]
-    fn put(&mut self, row: usize, text: &[u8], kinds: Kinds) -> Result<(), DecodeError> {
-        if self.offsets.len() != row + 1 {
-            self.move_to(row);
-        }
-        self.bytes.extend_from_slice(text);
-        let Ok(end) = i32::try_from(self.bytes.len()) else {
-            return Err(DecodeError::Limit { limit: "2 GiB of one field" });
-        };
-        self.offsets.push(end);
-        self.valid.push(1);
-        self.kinds.insert(kinds);
-        Ok(())
-    }
-
-    /// Fills up with nulls, or takes back, so that the next value is that of `row`.
-    #[cold]
-    fn move_to(&mut self, row: usize) {
-        let rows = self.offsets.len() - 1;
-        if rows < row {
-            let end = self.offsets.last().copied().unwrap_or_default();
-            self.offsets.resize(row + 1, end);
-            self.valid.resize(row, 0);
-        } else if rows > row {
-            self.offsets.truncate(row + 1);
-            let end = self.offsets.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or_default();
-            self.bytes.truncate(end);
-            self.valid.truncate(row);
-        }
-    }
-
-    fn finish(mut self, path: String, rows: usize) -> Result<NativeColumn, DecodeError> {
-        self.move_to(rows);
-        if self.wide && self.kinds.intersects(Kinds::FLOAT) {
-            // As floats the wide integers would lose digits.
-            self.kinds.insert(Kinds::TEXT);
-        }
-        let valid = self.valid.contains(&0).then(|| {
-            NullBuffer::new(BooleanBuffer::collect_bool(rows, |row| {
-                self.valid.get(row).is_some_and(|valid| *valid != 0)
-            }))
-        });
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        let text = StringArray::try_new(offsets, Buffer::from_vec(self.bytes), valid);
-        let text = text.map_err(|_| DecodeError::Charset { charset: "UTF-8", at: None })?;
-        Ok(NativeColumn { path, text, kinds: self.kinds })
-    }
-}
 
 /// A member name in its object: a step of a path.
 struct Node {
@@ -110,11 +43,12 @@ pub(super) struct Table {
     columns: Vec<Column>,
     row: usize,
     taken_back: usize,
+    log: Option<Box<NoteLog>>,
 }
 
 impl Table {
     pub(super) fn new() -> Self {
-        let mut table = Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0 };
+        let mut table = Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0, log: None };
         table.add_node("", String::new());
         table
     }
@@ -157,6 +91,7 @@ impl Table {
     fn enter(&mut self, child: NodeId) -> Result<NodeId, DecodeError> {
         if self.nodes[child].seen == self.row + 1 {
             self.take_back(child)?;
+            self.note(child, NoteKind::DuplicateName);
         }
         self.nodes[child].seen = self.row + 1;
         Ok(child)
@@ -207,10 +142,7 @@ impl Table {
         }
         self.nodes[node].seen = 0;
         if let Some(column) = self.nodes[node].column {
-            let column = &mut self.columns[column];
-            if column.offsets.len() > self.row + 1 {
-                column.move_to(self.row);
-            }
+            self.columns[column].take_back(self.row);
         }
         for at in 0..self.nodes[node].children.len() {
             let child = self.nodes[node].children[at];
@@ -262,6 +194,35 @@ impl Table {
         self.column(node);
     }
 
+    /// Notes what is odd in the current record's value at `node`.
+    #[cold]
+    pub(super) fn note(&mut self, node: NodeId, kind: NoteKind) {
+        self.log.get_or_insert_default().note(self.row, node, kind);
+    }
+
+    /// Notes all that is odd in the current record's value at `node`.
+    #[cold]
+    pub(super) fn note_all(&mut self, node: NodeId, kinds: NoteSet) {
+        kinds.kinds().for_each(|kind| self.note(node, kind));
+    }
+
+    /// Notes what is odd outside of the records.
+    #[cold]
+    pub(super) fn note_outside(&mut self, kind: NoteKind, values: u64) {
+        self.log.get_or_insert_default().note_outside(kind, values);
+    }
+
+    /// The member `name` of `parent`, without entering it.
+    pub(super) fn find(&self, parent: NodeId, name: &str) -> Option<NodeId> {
+        let at = self.nodes[parent].by_name.get(name)?;
+        self.nodes[parent].children.get(*at).copied()
+    }
+
+    /// How many records there are.
+    pub(super) fn rows(&self) -> usize {
+        self.row
+    }
+
     /// Whether a name stood twice.
     pub(super) fn has_taken_back(&self) -> bool {
         self.taken_back > 0
@@ -277,9 +238,22 @@ impl Table {
         }
     }
 
-    /// The columns, and an empty one for each of the `expected` paths that no record has.
-    pub(super) fn finish<'a>(mut self, expected: impl Iterator<Item = &'a str>) -> Result<NativeBatch, DecodeError> {
+    /// The columns, an empty one for each of the `expected` paths that no record has, and what was odd.
+    /// `no_controls`: the format allows no control characters in texts.
+    pub(super) fn finish<'a>(
+        mut self,
+        expected: impl Iterator<Item = &'a str>,
+        no_controls: bool,
+    ) -> Result<(NativeBatch, Notes), DecodeError> {
         let rows = self.row;
+        for column in &mut self.columns {
+            let (node, log) = (column.node, &mut self.log);
+            column.clean(no_controls, |row, kind| log.get_or_insert_default().note(row, node, kind))?;
+        }
+        let notes = match self.log.take() {
+            Some(log) => log.finish(|node| self.nodes[node].path.clone()),
+            None => Notes::default(),
+        };
         let mut batch = NativeBatch { rows, columns: Vec::with_capacity(self.columns.len()) };
         for column in self.columns {
             let path = std::mem::take(&mut self.nodes[column.node].path);
@@ -291,7 +265,7 @@ impl Table {
                 batch.columns.push(NativeColumn { path: path.to_owned(), text, kinds: Kinds::default() });
             }
         }
-        Ok(batch)
+        Ok((batch, notes))
     }
 }
 
@@ -301,6 +275,30 @@ pub(super) fn escape(name: &str) -> String {
         true => name.replace('\\', r"\\").replace('.', r"\."),
         false => name.to_owned(),
     }
+}
+
+/// The member name that a path of one step is; none for a path of several.
+pub(super) fn unescape(path: &str) -> Option<String> {
+    let (name, rest) = split_first(path);
+    rest.is_none().then_some(name)
+}
+
+/// The first member name of a path.
+pub(super) fn first_name(path: &str) -> String {
+    split_first(path).0
+}
+
+/// A path's first member name, and what follows its point.
+fn split_first(path: &str) -> (String, Option<&str>) {
+    let (mut name, mut chars) = (String::with_capacity(path.len()), path.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '.' => return (name, Some(chars.as_str())),
+            '\\' => name.extend(chars.next()),
+            c => name.push(c),
+        }
+    }
+    (name, None)
 }
 
 #[cfg(test)]
@@ -329,7 +327,7 @@ mod tests {
         let names: Vec<String> = (0..40).map(|n| format!("field {n}")).collect();
         let forth: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "forth")).collect();
         let back: Vec<(&str, &str)> = names.iter().rev().map(|name| (name.as_str(), "back")).collect();
-        let batch = table_of(&[&forth, &back, &forth[7..9]]).finish(std::iter::empty()).unwrap();
+        let batch = table_of(&[&forth, &back, &forth[7..9]]).finish(std::iter::empty(), false).unwrap().0;
         assert_eq!((batch.rows, batch.columns.len()), (3, 40));
         for column in &batch.columns {
             assert_eq!((column.text.value(0), column.text.value(1)), ("forth", "back"));
@@ -340,11 +338,20 @@ mod tests {
     #[test]
     fn missing_values_are_null_before_between_and_after() {
         let records: [&[(&str, &str)]; 4] = [&[], &[("a", "1")], &[("b", "2")], &[("a", "3")]];
-        let batch = table_of(&records).finish(std::iter::empty()).unwrap();
+        let batch = table_of(&records).finish(std::iter::empty(), false).unwrap().0;
         let a: Vec<_> = batch.column("a").unwrap().text.iter().collect();
         let b: Vec<_> = batch.column("b").unwrap().text.iter().collect();
         assert_eq!(a, [None, Some("1"), None, Some("3")]);
         assert_eq!(b, [None, None, Some("2"), None]);
+    }
+
+    #[test]
+    fn a_path_of_one_step_is_a_name() {
+        for name in ["id", "Comm. Amount", r"a\b.", ""] {
+            assert_eq!(unescape(&escape(name)).as_deref(), Some(name));
+        }
+        assert_eq!(unescape("a.b"), None);
+        assert_eq!((first_name(r"a\.b.c"), first_name("a")), ("a.b".to_owned(), "a".to_owned()));
     }
 
     #[test]

@@ -1,30 +1,83 @@
 //! XML: the way to the records, and the shapes of documents that are refused.
 
-use quick_xml::errors::{Error, IllFormedError, SyntaxError};
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::reader::Reader;
 
+use super::DecodeError;
+use super::charset::{self, mark_length, without_padding};
+use super::cut;
+use super::decoded::{BodyLayout, Decoded, TornRows};
+use super::notes::NoteKind;
 use super::place::element_names;
+use super::references;
+use super::repair::Marks;
 use super::table::Table;
+use super::xml_document::{Document, local_name};
 use super::xml_record::Record;
-use super::{DecodeError, MAX_DEPTH, begins, charset, cut, is_html};
 
-const FORMAT: &str = "XML";
 const FAULT: [&str; 3] = ["Envelope", "Body", "Fault"];
 
-/// Reads the records at `place` into `table`.
+/// Reads the records of a body.
 ///
-/// The root must have the place's first name; that nothing else of the place is there means no records. A SOAP fault
-/// is an error, and so is a document type: entities are the five predefined ones.
-pub(super) fn read_document(place: &str, body: &[u8], table: &mut Table) -> Result<(), DecodeError> {
+/// The root must have the place's first name, and there must be the element that holds the records; that it holds none
+/// means no records. A SOAP fault is an error, and so is a document type: entities are the five predefined ones, and
+/// those of HTML by their names. SOAP's references are resolved first, if there are any.
+pub(super) fn decode(layout: &BodyLayout<'_>, place: &str, body: &[u8]) -> Result<Decoded, DecodeError> {
     let names = element_names(place)?;
-    let text = charset::xml_text(body)?;
+    let text = charset::xml_text(layout.charset, body)?;
+    let (content, base) = content(&text.text);
+    let mut table = Table::new();
+    if text.is_guessed {
+        table.note_outside(NoteKind::Charset, 1);
+    }
+    if content.len() + base < text.text.len() {
+        table.note_outside(NoteKind::Nul, 1);
+    }
+    let mut document = Document::open(content, text.marks, base)?;
+    let read = read_records(&mut document, &names, place, &mut table);
+    let (has_references, outside) = (document.has_references, document.outside + document.marks.left());
+    if has_references && let Some(resolved) = references::resolve(content)? {
+        let mut table = Table::new();
+        // Their places are those of the text before.
+        let marks = document.all_marks();
+        read_records(&mut Document::open(&resolved, Marks::default(), 0)?, &names, place, &mut table)?;
+        return finish(layout, table, marks);
+    }
+    read?;
+    finish(layout, table, outside)
+}
+
+fn finish(layout: &BodyLayout<'_>, mut table: Table, marks: u64) -> Result<Decoded, DecodeError> {
+    if marks > 0 {
+        table.note_outside(NoteKind::Charset, marks);
+    }
+    let (batch, notes) = table.finish(layout.expected(), true)?;
+    Ok(Decoded { batch, notes, cut_at_end: false, torn: TornRows::default() })
+}
+
+/// The text between byte-order marks and padding, and where it begins.
+fn content(text: &str) -> (&str, usize) {
+    let base = mark_length(text.as_bytes());
+    (without_padding(text.get(base..).unwrap_or_default()), base)
+}
+
+fn read_records(
+    document: &mut Document<'_>,
+    names: &[String],
+    place: &str,
+    table: &mut Table,
+) -> Result<(), DecodeError> {
     let mut record = Record::default();
-    Document::open(&text)?.walk(&names, |document, start| {
+    let found = walk(document, names, |document, start| {
         document.element(start, &mut record)?;
         record.put_into(table)?;
         table.end_record().map(|()| true)
-    })
+    })?;
+    match found {
+        _ if table.rows() > 0 => Ok(()),
+        Found { parent_is_nil: true, .. } => Err(DecodeError::NotAList { place: cut(place), found: "null" }),
+        Found { deepest, .. } if deepest + 1 < names.len() => Err(DecodeError::NothingAt { place: cut(place) }),
+        Found { .. } => Ok(()),
+    }
 }
 
 /// The value at names; see [`super::value_at`].
@@ -34,197 +87,105 @@ pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
     if attribute.is_some() {
         names.pop();
     }
-    let text = charset::xml_text(body).ok()?;
-    let (mut record, mut value) = (Record::default(), None);
-    let walked = Document::open(&text).ok()?.walk(&names, |document, start| {
-        document.element(start, &mut record)?;
-        value = match &attribute {
-            Some(name) => record.attribute(name).map(str::to_owned),
-            None => record.value(),
-        };
-        // A parent that doesn't have the attribute may have a sibling that does.
-        Ok(attribute.is_some() && value.is_none())
-    });
-    walked.ok()?;
-    value
-}
-
-/// A document while it is read.
-struct Document<'a> {
-    reader: Reader<&'a [u8]>,
-    length: usize,
-}
-
-impl<'a> Document<'a> {
-    fn open(text: &'a str) -> Result<Self, DecodeError> {
-        match text.trim_start().chars().next() {
-            None => return Err(DecodeError::Empty { format: FORMAT }),
-            Some('<') if is_html(text) => return Err(DecodeError::Html { format: FORMAT }),
-            Some('<') => {}
-            Some(_) => return Err(DecodeError::OtherFormat { format: FORMAT, begins: begins(text.as_bytes()) }),
-        }
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().expand_empty_elements = true;
-        Ok(Self { reader, length: text.len() })
-    }
-
-    /// Calls `found` at each element whose names from the root are `names`; it reads the element and says whether
-    /// to go on.
-    fn walk(
-        mut self,
-        names: &[String],
-        mut found: impl FnMut(&mut Self, &BytesStart<'_>) -> Result<bool, DecodeError>,
-    ) -> Result<(), DecodeError> {
-        // Open elements; how many of them, from the root, are those of the place; and those of a fault's place.
-        let (mut depth, mut matched, mut fault) = (0, 0, 0);
-        let mut roots = 0;
-        let asks_for_fault = names.len() >= FAULT.len() && names.iter().zip(FAULT).all(|(name, fault)| name == fault);
-        loop {
-            match self.event()? {
-                Event::Start(start) => {
-                    let name = local_name(&start).ok_or_else(|| self.malformed("an element has no name"))?;
-                    if depth == 0 {
-                        roots += 1;
-                        self.check_root(name, names.first(), roots)?;
-                    }
-                    let is_next = matched == depth && names.get(depth).is_some_and(|want| want == "*" || want == name);
-                    if fault == depth && FAULT.get(depth) == Some(&name) {
-                        fault += 1;
-                        // Who asks for the fault itself is given it.
-                        if fault == FAULT.len() && !asks_for_fault {
-                            return Err(self.soap_fault(&start));
-                        }
-                    }
-                    if is_next && depth + 1 == names.len() {
-                        if !found(&mut self, &start)? {
-                            return Ok(());
-                        }
-                        fault = fault.min(depth);
-                        continue;
-                    }
-                    matched += usize::from(is_next);
-                    depth += 1;
-                    self.check_depth(depth)?;
-                }
-                Event::End(_) => {
-                    depth = depth.saturating_sub(1);
-                    (matched, fault) = (matched.min(depth), fault.min(depth));
-                }
-                Event::Text(text) if depth == 0 && !text.trim_ascii().is_empty() => {
-                    return Err(self.malformed("there is text outside of the root"));
-                }
-                Event::CData(_) | Event::GeneralRef(_) if depth == 0 => {
-                    return Err(self.malformed("there is text outside of the root"));
-                }
-                Event::Eof if depth > 0 || roots == 0 => return Err(DecodeError::CutShort { at: self.length }),
-                Event::Eof => return Ok(()),
-                _ => {}
-            }
-        }
-    }
-
-    fn check_root(&self, name: &str, expected: Option<&String>, roots: usize) -> Result<(), DecodeError> {
-        match expected {
-            _ if roots > 1 => Err(self.malformed("there are two roots")),
-            Some(expected) if expected != "*" && expected != name => {
-                Err(DecodeError::OtherRoot { expected: cut(expected), found: cut(name) })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_depth(&self, depth: usize) -> Result<(), DecodeError> {
-        if depth > MAX_DEPTH { Err(self.malformed("it nests too deep")) } else { Ok(()) }
-    }
-
-    /// Reads the element that `start` begins, up to its end.
-    fn element(&mut self, start: &BytesStart<'_>, record: &mut Record) -> Result<(), DecodeError> {
-        record.clear();
-        self.open_element(start, record)?;
-        let mut depth = 1;
-        while depth > 0 {
-            match self.event()? {
-                Event::Start(start) => {
-                    depth += 1;
-                    self.check_depth(depth)?;
-                    self.open_element(&start, record)?;
-                }
-                Event::End(_) => {
-                    depth -= 1;
-                    record.close();
-                }
-                Event::Text(text) => record.text(&text.xml10_content().map_err(|_| self.malformed("bad text"))?)?,
-                Event::CData(text) => record.text(&text.xml10_content().map_err(|_| self.malformed("bad text"))?)?,
-                Event::GeneralRef(reference) => {
-                    let entity = reference.decode().unwrap_or_default();
-                    let character = reference.resolve_char_ref().map_err(|error| self.explain(error))?;
-                    match (character, quick_xml::escape::resolve_xml_entity(&entity)) {
-                        (Some(character), _) => record.text(character.encode_utf8(&mut [0; 4]))?,
-                        (None, Some(text)) => record.text(text)?,
-                        (None, None) => return Err(self.malformed(&format!("unknown entity `{}`", cut(&entity)))),
-                    }
-                }
-                Event::Eof => return Err(DecodeError::CutShort { at: self.length }),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn open_element(&self, start: &BytesStart<'_>, record: &mut Record) -> Result<(), DecodeError> {
-        let name = local_name(start).ok_or_else(|| self.malformed("an element has no name"))?;
-        record.open(name)?;
-        for attribute in start.attributes() {
-            let attribute = attribute.map_err(|error| self.explain(error.into()))?;
-            let value = attribute.unescape_value().map_err(|error| self.explain(error))?;
-            let (local, prefix) = attribute.key.decompose();
-            let prefix = prefix.map(|prefix| prefix.into_inner()).unwrap_or_default();
-            let local = std::str::from_utf8(local.into_inner()).unwrap_or_default();
-            match (prefix, local) {
-                (b"", "xmlns") | (b"xmlns", _) => {}
-                (b"xsi", "nil") => record.set_nil(value == "true" || value == "1"),
-                (b"xsi", _) => {}
-                _ if prefix.eq_ignore_ascii_case(b"SOAP-ENC") || prefix == b"soapenc" => {}
-                _ => record.add_attribute(local, &value)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn soap_fault(&mut self, start: &BytesStart<'_>) -> DecodeError {
-        let mut record = Record::default();
-        match self.element(start, &mut record) {
-            Ok(()) => DecodeError::SoapFault { reason: cut(record.fault_reason().trim()) },
-            Err(error) => error,
-        }
-    }
-
-    fn event(&mut self) -> Result<Event<'a>, DecodeError> {
-        match self.reader.read_event() {
-            Ok(Event::DocType(_)) => Err(self.malformed("it declares a document type")),
-            Ok(event) => Ok(event),
-            Err(error) => Err(self.explain(error)),
-        }
-    }
-
-    #[cold]
-    fn explain(&self, error: Error) -> DecodeError {
-        match error {
-            Error::Syntax(SyntaxError::InvalidBangMarkup) => self.malformed("unknown markup behind `<!`"),
-            Error::Syntax(_) | Error::IllFormed(IllFormedError::MissingEndTag(_)) => {
-                DecodeError::CutShort { at: self.length }
-            }
-            error => self.malformed(&error.to_string()),
-        }
-    }
-
-    #[cold]
-    fn malformed(&self, reason: &str) -> DecodeError {
-        let at = usize::try_from(self.reader.buffer_position()).unwrap_or_default();
-        DecodeError::Malformed { format: FORMAT, at, reason: cut(reason) }
+    let text = charset::xml_text(None, body).ok()?;
+    let (text, _) = content(&text.text);
+    let find = |text: &str| {
+        let (mut record, mut value) = (Record::default(), None);
+        let mut document = Document::open(text, Marks::default(), 0).ok()?;
+        let walked = walk(&mut document, &names, |document, start| {
+            document.element(start, &mut record)?;
+            value = match &attribute {
+                Some(name) => record.attribute(name).map(str::to_owned),
+                None => record.value(),
+            };
+            // A parent that doesn't have the attribute may have a sibling that does.
+            Ok(attribute.is_some() && value.is_none())
+        });
+        Some((walked.ok().and(value), document.has_references))
+    };
+    let (value, has_references) = find(text)?;
+    let resolved = if has_references { references::resolve(text).ok()? } else { None };
+    match resolved {
+        Some(resolved) => find(&resolved)?.0,
+        None => value,
     }
 }
 
-fn local_name<'s>(start: &'s BytesStart<'_>) -> Option<&'s str> {
-    std::str::from_utf8(start.local_name().into_inner()).ok().filter(|name| !name.is_empty())
+/// What a walk met on the way to the records.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    /// How many of the place's names, from the root, were met.
+    deepest: usize,
+    /// The element that should hold the records is nil.
+    parent_is_nil: bool,
+}
+
+/// Calls `found` at each element whose names from the root are `names`; it reads the element and decides whether to go
+/// on.
+fn walk<'a>(
+    document: &mut Document<'a>,
+    names: &[String],
+    mut found: impl FnMut(&mut Document<'a>, &BytesStart<'_>) -> Result<bool, DecodeError>,
+) -> Result<Found, DecodeError> {
+    // Open elements; how many of them, from the root, are those of the place; and those of a fault's place.
+    let (mut depth, mut matched, mut fault) = (0, 0, 0);
+    let (mut roots, mut met) = (0, Found::default());
+    let asks_for_fault = names.len() >= FAULT.len() && names.iter().zip(FAULT).all(|(name, fault)| name == fault);
+    loop {
+        match document.event()? {
+            Event::Start(start) => {
+                let name = local_name(&start).ok_or_else(|| document.malformed("an element has no name"))?;
+                if depth == 0 {
+                    roots += 1;
+                    check_root(document, name, names.first(), roots)?;
+                }
+                let is_next = matched == depth && names.get(depth).is_some_and(|want| want == "*" || want == name);
+                if fault == depth && FAULT.get(depth) == Some(&name) {
+                    fault += 1;
+                    // Who asks for the fault itself is given it.
+                    if fault == FAULT.len() && !asks_for_fault {
+                        return Err(document.soap_fault(&start));
+                    }
+                }
+                if is_next && depth + 1 == names.len() {
+                    if !found(document, &start)? {
+                        return Ok(met);
+                    }
+                    fault = fault.min(depth);
+                    continue;
+                }
+                if is_next {
+                    let is_nil = document.note_declarations(&start);
+                    met.deepest = met.deepest.max(depth + 1);
+                    met.parent_is_nil |= is_nil && depth + 2 == names.len();
+                    matched += 1;
+                }
+                depth += 1;
+                document.check_depth(depth)?;
+            }
+            Event::End(_) => {
+                depth = depth.saturating_sub(1);
+                (matched, fault) = (matched.min(depth), fault.min(depth));
+            }
+            Event::Text(text) if depth == 0 && !text.trim_ascii().is_empty() => {
+                return Err(document.malformed("there is text outside of the root"));
+            }
+            Event::CData(_) | Event::GeneralRef(_) if depth == 0 => {
+                return Err(document.malformed("there is text outside of the root"));
+            }
+            Event::Eof if depth > 0 || roots == 0 => return Err(document.cut_short()),
+            Event::Eof => return Ok(met),
+            _ => {}
+        }
+    }
+}
+
+fn check_root(document: &Document<'_>, name: &str, expected: Option<&String>, roots: usize) -> Result<(), DecodeError> {
+    match expected {
+        _ if roots > 1 => Err(document.malformed("there are two roots")),
+        Some(expected) if expected != "*" && expected != name => {
+            Err(DecodeError::OtherRoot { expected: cut(expected), found: cut(name) })
+        }
+        _ => Ok(()),
+    }
 }

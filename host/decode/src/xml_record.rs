@@ -6,6 +6,8 @@ use std::ops::Range;
 use sluice_model::Kinds;
 
 use super::DecodeError;
+use super::lenient::write_string;
+use super::notes::{NoteKind, NoteSet};
 use super::table::{NodeId, ROOT, Table};
 
 /// How many elements, attributes and texts one record may have.
@@ -25,6 +27,9 @@ enum Kind {
 struct Part {
     kind: Kind,
     nil: bool,
+    /// A reference of SOAP that leads nowhere.
+    reference: bool,
+    odd: NoteSet,
     /// Another sibling before it has its name.
     again: bool,
     name: Range<usize>,
@@ -43,6 +48,8 @@ pub(super) struct Record {
     /// Names and values of all parts.
     text: String,
     open: Vec<usize>,
+    /// A part is odd.
+    is_odd: bool,
 }
 
 impl Record {
@@ -50,6 +57,7 @@ impl Record {
         self.parts.clear();
         self.text.clear();
         self.open.clear();
+        self.is_odd = false;
     }
 
     pub(super) fn open(&mut self, name: &str) -> Result<(), DecodeError> {
@@ -64,6 +72,44 @@ impl Record {
 
     pub(super) fn add_attribute(&mut self, name: &str, value: &str) -> Result<(), DecodeError> {
         self.add(Kind::Attribute, "@", name, value).map(drop)
+    }
+
+    /// Adds an attribute that refers to another element.
+    #[cold]
+    pub(super) fn add_reference(&mut self, value: &str) -> Result<(), DecodeError> {
+        self.add_attribute("href", value)?;
+        if let Some(at) = self.open.last() {
+            self.parts[*at].reference = true;
+        }
+        Ok(())
+    }
+
+    /// Forgets the attributes of the open element, which has nothing else yet.
+    #[cold]
+    pub(super) fn drop_attributes(&mut self) {
+        if let Some(at) = self.open.last().copied() {
+            self.parts.truncate(at + 1);
+            (self.parts[at].first_child, self.parts[at].last_child) = (NONE, NONE);
+        }
+    }
+
+    /// Marks the open element as odd.
+    #[cold]
+    pub(super) fn mark(&mut self, kind: NoteKind) {
+        let at = self.open.last().copied().unwrap_or_default();
+        if let Some(part) = self.parts.get_mut(at) {
+            part.odd.insert(kind);
+            self.is_odd = true;
+        }
+    }
+
+    /// Marks the attribute that was added last.
+    #[cold]
+    pub(super) fn mark_last(&mut self, odd: NoteSet) {
+        if let Some(part) = self.parts.last_mut() {
+            part.odd.join(odd);
+            self.is_odd = true;
+        }
     }
 
     pub(super) fn set_nil(&mut self, nil: bool) {
@@ -97,10 +143,12 @@ impl Record {
         let middle = self.text.len();
         self.text.push_str(text);
         let (name, text) = (start..middle, middle..self.text.len());
-        let (nil, again) = (false, false);
+        let (nil, again, reference, odd) = (false, false, false, NoteSet::default());
         self.parts.push(Part {
             kind,
             nil,
+            reference,
+            odd,
             again,
             name,
             text,
@@ -161,6 +209,11 @@ impl Record {
 
     /// Puts the record's fields into the current row.
     pub(super) fn put_into(&mut self, table: &mut Table) -> Result<(), DecodeError> {
+        if self.is_odd
+            && let Some(root) = self.parts.first()
+        {
+            table.note_all(ROOT, root.odd);
+        }
         if self.parts.is_empty() { Ok(()) } else { self.put_element(0, ROOT, table) }
     }
 
@@ -175,6 +228,9 @@ impl Record {
                 continue;
             }
             let member = table.child(node, &mut cursor, self.name(child))?;
+            if self.is_odd {
+                table.note_all(member, self.odd_of(child));
+            }
             match kind {
                 _ if same != NONE => {
                     let mut json = Vec::new();
@@ -186,6 +242,28 @@ impl Record {
             }
         }
         self.put_text(part, node, table)
+    }
+
+    /// What is odd in a part: if it becomes JSON, in all of what that is made of.
+    #[cold]
+    fn odd_of(&self, part: usize) -> NoteSet {
+        let (mut odd, mut at) = (self.parts[part].odd, self.parts[part].same);
+        if at != NONE {
+            self.join_below(part, &mut odd);
+        }
+        while at != NONE {
+            odd.join(self.parts[at].odd);
+            self.join_below(at, &mut odd);
+            at = self.parts[at].same;
+        }
+        odd
+    }
+
+    fn join_below(&self, part: usize, odd: &mut NoteSet) {
+        for child in self.children(part) {
+            odd.join(self.parts[child].odd);
+            self.join_below(child, odd);
+        }
     }
 
     fn put_text(&self, part: usize, node: NodeId, table: &mut Table) -> Result<(), DecodeError> {
@@ -201,7 +279,12 @@ impl Record {
             return match child {
                 Some(child) => table.put(node, self.text[self.parts[child].text.clone()].as_bytes(), Kinds::TEXT),
                 // `<sum currency="EUR"/>` has a currency and no sum.
-                None if self.has(part, Kind::Attribute) => Ok(()),
+                None if self.has(part, Kind::Attribute) => {
+                    if self.parts[part].reference {
+                        table.note(node, NoteKind::Reference);
+                    }
+                    Ok(())
+                }
                 None => table.put(node, b"", Kinds::TEXT),
             };
         }
@@ -301,10 +384,4 @@ impl Record {
         }
         json.push(b'}');
     }
-}
-
-fn write_string(text: &str, json: &mut Vec<u8>) {
-    // Writing a string into memory can't fail.
-    let written = serde_json::to_writer(json, text);
-    debug_assert!(written.is_ok());
 }
