@@ -1,4 +1,4 @@
-//! One account's client, and another one once its secrets have changed.
+//! An account's client, which is replaced when the account's secrets change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,15 +15,15 @@ use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
 use crate::pace::Admission;
 
-/// Secrets that were read again and are the same as before are left alone for so long.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Secrets that turned out unchanged aren't read again for this long.
+const RELOAD_PAUSE: Duration = Duration::from_secs(60);
 
-/// Reads an account's secrets anew. A failure is a text that holds none of them.
+/// Reads an account's secrets again. The text of a failure must not contain a secret.
 #[derive(Clone)]
 pub struct SecretReloader(Arc<dyn Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync>);
 
 impl SecretReloader {
-    /// By a function that is called after the network has refused the secrets, at most once a minute.
+    /// `read` is called when the network rejects the secrets: at most once a minute while they stay the same.
     pub fn new(
         read: impl Fn() -> BoxFuture<'static, Result<BTreeMap<String, Secret>, String>> + Send + Sync + 'static,
     ) -> Self {
@@ -37,7 +37,7 @@ impl fmt::Debug for SecretReloader {
     }
 }
 
-/// Sends an account's requests. Cheap to clone; all clones have the same secrets.
+/// Sends an account's requests. Cheap to clone; all clones share secrets, tokens and budget.
 #[derive(Clone)]
 pub struct Account(Arc<Inner>);
 
@@ -45,9 +45,9 @@ struct Inner {
     shared: Arc<Shared>,
     access: Access,
     client: RwLock<AccountClient>,
-    /// When the secrets were read again and were the same. Held while reading, so that twenty refused requests read
-    /// once.
-    read_again: tokio::sync::Mutex<Option<Instant>>,
+    /// When the secrets were last read and turned out unchanged. Locked while reading, so that twenty rejected requests
+    /// read once.
+    reloaded: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Account {
@@ -59,25 +59,26 @@ impl fmt::Debug for Account {
 impl Account {
     pub(crate) fn new(shared: Arc<Shared>, access: Access) -> Result<Self, Error> {
         let client = RwLock::new(AccountClient::new(shared.clone(), &access, None)?);
-        Ok(Self(Arc::new(Inner { shared, access, client, read_again: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner { shared, access, client, reloaded: tokio::sync::Mutex::default() })))
     }
 
-    /// One attempt. Signs in first if the request needs a token, and waits until the budget lets it go.
+    /// One attempt. Signs in first if the request needs a token, and waits until the budget allows the request.
     ///
-    /// If the network refuses the secrets, they are read again, and the request is sent again if they have changed.
+    /// If the network rejects the secrets, they are read again, and the request is sent again if they have changed.
     ///
-    /// Any status is a response, 429 and 500 too. An error means that there was none; see
-    /// [`Error::is_retryable`].
+    /// # Errors
+    /// If there is no response; [`Error::retry`] is how often another attempt may help. A response of any status is
+    /// returned, 429 and 500 too.
     pub async fn send(&self, request: &Request) -> Result<Exchange, Error> {
         self.send_with(request, &()).await.map(|(exchange, ())| exchange)
     }
 
-    /// The same, with a permit of `admission` that is waited for when the rate allows the request, and that comes with
-    /// the response: who bounds the responses in memory holds it until the response is no longer needed. No permit is
-    /// held while a request waits for its rate, and none is given with an error.
+    /// As [`Account::send`], with a permit of `admission`, which bounds the responses in memory: it is acquired when the
+    /// rate allows the request, and returned with the response, for the caller to hold while it needs the response. No
+    /// permit is held while a request waits for its rate.
     ///
     /// # Errors
-    /// As [`Account::send`].
+    /// As [`Account::send`]; without a permit.
     pub async fn send_with<A: Admission>(
         &self,
         request: &Request,
@@ -85,22 +86,20 @@ impl Account {
     ) -> Result<(Exchange, A::Permit), Error> {
         let client = self.client();
         let sent = client.send(request, admission).await;
-        let refused = match &sent {
+        let is_rejected = match &sent {
             Ok((exchange, _)) => exchange.status == 401 && exchange.token_expired.is_none(),
             Err(error) => matches!(error, Error::Credentials { .. }),
         };
-        match if refused { self.refreshed_client(&client).await } else { None } {
-            Some(other) => {
-                // The permit of the refused attempt: with it in hand nobody may wait for another one.
-                drop(sent);
-                other.send(request, admission).await
-            }
-            None => sent,
+        if is_rejected && let Some(client) = self.refreshed_client(&client).await {
+            // With its permit: waiting for a second one while holding the first could deadlock.
+            drop(sent);
+            return client.send(request, admission).await;
         }
+        sent
     }
 
-    /// Forgets the token that `after` used, so that the next send signs in anew. Does nothing if someone else has
-    /// done so since: of twenty requests that fail together, one renews.
+    /// Drops the token that `after` used, so that the next request signs in again. Does nothing if the token has been
+    /// replaced since: of twenty requests that fail together, one renews.
     pub async fn renew(&self, token: &str, after: &Exchange) {
         self.client().renew(token, after).await;
     }
@@ -119,21 +118,21 @@ impl Account {
         self.0.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The client with other secrets than `refused`, if there are any.
-    async fn refreshed_client(&self, refused: &AccountClient) -> Option<AccountClient> {
+    /// A client with other secrets than `rejected`; none if they haven't changed.
+    async fn refreshed_client(&self, rejected: &AccountClient) -> Option<AccountClient> {
         let Inner { shared, access, .. } = &*self.0;
-        let anew = access.secret_reloader.as_ref()?;
-        let mut read_again = self.0.read_again.lock().await;
-        let now = self.client();
-        if !now.is(refused) {
-            return Some(now);
+        let reloader = access.secret_reloader.as_ref()?;
+        let mut reloaded = self.0.reloaded.lock().await;
+        let current = self.client();
+        if !current.is(rejected) {
+            return Some(current);
         }
-        if read_again.is_some_and(|at| at.elapsed() < PAUSE) {
+        if reloaded.is_some_and(|at| at.elapsed() < RELOAD_PAUSE) {
             return None;
         }
-        *read_again = Some(Instant::now());
-        let secrets = match (anew.0)().await {
-            Ok(secrets) if secrets == refused.inner().secrets => return None,
+        *reloaded = Some(Instant::now());
+        let secrets = match (reloader.0)().await {
+            Ok(secrets) if secrets == rejected.inner().secrets => return None,
             Ok(secrets) => secrets,
             Err(reason) => {
                 tracing::warn!(network = access.network, account = access.account, reason, "cannot read secrets again");
@@ -141,10 +140,14 @@ impl Account {
             }
         };
         let access = Access { secrets, ..access.clone() };
-        let client = AccountClient::new(shared.clone(), &access, Some(refused.inner().budget.clone())).ok()?;
-        tracing::info!(network = access.network, account = access.account, "secrets have changed and were read again");
+        let client = AccountClient::new(shared.clone(), &access, Some(rejected.inner().budget.clone())).ok()?;
+        tracing::info!(
+            network = access.network,
+            account = access.account,
+            "secrets have changed and are used from now on"
+        );
         *self.0.client.write().unwrap_or_else(PoisonError::into_inner) = client.clone();
-        *read_again = None;
+        *reloaded = None;
         Some(client)
     }
 }

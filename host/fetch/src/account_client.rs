@@ -1,30 +1,29 @@
-//! One account's client, with the secrets that it has now: allow → auth → pace → send → redact.
+//! Sends the requests of one account with one set of secrets: allow → authenticate → pace → send → redact.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::header::RETRY_AFTER;
 use sluice_model::{Request, Secret, SentRequest};
 use tokio::time::Instant;
 
 use crate::allow::Allow;
-use crate::body::{Opened, Raw, open};
+use crate::body::{CleanBody, RawResponse, clean};
 use crate::clock::network_time;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
-use crate::pace::{Admission, Budget, Place};
+use crate::pace::{Admission, Budget, RequestSlot};
 use crate::redact::Redactor;
 use crate::render::{Context, tokens_of};
-use crate::retry::retry_after;
+use crate::retry_after::requested_pause;
 use crate::session::{Session, check_cycles};
 use crate::template::TokenValues;
-use crate::token::Live;
+use crate::token::LiveTokens;
 use crate::wire::Wire;
 
-/// Tokens are looked at again after a wait for the budget that was longer than this.
+/// After a longer wait for the budget, the lifetimes of the tokens are checked again.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
 
 /// Sends an account's requests with one set of secrets. Cheap to clone.
@@ -43,7 +42,7 @@ pub(crate) struct Inner {
 }
 
 impl AccountClient {
-    /// `budget`: that of the client before this one, if only the secrets have changed.
+    /// `budget`: that of the previous client, if only the secrets have changed.
     pub(crate) fn new(shared: Arc<Shared>, access: &Access, budget: Option<Arc<Budget>>) -> Result<Self, Error> {
         let rate = access.rate;
         if rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0 {
@@ -67,27 +66,31 @@ impl AccountClient {
         let inner = self.inner();
         inner.allow.request(request)?;
         let rotates = self.rotates(request);
-        let _turn = if rotates { Some(inner.session.turn.lock().await) } else { None };
-        let (live, place, permit) = self.admitted(request, admission).await?;
+        let _rotation = if rotates { Some(inner.session.rotation.lock().await) } else { None };
+        let (live, slot, permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
         let redactor = inner.session.redactor();
         admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
-        drop(place);
+        drop(slot);
         let received_at = Utc::now();
+        let retry_after = self.keep_to_pause(&raw, received_at);
         if rotates {
             self.rotate(&live, &raw).await;
         }
-        // Anew: this very answer may have brought a value to mask.
+        // The current one: this response may have brought a value to mask.
         let redactor = inner.session.redactor();
-        let opened = open(&raw, inner.shared.options.limits(), &redactor).await;
-        let (headers, header_masked) = headers_of(&raw, &opened, &redactor);
+        let body = clean(&raw, inner.shared.options.limits(), &redactor).await;
+        let (headers, header_masked) = headers_of(&raw, &body, &redactor);
         tracing::debug!(
             network = %inner.network, account = %inner.account, request = %request.key, status = raw.status,
-            wire_bytes = opened.wire.len(), body_bytes = opened.body.len(), "answered"
+            wire_bytes = body.wire.len(), body_bytes = body.body.len(), "response received"
         );
-        let stale = |live: &Live| live.used.iter().find(|used| used.issued < started).map(|used| used.token.clone());
+        if let Some(mismatch) = &body.mismatch {
+            tracing::debug!(network = %inner.network, request = %request.key, %mismatch, "content encoding corrected");
+        }
+        let expired = live.used.iter().find(|used| used.issued < started).map(|used| used.token.clone());
         let exchange = Exchange {
             sent: rendered.shown(&redactor),
             sent_at,
@@ -95,21 +98,33 @@ impl AccountClient {
             network_time: network_time(&raw.headers),
             status: raw.status,
             headers,
-            retry_after: retry_after_of(&raw, received_at),
-            token_expired: stale(&live).filter(|_| raw.status == 401),
-            wire: opened.wire,
-            body: opened.body,
-            masked: opened.masked || header_masked,
-            problem: opened.problem,
+            retry_after,
+            token_expired: expired.filter(|_| raw.status == 401),
+            wire: body.wire,
+            body: body.body,
+            framing: raw.framing,
+            encoding_mismatch: body.mismatch,
+            masked: body.masked || header_masked,
+            problem: body.problem,
             used: live.used,
         };
         Ok((exchange, permit))
     }
 
-    /// Forgets the token that `after` used, so that the next send signs in anew. Does nothing if someone else has
-    /// done so since: of twenty requests that fail together, one renews.
+    /// The pause that a response asks for. If the rate limit is exceeded, it applies to all requests of the budget, unless
+    /// it's longer than a run waits.
+    pub(crate) fn keep_to_pause(&self, raw: &RawResponse, received_at: DateTime<Utc>) -> Option<Duration> {
+        let pause = requested_pause(&raw.headers, raw.status, received_at);
+        let longest = self.inner().shared.options.max_retry_wait;
+        if let Some(pause) = pause.filter(|pause| raw.status == 429 && *pause <= longest) {
+            self.inner().budget.pause(pause);
+        }
+        pause
+    }
+
+    /// As [`Account::renew`](crate::Account::renew).
     pub(crate) async fn renew(&self, token: &str, after: &Exchange) {
-        let Some(sign_in) = self.0.session.sign_ins.iter().find(|sign_in| sign_in.gives(token)) else { return };
+        let Some(sign_in) = self.0.session.sign_ins.iter().find(|sign_in| sign_in.provides(token)) else { return };
         let mut state = sign_in.state.lock().await;
         let used = after.used.iter().find(|used| used.token == token);
         if used.is_none_or(|used| used.generation == state.generation) {
@@ -132,18 +147,18 @@ impl AccountClient {
         self.0.session.redactor().text(text).into_owned()
     }
 
-    /// Tokens, a place in the budget and a permit, all good at once.
+    /// Tokens, a slot of the budget and a permit, all valid at the same time.
     async fn admitted<A: Admission>(
         &self,
         request: &Request,
         admission: &A,
-    ) -> Result<(Live, Place, A::Permit), Error> {
+    ) -> Result<(LiveTokens, RequestSlot, A::Permit), Error> {
         loop {
             let live = self.live_tokens(request).await?;
-            let asked = Instant::now();
-            let (place, permit) = self.0.budget.enter(admission).await;
-            if asked.elapsed() < NOTABLE_WAIT || live.is_good(Instant::now()) || tokens_of(request).is_empty() {
-                return Ok((live, place, permit));
+            let queued = Instant::now();
+            let (slot, permit) = self.0.budget.enter(admission).await;
+            if queued.elapsed() < NOTABLE_WAIT || live.is_good(Instant::now()) || tokens_of(request).is_empty() {
+                return Ok((live, slot, permit));
             }
         }
     }
@@ -162,29 +177,28 @@ impl AccountClient {
         &self.0
     }
 
-    /// Whether both are the same client, and not only alike.
+    /// Whether both are clones of one client.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-/// The headers that may be kept, and whether one of them held a secret that isn't there by its name. What is kept
-/// unpacked must not be called packed.
-fn headers_of(raw: &Raw, opened: &Opened, redactor: &Redactor) -> (Vec<(String, String)>, bool) {
+/// The headers that may be stored, and whether the value of one of them contained a secret. A changed body isn't encoded
+/// any more, and has another length.
+fn headers_of(raw: &RawResponse, body: &CleanBody, redactor: &Redactor) -> (Vec<(String, String)>, bool) {
     let mut masked = false;
-    let headers = raw
-        .headers
-        .iter()
-        .filter(|(name, _)| !(opened.is_other() && matches!(name.as_str(), "content-encoding" | "content-length")))
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            masked |= redactor.finds(&value);
-            (name.as_str().to_owned(), redactor.header(name.as_str(), &value))
-        })
-        .collect();
+    let mut headers = Vec::with_capacity(raw.headers.len());
+    for (name, value) in &raw.headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        masked |= redactor.finds(&value);
+        let value = match name.as_str() {
+            "content-encoding" if body.is_changed() => continue,
+            // The length of a sample would hide that the body was cut.
+            "content-length" if body.problem.is_some() => continue,
+            "content-length" if body.masked => body.wire.len().to_string(),
+            name => redactor.header(name, &value),
+        };
+        headers.push((name.as_str().to_owned(), value));
+    }
     (headers, masked)
-}
-
-fn retry_after_of(raw: &Raw, now: DateTime<Utc>) -> Option<Duration> {
-    raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| retry_after(value, now))
 }

@@ -1,21 +1,21 @@
-//! The addresses that may be dialled: public ones, and the one that the operator names as `base_url`.
+//! The addresses that may be connected to: public ones, and that of the operator's `base_url`.
 //!
-//! The check sits in the resolver, so what was checked is what is dialled: a name that changes its address
-//! between check and use (DNS rebinding) gains nothing.
+//! The resolver checks them, so the address that is checked is the one that is used: a name whose address changes in
+//! between (DNS rebinding) isn't connected to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// A name without a public address.
+/// The error for a name without a public address.
 #[derive(Debug, thiserror::Error)]
 #[error("it has no public address")]
 pub(crate) struct NoPublicAddress;
 
-/// Resolves names by the system, and keeps the public addresses.
+/// Resolves names with the system's resolver, and drops addresses that aren't public.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    /// The one host whose addresses may be anything: that of a `base_url`.
+    /// The host of a `base_url`, whose addresses may be private.
     pub(crate) trusted: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Resolve for Resolver {
     }
 }
 
-/// Whether an address is one of the open internet, by the IANA registries of special-purpose addresses.
+/// Whether an address is globally reachable, by the IANA registries of special-purpose addresses.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -55,15 +55,15 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (a == 198 && (b == 18 || b == 19)) // benchmarks
         || (a == 198 && b == 51 && c == 100) // documentation
         || (a == 203 && b == 0 && c == 113) // documentation
-        || (a == 168 && b == 63 && c == 129) // Azure's host agent (168.63.129.16) lives on a public address
+        || (a == 168 && b == 63 && c == 129) // Azure's host agent (168.63.129.16) has a public address
         || a >= 224; // multicast, reserved, broadcast
     !special
 }
 
-/// Only global unicast (2000::/3), and of it nothing that wraps an IPv4 address or a tunnel.
+/// Global unicast (2000::/3) without the ranges that embed IPv4 addresses or tunnels.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let s = address.segments();
-    let global = (s[0] & 0xe000) == 0x2000; // leaves out ::, ::1, mapped, compatible, 64:ff9b::, fc00::, fe80::, ff00::
+    let global = (s[0] & 0xe000) == 0x2000; // excludes ::, ::1, mapped, compatible, 64:ff9b::, fc00::, fe80::, ff00::
     let special = (s[0] == 0x2001 && s[1] < 0x0200) // protocol assignments, Teredo, benchmarks
         || (s[0] == 0x2001 && s[1] == 0x0db8) // documentation
         || s[0] == 0x2002 // 6to4

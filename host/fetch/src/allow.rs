@@ -1,6 +1,6 @@
-//! Which hosts may be asked: only those that both the connector's manifest and the operator name.
+//! Which hosts may be contacted: those that both the connector's manifest and the operator name.
 //!
-//! The rule looks at the URL that the client will dial, as the client parses it, and again at every redirect.
+//! The check applies to the URL as the client parses it, and again to every redirect.
 
 use sluice_model::{Op, Request};
 use url::{Host, Url};
@@ -8,7 +8,7 @@ use url::{Host, Url};
 use crate::address::is_public;
 use crate::error::Error;
 
-/// The hosts of one account.
+/// The hosts that one account may contact.
 #[derive(Clone, Debug)]
 pub(crate) struct Allow {
     network: String,
@@ -18,7 +18,7 @@ pub(crate) struct Allow {
 }
 
 impl Allow {
-    /// Fails if `base` isn't an http(s) origin with at most a path.
+    /// Fails if `base` has more than an http(s) origin and a path.
     pub(crate) fn new(
         network: String,
         manifest: Vec<String>,
@@ -44,24 +44,24 @@ impl Allow {
         self.base.as_ref().is_some_and(|base| base.origin() == url.origin())
     }
 
-    /// The `base_url`, or nothing.
+    /// The `base_url`; empty without one.
     pub(crate) fn base(&self) -> &str {
         self.base.as_ref().map(Url::as_str).unwrap_or_default()
     }
 
-    /// Judges a request by the first text of its URL, before anything secret is touched.
+    /// Checks a request by the first text of its URL, before any secret is used.
     pub(crate) fn request(&self, request: &Request) -> Result<(), Error> {
         let (_, url) = self.origin(request)?;
-        // `base_url` is the operator's word for where requests go; the list may name the network or where it stands.
-        let stand_in = |base: &Url| {
+        // `base_url` is the operator's consent to its own host; a list of hosts may still exclude it.
+        let consents = |base: &Url| {
             let hosts = [host_of(base), base.host_str().unwrap_or_default().to_owned()];
             self.operator.is_empty()
                 || self.operator.iter().any(|pattern| hosts.iter().any(|host| matches(pattern, host)))
         };
-        self.hosts(&url, self.base.as_ref().is_some_and(stand_in))
+        self.hosts(&url, self.base.as_ref().is_some_and(consents))
     }
 
-    /// The URL to dial for an evaluated template: checked, and moved to `base_url` if there is one.
+    /// The URL to connect to for an evaluated template: checked, and moved to `base_url` if there is one.
     pub(crate) fn target(&self, request: &Request, evaluated: &[u8]) -> Result<Url, Error> {
         let fault = |reason: &str| self.fault(request, reason);
         let (prefix, origin) = self.origin(request)?;
@@ -71,14 +71,14 @@ impl Allow {
             return Err(fault("what follows the host must begin with `/` or `?`"));
         }
         if text.chars().any(char::is_control) {
-            return Err(fault("it holds a control character"));
+            return Err(fault("it contains a control character"));
         }
         let url = Url::parse(text).map_err(|_| fault("it is no URL"))?;
         if url.origin() != origin.origin() || has_userinfo(&url) {
             return Err(fault("its host is not that of its first text"));
         }
         if url.fragment().is_some() {
-            return Err(fault("it holds a `#`, whose rest would not be sent (use url-encode)"));
+            return Err(fault("it contains a `#`, whose rest would not be sent (use url-encode)"));
         }
         Ok(self.moved(url))
     }
@@ -92,7 +92,7 @@ impl Allow {
         moved
     }
 
-    /// Where a redirect leads, by the same rules. Hosts outside `base_url` need both yeses, always.
+    /// The target of a redirect, by the same rules. A host other than that of `base_url` must be in both lists.
     pub(crate) fn hop(&self, from: &Url, location: &str) -> Result<Url, Error> {
         let refuse = |reason: &str| Error::Redirect {
             network: self.network.clone(),
@@ -118,7 +118,7 @@ impl Allow {
     fn origin(&self, request: &Request) -> Result<(String, Url), Error> {
         let fault = |reason: &str| self.fault(request, reason);
         let Some(Op::Text(first)) = request.url.first() else {
-            return Err(fault("its first op must be a text that holds scheme and host"));
+            return Err(fault("its first op must be a text with scheme and host"));
         };
         let rest = first.strip_prefix("https://").ok_or_else(|| fault("it must begin with `https://`"))?;
         let end = rest.find(['/', '?', '#', '\\']);
@@ -135,10 +135,10 @@ impl Allow {
         Ok((prefix, url))
     }
 
-    fn hosts(&self, url: &Url, operator_is_silent: bool) -> Result<(), Error> {
+    fn hosts(&self, url: &Url, operator_consents: bool) -> Result<(), Error> {
         let host = host_of(url);
         let manifest = self.manifest.iter().any(|pattern| matches(pattern, &host));
-        let operator = operator_is_silent || self.operator.iter().any(|pattern| matches(pattern, &host));
+        let operator = operator_consents || self.operator.iter().any(|pattern| matches(pattern, &host));
         if !(manifest && operator) {
             return Err(Error::Host { network: self.network.clone(), host, manifest, operator });
         }
@@ -147,8 +147,8 @@ impl Allow {
             Some(Host::Ipv6(address)) => is_public(address.into()),
             _ => true,
         };
-        // With a base_url this host only names the API; it isn't dialled.
-        if !public && !operator_is_silent {
+        // With a `base_url` this host only names the API; no connection to it is made.
+        if !public && !operator_consents {
             return Err(Error::PrivateAddress { network: self.network.clone(), host });
         }
         Ok(())
@@ -174,8 +174,8 @@ pub(crate) fn host_of(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// `api.example.com` matches itself; `*.example.com` any host below it, never itself. A wildcard over a whole
-/// top-level domain matches nothing.
+/// `api.example.com` matches itself; `*.example.com` matches any host below it, not itself. A wildcard below a top-level
+/// domain matches nothing.
 fn matches(pattern: &str, host: &str) -> bool {
     let pattern = pattern.to_ascii_lowercase();
     match pattern.strip_prefix("*.") {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn both_must_name_the_host_and_the_refusal_says_who_does_not() {
+    fn both_must_name_the_host_and_the_error_names_who_does_not() {
         let hint = |manifest: &[&str], operator: &[&str]| {
             let error = target(&allow(manifest, operator, None), &["https://cdn.example.com/a"]).unwrap_err();
             assert!(!error.is_retryable());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn tricky_urls_are_refused() {
+    fn ambiguous_urls_are_refused() {
         let good = allow(&["good.example.com", "*.tenant.example.com"], &["good.example.com", "*.example.com"], None);
         for url in [
             &["http://good.example.com/"] as &[&str],
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_takes_the_place_of_the_origin() {
+    fn a_base_url_replaces_the_origin() {
         let base = allow(&["api.example.com"], &[], Some("http://127.0.0.1:8080/sim/awin/"));
         assert_eq!(
             target(&base, &["https://api.example.com/v1/../v2/rows?a=%20b"]).unwrap(),
@@ -306,11 +306,11 @@ mod tests {
         );
         assert!(target(&base, &["https://other.example.com/"]).is_err(), "the manifest still counts");
         let both = allow(&["api.example.com"], &["www.example.com"], Some("http://127.0.0.1:8080"));
-        assert!(target(&both, &["https://api.example.com/"]).is_err(), "an operator who names hosts means them");
-        let stand_in = allow(&["api.example.com"], &["127.0.0.1:8080"], Some("http://127.0.0.1:8080"));
-        assert!(target(&stand_in, &["https://api.example.com/"]).is_ok(), "base_url's own host will do");
-        let stand_in = allow(&["api.example.com"], &["127.0.0.1"], Some("http://127.0.0.1:8080"));
-        assert!(target(&stand_in, &["https://api.example.com/"]).is_ok(), "with or without its port");
+        assert!(target(&both, &["https://api.example.com/"]).is_err(), "the operator's list excludes it");
+        let listed = allow(&["api.example.com"], &["127.0.0.1:8080"], Some("http://127.0.0.1:8080"));
+        assert!(target(&listed, &["https://api.example.com/"]).is_ok(), "the list names the host of `base_url`");
+        let listed = allow(&["api.example.com"], &["127.0.0.1"], Some("http://127.0.0.1:8080"));
+        assert!(target(&listed, &["https://api.example.com/"]).is_ok(), "with or without its port");
     }
 
     #[test]

@@ -1,50 +1,61 @@
-//! Takes a response's body within limits, unpacks it, and masks what secrets it echoes.
+//! Receives a response's body within limits, unpacks it, and masks the secrets that it echoes.
 //!
-//! A body that can't be taken whole leaves a sample behind: its first bytes, unpacked and masked, so that whoever
-//! looks into it sees what came.
+//! Of a body that can't be received in full a sample is stored: its first bytes, unpacked and masked, as evidence.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::allow::host_of;
 use crate::error::{Error, Wait};
+use crate::exchange::Framing;
 use crate::fetcher::FetchOptions;
 use crate::redact::Redactor;
-use crate::unpack::{Limits, begin, unpack};
+use crate::unpack::{EncodingMismatch, Limits, StatedEncoding, unpack, unpack_start};
 use crate::wire::Wire;
 
-/// Bodies up to this size are unpacked and searched where they are; larger ones off the async threads.
+/// Bodies up to this size are searched on the async thread; larger and packed ones on a blocking one.
 const SMALL_BYTES: usize = 256 << 10;
-/// What is kept of a body that can't be taken whole.
+/// The most that is stored of a body that can't be received in full.
 pub(crate) const SAMPLE_BYTES: usize = 64 << 10;
+/// The most that is reserved for a body because of its `Content-Length` alone.
+const MAX_RESERVED_BYTES: u64 = 64 << 20;
 
-/// A response as it came, nothing masked yet.
-pub(crate) struct Raw {
+/// A response as it was received, nothing masked yet.
+pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     /// Of this response and of the redirects of one origin before it.
     pub(crate) cookies: Vec<String>,
-    /// The body, or its begin.
+    /// The body, or its first bytes if it was `cut`.
     pub(crate) wire: Bytes,
+    pub(crate) framing: Framing,
     pub(crate) host: String,
-    /// Why it is only the begin.
+    /// Why the body isn't complete.
     pub(crate) cut: Option<Error>,
 }
 
+impl RawResponse {
+    /// The body's encodings by the headers.
+    pub(crate) fn stated_encoding(&self) -> StatedEncoding {
+        let headers = self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        StatedEncoding::of(headers)
+    }
+}
+
 impl Wire<'_> {
-    /// Reads a response. `sent`: when its request was.
-    pub(crate) async fn collect(
+    /// Receives a response. `sent`: when its request was.
+    pub(crate) async fn receive(
         &self,
         mut response: Response,
         cookies: Vec<String>,
         url: &Url,
         sent: Instant,
-    ) -> Result<Raw, Error> {
+    ) -> Result<RawResponse, Error> {
         let host = host_of(url);
         let max = self.shared.options.max_header_bytes;
         let header_bytes: usize =
@@ -52,148 +63,170 @@ impl Wire<'_> {
         if header_bytes as u64 > max {
             return Err(Error::TooLarge { host, what: "headers", max });
         }
+        let framing = Framing::of_response(&response);
         let (wire, cut) = self.body(&mut response, url, sent).await;
         let status = response.status().as_u16();
-        Ok(Raw { status, headers: std::mem::take(response.headers_mut()), cookies, wire, host, cut })
+        let headers = std::mem::take(response.headers_mut());
+        Ok(RawResponse { status, headers, cookies, wire, framing, host, cut })
     }
 
-    /// The body; or a sample of it, and why there isn't more.
+    /// The body; or a sample of it, and why it isn't complete.
     async fn body(&self, response: &mut Response, url: &Url, sent: Instant) -> (Bytes, Option<Error>) {
-        let FetchOptions { max_body_bytes: max, read_timeout, request_timeout, .. } = self.shared.options;
-        let host = || host_of(url);
+        let max = self.shared.options.max_body_bytes;
         let expected = response.content_length();
         if expected.is_some_and(|bytes| bytes > max) {
-            return (Bytes::new(), Some(Error::TooLarge { host: host(), what: "body", max }));
+            return (Bytes::new(), Some(Error::TooLarge { host: host_of(url), what: "body", max }));
         }
-        let mut pieces = Pieces::default();
-        let whole = sent + request_timeout;
-        let cut = loop {
-            let received = pieces.bytes;
-            let read = Instant::now() + read_timeout;
-            let chunk = match tokio::time::timeout_at(read.min(whole), response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) if expected.is_some_and(|bytes| bytes > received) => {
-                    break Some(Error::Truncated { host: host(), received, expected });
-                }
-                Ok(Ok(None)) => break None,
-                Ok(Err(error)) => break Some(self.broken(error, url, received, expected)),
-                Err(_) if whole <= read => {
-                    break Some(Error::Timeout { host: host(), what: Wait::Whole, limit: request_timeout });
-                }
-                Err(_) => break Some(Error::Timeout { host: host(), what: Wait::Read, limit: read_timeout }),
-            };
-            pieces.add(chunk, expected);
-            if pieces.bytes > max {
-                break Some(Error::TooLarge { host: host(), what: "body", max });
-            }
-            // A server that never lets go of the socket's buffer must not keep this loop from its deadline.
-            if Instant::now() >= whole {
-                break Some(Error::Timeout { host: host(), what: Wait::Whole, limit: request_timeout });
-            }
-        };
-        let wire = pieces.whole();
+        let mut buffer = BodyBuffer::new(expected);
+        let cut = self.receive_body(response, &mut buffer, url, sent).await.err();
+        let wire = buffer.into_bytes();
         match cut {
             Some(_) => (Bytes::copy_from_slice(&wire[..wire.len().min(SAMPLE_BYTES)]), cut),
             None => (wire, None),
         }
     }
+
+    async fn receive_body(
+        &self,
+        response: &mut Response,
+        buffer: &mut BodyBuffer,
+        url: &Url,
+        sent: Instant,
+    ) -> Result<(), Error> {
+        let FetchOptions { max_body_bytes: max, read_timeout, request_timeout, .. } = self.shared.options;
+        let host = || host_of(url);
+        let too_slow = |what, limit| Error::Timeout { host: host(), what, limit };
+        let deadline = sent + request_timeout;
+        loop {
+            let (received, expected) = (buffer.received, buffer.expected);
+            let read_deadline = Instant::now() + read_timeout;
+            let chunk = match tokio::time::timeout_at(read_deadline.min(deadline), response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) if expected.is_some_and(|bytes| bytes > received) => {
+                    return Err(Error::Truncated { host: host(), received, expected });
+                }
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) => return Err(self.body_error(error, url, received, expected)),
+                Err(_) if deadline <= read_deadline => return Err(too_slow(Wait::Whole, request_timeout)),
+                Err(_) => return Err(too_slow(Wait::Read, read_timeout)),
+            };
+            buffer.add(chunk);
+            if buffer.received > max {
+                return Err(Error::TooLarge { host: host(), what: "body", max });
+            }
+            // Chunks that are always ready would keep the timeout from being polled.
+            if Instant::now() >= deadline {
+                return Err(too_slow(Wait::Whole, request_timeout));
+            }
+        }
+    }
 }
 
-/// A body's pieces, collected once, into a buffer of the announced size; a single one isn't copied.
-#[derive(Default)]
-struct Pieces {
+/// The chunks of a body, collected in one buffer of the expected size; a single chunk isn't copied.
+struct BodyBuffer {
     first: Bytes,
     rest: BytesMut,
-    bytes: u64,
+    received: u64,
+    /// The `Content-Length`.
+    expected: Option<u64>,
 }
 
-impl Pieces {
-    fn add(&mut self, chunk: Bytes, expected: Option<u64>) {
-        self.bytes += chunk.len() as u64;
+impl BodyBuffer {
+    fn new(expected: Option<u64>) -> Self {
+        Self { first: Bytes::new(), rest: BytesMut::new(), received: 0, expected }
+    }
+
+    fn add(&mut self, chunk: Bytes) {
+        self.received += chunk.len() as u64;
         if self.first.is_empty() && self.rest.is_empty() {
             self.first = chunk;
             return;
         }
         if self.rest.is_empty() {
-            // What a server announces is trusted with 64 MiB at first.
-            self.rest.reserve(expected.unwrap_or_default().min(64 << 20).max(self.bytes) as usize);
+            let expected = self.expected.unwrap_or_default().min(MAX_RESERVED_BYTES);
+            self.rest.reserve(expected.max(self.received) as usize);
             self.rest.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.rest.extend_from_slice(&chunk);
     }
 
-    fn whole(self) -> Bytes {
+    fn into_bytes(self) -> Bytes {
         if self.rest.is_empty() { self.first } else { self.rest.freeze() }
     }
 }
 
-/// A body unpacked, and with it what may be kept.
-pub(crate) struct Opened {
+/// A body without its encodings and secrets.
+pub(crate) struct CleanBody {
+    /// What may be stored: the body as it was received, unless a secret was masked or there is a problem.
     pub(crate) wire: Bytes,
     pub(crate) body: Bytes,
+    pub(crate) mismatch: Option<EncodingMismatch>,
     pub(crate) masked: bool,
     /// Why it is only a sample.
     pub(crate) problem: Option<Error>,
 }
 
-impl Opened {
-    /// Whether what is kept isn't what came off the wire.
-    pub(crate) fn is_other(&self) -> bool {
+impl CleanBody {
+    fn failed(sample: Bytes, masked: bool, problem: Error) -> Self {
+        Self { wire: sample.clone(), body: sample, mismatch: None, masked, problem: Some(problem) }
+    }
+
+    /// Whether `wire` differs from what was received.
+    pub(crate) fn is_changed(&self) -> bool {
         self.masked || self.problem.is_some()
     }
 }
 
-/// Unpacks a body and masks what secrets it echoes. If there were any, what is kept is the masked unpacked body:
-/// the packed one would still hold them.
-pub(crate) async fn open(raw: &Raw, limits: Limits, redactor: &Arc<Redactor>) -> Opened {
-    let encodings = encodings_of(&raw.headers);
+/// Unpacks a body and masks the secrets that it echoes. If there are any, `wire` is the masked unpacked body: the packed
+/// one would still hold them.
+pub(crate) async fn clean(raw: &RawResponse, limits: Limits, redactor: &Arc<Redactor>) -> CleanBody {
+    let stated = raw.stated_encoding();
     let (wire, host, cut) = (raw.wire.clone(), raw.host.clone(), raw.cut.clone());
-    if wire.len() <= SMALL_BYTES && encodings.is_empty() {
-        return opened(&encodings, wire, limits, &host, redactor, cut).await;
+    if wire.len() <= SMALL_BYTES && stated.is_plain(&wire) {
+        return clean_here(&stated, wire, limits, &host, redactor, cut).await;
     }
     let redactor = Arc::clone(redactor);
-    let work = move || futures::executor::block_on(opened(&encodings, wire, limits, &host, &redactor, cut));
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|gone| {
-        let (host, encoding) = (raw.host.clone(), encodings_of(&raw.headers));
-        let problem = Error::Unpack { host, encoding, source: Some(Arc::new(std::io::Error::other(gone))) };
-        Opened { wire: Bytes::new(), body: Bytes::new(), masked: false, problem: Some(problem) }
+    #[expect(clippy::disallowed_methods, reason = "on a blocking thread, and the future only computes")]
+    let work = move || futures::executor::block_on(clean_here(&stated, wire, limits, &host, &redactor, cut));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        let (host, encoding) = (raw.host.clone(), raw.stated_encoding().to_string());
+        let source = Some(Arc::new(std::io::Error::other(error)));
+        CleanBody::failed(Bytes::new(), false, Error::Unpack { host, encoding, source })
     })
 }
 
-async fn opened(
-    encodings: &str,
+async fn clean_here(
+    stated: &StatedEncoding,
     wire: Bytes,
     limits: Limits,
     host: &str,
     redactor: &Redactor,
     cut: Option<Error>,
-) -> Opened {
+) -> CleanBody {
     let unpacked = match cut {
         Some(error) => Err(error),
-        None => unpack(encodings, &wire, limits, host).await,
+        None => unpack(stated, &wire, limits, host).await,
     };
     match unpacked {
-        Err(error) => sample(encodings, &wire, redactor, error).await,
-        Ok(body) => match redactor.body(&body) {
-            Some(clean) => Opened { wire: clean.clone(), body: clean, masked: true, problem: None },
-            None => Opened { wire, body, masked: false, problem: None },
-        },
+        Err(error) => sample(stated, &wire, redactor, error).await,
+        Ok(unpacked) => {
+            let masked = redactor.body(&unpacked.body);
+            let (wire, body, masked) = match masked {
+                Some(masked) => (masked.clone(), masked, true),
+                None => (wire, unpacked.body, false),
+            };
+            CleanBody { wire, body, mismatch: unpacked.mismatch, masked, problem: None }
+        }
     }
 }
 
-/// What may be kept of a body with a problem.
-async fn sample(encodings: &str, wire: &Bytes, redactor: &Redactor, problem: Error) -> Opened {
-    let text = begin(encodings, wire, SAMPLE_BYTES).await;
-    let masked = redactor.body(&text);
-    let was_masked = masked.is_some();
-    let mut text = masked.unwrap_or(text);
-    // A secret that is cut off at the end isn't found as one.
-    text.truncate(text.len() - redactor.begun_at_end(&text));
-    Opened { wire: text.clone(), body: text, masked: was_masked, problem: Some(problem) }
-}
-
-/// All `content-encoding` headers as one list.
-pub(crate) fn encodings_of(headers: &HeaderMap) -> String {
-    let values: Vec<&str> = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok()).collect();
-    values.join(", ")
+/// The part of a body with a problem that may be stored.
+async fn sample(stated: &StatedEncoding, wire: &Bytes, redactor: &Redactor, problem: Error) -> CleanBody {
+    let start = unpack_start(stated, wire, SAMPLE_BYTES).await;
+    let masked = redactor.body(&start);
+    let is_masked = masked.is_some();
+    let mut sample = masked.unwrap_or(start);
+    // A secret that is cut at the end isn't found as one.
+    sample.truncate(sample.len() - redactor.partial_at_end(&sample));
+    CleanBody::failed(sample, is_masked, problem)
 }

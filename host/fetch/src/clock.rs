@@ -1,13 +1,13 @@
-//! What time it is by a network's clock.
+//! The time by a network's clock.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{AGE, DATE, HeaderMap};
 
-/// No response is believed to have lain in a cache for longer.
+/// A longer `Age` is shortened to this.
 const MAX_AGE_SECS: i64 = 366 * 86_400;
 
-/// When a response was sent, by the clock that wrote its `Date` header (RFC 9110 section 6.6.1), and for how long it has
-/// been in caches since (`Age`, RFC 9111 section 5.1).
+/// The current time by the clock of a response's `Date` header (RFC 9110 section 6.6.1), plus the time since then in
+/// caches (`Age`, RFC 9111 section 5.1); none without a valid date.
 pub(crate) fn network_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let date = headers.get(DATE)?.to_str().ok()?.trim();
     let date = DateTime::parse_from_rfc2822(date).ok()?.to_utc();
@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_as_old_as_its_age() {
+    fn age_is_added_to_the_date() {
         let date = ("date", "Mon, 23 Nov 2026 20:00:30 GMT");
         assert_eq!(time(&[date]).unwrap(), "2026-11-23T20:00:30+00:00");
         assert_eq!(time(&[date, ("age", "3600")]).unwrap(), "2026-11-23T21:00:30+00:00");

@@ -1,16 +1,18 @@
-//! What can go wrong between a request and its response.
+//! Why a request got no response.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a request got no response. It never holds a secret: whatever it quotes went through redaction.
+use chrono::{DateTime, Utc};
+
+/// Why a request got no response, or why its body can't be used. It never contains a secret: what it quotes is redacted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The HTTP client could not be built.
+    /// The HTTP client could not be built: a failure of this host.
     #[error("cannot build the HTTP client")]
     Client(#[source] Arc<reqwest::Error>),
-    /// The operator's settings of a network make no sense.
+    /// The operator's settings of a network are invalid.
     #[error("network `{network}`: {reason}")]
     Settings {
         /// The network.
@@ -18,7 +20,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A connector's request is no request.
+    /// A connector's request can't be rendered.
     #[error("connector `{network}`: request `{request}`, {place}: {reason}")]
     Template {
         /// The network.
@@ -76,8 +78,8 @@ pub enum Error {
         /// The host.
         host: String,
     },
-    /// A redirect that isn't followed.
-    #[error("network `{network}` redirects `{host}` to where it isn't followed: {reason}")]
+    /// A redirect that may not be followed.
+    #[error("cannot follow a redirect of `{host}` (network `{network}`): {reason}")]
     Redirect {
         /// The network.
         network: String,
@@ -86,45 +88,45 @@ pub enum Error {
         /// Why it isn't followed.
         reason: String,
     },
-    /// No connection.
+    /// No connection could be established.
     #[error("cannot connect to `{host}`")]
     Connect {
         /// The host.
         host: String,
-        /// What the client says.
+        /// The client's error, without its URL.
         #[source]
         source: Arc<reqwest::Error>,
     },
-    /// Too slow.
+    /// The host exceeded a time limit.
     #[error("`{host}` took longer than {limit:?} to {what}")]
     Timeout {
         /// The host.
         host: String,
-        /// What it did in that time.
+        /// What it didn't complete in that time.
         what: Wait,
         /// The limit.
         limit: Duration,
     },
-    /// The connection broke before the answer had come.
-    #[error("the connection to `{host}` broke")]
+    /// The connection failed before the response's headers were complete, or the response isn't HTTP.
+    #[error("the connection to `{host}` failed")]
     Transport {
         /// The host.
         host: String,
-        /// What the client says.
+        /// The client's error, without its URL.
         #[source]
         source: Arc<reqwest::Error>,
     },
-    /// The body ended early.
+    /// The body ended before its `Content-Length`, before its last chunk, or inside its content encoding.
     #[error("the body from `{host}` ended after {received} bytes{}", of_expected(.expected))]
     Truncated {
         /// The host.
         host: String,
-        /// Bytes that came.
+        /// Bytes received.
         received: u64,
-        /// Bytes that were announced.
+        /// Its `Content-Length`.
         expected: Option<u64>,
     },
-    /// More than is taken.
+    /// A response beyond a size limit.
     #[error("the {what} from `{host}` is larger than {max} bytes")]
     TooLarge {
         /// The host.
@@ -134,7 +136,7 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
-    /// A body that unpacks to suspiciously much.
+    /// A body whose compression ratio exceeds the limit.
     #[error("the body from `{host}` unpacks to more than {max_ratio} times its size")]
     Bomb {
         /// The host.
@@ -142,18 +144,18 @@ pub enum Error {
         /// The limit.
         max_ratio: u32,
     },
-    /// A body that can't be unpacked.
+    /// A body whose content encoding can't be undone.
     #[error("cannot unpack the body from `{host}` as `{encoding}`")]
     Unpack {
         /// The host.
         host: String,
         /// Its content encoding.
         encoding: String,
-        /// What the decoder says; none if the encoding is unknown.
+        /// The decoder's error; none if the encoding is unknown.
         #[source]
         source: Option<Arc<std::io::Error>>,
     },
-    /// The network doesn't accept the account's secrets.
+    /// The network rejects the account's secrets.
     #[error(
         "network `{network}` refuses the secrets of account `{account}` (sign-in `{token}`, status {status}): {reason}"
     )]
@@ -166,10 +168,10 @@ pub enum Error {
         token: String,
         /// HTTP status.
         status: u16,
-        /// The answer's shape.
+        /// The redacted start of the response, or its shape.
         reason: String,
     },
-    /// A sign-in that gave no token.
+    /// A sign-in whose response has no token.
     #[error(
         "cannot sign in to network `{network}` for account `{account}` (sign-in `{token}`, status {status}): {reason}"
     )]
@@ -182,14 +184,22 @@ pub enum Error {
         token: String,
         /// HTTP status.
         status: u16,
-        /// The answer's shape.
+        /// The redacted start of the response, or its shape.
         reason: String,
-        /// How long the network wants to be left alone.
+        /// The pause that the network asks for.
         retry_after: Option<Duration>,
-        /// How many sign-ins in a row were answered without a token.
+        /// Sign-ins in a row that were answered with status 2xx and no token.
         attempts: u32,
     },
-    /// Tokens that can't be kept or read back just now. None of them is used before it is kept.
+    /// The network asks for a longer pause than [`FetchOptions::max_retry_wait`](crate::FetchOptions::max_retry_wait).
+    #[error("the network asks for a pause of {pause:?}, longer than a run waits: not before {}", utc(.until))]
+    Deferred {
+        /// The pause that the network asks for.
+        pause: Duration,
+        /// The moment at which it ends.
+        until: DateTime<Utc>,
+    },
+    /// The token store failed. No token is used before it is stored.
     #[error("cannot {doing} the tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
     TokenStore {
         /// The network.
@@ -198,14 +208,14 @@ pub enum Error {
         account: String,
         /// The token source.
         token: String,
-        /// `keep`, `read`, `finish`.
+        /// `store`, `read` or `obtain`.
         doing: &'static str,
-        /// What the keeper says.
+        /// The store's error.
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// Kept tokens that the key doesn't open.
-    #[error("the key doesn't open the kept tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
+    /// Stored tokens that another key has sealed.
+    #[error("the key doesn't open the stored tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
     Sealed {
         /// The network.
         network: String,
@@ -214,38 +224,36 @@ pub enum Error {
         /// The token source.
         token: String,
     },
-    /// A sign-in with a refresh token, which would be lost with the process.
-    #[error(
-        "the refresh token of sign-in `{token}` (network `{network}`, account `{account}`) has no place to be kept"
-    )]
-    NotKept {
+    /// A sign-in that needs a durable token store, because its refresh token would be lost with the process.
+    #[error("the refresh token of sign-in `{token}` (network `{network}`, account `{account}`) needs a token store")]
+    NoTokenStore {
         /// The network.
         network: String,
         /// The account.
         account: String,
         /// The token source.
         token: String,
-        /// The line that would make one.
+        /// The setting that provides one.
         hint: String,
     },
 }
 
-/// What a host may be too slow at.
+/// The step at which a host exceeded its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Taking a connection.
+    /// Accepting the connection.
     Connect,
-    /// Sending headers.
+    /// Sending the response's headers.
     Answer,
-    /// Sending the next piece of a body.
+    /// Sending the next bytes of a body.
     Read,
     /// Sending the whole response.
     Whole,
 }
 
 impl Wait {
-    /// The setting of `[fetch]` that is its limit.
-    fn setting(self) -> &'static str {
+    /// The setting of `[fetch]` that sets the limit.
+    pub(crate) fn setting(self) -> &'static str {
         match self {
             Self::Connect => "connect_timeout_secs",
             Self::Answer => "answer_timeout_secs",
@@ -258,91 +266,11 @@ impl Wait {
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Connect => "take a connection",
-            Self::Answer => "begin to answer",
-            Self::Read => "go on with its body",
+            Self::Connect => "accept a connection",
+            Self::Answer => "send its headers",
+            Self::Read => "send more of its body",
             Self::Whole => "answer in full",
         })
-    }
-}
-
-/// Sign-ins in a row that may be answered without a token.
-const MAX_FRUITLESS_SIGN_INS: u32 = 4;
-
-impl Error {
-    /// Whether the same request may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Transport { .. } | Self::Truncated { .. } => true,
-            Self::TokenStore { .. } => true,
-            Self::Unpack { source, .. } => source.is_some(),
-            // A page of maintenance has no token either: that is worth a few tries.
-            Self::SignIn { status: 200..=299, attempts, .. } => *attempts < MAX_FRUITLESS_SIGN_INS,
-            Self::SignIn { status, .. } => *status == 408 || *status == 429 || *status >= 500,
-            _ => false,
-        }
-    }
-
-    /// How long the network wants to be left alone, if it says so.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::SignIn { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// What a person can do, ready to be pasted.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Host { network, host, manifest: true, .. } => {
-                Some(format!("add `\"{host}\"` to `hosts` in networks/{network}.json"))
-            }
-            Self::Host { network, host, operator: true, .. } => {
-                Some(format!("add `\"{host}\"` to `hosts` in the manifest of connector `{network}`"))
-            }
-            Self::Host { network, host, .. } => Some(format!(
-                "add `\"{host}\"` to `hosts` in the manifest of connector `{network}` and in networks/{network}.json"
-            )),
-            Self::PrivateAddress { network, host } => Some(format!(
-                "if you mean a sandbox or a proxy of your own, set `\"base_url\": \"https://{host}\"` in networks/{network}.json"
-            )),
-            Self::MissingSecret { network, account, slot, .. } => Some(format!(
-                "add `\"{slot}\": \"env:{}\"` to `secrets` of account `{account}` in networks/{network}.json",
-                format!("{network}_{slot}").to_uppercase().replace('-', "_")
-            )),
-            Self::MissingSetting { network, account, setting, .. } => Some(format!(
-                "add `\"{setting}\": \"…\"` to `settings` of account `{account}` in networks/{network}.json"
-            )),
-            Self::Credentials { network, account, .. } => {
-                Some(format!("check the `secrets` of account `{account}` in networks/{network}.json"))
-            }
-            Self::Timeout { what, .. } => Some(format!(
-                "if the network is known to be that slow, raise `{}` under [fetch] in sluice.toml",
-                what.setting()
-            )),
-            Self::TooLarge { what, .. } => {
-                let setting = if *what == "headers" { "max_header_bytes" } else { "max_body_bytes" };
-                Some(format!(
-                    "if the network is known to send that much, raise `{setting}` under [fetch] in sluice.toml"
-                ))
-            }
-            Self::Bomb { .. } => {
-                Some("if the network is known to send that, raise `max_ratio` under [fetch] in sluice.toml".to_owned())
-            }
-            Self::Redirect { network, .. } => Some(format!(
-                "look where the network moved to: `hosts` or `base_url` in networks/{network}.json may be out of date"
-            )),
-            Self::TokenStore { .. } => Some(
-                "look at `url` of `[state]` in sluice.toml; a token that was granted is kept at the next try".into(),
-            ),
-            Self::Sealed { network, account, .. } => Some(format!(
-                "put back the `key` of `[state]` that was in sluice.toml when they were kept; if it is lost, delete their \
-                 row from the table `tokens` of the state store and give account `{account}` of networks/{network}.json \
-                 a new refresh token"
-            )),
-            Self::NotKept { hint, .. } => Some(hint.clone()),
-            _ => None,
-        }
     }
 }
 
@@ -356,4 +284,8 @@ fn who_refuses(manifest: &bool, operator: &bool) -> &'static str {
 
 fn of_expected(expected: &Option<u64>) -> String {
     expected.map(|bytes| format!(" of {bytes}")).unwrap_or_default()
+}
+
+fn utc(moment: &DateTime<Utc>) -> impl fmt::Display {
+    moment.format("%Y-%m-%d %H:%M:%S UTC")
 }

@@ -1,4 +1,4 @@
-//! What all accounts share: the clients, the budgets and the sessions.
+//! The state that all accounts share: HTTP clients, budgets and sessions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,35 +15,40 @@ use crate::account::{Account, SecretReloader};
 use crate::address::Resolver;
 use crate::allow::Allow;
 use crate::error::Error;
-use crate::keep::TokenPersistence;
 use crate::pace::Budget;
 use crate::session::Session;
+use crate::token_store::TokenPersistence;
 use crate::unpack::Limits;
 
-/// How much a response may take, in time and in bytes.
+/// Limits of requests and responses: time, bytes, attempts.
 #[derive(Clone, Debug)]
 pub struct FetchOptions {
-    /// The `User-Agent` of requests that bring none.
+    /// The `User-Agent` of requests without one.
     pub user_agent: String,
-    /// To a connection.
+    /// The longest time to establish a connection.
     pub connect_timeout: Duration,
-    /// From sending to the response's headers.
+    /// The longest time from sending to the response's headers.
     pub answer_timeout: Duration,
-    /// Between two pieces of a body.
+    /// The longest time between two chunks of a body.
     pub read_timeout: Duration,
-    /// From sending to the last byte, each hop of a redirect by itself. A body that drips ends here.
+    /// The longest time from sending to the last byte, for each hop of a redirect. It limits bodies that arrive byte by
+    /// byte.
     pub request_timeout: Duration,
-    /// Of a body, both as it comes off the wire and unpacked.
+    /// The largest body, both as received and unpacked.
     pub max_body_bytes: u64,
-    /// Of all response headers.
+    /// The most bytes of all response headers.
     pub max_header_bytes: u64,
-    /// Redirects that are followed in one exchange.
+    /// The most redirects that are followed in one exchange.
     pub max_redirects: usize,
-    /// How many times its size a body may unpack to (bodies below 4 MiB may always).
+    /// How many times its packed size a body may have unpacked; bodies up to 4 MiB may have any ratio.
     pub max_ratio: u32,
-    /// Attempts at one request, the first included: for whoever calls [`Account::send`] again.
+    /// The most attempts at one request, the first included: see [`Attempts`](crate::Attempts).
     pub max_attempts: u32,
-    /// A process that spends a refresh token and isn't heard of for so long is gone; the others wait for it till then.
+    /// The shortest pause if the network asks for one, even for none: see [`Attempts`](crate::Attempts).
+    pub min_retry_wait: Duration,
+    /// The longest pause that a run waits if the network asks for it: see [`Error::Deferred`].
+    pub max_retry_wait: Duration,
+    /// How long a process may take to renew its claim on a refresh token before other processes take it over.
     pub claim_lease: Duration,
 }
 
@@ -60,6 +65,8 @@ impl Default for FetchOptions {
             max_redirects: 5,
             max_ratio: 500,
             max_attempts: 6,
+            min_retry_wait: Duration::from_secs(1),
+            max_retry_wait: Duration::from_secs(15 * 60),
             claim_lease: Duration::from_secs(15),
         }
     }
@@ -71,32 +78,32 @@ impl FetchOptions {
     }
 }
 
-/// Whose requests are sent, and what they may use.
+/// An account, and the hosts, secrets and rate that its requests may use.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The connector's network id.
     pub network: String,
     /// The operator's name for the account.
     pub account: String,
-    /// Hosts that the manifest names.
+    /// Hosts that the connector's manifest allows.
     pub manifest_hosts: Vec<String>,
-    /// Hosts that the operator names.
+    /// Hosts that the operator allows.
     pub operator_hosts: Vec<String>,
-    /// Another origin for all requests, plain http and private addresses included if it says so.
+    /// Another origin for all requests: it may be plain http and have a private address.
     pub base_url: Option<Url>,
     /// The account's settings, defaults filled in.
     pub settings: Vec<(String, String)>,
     /// The account's secrets by slot.
     pub secrets: BTreeMap<String, Secret>,
-    /// Reads them again once the network refuses them; none if they can't change.
+    /// Reads the secrets again when the network rejects them; none if they can't change.
     pub secret_reloader: Option<SecretReloader>,
-    /// The manifest's sign-ins.
+    /// The token sources of the connector's manifest.
     pub tokens: Vec<TokenSource>,
-    /// The network's limit, which accounts with the same secrets share.
+    /// The network's rate limit, which accounts with the same secrets share.
     pub rate: Rate,
 }
 
-/// Sends requests. Cheap to clone; a host has one, so that connections, budgets and tokens are shared.
+/// Creates the clients of accounts. Cheap to clone; a process has one, so that connections, budgets and tokens are shared.
 #[derive(Clone)]
 pub struct Fetcher(Arc<Shared>);
 
@@ -107,12 +114,18 @@ impl fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher with its own connections and budgets, which keeps tokens in memory only.
+    /// A fetcher that holds tokens in memory only.
+    ///
+    /// # Errors
+    /// [`Error::Client`].
     pub fn new(options: FetchOptions) -> Result<Self, Error> {
         Self::with_persistence(options, TokenPersistence::InMemory)
     }
 
-    /// A fetcher that keeps refresh tokens for the next process.
+    /// A fetcher that stores refresh tokens for the next process.
+    ///
+    /// # Errors
+    /// [`Error::Client`].
     pub fn with_persistence(options: FetchOptions, persistence: TokenPersistence) -> Result<Self, Error> {
         let public = client(&options, None)?;
         Ok(Self(Arc::new(Shared {
@@ -126,30 +139,33 @@ impl Fetcher {
         })))
     }
 
-    /// The account's way to its network. Asking again with the same access keeps its tokens and its budget.
+    /// An account's client. Clients with the same access share tokens and budget.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for an invalid rate or `base_url`, or sign-ins that need each other's tokens.
     pub fn account(&self, access: Access) -> Result<Account, Error> {
         Account::new(Arc::clone(&self.0), access)
     }
 }
 
-/// A SHA-256.
+/// A SHA-256 digest.
 pub(crate) type Fingerprint = [u8; 32];
 
 /// The state behind a [`Fetcher`].
 pub(crate) struct Shared {
     pub(crate) options: FetchOptions,
     pub(crate) persistence: TokenPersistence,
-    /// A random name of this process, for claims on refresh tokens.
+    /// A random name of this process, for its claims on refresh tokens.
     pub(crate) process: String,
     public: Client,
-    /// One client per host of a `base_url`: it may dial that host wherever it is, and no other private address.
+    /// One client per host of a `base_url`: it may connect to that host's private addresses, and to no others.
     trusted: Mutex<HashMap<String, Client>>,
     budgets: Mutex<HashMap<(String, Fingerprint), Arc<Budget>>>,
     sessions: Mutex<HashMap<(String, String), (Fingerprint, Arc<Session>)>>,
 }
 
 impl Shared {
-    /// The client that may dial this URL.
+    /// The client that may connect to this URL.
     pub(crate) fn client_for(&self, url: &Url, allow: &Allow) -> Result<Client, Error> {
         let Some(host) = url.host_str().filter(|_| allow.is_base(url)) else { return Ok(self.public.clone()) };
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +177,7 @@ impl Shared {
         Ok(client)
     }
 
-    /// The budget that all accounts of a network with these secrets share. A changed rate starts a new one.
+    /// The budget that all accounts of a network with these secrets share. Another rate starts a new one.
     pub(crate) fn budget(&self, access: &Access) -> Arc<Budget> {
         let secrets = access.secrets.iter().flat_map(|(slot, secret)| [slot.as_bytes(), secret.expose().as_bytes()]);
         let key = (access.network.clone(), fingerprint(secrets));
@@ -174,7 +190,7 @@ impl Shared {
         Arc::clone(budget)
     }
 
-    /// The account's live tokens. They are dropped when anything about the account changes.
+    /// The account's tokens. They are dropped when its secrets, settings, sign-ins or `base_url` change.
     pub(crate) fn session(&self, access: &Access) -> Arc<Session> {
         let tokens = serde_json::to_vec(&access.tokens).unwrap_or_default();
         let base = access.base_url.as_ref().map(Url::as_str).unwrap_or_default();
@@ -197,7 +213,7 @@ fn entry<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, fresh: impl FnOnce() 
     map.entry(key).or_insert_with(fresh)
 }
 
-/// A digest of byte strings that keeps them apart.
+/// A digest of a list of byte strings: each is preceded by its length.
 pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -207,6 +223,7 @@ pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fing
     hasher.finalize().into()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the client that checks addresses, redirects and sizes")]
 fn client(options: &FetchOptions, trusted: Option<String>) -> Result<Client, Error> {
     Client::builder()
         .user_agent(&options.user_agent)
@@ -215,7 +232,7 @@ fn client(options: &FetchOptions, trusted: Option<String>) -> Result<Client, Err
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        // A proxy of the environment would dial for the host, which then couldn't check the address.
+        // A proxy would resolve names itself, so their addresses couldn't be checked.
         .no_proxy()
         .no_gzip()
         .no_brotli()

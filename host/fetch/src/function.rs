@@ -1,4 +1,4 @@
-//! The functions that a template may apply.
+//! The functions of templates: encodings, escapes and digests.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use sluice_model::{Function, Hash};
 
-/// The function of `value`, or why there is none.
+/// The result of a function; an error for text functions of bytes that aren't UTF-8.
 pub(crate) fn apply(function: Function, value: &[u8]) -> Result<Vec<u8>, &'static str> {
     Ok(match function {
         Function::Base64 => STANDARD.encode(value).into_bytes(),
@@ -30,7 +30,7 @@ pub(crate) fn apply(function: Function, value: &[u8]) -> Result<Vec<u8>, &'stati
 /// HMAC (RFC 2104) of `message` under `key`: raw bytes.
 pub(crate) fn hmac(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
     fn digest<M: Mac + hmac::digest::KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
-        // An HMAC takes a key of any length, so there is no other case.
+        // An HMAC accepts keys of any length, so this can't fail.
         <M as Mac>::new_from_slice(key)
             .map(|mac| mac.chain_update(message).finalize().into_bytes().to_vec())
             .unwrap_or_default()
@@ -42,7 +42,7 @@ pub(crate) fn hmac(hash: Hash, key: &[u8], message: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Percent-encoding of all but unreserved characters (RFC 3986 section 2.3).
+/// Percent-encodes all but unreserved characters (RFC 3986 section 2.3).
 pub(crate) fn url_encode(value: &[u8]) -> String {
     value.iter().fold(String::with_capacity(value.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
@@ -55,7 +55,7 @@ pub(crate) fn url_encode(value: &[u8]) -> String {
     })
 }
 
-/// The five entities of XML, so that the value fits in text and in attributes of either quote.
+/// Escapes XML's five predefined entities, for text and for attributes in either quote.
 pub(crate) fn xml_escape(value: &[u8]) -> Vec<u8> {
     value.iter().fold(Vec::with_capacity(value.len()), |mut out, byte| {
         match byte {
@@ -70,14 +70,14 @@ pub(crate) fn xml_escape(value: &[u8]) -> Vec<u8> {
     })
 }
 
-/// The inside of a JSON string.
+/// The content of a JSON string, without its quotes.
 pub(crate) fn json_escape(value: &str) -> Vec<u8> {
     let quoted = serde_json::Value::from(value).to_string();
     quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default().to_vec()
 }
 
-fn text<'a>(value: &'a [u8], otherwise: &'static str) -> Result<&'a str, &'static str> {
-    std::str::from_utf8(value).map_err(|_| otherwise)
+fn text<'a>(value: &'a [u8], error: &'static str) -> Result<&'a str, &'static str> {
+    std::str::from_utf8(value).map_err(|_| error)
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_fit_where_they_go() {
+    fn escapes_are_those_of_their_formats() {
         assert_eq!(string(Function::UrlEncode, "a b+c/é~".as_bytes()), "a%20b%2Bc%2F%C3%A9~");
         assert_eq!(string(Function::XmlEscape, b"<a href=\"'&\">"), "&lt;a href=&quot;&apos;&amp;&quot;&gt;");
         assert_eq!(string(Function::JsonEscape, "a\"b\\c\n\u{1}é".as_bytes()), "a\\\"b\\\\c\\n\\u0001é");

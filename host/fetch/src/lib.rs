@@ -1,14 +1,17 @@
-//! The only place that talks to networks, and the only one that uses secrets: allow → auth → pace → send → redact.
+//! Sends requests to networks: allow → authenticate → pace → send → redact.
 //!
-//! A connector's request is data that names secrets. Here it meets their values: the host is checked against
-//! the manifest and the operator, tokens are fetched, the budget is waited for, templates are evaluated, and what
-//! comes back is masked before anybody else sees it. The lake, the engine and WebAssembly are unknown here.
+//! No other crate uses an HTTP client or secrets. A connector's request is data that names secrets; here its host is
+//! checked against the manifest and the operator's settings, tokens are obtained, the rate limit is waited for, templates
+//! are evaluated with the values of the secrets, and the response is masked before it is returned. This crate doesn't
+//! depend on the lake, the engine or WebAssembly.
 //!
 //! ```no_run
 //! # use std::collections::BTreeMap;
-//! use sluice_fetch::{Access, FetchOptions, Fetcher, backoff};
+//! use sluice_fetch::{Access, Attempts, FetchOptions, Fetcher, NextAttempt};
 //! # async fn example(request: sluice_model::Request) -> Result<(), sluice_fetch::Error> {
-//! let fetcher = Fetcher::new(FetchOptions::default())?;
+//! let options = FetchOptions::default();
+//! let mut attempts = Attempts::new(&options);
+//! let fetcher = Fetcher::new(options)?;
 //! let account = fetcher.account(Access {
 //!     network: "awin".into(),
 //!     account: "uk".into(),
@@ -21,10 +24,15 @@
 //!     tokens: Vec::new(),
 //!     rate: sluice_model::Rate { requests: 20, per_secs: 60, concurrency: 4 },
 //! })?;
-//! match account.send(&request).await {
-//!     Ok(exchange) => println!("{} {} bytes", exchange.status, exchange.body.len()),
-//!     Err(error) if error.is_retryable() => println!("again in {:?}", backoff(1, error.retry_after())),
-//!     Err(error) => println!("{error}\n{}", error.hint().unwrap_or_default()),
+//! loop {
+//!     let error = match account.send(&request).await {
+//!         Ok(exchange) => break println!("{} {} bytes", exchange.status, exchange.body.len()),
+//!         Err(error) => error,
+//!     };
+//!     match attempts.next(&(&error).into(), chrono::Utc::now()) {
+//!         NextAttempt::After(pause) => tokio::time::sleep(pause).await,
+//!         NextAttempt::Final | NextAttempt::Deferred(_) => return Err(error),
+//!     }
 //! }
 //! # Ok(()) }
 //! ```
@@ -36,27 +44,32 @@ mod allow;
 mod body;
 mod clock;
 mod error;
+mod error_hint;
 mod error_kind;
 mod exchange;
 mod fetcher;
 mod function;
-mod keep;
-mod kept;
 mod pace;
-mod place;
 mod redact;
 mod render;
 mod retry;
+mod retry_after;
+mod seal;
 mod session;
+mod sign_in_response;
+mod stored_sign_in;
 mod template;
 mod token;
+mod token_store;
 mod unpack;
 mod wire;
 
 pub use account::{Account, SecretReloader};
 pub use error::{Error, Wait};
-pub use exchange::{Exchange, unpack_body};
+pub use exchange::{Exchange, Framing, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};
-pub use keep::{Kept, SealKey, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
 pub use pace::Admission;
-pub use retry::{backoff, backoff_with};
+pub use retry::{Attempts, FailedAttempt, NextAttempt, Retry, backoff};
+pub use seal::SealKey;
+pub use token_store::{StoredToken, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
+pub use unpack::EncodingMismatch;

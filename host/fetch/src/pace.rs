@@ -1,4 +1,4 @@
-//! Budgets: so many requests in so many seconds, so many at once.
+//! Budgets: how many requests a credential may send per time span, and how many may be in flight.
 //!
 //! A budget belongs to a credential, since that is what networks count (Awin: 20 a minute *per user token*),
 //! so accounts with the same secrets share one.
@@ -6,9 +6,11 @@
 //! The count is a sliding log of send times, not a token bucket: a bucket of 20 that refills over a minute lets
 //! 39 requests through in its first minute, which is 19 answers of 429.
 //!
-//! Requests of a budget wait in line. The first in line waits for a place, then for the rate, and only then for what
-//! the caller asks for ([`Admission`]: memory for the response), so that no memory is held while a request waits for
-//! its rate. If the rate is used up meanwhile, by the redirect of a request in flight, it gives the memory back.
+//! Requests of a budget wait in a queue. The first waits for a slot, then for the rate, and only then for the caller's
+//! permit ([`Admission`]: memory for the response), so that no memory is held while a request waits for its rate. If the
+//! rate is used up meanwhile, by the redirect of a request in flight, the permit is released.
+//!
+//! A network that answers 429 and names a pause gets no request of that budget until the pause ends.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -19,78 +21,84 @@ use sluice_model::Rate;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// What a caller wants to happen between the rate's permission and the sending of a request.
+/// Hooks of the caller between the moment when the rate allows a request and the moment when it is sent.
 pub trait Admission: Send + Sync {
-    /// Held by the caller from before the request is sent for as long as it likes: see
+    /// Acquired before the request is sent and returned with the response: see
     /// [`Account::send_with`](crate::Account::send_with).
     type Permit: Send;
 
-    /// Waits for a permit. Called when the rate allows the request; called again, after the permit was dropped, if the
-    /// rate no longer allows it by then. Must not wait for another request of the same account to be sent.
+    /// Waits for a permit. Called when the rate allows the request, and again, after the permit was dropped, if the rate
+    /// doesn't allow it any more. Must not wait for another request of the same account to be sent.
     fn permit(&self) -> impl Future<Output = Self::Permit> + Send;
 
-    /// The request is sent now. Called once more if it is sent again with secrets that have changed.
+    /// Called when the request is sent, and again if it is sent again with changed secrets.
     fn sent(&self) {}
 }
 
-/// Nothing is asked for.
+/// No permit is needed.
 impl Admission for () {
     type Permit = ();
 
     async fn permit(&self) {}
 }
 
-/// A network's patience with one credential.
+/// A network's rate limit for one credential.
 #[derive(Debug)]
 pub(crate) struct Budget {
     rate: Rate,
     in_flight: Arc<Semaphore>,
-    /// The lock is fair, and it is held until the request may be sent, so requests go in the order in which they came.
-    line: tokio::sync::Mutex<()>,
+    /// Locked until the request may be sent. The lock is fair, so requests are sent in the order in which they arrived.
+    queue: tokio::sync::Mutex<()>,
     log: Mutex<Log>,
 }
 
-/// The right to have one request in flight. Dropping it gives the place back.
+/// The right to have one request in flight, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct RequestSlot {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Budget {
     pub(crate) fn new(rate: Rate) -> Self {
-        let places = (rate.concurrency as usize).min(Semaphore::MAX_PERMITS);
-        let in_flight = Arc::new(Semaphore::new(places));
-        Self { rate, in_flight, line: tokio::sync::Mutex::default(), log: Mutex::default() }
+        let slots = (rate.concurrency as usize).min(Semaphore::MAX_PERMITS);
+        let in_flight = Arc::new(Semaphore::new(slots));
+        Self { rate, in_flight, queue: tokio::sync::Mutex::default(), log: Mutex::default() }
     }
 
     pub(crate) fn rate(&self) -> Rate {
         self.rate
     }
 
-    /// Waits in line for a place, for the rate and for a permit. A waiter that gives up changes nothing.
-    pub(crate) async fn enter<A: Admission>(&self, admission: &A) -> (Place, A::Permit) {
-        let _first_in_line = self.line.lock().await;
+    /// Waits in the queue for a slot, for the rate and for a permit. A waiter that is cancelled changes nothing.
+    pub(crate) async fn enter<A: Admission>(&self, admission: &A) -> (RequestSlot, A::Permit) {
+        let _first_in_queue = self.queue.lock().await;
         // The semaphore is never closed, so there always is a permit.
-        let place = Place { _permit: Arc::clone(&self.in_flight).acquire_owned().await.ok() };
+        let slot = RequestSlot { _permit: Arc::clone(&self.in_flight).acquire_owned().await.ok() };
         loop {
             self.wait_until_free(|log| log.redirects).await;
             let permit = admission.permit().await;
             if self.take(|log| log.redirects) {
-                return (place, permit);
+                return (slot, permit);
             }
         }
     }
 
-    /// Waits until one more request is within the rate. For a further hop of a request that has its place: it goes
-    /// before all that are in line, since it holds what they wait for.
-    pub(crate) async fn spend(&self) {
-        let _waiting = Redirect::new(self);
+    /// Waits until one more request is within the rate, and counts it. For a further hop of a request that has its slot: it
+    /// precedes the queue, since it holds what the queue waits for.
+    pub(crate) async fn enter_hop(&self) {
+        let _waiting = WaitingHop::new(self);
         while !self.take(|_| 0) {
             self.wait_until_free(|_| 0).await;
         }
     }
 
-    /// Waits until so many requests that go before, and one more, are within the rate.
+    /// Allows no request for this long: the network asks for it.
+    pub(crate) fn pause(&self, pause: Duration) {
+        let mut log = self.log();
+        log.paused_until = log.paused_until.max(Instant::now().checked_add(pause));
+    }
+
+    /// Waits until one more request is within the rate, after the `before` that precede it.
     async fn wait_until_free(&self, before: fn(&Log) -> usize) {
         loop {
             let free_at = {
@@ -104,7 +112,7 @@ impl Budget {
         }
     }
 
-    /// Counts a request as sent now, if it is within the rate together with those that go before.
+    /// Counts a request as sent now, if it is within the rate together with those that precede it.
     fn take(&self, before: fn(&Log) -> usize) -> bool {
         let mut log = self.log();
         let now = Instant::now();
@@ -120,39 +128,45 @@ impl Budget {
     }
 }
 
-/// A redirect that waits for the rate, for as long as it lives.
-struct Redirect<'a>(&'a Budget);
+/// Counts a hop as waiting for the rate until it is dropped.
+struct WaitingHop<'a>(&'a Budget);
 
-impl<'a> Redirect<'a> {
+impl<'a> WaitingHop<'a> {
     fn new(budget: &'a Budget) -> Self {
         budget.log().redirects += 1;
         Self(budget)
     }
 }
 
-impl Drop for Redirect<'_> {
+impl Drop for WaitingHop<'_> {
     fn drop(&mut self) {
         self.0.log().redirects -= 1;
     }
 }
 
-/// When the last requests were let go.
+/// When the last requests were sent.
 #[derive(Debug, Default)]
 struct Log {
-    /// Oldest first: as many as the rate counts.
+    /// Oldest first; at most as many as the rate allows in its window.
     sent: VecDeque<Instant>,
-    /// Redirects that wait for the rate.
+    /// Hops of redirects that wait for the rate.
     redirects: usize,
+    /// Until when the network asks for a pause.
+    paused_until: Option<Instant>,
 }
 
 impl Log {
-    /// When one more is within the rate, after `before` others; none if it is now. With more others than the rate counts
-    /// it is a moment at which to look again.
+    /// When one more request is within the rate, after `before` others; none if it is already. With more others than the
+    /// rate allows in a window, it is the moment to check again.
     fn free_at(&self, rate: Rate, before: usize) -> Option<Instant> {
+        self.paused_until.max(self.within_rate_at(rate, before))
+    }
+
+    fn within_rate_at(&self, rate: Rate, before: usize) -> Option<Instant> {
         let window = Duration::from_secs(u64::from(rate.per_secs));
-        // Requests may travel at different speeds: what left a window apart must not arrive in one window.
+        // Latency varies: requests sent a window apart may arrive closer together.
         let margin = (window / 100).min(Duration::from_millis(250));
-        // The request that must be a window ago is the one that the rate counts as its first.
+        // The request that must be a window in the past.
         let first = (self.sent.len() + before).checked_sub(rate.requests as usize)?;
         let counted = self.sent.get(first).or(self.sent.back())?;
         Some(*counted + window + margin)
@@ -189,7 +203,7 @@ mod tests {
         }
         assert!(sent.windows(21).all(|window| window[20] - window[0] >= Duration::from_secs(60)));
         let whole = sent[69] - sent[0];
-        assert!(whole < Duration::from_secs(182), "and it wastes nothing: {whole:?}");
+        assert!(whole < Duration::from_secs(182), "the rate is used fully: {whole:?}");
     }
 
     #[tokio::test]
@@ -203,15 +217,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiter_that_gives_up_changes_nothing() {
+    async fn a_cancelled_waiter_changes_nothing() {
         let budget = Budget::new(Rate { requests: 1, per_secs: 10, concurrency: 1 });
         drop(budget.enter(&()).now_or_never().unwrap());
         let before = budget.log().sent.clone();
         assert!(budget.enter(&()).now_or_never().is_none(), "the second has to wait");
-        assert!(budget.spend().now_or_never().is_none(), "and so has a redirect");
+        assert!(budget.enter_hop().now_or_never().is_none(), "and so does a redirect");
         assert_eq!(budget.log().sent, before, "and the first still counts");
         assert_eq!(budget.log().redirects, 0);
         assert_eq!(budget.in_flight.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_pause_holds_back_all_requests_of_a_budget() {
+        let budget = Budget::new(Rate { requests: 9, per_secs: 1, concurrency: 9 });
+        budget.pause(Duration::ZERO);
+        assert!(budget.enter(&()).now_or_never().is_some());
+        budget.pause(Duration::from_secs(60));
+        budget.pause(Duration::from_secs(1));
+        assert!(budget.enter(&()).now_or_never().is_none() && budget.enter_hop().now_or_never().is_none());
+        assert!(budget.log().paused_until.unwrap() > Instant::now() + Duration::from_secs(30), "the longer one counts");
     }
 
     /// One request a minute.
@@ -245,49 +270,49 @@ mod tests {
         assert_eq!(memory.left(), 1);
         let (mut second, mut third) = (pin!(budget.enter(&memory)), pin!(budget.enter(&memory)));
         assert!(poll!(second.as_mut()).is_pending() && poll!(third.as_mut()).is_pending());
-        assert_eq!(memory.left(), 1, "two wait for the rate, and hold nothing");
+        assert_eq!(memory.left(), 1, "two wait for the rate without a permit");
         drop(first);
         assert_eq!(memory.left(), 2);
     }
 
     #[tokio::test]
-    async fn a_permit_that_came_too_late_is_given_back() {
+    async fn a_permit_is_released_when_the_rate_is_used_up_meanwhile() {
         let (budget, memory) = (Budget::new(SLOW), Memory::new(1));
         let other = memory.permit().await;
         let mut late = pin!(budget.enter(&memory));
         assert!(poll!(late.as_mut()).is_pending(), "the rate allows it, and there is no memory");
-        budget.spend().now_or_never().expect("a redirect is within the rate");
+        budget.enter_hop().now_or_never().expect("a redirect is within the rate");
         drop(other);
         assert!(poll!(late.as_mut()).is_pending(), "now there is memory, and the rate is used up");
-        assert_eq!(memory.left(), 1, "the memory is somebody else's meanwhile");
+        assert_eq!(memory.left(), 1, "the permit is released");
         assert_eq!(budget.log().sent.len(), 1);
     }
 
     #[tokio::test]
-    async fn the_first_in_line_takes_the_next_permit() {
+    async fn the_first_in_the_queue_gets_the_next_permit() {
         let (budget, memory) = (Budget::new(Rate { requests: 9, ..SLOW }), Memory::new(1));
         let other = memory.permit().await;
         let (mut first, mut second) = (pin!(budget.enter(&memory)), pin!(budget.enter(&memory)));
         assert!(poll!(first.as_mut()).is_pending() && poll!(second.as_mut()).is_pending());
         drop(other);
-        assert!(poll!(second.as_mut()).is_pending(), "it came later");
+        assert!(poll!(second.as_mut()).is_pending(), "it arrived later");
         assert!(poll!(first.as_mut()).is_ready());
     }
 
     #[tokio::test]
-    async fn a_redirect_goes_before_all_that_are_in_line() {
+    async fn a_redirect_precedes_the_queue() {
         let budget = Budget::new(Rate { requests: 2, ..SLOW });
         let _first = budget.enter(&()).now_or_never().unwrap();
-        let redirect = Redirect::new(&budget);
-        let mut in_line = pin!(budget.enter(&()));
-        assert!(poll!(in_line.as_mut()).is_pending(), "the place that is left is the redirect's");
-        budget.spend().now_or_never().expect("and it can have it");
+        let redirect = WaitingHop::new(&budget);
+        let mut queued = pin!(budget.enter(&()));
+        assert!(poll!(queued.as_mut()).is_pending(), "the last request of the window is the redirect's");
+        budget.enter_hop().now_or_never().expect("the redirect may be sent");
         drop(redirect);
-        assert!(budget.spend().now_or_never().is_none());
+        assert!(budget.enter_hop().now_or_never().is_none());
     }
 
     proptest! {
-        /// Requests and redirects come at random moments; each is let go as soon as the log allows it.
+        /// Requests and redirects arrive at random moments; each is sent as soon as the log allows it.
         #[test]
         fn no_window_holds_more_than_the_rate_whoever_sends(
             requests in 1_u32..6, gaps in proptest::collection::vec((0_u64..9_000, any::<bool>()), 1..80),
@@ -296,7 +321,7 @@ mod tests {
             let (mut log, mut now, mut sent) = (Log::default(), Instant::now(), Vec::new());
             for (gap, is_redirect) in gaps {
                 now += Duration::from_millis(gap);
-                // Who is in line waits as if a redirect were waiting too.
+                // The queue waits as if a redirect were waiting too.
                 let before = usize::from(!is_redirect);
                 let free_at = log.free_at(rate, before).map_or(now, |free_at| free_at.max(now));
                 prop_assert!(log.free_at(rate, before).is_none_or(|at| log.free_at(rate, 0).is_none_or(|own| own <= at)));

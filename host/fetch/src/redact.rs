@@ -1,7 +1,7 @@
-//! Finds secrets by their value and masks them, whatever they are wrapped in.
+//! Finds secrets by their value and masks them, in every usual encoding.
 //!
-//! Masking by name is done where names are known (templates, headers). This is the net below it: echoes in
-//! bodies, headers, URLs and error texts.
+//! Where the name of a secret is known (templates, headers) it is masked by name. This is the second line of defence, for
+//! secrets echoed in bodies, headers, URLs and error texts.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,19 +14,19 @@ use zeroize::Zeroizing;
 
 use crate::function;
 
-/// What stands where a secret stood.
+/// Replaces a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Forms that are searched at once: 2 GB/s up to here, 0.2 GB/s beyond, where the search leaves SIMD (measured with
-/// aho-corasick 1.1).
+/// Forms searched in one pass: 2 GB/s up to this number, 0.2 GB/s beyond, where the search doesn't use SIMD (measured
+/// with aho-corasick 1.1).
 const FORMS_PER_PASS: usize = 56;
 
-/// Shorter values would mask half of a body.
+/// Shorter values aren't masked: they occur in ordinary text.
 const MIN_BYTES: usize = 6;
-/// Values of digits only are told from ids and amounts only by their length.
+/// Shorter values of digits only aren't masked: they occur as ids and amounts.
 const MIN_DIGITS: usize = 12;
 
-/// Response headers that carry secrets by their meaning.
+/// Response headers that are masked whatever their value.
 const SECRET_HEADERS: [&str; 9] = [
     "set-cookie",
     "set-cookie2",
@@ -44,12 +44,12 @@ const SECRET_HEADERS: [&str; 9] = [
 pub(crate) struct Redactor {
     passes: Vec<AhoCorasick>,
     forms: Vec<Zeroizing<Vec<u8>>>,
-    /// Lower-case names of further headers whose values are masked whole.
+    /// Lower-case names of further headers that are masked whatever their value.
     headers: Vec<String>,
 }
 
 impl Redactor {
-    /// Looks for `values`, and masks `headers` whole.
+    /// Masks `values` anywhere, and the values of `headers`, whose names are in lower case.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a str>, headers: Vec<String>) -> Self {
         let mut forms = BTreeSet::new();
         for value in values {
@@ -59,7 +59,7 @@ impl Redactor {
             }
         }
         let mut forms: Vec<Vec<u8>> = forms.into_iter().collect();
-        // Longer ones first: a pass must not leave the rest of a form that holds another.
+        // Longest first: an earlier pass must not mask a part of a longer form and leave the rest.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         let search =
             |forms: &[Vec<u8>]| AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(forms).ok();
@@ -76,12 +76,12 @@ impl Redactor {
         }
     }
 
-    /// The body without secrets; none if it holds none.
+    /// The body without secrets; none if it contains none.
     pub(crate) fn body(&self, body: &[u8]) -> Option<Bytes> {
         self.replaced(body).map(Bytes::from)
     }
 
-    /// A response header's value as people may see it. `name` is in lower case.
+    /// A response header's value without secrets. `name` is in lower case.
     pub(crate) fn header(&self, name: &str, value: &str) -> String {
         if SECRET_HEADERS.contains(&name) || self.headers.iter().any(|header| header == name) {
             return MASK.to_owned();
@@ -89,18 +89,18 @@ impl Redactor {
         self.text(value).into_owned()
     }
 
-    /// Whether a text holds a secret.
+    /// Whether a text contains a secret.
     pub(crate) fn finds(&self, text: &str) -> bool {
         self.passes.iter().any(|forms| forms.is_match(text))
     }
 
-    /// How many bytes at the end of a text that was cut off may be the begin of a secret.
-    pub(crate) fn begun_at_end(&self, text: &[u8]) -> usize {
-        let begun = |form: &Zeroizing<Vec<u8>>| {
+    /// How many bytes at the end of a text that was cut may be the start of a secret.
+    pub(crate) fn partial_at_end(&self, text: &[u8]) -> usize {
+        let partial = |form: &Zeroizing<Vec<u8>>| {
             let longest = text.len().min(form.len().saturating_sub(1));
             (1..=longest).rev().find(|length| text.ends_with(&form[..*length])).unwrap_or_default()
         };
-        self.forms.iter().map(begun).max().unwrap_or_default()
+        self.forms.iter().map(partial).max().unwrap_or_default()
     }
 
     fn replaced(&self, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -113,7 +113,7 @@ impl Redactor {
     }
 }
 
-/// The bytes with every form masked; none if there is none.
+/// The bytes with every form masked; none if there are no matches.
 fn replace(forms: &AhoCorasick, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut matches = forms.find_iter(bytes).peekable();
     matches.peek()?;
@@ -128,7 +128,7 @@ fn replace(forms: &AhoCorasick, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(masked)
 }
 
-/// The value as it stands, and as it looks inside URLs, JSON, XML, hexadecimal and base64.
+/// Adds the value itself, and as it is written in URLs, JSON, XML, hexadecimal and base64.
 fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
     let encoded = function::url_encode(value.as_bytes());
     let json = String::from_utf8_lossy(&function::json_escape(value)).into_owned();
@@ -138,7 +138,7 @@ fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
     let all_encoded = form_encoded.replace('~', "%7E");
     forms.extend([value.as_bytes().to_vec(), hexadecimal.to_uppercase().into_bytes(), hexadecimal.into_bytes()]);
     let texts = [
-        // JavaScript's encodeURIComponent leaves these as they are.
+        // JavaScript's encodeURIComponent doesn't escape these.
         ["%21!", "%27'", "%28(", "%29)", "%2A*"]
             .iter()
             .fold(encoded.clone(), |text, pair| text.replace(&pair[..3], &pair[3..])),
@@ -148,13 +148,13 @@ fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
         all_encoded,
         lower_escapes(&encoded),
         encoded,
-        // What Go and what PHP and Python make of the same string.
+        // As Go, and as PHP and Python write the same string.
         unicode_escapes(&json, |c| matches!(c, '<' | '>' | '&' | '\'')),
         unicode_escapes(&json, |c| !c.is_ascii()),
         unicode_escapes(&json, |c| !c.is_ascii()).replace('/', "\\/"),
         json.replace('/', "\\/"),
         json,
-        // Five ways to write two quotes.
+        // The ways in which quotes are escaped.
         xml.replace("&apos;", "&#39;").replace("&quot;", "&#34;"),
         xml.replace("&apos;", "&#039;"),
         xml.replace("&apos;", "&#x27;"),
@@ -169,7 +169,7 @@ fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
     }
 }
 
-/// JSON in which further characters are escaped by their code.
+/// JSON in which further characters are escaped as `\uXXXX`.
 fn unicode_escapes(json: &str, wanted: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -196,8 +196,8 @@ fn lower_escapes(encoded: &str) -> String {
     out
 }
 
-/// The base64 characters that depend on `value` alone when `shift` bytes (modulo 3) stand before it, as the
-/// password does in `base64(user:password)`.
+/// The base64 characters that depend on `value` alone when `shift` bytes (modulo 3) precede it, as a user name precedes
+/// the password in `base64(user:password)`.
 fn base64_core(engine: &impl Engine, value: &str, shift: usize) -> Vec<u8> {
     let mut shifted = vec![0; shift];
     shifted.extend_from_slice(value.as_bytes());
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn short_values_and_short_numbers_are_left_alone() {
+    fn short_values_and_short_numbers_are_not_masked() {
         let text = "a short 1234567";
         assert_eq!(redactor().text(text), text);
         assert!(redactor().body(text.as_bytes()).is_none());
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_no_secret_stays() {
+    fn bytes_around_a_secret_are_unchanged() {
         let masked = redactor().body(b"<token-abcdef>token-abcdef\xff</token-abcdef>!").unwrap();
         assert_eq!(masked.as_ref(), b"<***>***\xff</***>!");
     }
@@ -278,10 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_cut_off_is_seen_at_the_end() {
-        let begun = |text: &str| redactor().begun_at_end(text.as_bytes());
-        assert_eq!((begun("x token-abc"), begun("x token-abcdef"), begun("x t"), begun("x")), (9, 0, 1, 0));
-        assert_eq!(begun("x dG9rZW4tYWJ"), 11, "in base64 too");
+    fn the_start_of_a_secret_is_found_at_the_end() {
+        let partial = |text: &str| redactor().partial_at_end(text.as_bytes());
+        assert_eq!((partial("x token-abc"), partial("x token-abcdef"), partial("x t"), partial("x")), (9, 0, 1, 0));
+        assert_eq!(partial("x dG9rZW4tYWJ"), 11, "in base64 too");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Turns a request's templates into what is sent, and into what people may see of it.
+//! Renders a request's templates to what is sent, and to its display form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::redact::Redactor;
 use crate::template::{Fault, Machine, Parts, TokenValues, Value};
 
-/// Headers that belong to the host.
-const OWN_HEADERS: [&str; 11] = [
+/// Headers that only the host sets.
+const HOST_HEADERS: [&str; 11] = [
     "host",
     "content-length",
     "connection",
@@ -27,13 +27,14 @@ const OWN_HEADERS: [&str; 11] = [
     "expect",
 ];
 
-/// The longest URL that is sent; many servers take no more than 8 KiB.
+/// The longest URL that is sent; many servers accept no more than 8 KiB.
 const MAX_URL_BYTES: usize = 32 << 10;
-/// Headers of one request, and their bytes.
+/// The most headers of one request.
 const MAX_HEADERS: usize = 100;
+/// The most bytes of all header names and values.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// A request with everything filled in. Its `Debug` would print secrets, so it has none.
+/// A request with its secrets filled in; without `Debug`, which would print them.
 pub(crate) struct Rendered {
     pub(crate) method: reqwest::Method,
     pub(crate) url: Url,
@@ -43,7 +44,7 @@ pub(crate) struct Rendered {
 }
 
 impl Rendered {
-    /// What people may see.
+    /// The request as it may be stored and logged.
     pub(crate) fn shown(&self, redactor: &Redactor) -> SentRequest {
         let text = |text: &str| redactor.text(text).into_owned();
         SentRequest {
@@ -55,7 +56,7 @@ impl Rendered {
     }
 }
 
-/// Whose request is rendered, and with what.
+/// The account whose request is rendered, and the values that its templates refer to.
 pub(crate) struct Context<'a> {
     pub(crate) network: &'a str,
     pub(crate) account: &'a str,
@@ -67,7 +68,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Renders url and body first, since headers may sign them.
+    /// Renders the URL and the body first: headers may sign them.
     pub(crate) fn render(&self, request: &Request) -> Result<Rendered, Error> {
         let mut machine = Machine {
             secrets: self.secrets,
@@ -79,7 +80,7 @@ impl Context<'_> {
         let run = |machine: &Machine<'_>, place: &str, template: &Template| {
             machine.run(template).map_err(|fault| self.error(request, place, fault))
         };
-        // A signature in the URL may cover the body, or one in the body the URL; both at once can't be.
+        // A signature in the URL may cover the body, or one in the body the URL, but not both.
         let url_signs_body = request.url.iter().any(|op| matches!(op, Op::Part(Part::Body)));
         let mut body = None;
         if url_signs_body {
@@ -122,8 +123,8 @@ impl Context<'_> {
         Ok(Rendered { method, url, url_display: shown.into(), headers, body })
     }
 
-    /// The display form of a URL, moved like the URL itself. It holds `*` where the URL holds a secret, which
-    /// is as good a character in a path or a query as any.
+    /// The display form of a URL, moved to `base_url` like the URL itself. Its `*` in place of secrets are valid in paths
+    /// and queries.
     fn shown_url(&self, display: &str, url: &Url) -> Url {
         Url::parse(display).map(|shown| self.allow.moved(shown)).unwrap_or_else(|_| {
             let mut origin = url.clone();
@@ -144,7 +145,7 @@ impl Context<'_> {
     }
 }
 
-/// A part of the URL as it is sent, with the URL's taint if a secret is in this very part.
+/// A part of the URL as it is sent, tainted if this part contains a secret.
 fn part(sent: &str, shown: &str, slots: &[String]) -> Value {
     let mut value = Value::plain(shown);
     if sent != shown {
@@ -156,19 +157,20 @@ fn part(sent: &str, shown: &str, slots: &[String]) -> Value {
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Fault> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::from("its name is no header name"))?;
-    if OWN_HEADERS.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
-        return Err(Fault::from("the host alone sets it"));
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::from("its name is not a header name"))?;
+    if HOST_HEADERS.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
+        return Err(Fault::from("only the host sets it"));
     }
     Ok(parsed)
 }
 
-/// The value as the client takes it. A line break in it would be a second header.
+/// The value as a header. Control characters are refused: a line break would start another header.
 pub(crate) fn header_value(value: &Value) -> Result<HeaderValue, Fault> {
     if value.bytes.iter().any(u8::is_ascii_control) {
-        return Err(Fault::from("its value holds a control character"));
+        return Err(Fault::from("its value contains a control character"));
     }
-    let mut header = HeaderValue::from_bytes(&value.bytes).map_err(|_| Fault::from("its value is no header value"))?;
+    let mut header =
+        HeaderValue::from_bytes(&value.bytes).map_err(|_| Fault::from("its value is not a header value"))?;
     header.set_sensitive(value.is_tainted());
     Ok(header)
 }
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_sent_and_not_shown() {
+    fn secrets_are_sent_and_masked_in_the_display_form() {
         let (rendered, shown) = render(|request| {
             request.url[1..2].clone_from_slice(&[secret("key")]);
             request.url.insert(2, Op::Apply(Function::UrlEncode));
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_a_secret_is_shown_even_if_the_query_has_one() {
+    fn a_path_without_a_secret_is_displayed_even_if_the_query_has_one() {
         let (rendered, shown) =
             render(|request| request.headers = vec![("x-path".into(), vec![Op::Part(Part::Path)])]).unwrap();
         assert!(!rendered.headers[0].1.is_tainted());
@@ -324,22 +326,22 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_the_host_owns_or_that_break_lines_are_refused() {
+    fn headers_of_the_host_and_line_breaks_are_refused() {
         let header = |name: &str, value: &str| {
             let (name, value) = (name.to_owned(), value.to_owned());
             reason(move |request| request.headers = vec![(name, vec![Op::Text(value)])])
         };
         for name in ["Host", "content-length", "Proxy-Authorization", "TE", "Accept-Encoding", "upgrade"] {
-            assert!(header(name, "x").contains("the host alone sets it"), "{name}");
+            assert!(header(name, "x").contains("only the host sets it"), "{name}");
         }
-        assert!(header("x y", "x").contains("no header name"));
-        assert!(header("x-a\r\nx-b", "x").contains("no header name"));
+        assert!(header("x y", "x").contains("not a header name"));
+        assert!(header("x-a\r\nx-b", "x").contains("not a header name"));
         let refused = header("x-a", "1\r\nx-b: 2");
-        assert_eq!(refused, "connector `shop`: request `page-1`, header `x-a`: its value holds a control character");
+        assert_eq!(refused, "connector `shop`: request `page-1`, header `x-a`: its value contains a control character");
     }
 
     #[test]
-    fn a_request_has_a_size() {
+    fn a_request_that_is_too_large_is_refused() {
         let long = reason(|request| request.url.push(text(&"a".repeat(32 << 10))));
         assert_eq!(long, "connector `shop`: request `page-1`, url: it is longer than 32768 bytes");
         let one = |n: usize, bytes: usize| (format!("x-{n}"), vec![text(&"a".repeat(bytes))]);
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_secret_names_slot_and_request_and_gives_the_line() {
+    fn a_missing_secret_names_slot_and_request_and_has_a_hint() {
         let error = render(|request| request.headers = vec![("a".into(), vec![secret("api-token")])]).err().unwrap();
         assert_eq!(
             error.to_string(),

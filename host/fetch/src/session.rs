@@ -1,4 +1,4 @@
-//! An account's live tokens: who has them, how long they live, and what must be masked because of them.
+//! An account's tokens: how they are shared, how long they are used, and the values that must be masked.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,45 +12,46 @@ use crate::error::Error;
 use crate::redact::Redactor;
 use crate::render::tokens_of;
 
-/// Values of one source that are still masked after they were replaced: answers to older requests may be under way.
+/// Values of one source that stay masked after they are replaced: responses to earlier requests may still arrive.
 const REMEMBERED_VALUES: usize = 4;
 
 /// The sign-ins of one account.
 pub(crate) struct Session {
     pub(crate) sign_ins: Vec<Arc<SignIn>>,
-    /// Held by one request at a time while a token rotates.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// Locked by the one request in flight that uses a rotating token.
+    pub(crate) rotation: tokio::sync::Mutex<()>,
     secrets: Vec<Secret>,
-    seen: Mutex<BTreeMap<String, VecDeque<Secret>>>,
+    /// The last values of each source, newest first.
+    issued: Mutex<BTreeMap<String, VecDeque<Secret>>>,
     redactor: RwLock<Arc<Redactor>>,
 }
 
-/// One sign-in and the sources that it fills. Sources with the same request share it: three headers of one answer
-/// are three sources, and would not fit together if they came from three sign-ins.
+/// One sign-in and the sources that it fills. Sources with the same request share it: three headers of one response are
+/// three sources, and the values of different sign-ins would not match each other.
 pub(crate) struct SignIn {
     pub(crate) sources: Vec<TokenSource>,
-    /// Held while signing in, so that whoever comes meanwhile waits for the same outcome.
+    /// Locked while signing in, so that other requests wait for the same outcome.
     pub(crate) state: Arc<tokio::sync::Mutex<State>>,
-    /// How many sign-ins have ended, well or not.
+    /// Sign-ins that have ended, successful or not.
     pub(crate) ended: AtomicU64,
 }
 
-/// What a sign-in gave.
+/// The outcome of a sign-in.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) values: BTreeMap<String, Secret>,
     pub(crate) refresh: BTreeMap<String, Secret>,
     pub(crate) generation: u64,
     pub(crate) issued: Option<Instant>,
-    /// None: until it is refused.
+    /// None: until the network rejects it.
     pub(crate) good_until: Option<Instant>,
-    /// The last failure, and how many sign-ins had ended with it.
+    /// The last failure, and the number of sign-ins that had ended with it.
     pub(crate) failed: Option<(u64, Error)>,
-    /// Sign-ins in a row that were answered without a token.
-    pub(crate) fruitless: u32,
-    /// The version of the kept record that this is; 0 if nothing is kept.
+    /// Sign-ins in a row that were answered with status 2xx and no token.
+    pub(crate) empty_sign_ins: u32,
+    /// The version of the stored record that this state is; 0 without one.
     pub(crate) version: i64,
-    /// Whether the values must be kept before they may be used.
+    /// Whether the values must be stored before they may be used.
     pub(crate) unsaved: bool,
 }
 
@@ -59,17 +60,16 @@ impl State {
         !self.unsaved && self.issued.is_some() && self.good_until.is_none_or(|until| now < until)
     }
 
-    /// Makes an answer without a token final once there were too many in a row: an account that is locked for wrong
-    /// logins is worse than one that is read an hour later.
+    /// Counts a response without a token, so that too many in a row are final.
     pub(crate) fn count_failure(&mut self, mut error: Error) -> Error {
         if let Error::SignIn { attempts, status: 200..=299, .. } = &mut error {
-            self.fruitless += 1;
-            *attempts = self.fruitless;
+            self.empty_sign_ins += 1;
+            *attempts = self.empty_sign_ins;
         }
         error
     }
 
-    /// Drops the values, and keeps the refresh token.
+    /// Drops the values but not the refresh token.
     pub(crate) fn forget(&mut self) {
         self.values.clear();
         self.issued = None;
@@ -77,12 +77,13 @@ impl State {
 }
 
 impl SignIn {
-    /// Ends a sign-in; gives how many have ended.
+    /// Counts a sign-in as ended, and returns the count.
     pub(crate) fn end(&self) -> u64 {
         self.ended.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    pub(crate) fn gives(&self, token: &str) -> bool {
+    /// Whether the sign-in fills the source of this name.
+    pub(crate) fn provides(&self, token: &str) -> bool {
         self.sources.iter().any(|source| source.name == token)
     }
 
@@ -91,7 +92,7 @@ impl SignIn {
         self.sources.first().map(|source| source.name.as_str()).unwrap_or_default()
     }
 
-    /// The request that spends a refresh token, if the sign-in brings one.
+    /// The request that uses a refresh token, if a response brings one.
     pub(crate) fn refresh(&self) -> Option<&Request> {
         self.sources.iter().filter(|source| source.refresh_value.is_some()).find_map(|source| source.refresh.as_ref())
     }
@@ -110,32 +111,32 @@ impl Session {
         let sign_ins = sources.into_iter().map(sign_in).collect();
         let session = Self {
             sign_ins,
-            turn: tokio::sync::Mutex::new(()),
+            rotation: tokio::sync::Mutex::new(()),
             secrets: secrets.values().cloned().collect(),
-            seen: Mutex::default(),
+            issued: Mutex::default(),
             redactor: RwLock::default(),
         };
         session.rebuild(&BTreeMap::new());
         session
     }
 
-    /// The sign-ins that a request needs; the name of a token that nobody gives otherwise.
+    /// The sign-ins that a request needs, or the name of a token that has no source.
     pub(crate) fn needed_by<'a>(&self, request: &'a Request) -> Result<Vec<&Arc<SignIn>>, &'a str> {
         let tokens = tokens_of(request);
         if let Some(unknown) =
-            tokens.iter().copied().find(|token| !self.sign_ins.iter().any(|sign_in| sign_in.gives(token)))
+            tokens.iter().copied().find(|token| !self.sign_ins.iter().any(|sign_in| sign_in.provides(token)))
         {
             return Err(unknown);
         }
-        Ok(self.sign_ins.iter().filter(|sign_in| tokens.iter().any(|token| sign_in.gives(token))).collect())
+        Ok(self.sign_ins.iter().filter(|sign_in| tokens.iter().any(|token| sign_in.provides(token))).collect())
     }
 
-    /// Has further values masked from now on.
+    /// Masks further values from now on.
     pub(crate) fn learn<'a>(&self, values: impl IntoIterator<Item = (&'a str, Secret)>) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
         for (name, value) in values {
-            let values = seen.entry(name.to_owned()).or_default();
+            let values = issued.entry(name.to_owned()).or_default();
             if !values.contains(&value) {
                 values.push_front(value);
                 values.truncate(REMEMBERED_VALUES);
@@ -143,14 +144,14 @@ impl Session {
             }
         }
         if changed {
-            self.rebuild(&seen);
+            self.rebuild(&issued);
         }
     }
 
-    fn rebuild(&self, seen: &BTreeMap<String, VecDeque<Secret>>) {
-        let secrets = self.secrets.iter().chain(seen.values().flatten()).map(Secret::expose);
-        // A `Cookie` header is masked in its parts too.
-        let parts = seen.values().flatten().flat_map(|value| cookie_values(value.expose()));
+    fn rebuild(&self, issued: &BTreeMap<String, VecDeque<Secret>>) {
+        let secrets = self.secrets.iter().chain(issued.values().flatten()).map(Secret::expose);
+        // A response may echo one cookie of a `Cookie` header.
+        let parts = issued.values().flatten().flat_map(|value| cookie_values(value.expose()));
         let headers = self.sources().filter_map(|source| match &source.value {
             TokenPlace::Header(name) => Some(name.to_ascii_lowercase()),
             _ => None,
@@ -172,7 +173,7 @@ fn cookie_values(header: &str) -> impl Iterator<Item = &str> {
     header.split("; ").filter_map(|pair| pair.split_once('=')).map(|(_, value)| value)
 }
 
-/// Fails if a sign-in needs its own outcome, by itself or through others: it would wait for itself forever.
+/// Fails if a sign-in needs its own token, directly or through others: it would wait for itself forever.
 pub(crate) fn check_cycles(network: &str, tokens: &[TokenSource]) -> Result<(), Error> {
     let needs = |name: &str| -> BTreeSet<&str> {
         tokens
@@ -180,7 +181,7 @@ pub(crate) fn check_cycles(network: &str, tokens: &[TokenSource]) -> Result<(), 
             .filter(|source| source.name == name)
             .flat_map(|source| std::iter::once(&source.request).chain(&source.refresh))
             .flat_map(tokens_of)
-            // Sources with the same request are filled together, so each needs what fills any of them.
+            // Sources with the same request are filled together, so each needs the tokens of all.
             .flat_map(|token| {
                 let request = tokens.iter().find(|source| source.name == token).map(|source| &source.request);
                 let together = tokens.iter().filter(move |source| Some(&source.request) == request);
@@ -202,7 +203,7 @@ pub(crate) fn check_cycles(network: &str, tokens: &[TokenSource]) -> Result<(), 
     Ok(())
 }
 
-/// How long a token of a lifetime is used: a tenth less, at least 5 s less, but never less than half of it.
+/// How long a token of this lifetime is used: a tenth less and at least 5 s less, but never less than half of it.
 pub(crate) fn usable(lifetime: Duration) -> Duration {
     let margin = (lifetime / 10).max(Duration::from_secs(5)).min(lifetime / 2);
     lifetime - margin
@@ -243,7 +244,7 @@ mod tests {
         let tokens = [source("a", "in", &[]), source("b", "other", &[]), source("c", "in", &[])];
         let session = Session::new(&tokens, &BTreeMap::new());
         assert_eq!(session.sign_ins.len(), 2);
-        assert!(session.sign_ins[0].gives("a") && session.sign_ins[0].gives("c"));
+        assert!(session.sign_ins[0].provides("a") && session.sign_ins[0].provides("c"));
     }
 
     #[test]
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_dies_before_its_time() {
+    fn a_token_is_used_for_less_than_its_lifetime() {
         assert_eq!(usable(Duration::from_secs(3600)), Duration::from_secs(3240));
         assert_eq!(usable(Duration::from_secs(20)), Duration::from_secs(15));
         assert_eq!(usable(Duration::from_secs(4)), Duration::from_secs(2));
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_tokens_are_masked_once_known_and_a_while_after() {
+    fn the_last_four_values_of_a_token_are_masked() {
         let session = Session::new(&[source("a", "1", &[])], &BTreeMap::new());
         assert_eq!(session.redactor().text("value-0000"), "value-0000");
         for n in 0..5 {

@@ -1,7 +1,7 @@
-//! The stack machine that turns a template into bytes, and into what people may see of them.
+//! The stack machine that evaluates a template to bytes and to their display form.
 //!
-//! Every value carries both its bytes and its display form, and the names of the secrets that went into it. A
-//! function of a secret is a secret: its display form is `***slot***`.
+//! Every value has its bytes, its display form, and the slots of the secrets that it contains. A function of a secret is
+//! a secret: its display form is `***slot***`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -12,17 +12,17 @@ use zeroize::Zeroizing;
 
 use crate::function;
 
-/// Bytes that one template may push in all; a program of `hex` would otherwise double a value at every step.
+/// Bytes that one template may push in total: each `hex` doubles a value.
 const MAX_PUSHED_BYTES: usize = 8 << 20;
 
-/// A value on the stack, or what a template gives.
+/// A value on the stack, or the result of a template.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Value {
-    /// What is sent.
+    /// The bytes that are sent.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
-    /// What people see.
+    /// The text that is stored and logged.
     pub(crate) display: String,
-    /// The slots of the secrets in it, in the order in which they came.
+    /// The slots of the secrets in it, in the order in which they were added.
     pub(crate) slots: Vec<String>,
 }
 
@@ -43,8 +43,8 @@ impl Value {
         Self { bytes: Zeroizing::new(bytes.to_vec()), display: mask(&slots), slots }
     }
 
-    /// A value made of others by a function: masked as soon as one of them holds a secret.
-    fn made(bytes: Vec<u8>, slots: Vec<String>) -> Self {
+    /// The result of a function: masked if one of its arguments contains a secret.
+    fn computed(bytes: Vec<u8>, slots: Vec<String>) -> Self {
         let display = if slots.is_empty() { String::from_utf8_lossy(&bytes).into_owned() } else { mask(&slots) };
         Self { bytes: Zeroizing::new(bytes), display, slots }
     }
@@ -72,24 +72,24 @@ fn mask(slots: &[String]) -> String {
     format!("***{}***", slots.join("+"))
 }
 
-/// The live tokens that a template may name.
+/// The tokens that a template may name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TokenValues {
     pub(crate) live: BTreeMap<String, Secret>,
     pub(crate) refresh: BTreeMap<String, Secret>,
 }
 
-/// The parts of the request that are already known, for templates that sign them.
+/// The parts of the request that are already rendered, for templates that sign them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) method: Value,
     pub(crate) path: Option<Value>,
     pub(crate) query: Option<Value>,
-    /// The body; outer none: not yet known.
+    /// The body, empty without one; none if it isn't rendered yet.
     pub(crate) body: Option<Value>,
 }
 
-/// Why a template gives nothing.
+/// Why a template can't be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     MissingSecret(String),
@@ -103,7 +103,7 @@ impl From<&str> for Fault {
     }
 }
 
-/// All that a template can refer to. `now` is the same for all templates of one attempt.
+/// The values that a template can refer to. `now` is the same for all templates of one attempt.
 pub(crate) struct Machine<'a> {
     pub(crate) secrets: &'a BTreeMap<String, Secret>,
     pub(crate) settings: &'a [(String, String)],
@@ -113,7 +113,7 @@ pub(crate) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Runs a template and joins what is on the stack at the end.
+    /// Runs a template and joins the values on the stack.
     pub(crate) fn run(&self, template: &[Op]) -> Result<Value, Fault> {
         let mut stack: Vec<Value> = Vec::with_capacity(template.len());
         let mut pushed = 0_usize;
@@ -121,14 +121,14 @@ impl Machine<'_> {
             let value = self.step(op, &mut stack)?;
             pushed = pushed.saturating_add(value.bytes.len());
             if pushed > MAX_PUSHED_BYTES {
-                return Err(Fault::Other(format!("the template makes more than {MAX_PUSHED_BYTES} bytes")));
+                return Err(Fault::Other(format!("the template produces more than {MAX_PUSHED_BYTES} bytes")));
             }
             stack.push(value);
         }
         Ok(join(stack))
     }
 
-    /// The value that one op pushes, after popping what it takes.
+    /// The value that one op pushes, after popping its arguments.
     fn step(&self, op: &Op, stack: &mut Vec<Value>) -> Result<Value, Fault> {
         Ok(match op {
             Op::Text(text) => Value::plain(text),
@@ -153,14 +153,14 @@ impl Machine<'_> {
             }
             Op::Apply(of) => {
                 let argument = stack.pop().ok_or_else(|| underflow("apply"))?;
-                Value::made(function::apply(*of, &argument.bytes)?, argument.slots)
+                Value::computed(function::apply(*of, &argument.bytes)?, argument.slots)
             }
             Op::Hmac(hash) => {
                 let message = stack.pop().ok_or_else(|| underflow("hmac"))?;
                 let key = stack.pop().ok_or_else(|| underflow("hmac"))?;
                 let mut slots = key.slots;
                 add_slots(&mut slots, message.slots);
-                Value::made(function::hmac(*hash, &key.bytes, &message.bytes), slots)
+                Value::computed(function::hmac(*hash, &key.bytes, &message.bytes), slots)
             }
         })
     }
@@ -194,7 +194,7 @@ fn join(values: Vec<Value>) -> Value {
     joined
 }
 
-/// `now` by a strftime pattern. chrono reports a bad pattern only while it writes.
+/// `now` by a strftime pattern. chrono reports some invalid patterns only while formatting.
 fn moment(now: DateTime<Utc>, pattern: &str) -> Result<String, Fault> {
     let bad = || Fault::Other(format!("`{pattern}` is no strftime pattern"));
     let items = chrono::format::StrftimeItems::new(pattern).parse().map_err(|_| bad())?;
@@ -262,15 +262,18 @@ mod tests {
     fn faults_name_what_is_missing() {
         assert_eq!(run(&[Op::Secret("key".into())]), Err(Fault::MissingSecret("key".into())));
         assert_eq!(run(&[Op::Setting("zone".into())]), Err(Fault::MissingSetting("zone".into())));
-        let said = |template: &[Op]| match run(template) {
+        let reason_of = |template: &[Op]| match run(template) {
             Err(Fault::Other(text)) => text,
             other => panic!("{other:?}"),
         };
-        assert_eq!(said(&[Op::Token("session".into())]), "there is no token `session`");
-        assert_eq!(said(&[Op::Part(Part::Path)]), "it refers to the path of itself");
-        assert_eq!(said(&[text("a"), Op::Join(2)]), "`join` takes more values than there are on the stack");
-        assert_eq!(said(&[text("a"), Op::Hmac(Hash::Sha1)]), "`hmac` takes more values than there are on the stack");
-        assert_eq!(said(&[Op::Now("%!".into())]), "`%!` is no strftime pattern");
+        assert_eq!(reason_of(&[Op::Token("session".into())]), "there is no token `session`");
+        assert_eq!(reason_of(&[Op::Part(Part::Path)]), "it refers to the path of itself");
+        assert_eq!(reason_of(&[text("a"), Op::Join(2)]), "`join` takes more values than there are on the stack");
+        assert_eq!(
+            reason_of(&[text("a"), Op::Hmac(Hash::Sha1)]),
+            "`hmac` takes more values than there are on the stack"
+        );
+        assert_eq!(reason_of(&[Op::Now("%!".into())]), "`%!` is no strftime pattern");
     }
 
     #[test]

@@ -1,45 +1,44 @@
-//! Signs in, once for all who wait, and keeps what came of it.
+//! Signs in, once for all requests that wait, and holds the tokens.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
 use futures::future::BoxFuture;
-use reqwest::header::RETRY_AFTER;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
 use crate::account_client::AccountClient;
-use crate::body::{Raw, encodings_of};
+use crate::body::RawResponse;
 use crate::error::Error;
-use crate::keep::TokenPersistence;
-use crate::place::Answer;
-use crate::retry::retry_after;
 use crate::session::{SignIn, State, usable};
+use crate::sign_in_response::SignInResponse;
 use crate::template::TokenValues;
+use crate::token_store::TokenPersistence;
 use crate::unpack::unpack;
 
-/// No lifetime is believed beyond this; it keeps sums of times from overflowing.
+/// Longer lifetimes are shortened to this, so that sums of times don't overflow.
 const MAX_LIFETIME_SECS: f64 = 10.0 * 365.0 * 86_400.0;
 
 /// The tokens that a request uses.
 #[derive(Default)]
-pub(crate) struct Live {
+pub(crate) struct LiveTokens {
     pub(crate) values: TokenValues,
-    pub(crate) used: Vec<Used>,
+    pub(crate) used: Vec<UsedToken>,
 }
 
-/// A token as it was when a request used it.
+/// A token's state when a request used it.
 #[derive(Clone, Debug)]
-pub(crate) struct Used {
+pub(crate) struct UsedToken {
     pub(crate) token: String,
     pub(crate) generation: u64,
     pub(crate) issued: Instant,
     pub(crate) good_until: Option<Instant>,
 }
 
-/// What a sign-in's answer holds.
+/// The tokens in a sign-in's response.
 #[derive(Default)]
 pub(crate) struct Granted {
     pub(crate) values: BTreeMap<String, Secret>,
@@ -49,8 +48,8 @@ pub(crate) struct Granted {
 
 impl AccountClient {
     /// The tokens that a request names. Signs in for those that aren't live.
-    pub(crate) async fn live_tokens(&self, request: &Request) -> Result<Live, Error> {
-        let mut live = Live::default();
+    pub(crate) async fn live_tokens(&self, request: &Request) -> Result<LiveTokens, Error> {
+        let mut live = LiveTokens::default();
         let needed = self.inner().session.needed_by(request).map_err(|unknown| Error::Template {
             network: self.inner().network.clone(),
             request: request.key.clone(),
@@ -61,14 +60,14 @@ impl AccountClient {
             let ended = sign_in.ended.load(Ordering::Acquire);
             let mut state = sign_in.state.clone().lock_owned().await;
             if !state.is_live(Instant::now()) {
-                // Someone tried while this request waited: the same try again would fail the same way, and
-                // twenty failed logins in a row lock an account.
+                // Another request signed in while this one waited: the same sign-in would fail the same way, and twenty
+                // failed logins in a row lock an account.
                 if let Some((at, error)) = &state.failed
                     && *at > ended
                 {
                     return Err(error.clone());
                 }
-                // A task of its own: whoever asks may be cancelled, and the answer may hold a token that is the last.
+                // A task of its own: the request may be cancelled, and the response may hold the only valid refresh token.
                 let (client, task_sign_in) = (self.clone(), sign_in.clone());
                 let task = tokio::spawn(async move {
                     let outcome = client.sign_in(&task_sign_in, &mut state).await;
@@ -77,21 +76,21 @@ impl AccountClient {
                     state.failed = outcome.as_ref().err().map(|error| (at, error.clone()));
                     outcome.map(|()| state)
                 });
-                state = task.await.map_err(|gone| self.keeper_error(sign_in, "finish", gone))??;
+                state = task.await.map_err(|error| self.store_error(sign_in, "obtain", error))??;
             }
             live.add(&state);
         }
         Ok(live)
     }
 
-    /// Fills the state of a sign-in. Boxed, because a sign-in's own request may need another token.
+    /// Fills the state of a sign-in. Boxed because a sign-in's own request may need another sign-in.
     fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut State) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             match (&self.inner().shared.persistence, sign_in.refresh()) {
-                (TokenPersistence::With(keeper, key), Some(_)) => {
-                    self.sign_in_kept(sign_in, state, keeper.as_ref(), key).await
+                (TokenPersistence::With(store, seal), Some(_)) => {
+                    self.sign_in_stored(sign_in, state, store.as_ref(), seal).await
                 }
-                (TokenPersistence::Refused(hint), Some(_)) => Err(Error::NotKept {
+                (TokenPersistence::Refused(hint), Some(_)) => Err(Error::NoTokenStore {
                     network: self.inner().network.clone(),
                     account: self.inner().account.clone(),
                     token: sign_in.name().to_owned(),
@@ -99,18 +98,18 @@ impl AccountClient {
                 }),
                 _ => {
                     let granted = self.grant(sign_in, state.refresh.clone()).await;
-                    granted.map(|granted| self.keep(state, granted))
+                    granted.map(|granted| self.accept(state, granted))
                 }
             }
         })
     }
 
-    /// Spends the refresh token if there is one, and signs in anew if there is none or it is refused.
+    /// Uses the refresh token if there is one; signs in from the account's secrets if there is none or it is rejected.
     pub(crate) async fn grant(&self, sign_in: &SignIn, refresh: BTreeMap<String, Secret>) -> Result<Granted, Error> {
         if let Some(request) = sign_in.refresh().filter(|_| !refresh.is_empty()) {
             match self.obtain(sign_in, request, refresh.clone()).await {
                 Ok(mut granted) => {
-                    // A network that sends no new one means the old one.
+                    // Without a new refresh token the old one stays valid (RFC 6749 section 6).
                     for (name, value) in refresh {
                         granted.refresh.entry(name).or_insert(value);
                     }
@@ -118,7 +117,7 @@ impl AccountClient {
                 }
                 Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(network = %self.inner().network, account = %self.inner().account, %error, "refresh token refused, signing in");
+                    tracing::warn!(network = %self.inner().network, account = %self.inner().account, %error, "refresh token rejected, signing in");
                 }
             }
         }
@@ -126,20 +125,20 @@ impl AccountClient {
         self.obtain(sign_in, &source.request, BTreeMap::new()).await
     }
 
-    /// Takes a sign-in's outcome over into the state.
-    pub(crate) fn keep(&self, state: &mut State, granted: Granted) {
+    /// Fills the state with a sign-in's tokens.
+    pub(crate) fn accept(&self, state: &mut State, granted: Granted) {
         let now = Instant::now();
         let known = granted.values.iter().chain(&granted.refresh);
         self.inner().session.learn(known.map(|(name, value)| (name.as_str(), value.clone())));
         state.values = granted.values;
         state.refresh = granted.refresh;
         state.generation += 1;
-        state.fruitless = 0;
+        state.empty_sign_ins = 0;
         state.issued = Some(now);
         state.good_until = granted.lifetime.map(|lifetime| now + usable(lifetime));
     }
 
-    /// Sends a sign-in or a refresh and takes the values out of its answer. The answer goes nowhere else.
+    /// Sends a sign-in or a refresh, and reads the tokens out of its response, which is neither stored nor logged.
     async fn obtain(
         &self,
         sign_in: &SignIn,
@@ -150,80 +149,89 @@ impl AccountClient {
         inner.allow.request(request)?;
         let mut tokens = self.live_tokens(request).await?.values;
         tokens.refresh = refresh;
-        let (place, ()) = inner.budget.enter(&()).await;
+        let (slot, ()) = inner.budget.enter(&()).await;
         let rendered = self.context(&tokens, Utc::now()).render(request)?;
         let redactor = inner.session.redactor();
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
         let raw = self.wire(&redactor).exchange(&rendered, &places).await?;
-        drop(place);
+        drop(slot);
         if let Some(error) = raw.cut {
             return Err(error);
         }
-        let body = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await?;
-        let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
+        let body = self.unpacked(&raw).await?;
+        let response = SignInResponse { headers: &raw.headers, cookies: &raw.cookies, body: &body };
         let name = sign_in.name();
         tracing::debug!(network = %inner.network, account = %inner.account, token = name, status = raw.status, "signed in");
         if raw.status >= 400 {
-            return Err(self.refused(name, &raw, &answer));
+            return Err(self.rejection(name, &raw, &response));
         }
+        self.granted(sign_in, &response, raw.status)
+    }
+
+    /// The tokens in a successful response; the error describes it without its values.
+    fn granted(&self, sign_in: &SignIn, response: &SignInResponse<'_>, status: u16) -> Result<Granted, Error> {
         let mut granted = Granted::default();
         for source in &sign_in.sources {
-            let value = answer.value_at(&source.value).ok_or_else(|| Error::SignIn {
-                network: inner.network.clone(),
-                account: inner.account.clone(),
+            let value = response.value_at(&source.value).ok_or_else(|| Error::SignIn {
+                network: self.inner().network.clone(),
+                account: self.inner().account.clone(),
                 token: source.name.clone(),
-                status: raw.status,
-                reason: format!("there is no value at {}; {}", place_name(&source.value), answer.shape()),
+                status,
+                reason: format!("there is no value at {}; {}", place_name(&source.value), response.shape()),
                 retry_after: None,
                 attempts: 0,
             })?;
             granted.values.insert(source.name.clone(), Secret::new(value));
-            if let Some(value) = source.refresh_value.as_ref().and_then(|place| answer.value_at(place)) {
+            if let Some(value) = source.refresh_value.as_ref().and_then(|place| response.value_at(place)) {
                 granted.refresh.insert(source.name.clone(), Secret::new(value));
             }
-            let lifetime = lifetime_of(source, &answer);
+            let lifetime = lifetime_of(source, response);
             granted.lifetime = granted.lifetime.into_iter().chain(lifetime).min();
         }
         Ok(granted)
     }
 
-    /// The error for a sign-in's error status. An error page holds no fresh token, so a piece of it may be shown.
-    fn refused(&self, token: &str, raw: &Raw, answer: &Answer<'_>) -> Error {
+    /// The error for a sign-in's error status. An error page holds no new token, so its first 200 characters are shown,
+    /// redacted.
+    fn rejection(&self, token: &str, raw: &RawResponse, response: &SignInResponse<'_>) -> Error {
         let (network, account) = (self.inner().network.clone(), self.inner().account.clone());
         let (token, status) = (token.to_owned(), raw.status);
-        let text = String::from_utf8_lossy(answer.body);
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let readable = !words.is_empty() && !words.starts_with('<');
-        let reason = if readable { self.redact(&words).chars().take(200).collect() } else { answer.shape() };
-        if matches!(status, 400 | 401 | 403) {
+        let text = String::from_utf8_lossy(response.body);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_readable = !text.is_empty() && !text.starts_with('<');
+        let reason = if is_readable { self.redact(&text).chars().take(200).collect() } else { response.shape() };
+        let retry_after = self.keep_to_pause(raw, Utc::now());
+        if matches!(status, 400 | 401 | 403) && retry_after.is_none() {
             return Error::Credentials { network, account, token, status, reason };
         }
-        let wait = raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = wait.and_then(|value| retry_after(value, Utc::now()));
         Error::SignIn { network, account, token, status, reason, retry_after, attempts: 0 }
     }
 
-    /// Whether a request uses a token of which every answer brings a new value.
+    async fn unpacked(&self, raw: &RawResponse) -> Result<Bytes, Error> {
+        let limits = self.inner().shared.options.limits();
+        Ok(unpack(&raw.stated_encoding(), &raw.wire, limits, &raw.host).await?.body)
+    }
+
+    /// Whether a request uses a token that every response replaces.
     pub(crate) fn rotates(&self, request: &Request) -> bool {
         let needed = self.inner().session.needed_by(request).unwrap_or_default();
         needed.iter().any(|sign_in| sign_in.sources.iter().any(|source| source.rotates))
     }
 
-    /// Takes the new values of rotating tokens out of a response, even if its body is of no use.
-    pub(crate) async fn rotate(&self, live: &Live, raw: &Raw) {
-        let inner = self.inner();
-        let unpacked = unpack(&encodings_of(&raw.headers), &raw.wire, inner.shared.options.limits(), &raw.host).await;
-        let body = unpacked.unwrap_or_default();
-        let answer = Answer { headers: &raw.headers, cookies: &raw.cookies, body: &body };
-        for sign_in in &inner.session.sign_ins {
-            let Some(used) = live.used.iter().find(|used| sign_in.gives(&used.token)) else { continue };
+    /// Takes the new values of rotating tokens out of a response, even if its body can't be used.
+    pub(crate) async fn rotate(&self, live: &LiveTokens, raw: &RawResponse) {
+        let session = &self.inner().session;
+        let body = self.unpacked(raw).await.unwrap_or_default();
+        let response = SignInResponse { headers: &raw.headers, cookies: &raw.cookies, body: &body };
+        for sign_in in &session.sign_ins {
+            let Some(used) = live.used.iter().find(|used| sign_in.provides(&used.token)) else { continue };
             let mut state = sign_in.state.lock().await;
             if state.generation != used.generation {
                 continue;
             }
             for source in sign_in.sources.iter().filter(|source| source.rotates) {
-                if let Some(value) = answer.value_at(&source.value).map(Secret::new) {
-                    inner.session.learn([(source.name.as_str(), value.clone())]);
+                if let Some(value) = response.value_at(&source.value).map(Secret::new) {
+                    session.learn([(source.name.as_str(), value.clone())]);
                     state.values.insert(source.name.clone(), value);
                 }
             }
@@ -231,29 +239,29 @@ impl AccountClient {
     }
 }
 
-impl Live {
+impl LiveTokens {
     fn add(&mut self, state: &State) {
         let Some(issued) = state.issued else { return };
         for (name, value) in &state.values {
             self.values.live.insert(name.clone(), value.clone());
             let (generation, good_until) = (state.generation, state.good_until);
-            self.used.push(Used { token: name.clone(), generation, issued, good_until });
+            self.used.push(UsedToken { token: name.clone(), generation, issued, good_until });
         }
     }
 
-    /// Whether all are still good.
+    /// Whether no lifetime has ended.
     pub(crate) fn is_good(&self, now: Instant) -> bool {
         self.used.iter().all(|used| used.good_until.is_none_or(|until| now < until))
     }
 }
 
-fn lifetime_of(source: &TokenSource, answer: &Answer<'_>) -> Option<Duration> {
-    let said = source.lifetime.as_ref().and_then(|place| answer.value_at(place));
-    let secs = said.and_then(|text| text.trim().parse::<f64>().ok()).or(source.lifetime_secs.map(f64::from))?;
+fn lifetime_of(source: &TokenSource, response: &SignInResponse<'_>) -> Option<Duration> {
+    let given = source.lifetime.as_ref().and_then(|place| response.value_at(place));
+    let secs = given.and_then(|text| text.trim().parse::<f64>().ok()).or(source.lifetime_secs.map(f64::from))?;
     usable_secs(secs)
 }
 
-/// A lifetime; none for a NaN or a negative number: then the token is used until it is refused.
+/// A lifetime; none for NaN and negative numbers: then the token is used until it is rejected.
 fn usable_secs(secs: f64) -> Option<Duration> {
     (secs >= 0.0).then(|| Duration::from_secs_f64(secs.min(MAX_LIFETIME_SECS)))
 }

@@ -1,5 +1,9 @@
-//! Undoes content encodings, with limits.
+//! Undoes content encodings, within limits.
+//!
+//! A body's first bytes count for more than its headers: gzip and zstd are recognized there, and text isn't decoded, whatever
+//! `content-encoding` states.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
@@ -12,108 +16,289 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_bytes: u64,
+    /// How many times its packed size a body may have.
     pub(crate) max_ratio: u32,
 }
 
 /// Encodings that one body may have.
 const MAX_LAYERS: usize = 3;
-/// Bodies up to this size are never called bombs.
-const HARMLESS_BYTES: u64 = 4 << 20;
+/// Bodies up to this size may have any ratio.
+const MIN_BOMB_BYTES: u64 = 4 << 20;
+/// How much of a body shows whether it is text.
+const TEXT_SAMPLE_BYTES: usize = 1024;
+/// One control character in so many bytes is still text; in packed data it is one in eight.
+const TEXT_PER_CONTROL: usize = 50;
+/// Content types of files whose bytes are packed by themselves: they aren't unpacked unless an encoding is stated.
+const PACKED_TYPES: [&str; 4] = ["application/gzip", "application/x-gzip", "application/zstd", "application/x-zstd"];
 
-/// The body behind the encodings of a `content-encoding` header, which may be a chain (`gzip, br`).
-///
-/// Without an encoding these are the same bytes, not a copy. `host` is for errors.
-pub(crate) async fn unpack(encodings: &str, wire: &Bytes, limits: Limits, host: &str) -> Result<Bytes, Error> {
-    let mut body = wire.clone();
-    let names = names(encodings);
-    if names.len() > MAX_LAYERS {
-        return Err(Error::Unpack { host: host.to_owned(), encoding: "too many encodings".to_owned(), source: None });
-    }
-    for name in names.into_iter().rev() {
-        // A 204 or an empty page may keep the header.
-        if body.is_empty() || name == "identity" {
-            continue;
-        }
-        let unknown = || Error::Unpack { host: host.to_owned(), encoding: name.clone(), source: None };
-        let decoder = decoder(&name, &body).ok_or_else(unknown)?;
-        body = drain(decoder, &name, body.len(), limits, host).await?;
-    }
-    Ok(body)
+/// A response's encodings by its headers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StatedEncoding {
+    /// In lower case, in the order in which they were applied, without `identity`.
+    names: Vec<String>,
+    /// Whether the content is a packed file.
+    is_packed_file: bool,
 }
 
-/// The encodings in the order in which they were applied.
-fn names(encodings: &str) -> Vec<String> {
-    encodings.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect()
+impl StatedEncoding {
+    /// By headers with names in lower case.
+    pub(crate) fn of<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut stated = Self::default();
+        for (name, value) in headers {
+            match name {
+                "content-encoding" => stated.names.extend(
+                    value
+                        .split(',')
+                        .map(|name| name.trim().to_ascii_lowercase())
+                        .filter(|name| !matches!(name.as_str(), "" | "identity")),
+                ),
+                "content-type" => {
+                    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                    stated.is_packed_file = PACKED_TYPES.contains(&essence.as_str());
+                }
+                _ => {}
+            }
+        }
+        stated
+    }
+
+    /// Whether a body can be used as it was received.
+    pub(crate) fn is_plain(&self, wire: &[u8]) -> bool {
+        self.names.is_empty() && (self.is_packed_file || Encoding::by_magic(wire).is_none())
+    }
+}
+
+impl fmt::Display for StatedEncoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names.join(", "))
+    }
+}
+
+/// A body that isn't encoded as its headers state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodingMismatch {
+    /// The value of `content-encoding`; empty without one.
+    pub stated: String,
+    /// The encodings that were undone, in the same order; empty for none.
+    pub actual: String,
+}
+
+impl fmt::Display for EncodingMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |encodings: &str| if encodings.is_empty() { "identity".to_owned() } else { encodings.to_owned() };
+        write!(f, "`content-encoding` states `{}`, the body is `{}`", name(&self.stated), name(&self.actual))
+    }
+}
+
+/// A body without its content encodings.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    pub(crate) body: Bytes,
+    pub(crate) mismatch: Option<EncodingMismatch>,
+}
+
+/// An encoding that can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Gzip,
+    Brotli,
+    Zstd,
+    /// `deflate` by the RFC is zlib's format.
+    Zlib,
+    /// Some servers send the bare stream as `deflate`.
+    Deflate,
 }
 
 type Decoder<'a> = Box<dyn AsyncRead + Send + Unpin + 'a>;
 
-/// What undoes an encoding; none if it is unknown.
-fn decoder<'a>(encoding: &str, input: &'a [u8]) -> Option<Decoder<'a>> {
-    Some(match encoding {
-        "gzip" | "x-gzip" => {
-            let mut decoder = GzipDecoder::new(input);
-            decoder.multiple_members(true);
-            Box::new(decoder)
+impl Encoding {
+    /// The encoding of a name, in the variant that fits the body.
+    fn by_name(name: &str, body: &[u8]) -> Option<Self> {
+        match name {
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "br" => Some(Self::Brotli),
+            "zstd" => Some(Self::Zstd),
+            "deflate" if has_zlib_header(body) => Some(Self::Zlib),
+            "deflate" => Some(Self::Deflate),
+            _ => None,
         }
-        "br" => Box::new(BrotliDecoder::new(input)),
-        "zstd" => {
-            let mut decoder = ZstdDecoder::new(input);
-            decoder.multiple_members(true);
-            Box::new(decoder)
+    }
+
+    /// The encoding that a body's first bytes name.
+    fn by_magic(body: &[u8]) -> Option<Self> {
+        match body {
+            [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            _ => None,
         }
-        // By the RFC `deflate` is zlib's format; some servers send the bare stream.
-        "deflate" if has_zlib_header(input) => Box::new(ZlibDecoder::new(input)),
-        "deflate" => Box::new(DeflateDecoder::new(input)),
-        _ => return None,
-    })
+    }
+
+    /// The encoding to undo for a stated name: none if the body isn't encoded at all. Fails with the name if what the
+    /// body is can't be known.
+    fn of<'a>(name: &'a str, body: &[u8]) -> Result<Option<Self>, &'a str> {
+        let by_magic = Self::by_magic(body);
+        if by_magic.is_some() {
+            return Ok(by_magic);
+        }
+        match Self::by_name(name, body) {
+            // Both always begin with their magic bytes.
+            None | Some(Self::Gzip | Self::Zstd) if is_mostly_text(body) => Ok(None),
+            None | Some(Self::Gzip | Self::Zstd) => Err(name),
+            // Without magic bytes and a checksum, a decoder may take text for a short stream. An empty brotli stream is
+            // one printable byte.
+            Some(Self::Brotli | Self::Deflate) if body.len() > 1 && is_text(body) => Ok(None),
+            other => Ok(other),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Zlib | Self::Deflate => "deflate",
+        }
+    }
+
+    fn decoder(self, input: &[u8]) -> Decoder<'_> {
+        match self {
+            Self::Gzip => {
+                let mut decoder = GzipDecoder::new(input);
+                decoder.multiple_members(true);
+                Box::new(decoder)
+            }
+            Self::Brotli => Box::new(BrotliDecoder::new(input)),
+            Self::Zstd => {
+                let mut decoder = ZstdDecoder::new(input);
+                decoder.multiple_members(true);
+                Box::new(decoder)
+            }
+            Self::Zlib => Box::new(ZlibDecoder::new(input)),
+            Self::Deflate => Box::new(DeflateDecoder::new(input)),
+        }
+    }
 }
 
-/// The first bytes of what is behind the encodings, as far as it can be unpacked. What doesn't unpack at all is given
-/// as it is if it is text: many servers call plain text packed.
-pub(crate) async fn begin(encodings: &str, wire: &Bytes, max: usize) -> Bytes {
-    let mut body = wire.clone();
-    for name in names(encodings).into_iter().rev().take(MAX_LAYERS).filter(|name| name != "identity") {
-        let mut sink = Vec::new();
-        if let Some(decoder) = decoder(&name, &body) {
-            // A failure is why there is a sample; what came before it is in the sink.
-            let _ = decoder.take(max as u64).read_to_end(&mut sink).await;
-        }
-        body = sink.into();
+/// The body without the encodings that it has. Without any these are the same bytes, not a copy. `host` is for errors.
+pub(crate) async fn unpack(
+    stated: &StatedEncoding,
+    wire: &Bytes,
+    limits: Limits,
+    host: &str,
+) -> Result<Unpacked, Error> {
+    let unknown = |encoding: &str| Error::Unpack { host: host.to_owned(), encoding: encoding.to_owned(), source: None };
+    if stated.names.len() > MAX_LAYERS {
+        return Err(unknown("too many encodings"));
     }
-    let as_it_is = wire.slice(..wire.len().min(max));
-    let is_text = |error: std::str::Utf8Error| error.error_len().is_none();
-    if body.is_empty() && std::str::from_utf8(&as_it_is).map_or_else(is_text, |_| true) {
-        return as_it_is;
+    let mut body = wire.clone();
+    // Outermost first.
+    let mut actual = Vec::new();
+    let mut is_as_stated = true;
+    for name in stated.names.iter().rev() {
+        // The header may be there without a body, as with status 204.
+        if body.is_empty() {
+            break;
+        }
+        let encoding = Encoding::of(name, &body).map_err(unknown)?;
+        is_as_stated &= encoding.is_some_and(|encoding| Encoding::by_name(name, &body) == Some(encoding));
+        let Some(encoding) = encoding else { continue };
+        body = match undo(encoding, &body, limits, host).await {
+            // Text in another charset than UTF-8.
+            Err(Error::Unpack { .. } | Error::Truncated { .. })
+                if Encoding::by_magic(&body).is_none() && is_mostly_text(&body) =>
+            {
+                is_as_stated = false;
+                continue;
+            }
+            undone => undone?,
+        };
+        actual.push(encoding.name());
+    }
+    while let Some(encoding) = unstated(stated, &body).filter(|_| actual.len() < MAX_LAYERS) {
+        body = undo(encoding, &body, limits, host).await?;
+        actual.push(encoding.name());
+        is_as_stated = false;
+    }
+    actual.reverse();
+    let mismatch = EncodingMismatch { stated: stated.to_string(), actual: actual.join(", ") };
+    Ok(Unpacked { body, mismatch: Some(mismatch).filter(|_| !is_as_stated) })
+}
+
+/// The encoding that a body still has once the stated ones are undone.
+fn unstated(stated: &StatedEncoding, body: &[u8]) -> Option<Encoding> {
+    Encoding::by_magic(body).filter(|_| !stated.is_packed_file)
+}
+
+/// The first bytes of a body without its encodings, as far as it can be unpacked: nothing if it can't be, so that no
+/// packed secret is stored.
+pub(crate) async fn unpack_start(stated: &StatedEncoding, wire: &Bytes, max: usize) -> Bytes {
+    let mut body = wire.clone();
+    for name in stated.names.iter().rev().take(MAX_LAYERS) {
+        body = match Encoding::of(name, &body) {
+            Ok(Some(encoding)) => start_of(encoding, &body, max).await,
+            Ok(None) => continue,
+            Err(_) => Bytes::new(),
+        };
+    }
+    if let Some(encoding) = unstated(stated, &body) {
+        body = start_of(encoding, &body, max).await;
     }
     body.slice(..body.len().min(max))
+}
+
+async fn start_of(encoding: Encoding, packed: &[u8], max: usize) -> Bytes {
+    let mut start = Vec::new();
+    // A failure is expected: there is a sample since the body can't be unpacked whole.
+    let _ = encoding.decoder(packed).take(max as u64).read_to_end(&mut start).await;
+    start.into()
 }
 
 fn has_zlib_header(input: &[u8]) -> bool {
     matches!(input, [cmf, flags, ..] if cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flags]).is_multiple_of(31))
 }
 
-/// Reads a decoder to its end, looking at the limits after every piece.
-async fn drain(
-    mut decoder: Decoder<'_>,
-    encoding: &str,
-    packed: usize,
-    limits: Limits,
-    host: &str,
-) -> Result<Bytes, Error> {
-    let ratio_limit = (packed as u64).saturating_mul(u64::from(limits.max_ratio)).max(HARMLESS_BYTES);
-    let mut body = BytesMut::with_capacity(packed.saturating_mul(4).clamp(8 << 10, 32 << 20));
+/// Whether a body begins with UTF-8 without control characters.
+fn is_text(body: &[u8]) -> bool {
+    let start = &body[..body.len().min(TEXT_SAMPLE_BYTES)];
+    let is_utf8 = match std::str::from_utf8(start) {
+        Ok(_) => true,
+        // A character that the sample cuts.
+        Err(error) => error.error_len().is_none() && start.len() < body.len(),
+    };
+    is_utf8 && !start.iter().any(is_control)
+}
+
+/// Whether a body begins with text in any charset. A few bytes of packed data may be taken for it.
+fn is_mostly_text(body: &[u8]) -> bool {
+    let start = &body[..body.len().min(TEXT_SAMPLE_BYTES)];
+    let is_utf16 = matches!(start, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    is_utf16 || start.iter().filter(|byte| is_control(byte)).count() * TEXT_PER_CONTROL <= start.len()
+}
+
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c)
+}
+
+/// Reads a decoder to its end, and checks the limits after every read.
+async fn undo(encoding: Encoding, packed: &Bytes, limits: Limits, host: &str) -> Result<Bytes, Error> {
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::Truncated { host: host.to_owned(), received: packed.len() as u64, expected: None }
+        }
+        _ => Error::Unpack {
+            host: host.to_owned(),
+            encoding: encoding.name().to_owned(),
+            source: Some(Arc::new(source)),
+        },
+    };
+    let ratio_limit = (packed.len() as u64).saturating_mul(u64::from(limits.max_ratio)).max(MIN_BOMB_BYTES);
+    let mut decoder = encoding.decoder(packed);
+    let mut body = BytesMut::with_capacity(packed.len().saturating_mul(4).clamp(8 << 10, 32 << 20));
     loop {
         if body.capacity() == body.len() {
             body.reserve(body.len().max(8 << 10));
         }
-        let read = decoder.read_buf(&mut body).await.map_err(|source| match source.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                Error::Truncated { host: host.to_owned(), received: packed as u64, expected: None }
-            }
-            _ => Error::Unpack { host: host.to_owned(), encoding: encoding.to_owned(), source: Some(Arc::new(source)) },
-        })?;
-        if read == 0 {
+        if decoder.read_buf(&mut body).await.map_err(failed)? == 0 {
             return Ok(body.freeze());
         }
         if body.len() as u64 > limits.max_bytes {
@@ -126,84 +311,4 @@ async fn drain(
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use async_compression::tokio::bufread::{BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
-
-    use super::*;
-
-    const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 500 };
-
-    async fn all(mut reader: impl AsyncRead + Unpin) -> Bytes {
-        let mut out = Vec::new();
-        reader.read_to_end(&mut out).await.unwrap();
-        out.into()
-    }
-
-    #[tokio::test]
-    async fn every_encoding_and_their_chain_unpack() {
-        let text: Bytes = (0..500).map(|n| format!("{{\"id\":{n}}}\n")).collect::<String>().into();
-        let gzip = all(GzipEncoder::new(text.as_ref())).await;
-        let zstd = all(ZstdEncoder::new(text.as_ref())).await;
-        let twice = all(BrotliEncoder::new(gzip.as_ref())).await;
-        for (encodings, wire) in [
-            ("", text.clone()),
-            ("identity", text.clone()),
-            ("GZIP", gzip.clone()),
-            ("x-gzip", gzip.clone()),
-            ("zstd", zstd.clone()),
-            ("br", all(BrotliEncoder::new(text.as_ref())).await),
-            ("deflate", all(ZlibEncoder::new(text.as_ref())).await),
-            ("deflate", all(DeflateEncoder::new(text.as_ref())).await),
-            ("gzip, br", twice),
-        ] {
-            assert_eq!(unpack(encodings, &wire, LIMITS, "h").await.unwrap(), text, "{encodings}");
-        }
-        let two_members: Bytes = [gzip.as_ref(), gzip.as_ref()].concat().into();
-        assert_eq!(unpack("gzip", &two_members, LIMITS, "h").await.unwrap().len(), 2 * text.len());
-    }
-
-    #[tokio::test]
-    async fn a_plain_body_is_not_copied() {
-        let wire = Bytes::from_static(b"plain");
-        assert_eq!(unpack("", &wire, LIMITS, "h").await.unwrap().as_ptr(), wire.as_ptr());
-    }
-
-    #[tokio::test]
-    async fn bombs_and_large_bodies_are_stopped() {
-        let zeros = vec![0_u8; 5 << 20];
-        let bomb = all(ZstdEncoder::new(zeros.as_slice())).await;
-        assert!(matches!(unpack("zstd", &bomb, LIMITS, "h").await, Err(Error::Bomb { max_ratio: 500, .. })));
-        let small = Limits { max_bytes: 1 << 20, max_ratio: u32::MAX };
-        let gzip = all(GzipEncoder::new(zeros.as_slice())).await;
-        assert!(matches!(unpack("gzip", &gzip, small, "h").await, Err(Error::TooLarge { .. })));
-    }
-
-    #[tokio::test]
-    async fn a_cut_stream_is_truncated_and_a_wrong_one_can_not_be_unpacked() {
-        let gzip = all(GzipEncoder::new(b"some text that is long enough to be cut".as_slice())).await;
-        let cut = gzip.slice(..gzip.len() - 9);
-        assert!(matches!(unpack("gzip", &cut, LIMITS, "h").await, Err(Error::Truncated { .. })));
-        let wrong = Bytes::from_static(b"{\"not\": \"gzip\"}");
-        let error = unpack("gzip", &wrong, LIMITS, "h").await.unwrap_err();
-        assert!(matches!(error, Error::Unpack { source: Some(_), .. }) && error.is_retryable());
-        let error = unpack("compress", &wrong, LIMITS, "h").await.unwrap_err();
-        assert!(matches!(error, Error::Unpack { source: None, .. }) && !error.is_retryable());
-        assert!(unpack("gzip", &Bytes::new(), LIMITS, "h").await.unwrap().is_empty());
-        let layers = "gzip, ".repeat(4);
-        assert!(matches!(unpack(&layers, &gzip, LIMITS, "h").await, Err(Error::Unpack { source: None, .. })));
-    }
-
-    #[tokio::test]
-    async fn a_begin_is_what_can_be_seen() {
-        let text = "some text that is long enough to be cut ".repeat(50);
-        let gzip = all(GzipEncoder::new(text.as_bytes())).await;
-        assert_eq!(begin("gzip", &gzip, 100).await, text[..100]);
-        let cut = begin("gzip", &gzip.slice(..gzip.len() - 9), 1 << 20).await;
-        assert!(!cut.is_empty() && text.as_bytes().starts_with(&cut));
-        let plain = Bytes::from_static("{\"é".as_bytes());
-        assert_eq!(begin("gzip", &plain, 100).await, plain);
-        assert_eq!(begin("gzip", &plain, 3).await, plain.slice(..3), "a character that is cut is text too");
-        assert!(begin("compress", &gzip, 100).await.is_empty(), "what can't be searched for secrets isn't shown");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Sends a rendered request, and follows redirects by hand.
+//! Sends a rendered request, and follows redirects by the rules of `allow.rs`.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use url::Url;
 
 use crate::address::NoPublicAddress;
 use crate::allow::{Allow, host_of};
-use crate::body::Raw;
+use crate::body::RawResponse;
 use crate::error::{Error, Wait};
 use crate::fetcher::{FetchOptions, Shared};
 use crate::pace::Budget;
-use crate::place::Answer;
 use crate::redact::Redactor;
 use crate::render::{Rendered, header_value};
+use crate::sign_in_response::SignInResponse;
 
-/// The encodings that `unpack` knows.
+/// The encodings that `unpack.rs` can undo.
 const ACCEPT_ENCODING: &str = "gzip, br, zstd, deflate";
 
-/// Everything that sending needs besides the request.
+/// The context in which a request is sent.
 pub(crate) struct Wire<'a> {
     pub(crate) network: &'a str,
     pub(crate) shared: &'a Shared,
@@ -32,7 +32,7 @@ pub(crate) struct Wire<'a> {
     pub(crate) redactor: &'a Redactor,
 }
 
-/// What the next hop sends.
+/// The request of the next hop.
 struct Hop<'a> {
     method: reqwest::Method,
     url: Url,
@@ -42,14 +42,14 @@ struct Hop<'a> {
 }
 
 impl Wire<'_> {
-    /// One exchange. `stop_at`: places of a sign-in; a redirect that already answers them isn't followed.
-    pub(crate) async fn exchange(&self, rendered: &Rendered, stop_at: &[&TokenPlace]) -> Result<Raw, Error> {
+    /// One exchange. `stop_at`: places of a sign-in; a redirect that has values at all of them isn't followed.
+    pub(crate) async fn exchange(&self, rendered: &Rendered, stop_at: &[&TokenPlace]) -> Result<RawResponse, Error> {
         let mut hop = first_hop(rendered);
         let mut cookies = Vec::new();
         let mut redirects = 0;
         loop {
             let sent = Instant::now();
-            let response = self.dial(&hop).await?;
+            let response = self.send(&hop).await?;
             cookies.extend(
                 response
                     .headers()
@@ -58,12 +58,12 @@ impl Wire<'_> {
                     .filter_map(|value| value.to_str().ok())
                     .map(str::to_owned),
             );
-            let Some(location) = redirect_of(&response).filter(|_| !answers(&response, &cookies, stop_at)) else {
-                return self.collect(response, cookies, &hop.url, sent).await;
+            let Some(location) = redirect_of(&response).filter(|_| !has_values(&response, &cookies, stop_at)) else {
+                return self.receive(response, cookies, &hop.url, sent).await;
             };
             redirects += 1;
             if redirects > self.shared.options.max_redirects {
-                return Err(self.refuse(
+                return Err(self.refused(
                     &hop.url,
                     "it redirects again and again (more often than `max_redirects` of [fetch] in sluice.toml)",
                 ));
@@ -73,11 +73,11 @@ impl Wire<'_> {
             if hop.url.origin() != from {
                 cookies.clear();
             }
-            self.budget.spend().await;
+            self.budget.enter_hop().await;
         }
     }
 
-    async fn dial(&self, hop: &Hop<'_>) -> Result<Response, Error> {
+    async fn send(&self, hop: &Hop<'_>) -> Result<Response, Error> {
         let client = self.shared.client_for(&hop.url, self.allow)?;
         let mut request = client
             .request(hop.method.clone(), hop.url.clone())
@@ -89,22 +89,22 @@ impl Wire<'_> {
         let FetchOptions { answer_timeout, request_timeout, .. } = self.shared.options;
         let limit = answer_timeout.min(request_timeout);
         match tokio::time::timeout(limit, request.send()).await {
-            Ok(answered) => answered.map_err(|error| self.transport(error, &hop.url)),
+            Ok(response) => response.map_err(|error| self.transport(error, &hop.url)),
             Err(_) => Err(Error::Timeout { host: host_of(&hop.url), what: Wait::Answer, limit }),
         }
     }
 
-    /// The request that a redirect asks for, or why it isn't made.
+    /// The request that a redirect leads to; an error if it may not be sent.
     fn next_hop<'a>(&self, hop: Hop<'a>, status: u16, location: &str) -> Result<Hop<'a>, Error> {
         let url = self.allow.hop(&hop.url, location)?;
         let get = hop.method == reqwest::Method::GET;
         let same_origin = url.origin() == hop.url.origin();
         if matches!(status, 307 | 308) && !get && !same_origin {
-            return Err(self.refuse(&hop.url, "a request with a body doesn't go to another origin"));
+            return Err(self.refused(&hop.url, "a request with a body doesn't go to another origin"));
         }
-        // A network that echoes a secret into its redirect would have it carried to the other origin.
+        // A secret that the network echoes into its redirect would be sent to the other origin.
         if !same_origin && (self.redactor.finds(url.as_str()) || self.redactor.finds(location)) {
-            return Err(self.refuse(&hop.url, "its location holds a secret and leads to another origin"));
+            return Err(self.refused(&hop.url, "its location holds a secret and leads to another origin"));
         }
         let keeps_body = matches!(status, 307 | 308) && !get;
         let mut headers = hop.headers;
@@ -129,19 +129,19 @@ impl Wire<'_> {
         })
     }
 
-    fn refuse(&self, from: &Url, reason: &str) -> Error {
+    fn refused(&self, from: &Url, reason: &str) -> Error {
         Error::Redirect { network: self.network.to_owned(), host: host_of(from), reason: reason.to_owned() }
     }
 
-    /// The error of a body that broke off.
-    pub(crate) fn broken(&self, error: reqwest::Error, url: &Url, received: u64, expected: Option<u64>) -> Error {
-        if ends_early(&error) {
+    /// The error of a body that couldn't be received to its end.
+    pub(crate) fn body_error(&self, error: reqwest::Error, url: &Url, received: u64, expected: Option<u64>) -> Error {
+        if is_cut(&error) {
             return Error::Truncated { host: host_of(url), received, expected };
         }
         self.transport(error, url)
     }
 
-    /// A client's error by its kind. The client puts the URL, with the secrets in its query, into its errors.
+    /// A client's error by its cause. The client's own error contains the URL, with the secrets in its query.
     fn transport(&self, error: reqwest::Error, url: &Url) -> Error {
         let options = &self.shared.options;
         let host = host_of(url);
@@ -149,8 +149,7 @@ impl Wire<'_> {
         if causes(&source).any(|cause| cause.is::<NoPublicAddress>()) {
             return Error::PrivateAddress { network: self.network.to_owned(), host };
         }
-        let is_flood = |cause: &hyper::Error| cause.is_parse_too_large();
-        if causes(&source).filter_map(|cause| cause.downcast_ref()).any(is_flood) {
+        if causes(&source).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_parse_too_large) {
             return Error::TooLarge { host, what: "headers", max: options.max_header_bytes };
         }
         if source.is_timeout() && source.is_connect() {
@@ -189,10 +188,10 @@ fn redirect_of(response: &Response) -> Option<String> {
     response.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned)
 }
 
-/// Whether a redirect already has what a sign-in is made for: many logins set their cookie on the redirect.
-fn answers(response: &Response, cookies: &[String], stop_at: &[&TokenPlace]) -> bool {
-    let answer = Answer { headers: response.headers(), cookies, body: &Bytes::new() };
-    !stop_at.is_empty() && stop_at.iter().all(|place| answer.value_at(place).is_some())
+/// Whether a redirect already has a sign-in's values: many logins set their cookie in the redirect.
+fn has_values(response: &Response, cookies: &[String], stop_at: &[&TokenPlace]) -> bool {
+    let response = SignInResponse { headers: response.headers(), cookies, body: &Bytes::new() };
+    !stop_at.is_empty() && stop_at.iter().all(|place| response.value_at(place).is_some())
 }
 
 /// The errors below a client's error, outermost first.
@@ -205,8 +204,12 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Erro
     })
 }
 
-fn ends_early(error: &reqwest::Error) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::UnexpectedEof)
+/// Whether the connection ended or was reset before the body was complete.
+fn is_cut(error: &reqwest::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    causes(error).any(|cause| match (cause.downcast_ref::<std::io::Error>(), cause.downcast_ref::<hyper::Error>()) {
+        (Some(error), _) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
+        (_, Some(error)) => error.is_incomplete_message(),
+        _ => false,
+    })
 }

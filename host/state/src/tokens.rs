@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sluice_fetch::{Kept, SealKey, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
+use sluice_fetch::{SealKey, StoredToken, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
 use sluice_model::Secret;
 use sqlx::Row;
 
@@ -22,13 +22,13 @@ const KEY_HINT: &str = "add to [state] in sluice.toml: key = \"env:SLUICE_STATE_
 struct Tokens(Database);
 
 impl TokenStore for Tokens {
-    fn load<'a>(&'a self, name: &'a TokenKey) -> BoxFuture<'a, Result<Option<Kept>, TokenStoreError>> {
+    fn load<'a>(&'a self, name: &'a TokenKey) -> BoxFuture<'a, Result<Option<StoredToken>, TokenStoreError>> {
         async move {
             let sql = "SELECT version, sealed FROM tokens WHERE network = $1 AND account = $2 AND sign_in = $3";
             let query = sqlx::query(sql).bind(&name.network).bind(&name.account).bind(&name.sign_in);
             let row = self.0.fetch_optional(query).await?;
             Ok(row
-                .map(|row| Ok::<_, sqlx::Error>(Kept { version: row.try_get(0)?, sealed: row.try_get(1)? }))
+                .map(|row| Ok::<_, sqlx::Error>(StoredToken { version: row.try_get(0)?, sealed: row.try_get(1)? }))
                 .transpose()?)
         }
         .boxed()
@@ -149,7 +149,7 @@ mod tests {
         assert!(!tokens.save(&name("a"), 1, "v1.late").await.unwrap());
         assert!(!tokens.save(&name("b"), 7, "v1.none").await.unwrap());
         let again = Tokens(State::open(&url).await.unwrap().database.clone());
-        assert_eq!(again.load(&name("a")).await.unwrap(), Some(Kept { version: 2, sealed: "v1.two".into() }));
+        assert_eq!(again.load(&name("a")).await.unwrap(), Some(StoredToken { version: 2, sealed: "v1.two".into() }));
     }
 
     #[cfg(unix)]

@@ -1,9 +1,10 @@
-//! Bodies: as they came, unpacked, cut, too large.
+//! Bodies: as received, unpacked, cut, too large.
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
-use sluice_fetch::{Error, FetchOptions, Fetcher, unpack_body};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use sluice_fetch::{EncodingMismatch, Error, FetchOptions, Fetcher, Framing, Retry, unpack_body};
+use sluice_model::ErrorKind;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::server::{Reply, Server};
 use super::{access, account, get};
@@ -15,7 +16,7 @@ async fn packed(mut encoder: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn packed_bodies_are_kept_packed_and_given_unpacked() {
+async fn packed_bodies_are_stored_packed_and_returned_unpacked() {
     let text: String = (0..3_000).map(|n| format!("{{\"id\":{n}}}\n")).collect();
     for (encoding, wire) in [
         ("gzip", packed(GzipEncoder::new(text.as_bytes())).await),
@@ -27,7 +28,7 @@ async fn packed_bodies_are_kept_packed_and_given_unpacked() {
         let exchange = account(&server).send(&get("/")).await.unwrap();
         assert_eq!(exchange.wire, wire, "{encoding}");
         assert_eq!(exchange.body, text.as_bytes(), "{encoding}");
-        assert!(!exchange.masked);
+        assert!(!exchange.masked && exchange.encoding_mismatch.is_none());
         let again = unpack_body(&exchange.headers, &exchange.wire, &FetchOptions::default()).await.unwrap();
         assert_eq!(again, exchange.body, "a stored body unpacks by its stored headers");
     }
@@ -44,11 +45,11 @@ async fn a_plain_body_is_one_buffer() {
 }
 
 #[tokio::test]
-async fn a_cut_body_is_truncated_and_worth_a_retry() {
+async fn a_cut_body_is_a_network_error_and_retried() {
     let server = Server::start(|_| Reply::ok("0123456789").announcing(25)).await;
     let (error, sample) = problem(&server, FetchOptions::default()).await;
     let Error::Truncated { received: 10, expected: Some(25), .. } = error else { panic!("{error:?}") };
-    assert!(error.is_retryable());
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Network, Retry::Yes));
     assert!(error.to_string().ends_with("ended after 10 bytes of 25"), "{error}");
     assert_eq!(sample, b"0123456789");
     let server = Server::start(|_| Reply::ok("0123456789").cut_chunks()).await;
@@ -59,7 +60,7 @@ async fn a_cut_body_is_truncated_and_worth_a_retry() {
 #[tokio::test]
 async fn large_bodies_and_bombs_are_refused() {
     let limited = |max_body_bytes| FetchOptions { max_body_bytes, ..FetchOptions::default() };
-    for (reply, kept) in [
+    for (reply, sampled) in [
         (Reply::ok("x".repeat(2000)), 0),
         (Reply::ok("x").announcing(2000), 0),
         (Reply::ok("x".repeat(2000)).cut_chunks(), 1000),
@@ -69,7 +70,7 @@ async fn large_bodies_and_bombs_are_refused() {
         assert!(matches!(error, Error::TooLarge { what: "body", max: 1000, .. }), "{error:?}");
         assert!(!error.is_retryable());
         assert!(error.hint().unwrap().contains("raise `max_body_bytes` under [fetch]"));
-        assert!(sample.len() >= kept && sample.iter().all(|byte| *byte == b'x'));
+        assert!(sample.len() >= sampled && sample.iter().all(|byte| *byte == b'x'));
     }
 }
 
@@ -102,7 +103,7 @@ async fn a_flood_of_headers_is_refused() {
     assert!(matches!(error, Error::TooLarge { what: "headers", .. }), "{error:?}");
 }
 
-/// The problem of an exchange, and what is kept of its body.
+/// The problem of an exchange, and the sample of its body.
 async fn problem(server: &Server, options: FetchOptions) -> (Error, Vec<u8>) {
     let account = Fetcher::new(options).unwrap().account(access(server)).unwrap();
     let exchange = account.send(&get("/")).await.unwrap();
@@ -125,9 +126,79 @@ async fn a_sample_holds_no_secret_and_no_part_of_one() {
 }
 
 #[tokio::test]
-async fn plain_text_that_is_called_packed_is_seen() {
-    let server = Server::start(|_| Reply::ok("<html>sorry</html>").header("Content-Encoding", "br")).await;
-    let (error, sample) = problem(&server, FetchOptions::default()).await;
-    assert!(matches!(error, Error::Unpack { .. }), "{error:?}");
-    assert_eq!(sample, b"<html>sorry</html>");
+async fn a_body_that_is_reset_is_cut() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Closing with unread bytes resets the connection.
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc").await.unwrap();
+    });
+    let mut access = access(&Server::start(|_| Reply::ok("")).await);
+    access.base_url = Some(url);
+    let error = match super::fetcher().account(access).unwrap().send(&get("/")).await {
+        Ok(exchange) => exchange.problem.expect("a problem"),
+        // The reset overtook the headers.
+        Err(error) => error,
+    };
+    assert!(matches!(error, Error::Truncated { .. } | Error::Transport { .. }), "{error:?}");
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Network, Retry::Yes));
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_marked() {
+    for (reply, framing) in [
+        (Reply::ok("[1]"), Framing::Length),
+        (Reply::ok("[1]").chunked(), Framing::Chunked),
+        (Reply::ok("[1]").until_close(), Framing::Close),
+    ] {
+        let server = Server::start(move |_| reply.clone()).await;
+        let exchange = account(&server).send(&get("/")).await.unwrap();
+        assert_eq!((exchange.body.as_ref(), exchange.framing), (b"[1]".as_slice(), framing));
+        assert!(exchange.problem.is_none());
+        assert_eq!(Framing::of(exchange.status, &exchange.headers), framing, "by the stored headers");
+    }
+}
+
+#[tokio::test]
+async fn the_headers_of_a_masked_body_describe_the_masked_one() {
+    let server = Server::start(|_| Reply::ok("the key is k3y/of+the-shop")).await;
+    let exchange = account(&server).send(&get("/")).await.unwrap();
+    assert_eq!((exchange.wire.as_ref(), exchange.header("content-length")), (b"the key is ***".as_slice(), Some("14")));
+    assert_eq!(Framing::of(exchange.status, &exchange.headers), Framing::Length);
+}
+
+#[tokio::test]
+async fn a_body_is_decoded_by_its_bytes_and_not_by_its_headers() {
+    let text = r#"{"id": 1}"#;
+    let gzip = packed(GzipEncoder::new(text.as_bytes())).await;
+    for (stated, wire, actual) in [
+        ("gzip", text.as_bytes().to_vec(), ""),
+        ("br", text.as_bytes().to_vec(), ""),
+        ("deflate", text.as_bytes().to_vec(), ""),
+        ("utf-8", text.as_bytes().to_vec(), ""),
+        ("identity", gzip.clone(), "gzip"),
+        ("br", gzip.clone(), "gzip"),
+    ] {
+        let sent = wire.clone();
+        let server = Server::start(move |_| Reply::ok(sent.clone()).header("Content-Encoding", stated)).await;
+        let exchange = account(&server).send(&get("/")).await.unwrap();
+        assert!(exchange.problem.is_none(), "{stated}: {:?}", exchange.problem);
+        assert_eq!((exchange.wire.as_ref(), exchange.body.as_ref()), (wire.as_slice(), text.as_bytes()), "{stated}");
+        let stated_names = if stated == "identity" { "" } else { stated };
+        let mismatch = EncodingMismatch { stated: stated_names.to_owned(), actual: actual.to_owned() };
+        assert_eq!(exchange.encoding_mismatch, Some(mismatch));
+        let again = unpack_body(&exchange.headers, &exchange.wire, &FetchOptions::default()).await.unwrap();
+        assert_eq!(again, exchange.body, "a stored body is decoded the same way");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_body_of_unstated_encoding_is_masked() {
+    let gzip = packed(GzipEncoder::new(b"the key is k3y/of+the-shop".as_slice())).await;
+    let server = Server::start(move |_| Reply::ok(gzip.clone())).await;
+    let exchange = account(&server).send(&get("/")).await.unwrap();
+    assert!(exchange.masked);
+    assert_eq!(exchange.wire.as_ref(), b"the key is ***");
 }

@@ -1,11 +1,11 @@
-//! The token calls of real networks: each is a template, none is a special case.
+//! The sign-ins of real networks, all of them by templates.
 
 use std::collections::BTreeMap;
 
 use sluice_model::{Function, Method, Op, Request, Secret, TokenPlace, TokenSource};
 
 use super::server::{Reply, Seen, Server};
-use super::{access, fetcher, get, text};
+use super::{access, fetcher, get, text, token_source};
 
 fn secret(slot: &str) -> Op {
     Op::Secret(slot.into())
@@ -17,19 +17,20 @@ fn escaped(slot: &str) -> [Op; 2] {
 
 /// A sign-in whose answer has the token at `/access_token`.
 fn source(request: Request) -> TokenSource {
-    TokenSource {
-        name: "session".into(),
-        request: Request { key: "sign-in".into(), yields_records: false, ..request },
-        value: TokenPlace::Json("/access_token".into()),
-        lifetime: Some(TokenPlace::Json("/expires_in".into())),
-        lifetime_secs: None,
-        refresh_value: None,
-        refresh: None,
-        rotates: false,
-    }
+    let request = Request { key: "sign-in".into(), yields_records: false, ..request };
+    token_source("session", request, TokenPlace::Json("/access_token".into()))
 }
 
-/// Signs in to a network that answers only what `is_right`, and reads its rows with the token. Gives the sign-in.
+/// An `Authorization` header with the client's id and secret in base64.
+fn client_credentials(scheme: &str, separator: &str) -> (String, Vec<Op>) {
+    let pair = [secret("client_id"), text(separator), secret("client_secret"), Op::Join(3)];
+    let mut template = vec![text(scheme)];
+    template.extend(pair);
+    template.push(Op::Apply(Function::Base64));
+    ("Authorization".into(), template)
+}
+
+/// The sign-in that arrives at a network that accepts it if it `is_right`; its token reads the rows.
 async fn signed_in(source: TokenSource, is_right: fn(&Seen) -> bool) -> Seen {
     let server = Server::start(move |seen| match seen.path() {
         path if path.starts_with("/token") && is_right(seen) => {
@@ -60,17 +61,7 @@ async fn client_credentials_in_a_basic_header() {
     let mut request = get("/token");
     request.method = Method::Post;
     request.headers = vec![
-        (
-            "Authorization".into(),
-            vec![
-                text("Basic "),
-                secret("client_id"),
-                text(":"),
-                secret("client_secret"),
-                Op::Join(3),
-                Op::Apply(Function::Base64),
-            ],
-        ),
+        client_credentials("Basic ", ":"),
         ("Content-Type".into(), vec![text("application/x-www-form-urlencoded")]),
     ];
     request.body = Some(vec![text("grant_type=client_credentials&scope=statistics")]);
@@ -98,17 +89,7 @@ async fn a_password_in_a_form() {
 async fn a_get_with_key_and_secret_in_a_bearer_header() {
     // ValueCommerce: GET with `Bearer base64(key|secret)`.
     let mut request = get("/token?grant_type=client_credentials");
-    request.headers = vec![(
-        "Authorization".into(),
-        vec![
-            text("Bearer "),
-            secret("client_id"),
-            text("|"),
-            secret("client_secret"),
-            Op::Join(3),
-            Op::Apply(Function::Base64),
-        ],
-    )];
+    request.headers = vec![client_credentials("Bearer ", "|")];
     let seen =
         signed_in(source(request), |seen| seen.header("authorization") == Some("Bearer YW4taWR8czNjcmV0L29uZQ=="))
             .await;

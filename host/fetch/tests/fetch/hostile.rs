@@ -1,4 +1,4 @@
-//! Servers that mean harm: they never begin, never end, drip, flood and lie. Limits are the test's own, and small.
+//! Hostile servers: silent, endless, slow, with too much or invalid data. Limits are small.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use super::server::Server;
 use super::{access, get};
 use crate::server::Reply;
 
-/// What a server does once it has said its first words.
+/// What a server does after its first bytes.
 #[derive(Clone, Copy)]
 enum Then {
-    /// Nothing, and it keeps the connection.
+    /// Nothing, without closing the connection.
     Silence,
-    /// The same words without end, as fast as they are taken.
+    /// The same bytes without end, as fast as they are received.
     Forever(&'static [u8]),
     /// One byte every few milliseconds.
-    Drip,
+    Slowly,
 }
 
-/// A server that says `first` to whoever asks, and then goes on as it likes. Gives its URL.
+/// The URL of a server that sends `first` and then acts as `then`.
 async fn hostile(first: String, then: Then) -> url::Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(talk(stream, first.clone(), then));
+            tokio::spawn(serve(stream, first.clone(), then));
         }
     });
     url
 }
 
-async fn talk(mut stream: TcpStream, first: String, then: Then) -> std::io::Result<()> {
-    let mut asked = [0; 4096];
-    stream.read(&mut asked).await?;
+async fn serve(mut stream: TcpStream, first: String, then: Then) -> std::io::Result<()> {
+    let mut request = [0; 4096];
+    stream.read(&mut request).await?;
     stream.write_all(first.as_bytes()).await?;
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     loop {
         match then {
             Then::Silence => std::future::pending().await,
-            Then::Forever(words) => stream.write_all(words).await?,
-            Then::Drip => {
+            Then::Forever(bytes) => stream.write_all(bytes).await?,
+            Then::Slowly => {
                 tick.tick().await;
                 stream.write_all(b"x").await?;
             }
@@ -82,7 +82,7 @@ async fn timeout(first: &str, then: Then) -> Wait {
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[tokio::test]
-async fn silence_has_an_end() {
+async fn silence_times_out() {
     assert_eq!(timeout("", Then::Silence).await, Wait::Answer);
     assert_eq!(timeout("HTTP/1.1 200 OK\r\nX-A: ", Then::Silence).await, Wait::Answer);
     assert_eq!(timeout(CHUNKED, Then::Silence).await, Wait::Read);
@@ -90,24 +90,24 @@ async fn silence_has_an_end() {
 }
 
 #[tokio::test]
-async fn what_drips_has_an_end_though_each_drop_is_in_time() {
-    assert_eq!(timeout("HTTP/1.1 200 OK\r\n\r\n", Then::Drip).await, Wait::Whole);
-    assert_eq!(timeout("HTTP/1.1 200 OK\r\nX-A: ", Then::Drip).await, Wait::Answer);
+async fn slow_bytes_time_out_though_each_is_in_time() {
+    assert_eq!(timeout("HTTP/1.1 200 OK\r\n\r\n", Then::Slowly).await, Wait::Whole);
+    assert_eq!(timeout("HTTP/1.1 200 OK\r\nX-A: ", Then::Slowly).await, Wait::Answer);
 }
 
 #[tokio::test]
-async fn promises_without_end_have_one() {
+async fn endless_interim_responses_time_out() {
     let more = Then::Forever(b"HTTP/1.1 103 Early Hints\r\nX-A: b\r\n\r\n");
     assert_eq!(timeout("", more).await, Wait::Answer);
 }
 
 #[tokio::test]
 async fn a_body_without_end_is_cut_where_the_limit_is() {
-    for (first, words) in
+    for (first, bytes) in
         [(CHUNKED, b"5\r\nxxxxx\r\n".as_slice()), ("HTTP/1.1 200 OK\r\n\r\n", b"xxxxxxxxxxxxxxxxxxxxx".as_slice())]
     {
         let limits = FetchOptions { max_body_bytes: 100_000, ..FetchOptions::default() };
-        let exchange = send_within(limits, hostile(first.to_owned(), Then::Forever(words)).await).await.unwrap();
+        let exchange = send_within(limits, hostile(first.to_owned(), Then::Forever(bytes)).await).await.unwrap();
         let problem = exchange.problem.unwrap();
         assert!(matches!(problem, Error::TooLarge { what: "body", max: 100_000, .. }), "{problem:?}");
         assert!(exchange.body.len() <= 64 << 10 && exchange.body.iter().all(|byte| *byte == b'x'));
@@ -130,23 +130,10 @@ async fn headers_without_end_are_cut_where_the_limit_is() {
 }
 
 #[tokio::test]
-async fn nonsense_is_an_error_with_the_name_of_the_host() {
+async fn invalid_http_is_an_error_that_names_the_host() {
     for first in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"] {
         let error = send(hostile(first.to_owned(), Then::Forever(b"\n")).await).await.unwrap_err();
         assert!(matches!(error, Error::Transport { .. }), "{first}: {error:?}");
         assert!(error.to_string().contains("127.0.0.1"), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_year_of_patience_is_not_waited_for() {
-    let server = Server::start(|_| Reply::status(429, "later").header("Retry-After", "31536000")).await;
-    let exchange = super::account(&server).send(&get("/")).await.unwrap();
-    assert_eq!(exchange.retry_after, Some(Duration::from_secs(31_536_000)));
-    assert_eq!(sluice_fetch::backoff(1, exchange.retry_after), None);
-    for odd in ["99999999999999999999999", "-1", "Thu, 01 Jan 99999 00:00:00 GMT", "NaN", ""] {
-        let server = Server::start(move |_| Reply::status(503, "").header("Retry-After", odd)).await;
-        let exchange = super::account(&server).send(&get("/")).await.unwrap();
-        assert_eq!(exchange.retry_after, None, "{odd}");
     }
 }

@@ -1,19 +1,20 @@
-//! The whole way against tiny servers on this machine.
+//! The whole path of a request, against small servers on this machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bodies;
 mod grants;
 mod hostile;
-mod kept;
 mod redirects;
+mod retries;
 mod secrets;
 mod server;
+mod stored_sign_in;
 mod tokens;
 
 use std::collections::BTreeMap;
 
 use sluice_fetch::{Access, Account, Error, FetchOptions, Fetcher};
-use sluice_model::{Method, Op, Rate, Request, Secret};
+use sluice_model::{Method, Op, Rate, Request, Secret, TokenPlace, TokenSource};
 
 use server::{Reply, Server};
 
@@ -31,6 +32,20 @@ fn get(path: &str) -> Request {
         body: None,
         state: String::new(),
         yields_records: true,
+    }
+}
+
+/// A token source with its lifetime at `/expires_in`.
+fn token_source(name: &str, request: Request, value: TokenPlace) -> TokenSource {
+    TokenSource {
+        name: name.into(),
+        request,
+        value,
+        lifetime: Some(TokenPlace::Json("/expires_in".into())),
+        lifetime_secs: None,
+        refresh_value: None,
+        refresh: None,
+        rotates: false,
     }
 }
 
@@ -122,7 +137,7 @@ async fn a_named_host_with_a_private_address_may_be_a_base_url() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_worth_a_retry() {
+async fn a_refused_connection_is_retried() {
     let server = Server::start(|_| Reply::ok("")).await;
     let mut access = access(&server);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -134,9 +149,9 @@ async fn nobody_listening_is_worth_a_retry() {
 
 #[tokio::test]
 async fn budgets_follow_the_credential() {
-    // One request in flight per budget: what shares a budget never overlaps.
+    // One request in flight per budget: requests that share a budget never overlap.
     let overlap = async |second_key: &str| {
-        let server = Server::start(|_| Reply::ok("").after_two_are_here()).await;
+        let server = Server::start(|_| Reply::ok("").after_two_have_arrived()).await;
         let fetcher = fetcher();
         let mut first = access(&server);
         first.rate.concurrency = 1;

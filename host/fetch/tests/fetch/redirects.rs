@@ -1,4 +1,4 @@
-//! Redirects: each hop obeys the rules of the first.
+//! Redirects: the rules of the first request apply to each hop.
 
 use sluice_fetch::Error;
 use sluice_model::{Method, Op};
@@ -33,13 +33,13 @@ async fn a_foreign_host_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn the_way_to_other_private_addresses_is_closed() {
+async fn a_redirect_to_another_private_address_is_refused() {
     let other = Server::start(|_| Reply::ok("metadata")).await;
     let location = other.url().to_string();
     let server = Server::start(move |_| Reply::status(307, "").header("Location", &location)).await;
     let error = account(&server).send(&get("/a")).await.unwrap_err();
     assert!(matches!(error, Error::Redirect { .. }), "{error:?}");
-    // Even where both lists name it.
+    // Even if both lists name it.
     let location = format!("https://{}/", other.url().authority());
     let host = other.url().authority().to_owned();
     let server = Server::start(move |_| Reply::status(307, "").header("Location", &location)).await;
@@ -100,7 +100,7 @@ async fn a_post_becomes_a_get_except_by_307_and_308() {
 }
 
 #[tokio::test]
-async fn a_circle_ends() {
+async fn a_redirect_loop_is_an_error() {
     let server = Server::start(|_| Reply::status(301, "").header("Location", "/again")).await;
     let error = account(&server).send(&get("/")).await.unwrap_err();
     assert!(error.to_string().contains("redirects again and again"), "{error}");

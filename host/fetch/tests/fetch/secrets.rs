@@ -1,4 +1,4 @@
-//! What may be seen: nothing secret, in whatever form it comes back.
+//! Secrets are masked, in whatever encoding they are echoed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ async fn an_echoed_secret_is_masked_in_body_and_headers() {
 }
 
 #[tokio::test]
-async fn a_masked_body_is_no_longer_called_packed() {
+async fn a_masked_body_has_no_content_encoding() {
     use tokio::io::AsyncReadExt;
     let mut packed = Vec::new();
     let plain = b"the key is k3y/of+the-shop".as_slice();
@@ -72,7 +72,7 @@ async fn a_preview_sends_nothing_and_shows_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_secrets_are_read_again_once_and_used_by_all() {
+async fn rejected_secrets_are_read_again_once_and_used_by_all() {
     let server = Server::start(|seen| match seen.header("x-key") {
         Some("new-key-0001") => Reply::ok("rows"),
         _ => Reply::status(401, "who?"),
@@ -93,11 +93,11 @@ async fn refused_secrets_are_read_again_once_and_used_by_all() {
     assert_eq!(account.redact("new-key-0001"), "***");
     account.clone().send(&request).await.unwrap();
     let refused = server.seen().iter().filter(|seen| seen.header("x-key") != Some("new-key-0001")).count();
-    assert!(refused <= 8, "whoever comes later has the new secret at once");
+    assert!(refused <= 8, "later requests use the new secret");
 }
 
 #[tokio::test]
-async fn secrets_that_stay_the_same_are_refused_and_not_read_at_every_request() {
+async fn unchanged_secrets_are_not_read_again_at_every_request() {
     let server = Server::start(|_| Reply::status(401, "who?")).await;
     let reads = Arc::new(AtomicUsize::new(0));
     let (counted, mut access) = (reads.clone(), access(&server));

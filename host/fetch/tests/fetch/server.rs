@@ -1,4 +1,4 @@
-//! A server that answers by a function, closes after every answer, and remembers what it was asked.
+//! A server that answers by a function, closes the connection after every answer, and records its requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,14 +32,15 @@ pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    announced: Option<usize>,
-    chunked: bool,
+    framing: Framing,
     together: bool,
 }
 
 impl Reply {
     pub(crate) fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), announced: None, chunked: false, together: false }
+        let body = body.into();
+        let framing = Framing::Length(body.len());
+        Self { status, headers: Vec::new(), body, framing, together: false }
     }
 
     pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
@@ -51,20 +52,28 @@ impl Reply {
         self
     }
 
-    /// Announces another length than the body has.
-    pub(crate) fn announcing(mut self, bytes: usize) -> Self {
-        self.announced = Some(bytes);
-        self
+    /// States another length than the body has.
+    pub(crate) fn announcing(self, bytes: usize) -> Self {
+        Self { framing: Framing::Length(bytes), ..self }
     }
 
-    /// In chunks, the last of which is missing.
-    pub(crate) fn cut_chunks(mut self) -> Self {
-        self.chunked = true;
-        self
+    /// In one chunk, and the last one.
+    pub(crate) fn chunked(self) -> Self {
+        Self { framing: Framing::Chunked, ..self }
     }
 
-    /// Waits until a second request is being answered, or for as long as one needs to arrive.
-    pub(crate) fn after_two_are_here(mut self) -> Self {
+    /// In one chunk, without the last one.
+    pub(crate) fn cut_chunks(self) -> Self {
+        Self { framing: Framing::CutChunks, ..self }
+    }
+
+    /// Without a length: the end of the connection ends the body.
+    pub(crate) fn until_close(self) -> Self {
+        Self { framing: Framing::Close, ..self }
+    }
+
+    /// Waits until a second request has arrived, or for as long as one may need.
+    pub(crate) fn after_two_have_arrived(mut self) -> Self {
         self.together = true;
         self
     }
@@ -74,13 +83,25 @@ impl Reply {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if self.chunked {
-            head.push_str(&format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", self.body.len()));
-        } else {
-            head.push_str(&format!("Content-Length: {}\r\n\r\n", self.announced.unwrap_or(self.body.len())));
-        }
-        [head.as_bytes(), &self.body].concat()
+        let chunk = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", self.body.len());
+        let (start, end): (String, &[u8]) = match self.framing {
+            Framing::Length(bytes) => (format!("Content-Length: {bytes}\r\n\r\n"), b""),
+            Framing::Chunked => (chunk, b"\r\n0\r\n\r\n"),
+            Framing::CutChunks => (chunk, b""),
+            Framing::Close => ("\r\n".to_owned(), b""),
+        };
+        head.push_str(&start);
+        [head.as_bytes(), &self.body, end].concat()
     }
+}
+
+/// How the end of a body is marked.
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    Length(usize),
+    Chunked,
+    CutChunks,
+    Close,
 }
 
 struct Inner {
@@ -91,7 +112,7 @@ struct Inner {
     arrived: Notify,
 }
 
-/// A running server; it ends with its runtime.
+/// A running server; it stops with its runtime.
 pub(crate) struct Server {
     inner: Arc<Inner>,
     address: std::net::SocketAddr,
@@ -142,7 +163,7 @@ async fn serve(mut stream: TcpStream, inner: Arc<Inner>) {
     let reply = (inner.answer)(&seen);
     inner.seen.lock().unwrap().push(seen);
     if reply.together && now < 2 {
-        // The bound is what a lone request costs; two that may overlap meet long before it.
+        // A single request waits for so long; two that may overlap meet long before.
         let _ = tokio::time::timeout(Duration::from_millis(300), inner.arrived.notified()).await;
     }
     inner.now.fetch_sub(1, Ordering::SeqCst);

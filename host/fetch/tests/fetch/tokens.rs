@@ -1,29 +1,20 @@
-//! Sign-ins: once for all, again when refused, and never to be seen.
+//! Sign-ins: once for all requests, again when a token is rejected, never stored or logged.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
-use sluice_fetch::{Account, Error};
-use sluice_model::{Function, Method, Op, Request, TokenPlace, TokenSource};
+use sluice_fetch::{Account, Attempts, Error, FetchOptions, NextAttempt};
+use sluice_model::{ErrorKind, Function, Method, Op, Request, TokenPlace, TokenSource};
 
 use super::server::{Reply, Server};
-use super::{access, fetcher, get, text};
+use super::{access, fetcher, get, text, token_source};
 
 fn source(name: &str, value: TokenPlace) -> TokenSource {
     let mut request = get("/sign-in");
     request.key = "sign-in".into();
     request.method = Method::Post;
     request.body = Some(vec![text("key="), Op::Secret("key".into())]);
-    TokenSource {
-        name: name.into(),
-        request,
-        value,
-        lifetime: Some(TokenPlace::Json("/expires_in".into())),
-        lifetime_secs: None,
-        refresh_value: None,
-        refresh: None,
-        rotates: false,
-    }
+    token_source(name, request, value)
 }
 
 fn json(name: &str) -> TokenSource {
@@ -43,19 +34,19 @@ fn account_with(server: &Server, tokens: Vec<TokenSource>) -> Account {
     fetcher().account(access).unwrap()
 }
 
-/// Gives token-000001, token-000002, …; takes only the latest.
+/// Issues token-000001, token-000002, …; accepts only the latest.
 async fn shop(lifetime: u32) -> Server {
-    let given = AtomicUsize::new(0);
+    let issued = AtomicUsize::new(0);
     Server::start(move |seen| match seen.path() {
         "/sign-in" => {
-            let n = given.fetch_add(1, Ordering::SeqCst) + 1;
+            let n = issued.fetch_add(1, Ordering::SeqCst) + 1;
             Reply::ok(format!(r#"{{"access_token":"token-{n:06}","expires_in":{lifetime}}}"#))
         }
         "/revoke" => {
-            given.fetch_add(1, Ordering::SeqCst);
+            issued.fetch_add(1, Ordering::SeqCst);
             Reply::ok("")
         }
-        _ if seen.header("authorization") == Some(&format!("Bearer token-{:06}", given.load(Ordering::SeqCst))) => {
+        _ if seen.header("authorization") == Some(&format!("Bearer token-{:06}", issued.load(Ordering::SeqCst))) => {
             Reply::ok("rows")
         }
         _ => Reply::status(401, "who?"),
@@ -101,25 +92,25 @@ async fn a_token_without_life_left_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_named_and_renewed_once() {
+async fn a_rejected_token_is_named_and_renewed_once() {
     let server = shop(3600).await;
     let account = account_with(&server, vec![json("session")]);
     account.send(&with_token("/rows")).await.unwrap();
     account.send(&get("/revoke")).await.unwrap();
     let request = with_token("/rows");
-    let refused = join_all((0..5).map(|_| account.send(&request))).await;
-    for exchange in &refused {
+    let rejected = join_all((0..5).map(|_| account.send(&request))).await;
+    for exchange in &rejected {
         let exchange = exchange.as_ref().unwrap();
         assert_eq!((exchange.status, exchange.token_expired.as_deref()), (401, Some("session")));
         account.renew("session", exchange).await;
         let exchange = account.send(&request).await.unwrap();
-        assert_eq!(exchange.status, 200, "and renewing again after that must not forget the new token");
+        assert_eq!(exchange.status, 200, "renewing again must not drop the new token");
     }
     assert_eq!(server.count("/sign-in"), 2);
 }
 
 #[tokio::test]
-async fn a_fresh_token_that_is_refused_is_not_called_expired() {
+async fn a_new_token_that_is_rejected_has_not_expired() {
     let server = Server::start(|seen| match seen.path() {
         "/sign-in" => Reply::ok(r#"{"access_token":"token-000001"}"#),
         _ => Reply::status(401, ""),
@@ -131,9 +122,9 @@ async fn a_fresh_token_that_is_refused_is_not_called_expired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_secrets_are_tried_once_for_all_who_wait() {
+async fn rejected_secrets_are_used_once_for_all_requests_that_wait() {
     let server = Server::start(|_| {
-        Reply::status(401, r#"{"error":"invalid_client","key":"k3y/of+the-shop"}"#).after_two_are_here()
+        Reply::status(401, r#"{"error":"invalid_client","key":"k3y/of+the-shop"}"#).after_two_have_arrived()
     })
     .await;
     let account = account_with(&server, vec![json("session")]);
@@ -149,29 +140,57 @@ async fn refused_secrets_are_tried_once_for_all_who_wait() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_fails_for_now_is_worth_a_retry() {
-    let server = Server::start(|_| Reply::status(503, "<html>later</html>").header("Retry-After", "7")).await;
-    let account = account_with(&server, vec![json("session")]);
-    let error = account.send(&with_token("/rows")).await.unwrap_err();
-    assert!(matches!(error, Error::SignIn { status: 503, .. }) && error.is_retryable(), "{error:?}");
-    assert_eq!(error.retry_after().unwrap().as_secs(), 7);
-    assert!(!error.to_string().contains("later"));
+async fn a_sign_in_that_fails_temporarily_is_retried() {
+    // Rakuten answers 403 to too many requests.
+    for (status, kind) in [(503, ErrorKind::Network), (403, ErrorKind::Quota)] {
+        let server =
+            Server::start(move |_| Reply::status(status, "<html>later</html>").header("Retry-After", "7")).await;
+        let account = account_with(&server, vec![json("session")]);
+        let error = account.send(&with_token("/rows")).await.unwrap_err();
+        assert!(matches!(error, Error::SignIn { .. }) && error.is_retryable(), "{error:?}");
+        assert_eq!((error.kind(), error.retry_after().unwrap().as_secs()), (kind, 7));
+        assert!(!error.to_string().contains("later"));
+    }
 }
 
 #[tokio::test]
-async fn an_answer_without_a_token_is_described_and_not_quoted() {
+async fn a_rejection_of_a_renewed_token_is_final() {
+    let server = Server::start(|seen| match seen.path() {
+        "/sign-in" => Reply::ok(r#"{"access_token":"token-000001"}"#),
+        "/open" => Reply::ok(""),
+        _ => Reply::status(401, "who?"),
+    })
+    .await;
+    let account = account_with(&server, vec![json("session")]);
+    account.send(&with_token("/open")).await.unwrap();
+    let (mut attempts, request) = (Attempts::new(&FetchOptions::default()), with_token("/rows"));
+    loop {
+        let exchange = account.send(&request).await.unwrap();
+        if let Some(token) = &exchange.token_expired {
+            account.renew(token, &exchange).await;
+        }
+        let failed = exchange.failed_attempt(ErrorKind::Credentials, None);
+        if matches!(attempts.next(&failed, exchange.received_at), NextAttempt::Final) {
+            break;
+        }
+    }
+    assert_eq!((server.count("/rows"), server.count("/sign-in")), (2, 2));
+}
+
+#[tokio::test]
+async fn a_response_without_a_token_is_described_and_not_quoted() {
     let server = Server::start(|_| Reply::ok(r#"{"token":"a-very-secret-value","kind":"x"}"#)).await;
     let account = account_with(&server, vec![json("session")]);
     let error = account.send(&with_token("/rows")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot sign in to network `shop` for account `main` (sign-in `session`, status 200): there is no value at \
-         `/access_token`; the answer is a JSON object with `kind`, `token`"
+         `/access_token`; the response is a JSON object with `kind`, `token`"
     );
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_spent_before_signing_in_again() {
+async fn a_refresh_token_is_used_before_signing_in_again() {
     let server = Server::start(|seen| match (seen.path(), seen.body.as_slice()) {
         ("/sign-in", _) => Reply::ok(r#"{"access_token":"token-first","expires_in":0,"refresh":"refresh-1"}"#),
         ("/refresh", b"refresh-1") => {
@@ -192,7 +211,7 @@ async fn a_refresh_token_is_spent_before_signing_in_again() {
         account.send(&with_token("/rows")).await.unwrap();
     }
     let paths: Vec<String> = server.seen().iter().map(|seen| seen.path().to_owned()).collect();
-    // The third time the refresh token is refused, and the whole sign-in is done.
+    // The third time the refresh token is rejected, and the secrets are used.
     assert_eq!(paths, ["/sign-in", "/rows", "/refresh", "/rows", "/refresh", "/sign-in", "/rows"]);
     assert_eq!(server.seen()[4].body, b"refresh-2");
     let tokens: Vec<_> = server.seen().iter().filter_map(|s| s.header("authorization").map(str::to_owned)).collect();
@@ -200,8 +219,8 @@ async fn a_refresh_token_is_spent_before_signing_in_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotating_tokens_go_one_after_another() {
-    // 2Performant: three headers, new ones on every answer, the old ones are dead at once.
+async fn requests_with_a_rotating_token_are_sent_one_after_another() {
+    // 2Performant: three headers, replaced by every response.
     let next = AtomicUsize::new(1);
     let server = Server::start(move |seen| {
         let n = next.load(Ordering::SeqCst);
@@ -230,13 +249,17 @@ async fn rotating_tokens_go_one_after_another() {
         let exchange = exchange.unwrap();
         assert_eq!(exchange.status, 200);
         assert_eq!(exchange.header("client"), Some("***"));
-        assert_eq!((exchange.body.as_ref(), exchange.masked), (b"***".as_slice(), true), "its own new token is masked");
+        assert_eq!(
+            (exchange.body.as_ref(), exchange.masked),
+            (b"***".as_slice(), true),
+            "the response's own token is masked"
+        );
     }
     assert_eq!((server.count("/sign-in"), server.count("/rows"), server.most_at_once()), (1, 5, 1));
 }
 
 #[tokio::test]
-async fn a_login_that_redirects_with_its_cookie_has_succeeded() {
+async fn a_login_whose_redirect_sets_the_cookie_has_succeeded() {
     let server = Server::start(|seen| match seen.path() {
         "/sign-in" => Reply::status(302, "")
             .header("Set-Cookie", "sid=abcdef123456; Path=/; HttpOnly")

@@ -1,4 +1,4 @@
-//! Refresh tokens that rotate: kept before they are used, spent by one, lost by nobody.
+//! Refresh tokens that rotate: stored before they are used, used by one process, never lost.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,46 +8,46 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use sluice_fetch::{
-    Access, Account, Error, FetchOptions, Fetcher, Kept, SealKey, TokenKey, TokenPersistence, TokenStore,
+    Access, Account, Error, FetchOptions, Fetcher, SealKey, StoredToken, TokenKey, TokenPersistence, TokenStore,
     TokenStoreError,
 };
 use sluice_model::{Method, Op, Request, Secret, TokenPlace, TokenSource};
 use tokio::sync::Notify;
 
 use super::server::{Reply, Server};
-use super::{access, get};
+use super::{access, get, token_source};
 
-/// A store that all processes of a test share, and that fails when it is told to.
+/// A store that all processes of a test share. It fails `failures` times.
 #[derive(Default)]
 struct Store {
-    rows: Mutex<HashMap<TokenKey, Kept>>,
+    rows: Mutex<HashMap<TokenKey, StoredToken>>,
     failures: AtomicUsize,
     saves: AtomicUsize,
 }
 
 impl TokenStore for Store {
-    fn load<'a>(&'a self, name: &'a TokenKey) -> BoxFuture<'a, Result<Option<Kept>, TokenStoreError>> {
-        async move { Ok(self.rows.lock().unwrap().get(name).cloned()) }.boxed()
+    fn load<'a>(&'a self, key: &'a TokenKey) -> BoxFuture<'a, Result<Option<StoredToken>, TokenStoreError>> {
+        async move { Ok(self.rows.lock().unwrap().get(key).cloned()) }.boxed()
     }
 
     fn save<'a>(
         &'a self,
-        name: &'a TokenKey,
+        key: &'a TokenKey,
         seen: i64,
         sealed: &'a str,
     ) -> BoxFuture<'a, Result<bool, TokenStoreError>> {
         async move {
             self.saves.fetch_add(1, Ordering::SeqCst);
-            // The claim is the first; what a sign-in brings comes after it.
+            // The first save is the claim.
             if self.saves.load(Ordering::SeqCst) > 1
                 && self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
             {
                 return Err("the disk is full".into());
             }
             let mut rows = self.rows.lock().unwrap();
-            let version = rows.get(name).map_or(0, |kept| kept.version);
+            let version = rows.get(key).map_or(0, |stored| stored.version);
             if version == seen {
-                rows.insert(name.clone(), Kept { version: seen + 1, sealed: sealed.to_owned() });
+                rows.insert(key.clone(), StoredToken { version: seen + 1, sealed: sealed.to_owned() });
             }
             Ok(version == seen)
         }
@@ -55,19 +55,19 @@ impl TokenStore for Store {
     }
 }
 
-fn keeping(store: &Arc<Store>) -> TokenPersistence {
+fn persistence(store: &Arc<Store>) -> TokenPersistence {
     let key = SealKey::new(&Secret::new("0123456789abcdef0123456789abcdef".into())).unwrap();
     TokenPersistence::With(store.clone(), Arc::new(key))
 }
 
 /// A process: a fetcher of its own on the shared store.
 fn process(store: &Arc<Store>, access: Access) -> Account {
-    Fetcher::with_persistence(FetchOptions::default(), keeping(store)).unwrap().account(access).unwrap()
+    Fetcher::with_persistence(FetchOptions::default(), persistence(store)).unwrap().account(access).unwrap()
 }
 
-/// The operator gave a refresh token once, in the slot `refresh`; every use of one brings its successor.
+/// The first refresh token is the secret `refresh`; every use of one brings the next.
 fn source() -> TokenSource {
-    let spend = |op: Op| {
+    let refresh = |op: Op| {
         let mut request = get("/token");
         request.key = "sign-in".into();
         request.method = Method::Post;
@@ -75,14 +75,9 @@ fn source() -> TokenSource {
         request
     };
     TokenSource {
-        name: "session".into(),
-        request: spend(Op::Secret("refresh".into())),
-        value: TokenPlace::Json("/access_token".into()),
-        lifetime: Some(TokenPlace::Json("/expires_in".into())),
-        lifetime_secs: None,
         refresh_value: Some(TokenPlace::Json("/refresh_token".into())),
-        refresh: Some(spend(Op::RefreshToken("session".into()))),
-        rotates: false,
+        refresh: Some(refresh(Op::RefreshToken("session".into()))),
+        ..token_source("session", refresh(Op::Secret("refresh".into())), TokenPlace::Json("/access_token".into()))
     }
 }
 
@@ -92,14 +87,14 @@ fn rows() -> Request {
     request
 }
 
-/// A network that takes each refresh token once: refresh-0000 is the operator's. `lifetime` in seconds.
+/// A network that accepts each refresh token once, refresh-0000 first. `lifetime` of access tokens in seconds.
 async fn network(lifetime: u32) -> Server {
-    let spent = AtomicUsize::new(0);
+    let used = AtomicUsize::new(0);
     Server::start(move |seen| {
-        let n = spent.load(Ordering::SeqCst);
+        let n = used.load(Ordering::SeqCst);
         match seen.path() {
             "/token" if seen.body == format!("refresh-{n:04}").as_bytes() => {
-                let next = spent.fetch_add(1, Ordering::SeqCst) + 1;
+                let next = used.fetch_add(1, Ordering::SeqCst) + 1;
                 Reply::ok(format!(
                     r#"{{"access_token":"access-{next:04}","refresh_token":"refresh-{next:04}","expires_in":{lifetime}}}"#
                 ))
@@ -112,6 +107,17 @@ async fn network(lifetime: u32) -> Server {
     .await
 }
 
+/// A network that accepts any refresh token.
+async fn lenient(lifetime: u32) -> Server {
+    Server::start(move |seen| match seen.path() {
+        "/token" => Reply::ok(format!(
+            r#"{{"access_token":"access-0001","refresh_token":"refresh-0001","expires_in":{lifetime}}}"#
+        )),
+        _ => Reply::ok("rows"),
+    })
+    .await
+}
+
 fn with_refresh(server: &Server) -> Access {
     let mut access = access(server);
     access.secrets.insert("refresh".into(), Secret::new("refresh-0000".into()));
@@ -120,13 +126,13 @@ fn with_refresh(server: &Server) -> Access {
 }
 
 #[tokio::test]
-async fn the_next_process_goes_on_with_what_the_last_one_got() {
+async fn the_next_process_uses_the_stored_tokens() {
     let (server, store) = (network(3600).await, Arc::new(Store::default()));
     for _ in 0..3 {
         let exchange = process(&store, with_refresh(&server)).send(&rows()).await.unwrap();
         assert_eq!(exchange.status, 200);
     }
-    assert_eq!(server.count("/token"), 1, "a live token isn't bought again");
+    assert_eq!(server.count("/token"), 1, "a live token is used");
     let (short, store) = (network(0).await, Arc::new(Store::default()));
     for _ in 0..3 {
         assert_eq!(process(&store, with_refresh(&short)).send(&rows()).await.unwrap().status, 200);
@@ -137,21 +143,21 @@ async fn the_next_process_goes_on_with_what_the_last_one_got() {
 }
 
 #[tokio::test]
-async fn a_token_that_can_not_be_kept_is_not_used_and_not_lost() {
+async fn a_token_that_can_not_be_stored_is_not_used_and_not_lost() {
     let (server, store) = (network(3600).await, Arc::new(Store::default()));
     store.failures.store(6, Ordering::SeqCst);
     let account = process(&store, with_refresh(&server));
     let error = account.send(&rows()).await.unwrap_err();
-    assert!(matches!(error, Error::TokenStore { doing: "keep", .. }) && error.is_retryable(), "{error:?}");
+    assert!(matches!(error, Error::TokenStore { doing: "store", .. }) && error.is_retryable(), "{error:?}");
     assert_eq!((server.count("/token"), server.count("/rows")), (1, 0));
-    assert_eq!(account.send(&rows()).await.unwrap().status, 200, "kept at the second try");
+    assert_eq!(account.send(&rows()).await.unwrap().status, 200, "stored at the second attempt");
     assert_eq!((server.count("/token"), server.count("/rows")), (1, 1));
     assert_eq!(process(&store, with_refresh(&server)).send(&rows()).await.unwrap().status, 200);
     assert_eq!(server.count("/token"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_processes_one_spends_and_all_use_what_it_got() {
+async fn of_many_processes_one_signs_in_and_all_use_its_tokens() {
     let (server, store) = (network(3600).await, Arc::new(Store::default()));
     let processes: Vec<_> = (0..6).map(|_| process(&store, with_refresh(&server))).collect();
     let request = rows();
@@ -161,28 +167,28 @@ async fn of_many_processes_one_spends_and_all_use_what_it_got() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_by_its_refresh_token() {
+async fn a_rejected_token_is_renewed_by_its_refresh_token() {
     let (server, store) = (network(3600).await, Arc::new(Store::default()));
     let (first, second) = (process(&store, with_refresh(&server)), process(&store, with_refresh(&server)));
     first.send(&rows()).await.unwrap();
     second.send(&rows()).await.unwrap();
-    // The first one's token dies because another process spends the refresh token.
-    let refused = second.send(&rows()).await.unwrap();
-    second.renew("session", &refused).await;
+    // The first one's token expires because another process uses the refresh token.
+    let rejected = second.send(&rows()).await.unwrap();
+    second.renew("session", &rejected).await;
     assert_eq!(second.send(&rows()).await.unwrap().status, 200);
-    let refused = first.send(&rows()).await.unwrap();
-    assert_eq!((refused.status, refused.token_expired.as_deref()), (401, Some("session")));
-    first.renew("session", &refused).await;
+    let rejected = first.send(&rows()).await.unwrap();
+    assert_eq!((rejected.status, rejected.token_expired.as_deref()), (401, Some("session")));
+    first.renew("session", &rejected).await;
     assert_eq!(first.send(&rows()).await.unwrap().status, 200);
-    assert_eq!(server.count("/token"), 2, "the first one takes what the second got");
+    assert_eq!(server.count("/token"), 2, "the first one uses the tokens of the second");
 }
 
 #[tokio::test]
-async fn a_cancelled_request_does_not_lose_the_answer() {
-    let asked = Arc::new(Notify::new());
-    let told = asked.clone();
+async fn a_cancelled_request_does_not_lose_the_response() {
+    let arrived = Arc::new(Notify::new());
+    let notified = arrived.clone();
     let server = Server::start(move |seen| {
-        told.notify_one();
+        notified.notify_one();
         match seen.path() {
             "/token" => Reply::ok(r#"{"access_token":"access-0001","refresh_token":"refresh-0001"}"#),
             _ => Reply::ok("rows"),
@@ -193,41 +199,37 @@ async fn a_cancelled_request_does_not_lose_the_answer() {
     let account = process(&store, with_refresh(&server));
     let request = rows();
     tokio::select! {
-        _ = account.send(&request) => panic!("it is cancelled as soon as the network was asked"),
-        () = asked.notified() => {}
+        _ = account.send(&request) => panic!("it is cancelled when the sign-in has arrived"),
+        () = arrived.notified() => {}
     }
-    // Whoever comes next waits for the same sign-in.
+    // The next request waits for the same sign-in.
     assert_eq!(account.send(&request).await.unwrap().status, 200);
     assert_eq!((server.count("/token"), store.rows.lock().unwrap().len()), (1, 1));
 }
 
 #[tokio::test]
-async fn new_secrets_from_the_operator_make_the_kept_token_void() {
-    let server = Server::start(|seen| match seen.path() {
-        "/token" => Reply::ok(r#"{"access_token":"access-0001","refresh_token":"refresh-0001","expires_in":0}"#),
-        _ => Reply::ok("rows"),
-    })
-    .await;
-    let store = Arc::new(Store::default());
+async fn new_secrets_make_the_stored_tokens_void() {
+    let (server, store) = (lenient(0).await, Arc::new(Store::default()));
     process(&store, with_refresh(&server)).send(&rows()).await.unwrap();
     let mut other = with_refresh(&server);
     other.settings = vec![("site".into(), "2".into())];
     process(&store, other.clone()).send(&rows()).await.unwrap();
     other.secrets.insert("refresh".into(), Secret::new("refresh-new!".into()));
     process(&store, other).send(&rows()).await.unwrap();
-    let spent: Vec<_> =
-        server.seen().into_iter().filter(|seen| seen.path() == "/token").map(|seen| seen.body).collect();
-    assert_eq!(spent, [b"refresh-0000", b"refresh-0001", b"refresh-new!"]);
+    let used: Vec<_> = server.seen().into_iter().filter(|seen| seen.path() == "/token").map(|seen| seen.body).collect();
+    assert_eq!(used, [b"refresh-0000", b"refresh-0001", b"refresh-new!"]);
 }
 
 #[tokio::test]
-async fn another_key_is_refused_before_anything_is_spent() {
+async fn another_key_fails_before_a_refresh_token_is_used() {
     let (server, store) = (network(0).await, Arc::new(Store::default()));
     process(&store, with_refresh(&server)).send(&rows()).await.unwrap();
     let key = SealKey::new(&Secret::new("another-key-of-thirty-two-bytes!".into())).unwrap();
-    let keeping = TokenPersistence::With(store, Arc::new(key));
-    let other =
-        Fetcher::with_persistence(FetchOptions::default(), keeping).unwrap().account(with_refresh(&server)).unwrap();
+    let persistence = TokenPersistence::With(store, Arc::new(key));
+    let other = Fetcher::with_persistence(FetchOptions::default(), persistence)
+        .unwrap()
+        .account(with_refresh(&server))
+        .unwrap();
     let error = other.send(&rows()).await.unwrap_err();
     assert!(matches!(error, Error::Sealed { .. }) && !error.is_retryable(), "{error:?}");
     assert!(error.hint().unwrap().contains("put back the `key`"));
@@ -235,49 +237,46 @@ async fn another_key_is_refused_before_anything_is_spent() {
 }
 
 #[tokio::test]
-async fn without_a_place_to_keep_it_no_refresh_token_is_spent() {
+async fn without_a_store_no_refresh_token_is_used() {
     let server = network(3600).await;
-    let keeping = TokenPersistence::Refused("add `key = \"env:SLUICE_STATE_KEY\"`".into());
-    let account =
-        Fetcher::with_persistence(FetchOptions::default(), keeping).unwrap().account(with_refresh(&server)).unwrap();
+    let persistence = TokenPersistence::Refused("add `key = \"env:SLUICE_STATE_KEY\"`".into());
+    let account = Fetcher::with_persistence(FetchOptions::default(), persistence)
+        .unwrap()
+        .account(with_refresh(&server))
+        .unwrap();
     let error = account.send(&rows()).await.unwrap_err();
     assert_eq!(error.hint().unwrap(), "add `key = \"env:SLUICE_STATE_KEY\"`");
     assert!(server.seen().is_empty());
 }
 
-/// A process that dies when the network has answered and nothing is kept yet.
-async fn died_before_keeping(store: &Arc<Store>, access: &Access) {
+/// A process that dies after the network's response and before its tokens are stored.
+async fn die_before_storing(store: &Arc<Store>, access: &Access) {
     store.failures.store(usize::MAX, Ordering::SeqCst);
     assert!(process(store, access.clone()).send(&rows()).await.is_err());
     store.failures.store(0, Ordering::SeqCst);
 }
 
-fn impatient(store: &Arc<Store>, access: Access) -> Account {
+fn with_short_lease(store: &Arc<Store>, access: Access) -> Account {
     let options = FetchOptions { claim_lease: Duration::from_millis(60), ..FetchOptions::default() };
-    Fetcher::with_persistence(options, keeping(store)).unwrap().account(access).unwrap()
+    Fetcher::with_persistence(options, persistence(store)).unwrap().account(access).unwrap()
 }
 
 #[tokio::test]
-async fn a_process_that_died_leaves_a_claim_and_the_next_one_says_since_when() {
+async fn the_error_after_a_lost_token_says_since_when() {
     let (server, store) = (network(3600).await, Arc::new(Store::default()));
-    died_before_keeping(&store, &with_refresh(&server)).await;
-    let error = impatient(&store, with_refresh(&server)).send(&rows()).await.unwrap_err();
+    die_before_storing(&store, &with_refresh(&server)).await;
+    let error = with_short_lease(&store, with_refresh(&server)).send(&rows()).await.unwrap_err();
     assert!(matches!(error, Error::Credentials { status: 400, .. }), "{error:?}");
-    assert!(error.to_string().contains("a sign-in was cut off at 20"), "{error}");
-    let again = impatient(&store, with_refresh(&server)).send(&rows()).await.unwrap_err();
-    assert!(again.to_string().contains("a sign-in was cut off at 20"), "it is still known: {again}");
+    assert!(error.to_string().contains("a sign-in was interrupted at 20"), "{error}");
+    let again = with_short_lease(&store, with_refresh(&server)).send(&rows()).await.unwrap_err();
+    assert!(again.to_string().contains("a sign-in was interrupted at 20"), "the moment is stored: {again}");
 }
 
 #[tokio::test]
-async fn a_network_that_takes_the_old_token_once_more_lets_the_next_process_go_on() {
-    let server = Server::start(|seen| match seen.path() {
-        "/token" => Reply::ok(r#"{"access_token":"access-0001","refresh_token":"refresh-0001"}"#),
-        _ => Reply::ok("rows"),
-    })
-    .await;
-    let store = Arc::new(Store::default());
-    died_before_keeping(&store, &with_refresh(&server)).await;
-    assert_eq!(impatient(&store, with_refresh(&server)).send(&rows()).await.unwrap().status, 200);
+async fn the_next_process_tries_the_old_refresh_token() {
+    let (server, store) = (lenient(3600).await, Arc::new(Store::default()));
+    die_before_storing(&store, &with_refresh(&server)).await;
+    assert_eq!(with_short_lease(&store, with_refresh(&server)).send(&rows()).await.unwrap().status, 200);
     assert_eq!(process(&store, with_refresh(&server)).send(&rows()).await.unwrap().status, 200);
     assert_eq!(server.count("/token"), 2);
 }

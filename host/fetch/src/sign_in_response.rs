@@ -1,4 +1,4 @@
-//! Reads a value out of a sign-in's answer.
+//! Reads tokens out of a sign-in's response.
 
 use bytes::Bytes;
 use quick_xml::Reader;
@@ -7,17 +7,16 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use sluice_model::TokenPlace;
 
-/// An answer whose values may be taken, and which nobody else gets to see.
-#[derive(Debug)]
-pub(crate) struct Answer<'a> {
+/// A sign-in's response. It contains tokens, so it is never stored or logged.
+pub(crate) struct SignInResponse<'a> {
     pub(crate) headers: &'a HeaderMap,
-    /// `Set-Cookie` values of the answer and of the redirects before it.
+    /// `Set-Cookie` values of the response and of the redirects before it.
     pub(crate) cookies: &'a [String],
     pub(crate) body: &'a Bytes,
 }
 
-impl Answer<'_> {
-    /// The value at a place; none if it isn't there, is null or empty.
+impl SignInResponse<'_> {
+    /// The value at a place; none if it is missing, null or empty.
     pub(crate) fn value_at(&self, place: &TokenPlace) -> Option<String> {
         let value = match place {
             TokenPlace::Json(pointer) => scalar(serde_json::from_slice::<Value>(self.body).ok()?.pointer(pointer)?),
@@ -29,10 +28,10 @@ impl Answer<'_> {
         value.filter(|text| !text.is_empty())
     }
 
-    /// What kind of answer it is, without any of its values.
+    /// A description of the response without any of its values.
     pub(crate) fn shape(&self) -> String {
         if self.body.is_empty() {
-            return "the answer is empty".to_owned();
+            return "the response is empty".to_owned();
         }
         match serde_json::from_slice::<Value>(self.body) {
             Ok(Value::Object(members)) => {
@@ -41,11 +40,11 @@ impl Answer<'_> {
                     .take(8)
                     .map(|name| format!("`{}`", name.chars().take(40).collect::<String>()))
                     .collect();
-                format!("the answer is a JSON object with {}", names.join(", "))
+                format!("the response is a JSON object with {}", names.join(", "))
             }
-            Ok(Value::Array(items)) => format!("the answer is a JSON array of {}", items.len()),
-            Ok(_) => "the answer is a JSON scalar".to_owned(),
-            Err(_) => format!("the answer is {} bytes that are no JSON", self.body.len()),
+            Ok(Value::Array(items)) => format!("the response is a JSON array of {}", items.len()),
+            Ok(_) => "the response is a JSON scalar".to_owned(),
+            Err(_) => format!("the response is {} bytes that are no JSON", self.body.len()),
         }
     }
 }
@@ -90,7 +89,7 @@ fn xml_text(body: &[u8], path: &str) -> Option<String> {
     }
 }
 
-/// The text of a text-like event; empty for comments and the like, none if it can't be read.
+/// The text of an event: empty for comments and other events without text, none at the end or if it can't be decoded.
 fn event_text(event: &Event<'_>) -> Option<String> {
     match event {
         Event::Text(text) => text.decode().ok().map(|text| text.into_owned()),
@@ -111,8 +110,8 @@ fn event_text(event: &Event<'_>) -> Option<String> {
     }
 }
 
-/// What a client sends back for `Set-Cookie` values: `a=1; b=2`. The last value of a name wins; one that is empty
-/// or already over deletes it.
+/// The `Cookie` header for `Set-Cookie` values: `a=1; b=2`. The last value of a name counts; an empty or expired one
+/// deletes it.
 fn cookie_header(set: &[String]) -> String {
     let mut cookies: Vec<(&str, &str)> = Vec::new();
     for cookie in set {
@@ -120,8 +119,8 @@ fn cookie_header(set: &[String]) -> String {
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
         let (name, value) = (name.trim(), value.trim());
         cookies.retain(|(other, _)| *other != name);
-        let over = parts.any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
-        if !over && !name.is_empty() && !value.is_empty() {
+        let is_expired = parts.any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
+        if !is_expired && !name.is_empty() && !value.is_empty() {
             cookies.push((name, value));
         }
     }
@@ -139,7 +138,8 @@ mod tests {
             .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
         let cookies: Vec<String> = cookies.iter().map(|cookie| (*cookie).to_owned()).collect();
-        Answer { headers: &headers, cookies: &cookies, body: &Bytes::copy_from_slice(body.as_bytes()) }.value_at(&place)
+        SignInResponse { headers: &headers, cookies: &cookies, body: &Bytes::copy_from_slice(body.as_bytes()) }
+            .value_at(&place)
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_as_a_client_sends_them() {
+    fn the_last_value_of_a_cookie_counts() {
         let set =
             ["sid=1; Path=/; HttpOnly", "old=x", "old=; Max-Age=0", "lang=de", "sid=2; Secure", "gone=1; max-age=0"];
         assert_eq!(value(TokenPlace::Cookies, &[], &set, "").as_deref(), Some("lang=de; sid=2"));
