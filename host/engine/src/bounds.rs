@@ -21,10 +21,10 @@ const PAGE_BYTES: u64 = 65_536;
 pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<(), LoadFault> {
     let (mut functions, mut longest, mut memory) = (0, 0, 0_u64);
     // The components that the parser is inside of, the outermost first; and of which of them it is a module.
-    let mut open: Vec<Part> = Vec::new();
+    let mut open: Vec<ComponentCost> = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(invalid)? {
-            Payload::Version { encoding, .. } => open.push(Part::of(encoding)),
+            Payload::Version { encoding, .. } => open.push(ComponentCost::of(encoding)),
             Payload::CodeSectionStart { count, .. } => {
                 functions += u64::from(count);
                 at_most("functions", functions, limits.functions)?;
@@ -90,7 +90,7 @@ pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<(), LoadFault> {
 }
 
 /// A component or module that is being read.
-struct Part {
+struct ComponentCost {
     is_component: bool,
     /// What each component of its index space costs when it is instantiated; none where that can't be known.
     components: Vec<Option<u64>>,
@@ -98,7 +98,7 @@ struct Part {
     instances: u64,
 }
 
-impl Part {
+impl ComponentCost {
     fn of(encoding: Encoding) -> Self {
         Self { is_component: encoding == Encoding::Component, components: Vec::new(), instances: 0 }
     }
@@ -116,7 +116,7 @@ impl Part {
     }
 }
 
-fn alias_component(open: &mut [Part], alias: &ComponentAlias<'_>) -> Result<(), LoadFault> {
+fn alias_component(open: &mut [ComponentCost], alias: &ComponentAlias<'_>) -> Result<(), LoadFault> {
     let cost = match *alias {
         ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
             let outer = open.len().checked_sub(1 + count as usize).and_then(|at| open.get(at));
@@ -128,7 +128,7 @@ fn alias_component(open: &mut [Part], alias: &ComponentAlias<'_>) -> Result<(), 
     push(open, cost)
 }
 
-fn push(open: &mut [Part], cost: Option<u64>) -> Result<(), LoadFault> {
+fn push(open: &mut [ComponentCost], cost: Option<u64>) -> Result<(), LoadFault> {
     open.last_mut().ok_or_else(misplaced)?.components.push(cost);
     Ok(())
 }

@@ -15,16 +15,16 @@ use crate::error::LoadFault;
 
 /// The one place at which components are compiled.
 #[derive(Default)]
-pub(crate) struct Compiler(Arc<Place>);
+pub(crate) struct Compiler(Arc<CompileSlot>);
 
 #[derive(Default)]
-struct Place {
+struct CompileSlot {
     is_taken: Mutex<bool>,
     freed: Condvar,
 }
 
 /// Holds the place.
-struct Turn(Arc<Place>);
+struct Compiling(Arc<CompileSlot>);
 
 impl Compiler {
     pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], timeout: Duration) -> Result<Component, LoadFault> {
@@ -53,7 +53,7 @@ impl Compiler {
         })
     }
 
-    fn turn(&self, timeout: Duration) -> Option<Turn> {
+    fn turn(&self, timeout: Duration) -> Option<Compiling> {
         let place = &self.0;
         let is_taken = place.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = place.freed.wait_timeout_while(is_taken, timeout, |is_taken| *is_taken);
@@ -62,11 +62,11 @@ impl Compiler {
             return None;
         }
         *is_taken = true;
-        Some(Turn(Arc::clone(place)))
+        Some(Compiling(Arc::clone(place)))
     }
 }
 
-impl Drop for Turn {
+impl Drop for Compiling {
     fn drop(&mut self) {
         *self.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
         self.0.freed.notify_one();

@@ -1,7 +1,7 @@
 //! Whether a connector gives the same answer twice, as a replay in ten years must get it.
 //!
 //! A guest that holds to its sandbox can't do otherwise: every call has a fresh memory, a clock that stands still and
-//! one seed. The check is for the day on which the sandbox has a hole, and says so before the lake holds what nobody
+//! one seed. The check is for the day on which the sandbox has a hole, and differs so before the lake holds what nobody
 //! can make again.
 
 use arrow::array::Array;
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    fn said(change: impl FnOnce(&mut Mapped)) -> Option<String> {
+    fn difference_after(change: impl FnOnce(&mut Mapped)) -> Option<String> {
         let mut other = answer();
         change(&mut other);
         difference(&answer(), &other)
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_same_answer_has_no_difference() {
-        assert_eq!(said(|_| {}), None);
+        assert_eq!(difference_after(|_| {}), None);
     }
 
     #[test]
@@ -103,19 +103,19 @@ mod tests {
         let column = |text: Vec<Option<&str>>| {
             vec![NativeColumn { path: "a".to_owned(), text: text.into(), kinds: Kinds::TEXT }]
         };
-        let says = |words: &str, change: fn(&mut Mapped)| assert_eq!(said(change).as_deref(), Some(words));
+        let differs = |words: &str, change: fn(&mut Mapped)| assert_eq!(difference_after(change).as_deref(), Some(words));
         assert_eq!(
-            said(|other| other.native.columns = column(vec![Some("x"), Some("")])).as_deref(),
+            difference_after(|other| other.native.columns = column(vec![Some("x"), Some("")])).as_deref(),
             Some("native column \"a\", row 1")
         );
-        says("native column \"a\": \"b\" beside it", |other| other.native.columns[0].path = "b".to_owned());
-        says("native records: 2 records of 1 columns and 3 records of 1 columns", |other| other.native.rows = 3);
-        says("transactions: once there are some and once none", |other| other.transactions = None);
-        says("transactions: 2 rows and 1", |other| other.transactions = Some(batch(vec![None], vec![1])));
-        says("transactions.amount, row 1", |other| {
+        differs("native column \"a\": \"b\" beside it", |other| other.native.columns[0].path = "b".to_owned());
+        differs("native records: 2 records of 1 columns and 3 records of 1 columns", |other| other.native.rows = 3);
+        differs("transactions: once there are some and once none", |other| other.transactions = None);
+        differs("transactions: 2 rows and 1", |other| other.transactions = Some(batch(vec![None], vec![1])));
+        differs("transactions.amount, row 1", |other| {
             other.transactions = Some(batch(vec![Some("1"), None], vec![5, 7]));
         });
-        says("the rejects", |other| other.rejects.clear());
-        says("the unknown status words", |other| other.unknown_statuses.clear());
+        differs("the rejects", |other| other.rejects.clear());
+        differs("the unknown status words", |other| other.unknown_statuses.clear());
     }
 }

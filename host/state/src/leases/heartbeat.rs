@@ -39,9 +39,9 @@ impl NetworkLease {
     /// Starts the heartbeat of a lease that was acquired, asked for at `asked_at`.
     pub(super) fn start(store: LeaseStore, network: &str, token: String, epoch: i64, asked_at: Instant) -> Self {
         let (sender, loss) = watch::channel(None);
-        let beat = beat(store.clone(), network.to_owned(), token.clone(), asked_at);
+        let renewing = renew_until_lost(store.clone(), network.to_owned(), token.clone(), asked_at);
         let heartbeat = tokio::spawn(async move {
-            let loss = beat.await;
+            let loss = renewing.await;
             sender.send_replace(Some(loss));
         });
         Self { store, network: network.to_owned(), token, epoch, loss, heartbeat, is_released: false }
@@ -155,21 +155,21 @@ impl Drop for NetworkLease {
 /// That is when another process has taken it over, or when it can't be renewed before its TTL is over by this process's
 /// monotonic clock. A process that was stopped for longer, or whose host was busy, tries once more: as long as nobody has
 /// taken the lease over, nothing has happened under another one.
-async fn beat(store: LeaseStore, network: String, token: String, asked_at: Instant) -> Loss {
+async fn renew_until_lost(store: LeaseStore, network: String, token: String, asked_at: Instant) -> Loss {
     let (ttl, heartbeat) = (store.times.ttl, store.times.heartbeat);
     let mut expires_at = asked_at + ttl;
-    let mut beat_at = asked_at + heartbeat;
+    let mut renew_at = asked_at + heartbeat;
     let mut last_error = None;
     loop {
-        sleep_until(beat_at).await;
+        sleep_until(renew_at).await;
         let now = Instant::now();
         match timeout_at(expires_at.max(now + heartbeat), store.renew(&network, &token)).await {
-            Ok(Ok(true)) => (expires_at, beat_at, last_error) = (now + ttl, now + heartbeat, None),
+            Ok(Ok(true)) => (expires_at, renew_at, last_error) = (now + ttl, now + heartbeat, None),
             Ok(Ok(false)) => return Loss::Taken,
             Ok(Err(error)) if Instant::now() >= expires_at => return Loss::Expired(error.to_string()),
             Ok(Err(error)) => {
                 tracing::warn!(network, %error, "the lease couldn't be renewed; trying again");
-                beat_at = expires_at.min(Instant::now() + RETRY.min(heartbeat));
+                renew_at = expires_at.min(Instant::now() + RETRY.min(heartbeat));
                 last_error = Some(error.to_string());
             }
             Err(_) => return Loss::Expired(last_error.unwrap_or("the state store doesn't answer".to_owned())),
