@@ -42,11 +42,21 @@ macro_rules! cell {
 
 /// What a row begins with.
 macro_rules! first {
-    (id required) => { "" };
-    (pairs nullable) => { &[] };
-    (enum $words:ident $first:ident nullable) => { None };
-    (enum $words:ident $first:ident $presence:ident) => { $words::$first };
-    ($kind:ident $presence:ident) => { None };
+    (id required) => {
+        ""
+    };
+    (pairs nullable) => {
+        &[]
+    };
+    (enum $words:ident $first:ident nullable) => {
+        None
+    };
+    (enum $words:ident $first:ident $presence:ident) => {
+        $words::$first
+    };
+    ($kind:ident $presence:ident) => {
+        None
+    };
 }
 
 /// The column that rows are pushed to.
@@ -63,21 +73,37 @@ macro_rules! buffer {
 }
 
 macro_rules! push {
-    ($column:expr, $cell:expr, id required) => { $column.push(Some($cell)) };
-    ($column:expr, $cell:expr, currency nullable) => { push_code(&mut $column, $cell) };
-    ($column:expr, $cell:expr, flag nullable) => { $column.push($cell.map(u8::from)) };
-    ($column:expr, $cell:expr, time required) => { $column.push($cell) };
+    ($column:expr, $cell:expr, id required) => {
+        $column.push(Some($cell))
+    };
+    ($column:expr, $cell:expr, currency nullable) => {
+        push_code(&mut $column, $cell)
+    };
+    ($column:expr, $cell:expr, flag nullable) => {
+        $column.push($cell.map(u8::from))
+    };
+    ($column:expr, $cell:expr, time required) => {
+        $column.push($cell)
+    };
     // Moments outside of these years are networks' words for none.
-    ($column:expr, $cell:expr, time nullable) => { $column.push($cell.filter(Time::is_real)) };
-    ($column:expr, $cell:expr, pairs nullable) => { $column.push((!$cell.is_empty()).then_some($cell)) };
+    ($column:expr, $cell:expr, time nullable) => {
+        $column.push($cell.filter(Time::is_real))
+    };
+    ($column:expr, $cell:expr, pairs nullable) => {
+        $column.push((!$cell.is_empty()).then_some($cell))
+    };
     ($column:expr, $cell:expr, enum $words:ident $first:ident nullable) => {
         $column.push($cell.map(|word| word as u8))
     };
-    ($column:expr, $cell:expr, enum $words:ident $first:ident required) => { $column.push(Some($cell as u8)) };
+    ($column:expr, $cell:expr, enum $words:ident $first:ident required) => {
+        $column.push(Some($cell as u8))
+    };
     ($column:expr, $cell:expr, enum $words:ident $first:ident implied) => {
         $column.push($cell as u8, $words::$first as u8)
     };
-    ($column:expr, $cell:expr, $kind:ident nullable) => { $column.push($cell) };
+    ($column:expr, $cell:expr, $kind:ident nullable) => {
+        $column.push($cell)
+    };
 }
 
 /// The contract's form of a column's values.
@@ -95,8 +121,12 @@ macro_rules! wire {
 }
 
 macro_rules! finish {
-    ($column:expr, required) => { $column.into_whole() };
-    ($column:expr, $presence:ident) => { $column.into_wire() };
+    ($column:expr, required) => {
+        $column.into_whole()
+    };
+    ($column:expr, $presence:ident) => {
+        $column.into_wire()
+    };
 }
 
 macro_rules! values {
@@ -227,7 +257,8 @@ mod tests {
 
     #[test]
     fn only_columns_with_a_value_and_required_ones_cross_the_boundary() {
-        let bare = Transaction { transaction_id: "1", transacted_at: Time::iso("2026-01-01"), ..Transaction::default() };
+        let bare =
+            Transaction { transaction_id: "1", transacted_at: Time::iso("2026-01-01"), ..Transaction::default() };
         let names = |batch: facts::Batch| batch.columns.into_iter().map(|column| column.name).collect::<Vec<_>>();
         let required = ["transaction_id", "kind", "transacted_at", "validation_status", "payment_status"];
         assert_eq!(names(batch(&[bare])), required);

@@ -1,7 +1,7 @@
 //! Columns of a guest as Arrow arrays: checked, then wrapped without copying.
 //!
-//! Every function takes what the guest said and how many rows there should be, and gives the array or which rule of
-//! the contract it breaks. Arrow's plain constructors panic on bad lengths, so none is used before a check.
+//! Every function takes a guest's column and how many rows there should be, and gives the array or the rule of the
+//! contract that it breaks. Arrow's plain constructors panic on bad lengths, so none is used before a check.
 
 use std::sync::Arc;
 
@@ -100,26 +100,41 @@ fn bytes(column: wire::ByteColumn, rows: usize, cases: usize) -> Checked<(Vec<u8
     }
 }
 
-/// Ordinals of an enum with so many cases, none of them null.
-pub(crate) fn ordinals(column: wire::ByteColumn, rows: usize, cases: usize) -> Checked<Vec<u8>> {
-    match bytes(column, rows, cases)? {
-        (values, None) => Ok(values),
-        (_, Some(_)) => Err("it has nulls".to_owned()),
-    }
+/// Ordinals of an enum, and the names that they stand for.
+pub(crate) fn words(column: wire::ByteColumn, rows: usize, names: &[&str]) -> Checked<(Vec<u8>, ArrayRef)> {
+    let (ordinals, valid) = bytes(column, rows, names.len())?;
+    let array = named(ordinals.iter().map(|&ordinal| usize::from(ordinal)), names, valid)?;
+    Ok((ordinals, array))
 }
 
 /// The names that ordinals stand for. The ordinals are in range.
 pub(crate) fn names(ordinals: impl ExactSizeIterator<Item = usize>, names: &[&str]) -> Checked<ArrayRef> {
-    let mut ends = Vec::with_capacity(ordinals.len() + 1);
-    // Most names are some eight bytes.
-    let mut bytes = Vec::with_capacity(ordinals.len() * 8);
-    ends.push(0_u32);
+    named(ordinals, names, None)
+}
+
+fn named(
+    ordinals: impl ExactSizeIterator<Item = usize>,
+    names: &[&str],
+    valid: Option<NullBuffer>,
+) -> Checked<ArrayRef> {
     let rows = ordinals.len();
+    let mut ends = Vec::with_capacity(rows + 1);
+    // Most names are some eight bytes.
+    let mut bytes = Vec::with_capacity(rows * 8);
+    ends.push(0_u32);
     for ordinal in ordinals {
         bytes.extend_from_slice(names.get(ordinal).copied().unwrap_or_default().as_bytes());
         ends.push(u32::try_from(bytes.len()).map_err(|_| "it has too many rows".to_owned())?);
     }
-    Ok(Arc::new(text(wire::TextColumnResult { offsets: ends, bytes, valid: Vec::new() }, rows)?))
+    let names = text(wire::TextColumnResult { offsets: ends, bytes, valid: Vec::new() }, rows)?;
+    match valid {
+        None => Ok(Arc::new(names)),
+        Some(valid) => {
+            let (offsets, bytes, _) = names.into_parts();
+            let names = StringArray::try_new(offsets, bytes, Some(valid)).map_err(|error| error.to_string())?;
+            Ok(Arc::new(names))
+        }
+    }
 }
 
 /// The same name in all rows.
@@ -206,13 +221,21 @@ mod tests {
     #[test]
     fn ordinals_stay_in_range() {
         let with = |values: &[u8], valid: &[u8]| {
-            ordinals(wire::ByteColumn { values: values.to_vec(), valid: valid.to_vec() }, 2, 4)
+            let column = wire::ByteColumn { values: values.to_vec(), valid: valid.to_vec() };
+            words(column, 2, ValidationStatus::NAMES)
         };
-        assert_eq!(with(&[0, 3], &[]).unwrap(), [0, 3]);
+        assert_eq!(with(&[0, 3], &[]).unwrap().0, [0, 3]);
         assert_eq!(with(&[0, 4], &[]).unwrap_err(), "row 1 is 4, of 4 cases");
         assert_eq!(with(&[0], &[]).unwrap_err(), "it has 1 values for 2 rows");
-        assert_eq!(with(&[0, 0], &[1]).unwrap_err(), "it has nulls");
-        assert!(with(&[0, 0], &[3]).is_ok());
+        assert_eq!(with(&[0, 0], &[3]).unwrap().1.null_count(), 0);
+    }
+
+    #[test]
+    fn a_null_word_is_null_whatever_its_ordinal_says() {
+        let column = wire::ByteColumn { values: vec![0, 9], valid: vec![1] };
+        let array = words(column, 2, ValidationStatus::NAMES).unwrap().1;
+        let array = array.as_any().downcast_ref::<StringArray>().unwrap();
+        assert_eq!(array.iter().collect::<Vec<_>>(), [Some("pending"), None]);
     }
 
     #[test]

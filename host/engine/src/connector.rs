@@ -200,7 +200,7 @@ impl Connector {
             _ => return Err("native records, though the layout isn't opaque".to_owned()),
         };
         let rejects = rejects(answer.rejects, native.rows, max_rows)?;
-        let transactions = match answer.transactions {
+        let transactions = match transactions::of(answer.facts)? {
             Some(_) if !stream.unified => return Err(format!("transactions, though `{}` has none", stream.name)),
             // Nothing is dropped in silence: a row or a reject says where a record went.
             None if stream.unified && rejects.len() < native.rows => {

@@ -6,6 +6,7 @@ mod request;
 mod response;
 mod v0_1;
 mod v0_2;
+mod v0_3;
 
 use bytes::Bytes;
 use sluice_model::{Judgement, Manifest, Refusal, Request, Response, Slice};
@@ -28,8 +29,10 @@ pub(crate) mod wire {
     };
     pub(crate) use super::v0_1::bindings::sluice::connector::manifests::*;
     pub(crate) use super::v0_1::bindings::sluice::connector::{requests, responses};
-    pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::columns::{Mapped, TimezoneBasis, Transactions};
+    #[cfg(test)]
+    pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::columns::TimezoneBasis;
     pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
+    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_1::facts::{Batch, Column, Mapped, Values};
 }
 
 /// A version of the contract that this host speaks.
@@ -37,15 +40,17 @@ pub(crate) mod wire {
 pub(crate) enum Contract {
     V0_1,
     V0_2,
+    V0_3,
 }
 
 impl Contract {
-    const ALL: &[Self] = &[Self::V0_1, Self::V0_2];
+    const ALL: &[Self] = &[Self::V0_1, Self::V0_2, Self::V0_3];
 
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::V0_1 => "0.1.0",
             Self::V0_2 => "0.2.0",
+            Self::V0_3 => v0_3::VERSION,
         }
     }
 
@@ -63,6 +68,7 @@ impl Contract {
         match self {
             Self::V0_1 => v0_1::IMPORTS,
             Self::V0_2 => v0_2::IMPORTS,
+            Self::V0_3 => v0_3::IMPORTS,
         }
     }
 }
@@ -70,7 +76,8 @@ impl Contract {
 /// Links what the contracts import.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     v0_1::add_to_linker(linker)?;
-    v0_2::add_to_linker(linker)
+    v0_2::add_to_linker(linker)?;
+    v0_3::add_to_linker(linker)
 }
 
 /// What a guest answers: or that it refuses.
@@ -111,6 +118,7 @@ impl Guest {
         let calls: Box<dyn Calls> = match contract {
             Contract::V0_1 => Box::new(v0_1::bindings::NetworkPre::new(linked)?),
             Contract::V0_2 => Box::new(v0_2::bindings::NetworkPre::new(linked)?),
+            Contract::V0_3 => Box::new(v0_3::bindings::NetworkPre::new(linked)?),
         };
         Ok(Self { contract, calls })
     }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::Transaction;
 use object_store::path::Path;
-use sluice_model::Step;
+use sluice_model::{Change, Step};
 use uuid::Uuid;
 
 use choice::{Choice, Homes};
@@ -69,40 +69,6 @@ impl Chosen {
     pub(crate) fn of(candidate: &IncomingRow) -> Self {
         let IncomingRow { key, content, source, row, month } = *candidate;
         Self { key, content, source, row, version: 0, month, change: Change::FirstSeen }
-    }
-}
-
-/// Why there is a new version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// The key is new.
-    FirstSeen,
-    /// The key is new, and so the network corrects another row.
-    Correction,
-    /// A later response says something else.
-    Network,
-    /// A later response says the same, and more of who sent the customer.
-    LateAttribution,
-    /// The same response is read differently.
-    Mapping,
-    /// A window that was read whole no longer holds it.
-    Vanished,
-    /// A later response has it again.
-    Reappeared,
-}
-
-impl Change {
-    /// Its name in tables.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::FirstSeen => "first-seen",
-            Self::Correction => "correction",
-            Self::Network => "network-change",
-            Self::LateAttribution => "late-attribution",
-            Self::Mapping => "mapping-change",
-            Self::Vanished => "vanished",
-            Self::Reappeared => "reappeared",
-        }
     }
 }
 
@@ -269,7 +235,7 @@ pub(crate) fn change_of_known(known: &Latest, row: &IncomingRow, seen: Observed,
         return None;
     }
     let same_response = (known.observed_at, known.request) == (seen.at, seen.request);
-    Some(if same_response { Change::Mapping } else { Change::Network })
+    Some(if same_response { Change::MappingChange } else { Change::NetworkChange })
 }
 
 /// Whether what was observed at `seen` is older than the latest row of its key.

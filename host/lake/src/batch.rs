@@ -347,7 +347,11 @@ impl Writers {
 
     /// Appends a version that says so for each transaction that windows which were read whole no longer hold, and
     /// gives how many. All rows of these runs must have been flushed.
-    pub(crate) async fn mark_vanished(&mut self, streams: &[Windows], fences: &[(RunNumber, Fence)]) -> Result<Flushed, Error> {
+    pub(crate) async fn mark_vanished(
+        &mut self,
+        streams: &[Windows],
+        fences: &[(RunNumber, Fence)],
+    ) -> Result<Flushed, Error> {
         let mut flushed = Flushed::default();
         if streams.is_empty() {
             return Ok(flushed);

@@ -12,7 +12,7 @@ use crate::coverage::CoverageState;
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{TableChange, Design, Proposal, Table, commit_with};
+use crate::table::{Design, Proposal, Table, TableChange, commit_with};
 
 /// What is derived from a table's log, and how.
 pub(crate) trait Follower: Send {

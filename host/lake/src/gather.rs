@@ -62,7 +62,7 @@ mod tests {
     use arrow::array::{AsArray, StringArray};
 
     use super::*;
-    use crate::append::Change;
+    use sluice_model::Change;
 
     fn row(source: u32, row: u32) -> Chosen {
         Chosen { key: 0, content: 0, source, row, version: 1, month: 0, change: Change::FirstSeen }

@@ -192,7 +192,12 @@ impl KeyIndex {
     }
 
     /// Makes the index know all that the snapshot holds of `keys`, which belong to `places`.
-    pub(crate) async fn cover(&mut self, table: &Table, places: &HashSet<Partition>, keys: &[u128]) -> Result<(), Error> {
+    pub(crate) async fn cover(
+        &mut self,
+        table: &Table,
+        places: &HashSet<Partition>,
+        keys: &[u128],
+    ) -> Result<(), Error> {
         self.follow(table);
         self.choose_cached(places);
         let whole: Vec<(Path, u32)> =

@@ -63,7 +63,9 @@ pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
-pub use meta::{ConnectorRow, CoverageRow, Covered, RejectRow, Resolution, RunRow};
+pub use meta::{
+    ConnectorRow, CoverageRow, Covered, RejectRow, Resolution, RunRow, SYSTEM_TABLES, SystemColumn, SystemTable,
+};
 pub use options::CommitterOptions;
 pub use prepare::Prepared;
 /// The `content_hash` of a version that says that its transaction is no longer there.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryBuilder, StringArray};
 use sluice_model::RawObject;
 
-use crate::append::{IncomingRow, Chosen, Observed};
+use crate::append::{Chosen, IncomingRow, Observed};
 use crate::hash::request_ordinal;
 use crate::month;
 

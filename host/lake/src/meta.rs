@@ -5,11 +5,14 @@ mod rejects;
 mod requests;
 mod resolved;
 mod rows;
+mod tables;
 
 pub(crate) use rejects::{REJECTS, RejectRows};
 pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
 pub use rows::{ConnectorRow, CoverageRow, Covered, RunRow};
+pub(crate) use tables::COVERAGE_STATE;
+pub use tables::{SYSTEM_TABLES, SystemColumn, SystemTable};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +24,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::table::{TableChange, Design, Fence, Proposal, Table, commit_with};
+use crate::table::{Design, Fence, Proposal, Table, TableChange, commit_with};
 
 /// Rows that wait to be appended to a small table.
 struct Waiting {

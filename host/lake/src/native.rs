@@ -13,7 +13,7 @@ use sluice_model::{Kind, Kinds, NativeBatch, RawObject};
 
 use self::columns::Columns;
 use self::convert::Gather;
-use crate::append::{IncomingRow, Chosen, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::gather::{Run, runs};
 use crate::index::IndexColumns;

@@ -6,7 +6,7 @@ mod log;
 mod schema;
 
 pub use commit::Fence;
-pub(crate) use commit::{TableChange, Proposal, commit_with};
+pub(crate) use commit::{Proposal, TableChange, commit_with};
 pub(crate) use log::remove;
 pub(crate) use schema::assemble;
 

@@ -7,10 +7,11 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondArray, new_null_array,
 };
-use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type};
-use sluice_model::{RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
+use arrow::datatypes::{Field, SchemaRef, TimestampMicrosecondType, UInt32Type};
+use sluice_model::unified::transaction_versions_schema;
+use sluice_model::{Change, RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
-use crate::append::{IncomingRow, Change, Chosen, Observed, RunNumber, Shaped, Source, change_of_known, sort};
+use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, change_of_known, sort};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
@@ -232,8 +233,8 @@ impl Source for UnifiedRows {
                 && TransactionCells::of(&pending.rows).is_ok_and(|cells| cells.arrived(place, known.content))
         };
         match change {
-            Change::Network if known.content == VANISHED => Some(Change::Reappeared),
-            Change::Network if arrived() => Some(Change::LateAttribution),
+            Change::NetworkChange if known.content == VANISHED => Some(Change::Reappeared),
+            Change::NetworkChange if arrived() => Some(Change::LateAttribution),
             other => Some(other),
         }
     }
@@ -247,10 +248,10 @@ impl Source for UnifiedRows {
         let mapped = mapped_transactions_schema();
         let runs = runs(chosen);
         let known = |name: &str| schema.field_with_name(name).is_ok();
-        let own = fields();
-        let is_own = |name: &str| own.iter().any(|field| field.name() == name);
-        let new_fields: Vec<Field> =
-            own.iter().cloned().filter(|field| !known(field.name())).map(|field| field.with_nullable(true)).collect();
+        let own = transaction_versions_schema();
+        let is_own = |name: &str| own.field_with_name(name).is_ok();
+        let missing = own.fields().iter().filter(|field| !known(field.name()));
+        let new_fields: Vec<Field> = missing.map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let all: Vec<Field> =
             schema.fields().iter().map(|field| field.as_ref().clone()).chain(new_fields.iter().cloned()).collect();
         let mut arrays = Vec::with_capacity(all.len());
@@ -273,7 +274,7 @@ impl Source for UnifiedRows {
 /// What the table is made with, and that of the latest state.
 pub(crate) fn design() -> Design {
     Design {
-        fields: fields(),
+        fields: transaction_versions_schema().fields().iter().map(|field| field.as_ref().clone()).collect(),
         partitions: &["network", "month"],
         // `version` lets the view of the latest state skip every file that holds only first ones.
         indexed: vec![
@@ -287,25 +288,6 @@ pub(crate) fn design() -> Design {
             "run_id",
         ],
     }
-}
-
-/// All columns of the table, in the order of DATA-MODEL.md.
-fn fields() -> Vec<Field> {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields: Vec<Field> = ["transaction_key", "network", "account", "stream"].map(text).into();
-    let mapped = mapped_transactions_schema();
-    let carried = mapped.fields().iter().filter(|field| field.name() != "record_index");
-    fields.extend(carried.map(|field| field.as_ref().clone()));
-    fields.push(Field::new("version", DataType::Int32, false));
-    fields.push(Field::new("content_hash", DataType::Binary, false));
-    fields.push(text("change"));
-    fields.push(Field::new("observed_at", time, false));
-    fields
-        .extend(["connector", "connector_version", "connector_digest", "run_id", "request_id", "raw_object"].map(text));
-    fields.push(Field::new("record_index", DataType::Int64, false));
-    fields.push(text("month"));
-    fields
 }
 
 fn check(rows: &RecordBatch) -> Result<(), Error> {

@@ -26,6 +26,7 @@ mod slice;
 mod slice_read;
 mod step;
 mod transaction;
+pub mod unified;
 
 pub use error_kind::{ErrorKind, describe};
 pub use ids::{Digest, request_id, transaction_key, transaction_keys};
@@ -41,7 +42,5 @@ pub use secret::Secret;
 pub use slice::{Slice, Window, WindowError, start_of_day};
 pub use slice_read::SliceRead;
 pub use step::Step;
-pub use transaction::{
-    IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus, mapped_transactions_schema,
-    money_type,
-};
+pub use transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};
+pub use unified::{mapped_transactions_schema, money_type};

@@ -1,8 +1,5 @@
-//! The unified transaction, as a connector's mapping gives it. Meanings stand in DATA-MODEL.md.
+//! The words of unified transactions: every enum whose names stand in the tables.
 
-use std::sync::Arc;
-
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 macro_rules! words {
@@ -19,7 +16,7 @@ macro_rules! words {
             pub const NAMES: &'static [&'static str] = &[$($word,)*];
 
             /// Its name in tables.
-            pub fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 Self::NAMES[self as usize]
             }
         }
@@ -112,60 +109,22 @@ words! {
         Assumed = "assumed",
     }
 }
-
-/// The type of unified money: major units, exact.
-pub fn money_type() -> DataType {
-    DataType::Decimal128(18, 6)
-}
-
-/// The columns of unified transactions as the engine returns them: those of DATA-MODEL.md from
-/// `transaction_id` to `sub_ids` and `payment_id`, plus `record_index` (UInt32, the record each row came
-/// from). What the host adds (keys, hashes, versions, lineage) isn't among them.
-pub fn mapped_transactions_schema() -> SchemaRef {
-    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
-    let time = |name: &str, nullable| {
-        Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), nullable)
-    };
-    let money = |name: &str| Field::new(name, money_type(), true);
-    let mut fields = vec![Field::new("record_index", DataType::UInt32, false)];
-    fields.extend([text("transaction_id", false), text("id_basis", false)]);
-    fields.extend(["parent_transaction_id", "group_key", "order_id"].map(|name| text(name, true)));
-    fields.push(text("kind", false));
-    fields.extend(["advertiser_id", "advertiser_name", "site_id", "site_name"].map(|name| text(name, true)));
-    fields.push(time("clicked_at", true));
-    fields.push(time("transacted_at", false));
-    fields.extend(
-        ["recorded_at", "modified_at", "validated_at", "reversed_at", "locks_at", "payable_at", "paid_at"]
-            .map(|name| time(name, true)),
-    );
-    fields.push(text("time_basis", false));
-    fields.push(Field::new("transaction_day", DataType::Date32, false));
-    fields.extend([text("network_timezone", false), text("timezone_basis", false)]);
-    fields.push(text("validation_status", false));
-    fields.push(Field::new("is_locked", DataType::Boolean, true));
-    fields.push(text("payment_status", false));
-    fields.extend(["status_raw", "payment_status_raw", "reason_raw"].map(|name| text(name, true)));
-    fields.extend([money("sale_amount"), text("sale_currency", true)]);
-    fields.extend([money("commission_amount"), text("commission_currency", true)]);
-    fields.push(Field::new("commission_effective", money_type(), false));
-    fields.push(text("amounts_reported", true));
-    fields.extend([money("original_sale_amount"), money("original_commission_amount")]);
-    fields.push(Field::new("sub_ids", sub_ids_type(), true));
-    fields.extend(
-        ["click_id", "voucher_code", "device", "customer_country", "commission_group", "payment_id"]
-            .map(|name| text(name, true)),
-    );
-    Arc::new(Schema::new(fields))
-}
-
-/// Map of Utf8 to nullable Utf8, with the entry names that Delta Lake uses.
-fn sub_ids_type() -> DataType {
-    let entries = Field::new(
-        "key_value",
-        DataType::Struct(
-            vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)].into(),
-        ),
-        false,
-    );
-    DataType::Map(Arc::new(entries), false)
+words! {
+    /// Why there is a new version of a transaction.
+    Change {
+        /// The transaction is new.
+        FirstSeen = "first-seen",
+        /// A later response says something else.
+        NetworkChange = "network-change",
+        /// The transaction is new, and corrects another one.
+        Correction = "correction",
+        /// The same response is read differently: only the connector changed.
+        MappingChange = "mapping-change",
+        /// A later response says the same, and more of who sent the customer.
+        LateAttribution = "late-attribution",
+        /// A window that was read completely no longer holds it.
+        Vanished = "vanished",
+        /// A later response has it again.
+        Reappeared = "reappeared",
+    }
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
-use sluice_model::mapped_transactions_schema;
+use sluice_model::unified::transaction_versions_schema;
 
 /// Schema, name and columns of each.
 pub(crate) fn fixed_tables() -> Vec<(&'static str, &'static str, SchemaRef)> {
     vec![
-        ("unified", "transaction_versions", transaction_versions()),
+        ("unified", "transaction_versions", transaction_versions_schema()),
         ("meta", "runs", runs()),
         ("meta", "requests", requests()),
         ("meta", "rejects", rejects()),
@@ -19,21 +19,6 @@ pub(crate) fn fixed_tables() -> Vec<(&'static str, &'static str, SchemaRef)> {
         ("meta", "coverage_state", coverage_state()),
         ("meta", "connectors", connectors()),
     ]
-}
-
-fn transaction_versions() -> SchemaRef {
-    let mapped = mapped_transactions_schema();
-    schema([
-        text(&["transaction_key", "network", "account", "stream"]),
-        mapped.fields().iter().filter(|field| field.name() != "record_index").cloned().collect(),
-        fields(&["version"], &DataType::Int32),
-        fields(&["content_hash"], &DataType::Binary),
-        text(&["change"]),
-        time(&["observed_at"]),
-        text(&["connector", "connector_version", "connector_digest", "run_id", "request_id", "raw_object"]),
-        count(&["record_index"]),
-        text(&["month"]),
-    ])
 }
 
 fn runs() -> SchemaRef {

@@ -18,7 +18,7 @@ use sluice_guests::{Guest, repository};
 use sluice_model::{Axis, Delimited, Format, Kind, Layout, Mapped, NativeBatch, Pin, Request, Response, Slice};
 
 /// The contract's versions.
-const CONTRACTS: [&str; 2] = ["0.1.0", "0.2.0"];
+const CONTRACTS: [&str; 3] = ["0.1.0", "0.2.0", "0.3.0-draft.1"];
 /// Mutations of each target under `cargo test`.
 const TRIES: u64 = 3_000;
 /// Longest input that `just fuzz-keep` puts into the corpus.
@@ -306,7 +306,7 @@ fn boundary_target(boundary: &Boundary) -> Target<'_> {
     let text = |texts: [&str; 2]| json!({"offsets": [0, texts[0].len(), texts[0].len() + texts[1].len()], "bytes": texts.concat()});
     let times =
         json!({"values": [1_767_225_600_000_000_i64, 1_774_746_000_000_000_i64], "bases": [1, 2], "valid": [3]});
-    let money = json!({"values": [-1, 2_500_000], "valid": [1]});
+    let money = || json!({"values": [-1, 2_500_000], "valid": [1]});
     let honest = json!({"ok": {
         "transactions": {
             "records": [1, 0], "timezone": "Europe/Berlin", "timezone-basis": "declared", "id-basis": "composed",
@@ -314,7 +314,7 @@ fn boundary_target(boundary: &Boundary) -> Target<'_> {
             "validation-status": {"values": [2, 3]}, "payment-status": {"values": [4, 0]},
             "transacted-at": {"values": [1_767_225_600_000_000_i64, 1_774_746_000_000_000_i64], "bases": [0, 1]},
             "is-locked": {"values": [0, 1], "valid": [2]}, "status-raw": text(["open", ""]), "clicked-at": times,
-            "sale-amount": money, "commission-amount": money, "sale-currency": text(["EUR", "USD"]),
+            "sale-amount": money(), "commission-amount": money(), "sale-currency": text(["EUR", "USD"]),
             "sub-ids": {"offsets": [0, 0, 2], "keys": text(["a", "b"]), "values": text(["", "é"])},
         },
         "rejects": [{"record": 1, "reason": "no date"}], "unknown-statuses": ["odd"],
@@ -326,7 +326,19 @@ fn boundary_target(boundary: &Boundary) -> Target<'_> {
     let mut newer = honest.clone();
     newer["ok"]["transactions"]["id-basis"] = json!({"values": [0, 1]});
     newer["ok"]["transactions"]["timezone-basis"] = json!("assumed");
-    let mut answers = vec![(0, honest), (1, native.clone()), (2, newer), (3, native)];
+    let column = |name: &str, kind: &str, values: Value| json!({"name": name, "values": {kind: values}});
+    let as_data = json!({"ok": {"facts": [{
+        "fact": "transactions", "records": [1, 0], "timezone": "Europe/Berlin", "timezone-basis": "declared",
+        "columns": [
+            column("transaction_id", "text", text(["t-1", "t-2"])), column("transacted_at", "time", json!({"values": [0, 1], "bases": [0, 1]})),
+            column("kind", "words", json!({"values": [0, 6]})), column("is_locked", "flag", json!({"values": [0, 1]})),
+            column("validation_status", "words", json!({"values": [2, 3]})), column("sale_amount", "money", money()),
+            column("payment_status", "words", json!({"values": [4, 0]})),
+            column("sub_ids", "pairs", json!({"offsets": [0, 0, 2], "keys": text(["a", "b"]), "values": text(["", "é"])})),
+        ],
+    }]}});
+    let mut answers =
+        vec![(0, honest), (1, native.clone()), (2, newer), (3, native.clone()), (4, as_data), (5, native)];
     answers.extend(answers_of_guests());
     let images = answers.iter().map(|(choice, answer)| {
         let image = Guest::image(CONTRACTS[choice / 2], "map-response", answer).expect("an image");

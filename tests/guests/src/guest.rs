@@ -160,7 +160,9 @@ impl Guest {
 
 /// Where a version of the contract stands.
 fn folder(contract: &str) -> PathBuf {
-    repository().join(format!("wit/v{}", contract.strip_suffix(".0").unwrap_or(contract)))
+    // The draft `0.3.0-draft.1` stands where 0.3.0 will.
+    let release = contract.split_once('-').map_or(contract, |(release, _)| release);
+    repository().join(format!("wit/v{}", release.strip_suffix(".0").unwrap_or(release)))
 }
 
 /// What a function of the contract gives. `follow-answer` is named by what stands before its `-answer`.

@@ -5,7 +5,7 @@ mod newer;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::{Answer, Calls, Exchange, Requests, wire};
+use super::{Answer, Calls, Exchange, Requests, v0_2, wire};
 use crate::state::{Body, State};
 
 use bindings::sluice::connector::{columns, manifests, requests, responses};
@@ -76,6 +76,6 @@ impl Calls for bindings::NetworkPre<State> {
         let connector = network.sluice_connector_connector();
         connector
             .call_map_response(store, of.slice, of.request, of.response, records)
-            .map(|answer| answer.map(newer::mapped))
+            .map(|answer| answer.map(|mapped| v0_2::newer::mapped(newer::mapped(mapped))))
     }
 }

@@ -1,4 +1,6 @@
-//! Contract 0.2: `wit/v0.2/connector.wit`, the newest. What it takes from 0.1 has the types of that version's bindings.
+//! Contract 0.2: `wit/v0.2/connector.wit`. What it takes from 0.1 has the types of that version's bindings.
+
+pub(super) mod newer;
 
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
@@ -6,8 +8,10 @@ use wasmtime::component::{HasSelf, Linker};
 use super::{Answer, Calls, Exchange, Requests, wire};
 use crate::state::State;
 
-use bindings::sluice::connector0_2_0::{columns, manifests};
+use bindings::sluice::connector0_2_0::manifests;
 use wire::{requests, responses};
+
+pub(super) use bindings::sluice::connector0_2_0::columns;
 
 pub(super) mod bindings {
     wasmtime::component::bindgen!({
@@ -59,6 +63,8 @@ impl Calls for bindings::NetworkPre<State> {
     ) -> Answer<wire::Mapped> {
         let network = self.instantiate(&mut *store)?;
         let connector = network.sluice_connector0_2_0_connector();
-        connector.call_map_response(store, of.slice, of.request, of.response, records)
+        connector
+            .call_map_response(store, of.slice, of.request, of.response, records)
+            .map(|answer| answer.map(newer::mapped))
     }
 }

@@ -31,58 +31,47 @@ fn money(values: &[Option<i64>]) -> wire::MoneyColumn {
     wire::MoneyColumn { values: values.iter().map(|value| value.unwrap_or(0)).collect(), valid: bitmap(values) }
 }
 
+fn column(name: &str, values: wire::Values) -> wire::Column {
+    wire::Column { name: name.to_owned(), values }
+}
+
 /// Two transactions: an approved sale and a declined lead.
-fn two() -> wire::Transactions {
-    wire::Transactions {
+fn two() -> wire::Batch {
+    let columns = vec![
+        column("transaction_id", wire::Values::Text(text(&[Some("1001"), Some("1002")]))),
+        column("kind", wire::Values::Words(bytes(&[0, 1]))),
+        column("validation_status", wire::Values::Words(bytes(&[1, 2]))),
+        column("payment_status", wire::Values::Words(bytes(&[4, 4]))),
+        column("status_raw", wire::Values::Text(text(&[Some("approved"), None]))),
+        column("transacted_at", wire::Values::Time(times(&[1_767_225_600_000_000; 2], wire::TimeBasis::Local))),
+        column("commission_amount", wire::Values::Money(money(&[Some(-1_500_000), Some(2_000_000)]))),
+        column("commission_currency", wire::Values::Text(text(&[Some("EUR"), None]))),
+    ];
+    wire::Batch {
+        fact: TRANSACTIONS.to_owned(),
         records: vec![0, 1],
         timezone: "Europe/Amsterdam".to_owned(),
         timezone_basis: wire::TimezoneBasis::Declared,
-        transaction_id: text(&[Some("1001"), Some("1002")]),
-        id_basis: None,
-        kind: bytes(&[0, 1]),
-        validation_status: bytes(&[1, 2]),
-        payment_status: bytes(&[4, 4]),
-        is_locked: None,
-        status_raw: Some(text(&[Some("approved"), None])),
-        payment_status_raw: None,
-        reason_raw: None,
-        parent_transaction_id: None,
-        group_key: None,
-        order_id: None,
-        advertiser_id: None,
-        advertiser_name: None,
-        site_id: None,
-        site_name: None,
-        transacted_at: times(&[1_767_225_600_000_000; 2], wire::TimeBasis::Local),
-        clicked_at: None,
-        recorded_at: None,
-        modified_at: None,
-        validated_at: None,
-        reversed_at: None,
-        locks_at: None,
-        payable_at: None,
-        paid_at: None,
-        sale_amount: None,
-        sale_currency: None,
-        commission_amount: Some(money(&[Some(-1_500_000), Some(2_000_000)])),
-        commission_currency: Some(text(&[Some("EUR"), None])),
-        original_sale_amount: None,
-        original_commission_amount: None,
-        amounts_reported: None,
-        sub_ids: None,
-        click_id: None,
-        voucher_code: None,
-        device: None,
-        customer_country: None,
-        commission_group: None,
-        payment_id: None,
+        columns,
     }
 }
 
-fn refused(change: impl FnOnce(&mut wire::Transactions)) -> String {
+/// The two transactions with another column, or with one in the place of their own.
+fn two_with(name: &str, values: wire::Values) -> wire::Batch {
+    let mut batch = two();
+    batch.columns.retain(|column| column.name != name);
+    batch.columns.push(column(name, values));
+    batch
+}
+
+fn refused(change: impl FnOnce(&mut wire::Batch)) -> String {
     let mut wire = two();
     change(&mut wire);
     batch(wire, 2, 10).expect_err("it is malformed")
+}
+
+fn refused_with(name: &str, values: wire::Values) -> String {
+    batch(two_with(name, values), 2, 10).expect_err("it is malformed")
 }
 
 #[test]
@@ -125,40 +114,71 @@ fn the_day_is_the_networks() {
 fn no_rows_make_an_empty_batch() {
     let mut wire = two();
     wire.records.clear();
-    for column in [&mut wire.kind, &mut wire.validation_status, &mut wire.payment_status] {
-        column.values.clear();
-    }
-    wire.transaction_id = text(&[]);
-    wire.transacted_at = times(&[], wire::TimeBasis::Instant);
-    (wire.status_raw, wire.commission_currency, wire.commission_amount) = (None, None, None);
+    wire.columns = vec![
+        column("transaction_id", wire::Values::Text(text(&[]))),
+        column("kind", wire::Values::Words(bytes(&[]))),
+        column("validation_status", wire::Values::Words(bytes(&[]))),
+        column("payment_status", wire::Values::Words(bytes(&[]))),
+        column("transacted_at", wire::Values::Time(times(&[], wire::TimeBasis::Instant))),
+    ];
     assert_eq!(batch(wire, 0, 10).unwrap().num_rows(), 0);
 }
 
 #[test]
 fn what_breaks_the_contract_is_named_by_its_column() {
+    let words = |values: &[u8], valid: &[u8]| {
+        wire::Values::Words(wire::ByteColumn { values: values.to_vec(), valid: valid.to_vec() })
+    };
     assert_eq!(refused(|t| t.records = vec![0, 2]), "transactions.record_index: it names record 2 of 2");
-    assert_eq!(refused(|t| t.transaction_id = text(&[Some("1"), None])), "transactions.transaction_id: it has nulls");
-    assert_eq!(
-        refused(|t| t.transaction_id = text(&[Some("1"), Some("")])),
-        "transactions.transaction_id: row 1 is empty or longer than 1024 bytes"
-    );
-    assert_eq!(refused(|t| t.kind = bytes(&[0, 7])), "transactions.kind: row 1 is 7, of 7 cases");
-    assert_eq!(refused(|t| t.kind.valid = vec![1]), "transactions.kind: it has nulls");
-    assert_eq!(refused(|t| t.transacted_at.valid = vec![2]), "transactions.transacted_at: it has nulls");
-    assert_eq!(
-        refused(|t| t.paid_at = Some(times(&[0], wire::TimeBasis::Instant))),
-        "transactions.paid_at: it has 1 values for 2 rows"
-    );
+    let ids = |ids: [Option<&str>; 2]| refused_with("transaction_id", wire::Values::Text(text(&ids)));
+    assert_eq!(ids([Some("1"), None]), "transactions.transaction_id: it has nulls");
+    let too_short = "transactions.transaction_id: row 1 is empty or longer than 1024 bytes";
+    assert_eq!(ids([Some("1"), Some("")]), too_short);
+    assert_eq!(refused_with("kind", words(&[0, 7], &[])), "transactions.kind: row 1 is 7, of 7 cases");
+    assert_eq!(refused_with("kind", words(&[0, 0], &[1])), "transactions.kind: it has nulls");
+    let mut sales = times(&[0; 2], wire::TimeBasis::Instant);
+    sales.valid = vec![2];
+    assert_eq!(refused_with("transacted_at", wire::Values::Time(sales)), "transactions.transacted_at: it has nulls");
+    let paid = wire::Values::Time(times(&[0], wire::TimeBasis::Instant));
+    assert_eq!(refused_with("paid_at", paid), "transactions.paid_at: it has 1 values for 2 rows");
     assert!(refused(|t| t.timezone = "Mars".to_owned()).starts_with("transactions.timezone: "));
-    assert!(refused(|t| t.sale_currency = Some(text(&[Some("euro"), None]))).contains("is no currency"));
+    let currency = wire::Values::Text(text(&[Some("euro"), None]));
+    assert!(refused_with("sale_currency", currency).contains("is no currency"));
     assert!(refused(|t| t.records = vec![0; 11]).contains("10 are allowed"));
+}
+
+#[test]
+fn a_column_is_known_once_and_of_its_kind() {
+    let flags = || wire::Values::Flag(bytes(&[0, 1]));
+    assert_eq!(refused_with("colour", flags()), "transactions have no column \"colour\"");
+    // What engine and lake give is no connector's to give.
+    for name in ["commission_effective", "content_hash", "record_index", "transaction_day"] {
+        assert_eq!(refused_with(name, flags()), format!("transactions have no column {name:?}"));
+    }
+    assert_eq!(refused_with("device", flags()), "transactions.device: its values are no text");
+    assert_eq!(refused_with("is_locked", wire::Values::Words(bytes(&[0, 1]))), "transactions.is_locked: its values are no boolean");
+    let twice = |t: &mut wire::Batch| t.columns.push(column("kind", wire::Values::Words(bytes(&[0, 0]))));
+    assert_eq!(refused(twice), "transactions.kind: it comes twice");
+    for name in ["transaction_id", "kind", "validation_status", "payment_status", "transacted_at"] {
+        let missing = refused(|t| t.columns.retain(|column| column.name != name));
+        assert_eq!(missing, format!("transactions.{name}: it is missing"));
+    }
+}
+
+#[test]
+fn only_one_batch_of_transactions_is_taken() {
+    let named = |fact: &str| wire::Batch { fact: fact.to_owned(), ..two() };
+    assert!(of(vec![]).unwrap().is_none());
+    assert!(of(vec![two()]).unwrap().is_some());
+    assert_eq!(of(vec![two(), two()]).unwrap_err(), "it gives two batches of transactions");
+    assert_eq!(of(vec![named("payments")]).unwrap_err(), "this host has no table for facts of the kind \"payments\"");
 }
 
 #[test]
 fn each_row_has_the_basis_of_its_id() {
     let with = |values: &[u8], valid: &[u8]| {
         let column = wire::ByteColumn { values: values.to_vec(), valid: valid.to_vec() };
-        batch(wire::Transactions { id_basis: Some(column), ..two() }, 2, 10)
+        batch(two_with("id_basis", wire::Values::Words(column)), 2, 10)
     };
     let rows = with(&[2, 1], &[]).unwrap();
     let words: Vec<_> = rows.column_by_name("id_basis").unwrap().as_string::<i32>().iter().flatten().collect();

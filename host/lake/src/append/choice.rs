@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Transaction;
 use sluice_model::Step;
 
-use super::{Appended, IncomingRow, Chosen, RunNumber, Source, is_older};
+use super::{Appended, Chosen, IncomingRow, RunNumber, Source, is_older};
 use crate::error::Error;
 use crate::index::{KeyIndex, KeyMap, Latest, Partition};
 use crate::table::{self, Fence, Proposal, Table};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, Utc};
 use deltalake::kernel::Add;
 use futures::stream::BoxStream;
@@ -16,6 +16,7 @@ use super::stream::{Failure, StreamFold, range, window};
 use super::{CoverageFold, StreamAxis, WindowRead};
 use crate::error::Error;
 use crate::latest::path_of;
+use crate::meta::COVERAGE_STATE;
 use crate::scan::read_columns;
 use crate::table::{Design, Table, assemble};
 
@@ -42,12 +43,7 @@ mod kind {
 
 /// What `meta.coverage_state` is made with. A network's rows stand in files of their own.
 pub(super) fn design() -> Design {
-    let text = |name: &str| Field::new(name, DataType::Utf8, true);
-    let time = |name: &str| Field::new(name, instant(), true);
-    let mut fields = ["network", "account", "stream", "axis", "kind"].map(text).to_vec();
-    fields.extend(["since", "until", "read_at", "failed_at"].map(time));
-    fields.push(text("error"));
-    Design { fields, partitions: &["network"], indexed: vec![] }
+    Design { fields: COVERAGE_STATE.fields().collect(), partitions: &["network"], indexed: vec![] }
 }
 
 /// The networks in files of `meta.coverage`.

@@ -11,7 +11,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::path_of;
 use crate::error::Error;
-use crate::index::{column, to_hex, keys_of, unreadable, wrong};
+use crate::index::{column, keys_of, to_hex, unreadable, wrong};
 use crate::scan::{read_filters, stream_columns};
 use crate::table::Table;
 use crate::unified::INDEX;

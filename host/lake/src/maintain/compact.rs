@@ -8,7 +8,7 @@ use object_store::path::Path;
 
 use super::{Maintained, Upkeep};
 use crate::error::Error;
-use crate::table::{TableChange, DataFile, Proposal, Table, commit_with};
+use crate::table::{DataFile, Proposal, Table, TableChange, commit_with};
 
 /// Merges what is small, one bin after another, each in a commit of its own: what is done stays done.
 pub(super) async fn compact(table: &mut Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {

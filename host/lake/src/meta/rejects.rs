@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use sluice_model::{RawObject, Reject};
 
-use super::RejectRow;
-use crate::append::{IncomingRow, Chosen, Observed, RunNumber, Shaped, Source, sort};
+use super::{RejectRow, tables};
+use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
@@ -147,15 +147,7 @@ impl Source for RejectRows {
     }
 
     fn design(&self) -> Design {
-        let text = |name: &str| Field::new(name, DataType::Utf8, false);
-        let mut fields: Vec<Field> =
-            ["network", "account", "stream", "run_id", "request_id", "raw_object"].map(text).into();
-        fields.push(Field::new("record_index", DataType::Int64, false));
-        fields.push(text("reason"));
-        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        fields.push(Field::new("observed_at", time, false));
-        fields.push(text("connector_version"));
-        fields.push(Field::new("_key", DataType::Binary, false));
+        let fields = tables::REJECTS.fields().map(|field| field.with_nullable(false)).collect();
         Design { fields, partitions: &["network"], indexed: vec!["run_id", "observed_at"] }
     }
 

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use object_store::path::Path;
 use sluice_model::RawObject;
 
-use super::rows::{batch, count, flag, text, time};
+use super::rows::{count, flag, text, time};
+use super::tables::REQUESTS;
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::raw::RawFilter;
@@ -164,7 +165,7 @@ fn rows_of(envelopes: &[(Path, RawObject)]) -> Result<RecordBatch, Error> {
         ("connector_digest", text(envelopes, |(_, raw)| Some(raw.connector_digest.to_hex()))),
         ("envelope", text(envelopes, |(path, _)| Some(path.to_string()))),
     ];
-    batch(TABLE, columns)
+    REQUESTS.rows(columns)
 }
 
 /// Whether a file may hold a text in a column, by its statistics.

@@ -8,14 +8,13 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 
 use super::requests::column;
-use super::rows::{batch, text, time};
+use super::rows::{text, time};
+use super::tables::RESOLVED_REJECTS;
 use crate::error::Error;
 use crate::index::{keys_of, unreadable, wrong};
 use crate::lake::Lake;
 use crate::lineage::binary;
 use crate::scan::stream_rows;
-
-const TABLE: &str = "meta.resolved_rejects";
 
 /// A record that could not be mapped, as `meta.rejects` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +159,6 @@ impl Lake {
             ("resolved_at", time(rows, |_| at)),
             ("resolved_run", text(rows, |_| Some(run_id.to_owned()))),
         ];
-        self.append_rows("meta", "resolved_rejects", batch(TABLE, columns)?).await
+        self.append_rows("meta", "resolved_rejects", RESOLVED_REJECTS.rows(columns)?).await
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, Utc};
 use sluice_model::{Axis, Digest, ErrorKind, Window};
 
 use super::requests::{column, may_hold, read, times};
+use super::tables::{COLUMNS, CONNECTORS, COVERAGE, RUNS};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::Counts;
@@ -137,7 +138,7 @@ impl Lake {
             ("guest_cpu_ms", some_count(rows, |row| row.guest_cpu_ms)),
             ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
         ];
-        self.append_rows("meta", "runs", batch("meta.runs", columns)?).await
+        self.append_rows("meta", "runs", RUNS.rows(columns)?).await
     }
 
     /// Notes connectors that became active in `meta.connectors`.
@@ -149,7 +150,7 @@ impl Lake {
             ("activated_at", time(rows, |row| row.activated_at)),
             ("source", text(rows, |row| row.source.clone())),
         ];
-        self.append_rows("meta", "connectors", batch("meta.connectors", columns)?).await
+        self.append_rows("meta", "connectors", CONNECTORS.rows(columns)?).await
     }
 
     /// Notes what was read in `meta.coverage`, and folds it into `meta.coverage_state`.
@@ -175,7 +176,7 @@ impl Lake {
             ("error", text(rows, |row| row.error.clone())),
             ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
         ];
-        self.append_rows_under("meta", "coverage", batch("meta.coverage", columns)?, fence).await
+        self.append_rows_under("meta", "coverage", COVERAGE.rows(columns)?, fence).await
     }
 
     /// Whether `meta.runs` has a run.
@@ -248,7 +249,7 @@ impl Lake {
             ("first_seen", time(rows, |_| now)),
             ("example", text(rows, |row| row.example.clone())),
         ];
-        self.append_rows("meta", "columns", batch("meta.columns", columns)?).await
+        self.append_rows("meta", "columns", COLUMNS.rows(columns)?).await
     }
 }
 
@@ -272,12 +273,4 @@ fn some_count<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
 
 pub(super) fn flag<T>(rows: &[T], of: impl Fn(&T) -> bool) -> ArrayRef {
     Arc::new(rows.iter().map(|row| Some(of(row))).collect::<BooleanArray>())
-}
-
-pub(super) fn batch<'a>(
-    table: &str,
-    columns: impl IntoIterator<Item = (&'a str, ArrayRef)>,
-) -> Result<RecordBatch, Error> {
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
-        .map_err(|source| Error::rows(table, source))
 }

@@ -10,11 +10,10 @@ use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArr
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::{Add, Transaction};
 use object_store::path::Path;
-use sluice_model::{Step, money_type};
+use sluice_model::{Change, Step, money_type};
 
 use super::diff::{Diff, texts};
 use super::kept::{Latest, key_at, read, typed, wrong};
-use crate::append::Change;
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::KeySet;
@@ -236,7 +235,7 @@ pub(super) fn removals(
             "month" => Arc::new((0..rows).map(|row| Some(month(row))).collect::<StringArray>()),
             "version" => Arc::new(versions.iter().map(|version| version.map(|v| v + 1)).collect::<Int32Array>()),
             "content_hash" => binary(std::iter::repeat_n(VANISHED, rows)),
-            "change" => same(Change::Mapping.name()),
+            "change" => same(Change::MappingChange.name()),
             "commission_effective" => Arc::new(nothing.clone()),
             "connector" => same(&connector.name),
             "connector_version" => same(&connector.version),

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use arrow::array::{AsArray, UInt32Array};
 use arrow::compute::take;
-use sluice_model::{Kind, NativeBatch, NativeColumn};
+use sluice_model::{Change, Kind, NativeBatch, NativeColumn};
 
 use super::Response;
 use super::apply::Staged;
 use super::diff::NativeDiff;
-use super::kept::{Finding, Latest, KeyShard};
-use crate::append::{Change, Chosen, Observed, Source};
+use super::kept::{Finding, KeyShard, Latest};
+use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::lineage::observed;
@@ -93,7 +93,7 @@ impl NativeSide {
         for row in self.rows.candidates() {
             let month = self.latest.rows.get(&row.key).map_or(row.month, |kept| kept.month);
             let (key, content, source, row) = (row.key, row.content, row.source, row.row);
-            chosen.push(Chosen { key, content, source, row, version: 0, month, change: Change::Mapping });
+            chosen.push(Chosen { key, content, source, row, version: 0, month, change: Change::MappingChange });
         }
         let schema = self.staged.schema(&self.table)?;
         let shaped = self.rows.shape(self.table.name(), &schema, &chosen)?;

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{BinaryArray, Int64Array, StringArray};
-use sluice_model::{RawObject, Reject};
+use sluice_model::{Change, RawObject, Reject};
 
 use super::apply::Staged;
 use super::diff::{RejectExample, Rejects};
 use super::kept::{key_at, read, typed, wrong};
-use crate::append::{Change, Chosen, Source};
+use crate::append::{Chosen, Source};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::lake::Lake;
@@ -132,7 +132,7 @@ impl RejectSide {
                     row,
                     version: 0,
                     month: month::NONE,
-                    change: Change::Mapping,
+                    change: Change::MappingChange,
                 });
             }
         }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::index::KeyMap;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{TableChange, Proposal, Table, commit_with};
+use crate::table::{Proposal, Table, TableChange, commit_with};
 use crate::unified;
 
 /// A replay that was taken back.

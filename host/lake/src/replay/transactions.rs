@@ -10,9 +10,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Response;
 use super::apply::Staged;
 use super::diff::{Diff, texts};
-use super::kept::{Finding, Latest, KeyShard, amount, typed};
+use super::kept::{Finding, KeyShard, Latest, amount, typed};
 use super::money::Groups;
-use crate::append::{IncomingRow, Change, Chosen, Observed, Source};
+use sluice_model::Change;
+
+use crate::append::{Chosen, IncomingRow, Observed, Source};
 use crate::error::Error;
 use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
@@ -211,7 +213,7 @@ impl Latest {
     fn choose(&mut self, row: IncomingRow) -> Option<Chosen> {
         let kept = self.rows.get_mut(&row.key)?;
         kept.version += 1;
-        let (version, month, change) = (kept.version, kept.month, Change::Mapping);
+        let (version, month, change) = (kept.version, kept.month, Change::MappingChange);
         let IncomingRow { key, content, source, row, .. } = row;
         Some(Chosen { key, content, source, row, version, month, change })
     }

@@ -8,11 +8,11 @@ use arrow::array::{
 };
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int32Type, SchemaRef};
-use sluice_model::money_type;
+use sluice_model::{Change, money_type};
 
 use super::Windows;
 use super::windows::Missing;
-use crate::append::{IncomingRow, Change, Chosen, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{Latest, column, keys_of, wrong};

@@ -1,6 +1,7 @@
-//! What contract 0.1 says in other words than the newest, said in the newest one's. Columns are moved, never copied.
+//! Contract 0.1 in the types of 0.2. Columns are moved, never copied.
 
 use super::{columns, manifests};
+use crate::contract::v0_2::columns as next;
 use crate::contract::wire;
 
 pub(super) fn manifest(old: manifests::Manifest) -> wire::Manifest {
@@ -37,8 +38,8 @@ fn stream(old: manifests::Stream) -> wire::Stream {
     }
 }
 
-pub(super) fn mapped(old: columns::Mapped) -> wire::Mapped {
-    wire::Mapped {
+pub(super) fn mapped(old: columns::Mapped) -> next::Mapped {
+    next::Mapped {
         transactions: old.transactions.map(transactions),
         native: old.native,
         rejects: old.rejects,
@@ -52,17 +53,17 @@ fn id_basis(old: columns::IdBasis, rows: usize) -> Option<columns::ByteColumn> {
     (old != columns::IdBasis::Native).then(all)
 }
 
-fn timezone_basis(old: columns::TimezoneBasis) -> wire::TimezoneBasis {
+fn timezone_basis(old: columns::TimezoneBasis) -> next::TimezoneBasis {
     match old {
-        columns::TimezoneBasis::Offset => wire::TimezoneBasis::Offset,
-        columns::TimezoneBasis::Declared => wire::TimezoneBasis::Declared,
-        columns::TimezoneBasis::Operator => wire::TimezoneBasis::Operator,
-        columns::TimezoneBasis::AssumedUtc => wire::TimezoneBasis::AssumedUtc,
+        columns::TimezoneBasis::Offset => next::TimezoneBasis::Offset,
+        columns::TimezoneBasis::Declared => next::TimezoneBasis::Declared,
+        columns::TimezoneBasis::Operator => next::TimezoneBasis::Operator,
+        columns::TimezoneBasis::AssumedUtc => next::TimezoneBasis::AssumedUtc,
     }
 }
 
-fn transactions(old: columns::Transactions) -> wire::Transactions {
-    wire::Transactions {
+fn transactions(old: columns::Transactions) -> next::Transactions {
+    next::Transactions {
         id_basis: id_basis(old.id_basis, old.records.len()),
         timezone_basis: timezone_basis(old.timezone_basis),
         records: old.records,

@@ -1,0 +1,96 @@
+//! Contract 0.2 in the types of 0.3: the fields of its `transactions` by their names in the schema. Columns are moved,
+//! never copied.
+
+use super::columns;
+use crate::contract::wire::{
+    Batch, ByteColumn, Column, MapColumn, Mapped, MoneyColumn, TextColumnResult, TimeColumn, Values,
+};
+use crate::transactions::TRANSACTIONS;
+
+pub(in crate::contract) fn mapped(old: columns::Mapped) -> Mapped {
+    Mapped {
+        facts: old.transactions.map(transactions).into_iter().collect(),
+        native: old.native,
+        rejects: old.rejects,
+        unknown_statuses: old.unknown_statuses,
+    }
+}
+
+fn transactions(old: columns::Transactions) -> Batch {
+    let columns = [
+        text("transaction_id", Some(old.transaction_id)),
+        words("id_basis", old.id_basis),
+        words("kind", Some(old.kind)),
+        words("validation_status", Some(old.validation_status)),
+        words("payment_status", Some(old.payment_status)),
+        flag("is_locked", old.is_locked),
+        text("status_raw", old.status_raw),
+        text("payment_status_raw", old.payment_status_raw),
+        text("reason_raw", old.reason_raw),
+        text("parent_transaction_id", old.parent_transaction_id),
+        text("group_key", old.group_key),
+        text("order_id", old.order_id),
+        text("advertiser_id", old.advertiser_id),
+        text("advertiser_name", old.advertiser_name),
+        text("site_id", old.site_id),
+        text("site_name", old.site_name),
+        time("transacted_at", Some(old.transacted_at)),
+        time("clicked_at", old.clicked_at),
+        time("recorded_at", old.recorded_at),
+        time("modified_at", old.modified_at),
+        time("validated_at", old.validated_at),
+        time("reversed_at", old.reversed_at),
+        time("locks_at", old.locks_at),
+        time("payable_at", old.payable_at),
+        time("paid_at", old.paid_at),
+        money("sale_amount", old.sale_amount),
+        text("sale_currency", old.sale_currency),
+        money("commission_amount", old.commission_amount),
+        text("commission_currency", old.commission_currency),
+        money("original_sale_amount", old.original_sale_amount),
+        money("original_commission_amount", old.original_commission_amount),
+        text("amounts_reported", old.amounts_reported),
+        pairs("sub_ids", old.sub_ids),
+        text("click_id", old.click_id),
+        text("voucher_code", old.voucher_code),
+        text("device", old.device),
+        text("customer_country", old.customer_country),
+        text("commission_group", old.commission_group),
+        text("payment_id", old.payment_id),
+    ];
+    Batch {
+        fact: TRANSACTIONS.to_owned(),
+        records: old.records,
+        timezone: old.timezone,
+        timezone_basis: old.timezone_basis,
+        columns: columns.into_iter().flatten().collect(),
+    }
+}
+
+fn text(name: &str, column: Option<TextColumnResult>) -> Option<Column> {
+    named(name, column.map(Values::Text))
+}
+
+fn time(name: &str, column: Option<TimeColumn>) -> Option<Column> {
+    named(name, column.map(Values::Time))
+}
+
+fn money(name: &str, column: Option<MoneyColumn>) -> Option<Column> {
+    named(name, column.map(Values::Money))
+}
+
+fn flag(name: &str, column: Option<ByteColumn>) -> Option<Column> {
+    named(name, column.map(Values::Flag))
+}
+
+fn words(name: &str, column: Option<ByteColumn>) -> Option<Column> {
+    named(name, column.map(Values::Words))
+}
+
+fn pairs(name: &str, column: Option<MapColumn>) -> Option<Column> {
+    named(name, column.map(Values::Pairs))
+}
+
+fn named(name: &str, values: Option<Values>) -> Option<Column> {
+    Some(Column { name: name.to_owned(), values: values? })
+}

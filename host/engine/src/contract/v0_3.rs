@@ -1,0 +1,70 @@
+//! Contract 0.3: `wit/v0.3/connector.wit`, a draft and the newest. What it takes from earlier contracts has the types of
+//! their bindings.
+
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{Answer, Calls, Exchange, Requests, wire};
+use crate::state::State;
+
+use bindings::sluice::connector0_3_0_draft_1::facts;
+use wire::{requests, responses};
+
+pub(super) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0.3",
+        world: "network",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        imports: { default: trappable },
+        with: {
+            "sluice:connector@0.1.0": crate::contract::v0_1::bindings::sluice::connector,
+            "sluice:connector@0.2.0": crate::contract::v0_2::bindings::sluice::connector0_2_0,
+        },
+    });
+}
+
+pub(super) const VERSION: &str = "0.3.0-draft.1";
+
+pub(super) const IMPORTS: &[(&str, &str)] = &[
+    ("manifests", "0.1.0"),
+    ("requests", "0.1.0"),
+    ("responses", "0.1.0"),
+    ("columns", "0.1.0"),
+    ("manifests", "0.2.0"),
+    ("columns", "0.2.0"),
+    ("facts", VERSION),
+];
+
+/// Links what earlier contracts don't have.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    facts::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl facts::Host for State {}
+
+impl Calls for bindings::NetworkPre<State> {
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
+        self.instantiate(&mut *store)?.sluice_connector0_3_0_draft_1_connector().call_describe(store)
+    }
+
+    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Requests> {
+        self.instantiate(&mut *store)?.sluice_connector0_3_0_draft_1_connector().call_plan(store, slice)
+    }
+
+    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<responses::Judgement> {
+        let network = self.instantiate(&mut *store)?;
+        let connector = network.sluice_connector0_3_0_draft_1_connector();
+        connector.call_follow(store, of.slice, of.request, of.response)
+    }
+
+    fn map(
+        &self,
+        store: &mut Store<State>,
+        of: Exchange<'_>,
+        records: &[wire::TextColumnParam<'_>],
+    ) -> Answer<wire::Mapped> {
+        let network = self.instantiate(&mut *store)?;
+        let connector = network.sluice_connector0_3_0_draft_1_connector();
+        connector.call_map_response(store, of.slice, of.request, of.response, records)
+    }
+}

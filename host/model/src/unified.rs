@@ -1,0 +1,370 @@
+//! The schema of the unified layer, as data. What a column means stands in `docs/data-model.md`, which is made from it.
+
+mod table;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};
+
+/// What a column holds, in the lake and on its way there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// UTF-8.
+    Text,
+    /// Text of 1 to 1,024 bytes that names a row.
+    Id,
+    /// An ISO 4217 code: three upper-case letters.
+    Currency,
+    /// One of these words; a connector gives their ordinals.
+    Enum(&'static [&'static str]),
+    /// An instant, in microseconds.
+    Time,
+    /// A calendar day.
+    Day,
+    /// An exact amount in major units, `decimal(18, 6)`.
+    Money,
+    /// True or false.
+    Flag,
+    /// Texts by name.
+    Pairs,
+    /// A number of 32 bits.
+    Int32,
+    /// A number of 64 bits.
+    Int64,
+    /// A floating-point number; never an amount.
+    Float,
+    /// Bytes.
+    Bytes,
+}
+
+impl ColumnKind {
+    /// Its type in Arrow and Delta tables.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Text | Self::Id | Self::Currency | Self::Enum(_) => DataType::Utf8,
+            Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Day => DataType::Date32,
+            Self::Money => money_type(),
+            Self::Flag => DataType::Boolean,
+            Self::Pairs => pairs_type(),
+            Self::Int32 => DataType::Int32,
+            Self::Int64 => DataType::Int64,
+            Self::Float => DataType::Float64,
+            Self::Bytes => DataType::Binary,
+        }
+    }
+
+    /// Its type as SQL users know it.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Text | Self::Id | Self::Currency | Self::Enum(_) => "text",
+            Self::Time => "timestamp",
+            Self::Day => "date",
+            Self::Money => "decimal(18, 6)",
+            Self::Flag => "boolean",
+            Self::Pairs => "map(text, text)",
+            Self::Int32 => "int",
+            Self::Int64 => "bigint",
+            Self::Float => "double",
+            Self::Bytes => "binary",
+        }
+    }
+}
+
+/// What a column is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// What tells a transaction from all others.
+    Key,
+    /// What was sold, by whom and to whom.
+    Core,
+    /// Dates and statuses.
+    Lifecycle,
+    /// Amounts and currencies.
+    Money,
+    /// Who sent the customer. Networks fill it in later without anything having happened to the transaction, so it is
+    /// hashed apart, and what only arrives is `late-attribution`.
+    Attribution,
+    /// Which version of the transaction it is.
+    Version,
+    /// Where the version came from.
+    Lineage,
+}
+
+impl Group {
+    /// Its name in `meta.unified_columns`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Core => "core",
+            Self::Lifecycle => "lifecycle",
+            Self::Money => "money",
+            Self::Attribution => "attribution",
+            Self::Version => "version",
+            Self::Lineage => "lineage",
+        }
+    }
+}
+
+/// Who gives a column its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBy {
+    /// The connector's mapping.
+    Connector,
+    /// The engine, from what the connector mapped.
+    Engine,
+    /// The lake, on writing.
+    Lake,
+}
+
+impl GivenBy {
+    /// Its name in `meta.unified_columns`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connector => "connector",
+            Self::Engine => "engine",
+            Self::Lake => "lake",
+        }
+    }
+}
+
+/// Whether every row has a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Every row has one.
+    Required,
+    /// Rows may have none.
+    Nullable,
+    /// Every row has one: this word, unless the connector gives the column.
+    Implied(&'static str),
+}
+
+/// A column of `unified.transaction_versions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnifiedColumn {
+    /// Its name, in SQL and in the contract.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: ColumnKind,
+    /// Whether every row has a value.
+    pub presence: Presence,
+    /// What it is about.
+    pub group: Group,
+    /// Who gives it its values.
+    pub given_by: GivenBy,
+    /// One sentence for users.
+    pub documentation: &'static str,
+}
+
+impl UnifiedColumn {
+    /// Whether rows may lack a value.
+    pub fn nullable(&self) -> bool {
+        self.presence == Presence::Nullable
+    }
+
+    /// The column in Arrow and Delta tables.
+    pub fn field(&self) -> Field {
+        Field::new(self.name, self.kind.data_type(), self.nullable())
+    }
+
+    /// Its documentation, with the words of an enum.
+    pub fn description(&self) -> String {
+        match self.kind {
+            ColumnKind::Enum(words) => format!("{} One of `{}`.", self.documentation, words.join("`, `")),
+            _ => self.documentation.to_owned(),
+        }
+    }
+
+    /// Whether a content hash covers it: it is mapped, not added by the lake.
+    fn is_mapped(&self) -> bool {
+        self.given_by != GivenBy::Lake
+    }
+}
+
+macro_rules! columns {
+    ($($giver:ident {$(
+        $name:ident $kind:ident $(($words:ident :: $first:ident))? $presence:ident $group:ident $documentation:literal;
+    )*})*) => {
+        /// The columns of `unified.transaction_versions`, in their order.
+        pub const TRANSACTION_COLUMNS: &[UnifiedColumn] = &[$($(UnifiedColumn {
+            name: stringify!($name),
+            kind: kind!($kind $($words)?),
+            presence: presence!($presence $($words $first)?),
+            group: group!($group),
+            given_by: giver!($giver),
+            documentation: $documentation,
+        },)*)*];
+    };
+}
+
+macro_rules! kind {
+    (text) => {
+        ColumnKind::Text
+    };
+    (id) => {
+        ColumnKind::Id
+    };
+    (currency) => {
+        ColumnKind::Currency
+    };
+    (enum $words:ident) => {
+        ColumnKind::Enum($words::NAMES)
+    };
+    (time) => {
+        ColumnKind::Time
+    };
+    (day) => {
+        ColumnKind::Day
+    };
+    (money) => {
+        ColumnKind::Money
+    };
+    (flag) => {
+        ColumnKind::Flag
+    };
+    (pairs) => {
+        ColumnKind::Pairs
+    };
+    (int32) => {
+        ColumnKind::Int32
+    };
+    (int64) => {
+        ColumnKind::Int64
+    };
+    (bytes) => {
+        ColumnKind::Bytes
+    };
+}
+
+macro_rules! presence {
+    (required $($words:ident $first:ident)?) => {
+        Presence::Required
+    };
+    (nullable $($words:ident $first:ident)?) => {
+        Presence::Nullable
+    };
+    (implied $words:ident $first:ident) => {
+        Presence::Implied($words::$first.name())
+    };
+}
+
+macro_rules! group {
+    (key) => {
+        Group::Key
+    };
+    (core) => {
+        Group::Core
+    };
+    (lifecycle) => {
+        Group::Lifecycle
+    };
+    (money) => {
+        Group::Money
+    };
+    (attribution) => {
+        Group::Attribution
+    };
+    (version) => {
+        Group::Version
+    };
+    (lineage) => {
+        Group::Lineage
+    };
+}
+
+macro_rules! giver {
+    (connector) => {
+        GivenBy::Connector
+    };
+    (engine) => {
+        GivenBy::Engine
+    };
+    (lake) => {
+        GivenBy::Lake
+    };
+}
+
+table::transaction_columns!(columns);
+
+/// The column of this name that a connector or the engine gives.
+pub fn mapped_column(name: &str) -> Option<&'static UnifiedColumn> {
+    TRANSACTION_COLUMNS.iter().find(|column| column.is_mapped() && column.name == name)
+}
+
+/// The type of unified money: major units, exact.
+pub fn money_type() -> DataType {
+    DataType::Decimal128(18, 6)
+}
+
+/// Map of Utf8 to nullable Utf8, with the entry names that Delta Lake uses.
+fn pairs_type() -> DataType {
+    let key = Field::new("key", DataType::Utf8, false);
+    let value = Field::new("value", DataType::Utf8, true);
+    let entries = Field::new("key_value", DataType::Struct(vec![key, value].into()), false);
+    DataType::Map(Arc::new(entries), false)
+}
+
+/// The columns of unified transactions as the engine returns them: `record_index` (UInt32, the record that each row came
+/// from), then those of [`TRANSACTION_COLUMNS`] that connector and engine give.
+pub fn mapped_transactions_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let mapped = TRANSACTION_COLUMNS.iter().filter(|column| column.is_mapped()).map(UnifiedColumn::field);
+        let record_index = Field::new("record_index", DataType::UInt32, false);
+        Arc::new(Schema::new(std::iter::once(record_index).chain(mapped).collect::<Vec<_>>()))
+    });
+    SCHEMA.clone()
+}
+
+/// The columns of `unified.transaction_versions`.
+pub fn transaction_versions_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        Arc::new(Schema::new(TRANSACTION_COLUMNS.iter().map(UnifiedColumn::field).collect::<Vec<_>>()))
+    });
+    SCHEMA.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_documented() {
+        let names: BTreeSet<&str> = TRANSACTION_COLUMNS.iter().map(|column| column.name).collect();
+        assert_eq!(names.len(), TRANSACTION_COLUMNS.len());
+        for column in TRANSACTION_COLUMNS {
+            assert!(column.documentation.ends_with('.') && !column.documentation.contains('|'), "{column:?}");
+        }
+    }
+
+    /// Their order is part of the content hash of every row that was ever written.
+    #[test]
+    fn attribution_is_what_networks_fill_in_later() {
+        let of = |group| TRANSACTION_COLUMNS.iter().filter(move |column| column.group == group);
+        let attribution: Vec<&str> = of(Group::Attribution).map(|column| column.name).collect();
+        assert_eq!(attribution, ["order_id", "sub_ids", "click_id", "voucher_code"]);
+    }
+
+    #[test]
+    fn the_id_is_native_unless_a_connector_says_otherwise() {
+        let basis = mapped_column("id_basis").map(|column| column.presence);
+        assert_eq!(basis, Some(Presence::Implied("native")));
+    }
+
+    #[test]
+    fn descriptions_list_the_words_of_an_enum() {
+        let description = mapped_column("time_basis").map(UnifiedColumn::description);
+        let words = "How `transacted_at` was stated. One of `instant`, `local`, `date`, `local-doubled`.";
+        assert_eq!(description.as_deref(), Some(words));
+    }
+
+    #[test]
+    fn what_the_lake_adds_is_not_mapped() {
+        assert_eq!(mapped_column("content_hash"), None);
+        assert!(mapped_transactions_schema().field_with_name("version").is_err());
+        assert!(transaction_versions_schema().field_with_name("version").is_ok());
+    }
+}
