@@ -37,10 +37,10 @@ pub(super) fn text<'a>(label: &str, headers: Option<&str>, body: &'a [u8]) -> Re
     let (encoding, mark) = Encoding::for_bom(body).unwrap_or((declared, 0));
     let body = body.get(mark..).unwrap_or_default();
     let is_marked = mark > 0;
-    if encoding == UTF_8 || (headers == Some(UTF_8) && !is_marked) {
-        if let Ok(text) = std::str::from_utf8(body) {
-            return Ok(Text::whole(text));
-        }
+    if (encoding == UTF_8 || (headers == Some(UTF_8) && !is_marked))
+        && let Ok(text) = std::str::from_utf8(body)
+    {
+        return Ok(Text::whole(text));
     }
     match (encoding == UTF_8, headers) {
         (false, _) => Ok(decoded(encoding, body)),

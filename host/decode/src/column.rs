@@ -67,16 +67,24 @@ impl Column {
 
     /// Replaces NULs, and gives `note` each row that has one; and each with another control character, where the
     /// format allows `no_controls`. One look at all bytes, if there is none.
-    pub(super) fn clean(
-        &mut self,
-        no_controls: bool,
-        mut note: impl FnMut(usize, NoteKind),
-    ) -> Result<(), DecodeError> {
-        if no_controls && has(&self.bytes, is_control) {
+    pub(super) fn clean(&mut self, no_controls: bool, note: impl FnMut(usize, NoteKind)) -> Result<(), DecodeError> {
+        let is_odd = match no_controls {
+            true => has(&self.bytes, is_control),
+            false => has(&self.bytes, |byte| byte == 0),
+        };
+        match is_odd {
+            true => self.mend(no_controls, note),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn mend(&mut self, no_controls: bool, mut note: impl FnMut(usize, NoteKind)) -> Result<(), DecodeError> {
+        if no_controls {
             let odd = self.rows().filter(|(_, cell)| cell.iter().any(|byte| *byte != 0 && is_control(*byte)));
             odd.for_each(|(row, _)| note(row, NoteKind::Control));
         }
-        if has(&self.bytes, |byte| byte == 0) {
+        if self.bytes.contains(&0) {
             let (mut bytes, mut offsets) = (Vec::with_capacity(self.bytes.len() + 16), vec![0]);
             for (row, cell) in self.rows() {
                 let mut pieces = cell.split(|byte| *byte == 0);

@@ -109,7 +109,7 @@ fn read_rows(
         }
         for (at, field) in row.fields().enumerate() {
             let node = header.node(at, table)?;
-            table.put(node, if at == 0 { without_mark(field) } else { field }, Kinds::TEXT)?;
+            table.put(node, field, Kinds::TEXT)?;
         }
         let span = row.span;
         if marks.is_before(span.end) {
@@ -122,12 +122,6 @@ fn read_rows(
         table.note_outside(NoteKind::Charset, outside);
     }
     Ok(torn)
-}
-
-/// A field without a byte-order mark, which begins a row where files are joined.
-#[inline]
-fn without_mark(field: &[u8]) -> &[u8] {
-    field.strip_prefix(b"\xef\xbb\xbf").unwrap_or(field)
 }
 
 #[cold]

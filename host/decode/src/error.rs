@@ -70,7 +70,7 @@ pub enum DecodeError {
         place: String,
     },
     /// Something else stands where the list of records should be. That isn't an empty list.
-    #[error("no list of records at `{place}`: it is {found}")]
+    #[error("no list of records at {}: it is {found}", if place.is_empty() { "the top" } else { place })]
     NotAList {
         /// The place.
         place: String,

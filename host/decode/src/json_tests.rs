@@ -114,22 +114,22 @@ fn a_star_goes_through_members() {
     assert_eq!(json("/*/rows", body).unwrap().rows, 3);
     assert_eq!(refused("/*/lines", body), "nothing at `/*/lines`");
     assert_eq!(json("/*/rows", "{}").unwrap().rows, 0);
-    assert_eq!(refused("/*/rows", r#"[{"rows":null},{"other":1}]"#), "no list of records at `/*/rows`: it is null");
+    assert_eq!(refused("/*/rows", r#"[{"rows":null},{"other":1}]"#), "no list of records at /*/rows: it is null");
     assert_eq!(json("/*/rows", r#"[{"rows":null},{"rows":[{"id":1}]}]"#).unwrap().rows, 1);
     assert_eq!(cells(&json("/ids/*", r#"{"ids":{"a":1,"b":2}}"#).unwrap(), "value"), [Some("1"), Some("2")]);
 }
 
 #[test]
 fn a_missing_place_and_null_are_no_empty_lists() {
-    assert_eq!(refused("/data", r#"{"data":null}"#), "no list of records at `/data`: it is null");
+    assert_eq!(refused("/data", r#"{"data":null}"#), "no list of records at /data: it is null");
     assert_eq!(json("", "null").unwrap_err(), DecodeError::NotAList { place: String::new(), found: "null" });
-    assert_eq!(refused("", "\u{feff}null"), "no list of records at ``: it is null");
+    assert_eq!(refused("", "\u{feff}null"), "no list of records at the top: it is null");
     assert_eq!(json("/data", r#"{"data":[]}"#).unwrap().rows, 0);
     assert_eq!(json("/data", r#"{"data":{}}"#).unwrap().rows, 1);
     assert_eq!(refused("/data/rows", r#"{"data":null,"errors":[]}"#), "nothing at `/data/rows`");
     assert_eq!(refused("/data", r#"{"error":"no"}"#), "nothing at `/data`");
     assert_eq!(refused("/data/7", r#"{"data":[]}"#), "nothing at `/data/7`");
-    assert_eq!(refused("/data", r#"{"data":"no"}"#), "no list of records at `/data`: it is a string");
+    assert_eq!(refused("/data", r#"{"data":"no"}"#), "no list of records at /data: it is a string");
     assert!(refused("data", "{}").contains("is no place for records"));
     assert!(refused("/data", r#"{"data":[{}],"data":[]}"#).ends_with("a name on the way to the records stands twice"));
 }

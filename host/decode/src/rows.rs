@@ -101,8 +101,10 @@ impl<'a> Rows<'a> {
 }
 
 impl Row<'_> {
+    /// Its fields, without a byte-order mark before the first, as it stands where files are joined.
     pub(super) fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let mark = if self.text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let starts = std::iter::once(mark).chain(self.ends.iter().copied());
         starts.zip(self.ends).map(|(start, end)| self.text.get(start..*end).unwrap_or_default())
     }
 

@@ -215,7 +215,7 @@ fn an_error_is_no_empty_list() {
     }
     assert_eq!((kind(b"[]"), kind(b"{\"id\":1}"), kind(b"{\"a.b\":{\"c\":2}}")), (Ok(0), Ok(1), Ok(1)));
     let refused = decode_body(&BodyLayout::from(&layout), b"{\"error\":1}").unwrap_err().to_string();
-    assert_eq!(refused, "no list of records at ``: it is an object without a field of the layout");
+    assert_eq!(refused, "no list of records at the top: it is an object without a field of the layout");
 }
 
 #[test]

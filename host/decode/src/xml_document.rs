@@ -21,6 +21,8 @@ pub(super) struct Document<'a> {
     text: &'a str,
     /// Characters that the body has in another character set.
     pub(super) marks: Marks,
+    /// Where the next of them is in `text`; none is at the greatest number.
+    next_mark: usize,
     /// Where `text` begins in the text of the marks.
     base: usize,
     /// How many marks were passed in records.
@@ -46,7 +48,18 @@ impl<'a> Document<'a> {
         config.expand_empty_elements = true;
         config.allow_dangling_amp = true;
         let (prefixes, has_references) = (Vec::new(), false);
-        Ok(Self { reader, text, marks, base, inside: 0, outside: 0, prefixes, has_references })
+        let next_mark = usize::MAX;
+        let mut document =
+            Self { reader, text, marks, next_mark, base, inside: 0, outside: 0, prefixes, has_references };
+        document.pass_marks(0);
+        Ok(document)
+    }
+
+    /// Passes the marks before `end`, and gives how many they were.
+    fn pass_marks(&mut self, end: usize) -> u64 {
+        let passed = self.marks.pass(self.base + end);
+        self.next_mark = self.marks.next().map_or(usize::MAX, |next| next - self.base);
+        passed
     }
 
     /// How many characters were marked.
@@ -61,9 +74,9 @@ impl<'a> Document<'a> {
     /// Reads the element that `start` begins, up to its end.
     pub(super) fn element(&mut self, start: &BytesStart<'_>, record: &mut Record) -> Result<(), DecodeError> {
         record.clear();
-        let begun = (self.base + self.position()).saturating_sub(start.len() + 2);
-        if self.marks.is_before(begun) {
-            self.outside += self.marks.pass(begun);
+        let begun = self.position().saturating_sub(start.len() + 2);
+        if self.next_mark < begun {
+            self.outside += self.pass_marks(begun);
         }
         self.open_element(start, record)?;
         let mut depth = 1;
@@ -89,7 +102,7 @@ impl<'a> Document<'a> {
                 Event::Eof => return Err(self.cut_short()),
                 _ => {}
             }
-            if self.marks.is_before(self.base + self.position()) {
+            if self.next_mark < self.position() {
                 self.note_marks(record);
             }
         }
@@ -99,7 +112,7 @@ impl<'a> Document<'a> {
     /// Takes marks up to here as those of the open element.
     #[cold]
     fn note_marks(&mut self, record: &mut Record) {
-        self.inside += self.marks.pass(self.base + self.position());
+        self.inside += self.pass_marks(self.position());
         record.mark(NoteKind::Charset);
     }
 

@@ -78,7 +78,7 @@ fn places_are_local_names() {
     assert_eq!(read("r.s", "<r/>").unwrap().rows, 0);
     assert_eq!(refused("Envelope.Body.list.return.item", soap), "nothing at `Envelope.Body.list.return.item`");
     let nil = r#"<r xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><list i:nil="true"/></r>"#;
-    assert_eq!(refused("r.list.s", nil), "no list of records at `r.list.s`: it is null");
+    assert_eq!(refused("r.list.s", nil), "no list of records at r.list.s: it is null");
     assert!(refused("", "<r/>").contains("is no place for records"));
 }
 
