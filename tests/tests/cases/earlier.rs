@@ -1,0 +1,73 @@
+//! What is stored outlives us: the lake and the state store of the first release (`tests/fixtures/first-release`).
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sluice_tests::{Operator, repository};
+
+use crate::network::Network;
+
+const JANUARY: [&str; 8] = ["run", "awin", "--since", "2026-01-01", "--until", "2026-02-01", "--axis", "transaction"];
+const VERSIONS: &str = "SELECT transaction_id t, version v, change, CAST(commission_effective AS VARCHAR) c
+                        FROM unified.transaction_versions ORDER BY 1, 2";
+const LATEST: &str = "SELECT transaction_id t, validation_status s, CAST(commission_effective AS VARCHAR) c
+                      FROM unified.transactions ORDER BY 1";
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn rows(operator: &Operator, query: &str) -> Value {
+    Value::from(operator.sql(query).unwrap())
+}
+
+#[test]
+fn a_lake_of_the_first_release_is_read_and_continued() {
+    let fixture = repository().join("tests/fixtures/first-release");
+    let network = Network::start(&fixture);
+    let mut operator = Operator::empty().unwrap();
+    operator.set("AWIN_TOKEN", "token-of-awin-1");
+    operator.install("awin", "awin.wasm").unwrap();
+    copy(&fixture.join("lake"), &operator.join("lake"));
+    std::fs::copy(fixture.join("state.db"), operator.join("state.db")).unwrap();
+    let account = json!({"name": "uk", "settings": {"publisher_id": "123456"}, "secrets": {"token": "env:AWIN_TOKEN"}});
+    let settings = json!({"connector": "awin", "base_url": network.origin(), "accounts": [account]});
+    operator.write("networks/awin.json", &settings.to_string()).unwrap();
+
+    let mut versions = vec![
+        json!({"t": "8401", "v": 1, "change": "first-seen", "c": "1.000000"}),
+        json!({"t": "8402", "v": 1, "change": "first-seen", "c": "2.000000"}),
+        json!({"t": "8402", "v": 2, "change": "network-change", "c": "2.500000"}),
+        json!({"t": "8403", "v": 1, "change": "first-seen", "c": "3.000000"}),
+        json!({"t": "8403", "v": 2, "change": "network-change", "c": "0.000000"}),
+        json!({"t": "8404", "v": 1, "change": "first-seen", "c": "4.000000"}),
+    ];
+    assert_eq!(rows(&operator, VERSIONS), Value::from(versions.clone()), "it is read");
+
+    operator.succeed(&JANUARY).unwrap();
+    versions.extend([
+        json!({"t": "8404", "v": 2, "change": "network-change", "c": "4.400000"}),
+        json!({"t": "8405", "v": 1, "change": "first-seen", "c": "5.000000"}),
+    ]);
+    assert_eq!(rows(&operator, VERSIONS), Value::from(versions), "only what changed has a new version");
+    let latest = json!([
+        {"t": "8401", "s": "pending", "c": "1.000000"},
+        {"t": "8402", "s": "pending", "c": "2.500000"},
+        {"t": "8403", "s": "declined", "c": "0.000000"},
+        {"t": "8404", "s": "approved", "c": "4.400000"},
+        {"t": "8405", "s": "pending", "c": "5.000000"},
+    ]);
+    assert_eq!(rows(&operator, LATEST), latest, "it is continued");
+
+    operator.succeed(&["maintain"]).unwrap();
+    operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert_eq!(rows(&operator, LATEST), latest, "all of it can be made again from the raw responses of both releases");
+}
