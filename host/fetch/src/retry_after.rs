@@ -38,7 +38,7 @@ pub(crate) fn requested_pause(headers: &HeaderMap, status: u16, received_at: Dat
         return requested;
     }
     let is_used_up = |name: &&str| values(name).any(|value| number(value) == Some(0.0));
-    if status != 429 && !REMAINING_HEADERS.iter().any(|name| is_used_up(name)) {
+    if status != 429 && !REMAINING_HEADERS.iter().any(is_used_up) {
         return None;
     }
     RESET_HEADERS.iter().find_map(|name| values(name).filter_map(|value| reset(value, now)).max())

@@ -35,7 +35,9 @@ async fn hostile(first: String, then: Then) -> url::Url {
 
 async fn serve(mut stream: TcpStream, first: String, then: Then) -> std::io::Result<()> {
     let mut request = [0; 4096];
-    stream.read(&mut request).await?;
+    if stream.read(&mut request).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(first.as_bytes()).await?;
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     loop {

@@ -161,7 +161,8 @@ async fn budgets_follow_the_credential() {
         let (first, second) = (fetcher.account(first).unwrap(), fetcher.account(second).unwrap());
         let (one, two) = (get("/1"), get("/2"));
         let (one, two) = tokio::join!(first.send(&one), second.send(&two));
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         server.most_at_once()
     };
     assert_eq!(overlap("k3y/of+the-shop").await, 1);
