@@ -256,6 +256,7 @@ fn tick(engine: EngineWeak) -> Result<(), Error> {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own, whose work is to sleep")]
             std::thread::sleep(TICK);
         }
     };
