@@ -66,6 +66,7 @@ type Reply = oneshot::Sender<Result<Counts, Error>>;
 impl Lake {
     /// Starts the task that writes the tables. Must be called within a tokio runtime.
     pub fn committer(&self, options: CommitterOptions) -> Committer {
+        #[expect(clippy::disallowed_methods, reason = "rows hold their share of the memory budget; `Drop` sends too")]
         let (messages, received) = mpsc::unbounded_channel();
         let known = Mutex::new(HashSet::new());
         let shared = Shared { lake: self.clone(), messages, next_run: AtomicU32::new(0), known };

@@ -97,7 +97,7 @@ pub struct WindowRead {
 }
 
 /// The folded reads of all streams. Reads may come in any order: only those of long ago that come late may count for
-/// less, see [`CoverageFold::forget`].
+/// less, see `CoverageFold::forget`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoverageFold(BTreeMap<StreamAxis, StreamFold>);
 

@@ -21,10 +21,11 @@ fn tag(name: &str) -> [u8; 8] {
 
 /// A number that orders identities as their texts do if these are 32 hexadecimal digits, else in some fixed order.
 pub(crate) fn request_ordinal(id: &str) -> u128 {
-    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        if let Ok(number) = u128::from_str_radix(id, 16) {
-            return number;
-        }
+    if id.len() == 32
+        && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && let Ok(number) = u128::from_str_radix(id, 16)
+    {
+        return number;
     }
     hash(id.as_bytes())
 }

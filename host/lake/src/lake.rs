@@ -102,7 +102,7 @@ impl Lake {
         }
     }
 
-    /// Opens a lake to write it: a folder is made, and a store is tried, see [`Lake::require_exclusive_put`].
+    /// Opens a lake to write it: a folder is made, and a store is tried, see `Lake::require_exclusive_put`.
     ///
     /// # Errors
     /// A lake that can't be written; [`Error::LosesCommits`].

@@ -107,6 +107,7 @@ impl Lake {
 
 impl Rebuild {
     /// The lake of the same raw objects whose tables are to be filled.
+    #[expect(clippy::misnamed_getters, reason = "the field `lake` is the one whose tables are replaced")]
     pub fn lake(&self) -> &Lake {
         &self.fresh
     }

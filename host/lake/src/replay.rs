@@ -210,7 +210,7 @@ impl Replay {
         diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
         (diff.new_rejects, diff.gone_rejects) = rejects.compared();
         let mut waiting: VecDeque<Waiting> =
-            native.into_iter().map(|(_, side)| Waiting::of(side.table, side.staged, "_key")).collect();
+            native.into_values().map(|side| Waiting::of(side.table, side.staged, "_key")).collect();
         waiting.push_back(Waiting::of(transactions.table, transactions.staged, "transaction_key"));
         let rejects_again = std::mem::take(&mut rejects.reopened);
         waiting.push_back(Waiting::of(rejects.table, rejects.staged, "_key"));

@@ -151,7 +151,7 @@ async fn meta_rows_land_in_their_tables() {
         guest_cpu_ms: None,
         counts: crate::Counts::default(),
     };
-    lake.append_runs(&[run.clone()]).await.unwrap();
+    lake.append_runs(std::slice::from_ref(&run)).await.unwrap();
     lake.append_runs(&[run]).await.unwrap();
     assert_eq!(values(&lake, "meta", "runs", &["run_id", "requests", "error"]).await, ["run 2 -", "run 2 -"]);
     let other = RecordBatch::try_from_iter([("added", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]).unwrap();

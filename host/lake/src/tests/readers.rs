@@ -192,7 +192,7 @@ async fn a_lake_that_may_only_be_read_is_read() {
     ledger.add(origin, &layout(&["id"]), &connector(), mapped(&[sale("1", 0, 1)])).await.unwrap();
     ledger.commit().await.unwrap();
     let row = super::coverage::row("awin-test", 100, 0, 50, true);
-    lake.append_coverage(&[row.clone()]).await.unwrap();
+    lake.append_coverage(std::slice::from_ref(&row)).await.unwrap();
     // A read that the state hasn't absorbed.
     super::coverage::append_only(&lake, &[super::coverage::row("awin-test", 200, 80, 90, true)]).await;
     let locked = through(&lake, &Manner { refuses: true, ..Manner::default() });
