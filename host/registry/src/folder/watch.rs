@@ -42,6 +42,7 @@ impl Registry {
             };
             Error::Folder { action: "watch", path: self.dir.clone(), source }
         };
+        #[expect(clippy::disallowed_methods, reason = "events are empty; the callback may not block")]
         let (sender, events) = unbounded_channel();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too, and the scan reads.
