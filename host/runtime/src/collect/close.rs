@@ -27,10 +27,12 @@ impl Collector {
         };
         step::passed(Step::SliceRead);
         report.errors.extend(too_many_rejects(report, self.network.settings.max_reject_share()));
-        if report.errors.is_empty() && report.rejects == 0 && self.is_complete(slice) {
-            if let Some(tables) = &self.tables {
-                tables.window_read(slice, read_at);
-            }
+        if report.errors.is_empty()
+            && report.rejects == 0
+            && self.is_complete(slice)
+            && let Some(tables) = &self.tables
+        {
+            tables.window_read(slice, read_at);
         }
         read_at
     }

@@ -161,6 +161,7 @@ impl Collector {
     }
 
     /// Acts on a response that is kept: maps its records and says what comes next.
+    #[expect(clippy::too_many_arguments, reason = "what is known of one response, from two callers")]
     pub(super) async fn apply_response(
         &self,
         slice: &Arc<Slice>,
@@ -253,6 +254,7 @@ impl Collector {
         Ok(rejects)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each becomes one or more fields")]
     fn raw_object(
         &self,
         slice: &Slice,
