@@ -151,14 +151,14 @@ async fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
     let registry = match open_registry_read_only(settings).await {
         Ok(registry) => registry,
         Err(failure) => {
-            wanted.unknown.push(failure.into());
+            wanted.unknown.push(failure);
             return Ok(wanted);
         }
     };
     for network in network::load_all(&settings.networks_dir)? {
         wanted.names.insert(network.content.connector.clone(), network.name.clone());
         if let Err(failure) = wanted.add(settings, &registry, network) {
-            wanted.unknown.push(failure.into());
+            wanted.unknown.push(failure);
         }
     }
     Ok(wanted)
