@@ -157,7 +157,7 @@ mod tests {
         fn an_exponent_moves_the_point(digits in 1i64..1_000_000, exponent in -12i32..=6) {
             let power = 10i128.pow((exponent + 12) as u32);
             let exact = i128::from(digits) * power;
-            let wanted = (exact % 1_000_000 == 0).then(|| Money((exact / 1_000_000) as i64));
+            let wanted = (exact % 1_000_000 == 0).then_some(Money((exact / 1_000_000) as i64));
             let parsed = Money::parse(&format!("{digits}e{exponent}"));
             prop_assert!(wanted.is_none() || parsed == wanted, "{parsed:?}, not {wanted:?}");
         }

@@ -93,8 +93,8 @@ impl Output {
         self.rejects.push(Reject { record: record.index() as u32, reason: reason.into() });
     }
 
-    /// An id for a row to which the network gives none ([`IdBasis::RowHash`]): a hash of its `parts`, another one for
-    /// each further row of the response with the same parts.
+    /// An id for a row to which the network gives none ([`crate::IdBasis::RowHash`]): a hash of its `parts`, another one
+    /// for each further row of the response with the same parts.
     ///
     /// The parts are what makes the row this one and never changes: a part that changes makes it another transaction,
     /// and its money counts twice. Give amounts and times as numbers: `8.0` and `8.00` are one amount, not two parts.
