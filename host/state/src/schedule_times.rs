@@ -106,7 +106,7 @@ mod tests {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let (hourly, daily) = ("3600s/3d/modified".to_owned(), "86400s/45d/modified".to_owned());
         state.note_rules_read("awin", &[hourly.clone(), daily.clone()], at("2026-01-05T10:00:00Z")).await.unwrap();
-        state.note_rules_read("awin", &[hourly.clone()], at("2026-01-05T11:00:00Z")).await.unwrap();
+        state.note_rules_read("awin", std::slice::from_ref(&hourly), at("2026-01-05T11:00:00Z")).await.unwrap();
         let times = state.schedule_times("awin").await.unwrap();
         assert_eq!(times.rules[&hourly], at("2026-01-05T11:00:00Z"));
         assert_eq!(times.rules[&daily], at("2026-01-05T10:00:00Z"));
