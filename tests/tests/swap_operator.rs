@@ -232,7 +232,7 @@ fn where_keys_are_set_an_unsigned_file_is_refused_by_name() {
     let bench = Bench::new();
     bench.run();
     let settings = std::fs::read_to_string(bench.operator.join("sluice.toml")).unwrap();
-    let key = include_str!("../../host/engine/tests/engine/signed/key.pub").trim();
+    let key = include_str!("../../host/registry/tests/registry/signed/key.pub").trim();
     bench.operator.write("sluice.toml", &format!("{settings}[connectors]\nkeys = [\"{key}\"]\n")).unwrap();
     let listed = bench.connectors(&[]);
     assert!(listed.contains("awin.wasm") && listed.contains("the file is not signed"), "{listed}");

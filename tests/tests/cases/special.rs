@@ -78,7 +78,7 @@ pub(crate) fn behind_a_pooler(folder: &str) {
 
     let runs = [(); 2].map(|()| Background::start(operator.command(&JANUARY)).unwrap());
     let is_waiting = || runs.iter().any(|run| run.printed("stderr").contains("waiting for up to"));
-    let held = network.wait_for_held(2, || is_waiting());
+    let held = network.wait_for_held(2, is_waiting);
     assert!(held <= 1, "both runs ask at once");
     network.release(true);
     for run in runs {
