@@ -172,7 +172,7 @@ fn marks_are_passed_over_wherever_they_are_seen() {
     assert_eq!(shown(skipping, "\u{feff}Report\n\u{feff}\"id\",v\n1,2\n".as_bytes()), "id: 1; v: 2");
     assert_eq!(shown(format(b','), "\r\n\u{feff}\"id\",v\n1,2\n".as_bytes()), "id: 1; v: 2");
     assert_eq!(shown(format(b','), "\"\u{feff}id\",v\n\u{feff}1,2\n".as_bytes()), "id: 1; v: 2");
-    assert_eq!(shown(format(b','), b"\xfe\xff\0i\0d\0\n\01"), "id: 1");
+    assert_eq!(shown(format(b','), b"\xfe\xff\0i\0d\0\n\x001"), "id: 1");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod folder;
+#[allow(dead_code, reason = "the engine's tests use the rest")]
 #[path = "../../../engine/tests/engine/guest.rs"]
 mod guest;
 mod signed;
