@@ -33,8 +33,6 @@ pub enum ColumnKind {
     Int32,
     /// A number of 64 bits.
     Int64,
-    /// A floating-point number; never an amount.
-    Float,
     /// Bytes.
     Bytes,
 }
@@ -51,25 +49,30 @@ impl ColumnKind {
             Self::Pairs => pairs_type(),
             Self::Int32 => DataType::Int32,
             Self::Int64 => DataType::Int64,
-            Self::Float => DataType::Float64,
             Self::Bytes => DataType::Binary,
         }
     }
 
     /// Its type as SQL users know it.
-    pub fn type_name(self) -> &'static str {
-        match self {
-            Self::Text | Self::Id | Self::Currency | Self::Enum(_) => "text",
-            Self::Time => "timestamp",
-            Self::Day => "date",
-            Self::Money => "decimal(18, 6)",
-            Self::Flag => "boolean",
-            Self::Pairs => "map(text, text)",
-            Self::Int32 => "int",
-            Self::Int64 => "bigint",
-            Self::Float => "double",
-            Self::Bytes => "binary",
-        }
+    pub fn type_name(self) -> String {
+        type_name(&self.data_type())
+    }
+}
+
+/// A type by the name that SQL users know it by: `decimal(18, 6)`.
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int32 => "int".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".to_owned(),
+        DataType::Map(..) => "map(text, text)".to_owned(),
+        other => other.to_string(),
     }
 }
 

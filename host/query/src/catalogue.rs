@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::view::ViewTable;
@@ -26,12 +26,12 @@ use url::Url;
 use crate::columns::ColumnsTable;
 use crate::delta_table::DeltaReader;
 use crate::error::Error;
-use crate::fixed::{self, fixed_tables};
+use crate::fixed::fixed_tables;
 use crate::gaps::GapsTable;
 use crate::relations::{Asked, Relation, Source};
 use crate::travel::{self, Pin};
 use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value};
-use crate::{CATALOG, moment, statement};
+use crate::{CATALOG, moment, statement, unified_columns};
 
 /// What stands behind a name.
 #[derive(Clone, Debug)]
@@ -42,8 +42,11 @@ enum Entry {
     View(View),
     /// `meta.gaps`, which is worked out.
     Gaps,
-    /// `meta.columns`, of which a part is counted, over the table of this URL if the lake has one.
-    Columns(Option<Url>),
+    /// `meta.columns`, of which a part is counted, over the table of this URL; none if the lake has none, then over no
+    /// rows of these columns.
+    Columns(Option<Url>, SchemaRef),
+    /// `meta.unified_columns`, which is the same for every lake.
+    UnifiedColumns,
 }
 
 /// The names of a lake and what stands behind them.
@@ -59,18 +62,23 @@ impl Tables {
         let mut insert = |schema: &str, name: &str, entry| {
             schemas.entry(schema.to_owned()).or_default().insert(name.to_owned(), entry);
         };
+        let mut described = Arc::new(Schema::empty());
         for (schema, name, columns) in fixed_tables() {
-            insert(schema, name, Entry::Empty(columns));
+            match (schema, name) {
+                ("meta", "columns") => described = columns,
+                _ => insert(schema, name, Entry::Empty(columns)),
+            }
         }
         for view in View::ALL {
             let (schema, name) = view.name();
             insert(schema, name, Entry::View(view));
         }
         insert("meta", "gaps", Entry::Gaps);
-        insert("meta", "columns", Entry::Columns(None));
+        insert("meta", "columns", Entry::Columns(None, described.clone()));
+        insert("meta", "unified_columns", Entry::UnifiedColumns);
         for table in tables {
             let entry = match (table.schema.as_str(), table.name.as_str()) {
-                ("meta", "columns") => Entry::Columns(Some(table.url)),
+                ("meta", "columns") => Entry::Columns(Some(table.url), described.clone()),
                 _ => Entry::Delta(table.url),
             };
             insert(&table.schema, &table.name, entry);
@@ -243,7 +251,7 @@ impl Lake {
         version: u64,
     ) -> PlanResult<Arc<dyn TableProvider>> {
         match self.tables.entry(schema, name) {
-            Some(Entry::Delta(url) | Entry::Columns(Some(url))) => {
+            Some(Entry::Delta(url) | Entry::Columns(Some(url), _)) => {
                 self.delta(schema, name, url, Some(Pin::Version(version))).await
             }
             Some(_) => Err(external(Error::NoVersions { table: format!("{schema}.{name}") })),
@@ -255,10 +263,11 @@ impl Lake {
         match entry {
             Entry::Empty(columns) => Ok(Arc::new(EmptyTable::new(columns.clone()))),
             Entry::Gaps => Ok(Arc::new(GapsTable::new(self.clone()))),
-            Entry::Columns(url) => {
+            Entry::UnifiedColumns => unified_columns::table(),
+            Entry::Columns(url, columns) => {
                 let base: Arc<dyn TableProvider> = match url {
                     Some(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await?,
-                    None => Arc::new(EmptyTable::new(fixed::columns())),
+                    None => Arc::new(EmptyTable::new(columns.clone())),
                 };
                 Ok(Arc::new(ColumnsTable::new(self.clone(), base)))
             }
@@ -328,7 +337,7 @@ impl SchemaProvider for LakeSchema {
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {
         Ok(self.lake.tables.entry(&self.name, name).map(|entry| match entry {
-            Entry::View(_) | Entry::Gaps | Entry::Columns(_) => TableType::View,
+            Entry::View(_) | Entry::Gaps | Entry::Columns(..) | Entry::UnifiedColumns => TableType::View,
             Entry::Delta(_) | Entry::Empty(_) => TableType::Base,
         }))
     }

@@ -11,7 +11,8 @@
 //!   which say that the network no longer reports a transaction or that a replay removed it. `is_live(content_hash)` tells
 //!   them apart in `unified.transactions` and `unified.transaction_versions`. All views and `as_of` count live ones only.
 //! - `unified.earnings_daily`, `unified.unpaid` and `unified.validation_latency` are views over them; their SQL is in
-//!   `src/views/`. `meta.gaps` says which windows the tables may lack rows of.
+//!   `src/views/`. `meta.gaps` says which windows the tables may lack rows of, `meta.unified_columns` what each column
+//!   means. [`documentation`] has that of all tables and views; `docs/data-model.md` is made from it.
 //! - `unified.as_of(moment)` and `unified.restatements(from, to)` stand where a table could, and go by when content was
 //!   observed. `t AT (TIMESTAMP => moment)` and `t AT (VERSION => n)` go by when it was committed.
 //! - Decimals stay decimals, in literals too: `0.1` is no float.
@@ -35,6 +36,7 @@ mod catalogue;
 mod columns;
 mod delta_table;
 mod dialect;
+pub mod documentation;
 mod empty_scans;
 mod error;
 mod fixed;
@@ -49,6 +51,7 @@ mod relations;
 mod session;
 mod statement;
 mod travel;
+mod unified_columns;
 mod views;
 
 pub use error::Error;

@@ -1,4 +1,5 @@
-//! Views that every lake has, and those that take moments.
+//! Views that every lake has, and those that take moments. `docs/data-model.md` lists their columns, which
+//! [`crate::documentation`] explains.
 
 use std::sync::Arc;
 

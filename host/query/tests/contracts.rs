@@ -4,6 +4,7 @@
 #[path = "support/lake.rs"]
 mod lake;
 
+use arrow::datatypes::Schema;
 use lake::TestLake;
 
 #[tokio::test]
@@ -14,9 +15,17 @@ async fn tables_and_views_keep_their_columns() {
     relations.push("unified.as_of('2026-01-31')".to_owned());
     relations.push("unified.restatements('2026-01-31', '2026-02-28')".to_owned());
     let mut text = String::new();
+    let versions = session.query("select * from unified.transaction_versions").await.unwrap().schema();
     for relation in relations {
         text.push_str(&format!("{relation}\n"));
         let schema = session.query(&format!("select * from {relation}")).await.unwrap().schema();
+        let names = |schema: &Schema| {
+            schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>()
+        };
+        if relation != "unified.transaction_versions" && names(&schema) == names(&versions) {
+            text.push_str("  the columns of unified.transaction_versions\n");
+            continue;
+        }
         for field in schema.fields() {
             text.push_str(&format!("  {} {}\n", field.name(), field.data_type()));
         }
