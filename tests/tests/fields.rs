@@ -126,7 +126,7 @@ fn xml_leaves(text: &str) -> BTreeSet<String> {
             continue;
         }
         let inside = |open: &[String]| {
-            let at = open.iter().position(|name| name == "return")? + 2;
+            let at = open.iter().position(|name| name == "conversionTransactions")? + 2;
             (open.len() > at).then(|| open[at..].join("."))
         };
         if tag.starts_with('/') {

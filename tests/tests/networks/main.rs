@@ -186,7 +186,7 @@ fn deep_documents_are_not_followed_down() {
 fn soap_server(body: Vec<u8>) -> HostileServer {
     HostileServer::start(move |ask, stream| {
         let signed_in = [("Set-Cookie", "PHPSESSID=0123456789abcdef"), ("Content-Type", "text/xml")];
-        let answer = if ask.head.to_lowercase().contains("\"authenticate\"") {
+        let answer = if ask.head.to_lowercase().contains("/authenticate\"") {
             response(200, &signed_in, b"<Envelope><Body/></Envelope>")
         } else {
             response(200, &[("Content-Type", "text/xml")], &body)
