@@ -12,13 +12,16 @@ demo: connectors _everything
 
 # All tests, with the servers and tools that they need, and a minute of fuzzing.
 test: check connectors guests tools _everything && fuzz
-    SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
+    # Nextest runs tests of several binaries at once, as `.config/nextest.toml` has it. `fuzz` runs what isn't run here.
+    SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests \
+        {{target}}/checks/bin/cargo-nextest nextest run --workspace -E 'not package(sluice-fuzz)'
+    cargo test --workspace --doc
 
 # Format, clippy, documentation, dependencies and spelling: what is wrong without running anything.
 check: _checkers
     cargo fmt --all --check
     {{target}}/checks/bin/typos
-    {{target}}/checks/bin/cargo-machete
+    {{target}}/machete/bin/cargo-machete
     # Not advisories, and duplicates are warnings: `just advisories`, `just duplicates`.
     {{target}}/checks/bin/cargo-deny --log-level error check --hide-inclusion-graph bans licenses sources
     # Clippy and rustdoc on the dependencies that the tests use; lint.sh has the reason. Only finished outputs go to

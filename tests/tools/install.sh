@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install.sh tests: what tests run beside the binary. Python tools (an S3 server, readers of Delta tables) go to
 # $CARGO_TARGET_DIR/python (default: target/ of this repository); PostgreSQL and PgBouncer are installed if they are missing.
-# install.sh checks: the programs of `just check`, to $CARGO_TARGET_DIR/checks.
+# install.sh checks: the programs of `just check`, and the test runner, to $CARGO_TARGET_DIR/checks and machete.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -47,8 +47,8 @@ install_wheels() {
 
 # No registry has cargo-machete built: one minute of compiling.
 install_machete() {
-    [ -x "$target/checks/bin/cargo-machete" ] && return
-    env -u CARGO_TARGET_DIR cargo install --quiet --locked --root "$target/checks" cargo-machete@0.9.2 >&2
+    [ -x "$target/machete/bin/cargo-machete" ] && return
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --root "$target/machete" cargo-machete@0.9.2 >&2
 }
 
 case "${1:-}" in
