@@ -31,6 +31,9 @@ pub trait Admission: Send + Sync {
     /// doesn't allow it any more. Must not wait for another request of the same account to be sent.
     fn permit(&self) -> impl Future<Output = Self::Permit> + Send;
 
+    /// Called when the request waits for the rate, with the moment at which it may be sent at the earliest.
+    fn waits_for_rate(&self, _until: Instant) {}
+
     /// Called when the request is sent, and again if it is sent again with changed secrets.
     fn sent(&self) {}
 }
@@ -75,7 +78,7 @@ impl Budget {
         // The semaphore is never closed, so there always is a permit.
         let slot = RequestSlot { _permit: Arc::clone(&self.in_flight).acquire_owned().await.ok() };
         loop {
-            self.wait_until_free(|log| log.redirects).await;
+            self.wait_until_free(|log| log.redirects, |until| admission.waits_for_rate(until)).await;
             let permit = admission.permit().await;
             if self.take(|log| log.redirects) {
                 return (slot, permit);
@@ -88,7 +91,7 @@ impl Budget {
     pub(crate) async fn enter_hop(&self) {
         let _waiting = WaitingHop::new(self);
         while !self.take(|_| 0) {
-            self.wait_until_free(|_| 0).await;
+            self.wait_until_free(|_| 0, |_| {}).await;
         }
     }
 
@@ -98,15 +101,18 @@ impl Budget {
         log.paused_until = log.paused_until.max(Instant::now().checked_add(pause));
     }
 
-    /// Waits until one more request is within the rate, after the `before` that precede it.
-    async fn wait_until_free(&self, before: fn(&Log) -> usize) {
+    /// Waits until one more request is within the rate, after the `before` that precede it. `waits` is told until when.
+    async fn wait_until_free(&self, before: fn(&Log) -> usize, waits: impl Fn(Instant)) {
         loop {
             let free_at = {
                 let log = self.log();
                 log.free_at(self.rate, before(&log))
             };
             match free_at.filter(|free_at| *free_at > Instant::now()) {
-                Some(free_at) => tokio::time::sleep_until(free_at).await,
+                Some(free_at) => {
+                    waits(free_at);
+                    tokio::time::sleep_until(free_at).await;
+                }
                 None => return,
             }
         }

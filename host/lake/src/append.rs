@@ -72,6 +72,54 @@ impl Chosen {
     }
 }
 
+/// New versions of unified transactions by their cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Causes {
+    /// Transactions that are new.
+    pub first_seen: u64,
+    /// Rows that are new and correct others.
+    pub corrections: u64,
+    /// The network reports something else.
+    pub changed: u64,
+    /// The network reports the same, and more of who sent the customer.
+    pub late_attribution: u64,
+    /// The same response is mapped differently.
+    pub remapped: u64,
+    /// A window that was read whole no longer holds them.
+    pub vanished: u64,
+    /// Vanished transactions that are reported again.
+    pub reappeared: u64,
+    /// Of those that were known before and haven't vanished, the ones without a commission now, whether they had one
+    /// or not.
+    pub without_amount: u64,
+}
+
+impl Causes {
+    /// Counts one version.
+    pub(crate) fn count(&mut self, change: Change) {
+        *match change {
+            Change::FirstSeen => &mut self.first_seen,
+            Change::Correction => &mut self.corrections,
+            Change::NetworkChange => &mut self.changed,
+            Change::LateAttribution => &mut self.late_attribution,
+            Change::MappingChange => &mut self.remapped,
+            Change::Vanished => &mut self.vanished,
+            Change::Reappeared => &mut self.reappeared,
+        } += 1;
+    }
+
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.first_seen += more.first_seen;
+        self.corrections += more.corrections;
+        self.changed += more.changed;
+        self.late_attribution += more.late_attribution;
+        self.remapped += more.remapped;
+        self.vanished += more.vanished;
+        self.reappeared += more.reappeared;
+        self.without_amount += more.without_amount;
+    }
+}
+
 /// Rows in the shape of their table.
 pub(crate) struct Shaped {
     /// The table's columns, then new ones.
@@ -101,6 +149,10 @@ pub(crate) trait Source: Send + Sync {
             Some(known) => change_of_known(known, row, self.observed()[row.source as usize], now),
         }
     }
+    /// Whether a row is of a transaction without a commission.
+    fn lacks_amount(&self, _row: &Chosen) -> bool {
+        false
+    }
     /// What the table is made with, if it isn't there.
     fn design(&self) -> Design;
     /// The chosen rows in the shape of the table.
@@ -116,6 +168,8 @@ pub(crate) struct Appended {
     pub(crate) chosen: Vec<Chosen>,
     /// How many rows of each run were appended.
     pub(crate) by_run: HashMap<RunNumber, u64>,
+    /// Why, for each run.
+    pub(crate) causes: HashMap<RunNumber, Causes>,
     /// Rows that say something else than the latest one of their key, and are older, with the run of each.
     pub(crate) older: Vec<RunNumber>,
     /// The table's columns as they now are.
@@ -211,7 +265,13 @@ impl Appender {
             let home = homes.of(&mut self.index, source, row.source, row.month);
             let Chosen { content, version, .. } = *row;
             self.index.keep(row.key, Latest { content, request: seen.request, observed_at: seen.at, version, home });
-            *appended.by_run.entry(source.run(row.source)).or_default() += 1;
+            let run = source.run(row.source);
+            *appended.by_run.entry(run).or_default() += 1;
+            let causes = appended.causes.entry(run).or_default();
+            causes.count(row.change);
+            // A version of a transaction that was there before, and is.
+            let is_later = !matches!(row.change, Change::FirstSeen | Change::Correction | Change::Vanished);
+            causes.without_amount += u64::from(is_later && source.lacks_amount(row));
         }
         let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
         self.index.wrote(files);

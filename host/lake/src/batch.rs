@@ -226,7 +226,7 @@ impl Writers {
         self.lake.passed(Step::ColumnsNoted);
         if let Some(part) = versions {
             part.appended.older.iter().for_each(|run| flushed.counts.entry(*run).or_default().older += 1);
-            flushed.take(part.appended, |counts| &mut counts.new_versions);
+            flushed.take_versions(part.appended);
             self.unified = Some(part.appender);
         }
         if let Some(part) = rejected {
@@ -359,7 +359,7 @@ impl Writers {
         self.latest().await?.catch_up().await?;
         for gone in vanished::find(streams, self.latest().await?.table()).await? {
             let appended = self.append_vanished(gone, fences).await?;
-            flushed.take(appended, |counts| &mut counts.new_versions);
+            flushed.take_versions(appended);
         }
         Ok(flushed)
     }
@@ -403,6 +403,14 @@ impl Flushed {
             self.counts.entry(run).or_default().add(&counts);
         }
         self.fenced.extend(more.fenced);
+    }
+
+    /// Takes over what was appended to the versions, with its causes.
+    fn take_versions(&mut self, appended: Appended) {
+        for (run, causes) in &appended.causes {
+            self.counts.entry(*run).or_default().causes.add(causes);
+        }
+        self.take(appended, |counts| &mut counts.new_versions);
     }
 
     fn take(&mut self, appended: Appended, count: fn(&mut Counts) -> &mut u64) {

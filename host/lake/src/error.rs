@@ -224,7 +224,9 @@ impl Error {
                 _ => None,
             },
             Self::Damaged { path, .. } => {
-                Some(format!("restore {path} from a backup, or collect its window again with `sluice backfill`"))
+                Some(format!(
+                    "restore {path} from a backup, or read its window again: `sluice run NETWORK --since … --until …`"
+                ))
             }
             Self::Gone { .. } => Some(
                 "if an upkeep deleted it meanwhile, as [raw] keep_days says, run this again; if somebody else did, \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use sluice_model::{Digest, Layout, Mapped, RawObject, Slice};
 
-use crate::append::RunNumber;
+use crate::append::{Causes, RunNumber};
 use crate::batch::{Batch, Flushed, Rejected, Writers};
 use crate::error::Error;
 use crate::lake::Lake;
@@ -41,6 +41,8 @@ pub struct Counts {
     pub rejects: u64,
     /// Unified transactions that say something else than the tables, and are older: nothing of them was written.
     pub older: u64,
+    /// Why there are new versions.
+    pub causes: Causes,
 }
 
 impl Counts {
@@ -51,6 +53,7 @@ impl Counts {
         self.new_versions += more.new_versions;
         self.rejects += more.rejects;
         self.older += more.older;
+        self.causes.add(&more.causes);
     }
 }
 

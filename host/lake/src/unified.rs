@@ -239,6 +239,12 @@ impl Source for UnifiedRows {
         }
     }
 
+    fn lacks_amount(&self, row: &Chosen) -> bool {
+        let pending = &self.pending[row.source as usize];
+        let amounts = pending.rows.column_by_name("commission_amount");
+        amounts.is_none_or(|amounts| amounts.is_null(row.row as usize))
+    }
+
     fn design(&self) -> Design {
         design()
     }

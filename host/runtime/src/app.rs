@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::memory::MemoryBudget;
+use crate::meter::{Meter, Unit};
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
@@ -42,6 +43,8 @@ pub struct App {
     pub committer: Committer,
     /// Memory for responses, of all runs of this process.
     pub memory: MemoryBudget,
+    /// What this process is doing.
+    pub meter: Arc<Meter>,
 }
 
 /// A network with the connector that serves it now.
@@ -63,9 +66,19 @@ impl App {
     /// # Errors
     /// What can't be opened, and what to do.
     pub async fn open(settings: Settings) -> Result<Self, Failure> {
+        Self::open_with(settings, Arc::default()).await
+    }
+
+    /// The same, counting on a meter that somebody watches already: loading connectors may compile them.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_with(settings: Settings, meter: Arc<Meter>) -> Result<Self, Failure> {
+        meter.begin("open the lake", Unit::Nothing, 0);
         let lake = open_writable_lake(&settings).await?;
         let state = Arc::new(State::open(&settings.state_url).await?.with_lease_times(settings.lease_times));
         let policy = Arc::new(Policy::new(lake.clone(), state.clone(), policy_options(&settings)));
+        meter.begin("load connectors (each is compiled once)", Unit::Nothing, 0);
         let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
         let committer = lake.committer(settings.limits.committer());
         Ok(Self {
@@ -79,7 +92,17 @@ impl App {
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
             settings,
+            meter,
         })
+    }
+
+    /// The network's lease, once other processes have given it up.
+    ///
+    /// # Errors
+    /// The state store's failure, or that it is in use for too long.
+    pub async fn lease(&self, network: &str) -> Result<NetworkLease, Failure> {
+        self.meter.begin(format!("wait for the lease of {network}"), Unit::Nothing, 0);
+        Ok(self.state.acquire(network).await?)
     }
 
     /// The network of this name, its file read now, its connector as it serves now.

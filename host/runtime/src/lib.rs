@@ -10,6 +10,7 @@ pub mod freshness;
 pub mod guests;
 pub mod maintenance;
 pub mod memory;
+pub mod meter;
 pub mod rebuild;
 pub mod record;
 pub mod rejects;
@@ -22,6 +23,7 @@ pub mod settings;
 pub mod slices;
 pub mod step;
 pub mod tables;
+pub mod text;
 
 /// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.
 #[global_allocator]

@@ -12,6 +12,7 @@ use sluice_model::{Digest, ErrorKind, RawObject, SliceRead, describe};
 use crate::app::{App, Network};
 use crate::collect::{SliceReport, too_many_rejects};
 use crate::failure::Failure;
+use crate::meter::Unit;
 use crate::settings::network;
 use crate::{record, replay, tables};
 use sluice_state::guard_all;
@@ -47,7 +48,7 @@ type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
 pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Failure> {
     let mut leases = Vec::new();
     for settings in network::load_all(&app.settings.networks_dir)? {
-        leases.push(app.state.acquire(&settings.name).await?);
+        leases.push(app.lease(&settings.name).await?);
     }
     let rebuilt = guard_all(&leases, rebuild_all(app, lossy)).await;
     for lease in leases {
@@ -78,10 +79,13 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
     let mut ledger = fresh.ledger();
     let mut connectors = Connectors::new();
     let mut counts = Counts::default();
-    for run in fresh.raw_runs().await? {
-        fresh.index_requests(&run).await?;
-        let rebuilt = of_run(app, fresh, &networks, &run, &mut ledger, &mut connectors).await?;
-        let reads = fresh.slice_reads(&run).await?;
+    let runs = fresh.raw_runs().await?;
+    app.meter.begin("build all tables from raw", Unit::Responses, 0);
+    for (place, run) in runs.iter().enumerate() {
+        app.meter.rename(format!("build all tables from raw, run {} of {}", place + 1, runs.len()));
+        fresh.index_requests(run).await?;
+        let rebuilt = of_run(app, fresh, &networks, run, &mut ledger, &mut connectors).await?;
+        let reads = fresh.slice_reads(run).await?;
         for read in reads.iter().filter(|read| is_whole(&networks, read, &rebuilt)) {
             ledger.window_read(&read.slice, read.read_at);
         }
@@ -101,6 +105,7 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
         })
         .collect();
     fresh.append_connectors(&rows).await?;
+    app.meter.rename("put the new tables in place");
     let rebuilt = rebuild.put_in_place().await?;
     app.lake.append_runs(&[record::offline(&run_id, "*", "rebuild", started_at, None, counts)]).await?;
     Ok(rebuilt.into_iter().map(report).collect())

@@ -11,6 +11,7 @@ use sluice_model::{RawObject, Reject, describe};
 
 use crate::app::{App, Network, fence};
 use crate::failure::Failure;
+use crate::meter::Unit;
 use crate::{record, replay, tables};
 use sluice_state::NetworkLease;
 
@@ -40,7 +41,7 @@ pub struct Retried {
 /// # Errors
 /// The lake's failure. A reject is only resolved when what came of it is committed.
 pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
-    let lease = app.state.acquire(&network.settings.name).await?;
+    let lease = app.lease(&network.settings.name).await?;
     let retried = lease.guard(retry_all(app, network, &lease)).await;
     lease.release().await;
     retried
@@ -63,6 +64,7 @@ async fn retry_all(app: &Arc<App>, network: &Network, lease: &NetworkLease) -> R
     if open.is_empty() {
         return Ok(retried);
     }
+    app.meter.begin(format!("retry rejects of {name}"), Unit::Responses, 0);
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;

@@ -16,6 +16,7 @@ use sluice_query::{Session, SessionOptions};
 use self::conditions::Condition;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::meter::Unit;
 use crate::record;
 use crate::settings::network::NetworkSettings;
 use crate::tables::{self, RawSelection};
@@ -157,7 +158,7 @@ pub async fn apply(
     conditions: &[Condition],
 ) -> Result<ReplayOutcome, Failure> {
     // A run that wrote of the same transactions meanwhile would make all of this vain.
-    let lease = app.state.acquire(&settings.name).await?;
+    let lease = app.lease(&settings.name).await?;
     let outcome = lease.guard(apply_all(app, settings, connector, selection, conditions)).await;
     lease.release().await;
     outcome
@@ -205,7 +206,7 @@ async fn apply_all(
 /// # Errors
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
-    let lease = app.state.acquire(&settings.name).await?;
+    let lease = app.lease(&settings.name).await?;
     let rolled_back = lease.guard(roll_back_all(app, settings, run_id)).await;
     lease.release().await;
     rolled_back
@@ -227,7 +228,10 @@ async fn go_through(
     replay: &mut Replay,
 ) -> Result<(), Failure> {
     let filter = selection.filter(connector.network());
-    for pass in 0..replay.passes() {
+    let (passes, mut responses) = (replay.passes(), 0);
+    for pass in 0..passes {
+        // How many responses there are is known once they were read.
+        app.meter.begin(format!("replay {}, pass {} of {passes}", connector.network(), pass + 1), Unit::Responses, responses);
         replay.begin(pass).await?;
         let objects = app.lake.raw_objects(&filter).await?;
         let mut mapped = tables::map_all(app, connector, objects);
@@ -240,6 +244,7 @@ async fn go_through(
             }
         }
         replay.end().await?;
+        responses = app.meter.units();
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ pub use report::{RunFailure, RunReport};
 use crate::app::{App, Network, fence};
 use crate::collect::{Collected, Collector, ResponseBounds, ResumedResponses, SliceReport, collect};
 use crate::failure::{Failure, SliceError};
+use crate::meter::Unit;
 use crate::slices::{self, Jobs};
 use crate::{guests, record, step, tables};
 
@@ -168,11 +169,13 @@ async fn carry_out(
         }
     };
     jobs.failed.iter().for_each(cover);
+    app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
     let (mut collected, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
     collected.done.extend(jobs.failed);
     let is_uncovered = |done: &&SliceDone| record::coverage(network.manifest(), &run_id, done).is_none();
     record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
     drop(collector);
+    app.meter.rename(format!("write the tables of {}", noted.network));
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {
         Some(tables) => tables.finish().await?,
@@ -242,7 +245,9 @@ pub async fn build(
     }
     record::keep_connector(app, network).await?;
     let writer = app.committer.run(Some(fence(lease)));
+    app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
+    app.meter.rename(format!("write the tables of {}", network.settings.name));
     let counts = writer.finish().await;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
     report.took(guests_took);

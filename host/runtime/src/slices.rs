@@ -126,7 +126,7 @@ pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlic
         if !accounts.contains_key(slice.account.as_str()) {
             let opened = open_account(network, fetcher, &slice.account).await.map_err(|failure| {
                 let error = SliceError::from(&failure);
-                tracing::warn!(network = network.settings.name, account = slice.account, "not read: {error}");
+                tracing::debug!(network = network.settings.name, account = slice.account, "not read: {error}");
                 jobs.failures.push(failure);
                 error
             });

@@ -155,7 +155,9 @@ fn map_then<'a, T: Send + 'static>(
         async move {
             let raw = Arc::new(object?);
             let wire = app.lake.raw_body(raw.body).await?;
+            app.meter.read(wire.len());
             let mapped = map_body(&app, connector, &raw, wire, then).await;
+            app.meter.done();
             Ok((raw, mapped))
         }
     };
@@ -172,12 +174,13 @@ async fn map_body<T: Send + 'static>(
     let body = sluice_fetch::unpack_body(&raw.headers, &wire, &app.settings.fetch).await?;
     let response =
         Response { status: raw.status, headers: visible_headers(&raw.headers), body, records: None, problem: None };
-    let object = raw.clone();
+    let (object, meter) = (raw.clone(), app.meter.clone());
     in_guest(app, move || {
         let mut response = response;
         let native =
             connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
         response.records = u32::try_from(native.rows).ok();
+        meter.found(native.rows);
         let mapped = connector.map(&object.slice, &object.request, &response, native)?;
         then(&connector, &object, mapped)
     })

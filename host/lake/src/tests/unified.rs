@@ -1,5 +1,5 @@
 use super::*;
-use crate::Counts;
+use crate::{Causes, Counts};
 
 async fn commit(lake: &Lake, run: &str, responses: &[(&str, i64, Vec<Sale>)]) -> Counts {
     let mut ledger = lake.ledger();
@@ -19,9 +19,10 @@ async fn the_same_again_adds_nothing() {
     let (_folder, lake) = new_lake().await;
     let sales = vec![sale("1", 0, 5_000_000), sale("2", 40, 7_000_000)];
     let first = commit(&lake, "run-1", &[("a", 10, sales.clone())]).await;
+    let causes = Causes { first_seen: 2, ..Causes::default() };
     assert_eq!(
         first,
-        Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, ..Counts::default() }
+        Counts { native_rows: 2, native_written: 2, transactions: 2, new_versions: 2, causes, ..Counts::default() }
     );
     let second = commit(&lake, "run-2", &[("b", 20, sales)]).await;
     assert_eq!((second.native_written, second.new_versions), (0, 0));
@@ -34,6 +35,7 @@ async fn a_change_becomes_version_two() {
     commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 5_000_000), sale("2", 0, 1)])]).await;
     let counts = commit(&lake, "run-2", &[("b", 20, vec![sale("1", 0, 6_000_000), sale("2", 0, 1)])]).await;
     assert_eq!((counts.native_written, counts.new_versions), (1, 1));
+    assert_eq!(counts.causes, Causes { changed: 1, ..Causes::default() });
     let all = versions(&lake).await;
     assert_eq!(all[..2], ["1 1 5.000000 first-seen 2026-01", "1 2 6.000000 network-change 2026-01"]);
 }

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use sluice_fetch::Admission;
+use sluice_model::Slice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::SliceError;
 use crate::memory::{MemoryBudget, Reservation};
+use crate::meter::Meter;
 
 /// The outcome of a slice.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +73,8 @@ impl Progress {
 pub(super) struct ResponseAdmission<'a> {
     pub(super) bounds: &'a ResponseBounds,
     pub(super) progress: &'a Progress,
+    pub(super) meter: &'a Meter,
+    pub(super) slice: &'a Slice,
 }
 
 /// What bounds the responses of one run in memory.
@@ -125,7 +129,12 @@ impl Admission for ResponseAdmission<'_> {
         self.bounds.permit().await
     }
 
+    fn waits_for_rate(&self, until: tokio::time::Instant) {
+        self.meter.wait(&self.slice.network, &self.slice.account, "rate limit", until.into_std());
+    }
+
     fn sent(&self) {
         self.progress.lock().requests += 1;
+        self.meter.sent();
     }
 }

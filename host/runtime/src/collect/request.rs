@@ -1,7 +1,7 @@
 //! One request: send, judge, keep, map, until it is answered, refused or has failed too often.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sluice_engine::visible_headers;
@@ -60,6 +60,10 @@ impl Collector {
             Ok(outcome) => return outcome,
             Err(attempts) => attempts,
         };
+        if !wait.is_zero() {
+            let until = Instant::now() + wait;
+            self.app.meter.wait(&slice.network, &slice.account, "the network prepares the answer", until);
+        }
         tokio::time::sleep(wait).await;
         let mut attempt = 1;
         loop {
@@ -87,6 +91,7 @@ impl Collector {
                 ?pause,
                 "again"
             );
+            self.app.meter.wait(&slice.network, &slice.account, &error.message, Instant::now() + pause);
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
@@ -102,12 +107,14 @@ impl Collector {
         attempt: u32,
         progress: &Progress,
     ) -> RequestOutcome {
-        let admission = ResponseAdmission { bounds: &self.bounds, progress };
+        let meter = &*self.app.meter;
+        let admission = ResponseAdmission { bounds: &self.bounds, progress, meter, slice };
         let (exchange, mut permit) = match job.account.send_with(request, &admission).await {
             Ok(sent) => sent,
             Err(error) => return failed(request, &error),
         };
         step::passed(Step::ResponseCame);
+        meter.read(exchange.wire.len());
         self.bounds.arrived(&mut permit, exchange.body.len().max(exchange.wire.len()));
         {
             let mut report = progress.lock();
@@ -187,6 +194,7 @@ impl Collector {
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
+            self.app.meter.found(native.rows);
             match self.map(raw, slice, request, response, native, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),

@@ -46,9 +46,11 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
     while !waiting.is_empty() {
         let reads = stream::iter(waiting.drain(..)).map(|waiting| async move {
             let read = read(collector, waiting, splits_left).await;
-            if let Read::Done(done) = &read {
-                cover(done);
+            match &read {
+                Read::Done(done) => cover(done),
+                Read::Halved { .. } => collector.app.meter.expect(2),
             }
+            collector.app.meter.done();
             read
         });
         let reads: Vec<Read> = reads.buffer_unordered(SLICES_AT_ONCE).collect().await;
@@ -93,7 +95,8 @@ async fn read(collector: &Collector, waiting: Waiting, splits_left: &AtomicUsize
     }
     let read_at = collector.close(slice, &mut report).await;
     for error in &report.errors {
-        tracing::warn!(slice = slice.id(), kind = error.kind.name(), error = error.message, "a slice failed");
+        // It is in the run's report, which is printed or logged.
+        tracing::debug!(slice = slice.id(), kind = error.kind.name(), error = error.message, "a slice failed");
     }
     Read::Done(SliceDone { slice: slice.clone(), rule: waiting.job.rule.clone(), read_at, report })
 }
