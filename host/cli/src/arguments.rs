@@ -9,17 +9,17 @@ use sluice_model::{Axis, Window};
 use sluice_runtime::failure::Failure;
 use sluice_state::Selection;
 
-/// Collects the transactions of every affiliate network into one data lake.
+/// Collect the transactions of affiliate networks into one data lake
 #[derive(Parser)]
 #[command(name = "sluice", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// The settings file.
+    /// Read the settings from this file
     #[arg(long, global = true, default_value = "sluice.toml", env = "SLUICE_CONFIG")]
     pub(crate) config: PathBuf,
-    /// How results are printed.
+    /// Print results in this form
     #[arg(long, global = true, value_enum, default_value_t = OutputForm::Human)]
     pub(crate) output: OutputForm,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -27,51 +27,53 @@ pub(crate) struct Cli {
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputForm {
-    /// For people.
+    /// Text for people
     Human,
-    /// For programs.
+    /// JSON for programs
     Json,
 }
 
 /// The commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Shows everything on simulated networks: collects, lets time pass, collects again, asks in SQL.
+    /// Show everything on simulated networks: collect, let time pass, collect again, query
     Demo(DemoArgs),
-    /// Runs as a service: by schedule, swapping connectors while it runs.
+    /// Run networks by schedule as a service, and swap connectors while it runs
     Serve,
-    /// Collects a network and builds its tables, now.
+    /// Collect a network and build its tables now
     Run(ReadArgs),
-    /// Collects a network to raw only.
+    /// Collect a network into raw only
     Collect(ReadArgs),
-    /// Builds a network's tables from raw only, without asking the network.
+    /// Build a network's tables from raw, without asking the network
     Build(BuildArgs),
-    /// Says what another connector would make of a network's history, and makes it so; no network is asked.
+    /// Compare or rewrite a network's history with another connector, without asking the network
     Replay(ReplayArgs),
-    /// Lists records that could not be mapped, or tries them again.
+    /// List records that could not be mapped, or retry them
     Rejects(RejectsArgs),
-    /// Looks after the lake: merges small files, writes checkpoints, deletes what nobody needs any more.
+    /// Maintain the lake: merge small files, write checkpoints, delete expired files
     Maintain(MaintainArgs),
-    /// Asks the lake.
+    /// Run a SQL query against the lake
     Sql(SqlArgs),
-    /// Prints the requests that a run would send, secrets masked, and sends nothing.
+    /// Print the requests that a run would send, with secrets masked, and send nothing
     Plan(ReadArgs),
-    /// Checks settings, connectors and secrets, and asks nobody.
+    /// Check settings, connectors, secrets and schedules without asking a network
     Check,
-    /// Shows connectors.
+    /// Show connectors and decide which version serves
     Connectors(ConnectorsArgs),
-    /// Lists runs, the newest first.
+    /// List runs, newest first
     Runs(RunsArgs),
-    /// Says how fresh each account is, and which windows were never read or failed.
+    /// Show freshness, coverage gaps and open rejects
     Status(StatusArgs),
-    /// Says how a transaction came to be what it is: each version, its cause, and the record that it came from.
+    /// Show the history of a transaction: each version, its cause, and the record that it came from
     Explain(ExplainArgs),
+    /// Show a response that is kept in raw, or one of its records
+    Raw(RawArgs),
 }
 
-/// What to show.
+/// Where the demo leaves its lake.
 #[derive(Args)]
 pub(crate) struct DemoArgs {
-    /// Where to leave the lake; a fresh folder under the system's temporary one without it.
+    /// Put the settings and the lake into this folder [default: a new folder for temporary files]
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -79,21 +81,21 @@ pub(crate) struct DemoArgs {
 /// What to read.
 #[derive(Args)]
 pub(crate) struct ReadArgs {
-    /// The network: the name of its file in networks/.
+    /// The network: the name of its file in networks/
     pub(crate) network: String,
-    /// Only this account.
+    /// Only this account
     #[arg(long)]
     pub(crate) account: Option<String>,
-    /// Only this stream.
+    /// Only this stream
     #[arg(long)]
     pub(crate) stream: Option<String>,
-    /// The window's first moment: RFC 3339, or a day, UTC. Without it the look-back rules hold.
+    /// Start of the window: a day or RFC 3339, UTC [default: by the look-back rules]
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// The first moment after the window; now without it.
+    /// End of the window, not part of it [default: now]
     #[arg(long, requires = "since")]
     pub(crate) until: Option<String>,
-    /// The date to filter on: transaction, modified, validation or payment.
+    /// Filter on this date: transaction, modified, validation or payment
     #[arg(long)]
     pub(crate) axis: Option<String>,
 }
@@ -101,28 +103,27 @@ pub(crate) struct ReadArgs {
 /// What to build.
 #[derive(Args)]
 pub(crate) struct BuildArgs {
-    /// The network: the name of its file in networks/. All without it.
+    /// The network: the name of its file in networks/ [default: all]
     pub(crate) network: Option<String>,
-    /// Only this account.
+    /// Only this account
     #[arg(long)]
     pub(crate) account: Option<String>,
-    /// Only this stream.
+    /// Only this stream
     #[arg(long)]
     pub(crate) stream: Option<String>,
-    /// Only what this run fetched.
+    /// Only responses of this run
     #[arg(long)]
     pub(crate) run: Option<String>,
-    /// Only windows that touch this moment or later.
+    /// Only windows that end after this moment
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// Only windows that touch an earlier moment.
+    /// Only windows that start before this moment
     #[arg(long, requires = "since")]
     pub(crate) until: Option<String>,
-    /// Makes all tables of all networks anew from raw alone, and then puts them in the place of the old ones.
+    /// Rebuild all tables of all networks from raw alone, then replace the old ones
     #[arg(long, conflicts_with_all = ["network", "account", "stream", "run", "since"])]
     pub(crate) from_raw: bool,
-    /// With --from-raw: goes on though raw no longer holds all that the tables were made from. What only the old
-    /// tables know is lost then.
+    /// With --from-raw: rebuild although raw no longer holds everything; what only the old tables hold is lost
     #[arg(long, requires = "from_raw")]
     pub(crate) lossy: bool,
 }
@@ -131,33 +132,33 @@ pub(crate) struct BuildArgs {
 #[derive(Args)]
 #[command(group = ArgGroup::new("action").required(true))]
 pub(crate) struct ReplayArgs {
-    /// The network: the name of its file in networks/.
+    /// The network: the name of its file in networks/
     pub(crate) network: String,
-    /// The connector to map by: a `.wasm` file. Without it the one that serves.
+    /// Map by this `.wasm` file [default: the connector that serves]
     #[arg(long, conflicts_with = "version")]
     pub(crate) connector: Option<PathBuf>,
-    /// A version that the lake keeps, instead of a file: a digest, its beginning, or the version's name.
+    /// Map by a version that the lake keeps: a digest, its beginning, or a version's name
     #[arg(long)]
     pub(crate) version: Option<String>,
-    /// Only this account.
+    /// Only this account
     #[arg(long)]
     pub(crate) account: Option<String>,
-    /// Only this stream.
+    /// Only this stream
     #[arg(long)]
     pub(crate) stream: Option<String>,
-    /// Only windows that touch this moment or later: RFC 3339, or a day, UTC.
+    /// Only windows that end after this moment: a day or RFC 3339, UTC
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// Only windows that touch an earlier moment.
+    /// Only windows that start before this moment
     #[arg(long, requires = "since")]
     pub(crate) until: Option<String>,
-    /// Says what would change, and changes nothing.
+    /// Show what would change, and change nothing
     #[arg(long, group = "action")]
     pub(crate) diff: bool,
-    /// Writes a version of every transaction that differs, marked `mapping-change`.
+    /// Write a version of every transaction that differs, marked `mapping-change`
     #[arg(long, group = "action")]
     pub(crate) apply: bool,
-    /// Takes back what a replay wrote, by the id of its run: the tables are what they were before it.
+    /// Take back what the replay with this run id wrote
     #[arg(
         long,
         group = "action",
@@ -165,8 +166,8 @@ pub(crate) struct ReplayArgs {
         conflicts_with_all = ["connector", "version", "account", "stream", "since", "fail_if"]
     )]
     pub(crate) rollback: Option<String>,
-    /// Fails if this holds: `commission>0.1%`, `rows>0`, `added`, `removed`, `changed`, `native`, `rejects`, `unknown`;
-    /// `>` or `>=`, a number or a share. With --apply nothing is written then.
+    /// Fail if this holds, and write nothing: `commission>0.1%`, `rows>0`, `added`, `removed`, `changed`, `native`,
+    /// `rejects`, `unknown`; with `>` or `>=` and a number or a share
     #[arg(long, value_name = "CONDITION")]
     pub(crate) fail_if: Vec<String>,
 }
@@ -174,7 +175,7 @@ pub(crate) struct ReplayArgs {
 /// Which rejects.
 #[derive(Args)]
 pub(crate) struct RejectsArgs {
-    /// What to do; list without it.
+    /// The action [default: list]
     #[command(subcommand)]
     pub(crate) command: Option<RejectsCommand>,
 }
@@ -182,35 +183,35 @@ pub(crate) struct RejectsArgs {
 /// What to do with rejects.
 #[derive(Subcommand)]
 pub(crate) enum RejectsCommand {
-    /// Lists those that nothing became of yet, oldest first.
+    /// List open rejects by reason, with the records and responses that they are about
     List {
-        /// The network: the name of its file in networks/. All without it.
+        /// The network: the name of its file in networks/ [default: all]
         network: Option<String>,
     },
-    /// Maps their responses again by the connector that serves, and writes what they give now.
+    /// Map their responses again with the connector that serves, and write the result
     Retry {
-        /// The network: the name of its file in networks/. All without it.
+        /// The network: the name of its file in networks/ [default: all]
         network: Option<String>,
     },
 }
 
-/// What to look after.
+/// What to maintain.
 #[derive(Args)]
 pub(crate) struct MaintainArgs {
-    /// Only this table, like `unified.transaction_versions`, or `raw.objects`.
+    /// Only this table, such as `unified.transaction_versions` or `raw.objects`
     #[arg(long)]
     pub(crate) table: Option<String>,
-    /// Changes nothing, and says what would be done.
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
-/// A question.
+/// A query.
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// One SELECT, or SHOW TABLES.
+    /// The query: one SELECT, or SHOW TABLES
     pub(crate) query: String,
-    /// How the answer is written; table for people, or json with `--output json`.
+    /// Write the result as table, csv, json or parquet [default: table, or json with --output json]
     #[arg(long)]
     pub(crate) format: Option<String>,
 }
@@ -218,7 +219,7 @@ pub(crate) struct SqlArgs {
 /// Which connectors.
 #[derive(Args)]
 pub(crate) struct ConnectorsArgs {
-    /// What to do; list without it.
+    /// The action [default: list]
     #[command(subcommand)]
     pub(crate) command: Option<ConnectorsCommand>,
 }
@@ -226,38 +227,38 @@ pub(crate) struct ConnectorsArgs {
 /// What to do with connectors.
 #[derive(Subcommand)]
 pub(crate) enum ConnectorsCommand {
-    /// Lists what is in the connectors folder, and why a file is refused.
+    /// List the files of the connectors folder, and why any is refused
     List,
-    /// Prints a connector's manifest as JSON.
+    /// Print a connector's manifest as JSON
     Inspect {
-        /// A network id, or a `.wasm` file.
+        /// A network id, or a `.wasm` file
         connector: String,
     },
-    /// Loads a `.wasm` file as the service would, and says whether it may serve.
+    /// Load a `.wasm` file as the service would, and report whether it may serve
     Verify {
-        /// The file.
+        /// The file
         file: PathBuf,
     },
-    /// Gives a version that waits what it asks for, and takes it as it was found to be.
+    /// Grant a waiting version the rights that it asks for, and accept what its trial found
     Approve(VersionArgs),
-    /// Lets a version take over now that maps beside the running one or waits to be promoted.
+    /// Let a version in shadow, or one that waits for promotion, take over now
     Promote(VersionArgs),
-    /// Puts the version back that served before; the one that serves is held until it is approved.
+    /// Return to the version that served before, and hold the current one until it is approved
     Rollback {
-        /// The network.
+        /// The network
         network: String,
-        /// A digest, its beginning, or a version's name; the version before without it.
+        /// A digest, its beginning, or a version's name [default: the version before]
         #[arg(long)]
         to: Option<String>,
     },
-    /// Shows what the waiting version makes otherwise than the running one.
+    /// Show how the results of the waiting version differ from those of the running one
     Diff {
-        /// The network.
+        /// The network
         network: String,
     },
-    /// Lists when which version became active, the newest first.
+    /// List when each version became active, newest first
     History {
-        /// The network.
+        /// The network
         network: String,
     },
 }
@@ -265,27 +266,30 @@ pub(crate) enum ConnectorsCommand {
 /// Which version.
 #[derive(Args)]
 pub(crate) struct VersionArgs {
-    /// The network.
+    /// The network
     pub(crate) network: String,
-    /// The version's digest or its beginning; the one that waits without it.
+    /// The version's digest or its beginning [default: the version that waits]
     pub(crate) digest: Option<String>,
 }
 
 /// Which runs.
 #[derive(Args)]
 pub(crate) struct RunsArgs {
-    /// How many.
+    /// List at most this many
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,
-    /// Only this network's.
+    /// Only runs of this network
     #[arg(long)]
     pub(crate) network: Option<String>,
 }
 
-/// What to say of coverage.
+/// How much of the status to show.
 #[derive(Args)]
 pub(crate) struct StatusArgs {
-    /// Ends with 1 if a window is missing, or if something wasn't read for two periods of its schedule.
+    /// List every stream of every account, not only those with gaps
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Exit with 1 if a window is missing, or if a stream was not read for two periods of its schedule
     #[arg(long)]
     pub(crate) fail_if_gaps: bool,
 }
@@ -293,17 +297,30 @@ pub(crate) struct StatusArgs {
 /// Which transaction.
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
-    /// Its key, the beginning of its key, or `network/account/transaction_id`.
+    /// Its key, the beginning of its key, or `network/account/transaction_id`
     pub(crate) transaction: String,
+}
+
+/// Which response.
+#[derive(Args)]
+pub(crate) struct RawArgs {
+    /// The digest of its body, or its beginning: `raw_object` in tables and reports
+    pub(crate) digest: String,
+    /// Show only this record, counted from 0
+    #[arg(long)]
+    pub(crate) record: Option<usize>,
+    /// Print the body byte for byte, and nothing else
+    #[arg(long, conflicts_with = "record")]
+    pub(crate) body: bool,
 }
 
 impl ReadArgs {
     /// What the arguments select at `now`.
     ///
     /// # Errors
-    /// A usage failure for a time or axis that is none.
+    /// A usage failure for a text that is not a time or an axis.
     pub(crate) fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
-        // A window of nothing is refused before anything else is looked at.
+        // An empty window is refused before anything else is checked.
         window(self.since.as_deref(), self.until.as_deref(), now)?;
         Ok(Selection {
             account: self.account.clone(),
@@ -337,7 +354,7 @@ fn moment(text: &str) -> Result<DateTime<Utc>, Failure> {
         .ok()
         .map(|t| t.to_utc())
         .or_else(day)
-        .ok_or_else(|| Failure::usage(format!("`{text}` is no time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z"))
+        .ok_or_else(|| Failure::usage(format!("`{text}` is not a time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z"))
 }
 
 fn axis(text: &str) -> Result<Axis, Failure> {
@@ -345,6 +362,6 @@ fn axis(text: &str) -> Result<Axis, Failure> {
         .into_iter()
         .find(|axis| axis.name() == text)
         .ok_or_else(|| {
-            Failure::usage(format!("`{text}` is no axis")).hint("write transaction, modified, validation or payment")
+            Failure::usage(format!("`{text}` is not an axis")).hint("write transaction, modified, validation or payment")
         })
 }

@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod maintain;
 mod plan;
+mod raw;
 mod rejects;
 mod replay;
 mod report;
@@ -25,6 +26,7 @@ use sluice_runtime::tables::RawSelection;
 use sluice_state::Verb;
 
 use crate::arguments::{self, BuildArgs, Cli, Command, OutputForm, ReadArgs};
+use crate::progress::Display;
 
 /// Runs the command line.
 ///
@@ -34,7 +36,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
     let json = cli.output == OutputForm::Json;
     let settings = || Settings::load(&cli.config);
     match &cli.command {
-        Command::Demo(args) => demo::demo(args).await,
+        Command::Demo(args) => demo::demo(args, json).await,
         Command::Serve => sluice_runtime::service::serve(Arc::new(App::open(settings()?).await?)).await,
         Command::Run(args) => read(settings()?, args, Verb::Run, json).await,
         Command::Collect(args) => read(settings()?, args, Verb::Collect, json).await,
@@ -49,10 +51,11 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Runs(args) => sql::runs(&settings()?, args, json).await,
         Command::Status(args) => status::status(&settings()?, args, json).await,
         Command::Explain(args) => explain::explain(&settings()?, args, json).await,
+        Command::Raw(args) => raw::raw(&settings()?, args, json).await,
     }
 }
 
-/// What is logged without `SLUICE_LOG`: a service tells what it does, a command only what is wrong.
+/// What is logged without `SLUICE_LOG`: a service logs what it does, a command only what is wrong.
 pub(crate) fn default_log(command: &Command) -> &'static str {
     match command {
         // Delta calls it an error that another writer was first; the lake then tries again.
@@ -68,11 +71,13 @@ pub(crate) fn default_log(command: &Command) -> &'static str {
 
 async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Result<(), Failure> {
     let selection = args.selection(Utc::now())?;
-    let app = Arc::new(App::open(settings).await?);
+    let display = Display::start(json);
+    let app = Arc::new(App::open_with(settings, display.meter()).await?);
     let network = app.network(&args.network)?;
-    let lease = app.state.acquire(&args.network).await?;
+    let lease = app.lease(&args.network).await?;
     let report = lease.guard(run::run(&app, &network, &lease, verb, &selection)).await;
     lease.release().await;
+    drop(display);
     report::print(&[report?], json)
 }
 
@@ -87,18 +92,22 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
         Some(name) => vec![name.clone()],
         None => network::load_all(&settings.networks_dir)?.into_iter().map(|network| network.name).collect(),
     };
-    let app = Arc::new(App::open(settings).await?);
+    let display = Display::start(json);
+    let app = Arc::new(App::open_with(settings, display.meter()).await?);
     if args.from_raw {
-        return report::print_tables(&rebuild::rebuild(&app, args.lossy).await?, json);
+        let rebuilt = rebuild::rebuild(&app, args.lossy).await;
+        drop(display);
+        return report::print_tables(&rebuilt?, json);
     }
     let mut reports: Vec<RunReport> = Vec::new();
     for name in names {
         let network = app.network(&name)?;
-        let lease = app.state.acquire(&name).await?;
+        let lease = app.lease(&name).await?;
         let report = lease.guard(run::build(&app, &network, &lease, &selection)).await;
         lease.release().await;
         reports.push(report?);
     }
+    drop(display);
     report::print(&reports, json)
 }
 

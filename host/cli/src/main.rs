@@ -2,7 +2,9 @@
 
 mod arguments;
 mod commands;
+mod progress;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -18,7 +20,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| progress::LogWriter)
+        .with_ansi(progress::takes_colours())
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("SLUICE_LOG")
                 .unwrap_or_else(|_| commands::default_log(&cli.command).into()),
@@ -41,7 +44,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints a failure and gives its exit code. A reader that has had enough, as `head`, is none.
 fn failed(failure: &Failure, json: bool) -> ExitCode {
-    eprintln!("{}", failure.render(json));
+    if failure.is_closed_output() {
+        return ExitCode::SUCCESS;
+    }
+    // Where standard error is closed too, the exit code is all there is to say.
+    let _ = writeln!(std::io::stderr(), "{}", failure.render(json));
     ExitCode::from(failure.exit as u8)
 }

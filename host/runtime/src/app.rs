@@ -9,6 +9,7 @@ use sluice_engine::{Connector, Engine, EngineOptions};
 use sluice_fetch::{Access, Fetcher, SecretReloader, TokenPersistence};
 use sluice_lake::{Committer, Fence, Lake};
 use sluice_model::{Manifest, describe};
+use sluice_query::{Session, SessionOptions};
 use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
 use sluice_state::{NetworkLease, State, token_persistence};
 use tokio::sync::Semaphore;
@@ -232,6 +233,15 @@ pub async fn open_registry_read_only(settings: &Settings) -> Result<Registry, Fa
 /// A failure if its place can't be opened.
 pub async fn open_lake(settings: &Settings) -> Result<Lake, Failure> {
     Ok(Lake::open(&settings.lake_url).await?.watched(step::passed))
+}
+
+/// SQL over a lake's tables as they are now.
+///
+/// # Errors
+/// The lake's failure.
+pub async fn open_session(lake: Lake) -> Result<Session, Failure> {
+    let tables = lake.tables().await?;
+    Ok(Session::open(lake, tables, SessionOptions::default())?)
 }
 
 /// The lake of the settings, to be written, on a store that many may write at once.

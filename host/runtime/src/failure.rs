@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sluice_model::{ErrorKind, describe};
+use sluice_model::{Digest, ErrorKind, describe};
 
 /// Exit codes, as DESIGN.md fixes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,32 @@ impl Failure {
         self
     }
 
+    /// Several failures as one, the first one's kind and hint. There must be one.
+    pub fn all(failures: Vec<Self>) -> Self {
+        let mut failures = failures.into_iter();
+        let Some(mut first) = failures.next() else { return Self::failed(anyhow::anyhow!("nothing failed")) };
+        let mut messages = vec![describe(first.error.as_ref())];
+        for failure in failures {
+            let message = describe(failure.error.as_ref());
+            if !messages.contains(&message) {
+                messages.push(message);
+            }
+        }
+        if messages.len() > 1 {
+            first.error = anyhow::anyhow!("{}", messages.join("\n  "));
+        }
+        first
+    }
+
+    /// Whether it is that whoever reads standard output has had enough.
+    pub fn is_closed_output(&self) -> bool {
+        let is_closed = |kind: Option<std::io::ErrorKind>| kind == Some(std::io::ErrorKind::BrokenPipe);
+        let error = &self.error;
+        is_closed(error.downcast_ref::<std::io::Error>().map(std::io::Error::kind))
+            || is_closed(error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind))
+            || matches!(error.downcast_ref(), Some(sluice_query::Error::Output(io)) if is_closed(Some(io.kind())))
+    }
+
     /// `error: …`, its causes and `hint: …`, or the same as one JSON object.
     pub fn render(&self, json: bool) -> String {
         let message = self.error.chain().map(ToString::to_string).collect::<Vec<_>>();
@@ -99,13 +125,21 @@ pub struct SliceError {
     pub message: String,
     /// The exit code of a run in which nothing else failed.
     pub exit: Exit,
+    /// Digest of the body of the response that it is about, if it is about one.
+    pub raw_object: Option<String>,
 }
 
 impl SliceError {
     /// A failure of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let exit = if kind == ErrorKind::Settings { Exit::Settings } else { Exit::Failed };
-        Self { kind, message: message.into(), exit }
+        Self { kind, message: message.into(), exit, raw_object: None }
+    }
+
+    /// The same about a response whose body has this digest.
+    #[must_use]
+    pub fn about(self, body: Digest) -> Self {
+        Self { raw_object: Some(body.to_hex()), ..self }
     }
 
     /// The same with more words around its message.
@@ -128,7 +162,7 @@ impl From<&Failure> for SliceError {
             Some(hint) => format!("{text} (hint: {hint})"),
             None => text,
         };
-        Self { kind: failure.kind, message, exit: failure.exit }
+        Self { kind: failure.kind, message, exit: failure.exit, raw_object: None }
     }
 }
 

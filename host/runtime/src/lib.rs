@@ -4,13 +4,16 @@
 //! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
 
 pub mod app;
+pub mod check;
 pub mod collect;
+pub mod explain;
 pub mod failure;
 pub mod freshness;
 pub mod guests;
 pub mod maintenance;
 pub mod memory;
 pub mod meter;
+pub mod raw_response;
 pub mod rebuild;
 pub mod record;
 pub mod rejects;
@@ -21,6 +24,7 @@ pub mod service;
 pub mod service_stats;
 pub mod settings;
 pub mod slices;
+pub mod status;
 pub mod step;
 pub mod tables;
 pub mod text;

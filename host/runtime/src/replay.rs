@@ -9,12 +9,11 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{ConnectorRef, Counts, Diff, Gone, Replay, RolledBack};
+use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Gone, Replay, RolledBack};
 use sluice_model::{Digest, describe};
-use sluice_query::{Session, SessionOptions};
 
 use self::conditions::Condition;
-use crate::app::App;
+use crate::app::{App, open_session};
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::record;
@@ -100,8 +99,7 @@ async fn kept_digest(app: &App, network: &str, name: &str) -> Result<Digest, Fai
     let mut found: Vec<Digest> =
         digests.iter().copied().filter(|digest| hex && digest.to_hex().starts_with(&lower)).collect();
     if found.is_empty() {
-        let tables = app.lake.tables().await?;
-        let session = Session::open(app.lake.clone(), tables, SessionOptions::default())?;
+        let session = open_session(app.lake.clone()).await?;
         let quoted = |text: &str| text.replace('\'', "''");
         let query = format!(
             "SELECT DISTINCT digest FROM meta.connectors WHERE network = '{}' AND version = '{}'",
@@ -267,5 +265,6 @@ fn counts(diff: &Diff) -> Counts {
         new_versions: diff.rows(),
         rejects: diff.new_rejects.count,
         older: 0,
+        causes: Causes { remapped: diff.rows(), ..Causes::default() },
     }
 }

@@ -3,6 +3,7 @@
 //! A run is noted in the state store before it sends anything, and forgotten when `meta.runs` has it. One that was
 //! broken off is gone on with, under its own id: what it kept in raw is taken from there.
 
+mod amounts;
 mod report;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Slice, Step, describe};
 use sluice_state::{NetworkLease, NotedRun, Selection, Verb};
 
-pub use report::{RunFailure, RunReport};
+pub use report::{RunFailure, RunReport, VersionCounts};
 
 use crate::app::{App, Network, fence};
 use crate::collect::{Collected, Collector, ResponseBounds, ResumedResponses, SliceReport, collect};
@@ -184,6 +185,10 @@ async fn carry_out(
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.took(guests_took);
     report.count(counts);
+    if counts.causes.without_amount > 0 {
+        let of = &network.manifest().network;
+        report.versions.amounts_nulled = amounts::nulled(app, of, &noted.run_id).await?;
+    }
     record::finish(app, network, &report, is_resumed).await?;
     // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
     for (slice, rule, cursor) in slices::cursors(&collected.done) {

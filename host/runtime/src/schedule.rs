@@ -26,6 +26,21 @@ pub fn next_moment(cron: &Cron, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
     cron.find_next_occurrence(&after, false).ok()
 }
 
+/// The first `most` moments after `after` that the schedule names.
+pub fn next_moments(cron: &Cron, after: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
+    std::iter::successors(next_moment(cron, after), |last| next_moment(cron, *last)).take(most).collect()
+}
+
+/// Whether both days of the month and days of the week are given: then either is enough, as in POSIX.
+pub fn names_two_days(cron: &str) -> bool {
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    let given = |from_end: usize| {
+        let field = fields.len().checked_sub(from_end).and_then(|place| fields.get(place));
+        field.is_some_and(|field| !matches!(*field, "*" | "?"))
+    };
+    given(1) && given(3)
+}
+
 /// Whether to look now: the schedule named a moment since the last look, or there was none yet.
 pub fn is_due(now: DateTime<Utc>, cron: &Cron, last: Option<DateTime<Utc>>) -> bool {
     last.is_none_or(|last| next_moment(cron, last).is_some_and(|next| next <= now))
@@ -143,6 +158,22 @@ mod tests {
         assert!(parse_cron("61 * * * *").is_err());
         assert!(parse_cron("0 * * *").is_err());
         assert!(parse_cron("").is_err());
+    }
+
+    #[test]
+    fn a_day_of_the_month_or_of_the_week_is_enough() {
+        let cron = parse_cron("0 6 1 * MON").unwrap();
+        let days: Vec<String> =
+            next_moments(&cron, at("2026-11-29T03:00:00Z"), 4).iter().map(|at| at.format("%a %d %H").to_string()).collect();
+        assert_eq!(days, ["Mon 30 06", "Tue 01 06", "Mon 07 06", "Mon 14 06"]);
+        let two = ["0 6 1 * MON", "0 0 6 1 * 1", "0 6 * * MON", "0 6 1 * *", "0 6 1 * ?"].map(names_two_days);
+        assert_eq!(two, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn some_schedules_never_come() {
+        assert!(next_moments(&parse_cron("0 0 30 2 *").unwrap(), at("2026-01-01T00:00:00Z"), 3).is_empty());
+        assert_eq!(next_moments(&parse_cron("0 0 29 2 *").unwrap(), at("2026-01-01T00:00:00Z"), 1).len(), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::app::{App, GRACE, Network, with_connector};
 use crate::failure::Failure;
+use crate::freshness;
 use crate::maintenance::MaintenanceScheduler;
 use crate::run::{self, RunReport};
 use crate::schedule::{self, FailedStarts};
@@ -180,7 +181,7 @@ async fn due(
     let network = with_connector(&app.registry, &app.settings, settings)?;
     let name = &network.settings.name;
     let now = Utc::now();
-    let cron = cron(&network)?;
+    let cron = freshness::schedule(&network)?;
     if failed.is_some_and(|failed| !failed.is_due(now, app.settings.retry_pauses, &cron)) {
         return Ok(None);
     }
@@ -204,11 +205,6 @@ async fn due(
         app.state.note_start_time(name, Some(now)).await?;
     }
     Ok(Some(Due { network, lease, rules, started_before: times.started_at }))
-}
-
-fn cron(network: &Network) -> Result<Cron, Failure> {
-    let schedule = network.settings.content.schedule.as_ref().unwrap_or(&network.manifest().schedule);
-    schedule::parse_cron(schedule).map_err(Failure::settings)
 }
 
 /// The keys of the look-back rules to read now.

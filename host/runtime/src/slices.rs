@@ -89,7 +89,7 @@ pub async fn jobs(
     slices.sort_by_key(|planned| planned.slice.window.since);
     let mut jobs = jobs_of(network, fetcher, &slices).await?;
     if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
-        return Err(jobs.failures.swap_remove(0));
+        return Err(Failure::all(std::mem::take(&mut jobs.failures)));
     }
     Ok(jobs)
 }
@@ -178,7 +178,7 @@ fn warn_of_forgotten(network: &Network, stream: &Stream, selection: &Selection, 
         tracing::warn!(
             network = network.settings.name,
             stream = stream.name,
-            "what lies before {} is asked in vain: the network remembers {} days",
+            "the network keeps no data before {}: it keeps {} days",
             first.format("%F"),
             stream.history_days.unwrap_or_default()
         );

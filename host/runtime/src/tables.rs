@@ -106,9 +106,8 @@ pub async fn read_raw(
                 tables.add(answer.prepared, Box::new(held)).await?;
             }
             Err(failure) => {
-                let message = format!("raw object {}: {}", raw.body.short(), failure.render(false));
-                read.errors.push(SliceError::new(failure.kind, message));
                 let reason = describe(failure.error.as_ref());
+                read.errors.push(SliceError::from(failure).about(raw.body));
                 tables.reject(raw, &replay::reference(&network.connector), &reason);
             }
         }

@@ -24,6 +24,13 @@ pub fn is_are(number: u64) -> &'static str {
     if number == 1 { "is" } else { "are" }
 }
 
+/// `90 s`, `5 min`, `1 h`, `2 d`: the largest unit that divides it.
+pub fn span(secs: i64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = units.iter().find(|(size, _)| secs >= *size && secs % size == 0);
+    unit.map_or_else(|| format!("{secs} s"), |(size, unit)| format!("{} {unit}", secs / size))
+}
+
 /// `512 B`, `4.5 MiB`.
 pub fn bytes(bytes: u64) -> String {
     let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
@@ -45,6 +52,11 @@ mod tests {
     #[test]
     fn thousands_are_apart() {
         assert_eq!([7, 999, 1_000, 1_234_567].map(thousands), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn spans_have_their_unit() {
+        assert_eq!([90, 300, 3_600, 172_800].map(span), ["90 s", "5 min", "1 h", "2 d"]);
     }
 
     #[test]

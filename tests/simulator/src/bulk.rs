@@ -110,7 +110,14 @@ fn originals(seed: u64, publisher: &str) -> Vec<String> {
     let account = Account { network: "awin".to_owned(), name: "bulk".to_owned(), settings, secrets: BTreeMap::new() };
     let played = Played { network: Network::Awin, account, place: 0, bulk: true };
     let core = Core::new(options, Vec::new(), DateTime::<Utc>::default().date_naive());
-    let source = Source { seed, network: "awin", account: "bulk".to_owned(), zone: chrono_tz::UTC, rows_per_day: 64 };
+    let source = Source {
+        seed,
+        network: "awin",
+        account: "bulk".to_owned(),
+        zone: chrono_tz::UTC,
+        rows_per_day: 64,
+        everyday_amounts: false,
+    };
     let clock = core.clock();
     let view = rows::View { zone: chrono_tz::UTC, basket: false, clock };
     let rendered = source.day((clock - TimeDelta::days(20)).date_naive()).into_iter().filter_map(|sale| {

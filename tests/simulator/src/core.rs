@@ -68,6 +68,7 @@ impl Core {
                     account: played.account.name.clone(),
                     zone: played.network.zone(),
                     rows_per_day,
+                    everyday_amounts: options.everyday_amounts,
                 };
                 Mutex::new(Book { source, next_day: first_day, sales: Arc::default() })
             })

@@ -77,6 +77,8 @@ pub struct Options {
     pub rakuten_keep_days: Option<u32>,
     /// The most rows in one Rakuten page, whatever limit is asked for; none gives what is asked for.
     pub rakuten_page_limit: Option<usize>,
+    /// Amounts as shops have them: without the sales of millions that exact sums are tested with.
+    pub everyday_amounts: bool,
     /// Adds an Awin account `bulk` that gives this many rows (at most 99,999) for any window.
     pub bulk_rows: Option<usize>,
     /// The first of six ports in a row: the networks', then the control listener's. None takes free ones.
@@ -98,6 +100,7 @@ impl Default for Options {
             token_life_secs: 3600,
             rakuten_keep_days: None,
             rakuten_page_limit: None,
+            everyday_amounts: false,
             bulk_rows: None,
             port_base: None,
         }

@@ -133,6 +133,8 @@ pub(crate) struct Source {
     pub(crate) account: String,
     pub(crate) zone: Tz,
     pub(crate) rows_per_day: u32,
+    /// Without sales of millions.
+    pub(crate) everyday_amounts: bool,
 }
 
 impl Source {
@@ -156,7 +158,7 @@ impl Source {
             _ => What::Bonus,
         };
         let advertiser = dice.pick(&ADVERTISERS);
-        let (sale, commission) = amounts(&mut dice, what, advertiser);
+        let (sale, commission) = amounts(&mut dice, what, advertiser, self.everyday_amounts);
         let decision = decision(&mut dice, appeared_at);
         let amendment = amendment(&mut dice, what, appeared_at, decision.as_ref(), (sale, commission));
         Sale {
@@ -201,7 +203,7 @@ fn lag(dice: &mut Dice) -> TimeDelta {
     }
 }
 
-fn amounts(dice: &mut Dice, what: What, advertiser: &Advertiser) -> (Money, Money) {
+fn amounts(dice: &mut Dice, what: What, advertiser: &Advertiser, everyday: bool) -> (Money, Money) {
     match what {
         What::Lead => (Money::cents(0), Money::cents(dice.between(50, 2500))),
         What::Bonus => (Money::cents(0), Money::cents(dice.between(5, 200) * 100)),
@@ -210,7 +212,7 @@ fn amounts(dice: &mut Dice, what: What, advertiser: &Advertiser) -> (Money, Mone
                 0..5 => Money::cents(10),
                 5..10 => Money::cents(123_450),
                 10..20 => Money::cents(1999),
-                20 => Money::cents(9_876_543_210),
+                20 if !everyday => Money::cents(9_876_543_210),
                 21 => Money::cents(0),
                 22..30 => Money::cents(dice.between(1, 400) * 100),
                 _ => Money::cents(dice.between(100, 60_000)),
@@ -305,6 +307,7 @@ mod tests {
             account: "a".to_owned(),
             zone: chrono_tz::Europe::Amsterdam,
             rows_per_day: 40,
+            everyday_amounts: false,
         }
     }
 
@@ -316,6 +319,17 @@ mod tests {
             assert!(sale.amendment.iter().all(|it| it.at > sale.appeared_at));
             assert!(sale.decision.iter().all(|it| sale.amendment.iter().all(|amendment| amendment.at < it.at)));
         }
+    }
+
+    #[test]
+    fn everyday_amounts_are_below_two_thousand() {
+        let most = |everyday_amounts: bool| {
+            let source = Source { everyday_amounts, ..source() };
+            let days = (1..=28).flat_map(|day| source.day(NaiveDate::from_ymd_opt(2026, 1, day).unwrap()));
+            days.map(|sale| sale.sale).max().unwrap()
+        };
+        assert!(most(true) < Money::cents(200_000));
+        assert!(most(false) > Money::cents(9_000_000_000));
     }
 
     #[test]

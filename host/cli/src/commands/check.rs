@@ -2,67 +2,57 @@
 
 use std::io::Write;
 
-use serde::Serialize;
-
-use sluice_runtime::app::{self, with_connector};
+use chrono::{DateTime, Utc};
+use sluice_runtime::check::{self, CheckReport, NetworkCheck};
 use sluice_runtime::failure::Failure;
-use sluice_runtime::settings::{Settings, network};
+use sluice_runtime::settings::Settings;
+use sluice_runtime::text::count;
 
-#[derive(Serialize)]
-struct Finding {
-    network: String,
-    connector: String,
-    accounts: usize,
-    problems: Vec<String>,
-}
-
-/// Checks settings, connectors, rights and secrets, and the lake.
+/// Checks settings, connectors, rights, secrets and schedules, and the lake.
 ///
 /// # Errors
 /// A settings failure if anything is wrong, with all that is.
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure> {
-    let networks = network::load_all(&settings.networks_dir)?;
-    let registry = app::open_registry_read_only(settings).await?;
-    app::open_writable_lake(settings).await?;
-    let mut findings = Vec::new();
-    for network in networks {
-        let mut problems = Vec::new();
-        let (name, connector) = (network.name.clone(), network.content.connector.clone());
-        match with_connector(&registry, settings, network.clone()) {
-            Err(failure) => problems.push(failure.render(false)),
-            Ok(served) => {
-                for account in &network.content.accounts {
-                    problems.extend(served.access(account).await.err().map(|failure| failure.render(false)));
-                }
-            }
-        }
-        findings.push(Finding { network: name, connector, accounts: network.content.accounts.len(), problems });
-    }
+    let CheckReport { networks, refused } = check::check(settings).await?;
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&findings).map_err(Failure::failed)?)?;
+        writeln!(out, "{}", serde_json::to_string(&networks).map_err(Failure::failed)?)?;
     } else {
-        for finding in &findings {
-            let verdict = if finding.problems.is_empty() { "ok" } else { "wrong" };
-            writeln!(
-                out,
-                "{}: {verdict} (connector {}, {} accounts)",
-                finding.network, finding.connector, finding.accounts
-            )?;
-        }
+        networks.iter().try_for_each(|network| write!(out, "{}", lines(network)))?;
         writeln!(out, "lake: ok ({})", settings.lake_url)?;
     }
-    for entry in registry.entries() {
-        if let Some(reason) = entry.refusal() {
-            eprintln!("warning: {} is refused: {reason}", entry.file);
+    let mut err = std::io::stderr().lock();
+    for (file, reason) in &refused {
+        match json {
+            true => writeln!(err, "{}", serde_json::json!({"warning": format!("{file} is refused: {reason}")}))?,
+            false => writeln!(err, "warning: {file} is refused: {reason}")?,
         }
     }
-    let problems: Vec<&str> = findings.iter().flat_map(|finding| &finding.problems).map(String::as_str).collect();
-    match problems.as_slice() {
-        [] => Ok(()),
-        problems => {
-            let listed = problems.iter().map(|problem| problem.trim_start_matches("error: ")).collect::<Vec<_>>();
-            Err(Failure::settings(listed.join("\n")))
-        }
+    let problems: Vec<&str> = networks.iter().flat_map(|network| &network.problems).map(String::as_str).collect();
+    if problems.is_empty() {
+        return Ok(());
     }
+    let listed = problems.iter().map(|problem| problem.trim_start_matches("error: ")).collect::<Vec<_>>();
+    Err(Failure::settings(listed.join("\n")))
+}
+
+fn lines(network: &NetworkCheck) -> String {
+    let verdict = if network.problems.is_empty() { "ok" } else { "wrong" };
+    let accounts = count(network.accounts as u64, "account");
+    let mut text = format!("{}: {verdict} (connector {}, {accounts})\n", network.network, network.connector);
+    if let Some(schedule) = network.schedule.as_ref().filter(|_| !network.next.is_empty()) {
+        text.push_str(&format!("  schedule {schedule}: next {}\n", moments(&network.next)));
+    }
+    for note in &network.notes {
+        text.push_str(&format!("  note: {note}\n"));
+    }
+    text
+}
+
+/// `2026-11-29 03:00, 2026-11-30 06:00 UTC`, seconds where there are any.
+pub(super) fn moments(moments: &[DateTime<Utc>]) -> String {
+    let has_seconds = moments.iter().any(|moment| moment.timestamp() % 60 != 0);
+    let form = if has_seconds { "%F %T" } else { "%F %H:%M" };
+    let moments: Vec<String> = moments.iter().map(|moment| moment.format(form).to_string()).collect();
+    format!("{} UTC", moments.join(", "))
 }

@@ -7,15 +7,19 @@ use chrono::Utc;
 use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::maintenance::{self, MaintenanceReport, RAW};
+use sluice_runtime::meter::Unit;
 use sluice_runtime::settings::Settings;
 
 use crate::arguments::MaintainArgs;
+use crate::progress::{Display, above};
 
 /// Maintains all tables and raw, or one of them, and prints what was done.
 ///
 /// # Errors
 /// The lake's failure, after all tables had their turn.
 pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: bool) -> Result<(), Failure> {
+    let display = Display::start(json);
+    let meter = display.meter();
     let lake = app::open_writable_lake(settings).await?;
     let mut tables = lake.tables().await?;
     let mut keep_raw = settings.maintenance.keep_raw;
@@ -35,18 +39,23 @@ pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: boo
     let mut reports: Vec<MaintenanceReport> = Vec::new();
     let print = |report: &MaintenanceReport| match json {
         true => Ok(()),
-        false => writeln!(std::io::stdout(), "{}", maintenance::line(report, args.dry_run)),
+        false => above(|| writeln!(std::io::stdout(), "{}", maintenance::line(report, args.dry_run))),
     };
+    meter.begin("maintain", Unit::Tables, (tables.len() + usize::from(keep_raw.is_some())) as u64);
     for table in &tables {
+        meter.rename(format!("maintain {}.{}", table.schema, table.name));
         let report = maintenance::table(&lake, table, &options, Utc::now()).await;
+        meter.done();
         print(&report)?;
         reports.push(report);
     }
     if let Some(keep) = keep_raw {
+        meter.rename(format!("maintain {RAW}"));
         let report = maintenance::raw(&lake, keep, args.dry_run, Utc::now()).await;
         print(&report)?;
         reports.push(report);
     }
+    drop(display);
     if json {
         let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, &reports).map_err(Failure::failed)?;
@@ -57,5 +66,5 @@ pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: boo
         return Ok(());
     }
     Err(Failure::failed(anyhow::anyhow!("maintenance of {} failed", failed.join(", ")))
-        .hint("what was done stays done; look at the table's line, and run it again"))
+        .hint("the table's line above says why; what was done for the others is kept"))
 }

@@ -1,5 +1,6 @@
-//! `sluice rejects`: records that could not be mapped, and trying them again.
+//! `sluice rejects`: lists records that could not be mapped, and retries them.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -9,10 +10,12 @@ use sluice_runtime::app::{self, App, open_lake};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::rejects::{self, Retried};
 use sluice_runtime::settings::{Settings, network};
+use sluice_runtime::text::{count, thousands};
 
 use crate::arguments::{RejectsArgs, RejectsCommand};
+use crate::progress::Display;
 
-/// Lists open rejects, or tries them again.
+/// Lists open rejects, or retries them.
 ///
 /// # Errors
 /// The lake's failure, or an unknown network.
@@ -32,17 +35,50 @@ async fn list(settings: &Settings, name: Option<&str>, json: bool) -> Result<(),
         let rows: Vec<_> = open.iter().map(row).collect();
         return Ok(writeln!(out, "{}", serde_json::Value::Array(rows))?);
     }
-    for reject in &open {
-        let RejectRow { network, account, stream, reason, .. } = reject;
-        let body = reject.raw_object.get(..12).unwrap_or(&reject.raw_object);
-        let place = match reject.record_index {
-            RejectRow::WHOLE => "all".to_owned(),
-            place => format!("record {place}"),
-        };
-        let at = reject.observed_at.format("%Y-%m-%d %H:%M");
-        writeln!(out, "{at} {network}.{stream} {account}: {place} of raw object {body}: {reason}")?;
+    for group in groups(&open) {
+        let RejectRow { network, account, stream, reason, raw_object, record_index, .. } = group.first;
+        let at = group.first.observed_at.format("%F %H:%M");
+        let times = if group.count > 1 { format!("{} times, first ", thousands(group.count)) } else { String::new() };
+        writeln!(out, "{network} {account} {stream}: {reason}\n  {times}{at}, {}", place(raw_object, *record_index))?;
     }
-    Ok(writeln!(out, "{} open rejects", open.len())?)
+    Ok(writeln!(out, "{}", count(open.len() as u64, "open reject"))?)
+}
+
+/// Rejects of a stream for one reason, apart from what the reason quotes.
+struct Group<'a> {
+    first: &'a RejectRow,
+    count: u64,
+}
+
+/// Rejects that are alike, in the order of the first of each.
+fn groups(open: &[RejectRow]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: HashMap<(&str, &str, &str, String), usize> = HashMap::new();
+    for reject in open {
+        let alike = (&*reject.network, &*reject.account, &*reject.stream, without_values(&reject.reason));
+        match known.get(&alike) {
+            Some(place) => groups[*place].count += 1,
+            None => {
+                known.insert(alike, groups.len());
+                groups.push(Group { first: reject, count: 1 });
+            }
+        }
+    }
+    groups
+}
+
+/// A reason without the digits in it: ids, amounts and dates differ where the reason is the same.
+fn without_values(reason: &str) -> String {
+    reason.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
+/// Where a reject is, and the command that shows it.
+fn place(raw_object: &str, record: i64) -> String {
+    let body = raw_object.get(..12).unwrap_or(raw_object);
+    match record {
+        RejectRow::WHOLE => format!("all of raw object {body}: sluice raw {body}"),
+        record => format!("record {record} of raw object {body}: sluice raw {body} --record {record}"),
+    }
 }
 
 fn row(reject: &RejectRow) -> serde_json::Value {
@@ -58,11 +94,13 @@ async fn retry(settings: Settings, name: Option<&str>, json: bool) -> Result<(),
         Some(name) => vec![name.to_owned()],
         None => network::load_all(&settings.networks_dir)?.into_iter().map(|network| network.name).collect(),
     };
-    let app = Arc::new(App::open(settings).await?);
+    let display = Display::start(json);
+    let app = Arc::new(App::open_with(settings, display.meter()).await?);
     let mut all: Vec<Retried> = Vec::new();
     for name in names {
         all.push(rejects::retry(&app, &app.network(&name)?).await?);
     }
+    drop(display);
     let mut out = std::io::stdout().lock();
     if json {
         serde_json::to_writer(&mut out, &all).map_err(Failure::failed)?;
@@ -70,10 +108,8 @@ async fn retry(settings: Settings, name: Option<&str>, json: bool) -> Result<(),
     }
     for Retried { network, tried, mapped, left, stranded, new_versions, .. } in &all {
         let gone = if *stranded > 0 { format!(", {stranded} of them no longer in raw") } else { String::new() };
-        writeln!(
-            out,
-            "{network}: {tried} rejects tried, {mapped} mapped, {left} left{gone}; {new_versions} new versions"
-        )?;
+        let (tried, versions) = (count(*tried, "reject"), count(*new_versions, "new version"));
+        writeln!(out, "{network}: {tried} retried, {mapped} mapped, {left} left{gone}; {versions}")?;
     }
     Ok(())
 }

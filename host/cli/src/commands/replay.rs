@@ -12,8 +12,10 @@ use sluice_runtime::replay::conditions::Condition;
 use sluice_runtime::replay::{self, ReplayConnector, ReplayOutcome, report};
 use sluice_runtime::settings::Settings;
 use sluice_runtime::tables::RawSelection;
+use sluice_runtime::text::count;
 
 use crate::arguments::{self, ReplayArgs};
+use crate::progress::Display;
 
 /// Compares or applies.
 ///
@@ -28,9 +30,12 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
         window: arguments::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
     };
     let network = app::network_settings(&settings, &args.network)?;
-    let app = Arc::new(App::open(settings).await?);
+    let display = Display::start(json);
+    let app = Arc::new(App::open_with(settings, display.meter()).await?);
     if let Some(run_id) = &args.rollback {
-        return print_rollback(&network.name, &replay::roll_back(&app, &network, run_id).await?, json);
+        let rolled_back = replay::roll_back(&app, &network, run_id).await;
+        drop(display);
+        return print_rollback(&network.name, &rolled_back?, json);
     }
     let candidate = match (&args.connector, &args.version) {
         (Some(file), _) => ReplayConnector::File(file.clone()),
@@ -43,13 +48,14 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
     } else {
         replay::diff(&app, &connector, &selection, &conditions).await?
     };
+    drop(display);
     print(&network.name, &outcome, json)?;
     match outcome.results.iter().find(|result| result.holds) {
         None => Ok(()),
         Some(result) => {
             let done = if args.apply { "; nothing was applied" } else { "" };
             let message = format!("`{}` holds: {}{done}", result.condition, result.value);
-            Err(Failure::failed(anyhow::anyhow!(message)).hint("the diff above says what differs"))
+            Err(Failure::failed(anyhow::anyhow!(message)).hint("the diff above shows what differs"))
         }
     }
 }
@@ -70,7 +76,7 @@ fn print_rollback(network: &str, rolled_back: &RolledBack, json: bool) -> Result
         return Ok(writeln!(out, "{facts}")?);
     }
     for (table, rows) in tables {
-        writeln!(out, "{table}: {rows} rows taken back")?;
+        writeln!(out, "{table}: {} taken back", count(*rows, "row"))?;
     }
     Ok(writeln!(out, "{network} is what it was before run {run_id}")?)
 }

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use sluice_model::ErrorKind;
-
 use sluice_runtime::failure::Failure;
 use sluice_runtime::rebuild::TableReport;
 use sluice_runtime::run::{RunFailure, RunReport};
+use sluice_runtime::text::{count, thousands};
 use sluice_state::Verb;
 
 /// Prints reports.
@@ -21,11 +21,16 @@ pub(super) fn print(reports: &[RunReport], json: bool) -> Result<(), Failure> {
     } else {
         for report in reports {
             writeln!(out, "{}", report.line())?;
+            if report.rejects > 0 {
+                writeln!(out, "  the rejects: sluice rejects list {}", report.network)?;
+            }
         }
     }
-    match reports.iter().find(|report| report.status != "done") {
-        None => Ok(()),
-        Some(failed) => Err(failure(failed)),
+    let failed: Vec<&RunReport> = reports.iter().filter(|report| report.status != "done").collect();
+    match failed[..] {
+        [] => Ok(()),
+        [report] => Err(failure(report)),
+        _ => Err(Failure::all(failed.into_iter().map(failure).collect())),
     }
 }
 
@@ -34,22 +39,48 @@ fn failure(report: &RunReport) -> Failure {
     let RunReport { network, slices, slices_failed, failures, failures_total, .. } = report;
     let mut message = match report.verb {
         Verb::Build => format!("building `{network}` from raw failed"),
-        Verb::Run | Verb::Collect => format!("{slices_failed} of {slices} slices of `{network}` failed"),
+        Verb::Run | Verb::Collect => {
+            format!("{} of {} of `{network}` failed", thousands(*slices_failed), count(*slices, "slice"))
+        }
     };
-    for RunFailure { kind, message: text, slice, count } in failures {
+    for RunFailure { kind, message: text, slice, count, raw_object } in failures {
         let place = slice.as_ref().map_or_else(String::new, |slice| format!("{slice}: "));
-        let times = if *count > 1 { format!(", {count} times, first") } else { String::new() };
+        let times = if *count > 1 { format!(", {} times, first", thousands(*count)) } else { String::new() };
         message.push_str(&format!("\n  {kind}{times}: {place}{text}"));
+        if let Some(body) = raw_object.as_ref().and_then(|body| body.get(..12)) {
+            message.push_str(&format!("\n    the response: sluice raw {body}"));
+        }
     }
     let left = failures_total - failures.iter().map(|failure| failure.count).sum::<u64>();
     if left > 0 {
-        message.push_str(&format!("\n  and {left} more: see `sluice runs`"));
+        message.push_str(&format!("\n  and {} more: see `sluice runs`", thousands(left)));
     }
     let error = anyhow::anyhow!(message);
     let kind = report.error_kind.unwrap_or(ErrorKind::Host);
-    Failure { exit: report.exit, ..Failure::failed(error) }
-        .kind(kind)
-        .hint("what was answered is kept; run it again for the rest")
+    Failure { exit: report.exit, ..Failure::failed(error) }.kind(kind).hint(hint(kind, network, report.verb))
+}
+
+/// What to do about a run that failed for this kind of reason. What was answered is kept in any case.
+fn hint(kind: ErrorKind, network: &str, verb: Verb) -> String {
+    let again = format!("sluice {} {network}", verb.name());
+    match kind {
+        ErrorKind::Credentials => format!(
+            "the network refuses the account's secrets: renew them where networks/{network}.json says they are, then \
+             `{again}`"
+        ),
+        ErrorKind::Settings => format!("correct networks/{network}.json, test it with `sluice check`, then `{again}`"),
+        ErrorKind::Format => format!(
+            "the response is not what the connector expects, and running it again gives the same: look at it, and at \
+             `sluice rejects list {network}`; with a connector that reads it, `{again}`"
+        ),
+        ErrorKind::Guest => format!(
+            "the connector is at fault, and running it again gives the same: install a version without the fault, \
+             then `{again}`"
+        ),
+        ErrorKind::Host => format!("this host is at fault: correct what the message says, then `{again}`"),
+        ErrorKind::Quota => format!("the network's limit is used up: `{again}` later; what was answered is kept"),
+        ErrorKind::Network => format!("what was answered is kept; for the rest, `{again}`"),
+    }
 }
 
 /// Prints the tables that a rebuild made.
@@ -63,7 +94,22 @@ pub(super) fn print_tables(tables: &[TableReport], json: bool) -> Result<(), Fai
         return Ok(writeln!(out)?);
     }
     for TableReport { table, rows_before, rows } in tables {
-        writeln!(out, "{table}: {rows} rows, {rows_before} before")?;
+        writeln!(out, "{table}: {}, {} before", count(*rows, "row"), thousands(*rows_before))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_run_again_at_once() {
+        for kind in ErrorKind::ALL {
+            let hint = hint(kind, "awin", Verb::Run);
+            let is_passing = matches!(kind, ErrorKind::Network | ErrorKind::Quota);
+            assert_eq!(hint.contains("what was answered is kept"), is_passing, "{kind}: {hint}");
+            assert!(hint.contains("`sluice run awin`"), "{kind}: {hint}");
+        }
+    }
 }

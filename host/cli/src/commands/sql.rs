@@ -1,21 +1,24 @@
-//! `sluice sql`, and `runs`, which is a question.
+//! `sluice sql`, and `runs`, which is a query.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use sluice_lake::Lake;
-use sluice_query::{Format, Gap, GapKind, Scope, Session, SessionOptions, StreamAxis};
+use sluice_query::{Format, Gap, GapKind, Scope, Session, StreamAxis};
 
-use sluice_runtime::app::open_lake;
+use sluice_runtime::app::{open_lake, open_session};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
+use sluice_runtime::status::{self, OpenRejects};
+use sluice_runtime::text::{count, is_are};
 
 use super::rfc3339;
 use crate::arguments::{RunsArgs, SqlArgs};
 
-/// Gaps that are told under an answer; `sluice status` has all.
+/// Gaps that are listed under a result; `sluice status` has all.
 const MAX_WARNINGS: usize = 5;
 
-/// Asks the lake.
+/// Runs a query against the lake.
 ///
 /// # Errors
 /// What is wrong with the query, or the lake.
@@ -25,26 +28,26 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
         None => default,
         Some(name) => name
             .parse()
-            .map_err(|_| Failure::usage(format!("`{name}` is no format")).hint("write table, csv, json or parquet"))?,
+            .map_err(|_| Failure::usage(format!("`{name}` is not a format")).hint("write table, csv, json or parquet"))?,
     };
     let lake = open_lake(settings).await?;
-    let session = over(lake.clone()).await?;
+    let session = open_session(lake.clone()).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let result = session.query(&args.query).await?;
     let scope = result.scope().clone();
     sluice_query::write(result, format, &mut out).await?;
     out.flush()?;
-    warn_of_halves(&lake, json).await?;
-    warn_of_gaps(&session, &scope, json).await
+    if lake.is_half_rebuilt().await? {
+        warn_of_halves(json)?;
+    }
+    warn_of_gaps(&session, &scope, json).await?;
+    warn_of_rejects(&lake, &scope, json).await
 }
 
-/// Says on standard error that tables may not fit together, because a rebuild is between them.
-pub(super) async fn warn_of_halves(lake: &Lake, json: bool) -> Result<(), Failure> {
-    if !lake.is_half_rebuilt().await? {
-        return Ok(());
-    }
-    let text = "a rebuild is putting new tables in place, or was broken off at that: some may be new and others old";
-    let hint = "if no `sluice build --from-raw` is running, run it again";
+/// Warns on standard error that tables may not fit together, because a rebuild is replacing them.
+pub(super) fn warn_of_halves(json: bool) -> Result<(), Failure> {
+    let text = "a rebuild is putting new tables in place, or was interrupted at that: some may be new and others old";
+    let hint = "unless a `sluice build --from-raw` is running, start one";
     let mut err = std::io::stderr().lock();
     match json {
         true => writeln!(err, "{}", serde_json::json!({"warning": text, "hint": hint}))?,
@@ -53,7 +56,37 @@ pub(super) async fn warn_of_halves(lake: &Lake, json: bool) -> Result<(), Failur
     Ok(())
 }
 
-/// Says on standard error which windows the answer may lack rows of.
+/// Warns on standard error of records of the streams that were read which could not be mapped.
+async fn warn_of_rejects(lake: &Lake, scope: &Scope, json: bool) -> Result<(), Failure> {
+    if scope.is_empty() {
+        return Ok(());
+    }
+    let mut networks: BTreeMap<String, u64> = BTreeMap::new();
+    for OpenRejects { network, account, stream, count } in status::by_stream(&lake.open_rejects(None).await?) {
+        let of = StreamAxis { network: network.clone(), account, stream, axis: String::new() };
+        if scope.holds(&of) {
+            *networks.entry(network).or_default() += count;
+        }
+    }
+    let mut err = std::io::stderr().lock();
+    for (network, number) in &networks {
+        let text = format!("{} of {network} could not be mapped and {} missing", count(*number, "record"), is_are(*number));
+        match json {
+            true => writeln!(
+                err,
+                "{}",
+                serde_json::json!({"warning": text, "network": network, "open_rejects": number})
+            )?,
+            false => writeln!(err, "warning: {text}")?,
+        }
+    }
+    if !networks.is_empty() && !json {
+        writeln!(err, "hint: `sluice rejects` shows the records and why")?;
+    }
+    Ok(())
+}
+
+/// Warns on standard error of windows that the result may lack rows of.
 async fn warn_of_gaps(session: &Session, scope: &Scope, json: bool) -> Result<(), Failure> {
     if scope.is_empty() {
         return Ok(());
@@ -70,7 +103,7 @@ async fn warn_of_gaps(session: &Session, scope: &Scope, json: bool) -> Result<()
         writeln!(err, "warning: and {} more", gaps.len() - MAX_WARNINGS)?;
     }
     if !gaps.is_empty() && !json {
-        writeln!(err, "hint: `sluice status` shows what is missing, and how to read it")?;
+        writeln!(err, "hint: `sluice status` shows what is missing and the commands that read it")?;
     }
     Ok(())
 }
@@ -106,17 +139,13 @@ pub(super) async fn runs(settings: &Settings, args: &RunsArgs, json: bool) -> Re
         only.unwrap_or_default(),
         args.limit
     );
-    print(settings, &query, if json { Format::Json } else { Format::Table }).await
-}
-
-async fn print(settings: &Settings, query: &str, format: Format) -> Result<(), Failure> {
-    let session = open(settings).await?;
+    let session = open_session(open_lake(settings).await?).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
-    answer(&session, query, format, &mut out).await?;
+    answer(&session, &query, if json { Format::Json } else { Format::Table }, &mut out).await?;
     Ok(out.flush()?)
 }
 
-/// Writes the answer to a query.
+/// Writes the result of a query.
 ///
 /// # Errors
 /// What is wrong with the query, or the lake.
@@ -129,21 +158,4 @@ pub(super) async fn answer(
     let result = session.query(query).await?;
     sluice_query::write(result, format, out).await?;
     Ok(())
-}
-
-/// A session over the lake's tables as they are now.
-///
-/// # Errors
-/// The lake's failure.
-pub(super) async fn open(settings: &Settings) -> Result<Session, Failure> {
-    over(open_lake(settings).await?).await
-}
-
-/// A session over a lake's tables as they are now.
-///
-/// # Errors
-/// The lake's failure.
-pub(super) async fn over(lake: Lake) -> Result<Session, Failure> {
-    let tables = lake.tables().await?;
-    Ok(Session::open(lake, tables, SessionOptions::default())?)
 }

@@ -64,7 +64,7 @@ pub fn too_many_rejects(report: &SliceReport, max_share: f64) -> Option<SliceErr
     let (rejects, records) = (report.rejects as f64, report.records as f64);
     (rejects > records * max_share).then(|| {
         let reason = format!(
-            "{} of {} records could not be mapped, more than the allowed share of {max_share}: look at meta.rejects, \
+            "{} of {} records could not be mapped, more than the allowed share of {max_share}: see `sluice rejects`, \
              or set max_reject_share",
             report.rejects, report.records
         );

@@ -179,9 +179,10 @@ impl Collector {
         progress: &Progress,
         permit: ResponsePermit,
     ) -> RequestOutcome {
-        let page = request.yields_records.then_some(raw.body);
+        let body = raw.body;
+        let page = request.yields_records.then_some(body);
         let failed = |error: SliceError| {
-            RequestOutcome::Failed(error.map(|message| format!("request `{}`: {message}", request.key)))
+            RequestOutcome::Failed(error.about(body).map(|message| format!("request `{}`: {message}", request.key)))
         };
         let (judgement, native, response) = match judged {
             Ok(judged) => judged,
@@ -200,7 +201,11 @@ impl Collector {
                 Err(error) => return failed(error),
             }
         }
-        act(judgement.verdict, kind, retry_after, &request.key, page)
+        match act(judgement.verdict, kind, retry_after, &request.key, page) {
+            RequestOutcome::Again { error, at_least } => RequestOutcome::Again { error: error.about(body), at_least },
+            RequestOutcome::Failed(error) => RequestOutcome::Failed(error.about(body)),
+            other => other,
+        }
     }
 
     /// Decodes and judges a response: pure work, off the async threads.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sluice_lake::Counts;
+use sluice_lake::{Causes, Counts};
 use sluice_model::ErrorKind;
 
 use crate::app::Network;
 use crate::collect::{Collected, SliceReport};
 use crate::failure::{Exit, SliceError};
+use crate::text::{count, thousands};
 use sluice_state::Verb;
 
 /// Most texts in `errors`, and most failures of other messages.
@@ -49,6 +50,8 @@ pub struct RunReport {
     pub native_rows: u64,
     /// New versions of unified transactions.
     pub new_versions: u64,
+    /// Their causes.
+    pub versions: VersionCounts,
     /// Records that could not be mapped.
     pub rejects: u64,
     /// Transactions that say something else than the tables, and were observed earlier: nothing of them was written.
@@ -69,6 +72,51 @@ pub struct RunReport {
     pub exit: Exit,
 }
 
+/// New versions of unified transactions, and why there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VersionCounts {
+    /// Transactions that are new.
+    pub first_seen: u64,
+    /// Rows that are new and correct others.
+    pub corrections: u64,
+    /// Transactions of which the network reports something else.
+    pub changed: u64,
+    /// Transactions of which the network reports the same, and more of who sent the customer.
+    pub late_attribution: u64,
+    /// Transactions that the connector maps differently.
+    pub remapped: u64,
+    /// Transactions that the network no longer reports.
+    pub vanished: u64,
+    /// Vanished transactions that it reports again.
+    pub reappeared: u64,
+    /// Transactions that had a commission in the version before, and have none now. Only counted by `run`.
+    pub amounts_nulled: u64,
+}
+
+impl From<Causes> for VersionCounts {
+    fn from(causes: Causes) -> Self {
+        let Causes { first_seen, corrections, changed, late_attribution, remapped, vanished, reappeared, .. } = causes;
+        Self { first_seen, corrections, changed, late_attribution, remapped, vanished, reappeared, amounts_nulled: 0 }
+    }
+}
+
+impl VersionCounts {
+    /// `3 first seen, 1 vanished`; empty if there are none.
+    fn text(&self) -> String {
+        let counts = [
+            (self.first_seen, "first seen"),
+            (self.changed, "changed"),
+            (self.corrections, "corrected by new rows"),
+            (self.late_attribution, "attributed late"),
+            (self.remapped, "mapped differently"),
+            (self.vanished, "vanished"),
+            (self.reappeared, "reappeared"),
+        ];
+        let parts = counts.iter().filter(|(number, _)| *number > 0);
+        parts.map(|(number, what)| format!("{} {what}", thousands(*number))).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Failures of one kind and message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunFailure {
@@ -80,6 +128,8 @@ pub struct RunFailure {
     pub slice: Option<String>,
     /// How many slices failed so.
     pub count: u64,
+    /// Digest of the body of a response that failed so; none if it isn't about a response.
+    pub raw_object: Option<String>,
 }
 
 pub(super) fn summarise(
@@ -107,6 +157,7 @@ pub(super) fn summarise(
         records: total(|report| report.records),
         native_rows: 0,
         new_versions: 0,
+        versions: VersionCounts::default(),
         rejects: 0,
         older: 0,
         counts: Counts::default(),
@@ -127,23 +178,36 @@ pub(super) fn summarise(
 impl RunReport {
     /// What the run did, on one line for people.
     pub fn line(&self) -> String {
-        let report = self;
-        let took = (report.finished_at - report.started_at).num_milliseconds() as f64 / 1000.0;
-        let name = &report.network;
-        let asked = format!("{} slices, {} requests, {} records", report.slices, report.requests, report.records);
-        let mut built = format!(
-            "{} new versions, {} native rows, {} rejects",
-            report.new_versions, report.native_rows, report.rejects
-        );
-        // A build goes through history, most of which is older than what the tables hold.
-        if report.older > 0 && report.verb == Verb::Run {
-            built.push_str(&format!(", {} older than the tables and left out", report.older));
-        }
-        match report.verb {
-            Verb::Run => format!("{name}: {asked}; {built} in {took:.1} s"),
+        let took = (self.finished_at - self.started_at).num_milliseconds() as f64 / 1000.0;
+        let (name, records) = (&self.network, count(self.records, "record"));
+        let asked = format!("{}, {}, {records}", count(self.slices, "slice"), count(self.requests, "request"));
+        match self.verb {
+            Verb::Run => format!("{name}: {asked}; {} in {took:.1} s", self.changes()),
             Verb::Collect => format!("{name}: {asked} kept in raw in {took:.1} s"),
-            Verb::Build => format!("{name}: {} records from raw; {built} in {took:.1} s", report.records),
+            Verb::Build => format!("{name}: {records} from raw; {} in {took:.1} s", self.changes()),
         }
+    }
+
+    /// What the run changed in the tables, and what it could not map.
+    fn changes(&self) -> String {
+        let mut versions = count(self.new_versions, "new version");
+        let causes = self.versions.text();
+        if !causes.is_empty() {
+            versions.push_str(&format!(" ({causes})"));
+        }
+        let mut parts = vec![versions];
+        match self.versions.amounts_nulled {
+            0 => {}
+            1 => parts.push("1 commission became null".to_owned()),
+            many => parts.push(format!("{} commissions became null", thousands(many))),
+        }
+        parts.push(count(self.native_rows, "native row"));
+        parts.push(count(self.rejects, "reject"));
+        // A build goes through history, most of which is older than what the tables hold.
+        if self.older > 0 && self.verb == Verb::Run {
+            parts.push(format!("{} older than the tables and skipped", thousands(self.older)));
+        }
+        parts.join(", ")
     }
 
     /// Takes over what guests took.
@@ -156,6 +220,7 @@ impl RunReport {
         self.counts = counts;
         self.native_rows = counts.native_written;
         self.new_versions = counts.new_versions;
+        self.versions = counts.causes.into();
         self.rejects = counts.rejects;
         self.older = counts.older;
         self.finished_at = Utc::now();
@@ -180,10 +245,18 @@ impl RunReport {
             texts
                 .push((error.kind, slice.iter().fold(error.message.clone(), |text, slice| format!("{slice}: {text}"))));
             let (kind, message) = (error.kind, error.message.clone());
-            let group =
-                grouped.entry((kind, message.clone())).or_insert(RunFailure { kind, message, slice: None, count: 0 });
+            let group = grouped.entry((kind, message.clone())).or_insert(RunFailure {
+                kind,
+                message,
+                slice: None,
+                count: 0,
+                raw_object: None,
+            });
             group.count += 1;
-            group.slice = group.slice.take().into_iter().chain(slice).min();
+            // The slice that is first, with its response.
+            if group.slice.is_none() || slice.is_some() && slice < group.slice {
+                (group.slice, group.raw_object) = (slice, error.raw_object.clone());
+            }
         }
         let Some(((kind, _), _)) = grouped.first_key_value() else { return };
         let is_first = self.error_kind.is_none_or(|before| *kind < before);
@@ -219,6 +292,7 @@ mod tests {
             records: 0,
             native_rows: 0,
             new_versions: 0,
+            versions: VersionCounts::default(),
             rejects: 0,
             older: 0,
             counts: Counts::default(),
@@ -246,6 +320,7 @@ mod tests {
             message: message.to_owned(),
             slice: Some(slice.to_owned()),
             count,
+            raw_object: None,
         };
         assert_eq!(
             report.failures,
@@ -265,6 +340,25 @@ mod tests {
                 "a: cannot connect to `api.awin.com`",
                 "b: cannot connect to `api.awin.com`"
             ]
+        );
+    }
+
+    #[test]
+    fn a_run_says_why_there_are_new_versions() {
+        let mut report = RunReport { slices: 1, requests: 2, records: 1_234, ..report() };
+        assert_eq!(
+            report.line(),
+            "awin: 1 slice, 2 requests, 1,234 records; 0 new versions, 0 native rows, 0 rejects in 0.0 s"
+        );
+        let causes = Causes { first_seen: 3, changed: 1, vanished: 2, ..Causes::default() };
+        let counts = Counts { new_versions: 6, native_written: 4, rejects: 1, older: 5, causes, ..Counts::default() };
+        report.count(counts);
+        report.finished_at = report.started_at;
+        report.versions.amounts_nulled = 1;
+        assert_eq!(
+            report.line(),
+            "awin: 1 slice, 2 requests, 1,234 records; 6 new versions (3 first seen, 1 changed, 2 vanished), 1 commission \
+             became null, 4 native rows, 1 reject, 5 older than the tables and skipped in 0.0 s"
         );
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use chrono::Utc;
 use serde::Deserialize;
 use sluice_model::{Axis, ErrorKind, Manifest, Rate, Secret};
 use url::Url;
@@ -157,12 +158,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    if let Some(schedule) = &content.schedule {
-        crate::schedule::parse_cron(schedule).map_err(|reason| {
-            Failure::settings(format!("{file}: schedule \"{schedule}\" is no cron expression: {reason}"))
-                .hint("write minute, hour, day of month, month and day of week: \"0 * * * *\" is hourly")
-        })?;
-    }
+    check_schedule(&file, &content)?;
     if content.accounts.is_empty() {
         return Err(Failure::settings(format!("{file} has no accounts")).hint("add one to `accounts`"));
     }
@@ -175,6 +171,30 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
             .hint("write a number from 0 (no reject is allowed) to 1 (all may be rejected)"));
     }
     Ok(NetworkSettings { name, file, content })
+}
+
+/// Refuses a schedule that names no moment, and look-back rules that read nothing.
+fn check_schedule(file: &str, content: &NetworkFile) -> Result<(), Failure> {
+    if let Some(schedule) = &content.schedule {
+        let cron = crate::schedule::parse_cron(schedule).map_err(|reason| {
+            Failure::settings(format!("{file}: schedule \"{schedule}\" is not a cron expression: {reason}"))
+                .hint("write minute, hour, day of month, month and day of week: \"0 * * * *\" is hourly")
+        })?;
+        if crate::schedule::next_moment(&cron, Utc::now()).is_none() {
+            return Err(Failure::settings(format!("{file}: schedule \"{schedule}\" never comes"))
+                .hint("no year has such a day; the fields are minute, hour, day of month, month and day of week"));
+        }
+    }
+    let example = "leave it out for the connector's own rules, or write [{\"every\": \"1h\", \"days\": 3}]";
+    match &content.look_back {
+        Some(rules) if rules.is_empty() => {
+            Err(Failure::settings(format!("{file}: look_back is empty, so the schedule would read nothing")).hint(example))
+        }
+        Some(rules) if rules.iter().any(|rule| rule.days == 0) => {
+            Err(Failure::settings(format!("{file}: a rule of look_back has 0 days, so it would read nothing")).hint(example))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Tables tell accounts apart by connector and name, so these pairs must be unique.

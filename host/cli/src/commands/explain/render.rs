@@ -5,37 +5,30 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use sluice_model::RawObject;
 
-use super::evidence::Origin;
-use super::history::{Changed, Identity, Version};
+use sluice_runtime::explain::{Changed, Explanation, Identity, Origin, Version};
+
 use crate::commands::rfc3339;
 
-/// A transaction with its versions and what each came from.
-pub(super) struct Told {
-    pub(super) of: Identity,
-    pub(super) versions: Vec<(Version, Origin)>,
+/// One object, money as text with all its digits.
+pub(super) fn json(explanation: &Explanation) -> Value {
+    let Identity { key, network, account, stream, id } = &explanation.of;
+    let versions: Vec<Value> =
+        explanation.versions.iter().map(|(version, found)| version_json(version, found)).collect();
+    json!({
+        "transaction_key": key, "network": network, "account": account, "stream": stream, "transaction_id": id,
+        "versions": versions,
+    })
 }
 
-impl Told {
-    /// One object, money as text with all its digits.
-    pub(super) fn json(&self) -> Value {
-        let Identity { key, network, account, stream, id } = &self.of;
-        let versions: Vec<Value> = self.versions.iter().map(|(version, found)| version_json(version, found)).collect();
-        json!({
-            "transaction_key": key, "network": network, "account": account, "stream": stream, "transaction_id": id,
-            "versions": versions,
-        })
+/// A paragraph per version.
+pub(super) fn text(explanation: &Explanation) -> String {
+    let Identity { key, network, account, stream, id } = &explanation.of;
+    let mut text = format!("{network}/{account}/{id}\nkey {key}, stream {stream}\n");
+    for (version, found) in &explanation.versions {
+        // Writing to a String doesn't fail.
+        let _ = version_text(&mut text, version, found);
     }
-
-    /// A paragraph per version.
-    pub(super) fn text(&self) -> String {
-        let Identity { key, network, account, stream, id } = &self.of;
-        let mut text = format!("{network}/{account}/{id}\nkey {key}, stream {stream}\n");
-        for (version, found) in &self.versions {
-            // Writing to a String doesn't fail.
-            let _ = version_text(&mut text, version, found);
-        }
-        text
-    }
+    text
 }
 
 fn version_json(version: &Version, found: &Origin) -> Value {
@@ -97,12 +90,12 @@ fn version_text(text: &mut String, version: &Version, found: &Origin) -> std::fm
         writeln!(text, "  removed: this version of the connector makes no such transaction of the response")?;
     }
     match &found.problem {
-        Some(problem) => writeln!(text, "  not told: {problem}"),
+        Some(problem) => writeln!(text, "  not known: {problem}"),
         None => Ok(()),
     }
 }
 
-fn request_text(text: &mut String, raw: &RawObject) -> std::fmt::Result {
+pub(in crate::commands) fn request_text(text: &mut String, raw: &RawObject) -> std::fmt::Result {
     let (sent, slice) = (&raw.sent, &raw.slice);
     writeln!(text, "  {} {}", sent.method, sent.url)?;
     let received = rfc3339(raw.received_at);

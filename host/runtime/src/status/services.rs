@@ -5,11 +5,12 @@ use serde::Serialize;
 
 use sluice_state::ServiceStats;
 
-use crate::commands::rfc3339;
+use super::rfc3339;
+use crate::text::count;
 
 /// A service as it noted itself last.
-#[derive(Serialize)]
-pub(super) struct ServiceStatus {
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceStatus {
     /// Whether it was heard of in the last minute.
     running: bool,
     /// Connectors in memory that nothing has needed for minutes.
@@ -25,26 +26,35 @@ pub(super) fn services(noted: Vec<ServiceStats>, now: DateTime<Utc>) -> Vec<Serv
     noted.into_iter().map(service).collect()
 }
 
-/// A line for people, and one more if something is wrong.
-pub(super) fn lines(service: &ServiceStatus) -> String {
+impl ServiceStatus {
+    /// A line for people, and one more if something is wrong.
+    pub fn lines(&self) -> String {
+        lines(self)
+    }
+}
+
+fn lines(service: &ServiceStatus) -> String {
     let ServiceStatus { running, leaked, vitals } = service;
     let ServiceStats { host, process, connectors, connectors_held, instances, .. } = vitals;
     let began = rfc3339(vitals.started_at);
     if !running {
         let last = rfc3339(vitals.noted_at);
-        return format!("service {process} on {host} since {began}: not heard of since {last}\n");
+        return format!("service {process} on {host} since {began}: last reported {last}\n");
     }
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
     let resident = vitals.resident_bytes.map(|bytes| format!(", {} in all", mib(bytes))).unwrap_or_default();
     let (granted, idle) = (mib(vitals.memory_bytes as u64), mib(vitals.idle_bytes as u64));
     let mut text = format!(
-        "service {process} on {host} since {began}: {} runs, {connectors} connectors in memory ({connectors_held} by the \
-         folder), {instances} calls of guests with {granted}, {idle} kept for the next{resident}\n",
-        vitals.runs
+        "service {process} on {host} since {began}: {}, {} in memory ({connectors_held} in the folder), {} with \
+         {granted}, {idle} kept for the next{resident}\n",
+        count(vitals.runs as u64, "run"),
+        count(*connectors as u64, "connector"),
+        count(*instances as u64, "guest call"),
     );
     if *leaked > 0 {
         text.push_str(&format!(
-            "  {leaked} connectors stay in memory that nothing needs: a fault of sluice\n    restart the service\n"
+            "  {} in memory that nothing needs: a fault of sluice\n    restart the service\n",
+            count(*leaked as u64, "connector")
         ));
     }
     text
@@ -71,14 +81,14 @@ mod tests {
             ..ServiceStats::default()
         };
         let render = |vitals: ServiceStats| services(vec![vitals], now).iter().map(lines).collect::<String>();
-        let well = "service 7 on blue since 2026-02-01T08:00:00Z: 0 runs, 3 connectors in memory (2 by the folder), 0 \
-                    calls of guests with 0.0 MiB, 1.5 MiB kept for the next, 150.0 MiB in all\n";
+        let well = "service 7 on blue since 2026-02-01T08:00:00Z: 0 runs, 3 connectors in memory (2 in the folder), 0 \
+                    guest calls with 0.0 MiB, 1.5 MiB kept for the next, 150.0 MiB in all\n";
         assert_eq!(render(vitals.clone()), well);
         let left_over_since = Some("2026-02-01T09:00:00Z".parse().unwrap());
-        let leak = "  1 connectors stay in memory that nothing needs: a fault of sluice\n    restart the service\n";
+        let leak = "  1 connector in memory that nothing needs: a fault of sluice\n    restart the service\n";
         assert_eq!(render(ServiceStats { left_over_since, ..vitals.clone() }), [well, leak].concat());
         let silent = ServiceStats { noted_at: now - TimeDelta::hours(1), ..vitals };
-        let words = "service 7 on blue since 2026-02-01T08:00:00Z: not heard of since 2026-02-01T09:00:00Z\n";
+        let words = "service 7 on blue since 2026-02-01T08:00:00Z: last reported 2026-02-01T09:00:00Z\n";
         assert_eq!(render(silent), words);
     }
 }

@@ -3,27 +3,39 @@
 use std::collections::HashMap;
 
 use arrow::array::Array;
+use bytes::Bytes;
 use sluice_engine::{Connector, Engine, visible_headers};
 use sluice_lake::Lake;
 use sluice_model::{Digest, Format, NativeBatch, RawObject, Response};
 
-use sluice_runtime::failure::Failure;
-
 use super::history::Version;
+use crate::failure::Failure;
+
+/// A record's fields by path, in the order of the response.
+pub type Record = Vec<(String, Option<String>)>;
+
+/// A response kept in raw, with its body.
+#[derive(Clone, Debug)]
+pub struct RawResponse {
+    /// Its request, status and headers.
+    pub raw: RawObject,
+    /// Its body, unpacked.
+    pub body: Bytes,
+}
 
 /// What is left of what a version came from.
-#[derive(Default)]
-pub(super) struct Origin {
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
     /// The request and its response; none if raw has them no more.
-    pub(super) raw: Option<RawObject>,
-    /// The record's fields by path, in the order of the response.
-    pub(super) record: Option<Vec<(String, Option<String>)>>,
-    /// Why something isn't told.
-    pub(super) problem: Option<String>,
+    pub raw: Option<RawObject>,
+    /// The record.
+    pub record: Option<Record>,
+    /// Why something isn't known.
+    pub problem: Option<String>,
 }
 
 /// Reads raw, and records in it as the connectors did that mapped them.
-pub(super) struct Evidence {
+pub struct Evidence {
     lake: Lake,
     engine: Engine,
     connectors: HashMap<Digest, Connector>,
@@ -31,12 +43,12 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Evidence in a lake.
-    pub(super) fn new(lake: Lake, engine: Engine) -> Self {
+    pub fn new(lake: Lake, engine: Engine) -> Self {
         Self { lake, engine, connectors: HashMap::new() }
     }
 
     /// What a version came from, as far as it is there.
-    pub(super) async fn of(&mut self, stream: &str, version: &Version) -> Origin {
+    pub async fn of(&mut self, stream: &str, version: &Version) -> Origin {
         let mut found = Origin::default();
         if let Err(failure) = self.find(stream, version, &mut found).await {
             found.problem = Some(failure.error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
@@ -52,25 +64,48 @@ impl Evidence {
         if version.change == "vanished" {
             return Ok(());
         }
-        let wire = self.lake.raw_body(body).await?;
-        let body = sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?;
-        let connector = self.connector(version).await?;
-        let stream = stream.to_owned();
-        let records = tokio::task::spawn_blocking(move || records(&connector, &stream, &raw, body));
-        let records = records.await.map_err(Failure::failed)??;
-        let row = version.record_index.filter(|row| *row < records.rows);
-        let row = row.ok_or_else(|| gone("the response has no such record"))?;
-        let cell = |text: &arrow::array::StringArray| text.is_valid(row).then(|| text.value(row).to_owned());
-        let fields = records.columns.iter().map(|column| (column.path.clone(), cell(&column.text)));
-        // A field that only other records have is no field of this one.
-        found.record = Some(fields.filter(|(_, value)| value.is_some()).collect());
+        let digest = Digest::from_hex(&version.connector_digest).ok_or_else(|| gone("it names no connector"))?;
+        let response = RawResponse { body: self.body(&raw).await?, raw };
+        let place = version.record_index.ok_or_else(|| gone("the response has no such record"))?;
+        found.record = Some(self.record(&response, stream, digest, place).await?);
         Ok(())
     }
 
-    /// The connector that mapped a version, from the lake.
-    async fn connector(&mut self, version: &Version) -> Result<Connector, Failure> {
-        let unknown = || Failure::failed(anyhow::anyhow!("it names no connector"));
-        let digest = Digest::from_hex(&version.connector_digest).ok_or_else(unknown)?;
+    /// A response's body, unpacked.
+    ///
+    /// # Errors
+    /// The lake's failure, or a body that can't be unpacked.
+    pub async fn body(&self, raw: &RawObject) -> Result<Bytes, Failure> {
+        let wire = self.lake.raw_body(raw.body).await?;
+        Ok(sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?)
+    }
+
+    /// The fields of a record of a response, as the connector with this digest reads it.
+    ///
+    /// # Errors
+    /// A response that has no such record or can't be decoded; the lake's failure.
+    pub async fn record(
+        &mut self,
+        response: &RawResponse,
+        stream: &str,
+        connector: Digest,
+        place: usize,
+    ) -> Result<Record, Failure> {
+        let connector = self.connector(connector).await?;
+        let (stream, raw, body) = (stream.to_owned(), response.raw.clone(), response.body.clone());
+        let records = tokio::task::spawn_blocking(move || records(&connector, &stream, &raw, body));
+        let records = records.await.map_err(Failure::failed)??;
+        if place >= records.rows {
+            return Err(Failure::failed(anyhow::anyhow!("the response has no such record")));
+        }
+        let cell = |text: &arrow::array::StringArray| text.is_valid(place).then(|| text.value(place).to_owned());
+        let fields = records.columns.iter().map(|column| (column.path.clone(), cell(&column.text)));
+        // A field that only other records have is no field of this one.
+        Ok(fields.filter(|(_, value)| value.is_some()).collect())
+    }
+
+    /// The connector with a digest, from the lake.
+    async fn connector(&mut self, digest: Digest) -> Result<Connector, Failure> {
         if let Some(connector) = self.connectors.get(&digest) {
             return Ok(connector.clone());
         }
@@ -84,7 +119,7 @@ impl Evidence {
 }
 
 /// The records of a response, as the connector's layout cuts them, or as it reads them itself.
-fn records(connector: &Connector, stream: &str, raw: &RawObject, body: bytes::Bytes) -> Result<NativeBatch, Failure> {
+fn records(connector: &Connector, stream: &str, raw: &RawObject, body: Bytes) -> Result<NativeBatch, Failure> {
     let native = connector.decode(stream, &raw.request, &body).map_err(Failure::failed)?;
     if connector.manifest().stream(stream).is_none_or(|stream| stream.layout.format != Format::Opaque) {
         return Ok(native);

@@ -7,7 +7,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use sluice_query::Session;
 
-use sluice_runtime::failure::Failure;
+use crate::failure::Failure;
 
 /// Columns that say how a version came to be, and not what it says.
 const LINEAGE: &[&str] = &[
@@ -33,12 +33,17 @@ const LINEAGE: &[&str] = &[
 
 /// A transaction's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) key: String,
-    pub(super) network: String,
-    pub(super) account: String,
-    pub(super) stream: String,
-    pub(super) id: String,
+pub struct Identity {
+    /// `transaction_key`.
+    pub key: String,
+    /// The network id.
+    pub network: String,
+    /// The account.
+    pub account: String,
+    /// The stream.
+    pub stream: String,
+    /// `transaction_id`.
+    pub id: String,
 }
 
 impl fmt::Display for Identity {
@@ -49,28 +54,42 @@ impl fmt::Display for Identity {
 
 /// A field that a version says otherwise than the one before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Changed {
-    pub(super) field: String,
-    pub(super) before: Option<String>,
-    pub(super) after: Option<String>,
+pub struct Changed {
+    /// The column.
+    pub field: String,
+    /// Its value in the version before.
+    pub before: Option<String>,
+    /// Its value in this version.
+    pub after: Option<String>,
 }
 
 /// A version: how it came to be, and what it says that the one before it didn't.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Version {
-    pub(super) version: String,
-    pub(super) change: String,
+pub struct Version {
+    /// 1, 2, 3 …
+    pub version: String,
+    /// The cause, as the column `change` names it.
+    pub change: String,
     /// Whether the transaction is there by this version; else it is a tombstone.
-    pub(super) live: bool,
-    pub(super) observed_at: String,
-    pub(super) connector: String,
-    pub(super) connector_version: String,
-    pub(super) connector_digest: String,
-    pub(super) run_id: String,
-    pub(super) request_id: String,
-    pub(super) raw_object: String,
-    pub(super) record_index: Option<usize>,
-    pub(super) changed: Vec<Changed>,
+    pub live: bool,
+    /// When it was observed, RFC 3339.
+    pub observed_at: String,
+    /// The connector that mapped it.
+    pub connector: String,
+    /// Its version.
+    pub connector_version: String,
+    /// Its digest.
+    pub connector_digest: String,
+    /// The run that fetched its response.
+    pub run_id: String,
+    /// The request.
+    pub request_id: String,
+    /// Digest of the response's body.
+    pub raw_object: String,
+    /// The record's place in the response, from 0.
+    pub record_index: Option<usize>,
+    /// The columns that differ from the version before.
+    pub changed: Vec<Changed>,
 }
 
 /// The transactions that a condition lets through, at most so many, sorted by key.

@@ -1,0 +1,81 @@
+//! `sluice raw`: a response that is kept in raw, or one of its records.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use serde_json::json;
+use sluice_lake::RejectRow;
+use sluice_runtime::failure::Failure;
+use sluice_runtime::raw_response::{self, ShownResponse};
+use sluice_runtime::settings::Settings;
+use sluice_runtime::text;
+
+use super::rfc3339;
+use crate::arguments::RawArgs;
+
+/// Bytes of a body that are shown to people.
+const SHOWN: usize = 2_000;
+
+/// Prints a response: its request, its rejects, and its body or one record of it.
+///
+/// # Errors
+/// A digest that fits none or several, a record that isn't there, or the lake's failure.
+pub(super) async fn raw(settings: &Settings, args: &RawArgs, json: bool) -> Result<(), Failure> {
+    let shown = raw_response::show(settings, &args.digest, args.record).await?;
+    let mut out = std::io::stdout().lock();
+    if args.body {
+        out.write_all(&shown.response.body)?;
+        return Ok(out.flush()?);
+    }
+    match json {
+        true => writeln!(out, "{}", to_json(&shown, args.record))?,
+        false => write!(out, "{}", to_text(&shown, args.record))?,
+    }
+    Ok(out.flush()?)
+}
+
+fn to_json(shown: &ShownResponse, place: Option<usize>) -> serde_json::Value {
+    let raw = &shown.response.raw;
+    let record = shown.record.as_ref().map(|fields| {
+        let fields = fields.iter().map(|(path, value)| (path.clone(), json!(value)));
+        serde_json::Value::Object(fields.collect())
+    });
+    let rejects = shown.rejects.iter().map(|reject| json!({"record_index": reject.record_index, "reason": reject.reason}));
+    json!({
+        "raw_object": raw.body, "run_id": raw.run_id, "request_id": raw.request_id, "network": raw.slice.network,
+        "account": raw.slice.account, "stream": raw.slice.stream, "method": raw.sent.method, "url": raw.sent.url,
+        "request_body": raw.sent.body, "status": raw.status, "headers": raw.headers, "outcome": raw.outcome,
+        "received_at": rfc3339(raw.received_at), "body_bytes": shown.response.body.len(),
+        "rejects": rejects.collect::<Vec<_>>(), "record_index": place, "record": record,
+    })
+}
+
+fn to_text(shown: &ShownResponse, place: Option<usize>) -> String {
+    let (raw, body) = (&shown.response.raw, &shown.response.body);
+    let mut shows = format!("raw object {}, {}, {}\n", raw.body, text::bytes(body.len() as u64), raw.outcome);
+    // Writing to a String doesn't fail, here and below.
+    let _ = writeln!(shows, "  {}, run {}", raw.slice.id(), raw.run_id);
+    let _ = super::explain::request_text(&mut shows, raw);
+    for RejectRow { record_index, reason, .. } in &shown.rejects {
+        let _ = match *record_index {
+            RejectRow::WHOLE => writeln!(shows, "  rejected: {reason}"),
+            record => writeln!(shows, "  record {record} is rejected: {reason}"),
+        };
+    }
+    match (&shown.record, place) {
+        (Some(fields), Some(place)) => {
+            let _ = writeln!(shows, "record {place}:");
+            for (path, value) in fields {
+                let _ = writeln!(shows, "  {path}: {}", value.as_deref().unwrap_or("null"));
+            }
+        }
+        _ => {
+            let start = &body[..body.len().min(SHOWN)];
+            let _ = writeln!(shows, "\n{}", String::from_utf8_lossy(start));
+            if body.len() > SHOWN {
+                let _ = writeln!(shows, "… {} more; all of it: --body", text::bytes((body.len() - SHOWN) as u64));
+            }
+        }
+    }
+    shows
+}

@@ -1,0 +1,94 @@
+//! What can be known to be wrong before a run: settings, connectors, rights, secrets, schedules and the lake.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sluice_registry::Registry;
+
+use crate::app::{self, with_connector};
+use crate::failure::Failure;
+use crate::freshness;
+use crate::schedule::next_moments;
+use crate::settings::network::{self, NetworkSettings};
+use crate::settings::Settings;
+use crate::slices::look_back_rules;
+
+/// Moments of a schedule that are shown.
+pub const SHOWN_MOMENTS: usize = 3;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct CheckReport {
+    /// By network.
+    pub networks: Vec<NetworkCheck>,
+    /// Files in the connectors folder that are refused, each with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+/// What was found of a network.
+#[derive(Debug, Serialize)]
+pub struct NetworkCheck {
+    /// Its name in the settings.
+    pub network: String,
+    /// The connector that it names.
+    pub connector: String,
+    /// How many accounts it has.
+    pub accounts: usize,
+    /// Its cron expression; none without a connector.
+    pub schedule: Option<String>,
+    /// The next moments of its schedule.
+    pub next: Vec<DateTime<Utc>>,
+    /// What an operator may not have meant.
+    pub notes: Vec<String>,
+    /// What is wrong, each with a hint.
+    pub problems: Vec<String>,
+}
+
+/// Checks settings, connectors, rights, secrets and schedules, and that the lake can be written. No network is asked.
+///
+/// # Errors
+/// A failure of the settings, the state store or the lake. What is wrong with a network is in the report.
+pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
+    let all = network::load_all(&settings.networks_dir)?;
+    let registry = app::open_registry_read_only(settings).await?;
+    app::open_writable_lake(settings).await?;
+    let mut networks = Vec::new();
+    for network in all {
+        networks.push(check_network(settings, &registry, network).await);
+    }
+    let refused = registry.entries().into_iter().filter_map(|entry| Some((entry.file.clone(), entry.refusal()?.to_owned())));
+    Ok(CheckReport { networks, refused: refused.collect() })
+}
+
+async fn check_network(settings: &Settings, registry: &Registry, network: NetworkSettings) -> NetworkCheck {
+    let mut found = NetworkCheck {
+        network: network.name.clone(),
+        connector: network.content.connector.clone(),
+        accounts: network.content.accounts.len(),
+        schedule: None,
+        next: Vec::new(),
+        notes: Vec::new(),
+        problems: Vec::new(),
+    };
+    let served = match with_connector(registry, settings, network) {
+        Ok(served) => served,
+        Err(failure) => {
+            found.problems.push(failure.render(false));
+            return found;
+        }
+    };
+    let (text, now) = (freshness::schedule_text(&served), Utc::now());
+    match freshness::schedule(&served) {
+        Ok(cron) => {
+            found.next = next_moments(&cron, now, SHOWN_MOMENTS);
+            found.notes = freshness::schedule_notes(text, &cron, &look_back_rules(&served), now);
+        }
+        Err(failure) => found.problems.push(failure.render(false)),
+    }
+    found.schedule = Some(text.to_owned());
+    for account in &served.settings.content.accounts {
+        let problem = served.access(account).await.err().map(|failure| failure.render(false));
+        // Accounts often lack the same right.
+        found.problems.extend(problem.filter(|problem| !found.problems.contains(problem)));
+    }
+    found
+}
