@@ -1,6 +1,9 @@
 //! Whatever a user gets wrong has one clear error, a hint and an exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::process::Stdio;
+
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
 use sluice_tests::{Operator, connectors_dir};
 
 /// A folder in which everything is right: one network, one account, its secret in the environment.
@@ -26,8 +29,15 @@ const GOOD: &str = r#"{
 fn said(operator: &Operator, arguments: &[&str]) -> String {
     let answer = operator.sluice(arguments).unwrap();
     let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", answer.code, answer.stdout, answer.stderr);
-    text.replace(&operator.path().display().to_string(), "[dir]")
-        .replace(&operator.path().canonicalize().unwrap().display().to_string(), "[dir]")
+    let text = text
+        .replace(&operator.path().display().to_string(), "[dir]")
+        .replace(&operator.path().canonicalize().unwrap().display().to_string(), "[dir]");
+    // The next moments of a schedule move.
+    let lines = text.split_inclusive('\n').map(|line| match line.split_once(": next ") {
+        Some((before, _)) => format!("{before}: next [moments]\n"),
+        None => line.to_owned(),
+    });
+    lines.collect()
 }
 
 /// Breaks the network's file by a replacement and says what `check` makes of it.
@@ -84,6 +94,66 @@ fn wrong_type_in_a_network() {
 #[test]
 fn bad_cron() {
     insta::assert_snapshot!(network_with("0 * * * *", "every hour please now ok"));
+}
+
+#[test]
+fn a_schedule_that_never_comes() {
+    insta::assert_snapshot!(network_with("0 * * * *", "0 0 30 2 *"));
+}
+
+#[test]
+fn a_look_back_that_reads_nothing() {
+    insta::assert_snapshot!(network_with("\"days\": 3}, {\"every\": \"1d\", \"days\": 45", "\"days\": 0"));
+    let rules = r#"[{"every": "1h", "days": 3}, {"every": "1d", "days": 45, "axis": "modified"}]"#;
+    let said = network_with(rules, "[]");
+    assert!(said.contains("exit 78") && said.contains("look_back is empty"), "{said}");
+    let said = network_with(rules, r#"[{"every": "1h", "days": 3, "axis": "payment"}]"#);
+    assert!(said.contains("exit 78") && said.contains("by a date that a stream can be read by"), "{said}");
+}
+
+/// `0 6 1 * MON` means the first of a month and every Monday, as POSIX has it. `check` and `status` show it.
+#[test]
+fn the_next_moments_of_a_schedule_are_shown() {
+    let operator = operator();
+    operator.write("networks/awin.json", &GOOD.replace("0 * * * *", "0 6 1 * MON")).unwrap();
+    let checked: serde_json::Value =
+        serde_json::from_str(&operator.succeed(&["--output", "json", "check"]).unwrap()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&operator.succeed(&["--output", "json", "status"]).unwrap()).unwrap();
+    let now = Utc::now();
+    let is_named = |at: &DateTime<Utc>| at.day() == 1 || at.weekday() == Weekday::Mon;
+    let hours = (1..24 * 40).map(|hours| now + TimeDelta::hours(hours)).filter(|at| at.hour() == 6);
+    let expected: Vec<_> = hours.filter(is_named).map(|at| at.format("%FT06:00:00Z").to_string()).take(3).collect();
+    assert_eq!(checked[0]["next"], serde_json::json!(expected));
+    assert_eq!(status["networks"][0]["next"], serde_json::json!(expected));
+    let shown = operator.succeed(&["check"]).unwrap();
+    assert!(shown.contains("either is enough") && shown.contains(&expected[0][..10]), "{shown}");
+    assert!(operator.succeed(&["status"]).unwrap().contains(&expected[0][..10]));
+}
+
+#[test]
+fn a_failing_state_store_is_a_failure_of_the_settings() {
+    let operator = operator();
+    operator.write("state.db", &"no database ".repeat(50)).unwrap();
+    for command in [&["status"][..], &["check"], &["run", "awin"], &["connectors"], &["rejects", "retry"], &["plan", "awin"]] {
+        let answer = operator.sluice(command).unwrap();
+        assert_eq!(answer.code, 78, "{command:?}: {answer:?}");
+        assert_eq!(answer.stderr.matches("cannot open the state store").count(), 1, "{command:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let operator = operator();
+    for query in ["SELECT * FROM generate_series(1, 100000)", "SELECT * FROM generate_series(1, 3)"] {
+        for format in ["table", "csv", "json", "parquet"] {
+            let mut child = operator.command(&["sql", query, "--format", format]);
+            let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            drop(child.stdout.take());
+            let ended = child.wait_with_output().unwrap();
+            assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""), "{format}");
+        }
+    }
 }
 
 #[test]
@@ -228,6 +298,8 @@ fn sql_that_is_wrong() {
         ("syntax", "SELEC 1"),
         ("table", "SELECT * FROM unified.transaction"),
         ("column", "SELECT comission_amount FROM unified.transactions"),
+        ("qualified_column", "SELECT t.comission_amount FROM unified.transactions t"),
+        ("function", "SELECT summ(commission_amount) FROM unified.transactions"),
         ("write", "DELETE FROM unified.transactions"),
         ("create", "CREATE TABLE t AS SELECT 1"),
         ("copy", "COPY (SELECT 1) TO 'out.csv'"),

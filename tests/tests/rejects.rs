@@ -48,6 +48,19 @@ fn rejects_are_mapped_by_a_better_connector_and_stay_on_record() {
     assert!(lake_sums(&operator, "awin").unwrap().is_empty());
     let human = operator.succeed(&["rejects"]).unwrap();
     assert!(human.ends_with(&format!("{} open rejects\n", all.len())), "{human}");
+    assert!(human.lines().count() < all.len() / 4, "alike ones are one: {human}");
+    // What the list says to do shows the record.
+    let command = human.split_once(": sluice raw ").unwrap().1.lines().next().unwrap();
+    let command: Vec<&str> = ["raw"].into_iter().chain(command.split(' ')).collect();
+    let record = operator.succeed(&command).unwrap();
+    assert!(record.contains("is rejected: ") && record.contains("\n  transactionDate: "), "{record}");
+    let whole = operator.succeed(&[command[0], command[1], "--body"]).unwrap();
+    assert!(serde_json::from_str::<Value>(&whole).unwrap().is_array(), "the body is printed as it is");
+    let asked = operator.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap();
+    let missing = format!("warning: {} records of awin could not be mapped and are missing\n", all.len());
+    assert!(asked.stderr.contains(&missing), "{asked:?}");
+    let status = operator.succeed(&["status"]).unwrap();
+    assert!(status.contains(&format!("awin: {} open rejects (", all.len())), "{status}");
     let again = json(&operator, &["rejects", "retry", "awin"]);
     assert_eq!((&again[0]["mapped"], again[0]["left"].as_u64()), (&Value::from(0), Some(all.len() as u64)));
     operator.install("awin", "awin.wasm").unwrap();
@@ -113,13 +126,15 @@ fn a_slice_of_which_more_is_rejected_than_may_be_fails_loudly() {
     let fine = run(&allowed);
     assert_eq!(fine.code, 0, "as many may be rejected as are: {fine:?}");
     assert_eq!(count(&allowed, incomplete), 0);
-    assert_eq!(allowed.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap().stderr, "");
+    let warned = allowed.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap().stderr;
+    assert!(!warned.contains("may be missing") && warned.contains("could not be mapped and are missing"), "{warned}");
 
     allow(&operator, 0.99);
     let failed = run(&operator);
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.stderr.contains("could not be mapped") && failed.stderr.contains("max_reject_share"), "{failed:?}");
-    assert!(failed.stderr.contains("hint: "), "{failed:?}");
+    assert!(failed.stderr.contains("hint: ") && failed.stderr.contains("sluice rejects list awin"), "{failed:?}");
+    assert_eq!(failed.stderr.matches("max_reject_share").count(), 2, "one of each account, printed once: {failed:?}");
     assert!(count(&operator, incomplete) > 0);
     let kept = |operator: &Operator| count(operator, "SELECT count(*) AS n FROM meta.rejects");
     assert_eq!(kept(&operator), kept(&allowed), "what was rejected is kept all the same");

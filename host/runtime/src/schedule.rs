@@ -28,6 +28,7 @@ pub fn next_moment(cron: &Cron, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 /// The first `most` moments after `after` that the schedule names.
 pub fn next_moments(cron: &Cron, after: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
+    let after = after.with_nanosecond(0).unwrap_or(after);
     std::iter::successors(next_moment(cron, after), |last| next_moment(cron, *last)).take(most).collect()
 }
 

@@ -49,10 +49,31 @@ fn lines(network: &NetworkCheck) -> String {
     text
 }
 
-/// `2026-11-29 03:00, 2026-11-30 06:00 UTC`, seconds where there are any.
+/// `2026-11-29 03:00, 04:00, 2026-11-30 00:00 UTC`, seconds where there are any.
 pub(super) fn moments(moments: &[DateTime<Utc>]) -> String {
     let has_seconds = moments.iter().any(|moment| moment.timestamp() % 60 != 0);
-    let form = if has_seconds { "%F %T" } else { "%F %H:%M" };
-    let moments: Vec<String> = moments.iter().map(|moment| moment.format(form).to_string()).collect();
-    format!("{} UTC", moments.join(", "))
+    let form = if has_seconds { "%T" } else { "%H:%M" };
+    let mut texts = Vec::new();
+    let mut day = None;
+    for moment in moments {
+        // A day is named once.
+        let is_new = day.replace(moment.date_naive()) != Some(moment.date_naive());
+        let form = if is_new { format!("%F {form}") } else { form.to_owned() };
+        texts.push(moment.format(&form).to_string());
+    }
+    format!("{} UTC", texts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_day_is_named_once() {
+        let at = |text: &str| format!("2026-11-{text}Z").parse::<DateTime<Utc>>().unwrap();
+        let hours = [at("29T22:00:00"), at("29T23:00:00"), at("30T00:00:00")];
+        assert_eq!(moments(&hours), "2026-11-29 22:00, 23:00, 2026-11-30 00:00 UTC");
+        assert_eq!(moments(&[at("29T22:00:05")]), "2026-11-29 22:00:05 UTC");
+    }
 }

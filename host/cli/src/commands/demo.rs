@@ -19,11 +19,14 @@ use crate::arguments::DemoArgs;
 use crate::progress::Display;
 
 const HISTORY_DAYS: u32 = 60;
+/// Days between a collect and the next one, and how often there is one.
 const LATER_DAYS: i64 = 10;
+const LATER_COLLECTS: i64 = 2;
 
 /// The reports of the collects, each of all networks in the same order.
 struct Collects {
     first: Vec<RunReport>,
+    /// One after the other.
     later: Vec<RunReport>,
     again: Vec<RunReport>,
 }
@@ -41,8 +44,11 @@ pub(super) async fn demo(args: &DemoArgs, json: bool) -> Result<(), Failure> {
     let display = Display::start(json);
     let app = Arc::new(App::open_with(Settings::load(&dir.join("sluice.toml"))?, display.meter()).await?);
     let first = collect(&app, &simulator).await?;
-    simulator.advance(TimeDelta::days(LATER_DAYS));
-    let later = collect(&app, &simulator).await?;
+    let mut later = Vec::new();
+    for _ in 0..LATER_COLLECTS {
+        simulator.advance(TimeDelta::days(LATER_DAYS));
+        later.extend(collect(&app, &simulator).await?);
+    }
     let again = collect(&app, &simulator).await?;
     drop(display);
     let collects = Collects { first, later, again };
@@ -51,6 +57,7 @@ pub(super) async fn demo(args: &DemoArgs, json: bool) -> Result<(), Failure> {
     writeln!(out, "{}", story::collected(&collects))?;
     writeln!(out, "{}", story::earnings(&session).await?)?;
     writeln!(out, "{}", story::changes(&session, &collects.later).await?)?;
+    // Each part is one function of `story`: further ones come here.
     let (transaction, history) = story::history(&session).await?;
     writeln!(out, "{history}")?;
     write!(out, "{}", what_to_try(&dir, &transaction))?;
@@ -60,7 +67,7 @@ pub(super) async fn demo(args: &DemoArgs, json: bool) -> Result<(), Failure> {
 /// Reads all networks over the simulator's whole history.
 async fn collect(app: &Arc<App>, simulator: &Simulator) -> Result<Vec<RunReport>, Failure> {
     let until = simulator.clock();
-    let since = until - TimeDelta::days(i64::from(HISTORY_DAYS) + 2 * LATER_DAYS);
+    let since = until - TimeDelta::days(i64::from(HISTORY_DAYS) + (LATER_COLLECTS + 1) * LATER_DAYS);
     let mut reports = Vec::new();
     for network in network::load_all(&app.settings.networks_dir)? {
         let network = app.network(&network.name)?;

@@ -8,23 +8,24 @@ use sluice_runtime::failure::Failure;
 use sluice_runtime::run::RunReport;
 use sluice_runtime::text::thousands;
 
-use super::{Collects, HISTORY_DAYS, LATER_DAYS};
+use super::{Collects, HISTORY_DAYS, LATER_COLLECTS, LATER_DAYS};
 
 /// What a unit of each currency is worth in EUR. The lake keeps amounts as networks report them; rates are the query's.
 const RATES: &str = "(VALUES ('EUR', 1.00), ('USD', 0.86), ('GBP', 1.15), ('PLN', 0.24), ('SEK', 0.09)) AS rates (currency, eur)";
 
 /// What each collect brought.
 pub(super) fn collected(collects: &Collects) -> String {
-    let mut rows = vec![texts(["network", "records", "transactions", "new", "changed", "again"])];
-    for ((first, later), again) in collects.first.iter().zip(&collects.later).zip(&collects.again) {
-        let changed = later.new_versions - later.versions.first_seen;
-        let numbers =
-            [first.records, first.new_versions, later.versions.first_seen, changed, again.new_versions].map(thousands);
+    let mut rows = vec![texts(["network", "records", "transactions", "then new", "changed", "again"])];
+    for (first, again) in collects.first.iter().zip(&collects.again) {
+        let later = || collects.later.iter().filter(|report| report.network == first.network);
+        let new: u64 = later().map(|report| report.versions.first_seen).sum();
+        let versions: u64 = later().map(|report| report.new_versions).sum();
+        let numbers = [first.records, first.new_versions, new, versions - new, again.new_versions].map(thousands);
         rows.push([first.network.clone()].into_iter().chain(numbers).collect());
     }
     format!(
-        "Collected from 5 simulated networks with 2 accounts each: {HISTORY_DAYS} days, then what was new and what had \
-         changed {LATER_DAYS} days\nlater, then the same again, which adds nothing.\n{}",
+        "Collected from 5 simulated networks with 2 accounts each: {HISTORY_DAYS} days, then {LATER_COLLECTS} times what \
+         {LATER_DAYS} days brought,\nthen the same again, which adds nothing.\n{}",
         table(&rows)
     )
 }
@@ -55,17 +56,20 @@ pub(super) async fn earnings(session: &Session) -> Result<String, Failure> {
 pub(super) async fn changes(session: &Session, later: &[RunReport]) -> Result<String, Failure> {
     let runs: Vec<String> = later.iter().map(|report| format!("'{}'", report.run_id)).collect();
     let query = format!(
-        "SELECT CASE WHEN v.change <> 'network-change' THEN v.change
+        "SELECT CASE WHEN v.change = 'first-seen' THEN 'new transaction'
+                     WHEN v.change = 'correction' THEN 'new row that corrects another'
+                     WHEN v.change <> 'network-change' THEN v.change
                      WHEN v.validation_status <> earlier.validation_status
-                         THEN earlier.validation_status || ' to ' || v.validation_status
+                         THEN 'validation: ' || earlier.validation_status || ' to ' || v.validation_status
                      WHEN v.payment_status <> earlier.payment_status
-                         THEN earlier.payment_status || ' to ' || v.payment_status
-                     WHEN v.commission_amount <> earlier.commission_amount THEN 'amount corrected'
+                         THEN 'payment: ' || earlier.payment_status || ' to ' || v.payment_status
+                     WHEN v.commission_amount <> earlier.commission_amount THEN 'commission corrected'
                      ELSE 'other fields' END AS what,
                 count(*) AS transactions,
                 CAST(sum((v.commission_effective - coalesce(earlier.commission_effective, 0)) * eur) AS DECIMAL(12, 2))
                     AS difference,
-                max(v.reason_raw) AS reason
+                max(CASE WHEN v.reason_raw IS DISTINCT FROM earlier.reason_raw AND v.change <> 'first-seen'
+                    THEN v.reason_raw END) AS example_of_a_reason
          FROM unified.transaction_versions v
          JOIN {RATES} ON currency = v.commission_currency
          LEFT JOIN unified.transaction_versions earlier
@@ -73,7 +77,8 @@ pub(super) async fn changes(session: &Session, later: &[RunReport]) -> Result<St
          WHERE v.run_id IN ({}) GROUP BY 1 ORDER BY 2 DESC, 1",
         runs.join(", ")
     );
-    let title = format!("What changed in those {LATER_DAYS} days, with the difference in EUR and one of the reasons given:");
+    let days = LATER_COLLECTS * LATER_DAYS;
+    let title = format!("What changed in those {days} days, and what that is in EUR:");
     Ok(format!("{title}\n{}", ask(session, &query).await?))
 }
 
