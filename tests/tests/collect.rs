@@ -106,6 +106,7 @@ fn alike_failures_are_printed_once_with_their_number() {
     let answer = operator.sluice(&["run", "awin", "--since", "2026-01-01", "--until", "2026-04-30"]).unwrap();
     let expected = "error: 4 of 4 slices of `awin` failed\n  credentials, 4 times, first: awin/main/transactions/\
         transaction/2026-01-01T00:00:00Z/2026-02-01T00:00:00Z: request `transactions`: the network forbids it (403)\n\
+        \x20   the response: sluice raw 6e46dd10defc\n\
         hint: the network refuses the account's secrets: renew them where networks/awin.json says they are, then `sluice \
         run awin`\n";
     assert!(answer.stderr.ends_with(expected), "{}", answer.stderr);

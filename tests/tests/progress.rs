@@ -52,7 +52,7 @@ fn a_terminal_shows_what_a_run_does_and_waits_for() {
     let last = seen.rfind("run awin [").unwrap();
     assert!(seen.rfind("awin: ").unwrap() > last, "the report comes after the bar: {seen:?}");
     let build = on_a_terminal(&operator, &["build", "awin"], &[]);
-    assert!(build.contains("build awin from raw"), "{build:?}");
+    assert!(build.contains("responses, ") && build.contains("awin: "), "{build:?}");
     let maintain = on_a_terminal(&operator, &["maintain"], &[]);
     assert!(maintain.contains("maintain meta.") && maintain.contains("tables"), "{maintain:?}");
 }

@@ -14,6 +14,8 @@ use sluice_runtime::text;
 
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(100);
+/// Characters of the bar.
+const BAR_WIDTH: usize = 16;
 /// How long a stage lasts before its rate and the time left are told.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,8 @@ impl Display {
         if json || !io::stderr().is_terminal() || is_dumb() {
             return Self { meter, drawn: None };
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let Some(styles) = Styles::new() else { return Self { meter, drawn: None } };
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(styles.plain.clone());
         *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
         let is_over = Arc::new(AtomicBool::new(false));
         // A thread of its own: those of the runtime compile connectors.
@@ -73,7 +76,7 @@ impl Display {
             let (bar, meter, is_over) = (bar.clone(), meter.clone(), is_over.clone());
             move || {
                 while !is_over.load(Ordering::Relaxed) {
-                    draw(&bar, &meter.reading());
+                    draw(&bar, &styles, &meter.reading());
                     thread::park_timeout(EVERY);
                 }
             }
@@ -99,23 +102,41 @@ impl Drop for Display {
     }
 }
 
-fn draw(bar: &ProgressBar, reading: &Reading) {
-    let waits = if reading.waits.is_empty() { "" } else { "\n  {prefix}" };
-    let template = match reading.total {
-        Some(total) => {
-            bar.set_length(total);
-            format!("{{spinner}} {} [{{bar:16}}] {{wide_msg}}{waits}", reading.stage)
-        }
-        None => format!("{{spinner}} {} {{wide_msg}}{waits}", reading.stage),
-    };
-    bar.set_prefix(waits_text(reading, Instant::now()));
-    bar.set_message(counts_text(reading));
-    // A template that isn't one would be a fault of this file: then the bar looks as it did before.
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style.progress_chars("=> "));
+/// One line, and a second one while something is waited for.
+struct Styles {
+    plain: ProgressStyle,
+    waiting: ProgressStyle,
+}
+
+impl Styles {
+    /// None if a template were wrong, which would be a fault of this file.
+    fn new() -> Option<Self> {
+        let style = |template| ProgressStyle::with_template(template).ok();
+        Some(Self { plain: style("{spinner} {wide_msg}")?, waiting: style("{spinner} {wide_msg}\n  {prefix}")? })
     }
-    bar.set_position(reading.done);
+}
+
+fn draw(bar: &ProgressBar, styles: &Styles, reading: &Reading) {
+    let style = if reading.waits.is_empty() { &styles.plain } else { &styles.waiting };
+    bar.set_prefix(waits_text(reading, Instant::now()));
+    bar.set_style(style.clone());
+    // All in one text, so that a line never holds parts of two readings.
+    bar.set_message(line(reading));
     bar.tick();
+}
+
+/// `run awin [====            ] 12/40 slices, …`.
+fn line(reading: &Reading) -> String {
+    let bar = match reading.total {
+        Some(total) => format!(" [{}]", bar_text(reading.done, total)),
+        None => String::new(),
+    };
+    format!("{}{bar} {}", reading.stage, counts_text(reading))
+}
+
+fn bar_text(done: u64, total: u64) -> String {
+    let filled = usize::try_from(done.min(total) * BAR_WIDTH as u64 / total.max(1)).unwrap_or(BAR_WIDTH);
+    format!("{}{}", "=".repeat(filled), " ".repeat(BAR_WIDTH - filled))
 }
 
 /// `12/40 slices, 30 s left, 34 requests, 1,234 records, 41 records/s, 4.5 MiB`.
@@ -201,6 +222,12 @@ mod tests {
         assert_eq!(counts_text(&early), "0/1 slice, 1 request");
         let unknown = Reading { total: None, unit: Unit::Responses, requests: 0, ..reading() };
         assert_eq!(counts_text(&unknown), "12 responses, 1,234 records, 41/s, 4.5 MiB");
+    }
+
+    #[test]
+    fn the_bar_is_as_long_as_what_is_done() {
+        assert_eq!([(0, 4), (1, 4), (4, 4), (9, 4)].map(|(done, total)| bar_text(done, total).trim().len()), [0, 4, 16, 16]);
+        assert!(line(&reading()).starts_with("run awin [====            ] 12/40 slices, "));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! run that is resumed adds the same responses again, finds what is there and adds what is missing. What a slice
 //! covers is noted only when all of its rows are durable.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod flushed;
+
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::Field;
 use futures::future::join_all;
@@ -12,13 +14,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sluice_model::Step;
 use tokio::time::Instant;
 
+pub(crate) use flushed::Flushed;
+
 use crate::append::{Appended, Appender, RunNumber, Source};
 use crate::error::Error;
 use crate::follow::Followers;
 use crate::index::IndexColumns;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::ledger::Counts;
 use crate::meta::{ColumnPlace, CoverageRow, REJECTS, RejectRows};
 use crate::native::{self, NativeResponse, NativeRows};
 use crate::options::CommitterOptions;
@@ -106,15 +109,6 @@ pub(crate) struct Rejected {
     pub(crate) origin: std::sync::Arc<sluice_model::RawObject>,
     pub(crate) connector: crate::ledger::ConnectorRef,
     pub(crate) reason: String,
-}
-
-/// What a flush did.
-#[derive(Default)]
-pub(crate) struct Flushed {
-    /// What was new of each run.
-    pub(crate) counts: HashMap<RunNumber, Counts>,
-    /// Runs whose lease was taken over.
-    pub(crate) fenced: HashMap<RunNumber, Error>,
 }
 
 /// The writers of all tables: of each the snapshot, and what is known of its keys.
@@ -393,30 +387,5 @@ impl Writers {
                 None => appender.forget(),
             }
         }
-    }
-}
-
-impl Flushed {
-    /// Takes over what a further step did.
-    pub(crate) fn merge(&mut self, more: Self) {
-        for (run, counts) in more.counts {
-            self.counts.entry(run).or_default().add(&counts);
-        }
-        self.fenced.extend(more.fenced);
-    }
-
-    /// Takes over what was appended to the versions, with its causes.
-    fn take_versions(&mut self, appended: Appended) {
-        for (run, causes) in &appended.causes {
-            self.counts.entry(*run).or_default().causes.add(causes);
-        }
-        self.take(appended, |counts| &mut counts.new_versions);
-    }
-
-    fn take(&mut self, appended: Appended, count: fn(&mut Counts) -> &mut u64) {
-        for (run, rows) in appended.by_run {
-            *count(self.counts.entry(run).or_default()) += rows;
-        }
-        self.fenced.extend(appended.fenced);
     }
 }
