@@ -299,7 +299,6 @@ fn sql_that_is_wrong() {
         ("table", "SELECT * FROM unified.transaction"),
         ("column", "SELECT comission_amount FROM unified.transactions"),
         ("qualified_column", "SELECT t.comission_amount FROM unified.transactions t"),
-        ("function", "SELECT summ(commission_amount) FROM unified.transactions"),
         ("write", "DELETE FROM unified.transactions"),
         ("create", "CREATE TABLE t AS SELECT 1"),
         ("copy", "COPY (SELECT 1) TO 'out.csv'"),

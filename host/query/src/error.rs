@@ -58,8 +58,6 @@ pub enum Error {
     Plan {
         /// What the planner says.
         reason: String,
-        /// What it offers instead.
-        offer: Option<String>,
     },
     /// A table that can't be read.
     #[error("cannot open table `{table}`")]
@@ -212,8 +210,8 @@ impl Error {
             Self::Arguments { usage, .. } => Some(format!("write `{usage}`")),
             Self::Backwards { .. } => Some("swap the two".to_owned()),
             Self::UnknownFormat(_) => Some("use table, csv, json or parquet".to_owned()),
-            Self::Plan { offer, .. } => offer.clone(),
-            Self::Open { .. }
+            Self::Plan { .. }
+            | Self::Open { .. }
             | Self::Run { .. }
             | Self::Setup { .. }
             | Self::Encode { .. }
@@ -232,24 +230,15 @@ impl Error {
                     let nearest = nearest(&field.name, &columns);
                     Self::UnknownColumn { name: field.flat_name(), nearest, columns }
                 }
-                other => Self::plan(&other.to_string()),
+                other => Self::Plan { reason: other.to_string() },
             },
             DataFusionError::Plan(reason) => match missing_table(reason) {
                 Some(name) => Self::UnknownTable { name: name.to_owned(), nearest: nearest(name, tables) },
-                None => Self::plan(reason),
+                None => Self::Plan { reason: reason.clone() },
             },
-            DataFusionError::NotImplemented(reason) => Self::plan(reason),
+            DataFusionError::NotImplemented(reason) => Self::Plan { reason: reason.clone() },
             _ => Self::running(error, limit_bytes),
         }
-    }
-
-    /// What the planner says; `Did you mean 'sum'?` on a line of its own is an offer.
-    fn plan(said: &str) -> Self {
-        let (reason, offer) = match said.split_once("\nDid you mean ") {
-            Some((reason, offer)) => (reason.trim_end_matches('.'), Some(format!("did you mean {}", offer.replace('\'', "`")))),
-            None => (said, None),
-        };
-        Self::Plan { reason: reason.to_owned(), offer }
     }
 
     /// A failure while a query runs.
