@@ -135,7 +135,9 @@ fn the_next_moments_of_a_schedule_are_shown() {
 fn a_failing_state_store_is_a_failure_of_the_settings() {
     let operator = operator();
     operator.write("state.db", &"no database ".repeat(50)).unwrap();
-    for command in [&["status"][..], &["check"], &["run", "awin"], &["connectors"], &["rejects", "retry"], &["plan", "awin"]] {
+    for command in
+        [&["status"][..], &["check"], &["run", "awin"], &["connectors"], &["rejects", "retry"], &["plan", "awin"]]
+    {
         let answer = operator.sluice(command).unwrap();
         assert_eq!(answer.code, 78, "{command:?}: {answer:?}");
         assert_eq!(answer.stderr.matches("cannot open the state store").count(), 1, "{command:?}: {answer:?}");
@@ -151,7 +153,11 @@ fn a_reader_that_has_had_enough_is_no_failure() {
             let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             drop(child.stdout.take());
             let ended = child.wait_with_output().unwrap();
-            assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""), "{format}");
+            assert_eq!(
+                (ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()),
+                (Some(0), ""),
+                "{format}"
+            );
         }
     }
 }

@@ -178,9 +178,9 @@ fn the_service_looks_after_its_lake_between_runs() {
     operator.write("networks/awin.json", &file.to_string()).unwrap();
     set(&operator, "[maintain]\nevery = \"1s\"\nmin_files = 2\n");
     let mut service = Service::start(&operator);
-    service.wait_for(&["upkeep", "meta.runs", "merged into"]);
+    service.wait_for(&["maintenance", "meta.runs", "merged into"]);
     service.wait_for(&["awin", "0 new versions"]);
-    service.wait_for(&["upkeep is done"]);
+    service.wait_for(&["maintenance is done"]);
 }
 
 #[test]

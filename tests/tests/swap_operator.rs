@@ -241,5 +241,5 @@ fn where_keys_are_set_an_unsigned_file_is_refused_by_name() {
     assert!(run.code == 78 && run.stderr.contains("not signed"), "what served before isn't signed either: {run:?}");
     bench.operator.write("sluice.toml", &format!("{settings}[connectors]\nkeys = [\"RWx\"]\n")).unwrap();
     let wrong = bench.operator.sluice(&["connectors"]).unwrap();
-    assert!(wrong.code == 78 && wrong.stderr.contains("`RWx` is no public key"), "{wrong:?}");
+    assert!(wrong.code == 78 && wrong.stderr.contains("`RWx` is not a public key"), "{wrong:?}");
 }

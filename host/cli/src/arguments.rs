@@ -336,7 +336,7 @@ impl ReadArgs {
 /// The window that `--since` and `--until` name.
 ///
 /// # Errors
-/// A usage failure for a text that is no time, or a window of nothing.
+/// A usage failure for a text that is not a time, or for an empty window.
 pub(crate) fn window(since: Option<&str>, until: Option<&str>, now: DateTime<Utc>) -> Result<Option<Window>, Failure> {
     let Some(since) = since.map(moment).transpose()? else { return Ok(None) };
     let until = until.map(moment).transpose()?.unwrap_or(now);
@@ -350,11 +350,9 @@ pub(crate) fn window(since: Option<&str>, until: Option<&str>, now: DateTime<Utc
 
 fn moment(text: &str) -> Result<DateTime<Utc>, Failure> {
     let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
-    DateTime::parse_from_rfc3339(text)
-        .ok()
-        .map(|t| t.to_utc())
-        .or_else(day)
-        .ok_or_else(|| Failure::usage(format!("`{text}` is not a time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z"))
+    DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc()).or_else(day).ok_or_else(|| {
+        Failure::usage(format!("`{text}` is not a time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z")
+    })
 }
 
 fn axis(text: &str) -> Result<Axis, Failure> {
@@ -362,6 +360,7 @@ fn axis(text: &str) -> Result<Axis, Failure> {
         .into_iter()
         .find(|axis| axis.name() == text)
         .ok_or_else(|| {
-            Failure::usage(format!("`{text}` is not an axis")).hint("write transaction, modified, validation or payment")
+            Failure::usage(format!("`{text}` is not an axis"))
+                .hint("write transaction, modified, validation or payment")
         })
 }

@@ -44,12 +44,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a failure and gives its exit code. A reader that has had enough, as `head`, is none.
+/// Prints a failure and gives its exit code. A reader that stops reading, such as `head`, is no failure.
 fn failed(failure: &Failure, json: bool) -> ExitCode {
     if failure.is_closed_output() {
         return ExitCode::SUCCESS;
     }
-    // Where standard error is closed too, the exit code is all there is to say.
+    // Where standard error is closed too, only the exit code is left.
     let _ = writeln!(std::io::stderr(), "{}", failure.render(json));
     ExitCode::from(failure.exit as u8)
 }

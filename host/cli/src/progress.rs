@@ -16,7 +16,7 @@ use sluice_runtime::text;
 const EVERY: Duration = Duration::from_millis(100);
 /// Characters of the bar.
 const BAR_WIDTH: usize = 16;
-/// How long a stage lasts before its rate and the time left are told.
+/// How long a stage lasts before its rate and the time left are shown.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// The bar that is on the terminal now: whatever else is written there is written above it.
@@ -61,7 +61,7 @@ pub(crate) struct Display {
 }
 
 impl Display {
-    /// Draws a meter of its own, unless results are printed as JSON or standard error is no terminal.
+    /// Draws a meter of its own, unless results are printed as JSON or standard error is not a terminal.
     pub(crate) fn start(json: bool) -> Self {
         let meter = Arc::new(Meter::default());
         if json || !io::stderr().is_terminal() || is_dumb() {
@@ -164,7 +164,7 @@ fn counts_text(reading: &Reading) -> String {
     parts.join(", ")
 }
 
-/// How long the rest takes at the speed so far; none if nothing tells.
+/// How long the rest takes at the speed so far; none while that is unknown.
 fn time_left(reading: &Reading) -> Option<Duration> {
     let left = reading.total?.checked_sub(reading.done)?;
     if reading.done == 0 || left == 0 || reading.elapsed < SETTLED {
@@ -226,7 +226,10 @@ mod tests {
 
     #[test]
     fn the_bar_is_as_long_as_what_is_done() {
-        assert_eq!([(0, 4), (1, 4), (4, 4), (9, 4)].map(|(done, total)| bar_text(done, total).trim().len()), [0, 4, 16, 16]);
+        assert_eq!(
+            [(0, 4), (1, 4), (4, 4), (9, 4)].map(|(done, total)| bar_text(done, total).trim().len()),
+            [0, 4, 16, 16]
+        );
         assert!(line(&reading()).starts_with("run awin [====            ] 12/40 slices, "));
     }
 

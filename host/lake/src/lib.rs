@@ -57,11 +57,11 @@ mod tests;
 mod unified;
 mod vanished;
 
+pub use append::Causes;
 pub use committer::{Committer, Held, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
-pub use append::Causes;
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{

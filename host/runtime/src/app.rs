@@ -24,7 +24,7 @@ use crate::step;
 
 /// A service's parts, each opened once.
 pub struct App {
-    /// What the operator says.
+    /// The settings.
     pub settings: Settings,
     /// The connectors that serve.
     pub registry: Arc<Registry>,
@@ -51,7 +51,7 @@ pub struct App {
 /// A network with the connector that serves it now.
 #[derive(Clone)]
 pub struct Network {
-    /// What the operator says of it.
+    /// Its settings.
     pub settings: NetworkSettings,
     /// The connector. What it began, a slice or a build, it ends, even if another version is swapped in.
     pub connector: Connector,
@@ -128,7 +128,7 @@ pub fn find_network(registry: &Registry, settings: &Settings, name: &str) -> Res
     with_connector(registry, settings, network_settings(settings, name)?)
 }
 
-/// What the operator says of the network of this name, read now.
+/// The settings of the network of this name, read now.
 ///
 /// # Errors
 /// A settings failure if there is no such network.
@@ -272,7 +272,7 @@ fn cores() -> usize {
 }
 
 impl Network {
-    /// What the connector says of itself.
+    /// The connector's manifest.
     pub fn manifest(&self) -> &Manifest {
         self.connector.manifest()
     }

@@ -8,8 +8,8 @@ use crate::app::{self, with_connector};
 use crate::failure::Failure;
 use crate::freshness;
 use crate::schedule::next_moments;
-use crate::settings::network::{self, NetworkSettings};
 use crate::settings::Settings;
+use crate::settings::network::{self, NetworkSettings};
 use crate::slices::look_back_rules;
 
 /// Moments of a schedule that are shown.
@@ -55,7 +55,8 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
     for network in all {
         networks.push(check_network(settings, &registry, network).await);
     }
-    let refused = registry.entries().into_iter().filter_map(|entry| Some((entry.file.clone(), entry.refusal()?.to_owned())));
+    let refused =
+        registry.entries().into_iter().filter_map(|entry| Some((entry.file.clone(), entry.refusal()?.to_owned())));
     Ok(CheckReport { networks, refused: refused.collect() })
 }
 

@@ -43,7 +43,7 @@ pub struct Collector {
     pub network: Network,
     /// The run.
     pub run_id: String,
-    /// What the run kept before it was broken off.
+    /// What the run kept before it was interrupted.
     pub kept: Arc<ResumedResponses>,
     /// Bounds the run's responses in memory: a permit is held from sending until the response's rows are
     /// durable, and not while a request waits for its rate budget.

@@ -95,7 +95,7 @@ impl Failure {
     /// `error: …`, its causes and `hint: …`, or the same as one JSON object.
     pub fn render(&self, json: bool) -> String {
         let message = self.error.chain().map(ToString::to_string).collect::<Vec<_>>();
-        // A source that its parent has already quoted says nothing new.
+        // A source that its parent has already quoted adds nothing.
         let causes: Vec<_> =
             message.iter().enumerate().skip(1).filter(|(at, cause)| !message[at - 1].contains(*cause)).collect();
         if json {

@@ -29,8 +29,10 @@ pub fn schedule(network: &Network) -> Result<Cron, Failure> {
         let known = network.manifest().streams.iter().flat_map(|stream| &stream.axes).map(|axis| axis.name());
         let known: BTreeSet<&str> = known.collect();
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(Failure::settings(format!("{file}: no rule of look_back is by a date that a stream can be read by"))
-            .hint(format!("the connector's streams have: {known}")));
+        return Err(Failure::settings(format!(
+            "{file}: no rule of look_back is by a date that a stream can be read by"
+        ))
+        .hint(format!("the connector's streams have: {known}")));
     }
     Ok(cron)
 }
@@ -109,7 +111,10 @@ mod tests {
             schedule_notes(text, &parse_cron(text).unwrap(), &rules, "2026-01-02T09:01:00Z".parse().unwrap())
         };
         assert_eq!(notes("0 * * * *", 3_600), Vec::<String>::new());
-        assert!(notes("0 * * * *", 86_400)[0].contains("every 1 h, and no rule of look_back is due more often than every 1 d"));
+        assert!(
+            notes("0 * * * *", 86_400)[0]
+                .contains("every 1 h, and no rule of look_back is due more often than every 1 d")
+        );
         assert!(notes("0 6 1 * MON", 3_600)[0].contains("either is enough"));
     }
 

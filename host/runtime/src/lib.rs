@@ -1,6 +1,6 @@
 //! Runs: settings, schedule, planning, collecting, mapping, committing, rebuilding, replaying, maintenance.
 //!
-//! [`run`] tells the story of a run. Everything that asks networks, runs guests, keeps state, writes the lake or speaks
+//! [`run`] shows the stages of a run. Everything that sends requests, runs guests, keeps state, writes the lake or speaks
 //! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
 
 pub mod app;

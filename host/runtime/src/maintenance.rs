@@ -24,7 +24,7 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The name of raw among tables.
 pub const RAW: &str = "raw.objects";
 
-/// What became of a table, or of raw.
+/// The outcome for a table, or for raw.
 #[derive(Clone, Debug, Serialize)]
 pub struct MaintenanceReport {
     /// Its name with its schema.
@@ -147,11 +147,11 @@ impl Default for MaintenanceScheduler {
 }
 
 impl MaintenanceScheduler {
-    /// Begins maintenance if it is due; `quiet` says that no run is in flight.
+    /// Begins maintenance if it is due; `quiet`: no run is in flight.
     pub async fn tick(&mut self, app: &Arc<App>, quiet: bool) {
         self.quiet.store(quiet, Ordering::Relaxed);
         if let Some(task) = self.task.take_if(|task| task.is_finished()) {
-            // What broke off is tried again like what failed.
+            // A task that panicked is retried like one that failed.
             let well = task.await.unwrap_or(false);
             self.ask_at = Instant::now() + if well { Duration::ZERO } else { AFTER_FAILURE };
         }

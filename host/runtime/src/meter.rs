@@ -112,7 +112,7 @@ impl Meter {
         *current = Stage { name: stage.into(), unit, began: Instant::now(), waits: BTreeMap::default() };
     }
 
-    /// Names the stage anew, and lets its counters go on.
+    /// Renames the stage; its counters continue.
     pub fn rename(&self, stage: impl Into<String>) {
         self.lock().name = stage.into();
     }

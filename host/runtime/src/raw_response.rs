@@ -11,7 +11,7 @@ use crate::explain::{Evidence, RawResponse, Record};
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-/// A response, and what there is to say of it.
+/// A response with its rejects.
 #[derive(Clone, Debug)]
 pub struct ShownResponse {
     /// The response with its body.
@@ -31,7 +31,8 @@ pub async fn show(settings: &Settings, digest: &str, place: Option<usize>) -> Re
     let session = open_session(lake.clone()).await?;
     let (run_id, request_id, body) = find(&session, digest).await?;
     let raw = lake.raw_object(&run_id, &request_id, body).await?;
-    let raw = raw.ok_or_else(|| Failure::failed(anyhow::anyhow!("raw no longer holds the response {}", body.short())))?;
+    let raw =
+        raw.ok_or_else(|| Failure::failed(anyhow::anyhow!("raw no longer holds the response {}", body.short())))?;
     let mut rejects = lake.open_rejects(Some(&raw.slice.network)).await?;
     rejects.retain(|reject| reject.raw_object == body.to_hex());
     let mut evidence = Evidence::new(lake, open_engine(settings)?);

@@ -17,7 +17,7 @@ use crate::settings::network;
 use crate::{record, replay, tables};
 use sluice_state::guard_all;
 
-/// A table that was made anew.
+/// A table that was rebuilt.
 #[derive(Clone, Debug, Serialize)]
 pub struct TableReport {
     /// Its name with its schema.
@@ -37,10 +37,10 @@ struct RunRebuilt {
     unmapped: HashSet<String>,
 }
 
-/// Connectors as raw tells of them: network, version and digest, and when each asked first.
+/// Connectors that raw names: network, version and digest, and when each sent its first request.
 type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
 
-/// Makes all tables anew from raw, and then puts them in the place of the old ones.
+/// Rebuilds all tables from raw, then replaces the old ones.
 ///
 /// # Errors
 /// A failure if raw holds responses of a network that no settings know, or, unless it may be `lossy`, if raw no longer
@@ -127,7 +127,7 @@ async fn of_run(
     let mut rebuilt = RunRebuilt::default();
     let filter = RawFilter { run_id: Some(run.to_owned()), ..RawFilter::default() };
     let mut objects = fresh.raw_objects(&filter).await?;
-    // A run is of one network: its first response tells which.
+    // A run is of one network: its first response names it.
     let Some(first) = objects.next().await.transpose()? else { return Ok(rebuilt) };
     let id = first.slice.network.clone();
     let network = networks.get(&id).ok_or_else(|| {

@@ -15,7 +15,7 @@ use crate::meter::Unit;
 use crate::{record, replay, tables};
 use sluice_state::NetworkLease;
 
-/// What became of a network's rejects.
+/// The outcome of retrying a network's rejects.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retried {
     /// The network's name in the settings.
@@ -120,7 +120,7 @@ fn by_run(open: Vec<RejectRow>) -> BTreeMap<String, HashMap<(String, String), Ve
     runs
 }
 
-/// What became of a reject of a response that could be mapped; none if it is rejected as before.
+/// The outcome of a reject of a response that could be mapped; none if it is rejected as before.
 fn resolution(reject: &RejectRow, rejected: &[Reject]) -> Option<(u128, Resolution)> {
     let again: Vec<&str> = rejected
         .iter()

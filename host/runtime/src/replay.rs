@@ -125,7 +125,7 @@ async fn kept_digest(app: &App, network: &str, name: &str) -> Result<Digest, Fai
     }
 }
 
-/// Maps the raw objects of a selection and says what differs from the lake.
+/// Maps the raw objects of a selection and compares the result with the lake.
 ///
 /// # Errors
 /// The lake's failure. A response that can't be mapped is a reject of the diff.
@@ -155,7 +155,7 @@ pub async fn apply(
     selection: &RawSelection,
     conditions: &[Condition],
 ) -> Result<ReplayOutcome, Failure> {
-    // A run that wrote of the same transactions meanwhile would make all of this vain.
+    // A run that wrote of the same transactions meanwhile would make this replay useless.
     let lease = app.lease(&settings.name).await?;
     let outcome = lease.guard(apply_all(app, settings, connector, selection, conditions)).await;
     lease.release().await;
@@ -229,7 +229,11 @@ async fn go_through(
     let (passes, mut responses) = (replay.passes(), 0);
     for pass in 0..passes {
         // How many responses there are is known once they were read.
-        app.meter.begin(format!("replay {}, pass {} of {passes}", connector.network(), pass + 1), Unit::Responses, responses);
+        app.meter.begin(
+            format!("replay {}, pass {} of {passes}", connector.network(), pass + 1),
+            Unit::Responses,
+            responses,
+        );
         replay.begin(pass).await?;
         let objects = app.lake.raw_objects(&filter).await?;
         let mut mapped = tables::map_all(app, connector, objects);

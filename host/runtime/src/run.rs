@@ -1,7 +1,7 @@
-//! A run: plan → collect → build → publish what happened. This file tells the story.
+//! A run: plan → collect → build → publish what happened. Each stage is one call in this file.
 //!
-//! A run is noted in the state store before it sends anything, and forgotten when `meta.runs` has it. One that was
-//! broken off is gone on with, under its own id: what it kept in raw is taken from there.
+//! A run is recorded in the state store before it sends anything, and removed from it when `meta.runs` has it. An
+//! interrupted run is resumed under its own id: what it kept in raw is not requested again.
 
 mod amounts;
 mod report;
@@ -29,7 +29,7 @@ const MAX_STARTS: u32 = 3;
 /// How long after its beginning a run whose starts end in an error, as while the lake can't be written, isn't given up.
 const ERRORS_FORGIVEN: TimeDelta = TimeDelta::days(1);
 
-/// A slice with what became of it.
+/// A slice with its outcome.
 pub struct SliceDone {
     /// The slice.
     pub slice: Slice,
@@ -37,7 +37,7 @@ pub struct SliceDone {
     pub rule: Option<String>,
     /// When it was read.
     pub read_at: DateTime<Utc>,
-    /// What became of it.
+    /// Its outcome.
     pub report: SliceReport,
 }
 
@@ -51,7 +51,7 @@ impl SliceDone {
 
 /// Reads a network's slices into raw and, unless the verb is collect, into the tables.
 ///
-/// Runs of the network that were broken off are finished first. One that was asked for the same is this run.
+/// Interrupted runs of the network are finished first. One with the same verb and selection is this run.
 ///
 /// # Errors
 /// A failure of the settings, the state store or the lake. Requests that fail are in the report.
@@ -91,10 +91,10 @@ pub async fn run(
     attempt(app, network, lease, &noted, jobs, None).await
 }
 
-/// Finishes the network's runs that were broken off, oldest first.
+/// Finishes the network's interrupted runs, oldest first.
 ///
 /// # Errors
-/// As [`run`]; what isn't finished then is gone on with at the next call.
+/// As [`run`]; what isn't finished then is resumed by the next call.
 pub async fn finish_earlier(
     app: &Arc<App>,
     network: &Network,
@@ -113,7 +113,7 @@ pub async fn finish_earlier(
         let jobs = slices::jobs_of(network, &app.fetcher, &noted.slices).await?;
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
-        tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "a run that was broken off goes on");
+        tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
         let report = attempt(app, network, lease, &noted, jobs, Some(kept)).await?;
         finished.push((noted, report));
     }
@@ -139,7 +139,7 @@ async fn attempt(
     carried_out
 }
 
-/// Collects the slices, builds the tables, and leaves word of it. `kept`: of a run that is resumed.
+/// Collects the slices, builds the tables, and records the run. `kept`: of a run that is resumed.
 async fn carry_out(
     app: &Arc<App>,
     network: &Network,

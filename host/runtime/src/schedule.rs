@@ -164,8 +164,10 @@ mod tests {
     #[test]
     fn a_day_of_the_month_or_of_the_week_is_enough() {
         let cron = parse_cron("0 6 1 * MON").unwrap();
-        let days: Vec<String> =
-            next_moments(&cron, at("2026-11-29T03:00:00Z"), 4).iter().map(|at| at.format("%a %d %H").to_string()).collect();
+        let days: Vec<String> = next_moments(&cron, at("2026-11-29T03:00:00Z"), 4)
+            .iter()
+            .map(|at| at.format("%a %d %H").to_string())
+            .collect();
         assert_eq!(days, ["Mon 30 06", "Tue 01 06", "Mon 07 06", "Mon 14 06"]);
         let two = ["0 6 1 * MON", "0 0 6 1 * 1", "0 6 * * MON", "0 6 1 * *", "0 6 1 * ?"].map(names_two_days);
         assert_eq!(two, [true, true, false, false, false]);

@@ -20,7 +20,7 @@ use crate::service_stats::Heartbeat;
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::look_back_rules;
 
-/// How often the service looks whether something is due.
+/// How often the service checks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
 /// Where [`log_on_change`] keeps what stands in the way of noting what the service holds. No network is called so.
 const VITALS: &str = "(vitals)";
@@ -70,14 +70,14 @@ pub async fn serve(app: Arc<App>) -> Result<(), Failure> {
     heartbeat.end(&app).await
 }
 
-/// What was poller of swaps: what the operator logged last, and the work that follows from it.
+/// Follows the operator's decisions on versions: the marker that was read last, and the work that follows from it.
 struct DecisionPoller {
     mark: String,
     work: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// Looks whether the operator has logged something about versions, or another process has switched. Trying a version
-/// takes seconds, so it holds up nothing.
+/// Checks whether there is a new decision on versions, or another process has switched. A trial takes seconds, so it runs
+/// beside the loop.
 async fn poll_decisions(app: &Arc<App>, poller: &mut DecisionPoller, logged: &mut HashMap<String, String>) {
     if poller.work.as_ref().is_some_and(|work| !work.is_finished()) {
         return;
@@ -146,7 +146,7 @@ impl Runs {
         let (network, has_failed) = match ended {
             Ok((_, ended)) => (ended.network, ended.has_failed),
             Err(error) => {
-                tracing::error!(%error, "a run broke off");
+                tracing::error!(%error, "a run panicked or was cancelled");
                 (name.unwrap_or_default(), true)
             }
         };
@@ -192,7 +192,7 @@ async fn due(
     let Some(lease) = app.state.try_acquire(name).await? else {
         let Some(holder) = app.state.holder(name).await?.filter(|_| !rules.is_empty()) else { return Ok(None) };
         return Err(Failure::failed(anyhow::anyhow!("network `{name}` is in use by {holder}"))
-            .hint("it is run here as soon as that has ended"));
+            .hint("it runs here once the other run has ended"));
     };
     // Another process may have run it since this one checked.
     let times = app.state.schedule_times(name).await?;

@@ -34,7 +34,7 @@ impl Default for Heartbeat {
 }
 
 impl Heartbeat {
-    /// Takes them while so many runs are in flight; notes and says them if it's time to.
+    /// Measures while this many runs are in flight; records and logs when that is due.
     ///
     /// # Errors
     /// The state store's failure.
@@ -47,7 +47,7 @@ impl Heartbeat {
         }
         self.note_at = Instant::now() + EVERY;
         let noted = app.state.note_service(&self.id, &self.last).await;
-        // What the log says, the status then knows.
+        // The log and the status show the same.
         if has_changed {
             log_stats(&self.last, &before);
         }

@@ -1,4 +1,4 @@
-//! `sluice.toml` and `networks/*.json`: what the operator says.
+//! `sluice.toml` and `networks/*.json`: the operator's settings.
 
 mod fetch;
 pub mod limits;
@@ -110,7 +110,7 @@ impl Settings {
     /// Reads `path`.
     ///
     /// # Errors
-    /// A settings failure that says which key is wrong.
+    /// A settings failure that names the key that is wrong.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot read the settings {}: {error}", path.display());
@@ -129,13 +129,15 @@ impl Settings {
             |section: Option<DirSection>, default: &str| lexical(&base.join(section.map_or(default.into(), |s| s.dir)));
         let (connectors_dir, keys) = file.connectors.map(|section| (section.dir, section.keys)).unwrap_or_default();
         let connector_keys = Keys::parse(&keys).map_err(|text| {
-            Failure::settings(format!("connectors.keys: `{text}` is no public key"))
+            Failure::settings(format!("connectors.keys: `{text}` is not a public key"))
                 .hint("write what `minisign -G` prints: keys = [\"RW…\"]")
         })?;
         let networks_dir = file.networks.as_ref().map_or("", |section| &section.dir);
         if networks_dir.contains("://") {
-            return Err(Failure::settings(format!("networks.dir = \"{networks_dir}\" is no folder on this machine"))
-                .hint("name a local folder; networks kept in the lake aren't supported yet"));
+            return Err(Failure::settings(format!(
+                "networks.dir = \"{networks_dir}\" is not a folder on this machine"
+            ))
+            .hint("name a local folder; networks kept in the lake aren't supported yet"));
         }
         Ok(Self {
             path: path.to_owned(),

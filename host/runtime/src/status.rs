@@ -158,7 +158,7 @@ impl Freshness {
 /// What the settings want to be read.
 #[derive(Default)]
 struct Wanted {
-    /// Each stream, and what says when it is stale.
+    /// Each stream with its schedule.
     streams: BTreeMap<StreamAxis, Schedule>,
     /// What commands call each network.
     names: BTreeMap<String, String>,
@@ -187,7 +187,7 @@ pub async fn status(settings: &Settings) -> Result<Status, Failure> {
         Ok(noted) => (noted, None),
         Err(failure) => (Vec::new(), Some(Failure::from(failure))),
     };
-    // Without a state store nobody knows which connectors serve.
+    // The state store decides which connectors serve.
     let wanted = if state_failure.is_none() { wanted(settings, now).await? } else { Wanted::default() };
     let lake = app::open_lake(settings).await?;
     let is_half_rebuilt = lake.is_half_rebuilt().await?;

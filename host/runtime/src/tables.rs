@@ -115,7 +115,7 @@ pub async fn read_raw(
     Ok(read)
 }
 
-/// A raw object, and what became of it.
+/// A raw object and its outcome.
 pub type Remapped<T> = (Arc<RawObject>, Result<T, Failure>);
 
 /// Maps raw objects side by side and gives them in their order. No network is asked.

@@ -1,4 +1,4 @@
-//! `sluice connectors`: what may serve, why not, and the operator's word on it.
+//! `sluice connectors`: what may serve, why not, and the operator's decisions.
 
 mod decide;
 mod show;
@@ -53,7 +53,7 @@ pub(super) async fn connectors(
     }
 }
 
-/// The network id of a connector: of the network that the operator calls so, else the word itself.
+/// The network id of a connector: of the network with this name in the settings, else the name itself.
 fn network_id(settings: &Settings, name: &str) -> String {
     let all = network::load_all(&settings.networks_dir).unwrap_or_default();
     all.into_iter()

@@ -40,7 +40,8 @@ fn to_json(shown: &ShownResponse, place: Option<usize>) -> serde_json::Value {
         let fields = fields.iter().map(|(path, value)| (path.clone(), json!(value)));
         serde_json::Value::Object(fields.collect())
     });
-    let rejects = shown.rejects.iter().map(|reject| json!({"record_index": reject.record_index, "reason": reject.reason}));
+    let rejects =
+        shown.rejects.iter().map(|reject| json!({"record_index": reject.record_index, "reason": reject.reason}));
     json!({
         "raw_object": raw.body, "run_id": raw.run_id, "request_id": raw.request_id, "network": raw.slice.network,
         "account": raw.slice.account, "stream": raw.slice.stream, "method": raw.sent.method, "url": raw.sent.url,

@@ -26,9 +26,9 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     let default = if json { Format::Json } else { Format::Table };
     let format = match &args.format {
         None => default,
-        Some(name) => name
-            .parse()
-            .map_err(|_| Failure::usage(format!("`{name}` is not a format")).hint("write table, csv, json or parquet"))?,
+        Some(name) => name.parse().map_err(|_| {
+            Failure::usage(format!("`{name}` is not a format")).hint("write table, csv, json or parquet")
+        })?,
     };
     let lake = open_lake(settings).await?;
     let session = open_session(lake.clone()).await?;
@@ -70,13 +70,12 @@ async fn warn_of_rejects(lake: &Lake, scope: &Scope, json: bool) -> Result<(), F
     }
     let mut err = std::io::stderr().lock();
     for (network, number) in &networks {
-        let text = format!("{} of {network} could not be mapped and {} missing", count(*number, "record"), is_are(*number));
+        let text =
+            format!("{} of {network} could not be mapped and {} missing", count(*number, "record"), is_are(*number));
         match json {
-            true => writeln!(
-                err,
-                "{}",
-                serde_json::json!({"warning": text, "network": network, "open_rejects": number})
-            )?,
+            true => {
+                writeln!(err, "{}", serde_json::json!({"warning": text, "network": network, "open_rejects": number}))?
+            }
             false => writeln!(err, "warning: {text}")?,
         }
     }

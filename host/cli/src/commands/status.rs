@@ -87,8 +87,10 @@ fn rejects(rejects: &[OpenRejects]) -> String {
     for of_network in rejects.chunk_by(|a, b| a.network == b.network) {
         let Some(first) = of_network.first() else { continue };
         let number = of_network.iter().map(|rejects| rejects.count).sum();
-        let streams: Vec<String> =
-            of_network.iter().map(|rejects| format!("{} {} {}", rejects.account, rejects.stream, rejects.count)).collect();
+        let streams: Vec<String> = of_network
+            .iter()
+            .map(|rejects| format!("{} {} {}", rejects.account, rejects.stream, rejects.count))
+            .collect();
         // Writing to a String doesn't fail, here and below.
         let _ = writeln!(text, "{}: {} ({})", first.network, count(number, "open reject"), streams.join(", "));
     }

@@ -1,4 +1,4 @@
-//! Closing a slice: its marker, the limit of rejects, and word to the tables that its window is whole.
+//! Closing a slice: its marker, the limit of rejects, and the report to the tables that its window is whole.
 
 use chrono::{DateTime, Utc};
 use sluice_model::{ErrorKind, Slice, SliceRead, Step};

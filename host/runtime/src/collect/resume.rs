@@ -180,7 +180,7 @@ fn given_up(raw: &RawObject) -> RequestOutcome {
     RequestOutcome::Failed(SliceError::new(ErrorKind::Host, reason))
 }
 
-/// Whether a kept response says that its request wants to be sent again. What was refused for want of a credential
+/// Whether the request of a kept response has to be sent again. What was refused for want of a credential
 /// or a setting may have got it since.
 fn wants_sending(judged: &Judged) -> bool {
     let Ok((Judgement { verdict, .. }, ..)) = judged else { return false };

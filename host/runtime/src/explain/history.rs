@@ -9,7 +9,7 @@ use sluice_query::Session;
 
 use crate::failure::Failure;
 
-/// Columns that say how a version came to be, and not what it says.
+/// Columns about the origin of a version, not its content.
 const LINEAGE: &[&str] = &[
     "transaction_key",
     "network",
@@ -52,7 +52,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A field that a version says otherwise than the one before it.
+/// A field that differs from the version before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// The column.
@@ -63,7 +63,7 @@ pub struct Changed {
     pub after: Option<String>,
 }
 
-/// A version: how it came to be, and what it says that the one before it didn't.
+/// A version: its origin, and what it changes.
 #[derive(Clone, Debug, Default)]
 pub struct Version {
     /// 1, 2, 3 …
@@ -112,7 +112,7 @@ pub(super) async fn identities(session: &Session, condition: &str, most: usize) 
         .collect())
 }
 
-/// The versions of a transaction in order. What the first one says is all new.
+/// The versions of a transaction in order. All fields of the first one count as changed.
 pub(super) async fn versions(session: &Session, of: &Identity) -> Result<Vec<Version>, Failure> {
     let network = of.network.replace('\'', "''");
     let query = format!(
@@ -196,6 +196,6 @@ mod tests {
         let told = version(&after, &before);
         let changed: Vec<_> = told.changed.iter().map(|changed| changed.field.as_str()).collect();
         assert_eq!((told.version.as_str(), changed), ("2", vec!["status", "money"]));
-        assert_eq!(version(&before, &Row::new()).changed.len(), 2, "what is null isn't told of a first version");
+        assert_eq!(version(&before, &Row::new()).changed.len(), 2, "a first version has no changed nulls");
     }
 }

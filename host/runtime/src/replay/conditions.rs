@@ -75,7 +75,7 @@ impl Condition {
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = || {
             let names = MEASURES.map(|(name, _)| name).join(", ");
-            Failure::usage(format!("`{text}` is no condition"))
+            Failure::usage(format!("`{text}` is not a condition"))
                 .hint(format!("write like `commission>0.1%` or `rows>0`; what can be measured: {names}"))
         };
         let (name, rest) = text.split_once('>').ok_or_else(wrong)?;

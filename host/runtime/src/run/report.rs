@@ -54,7 +54,7 @@ pub struct RunReport {
     pub versions: VersionCounts,
     /// Records that could not be mapped.
     pub rejects: u64,
-    /// Transactions that say something else than the tables, and were observed earlier: nothing of them was written.
+    /// Transactions that differ from the tables and were observed earlier: they were not written.
     pub older: u64,
     /// What went through the tables' writer.
     #[serde(skip)]

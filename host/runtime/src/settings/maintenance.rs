@@ -52,7 +52,7 @@ impl Default for MaintainSection {
 }
 
 impl MaintenanceSettings {
-    /// What the section says.
+    /// The settings of the section.
     ///
     /// # Errors
     /// A settings failure for a value that would lose something or do nothing.
@@ -61,7 +61,7 @@ impl MaintenanceSettings {
             "never" => None,
             text => {
                 let secs = parse_duration_secs(text).filter(|secs| *secs > 0).ok_or_else(|| {
-                    Failure::settings(format!("maintain.every = \"{text}\" is no duration"))
+                    Failure::settings(format!("maintain.every = \"{text}\" is not a duration"))
                         .hint("write \"1d\", \"6h\" or \"never\"")
                 })?;
                 Some(TimeDelta::seconds(i64::from(secs)))
@@ -78,7 +78,7 @@ impl MaintenanceSettings {
         )?;
         at_least("maintain.checkpoint_commits", maintain.checkpoint_commits, 1, "there is nothing to sum up")?;
         if let Some(days) = raw.keep_days {
-            at_least("raw.keep_days", days, 2, "a run that was broken off goes on with what it kept")?;
+            at_least("raw.keep_days", days, 2, "an interrupted run resumes with what it kept")?;
         }
         let days = |days: u32| TimeDelta::days(i64::from(days));
         Ok(Self {

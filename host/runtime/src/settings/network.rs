@@ -19,7 +19,7 @@ pub struct NetworkSettings {
     pub name: String,
     /// The file, for messages.
     pub file: String,
-    /// What it says.
+    /// Its content.
     pub content: NetworkFile,
 }
 
@@ -66,7 +66,7 @@ pub struct LookBackRule {
 }
 
 impl LookBackRule {
-    /// What the rule says, as a text: the same rule has the same key wherever it stands in the list.
+    /// The rule as a text: the same rule has the same key wherever it stands in the list.
     pub fn key(&self) -> String {
         format!("{}s/{}d/{}", self.every, self.days, self.axis.map_or("default", Axis::name))
     }
@@ -123,7 +123,8 @@ pub(super) fn parse_duration_secs(text: &str) -> Option<u32> {
 
 fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration_secs(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no duration like 1h or 1d")))
+    parse_duration_secs(&text)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a duration like 1h or 1d")))
 }
 
 /// All networks in a folder, by name.
@@ -167,7 +168,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
             .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
     }
     if content.max_reject_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-        return Err(Failure::settings(format!("{file}: max_reject_share is no share"))
+        return Err(Failure::settings(format!("{file}: max_reject_share is not a share"))
             .hint("write a number from 0 (no reject is allowed) to 1 (all may be rejected)"));
     }
     Ok(NetworkSettings { name, file, content })
@@ -188,16 +189,18 @@ fn check_schedule(file: &str, content: &NetworkFile) -> Result<(), Failure> {
     let example = "leave it out for the connector's own rules, or write [{\"every\": \"1h\", \"days\": 3}]";
     match &content.look_back {
         Some(rules) if rules.is_empty() => {
-            Err(Failure::settings(format!("{file}: look_back is empty, so the schedule would read nothing")).hint(example))
+            Err(Failure::settings(format!("{file}: look_back is empty, so the schedule would read nothing"))
+                .hint(example))
         }
         Some(rules) if rules.iter().any(|rule| rule.days == 0) => {
-            Err(Failure::settings(format!("{file}: a rule of look_back has 0 days, so it would read nothing")).hint(example))
+            Err(Failure::settings(format!("{file}: a rule of look_back has 0 days, so it would read nothing"))
+                .hint(example))
         }
         _ => Ok(()),
     }
 }
 
-/// Tables tell accounts apart by connector and name, so these pairs must be unique.
+/// Tables distinguish accounts by connector and name, so these pairs must be unique.
 fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
     let mut seen = BTreeMap::new();
     for network in networks {

@@ -62,7 +62,7 @@ impl SecretSources {
             // The text may be the secret itself: it isn't repeated.
             _ => {
                 let hint = "write env:NAME, file:PATH or command:PROGRAM ARGUMENTS, never the secret itself";
-                return Err(unreadable("it is no reference", hint));
+                return Err(unreadable("it is not a reference", hint));
             }
         };
         if value.trim().is_empty() {

@@ -11,7 +11,7 @@ use crate::text::count;
 /// A service as it noted itself last.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServiceStatus {
-    /// Whether it was heard of in the last minute.
+    /// Whether it reported in the last minute.
     running: bool,
     /// Connectors in memory that nothing has needed for minutes.
     leaked: usize,
@@ -19,7 +19,7 @@ pub struct ServiceStatus {
     vitals: ServiceStats,
 }
 
-/// What there is to say of services now.
+/// The status of services now.
 pub(super) fn services(noted: Vec<ServiceStats>, now: DateTime<Utc>) -> Vec<ServiceStatus> {
     let service =
         |vitals: ServiceStats| ServiceStatus { running: vitals.is_fresh(now), leaked: vitals.leaked(), vitals };

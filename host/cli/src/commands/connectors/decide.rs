@@ -1,4 +1,5 @@
-//! The operator's word on versions. It is noted in the state store; a running service hears it within a second, and
+//! The operator's decisions on versions. They are recorded in the state store: a running service reads them within a
+//! second, and
 //! without one it holds from the next run on.
 
 use std::io::Write;

@@ -11,7 +11,8 @@ use sluice_runtime::text::thousands;
 use super::{Collects, HISTORY_DAYS, LATER_COLLECTS, LATER_DAYS};
 
 /// What a unit of each currency is worth in EUR. The lake keeps amounts as networks report them; rates are the query's.
-const RATES: &str = "(VALUES ('EUR', 1.00), ('USD', 0.86), ('GBP', 1.15), ('PLN', 0.24), ('SEK', 0.09)) AS rates (currency, eur)";
+const RATES: &str =
+    "(VALUES ('EUR', 1.00), ('USD', 0.86), ('GBP', 1.15), ('PLN', 0.24), ('SEK', 0.09)) AS rates (currency, eur)";
 
 /// What each collect brought.
 pub(super) fn collected(collects: &Collects) -> String {
@@ -100,7 +101,10 @@ pub(super) async fn history(session: &Session) -> Result<(String, String), Failu
          WHERE network || '/' || account || '/' || transaction_id = '{}' ORDER BY version",
         transaction.replace('\'', "''")
     );
-    let history = format!("The history of {transaction}, each version with the response it came from:\n{}", ask(session, &query).await?);
+    let history = format!(
+        "The history of {transaction}, each version with the response it came from:\n{}",
+        ask(session, &query).await?
+    );
     Ok((transaction, history))
 }
 
@@ -142,9 +146,11 @@ fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
-    let is_number = |text: &str| text.is_empty() || text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b',' | b'-'));
-    let widths: Vec<usize> =
-        (0..columns).map(|column| rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0)).collect();
+    let is_number =
+        |text: &str| text.is_empty() || text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b',' | b'-'));
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0))
+        .collect();
     let numeric: Vec<bool> = (0..columns)
         .map(|column| rows.len() > 1 && rows.iter().skip(1).all(|row| is_number(&cell(row, column))))
         .collect();
