@@ -113,6 +113,38 @@ fn alike_failures_are_printed_once_with_their_number() {
     assert_eq!(answer.code, 1);
 }
 
+#[test]
+fn a_run_says_why_there_are_new_versions() {
+    let fixture = std::fs::read_to_string(sluice_tests::repository().join("connectors/awin/fixtures/normal/body"));
+    let row = serde_json::from_str::<Vec<Value>>(&fixture.unwrap()).unwrap().remove(0);
+    let sale = |id: u32, change: fn(&mut Value)| {
+        let mut row = row.clone();
+        row["id"] = id.into();
+        change(&mut row);
+        row
+    };
+    let as_it_is = |_: &mut Value| {};
+    let before = json!([sale(1, as_it_is), sale(2, as_it_is), sale(3, as_it_is)]);
+    let after = json!([
+        sale(1, |row| row["commissionStatus"] = "approved".into()),
+        sale(2, |row| row["commissionAmount"] = Value::Null),
+        sale(3, as_it_is),
+        sale(4, as_it_is),
+    ]);
+    let server = saying(200, &before.to_string());
+    let operator = awin(&server.origin(), "123456", SINGLE_ATTEMPT);
+    let (first, _) = run(&operator, "awin", "2026-01-10", "2026-01-11");
+    assert_eq!((&first["new_versions"], &first["versions"]["first_seen"]), (&json!(3), &json!(3)), "{first}");
+    let server = saying(200, &after.to_string());
+    let file = std::fs::read_to_string(operator.join("networks/awin.json")).unwrap();
+    let mut file: Value = serde_json::from_str(&file).unwrap();
+    file["base_url"] = server.origin().into();
+    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    let answer = operator.sluice(&["run", "awin", "--since", "2026-01-10", "--until", "2026-01-11"]).unwrap();
+    let told = "awin: 1 slice, 1 request, 4 records; 3 new versions (1 first seen, 2 changed), 1 commission became null, ";
+    assert!(answer.stdout.starts_with(told), "{answer:?}");
+}
+
 /// A guest that reads days in a zone, and finds every window too wide.
 fn splits() -> Value {
     json!({
