@@ -13,6 +13,7 @@ mod index;
 mod latest;
 mod maintain;
 mod native;
+mod older_schema;
 mod raw;
 mod readers;
 mod replay;

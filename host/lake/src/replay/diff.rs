@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::array::{Array, RecordBatch, StringArray, new_null_array};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use sluice_model::mapped_transactions_schema;
+use sluice_model::unified::TRANSACTION_COLUMNS;
 
 use super::money::{Money, MoneyKey};
 use crate::error::Error;
@@ -165,10 +166,10 @@ impl Diff {
         let options = FormatOptions::default();
         let mut differing = vec![0_u64; after.num_rows()];
         for (place, field) in mapped_transactions_schema().fields().iter().enumerate() {
-            let (Some(old), Some(new)) = (before.column_by_name(field.name()), after.column_by_name(field.name()))
-            else {
-                continue;
-            };
+            let Some(new) = after.column_by_name(field.name()) else { continue };
+            // Files of an earlier release lack the columns that came since.
+            let old = before.column_by_name(field.name()).cloned();
+            let old = &old.unwrap_or_else(|| new_null_array(new.data_type(), before.num_rows()));
             if old == new {
                 continue;
             }
@@ -208,6 +209,9 @@ impl Diff {
         self.fields.retain(|_, field| field.count > 0);
     }
 }
+
+/// Columns that differ are bits of a `u64`.
+const _: () = assert!(TRANSACTION_COLUMNS.len() < 64);
 
 pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {
     let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());

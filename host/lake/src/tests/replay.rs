@@ -17,7 +17,7 @@ async fn lake_of(looks: Looks<'_>) -> (tempfile::TempDir, Lake) {
     (folder, lake)
 }
 
-fn candidate() -> ConnectorRef {
+pub(super) fn candidate() -> ConnectorRef {
     ConnectorRef { version: "2.0.0".to_owned(), digest: Digest::of(b"candidate"), ..connector() }
 }
 
@@ -29,6 +29,21 @@ async fn go_through(mut replay: Replay, looks: Looks<'_>) -> crate::Replayed {
             let origin = response("run", &format!("r{secs}"), *secs);
             replay.add(origin, &layout(&["id"]), mapped(sales)).await.unwrap();
         }
+        replay.end().await.unwrap();
+    }
+    replay.finish().await.unwrap()
+}
+
+/// Goes through one response as a candidate maps it.
+pub(super) async fn go_through_mapped(
+    mut replay: Replay,
+    request: &str,
+    secs: i64,
+    mapped: &Mapped,
+) -> crate::Replayed {
+    for pass in 0..replay.passes() {
+        replay.begin(pass).await.unwrap();
+        replay.add(response("run", request, secs), &layout(&["id"]), mapped.clone()).await.unwrap();
         replay.end().await.unwrap();
     }
     replay.finish().await.unwrap()
