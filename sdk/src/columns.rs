@@ -139,55 +139,67 @@ impl Column for TimeBuffer {
     }
 }
 
+/// Numbers of one width: amounts, flags, ordinals.
 #[derive(Default)]
-pub(crate) struct MoneyBuffer {
-    values: Vec<i64>,
+pub(crate) struct Numbers<T> {
+    values: Vec<T>,
     valid: Validity,
 }
 
-impl Column for MoneyBuffer {
-    type Value<'a> = Money;
+pub(crate) type MoneyBuffer = Numbers<i64>;
+pub(crate) type ByteBuffer = Numbers<u8>;
+
+/// A number of the contract, and what rows give for it.
+pub(crate) trait Number: Copy + Default {
+    type Cell: Copy;
+    type Wire;
+    fn of(cell: Self::Cell) -> Self;
+    fn wire(values: Vec<Self>, valid: Vec<u8>) -> Self::Wire;
+}
+
+impl Number for i64 {
+    type Cell = Money;
     type Wire = MoneyColumn;
 
-    #[inline]
-    fn push_value(&mut self, value: Money) {
-        self.values.push(value.micros());
-        self.valid.push(true);
+    fn of(cell: Money) -> Self {
+        cell.micros()
     }
 
-    fn push_null(&mut self) {
-        self.values.push(0);
-        self.valid.push(false);
-    }
-
-    fn into_wire(self) -> MoneyColumn {
-        MoneyColumn { values: self.values, valid: self.valid.bits }
+    fn wire(values: Vec<Self>, valid: Vec<u8>) -> MoneyColumn {
+        MoneyColumn { values, valid }
     }
 }
 
-#[derive(Default)]
-pub(crate) struct ByteBuffer {
-    values: Vec<u8>,
-    valid: Validity,
-}
-
-impl Column for ByteBuffer {
-    type Value<'a> = u8;
+impl Number for u8 {
+    type Cell = Self;
     type Wire = ByteColumn;
 
+    fn of(cell: Self) -> Self {
+        cell
+    }
+
+    fn wire(values: Vec<Self>, valid: Vec<u8>) -> ByteColumn {
+        ByteColumn { values, valid }
+    }
+}
+
+impl<T: Number> Column for Numbers<T> {
+    type Value<'a> = T::Cell;
+    type Wire = T::Wire;
+
     #[inline]
-    fn push_value(&mut self, value: u8) {
-        self.values.push(value);
+    fn push_value(&mut self, value: T::Cell) {
+        self.values.push(T::of(value));
         self.valid.push(true);
     }
 
     fn push_null(&mut self) {
-        self.values.push(0);
+        self.values.push(T::default());
         self.valid.push(false);
     }
 
-    fn into_wire(self) -> ByteColumn {
-        ByteColumn { values: self.values, valid: self.valid.bits }
+    fn into_wire(self) -> T::Wire {
+        T::wire(self.values, self.valid.bits)
     }
 }
 

@@ -14,7 +14,7 @@ pub trait Connector {
     /// A [`Refusal`] when the account's settings make no sense.
     fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal>;
 
-    /// Judges a response. Without it: by HTTP status, and a body that the layout doesn't fit is asked again.
+    /// Judges a response. Without it: by HTTP status, and a request whose body the layout doesn't fit is retried.
     ///
     /// # Errors
     /// A [`Refusal`] when the answer can't be understood.

@@ -1,6 +1,6 @@
 //! What a Sluice connector in Rust depends on, and nothing else.
 //!
-//! A connector is a type that implements [`Connector`]: pure functions that say what the network is, which
+//! A connector is a type that implements [`Connector`]: pure functions that describe the network, plan which
 //! requests a slice needs, what an answer means, and how its records become unified transactions. It does no
 //! I/O, and names secrets without ever holding one.
 //!

@@ -65,7 +65,7 @@ pub fn required_secret(name: &str, meaning: &str) -> SecretSlot {
     SecretSlot { name: name.into(), meaning: meaning.into(), required: true }
 }
 
-/// A regular look back.
+/// A look-back rule: how often how many days are read again.
 pub fn look_back(every_secs: u32, days: u32, axis: Axis) -> LookBack {
     LookBack { every_secs, days, axis }
 }
@@ -84,15 +84,15 @@ pub struct Status {
 }
 
 impl Status {
-    /// What no word says.
+    /// The status of an unknown word.
     pub const UNKNOWN: Self = Self::new("", ValidationStatus::Unknown, PaymentStatus::Unknown);
 
-    /// A word that doesn't say whether the transaction can still change.
+    /// A word that leaves open whether the transaction can still change.
     pub const fn new(token: &'static str, validation: ValidationStatus, payment: PaymentStatus) -> Self {
         Self { token, validation, payment, locked: None }
     }
 
-    /// The same word, which does say it.
+    /// The same word, with whether the transaction can no longer change.
     #[must_use]
     pub const fn locked(self, locked: bool) -> Self {
         Self { locked: Some(locked), ..self }

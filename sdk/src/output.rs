@@ -102,7 +102,7 @@ impl Output {
         self.row_hashes.next(parts)
     }
 
-    /// What a status word means by the network's list. One that isn't in it is [`Status::UNKNOWN`], and the host is told.
+    /// What a status word means by the network's list. One that isn't in it is [`Status::UNKNOWN`] and is reported to the host.
     pub fn status(&mut self, words: &'static [Status], word: Option<&str>) -> Status {
         let known = word.and_then(|word| Status::find(words, word)).copied();
         if let (Some(word), None) = (word, known) {
@@ -111,7 +111,7 @@ impl Output {
         known.unwrap_or(Status::UNKNOWN)
     }
 
-    /// Tells the host of a status word that the connector doesn't know, the first thousand of them.
+    /// Reports a status word that the connector doesn't know to the host, the first thousand of them.
     pub fn unknown_status(&mut self, word: &str) {
         if self.unknown_statuses.len() < MAX_UNKNOWN && !self.unknown_statuses.contains(word) {
             self.unknown_statuses.insert(word.into());

@@ -8,7 +8,7 @@ use crate::{Money, Refusal, RefusalKind, TextColumn, Time};
 pub struct Records {
     columns: Vec<Input>,
     rows: usize,
-    /// The inputs' paths, asked for where a reason names one.
+    /// The inputs' paths, for reasons that name one.
     paths: Option<Box<dyn Fn() -> Vec<String> + Send + Sync>>,
 }
 

@@ -45,7 +45,7 @@ impl<'a> Response<'a> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body's first bytes, at most 64 KiB. In a component the next call goes on where this one ended: ask once.
+    /// The body's first bytes, at most 64 KiB. In a component the next call continues where this one ended: call it once.
     pub fn head(&self, max: u32) -> Vec<u8> {
         match &self.body {
             Body::Host(body) => body.read(max),
@@ -82,8 +82,8 @@ pub fn refused(kind: RefusalKind, text: impl Into<String>) -> Judgement {
     Judgement { verdict: Verdict::Refused(Refusal { kind, text: text.into() }), cursor: None }
 }
 
-/// The usual judgement: 2xx is done unless the layout doesn't fit the body, which is asked again; 401 renews
-/// `token` or, without one, is asked again (the host counts); 408, 425, 429 and 5xx are asked again; the rest
+/// The usual judgement: 2xx is done unless the layout doesn't fit the body, then it is retried; 401 renews
+/// `token` or, without one, is retried (the host counts); 408, 425, 429 and 5xx are retried; the rest
 /// is refused.
 pub fn by_status(response: &Response, token: Option<&str>) -> Judgement {
     match (response.status, response.problem) {

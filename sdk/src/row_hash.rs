@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-/// FNV-1a of 128 bits: <http://www.isthe.com/chongo/tech/comp/fnv/>. It has to tell rows apart, not to be safe from
+/// FNV-1a of 128 bits: <http://www.isthe.com/chongo/tech/comp/fnv/>. It has to distinguish rows, not to resist
 /// whoever makes them: a network that wants two rows to be one can just send one.
 const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -23,7 +23,7 @@ impl RowHashes {
     /// The id of a row by its parts: 32 hex digits, and for the second row of the same parts another.
     pub(crate) fn next(&mut self, parts: &[&str]) -> String {
         let of_parts = parts.iter().fold(OFFSET, |hash, part| {
-            // No text holds this byte, so it tells where a part ends.
+            // No text holds this byte, so it marks where a part ends.
             mixed(mixed(hash, part.as_bytes()), &[0xff])
         });
         let count = self.0.entry(of_parts).or_default();

@@ -147,7 +147,7 @@ macro_rules! define {
         $name:ident $kind:ident $(($words:ident :: $first:ident))? $presence:ident $group:ident $documentation:literal;
     )*) => {
         /// One unified transaction. What the network doesn't offer stays as [`Transaction::default`] has it: nothing,
-        /// a pending sale whose payment is unknown. `docs/data-model.md` says more of each column.
+        /// a pending sale whose payment is unknown. `docs/data-model.md` explains the columns.
         #[derive(Clone, Copy, Debug)]
         pub struct Transaction<'a> {
             $(#[doc = $documentation] pub $name: cell!('a $kind $($words)? $presence),)*

@@ -104,7 +104,7 @@ pub struct CoverageFold(BTreeMap<StreamAxis, StreamFold>);
 impl CoverageFold {
     /// Adds a read.
     pub fn add(&mut self, of: StreamAxis, read: WindowRead) {
-        // Releases before 0.2 recorded windows as they were asked, up to the end of a day that was still to come.
+        // Releases before 0.2 recorded windows as they were requested, up to the end of a day that was still to come.
         let window = Window { until: read.window.until.min(read.at), ..read.window };
         if window.since >= window.until {
             return;

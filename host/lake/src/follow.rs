@@ -3,7 +3,7 @@
 //! A follower reads the files that commits added to its source since the version that it absorbed, and applies them to
 //! its own table. The absorbed version stands in the same commit, as the transaction `sluice/<name>/<id of the source>`:
 //! a crash between the two tables leaves the follower behind, never wrong, until the next one catches up. If the log
-//! can't be followed, because it was cleaned or because rows went, the follower's table is made anew from the source's
+//! can't be followed, because it was cleaned or because rows went, the follower's table is rebuilt from the source's
 //! snapshot. Several processes may follow at once: a commit is made on exactly the snapshot that it was computed from.
 
 use deltalake::kernel::{Add, Transaction};
@@ -78,7 +78,7 @@ impl<F: Follower> Following<F> {
         Ok(self.source.adds())
     }
 
-    /// Applies what is new in the source. If nothing is, it costs one look at the source's log.
+    /// Applies what is new in the source. If nothing is, it costs one read of the source's log.
     ///
     /// # Errors
     /// [`Error::Conflict`] if other writers were always first; the follower's own errors.
@@ -90,7 +90,7 @@ impl<F: Follower> Following<F> {
         }
     }
 
-    /// Makes the follower's table anew from the source's snapshot.
+    /// Rebuilds the follower's table from the source's snapshot.
     ///
     /// # Errors
     /// As [`Self::catch_up`].
@@ -205,7 +205,7 @@ impl Followers {
         latest.and(coverage)
     }
 
-    /// Makes their tables anew.
+    /// Rebuilds their tables.
     pub(crate) async fn rebuild(&mut self) -> Result<(), Error> {
         let (latest, coverage) = tokio::join!(self.latest.rebuild(), self.coverage.rebuild());
         latest.and(coverage)

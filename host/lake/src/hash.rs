@@ -15,7 +15,7 @@ pub(crate) fn hash(bytes: &[u8]) -> u128 {
 
 /// The half of a name's hash that goes before each value under this name.
 fn tag(name: &str) -> [u8; 8] {
-    // Truncation is meant: 64 bits tell a table's few columns apart.
+    // Truncation is meant: 64 bits distinguish a table's few columns.
     (hash(name.as_bytes()) as u64).to_le_bytes()
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn native_hashes(batch: &NativeBatch) -> Vec<u128> {
     hashes
 }
 
-/// A hash of each record's key, told apart by account. Without a key, or where it is all null, the content is the key.
+/// A hash of each record's key and account. Without a key, or where it is all null, the content is the key.
 ///
 /// Where records of one response share a key but not their content, each gets a key made of both: a key that turns out
 /// not to be one must not make records overwrite each other at every read, whatever their order.

@@ -5,16 +5,16 @@
 //!
 //! 1. Rows in memory belong to partitions that are *cached*, or were found for the keys of this flush (*strays*).
 //! 2. Every file of a cached partition that the flush's rows belong to is read whole.
-//! 3. Every other file of these partitions, and then every file of the others of the same scope, is asked for each key
+//! 3. Every other file of these partitions, and then every file of the others of the same scope, is searched for each key
 //!    that has no known home yet, and for each key whose home is the file's partition. Its Bloom filter may answer no;
 //!    else its keys are read.
-//! 4. A file that is neither read whole nor asked for a key is of another partition than the key's home, which was known
+//! 4. A file that is neither read whole nor searched for a key is of another partition than the key's home, which was known
 //!    or found before, and so holds no row of it.
 //! 5. A partition is evicted whole, never in part, and so is one of which a file has left the table: a compaction or
 //!    a rollback took it, and what was read of it may be wrong.
 //!
 //! So the cost follows the windows that were read, not the history; and memory has a limit, since what doesn't fit is
-//! asked for by key.
+//! searched by key.
 
 mod cache;
 mod keys;
@@ -73,7 +73,7 @@ pub(crate) struct IndexColumns {
 /// Scope and month of a partition.
 pub(crate) type Partition = (String, i32);
 
-/// What the keys of a flush are asked for in a file.
+/// What is read for the keys of a flush from a file.
 struct Asked {
     keys: KeySet,
     filter: FilterKeys,
@@ -85,7 +85,7 @@ impl Asked {
     }
 }
 
-/// The keys that files outside of the cache are asked for.
+/// The keys for which files outside of the cache are searched.
 struct Questions {
     /// Keys without a known home: any file may hold them.
     homeless: Asked,
@@ -107,7 +107,7 @@ pub(crate) struct KeyIndex {
     partitions: Partitions,
     /// Rows of this flush's keys in partitions that aren't cached.
     strays: KeyMap<Latest>,
-    /// Files that were asked for the keys of this flush.
+    /// Files that were searched for the keys of this flush.
     asked: HashSet<Path>,
     filters: FilterCache,
     version: Option<u64>,
@@ -165,7 +165,7 @@ impl KeyIndex {
         self.filters.bound();
     }
 
-    /// Takes note of a row that was committed, if its partition is cached: the next flush asks for those of others.
+    /// Takes note of a row that was committed, if its partition is cached: the next flush searches for those of others.
     pub(crate) fn keep(&mut self, key: u128, row: Latest) {
         if self.partitions.is_cached(row.home) && keep_latest(&mut self.latest, key, row) {
             self.partitions.grew(row.home, 1);
@@ -203,7 +203,7 @@ impl KeyIndex {
         let whole: Vec<(Path, u32)> =
             self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
         self.read_whole(table, whole).await?;
-        // Nearly all keys that are known live where their rows belong: only the others are looked for everywhere.
+        // Nearly all keys that are known live where their rows belong: only the others are searched everywhere.
         let here = self.unread(|partitions, home| places.contains(partitions.place(home)));
         self.ask(table, here, keys).await?;
         let scopes: HashSet<&str> = places.iter().map(|(scope, _)| scope.as_str()).collect();
@@ -214,7 +214,7 @@ impl KeyIndex {
         self.ask(table, elsewhere, keys).await
     }
 
-    /// Asks files that weren't asked yet for the keys of a flush.
+    /// Searches files that weren't searched yet for the keys of a flush.
     async fn ask(&mut self, table: &Table, mut files: Vec<(Path, u32)>, keys: &[u128]) -> Result<(), Error> {
         files.retain(|(path, _)| !self.asked.contains(path));
         let questions = self.questions(&files, keys);
@@ -269,7 +269,7 @@ impl KeyIndex {
         if homes.is_empty() {
             return;
         }
-        // What was asked may have gone into rows that are evicted.
+        // What was found may be in rows that are evicted.
         self.asked.clear();
         self.latest.retain(|_, row| !homes.contains(&row.home));
         self.latest.shrink_to_fit();
@@ -287,7 +287,7 @@ impl KeyIndex {
         files.into_iter().map(|(file, home)| (file.path.clone(), *home)).collect()
     }
 
-    /// What to ask files for, of the keys of a flush.
+    /// The keys of a flush for which files are searched.
     fn questions(&self, files: &[(Path, u32)], keys: &[u128]) -> Questions {
         let column = self.columns.key;
         let homes: HashSet<u32> = files.iter().map(|(_, home)| *home).collect();

@@ -62,7 +62,7 @@ impl Inner {
     }
 }
 
-/// Notes of retention, and what they say together.
+/// Notes of retention, and their sum.
 type KnownRetired = (Vec<Path>, Arc<Retired>);
 type SmallTables = Mutex<std::collections::HashMap<String, Arc<SmallTable>>>;
 
@@ -143,13 +143,13 @@ impl Lake {
         coverage.insert(state).catch_up().await
     }
 
-    /// Has `passed` told of every step of a run that is passed in the lake.
+    /// Calls `passed` at every step of a run that is passed in the lake.
     #[must_use]
     pub fn watched(self, passed: fn(Step)) -> Self {
         Self { passed, ..self }
     }
 
-    /// Who is told of steps.
+    /// The observer of steps.
     pub(crate) fn watcher(&self) -> fn(Step) {
         self.passed
     }
@@ -263,7 +263,7 @@ impl Lake {
         Path::from(self.inner.tables)
     }
 
-    /// What notes of retention say together, if they were read.
+    /// The sum of the notes of retention, if they were read.
     pub(crate) fn known_retired(&self, notes: &[Path]) -> Option<Arc<Retired>> {
         let known = self.inner.retired.lock().unwrap_or_else(PoisonError::into_inner);
         (known.0 == notes).then(|| known.1.clone())

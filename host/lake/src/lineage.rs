@@ -1,4 +1,4 @@
-//! What all tables of the ledger say of where a row came from.
+//! The columns of all tables of the ledger that record where a row came from.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Upkeep: few files instead of many, and nothing kept longer than somebody may need it.
 //!
 //! Everything here is safe beside writers. Compaction commits like they do, on the snapshot that it read or on a later
-//! one that still has its files, and says that it changed no data. Files are deleted only after the retention: those
+//! one that still has its files, and declares that it changed no data. Files are deleted only after the retention: those
 //! that no snapshot younger than it names, and those that were written and never committed. The order matters: what
 //! compaction sets free today is deleted by a later upkeep.
 
@@ -29,7 +29,7 @@ pub struct Upkeep {
     pub keep_log: TimeDelta,
     /// From how many commits on they are summed up in a checkpoint.
     pub checkpoint_commits: u64,
-    /// Changes nothing, and says what it would do.
+    /// Changes nothing, and returns what it would do.
     pub dry_run: bool,
 }
 

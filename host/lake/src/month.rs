@@ -10,7 +10,7 @@ pub(crate) fn of_micros(micros: i64) -> i32 {
     DateTime::from_timestamp_micros(micros).map_or(NONE, |time| time.year() * 12 + time.month0() as i32)
 }
 
-/// The month that a partition's name says.
+/// The month of a partition's name.
 pub(crate) fn code(name: &str) -> i32 {
     let parsed =
         name.rsplit_once('-').and_then(|(year, month)| Some((year.parse::<i32>().ok()?, month.parse::<i32>().ok()?)));

@@ -45,7 +45,7 @@ pub(crate) struct NativeResponse {
     pub(crate) records: Option<Vec<u32>>,
 }
 
-/// What tells records from others, and where they belong.
+/// What identifies records, and where they belong.
 pub(crate) struct KeyedRecords {
     /// The key of each.
     pub(crate) keys: Vec<u128>,
@@ -110,7 +110,7 @@ impl NativeRows {
         self.observed.clear();
     }
 
-    /// What `meta.columns` says of columns that it doesn't know, by the chosen rows; if an earlier run wrote them and
+    /// The rows of `meta.columns` for columns that it doesn't have, by the chosen rows; if an earlier run wrote them and
     /// could not note their columns any more, by all that wait.
     pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen]) -> Vec<NewColumn> {
         let waiting = chosen.is_empty() && !fields.is_empty();
@@ -225,7 +225,7 @@ impl Source for NativeRows {
         for (path, seen) in self.paths() {
             let gather = self.gather(path, &runs);
             let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
-            // A field that was only asked for, and one whose column is there already, has nothing to write. One that
+            // A field that is only an input, and one whose column is there already, has nothing to write. One that
             // the network states as null has its column from then on.
             if gather.is_empty() && (known.is_some() || !seen.intersects(Kinds::NULL)) {
                 continue;

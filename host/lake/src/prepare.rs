@@ -33,7 +33,7 @@ pub struct Prepared {
 impl Prepared {
     /// Makes keys and hashes of a response's records and transactions. CPU work: some milliseconds per megabyte.
     ///
-    /// Transactions of one id with different contents in one response are both rejected: nothing says which is right.
+    /// Transactions of one id with different contents in one response are both rejected: which one is right isn't known.
     ///
     /// # Errors
     /// [`Error::Column`] for transactions of another schema.
@@ -98,7 +98,7 @@ impl Prepared {
     }
 }
 
-/// The transactions whose id says one thing in the response, with their keys; the others are rejects, and their keys
+/// The transactions whose id has one content in the response, with their keys; the others are rejects, and their keys
 /// come last.
 fn without_conflicts(
     origin: &RawObject,

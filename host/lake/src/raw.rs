@@ -1,12 +1,12 @@
 //! Raw: every response as it came off the wire, written once and never again.
 //!
-//! A response is in raw before its body is decoded: body and envelope, whose outcome says that nobody has judged it. Once
+//! A response is in raw before its body is decoded: body and envelope, with the outcome `unjudged`. Once
 //! it is judged the envelope is written again with the outcome, and with nothing else changed.
 //!
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
 //! An envelope is written after its body, so whoever finds an envelope finds the body too; a slice's marker after all
-//! its envelopes. What is older than the operator wants to keep is taken out of raw as [`retention`] says.
+//! its envelopes. What is older than the operator wants to keep is taken out of raw by [`retention`].
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -50,7 +50,7 @@ pub struct RawFilter {
 }
 
 impl RawFilter {
-    /// Whether an object is asked for.
+    /// Whether an object is selected.
     pub fn fits(&self, object: &RawObject) -> bool {
         let is = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|want| want == have);
         let slice = &object.slice;
@@ -177,7 +177,7 @@ impl Lake {
         }
     }
 
-    /// The answered raw objects that `filter` asks for, oldest first. Envelopes are read as the stream goes.
+    /// The answered raw objects that `filter` selects, oldest first. Envelopes are read as the stream goes.
     pub async fn raw_objects(&self, filter: &RawFilter) -> Result<BoxStream<'static, Result<RawObject, Error>>, Error> {
         Ok(self.read_ahead(self.answered(filter).await?))
     }
@@ -192,7 +192,7 @@ impl Lake {
         Ok(self.read_ahead(envelopes))
     }
 
-    /// Where the answered envelopes are that `filter` asks for, oldest first.
+    /// Where the answered envelopes are that `filter` selects, oldest first.
     async fn answered(&self, filter: &RawFilter) -> Result<Vec<Path>, Error> {
         let mut found = self.indexed_envelopes(filter).await?;
         let retired = self.retired().await?;

@@ -2,7 +2,7 @@
 //!
 //! Responses come oldest first. Of each key only those count that aren't older than the lake's latest row: an older one
 //! was superseded already, and a row that is newer than all of them comes from a response outside the selection, or
-//! says that the transaction vanished, and stays what it is. What the candidate gives of the rest is compared with the
+//! is of a transaction that vanished, and stays what it is. What the candidate gives of the rest is compared with the
 //! latest row: the last of it is what the transaction would be.
 //!
 //! Memory is bounded by the keys of a pass ([`MAX_KEYS`], about 400 bytes each with the native record's) and one
@@ -120,7 +120,7 @@ impl Replay {
         self.passes
     }
 
-    /// Takes smaller parts than memory asks for.
+    /// Takes smaller parts than memory needs.
     #[cfg(test)]
     pub(crate) fn in_passes(mut self, passes: u32) -> Self {
         self.passes = passes;
@@ -179,7 +179,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Takes note of a response that the candidate can't map at all. Of its transactions nothing is said.
+    /// Takes note of a response that the candidate can't map at all. Its transactions aren't compared.
     pub fn reject(&mut self, origin: &Arc<RawObject>, reason: &str) {
         if self.part.part == 0 {
             self.diff.responses += 1;

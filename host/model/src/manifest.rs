@@ -1,4 +1,4 @@
-//! What a connector says about itself.
+//! A connector's description of itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Manifest {
     pub hosts: Vec<String>,
     /// What it reads.
     pub streams: Vec<Stream>,
-    /// What an account must or may be told.
+    /// The settings of an account.
     pub settings: Vec<Setting>,
     /// The secrets of an account.
     pub secrets: Vec<SecretSlot>,
@@ -29,7 +29,7 @@ pub struct Manifest {
     pub rate: Option<Rate>,
     /// Cron expression, UTC.
     pub schedule: String,
-    /// How far back each look reads.
+    /// How far back each look-back rule reads.
     pub look_back: Vec<LookBack>,
     /// The network's status words.
     pub statuses: Vec<StatusWord>,
@@ -55,7 +55,7 @@ pub struct Stream {
     pub complete_windows: Vec<Axis>,
     /// Longest window of one slice.
     pub max_window_secs: Option<u32>,
-    /// How many days back the network can be asked.
+    /// How many days of history the network keeps.
     pub history_days: Option<u32>,
     /// Smallest unit of a window.
     pub grain: Grain,
@@ -146,7 +146,7 @@ pub struct TokenSource {
     pub value: TokenPlace,
     /// Where its answer has the seconds it lives.
     pub lifetime: Option<TokenPlace>,
-    /// The seconds it lives if the answer doesn't say.
+    /// The seconds it lives if the response doesn't have them.
     pub lifetime_secs: Option<u32>,
     /// Where its answer has a refresh token.
     pub refresh_value: Option<TokenPlace>,
@@ -184,7 +184,7 @@ pub struct Rate {
     pub concurrency: u32,
 }
 
-/// How far back a regular look reads.
+/// How often how many days are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookBack {
     /// How often.

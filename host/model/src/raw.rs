@@ -36,11 +36,11 @@ pub struct RawObject {
     pub body_bytes: u64,
     /// Whether a secret was masked in the body before it was stored.
     pub masked: bool,
-    /// What became of it: `answered` bodies are mapped; `retried` and `refused` ones are kept as evidence.
+    /// The connector's decision: `answered` bodies are mapped; `retried`, `refused` and other ones are kept as evidence.
     pub outcome: String,
-    /// The connector that asked.
+    /// The version of the connector that planned the request.
     pub connector_version: String,
-    /// Digest of the connector that asked.
+    /// Its digest.
     pub connector_digest: Digest,
 }
 
@@ -49,7 +49,7 @@ pub struct RawObject {
 pub struct SentRequest {
     /// HTTP method.
     pub method: String,
-    /// The URL that was asked, `base_url` applied.
+    /// The URL, `base_url` applied.
     pub url: String,
     /// Request headers.
     pub headers: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! Requests as data: what a connector asks the host to send.
+//! Requests as data: what a connector has the host send.
 
 use serde::{Deserialize, Serialize};
 

@@ -51,7 +51,7 @@ pub enum Verdict {
         /// How long to wait at least.
         after_secs: Option<u32>,
     },
-    /// Sign in anew by this token source and send the same again.
+    /// Sign in again by this token source and resend the request.
     Renew(String),
     /// Too much for one answer: halve the window.
     Split,
@@ -101,9 +101,9 @@ impl RefusalKind {
 
 impl Judgement {
     /// What a response needs that doesn't answer its request: by the connector's verdict, and by the status where the
-    /// connector doesn't tell kinds apart. None for a verdict after which the slice goes on.
+    /// connector doesn't distinguish kinds. None for a verdict after which the slice continues.
     ///
-    /// `asks_to_wait`: whether the network said how long it wants to be left alone.
+    /// `asks_to_wait`: whether the response has a time to wait.
     pub fn error_kind(&self, response: &Response, asks_to_wait: bool) -> Option<ErrorKind> {
         let by_status = ErrorKind::of_status(response.status);
         match &self.verdict {

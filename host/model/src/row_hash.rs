@@ -37,7 +37,7 @@ pub struct RowId<'a> {
 
 /// The base and the ordinal of each row's id, in the order of the rows in one response.
 ///
-/// An id that comes twice keeps its base and ordinal: its connector says that it is the same row.
+/// An id that comes twice keeps its base and ordinal: it is the same row to its connector.
 pub fn split<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<RowId<'a>> {
     let mut known: HashMap<u128, RowId<'a>> = HashMap::new();
     // The id that the next row of a base would have.

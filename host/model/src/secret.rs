@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A secret's bytes, wiped when dropped. It has no `Display`, no `Serialize`, and a `Debug` that says nothing.
+/// A secret's bytes, wiped when dropped. It has no `Display`, no `Serialize`, and a `Debug` that prints none of it.
 ///
 /// ```compile_fail
 /// println!("{}", sluice_model::Secret::new("s3cret".into()));

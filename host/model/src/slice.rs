@@ -54,11 +54,11 @@ impl Window {
         self.since < moment && moment < self.until
     }
 
-    /// What of the window could be read of a network that was first asked at `sent_at` and keeps nothing before
-    /// `kept_since`; none if it holds no such moment.
+    /// The part of the window that could be read when the first request was sent at `sent_at` and the network keeps
+    /// nothing before `kept_since`; none if it holds no such moment.
     ///
-    /// Later moments hadn't come: whatever the answer says of them isn't all that will happen. Earlier ones are empty
-    /// because the network has forgotten them.
+    /// Later moments hadn't come, so a response can't have all of them. Earlier ones are empty because the network no
+    /// longer has them.
     pub fn readable(&self, sent_at: DateTime<Utc>, kept_since: Option<DateTime<Utc>>) -> Option<Self> {
         let since = kept_since.map_or(self.since, |kept_since| kept_since.max(self.since));
         let until = self.until.min(sent_at);
@@ -124,7 +124,7 @@ pub struct Slice {
     pub timezone: Tz,
     /// The date that the window filters on.
     pub axis: Axis,
-    /// What an earlier slice asked to keep.
+    /// The cursor that an earlier slice's connector returned.
     pub cursor: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What became of a slice, as the lake keeps it beside its responses.
+//! The outcome of a slice, as the lake keeps it beside its responses.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,13 +27,13 @@ pub struct SliceRead {
     pub records: u64,
     /// Records that the connector of the run could not map; none if they were only collected.
     pub rejects: Option<u64>,
-    /// Whether every request was answered. It says nothing of mapping, which can be done again.
+    /// Whether every request was answered, whatever mapping made of the responses.
     pub complete: bool,
     /// Why it isn't complete.
     pub error: Option<String>,
     /// What that needs. Markers of before there were kinds have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
-    /// Digest of the connector that asked.
+    /// Digest of the connector that planned the requests.
     pub connector_digest: Digest,
 }

@@ -1,11 +1,11 @@
-//! The named steps of a run and of a rebuild: where they may be broken off.
+//! The named steps of a run and of a rebuild: where they may be interrupted.
 
 macro_rules! steps {
     (
         run { $($(#[$doc:meta])+ $step:ident = $name:literal,)+ }
         rebuild { $($(#[$rebuild_doc:meta])+ $rebuild_step:ident = $rebuild_name:literal,)+ }
     ) => {
-        /// A point that is passed when what it names is done. A run that dies at one goes on from there, a rebuild
+        /// A point that is passed when what it names is done. A run that dies at one is resumed from there, a rebuild
         /// begins again; a test dies at each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Step {
@@ -35,17 +35,17 @@ steps! {
     run {
         /// The run and its slices are noted in the state store; nothing was sent.
         Planned = "planned",
-        /// The connector's bytes are in the lake; nothing tells yet when it became active.
+        /// The connector's bytes are in the lake; its activation isn't recorded yet.
         ConnectorKept = "connector-kept",
         /// A response has come and is nowhere but in memory.
         ResponseCame = "response-came",
-        /// A response's body is in raw, and no envelope says what it answers.
+        /// A response's body is in raw, without an envelope.
         BodyKept = "body-kept",
-        /// A response is in raw, and nobody has looked into its body.
+        /// A response is in raw, and its body isn't decoded.
         ResponseKept = "response-kept",
-        /// A response's records are decoded, and nobody has judged it.
+        /// A response's records are decoded, and the connector hasn't judged it.
         ResponseDecoded = "response-decoded",
-        /// A response's envelope says what its outcome is, and nothing was derived from it.
+        /// A response's envelope has its outcome, and nothing was derived from it.
         OutcomeKept = "outcome-kept",
         /// A slice was read to its end and has its marker.
         SliceRead = "slice-read",

@@ -1,4 +1,4 @@
-//! The words of unified transactions: every enum whose names stand in the tables.
+//! Enums of unified transactions whose names are stored in tables.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ words! {
         Approved = "approved",
         /// Refused.
         Declined = "declined",
-        /// A word that the connector doesn't know.
+        /// A status word that the connector doesn't know.
         Unknown = "unknown",
     }
 }
@@ -47,7 +47,7 @@ words! {
         Paid = "paid",
         /// Taken back after a payout.
         ClawedBack = "clawed-back",
-        /// The network doesn't say.
+        /// The network doesn't report it.
         Unknown = "unknown",
     }
 }
@@ -62,7 +62,7 @@ words! {
         Click = "click",
         /// A bonus.
         Bonus = "bonus",
-        /// A correction of another row; its sign says what it does.
+        /// A correction of another row, in the direction of its sign.
         Adjustment = "adjustment",
         /// A part of a basket.
         LineItem = "line-item",
@@ -99,13 +99,13 @@ words! {
     TimezoneBasis {
         /// From offsets in the data.
         Offset = "offset",
-        /// The network's documents say so.
+        /// The network documents it.
         Declared = "declared",
-        /// The operator says so.
+        /// The operator set it.
         Operator = "operator",
-        /// Nobody says so: it is taken for UTC.
+        /// Unknown: UTC is assumed.
         AssumedUtc = "assumed-utc",
-        /// Nobody says so: it is taken for another zone.
+        /// Unknown: another zone is assumed.
         Assumed = "assumed",
     }
 }
@@ -114,13 +114,13 @@ words! {
     Change {
         /// The transaction is new.
         FirstSeen = "first-seen",
-        /// A later response says something else.
+        /// A later response has another content.
         NetworkChange = "network-change",
         /// The transaction is new, and corrects another one.
         Correction = "correction",
         /// The same response is read differently: only the connector changed.
         MappingChange = "mapping-change",
-        /// A later response says the same, and more of who sent the customer.
+        /// A later response has the same content, and more of who sent the customer.
         LateAttribution = "late-attribution",
         /// A window that was read completely no longer holds it.
         Vanished = "vanished",

@@ -79,7 +79,7 @@ pub fn type_name(data_type: &DataType) -> String {
 /// What a column is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// What tells a transaction from all others.
+    /// What identifies a transaction.
     Key,
     /// What was sold, by whom and to whom.
     Core,

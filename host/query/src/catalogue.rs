@@ -23,11 +23,12 @@ use sluice_lake::TableRef;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
-use crate::columns::ColumnsTable;
+use crate::columns::Columns;
+use crate::computed::Computed;
 use crate::delta_table::DeltaReader;
 use crate::error::Error;
 use crate::fixed::fixed_tables;
-use crate::gaps::GapsTable;
+use crate::gaps::Gaps;
 use crate::relations::{Asked, Relation, Source};
 use crate::travel::{self, Pin};
 use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value};
@@ -262,14 +263,14 @@ impl Lake {
     async fn provider(self: &Arc<Self>, schema: &str, name: &str, entry: &Entry) -> PlanResult<Arc<dyn TableProvider>> {
         match entry {
             Entry::Empty(columns) => Ok(Arc::new(EmptyTable::new(columns.clone()))),
-            Entry::Gaps => Ok(Arc::new(GapsTable::new(self.clone()))),
+            Entry::Gaps => Ok(Arc::new(Computed(Gaps::new(self.clone())))),
             Entry::UnifiedColumns => unified_columns::table(),
             Entry::Columns(url, columns) => {
                 let base: Arc<dyn TableProvider> = match url {
                     Some(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await?,
                     None => Arc::new(EmptyTable::new(columns.clone())),
                 };
-                Ok(Arc::new(ColumnsTable::new(self.clone(), base)))
+                Ok(Arc::new(Computed(Columns::new(self.clone(), base))))
             }
             Entry::Delta(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await,
             Entry::View(view) => match view.definition() {

@@ -1,5 +1,5 @@
 //! `meta.columns` with what only the native tables know of their columns: when one last had a value, and how often it
-//! has none. That is counted when it is asked for, in the tables of the columns that are asked for.
+//! has none. That is counted when it is queried, in the tables of the columns that are queried.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use arrow::array::{
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, col};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, col};
 
 use crate::catalogue::{Lake, external};
+use crate::computed::Compute;
 use crate::statement;
 
 const LAST_SEEN: &str = "last_seen";
@@ -35,15 +35,15 @@ struct Fact {
     null_share: Option<f64>,
 }
 
-/// The table; nothing is counted before it is scanned for it.
+/// The rows of `meta.columns`.
 #[derive(Debug)]
-pub(crate) struct ColumnsTable {
+pub(crate) struct Columns {
     lake: Arc<Lake>,
     base: Arc<dyn TableProvider>,
     columns: SchemaRef,
 }
 
-impl ColumnsTable {
+impl Columns {
     /// Over the table that the lake keeps.
     pub(crate) fn new(lake: Arc<Lake>, base: Arc<dyn TableProvider>) -> Self {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -123,45 +123,25 @@ fn texts(rows: &RecordBatch, name: &str) -> PlanResult<StringArray> {
 }
 
 #[async_trait]
-impl TableProvider for ColumnsTable {
+impl Compute for Columns {
     fn schema(&self) -> SchemaRef {
         self.columns.clone()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
+    /// So that only the tables of the networks that are queried are read.
+    fn takes(&self, filter: &Expr) -> bool {
+        filter.column_refs().iter().all(|column| ["network", "stream", "column"].contains(&column.name.as_str()))
     }
 
-    /// So that only the tables of the networks that are asked for are read.
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
-        let is_kept = |filter: &Expr| {
-            filter.column_refs().iter().all(|column| ["network", "stream", "column"].contains(&column.name.as_str()))
-        };
-        let each = filters.iter().map(|filter| match is_kept(filter) {
-            true => TableProviderFilterPushDown::Inexact,
-            false => TableProviderFilterPushDown::Unsupported,
-        });
-        Ok(each.collect())
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+    async fn rows(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> PlanResult<RecordBatch> {
         let kept = self.kept(filters).await?;
         let first_counted = kept.num_columns();
-        let is_asked = projection.is_none_or(|places| places.iter().any(|place| *place >= first_counted));
-        let facts = if is_asked { self.facts(&kept).await? } else { vec![Fact::default(); kept.num_rows()] };
+        let is_counted = projection.is_none_or(|places| places.iter().any(|place| *place >= first_counted));
+        let facts = if is_counted { self.facts(&kept).await? } else { vec![Fact::default(); kept.num_rows()] };
         let seen = facts.iter().map(|fact| fact.last_seen).collect::<TimestampMicrosecondArray>();
         let shares: Float64Array = facts.iter().map(|fact| fact.null_share).collect();
         let counted: [ArrayRef; 2] = [Arc::new(seen.with_timezone("UTC")), Arc::new(shares)];
         let columns = kept.columns().iter().cloned().chain(counted).collect();
-        let rows = RecordBatch::try_new(self.columns.clone(), columns)?;
-        let table = MemTable::try_new(self.columns.clone(), vec![vec![rows]])?;
-        // What is filtered is filtered once more above.
-        table.scan(state, projection, &[], limit.filter(|_| filters.is_empty())).await
+        Ok(RecordBatch::try_new(self.columns.clone(), columns)?)
     }
 }

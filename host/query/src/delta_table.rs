@@ -48,7 +48,7 @@ impl TableProvider for DeltaReader {
     }
 }
 
-/// A scan that takes no limit, and says so: the limit stays above it.
+/// A scan that declares that it takes no limit: the limit stays above it.
 #[derive(Debug)]
 struct Unlimited(Arc<dyn ExecutionPlan>);
 

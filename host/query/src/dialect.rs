@@ -8,13 +8,13 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 #[derive(Debug)]
 pub(crate) struct LakeDialect;
 
-/// The parser asks a dialect method by method, so a wrapper names each that the wrapped one has.
+/// The parser calls a dialect method by method, so a wrapper has each that the wrapped one has.
 macro_rules! as_generic {
     ($($method:ident,)*) => { $(fn $method(&self) -> bool { GenericDialect.$method() })* };
 }
 
 impl Dialect for LakeDialect {
-    /// Where the parser asks which dialect it is, it is the generic one.
+    /// Where the parser checks which dialect it is, it is the generic one.
     fn dialect(&self) -> TypeId {
         GenericDialect.dialect()
     }

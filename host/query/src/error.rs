@@ -15,7 +15,7 @@ pub enum Error {
     /// Text that isn't SQL.
     #[error("cannot parse the query: {reason}")]
     Syntax {
-        /// What the parser says, with line and column where it knows them.
+        /// The parser's message, with line and column where it knows them.
         reason: String,
         /// The text from where parsing stopped.
         near: Option<String>,
@@ -56,7 +56,7 @@ pub enum Error {
     /// A query that makes no sense: types that don't fit, functions that don't exist.
     #[error("cannot plan the query: {reason}")]
     Plan {
-        /// What the planner says.
+        /// The planner's message.
         reason: String,
     },
     /// A table that can't be read.
@@ -136,7 +136,7 @@ pub enum Error {
     Memory {
         /// What it may use.
         limit_bytes: usize,
-        /// Which operator asked for more.
+        /// Which operator needed more.
         source: Box<DataFusionError>,
     },
     /// A query that failed while it ran.
@@ -219,7 +219,7 @@ impl Error {
         }
     }
 
-    /// A failure of planning, told with the names that there are.
+    /// A failure of planning, with the names that there are.
     pub(crate) fn planning(error: DataFusionError, tables: &[String], limit_bytes: usize) -> Self {
         match first(&error) {
             DataFusionError::SchemaError(schema, _) => match schema.as_ref() {

@@ -8,40 +8,29 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use datafusion::common::plan_err;
 use datafusion::error::Result;
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, Volatility};
 
 /// The function.
 pub(crate) fn local_day() -> ScalarUDF {
     let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let takes = TypeSignature::Exact(vec![moment, DataType::Utf8]);
-    ScalarUDF::from(LocalDay { signature: Signature::new(takes, Volatility::Immutable) })
+    let takes = Signature::exact(vec![moment, DataType::Utf8], Volatility::Immutable);
+    of_arrays("local_day", takes, DataType::Date32, |arrays| match arrays {
+        [moments, zones] => days(moments, zones),
+        _ => plan_err!("local_day takes a moment and a zone"),
+    })
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct LocalDay {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for LocalDay {
-    fn name(&self) -> &str {
-        "local_day"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Date32)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let [moments, zones] = arrays.as_slice() else { return plan_err!("local_day takes a moment and a zone") };
-        Ok(ColumnarValue::Array(days(moments, zones)?))
-    }
+/// A function that computes an array from arrays of one length.
+pub(crate) fn of_arrays(
+    name: &str,
+    takes: Signature,
+    gives: DataType,
+    compute: fn(&[ArrayRef]) -> Result<ArrayRef>,
+) -> ScalarUDF {
+    let compute = move |arguments: &[ColumnarValue]| {
+        Ok(ColumnarValue::Array(compute(&ColumnarValue::values_to_arrays(arguments)?)?))
+    };
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature(name, takes, gives, Arc::new(compute)))
 }
 
 fn days(moments: &ArrayRef, zones: &ArrayRef) -> Result<ArrayRef> {

@@ -8,17 +8,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::MemTable;
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::Expr;
 use futures::TryStreamExt;
 use sluice_lake::{Coverage, CoverageFold, Gap, StreamAxis, WindowRead};
 use sluice_model::Window;
 
 use crate::catalogue::{Lake, external};
+use crate::computed::Compute;
 use crate::error::Error;
 use crate::statement;
 
@@ -105,38 +103,26 @@ fn rows(coverage: &[Coverage]) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(schema(), columns)
 }
 
-/// The table; nothing is worked out before it is scanned.
+/// The rows of `meta.gaps`.
 #[derive(Debug)]
-pub(crate) struct GapsTable {
+pub(crate) struct Gaps {
     lake: Arc<Lake>,
     columns: SchemaRef,
 }
 
-impl GapsTable {
+impl Gaps {
     pub(crate) fn new(lake: Arc<Lake>) -> Self {
         Self { lake, columns: schema() }
     }
 }
 
 #[async_trait]
-impl TableProvider for GapsTable {
+impl Compute for Gaps {
     fn schema(&self) -> SchemaRef {
         self.columns.clone()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        let rows = rows(&self.lake.coverage().await?)?;
-        let table = MemTable::try_new(self.columns.clone(), vec![vec![rows]])?;
-        table.scan(state, projection, filters, limit).await
+    async fn rows(&self, _: Option<&Vec<usize>>, _: &[Expr]) -> PlanResult<RecordBatch> {
+        Ok(rows(&self.lake.coverage().await?)?)
     }
 }

@@ -1,4 +1,4 @@
-//! What a query reads, as far as its plan tells: so that people can be told what is missing from its answer.
+//! What a query reads, by its plan: so that a warning can name what is missing from its result.
 
 use std::collections::BTreeSet;
 

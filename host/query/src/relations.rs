@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::views::MomentsView;
 use crate::{CATALOG, DEFAULT_SCHEMA};
 
-/// Which state of a table is asked for, not yet evaluated.
+/// Which state of a table is queried, not yet evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Asked {
     /// That of this version.

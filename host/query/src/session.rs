@@ -101,7 +101,7 @@ impl Session {
 
     /// Plans one statement that only reads, and starts it.
     ///
-    /// Each query sees every table at one version, the newest when the query first named it, unless it asks for
+    /// Each query sees every table at one version, the newest when the query first named it, unless it names
     /// another: `unified.transactions AT (TIMESTAMP => '2026-01-31')`.
     pub async fn query(&self, sql: &str) -> Result<QueryResult, Error> {
         let mut statement = statement::parse(sql)?;

@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-/// Files that are looked for at once.
-const LOOKS_AT_ONCE: usize = 16;
+/// Files whose existence is checked at once.
+const CHECKS_AT_ONCE: usize = 16;
 
 /// Which state of a table to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn readable_log<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u64> {
     first.map(|first| commits.range(first..).map(|(version, ())| *version).collect()).unwrap_or_default()
 }
 
-/// When a version was committed, as its commit says.
+/// When a version was committed, by the time in its commit.
 async fn committed_at(log: &LogStoreRef, version: u64) -> Result<Option<DateTime<Utc>>, DeltaTableError> {
     let Some(commit) = log.read_commit_entry(version).await? else { return Ok(None) };
     let actions = commit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -145,7 +145,7 @@ async fn paths(log: &LogStoreRef, snapshot: &Snapshot) -> Result<HashSet<Path>, 
     snapshot.file_views(log.as_ref(), None).map_ok(|file| file.object_store_path()).try_collect().await
 }
 
-/// Whether all files of a snapshot are there. Those that are live need no look.
+/// Whether all files of a snapshot are there. Those that are live need no check.
 async fn has_its_files(log: &LogStoreRef, old: &Snapshot, live: &HashSet<Path>) -> Result<bool, DeltaTableError> {
     let left: Vec<Path> = paths(log, old).await?.into_iter().filter(|path| !live.contains(path)).collect();
     let store = log.object_store(None);
@@ -160,7 +160,7 @@ async fn has_its_files(log: &LogStoreRef, old: &Snapshot, live: &HashSet<Path>) 
                 }
             }
         })
-        .buffer_unordered(LOOKS_AT_ONCE);
+        .buffer_unordered(CHECKS_AT_ONCE);
     while let Some(there) = looks.try_next().await? {
         if !there {
             return Ok(false);

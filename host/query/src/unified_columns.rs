@@ -8,7 +8,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::Result as PlanResult;
 use sluice_model::unified::{TRANSACTION_COLUMNS, UnifiedColumn};
 
-/// Its columns, and what each says.
+/// Its columns, and what each means.
 pub(crate) const COLUMNS: &[(&str, &str)] = &[
     ("table_name", "The table in the schema `unified` that has the column; its views have it too."),
     ("name", "The column."),

@@ -204,15 +204,15 @@ fn stored_objects(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>
     Ok(Arc::new(ViewTable::new(plan.build()?, Some(definition))))
 }
 
-/// What runs asked of networks and of the processor. A lake's first runs may not have told all of it.
+/// What runs took from networks and from the processor. A lake's first runs may lack some of it.
 fn usage(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     let columns = base.schema();
-    let told = |name: &str| match columns.field_with_name(name) {
+    let column = |name: &str| match columns.field_with_name(name) {
         Ok(_) => ident(name),
         Err(_) => lit(ScalarValue::Int64(None)).alias(name),
     };
     let names = ["network", "run_id", "command", "started_at", "requests", "bytes", "guest_cpu_ms"];
     let plan = LogicalPlanBuilder::scan("meta.runs", provider_as_source(base), None)?;
-    let plan = plan.project(names.map(told))?.build()?;
+    let plan = plan.project(names.map(column))?.build()?;
     Ok(Arc::new(ViewTable::new(plan, Some(format!("SELECT {} FROM meta.runs", names.join(", "))))))
 }

@@ -65,7 +65,7 @@ impl<S: Source> Choice<'_, S> {
         self.fences.iter().map(|(_, fence)| fence.clone()).collect()
     }
 
-    /// Leaves out the rows of runs whose lease the snapshot says was taken over.
+    /// Leaves out the rows of runs whose lease was taken over by the snapshot's epochs.
     async fn leave_out_fenced(&mut self, table: &mut Table) -> Result<(), Error> {
         let mut fenced = HashSet::new();
         for (run, Fence { resource, epoch }) in &self.fences {
@@ -94,7 +94,7 @@ impl Homes {
     }
 }
 
-/// A number of its own for each response and month. A [`KeyMap`] looks at its lowest bits first, which follow the response.
+/// A number of its own for each response and month. A [`KeyMap`] takes its lowest bits first, which follow the response.
 fn response_and_month(response: u32, month: i32) -> u128 {
     let number = u64::from(month.cast_unsigned()) << 32 | u64::from(response);
     u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
@@ -115,7 +115,7 @@ fn places(source: &impl Source) -> HashSet<Partition> {
     found.into_values().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
 }
 
-/// Chooses the rows that say something new of their key, and the runs of those that say something else and are older.
+/// Chooses the rows that are new to their key, and the runs of those that differ and are older.
 ///
 /// Rows come sorted by key, response and place. Rows of a key in one response are equal: others were rejected.
 fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>, Vec<RunNumber>) {

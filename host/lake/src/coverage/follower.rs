@@ -17,7 +17,7 @@ impl CoverageState {
     }
 }
 
-/// Folds what was read, network by network: a commit writes anew what it touches of the state.
+/// Folds what was read, network by network: a commit rewrites what it touches of the state.
 pub(crate) struct Folded;
 
 impl Follower for Folded {

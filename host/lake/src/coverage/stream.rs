@@ -52,7 +52,7 @@ impl StreamFold {
     pub(super) fn failed(&mut self, window: Window, at: DateTime<Utc>, error: Option<String>) {
         self.failed_at = self.failed_at.max(Some(at));
         let failure = Failure { at, error };
-        // Of a complete and a failed read at one moment the failed one counts: nothing tells which came first.
+        // Of a complete and a failed read at one moment the failed one counts: which came first isn't known.
         match self.read.overlapping(range(window)).any(|(_, read_at)| *read_at > Some(at)) {
             true => self.overlapped(window, &failure),
             false => _ = self.standing.insert((failure, window)),

@@ -1,7 +1,7 @@
-//! Content hashes of mapped transactions: one half for what was sold, one for who is said to have sent the customer.
+//! Content hashes of mapped transactions: one half for what was sold, one for who sent the customer.
 //!
 //! The upper half is a hash of the core columns. The lower half is the sum of the hashes of single attribution cells,
-//! so that a new row can tell, without the old one's cells, whether some of its own only arrived since: then the old
+//! so that a new row shows, without the old one's cells, whether some of its own only arrived since: then the old
 //! sum is that of some of the new cells.
 
 use arrow::array::{
@@ -46,7 +46,7 @@ impl<'a> TransactionCells<'a> {
         let hashes = (0..self.rows).map(|row| {
             scratch.clear();
             self.core.iter().for_each(|(tag, cells)| cells.push(&mut scratch, tag, row));
-            // Truncation is meant: 64 bits tell two contents of one transaction apart.
+            // Truncation is meant: 64 bits distinguish two contents of one transaction.
             let core = hash(&scratch) as u64;
             let mut sum = 0_u64;
             self.each_attribution(&mut scratch, row, |cell| sum = sum.wrapping_add(cell));

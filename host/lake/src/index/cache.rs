@@ -145,7 +145,7 @@ impl Partitions {
 /// Filters of files, one per row group; none for a file that lacks one.
 pub(super) type Filters = Option<Arc<Vec<Sbbf>>>;
 
-/// The filters of files that were asked for, within a limit.
+/// The filters of files that were read, within a limit.
 #[derive(Default)]
 pub(super) struct FilterCache {
     files: HashMap<Path, Filters>,

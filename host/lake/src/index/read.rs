@@ -38,7 +38,7 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Reads what files hold of the keys that they are asked for.
+    /// Reads what files hold of the keys for which they are searched.
     pub(super) async fn read_asked(
         &mut self,
         table: &Table,
@@ -73,7 +73,7 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// The files that may hold a key that they are asked for, by their filters.
+    /// The files that may hold a key for which they are searched, by their filters.
     pub(super) async fn suspects(
         &mut self,
         table: &Table,

@@ -66,7 +66,7 @@ pub(super) fn versions_of(table: &Table, rows: &RecordBatch) -> Result<Vec<i32>,
     versions.map(|versions| versions.values().to_vec()).ok_or_else(|| wrong(table, VERSION, "an integer"))
 }
 
-/// The filters over the keys of files that were looked at.
+/// The filters over the keys of files that were checked.
 #[derive(Default)]
 pub(super) struct Filters {
     held: HashMap<String, Arc<[Sbbf]>>,
@@ -74,7 +74,7 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// Whether a file may hold one of `keys`; most that don't say so without a key of them being read.
+    /// Whether a file may hold one of `keys`; for most that don't, the filters decide and no key is read.
     pub(super) async fn may_hold(&mut self, table: &Table, add: &Add, keys: &[u128]) -> Result<bool, Error> {
         if keys.is_empty() {
             return Ok(false);

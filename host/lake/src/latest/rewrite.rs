@@ -21,7 +21,7 @@ use crate::scan::stream_rows;
 use crate::table::Table;
 use crate::unified::INDEX;
 
-/// Rows of a file that is written anew.
+/// Rows of a file that is rewritten.
 const FILE_ROWS: usize = 128 * 1024;
 
 impl Merge<'_, '_> {
@@ -87,7 +87,7 @@ impl Merge<'_, '_> {
     }
 }
 
-/// A file's rows under the table's columns: those of its partition are said by its folder, those that came to the
+/// A file's rows under the table's columns: those of its partition are in its folder's name, those that came to the
 /// table later are null.
 pub(crate) fn lay_out(
     table: &str,

@@ -46,7 +46,7 @@ impl Lake {
         Ok(envelopes.len())
     }
 
-    /// The envelopes in `meta.requests` that a filter asks for.
+    /// The envelopes in `meta.requests` that a filter selects.
     pub(crate) async fn indexed_envelopes(&self, filter: &RawFilter) -> Result<Indexed, Error> {
         let table = self.system_table("requests").await?;
         let mut found = Indexed::default();

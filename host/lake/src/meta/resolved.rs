@@ -1,4 +1,4 @@
-//! `meta.resolved_rejects`: what became of rejects that were tried again. The rejects themselves stay.
+//! `meta.resolved_rejects`: outcomes of rejects that were retried. The rejects themselves stay.
 
 use std::collections::HashMap;
 
@@ -43,7 +43,7 @@ pub struct RejectRow {
     pub connector_version: String,
 }
 
-/// What became of a reject.
+/// The outcome of a reject that was retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// It was mapped.
@@ -71,7 +71,7 @@ impl RejectRow {
 }
 
 impl Lake {
-    /// The rejects that nothing became of yet, oldest first; of one network or all.
+    /// The open rejects, oldest first; of one network or all.
     pub async fn open_rejects(&self, network: Option<&str>) -> Result<Vec<RejectRow>, Error> {
         let resolved = self.resolved_rejects().await?;
         let table = self.system_table("rejects").await?;
@@ -117,7 +117,7 @@ impl Lake {
         Ok(open)
     }
 
-    /// The rejects that something became of and that weren't opened again since, with when.
+    /// The rejects that have an outcome and weren't reopened since, with when.
     pub(crate) async fn resolved_rejects(&self) -> Result<HashMap<u128, i64>, Error> {
         let table = self.system_table("resolved_rejects").await?;
         let mut latest: HashMap<u128, (i64, bool)> = HashMap::new();
@@ -141,7 +141,7 @@ impl Lake {
         Ok(latest.into_iter().filter(|(_, (_, open))| !open).map(|(key, (at, _))| (key, at)).collect())
     }
 
-    /// Notes what became of rejects, by their keys.
+    /// Records the outcomes of rejects, by their keys.
     pub async fn resolve_rejects(
         &self,
         network: &str,

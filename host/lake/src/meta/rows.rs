@@ -25,7 +25,7 @@ pub struct RunRow {
     pub run_id: String,
     /// The network as the operator names it.
     pub network: String,
-    /// What was asked for: `collect`, `build`, `run`, `replay` …
+    /// The command: `collect`, `build`, `run`, `replay` …
     pub command: String,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -55,8 +55,8 @@ pub struct RunRow {
     pub counts: Counts,
 }
 
-/// Slices of a run that are in `meta.coverage`: account, stream, axis, and when each was read, which tells those of one
-/// run apart.
+/// Slices of a run that are in `meta.coverage`: account, stream, axis, and when each was read, which distinguishes those of one
+/// run.
 #[derive(Clone, Debug, Default)]
 pub struct Covered(HashSet<(String, String, String, i64)>);
 

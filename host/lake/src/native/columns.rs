@@ -23,7 +23,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// What a table's schema says.
+    /// What a table's schema has.
     pub(super) fn of(schema: &Schema) -> Self {
         let mut columns = Self::default();
         for field in schema.fields() {

@@ -25,7 +25,7 @@ pub(super) struct Gather<'a> {
 pub(super) struct Converted {
     /// In the type of the kind.
     pub(super) values: ArrayRef,
-    /// The literals that it can't say without loss; none if it can say all.
+    /// The literals that it can't hold without loss; none if it can hold all.
     pub(super) misfits: Option<ArrayRef>,
 }
 
@@ -95,7 +95,7 @@ struct Misfits {
 }
 
 impl Misfits {
-    /// Puts what `parse` understands into `put`, and keeps what it doesn't. An empty text says no number: it is null.
+    /// Puts what `parse` understands into `put`, and keeps what it doesn't. An empty text is no number but null.
     fn each<'a, T>(
         &mut self,
         cells: impl Iterator<Item = Option<&'a str>>,

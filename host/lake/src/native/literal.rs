@@ -50,7 +50,7 @@ pub(super) fn int64(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-/// A float that says the number as exactly as its literal does.
+/// A float that is as exact as the number's literal.
 pub(super) fn float64(text: &str) -> Option<f64> {
     let parts = number(text)?;
     let value: f64 = text.parse().ok()?;
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a column of this kind can say what the literal says.
+    /// Whether a column of this kind can hold the literal without loss.
     fn holds(kind: Kind, text: &str) -> bool {
         match kind {
             Kind::Boolean => boolean(text).is_some(),

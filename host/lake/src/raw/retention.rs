@@ -54,7 +54,7 @@ struct Body {
 }
 
 impl Lake {
-    /// Deletes what was received more than `keep` before `now`, run by run; a dry run says what it would delete.
+    /// Deletes what was received more than `keep` before `now`, run by run; a dry run returns what it would delete.
     ///
     /// # Errors
     /// The store's failure, or an envelope that can't be read: then it isn't known which bodies are needed, and none
@@ -106,7 +106,7 @@ impl Lake {
         if old.is_empty() {
             return Ok(());
         }
-        // What an upkeep that was broken off has noted already is deleted now, and counted once.
+        // What interrupted maintenance has noted already is deleted now, and counted once.
         let new = old.iter().filter(|(run_id, _)| !before.names(run_id));
         done.retired_runs = new.clone().count() as u64;
         done.retired_responses = new.map(|(_, of_run)| of_run.envelopes.len() as u64).sum();
@@ -146,7 +146,7 @@ impl Lake {
         Ok(newest)
     }
 
-    /// The objects in a folder of a run, without those that it wrote since because it goes on.
+    /// The objects in a folder of a run, without those that it wrote since because it is still running.
     async fn written_before(&self, moment: DateTime<Utc>, folder: &Path) -> Result<Vec<Path>, Error> {
         let listed = self
             .store()

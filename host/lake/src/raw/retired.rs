@@ -48,7 +48,7 @@ pub(super) struct Note {
     pub(super) responses: u64,
 }
 
-/// Runs whose responses are gone, as all notes say.
+/// Runs whose responses are gone, by all notes.
 #[derive(Debug, Default)]
 pub(crate) struct Retired {
     runs: HashMap<String, DateTime<Utc>>,
@@ -104,7 +104,7 @@ impl Lake {
         self.put_if_absent(&path, text).await.map(|_| ())
     }
 
-    /// The answers that a filter asks for and that retention took out of raw, as far as `meta.requests` knows them.
+    /// The responses that a filter selects and that retention took out of raw, as far as `meta.requests` knows them.
     pub async fn raw_gone(&self, filter: &RawFilter) -> Result<Gone, Error> {
         let retired = self.retired().await?;
         let mut gone = Gone::default();

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 
 impl Lake {
-    /// Keeps what became of a slice. It is stored when this returns.
+    /// Keeps the outcome of a slice. It is stored when this returns.
     ///
     /// A slice that a run reads again, because it crashed or because a request had failed, gets another marker: the
     /// latest counts.

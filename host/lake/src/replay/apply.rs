@@ -1,7 +1,7 @@
 //! Applying a replay: each table gets all that differs in one commit, or nothing.
 //!
-//! Files are written while the replay goes on, and no snapshot has them until the commit. The commit is made on the
-//! snapshot that was compared, or on a later one that says nothing new of any key in it; else it is given up.
+//! Files are written while the replay runs, and no snapshot has them until the commit. The commit is made on the
+//! snapshot that was compared, or on a later one that has nothing new of any key in it; else it is given up.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::unified;
 pub(super) struct Staged {
     /// The table's columns with new ones.
     pub(super) schema: Option<SchemaRef>,
-    /// What `meta.columns` is to say of new ones.
+    /// The rows of `meta.columns` for new ones.
     pub(super) described: Vec<NewColumn>,
     new_fields: Vec<Field>,
     adds: Vec<Add>,
@@ -67,7 +67,7 @@ impl Staged {
         Ok(true)
     }
 
-    /// Whether files that came since the comparison say something of these keys, or columns of another type came.
+    /// Whether files that came since the comparison have rows of these keys, or columns of another type came.
     async fn overtaken(&self, table: &Table, key: &str) -> Result<bool, Error> {
         let schema = table.schema()?;
         let differs = |field: &Field| {

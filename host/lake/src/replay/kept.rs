@@ -181,7 +181,7 @@ impl Latest {
     }
 
     /// Judges a row of a response, the last of its key there, and gives whether it is to be written: it isn't older
-    /// than the latest row, and says something else than what the candidate said of the key before, or the lake.
+    /// than the latest row, and differs from what the candidate gave for the key before, or from the lake.
     pub(super) fn compare_row(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
         let Some(kept) = self.rows.get_mut(&key) else {
             self.rows.insert(key, KeyState { current: content, ..KeyState::absent(seen, month, response) });
@@ -233,7 +233,7 @@ impl Latest {
     }
 }
 
-/// How many rows the files of a table say they hold, those of one network if it is parted by it.
+/// How many rows the files of a table hold by their statistics, those of one network if it is parted by it.
 pub(super) fn row_count(table: &Table, network: &str) -> u64 {
     let rows = |file: &DataFile| {
         let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;

@@ -27,7 +27,7 @@ pub(super) struct RejectSide {
     kept: HashMap<u128, (RejectExample, bool)>,
     /// The keys of the table's rows.
     keys: HashSet<u128>,
-    /// Those that something became of.
+    /// Those that have an outcome.
     resolved: HashSet<u128>,
     /// Of these, what the candidate rejects again.
     pub(super) reopened: Vec<u128>,

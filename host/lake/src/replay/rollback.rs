@@ -49,7 +49,7 @@ impl Lake {
             let table = Table::open(self, &table.schema, &table.name).await?;
             if table.transaction(&application(run_id)).await?.is_some() {
                 found = true;
-                // What a rollback that was broken off had done is done.
+                // What an interrupted rollback had done is done.
                 if table.transaction(&undone(run_id)).await?.is_none() {
                     removals(&table, network, run_id).await?;
                     waiting.push(table);
@@ -110,7 +110,7 @@ async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Ve
     if there.len() < added.len() {
         return Err(refused("its files were merged with others since"));
     }
-    // A version says that another was before it; other tables' rows don't.
+    // A version implies the one before it; other tables' rows don't.
     if table.name() == unified::TABLE {
         let of_network = |value: Option<&Option<String>>| value.is_some_and(|name| name.as_deref() == Some(network));
         if there.iter().any(|file| !of_network(file.partitions.get("network"))) {
@@ -163,7 +163,7 @@ async fn commit_of(table: &Table, application: &str) -> Result<Option<(u64, Vec<
     let Some(newest) = table.version() else { return Ok(None) };
     for version in (0..=newest).rev() {
         let Some(entry) = table.log().read_commit_entry(version).await.map_err(failed)? else { return Ok(None) };
-        // Most commits are others': their text says so without being parsed.
+        // Most commits are others': their text shows it without being parsed.
         if !String::from_utf8_lossy(&entry).contains(application) {
             continue;
         }

@@ -198,7 +198,7 @@ impl TransactionSide {
         Ok(())
     }
 
-    /// Writes versions that say that the candidate doesn't give these transactions.
+    /// Writes tombstones of transactions that the candidate doesn't give.
     async fn remove(&mut self, before: &RecordBatch, connector: &ConnectorRef) -> Result<(), Error> {
         let schema = self.staged.schema(&self.table)?;
         let rows = super::apply::removals(&self.table, &schema, before, connector, &self.latest)?;

@@ -39,7 +39,7 @@ pub(crate) struct Proposal {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) transactions: Vec<Transaction>,
     pub(crate) fences: Vec<Fence>,
-    /// An append or an update, if nothing else is said.
+    /// An append or an update by default.
     pub(crate) operation: Option<DeltaOperation>,
 }
 
@@ -50,7 +50,7 @@ impl Proposal {
     }
 }
 
-/// What wants to be committed, prepared for each snapshot anew.
+/// What is to be committed, prepared for each snapshot.
 pub(crate) trait TableChange: Send {
     /// What to commit on the table's snapshot; none if it has all of it already. `earlier` is what the last attempt
     /// proposed and another writer forestalled: its files may be used again, and are discarded by
@@ -229,7 +229,7 @@ impl Table {
 /// Stands for a lease of which the table has no epoch.
 const NO_EPOCH: i64 = i64::MIN;
 
-/// Epochs of leases by resource, as far as they were asked for.
+/// Epochs of leases by resource, as far as they were read.
 pub(super) type Epochs = HashMap<String, i64>;
 
 /// Waits a little longer at each attempt, and not in step with other writers.

@@ -141,7 +141,7 @@ impl Table {
     }
 }
 
-/// A partition: the values of its columns, and the folder that says them.
+/// A partition: the values of its columns, and the folder that is named by them.
 struct Partition {
     values: HashMap<String, Option<String>>,
     folder: Path,
@@ -176,7 +176,7 @@ impl Partition {
     }
 }
 
-/// The rows without the columns that a folder's name says.
+/// The rows without the columns that are in a folder's name.
 fn without(rows: &RecordBatch, names: &[String]) -> ArrowResult<RecordBatch> {
     let kept: Vec<usize> =
         (0..rows.num_columns()).filter(|index| !names.contains(rows.schema().field(*index).name())).collect();
@@ -229,7 +229,7 @@ fn sorted_by(columns: &[ArrayRef]) -> Vec<SortColumn> {
     columns.iter().map(|values| SortColumn { values: values.clone(), options: None }).collect()
 }
 
-/// Rows of a column that are looked at to see whether its values differ.
+/// Rows of a column that are checked for whether its values differ.
 const SAMPLED_ROWS: usize = 128;
 
 /// Columns of text and bytes nearly all of whose values differ: a dictionary of them costs a hash and a comparison for
@@ -258,7 +258,7 @@ fn distinct_columns(rows: &RecordBatch) -> Vec<String> {
     distinct
 }
 
-/// How rarely a filter says that a key may be there which isn't: each time, all keys of the file are read. A filter that
+/// The rate of a filter's false positives: each time, all keys of the file are read. A filter that
 /// errs a tenth as often takes a byte more per key, before its size is rounded up to a power of two.
 const FALSE_ALARMS: f64 = 0.000_01;
 /// Rows below which a file isn't worth a Zstandard compressor for each of its columns: to make them takes longer than to

@@ -1,4 +1,4 @@
-//! What a table's log says of its files, and commits that take files away.
+//! A table's log: its files, and commits that take files away.
 
 use deltalake::DeltaTableError;
 use deltalake::kernel::{Action, Add, LogicalFileView, Remove};
@@ -11,7 +11,7 @@ use crate::error::Error;
 const READ_AHEAD: usize = 8;
 
 impl Table {
-    /// What tells this table from another that was made in its place; none if it doesn't exist.
+    /// What distinguishes this table from another that was made in its place; none if it doesn't exist.
     pub(crate) fn id(&self) -> Option<&str> {
         self.state.as_ref().map(|state| state.metadata().id())
     }
@@ -36,7 +36,7 @@ impl Table {
         log.iter().map(add).collect()
     }
 
-    /// The files that brought new rows after a version; none if the log can't tell any more, or if rows went.
+    /// The files that brought new rows after a version; none if the log is no longer there, or if rows went.
     pub(crate) async fn added_since(&self, version: u64) -> Result<Option<Vec<Add>>, Error> {
         let newest = self.version().unwrap_or_default();
         let failed = |source: DeltaTableError| Error::table("read the log of", &self.name, source);

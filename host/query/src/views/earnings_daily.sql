@@ -1,5 +1,5 @@
 -- What was earned, by the day of the transaction, of its validation or of its payment. Ask for one basis:
--- each transaction is in all three that it has a day for. Networks that don't say when they decided or paid count
+-- each transaction is in all three that it has a day for. Networks that don't report when they decided or paid count
 -- by the day on which that was first seen, if what was before it was seen too.
 WITH seen AS (
     SELECT later.network, later.transaction_key,

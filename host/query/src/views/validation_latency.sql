@@ -1,6 +1,6 @@
 -- Days from a transaction to the advertiser's decision, as calendar days of the network's zone. `network` rows go by
--- what the network says, `observed` ones by when a decision was first seen after a version without one: what was
--- already decided when it was first read says nothing of when.
+-- the network's own date, `observed` ones by when a decision was first seen after a version without one: what was
+-- already decided when it was first read has no date.
 WITH seen AS (
     SELECT later.network, later.transaction_key, min(later.observed_at) AS validated_at
     FROM unified.transaction_versions later
