@@ -1,5 +1,5 @@
 //! The contract's versions, each a folder under `wit/`. The newest one's types are what the rest of the engine reads; an
-//! older one is a thin adapter onto them, and shares with it whatever both say alike.
+//! older one is a thin adapter onto them, and shares the types that are the same in both.
 
 mod manifest;
 mod request;
@@ -85,7 +85,7 @@ type Answer<T> = wasmtime::Result<Result<T, wire::responses::Refusal>>;
 /// The requests of a slice.
 type Requests = Vec<wire::requests::RequestResult>;
 
-/// The contract's functions in one of its versions, each in a fresh instance; what they give is said in the newest one's
+/// The contract's functions in one of its versions, each in a fresh instance; what they give is in the newest one's
 /// types.
 trait Calls: Send + Sync {
     fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest>;
@@ -98,6 +98,47 @@ trait Calls: Send + Sync {
         records: &[wire::TextColumnParam<'_>],
     ) -> Answer<wire::Mapped>;
 }
+
+/// The calls of one version, whose bindings differ from other ones' in names only. `$manifest` and `$mapped` convert what a
+/// guest gives into the newest types.
+macro_rules! calls {
+    ($guest:ident, $manifest:expr, $mapped:expr) => {
+        impl super::Calls for bindings::NetworkPre<State> {
+            fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
+                self.instantiate(&mut *store)?.$guest().call_describe(store).map($manifest)
+            }
+
+            fn plan(
+                &self,
+                store: &mut Store<State>,
+                slice: wire::requests::Slice<'_>,
+            ) -> super::Answer<super::Requests> {
+                self.instantiate(&mut *store)?.$guest().call_plan(store, slice)
+            }
+
+            fn follow(
+                &self,
+                store: &mut Store<State>,
+                of: super::Exchange<'_>,
+            ) -> super::Answer<wire::responses::Judgement> {
+                let network = self.instantiate(&mut *store)?;
+                network.$guest().call_follow(store, of.slice, of.request, of.response)
+            }
+
+            fn map(
+                &self,
+                store: &mut Store<State>,
+                of: super::Exchange<'_>,
+                records: &[wire::TextColumnParam<'_>],
+            ) -> super::Answer<wire::Mapped> {
+                let network = self.instantiate(&mut *store)?;
+                let mapped = network.$guest().call_map_response(store, of.slice, of.request, of.response, records);
+                mapped.map(|answer| answer.map($mapped))
+            }
+        }
+    };
+}
+use calls;
 
 /// A request of a slice and its response, lent to the guest.
 struct Exchange<'a> {

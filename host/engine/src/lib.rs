@@ -7,18 +7,12 @@
 //! It depends on `sluice-model` and `sluice-decode` alone, does no HTTP, knows no secrets and writes nothing but its compile cache.
 //!
 //! ```no_run
-//! use std::sync::Arc;
-//! use sluice_engine::{Engine, EngineOptions, Registry};
+//! use sluice_engine::{Engine, EngineOptions};
 //!
 //! let engine = Engine::new(EngineOptions::default())?;
-//! let registry = Arc::new(Registry::open(engine, "./connectors.d".as_ref())?);
-//! // From here on a file that is dropped into the directory serves new slices.
-//! let watcher = registry.watch()?;
-//! if let Some(awin) = registry.get("awin") {
-//!     println!("awin {} reads {} streams", awin.version(), awin.manifest().streams.len());
-//! }
-//! # drop(watcher);
-//! # Ok::<(), sluice_engine::Error>(())
+//! let awin = engine.load(&std::fs::read("awin.wasm")?, "awin.wasm")?;
+//! println!("awin {} reads {} streams", awin.version(), awin.manifest().streams.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod bounds;

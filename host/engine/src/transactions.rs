@@ -1,5 +1,5 @@
-//! A guest's transactions as a record batch in the schema of `sluice_model::mapped_transactions_schema`. Which columns
-//! there are, and of which kind, says [`sluice_model::unified`].
+//! A guest's transactions as a record batch in the schema of `sluice_model::mapped_transactions_schema`. The columns
+//! and their kinds are in [`sluice_model::unified`].
 
 use std::collections::HashMap;
 use std::sync::Arc;

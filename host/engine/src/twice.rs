@@ -103,7 +103,8 @@ mod tests {
         let column = |text: Vec<Option<&str>>| {
             vec![NativeColumn { path: "a".to_owned(), text: text.into(), kinds: Kinds::TEXT }]
         };
-        let differs = |words: &str, change: fn(&mut Mapped)| assert_eq!(difference_after(change).as_deref(), Some(words));
+        let differs =
+            |words: &str, change: fn(&mut Mapped)| assert_eq!(difference_after(change).as_deref(), Some(words));
         assert_eq!(
             difference_after(|other| other.native.columns = column(vec![Some("x"), Some("")])).as_deref(),
             Some("native column \"a\", row 1")

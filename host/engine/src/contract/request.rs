@@ -118,7 +118,7 @@ fn lower_op(op: &Op) -> wire::OpParam<'_> {
     }
 }
 
-/// The requests of one answer; too many are refused before each of them is looked at.
+/// The requests of one answer; too many are refused before any is checked.
 pub(super) fn requests(wire: Vec<wire::RequestResult>, limits: &Limits) -> Checked<Vec<Request>> {
     check::number_of_requests(wire.len(), limits)?;
     Ok(wire.into_iter().map(request).collect())

@@ -5,7 +5,7 @@ mod newer;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::{Answer, Calls, Exchange, Requests, v0_2, wire};
+use super::{v0_2, wire};
 use crate::state::{Body, State};
 
 use bindings::sluice::connector::{columns, manifests, requests, responses};
@@ -52,30 +52,4 @@ impl responses::HostBody for State {
     }
 }
 
-impl Calls for bindings::NetworkPre<State> {
-    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
-        self.instantiate(&mut *store)?.sluice_connector_connector().call_describe(store).map(newer::manifest)
-    }
-
-    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Requests> {
-        self.instantiate(&mut *store)?.sluice_connector_connector().call_plan(store, slice)
-    }
-
-    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<responses::Judgement> {
-        let network = self.instantiate(&mut *store)?;
-        network.sluice_connector_connector().call_follow(store, of.slice, of.request, of.response)
-    }
-
-    fn map(
-        &self,
-        store: &mut Store<State>,
-        of: Exchange<'_>,
-        records: &[wire::TextColumnParam<'_>],
-    ) -> Answer<wire::Mapped> {
-        let network = self.instantiate(&mut *store)?;
-        let connector = network.sluice_connector_connector();
-        connector
-            .call_map_response(store, of.slice, of.request, of.response, records)
-            .map(|answer| answer.map(|mapped| v0_2::newer::mapped(newer::mapped(mapped))))
-    }
-}
+super::calls!(sluice_connector_connector, newer::manifest, |mapped| v0_2::newer::mapped(newer::mapped(mapped)));

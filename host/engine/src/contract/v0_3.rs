@@ -4,11 +4,10 @@
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
-use super::{Answer, Calls, Exchange, Requests, wire};
+use super::wire;
 use crate::state::State;
 
 use bindings::sluice::connector0_3_0_draft_1::facts;
-use wire::{requests, responses};
 
 pub(super) mod bindings {
     wasmtime::component::bindgen!({
@@ -42,29 +41,4 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 impl facts::Host for State {}
 
-impl Calls for bindings::NetworkPre<State> {
-    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
-        self.instantiate(&mut *store)?.sluice_connector0_3_0_draft_1_connector().call_describe(store)
-    }
-
-    fn plan(&self, store: &mut Store<State>, slice: requests::Slice<'_>) -> Answer<Requests> {
-        self.instantiate(&mut *store)?.sluice_connector0_3_0_draft_1_connector().call_plan(store, slice)
-    }
-
-    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<responses::Judgement> {
-        let network = self.instantiate(&mut *store)?;
-        let connector = network.sluice_connector0_3_0_draft_1_connector();
-        connector.call_follow(store, of.slice, of.request, of.response)
-    }
-
-    fn map(
-        &self,
-        store: &mut Store<State>,
-        of: Exchange<'_>,
-        records: &[wire::TextColumnParam<'_>],
-    ) -> Answer<wire::Mapped> {
-        let network = self.instantiate(&mut *store)?;
-        let connector = network.sluice_connector0_3_0_draft_1_connector();
-        connector.call_map_response(store, of.slice, of.request, of.response, records)
-    }
-}
+super::calls!(sluice_connector0_3_0_draft_1_connector, std::convert::identity, std::convert::identity);

@@ -156,7 +156,10 @@ fn a_column_is_known_once_and_of_its_kind() {
         assert_eq!(refused_with(name, flags()), format!("transactions have no column {name:?}"));
     }
     assert_eq!(refused_with("device", flags()), "transactions.device: its values are no text");
-    assert_eq!(refused_with("is_locked", wire::Values::Words(bytes(&[0, 1]))), "transactions.is_locked: its values are no boolean");
+    assert_eq!(
+        refused_with("is_locked", wire::Values::Words(bytes(&[0, 1]))),
+        "transactions.is_locked: its values are no boolean"
+    );
     let twice = |t: &mut wire::Batch| t.columns.push(column("kind", wire::Values::Words(bytes(&[0, 0]))));
     assert_eq!(refused(twice), "transactions.kind: it comes twice");
     for name in ["transaction_id", "kind", "validation_status", "payment_status", "transacted_at"] {
