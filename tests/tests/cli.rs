@@ -328,6 +328,33 @@ fn an_unknown_format() {
     insta::assert_snapshot!(said(&operator(), &["sql", "SELECT 1", "--format", "xlsx"]));
 }
 
+/// The demo ends with commands; each of them works in the folder that it leaves.
+#[test]
+fn the_demo_fits_on_a_screen_and_its_commands_work() {
+    let operator = operator();
+    let mut demo = operator.command(&["demo", "--dir", "shown"]);
+    let shown = demo.env("SLUICE_CONNECTORS", connectors_dir()).output().unwrap();
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{shown:?}");
+    assert!(text.lines().count() <= 50, "{text}");
+    let (story, commands) = text.split_once("Try next:\n").unwrap();
+    for part in ["Collected", "Commissions in EUR", "What changed", "The history of"] {
+        assert!(story.contains(part), "{part}: {story}");
+    }
+    let mut commands = commands.lines().map(str::trim);
+    assert_eq!(commands.next(), Some("cd shown"));
+    let commands: Vec<&str> = commands.collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    for command in commands {
+        let environment = operator.command(&[]);
+        let environment = environment.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).current_dir(operator.join("shown")).env_clear().envs(environment);
+        let answer = shell.output().unwrap();
+        assert!(answer.status.success() && !answer.stdout.is_empty(), "{command}: {answer:?}");
+    }
+}
+
 #[test]
 fn errors_as_json() {
     let answer = operator().sluice(&["--output", "json", "run", "nobody"]).unwrap();

@@ -20,9 +20,10 @@ pub(super) fn prepare(dir: &Path, simulator: &Simulator) -> Result<(), Failure> 
     for account in simulator.accounts() {
         let mut secrets = Map::new();
         for (slot, value) in &account.secrets {
-            let file = dir.join("secrets").join(format!("{}-{}-{slot}", account.network, account.name));
-            std::fs::write(&file, value)?;
-            secrets.insert(slot.clone(), format!("file:{}", file.display()).into());
+            // From the folder of the settings, so that the folder may be moved.
+            let file = format!("secrets/{}-{}-{slot}", account.network, account.name);
+            std::fs::write(dir.join(&file), value)?;
+            secrets.insert(slot.clone(), format!("file:{file}").into());
         }
         networks
             .entry(&account.network)

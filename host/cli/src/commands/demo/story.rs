@@ -69,7 +69,7 @@ pub(super) async fn changes(session: &Session, later: &[RunReport]) -> Result<St
                 count(*) AS transactions,
                 CAST(sum((v.commission_effective - coalesce(earlier.commission_effective, 0)) * eur) AS DECIMAL(12, 2))
                     AS difference,
-                max(CASE WHEN v.reason_raw IS DISTINCT FROM earlier.reason_raw AND v.change <> 'first-seen'
+                max(CASE WHEN v.change <> 'first-seen' AND coalesce(v.reason_raw, '') <> coalesce(earlier.reason_raw, '')
                     THEN v.reason_raw END) AS example_of_a_reason
          FROM unified.transaction_versions v
          JOIN {RATES} ON currency = v.commission_currency
@@ -89,8 +89,8 @@ pub(super) async fn changes(session: &Session, later: &[RunReport]) -> Result<St
 /// The lake's failure.
 pub(super) async fn history(session: &Session) -> Result<(String, String), Failure> {
     let pick = "SELECT network || '/' || account || '/' || transaction_id FROM unified.transactions
-                WHERE network = 'awin' AND validation_status = 'approved' AND commission_effective > 0
-                ORDER BY version DESC, (original_commission_amount IS NULL), transaction_key LIMIT 1";
+                WHERE network = 'awin' AND commission_effective > 0
+                ORDER BY (original_commission_amount IS NULL), version DESC, transaction_key LIMIT 1";
     let found = rows(session, pick).await?;
     let transaction = found.get(1).and_then(|row| row.first()).cloned().unwrap_or_default();
     let query = format!(
