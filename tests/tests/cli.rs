@@ -304,6 +304,7 @@ fn sql_that_is_wrong() {
         ("syntax", "SELEC 1"),
         ("table", "SELECT * FROM unified.transaction"),
         ("column", "SELECT comission_amount FROM unified.transactions"),
+        ("function", "SELECT summ(commission_amount) FROM unified.transactions"),
         ("qualified_column", "SELECT t.comission_amount FROM unified.transactions t"),
         ("write", "DELETE FROM unified.transactions"),
         ("create", "CREATE TABLE t AS SELECT 1"),

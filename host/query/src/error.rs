@@ -58,6 +58,8 @@ pub enum Error {
     Plan {
         /// The planner's message.
         reason: String,
+        /// What it offers instead, as a question.
+        offer: Option<String>,
     },
     /// A table that can't be read.
     #[error("cannot open table `{table}`")]
@@ -210,8 +212,8 @@ impl Error {
             Self::Arguments { usage, .. } => Some(format!("write `{usage}`")),
             Self::Backwards { .. } => Some("swap the two".to_owned()),
             Self::UnknownFormat(_) => Some("use table, csv, json or parquet".to_owned()),
-            Self::Plan { .. }
-            | Self::Open { .. }
+            Self::Plan { offer, .. } => offer.clone(),
+            Self::Open { .. }
             | Self::Run { .. }
             | Self::Setup { .. }
             | Self::Encode { .. }
@@ -230,15 +232,26 @@ impl Error {
                     let nearest = nearest(&field.name, &columns);
                     Self::UnknownColumn { name: field.flat_name(), nearest, columns }
                 }
-                other => Self::Plan { reason: other.to_string() },
+                other => Self::plan(&other.to_string()),
             },
             DataFusionError::Plan(reason) => match missing_table(reason) {
                 Some(name) => Self::UnknownTable { name: name.to_owned(), nearest: nearest(name, tables) },
-                None => Self::Plan { reason: reason.clone() },
+                None => Self::plan(reason),
             },
-            DataFusionError::NotImplemented(reason) => Self::Plan { reason: reason.clone() },
+            DataFusionError::NotImplemented(reason) => Self::plan(reason),
             _ => Self::running(error, limit_bytes),
         }
+    }
+
+    /// The planner's message, in which `Did you mean 'sum'?` on a line of its own is an offer.
+    fn plan(message: &str) -> Self {
+        let (reason, offer) = match message.split_once("\nDid you mean ") {
+            Some((reason, offer)) => {
+                (reason.trim_end_matches('.'), Some(format!("did you mean {}", offer.replace('\'', "`"))))
+            }
+            None => (message, None),
+        };
+        Self::Plan { reason: reason.to_owned(), offer }
     }
 
     /// A failure while a query runs.

@@ -83,7 +83,8 @@ async fn an_unknown_column_is_told_with_its_neighbours() {
 async fn a_function_that_does_not_exist_is_told() {
     let session = TestLake::new().session().await;
     let error = failure(&session, "select summ(commission_amount) from transactions").await;
-    assert!(matches!(&error, Error::Plan { reason } if reason.contains("summ")), "{error:?}");
+    assert!(matches!(&error, Error::Plan { reason, .. } if reason.contains("summ")), "{error:?}");
+    assert_eq!(error.hint().as_deref(), Some("did you mean `sum`?"));
 }
 
 #[tokio::test]
