@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Compare or rewrite a network's history with another connector, without asking the network
     Replay(ReplayArgs),
+    /// List answers that are doubted and held back, and decide them
+    Doubts(DoubtsArgs),
     /// List records that could not be mapped, or retry them
     Rejects(RejectsArgs),
     /// Maintain the lake: merge small files, write checkpoints, delete expired files
@@ -170,6 +172,53 @@ pub(crate) struct ReplayArgs {
     /// `rejects`, `unknown`; with `>` or `>=` and a number or a share
     #[arg(long, value_name = "CONDITION")]
     pub(crate) fail_if: Vec<String>,
+}
+
+/// Which doubts.
+#[derive(Args)]
+pub(crate) struct DoubtsArgs {
+    /// What to do; list without it.
+    #[command(subcommand)]
+    pub(crate) command: Option<DoubtsCommand>,
+    /// Lists only this network's: the name of its file in networks/.
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// Lists decided ones too.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// What to do with doubts.
+#[derive(Subcommand)]
+pub(crate) enum DoubtsCommand {
+    /// Lists doubts, oldest first.
+    List {
+        /// Only this network's: the name of its file in networks/.
+        #[arg(long)]
+        network: Option<String>,
+        /// Decided ones too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Shows a doubt: what is odd, which responses are held back, and the money.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Commits what a doubt holds back, mapped by the connector that serves, and takes it for usual from now on.
+    Accept(DecideArgs),
+    /// Never commits what a doubt holds back.
+    Reject(DecideArgs),
+}
+
+/// Which doubt, and why it is decided so.
+#[derive(Args)]
+pub(crate) struct DecideArgs {
+    /// Its id, or the beginning of it.
+    pub(crate) id: String,
+    /// Why; it is kept in meta.doubts.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
 }
 
 /// Which rejects.

@@ -3,6 +3,7 @@
 mod check;
 mod connectors;
 mod demo;
+mod doubts;
 mod explain;
 mod maintain;
 mod plan;
@@ -42,6 +43,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Collect(args) => read(settings()?, args, Verb::Collect, json).await,
         Command::Build(args) => build(settings()?, args, json).await,
         Command::Replay(args) => replay::replay(settings()?, args, json).await,
+        Command::Doubts(args) => doubts::doubts(settings()?, args, json).await,
         Command::Rejects(args) => rejects::rejects(settings()?, args, json).await,
         Command::Maintain(args) => maintain::maintain(&settings()?, args, json).await,
         Command::Sql(args) => sql::sql(&settings()?, args, json).await,

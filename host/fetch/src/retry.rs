@@ -52,7 +52,7 @@ impl FailedAttempt {
         let is_temporary = matches!(status, 408 | 425 | 429);
         let is_final = matches!(status, 400..=499 | 501 | 505) && !is_temporary;
         let retry = match kind {
-            ErrorKind::Settings | ErrorKind::Guest => Retry::Never,
+            ErrorKind::Settings | ErrorKind::Guest | ErrorKind::Doubt => Retry::Never,
             _ if pause.is_some() || is_temporary => Retry::Yes,
             ErrorKind::Credentials | ErrorKind::Format => Retry::Once,
             ErrorKind::Host | ErrorKind::Quota | ErrorKind::Network if is_final => Retry::Once,

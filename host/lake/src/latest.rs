@@ -15,8 +15,10 @@ mod duplicates;
 mod keys;
 mod merge;
 mod rewrite;
+mod window;
 
 pub(crate) use rewrite::lay_out;
+pub use window::WindowState;
 
 use std::collections::{BTreeMap, HashSet};
 

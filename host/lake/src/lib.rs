@@ -64,8 +64,10 @@ pub use error::Error;
 pub use lake::{Lake, TableRef};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
+pub use latest::WindowState;
 pub use meta::{
-    ConnectorRow, CoverageRow, Covered, RejectRow, Resolution, RunRow, SYSTEM_TABLES, SystemColumn, SystemTable,
+    ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow, SYSTEM_TABLES,
+    SystemColumn, SystemTable,
 };
 pub use options::CommitterOptions;
 pub use prepare::Prepared;

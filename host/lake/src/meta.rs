@@ -1,12 +1,14 @@
 //! System tables: what happened, SQL like any other.
 
 mod connectors;
+mod doubts;
 mod rejects;
 mod requests;
 mod resolved;
 mod rows;
 mod tables;
 
+pub use doubts::{DoubtRow, DoubtState};
 pub(crate) use rejects::{REJECTS, RejectRows};
 pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Guest,
     /// This host: its disk, the lake's store, the state store, or Sluice itself.
     Host,
+    /// An answer that would change money implausibly: a person, or a second read, decides. See `sluice doubts`.
+    Doubt,
     /// The network's rate limit or quota is used up. A later run succeeds.
     Quota,
     /// The network can't be reached, is too slow, or answers with an error of its own. A later run may succeed.
@@ -28,8 +30,16 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in their order.
-    pub const ALL: [Self; 7] =
-        [Self::Credentials, Self::Settings, Self::Format, Self::Guest, Self::Host, Self::Quota, Self::Network];
+    pub const ALL: [Self; 8] = [
+        Self::Credentials,
+        Self::Settings,
+        Self::Format,
+        Self::Guest,
+        Self::Host,
+        Self::Doubt,
+        Self::Quota,
+        Self::Network,
+    ];
 
     /// Its name in tables, JSON and messages, in kebab-case.
     pub fn name(self) -> &'static str {
@@ -39,6 +49,7 @@ impl ErrorKind {
             Self::Format => "format",
             Self::Guest => "guest",
             Self::Host => "host",
+            Self::Doubt => "doubt",
             Self::Quota => "quota",
             Self::Network => "network",
         }

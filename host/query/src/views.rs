@@ -31,6 +31,8 @@ pub(crate) enum View {
     LiveTransactions,
     /// `raw.objects`.
     RawObjects,
+    /// `meta.doubts`.
+    Doubts,
     /// `meta.usage`.
     Usage,
     /// `unified.earnings_daily`.
@@ -51,10 +53,11 @@ pub(crate) enum Definition {
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Transactions,
         Self::LiveTransactions,
         Self::RawObjects,
+        Self::Doubts,
         Self::Usage,
         Self::EarningsDaily,
         Self::Unpaid,
@@ -67,6 +70,7 @@ impl View {
             Self::Transactions => ("unified", "transactions"),
             Self::LiveTransactions => ("unified", "live_transactions"),
             Self::RawObjects => ("raw", "objects"),
+            Self::Doubts => ("meta", "doubts"),
             Self::Usage => ("meta", "usage"),
             Self::EarningsDaily => ("unified", "earnings_daily"),
             Self::Unpaid => ("unified", "unpaid"),
@@ -80,6 +84,7 @@ impl View {
             Self::Transactions => Definition::Over("unified", "transaction_versions"),
             Self::LiveTransactions => Definition::Sql(include_str!("views/live_transactions.sql")),
             Self::RawObjects => Definition::Over("meta", "requests"),
+            Self::Doubts => Definition::Sql(include_str!("views/doubts.sql")),
             Self::Usage => Definition::Over("meta", "runs"),
             Self::EarningsDaily => Definition::Sql(include_str!("views/earnings_daily.sql")),
             Self::Unpaid => Definition::Sql(include_str!("views/unpaid.sql")),

@@ -2,6 +2,8 @@
 
 mod clock;
 mod close;
+mod gate;
+mod guard;
 mod progress;
 mod request;
 mod request_chain;
@@ -20,6 +22,8 @@ use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
 pub use close::too_many_rejects;
+pub use gate::Gate;
+pub use guard::Guard;
 pub use progress::{Progress, ResponseBounds, SliceReport};
 pub use resume::ResumedResponses;
 pub use windows::{Collected, collect};
@@ -52,6 +56,8 @@ pub struct Collector {
     pub clock: Arc<ObservationClock>,
     /// The way into the tables; none if responses are only collected.
     pub tables: Option<Arc<RunWriter>>,
+    /// By which answers are judged before they reach the tables; none if they don't.
+    pub guard: Option<Arc<Guard>>,
 }
 
 impl Collector {
@@ -103,7 +109,17 @@ impl Collector {
             {
                 running.push(self.answer(job, slice.clone(), request, wait, progress));
             }
-            match running.next().await {
+            let next = tokio::select! {
+                next = running.next() => next,
+                // Whoever waits may be a request of this slice.
+                () = self.app.memory.contended(), if progress.gate().is_holding() => {
+                    if let Err(error) = self.pass(&slice, progress).await {
+                        progress.fail(error);
+                    }
+                    continue;
+                }
+            };
+            match next {
                 None => break,
                 Some(RequestOutcome::Answered { follow_ups, wait, page }) => match chain.admit(&follow_ups, wait, page)
                 {

@@ -11,6 +11,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// Answers are doubted: see `sluice doubts`.
+    Doubtful = 3,
     /// The settings are wrong (`EX_CONFIG` of sysexits).
     Settings = 78,
 }
@@ -132,7 +134,11 @@ pub struct SliceError {
 impl SliceError {
     /// A failure of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let exit = if kind == ErrorKind::Settings { Exit::Settings } else { Exit::Failed };
+        let exit = match kind {
+            ErrorKind::Settings => Exit::Settings,
+            ErrorKind::Doubt => Exit::Doubtful,
+            _ => Exit::Failed,
+        };
         Self { kind, message: message.into(), exit, raw_object: None }
     }
 

@@ -6,6 +6,8 @@
 pub mod app;
 pub mod check;
 pub mod collect;
+pub mod doubt;
+pub mod doubts;
 pub mod explain;
 pub mod failure;
 pub mod freshness;
@@ -13,6 +15,7 @@ pub mod guests;
 pub mod maintenance;
 pub mod memory;
 pub mod meter;
+pub mod profiles;
 pub mod raw_response;
 pub mod rebuild;
 pub mod record;

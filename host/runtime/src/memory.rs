@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// A budget of bytes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     shared: Arc<Mutex<Used>>,
+    /// Woken when somebody has to wait.
+    contended: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,8 @@ pub struct Reservation {
 impl MemoryBudget {
     /// A budget of `most` bytes.
     pub fn new(most: usize) -> Self {
-        Self { shared: Arc::new(Mutex::new(Used { most, used: 0, peak: 0, waiting: VecDeque::new() })) }
+        let used = Used { most, used: 0, peak: 0, waiting: VecDeque::new() };
+        Self { shared: Arc::new(Mutex::new(used)), contended: Arc::default() }
     }
 
     /// Reserves bytes, as soon as they are free and nobody came before. More than the whole budget is given to whoever
@@ -49,6 +52,7 @@ impl MemoryBudget {
             used.waiting.push_back((bytes, reply));
             answer
         };
+        self.contended.notify_waiters();
         match answer.await {
             Ok(reservation) => reservation,
             // The budget never drops who waits; without it there is no limit to keep to.
@@ -57,6 +61,24 @@ impl MemoryBudget {
                 Reservation { budget: self.clone(), bytes }
             }
         }
+    }
+
+    /// Waits until somebody waits for memory: who holds some without need gives it up.
+    pub async fn contended(&self) {
+        loop {
+            let mut woken = std::pin::pin!(self.contended.notified());
+            woken.as_mut().enable();
+            if !self.lock().waiting.is_empty() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Whether more than half of it is in use.
+    pub fn is_half_used(&self) -> bool {
+        let used = self.lock();
+        used.used > used.most / 2
     }
 
     /// The most bytes that were reserved at any moment.
@@ -151,6 +173,19 @@ mod tests {
         let mut next = Box::pin(budget.reserve(1));
         assert!(next.as_mut().now_or_never().is_none());
         drop(all);
+        next.await;
+    }
+
+    #[tokio::test]
+    async fn who_holds_memory_is_woken_when_another_waits() {
+        let budget = MemoryBudget::new(10);
+        let held = budget.reserve(8).await;
+        let mut contended = Box::pin(budget.contended());
+        assert!(contended.as_mut().now_or_never().is_none());
+        let mut next = Box::pin(budget.reserve(5));
+        assert!(next.as_mut().now_or_never().is_none());
+        contended.await;
+        drop(held);
         next.await;
     }
 

@@ -11,6 +11,7 @@ use sluice_model::{Digest, ErrorKind, RawObject, SliceRead, describe};
 
 use crate::app::{App, Network};
 use crate::collect::{SliceReport, too_many_rejects};
+use crate::doubts::Withheld;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::settings::network;
@@ -79,13 +80,15 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
     let mut ledger = fresh.ledger();
     let mut connectors = Connectors::new();
     let mut counts = Counts::default();
+    let withheld = Withheld::of(&app.lake, None).await?;
     let runs = fresh.raw_runs().await?;
     app.meter.begin("build all tables from raw", Unit::Responses, 0);
     for (place, run) in runs.iter().enumerate() {
         app.meter.rename(format!("build all tables from raw, run {} of {}", place + 1, runs.len()));
         fresh.index_requests(run).await?;
-        let rebuilt = of_run(app, fresh, &networks, run, &mut ledger, &mut connectors).await?;
-        let reads = fresh.slice_reads(run).await?;
+        let rebuilt = of_run(app, fresh, &networks, run, &withheld, &mut ledger, &mut connectors).await?;
+        let reads = fresh.slice_reads(run).await?.into_iter().map(|read| undoubted(read, &withheld));
+        let reads: Vec<SliceRead> = reads.collect();
         for read in reads.iter().filter(|read| is_whole(&networks, read, &rebuilt)) {
             ledger.window_read(&read.slice, read.read_at);
         }
@@ -121,12 +124,13 @@ async fn of_run(
     fresh: &Lake,
     networks: &BTreeMap<String, Network>,
     run: &str,
+    withheld: &Withheld,
     ledger: &mut Ledger,
     connectors: &mut Connectors,
 ) -> Result<RunRebuilt, Failure> {
     let mut rebuilt = RunRebuilt::default();
     let filter = RawFilter { run_id: Some(run.to_owned()), ..RawFilter::default() };
-    let mut objects = fresh.raw_objects(&filter).await?;
+    let mut objects = withheld.without(fresh.raw_objects(&filter).await?);
     // A run is of one network: its first response names it.
     let Some(first) = objects.next().await.transpose()? else { return Ok(rebuilt) };
     let id = first.slice.network.clone();
@@ -152,6 +156,14 @@ async fn of_run(
         }
     }
     Ok(rebuilt)
+}
+
+/// The marker of a slice as it is after doubts were decided: an accepted one is complete.
+fn undoubted(read: SliceRead, withheld: &Withheld) -> SliceRead {
+    match withheld.has_accepted(&read) {
+        true => SliceRead { complete: true, error: None, error_kind: None, ..read },
+        false => read,
+    }
 }
 
 fn note_connector(connectors: &mut Connectors, raw: &RawObject) {

@@ -14,6 +14,7 @@ use sluice_model::{Digest, describe};
 
 use self::conditions::Condition;
 use crate::app::{App, open_session};
+use crate::doubts::Withheld;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::record;
@@ -227,6 +228,7 @@ async fn go_through(
 ) -> Result<(), Failure> {
     let filter = selection.filter(connector.network());
     let (passes, mut responses) = (replay.passes(), 0);
+    let withheld = Withheld::of(&app.lake, Some(connector.network())).await?;
     for pass in 0..passes {
         // How many responses there are is known once they were read.
         app.meter.begin(
@@ -235,7 +237,7 @@ async fn go_through(
             responses,
         );
         replay.begin(pass).await?;
-        let objects = app.lake.raw_objects(&filter).await?;
+        let objects = withheld.without(app.lake.raw_objects(&filter).await?);
         let mut mapped = tables::map_all(app, connector, objects);
         while let Some((raw, outcome)) = mapped.next().await.transpose()? {
             let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);

@@ -16,7 +16,7 @@ use sluice_state::{NetworkLease, NotedRun, Selection, Verb};
 pub use report::{RunFailure, RunReport, VersionCounts};
 
 use crate::app::{App, Network, fence};
-use crate::collect::{Collected, Collector, ResponseBounds, ResumedResponses, SliceReport, collect};
+use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedResponses, SliceReport, collect};
 use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
 use crate::slices::{self, Jobs};
@@ -42,6 +42,16 @@ pub struct SliceDone {
 }
 
 impl SliceDone {
+    /// Whether something failed that isn't a doubt.
+    pub fn has_failed(&self) -> bool {
+        self.report.errors.iter().any(|error| error.kind != ErrorKind::Doubt)
+    }
+
+    /// Whether its answers are doubted, and nothing failed otherwise.
+    pub fn is_doubtful(&self) -> bool {
+        !self.report.errors.is_empty() && !self.has_failed()
+    }
+
     /// A slice that can't be read.
     pub fn failed(slice: &Slice, rule: Option<String>, error: SliceError) -> Self {
         let report = SliceReport { errors: vec![error], ..SliceReport::default() };
@@ -154,6 +164,10 @@ async fn carry_out(
     let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(lease)))));
     let is_resumed = kept.is_some();
     let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
+    let guard = match &tables {
+        Some(_) => Some(Arc::new(Guard::open(app, network, &run_id).await?)),
+        None => None,
+    };
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
@@ -162,6 +176,7 @@ async fn carry_out(
         bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
         tables: tables.clone(),
+        guard: guard.clone(),
     };
     let cover = |slice: &SliceDone| {
         let row = record::coverage(network.manifest(), &collector.run_id, slice);
@@ -182,6 +197,9 @@ async fn carry_out(
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
+    if let Some(guard) = guard {
+        guard.conclude(&app.lake, Some(fence(lease))).await?;
+    }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.took(guests_took);
     report.count(counts);

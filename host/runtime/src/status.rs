@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use sluice_lake::RejectRow;
+use sluice_lake::{DoubtRow, DoubtState, Lake, RejectRow};
 use sluice_query::{Coverage, Gap, StreamAxis};
 use sluice_registry::Registry;
 
@@ -15,6 +15,7 @@ pub use services::ServiceStatus;
 
 use crate::app::{self, open_registry_read_only, open_session, with_connector};
 use crate::check::SHOWN_MOMENTS;
+use crate::doubts;
 use crate::failure::Failure;
 use crate::freshness;
 use crate::schedule::next_moments;
@@ -31,6 +32,9 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// Records that could not be mapped, by network, account and stream.
     pub rejects: Vec<OpenRejects>,
+    /// Answers that are doubted and held back, oldest first.
+    #[serde(serialize_with = "doubts::serialize")]
+    pub doubts: Vec<DoubtRow>,
     /// The services that noted themselves in the state store.
     pub services: Vec<ServiceStatus>,
     /// Networks whose schedule can't be known, and why.
@@ -192,17 +196,29 @@ pub async fn status(settings: &Settings) -> Result<Status, Failure> {
     let lake = app::open_lake(settings).await?;
     let is_half_rebuilt = lake.is_half_rebuilt().await?;
     let rejects = by_stream(&lake.open_rejects(None).await?);
+    let open_doubts = open_doubts(&lake).await?;
     let read = open_session(lake).await?.coverage().await?;
     let streams = streams(&wanted, read, now);
     Ok(Status {
         networks: summaries(&wanted, &streams),
         streams,
         rejects,
+        doubts: open_doubts,
         services: services::services(noted, now),
         unknown: wanted.unknown,
         state_failure,
         is_half_rebuilt,
     })
+}
+
+/// The doubts that nobody decided yet, oldest first.
+///
+/// # Errors
+/// The lake's failure.
+pub async fn open_doubts(lake: &Lake) -> Result<Vec<DoubtRow>, Failure> {
+    let mut doubts = lake.doubts(None).await?;
+    doubts.retain(|doubt| doubt.state == DoubtState::Open);
+    Ok(doubts)
 }
 
 /// Open rejects by network, account and stream.

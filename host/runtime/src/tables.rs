@@ -11,6 +11,8 @@ use sluice_model::{Mapped, RawObject, Response, Window, describe};
 
 use crate::app::{App, Network};
 use crate::collect;
+use crate::doubt::Observation;
+use crate::doubts::Withheld;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::replay;
@@ -65,6 +67,8 @@ pub struct Answer {
     pub records: u64,
     /// Status words that the connector doesn't know.
     pub unknown_statuses: Vec<String>,
+    /// What it is like.
+    pub seen: Observation,
 }
 
 impl Answer {
@@ -78,9 +82,10 @@ impl Answer {
             Failure::failed(anyhow::anyhow!("connector `{}` has no stream `{name}`", connector.network()))
         })?;
         let records = mapped.native.rows as u64;
+        let seen = Observation::of(&mapped);
         let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
         let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
-        Ok(Self { prepared, records, unknown_statuses })
+        Ok(Self { prepared, records, unknown_statuses, seen })
     }
 }
 
@@ -94,7 +99,9 @@ pub async fn read_raw(
     selection: &RawSelection,
     tables: &RunWriter,
 ) -> Result<RawRead, Failure> {
-    let objects = app.lake.raw_objects(&selection.filter(&network.manifest().network)).await?;
+    let id = &network.manifest().network;
+    let withheld = Withheld::of(&app.lake, Some(id)).await?;
+    let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
     while let Some((raw, outcome)) = mapped.next().await.transpose()? {

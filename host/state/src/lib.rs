@@ -9,6 +9,7 @@ mod database;
 mod error;
 mod leases;
 mod migrations;
+mod profiles;
 mod runs;
 mod schedule_times;
 mod services;

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     3 "0003_schedule_times",
     4 "0004_cursors_by_rule",
     5 "0005_identity",
+    6 "0006_profiles",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

@@ -36,19 +36,31 @@ pub(super) fn print(reports: &[RunReport], json: bool) -> Result<(), Failure> {
 
 /// The failure of a run: each of what failed on a line of its own, alike ones once, with their kind and their number.
 fn failure(report: &RunReport) -> Failure {
-    let RunReport { network, slices, slices_failed, failures, failures_total, .. } = report;
+    let RunReport { network, slices, slices_failed, slices_doubtful, failures, failures_total, .. } = report;
     let mut message = match report.verb {
         Verb::Build => format!("building `{network}` from raw failed"),
         Verb::Run | Verb::Collect => {
-            format!("{} of {} of `{network}` failed", thousands(*slices_failed), count(*slices, "slice"))
+            let of = format!("of {} of `{network}`", count(*slices, "slice"));
+            let doubtful = match slices_doubtful {
+                1 => "1 is doubtful".to_owned(),
+                many => format!("{} are doubtful", thousands(*many)),
+            };
+            match (slices_failed, slices_doubtful) {
+                (_, 0) => format!("{} {of} failed", thousands(*slices_failed)),
+                (0, _) => format!("{of}, {doubtful}"),
+                _ => format!("{} {of} failed, and {doubtful}", thousands(*slices_failed)),
+            }
         }
     };
-    for RunFailure { kind, message: text, slice, count, raw_object } in failures {
+    for RunFailure { kind, message: text, slice, count, raw_object, command } in failures {
         let place = slice.as_ref().map_or_else(String::new, |slice| format!("{slice}: "));
         let times = if *count > 1 { format!(", {} times, first", thousands(*count)) } else { String::new() };
         message.push_str(&format!("\n  {kind}{times}: {place}{text}"));
         if let Some(body) = raw_object.as_ref().and_then(|body| body.get(..12)) {
             message.push_str(&format!("\n    the response: sluice raw {body}"));
+        }
+        if let Some(command) = command {
+            message.push_str(&format!("\n    {command}"));
         }
     }
     let left = failures_total - failures.iter().map(|failure| failure.count).sum::<u64>();
@@ -78,6 +90,9 @@ fn hint(kind: ErrorKind, network: &str, verb: Verb) -> String {
              then `{again}`"
         ),
         ErrorKind::Host => format!("this host is at fault: correct what the message says, then `{again}`"),
+        ErrorKind::Doubt => {
+            "raw keeps the answers, and nothing of them is in the tables: look at them, and accept or reject them".to_owned()
+        }
         ErrorKind::Quota => format!("the network's limit is used up: `{again}` later; what was answered is kept"),
         ErrorKind::Network => format!("what was answered is kept; for the rest, `{again}`"),
     }

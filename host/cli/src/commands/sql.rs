@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use sluice_lake::Lake;
+use sluice_lake::{DoubtRow, Lake};
 use sluice_query::{Format, Gap, GapKind, Scope, Session, StreamAxis};
 
 use sluice_runtime::app::{open_lake, open_session};
@@ -12,7 +12,7 @@ use sluice_runtime::settings::Settings;
 use sluice_runtime::status::{self, OpenRejects};
 use sluice_runtime::text::{count, is_are};
 
-use super::rfc3339;
+use super::{doubts, rfc3339};
 use crate::arguments::{RunsArgs, SqlArgs};
 
 /// Gaps that are listed under a result; `sluice status` has all.
@@ -40,8 +40,39 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     if lake.is_half_rebuilt().await? {
         warn_of_halves(json)?;
     }
+    warn_of_doubts(&lake, &scope, json).await?;
     warn_of_gaps(&session, &scope, json).await?;
     warn_of_rejects(&lake, &scope, json).await
+}
+
+/// Warns on standard error of answers that are held back, and that the result may lack.
+async fn warn_of_doubts(lake: &Lake, scope: &Scope, json: bool) -> Result<(), Failure> {
+    if scope.is_empty() {
+        return Ok(());
+    }
+    let mut open = status::open_doubts(lake).await?;
+    open.retain(|doubt| {
+        let (network, account) = (doubt.network.clone(), doubt.account.clone());
+        scope.holds(&StreamAxis { network, account, stream: doubt.stream.clone(), axis: doubt.axis.clone() })
+    });
+    let mut err = std::io::stderr().lock();
+    for doubt in open.iter().take(MAX_WARNINGS) {
+        let DoubtRow { doubt_id, network, account, stream, reason, .. } = doubt;
+        let (since, until) = (rfc3339(doubt.window.since), rfc3339(doubt.window.until));
+        let text =
+            format!("rows of {network} {account} are held back: {since} to {until} of {stream} is doubtful: {reason}");
+        match json {
+            true => writeln!(err, "{}", serde_json::json!({"warning": text, "doubt_id": doubt_id}))?,
+            false => writeln!(err, "warning: {text}")?,
+        }
+    }
+    if open.len() > MAX_WARNINGS && !json {
+        writeln!(err, "warning: and {} more", open.len() - MAX_WARNINGS)?;
+    }
+    if let (Some(doubt), false) = (open.first(), json) {
+        writeln!(err, "hint: sluice doubts show {}", doubt.doubt_id)?;
+    }
+    Ok(())
 }
 
 /// Warns on standard error that tables may not fit together, because a rebuild is replacing them.

@@ -10,7 +10,7 @@ use sluice_runtime::status::{self, NetworkStatus, OpenRejects, Status, StreamSta
 use sluice_runtime::text::count;
 
 use super::check::moments;
-use super::sql;
+use super::{doubts, sql};
 use crate::arguments::StatusArgs;
 
 /// Prints the status: a summary per network, and a line per stream that has a gap, or per stream with `--all`.
@@ -61,6 +61,10 @@ fn text(status: &Status, all: bool) -> String {
         text.push_str(&summary(network));
         let streams = status.streams.iter().filter(|stream| stream.network == network.network);
         streams.filter(|stream| all || !stream.gaps.is_empty()).for_each(|stream| text.push_str(&lines(stream)));
+    }
+    for doubt in &status.doubts {
+        // Writing to a String doesn't fail.
+        let _ = writeln!(text, "doubtful: {}\n  sluice doubts show {}", doubts::line(doubt), doubt.doubt_id);
     }
     text.push_str(&rejects(&status.rejects));
     status.services.iter().for_each(|service| text.push_str(&service.lines()));

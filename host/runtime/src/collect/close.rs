@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sluice_model::{ErrorKind, Slice, SliceRead, Step};
 
-use super::{Collector, SliceReport};
+use super::{Collector, Progress, SliceReport};
 use crate::failure::{Failure, SliceError};
 use crate::step;
 
@@ -11,7 +11,7 @@ impl Collector {
     /// Marks a slice as read, so that what it covers can be told from raw alone. Gives when it was read.
     ///
     /// A slice of which too many records were rejected fails here: its coverage isn't complete.
-    pub async fn close(&self, slice: &Slice, report: &mut SliceReport) -> DateTime<Utc> {
+    pub async fn close(&self, slice: &Slice, report: &mut SliceReport, progress: &Progress) -> DateTime<Utc> {
         let read_at = match self.kept.whole(slice).filter(|_| report.errors.is_empty()) {
             Some(read) => {
                 report.first_sent_at = read.sent_at.or(report.first_sent_at);
@@ -34,7 +34,25 @@ impl Collector {
         {
             tables.window_read(slice, read_at);
         }
+        if report.errors.is_empty()
+            && let Err(error) = self.learn(slice, report, progress, read_at).await
+        {
+            report.errors.push(error);
+        }
         read_at
+    }
+
+    /// Lets the guard learn what is usual from a slice that was read without doubt or failure.
+    async fn learn(
+        &self,
+        slice: &Slice,
+        report: &SliceReport,
+        progress: &Progress,
+        read_at: DateTime<Utc>,
+    ) -> Result<(), SliceError> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        let seen = progress.gate().seen().clone();
+        guard.learn(self, slice, &seen, report.first_sent_at, read_at, report.rejects > 0).await
     }
 
     fn marker(&self, slice: &Slice, report: &SliceReport) -> SliceRead {

@@ -8,6 +8,7 @@ use sluice_fetch::Admission;
 use sluice_model::Slice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Gate;
 use crate::failure::SliceError;
 use crate::memory::{MemoryBudget, Reservation};
 use crate::meter::Meter;
@@ -50,8 +51,11 @@ impl SliceReport {
 }
 
 /// A slice's report while the slice is collected. It outlives the collecting, which a timeout may cut off.
-#[derive(Debug, Default)]
-pub struct Progress(Mutex<SliceReport>);
+#[derive(Default)]
+pub struct Progress {
+    report: Mutex<SliceReport>,
+    gate: Mutex<Gate>,
+}
 
 impl Progress {
     /// Adds a failure.
@@ -64,8 +68,13 @@ impl Progress {
         std::mem::take(&mut *self.lock())
     }
 
+    /// The slice's gate.
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, SliceReport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -196,7 +196,7 @@ impl Collector {
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
             self.app.meter.found(native.rows);
-            match self.map(raw, slice, request, response, native, permit).await {
+            match self.map(raw, slice, request, response, native, progress, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),
             }
@@ -238,7 +238,7 @@ impl Collector {
         .await
     }
 
-    /// Maps an answer, hands it on to the tables, and gives how many of its records could not be mapped.
+    /// Maps an answer, takes it into the slice's gate, and gives how many of its records could not be mapped.
     async fn map(
         &self,
         raw: Arc<RawObject>,
@@ -246,16 +246,19 @@ impl Collector {
         request: &Arc<Request>,
         response: Response,
         native: NativeBatch,
+        progress: &Progress,
         mut permit: ResponsePermit,
     ) -> Result<u64, SliceError> {
-        let Some(tables) = &self.tables else { return Ok(0) };
+        if self.tables.is_none() {
+            return Ok(0);
+        }
         let connector = self.network.connector.clone();
-        let (slice, request, origin) = (slice.clone(), request.clone(), raw.clone());
+        let (of, request, origin) = (slice.clone(), request.clone(), raw.clone());
         let shadow = self.network.shadow.clone();
         let map = move || {
-            let mapped = connector.map(&slice, &request, &response, native)?;
+            let mapped = connector.map(&of, &request, &response, native)?;
             if let Some(shadow) = shadow {
-                shadow.compare(&slice, &request, &response, &mapped);
+                shadow.compare(&of, &request, &response, &mapped);
             }
             Answer::of(&connector, origin, mapped)
         };
@@ -263,7 +266,7 @@ impl Collector {
         warn_of_unknown(&raw, &answer.unknown_statuses);
         let rejects = answer.prepared.rejects();
         permit.memory.resize(answer.prepared.bytes());
-        tables.add(answer.prepared, Box::new(permit.memory)).await.map_err(Failure::from)?;
+        self.hold(slice, progress, raw, answer, permit.memory).await?;
         Ok(rejects)
     }
 

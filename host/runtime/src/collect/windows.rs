@@ -1,10 +1,12 @@
 //! Collecting all slices of a run: side by side, each within its time, windows that are too wide in halves.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::stream::{self, StreamExt};
 use sluice_model::{ErrorKind, Grain, Window};
 
+use super::gate::Settled;
 use super::{Collector, Progress, SliceReport};
 use crate::failure::SliceError;
 use crate::run::SliceDone;
@@ -30,9 +32,18 @@ struct Waiting {
     splits: u32,
 }
 
+/// A slice that was read, and is judged with others of its stream.
+struct Few {
+    collector: Collector,
+    job: SliceJob,
+    progress: Progress,
+}
+
 /// A slice that was read, or that has to be read in halves.
 enum Read {
     Done(SliceDone),
+    /// It has too few records to be judged alone.
+    Few(Box<Few>),
     Halved { halves: [Window; 2], waiting: Waiting, report: SliceReport },
 }
 
@@ -43,6 +54,7 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
     let mut waiting: Vec<Waiting> = jobs.into_iter().map(|job| Waiting { job, splits: 0 }).collect();
     let mut collected = Collected::default();
     let (cover, splits_left) = (&cover, &splits_left);
+    let mut few: Vec<Few> = Vec::new();
     while !waiting.is_empty() {
         let reads = stream::iter(waiting.drain(..)).map(|waiting| async move {
             let read = read(collector, waiting, splits_left).await;
@@ -57,6 +69,7 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
         for read in reads {
             match read {
                 Read::Done(done) => collected.done.push(done),
+                Read::Few(read) => few.push(*read),
                 Read::Halved { halves, waiting: whole, report } => {
                     collected.halved.add_traffic(&report);
                     waiting.extend(halves.map(|window| {
@@ -68,7 +81,45 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
             }
         }
     }
+    for done in settle_few(few).await {
+        cover(&done);
+        collected.done.push(done);
+    }
     collected
+}
+
+/// Judges slices of few records together, those of a stream at a time, and closes them.
+async fn settle_few(few: Vec<Few>) -> Vec<SliceDone> {
+    let mut streams: BTreeMap<String, Vec<Few>> = BTreeMap::new();
+    for read in few {
+        streams.entry(read.job.slice.stream.clone()).or_default().push(read);
+    }
+    let mut done = Vec::new();
+    for few in streams.into_values() {
+        let Some(first) = few.first() else { continue };
+        let together = few.iter().map(|few| (&few.job.slice, &few.progress));
+        let judged = first.collector.judge_together(together).await;
+        for Few { collector, job, progress } in few {
+            match &judged {
+                Ok(doubts) => collector.settle_few(&job.slice, &progress, doubts.clone()).await,
+                Err(error) => progress.fail(error.clone()),
+            }
+            let report = progress.take();
+            done.push(close(&collector, &job, &progress, report).await);
+        }
+    }
+    done
+}
+
+/// Closes a slice, and logs why it failed, if it did.
+async fn close(collector: &Collector, job: &SliceJob, progress: &Progress, mut report: SliceReport) -> SliceDone {
+    let slice = &job.slice;
+    let read_at = collector.close(slice, &mut report, progress).await;
+    for error in &report.errors {
+        // It is in the run's report, which is printed or logged.
+        tracing::debug!(slice = slice.id(), kind = error.kind.name(), error = error.message, "a slice failed");
+    }
+    SliceDone { slice: slice.clone(), rule: job.rule.clone(), read_at, report }
 }
 
 /// Reads one slice within its time, and closes it unless it has to be read in halves.
@@ -78,12 +129,19 @@ async fn read(collector: &Collector, waiting: Waiting, splits_left: &AtomicUsize
     let limits = &collector.app.settings.limits;
     let progress = Progress::default();
     let in_time = tokio::time::timeout(limits.slice_timeout(), collector.slice(&waiting.job, &progress)).await.is_ok();
-    let mut report = progress.take();
     if !in_time {
-        report.split = false;
+        progress.lock().split = false;
         let reason = format!("it took longer than {} s", limits.slice_timeout_secs);
-        report.errors.push(SliceError::new(ErrorKind::Network, reason));
+        progress.fail(SliceError::new(ErrorKind::Network, reason));
     }
+    let is_whole = {
+        let report = progress.lock();
+        report.errors.is_empty() && !report.split
+    };
+    if let Settled::Few = collector.settle(slice, &progress, is_whole).await {
+        return Read::Few(Box::new(Few { collector, job: waiting.job, progress }));
+    }
+    let mut report = progress.take();
     if report.split {
         match halves(&collector, &waiting, splits_left) {
             Ok(halves) => return Read::Halved { halves, waiting, report },
@@ -93,12 +151,7 @@ async fn read(collector: &Collector, waiting: Waiting, splits_left: &AtomicUsize
             }
         }
     }
-    let read_at = collector.close(slice, &mut report).await;
-    for error in &report.errors {
-        // It is in the run's report, which is printed or logged.
-        tracing::debug!(slice = slice.id(), kind = error.kind.name(), error = error.message, "a slice failed");
-    }
-    Read::Done(SliceDone { slice: slice.clone(), rule: waiting.job.rule.clone(), read_at, report })
+    Read::Done(close(&collector, &waiting.job, &progress, report).await)
 }
 
 /// The halves of a window, or why it isn't halved.

@@ -10,6 +10,7 @@ use sluice_model::ErrorKind;
 
 use crate::app::Network;
 use crate::collect::{Collected, SliceReport};
+use crate::doubts::doubt_id_of;
 use crate::failure::{Exit, SliceError};
 use crate::text::{count, thousands};
 use sluice_state::Verb;
@@ -26,7 +27,7 @@ pub struct RunReport {
     pub network: String,
     /// What it was to do.
     pub verb: Verb,
-    /// `done` or `failed`.
+    /// `done`, `doubtful` if nothing failed and answers are doubted, or `failed`.
     pub status: &'static str,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -36,6 +37,8 @@ pub struct RunReport {
     pub slices: u64,
     /// Slices of which a request failed.
     pub slices_failed: u64,
+    /// Slices whose answers are doubted, and that didn't fail otherwise.
+    pub slices_doubtful: u64,
     /// Requests sent, retries included, also for windows that were then read in halves.
     pub requests: u64,
     /// Of these, requests whose response was kept before the run was interrupted: they were not sent again.
@@ -130,6 +133,8 @@ pub struct RunFailure {
     pub count: u64,
     /// Digest of the body of a response that failed so; none if it isn't about a response.
     pub raw_object: Option<String>,
+    /// The command that shows more; none if no command does.
+    pub command: Option<String>,
 }
 
 pub(super) fn summarise(
@@ -149,7 +154,8 @@ pub(super) fn summarise(
         started_at,
         finished_at: Utc::now(),
         slices: done.len() as u64,
-        slices_failed: done.iter().filter(|slice| !slice.report.errors.is_empty()).count() as u64,
+        slices_failed: done.iter().filter(|slice| slice.has_failed()).count() as u64,
+        slices_doubtful: done.iter().filter(|slice| slice.is_doubtful()).count() as u64,
         requests: total(|report| report.requests) + halved.requests,
         reused: total(|report| report.reused) + halved.reused,
         bytes: total(|report| report.bytes) + halved.bytes,
@@ -173,6 +179,12 @@ pub(super) fn summarise(
     });
     report.add(errors);
     report
+}
+
+impl RunFailure {
+    fn new(kind: ErrorKind, message: String) -> Self {
+        Self { kind, message, slice: None, count: 0, raw_object: None, command: None }
+    }
 }
 
 impl RunReport {
@@ -239,19 +251,17 @@ impl RunReport {
         let mut texts: Vec<(ErrorKind, String)> = Vec::new();
         for (slice, error) in errors {
             self.failures_total += 1;
-            if error.exit != Exit::Settings {
-                self.exit = Exit::Failed;
-            }
+            self.exit = match self.status {
+                "done" => error.exit,
+                _ if self.exit == error.exit => self.exit,
+                _ => Exit::Failed,
+            };
+            self.status = if self.status != "failed" && error.kind == ErrorKind::Doubt { "doubtful" } else { "failed" };
             texts
                 .push((error.kind, slice.iter().fold(error.message.clone(), |text, slice| format!("{slice}: {text}"))));
             let (kind, message) = (error.kind, error.message.clone());
-            let group = grouped.entry((kind, message.clone())).or_insert(RunFailure {
-                kind,
-                message,
-                slice: None,
-                count: 0,
-                raw_object: None,
-            });
+            let group =
+                grouped.entry((kind, message.clone())).or_insert_with(|| RunFailure::new(kind, message));
             group.count += 1;
             // The slice that is first, with its response.
             if group.slice.is_none() || slice.is_some() && slice < group.slice {
@@ -260,8 +270,12 @@ impl RunReport {
         }
         let Some(((kind, _), _)) = grouped.first_key_value() else { return };
         let is_first = self.error_kind.is_none_or(|before| *kind < before);
-        (self.status, self.error_kind) = ("failed", Some(*kind));
+        self.error_kind = Some(*kind);
         self.failures = grouped.into_values().take(MOST_ERRORS).collect();
+        for failure in self.failures.iter_mut().filter(|failure| failure.kind == ErrorKind::Doubt) {
+            let id = failure.slice.as_ref().map(|slice| doubt_id_of(&self.run_id, slice));
+            failure.command = id.map(|id| format!("sluice doubts show {id}"));
+        }
         texts.sort();
         let texts = texts.into_iter().map(|(_, text)| text);
         // The first text is of the run's kind.
@@ -285,6 +299,7 @@ mod tests {
             finished_at: DateTime::UNIX_EPOCH,
             slices: 0,
             slices_failed: 0,
+            slices_doubtful: 0,
             requests: 0,
             reused: 0,
             bytes: 0,
@@ -321,6 +336,7 @@ mod tests {
             slice: Some(slice.to_owned()),
             count,
             raw_object: None,
+            command: None,
         };
         assert_eq!(
             report.failures,
@@ -371,6 +387,21 @@ mod tests {
         assert_eq!(failed(&[("a", settings())]).exit, Exit::Settings);
         assert_eq!(failed(&[("a", settings()), ("b", unreadable)]).exit, Exit::Settings);
         assert_eq!(failed(&[("a", settings()), ("b", refused)]).exit, Exit::Failed);
+    }
+
+    #[test]
+    fn a_run_with_nothing_but_doubts_is_doubtful() {
+        let doubt = || SliceError::new(ErrorKind::Doubt, "`commissionAmount.amount` is gone from all records");
+        let report = failed(&[("b", doubt()), ("a", doubt())]);
+        assert_eq!((report.status, report.exit, report.error_kind), ("doubtful", Exit::Doubtful, Some(ErrorKind::Doubt)));
+        assert_eq!((report.failures.len(), report.failures[0].count), (1, 2));
+        let command = format!("sluice doubts show {}", doubt_id_of("run", "a"));
+        assert_eq!(report.failures[0].command.as_deref(), Some(command.as_str()));
+        let down = || SliceError::new(ErrorKind::Network, "down");
+        for both in [[("a", doubt()), ("b", down())], [("b", down()), ("a", doubt())]] {
+            let report = failed(&both);
+            assert_eq!((report.status, report.exit), ("failed", Exit::Failed));
+        }
     }
 
     #[test]

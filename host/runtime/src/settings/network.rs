@@ -9,6 +9,7 @@ use sluice_model::{Axis, ErrorKind, Manifest, Rate, Secret};
 use url::Url;
 
 use super::secrets::SecretSources;
+use crate::doubt::DoubtSettings;
 use crate::failure::Failure;
 use sluice_registry::SwapSettings;
 
@@ -45,6 +46,9 @@ pub struct NetworkFile {
     /// How a new version of the connector takes over.
     #[serde(default)]
     pub swap: SwapSettings,
+    /// Which answers are doubted.
+    #[serde(default)]
+    pub doubt: DoubtSettings,
     /// The accounts to read.
     pub accounts: Vec<Account>,
 }
@@ -155,7 +159,8 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
             "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, swap \
-             (mode, slices, promote, max_diff) and accounts (name, settings, secrets)",
+             (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, total, cut, bands, \
+             auto_accept) and accounts (name, settings, secrets)",
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,0 +1,125 @@
+//! What the latest state holds of one window of a stream, for those who compare an answer with it.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
+use chrono::{DateTime, TimeDelta, Utc};
+use deltalake::kernel::Add;
+use futures::TryStreamExt;
+use sluice_model::{Slice, Window};
+
+use super::{Latest, path_of};
+use crate::error::Error;
+use crate::follow::Follower;
+use crate::hash::VANISHED;
+use crate::index::{column, unreadable, wrong};
+use crate::lake::Lake;
+use crate::scan::stream_columns;
+use crate::table::Table;
+
+/// How far from a window's ends an instant must be: APIs cut windows at whole seconds or minutes.
+const MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// What is known by its day alone must have its whole day inside.
+const DAY: TimeDelta = TimeDelta::days(1);
+
+/// The transactions that a network reported in a window, by their date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowState {
+    /// How many there are; none of those that vanished.
+    pub rows: u64,
+    /// Their commissions by currency, in millionths; without a currency under the empty text.
+    pub commission: BTreeMap<String, i128>,
+}
+
+impl Lake {
+    /// What the latest state holds of a slice's stream and account with its date in the window. What lies close to the
+    /// window's ends isn't counted. It reads only the files whose statistics reach into the window.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn window_state(&self, slice: &Slice, window: Window) -> Result<WindowState, Error> {
+        let table = Table::open(self, Latest::TARGET.0, Latest::TARGET.1).await?;
+        let mut state = WindowState::default();
+        let mut adds = table.adds();
+        adds.retain(|add| may_hold(add, slice, window));
+        for add in &adds {
+            read_file(&table, add, slice, window, &mut state).await?;
+        }
+        Ok(state)
+    }
+}
+
+async fn read_file(
+    table: &Table,
+    add: &Add,
+    slice: &Slice,
+    window: Window,
+    state: &mut WindowState,
+) -> Result<(), Error> {
+    let path = path_of(add);
+    let failed = |source| unreadable(table, &path, source);
+    let names = [
+        "account",
+        "stream",
+        "transacted_at",
+        "time_basis",
+        "content_hash",
+        "commission_amount",
+        "commission_currency",
+    ];
+    let mut batches = stream_columns(table.store(), &path, &names).await.map_err(failed)?;
+    while let Some(rows) = batches.try_next().await.map_err(failed)? {
+        let text = |name: &str| {
+            column(table, &rows, name)?.as_string_opt::<i32>().ok_or_else(|| wrong(table, name, "text"))
+        };
+        let (accounts, streams, bases) = (text("account")?, text("stream")?, text("time_basis")?);
+        let currencies = text("commission_currency")?;
+        let times = column(table, &rows, "transacted_at")?.as_primitive_opt::<TimestampMicrosecondType>();
+        let times = times.ok_or_else(|| wrong(table, "transacted_at", "a timestamp"))?;
+        let contents = column(table, &rows, "content_hash")?.as_binary_opt::<i32>();
+        let contents = contents.ok_or_else(|| wrong(table, "content_hash", "binary"))?;
+        let amounts = column(table, &rows, "commission_amount")?.as_primitive_opt::<Decimal128Type>();
+        let amounts = amounts.ok_or_else(|| wrong(table, "commission_amount", "a decimal"))?;
+        for row in 0..rows.num_rows() {
+            let is_there = accounts.value(row) == slice.account
+                && streams.value(row) == slice.stream
+                && contents.value(row) != VANISHED.to_be_bytes()
+                && is_inside(window, times.value(row), bases.value(row));
+            if is_there {
+                state.rows += 1;
+                if amounts.is_valid(row) {
+                    let currency = if currencies.is_valid(row) { currencies.value(row) } else { "" };
+                    *state.commission.entry(currency.to_owned()).or_default() += amounts.value(row);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_inside(window: Window, micros: i64, basis: &str) -> bool {
+    let Some(time) = DateTime::<Utc>::from_timestamp_micros(micros) else { return false };
+    match basis {
+        "date" => window.since <= time && time + DAY <= window.until,
+        _ => window.since + MARGIN <= time && time < window.until - MARGIN,
+    }
+}
+
+/// Whether a file may hold transactions of the window, by its partition and its statistics.
+fn may_hold(add: &Add, slice: &Slice, window: Window) -> bool {
+    if add.partition_values.get("network").and_then(Option::as_deref) != Some(slice.network.as_str()) {
+        return false;
+    }
+    let stats = add.stats.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let time = |bound: &str| {
+        let text = stats.as_ref()?.get(bound)?.get("transacted_at")?.as_str()?;
+        Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+    };
+    // Statistics are cut at milliseconds.
+    let reach = TimeDelta::milliseconds(1);
+    match time("minValues").zip(time("maxValues")) {
+        Some((least, greatest)) => least < window.until && greatest + reach >= window.since,
+        None => true,
+    }
+}

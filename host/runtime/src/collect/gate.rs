@@ -1,0 +1,231 @@
+//! The gate of a slice: mapped responses are held until the slice is read, judged together, and only then handed to the
+//! tables. A doubted answer ends here: raw keeps it, and nothing of it reaches the tables.
+//!
+//! What is held keeps its memory, so a slice that is too large, or that others wait for, is judged and handed on piece by
+//! piece. It keeps none of the run's turns: those are for responses on their way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sluice_lake::Prepared;
+use sluice_model::{ErrorKind, RawObject, Slice};
+
+use super::guard::{Guard, Withheld};
+use super::{Collector, Progress};
+use crate::doubt::{Doubt, Observation, Profile};
+use crate::failure::{Failure, SliceError};
+use crate::memory::Reservation;
+use crate::tables::Answer;
+
+/// Responses of a slice that are held at most.
+const MAX_HELD: usize = 16;
+
+/// A response on its way to the tables.
+struct Held {
+    prepared: Prepared,
+    memory: Reservation,
+    seen: Observation,
+    raw: Arc<RawObject>,
+}
+
+/// What of a slice is held, and what is known of it.
+#[derive(Default)]
+pub struct Gate {
+    held: Vec<Held>,
+    /// Something was handed on already.
+    is_open: bool,
+    /// All responses of the slice.
+    seen: Observation,
+    /// What is doubted.
+    doubts: Vec<Doubt>,
+    /// The responses that never reach the tables.
+    withheld: Withheld,
+}
+
+impl Gate {
+    /// Whether responses wait in it.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What all responses of the slice are like.
+    pub(super) fn seen(&self) -> &Observation {
+        &self.seen
+    }
+
+    /// Takes note of doubts, and drops what is held.
+    fn doubt(&mut self, doubts: Vec<Doubt>, held: Vec<Held>) {
+        for doubt in doubts {
+            if !self.doubts.iter().any(|known| (known.kind, &known.field) == (doubt.kind, &doubt.field)) {
+                self.doubts.push(doubt);
+            }
+        }
+        for held in held {
+            self.withheld.add(&held.raw, &held.seen);
+        }
+    }
+}
+
+/// How a slice's end was judged.
+pub(super) enum Settled {
+    /// It is in the tables, or doubted.
+    Done,
+    /// It has too few records to be judged alone, and looks odd: it is judged with others of its stream.
+    Few,
+}
+
+impl Collector {
+    /// Takes a mapped response: hands it to the tables, or holds it until its slice is read.
+    pub(super) async fn hold(
+        &self,
+        slice: &Slice,
+        progress: &Progress,
+        raw: Arc<RawObject>,
+        answer: Answer,
+        memory: Reservation,
+    ) -> Result<(), SliceError> {
+        let Some(tables) = &self.tables else { return Ok(()) };
+        let Some(_) = &self.guard else {
+            tables.add(answer.prepared, Box::new(memory)).await.map_err(Failure::from)?;
+            return Ok(());
+        };
+        let held = Held { prepared: answer.prepared, memory, seen: answer.seen, raw };
+        let is_full = {
+            let mut gate = progress.gate();
+            gate.seen.merge(&held.seen);
+            if !gate.doubts.is_empty() {
+                gate.withheld.add(&held.raw, &held.seen);
+                return Ok(());
+            }
+            gate.held.push(held);
+            gate.is_open || gate.held.len() >= MAX_HELD || self.app.memory.is_half_used()
+        };
+        if is_full { self.pass(slice, progress).await } else { Ok(()) }
+    }
+
+    /// Judges what is held, and hands it on or drops it.
+    pub(super) async fn pass(&self, slice: &Slice, progress: &Progress) -> Result<(), SliceError> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        if !progress.gate().is_holding() {
+            return Ok(());
+        }
+        let profile = guard.profile(slice).await?;
+        let held = std::mem::take(&mut progress.gate().held);
+        let doubts = self.judge_held(guard, &profile, slice, &held);
+        self.decide(progress, held, doubts).await
+    }
+
+    /// What is odd about held responses: about each, and about all of them together.
+    fn judge_held(&self, guard: &Guard, profile: &Profile, slice: &Slice, held: &[Held]) -> Vec<Doubt> {
+        let Some(stream) = self.network.manifest().stream(&slice.stream) else { return Vec::new() };
+        let mut doubts = Vec::new();
+        if held.len() > 1 {
+            let mut all = Observation::default();
+            held.iter().for_each(|held| all.merge(&held.seen));
+            doubts = guard.judge(profile, &stream.layout, &all);
+        }
+        for held in held {
+            doubts.extend(guard.judge(profile, &stream.layout, &held.seen));
+        }
+        doubts
+    }
+
+    async fn decide(&self, progress: &Progress, held: Vec<Held>, doubts: Vec<Doubt>) -> Result<(), SliceError> {
+        let Some(tables) = &self.tables else { return Ok(()) };
+        if !doubts.is_empty() {
+            progress.gate().doubt(doubts, held);
+            return Ok(());
+        }
+        progress.gate().is_open |= !held.is_empty();
+        for held in held {
+            tables.add(held.prepared, Box::new(held.memory)).await.map_err(Failure::from)?;
+        }
+        Ok(())
+    }
+
+    /// Judges a slice that was read to its end, or as far as it came: `is_whole` if every request was answered. Its
+    /// doubts are errors of its report.
+    pub(super) async fn settle(&self, slice: &Slice, progress: &Progress, is_whole: bool) -> Settled {
+        let Some(guard) = &self.guard else { return Settled::Done };
+        let profile = match guard.profile(slice).await {
+            Ok(profile) => profile,
+            Err(error) => {
+                progress.fail(error);
+                return Settled::Done;
+            }
+        };
+        if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
+            return Settled::Few;
+        }
+        self.settle_by(guard, &profile, slice, progress, is_whole, Vec::new()).await;
+        Settled::Done
+    }
+
+    /// What is odd about slices of one stream that have too few records each, all of them together.
+    pub(super) async fn judge_together(
+        &self,
+        slices: impl Iterator<Item = (&Slice, &Progress)>,
+    ) -> Result<Vec<Doubt>, SliceError> {
+        let Some(guard) = &self.guard else { return Ok(Vec::new()) };
+        let (mut usual, mut all) = (Profile::default(), Observation::default());
+        let mut accounts: BTreeSet<&str> = BTreeSet::new();
+        let mut stream = None;
+        for (slice, progress) in slices {
+            if accounts.insert(&slice.account) {
+                usual.merge(&*guard.profile(slice).await?);
+            }
+            all.merge(progress.gate().seen());
+            stream = self.network.manifest().stream(&slice.stream);
+        }
+        Ok(stream.map(|stream| guard.judge(&usual, &stream.layout, &all)).unwrap_or_default())
+    }
+
+    /// Settles a slice with what was found when it was judged together with others.
+    pub(super) async fn settle_few(&self, slice: &Slice, progress: &Progress, doubts: Vec<Doubt>) {
+        let Some(guard) = &self.guard else { return };
+        match guard.profile(slice).await {
+            Ok(profile) => self.settle_by(guard, &profile, slice, progress, true, doubts).await,
+            Err(error) => progress.fail(error),
+        }
+    }
+
+    async fn settle_by(
+        &self,
+        guard: &Guard,
+        profile: &Profile,
+        slice: &Slice,
+        progress: &Progress,
+        is_whole: bool,
+        mut doubts: Vec<Doubt>,
+    ) {
+        let held = std::mem::take(&mut progress.gate().held);
+        doubts.extend(self.judge_held(guard, profile, slice, &held));
+        if is_whole {
+            let (seen, first_sent_at) = (progress.gate().seen().clone(), progress.lock().first_sent_at);
+            match guard.judge_whole(self, profile, slice, &seen, first_sent_at).await {
+                Ok(more) => doubts.extend(more),
+                Err(error) => progress.fail(error.into()),
+            }
+        }
+        let was_doubted = !progress.gate().doubts.is_empty();
+        if !was_doubted && guard.agrees(slice, &doubts) {
+            doubts.clear();
+        }
+        if let Err(error) = self.decide(progress, held, doubts).await {
+            progress.fail(error);
+        }
+        let (doubts, withheld) = {
+            let mut gate = progress.gate();
+            (std::mem::take(&mut gate.doubts), std::mem::take(&mut gate.withheld))
+        };
+        if doubts.is_empty() {
+            return;
+        }
+        for doubt in &doubts {
+            progress.fail(SliceError::new(ErrorKind::Doubt, doubt.title()));
+        }
+        if let Err(error) = guard.note(self, slice, &doubts, withheld).await {
+            progress.fail(error.into());
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What a run compares its answers with, and what it found: profiles, earlier doubts, doubts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sluice_lake::{DoubtRow, DoubtState, Fence, Lake};
+use sluice_model::{Axis, Layout, RawObject, Slice, Window};
+use sluice_state::State;
+
+use super::Collector;
+use crate::app::{App, Network};
+use crate::doubt::{Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge, judge_days, judge_few};
+use crate::doubts::doubt_id;
+use crate::failure::{Failure, SliceError};
+use crate::{profiles, record};
+
+/// How long after the first doubt a read that agrees with it may accept it.
+const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// Responses of a slice that are doubted.
+#[derive(Default)]
+pub(super) struct Withheld {
+    request_ids: Vec<String>,
+    seen: Observation,
+    connector_version: String,
+}
+
+impl Withheld {
+    pub(super) fn add(&mut self, raw: &RawObject, seen: &Observation) {
+        self.request_ids.push(raw.request_id.clone());
+        self.seen.merge(seen);
+        raw.connector_version.clone_into(&mut self.connector_version);
+    }
+}
+
+/// A slice that was read without doubt or failure.
+struct Clean {
+    slice: Slice,
+    read_at: DateTime<Utc>,
+}
+
+/// What a run compares its answers with.
+pub struct Guard {
+    rules: DoubtSettings,
+    network: String,
+    run_id: String,
+    state: Arc<State>,
+    /// Doubts of the network when the run began.
+    earlier: Vec<DoubtRow>,
+    profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
+    found: Mutex<Found>,
+}
+
+/// What a run found.
+#[derive(Default)]
+struct Found {
+    doubts: Vec<DoubtRow>,
+    /// Earlier doubts with which a read agreed.
+    agreed: Vec<DoubtRow>,
+    clean: Vec<Clean>,
+    /// Profiles with what was learned, by account and stream.
+    learned: HashMap<(String, String), Profile>,
+}
+
+impl Guard {
+    /// The guard of a run. If a network has no profiles, because it is new or the state store is, they are made of what
+    /// raw holds.
+    ///
+    /// # Errors
+    /// The state store's failure, or the lake's.
+    pub async fn open(app: &Arc<App>, network: &Network, run_id: &str) -> Result<Self, Failure> {
+        let id = network.manifest().network.clone();
+        if !app.state.has_profiles(&id).await? {
+            profiles::seed(app, network, run_id).await?;
+        }
+        let earlier = app.lake.doubts(Some(&id)).await?;
+        Ok(Self {
+            rules: network.settings.content.doubt.clone(),
+            network: id,
+            run_id: run_id.to_owned(),
+            state: app.state.clone(),
+            earlier,
+            profiles: tokio::sync::Mutex::default(),
+            found: Mutex::default(),
+        })
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was usual of a slice's stream and account when the run began.
+    pub(super) async fn profile(&self, slice: &Slice) -> Result<Arc<Profile>, SliceError> {
+        let mut profiles = self.profiles.lock().await;
+        let of = (slice.account.clone(), slice.stream.clone());
+        if let Some(profile) = profiles.get(&of) {
+            return Ok(profile.clone());
+        }
+        let text = self.state.profile(&self.network, &slice.account, &slice.stream).await.map_err(Failure::from)?;
+        let profile = Arc::new(text.map(|text| Profile::from_json(&text)).unwrap_or_default());
+        profiles.insert(of, profile.clone());
+        Ok(profile)
+    }
+
+    pub(super) fn judge(&self, profile: &Profile, layout: &Layout, seen: &Observation) -> Vec<Doubt> {
+        judge(profile, layout, &self.rules, seen)
+    }
+
+    pub(super) fn is_few(&self, profile: &Profile, seen: &Observation) -> bool {
+        judge_few(profile, &self.rules, seen)
+    }
+
+    /// What is odd about a slice as a whole: that it is empty, and its days.
+    pub(super) async fn judge_whole(
+        &self,
+        collector: &Collector,
+        profile: &Profile,
+        slice: &Slice,
+        seen: &Observation,
+        first_sent_at: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Doubt>, Failure> {
+        let Some(view) = view(collector, slice, first_sent_at).filter(|_| slice.axis == Axis::Transaction) else {
+            return Ok(Vec::new());
+        };
+        let is_unified = collector.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.unified);
+        if seen.records == 0 && is_unified && self.rules.has(DoubtKind::Empty) {
+            let held = collector.app.lake.window_state(slice, view.window).await?.rows;
+            if held > 0 {
+                let reason = format!("the answer is empty, and the tables hold {held} transactions of its window");
+                return Ok(vec![Doubt { kind: DoubtKind::Empty, field: None, reason }]);
+            }
+        }
+        Ok(judge_days(profile, &self.rules, seen, &view).into_iter().collect())
+    }
+
+    /// Whether earlier doubts of the same kinds let these pass, because a read agrees with them an hour later or more.
+    pub(super) fn agrees(&self, slice: &Slice, doubts: &[Doubt]) -> bool {
+        if doubts.is_empty() || doubts.iter().any(|doubt| !self.rules.auto_accept.contains(&doubt.kind)) {
+            return false;
+        }
+        let Some(earlier) = self.like(slice, &doubts[0]).filter(|row| Utc::now() - row.agrees_since >= AGREES_AFTER)
+        else {
+            return false;
+        };
+        tracing::warn!(
+            slice = slice.id(),
+            doubt = earlier.doubt_id,
+            "another read agrees, an hour later or more: accepted: {}",
+            doubts[0].reason
+        );
+        self.found().agreed.push(earlier.clone());
+        true
+    }
+
+    /// The open doubt of an earlier run with which this one agrees.
+    fn like(&self, slice: &Slice, doubt: &Doubt) -> Option<&DoubtRow> {
+        self.earlier.iter().rev().find(|row| {
+            row.state == DoubtState::Open
+                && row.run_id != self.run_id
+                && row.kind == doubt.kind.name()
+                && row.field == doubt.field
+                && is_of(row, slice)
+                && overlap(row.window, slice.window) * 2 >= length(row.window)
+        })
+    }
+
+    /// Takes note of a doubted slice.
+    pub(super) async fn note(
+        &self,
+        collector: &Collector,
+        slice: &Slice,
+        doubts: &[Doubt],
+        withheld: Withheld,
+    ) -> Result<(), Failure> {
+        let Some(first) = doubts.iter().min_by_key(|doubt| doubt.kind) else { return Ok(()) };
+        let found_at = Utc::now();
+        let reasons: Vec<&str> = doubts.iter().map(|doubt| doubt.reason.as_str()).collect();
+        let row = DoubtRow {
+            doubt_id: doubt_id(&self.run_id, slice),
+            network: self.network.clone(),
+            account: slice.account.clone(),
+            stream: slice.stream.clone(),
+            axis: slice.axis.name().to_owned(),
+            window: slice.window,
+            run_id: self.run_id.clone(),
+            kind: first.kind.name().to_owned(),
+            field: first.field.clone(),
+            reason: reasons.join("; "),
+            request_ids: serde_json::to_string(&withheld.request_ids).unwrap_or_default(),
+            records: withheld.seen.records,
+            money_in_tables: money_in_tables(&collector.app.lake, slice).await?,
+            money_in_answer: withheld.seen.money_json(),
+            connector_version: withheld.connector_version,
+            found_at,
+            agrees_since: self.like(slice, first).map_or(found_at, |earlier| earlier.agrees_since),
+            state: DoubtState::Open,
+            decided_at: None,
+            decided_by: None,
+            decision: None,
+        };
+        tracing::warn!(slice = slice.id(), doubt = row.doubt_id, "doubtful: {}", row.reason);
+        self.found().doubts.push(row);
+        Ok(())
+    }
+
+    /// Takes note of a slice that was read without doubt or failure. `rejects`: whether records of it are missing.
+    pub(super) async fn learn(
+        &self,
+        collector: &Collector,
+        slice: &Slice,
+        seen: &Observation,
+        first_sent_at: Option<DateTime<Utc>>,
+        read_at: DateTime<Utc>,
+        rejects: bool,
+    ) -> Result<(), SliceError> {
+        let before = self.profile(slice).await?;
+        let mut found = self.found();
+        let of = (slice.account.clone(), slice.stream.clone());
+        let profile = found.learned.entry(of).or_insert_with(|| Profile::clone(&before));
+        profile.add(seen);
+        if let Some(view) = view(collector, slice, first_sent_at)
+            && slice.axis == Axis::Transaction
+            && !rejects
+        {
+            profile.learn_days(seen, &view);
+        }
+        found.clean.push(Clean { slice: slice.clone(), read_at });
+        Ok(())
+    }
+
+    /// Keeps what was found, once all rows of the run are durable: its doubts, what became of earlier ones, profiles.
+    ///
+    /// # Errors
+    /// The lake's failure, or the state store's.
+    pub async fn conclude(&self, lake: &Lake, fence: Option<Fence>) -> Result<(), Failure> {
+        let found = std::mem::take(&mut *self.found());
+        let mut events = self.decided(&found);
+        events.extend(found.doubts);
+        lake.append_doubts(&events, fence).await?;
+        for ((account, stream), profile) in found.learned {
+            self.state.keep_profile(&self.network, &account, &stream, &profile.to_json()).await?;
+        }
+        Ok(())
+    }
+
+    /// What became of earlier doubts.
+    fn decided(&self, found: &Found) -> Vec<DoubtRow> {
+        let mut events = Vec::new();
+        let by = format!("run {}", self.run_id);
+        for row in self.earlier.iter().filter(|row| row.state == DoubtState::Open && row.run_id != self.run_id) {
+            let agreed = found.agreed.iter().any(|agreed| agreed.doubt_id == row.doubt_id);
+            let again = found.doubts.iter().find(|other| replaces(other, row));
+            let (state, by, why) = if agreed {
+                (DoubtState::Accepted, by.clone(), "another read agreed, an hour later or more")
+            } else if let Some(again) = again {
+                (DoubtState::Superseded, format!("doubt {}", again.doubt_id), "another read is doubted for the same reason")
+            } else if is_read_again(row, &found.clean) {
+                (DoubtState::Superseded, by.clone(), "its window was read again without doubt")
+            } else {
+                continue;
+            };
+            events.push(DoubtRow {
+                state,
+                decided_at: Some(Utc::now()),
+                decided_by: Some(by),
+                decision: Some(why.to_owned()),
+                ..row.clone()
+            });
+        }
+        events
+    }
+}
+
+/// What of a slice says which of its days are complete.
+fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc>>) -> Option<SliceView> {
+    let read_at = first_sent_at.unwrap_or_else(Utc::now);
+    let window = record::readable_window(collector.network.manifest(), slice, read_at)?;
+    Some(SliceView { window, timezone: slice.timezone, read_at })
+}
+
+async fn money_in_tables(lake: &Lake, slice: &Slice) -> Result<String, Failure> {
+    match slice.axis {
+        Axis::Transaction => {
+            let state = lake.window_state(slice, slice.window).await?;
+            Ok(crate::doubt::money_json(&state.commission))
+        }
+        _ => Ok("{}".to_owned()),
+    }
+}
+
+fn is_of(row: &DoubtRow, slice: &Slice) -> bool {
+    row.account == slice.account && row.stream == slice.stream && row.axis == slice.axis.name()
+}
+
+/// Whether a doubt says the same as an earlier one of about the same window.
+fn replaces(new: &DoubtRow, old: &DoubtRow) -> bool {
+    let of = |row: &DoubtRow| {
+        (row.account.clone(), row.stream.clone(), row.axis.clone(), row.kind.clone(), row.field.clone())
+    };
+    of(new) == of(old) && overlap(new.window, old.window) * 2 >= length(old.window)
+}
+
+/// Whether half of a doubt's window, or all of a stream without windows, was read again later without doubt: what is
+/// left at its beginning had been read before, as look-back windows move on.
+fn is_read_again(row: &DoubtRow, clean: &[Clean]) -> bool {
+    let later = clean.iter().filter(|clean| is_of(row, &clean.slice) && clean.read_at > row.found_at);
+    let covered: TimeDelta = later.map(|clean| overlap(row.window, clean.slice.window)).sum();
+    !covered.is_zero() && (covered * 2 >= length(row.window) || row.axis == Axis::None.name())
+}
+
+fn length(window: Window) -> TimeDelta {
+    window.until - window.since
+}
+
+fn overlap(a: Window, b: Window) -> TimeDelta {
+    (a.until.min(b.until) - a.since.max(b.since)).max(TimeDelta::zero())
+}

@@ -1,0 +1,189 @@
+//! Doubt: whether an answer would change money implausibly, by what was usual of its stream and account.
+//!
+//! An [`Observation`] says what a mapped response is like: which fields are filled, in which currencies and of which size
+//! its amounts are. A [`Profile`] is what earlier observations were like. [`judge`] compares the two and gives a [`Doubt`]
+//! for each rule that an answer breaks. All of this is pure; what is done about a doubt is in `collect::gate` and
+//! `crate::doubts`. See `docs/decisions/0021-doubt.md`.
+
+mod bands;
+mod names;
+mod observation;
+mod profile;
+mod rules;
+
+use serde::{Deserialize, Serialize};
+
+pub use bands::{SliceView, judge_days};
+pub use observation::Observation;
+pub(crate) use observation::money_json;
+pub use profile::Profile;
+pub use rules::{Doubts, judge, judge_few, unknown_inputs};
+
+/// Records from which on the absence of a field is more than chance.
+pub const MIN_RECORDS: u64 = 5;
+
+/// The rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoubtKind {
+    /// A field that was filled is empty in all records.
+    Fill,
+    /// A field's values have another type.
+    Type,
+    /// All amounts are in currencies that the account never had.
+    Currency,
+    /// Amounts are of another order of magnitude: another unit, as cents for euros.
+    Unit,
+    /// Most status words are unknown.
+    Status,
+    /// Nothing is in a window that held transactions.
+    Empty,
+    /// The number of records isn't the one that the network states.
+    Total,
+    /// A body may have been cut off.
+    Cut,
+    /// Counts or sums of days are far from those of the same account and weekday.
+    Bands,
+}
+
+impl DoubtKind {
+    /// All rules, those first that say most about the cause.
+    pub const ALL: [Self; 9] = [
+        Self::Fill,
+        Self::Type,
+        Self::Currency,
+        Self::Unit,
+        Self::Status,
+        Self::Empty,
+        Self::Total,
+        Self::Cut,
+        Self::Bands,
+    ];
+
+    /// Its name in settings, tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fill => "fill",
+            Self::Type => "type",
+            Self::Currency => "currency",
+            Self::Unit => "unit",
+            Self::Status => "status",
+            Self::Empty => "empty",
+            Self::Total => "total",
+            Self::Cut => "cut",
+            Self::Bands => "bands",
+        }
+    }
+}
+
+/// Why an answer is doubted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The rule that it breaks.
+    pub kind: DoubtKind,
+    /// The path in the records, or the column of the unified model; none if it is about the whole answer.
+    pub field: Option<String>,
+    /// What is odd, with numbers, on one line.
+    pub reason: String,
+}
+
+impl Doubt {
+    /// What it is about, without numbers: alike for all slices in which the same thing happened.
+    pub fn title(&self) -> String {
+        let field = self.field.as_deref().unwrap_or_default();
+        match self.kind {
+            DoubtKind::Fill => format!("`{field}` is gone from all records"),
+            DoubtKind::Type => format!("the values of `{field}` have another type"),
+            DoubtKind::Currency => "all amounts are in a currency that the account never had".to_owned(),
+            DoubtKind::Unit => format!("`{field}` is of another order of magnitude"),
+            DoubtKind::Status => "most status words are unknown".to_owned(),
+            DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
+            DoubtKind::Total => "the number of records isn't the one that the network states".to_owned(),
+            DoubtKind::Cut => "the body may have been cut off".to_owned(),
+            DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
+        }
+    }
+}
+
+/// `doubt` in `networks/<name>.json`: which rules hold, and what is accepted when a second read agrees.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DoubtSettings {
+    /// [`DoubtKind::Fill`].
+    pub fill: bool,
+    /// [`DoubtKind::Type`].
+    #[serde(rename = "type")]
+    pub types: bool,
+    /// [`DoubtKind::Currency`].
+    pub currency: bool,
+    /// [`DoubtKind::Unit`].
+    pub unit: bool,
+    /// [`DoubtKind::Status`].
+    pub status: bool,
+    /// [`DoubtKind::Empty`].
+    pub empty: bool,
+    /// [`DoubtKind::Total`].
+    pub total: bool,
+    /// [`DoubtKind::Cut`].
+    pub cut: bool,
+    /// [`DoubtKind::Bands`].
+    pub bands: bool,
+    /// Kinds that are accepted when another read agrees, at least an hour later.
+    pub auto_accept: Vec<DoubtKind>,
+}
+
+impl Default for DoubtSettings {
+    fn default() -> Self {
+        Self {
+            fill: true,
+            types: true,
+            currency: true,
+            unit: true,
+            status: true,
+            empty: true,
+            total: true,
+            cut: true,
+            bands: true,
+            auto_accept: vec![DoubtKind::Empty, DoubtKind::Bands],
+        }
+    }
+}
+
+impl DoubtSettings {
+    /// Whether a rule holds.
+    pub fn has(&self, kind: DoubtKind) -> bool {
+        match kind {
+            DoubtKind::Fill => self.fill,
+            DoubtKind::Type => self.types,
+            DoubtKind::Currency => self.currency,
+            DoubtKind::Unit => self.unit,
+            DoubtKind::Status => self.status,
+            DoubtKind::Empty => self.empty,
+            DoubtKind::Total => self.total,
+            DoubtKind::Cut => self.cut,
+            DoubtKind::Bands => self.bands,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_of_doubt_is_an_error() {
+        let parsed: DoubtSettings = serde_json::from_str(r#"{"currency": false, "auto_accept": ["cut"]}"#).unwrap();
+        assert!(!parsed.has(DoubtKind::Currency) && parsed.has(DoubtKind::Fill));
+        assert_eq!(parsed.auto_accept, [DoubtKind::Cut]);
+        assert!(serde_json::from_str::<DoubtSettings>(r#"{"curency": false}"#).is_err());
+        assert!(serde_json::from_str::<DoubtSettings>(r#"{"auto_accept": ["all"]}"#).is_err());
+    }
+
+    #[test]
+    fn names_of_kinds_are_those_of_json() {
+        for kind in DoubtKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Counts and sums of days against those of the same account and weekday.
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use sluice_model::{Window, start_of_day};
+
+use super::profile::Day;
+use super::{Doubt, DoubtKind, DoubtSettings, Observation, Profile};
+
+/// How far a day must be from the usual ones.
+const FACTOR: u128 = 20;
+/// Rows below which a day with too few tells nothing, and above which one with too many does.
+const MANY: u64 = 200;
+/// Days of the same weekday that make a band.
+const MIN_WEEKDAYS: usize = 4;
+/// How long after its end a day is complete: networks book late.
+const SETTLED: TimeDelta = TimeDelta::days(2);
+
+/// What of a slice says which of its days are complete.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceView {
+    /// The part of its window that could be read.
+    pub window: Window,
+    /// The stream's zone.
+    pub timezone: Tz,
+    /// When it was asked.
+    pub read_at: DateTime<Utc>,
+}
+
+impl SliceView {
+    /// The days that lie in the window from beginning to end, as days since 1970.
+    fn whole_days(&self) -> impl Iterator<Item = i32> + use<> {
+        let Self { window, timezone, .. } = *self;
+        let first = window.since.with_timezone(&timezone).date_naive();
+        let days = (0..).map_while(move |n| first.checked_add_days(Days::new(n)));
+        let bounds = move |day: NaiveDate| {
+            let next = day.checked_add_days(Days::new(1))?;
+            Some((start_of_day(timezone, day), start_of_day(timezone, next)))
+        };
+        days.map_while(move |day| Some((day, bounds(day)?)))
+            .take_while(move |(_, (_, end))| *end <= window.until)
+            .filter(move |(_, (start, _))| *start >= window.since)
+            .map(|(day, _)| day.num_days_from_ce() - UNIX_EPOCH_FROM_CE)
+    }
+
+    fn is_settled(&self, day: i32) -> bool {
+        let end = NaiveDate::from_num_days_from_ce_opt(day + 1 + UNIX_EPOCH_FROM_CE);
+        end.is_some_and(|end| start_of_day(self.timezone, end) + SETTLED <= self.read_at)
+    }
+}
+
+/// The first of January 1970 as days from the beginning of the common era.
+const UNIX_EPOCH_FROM_CE: i32 = 719_163;
+
+/// Compares a slice's complete days with what is known of them and of the same weekdays.
+pub fn judge_days(profile: &Profile, rules: &DoubtSettings, seen: &Observation, slice: &SliceView) -> Option<Doubt> {
+    if !rules.has(DoubtKind::Bands) {
+        return None;
+    }
+    let odd = slice.whole_days().find_map(|day| Some((day, odd_day(profile, seen, slice, day)?)))?;
+    let (day, what) = odd;
+    let date = NaiveDate::from_num_days_from_ce_opt(day + UNIX_EPOCH_FROM_CE)?;
+    Some(Doubt { kind: DoubtKind::Bands, field: None, reason: format!("{}: {what}", date.format("%a %F")) })
+}
+
+fn odd_day(profile: &Profile, seen: &Observation, slice: &SliceView, day: i32) -> Option<String> {
+    let found = seen.days.get(&day).copied().unwrap_or_default();
+    if let Some(before) = profile.days.get(&day).filter(|before| before.rows >= MANY)
+        && u128::from(found.rows) * FACTOR < u128::from(before.rows)
+    {
+        return Some(format!("{} transactions, where an earlier read had {}", found.rows, before.rows));
+    }
+    let weekdays: Vec<Day> = weekdays(profile, day);
+    if weekdays.len() < MIN_WEEKDAYS {
+        return None;
+    }
+    let bounds = |of: fn(&Day) -> u128| {
+        let values = weekdays.iter().map(of);
+        Some((values.clone().min()?, values.max()?))
+    };
+    let (fewest, most) = bounds(|day| u128::from(day.rows))?;
+    let (least, greatest) = bounds(|day| day.sum)?;
+    let money = |sum: u128| sum / 1_000_000;
+    let rows = u128::from(found.rows);
+    let of = weekdays.len();
+    match () {
+        () if found.rows >= MANY && most > 0 && rows > most * FACTOR => {
+            Some(format!("{rows} transactions, where {of} days like it had at most {most}"))
+        }
+        () if found.rows >= MANY && greatest > 0 && found.sum > greatest.saturating_mul(FACTOR) => {
+            let (sum, greatest) = (money(found.sum), money(greatest));
+            Some(format!("commissions of {sum}, where {of} days like it had at most {greatest}"))
+        }
+        () if !slice.is_settled(day) || fewest < u128::from(MANY) => None,
+        () if rows * FACTOR < fewest => {
+            Some(format!("{rows} transactions, where {of} days like it had at least {fewest}"))
+        }
+        () if least > 0 && found.sum.saturating_mul(FACTOR) < least => {
+            let (sum, least) = (money(found.sum), money(least));
+            Some(format!("commissions of {sum}, where {of} days like it had at least {least}"))
+        }
+        () => None,
+    }
+}
+
+/// The other days that are known of the same weekday; none for a day before the first one that is known, since business
+/// grows.
+fn weekdays(profile: &Profile, day: i32) -> Vec<Day> {
+    if profile.days.first_key_value().is_none_or(|(first, _)| day < *first) {
+        return Vec::new();
+    }
+    let same = profile.days.iter().filter(|(other, _)| **other != day && (**other - day).rem_euclid(7) == 0);
+    same.map(|(_, sums)| *sums).collect()
+}
+
+impl Profile {
+    /// Takes over a slice's complete days.
+    pub fn learn_days(&mut self, seen: &Observation, slice: &SliceView) {
+        let days = slice.whole_days().map(|day| (day, seen.days.get(&day).copied().unwrap_or_default()));
+        self.set_days(days.collect::<Vec<_>>());
+    }
+}

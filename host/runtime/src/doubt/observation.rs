@@ -1,0 +1,215 @@
+//! What a mapped response is like, in some hundred numbers.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch};
+use arrow::datatypes::{Date32Type, Decimal128Type};
+use sluice_model::{Kinds, Mapped, NativeBatch};
+
+use super::profile::{Day, Magnitude};
+
+/// Columns of unified transactions of which it is known how often they are filled. Those on which money hangs come first.
+pub(super) const COLUMNS: [&str; 12] = [
+    "commission_amount",
+    "commission_currency",
+    "sale_amount",
+    "sale_currency",
+    "status_raw",
+    "advertiser_id",
+    "order_id",
+    "sub_ids",
+    "click_id",
+    "clicked_at",
+    "modified_at",
+    "validated_at",
+];
+
+/// Fields of a record of which it is known how often they are filled; further ones are left out.
+const MAX_PATHS: usize = 1_000;
+
+/// A native field: how many records have a value there, and of which types the values are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PathSeen {
+    pub(super) path: String,
+    pub(super) filled: u64,
+    pub(super) kinds: Kinds,
+}
+
+/// What some responses are like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// Responses.
+    pub responses: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Unified transactions in them.
+    pub transactions: u64,
+    pub(super) columns: [u64; COLUMNS.len()],
+    pub(super) paths: Vec<PathSeen>,
+    /// Transactions by the currency of their commission, else of their sale; none of those without one.
+    pub(super) currencies: BTreeMap<String, u64>,
+    pub(super) commission: Magnitude,
+    pub(super) sale: Magnitude,
+    pub(super) unknown_statuses: u64,
+    /// By the transaction's day, as days since 1970.
+    pub(super) days: BTreeMap<i32, Day>,
+    /// Commission by currency, in millionths.
+    pub(super) money: BTreeMap<String, i128>,
+}
+
+impl Observation {
+    /// What a mapped response is like. The number of nulls of a column is known; amounts, currencies, days and statuses
+    /// are read once.
+    pub fn of(mapped: &Mapped) -> Self {
+        let mut seen = Self { responses: 1, records: mapped.native.rows as u64, ..Self::default() };
+        seen.paths = paths(&mapped.native);
+        if let Some(rows) = &mapped.transactions {
+            seen.add_transactions(rows);
+        }
+        seen
+    }
+
+    fn add_transactions(&mut self, rows: &RecordBatch) {
+        let count = rows.num_rows();
+        self.transactions = count as u64;
+        for (filled, name) in self.columns.iter_mut().zip(COLUMNS) {
+            *filled = rows.column_by_name(name).map_or(0, |column| (count - column.null_count()) as u64);
+        }
+        let statuses = rows.column_by_name("validation_status").and_then(|column| column.as_string_opt::<i32>());
+        let is_unknown = |status: &Option<&str>| *status == Some("unknown");
+        self.unknown_statuses = statuses.map_or(0, |statuses| statuses.iter().filter(is_unknown).count() as u64);
+        let money = |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Decimal128Type>());
+        if let Some(sales) = money("sale_amount") {
+            present(sales).for_each(|(_, amount)| self.sale.add(amount));
+        }
+        if let Some(commissions) = money("commission_amount") {
+            present(commissions).for_each(|(_, amount)| self.commission.add(amount));
+            self.add_days(rows, commissions);
+        }
+        self.add_currencies(rows, money("commission_amount"));
+    }
+
+    fn add_days(&mut self, rows: &RecordBatch, commissions: &Decimal128Array) {
+        let Some(days) = rows.column_by_name("transaction_day").and_then(|c| c.as_primitive_opt::<Date32Type>()) else {
+            return;
+        };
+        // Neighbours are mostly of one day.
+        let mut current: Option<(i32, Day)> = None;
+        for (row, day) in days.values().iter().enumerate() {
+            let amount = if commissions.is_valid(row) { commissions.value(row).unsigned_abs() } else { 0 };
+            match &mut current {
+                Some((of, sums)) if of == day => sums.add(amount),
+                _ => {
+                    let mut sums = Day::default();
+                    sums.add(amount);
+                    if let Some((of, before)) = current.replace((*day, sums)) {
+                        self.days.entry(of).or_default().merge(&before);
+                    }
+                }
+            }
+        }
+        if let Some((of, sums)) = current {
+            self.days.entry(of).or_default().merge(&sums);
+        }
+    }
+
+    fn add_currencies(&mut self, rows: &RecordBatch, commissions: Option<&Decimal128Array>) {
+        let text = |name: &str| rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let (Some(own), Some(sales)) = (text("commission_currency"), text("sale_currency")) else { return };
+        let mut current: Option<(&str, u64, i128)> = None;
+        let mut end = |ended: Option<(&str, u64, i128)>| {
+            if let Some((code, count, sum)) = ended {
+                let code = code.to_ascii_uppercase();
+                *self.currencies.entry(code.clone()).or_default() += count;
+                *self.money.entry(code).or_default() += sum;
+            }
+        };
+        for row in 0..rows.num_rows() {
+            let code = match (own.is_valid(row), sales.is_valid(row)) {
+                (true, _) => own.value(row),
+                (false, true) => sales.value(row),
+                (false, false) => continue,
+            };
+            let amount = commissions.filter(|amounts| amounts.is_valid(row)).map_or(0, |amounts| amounts.value(row));
+            match &mut current {
+                Some((of, count, sum)) if *of == code => {
+                    *count += 1;
+                    *sum += amount;
+                }
+                _ => end(current.replace((code, 1, amount))),
+            }
+        }
+        end(current);
+    }
+
+    /// Adds what further responses are like.
+    pub fn merge(&mut self, other: &Self) {
+        self.responses += other.responses;
+        self.records += other.records;
+        self.transactions += other.transactions;
+        self.unknown_statuses += other.unknown_statuses;
+        self.columns.iter_mut().zip(other.columns).for_each(|(own, more)| *own += more);
+        self.commission.merge(&other.commission);
+        self.sale.merge(&other.sale);
+        for (code, count) in &other.currencies {
+            *self.currencies.entry(code.clone()).or_default() += count;
+        }
+        for (code, sum) in &other.money {
+            *self.money.entry(code.clone()).or_default() += sum;
+        }
+        for (day, sums) in &other.days {
+            self.days.entry(*day).or_default().merge(sums);
+        }
+        for (place, seen) in other.paths.iter().enumerate() {
+            self.merge_path(place, seen);
+        }
+    }
+
+    /// Responses of a stream mostly have their fields in one order.
+    fn merge_path(&mut self, place: usize, seen: &PathSeen) {
+        let is_there = self.paths.get(place).is_some_and(|known| known.path == seen.path);
+        let at = if is_there { Some(place) } else { self.paths.iter().position(|known| known.path == seen.path) };
+        match at {
+            Some(at) => {
+                self.paths[at].filled += seen.filled;
+                self.paths[at].kinds.insert(seen.kinds);
+            }
+            None if self.paths.len() < MAX_PATHS => self.paths.push(seen.clone()),
+            None => {}
+        }
+    }
+
+    /// The commission by currency, as a JSON object of decimal numbers in text.
+    pub fn money_json(&self) -> String {
+        money_json(&self.money)
+    }
+
+    pub(super) fn path(&self, path: &str) -> Option<&PathSeen> {
+        self.paths.iter().find(|seen| seen.path == path)
+    }
+}
+
+/// Sums of millionths by currency as a JSON object of decimal numbers in text.
+pub(crate) fn money_json(money: &BTreeMap<String, i128>) -> String {
+    let decimal = |sum: &i128| {
+        let (sign, sum) = (if *sum < 0 { "-" } else { "" }, sum.unsigned_abs());
+        format!("{sign}{}.{:02}", sum / 1_000_000, sum % 1_000_000 / 10_000)
+    };
+    let texts: BTreeMap<&str, String> = money.iter().map(|(code, sum)| (code.as_str(), decimal(sum))).collect();
+    serde_json::to_string(&texts).unwrap_or_default()
+}
+
+fn present(amounts: &Decimal128Array) -> impl Iterator<Item = (usize, i128)> + '_ {
+    let values = amounts.values().iter().enumerate();
+    values.filter(|(row, _)| amounts.is_valid(*row)).map(|(row, amount)| (row, *amount))
+}
+
+fn paths(native: &NativeBatch) -> Vec<PathSeen> {
+    let columns = native.columns.iter().take(MAX_PATHS);
+    let seen = columns.map(|column| PathSeen {
+        path: column.path.clone(),
+        filled: (native.rows - column.text.null_count()) as u64,
+        kinds: column.kinds,
+    });
+    seen.collect()
+}

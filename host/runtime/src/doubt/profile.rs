@@ -1,0 +1,256 @@
+//! What was usual of the answers of a stream of an account.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sluice_model::Kinds;
+
+use super::DoubtKind;
+use super::observation::{COLUMNS, Observation};
+
+/// Records at which all counters are halved: what was usual a year ago counts for little.
+const MAX_RECORDS: u64 = 20_000;
+/// Days that are remembered.
+const MAX_DAYS: usize = 120;
+
+/// How often something was filled, of so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fill {
+    pub(super) of: u64,
+    pub(super) filled: u64,
+}
+
+impl Fill {
+    pub(super) fn add(&mut self, of: u64, filled: u64) {
+        self.of += of;
+        self.filled += filled;
+    }
+
+    fn halve(&mut self) {
+        // What was always filled stays so.
+        let missing = (self.of - self.filled.min(self.of)).div_ceil(2);
+        self.of = (self.of / 2).max(missing);
+        self.filled = self.of - missing;
+    }
+
+    /// In 99 of 100 or more.
+    pub(super) fn is_nearly_always(self) -> bool {
+        self.of > 0 && self.filled * 100 >= self.of * 99
+    }
+
+    /// In 2 of 100 or fewer.
+    pub(super) fn is_nearly_never(self) -> bool {
+        self.filled * 50 <= self.of
+    }
+}
+
+/// The order of magnitude of amounts that aren't zero, as base-2 logarithms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Magnitude {
+    pub(super) count: u64,
+    pub(super) sum: f64,
+    pub(super) squares: f64,
+    /// Amounts that are zero.
+    pub(super) zeros: u64,
+}
+
+impl Magnitude {
+    #[inline]
+    pub(super) fn add(&mut self, amount: i128) {
+        if amount == 0 {
+            self.zeros += 1;
+            return;
+        }
+        let log = (amount.unsigned_abs() as f64).log2();
+        self.count += 1;
+        self.sum += log;
+        self.squares += log * log;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        self.zeros += other.zeros;
+    }
+
+    fn halve(&mut self) {
+        let half = self.count / 2;
+        let share = if self.count == 0 { 0.0 } else { half as f64 / self.count as f64 };
+        *self = Self { count: half, sum: self.sum * share, squares: self.squares * share, zeros: self.zeros / 2 };
+    }
+
+    /// The mean of the logarithms; none without amounts.
+    pub(super) fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+
+    /// The standard deviation of the logarithms.
+    pub(super) fn deviation(&self) -> f64 {
+        let mean = self.mean().unwrap_or_default();
+        let variance = self.squares / (self.count.max(1) as f64) - mean * mean;
+        variance.max(0.0).sqrt()
+    }
+}
+
+/// A day's transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Day {
+    pub(super) rows: u64,
+    /// Of the absolute commissions, in millionths.
+    pub(super) sum: u128,
+}
+
+impl Day {
+    #[inline]
+    pub(super) fn add(&mut self, amount: u128) {
+        self.rows += 1;
+        self.sum = self.sum.saturating_add(amount);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.sum = self.sum.saturating_add(other.sum);
+    }
+}
+
+/// A native field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PathProfile {
+    #[serde(flatten)]
+    pub(super) fill: Fill,
+    /// The types that its values had, see [`class`].
+    pub(super) types: u8,
+}
+
+/// What was usual of the answers of a stream of an account. Profiles of other releases are read as far as they are
+/// understood.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    /// Responses that it was made of, halved with the records.
+    pub responses: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Unified transactions in them.
+    pub transactions: u64,
+    pub(super) columns: BTreeMap<String, Fill>,
+    pub(super) paths: BTreeMap<String, PathProfile>,
+    pub(super) currencies: BTreeMap<String, u64>,
+    pub(super) commission: Magnitude,
+    pub(super) sale: Magnitude,
+    /// Of how many transactions the status was known.
+    pub(super) statuses: Fill,
+    pub(super) days: BTreeMap<i32, Day>,
+}
+
+impl Profile {
+    /// The profile that JSON text says; an empty one for a text that is none.
+    pub fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Adds what undoubted responses are like.
+    pub fn add(&mut self, seen: &Observation) {
+        for (path, known) in &mut self.paths {
+            if seen.path(path).is_none() {
+                known.fill.add(seen.records, 0);
+            }
+        }
+        for path in &seen.paths {
+            // Before it was seen first, no record had it.
+            let unseen = PathProfile { fill: Fill { of: self.records, filled: 0 }, types: 0 };
+            let known = self.paths.entry(path.path.clone()).or_insert(unseen);
+            known.fill.add(seen.records, path.filled);
+            known.types |= class(path.kinds);
+        }
+        for (name, filled) in COLUMNS.iter().zip(seen.columns) {
+            self.columns.entry((*name).to_owned()).or_default().add(seen.transactions, filled);
+        }
+        for (code, count) in &seen.currencies {
+            *self.currencies.entry(code.clone()).or_default() += count;
+        }
+        self.statuses.add(seen.transactions, seen.transactions - seen.unknown_statuses.min(seen.transactions));
+        self.commission.merge(&seen.commission);
+        self.sale.merge(&seen.sale);
+        self.responses += seen.responses;
+        self.records += seen.records;
+        self.transactions += seen.transactions;
+        while self.records.max(self.transactions) > MAX_RECORDS {
+            self.halve();
+        }
+    }
+
+    /// Takes over the complete days of a window: what was known of them before is replaced.
+    pub(super) fn set_days(&mut self, days: impl IntoIterator<Item = (i32, Day)>) {
+        self.days.extend(days);
+        while self.days.len() > MAX_DAYS {
+            self.days.pop_first();
+        }
+    }
+
+    /// Adds what another profile of the same stream says; not its days, which are an account's.
+    pub fn merge(&mut self, other: &Self) {
+        for (path, more) in &other.paths {
+            let known = self.paths.entry(path.clone()).or_default();
+            known.fill.add(more.fill.of, more.fill.filled);
+            known.types |= more.types;
+        }
+        for (name, more) in &other.columns {
+            self.columns.entry(name.clone()).or_default().add(more.of, more.filled);
+        }
+        for (code, count) in &other.currencies {
+            *self.currencies.entry(code.clone()).or_default() += count;
+        }
+        self.statuses.add(other.statuses.of, other.statuses.filled);
+        self.commission.merge(&other.commission);
+        self.sale.merge(&other.sale);
+        self.responses += other.responses;
+        self.records += other.records;
+        self.transactions += other.transactions;
+    }
+
+    fn halve(&mut self) {
+        self.paths.values_mut().for_each(|path| path.fill.halve());
+        // A field that was in no record for so long is forgotten.
+        self.paths.retain(|_, path| path.fill.filled > 0 || path.types != 0);
+        self.columns.values_mut().for_each(Fill::halve);
+        self.currencies.values_mut().for_each(|count| *count = count.div_ceil(2));
+        self.statuses.halve();
+        self.commission.halve();
+        self.sale.halve();
+        self.responses = self.responses.div_ceil(2);
+        self.records /= 2;
+        self.transactions /= 2;
+    }
+
+    /// Forgets what an accepted doubt contradicts: from now on the new is usual.
+    pub fn forget(&mut self, kind: DoubtKind, field: Option<&str>) {
+        match (kind, field) {
+            (DoubtKind::Fill, _) => {
+                // Whatever else went with the field went for the same reason.
+                self.columns.values_mut().for_each(|fill| *fill = Fill::default());
+                self.paths.values_mut().for_each(|path| path.fill = Fill::default());
+            }
+            (DoubtKind::Type, Some(field)) => _ = self.paths.remove(field),
+            (DoubtKind::Status, _) => self.statuses = Fill::default(),
+            (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
+            (DoubtKind::Bands, _) => self.days.clear(),
+            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total | DoubtKind::Cut, _) => {}
+        }
+    }
+}
+
+/// The types of values as bits: numbers are one, whether they are whole or not.
+pub(super) fn class(kinds: Kinds) -> u8 {
+    let bit = |seen: bool, bit: u8| if seen { bit } else { 0 };
+    bit(kinds.intersects(Kinds::BOOLEAN), 1)
+        | bit(kinds.intersects(Kinds::INTEGER) || kinds.intersects(Kinds::FLOAT), 2)
+        | bit(kinds.intersects(Kinds::TEXT), 4)
+        | bit(kinds.intersects(Kinds::JSON), 8)
+}
