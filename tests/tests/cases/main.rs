@@ -29,7 +29,6 @@ macro_rules! cases {
 }
 
 cases! {
-    #[ignore = "issue 11: doubt by fill rates (item 1)"]
     an_amount_that_moved_is_noticed: "01-awin-amount-moved";
     a_torn_row_is_a_reject_and_changes_nothing: "03-shareasale-torn-line";
     a_clock_that_was_ahead_freezes_nothing: "05-clock-ahead-once";

@@ -11,14 +11,13 @@ use futures::TryStreamExt;
 use sluice_model::Window;
 
 use super::requests::{column, times};
-use super::rows::{batch, count, text, time};
+use super::rows::{count, text, time};
+use super::tables::DOUBT_EVENTS;
 use crate::error::Error;
 use crate::index::{unreadable, wrong};
 use crate::lake::Lake;
 use crate::scan::stream_rows;
 use crate::table::{Fence, Table};
-
-const TABLE: &str = "meta.doubt_events";
 
 /// What was decided of a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +127,7 @@ impl Lake {
             ("decided_by", text(rows, |row| row.decided_by.clone())),
             ("decision", text(rows, |row| row.decision.clone())),
         ];
-        self.append_rows_under("meta", "doubt_events", batch(TABLE, columns)?, fence).await
+        self.append_rows_under("meta", "doubt_events", DOUBT_EVENTS.rows(columns)?, fence).await
     }
 
     /// All doubts as they now stand, oldest first; of one network or all.

@@ -64,7 +64,7 @@ impl SystemTable {
 
 /// All system tables that the lake writes.
 pub const SYSTEM_TABLES: &[SystemTable] =
-    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, COVERAGE, COVERAGE_STATE, CONNECTORS, COLUMNS];
+    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, DOUBT_EVENTS, COVERAGE, COVERAGE_STATE, CONNECTORS, COLUMNS];
 
 const fn column(name: &'static str, kind: ColumnKind, documentation: &'static str) -> SystemColumn {
     SystemColumn { name, kind, documentation }
@@ -88,7 +88,7 @@ const fn flag(name: &'static str, documentation: &'static str) -> SystemColumn {
 
 const ERROR_KIND: SystemColumn = text(
     "error_kind",
-    "What the error needs: `credentials`, `settings`, `format`, `guest`, `host`, `quota` or `network`.",
+    "What the error needs: `credentials`, `settings`, `format`, `guest`, `host`, `doubt`, `quota` or `network`.",
 );
 const ACCOUNT: SystemColumn = text("account", "The operator's name for the account.");
 const AXIS: SystemColumn = text("axis", "The date that the window filters on.");
@@ -111,7 +111,7 @@ pub(super) const RUNS: SystemTable = SystemTable {
         text("command", "The command: `run`, `collect`, `build`, `replay`, …"),
         time("started_at", "When it began."),
         time("finished_at", "When it ended."),
-        text("outcome", "`done`, `partial` or `failed`."),
+        text("outcome", "`done`, `doubtful`, `partial` or `failed`."),
         text("error", "The first error, if any."),
         CONNECTOR_VERSION,
         CONNECTOR_DIGEST,
@@ -192,6 +192,39 @@ pub(super) const RESOLVED_REJECTS: SystemTable = SystemTable {
         ),
         time("resolved_at", "When that was found."),
         text("resolved_run", "The run that found it, in `meta.runs`."),
+    ],
+};
+
+pub(super) const DOUBT_EVENTS: SystemTable = SystemTable {
+    name: "doubt_events",
+    documentation: "One row per doubtful slice, and one per decision of it. `meta.doubts` shows the last one of each.",
+    columns: &[
+        text("doubt_id", "Names the doubt: `sluice doubts show`."),
+        NETWORK,
+        ACCOUNT,
+        STREAM,
+        AXIS,
+        time("since", "Begin of the slice's window, inclusive."),
+        time("until", "End of the slice's window, exclusive."),
+        RUN_ID,
+        text(
+            "kind",
+            "The rule that the answer breaks, of several the most telling: `fill`, `type`, `currency`, `unit`, \
+             `status`, `empty`, `total`, `cut` or `bands`.",
+        ),
+        text("field", "The path in the records, or the unified column, that it is about."),
+        text("reason", "All that is odd, with numbers."),
+        text("request_ids", "The requests whose responses are held back, as a JSON array."),
+        count("records", "Records in these responses."),
+        text("money_in_tables", "Commission that the tables hold of the window, by currency, as a JSON object."),
+        text("money_in_answer", "Commission that the held responses state, by currency, as a JSON object."),
+        CONNECTOR_VERSION,
+        time("found_at", "When it was found."),
+        time("agrees_since", "When the first read was doubted with which this one agrees."),
+        text("state", "`open`, `accepted`, `rejected` or `superseded`."),
+        time("decided_at", "When it was decided."),
+        text("decided_by", "The operator, the run or the doubt that decided it."),
+        text("decision", "Why it was decided so."),
     ],
 };
 
