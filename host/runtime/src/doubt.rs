@@ -3,7 +3,7 @@
 //! An [`Observation`] says what a mapped response is like: which fields are filled, in which currencies and of which size
 //! its amounts are. A [`Profile`] is what earlier observations were like. [`judge`] compares the two and gives a [`Doubt`]
 //! for each rule that an answer breaks. All of this is pure; what is done about a doubt is in `collect::gate` and
-//! `crate::doubts`. See `docs/decisions/0021-doubt.md`.
+//! `crate::doubts`. See `docs/decisions/0022-doubt.md`.
 
 mod bands;
 mod names;
@@ -167,7 +167,10 @@ impl DoubtSettings {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod settings_tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 

@@ -1,5 +1,6 @@
 //! What an operator does in a case, step by step, and what must come of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,15 +58,33 @@ pub(crate) fn play(folder: &str) {
     let (network, operator) = laid_out(folder);
     let course = std::fs::read_to_string(cases_dir().join(folder).join("course.json")).unwrap();
     let steps: Vec<Value> = serde_json::from_str(&course).unwrap();
+    let mut kept: BTreeMap<String, String> = BTreeMap::new();
     for (number, step) in steps.iter().enumerate() {
-        take(step, &format!("{folder}, step {number}"), &network, &operator);
+        let place = format!("{folder}, step {number}");
+        let mut text = step.to_string();
+        for (name, value) in &kept {
+            text = text.replace(&format!("${name}"), value);
+        }
+        let step = serde_json::from_str(&text).unwrap();
+        take(&step, &place, &network, &operator, &mut kept);
     }
 }
 
-fn take(step: &Value, place: &str, network: &Network, operator: &Operator) {
+fn take(
+    step: &Value,
+    place: &str,
+    network: &Network,
+    operator: &Operator,
+    kept: &mut BTreeMap<String, String>,
+) {
     let text = |name: &str| step[name].as_str();
     if let Some(command) = text("sluice") {
         check(step, place, &run(operator, command, step["clock_ahead_secs"].as_i64()));
+    } else if let (Some(name), Some(query)) = (text("keep"), text("sql")) {
+        let rows = operator.sql(query).unwrap();
+        assert_eq!(rows.len(), 1, "{place}: {query} gave {rows:?}");
+        let value = rows[0].as_object().unwrap().values().next().unwrap().as_str().unwrap();
+        kept.insert(name.to_owned(), value.to_owned());
     } else if let Some(query) = text("sql") {
         let rows = operator.sql(query).unwrap();
         assert_eq!(Value::from(rows), step["rows"], "{place}: {query}");
@@ -77,6 +96,8 @@ fn take(step: &Value, place: &str, network: &Network, operator: &Operator) {
         operator.write(path, &before.replace(from, to)).unwrap();
     } else if let (Some(name), Some(file)) = (text("network"), text("as")) {
         add_network(operator, network, &cases_dir().join(format!("networks/{name}.json")), file);
+    } else if let Some(path) = text("remove") {
+        std::fs::remove_file(operator.join(path)).unwrap();
     } else {
         assert_eq!(step["fresh"], true, "{place}: {step} is no step");
         std::fs::remove_dir_all(operator.join("lake")).unwrap();

@@ -58,6 +58,11 @@ cases! {
     older_words_and_forms_are_read: "35-cj-legacy-words";
     #[ignore = "issue 11: check or status shows the next moments (item 16)"]
     a_day_of_the_month_or_of_the_week_starts_a_run: "39-cron-day-or-weekday" by special::day_or_weekday;
+    a_rejected_doubt_never_reaches_the_tables: "50-awin-doubt-rejected";
+    an_accepted_doubt_is_committed_and_then_usual: "51-awin-doubt-accepted";
+    amounts_in_another_unit_are_doubted: "52-awin-cents";
+    an_empty_answer_is_doubted_until_another_agrees: "53-awin-empty-window";
+    status_words_that_turn_unknown_are_doubted: "54-awin-unknown-status";
 }
 
 #[test]

@@ -1,0 +1,326 @@
+//! Each rule, and that what is usual raises none.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Decimal128Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use proptest::prelude::*;
+use sluice_model::{Format, Kinds, Layout, Mapped, NativeBatch, NativeColumn};
+
+use super::*;
+
+/// A transaction, as far as the rules look at it; amounts in millionths.
+#[derive(Clone, Debug)]
+struct Row {
+    commission: Option<i128>,
+    sale: Option<i128>,
+    currency: Option<&'static str>,
+    status: &'static str,
+    day: i32,
+    sub_id: Option<&'static str>,
+}
+
+fn row() -> Row {
+    Row {
+        commission: Some(8_000_000),
+        sale: Some(100_000_000),
+        currency: Some("GBP"),
+        status: "pending",
+        day: 20_000,
+        sub_id: Some("m-1"),
+    }
+}
+
+fn rows(count: usize) -> Vec<Row> {
+    vec![row(); count]
+}
+
+fn layout() -> Layout {
+    Layout {
+        format: Format::Json(String::new()),
+        pins: Vec::new(),
+        inputs: ["id", "commission.amount", "commission.currency", "sale.amount", "subId"].map(str::to_owned).to_vec(),
+        key: vec!["id".to_owned()],
+    }
+}
+
+fn native(path: &str, values: Vec<Option<String>>, kinds: Kinds) -> NativeColumn {
+    let kinds = if values.iter().all(Option::is_none) { Kinds::default() } else { kinds };
+    NativeColumn { path: path.to_owned(), text: StringArray::from(values), kinds }
+}
+
+/// Records of these rows, with a commission under the path `commission`.
+fn mapped_at(rows: &[Row], commission: &str) -> Mapped {
+    let text = |of: fn(&Row) -> Option<String>| rows.iter().map(of).collect::<Vec<_>>();
+    let decimal = |of: fn(&Row) -> Option<i128>| -> ArrayRef {
+        let amounts: Decimal128Array = rows.iter().map(of).collect();
+        Arc::new(amounts.with_precision_and_scale(18, 6).unwrap())
+    };
+    let columns = vec![
+        native("id", text(|_| Some("1".to_owned())), Kinds::INTEGER),
+        native(commission, text(|row| row.commission.map(|amount| amount.to_string())), Kinds::FLOAT),
+        native("commission.currency", text(|row| row.currency.map(str::to_owned)), Kinds::TEXT),
+        native("sale.amount", text(|row| row.sale.map(|amount| amount.to_string())), Kinds::FLOAT),
+        native("subId", text(|row| row.sub_id.map(str::to_owned)), Kinds::TEXT),
+    ];
+    let currencies: ArrayRef = Arc::new(rows.iter().map(|row| row.currency).collect::<StringArray>());
+    let statuses: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.status)).collect::<StringArray>());
+    let days: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.day)).collect::<Date32Array>());
+    let given: Vec<(&str, ArrayRef)> = vec![
+        ("commission_amount", decimal(|row| row.commission)),
+        ("commission_currency", currencies.clone()),
+        ("sale_amount", decimal(|row| row.sale)),
+        ("sale_currency", currencies),
+        ("validation_status", statuses.clone()),
+        ("status_raw", statuses),
+        ("transaction_day", days),
+    ];
+    let fields: Vec<Field> =
+        given.iter().map(|(name, array)| Field::new(*name, DataType::clone(array.data_type()), true)).collect();
+    let arrays = given.into_iter().map(|(_, array)| array).collect();
+    let transactions = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let native = NativeBatch { rows: rows.len(), columns };
+    Mapped { native, transactions: Some(transactions), rejects: Vec::new(), unknown_statuses: Vec::new() }
+}
+
+fn seen(rows: &[Row]) -> Observation {
+    Observation::of(&mapped_at(rows, "commission.amount"))
+}
+
+fn profile(responses: usize, rows: &[Row]) -> Profile {
+    let mut profile = Profile::default();
+    (0..responses).for_each(|_| profile.add(&seen(rows)));
+    profile
+}
+
+fn judged(profile: &Profile, seen: &Observation) -> Vec<(DoubtKind, Option<String>)> {
+    let doubts = judge(profile, &layout(), &DoubtSettings::default(), seen);
+    doubts.into_iter().map(|doubt| (doubt.kind, doubt.field)).collect()
+}
+
+fn about(kind: DoubtKind, field: &str) -> Vec<(DoubtKind, Option<String>)> {
+    vec![(kind, Some(field.to_owned()))]
+}
+
+#[test]
+fn the_same_again_raises_no_doubt() {
+    for (earlier, now) in [(0, 10), (1, 1), (5, 5), (10, 1_000), (1_000, 1)] {
+        assert_eq!(judged(&profile(1, &rows(earlier)), &seen(&rows(now))), []);
+    }
+}
+
+#[test]
+fn an_amount_that_moved_is_doubted_with_its_old_and_new_name() {
+    let mut moved = mapped_at(&rows(5), "commission");
+    moved.transactions = mapped_at(&vec![Row { commission: None, ..row() }; 5], "commission").transactions;
+    let doubts = judge(&profile(1, &rows(5)), &layout(), &DoubtSettings::default(), &Observation::of(&moved));
+    assert_eq!(doubts.len(), 1);
+    assert_eq!(doubts[0].field.as_deref(), Some("commission.amount"));
+    assert_eq!(
+        doubts[0].reason,
+        "`commission.amount` is gone from all 5 records; it was filled in 5 of 5 before; `commission` is new; \
+         commission_amount would be null"
+    );
+}
+
+#[test]
+fn four_records_tell_nothing_alone_but_with_others_they_do() {
+    let without = |count| vec![Row { commission: None, ..row() }; count];
+    let usual = profile(1, &rows(4));
+    assert_eq!(judged(&usual, &seen(&without(4))), [], "too few");
+    assert!(judge_few(&usual, &DoubtSettings::default(), &seen(&without(4))));
+    assert!(!judge_few(&usual, &DoubtSettings::default(), &seen(&rows(4))));
+    let (mut together, mut all) = (usual.clone(), seen(&without(4)));
+    together.merge(&usual);
+    all.merge(&seen(&without(4)));
+    assert_eq!(judged(&together, &all), about(DoubtKind::Fill, "commission.amount"));
+}
+
+#[test]
+fn a_field_that_was_sometimes_empty_is_never_doubted() {
+    let mut mixed = rows(95);
+    mixed.extend(vec![Row { commission: None, sub_id: None, ..row() }; 5]);
+    let nothing = vec![Row { commission: None, sub_id: None, ..row() }; 100];
+    assert_eq!(judged(&profile(50, &mixed), &seen(&nothing)), []);
+}
+
+#[test]
+fn a_field_without_money_needs_more_evidence() {
+    let without = vec![Row { sub_id: None, ..row() }; 50];
+    assert_eq!(judged(&profile(1, &rows(10)), &seen(&without)), [], "10 records had it");
+    assert_eq!(judged(&profile(2, &rows(10)), &seen(&without)), about(DoubtKind::Fill, "subId"), "the field is gone");
+    // A member that is there and null is no change of format: it takes hundreds of records.
+    let mut null = mapped_at(&without, "commission.amount");
+    null.native.columns.iter_mut().filter(|c| c.path == "subId").for_each(|c| c.kinds.insert(Kinds::NULL));
+    let null = Observation::of(&null);
+    assert_eq!(judged(&profile(2, &rows(10)), &null), []);
+    assert_eq!(judged(&profile(60, &rows(10)), &null), about(DoubtKind::Fill, "subId"));
+}
+
+#[test]
+fn a_currency_that_the_account_never_had_is_doubted_if_all_are_in_it() {
+    let dollars = vec![Row { currency: Some("USD"), ..row() }; 5];
+    let usual = profile(1, &rows(10));
+    assert_eq!(judged(&usual, &seen(&dollars)), about(DoubtKind::Currency, "commission_currency"));
+    let mut mixed = dollars.clone();
+    mixed.push(row());
+    assert_eq!(judged(&usual, &seen(&mixed)), [], "one of them is known");
+    let lower = vec![Row { currency: Some("gbp"), ..row() }; 5];
+    assert_eq!(judged(&usual, &seen(&lower)), [], "case is no difference");
+    let mut other = usual.clone();
+    other.add(&seen(&dollars));
+    assert_eq!(judged(&other, &seen(&dollars)), [], "it was accepted");
+}
+
+#[test]
+fn cents_for_euros_are_doubted() {
+    let cents = |times: i128| {
+        let times = move |amount: Option<i128>| amount.map(|amount| amount * times / 100);
+        vec![Row { commission: times(row().commission), sale: times(row().sale), ..row() }; 10]
+    };
+    let usual = profile(1, &rows(10));
+    let kinds = |seen: &Observation| judged(&usual, seen).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&seen(&cents(10_000))), [DoubtKind::Unit, DoubtKind::Unit]);
+    assert_eq!(kinds(&seen(&cents(1))), [DoubtKind::Unit, DoubtKind::Unit]);
+    assert_eq!(kinds(&seen(&cents(1_000))), [], "ten times as much may be");
+}
+
+#[test]
+fn status_words_that_turn_unknown_are_doubted() {
+    let unknown = vec![Row { status: "unknown", ..row() }; 5];
+    assert_eq!(judged(&profile(1, &rows(10)), &seen(&unknown)), about(DoubtKind::Status, "validation_status"));
+    assert_eq!(judged(&profile(2, &unknown), &seen(&unknown)), [], "it always was");
+}
+
+#[test]
+fn a_field_of_another_type_is_doubted() {
+    let mut text = mapped_at(&rows(10), "commission.amount");
+    text.native.columns.iter_mut().filter(|c| c.path == "commission.amount").for_each(|c| c.kinds = Kinds::TEXT);
+    let text = Observation::of(&text);
+    assert_eq!(judged(&profile(5, &rows(10)), &text), about(DoubtKind::Type, "commission.amount"));
+    assert_eq!(judged(&profile(1, &rows(10)), &text), [], "one response may be odd itself");
+}
+
+#[test]
+fn rules_can_be_switched_off() {
+    let dollars = vec![Row { currency: Some("USD"), ..row() }; 5];
+    let rules = DoubtSettings { currency: false, ..DoubtSettings::default() };
+    assert_eq!(judge(&profile(1, &rows(10)), &layout(), &rules, &seen(&dollars)), []);
+}
+
+/// Weeks of days with so many rows each, as they were read day by day.
+fn days(weeks: i32, count: usize) -> Profile {
+    let mut profile = Profile::default();
+    for day in 20_000..20_000 + 7 * weeks {
+        let day_rows = vec![Row { day, ..row() }; count];
+        profile.learn_days(&seen(&day_rows), &view(day, 1));
+    }
+    profile
+}
+
+fn view(day: i32, count: i64) -> SliceView {
+    let since = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(day.into());
+    let until = since + chrono::TimeDelta::days(count);
+    SliceView {
+        window: sluice_model::Window { since, until },
+        timezone: chrono_tz::UTC,
+        read_at: until + chrono::TimeDelta::days(3),
+    }
+}
+
+fn day_doubt(profile: &Profile, day: i32, count: usize) -> Option<String> {
+    let day_rows = vec![Row { day, ..row() }; count];
+    let doubt = judge_days(profile, &DoubtSettings::default(), &seen(&day_rows), &view(day, 1));
+    doubt.map(|doubt| doubt.reason)
+}
+
+#[test]
+fn days_far_from_their_weekdays_are_doubted() {
+    let known = days(5, 300);
+    assert_eq!(day_doubt(&known, 20_035, 300), None);
+    assert_eq!(day_doubt(&known, 20_035, 100), None, "a third of the usual may be");
+    assert_eq!(day_doubt(&known, 20_035, 3_000), None, "and so may ten times as much");
+    let few = day_doubt(&known, 20_035, 10).unwrap();
+    assert_eq!(few, "Fri 2024-11-08: 10 transactions, where 5 days like it had at least 300");
+    assert!(day_doubt(&known, 20_035, 7_000).unwrap().contains("at most 300"));
+    assert!(day_doubt(&known, 20_010, 10).unwrap().contains("an earlier read had 300"));
+    assert_eq!(day_doubt(&days(3, 300), 20_021, 10), None, "three weeks are no band");
+    assert_eq!(day_doubt(&days(5, 100), 20_035, 0), None, "small numbers tell nothing");
+    assert_eq!(day_doubt(&known, 19_000, 10), None, "business grows");
+}
+
+#[test]
+fn a_profile_is_what_its_json_says() {
+    let profile = days(3, 10);
+    let mut full = profile.clone();
+    full.add(&seen(&rows(10)));
+    assert_eq!(Profile::from_json(&full.to_json()), full);
+    assert_eq!(Profile::from_json("{\"paths\": 7}"), Profile::default(), "what can't be read tells nothing");
+}
+
+#[test]
+fn an_accepted_doubt_is_forgotten() {
+    let mut usual = profile(1, &rows(1_000));
+    let without = seen(&vec![Row { commission: None, ..row() }; 10]);
+    assert_eq!(judged(&usual, &without), about(DoubtKind::Fill, "commission.amount"));
+    usual.forget(DoubtKind::Fill, Some("commission.amount"));
+    usual.add(&without);
+    assert_eq!(judged(&usual, &without), []);
+}
+
+fn any_row() -> impl Strategy<Value = Row> {
+    let currency = prop_oneof![Just("GBP"), Just("EUR"), Just("USD")];
+    let status = prop_oneof![9 => Just("approved"), 1 => Just("unknown")];
+    (proptest::option::weighted(0.9, 1_i128..5_000_000_000), currency, status, 20_000..20_060, any::<bool>()).prop_map(
+        |(commission, currency, status, day, has_sub_id)| Row {
+            commission,
+            sale: commission.map(|amount| amount * 12),
+            currency: Some(currency),
+            status,
+            day,
+            sub_id: has_sub_id.then_some("m"),
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Rows of one mixed business, however they are cut into responses, raise no doubt.
+    #[test]
+    fn a_mixed_business_raises_no_doubt(
+        earlier in prop::collection::vec(prop::collection::vec(any_row(), 20..60), 5..20),
+        now in prop::collection::vec(any_row(), 20..60),
+    ) {
+        let mut profile = Profile::default();
+        earlier.iter().for_each(|rows| profile.add(&seen(rows)));
+        prop_assert_eq!(judged(&profile, &seen(&now)), vec![]);
+    }
+
+    /// Observations of parts merge to that of the whole.
+    #[test]
+    fn parts_are_the_whole(rows in prop::collection::vec(any_row(), 2..40), cut in 1_usize..39) {
+        let cut = cut.min(rows.len() - 1);
+        let whole = seen(&rows);
+        let mut parts = seen(&rows[..cut]);
+        parts.merge(&seen(&rows[cut..]));
+        prop_assert_eq!((parts.records, parts.transactions), (whole.records, whole.transactions));
+        prop_assert_eq!(parts.money_json(), whole.money_json());
+        prop_assert_eq!(parts.columns, whole.columns);
+        prop_assert_eq!(&parts.days, &whole.days);
+        prop_assert_eq!(&parts.currencies, &whole.currencies);
+    }
+
+}
+
+#[test]
+fn decay_keeps_what_was_always_so() {
+    let (mut profile, more) = (Profile::default(), seen(&rows(1_000)));
+    for _ in 0..60 {
+        profile.add(&more);
+        assert!(profile.records <= 20_000);
+    }
+    let without = vec![Row { commission: None, ..row() }; 5];
+    assert_eq!(judged(&profile, &seen(&without)), about(DoubtKind::Fill, "commission.amount"));
+}
