@@ -12,7 +12,7 @@ use sluice_runtime::settings::Settings;
 use sluice_runtime::status::{self, OpenRejects};
 use sluice_runtime::text::{count, is_are};
 
-use super::{doubts, rfc3339};
+use super::rfc3339;
 use crate::arguments::{RunsArgs, SqlArgs};
 
 /// Gaps that are listed under a result; `sluice status` has all.

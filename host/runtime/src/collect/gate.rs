@@ -155,6 +155,8 @@ impl Collector {
             }
         };
         if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
+            // They may wait for long, are small, and nobody may wait for them.
+            progress.gate().held.iter_mut().for_each(|held| held.memory.resize(0));
             return Settled::Few;
         }
         self.settle_by(guard, &profile, slice, progress, is_whole, Vec::new()).await;

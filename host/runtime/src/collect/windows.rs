@@ -61,6 +61,7 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
             match &read {
                 Read::Done(done) => cover(done),
                 Read::Halved { .. } => collector.app.meter.expect(2),
+                Read::Few(_) => {}
             }
             collector.app.meter.done();
             read
