@@ -24,6 +24,7 @@ inputs! {
     AMEND_REASON = "amendReason",
     VOUCHER = "voucherCode",
     COUNTRY = "customerCountry",
+    CUSTOMER = "customerAcquisition",
     DEVICE = "transactionDevice",
     CLICK_DEVICE = "clickDevice",
     PAID = "paidToPublisher",
@@ -150,6 +151,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         voucher_code: record.filled(VOUCHER),
         device: record.filled(DEVICE).or(record.filled(CLICK_DEVICE)),
         customer_country: record.filled(COUNTRY),
+        customer_is_new: record.filled(CUSTOMER).and_then(is_new),
         payment_id: record.filled(PAYMENT).filter(|id| *id != "0"),
         ..Transaction::default()
     };
@@ -166,9 +168,24 @@ fn payment(paid: Option<bool>, validation: ValidationStatus, stated: PaymentStat
     }
 }
 
+/// Advertisers tag sales `NEW` or `RETURNING`: <https://help.awin.com/developers/docs/customer-acquisition>, read 2026-11.
+/// The API's own words for it are undocumented; `existing` has been read for the latter.
+fn is_new(customer: &str) -> Option<bool> {
+    let is = |word: &str| customer.eq_ignore_ascii_case(word);
+    if is("new") { Some(true) } else { (is("returning") || is("existing")).then_some(false) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_words_that_say_so_make_a_customer_new_or_known() {
+        assert_eq!(
+            ["new", "NEW", "RETURNING", "existing", "unknown"].map(is_new),
+            [Some(true), Some(true), Some(false), Some(false), None]
+        );
+    }
 
     #[test]
     fn a_paid_row_that_is_declined_was_clawed_back() {

@@ -73,6 +73,7 @@ macro_rules! transaction_columns {
                 voucher_code text nullable attribution "The voucher code that was used.";
                 device text nullable core "The customer's device, as the network names it.";
                 customer_country text nullable core "The customer's country, as the network gives it.";
+                customer_is_new flag nullable core "Whether the customer is new to the advertiser, where the network says so.";
                 commission_group text nullable core "The commission group or rate, as the network names it.";
                 payment_id text nullable core "The network's payment batch.";
             }
