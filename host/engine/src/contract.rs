@@ -63,13 +63,15 @@ impl Contract {
         Self::ALL.iter().map(|contract| contract.version().to_owned()).collect()
     }
 
-    /// The interfaces that a component of this version may import, by name and version.
-    pub(crate) fn imports(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::V0_1 => v0_1::IMPORTS,
-            Self::V0_2 => v0_2::IMPORTS,
-            Self::V0_3 => v0_3::IMPORTS,
-        }
+    /// Whether a component of this version may import an interface, by name and version: those of its own contract and of
+    /// the earlier ones, which it takes types from.
+    pub(crate) fn imports(self, interface: (&str, &str)) -> bool {
+        let own: &[&[(&str, &str)]] = match self {
+            Self::V0_1 => &[v0_1::IMPORTS],
+            Self::V0_2 => &[v0_1::IMPORTS, v0_2::IMPORTS],
+            Self::V0_3 => &[v0_1::IMPORTS, v0_2::IMPORTS, v0_3::IMPORTS],
+        };
+        own.iter().any(|imports| imports.contains(&interface))
     }
 }
 

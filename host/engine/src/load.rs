@@ -100,7 +100,7 @@ impl Contract {
     /// Whether an import of this name is an interface that this contract gives.
     fn offers(self, import: &str) -> bool {
         let name = import.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'));
-        name.is_some_and(|name| self.imports().contains(&name))
+        name.is_some_and(|interface| self.imports(interface))
     }
 }
 

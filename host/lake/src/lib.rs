@@ -62,9 +62,9 @@ pub use committer::{Committer, Held, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
+pub use latest::WindowState;
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
-pub use latest::WindowState;
 pub use meta::{
     ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow, SYSTEM_TABLES,
     SystemColumn, SystemTable,

@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
-    new_null_array,
+    ArrayRef, Date32Array, Decimal128Array, MapArray, MapBuilder, MapFieldNames, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -179,6 +179,18 @@ fn transactions(sales: &[Sale]) -> RecordBatch {
     });
     let columns = columns.collect();
     RecordBatch::try_new(schema, columns).unwrap()
+}
+
+/// One row of sub-ids; null without any.
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> MapArray {
+    let names = MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
+    let mut column = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+    for (key, value) in pairs {
+        column.keys().append_value(key);
+        column.values().append_value(value);
+    }
+    column.append(!pairs.is_empty()).unwrap();
+    column.finish()
 }
 
 /// The rows with another column of this name.

@@ -22,14 +22,8 @@ pub(super) mod bindings {
     });
 }
 
-pub(super) const IMPORTS: &[(&str, &str)] = &[
-    ("manifests", "0.1.0"),
-    ("requests", "0.1.0"),
-    ("responses", "0.1.0"),
-    ("columns", "0.1.0"),
-    ("manifests", "0.2.0"),
-    ("columns", "0.2.0"),
-];
+/// The interfaces that it adds to those of 0.1.
+pub(super) const IMPORTS: &[(&str, &str)] = &[("manifests", "0.2.0"), ("columns", "0.2.0")];
 
 /// Links what 0.1 doesn't have.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {

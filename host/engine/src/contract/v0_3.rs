@@ -24,15 +24,8 @@ pub(super) mod bindings {
 
 pub(super) const VERSION: &str = "0.3.0-draft.1";
 
-pub(super) const IMPORTS: &[(&str, &str)] = &[
-    ("manifests", "0.1.0"),
-    ("requests", "0.1.0"),
-    ("responses", "0.1.0"),
-    ("columns", "0.1.0"),
-    ("manifests", "0.2.0"),
-    ("columns", "0.2.0"),
-    ("facts", VERSION),
-];
+/// The interface that it adds to those of 0.1 and 0.2.
+pub(super) const IMPORTS: &[(&str, &str)] = &[("facts", VERSION)];
 
 /// Links what earlier contracts don't have.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {

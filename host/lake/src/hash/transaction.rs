@@ -160,22 +160,15 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, MapBuilder, MapFieldNames, StringBuilder};
+    use arrow::array::ArrayRef;
 
     use super::*;
 
     /// One row: order, sub-ids, status.
     fn row(order: Option<&str>, sub_ids: &[(&str, &str)], status: &str) -> RecordBatch {
-        let names = MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
-        let mut pairs = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
-        for (key, value) in sub_ids {
-            pairs.keys().append_value(key);
-            pairs.values().append_value(value);
-        }
-        pairs.append(!sub_ids.is_empty()).unwrap();
         RecordBatch::try_from_iter([
             ("order_id", Arc::new(StringArray::from(vec![order])) as ArrayRef),
-            ("sub_ids", Arc::new(pairs.finish())),
+            ("sub_ids", Arc::new(crate::tests::pairs(sub_ids))),
             ("validation_status", Arc::new(StringArray::from(vec![status]))),
         ])
         .unwrap()

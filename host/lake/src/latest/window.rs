@@ -70,9 +70,8 @@ async fn read_file(
     ];
     let mut batches = stream_columns(table.store(), &path, &names).await.map_err(failed)?;
     while let Some(rows) = batches.try_next().await.map_err(failed)? {
-        let text = |name: &str| {
-            column(table, &rows, name)?.as_string_opt::<i32>().ok_or_else(|| wrong(table, name, "text"))
-        };
+        let text =
+            |name: &str| column(table, &rows, name)?.as_string_opt::<i32>().ok_or_else(|| wrong(table, name, "text"));
         let (accounts, streams, bases) = (text("account")?, text("stream")?, text("time_basis")?);
         let currencies = text("commission_currency")?;
         let times = column(table, &rows, "transacted_at")?.as_primitive_opt::<TimestampMicrosecondType>();

@@ -1,20 +1,11 @@
-use arrow::array::{MapBuilder, MapFieldNames, StringBuilder};
-
 use super::*;
 
 /// One transaction with an order reference and sub-ids.
 fn attributed(commission: i64, order: Option<&str>, sub_ids: &[(&str, &str)]) -> Mapped {
-    let names = MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
-    let mut pairs = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
-    for (key, value) in sub_ids {
-        pairs.keys().append_value(key);
-        pairs.values().append_value(value);
-    }
-    pairs.append(!sub_ids.is_empty()).unwrap();
     let mut mapped = mapped(&[sale("1", 0, commission)]);
     let rows = mapped.transactions.unwrap();
     let rows = with_column(&rows, "order_id", Arc::new(StringArray::from(vec![order])));
-    mapped.transactions = Some(with_column(&rows, "sub_ids", Arc::new(pairs.finish())));
+    mapped.transactions = Some(with_column(&rows, "sub_ids", Arc::new(pairs(sub_ids))));
     mapped
 }
 
