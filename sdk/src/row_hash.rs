@@ -49,7 +49,7 @@ mod tests {
         ["36cc24064d83d94f708145dd58651e3b", "92841e9d4369d8cb539eaf37523e9efa", "4f0af030ab69d8c6125d5bb68ebaab19"];
 
     #[test]
-    fn rows_are_told_apart_by_their_parts_and_their_number() {
+    fn rows_differ_by_their_parts_and_their_number() {
         let mut rows = RowHashes::default();
         let first = rows.next(&["a", "bc"]);
         assert_eq!(first.len(), 32);

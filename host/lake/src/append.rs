@@ -16,7 +16,7 @@ use choice::{Choice, Homes};
 use crate::error::Error;
 use crate::index::{IndexColumns, KeyIndex, Latest};
 use crate::lake::Lake;
-use crate::table::{Design, Fence, Proposal, Table, commit_with};
+use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
 
 /// A row that may have to be appended.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,7 @@ pub(crate) trait Source: Send + Sync {
         false
     }
     /// What the table is made with, if it isn't there.
-    fn design(&self) -> Design;
+    fn table_spec(&self) -> TableSpec;
     /// The chosen rows in the shape of the table.
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error>;
 }
@@ -231,7 +231,7 @@ impl Appender {
         self.index.begin();
         self.table.refresh().await?;
         // Before anything is chosen: another writer may make the table meanwhile, and fill it.
-        self.table.ensure(&source.design()).await?;
+        self.table.create_if_missing(&source.table_spec()).await?;
         let Self { table, index, key, application, flushes, passed } = self;
         let now = chrono::Utc::now();
         let transaction = Transaction::new_with_last_update(&*application, *flushes, Some(now.timestamp_millis()));

@@ -4,6 +4,8 @@
 //! time, and writes what was gathered while it gathers the next: one commit per table, whatever is due at once. A run
 //! that ends waits for the commit that makes it durable; those that end meanwhile share the next one.
 
+mod deadline;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,6 +26,8 @@ use crate::meta::CoverageRow;
 use crate::options::CommitterOptions;
 use crate::prepare::Prepared;
 use crate::table::Fence;
+
+use deadline::{is_past, until};
 
 /// What is kept until rows are durable: a reservation of memory.
 pub type Held = Box<dyn Send + Sync>;
@@ -394,15 +398,5 @@ async fn flushed(
     match flushing {
         Some((_, task)) => task.await.map_err(|source| Error::Worker { source }),
         None => std::future::pending().await,
-    }
-}
-
-fn is_past(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= Instant::now())
-}
-
-async fn until(deadline: Option<Instant>) {
-    if let Some(deadline) = deadline {
-        tokio::time::sleep_until(deadline).await;
     }
 }

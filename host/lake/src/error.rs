@@ -248,7 +248,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Overtaken { .. } => {
-                Some("apply it again: what differs is found anew, and nothing is written twice".to_owned())
+                Some("apply it again: what differs is found again, and nothing is written twice".to_owned())
             }
             Self::NoReplay { .. } => {
                 Some("see `sluice runs`: those with command `replay` can be taken back".to_owned())

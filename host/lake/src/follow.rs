@@ -12,7 +12,7 @@ use crate::coverage::CoverageState;
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::latest::LatestState;
-use crate::table::{Design, Proposal, Table, TableChange, commit_with};
+use crate::table::{Proposal, Table, TableChange, TableSpec, commit_with};
 
 /// What is derived from a table's log, and how.
 pub(crate) trait Follower: Send {
@@ -24,7 +24,7 @@ pub(crate) trait Follower: Send {
     const TARGET: (&'static str, &'static str);
 
     /// What its table is made with.
-    fn design(&self, source: &Table) -> Result<Design, Error>;
+    fn table_spec(&self, source: &Table) -> Result<TableSpec, Error>;
 
     /// The files and columns that make `target` follow `source`. If it fails, files that it wrote are its own to discard.
     fn change(
@@ -139,7 +139,7 @@ impl<F: Follower> TableChange for CatchUp<'_, F> {
         loop {
             self.source.refresh().await?;
             let Some((id, newest)) = place(self.source) else { return Ok(None) };
-            target.ensure(&self.follower.design(self.source)?).await?;
+            target.create_if_missing(&self.follower.table_spec(self.source)?).await?;
             let application = application(F::NAME, &id);
             let absorbed = absorbed(target, &application).await?;
             if absorbed == Some(newest) && self.basis != Basis::Anew {

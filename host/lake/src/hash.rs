@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn different_contents_under_one_key_are_told_apart_and_equal_ones_are_not() {
+    fn different_contents_under_one_key_have_keys_of_their_own_and_equal_ones_have_not() {
         let cells = [Some("k"), Some("k"), Some("k"), Some("l"), None, None];
         let values = [Some("1"), Some("2"), Some("1"), Some("1"), Some("1"), Some("2")];
         let batch = NativeBatch { rows: 6, columns: vec![column("id", &cells), column("v", &values)] };

@@ -219,7 +219,7 @@ impl KeyIndex {
         files.retain(|(path, _)| !self.asked.contains(path));
         let questions = self.questions(&files, keys);
         let suspects = self.suspects(table, &files, &questions).await?;
-        self.read_asked(table, suspects, &questions).await?;
+        self.read_searched(table, suspects, &questions).await?;
         self.asked.extend(files.into_iter().map(|(path, _)| path));
         Ok(())
     }

@@ -29,7 +29,7 @@ use object_store::path::Path;
 use crate::error::Error;
 use crate::follow::{Follower, Following, Incoming};
 use crate::lake::Lake;
-use crate::table::{Design, Proposal, Table, remove};
+use crate::table::{Proposal, Table, TableSpec, remove};
 use crate::unified;
 use duplicates::refuse_duplicates;
 use keys::{Filters, KeyVersions};
@@ -67,9 +67,9 @@ impl Follower for Latest {
     const TARGET: (&'static str, &'static str) = ("unified", "transactions");
 
     /// That of the table of versions, and its columns as they now are.
-    fn design(&self, source: &Table) -> Result<Design, Error> {
+    fn table_spec(&self, source: &Table) -> Result<TableSpec, Error> {
         let fields = source.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
-        Ok(Design { fields, ..unified::design() })
+        Ok(TableSpec { fields, ..unified::table_spec() })
     }
 
     async fn change(&mut self, source: &Table, target: &Table, incoming: Incoming) -> Result<Proposal, Error> {

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::table::{Design, Fence, Proposal, Table, TableChange, commit_with};
+use crate::table::{Fence, Proposal, Table, TableChange, TableSpec, commit_with};
 
 /// Rows that wait to be appended to a small table.
 struct Waiting {
@@ -168,7 +168,7 @@ impl TableChange for AppendAll<'_> {
         let fields =
             first.rows.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let indexed = INDEXED.into_iter().filter(|name| first.rows.column_by_name(name).is_some()).collect();
-        table.ensure(&Design { fields, partitions: &[], indexed }).await?;
+        table.create_if_missing(&TableSpec { fields, partitions: &[], indexed }).await?;
         let schema = table.schema()?;
         match earlier {
             Some(earlier) if self.written.as_ref() == Some(&schema) => return Ok(Some(earlier)),

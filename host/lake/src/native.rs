@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::gather::{Run, runs};
 use crate::index::IndexColumns;
 use crate::lineage::{binary, candidates, month_names, now_micros, observed};
-use crate::table::{Design, assemble};
+use crate::table::{TableSpec, assemble};
 
 /// What the index of a native table reads.
 pub(crate) const INDEX: IndexColumns = IndexColumns {
@@ -209,11 +209,11 @@ impl Source for NativeRows {
         candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
-    fn design(&self) -> Design {
+    fn table_spec(&self) -> TableSpec {
         let mut fields = lineage_fields();
         let mut columns = Columns::of(&Schema::new(fields.clone()));
         fields.extend(self.pins.iter().map(|(path, kind)| columns.add(path, *kind)));
-        Design { fields, partitions: &["_month"], indexed: vec!["_account", "_observed_at", "_run_id"] }
+        TableSpec { fields, partitions: &["_month"], indexed: vec!["_account", "_observed_at", "_run_id"] }
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {

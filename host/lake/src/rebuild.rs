@@ -157,9 +157,7 @@ impl Rebuild {
         if live.version() != before {
             return Err(Error::Overtaken { table: live.name().to_owned() });
         }
-        if let Some(like) = fresh.like()? {
-            live.create_if_missing(&like).await?;
-        }
+        live.create_like(&fresh).await?;
         let rows = |table: &Table| table.files().iter().map(|file| file.rows as u64).sum();
         let rebuilt = Rebuilt { table: live.name().to_owned(), rows_before: rows(&live), rows: rows(&fresh) };
         let mut actions: Vec<Action> = live.reshaped(&fresh)?.into_iter().map(Action::Metadata).collect();

@@ -29,21 +29,13 @@ use crate::error::Error;
 use crate::lake::Lake;
 
 /// What a table is made with.
-pub(crate) struct Design {
+pub(crate) struct TableSpec {
     /// All columns.
     pub(crate) fields: Vec<Field>,
     /// The columns that its files are parted by.
     pub(crate) partitions: &'static [&'static str],
     /// Columns whose least and greatest values are kept per file, so that readers can skip files.
     pub(crate) indexed: Vec<&'static str>,
-}
-
-/// What a table is made with, as one that is there says it.
-pub(crate) struct TableSpec {
-    fields: Vec<Field>,
-    partitions: Vec<String>,
-    /// Names joined by commas.
-    indexed: Option<String>,
 }
 
 /// A Delta table and the snapshot of it that was read last. Cheap to clone.
@@ -125,27 +117,37 @@ impl Table {
         Ok(())
     }
 
-    /// Makes the table if it isn't there.
-    pub(crate) async fn ensure(&mut self, design: &Design) -> Result<(), Error> {
-        let Design { fields, partitions, indexed } = design;
-        let indexed = (!indexed.is_empty()).then(|| indexed.join(","));
-        let partitions = partitions.iter().map(|name| (*name).to_owned()).collect();
-        self.create_if_missing(&TableSpec { fields: fields.clone(), partitions, indexed }).await
+    /// Creates the table if it isn't there.
+    pub(crate) async fn create_if_missing(&mut self, spec: &TableSpec) -> Result<(), Error> {
+        let indexed = (!spec.indexed.is_empty()).then(|| spec.indexed.join(","));
+        self.create(&spec.fields, spec.partitions, indexed).await
     }
 
-    /// Makes the table as another one is, if it isn't there.
-    pub(crate) async fn create_if_missing(&mut self, like: &TableSpec) -> Result<(), Error> {
+    /// Creates the table as another one is, if it isn't there and the other one is.
+    pub(crate) async fn create_like(&mut self, other: &Self) -> Result<(), Error> {
+        let Some(state) = &other.state else { return Ok(()) };
+        let fields: Vec<Field> = other.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let indexed = state.metadata().configuration().get("delta.dataSkippingStatsColumns").cloned();
+        self.create(&fields, state.metadata().partition_columns(), indexed).await
+    }
+
+    /// Creates the table if it isn't there. `indexed` are names joined by commas.
+    async fn create(
+        &mut self,
+        fields: &[Field],
+        partitions: &[impl AsRef<str>],
+        indexed: Option<String>,
+    ) -> Result<(), Error> {
         if self.state.is_some() {
             return Ok(());
         }
         let failed = |source: DeltaTableError| Error::table("create", &self.name, source);
-        let fields = kernel_fields(&like.fields).map_err(|source| Error::rows(&self.name, source))?;
-        let indexed = &like.indexed;
+        let fields = kernel_fields(fields).map_err(|source| Error::rows(&self.name, source))?;
         let created = CreateBuilder::new()
             .with_log_store(self.log.clone())
             .with_save_mode(SaveMode::Ignore)
             .with_columns(fields)
-            .with_partition_columns(like.partitions.iter())
+            .with_partition_columns(partitions.iter().map(AsRef::as_ref))
             .with_configuration([
                 ("delta.dataSkippingStatsColumns", indexed.as_deref()),
                 ("delta.setTransactionRetentionDuration", Some("interval 30 days")),
@@ -223,15 +225,6 @@ impl Table {
             Err(error) if is_conflict(&error) => Ok(Commit::Conflict),
             Err(error) => Err(Error::table("commit to", &self.name, error)),
         }
-    }
-
-    /// What a table like this one is made with; none if it doesn't exist.
-    pub(crate) fn like(&self) -> Result<Option<TableSpec>, Error> {
-        let Some(state) = &self.state else { return Ok(None) };
-        let fields = self.schema()?.fields().iter().map(|field| field.as_ref().clone()).collect();
-        let partitions = state.metadata().partition_columns().to_vec();
-        let indexed = state.metadata().configuration().get("delta.dataSkippingStatsColumns").cloned();
-        Ok(Some(TableSpec { fields, partitions, indexed }))
     }
 
     /// The metadata by which this table gets the columns of another; none if it has them, or there is no other.

@@ -19,7 +19,7 @@ use crate::index::{IndexColumns, Latest, to_hex};
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, candidates, month_names, now_micros, observed};
 use crate::month;
-use crate::table::{Design, assemble};
+use crate::table::{TableSpec, assemble};
 
 /// The table's name with its schema.
 pub(crate) const TABLE: &str = "unified.transaction_versions";
@@ -245,8 +245,8 @@ impl Source for UnifiedRows {
         amounts.is_none_or(|amounts| amounts.is_null(row.row as usize))
     }
 
-    fn design(&self) -> Design {
-        design()
+    fn table_spec(&self) -> TableSpec {
+        table_spec()
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
@@ -278,8 +278,8 @@ impl Source for UnifiedRows {
 }
 
 /// What the table is made with, and that of the latest state.
-pub(crate) fn design() -> Design {
-    Design {
+pub(crate) fn table_spec() -> TableSpec {
+    TableSpec {
         fields: transaction_versions_schema().fields().iter().map(|field| field.as_ref().clone()).collect(),
         partitions: &["network", "month"],
         // `version` lets the view of the latest state skip every file that holds only first ones.

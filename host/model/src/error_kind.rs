@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_tells_credentials_quota_and_network_apart() {
+    fn a_status_distinguishes_credentials_quota_and_network() {
         let kinds = [401, 403, 429, 500, 503, 408, 200, 400, 404].map(ErrorKind::of_status);
         use ErrorKind::{Credentials, Network, Quota};
         assert_eq!(kinds[..6], [Credentials, Credentials, Quota, Network, Network, Network].map(Some));

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_says_nothing() {
+    fn debug_prints_nothing() {
         assert_eq!(format!("{:?}", Secret::new("s3cret".into())), "Secret(…)");
     }
 }

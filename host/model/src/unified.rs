@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_native_unless_a_connector_says_otherwise() {
+    fn the_id_is_native_unless_a_connector_gives_its_basis() {
         let basis = mapped_column("id_basis").map(|column| column.presence);
         assert_eq!(basis, Some(Presence::Implied("native")));
     }

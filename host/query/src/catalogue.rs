@@ -29,7 +29,7 @@ use crate::delta_table::DeltaReader;
 use crate::error::Error;
 use crate::fixed::fixed_tables;
 use crate::gaps::Gaps;
-use crate::relations::{Asked, Relation, Source};
+use crate::relations::{Relation, Source, TableState};
 use crate::travel::{self, Pin};
 use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value};
 use crate::{CATALOG, moment, statement, unified_columns};
@@ -187,12 +187,12 @@ impl Lake {
     /// Opens what a relation of a query reads, and lets its name stand for it.
     pub(crate) async fn stand_in(self: &Arc<Self>, relation: Relation) -> PlanResult<()> {
         let moment = |expression| moment::moment(&self.state, self.now, expression).map_err(external);
-        let pin = match relation.asked {
+        let pin = match relation.state {
             None => None,
-            Some(Asked::Version(number)) => {
+            Some(TableState::Version(number)) => {
                 Some(Pin::Version(moment::version(&self.state, self.now, number).map_err(external)?))
             }
-            Some(Asked::Moment(text)) => Some(Pin::Moment(moment(text)?)),
+            Some(TableState::Moment(text)) => Some(Pin::Moment(moment(text)?)),
         };
         let lake = match pin {
             Some(Pin::Moment(moment)) => self.at(moment),

@@ -76,12 +76,12 @@ pub enum Error {
         source: sluice_lake::Error,
     },
     /// A state of a table that never was, or whose files are gone.
-    #[error("{} `{table}` {asked}", if *removed { "the files are gone of" } else { "there is no" })]
+    #[error("{} `{table}` {wanted}", if *removed { "the files are gone of" } else { "there is no" })]
     NoVersion {
         /// `schema.table`.
         table: String,
         /// Which state: `at version 3`, `as of 2026-01-31T00:00:00Z`.
-        asked: String,
+        wanted: String,
         /// Whether it was there once.
         removed: bool,
         /// What can be read, in words.
@@ -213,11 +213,7 @@ impl Error {
             Self::Backwards { .. } => Some("swap the two".to_owned()),
             Self::UnknownFormat(_) => Some("use table, csv, json or parquet".to_owned()),
             Self::Plan { offer, .. } => offer.clone(),
-            Self::Open { .. }
-            | Self::Run { .. }
-            | Self::Setup { .. }
-            | Self::Encode { .. }
-            | Self::Output(_) => None,
+            Self::Open { .. } | Self::Run { .. } | Self::Setup { .. } | Self::Encode { .. } | Self::Output(_) => None,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{CATALOG, DEFAULT_SCHEMA};
 
 /// Which state of a table is queried, not yet evaluated.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Asked {
+pub(crate) enum TableState {
     /// That of this version.
     Version(Expr),
     /// That at this moment.
@@ -41,7 +41,7 @@ pub(crate) struct Relation {
     /// What it reads.
     pub(crate) source: Source,
     /// Which state of it; none for the newest.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) state: Option<TableState>,
 }
 
 /// The table that a stand-in reads, by schema and name; the same name for any other table.
@@ -106,7 +106,7 @@ impl Replacer {
                 }
             }
         };
-        let asked = version.take().map(|version| asked(&version)).transpose()?;
+        let state = version.take().map(|version| table_state(&version)).transpose()?;
         *args = None;
         let (schema, last) = match &source {
             Source::Table(schema, name) => (schema.as_str(), name.as_str()),
@@ -118,7 +118,7 @@ impl Replacer {
             *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
         }
         *name = ObjectName::from(vec![Ident::with_quote('"', &stand_in)]);
-        self.relations.push(Relation { stand_in, source, asked });
+        self.relations.push(Relation { stand_in, source, state });
         Ok(())
     }
 }
@@ -153,19 +153,19 @@ fn expressions(view: MomentsView, arguments: &[FunctionArg]) -> Result<Vec<Expr>
 }
 
 /// `FOR SYSTEM_TIME AS OF e`, `TIMESTAMP AS OF e`, `VERSION AS OF n`, `AT (TIMESTAMP => e)` and `AT (VERSION => n)`.
-fn asked(version: &TableVersion) -> Result<Asked, Error> {
+fn table_state(version: &TableVersion) -> Result<TableState, Error> {
     let unknown = || Error::UnknownVersionClause { clause: version.to_string() };
     match version {
         TableVersion::ForSystemTimeAsOf(moment) | TableVersion::TimestampAsOf(moment) => {
-            Ok(Asked::Moment(moment.clone()))
+            Ok(TableState::Moment(moment.clone()))
         }
-        TableVersion::VersionAsOf(number) => Ok(Asked::Version(number.clone())),
+        TableVersion::VersionAsOf(number) => Ok(TableState::Version(number.clone())),
         TableVersion::Function(Expr::Function(function)) => at(function).ok_or_else(unknown),
         TableVersion::Function(_) | TableVersion::Changes { .. } => Err(unknown()),
     }
 }
 
-fn at(function: &Function) -> Option<Asked> {
+fn at(function: &Function) -> Option<TableState> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), operator: FunctionArgOperator::RightArrow }] =
         list.args.as_slice()
@@ -174,8 +174,8 @@ fn at(function: &Function) -> Option<Asked> {
     };
     let is_at = function.name.to_string().eq_ignore_ascii_case("at");
     match name.value.to_lowercase().as_str() {
-        "timestamp" if is_at => Some(Asked::Moment(value.clone())),
-        "version" if is_at => Some(Asked::Version(value.clone())),
+        "timestamp" if is_at => Some(TableState::Moment(value.clone())),
+        "version" if is_at => Some(TableState::Version(value.clone())),
         _ => None,
     }
 }
@@ -212,7 +212,7 @@ mod tests {
             );
             assert_eq!(relations[0].source, Source::Table("unified".to_owned(), "transactions".to_owned()));
             let version = clause.to_lowercase().contains("version");
-            assert_eq!(matches!(relations[0].asked, Some(Asked::Version(_))), version, "{clause}");
+            assert_eq!(matches!(relations[0].state, Some(TableState::Version(_))), version, "{clause}");
         }
     }
 
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_tells_its_table() {
+    fn a_stand_in_names_its_table() {
         assert_eq!(behind("unified", "awin.transactions@2"), ("awin".to_owned(), "transactions".to_owned()));
         assert_eq!(behind("awin", "transactions"), ("awin".to_owned(), "transactions".to_owned()));
     }

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_syntax_error_tells_its_place() {
+    fn a_syntax_error_names_its_place() {
         let error = parse("select a\nfrm t where").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("line 2, column"), "{text}");

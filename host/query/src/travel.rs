@@ -57,7 +57,7 @@ pub(crate) async fn snapshot_at(table: &str, log: &LogStoreRef, pin: Pin) -> Res
         }
     }
     let range = history.readable(log, &live).await.map_err(failed)?;
-    Err(Error::NoVersion { table: table.to_owned(), asked: pin.to_string(), removed: version.is_some(), range })
+    Err(Error::NoVersion { table: table.to_owned(), wanted: pin.to_string(), removed: version.is_some(), range })
 }
 
 /// What the log's folder holds.

@@ -98,7 +98,7 @@ async fn many_rows_stream_into_every_format() {
 }
 
 #[tokio::test]
-async fn columns_of_one_name_are_told_apart() {
+async fn columns_of_one_name_are_numbered() {
     let (_lake, session) = session().await;
     let twice = "select a.version, b.version from transactions a join transactions b using (transaction_key) limit 1";
     assert_eq!(text(&session, twice, Format::Json).await, "[{\"version\":1,\"version_2\":1}]\n");

@@ -55,7 +55,7 @@ async fn files_are_no_tables() {
 }
 
 #[tokio::test]
-async fn an_unknown_table_is_told_with_its_neighbours() {
+async fn an_unknown_table_is_refused_with_its_neighbours() {
     let mut lake = TestLake::new();
     lake.append("awin", "transactions", &[], ids(&["1"])).await;
     let session = lake.session().await;
@@ -69,7 +69,7 @@ async fn an_unknown_table_is_told_with_its_neighbours() {
 }
 
 #[tokio::test]
-async fn an_unknown_column_is_told_with_its_neighbours() {
+async fn an_unknown_column_is_refused_with_its_neighbours() {
     let session = TestLake::new().session().await;
     let error = failure(&session, "select comission_amount from unified.transactions").await;
     assert_eq!(error.to_string(), "no column `comission_amount`");
@@ -80,7 +80,7 @@ async fn an_unknown_column_is_told_with_its_neighbours() {
 }
 
 #[tokio::test]
-async fn a_function_that_does_not_exist_is_told() {
+async fn a_function_that_does_not_exist_is_refused() {
     let session = TestLake::new().session().await;
     let error = failure(&session, "select summ(commission_amount) from transactions").await;
     assert!(matches!(&error, Error::Plan { reason, .. } if reason.contains("summ")), "{error:?}");
@@ -97,7 +97,7 @@ async fn a_sort_beyond_the_memory_goes_to_disk() {
 }
 
 #[tokio::test]
-async fn a_query_that_needs_too_much_memory_is_told_so() {
+async fn a_query_that_needs_too_much_memory_fails_with_a_hint() {
     let options = SessionOptions { memory_bytes: 1 << 20, target_partitions: Some(1), ..SessionOptions::default() };
     let session = TestLake::new().session_with(options).await;
     let error = failure(

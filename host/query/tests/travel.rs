@@ -73,7 +73,7 @@ async fn a_table_is_read_at_a_version_or_a_moment() {
 }
 
 #[tokio::test]
-async fn a_version_that_never_was_is_told_with_those_that_are() {
+async fn a_version_that_never_was_is_refused_with_those_that_are() {
     let lake = three_versions().await;
     let session = lake.session().await;
     let there_are = "there are versions 0 to 2, from 2026-01-01T00:00:00Z to 2026-01-03T00:00:00Z";
@@ -86,7 +86,7 @@ async fn a_version_that_never_was_is_told_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn a_version_whose_files_were_removed_is_told_with_those_that_are_left() {
+async fn a_version_whose_files_were_removed_is_refused_with_those_that_are_left() {
     let lake = three_versions().await;
     let url = Url::from_directory_path(table(&lake)).unwrap();
     let files = || -> Vec<PathBuf> {
@@ -131,7 +131,7 @@ async fn views_are_read_at_a_moment_and_have_no_versions() {
 }
 
 #[tokio::test]
-async fn what_was_written_wrong_is_told() {
+async fn what_was_written_wrong_is_refused() {
     let lake = three_versions().await;
     let session = lake.session().await;
     for (relation, message, hint) in [

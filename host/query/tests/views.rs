@@ -43,7 +43,7 @@ async fn csv(session: &Session, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn earnings_are_told_by_three_days_and_never_across_currencies() {
+async fn earnings_are_counted_by_three_days_and_never_across_currencies() {
     let (_lake, session) = session().await;
     let earnings = |basis: &str| {
         format!(
@@ -108,7 +108,7 @@ async fn ages_are_counted_to_today() {
 }
 
 #[tokio::test]
-async fn latency_is_counted_where_the_decision_was_seen_or_told() {
+async fn latency_is_counted_where_the_decision_was_observed_or_reported() {
     let (_lake, session) = session().await;
     let latency = "select network n, account a, advertiser_id i, basis b, transactions t, days_min, days_median, \
                    days_p90, days_max from unified.validation_latency order by n, b";

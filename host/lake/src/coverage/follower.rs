@@ -6,7 +6,7 @@ use super::{CoverageFold, rows};
 use crate::error::Error;
 use crate::follow::{Follower, Following, Incoming};
 use crate::lake::Lake;
-use crate::table::{Design, Proposal, Table, remove};
+use crate::table::{Proposal, Table, TableSpec, remove};
 
 /// The folded coverage.
 pub(crate) type CoverageState = Following<Folded>;
@@ -25,8 +25,8 @@ impl Follower for Folded {
     const SOURCE: (&'static str, &'static str) = ("meta", "coverage");
     const TARGET: (&'static str, &'static str) = ("meta", "coverage_state");
 
-    fn design(&self, _: &Table) -> Result<Design, Error> {
-        Ok(rows::design())
+    fn table_spec(&self, _: &Table) -> Result<TableSpec, Error> {
+        Ok(rows::table_spec())
     }
 
     async fn change(&mut self, source: &Table, target: &Table, incoming: Incoming) -> Result<Proposal, Error> {

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::latest::path_of;
 use crate::meta::COVERAGE_STATE;
 use crate::scan::read_columns;
-use crate::table::{Design, Table, assemble};
+use crate::table::{Table, TableSpec, assemble};
 
 /// Files that are read at once.
 const FILES_AT_ONCE: usize = 8;
@@ -42,8 +42,8 @@ mod kind {
 }
 
 /// What `meta.coverage_state` is made with. A network's rows stand in files of their own.
-pub(super) fn design() -> Design {
-    Design { fields: COVERAGE_STATE.fields().collect(), partitions: &["network"], indexed: vec![] }
+pub(super) fn table_spec() -> TableSpec {
+    TableSpec { fields: COVERAGE_STATE.fields().collect(), partitions: &["network"], indexed: vec![] }
 }
 
 /// The networks in files of `meta.coverage`.
@@ -172,7 +172,7 @@ pub(super) fn rows(table: &str, fold: &CoverageFold) -> Result<RecordBatch, Erro
         time(&|row| row.failed_at),
         text(&|row| row.error.map(str::to_owned)),
     ];
-    assemble(table, design().fields, columns)
+    assemble(table, table_spec().fields, columns)
 }
 
 fn stream_rows<'a>(of: &'a StreamAxis, stream: &'a StreamFold) -> Vec<StateRow<'a>> {

@@ -39,7 +39,7 @@ impl KeyIndex {
     }
 
     /// Reads what files hold of the keys for which they are searched.
-    pub(super) async fn read_asked(
+    pub(super) async fn read_searched(
         &mut self,
         table: &Table,
         files: Vec<(Path, u32)>,

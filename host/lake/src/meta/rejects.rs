@@ -15,7 +15,7 @@ use crate::index::IndexColumns;
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, now_micros, observed};
 use crate::month;
-use crate::table::Design;
+use crate::table::TableSpec;
 
 /// What the index of rejects reads: their identity is all of their content.
 pub(crate) const REJECTS: IndexColumns = IndexColumns {
@@ -146,9 +146,9 @@ impl Source for RejectRows {
         candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
-    fn design(&self) -> Design {
+    fn table_spec(&self) -> TableSpec {
         let fields = tables::REJECTS.fields().map(|field| field.with_nullable(false)).collect();
-        Design { fields, partitions: &["network"], indexed: vec!["run_id", "observed_at"] }
+        TableSpec { fields, partitions: &["network"], indexed: vec!["run_id", "observed_at"] }
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {

@@ -64,7 +64,7 @@ pub(super) fn float64(text: &str) -> Option<f64> {
     if parts.whole.len() + parts.fraction.len() <= 15 && parts.exponent.is_none() {
         return Some(value);
     }
-    says_the_same(&parts, value).then_some(value)
+    is_exact(&parts, value).then_some(value)
 }
 
 fn exact_integer(digits: &[u8]) -> bool {
@@ -72,7 +72,7 @@ fn exact_integer(digits: &[u8]) -> bool {
 }
 
 /// Whether the shortest text of `value` has the literal's digits and magnitude.
-fn says_the_same(parts: &Number<'_>, value: f64) -> bool {
+fn is_exact(parts: &Number<'_>, value: f64) -> bool {
     let digits: Vec<u8> = parts.whole.iter().chain(parts.fraction).copied().collect();
     let leading = digits.iter().take_while(|digit| **digit == b'0').count();
     let significant = trim_zeros(&digits[leading..]);
@@ -233,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_float_says_is_read_back(value in any::<f64>().prop_filter("finite", |v| v.is_finite())) {
+        fn a_floats_text_is_read_back(value in any::<f64>().prop_filter("finite", |v| v.is_finite())) {
             let text = format!("{value:?}");
             prop_assert_eq!(float64(&text).map(f64::to_bits), Some(value.to_bits()));
         }

@@ -88,7 +88,7 @@ impl NativeSide {
             return Ok(());
         }
         self.rows.make_incoming();
-        self.table.ensure(&self.rows.design()).await?;
+        self.table.create_if_missing(&self.rows.table_spec()).await?;
         let mut chosen: Vec<Chosen> = Vec::with_capacity(self.rows.rows());
         for row in self.rows.candidates() {
             let month = self.latest.rows.get(&row.key).map_or(row.month, |kept| kept.month);

@@ -137,7 +137,7 @@ impl RejectSide {
             }
         }
         if !chosen.is_empty() {
-            self.table.ensure(&self.rows.design()).await?;
+            self.table.create_if_missing(&self.rows.table_spec()).await?;
             let schema = self.staged.schema(&self.table)?;
             let shaped = self.rows.shape(self.table.name(), &schema, &chosen)?;
             let adds = self.table.write_files(&shaped.rows, Some("_key")).await?;

@@ -89,7 +89,7 @@ impl TransactionSide {
         self.rows.make_incoming();
         let chosen: Vec<Chosen> = self.rows.candidates().iter().filter_map(|row| self.latest.choose(*row)).collect();
         if write {
-            self.table.ensure(&self.rows.design()).await?;
+            self.table.create_if_missing(&self.rows.table_spec()).await?;
         }
         let schema = self.staged.schema(&self.table)?;
         let shaped = self.rows.shape(self.table.name(), &schema, &chosen)?;

@@ -98,7 +98,7 @@ async fn what_the_state_has_not_absorbed_counts_too() {
 }
 
 #[tokio::test]
-async fn a_table_of_reads_that_was_made_anew_is_folded_anew() {
+async fn a_table_of_reads_that_was_rebuilt_is_folded_again() {
     let (_folder, lake) = new_lake().await;
     lake.append_coverage(&[row("awin", 100, 0, 50, true)]).await.unwrap();
     std::fs::remove_dir_all(lake.url().to_file_path().unwrap().join("tables/meta/coverage")).unwrap();

@@ -32,7 +32,7 @@ async fn versions(lake: &Lake) -> Table {
 }
 
 #[tokio::test]
-async fn a_partition_that_is_evicted_between_two_attempts_is_asked_again() {
+async fn a_partition_that_is_evicted_between_two_attempts_is_searched_again() {
     let (_folder, lake) = new_lake().await;
     write(&lake, 1, &[sale("a", JANUARY, 1)]).await;
     let key = key_of(&lake, "a").await;
@@ -56,7 +56,7 @@ async fn a_partition_that_is_evicted_between_two_attempts_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_partition_whose_file_is_gone_between_two_attempts_is_asked_again() {
+async fn a_partition_whose_file_is_gone_between_two_attempts_is_searched_again() {
     let (_folder, lake) = new_lake().await;
     for secs in 1..3 {
         write(&lake, secs, &[sale("a", JANUARY, secs), sale(&format!("c{secs}"), JANUARY, 1)]).await;

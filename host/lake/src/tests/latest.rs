@@ -112,7 +112,7 @@ async fn a_crash_between_versions_and_latest_state_is_healed() {
 }
 
 #[tokio::test]
-async fn versions_whose_log_is_gone_or_that_were_made_anew_are_read_whole() {
+async fn versions_whose_log_is_gone_or_that_were_rebuilt_are_read_whole() {
     let (_folder, lake) = new_lake().await;
     commit(&lake, 1, &[sale("1", 0, 1)]).await;
     for secs in 2..6 {

@@ -184,7 +184,7 @@ async fn a_table_that_lacks_a_file_is_left_alone() {
 }
 
 #[tokio::test]
-async fn the_log_is_summed_up_and_cut_and_says_the_same() {
+async fn the_log_is_summed_up_and_cut_and_holds_the_same() {
     let (_folder, lake) = new_lake().await;
     commits(&lake, 6).await;
     let upkeep = Upkeep { checkpoint_commits: 5, min_files: 100, ..Upkeep::default() };

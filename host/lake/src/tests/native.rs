@@ -117,7 +117,7 @@ async fn a_key_that_is_none_loses_no_record_and_repeats_none() {
 }
 
 #[tokio::test]
-async fn lineage_says_where_a_row_came_from() {
+async fn lineage_names_where_a_row_came_from() {
     let (_folder, lake) = new_lake().await;
     add(&lake, 1, &layout(&["id"]), native(&[("id", &[Some("1")])])).await;
     let row = rows(&lake, "awin_test", "transactions").await.remove(0);

@@ -7,7 +7,7 @@ use super::replay::{candidate, go_through_mapped};
 use super::*;
 use crate::latest::{LatestState, lay_out};
 use crate::scan::stream_rows;
-use crate::table::{Commit, Design};
+use crate::table::{Commit, TableSpec};
 use crate::unified;
 use futures::TryStreamExt;
 
@@ -43,9 +43,9 @@ async fn older_lake() -> (tempfile::TempDir, Lake) {
     let source = Table::open(&newer, "unified", "transaction_versions").await.unwrap();
     let (folder, lake) = new_lake().await;
     let mut target = Table::open(&lake, "unified", "transaction_versions").await.unwrap();
-    let Design { mut fields, partitions, indexed } = unified::design();
+    let TableSpec { mut fields, partitions, indexed } = unified::table_spec();
     fields.retain(|field| field.name() != LATER);
-    target.ensure(&Design { fields, partitions, indexed }).await.unwrap();
+    target.create_if_missing(&TableSpec { fields, partitions, indexed }).await.unwrap();
     for file in source.files() {
         let mut batches = stream_rows(source.store(), &file.path).await.unwrap();
         while let Some(rows) = batches.try_next().await.unwrap() {

@@ -84,7 +84,7 @@ async fn what_comes_from_outside_the_selection_is_not_compared() {
 }
 
 #[tokio::test]
-async fn rows_that_come_and_go_are_told() {
+async fn rows_that_come_and_go_are_listed() {
     let (first, second) = ([sale("a", 1, 10), sale("b", 40, 20)], [sale("c", 1, 5)]);
     let (_folder, lake) = lake_of(&[(1, &first), (2, &second)]).await;
     let diff = compare(&lake, &[(1, &[sale("a", 1, 10), sale("d", 70, 3)]), (2, &second)]).await;
@@ -136,7 +136,7 @@ fn looked() -> [Sale; 2] {
 }
 
 #[tokio::test]
-async fn fields_that_a_candidate_reads_anew_get_their_columns() {
+async fn fields_that_only_a_candidate_reads_get_their_columns() {
     let (_folder, lake) = lake_of(&[(1, &looked())]).await;
     let before = rows(&lake, "awin_test", "transactions").await;
     let wider = native(&[

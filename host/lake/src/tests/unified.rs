@@ -101,7 +101,7 @@ async fn a_crash_between_tables_is_healed_by_the_next_build() {
 }
 
 #[tokio::test]
-async fn another_mapping_of_the_same_response_says_so() {
+async fn another_mapping_of_the_same_response_is_a_mapping_change() {
     let (_folder, lake) = new_lake().await;
     commit(&lake, "run-1", &[("a", 10, vec![sale("1", 0, 1)])]).await;
     commit(&lake, "run-2", &[("a", 10, vec![sale("1", 0, 2)])]).await;

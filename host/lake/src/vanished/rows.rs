@@ -20,7 +20,7 @@ use crate::latest::lay_out;
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, month_names};
 use crate::month;
-use crate::table::{Design, Table};
+use crate::table::{Table, TableSpec};
 use crate::unified::{self, INDEX};
 
 /// Transactions that are gone, of one stream.
@@ -135,8 +135,8 @@ impl Source for VanishedRows {
         known.filter(|known| known.version == self.versions[row.row as usize]).map(|_| Change::Vanished)
     }
 
-    fn design(&self) -> Design {
-        unified::design()
+    fn table_spec(&self) -> TableSpec {
+        unified::table_spec()
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {

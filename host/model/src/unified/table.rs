@@ -28,13 +28,13 @@ macro_rules! transaction_columns {
                 parent_transaction_id text nullable core "The `transaction_id` of the row that this one corrects, where the network names it.";
                 group_key text nullable core "The network's key over the rows of one conversion, where it isn't a row's id.";
                 order_id text nullable attribution "The advertiser's order reference.";
-                kind enum(TransactionKind::Sale) required core "What kind of row it is. An `adjustment` corrects another row: its sign says how.";
+                kind enum(TransactionKind::Sale) required core "What kind of row it is. An `adjustment` corrects another row: its sign is the direction.";
                 advertiser_id text nullable core "The programme or merchant, by the network's id.";
                 advertiser_name text nullable core "The programme or merchant, by name.";
                 site_id text nullable core "The publisher's property or channel, by the network's id.";
                 site_name text nullable core "The publisher's property or channel, by name.";
                 clicked_at time nullable lifecycle "When the customer clicked.";
-                transacted_at time required lifecycle "When the sale or lead happened; `time_basis` says how that was stated.";
+                transacted_at time required lifecycle "When the sale or lead happened; `time_basis` is how that was stated.";
                 recorded_at time nullable lifecycle "When the network booked it.";
                 modified_at time nullable lifecycle "When the network last changed it.";
                 validated_at time nullable lifecycle "When it was approved or declined.";
@@ -51,7 +51,7 @@ macro_rules! transaction_columns {
             }
             connector {
                 validation_status enum(ValidationStatus::Pending) required lifecycle "The advertiser's decision.";
-                is_locked flag nullable lifecycle "Whether the network says that the row can no longer change.";
+                is_locked flag nullable lifecycle "Whether the row can no longer change, by what the network reports.";
                 payment_status enum(PaymentStatus::Unknown) required lifecycle "Where the publisher's money is.";
                 status_raw text nullable lifecycle "The network's status, verbatim; several are joined by ` / `.";
                 payment_status_raw text nullable lifecycle "The network's payment status, verbatim.";
@@ -73,7 +73,7 @@ macro_rules! transaction_columns {
                 voucher_code text nullable attribution "The voucher code that was used.";
                 device text nullable core "The customer's device, as the network names it.";
                 customer_country text nullable core "The customer's country, as the network gives it.";
-                customer_is_new flag nullable core "Whether the customer is new to the advertiser, where the network says so.";
+                customer_is_new flag nullable core "Whether the customer is new to the advertiser, where the network reports it.";
                 commission_group text nullable core "The commission group or rate, as the network names it.";
                 payment_id text nullable core "The network's payment batch.";
             }

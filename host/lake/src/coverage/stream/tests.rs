@@ -158,7 +158,7 @@ fn missing_for(reads: &[WindowRead], t: i64) -> Vec<&WindowRead> {
 
 proptest! {
     #[test]
-    fn gaps_are_what_each_moment_says(rows in prop::collection::vec((0..40_i64, 1..10_i64, prop::bool::ANY), 1..16)) {
+    fn gaps_are_those_of_each_moment(rows in prop::collection::vec((0..40_i64, 1..10_i64, prop::bool::ANY), 1..16)) {
         let reads = drawn(&rows);
         let coverage = coverage("transaction", &reads);
         let complete: Vec<&WindowRead> = reads.iter().filter(|read| read.complete).collect();
