@@ -104,6 +104,8 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
     let mut reports: Vec<RunReport> = Vec::new();
     for name in names {
         let network = app.network(&name)?;
+        let account = selection.account.as_deref().map(|named| network.settings.account_id(named));
+        let selection = RawSelection { account, ..selection.clone() };
         let lease = app.lease(&name).await?;
         let report = lease.guard(run::build(&app, &network, &lease, &selection)).await;
         lease.release().await;

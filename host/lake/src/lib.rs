@@ -66,7 +66,7 @@ pub use latest::WindowState;
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{
-    ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow, SYSTEM_TABLES,
+    AccountRow, ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow, SYSTEM_TABLES,
     SystemColumn, SystemTable,
 };
 pub use options::CommitterOptions;

@@ -1,5 +1,6 @@
 //! System tables: what happened, SQL like any other.
 
+mod accounts;
 mod connectors;
 mod doubts;
 mod rejects;
@@ -8,6 +9,7 @@ mod resolved;
 mod rows;
 mod tables;
 
+pub use accounts::AccountRow;
 pub use doubts::{DoubtRow, DoubtState};
 pub(crate) use rejects::{REJECTS, RejectRows};
 pub use resolved::{RejectRow, Resolution};

@@ -122,6 +122,8 @@ pub struct Setting {
     pub required: bool,
     /// What holds without it.
     pub default: Option<String>,
+    /// Whether it says which account it is: two accounts that are alike in all such settings are one.
+    pub identifies: bool,
 }
 
 /// A secret of an account.

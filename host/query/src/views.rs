@@ -41,6 +41,8 @@ pub(crate) enum View {
     Unpaid,
     /// `unified.validation_latency`.
     ValidationLatency,
+    /// `unified.suspected_duplicates`.
+    SuspectedDuplicates,
 }
 
 /// What a view is made of.
@@ -62,6 +64,7 @@ impl View {
         Self::EarningsDaily,
         Self::Unpaid,
         Self::ValidationLatency,
+        Self::SuspectedDuplicates,
     ];
 
     /// Its schema and name.
@@ -75,6 +78,7 @@ impl View {
             Self::EarningsDaily => ("unified", "earnings_daily"),
             Self::Unpaid => ("unified", "unpaid"),
             Self::ValidationLatency => ("unified", "validation_latency"),
+            Self::SuspectedDuplicates => ("unified", "suspected_duplicates"),
         }
     }
 
@@ -89,6 +93,7 @@ impl View {
             Self::EarningsDaily => Definition::Sql(include_str!("views/earnings_daily.sql")),
             Self::Unpaid => Definition::Sql(include_str!("views/unpaid.sql")),
             Self::ValidationLatency => Definition::Sql(include_str!("views/validation_latency.sql")),
+            Self::SuspectedDuplicates => Definition::Sql(include_str!("views/suspected_duplicates.sql")),
         }
     }
 

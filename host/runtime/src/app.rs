@@ -304,7 +304,7 @@ impl Network {
         }
         Ok(Access {
             network: manifest.network.clone(),
-            account: account.name.clone(),
+            account: account.id().to_owned(),
             manifest_hosts: manifest.hosts.clone(),
             operator_hosts: content.hosts.clone(),
             base_url: content.base_url.clone(),

@@ -7,6 +7,7 @@ use sluice_registry::Registry;
 use crate::app::{self, with_connector};
 use crate::failure::Failure;
 use crate::freshness;
+use crate::identity;
 use crate::schedule::next_moments;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
@@ -50,10 +51,15 @@ pub struct NetworkCheck {
 pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
     let all = network::load_all(&settings.networks_dir)?;
     let registry = app::open_registry_read_only(settings).await?;
-    app::open_writable_lake(settings).await?;
+    let lake = app::open_writable_lake(settings).await?;
     let mut networks = Vec::new();
-    for network in all {
-        networks.push(check_network(settings, &registry, network).await);
+    for network in &all {
+        let mut found = check_network(settings, &registry, network.clone()).await;
+        if let Ok(served) = with_connector(&registry, settings, network.clone()) {
+            let identity = identity::check(&all, &served, &lake).await;
+            found.problems.extend(identity.err().map(|failure| failure.render(false)));
+        }
+        networks.push(found);
     }
     let refused =
         registry.entries().into_iter().filter_map(|entry| Some((entry.file.clone(), entry.refusal()?.to_owned())));

@@ -20,7 +20,7 @@ use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedRespons
 use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
 use crate::slices::{self, Jobs};
-use crate::{guests, record, step, tables};
+use crate::{duplicates, guests, identity, record, step, tables};
 
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
@@ -78,6 +78,9 @@ pub async fn run(
         }
     }
     let starting = app.starting.acquire().await.map_err(Failure::failed)?;
+    let all = crate::settings::network::load_all(&app.settings.networks_dir)?;
+    identity::check(&all, network, &app.lake).await?;
+    identity::record(network, &app.lake).await?;
     let started_at = Utc::now();
     let mut jobs = slices::jobs(network, &app.fetcher, selection, started_at).await?;
     for job in &mut jobs.jobs {
@@ -214,6 +217,13 @@ async fn carry_out(
     }
     app.state.forget_run(&noted.run_id).await?;
     note_shadow(app, network).await?;
+    if counts.new_versions > 0 {
+        match duplicates::suspected(app, &network.manifest().network, &report.run_id).await {
+            Ok(suspected) => report.warnings = suspected,
+            // All is committed: a question that can't be answered now fails no run.
+            Err(failure) => tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false)),
+        }
+    }
     Ok(report)
 }
 

@@ -73,7 +73,7 @@ pub async fn jobs(
                 for window in schedule::slice_windows(stream, axis, timezone, window) {
                     let slice = Slice {
                         network: manifest.network.clone(),
-                        account: account.name.clone(),
+                        account: account.id().to_owned(),
                         stream: stream.name.clone(),
                         settings: settings.clone(),
                         window,
@@ -104,8 +104,10 @@ fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a 
         _ => Ok(()),
     };
     let (all_accounts, all_streams) = (&network.settings.content.accounts, &network.manifest().streams);
-    let accounts: Vec<_> =
-        all_accounts.iter().filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name)).collect();
+    let accounts: Vec<_> = all_accounts
+        .iter()
+        .filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name || *name == a.id()))
+        .collect();
     let streams: Vec<_> =
         all_streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name)).collect();
     let names = all_accounts.iter().map(|a| a.name.as_str()).collect();
@@ -143,7 +145,7 @@ pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlic
 }
 
 async fn open_account(network: &Network, fetcher: &Fetcher, name: &str) -> Result<Arc<sluice_fetch::Account>, Failure> {
-    let account = network.settings.content.accounts.iter().find(|account| account.name == name);
+    let account = network.settings.content.accounts.iter().find(|account| account.id() == name);
     let account = account.ok_or_else(|| Failure::settings(format!("account `{name}` is no longer there")))?;
     Ok(Arc::new(fetcher.account(network.access(account).await?)?))
 }

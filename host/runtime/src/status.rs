@@ -277,7 +277,7 @@ impl Wanted {
                 for (axis, every_secs) in freshness::axes(stream, &rules) {
                     let of = StreamAxis {
                         network: manifest.network.clone(),
-                        account: account.name.clone(),
+                        account: account.id().to_owned(),
                         stream: stream.name.clone(),
                         axis: axis.name().to_owned(),
                     };

@@ -23,13 +23,13 @@ use crate::progress::Display;
 /// What is wrong with the command line, the connector or the lake; a condition that holds.
 pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) -> Result<(), Failure> {
     let conditions = args.fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let network = app::network_settings(&settings, &args.network)?;
     let selection = RawSelection {
-        account: args.account.clone(),
+        account: args.account.as_deref().map(|named| network.account_id(named)),
         stream: args.stream.clone(),
         run_id: None,
         window: arguments::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
     };
-    let network = app::network_settings(&settings, &args.network)?;
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
     if let Some(run_id) = &args.rollback {

@@ -26,6 +26,11 @@ pub(super) fn print(reports: &[RunReport], json: bool) -> Result<(), Failure> {
             }
         }
     }
+    for report in reports {
+        for warning in &report.warnings {
+            writeln!(std::io::stderr().lock(), "warning: {}: {warning}", report.network)?;
+        }
+    }
     let failed: Vec<&RunReport> = reports.iter().filter(|report| report.status != "done").collect();
     match failed[..] {
         [] => Ok(()),

@@ -64,7 +64,7 @@ impl SystemTable {
 
 /// All system tables that the lake writes.
 pub const SYSTEM_TABLES: &[SystemTable] =
-    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, DOUBT_EVENTS, COVERAGE, COVERAGE_STATE, CONNECTORS, COLUMNS];
+    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, DOUBT_EVENTS, COVERAGE, COVERAGE_STATE, CONNECTORS, COLUMNS, ACCOUNTS];
 
 const fn column(name: &'static str, kind: ColumnKind, documentation: &'static str) -> SystemColumn {
     SystemColumn { name, kind, documentation }
@@ -274,6 +274,18 @@ pub(super) const CONNECTORS: SystemTable = SystemTable {
         text("digest", "BLAKE3 of its component, hexadecimal: its name under `connectors/` in the lake."),
         time("activated_at", "When it became active."),
         text("source", "The file that it came from."),
+    ],
+};
+
+pub(super) const ACCOUNTS: SystemTable = SystemTable {
+    name: "accounts",
+    documentation: "One row per account that was read, and per change of its name or of what identifies it.",
+    columns: &[
+        NETWORK,
+        text("account", "The account's id: what tables call it."),
+        text("name", "The operator's name for it, which may change."),
+        text("identity", "The settings that identify it, as JSON by name."),
+        time("since", "When it was first read so."),
     ],
 };
 

@@ -62,6 +62,8 @@ pub struct RunReport {
     /// What went through the tables' writer.
     #[serde(skip)]
     pub counts: Counts,
+    /// What looks wrong though nothing failed.
+    pub warnings: Vec<String>,
     /// What failed as texts, at most 20 of them, those of `error_kind` first.
     pub errors: Vec<String>,
     /// Of what failed, the kind that needs a person most: the smallest.
@@ -167,6 +169,7 @@ pub(super) fn summarise(
         rejects: 0,
         older: 0,
         counts: Counts::default(),
+        warnings: Vec::new(),
         errors: Vec::new(),
         error_kind: None,
         failures: Vec::new(),
@@ -311,6 +314,7 @@ mod tests {
             rejects: 0,
             older: 0,
             counts: Counts::default(),
+            warnings: Vec::new(),
             errors: Vec::new(),
             error_kind: None,
             failures: Vec::new(),

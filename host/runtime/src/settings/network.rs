@@ -80,14 +80,23 @@ impl LookBackRule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
-    /// The operator's name for it.
+    /// The operator's name for it, which may change.
     pub name: String,
+    /// What tables call it, for ever; without it the name. A renamed account keeps the id that it had.
+    pub id: Option<String>,
     /// What the connector must know of it.
     #[serde(default)]
     pub settings: BTreeMap<String, Scalar>,
     /// References to its secrets: `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENTS`.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+}
+
+impl Account {
+    /// What tables call it.
+    pub fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// A setting's value.
@@ -160,7 +169,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
             "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, swap \
              (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, total, cut, bands, \
-             auto_accept) and accounts (name, settings, secrets)",
+             auto_accept) and accounts (name, id, settings, secrets)",
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -210,12 +219,14 @@ fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
     let mut seen = BTreeMap::new();
     for network in networks {
         for account in &network.content.accounts {
-            if let Some(other) = seen.insert((&network.content.connector, &account.name), &network.file) {
+            if let Some(other) = seen.insert((&network.content.connector, account.id()), &network.file) {
                 let message = format!(
                     "account `{}` of `{}` is in {other} and in {}",
-                    account.name, network.content.connector, network.file
+                    account.id(),
+                    network.content.connector,
+                    network.file
                 );
-                return Err(Failure::settings(message).hint("give each account of a network its own name"));
+                return Err(Failure::settings(message).hint("give each account of a network its own name and id"));
             }
         }
     }
@@ -226,6 +237,12 @@ impl NetworkSettings {
     /// The share of a slice's records that may be rejected before the slice counts as failed.
     pub fn max_reject_share(&self) -> f64 {
         self.content.max_reject_share.unwrap_or(MAX_REJECT_SHARE)
+    }
+
+    /// The id of the account that a command names by its name or id.
+    pub fn account_id(&self, named: &str) -> String {
+        let account = self.content.accounts.iter().find(|account| account.name == named);
+        account.map_or(named, Account::id).to_owned()
     }
 
     /// The account's settings with the manifest's defaults, sorted by name.

@@ -153,7 +153,8 @@ fn schedules_and_rates_make_sense() {
     assert!(refused(|m| m.schedule.clear()).contains("has no five fields"));
     assert_eq!(refused(|m| m.rate = Some(Rate { requests: 0, per_secs: 1, concurrency: 1 })), "rate has a 0");
     assert_eq!(refused(|m| m.look_back[0].axis = Axis::Payment), "look-back: no stream has the axis `payment`");
-    let setting = |meaning: String| Setting { name: "id".to_owned(), meaning, required: true, default: None };
+    let setting =
+        |meaning: String| Setting { name: "id".to_owned(), meaning, required: true, default: None, identifies: true };
     assert!(refused(|m| m.settings.push(setting("x".repeat(5_000)))).contains("4096 are allowed"));
 }
 
