@@ -36,7 +36,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "sluice-runtime",
         &[
-            "sluice-model", "sluice-engine", "sluice-fetch", "sluice-lake", "sluice-query", "sluice-registry",
+            "sluice-model",
+            "sluice-engine",
+            "sluice-fetch",
+            "sluice-lake",
+            "sluice-query",
+            "sluice-registry",
             "sluice-state",
         ],
     ),

@@ -69,7 +69,7 @@ pub use error::{Error, Wait};
 pub use exchange::{Exchange, Framing, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};
 pub use pace::Admission;
-pub use retry::{Attempts, FailedAttempt, NextAttempt, Retry, backoff};
+pub use retry::{Attempts, FailedAttempt, NextAttempt, Retry};
 pub use seal::SealKey;
 pub use token_store::{StoredToken, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
 pub use unpack::EncodingMismatch;

@@ -164,12 +164,6 @@ fn deferred(pause: Duration, now: DateTime<Utc>) -> Error {
     Error::Deferred { pause, until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 
-/// The pause before attempt `attempt + 1` by the default limits, the first attempt being 1; none if the network asks for
-/// a longer one than [`FetchOptions::max_retry_wait`].
-pub fn backoff(attempt: u32, retry_after: Option<Duration>) -> Option<Duration> {
-    pause(attempt, retry_after, &Limits::of(&FetchOptions::default()), rand::random()).ok()
-}
-
 /// The pause after failed attempt `attempt`; an error with the requested pause if that is too long.
 fn pause(attempt: u32, requested: Option<Duration>, limits: &Limits, seed: u64) -> Result<Duration, Duration> {
     let own = exponential(attempt, seed);
@@ -308,7 +302,7 @@ mod tests {
         #[test]
         fn a_pause_is_never_shorter_than_the_network_asks_for(attempt in any::<u32>(), millis in 0_u64..1_000_000) {
             let requested = Duration::from_millis(millis);
-            let pause = backoff(attempt, Some(requested));
+            let pause = pause(attempt, Some(requested), &Limits::of(&FetchOptions::default()), rand::random()).ok();
             prop_assert_eq!(pause.is_some(), millis <= 900_000);
             prop_assert!(pause.is_none_or(|pause| pause >= requested.max(Duration::from_secs(1))));
         }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod course;
+mod earlier;
 mod network;
 mod special;
 mod vector;
@@ -32,13 +33,10 @@ cases! {
     an_amount_that_moved_is_noticed: "01-awin-amount-moved";
     a_torn_row_is_a_reject_and_changes_nothing: "03-shareasale-torn-line";
     a_clock_that_was_ahead_freezes_nothing: "05-clock-ahead-once";
-    #[ignore = "issue 11: identity of accounts (item 6)"]
     a_renamed_account_counts_once: "06-account-renamed";
-    #[ignore = "issue 11: suspected duplicates (item 7)"]
     realtime_and_batch_rows_of_one_sale_are_reported: "08-rakuten-realtime-and-batch";
     pages_smaller_than_asked_are_followed: "09-rakuten-smaller-pages";
     a_header_with_spaces_is_read: "10-shareasale-header-with-spaces";
-    #[ignore = "issue 11: identity of accounts (item 6)"]
     a_publisher_that_is_configured_twice_is_refused: "11-same-publisher-twice";
     a_sale_that_is_booked_late_is_asked_for: "13-awin-booked-late" by special::booked_late;
     an_id_with_two_contents_is_a_reject: "14-awin-one-id-two-rows";
@@ -46,11 +44,11 @@ cases! {
     a_campaign_by_reference_is_that_campaign: "19-tradetracker-multi-reference";
     a_date_of_zeros_is_none: "20-tradetracker-zero-date";
     half_an_emoji_costs_nothing_else: "21-awin-half-an-emoji";
-    #[ignore = "issue 11: the decoder's notes in `_decode_notes` of the native table (item 10)"]
+    #[ignore = "issue 11: notes of decoding in native tables (item 10)"]
     one_byte_of_another_charset_costs_nothing_else: "23-shareasale-one-latin-1-byte";
     #[ignore = "issue 11: deletion vectors are honoured or refused (item 14)"]
     rows_that_others_deleted_stay_deleted: "25-lake-rows-deleted-by-others" by special::deleted_by_others;
-    #[ignore = "issue 11: the decoder's notes in `_decode_notes` of the native table (item 10)"]
+    #[ignore = "issue 11: notes of decoding in native tables (item 10)"]
     a_token_that_is_no_number_costs_nothing_else: "26-awin-nan-token";
     behind_a_pooler_runs_take_turns: "29-postgres-behind-pgbouncer" by special::behind_a_pooler;
     odd_characters_cost_nothing: "30-tradetracker-odd-characters";

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::Utc;
 use sluice_engine::visible_headers;
-use sluice_fetch::Exchange;
+use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
 use sluice_lake::WireBody;
 use sluice_model::{
     Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
@@ -34,9 +35,10 @@ pub(super) enum RequestOutcome {
         wait: Duration,
         page: Option<Digest>,
     },
+    /// It failed, and may succeed at another attempt.
     Again {
         error: SliceError,
-        at_least: Option<Duration>,
+        failed: FailedAttempt,
     },
     Split,
     Failed(SliceError),
@@ -65,35 +67,52 @@ impl Collector {
             self.app.meter.wait(&slice.network, &slice.account, "the network prepares the answer", until);
         }
         tokio::time::sleep(wait).await;
-        let mut attempt = 1;
+        let mut attempts = Attempts::new(&self.app.settings.fetch);
         loop {
-            let outcome = self.attempt(job, &slice, &request, sent_before + attempt, progress).await;
-            let RequestOutcome::Again { error, at_least } = outcome else { return outcome };
-            let failed = |error: SliceError, why: String| {
-                RequestOutcome::Failed(error.map(|message| format!("request `{}`: {message}{why}", request.key)))
-            };
-            if attempt >= self.app.settings.fetch.max_attempts {
-                return failed(error, format!(" ({attempt} attempts)"));
+            let attempt = sent_before + attempts.failed() + 1;
+            let outcome = self.attempt(job, &slice, &request, attempt, progress).await;
+            let RequestOutcome::Again { error, failed } = outcome else { return outcome };
+            match self.next_attempt(&mut attempts, &slice, &request, error, &failed) {
+                Ok(pause) => tokio::time::sleep(pause).await,
+                Err(outcome) => return outcome,
             }
-            let Some(pause) = sluice_fetch::backoff(attempt, at_least) else {
-                let asked = at_least.unwrap_or_default();
-                let why = format!(
-                    ", and the network asks for a pause of {asked:?}, longer than a run waits: the next run asks again"
-                );
-                return failed(error, why);
-            };
-            tracing::debug!(
-                network = slice.network,
-                account = slice.account,
-                request = request.key,
-                attempt,
-                reason = error.message,
-                ?pause,
-                "again"
-            );
-            self.app.meter.wait(&slice.network, &slice.account, &error.message, Instant::now() + pause);
-            tokio::time::sleep(pause).await;
-            attempt += 1;
+        }
+    }
+
+    /// The pause before the next attempt, or the request's outcome if there is none. A window for which the network takes
+    /// too long or sends too much, again and again, is read in halves.
+    fn next_attempt(
+        &self,
+        attempts: &mut Attempts,
+        slice: &Slice,
+        request: &Request,
+        error: SliceError,
+        failed: &FailedAttempt,
+    ) -> Result<Duration, RequestOutcome> {
+        let next = attempts.next(failed, Utc::now());
+        let is_final = matches!(next, NextAttempt::Final);
+        if (attempts.is_too_wide() || (failed.too_wide && is_final)) && self.can_be_halved(slice) {
+            return Err(RequestOutcome::Split);
+        }
+        let count = attempts.failed();
+        let (network, account, key) = (&slice.network, &slice.account, &request.key);
+        match next {
+            NextAttempt::After(pause) => {
+                let reason = &error.message;
+                tracing::debug!(network, account, request = key, attempt = count, reason, ?pause, "retry");
+                self.app.meter.wait(network, account, reason, Instant::now() + pause);
+                Ok(pause)
+            }
+            NextAttempt::Final => {
+                let attempts = if count > 1 { format!(" ({count} attempts)") } else { String::new() };
+                let error = error.map(|message| format!("request `{key}`: {message}{attempts}"));
+                Err(RequestOutcome::Failed(error))
+            }
+            NextAttempt::Deferred(deferred) => {
+                let deferred = SliceError::from(Failure::from(deferred));
+                let message = format!("request `{key}`: {}: {}", error.message, deferred.message);
+                Err(RequestOutcome::Failed(SliceError { message, ..deferred }))
+            }
         }
     }
 
@@ -111,7 +130,7 @@ impl Collector {
         let admission = ResponseAdmission { bounds: &self.bounds, progress, meter, slice };
         let (exchange, mut permit) = match job.account.send_with(request, &admission).await {
             Ok(sent) => sent,
-            Err(error) => return failed(request, &error),
+            Err(error) => return failed(&error),
         };
         step::passed(Step::ResponseCame);
         meter.read(exchange.wire.len());
@@ -164,7 +183,7 @@ impl Collector {
         if let Err(error) = self.app.lake.put_raw(&raw, &wire).await {
             return host_failed(error);
         }
-        failed(request, problem)
+        failed(problem)
     }
 
     /// Acts on a response that is kept: maps its records and says what comes next.
@@ -192,6 +211,7 @@ impl Collector {
             progress.lock().cursor.clone_from(&judgement.cursor);
         }
         let kind = judgement.error_kind(&response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
+        let status = response.status;
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
@@ -201,8 +221,8 @@ impl Collector {
                 Err(error) => return failed(error),
             }
         }
-        match act(judgement.verdict, kind, retry_after, &request.key, page) {
-            RequestOutcome::Again { error, at_least } => RequestOutcome::Again { error: error.about(body), at_least },
+        match act(judgement.verdict, kind, status, retry_after, &request.key, page) {
+            RequestOutcome::Again { error, failed } => RequestOutcome::Again { error: error.about(body), failed },
             RequestOutcome::Failed(error) => RequestOutcome::Failed(error.about(body)),
             other => other,
         }
@@ -302,14 +322,10 @@ impl Collector {
     }
 }
 
-/// What an error of the way to the network asks for, with its hint.
-fn failed(request: &Request, error: &sluice_fetch::Error) -> RequestOutcome {
-    let (is_retryable, at_least) = (error.is_retryable(), error.retry_after());
-    let error = SliceError::from(Failure::from(error.clone()));
-    match is_retryable {
-        true => RequestOutcome::Again { error, at_least },
-        false => RequestOutcome::Failed(error.map(|message| format!("request `{}`: {message}", request.key))),
-    }
+/// The outcome of an attempt for which no response came.
+fn failed(error: &sluice_fetch::Error) -> RequestOutcome {
+    let failed = FailedAttempt::from(error);
+    RequestOutcome::Again { error: SliceError::from(Failure::from(error.clone())), failed }
 }
 
 /// The outcome of a request whose response this host can't keep.
@@ -319,10 +335,11 @@ fn host_failed(error: sluice_lake::Error) -> RequestOutcome {
 
 /// What a verdict asks of the host.
 ///
-/// `kind`: of the failure, if it comes to one.
+/// `kind`: of the failure, if it comes to one. `status`: of the response, by HTTP.
 fn act(
     verdict: Verdict,
     kind: ErrorKind,
+    status: u16,
     retry_after: Option<Duration>,
     key: &str,
     page: Option<Digest>,
@@ -335,11 +352,12 @@ fn act(
         }
         Verdict::Retry { reason, after_secs } => {
             let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
-            RequestOutcome::Again { error: SliceError::new(kind, reason), at_least: asked.max(retry_after) }
+            let failed = FailedAttempt::of_response(status, kind, asked.max(retry_after));
+            RequestOutcome::Again { error: SliceError::new(kind, reason), failed }
         }
         Verdict::Renew(token) => {
             let error = SliceError::new(kind, format!("token `{token}` is no longer good"));
-            RequestOutcome::Again { error, at_least: retry_after }
+            RequestOutcome::Again { error, failed: FailedAttempt::of_response(status, kind, retry_after) }
         }
         Verdict::Split => RequestOutcome::Split,
         Verdict::Refused(Refusal { text, .. }) => {

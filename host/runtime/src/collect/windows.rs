@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::stream::{self, StreamExt};
-use sluice_model::{ErrorKind, Grain, Window};
+use sluice_model::{Axis, ErrorKind, Grain, Slice, Window};
 
 use super::gate::Settled;
 use super::{Collector, Progress, SliceReport};
@@ -155,11 +155,21 @@ async fn read(collector: &Collector, waiting: Waiting, splits_left: &AtomicUsize
     Read::Done(close(&collector, &waiting.job, &progress, report).await)
 }
 
+impl Collector {
+    /// Whether a slice's window can be read in halves.
+    pub(super) fn can_be_halved(&self, slice: &Slice) -> bool {
+        slice.axis != Axis::None && slice.window.split_in_half(self.grain(slice), slice.timezone).is_some()
+    }
+
+    fn grain(&self, slice: &Slice) -> Grain {
+        self.network.manifest().stream(&slice.stream).map_or(Grain::Second, |stream| stream.grain)
+    }
+}
+
 /// The halves of a window, or why it isn't halved.
 fn halves(collector: &Collector, waiting: &Waiting, splits_left: &AtomicUsize) -> Result<[Window; 2], &'static str> {
     let slice = &waiting.job.slice;
-    let stream = collector.network.manifest().stream(&slice.stream);
-    let grain = stream.map_or(Grain::Second, |stream| stream.grain);
+    let grain = collector.grain(slice);
     let Some((first, second)) = slice.window.split_in_half(grain, slice.timezone) else {
         return Err(match grain {
             Grain::Second => "it can't be halved",

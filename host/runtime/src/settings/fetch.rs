@@ -22,6 +22,8 @@ pub(super) struct FetchSection {
     max_redirects: Option<usize>,
     max_ratio: Option<u32>,
     max_attempts: Option<u32>,
+    min_retry_wait_secs: Option<u64>,
+    max_retry_wait_secs: Option<u64>,
 }
 
 impl FetchSection {
@@ -40,6 +42,8 @@ impl FetchSection {
             ("answer_timeout_secs", self.answer_timeout_secs, &mut options.answer_timeout),
             ("read_timeout_secs", self.read_timeout_secs, &mut options.read_timeout),
             ("request_timeout_secs", self.request_timeout_secs, &mut options.request_timeout),
+            ("min_retry_wait_secs", self.min_retry_wait_secs, &mut options.min_retry_wait),
+            ("max_retry_wait_secs", self.max_retry_wait_secs, &mut options.max_retry_wait),
         ] {
             match given {
                 Some(0) => return refuse(name),

@@ -219,9 +219,15 @@ fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
     let mut seen = BTreeMap::new();
     for network in networks {
         for account in &network.content.accounts {
-            if let Some(other) = seen.insert((&network.content.connector, account.id()), &network.file) {
+            let place = (&network.file, &account.settings);
+            if let Some((other, settings)) = seen.insert((&network.content.connector, account.id()), place) {
+                let same = settings.iter().filter(|(name, value)| {
+                    account.settings.get(*name).is_some_and(|own| own.to_string() == value.to_string())
+                });
+                let same: Vec<String> = same.map(|(name, value)| format!("{name} {value}")).collect();
+                let same = if same.is_empty() { String::new() } else { format!(", both with {}", same.join(", ")) };
                 let message = format!(
-                    "account `{}` of `{}` is in {other} and in {}",
+                    "account `{}` of `{}` is in {other} and in {}{same}",
                     account.id(),
                     network.content.connector,
                     network.file
