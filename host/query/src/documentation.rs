@@ -114,6 +114,11 @@ const UNIFIED: &[(&str, &str, Columns)] = &[
         "Days from a transaction to the advertiser's decision, by advertiser.",
         Columns::View(VALIDATION_LATENCY),
     ),
+    (
+        "unified.suspected_duplicates",
+        "Sales and leads that may be one, reported under several ids and orders.",
+        Columns::View(SUSPECTED_DUPLICATES),
+    ),
 ];
 
 const RESTATEMENTS: &[(&str, &str)] = &[
@@ -158,6 +163,9 @@ const VALIDATION_LATENCY: &[(&str, &str)] = &[
     ("days_p90", "The 90th percentile."),
     ("days_max", "The most days."),
 ];
+
+const SUSPECTED_DUPLICATES: &[(&str, &str)] =
+    &[("duplicate_of", "The least `transaction_id` of those that may be one."), ("copies", "How many may be one.")];
 
 /// What is counted in the native tables when `meta.columns` is queried.
 const COUNTED: &[(&str, &str)] = &[

@@ -10,8 +10,8 @@
 //! - `unified.live_transactions` are those that are there: without tombstones, versions whose `content_hash` is of zeros,
 //!   for transactions that the network no longer reports or that a replay removed. `is_live(content_hash)` is false for
 //!   them in `unified.transactions` and `unified.transaction_versions`. All views and `as_of` count live ones only.
-//! - `unified.earnings_daily`, `unified.unpaid` and `unified.validation_latency` are views over them; their SQL is in
-//!   `src/views/`. `meta.gaps` lists windows that the tables may lack rows of, `meta.unified_columns` what each column
+//! - `unified.earnings_daily`, `unified.unpaid`, `unified.validation_latency` and `unified.suspected_duplicates` are views
+//!   over them; their SQL is in `src/views/`. `meta.gaps` lists windows that the tables may lack rows of, `meta.unified_columns` what each column
 //!   means. [`documentation`] has that of all tables and views; `docs/data-model.md` is made from it.
 //! - `unified.as_of(moment)` and `unified.restatements(from, to)` stand where a table could, and go by when content was
 //!   observed. `t AT (TIMESTAMP => moment)` and `t AT (VERSION => n)` go by when it was committed.
