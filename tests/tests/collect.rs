@@ -141,7 +141,8 @@ fn a_run_says_why_there_are_new_versions() {
     file["base_url"] = server.origin().into();
     operator.write("networks/awin.json", &file.to_string()).unwrap();
     let answer = operator.sluice(&["run", "awin", "--since", "2026-01-10", "--until", "2026-01-11"]).unwrap();
-    let told = "awin: 1 slice, 1 request, 4 records; 3 new versions (1 first seen, 2 changed), 1 commission became null, ";
+    let told =
+        "awin: 1 slice, 1 request, 4 records; 3 new versions (1 first seen, 2 changed), 1 commission became null, ";
     assert!(answer.stdout.starts_with(told), "{answer:?}");
 }
 

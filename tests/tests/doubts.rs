@@ -27,14 +27,25 @@ fn ordinary_business_raises_no_doubt() {
     let runtime = runtime();
     let faults = FaultPlan::all(0.1, 2);
     let shapes = Shapes { duplicate_rows: true, new_field_from: Some(start()), changed_type: true };
-    let options =
-        Options { seed: 9, start: start(), history_days: HISTORY_DAYS, rows_per_day: 3, faults, shapes, ..Options::default() };
+    let options = Options {
+        seed: 9,
+        start: start(),
+        history_days: HISTORY_DAYS,
+        rows_per_day: 3,
+        faults,
+        shapes,
+        ..Options::default()
+    };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let operator = Operator::of(&simulator, &NETWORKS).unwrap();
     let run = |window: &[String; 2], when: &str| {
         for network in NETWORKS {
             let report = operator.run(network, window).unwrap();
-            assert_eq!((&report["status"], &report["slices_doubtful"]), (&"done".into(), &0.into()), "{when}: {report}");
+            assert_eq!(
+                (&report["status"], &report["slices_doubtful"]),
+                (&"done".into(), &0.into()),
+                "{when}: {report}"
+            );
         }
     };
     run(&last_days(&simulator, HISTORY_DAYS.into()), "at first");

@@ -55,7 +55,7 @@ pub(crate) enum Definition {
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Transactions,
         Self::LiveTransactions,
         Self::RawObjects,

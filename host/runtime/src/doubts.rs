@@ -104,7 +104,9 @@ pub async fn find(lake: &Lake, id: &str) -> Result<DoubtRow, Failure> {
     found.retain(|doubt| !id.is_empty() && doubt.doubt_id.starts_with(id));
     match (found.len(), found.pop()) {
         (1, Some(doubt)) => Ok(doubt),
-        (0, _) => Err(Failure::usage(format!("there is no doubt `{id}`")).hint("`sluice doubts --all` lists all doubts")),
+        (0, _) => {
+            Err(Failure::usage(format!("there is no doubt `{id}`")).hint("`sluice doubts --all` lists all doubts"))
+        }
         (count, _) => Err(Failure::usage(format!("{count} doubts begin with `{id}`")).hint("write more of the id")),
     }
 }
@@ -124,7 +126,12 @@ fn undecided(doubt: &DoubtRow) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A usage failure if it is decided already; the lake's failure. Nothing is decided then.
-pub async fn accept(app: &Arc<App>, network: &Network, doubt: &DoubtRow, why: Option<&str>) -> Result<Accepted, Failure> {
+pub async fn accept(
+    app: &Arc<App>,
+    network: &Network,
+    doubt: &DoubtRow,
+    why: Option<&str>,
+) -> Result<Accepted, Failure> {
     undecided(doubt)?;
     let lease = app.state.acquire(&network.settings.name).await?;
     let accepted = lease.guard(accept_under(app, network, &lease, doubt, why)).await;
@@ -186,11 +193,8 @@ async fn commit_held(
 ) -> Result<MappedAgain, Failure> {
     let wanted: HashSet<String> = requests(doubt).into_iter().collect();
     let count = wanted.len() as u64;
-    let filter = RawFilter {
-        network: Some(doubt.network.clone()),
-        run_id: Some(doubt.run_id.clone()),
-        ..RawFilter::default()
-    };
+    let filter =
+        RawFilter { network: Some(doubt.network.clone()), run_id: Some(doubt.run_id.clone()), ..RawFilter::default() };
     let objects = app.lake.raw_objects(&filter).await?;
     let objects = objects.try_filter(move |object| std::future::ready(wanted.contains(&object.request_id)));
     let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
@@ -217,8 +221,7 @@ async fn commit_held(
 /// Says that the slice of an accepted doubt covers its window.
 fn cover(network: &Network, read: &SliceRead, mapped: &MappedAgain, tables: &RunWriter) {
     let manifest = network.manifest();
-    let is_complete =
-        manifest.stream(&read.slice.stream).is_some_and(|stream| stream.is_complete(read.slice.axis));
+    let is_complete = manifest.stream(&read.slice.stream).is_some_and(|stream| stream.is_complete(read.slice.axis));
     if is_complete && mapped.rejects == 0 {
         tables.window_read(&read.slice, read.read_at);
     }

@@ -11,8 +11,7 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn profile(&self, network: &str, account: &str, stream: &str) -> Result<Option<String>, Error> {
-        let query =
-            sqlx::query("SELECT content FROM profiles WHERE network = $1 AND account = $2 AND stream = $3");
+        let query = sqlx::query("SELECT content FROM profiles WHERE network = $1 AND account = $2 AND stream = $3");
         let row = self.database.fetch_optional(query.bind(network).bind(account).bind(stream)).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }

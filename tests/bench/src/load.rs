@@ -158,7 +158,9 @@ struct Service(Child);
 impl Service {
     fn start(operator: &Operator, log: Sender<String>) -> anyhow::Result<Self> {
         let mut command = operator.command(&["serve"]);
-        command.env("SLUICE_LOG", "info,sluice_lake=debug,sluice_runtime=debug,sluice_state=debug").env("NO_COLOR", "1");
+        command
+            .env("SLUICE_LOG", "info,sluice_lake=debug,sluice_runtime=debug,sluice_state=debug")
+            .env("NO_COLOR", "1");
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("cannot run `serve`")?;
         let lines = BufReader::new(child.stderr.take().context("no log")?).lines();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| log.send(line)));

@@ -84,7 +84,9 @@ impl Service {
         std::fs::write(dir.path().join("connectors.d").join(CONNECTOR), first)?;
         let mut command = Command::new(sluice);
         command.arg("serve").current_dir(dir.path()).env("XDG_CACHE_HOME", dir.path().join("cache"));
-        command.env("SLUICE_LOG", "sluice_engine=info,sluice_registry=info,sluice_state=info,sluice_runtime=info").env("NO_COLOR", "1");
+        command
+            .env("SLUICE_LOG", "sluice_engine=info,sluice_registry=info,sluice_state=info,sluice_runtime=info")
+            .env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {}", sluice.display()))?;
         let log = BufReader::new(child.stderr.take().context("no log")?);

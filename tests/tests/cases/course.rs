@@ -70,13 +70,7 @@ pub(crate) fn play(folder: &str) {
     }
 }
 
-fn take(
-    step: &Value,
-    place: &str,
-    network: &Network,
-    operator: &Operator,
-    kept: &mut BTreeMap<String, String>,
-) {
+fn take(step: &Value, place: &str, network: &Network, operator: &Operator, kept: &mut BTreeMap<String, String>) {
     let text = |name: &str| step[name].as_str();
     if let Some(command) = text("sluice") {
         check(step, place, &run(operator, command, step["clock_ahead_secs"].as_i64()));

@@ -128,7 +128,8 @@ fn name_of(app: &App, doubt: &DoubtRow) -> Result<String, Failure> {
     };
     let of = networks.iter().filter(|network| network.content.connector == doubt.network);
     // Several files may name one connector: the one that has the account.
-    let name = of.clone().find(|network| has_account(network)).or(of.clone().next()).map(|network| network.name.clone());
+    let name =
+        of.clone().find(|network| has_account(network)).or(of.clone().next()).map(|network| network.name.clone());
     name.ok_or_else(|| {
         Failure::settings(format!("no file in networks/ has \"connector\": \"{}\"", doubt.network))
             .hint("add the network whose answer it is, and accept it then")

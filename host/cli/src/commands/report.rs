@@ -96,7 +96,8 @@ fn hint(kind: ErrorKind, network: &str, verb: Verb) -> String {
         ),
         ErrorKind::Host => format!("this host is at fault: correct what the message says, then `{again}`"),
         ErrorKind::Doubt => {
-            "raw keeps the answers, and nothing of them is in the tables: look at them, and accept or reject them".to_owned()
+            "raw keeps the answers, and nothing of them is in the tables: look at them, and accept or reject them"
+                .to_owned()
         }
         ErrorKind::Quota => format!("the network's limit is used up: `{again}` later; what was answered is kept"),
         ErrorKind::Network => format!("what was answered is kept; for the rest, `{again}`"),

@@ -254,7 +254,11 @@ impl Guard {
             let (state, by, why) = if agreed {
                 (DoubtState::Accepted, by.clone(), "another read agreed, an hour later or more")
             } else if let Some(again) = again {
-                (DoubtState::Superseded, format!("doubt {}", again.doubt_id), "another read is doubted for the same reason")
+                (
+                    DoubtState::Superseded,
+                    format!("doubt {}", again.doubt_id),
+                    "another read is doubted for the same reason",
+                )
             } else if is_read_again(row, &found.clean) {
                 (DoubtState::Superseded, by.clone(), "its window was read again without doubt")
             } else {

@@ -44,7 +44,11 @@ enum Read {
     Done(SliceDone),
     /// It has too few records to be judged alone.
     Few(Box<Few>),
-    Halved { halves: [Window; 2], waiting: Waiting, report: SliceReport },
+    Halved {
+        halves: [Window; 2],
+        waiting: Waiting,
+        report: SliceReport,
+    },
 }
 
 /// Collects slices. A window that the network finds too wide is halved and read again. Each slice that is done is given

@@ -78,7 +78,8 @@ impl Observation {
         let statuses = rows.column_by_name("validation_status").and_then(|column| column.as_string_opt::<i32>());
         let is_unknown = |status: &Option<&str>| *status == Some("unknown");
         self.unknown_statuses = statuses.map_or(0, |statuses| statuses.iter().filter(is_unknown).count() as u64);
-        let money = |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Decimal128Type>());
+        let money =
+            |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Decimal128Type>());
         if let Some(sales) = money("sale_amount") {
             present(sales).for_each(|(_, amount)| self.sale.add(amount));
         }

@@ -122,12 +122,7 @@ fn missing_column(profile: &Profile, layout: &Layout, seen: &Observation, column
 }
 
 /// The inputs of the mapping that were filled nearly always and are nearly never.
-fn missing_paths<'a>(
-    profile: &Profile,
-    layout: &'a Layout,
-    seen: &Observation,
-    with_money: bool,
-) -> Vec<&'a str> {
+fn missing_paths<'a>(profile: &Profile, layout: &'a Layout, seen: &Observation, with_money: bool) -> Vec<&'a str> {
     if seen.records < MIN_RECORDS {
         return Vec::new();
     }

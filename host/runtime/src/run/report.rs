@@ -263,8 +263,7 @@ impl RunReport {
             texts
                 .push((error.kind, slice.iter().fold(error.message.clone(), |text, slice| format!("{slice}: {text}"))));
             let (kind, message) = (error.kind, error.message.clone());
-            let group =
-                grouped.entry((kind, message.clone())).or_insert_with(|| RunFailure::new(kind, message));
+            let group = grouped.entry((kind, message.clone())).or_insert_with(|| RunFailure::new(kind, message));
             group.count += 1;
             // The slice that is first, with its response.
             if group.slice.is_none() || slice.is_some() && slice < group.slice {
@@ -397,7 +396,10 @@ mod tests {
     fn a_run_with_nothing_but_doubts_is_doubtful() {
         let doubt = || SliceError::new(ErrorKind::Doubt, "`commissionAmount.amount` is gone from all records");
         let report = failed(&[("b", doubt()), ("a", doubt())]);
-        assert_eq!((report.status, report.exit, report.error_kind), ("doubtful", Exit::Doubtful, Some(ErrorKind::Doubt)));
+        assert_eq!(
+            (report.status, report.exit, report.error_kind),
+            ("doubtful", Exit::Doubtful, Some(ErrorKind::Doubt))
+        );
         assert_eq!((report.failures.len(), report.failures[0].count), (1, 2));
         let command = format!("sluice doubts show {}", doubt_id_of("run", "a"));
         assert_eq!(report.failures[0].command.as_deref(), Some(command.as_str()));
