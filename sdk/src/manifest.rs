@@ -5,13 +5,14 @@ use crate::{
     Stream, ValidationStatus,
 };
 
-/// A stream of unified transactions over exact and complete windows in UTC, filtered on the transaction's date.
+/// A stream of unified transactions over exact windows in UTC, filtered on the transaction's date. No window is taken for
+/// complete: say so in `complete_windows`, for the dates of which every answer holds all that there is.
 pub fn stream(name: &str) -> Stream {
     Stream {
         name: name.into(),
         unified: true,
         axes: vec![Axis::Transaction],
-        complete_windows: vec![Axis::Transaction],
+        complete_windows: vec![],
         max_window_secs: None,
         history_days: None,
         grain: Grain::Second,

@@ -134,6 +134,15 @@ fn one_failing_account_fails_nothing_else() {
     assert_eq!(uncovered[0]["account"], "beta");
 }
 
+/// Lets the second read without a transaction decide, whenever it comes.
+fn confirm_at_once(operator: &Operator, network: &str) {
+    let path = format!("networks/{network}.json");
+    let mut settings: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(operator.join(&path)).unwrap()).unwrap();
+    settings["vanish"] = serde_json::json!({"confirm_after": "0"});
+    operator.write(&path, &settings.to_string()).unwrap();
+}
+
 #[test]
 fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     let runtime = runtime();
@@ -165,7 +174,21 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     assert_eq!(versions().1, [version(1, "first-seen", amount)]);
 
     assert!(simulator.withhold("awin", "alpha", &gone.transaction_id));
+    for _ in 0..2 {
+        assert_eq!(run()["new_versions"], 0, "one read is none, nor are two within an hour");
+        let (key, told) = versions();
+        assert_eq!(told, [version(1, "first-seen", amount)]);
+        let absent = operator.sql("SELECT transaction_key, account FROM meta.absent").unwrap();
+        assert_eq!((absent.len(), &absent[0]["transaction_key"]), (1, &key.as_str().into()), "{absent:?}");
+        let story = operator.succeed(&["explain", &key]).unwrap();
+        assert!(story.contains("missing since"), "{story}");
+    }
+    operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert_eq!(operator.sql("SELECT * FROM meta.absent").unwrap().len(), 1, "raw alone tells what was missing");
+
+    confirm_at_once(&operator, "awin");
     assert_eq!(run()["new_versions"], 1, "one is gone, and nothing else changed");
+    assert!(operator.sql("SELECT * FROM meta.absent").unwrap().is_empty());
     let (key, told) = versions();
     assert_eq!(told, [version(1, "first-seen", amount), version(2, "vanished", Micros(0))]);
     assert_eq!(run()["new_versions"], 0, "it vanishes once");
@@ -178,6 +201,7 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     assert_eq!(counted("commission_effective"), counted(counts), "no sum holds it any more");
     let story = operator.succeed(&["explain", &key]).unwrap();
     assert!(story.contains("vanished"), "{story}");
+    // With the settings of now, the second of the three reads is late enough.
     operator.succeed(&["build", "--from-raw"]).unwrap();
     assert_eq!(versions().1, told, "raw alone tells that it vanished");
 

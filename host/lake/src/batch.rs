@@ -5,8 +5,9 @@
 //! covers is noted only when all of its rows are durable.
 
 mod flushed;
+mod vanish;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::datatypes::Field;
 use futures::future::join_all;
@@ -28,7 +29,6 @@ use crate::options::CommitterOptions;
 use crate::prepare::Prepared;
 use crate::table::Fence;
 use crate::unified::{self, UnifiedRows};
-use crate::vanished::{self, VanishedRows, Windows};
 
 /// Tables that are written at once: each holds a compressor per column, and there are few cores.
 const TABLES_AT_ONCE: usize = 3;
@@ -337,42 +337,6 @@ impl Writers {
             Some(open) => open,
             unread => unread.insert(Followers::open(&self.lake).await?),
         })
-    }
-
-    /// Appends a version that says so for each transaction that windows which were read whole no longer hold, and
-    /// gives how many. All rows of these runs must have been flushed.
-    pub(crate) async fn mark_vanished(
-        &mut self,
-        streams: &[Windows],
-        fences: &[(RunNumber, Fence)],
-    ) -> Result<Flushed, Error> {
-        let mut flushed = Flushed::default();
-        if streams.is_empty() {
-            return Ok(flushed);
-        }
-        self.latest().await?.catch_up().await?;
-        for gone in vanished::find(streams, self.latest().await?.table()).await? {
-            let appended = self.append_vanished(gone, fences).await?;
-            flushed.take_versions(appended);
-        }
-        Ok(flushed)
-    }
-
-    async fn append_vanished(
-        &mut self,
-        mut gone: VanishedRows,
-        fences: &[(RunNumber, Fence)],
-    ) -> Result<Appended, Error> {
-        let appender = match &mut self.unified {
-            Some(open) => open,
-            unread => {
-                let Target { schema, name, columns, .. } = Target::versions();
-                let open = Appender::open(&self.lake, &schema, &name, columns, self.options.index_keys);
-                unread.insert(open.await?)
-            }
-        };
-        let fences: Vec<_> = fences.iter().filter(|(run, _)| *run == gone.run()).cloned().collect();
-        appender.append(&mut gone, &fences).await
     }
 
     /// Forgets the keys of the tables used longest ago, until the rest is within its limit.

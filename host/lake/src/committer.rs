@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{RawObject, Slice};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -59,7 +59,7 @@ enum Message {
     Begin(RunNumber, Option<Fence>, Arc<OnceLock<Arc<Error>>>),
     Add { run: RunNumber, prepared: Box<Prepared>, known: bool, held: Held },
     Reject(RunNumber, Rejected),
-    WindowRead(RunNumber, Slice, DateTime<Utc>),
+    WindowRead { run: RunNumber, slice: Slice, read_at: DateTime<Utc>, confirm_after: TimeDelta },
     Covered(RunNumber, CoverageRow),
     Finish(RunNumber, Reply),
     Abandon(RunNumber),
@@ -129,10 +129,11 @@ impl RunWriter {
         self.shared.send(Message::Reject(self.number, rejected));
     }
 
-    /// Says that a slice of a stream with complete windows was read whole, without error: what the latest state holds
-    /// there and no answer of the run did is marked as vanished when the run ends.
-    pub fn window_read(&self, slice: &Slice, read_at: DateTime<Utc>) {
-        self.shared.send(Message::WindowRead(self.number, slice.clone(), read_at));
+    /// Says that a slice of a stream with complete windows was read whole, without error or doubt: what the latest state
+    /// holds there and no answer of the run did is missing when the run ends, and is marked as vanished if another run
+    /// missed it too, at least `confirm_after` before.
+    pub fn window_read(&self, slice: &Slice, read_at: DateTime<Utc>, confirm_after: TimeDelta) {
+        self.shared.send(Message::WindowRead { run: self.number, slice: slice.clone(), read_at, confirm_after });
     }
 
     /// Says what a slice covers, all of whose responses were handed over. It is noted once they are durable.
@@ -239,9 +240,9 @@ impl Task {
                     book.reject(batch, rejected);
                 }
             }
-            Message::WindowRead(run, slice, read_at) => {
+            Message::WindowRead { run, slice, read_at, confirm_after } => {
                 if let Some((book, _)) = self.living(run) {
-                    book.seen.read_whole(&slice, read_at);
+                    book.seen.read_whole(&slice, read_at, confirm_after);
                 }
             }
             Message::Covered(run, row) => {
@@ -381,7 +382,7 @@ async fn write(writers: &mut Writers, batch: Batch, ending: &mut Ending) -> Resu
     for (OpenRun { book, failure }, _) in ending.iter_mut() {
         let lives = failure.get().is_none() && !flushed.fenced.contains_key(&book.number);
         if lives && book.seen.is_waiting() {
-            streams.extend(book.seen.windows(book.number));
+            streams.extend(book.seen.take(book.number));
             fences.extend(book.fences());
         }
     }

@@ -59,6 +59,14 @@ pub enum Error {
         /// Why.
         source: Box<DeltaTableError>,
     },
+    /// A table that another program gave a feature which Sluice doesn't honour.
+    #[error("table {table} has {what}, which Sluice doesn't write")]
+    Unhonoured {
+        /// `schema.table`.
+        table: String,
+        /// `the feature deletionVectors`, `the writer version 5` …
+        what: String,
+    },
     /// A data file that can't be read.
     #[error("cannot read {path} of table {table}")]
     DataFile {
@@ -221,6 +229,9 @@ impl Error {
             Self::Table { table, source, .. } => match source.as_ref() {
                 DeltaTableError::ObjectStore { source } => store_hint(table, source),
                 DeltaTableError::Io { source } => io_hint(table, source),
+                DeltaTableError::KernelError(source) if is_about_protocol(&source.to_string()) => {
+                    Some(unhonoured_hint(table))
+                }
                 _ => None,
             },
             Self::Damaged { path, .. } => {
@@ -262,6 +273,7 @@ impl Error {
                 "if another program changed table {table}, give the column back its type, or move the table away and \
                  build it again from raw"
             )),
+            Self::Unhonoured { table, .. } => Some(unhonoured_hint(table)),
             Self::DataFile { .. } | Self::Rows { .. } => None,
             Self::Envelope { .. } | Self::Marker { .. } | Self::Worker { .. } | Self::Stopped => None,
         }
@@ -289,6 +301,21 @@ impl Error {
     pub(crate) fn rows(table: &str, source: arrow::error::ArrowError) -> Self {
         Self::Rows { table: table.to_owned(), source }
     }
+}
+
+fn unhonoured_hint(table: &str) -> String {
+    format!(
+        "nothing was changed; let the program that added it take it off again (Spark: REORG TABLE … APPLY (PURGE), then \
+         ALTER TABLE … DROP FEATURE … TRUNCATE HISTORY), or move the folder tables/{} of the lake away and run `sluice \
+         build --from-raw`",
+        table.replace('.', "/")
+    )
+}
+
+/// Whether what the Delta library can't read is a version or a feature of the protocol.
+fn is_about_protocol(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["protocol", "feature", "unsupported"].iter().any(|word| said.contains(word))
 }
 
 fn io_hint(path: &str, error: &std::io::Error) -> Option<String> {

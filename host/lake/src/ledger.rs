@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Digest, Layout, Mapped, RawObject, Slice};
 
 use crate::append::{Causes, RunNumber};
@@ -155,13 +155,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes note that a slice of a stream with complete windows was read whole, without error: what the latest state
-    /// holds there and no answer of its run did is marked as vanished when the ledger commits.
+    /// Takes note that a slice of a stream with complete windows was read whole, without error or doubt: what the latest
+    /// state holds there and no answer of its run did is missing when the ledger commits, and is marked as vanished if
+    /// another run missed it too, at least `confirm_after` before.
     ///
     /// All answers of the slice must have been added to this ledger before, those too that an interrupted run left in
     /// raw. Nothing happens for a slice on another axis than the transaction's, or with a rejected record.
-    pub fn window_read(&mut self, slice: &Slice, read_at: DateTime<Utc>) {
-        self.book.seen.read_whole(slice, read_at);
+    pub fn window_read(&mut self, slice: &Slice, read_at: DateTime<Utc>, confirm_after: TimeDelta) {
+        self.book.seen.read_whole(slice, read_at, confirm_after);
     }
 
     /// Takes a response that could not be mapped at all, with the reason.
@@ -197,7 +198,7 @@ impl Ledger {
             return Ok(());
         }
         self.flush().await?;
-        let streams = self.book.seen.windows(self.book.number);
+        let streams = self.book.seen.take(self.book.number);
         let judged = self.writers.mark_vanished(&streams, &[]).await?;
         self.count(&judged);
         Ok(())

@@ -28,7 +28,7 @@ const NEW: &str = "tables.new";
 /// Is there as long as some tables may be new and others old.
 const PLACING: &str = "tables.placing";
 /// System tables that follow from raw.
-const DERIVED: [&str; 4] = ["requests", "coverage", "columns", "rejects"];
+const DERIVED: [&str; 5] = ["requests", "coverage", "columns", "rejects", "absent"];
 
 /// A rebuild under way.
 pub struct Rebuild {

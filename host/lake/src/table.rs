@@ -1,11 +1,13 @@
 //! One Delta table: its snapshot, its files, its commits.
 
 mod commit;
+mod features;
 mod files;
 mod log;
 mod schema;
 
 pub use commit::Fence;
+pub use features::require_honoured;
 pub(crate) use commit::{Proposal, TableChange, commit_with};
 pub(crate) use log::remove;
 pub(crate) use schema::assemble;
@@ -104,16 +106,21 @@ impl Table {
     }
 
     /// Reads what others committed.
+    ///
+    /// # Errors
+    /// [`Error::Unhonoured`] for a table with a feature that Sluice doesn't honour.
     pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
         let failed = |source: DeltaTableError| Error::table("read", &self.name, source);
         if let Some(state) = &mut self.state {
             let before = state.version();
             state.update(&self.log, None).await.map_err(failed)?;
+            self.require_honoured()?;
             return self.learn_epochs(before).await;
         }
         if self.log.is_delta_table_location().await.map_err(failed)? {
             self.state = Some(DeltaTableState::try_new(&self.log, None).await.map_err(failed)?);
         }
+        self.require_honoured()?;
         Ok(())
     }
 

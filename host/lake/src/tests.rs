@@ -6,6 +6,7 @@ mod committer;
 mod concurrent;
 mod coverage;
 mod faulty;
+mod features;
 mod growth;
 mod held;
 mod histories;

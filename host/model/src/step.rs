@@ -59,6 +59,8 @@ steps! {
         UnifiedCommitted = "unified-committed",
         /// Rejects are committed.
         RejectsCommitted = "rejects-committed",
+        /// What vanished has a version that says so, and what is missing for the first time isn't noted.
+        VanishedMarked = "vanished-marked",
         /// The latest state has followed the versions: all that the run does to the tables is done.
         LatestCaughtUp = "latest-caught-up",
         /// The run's requests are in `meta.requests`.

@@ -292,6 +292,8 @@ impl Lake {
             // A bare snapshot reads the log's newest protocol and columns; its files are listed only when it is scanned.
             None => Snapshot::try_new(log.as_ref(), None).await.map_err(failed)?,
         };
+        let honoured = sluice_lake::require_honoured(&table, snapshot.protocol(), snapshot.metadata());
+        honoured.map_err(|refused| external(Error::Unhonoured(Arc::new(refused))))?;
         // Partition columns as plain text, not as dictionaries: they join and print like any other.
         let config = DeltaScanConfig::new().with_wrap_partition_values(false);
         Ok(Arc::new(DeltaReader(DeltaScanNext::new(snapshot, config)?)))

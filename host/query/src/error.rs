@@ -69,6 +69,9 @@ pub enum Error {
         /// Why.
         source: Arc<DeltaTableError>,
     },
+    /// A table with a feature that Sluice doesn't honour.
+    #[error(transparent)]
+    Unhonoured(Arc<sluice_lake::Error>),
     /// What was read and what is missing that can't be read.
     #[error("cannot read the coverage")]
     Coverage {
@@ -197,6 +200,7 @@ impl Error {
                 None => "the table has no versions yet".to_owned(),
             }),
             Self::Coverage { source } => source.hint(),
+            Self::Unhonoured(source) => source.hint(),
             Self::NoVersions { .. } => Some("it is worked out: write `AT (TIMESTAMP => '2026-01-31')`".to_owned()),
             Self::UnknownVersionClause { .. } => {
                 Some("write `AT (TIMESTAMP => '2026-01-31T12:00:00Z')` or `AT (VERSION => 3)`".to_owned())
@@ -261,6 +265,7 @@ impl Error {
             // One that several parts of a query share.
             DataFusionError::External(inner) => match inner.downcast_ref::<Self>() {
                 Some(Self::Open { table, source }) => Self::Open { table: table.clone(), source: source.clone() },
+                Some(Self::Unhonoured(source)) => Self::Unhonoured(source.clone()),
                 _ => Self::Run { source: Box::new(error) },
             },
             _ => Self::Run { source: Box::new(error) },

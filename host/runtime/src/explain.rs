@@ -6,7 +6,7 @@ mod history;
 use sluice_query::Session;
 
 pub use evidence::{Evidence, Origin, RawResponse, Record};
-pub use history::{Changed, Identity, Version};
+pub use history::{Absence, Changed, Identity, Version};
 
 use crate::app::{open_engine, open_lake, open_session};
 use crate::failure::Failure;
@@ -22,6 +22,8 @@ pub struct Explanation {
     pub of: Identity,
     /// Its versions in order.
     pub versions: Vec<(Version, Origin)>,
+    /// The read that did without it, if it isn't decided yet whether it has vanished.
+    pub absent: Option<Absence>,
 }
 
 /// The versions of a transaction: each with its cause, what changed, the request and the record that it came from.
@@ -34,8 +36,9 @@ pub async fn explain(settings: &Settings, name: &str) -> Result<Explanation, Fai
     let session = open_session(lake.clone()).await?;
     let of = identify(&session, name).await?;
     let versions = history::versions(&session, &of).await?;
+    let absent = history::absence(&session, &of).await?;
     let mut evidence = Evidence::new(lake, open_engine(settings)?);
-    let mut explained = Explanation { of, versions: Vec::with_capacity(versions.len()) };
+    let mut explained = Explanation { of, versions: Vec::with_capacity(versions.len()), absent };
     for version in versions {
         let origin = evidence.of(&explained.of.stream, &version).await;
         explained.versions.push((version, origin));

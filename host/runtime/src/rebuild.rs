@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt};
-use sluice_model::{Digest, ErrorKind, RawObject, SliceRead, describe};
+use sluice_model::{Digest, ErrorKind, RawObject, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
 use crate::collect::{SliceReport, too_many_rejects};
 use crate::doubts::Withheld;
 use crate::failure::Failure;
 use crate::meter::Unit;
-use crate::settings::network;
+use crate::settings::network::{self, NetworkFile, NetworkSettings};
 use crate::{record, replay, tables};
 use sluice_state::guard_all;
 
@@ -69,7 +69,8 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
         .hint("keep the tables; to give up what only they know, run `sluice build --from-raw --lossy`"));
     }
     let mut networks: BTreeMap<String, Network> = BTreeMap::new();
-    for settings in network::load_all(&app.settings.networks_dir)? {
+    let all = network::load_all(&app.settings.networks_dir)?;
+    for settings in &all {
         let network = app.network(&settings.name)?;
         networks.entry(network.manifest().network.clone()).or_insert(network);
     }
@@ -90,7 +91,7 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
         let reads = fresh.slice_reads(run).await?.into_iter().map(|read| undoubted(read, &withheld));
         let reads: Vec<SliceRead> = reads.collect();
         for read in reads.iter().filter(|read| is_whole(&networks, read, &rebuilt)) {
-            ledger.window_read(&read.slice, read.read_at);
+            ledger.window_read(&read.slice, read.read_at, confirm_after(app, &all, &read.slice));
         }
         counts = ledger.commit().await?;
         // What covers nothing was reported when it was read.
@@ -180,6 +181,16 @@ fn is_whole(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
         && stream.is_some_and(|stream| stream.is_complete(read.slice.axis))
         && !rebuilt.unmapped.contains(&id)
         && rebuilt.rejects.get(&id).is_none_or(|rejects| *rejects == 0)
+}
+
+/// How much later another read must confirm what a slice lacks, as the settings of its account say now.
+fn confirm_after(app: &App, all: &[NetworkSettings], slice: &Slice) -> TimeDelta {
+    let is_own = |settings: &&NetworkSettings| {
+        let NetworkFile { connector, accounts, .. } = &settings.content;
+        *connector == slice.network && accounts.iter().any(|account| account.name == slice.account)
+    };
+    let own = all.iter().find(is_own).map(|settings| settings.content.vanish).unwrap_or_default();
+    own.confirm_after(app.settings.vanish)
 }
 
 /// What a slice covers, now that its run's responses are in the tables; none if none of its window could be read.

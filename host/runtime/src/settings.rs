@@ -6,6 +6,7 @@ pub mod maintenance;
 pub mod network;
 pub mod secrets;
 mod state;
+pub mod vanish;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use crate::settings::limits::LimitsSettings;
 use crate::settings::maintenance::{MaintainSection, MaintenanceSettings, RawSection};
 use crate::settings::secrets::SecretSources;
 use crate::settings::state::{ScheduleSection, StateSection};
+use crate::settings::vanish::VanishSettings;
 use sluice_state::LeaseTimes;
 
 /// `sluice.toml`, paths resolved against its folder.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub limits: LimitsSettings,
     /// How the lake is looked after.
     pub maintenance: MaintenanceSettings,
+    /// When a transaction has vanished, unless its network says otherwise.
+    pub vanish: VanishSettings,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +77,8 @@ struct File {
     raw: RawSection,
     #[serde(default)]
     schedule: ScheduleSection,
+    #[serde(default)]
+    vanish: VanishSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -120,7 +126,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days and [schedule] retry_secs")
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs and [vanish] confirm_after")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -157,6 +163,7 @@ impl Settings {
             networks_dir: dir(file.networks, "./networks"),
             limits: file.limits,
             maintenance: MaintenanceSettings::of(&file.maintain, &file.raw)?,
+            vanish: file.vanish,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,

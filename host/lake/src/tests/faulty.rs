@@ -18,11 +18,13 @@ use super::*;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     /// The next commit to this table is done, and then said to have been another's.
     TakenForAnother(&'static str),
     /// The next commit to this table is done, and the answer is lost.
     AnswerLost(&'static str),
+    /// No commit to this table is done.
+    Refused(&'static str),
     /// No object can be copied.
     NoCopies,
 }
@@ -46,9 +48,12 @@ fn broken() -> StoreError {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let hits = |table: &str| location.as_ref().contains(&format!("{table}/_delta_log/0"));
+        if matches!(*self.fault.lock().unwrap(), Some(Fault::Refused(table)) if hits(table)) {
+            return Err(broken());
+        }
         let done = self.inner.put_opts(location, payload, options).await?;
         let mut fault = self.fault.lock().unwrap();
-        let hits = |table: &str| location.as_ref().contains(&format!("{table}/_delta_log/0"));
         match *fault {
             Some(Fault::TakenForAnother(table)) if hits(table) => {
                 *fault = None;
@@ -98,7 +103,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-async fn faulty_lake() -> (tempfile::TempDir, Lake, Arc<Mutex<Option<Fault>>>) {
+pub(super) async fn faulty_lake() -> (tempfile::TempDir, Lake, Arc<Mutex<Option<Fault>>>) {
     let (folder, lake) = new_lake().await;
     let fault = Arc::new(Mutex::new(None));
     let lake = lake.through(|inner| Arc::new(Faulty { inner, fault: fault.clone() }));

@@ -1,5 +1,6 @@
 use sluice_model::{Reject, Window};
 
+use super::faulty::{Fault, faulty_lake};
 use super::latest::assert_latest;
 use super::*;
 
@@ -41,16 +42,37 @@ async fn add(ledger: &mut crate::Ledger, run: &str, answer: &Answer) -> Slice {
     slice
 }
 
+/// How much later than the first read without a transaction another one must be.
+const CONFIRM_AFTER: TimeDelta = TimeDelta::seconds(5);
+
 /// A run that reads some slices whole.
 async fn run(lake: &Lake, answers: &[Answer]) {
-    let run = format!("run-{}", answers[0].secs);
-    let mut ledger = lake.ledger();
-    for answer in answers {
-        let slice = add(&mut ledger, &run, answer).await;
-        ledger.window_read(&slice, moment(answer.secs + 1));
-    }
-    ledger.commit().await.unwrap();
+    run_as(lake, &format!("run-{}", answers[0].secs), answers, CONFIRM_AFTER).await;
     assert_latest(lake).await;
+}
+
+async fn run_as(lake: &Lake, run: &str, answers: &[Answer], confirm_after: TimeDelta) {
+    read_by(&mut lake.ledger(), run, answers, confirm_after).await.unwrap();
+}
+
+async fn read_by(
+    ledger: &mut crate::Ledger,
+    run: &str,
+    answers: &[Answer],
+    confirm_after: TimeDelta,
+) -> Result<crate::Counts, crate::Error> {
+    for answer in answers {
+        let slice = add(ledger, run, answer).await;
+        ledger.window_read(&slice, moment(answer.secs + 1), confirm_after);
+    }
+    ledger.commit().await
+}
+
+/// What was missing once: when first, and in which run.
+async fn absent(lake: &Lake) -> Vec<String> {
+    let columns = ["network", "account", "stream", "first_absent_at", "run_id"];
+    let rows = values(lake, "meta", "absent", &columns).await;
+    rows.iter().map(|row| row.replace("awin-test uk transactions 2026-01-01T", "")).collect()
 }
 
 /// Id, version and cause of all versions that aren't first ones.
@@ -65,41 +87,185 @@ fn days(days: impl IntoIterator<Item = i64>) -> Vec<Sale> {
 }
 
 #[tokio::test]
-async fn what_a_whole_window_no_longer_holds_vanishes_and_may_reappear() {
+async fn what_two_whole_windows_no_longer_hold_vanishes_and_may_reappear() {
     let (_folder, lake) = new_lake().await;
     run(&lake, &[answer(10, &days([3, 4]))]).await;
     run(&lake, &[answer(20, &days([3]))]).await;
+    assert!(changes(&lake).await.is_empty(), "one read is none");
+    assert_eq!(absent(&lake).await, ["00:00:21Z run-20"]);
+    run(&lake, &[answer(30, &days([3]))]).await;
     let columns = ["transaction_id", "change", "commission_amount", "commission_effective", "observed_at", "run_id"];
     let latest = values(&lake, "unified", "transactions", &columns).await;
     let expected = [
         "03 first-seen 5.000000 5.000000 2026-01-01T00:00:10Z run-10",
-        "04 vanished 5.000000 0.000000 2026-01-01T00:00:21Z run-20",
+        "04 vanished 5.000000 0.000000 2026-01-01T00:00:31Z run-30",
     ];
     assert_eq!(latest, expected);
     let row = rows(&lake, "unified", "transactions").await.into_iter().find(|row| row["change"] == "vanished").unwrap();
     assert_eq!((row["request_id"].as_str(), row["content_hash"].as_str()), ("r10", "0".repeat(32).as_str()));
-    run(&lake, &[answer(30, &days([3]))]).await;
-    run(&lake, &[answer(40, &days([3, 4]))]).await;
+    assert!(absent(&lake).await.is_empty(), "what has vanished isn't absent");
+    run(&lake, &[answer(40, &days([3]))]).await;
     run(&lake, &[answer(50, &days([3, 4]))]).await;
+    run(&lake, &[answer(60, &days([3, 4]))]).await;
     assert_eq!(changes(&lake).await, ["04 2 vanished", "04 3 reappeared"]);
+    assert!(absent(&lake).await.is_empty());
     // Built again from raw, in one go and without windows, nothing is new.
     let mut ledger = lake.ledger();
-    for (secs, days) in [(10, days([3, 4])), (20, days([3])), (40, days([3, 4]))] {
+    for (secs, days) in [(10, days([3, 4])), (20, days([3])), (30, days([3])), (50, days([3, 4]))] {
         add(&mut ledger, &format!("run-{secs}"), &answer(secs, &days)).await;
     }
     assert_eq!(ledger.commit().await.unwrap().new_versions, 0);
 }
 
 #[tokio::test]
-async fn other_axes_and_rejects_let_nothing_vanish() {
+async fn what_was_seen_between_two_reads_without_it_is_there() {
+    let (_folder, lake) = new_lake().await;
+    run(&lake, &[answer(10, &days([3, 4]))]).await;
+    run(&lake, &[answer(20, &days([3]))]).await;
+    // Unchanged, on another axis, and in a window that isn't whole: no version tells of it.
+    let mut ledger = lake.ledger();
+    add(&mut ledger, "run-30", &Answer { axis: Axis::Modified, ..answer(30, &days([4])) }).await;
+    ledger.commit().await.unwrap();
+    assert!(absent(&lake).await.is_empty());
+    run(&lake, &[answer(40, &days([3]))]).await;
+    assert!(changes(&lake).await.is_empty());
+    assert_eq!(absent(&lake).await, ["00:00:41Z run-40"]);
+    // An old response that is built again says nothing of now.
+    let mut ledger = lake.ledger();
+    add(&mut ledger, "run-10", &answer(11, &days([3, 4]))).await;
+    ledger.commit().await.unwrap();
+    assert_eq!(absent(&lake).await, ["00:00:41Z run-40"]);
+    run(&lake, &[answer(50, &days([3]))]).await;
+    assert_eq!(changes(&lake).await, ["04 2 vanished"]);
+}
+
+#[tokio::test]
+async fn two_reads_within_an_hour_are_one() {
+    let (_folder, lake) = new_lake().await;
+    let hour = TimeDelta::hours(1);
+    run_as(&lake, "run-1", &[answer(10, &days([3, 4]))], hour).await;
+    for (secs, id) in [(100, "run-2"), (1_900, "run-3"), (3_699, "run-4")] {
+        run_as(&lake, id, &[answer(secs, &days([3]))], hour).await;
+        assert!(changes(&lake).await.is_empty(), "after {secs} s");
+        assert_eq!(absent(&lake).await, ["00:01:41Z run-2"], "the first one counts");
+    }
+    run_as(&lake, "run-5", &[answer(3_700, &days([3]))], hour).await;
+    assert_eq!(changes(&lake).await, ["04 2 vanished"]);
+    // Without a wait, the second read decides whenever it comes.
+    run_as(&lake, "run-6", &[answer(3_800, &days([5, 6]))], hour).await;
+    run_as(&lake, "run-7", &[answer(3_810, &days([5]))], TimeDelta::zero()).await;
+    assert_eq!(changes(&lake).await, ["03 2 vanished", "04 2 vanished"]);
+    run_as(&lake, "run-8", &[answer(3_820, &days([5]))], TimeDelta::zero()).await;
+    assert_eq!(changes(&lake).await, ["03 2 vanished", "04 2 vanished", "06 2 vanished"]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_resumed_is_no_second_read() {
+    let (_folder, lake) = new_lake().await;
+    run(&lake, &[answer(10, &days([3, 4]))]).await;
+    for _ in 0..2 {
+        run_as(&lake, "run-20", &[answer(20, &days([3]))], TimeDelta::zero()).await;
+    }
+    // Nor is a second window of one run.
+    run_as(&lake, "run-20", &[answer(9_000, &days([3]))], TimeDelta::zero()).await;
+    assert!(changes(&lake).await.is_empty());
+    assert_eq!(absent(&lake).await, ["00:00:21Z run-20"]);
+}
+
+#[tokio::test]
+async fn two_processes_take_each_others_reads_for_the_first() {
+    let (folder, lake) = new_lake().await;
+    let other = Lake::open_writable(folder.path().join("lake").to_str().unwrap()).await.unwrap();
+    run(&lake, &[answer(10, &days([3, 4, 5]))]).await;
+    // Both at once, each with an absence of its own.
+    let (mut one, mut two) = (lake.ledger(), other.ledger());
+    let account = Answer { account: "de", ..answer(11, &days([6, 7])) };
+    run(&lake, &[account]).await;
+    let elsewhere = [Answer { account: "de", ..answer(21, &days([6])) }];
+    let here = [answer(20, &days([3, 4]))];
+    let (first, second) = tokio::join!(
+        read_by(&mut one, "run-20", &here, CONFIRM_AFTER),
+        read_by(&mut two, "run-21", &elsewhere, CONFIRM_AFTER)
+    );
+    first.and(second).unwrap();
+    assert_eq!(absent(&lake).await, ["awin-test de transactions 2026-01-01T00:00:22Z run-21", "00:00:21Z run-20"]);
+    // The other one's ledger confirms what this one found, and sees what is there again.
+    read_by(&mut two, "run-30", &[answer(30, &days([3]))], CONFIRM_AFTER).await.unwrap();
+    assert_eq!(changes(&lake).await, ["05 2 vanished"]);
+    read_by(&mut one, "run-40", &[answer(40, &days([3, 4]))], CONFIRM_AFTER).await.unwrap();
+    read_by(&mut two, "run-50", &[answer(50, &days([3]))], CONFIRM_AFTER).await.unwrap();
+    assert_eq!(changes(&lake).await, ["05 2 vanished"], "it was seen between");
+    assert_latest(&lake).await;
+}
+
+#[tokio::test]
+async fn what_vanished_before_a_crash_vanishes_once_and_is_absent_no_more() {
+    let (_folder, lake, faults) = faulty_lake().await;
+    run(&lake, &[answer(10, &days([3, 4]))]).await;
+    run(&lake, &[answer(20, &days([3]))]).await;
+    *faults.lock().unwrap() = Some(Fault::Refused("meta/absent"));
+    let mut ledger = lake.ledger();
+    let died = read_by(&mut ledger, "run-30", &[answer(30, &days([3, 5]))], CONFIRM_AFTER).await;
+    assert!(died.is_err(), "the process dies between the versions and what is absent");
+    assert_eq!(changes(&lake).await, ["04 2 vanished"]);
+    assert_eq!(absent(&lake).await, ["00:00:21Z run-20"]);
+    *faults.lock().unwrap() = None;
+    run(&lake, &[answer(30, &days([3, 5]))]).await;
+    assert_eq!(changes(&lake).await, ["04 2 vanished"]);
+    assert!(absent(&lake).await.is_empty());
+    // What was left of the first absence counts for nothing once the transaction was there again.
+    run(&lake, &[answer(40, &days([3, 4, 5]))]).await;
+    run(&lake, &[answer(50, &days([3, 5]))]).await;
+    assert_eq!(changes(&lake).await, ["04 2 vanished", "04 3 reappeared"]);
+}
+
+#[tokio::test]
+async fn an_absence_before_the_latest_version_counts_for_nothing() {
+    let (_folder, lake, faults) = faulty_lake().await;
+    run(&lake, &[answer(10, &days([3, 4]))]).await;
+    run(&lake, &[answer(20, &days([3]))]).await;
+    // A run that sees it changed dies before it says so, and is given up.
+    *faults.lock().unwrap() = Some(Fault::Refused("meta/absent"));
+    let changed = [sale("03", 3, 5_000_000), sale("04", 4, 1)];
+    assert!(read_by(&mut lake.ledger(), "run-30", &[answer(30, &changed)], CONFIRM_AFTER).await.is_err());
+    *faults.lock().unwrap() = None;
+    run(&lake, &[answer(40, &days([3]))]).await;
+    assert_eq!(changes(&lake).await, ["04 2 network-change"]);
+    assert_eq!(absent(&lake).await, ["00:00:41Z run-40"]);
+}
+
+/// All that happens in these runs is in raw: built again from it, the tables are the same.
+#[tokio::test]
+async fn a_rebuild_comes_to_what_the_runs_came_to() {
+    let (_folder, lake) = new_lake().await;
+    let runs = [(10, days([3, 4, 5, 6])), (20, days([3, 4])), (30, days([3, 5])), (40, days([3, 4])), (50, days([3]))];
+    for (secs, days) in &runs {
+        run(&lake, &[answer(*secs, days)]).await;
+    }
+    let (live, missing) = (changes(&lake).await, absent(&lake).await);
+    assert_eq!(live, ["05 2 vanished", "06 2 vanished"]);
+    assert_eq!(missing, ["00:00:51Z run-50"]);
+    let rebuild = lake.rebuild(&["awin-test".to_owned()]).await.unwrap();
+    let mut ledger = rebuild.lake().ledger();
+    for (secs, days) in &runs {
+        read_by(&mut ledger, &format!("run-{secs}"), &[answer(*secs, days)], CONFIRM_AFTER).await.unwrap();
+    }
+    rebuild.put_in_place().await.unwrap();
+    assert_eq!((changes(&lake).await, absent(&lake).await), (live, missing));
+    run(&lake, &[answer(60, &days([3]))]).await;
+    assert_eq!(changes(&lake).await, ["04 2 vanished", "05 2 vanished", "06 2 vanished"]);
+}
+
+#[tokio::test]
+async fn other_axes_and_rejects_are_no_reads_without_it() {
     let (_folder, lake) = new_lake().await;
     run(&lake, &[answer(10, &days([3, 4]))]).await;
     run(&lake, &[Answer { axis: Axis::Modified, ..answer(20, &days([3])) }]).await;
     run(&lake, &[Answer { rejects: vec![reject(1, "no id")], ..answer(30, &days([3])) }]).await;
-    assert!(changes(&lake).await.is_empty());
     // What another axis showed in the same run is there.
     let modified = Answer { axis: Axis::Modified, ..answer(41, &days([4])) };
     run(&lake, &[answer(40, &days([3])), modified]).await;
+    assert!(absent(&lake).await.is_empty());
     assert!(changes(&lake).await.is_empty());
 }
 
@@ -108,11 +274,43 @@ async fn an_empty_answer_and_one_with_half_of_many_are_doubted() {
     let (_folder, lake) = new_lake().await;
     let many: Vec<Sale> = (0..60).map(|n| sale(&format!("{n:02}"), 3, 1)).collect();
     run(&lake, &[answer(10, &many)]).await;
-    run(&lake, &[answer(20, &[])]).await;
-    run(&lake, &[answer(30, &many[..30])]).await;
-    assert!(changes(&lake).await.is_empty());
+    for secs in [20, 30] {
+        run(&lake, &[answer(secs, &[])]).await;
+        run(&lake, &[answer(secs + 1, &many[..30])]).await;
+    }
+    assert!(absent(&lake).await.is_empty());
+    // The empty one between isn't a read without them, and not one with them.
     run(&lake, &[answer(40, &many[..40])]).await;
+    run(&lake, &[answer(45, &[])]).await;
+    assert!(changes(&lake).await.is_empty());
+    run(&lake, &[answer(50, &many[..40])]).await;
     assert_eq!(changes(&lake).await.len(), 20);
+}
+
+#[tokio::test]
+async fn an_empty_window_beside_others_is_doubted_if_it_held_anything() {
+    let piece = |secs, window, days: Vec<Sale>| Answer { window, time_basis: "date", ..answer(secs, &days) };
+    let pieces = [
+        "2026-01-01T00:00:00Z/2026-01-08T00:00:00Z",
+        "2026-01-08T00:00:00Z/2026-01-12T00:00:00Z",
+        "2026-01-12T00:00:00Z/2026-02-01T00:00:00Z",
+    ];
+    let (_folder, lake) = new_lake().await;
+    run(&lake, &[Answer { time_basis: "date", ..answer(10, &days([3, 4, 5, 6, 15])) }]).await;
+    let read = |secs: i64, middle: Vec<Sale>| {
+        let [first, second, third] = pieces;
+        [piece(secs, first, days([3])), piece(secs + 1, second, middle), piece(secs + 2, third, days([15]))]
+    };
+    // The middle one held nothing: it tells of its neighbours' ends. What it held isn't missing from an empty one.
+    run(&lake, &read(20, vec![])).await;
+    run(&lake, &read(30, vec![])).await;
+    assert_eq!(changes(&lake).await, ["04 2 vanished", "05 2 vanished", "06 2 vanished"]);
+    run(&lake, &read(40, days([6, 9]))).await;
+    for secs in [50, 60] {
+        run(&lake, &read(secs, vec![])).await;
+    }
+    let all = changes(&lake).await;
+    assert_eq!(all[2..], ["06 2 vanished", "06 3 reappeared"], "near a doubted window, and in it: {all:?}");
 }
 
 #[tokio::test]
@@ -120,7 +318,9 @@ async fn only_the_window_of_the_account_is_judged_and_not_its_ends() {
     let (_folder, lake) = new_lake().await;
     // The first is at the window's beginning, the last after its end.
     run(&lake, &[answer(10, &days([0, 3, 5, 40])), Answer { account: "de", ..answer(11, &days([4, 5])) }]).await;
-    run(&lake, &[answer(20, &days([3]))]).await;
+    for secs in [20, 30] {
+        run(&lake, &[answer(secs, &days([3]))]).await;
+    }
     assert_eq!(changes(&lake).await, ["05 2 vanished"]);
 }
 
@@ -129,7 +329,9 @@ async fn times_that_are_not_exact_need_a_wider_window() {
     let (_folder, lake) = new_lake().await;
     let read = |secs, days: Vec<Sale>| Answer { time_basis: "date", ..answer(secs, &days) };
     run(&lake, &[read(10, days([0, 1, 10, 29, 30]))]).await;
-    run(&lake, &[read(20, days([10]))]).await;
+    for secs in [20, 30] {
+        run(&lake, &[read(secs, days([10]))]).await;
+    }
     assert_eq!(changes(&lake).await, ["01 2 vanished", "29 2 vanished"]);
     // The same in pieces: between them, nothing is close to an end.
     let (_folder, lake) = new_lake().await;
@@ -137,7 +339,9 @@ async fn times_that_are_not_exact_need_a_wider_window() {
     let piece = |secs, window, days| Answer { window, ..read(secs, days) };
     let first = "2026-01-01T00:00:00Z/2026-01-16T00:00:00Z";
     let second = "2026-01-16T00:00:00Z/2026-02-01T00:00:00Z";
-    run(&lake, &[piece(20, first, days([1])), piece(21, second, days([29]))]).await;
+    for secs in [20, 30] {
+        run(&lake, &[piece(secs, first, days([1])), piece(secs + 1, second, days([29]))]).await;
+    }
     assert_eq!(changes(&lake).await, ["14 2 vanished", "15 2 vanished", "28 2 vanished"]);
 }
 
@@ -147,14 +351,17 @@ async fn a_half_that_failed_is_not_judged_and_a_transaction_may_be_in_the_other(
     run(&lake, &[answer(10, &days([3, 4, 20, 21]))]).await;
     let first = "2026-01-01T00:00:00Z/2026-01-16T00:00:00Z";
     let second = "2026-01-16T00:00:00Z/2026-02-01T00:00:00Z";
-    let mut ledger = lake.ledger();
-    let slice = add(&mut ledger, "run-20", &Answer { window: first, ..answer(20, &days([3])) }).await;
-    // 4 moved to the second half, of which the rest wasn't answered.
-    let moved = [sale("04", 20, 5_000_000)];
-    add(&mut ledger, "run-20", &Answer { window: second, ..answer(21, &moved) }).await;
-    ledger.window_read(&slice, moment(22));
-    ledger.commit().await.unwrap();
+    for secs in [20, 30] {
+        let (mut ledger, run) = (lake.ledger(), format!("run-{secs}"));
+        let slice = add(&mut ledger, &run, &Answer { window: first, ..answer(secs, &days([3])) }).await;
+        // 4 moved to the second half, of which the rest wasn't answered.
+        let moved = [sale("04", 20, 5_000_000)];
+        add(&mut ledger, &run, &Answer { window: second, ..answer(secs + 1, &moved) }).await;
+        ledger.window_read(&slice, moment(secs + 2), CONFIRM_AFTER);
+        ledger.commit().await.unwrap();
+    }
     assert_eq!(changes(&lake).await, ["04 2 network-change"]);
+    assert!(absent(&lake).await.is_empty());
 }
 
 #[tokio::test]
@@ -163,34 +370,54 @@ async fn a_moved_transaction_is_found_in_the_month_that_it_lives_in() {
     run(&lake, &[Answer { window: "2026-01-01T00:00:00Z/2026-03-01T00:00:00Z", ..answer(10, &days([40, 41])) }]).await;
     let moved = [sale("40", 5, 5_000_000), sale("03", 3, 1)];
     run(&lake, &[answer(20, &moved)]).await;
-    run(&lake, &[answer(30, &moved[1..])]).await;
+    for secs in [30, 40] {
+        run(&lake, &[answer(secs, &moved[1..])]).await;
+    }
     assert_eq!(changes(&lake).await, ["40 2 network-change", "40 3 vanished"]);
 }
 
 #[tokio::test]
-async fn what_another_saw_meanwhile_does_not_vanish() {
+async fn what_another_saw_meanwhile_is_not_missing() {
     let (_folder, lake) = new_lake().await;
     run(&lake, &[answer(10, &days([3]))]).await;
     let mut slow = lake.ledger();
     let slice = add(&mut slow, "run-20", &answer(20, &days([3]))).await;
     run(&lake, &[answer(25, &days([3, 4]))]).await;
-    slow.window_read(&slice, moment(30));
+    slow.window_read(&slice, moment(30), CONFIRM_AFTER);
     slow.commit().await.unwrap();
-    assert!(changes(&lake).await.is_empty());
+    assert!(absent(&lake).await.is_empty());
 }
 
 #[tokio::test]
 async fn each_run_in_a_ledger_is_judged_by_what_it_saw_itself() {
     let (_folder, lake) = new_lake().await;
     run(&lake, &[answer(10, &days([3, 4, 5]))]).await;
+    run(&lake, &[answer(15, &days([3, 4]))]).await;
     let mut ledger = lake.ledger();
     let gone = add(&mut ledger, "run-20", &answer(20, &days([3, 4]))).await;
-    ledger.window_read(&gone, moment(21));
+    ledger.window_read(&gone, moment(21), CONFIRM_AFTER);
     add(&mut ledger, "run-30", &answer(30, &days([3, 5]))).await;
     // Of this one, only a part is known: another run's answers came between its own.
     let late = add(&mut ledger, "run-20", &answer(22, &days([3]))).await;
-    ledger.window_read(&late, moment(31));
+    ledger.window_read(&late, moment(31), CONFIRM_AFTER);
     ledger.commit().await.unwrap();
     assert_eq!(changes(&lake).await, ["05 2 vanished", "05 3 reappeared"]);
+    assert!(absent(&lake).await.is_empty());
     assert_latest(&lake).await;
+}
+
+/// Responses that another run's came between may have held anything.
+#[tokio::test]
+async fn a_run_that_is_known_in_part_leaves_nothing_absent() {
+    let (_folder, lake) = new_lake().await;
+    run(&lake, &[answer(10, &days([3, 4]))]).await;
+    run(&lake, &[answer(20, &days([3]))]).await;
+    let mut ledger = lake.ledger();
+    add(&mut ledger, "run-30", &answer(30, &days([3]))).await;
+    add(&mut ledger, "run-31", &Answer { account: "de", ..answer(31, &days([3])) }).await;
+    add(&mut ledger, "run-30", &answer(32, &days([4]))).await;
+    ledger.commit().await.unwrap();
+    assert!(absent(&lake).await.is_empty());
+    run(&lake, &[answer(40, &days([3]))]).await;
+    assert!(changes(&lake).await.is_empty());
 }

@@ -10,7 +10,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int32Type, SchemaRef};
 use sluice_model::{Change, money_type};
 
-use super::Windows;
+use super::StreamRead;
 use super::windows::Missing;
 use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
 use crate::error::Error;
@@ -39,13 +39,13 @@ pub(crate) struct VanishedRows {
 
 impl VanishedRows {
     pub(super) fn new(
-        windows: &Windows,
+        stream: &StreamRead,
         latest: &Table,
         rows: RecordBatch,
         missing: &[Missing],
     ) -> Result<Self, Error> {
-        let read_at: HashMap<u128, i64> = missing.iter().map(|missing| (missing.key, missing.read_at)).collect();
-        let mut moments: Vec<i64> = missing.iter().map(|missing| missing.read_at).collect();
+        let read_at: HashMap<u128, i64> = missing.iter().map(|missing| (missing.row.key, missing.window.read_at)).collect();
+        let mut moments: Vec<i64> = missing.iter().map(|missing| missing.window.read_at).collect();
         moments.sort_unstable();
         moments.dedup();
         let versions = column(latest, &rows, "version")?
@@ -60,10 +60,10 @@ impl VanishedRows {
             IncomingRow { key: *key, content: VANISHED, source: source as u32, row, month }
         });
         Ok(Self {
-            run: windows.run,
-            network: windows.network.clone(),
-            run_id: windows.run_id.clone(),
-            connector: windows.connector.clone(),
+            run: stream.run,
+            network: stream.network.clone(),
+            run_id: stream.run_id.clone(),
+            connector: stream.connector.clone(),
             candidates: candidates.collect(),
             versions: versions.values().to_vec(),
             observed: moments.into_iter().map(|at| Observed { at, request: 0 }).collect(),

@@ -1,6 +1,7 @@
-//! The windows of one stream that a run read whole, and what of the latest state isn't in them any more.
+//! What a run read of one stream, and what of the latest state isn't in its windows any more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch};
@@ -8,7 +9,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 
-use super::{VanishedRows, WholeWindow};
+use super::{Absences, VanishedRows, WholeWindow};
 use crate::append::RunNumber;
 use crate::error::Error;
 use crate::hash::VANISHED;
@@ -28,110 +29,176 @@ const DAY: i64 = 24 * 3_600_000_000;
 /// Missing transactions up to which any share of what is known may be missing.
 const FEW: usize = 20;
 
-/// The windows of one stream that a run read whole, and all keys that it saw of the stream.
-pub(crate) struct Windows {
+/// What a run read of one stream.
+pub(crate) struct StreamRead {
     pub(crate) run: RunNumber,
     pub(crate) network: String,
     pub(crate) account: String,
     pub(crate) stream: String,
     pub(crate) run_id: String,
     pub(crate) connector: ConnectorRef,
-    /// Sorted.
-    pub(crate) seen: Vec<u64>,
+    pub(crate) seen: Seen,
+    /// When the last of its responses was received.
+    pub(crate) last_at: i64,
+    /// Those that were read whole and are to be judged.
     pub(crate) windows: Vec<WholeWindow>,
+}
+
+/// The transactions that a run saw of a stream.
+pub(crate) enum Seen {
+    /// The lower halves of all their keys, sorted.
+    Keys(Arc<Vec<u64>>),
+    /// Not all of them are known: it may be any.
+    Anything,
+}
+
+impl Seen {
+    /// Whether the run may have seen a transaction.
+    pub(super) fn holds(&self, key: u128) -> bool {
+        match self {
+            Self::Keys(keys) => keys.binary_search(&(key as u64)).is_ok(),
+            Self::Anything => true,
+        }
+    }
 }
 
 /// A transaction that is missing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
+    pub(super) row: KnownRow,
+    /// The window that should have held it.
+    pub(super) window: WholeWindow,
+}
+
+/// A transaction as the latest state has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownRow {
     pub(super) key: u128,
-    pub(super) read_at: i64,
+    time: i64,
+    is_exact: bool,
+    pub(super) observed_at: i64,
 }
 
 /// What the latest state says of one stream's windows.
 #[derive(Default)]
-struct Finding {
-    /// Transactions in the windows.
-    known: usize,
-    missing: Vec<Missing>,
+pub(crate) struct Finding {
+    /// Transactions by the window that tells of them.
+    known: BTreeMap<usize, usize>,
+    pub(crate) missing: Vec<Missing>,
     /// Files that hold missing ones.
     files: Vec<Add>,
+    /// Transactions in the windows that had vanished before and are still named as absent.
+    pub(crate) settled: Vec<u128>,
+    /// Windows without any transaction in which the latest state has some.
+    doubted: BTreeSet<usize>,
 }
 
 /// The rows of the latest state that were in the windows and that the run didn't see, by stream. Each file is read
 /// once, however many streams have rows in it.
 ///
-/// Not judged is what is close to a window's end, by how exactly its time is known, and what someone saw after the
-/// window was asked for. If half of what is known of a stream is missing, and not just a few, the answers are doubted
-/// and nothing of it is judged.
-pub(crate) async fn find(streams: &[Windows], latest: &Table) -> Result<Vec<VanishedRows>, Error> {
+/// Not judged is what is close to a window's end, by how exactly its time is known, what someone saw after the window
+/// was asked for, and what was in a window that came back empty. If half of what is known of a stream is missing, and
+/// not just a few, the answers are doubted and nothing of it is judged.
+pub(crate) async fn find(streams: &[StreamRead], latest: &Table, absent: &Absences) -> Result<Vec<Finding>, Error> {
     let mut findings: Vec<Finding> = streams.iter().map(|_| Finding::default()).collect();
     for add in latest.adds() {
         let concerned: HashMap<(&str, &str), usize> = (0..)
             .zip(streams)
-            .filter(|(_, windows)| windows.may_hold(&add))
-            .map(|(place, windows)| ((windows.account.as_str(), windows.stream.as_str()), place))
+            .filter(|(_, stream)| stream.may_hold(&add))
+            .map(|(place, stream)| ((stream.account.as_str(), stream.stream.as_str()), place))
             .collect();
         if !concerned.is_empty() {
-            read_file(streams, &concerned, latest, &add, &mut findings).await?;
+            Search { streams, latest, absent }.file(&concerned, &add, &mut findings).await?;
         }
     }
-    let mut gone = Vec::new();
-    for (windows, finding) in streams.iter().zip(findings) {
-        gone.extend(windows.gone(latest, finding).await?);
-    }
-    Ok(gone)
+    streams.iter().zip(&mut findings).for_each(|(stream, finding)| stream.doubt(finding));
+    Ok(findings)
 }
 
-/// Takes note of a file's transactions that windows should hold, and of those that they don't.
-async fn read_file(
-    streams: &[Windows],
-    concerned: &HashMap<(&str, &str), usize>,
-    latest: &Table,
-    add: &Add,
-    findings: &mut [Finding],
-) -> Result<(), Error> {
-    let path = path_of(add);
-    let failed = |source| unreadable(latest, &path, source);
-    let names = [INDEX.key, INDEX.content, INDEX.observed_at, "account", "stream", "transacted_at", "time_basis"];
-    let mut batches = stream_columns(latest.store(), &path, &names).await.map_err(failed)?;
-    while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        let [accounts, names, bases] = ["account", "stream", "time_basis"].map(|name| texts(latest, &batch, name));
-        let (accounts, names, bases) = (accounts?, names?, bases?);
-        let [times, observed] = ["transacted_at", INDEX.observed_at].map(|name| moments(latest, &batch, name));
-        let (times, observed) = (times?, observed?);
-        let contents = column(latest, &batch, INDEX.content)?
-            .as_binary_opt::<i32>()
-            .ok_or_else(|| wrong(latest, INDEX.content, "binary"))?;
-        for (row, key) in keys_of(latest, &batch, INDEX.key)?.into_iter().enumerate() {
-            let Some(&place) = concerned.get(&(accounts.value(row), names.value(row))) else { continue };
-            if contents.value(row) == VANISHED.to_be_bytes() {
-                continue;
-            }
-            let (windows, finding) = (&streams[place], &mut findings[place]);
-            let window = windows.window(times.value(row), bases.value(row) == "instant", observed.value(row));
-            let Some(window) = window else { continue };
-            finding.known += 1;
-            if windows.seen.binary_search(&(key as u64)).is_err() {
-                finding.missing.push(Missing { key, read_at: window.read_at });
-                if finding.files.last().is_none_or(|last| last.path != add.path) {
-                    finding.files.push(add.clone());
+/// A search for what is missing.
+struct Search<'a> {
+    streams: &'a [StreamRead],
+    latest: &'a Table,
+    absent: &'a Absences,
+}
+
+impl Search<'_> {
+    /// Takes note of a file's transactions that windows should hold, and of those that they don't.
+    async fn file(
+        &self,
+        concerned: &HashMap<(&str, &str), usize>,
+        add: &Add,
+        findings: &mut [Finding],
+    ) -> Result<(), Error> {
+        let latest = self.latest;
+        let path = path_of(add);
+        let failed = |source| unreadable(latest, &path, source);
+        let names = [INDEX.key, INDEX.content, INDEX.observed_at, "account", "stream", "transacted_at", "time_basis"];
+        let mut batches = stream_columns(latest.store(), &path, &names).await.map_err(failed)?;
+        while let Some(batch) = batches.try_next().await.map_err(failed)? {
+            let [accounts, names, bases] = ["account", "stream", "time_basis"].map(|name| texts(latest, &batch, name));
+            let (accounts, names, bases) = (accounts?, names?, bases?);
+            let [times, observed] = ["transacted_at", INDEX.observed_at].map(|name| moments(latest, &batch, name));
+            let (times, observed) = (times?, observed?);
+            let contents = column(latest, &batch, INDEX.content)?
+                .as_binary_opt::<i32>()
+                .ok_or_else(|| wrong(latest, INDEX.content, "binary"))?;
+            for (row, key) in keys_of(latest, &batch, INDEX.key)?.into_iter().enumerate() {
+                let Some(&place) = concerned.get(&(accounts.value(row), names.value(row))) else { continue };
+                let (stream, finding) = (&self.streams[place], &mut findings[place]);
+                if contents.value(row) == VANISHED.to_be_bytes() {
+                    if self.absent.has(&stream.network, key) {
+                        finding.settled.push(key);
+                    }
+                    continue;
                 }
+                let (time, is_exact) = (times.value(row), bases.value(row) == "instant");
+                stream.look_for(finding, add, KnownRow { key, time, is_exact, observed_at: observed.value(row) });
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
-impl Windows {
-    /// What is gone of the stream; none if nothing is, or if the answers are doubted.
-    async fn gone(&self, latest: &Table, finding: Finding) -> Result<Option<VanishedRows>, Error> {
-        let Finding { known, missing, files } = finding;
-        if missing.is_empty() {
-            return Ok(None);
+impl StreamRead {
+    /// Takes note of whether the run should have seen a transaction, and did.
+    fn look_for(&self, finding: &mut Finding, add: &Add, row: KnownRow) {
+        let empty = self.windows.iter().enumerate().filter(|(_, window)| window.is_empty && window.holds(row.time));
+        finding.doubted.extend(empty.map(|(place, _)| place));
+        let Some(place) = self.window(&row, &BTreeSet::new()) else { return };
+        *finding.known.entry(place).or_default() += 1;
+        if self.seen.holds(row.key) {
+            return;
+        }
+        finding.missing.push(Missing { row, window: self.windows[place] });
+        if finding.files.last().is_none_or(|last| last.path != add.path) {
+            finding.files.push(add.clone());
+        }
+    }
+
+    /// Leaves out what nobody can be sure of.
+    fn doubt(&self, finding: &mut Finding) {
+        let Finding { known, missing, doubted, .. } = finding;
+        let known: usize = known.iter().filter(|(place, _)| !doubted.contains(place)).map(|(_, rows)| rows).sum();
+        let Self { network, account, stream, .. } = self;
+        if !doubted.is_empty() {
+            let windows = doubted.len();
+            missing.retain_mut(|missing| match self.window(&missing.row, doubted) {
+                Some(place) => {
+                    missing.window = self.windows[place];
+                    true
+                }
+                None => false,
+            });
+            tracing::warn!(
+                network,
+                account,
+                stream,
+                windows,
+                "windows that held transactions came back without any: the answers are doubted, and none is missing"
+            );
         }
         if missing.len() > FEW && missing.len() * 2 >= known {
-            let Self { network, account, stream, .. } = self;
             tracing::warn!(
                 network,
                 account,
@@ -141,10 +208,22 @@ impl Windows {
                 "half of the transactions are missing from windows that were read whole: the answers are doubted, and \
                  none is marked as vanished"
             );
+            missing.clear();
+        }
+    }
+
+    /// Versions that say that these are gone, which are among those that are missing; none if there are none.
+    pub(crate) async fn gone(
+        &self,
+        latest: &Table,
+        finding: &Finding,
+        gone: &[Missing],
+    ) -> Result<Option<VanishedRows>, Error> {
+        if gone.is_empty() {
             return Ok(None);
         }
-        let rows = self.rows(latest, &files, &missing).await?;
-        VanishedRows::new(self, latest, rows, &missing).map(Some)
+        let rows = self.rows(latest, &finding.files, gone).await?;
+        VanishedRows::new(self, latest, rows, gone).map(Some)
     }
 
     /// Whether a file may hold transactions of the windows. A transaction's file isn't always that of its month, but
@@ -157,24 +236,31 @@ impl Windows {
         self.windows.iter().any(|window| least < window.until && greatest >= window.since)
     }
 
-    /// The window that tells of a transaction.
-    fn window(&self, time: i64, exact: bool, observed_at: i64) -> Option<&WholeWindow> {
-        let holds = |window: &&WholeWindow| {
-            let inside = match exact {
+    /// Which window tells of a transaction, of those that aren't `doubted`; rather one that isn't empty.
+    fn window(&self, row: &KnownRow, doubted: &BTreeSet<usize>) -> Option<usize> {
+        let time = row.time;
+        let tells = |window: &WholeWindow| {
+            let is_inside = match row.is_exact {
                 true => window.since + MARGIN <= time && time < window.until - MARGIN,
-                false => (window.since..window.until).contains(&time) && self.reaches(time - ZONES, time + DAY + ZONES),
+                false => window.holds(time) && self.reaches(time - ZONES, time + DAY + ZONES, doubted),
             };
-            inside && observed_at < window.sent_at
+            is_inside && row.observed_at < window.sent_at
         };
-        self.windows.iter().find(holds)
+        let telling = self.sound(doubted).filter(|(_, window)| tells(window));
+        telling.min_by_key(|(_, window)| window.is_empty).map(|(place, _)| place)
     }
 
-    /// Whether the windows hold all of a span between them.
-    fn reaches(&self, since: i64, until: i64) -> bool {
+    /// The windows that aren't doubted.
+    fn sound<'a>(&'a self, doubted: &'a BTreeSet<usize>) -> impl Iterator<Item = (usize, &'a WholeWindow)> {
+        self.windows.iter().enumerate().filter(|(place, _)| !doubted.contains(place))
+    }
+
+    /// Whether these windows hold all of a span between them.
+    fn reaches(&self, since: i64, until: i64, doubted: &BTreeSet<usize>) -> bool {
         let mut reached = since;
         while reached < until {
-            let further = self.windows.iter().filter(|window| window.since <= reached && reached < window.until);
-            match further.map(|window| window.until).max() {
+            let further = self.sound(doubted).filter(|(_, window)| window.since <= reached && reached < window.until);
+            match further.map(|(_, window)| window.until).max() {
                 Some(until) => reached = until,
                 None => return false,
             }
@@ -184,7 +270,7 @@ impl Windows {
 
     /// All columns of the missing transactions.
     async fn rows(&self, latest: &Table, files: &[Add], missing: &[Missing]) -> Result<RecordBatch, Error> {
-        let keys: HashSet<u128> = missing.iter().map(|missing| missing.key).collect();
+        let keys: HashSet<u128> = missing.iter().map(|missing| missing.row.key).collect();
         let schema = latest.schema()?;
         let mut found = Vec::new();
         for add in files {
@@ -199,6 +285,12 @@ impl Windows {
             }
         }
         concat_batches(&schema, &found).map_err(|source| Error::rows(latest.name(), source))
+    }
+}
+
+impl WholeWindow {
+    fn holds(&self, time: i64) -> bool {
+        (self.since..self.until).contains(&time)
     }
 }
 

@@ -32,7 +32,8 @@ impl Collector {
             && self.is_complete(slice)
             && let Some(tables) = &self.tables
         {
-            tables.window_read(slice, read_at);
+            let confirm_after = self.network.settings.content.vanish.confirm_after(self.app.settings.vanish);
+            tables.window_read(slice, read_at, confirm_after);
         }
         if report.errors.is_empty()
             && let Err(error) = self.learn(slice, report, progress, read_at).await

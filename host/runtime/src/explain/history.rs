@@ -92,6 +92,27 @@ pub struct Version {
     pub changed: Vec<Changed>,
 }
 
+/// A read that did without a transaction, which a further one decides about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// When the window was read, RFC 3339.
+    pub first_at: String,
+    /// The run that read it.
+    pub run_id: String,
+}
+
+/// The first read that did without a transaction since its last version; none if there is none.
+pub(super) async fn absence(session: &Session, of: &Identity) -> Result<Option<Absence>, Failure> {
+    let query = format!(
+        "SELECT first_absent_at, run_id FROM meta.absent WHERE transaction_key = '{key}' AND first_absent_at >
+           (SELECT max(observed_at) FROM unified.transaction_versions WHERE transaction_key = '{key}')",
+        key = of.key
+    );
+    let rows = rows(session, &query).await?;
+    let text = |row: &Row, name: &str| value(row, name).unwrap_or_default().to_owned();
+    Ok(rows.first().map(|row| Absence { first_at: text(row, "first_absent_at"), run_id: text(row, "run_id") }))
+}
+
 /// The transactions that a condition lets through, at most so many, sorted by key.
 pub(super) async fn identities(session: &Session, condition: &str, most: usize) -> Result<Vec<Identity>, Failure> {
     let query = format!(

@@ -9,6 +9,7 @@ use sluice_model::{Axis, ErrorKind, Manifest, Rate, Secret};
 use url::Url;
 
 use super::secrets::SecretSources;
+use super::vanish::VanishSettings;
 use crate::doubt::DoubtSettings;
 use crate::failure::Failure;
 use sluice_registry::SwapSettings;
@@ -43,6 +44,9 @@ pub struct NetworkFile {
     pub rate: Option<Rate>,
     /// The share of a slice's records, 0 to 1, that may be rejected before the slice counts as failed.
     pub max_reject_share: Option<f64>,
+    /// When a transaction that the network no longer reports has vanished.
+    #[serde(default)]
+    pub vanish: VanishSettings,
     /// How a new version of the connector takes over.
     #[serde(default)]
     pub swap: SwapSettings,
@@ -167,7 +171,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
-            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, swap \
+            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, vanish (confirm_after), swap \
              (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, total, cut, bands, \
              auto_accept) and accounts (name, id, settings, secrets)",
         )

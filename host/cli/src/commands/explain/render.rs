@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use sluice_model::RawObject;
 
-use sluice_runtime::explain::{Changed, Explanation, Identity, Origin, Version};
+use sluice_runtime::explain::{Absence, Changed, Explanation, Identity, Origin, Version};
 
 use crate::commands::rfc3339;
 
@@ -17,6 +17,9 @@ pub(super) fn json(explanation: &Explanation) -> Value {
     json!({
         "transaction_key": key, "network": network, "account": account, "stream": stream, "transaction_id": id,
         "versions": versions,
+        "absent": explanation.absent.as_ref().map(|absent| json!({
+            "first_absent_at": absent.first_at, "run_id": absent.run_id,
+        })),
     })
 }
 
@@ -27,6 +30,13 @@ pub(super) fn text(explanation: &Explanation) -> String {
     for (version, found) in &explanation.versions {
         // Writing to a String doesn't fail.
         let _ = version_text(&mut text, version, found);
+    }
+    if let Some(Absence { first_at, run_id }) = &explanation.absent {
+        let _ = writeln!(
+            text,
+            "\nmissing since {first_at}: run {run_id} read its window without it; another read decides whether it has \
+             vanished"
+        );
     }
     text
 }

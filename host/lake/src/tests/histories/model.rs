@@ -83,23 +83,32 @@ pub(super) struct Version {
 #[derive(Clone, Default)]
 pub(super) struct Model {
     versions: BTreeMap<Key, Vec<Version>>,
+    /// Transactions that one read did without: when, and in which run.
+    absent: BTreeMap<Key, (i64, String)>,
 }
+
+/// How much later than the first read without a transaction another one must be: more than from one answer to the next.
+pub(super) const CONFIRM_SECS: i64 = 1_500;
 
 /// What a ledger knows of the run whose responses come.
 #[derive(Clone)]
 pub(super) struct ModelRun {
+    run: String,
     network: &'static str,
     pending: Vec<Response>,
     /// Whether the table held versions of the network when the run's first response came.
     known: Option<bool>,
     seen: BTreeSet<u8>,
-    /// Of each slice: when its first request was sent, and whether a record of it was rejected.
-    slices: BTreeMap<View, (i64, bool)>,
+    /// When the last of its responses was received.
+    last: i64,
+    /// Of each slice: when its first request was sent, whether a record of it was rejected, and whether it is empty.
+    slices: BTreeMap<View, (i64, bool, bool)>,
 }
 
 impl ModelRun {
-    pub(super) fn new(network: &'static str) -> Self {
-        Self { network, pending: Vec::new(), known: None, seen: BTreeSet::new(), slices: BTreeMap::new() }
+    pub(super) fn new(run: &str, network: &'static str) -> Self {
+        let (run, seen, slices) = (run.to_owned(), BTreeSet::new(), BTreeMap::new());
+        Self { run, network, pending: Vec::new(), known: None, seen, last: i64::MIN, slices }
     }
 }
 
@@ -108,8 +117,10 @@ impl Model {
         let holds = self.versions.keys().any(|(network, _)| *network == run.network);
         run.known.get_or_insert(holds);
         run.seen.extend(response.rows.iter().map(|row| row.id));
-        let slice = run.slices.entry(response.view).or_insert((response.time - 1, false));
+        let slice = run.slices.entry(response.view).or_insert((response.time - 1, false, true));
+        run.last = run.last.max(response.time);
         slice.0 = slice.0.min(response.time - 1);
+        slice.2 &= response.rows.is_empty();
         slice.1 |= response.rejected || has_conflict(&response.rows);
         run.pending.push(response.clone());
     }
@@ -146,24 +157,44 @@ impl Model {
         history.push(Version { reported: row.clone(), gone: false, change, observed, month, replay: None });
     }
 
-    /// Ends a run that read these windows whole: what they should hold and the run didn't see has vanished.
+    /// Ends a run that read these windows whole: what they should hold and the run didn't see is missing, and has
+    /// vanished if another run missed it before, long enough ago, and none saw it since.
     pub(super) fn end(&mut self, run: &mut ModelRun, whole: &BTreeSet<View>, read_at: i64) {
         self.flush(run);
-        if run.known != Some(true) || run.seen.is_empty() {
+        if run.known != Some(true) {
             return;
         }
+        let is_seen = |(network, id): &Key, at: i64| *network == run.network && run.seen.contains(id) && at < run.last;
+        self.absent.retain(|key, (at, _)| !is_seen(key, *at));
         for view in whole.iter().filter(|view| **view != View::Modified) {
-            let Some((sent, false)) = run.slices.get(view).copied() else { continue };
-            for ((network, id), history) in &mut self.versions {
-                let Some(known) = history.last().filter(|_| *network == run.network) else { continue };
-                let missing = view.holds(known.reported.day) && known.observed < sent && !run.seen.contains(id);
-                if missing && !known.gone {
-                    let gone =
-                        Version { gone: true, change: "vanished", observed: read_at, replay: None, ..known.clone() };
-                    history.push(gone);
+            let Some((sent, false, false)) = run.slices.get(view).copied() else { continue };
+            for (key, history) in &mut self.versions {
+                let Some(known) = history.last().filter(|_| key.0 == run.network) else { continue };
+                let missing = view.holds(known.reported.day) && known.observed < sent && !run.seen.contains(&key.1);
+                if !missing || known.gone {
+                    continue;
+                }
+                let first = self.absent.get(key).filter(|(at, _)| known.observed < *at);
+                match first {
+                    Some((at, of)) if *of != run.run && read_at - at >= CONFIRM_SECS => {
+                        let (gone, change, observed) = (true, "vanished", read_at);
+                        history.push(Version { gone, change, observed, replay: None, ..known.clone() });
+                        self.absent.remove(key);
+                    }
+                    Some(_) => {}
+                    None => _ = self.absent.insert(*key, (read_at, run.run.clone())),
                 }
             }
         }
+    }
+
+    /// What `meta.absent` should hold: one text for each row, sorted.
+    pub(super) fn absent(&self) -> Vec<String> {
+        let rows = self.absent.iter();
+        let mut rows: Vec<String> =
+            rows.map(|((network, _), (at, run))| format!("{network} uk transactions {} {run}", time_of(*at))).collect();
+        rows.sort();
+        rows
     }
 
     /// Applies a replay of all responses of a network by a candidate, and gives how many versions it wrote.

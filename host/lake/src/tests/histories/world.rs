@@ -7,9 +7,9 @@ use arrow::array::StringArray;
 use chrono::{TimeDelta, Utc};
 use sluice_model::{Axis, Mapped, RawObject};
 
-use super::super::{Row, connector, layout, mapped, moment, new_lake, reject, sale, with_column};
+use super::super::{Row, connector, layout, mapped, moment, new_lake, reject, sale, values, with_column};
 use super::claims;
-use super::model::{CORRECTIONS, Model, ModelRun, Reported, Response, View, candidate};
+use super::model::{CONFIRM_SECS, CORRECTIONS, Model, ModelRun, Reported, Response, View, candidate};
 use crate::{CommitterOptions, ConnectorRef, Error, Lake, Ledger, Upkeep};
 
 /// Opens a ledger. The only place that does: the sizes of its key index belong here.
@@ -89,7 +89,8 @@ impl World {
             self.runs += 1;
             let ledger = self.idle[at].take().unwrap_or_else(|| open_ledger(&self.lake));
             let (network, responses) = (response.network, Vec::new());
-            self.lanes[at] = Some(Lane { run, network, ledger, responses, model: ModelRun::new(network) });
+            let model = ModelRun::new(&run, network);
+            self.lanes[at] = Some(Lane { run, network, ledger, responses, model });
         }
         let lane = self.lanes[at].as_mut().unwrap();
         // A run is of one network.
@@ -142,7 +143,7 @@ impl World {
         self.idle[at] = None;
         let Some(lane) = &mut self.lanes[at] else { return };
         lane.ledger = open_ledger(&self.lake);
-        lane.model = ModelRun::new(lane.network);
+        lane.model = ModelRun::new(&lane.run, lane.network);
         for place in &lane.responses {
             let response = &self.raw[*place];
             add(&mut lane.ledger, response, &connector_of(response.network)).await;
@@ -212,7 +213,7 @@ impl World {
                 self.raw.iter().filter(|response| response.run == run).cloned().collect();
             responses.sort_by_key(|response| response.time);
             let Some(first) = responses.first() else { continue };
-            let mut model_run = ModelRun::new(first.network);
+            let mut model_run = ModelRun::new(&run, first.network);
             for response in &responses {
                 add(&mut ledger, response, &connector_of(response.network)).await;
                 model.add(&mut model_run, response);
@@ -252,6 +253,10 @@ impl World {
                 broken.push(format!("the latest state has {found:?} transactions and millionths, not {expected:?}"));
             }
         }
+        let (absent, expected) = (self.absent().await, self.model.absent());
+        if absent != expected {
+            broken.push(format!("absent are {absent:?}, not {expected:?}"));
+        }
         let (found, expected) = (texts(&versions), self.model.rows());
         broken.extend(expected.iter().filter(|row| !found.contains(row)).map(|row| format!("- {row}")));
         broken.extend(found.iter().filter(|row| !expected.contains(row)).map(|row| format!("+ {row}")));
@@ -261,6 +266,12 @@ impl World {
     /// The versions as the model's rows are written, sorted.
     async fn version_rows(&self) -> Vec<String> {
         texts(&claims::unified(&self.lake, "transaction_versions").await)
+    }
+
+    /// The rows of `meta.absent` as the model's are written, sorted.
+    async fn absent(&self) -> Vec<String> {
+        let columns = ["network", "account", "stream", "first_absent_at", "run_id"];
+        values(&self.lake, "meta", "absent", &columns).await
     }
 
     /// What is wrong with the records, as one text.
@@ -301,7 +312,8 @@ fn whole_windows(ledger: &mut Ledger, responses: &[Response]) -> (BTreeSet<View>
     let mut whole = BTreeSet::new();
     for response in responses.iter().filter(|response| response.whole) {
         if whole.insert(response.view) {
-            ledger.window_read(&origin(response).slice, moment(read_at));
+            let confirm_after = TimeDelta::seconds(CONFIRM_SECS);
+            ledger.window_read(&origin(response).slice, moment(read_at), confirm_after);
         }
     }
     (whole, read_at)
