@@ -229,9 +229,6 @@ impl Error {
             Self::Table { table, source, .. } => match source.as_ref() {
                 DeltaTableError::ObjectStore { source } => store_hint(table, source),
                 DeltaTableError::Io { source } => io_hint(table, source),
-                DeltaTableError::KernelError(source) if is_about_protocol(&source.to_string()) => {
-                    Some(unhonoured_hint(table))
-                }
                 _ => None,
             },
             Self::Damaged { path, .. } => {
@@ -310,12 +307,6 @@ fn unhonoured_hint(table: &str) -> String {
          build --from-raw`",
         table.replace('.', "/")
     )
-}
-
-/// Whether what the Delta library can't read is a version or a feature of the protocol.
-fn is_about_protocol(said: &str) -> bool {
-    let said = said.to_ascii_lowercase();
-    ["protocol", "feature", "unsupported"].iter().any(|word| said.contains(word))
 }
 
 fn io_hint(path: &str, error: &std::io::Error) -> Option<String> {

@@ -80,4 +80,4 @@ pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,
     Rows,
 };
-pub use table::{Fence, require_honoured};
+pub use table::{Fence, require_honoured, unhonoured_in_log};

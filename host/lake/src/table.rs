@@ -7,7 +7,7 @@ mod log;
 mod schema;
 
 pub use commit::Fence;
-pub use features::require_honoured;
+pub use features::{require_honoured, unhonoured_in_log};
 pub(crate) use commit::{Proposal, TableChange, commit_with};
 pub(crate) use log::remove;
 pub(crate) use schema::assemble;
@@ -113,12 +113,17 @@ impl Table {
         let failed = |source: DeltaTableError| Error::table("read", &self.name, source);
         if let Some(state) = &mut self.state {
             let before = state.version();
-            state.update(&self.log, None).await.map_err(failed)?;
+            if let Err(source) = state.update(&self.log, None).await {
+                return Err(self.unreadable_log(source).await);
+            }
             self.require_honoured()?;
             return self.learn_epochs(before).await;
         }
         if self.log.is_delta_table_location().await.map_err(failed)? {
-            self.state = Some(DeltaTableState::try_new(&self.log, None).await.map_err(failed)?);
+            match DeltaTableState::try_new(&self.log, None).await {
+                Ok(state) => self.state = Some(state),
+                Err(source) => return Err(self.unreadable_log(source).await),
+            }
         }
         self.require_honoured()?;
         Ok(())

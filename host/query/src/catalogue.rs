@@ -290,7 +290,13 @@ impl Lake {
         let snapshot = match pin {
             Some(pin) => travel::snapshot_at(&table, &log, pin).await.map_err(external)?,
             // A bare snapshot reads the log's newest protocol and columns; its files are listed only when it is scanned.
-            None => Snapshot::try_new(log.as_ref(), None).await.map_err(failed)?,
+            None => match Snapshot::try_new(log.as_ref(), None).await {
+                Ok(snapshot) => snapshot,
+                Err(source) => match sluice_lake::unhonoured_in_log(&table, &log).await {
+                    Some(refused) => return Err(external(Error::Unhonoured(Arc::new(refused)))),
+                    None => return Err(failed(source)),
+                },
+            },
         };
         let honoured = sluice_lake::require_honoured(&table, snapshot.protocol(), snapshot.metadata());
         honoured.map_err(|refused| external(Error::Unhonoured(Arc::new(refused))))?;

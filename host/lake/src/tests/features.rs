@@ -157,6 +157,8 @@ async fn other_features_are_refused_by_their_names_and_harmless_ones_are_not() {
         (versions(2, 5), mapping, "the feature columnMapping"),
         (versions(1, 4), &[], "the writer version 4"),
         (versions(2, 5), &[], "the reader version 2"),
+        (listed(&["columnMapping"], &["columnMapping"]), mapping, "the feature columnMapping"),
+        (json!({"minReaderVersion": 4, "minWriterVersion": 8}), &[], "the reader version 4"),
     ];
     for (protocol, properties, what) in foreign {
         let (_folder, lake) = two_commits().await;
@@ -170,14 +172,4 @@ async fn other_features_are_refused_by_their_names_and_harmless_ones_are_not() {
     let mut ledger = lake.ledger();
     add(&mut ledger, 3, &[sale("1", 0, 3)]).await;
     assert_eq!(ledger.commit().await.unwrap().new_versions, 1);
-}
-
-#[tokio::test]
-async fn a_protocol_of_the_future_is_refused() {
-    let (_folder, lake) = two_commits().await;
-    let protocol = json!({"minReaderVersion": 4, "minWriterVersion": 8, "readerFeatures": ["x"], "writerFeatures": ["x"]});
-    commit(&lake, VERSIONS, &protocol, &[], vec![]);
-    let error = Table::open(&lake, VERSIONS.0, VERSIONS.1).await.err().expect("it is refused");
-    assert!(error.to_string().contains("unified.transaction_versions"), "{error}");
-    assert!(error.hint().is_some(), "{error:?}");
 }
