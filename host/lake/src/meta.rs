@@ -15,7 +15,7 @@ pub(crate) use rejects::{REJECTS, RejectRows};
 pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
 pub use rows::{ConnectorRow, CoverageRow, Covered, RunRow};
-pub(crate) use tables::COVERAGE_STATE;
+pub(crate) use tables::{ABSENT, COVERAGE_STATE};
 pub use tables::{SYSTEM_TABLES, SystemColumn, SystemTable};
 
 use std::collections::BTreeSet;

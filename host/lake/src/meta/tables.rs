@@ -64,7 +64,7 @@ impl SystemTable {
 
 /// All system tables that the lake writes.
 pub const SYSTEM_TABLES: &[SystemTable] =
-    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, DOUBT_EVENTS, COVERAGE, COVERAGE_STATE, CONNECTORS, COLUMNS, ACCOUNTS];
+    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, DOUBT_EVENTS, COVERAGE, COVERAGE_STATE, ABSENT, CONNECTORS, COLUMNS, ACCOUNTS];
 
 const fn column(name: &'static str, kind: ColumnKind, documentation: &'static str) -> SystemColumn {
     SystemColumn { name, kind, documentation }
@@ -262,6 +262,19 @@ pub(crate) const COVERAGE_STATE: SystemTable = SystemTable {
         time("read_at", "When it was last read completely."),
         time("failed_at", "When a read of it last failed."),
         text("error", "That read's error."),
+    ],
+};
+
+pub(crate) const ABSENT: SystemTable = SystemTable {
+    name: "absent",
+    documentation: "One row per transaction that one complete read of its window did without: another read decides.",
+    columns: &[
+        text("transaction_key", "The transaction, in `unified.transactions`."),
+        NETWORK,
+        ACCOUNT,
+        STREAM,
+        time("first_absent_at", "When the window was read that should have held it."),
+        text("run_id", "The run that read it, in `meta.runs`."),
     ],
 };
 

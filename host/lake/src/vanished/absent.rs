@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use deltalake::kernel::Add;
 
 use super::windows::Missing;
@@ -21,10 +21,10 @@ use crate::error::Error;
 use crate::index::{KeyMap, column, keys_of, to_hex, unreadable, wrong};
 use crate::lake::Lake;
 use crate::latest::path_of;
+use crate::meta::ABSENT;
 use crate::scan::read_columns;
 use crate::table::{Design, Fence, Proposal, Table, TableChange, assemble, commit_with, remove};
 
-const NAME: &str = "absent";
 /// The columns that stand in its files.
 const COLUMNS: [&str; 5] = ["transaction_key", "account", "stream", "first_absent_at", "run_id"];
 
@@ -57,7 +57,7 @@ pub(crate) struct Judged<'a> {
 impl Absences {
     /// What was missing once, of the networks of these streams.
     pub(crate) async fn of(lake: &Lake, streams: &[StreamRead]) -> Result<Self, Error> {
-        let table = lake.system_table(NAME).await?;
+        let table = lake.system_table(ABSENT.name).await?;
         let mut by_network = HashMap::new();
         for network in networks(streams.iter()) {
             by_network.insert(network.to_owned(), read(&table, network).await?);
@@ -177,11 +177,7 @@ impl Note<'_> {
 }
 
 fn design() -> Design {
-    let text = |name: &str| Field::new(name, DataType::Utf8, true);
-    let mut fields = ["transaction_key", "network", "account", "stream"].map(text).to_vec();
-    fields.push(Field::new("first_absent_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
-    fields.push(text("run_id"));
-    Design { fields, partitions: &["network"], indexed: vec![] }
+    Design { fields: ABSENT.fields().collect(), partitions: &["network"], indexed: vec![] }
 }
 
 /// The networks of streams, each once.
