@@ -7,7 +7,7 @@
 mod flushed;
 mod vanish;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::Field;
 use futures::future::join_all;

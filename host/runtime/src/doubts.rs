@@ -157,7 +157,7 @@ async fn accept_under(
     let read = app.lake.slice_reads(&doubt.run_id).await?.into_iter();
     let read = read.filter(|read| doubt_id(&read.run_id, &read.slice) == doubt.doubt_id).last();
     if let Some(read) = &read {
-        cover(network, read, &mapped, &tables);
+        cover(app, network, read, &mapped, &tables);
     }
     let counts = tables.finish().await?;
     let connector = replay::reference(&network.connector);
@@ -219,11 +219,12 @@ async fn commit_held(
 }
 
 /// Says that the slice of an accepted doubt covers its window.
-fn cover(network: &Network, read: &SliceRead, mapped: &MappedAgain, tables: &RunWriter) {
+fn cover(app: &App, network: &Network, read: &SliceRead, mapped: &MappedAgain, tables: &RunWriter) {
     let manifest = network.manifest();
     let is_complete = manifest.stream(&read.slice.stream).is_some_and(|stream| stream.is_complete(read.slice.axis));
     if is_complete && mapped.rejects == 0 {
-        tables.window_read(&read.slice, read.read_at);
+        let confirm_after = network.settings.content.vanish.confirm_after(app.settings.vanish);
+        tables.window_read(&read.slice, read.read_at, confirm_after);
     }
     let Some(window) = record::readable_window(manifest, &read.slice, read.sent_at.unwrap_or(read.read_at)) else {
         return;
