@@ -7,8 +7,8 @@ mod log;
 mod schema;
 
 pub use commit::Fence;
-pub use features::{require_honoured, unhonoured_in_log};
 pub(crate) use commit::{Proposal, TableChange, commit_with};
+pub use features::{require_honoured, unhonoured_in_log};
 pub(crate) use log::remove;
 pub(crate) use schema::assemble;
 

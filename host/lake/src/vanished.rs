@@ -147,8 +147,7 @@ impl RunObservations {
         let transactions = known.len() - before;
         self.keys += transactions;
         let slice = seen.slices.entry(origin.slice.id());
-        let slice =
-            slice.or_insert(SliceSeen { sent_at: origin.sent_at, rejected: false, transactions: 0 });
+        let slice = slice.or_insert(SliceSeen { sent_at: origin.sent_at, rejected: false, transactions: 0 });
         slice.sent_at = slice.sent_at.min(origin.sent_at);
         slice.rejected |= rejected;
         slice.transactions += transactions;

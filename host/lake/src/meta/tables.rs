@@ -63,8 +63,19 @@ impl SystemTable {
 }
 
 /// All system tables that the lake writes.
-pub const SYSTEM_TABLES: &[SystemTable] =
-    &[RUNS, REQUESTS, REJECTS, RESOLVED_REJECTS, DOUBT_EVENTS, COVERAGE, COVERAGE_STATE, ABSENT, CONNECTORS, COLUMNS, ACCOUNTS];
+pub const SYSTEM_TABLES: &[SystemTable] = &[
+    RUNS,
+    REQUESTS,
+    REJECTS,
+    RESOLVED_REJECTS,
+    DOUBT_EVENTS,
+    COVERAGE,
+    COVERAGE_STATE,
+    ABSENT,
+    CONNECTORS,
+    COLUMNS,
+    ACCOUNTS,
+];
 
 const fn column(name: &'static str, kind: ColumnKind, documentation: &'static str) -> SystemColumn {
     SystemColumn { name, kind, documentation }

@@ -145,13 +145,15 @@ async fn a_table_with_deletion_vectors_is_refused_by_name_by_all_that_open_it() 
 
 #[tokio::test]
 async fn other_features_are_refused_by_their_names_and_harmless_ones_are_not() {
-    let listed = |reader: &[&str], writer: &[&str]| {
-        json!({"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": reader, "writerFeatures": writer})
-    };
+    let listed = |reader: &[&str], writer: &[&str]| json!({"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": reader, "writerFeatures": writer});
     let versions = |reader: i32, writer: i32| json!({"minReaderVersion": reader, "minWriterVersion": writer});
     let mapping: &[(&str, &str)] = &[("delta.columnMapping.mode", "name")];
     let foreign = [
-        (listed(&[], &["appendOnly", "rowTracking", "domainMetadata"]), &[][..], "the features domainMetadata, rowTracking"),
+        (
+            listed(&[], &["appendOnly", "rowTracking", "domainMetadata"]),
+            &[][..],
+            "the features domainMetadata, rowTracking",
+        ),
         (listed(&["v2Checkpoint"], &["v2Checkpoint"]), &[], "the feature v2Checkpoint"),
         (listed(&[], &["telepathy"]), &[], "the feature telepathy"),
         (versions(2, 5), mapping, "the feature columnMapping"),

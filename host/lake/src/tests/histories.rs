@@ -129,12 +129,8 @@ fn answer(weights: Weights) -> impl Strategy<Value = Event> {
     // Most are received in order.
     let order = prop_oneof![6 => Just(None), 1 => any::<u16>().prop_map(Some)];
     let flags = [0.1, 0.7].map(prop::bool::weighted);
-    (lane(weights), order, flags, response(weights)).prop_map(|(lane, order, [retried, flushed], response)| Event::Answer {
-        lane,
-        order,
-        retried,
-        flushed,
-        response,
+    (lane(weights), order, flags, response(weights)).prop_map(|(lane, order, [retried, flushed], response)| {
+        Event::Answer { lane, order, retried, flushed, response }
     })
 }
 

@@ -23,7 +23,7 @@ use crate::lake::Lake;
 use crate::latest::path_of;
 use crate::meta::ABSENT;
 use crate::scan::read_columns;
-use crate::table::{Design, Fence, Proposal, Table, TableChange, assemble, commit_with, remove};
+use crate::table::{Fence, Proposal, Table, TableChange, TableSpec, assemble, commit_with, remove};
 
 /// The columns that stand in its files.
 const COLUMNS: [&str; 5] = ["transaction_key", "account", "stream", "first_absent_at", "run_id"];
@@ -143,7 +143,7 @@ impl TableChange for Note<'_> {
         }
         if self.judged.iter().any(|judged| !judged.open.is_empty()) {
             // Before anything is read: another writer may make the table meanwhile, and fill it.
-            table.ensure(&design()).await?;
+            table.create_if_missing(&table_spec()).await?;
         }
         let mut proposal = Proposal { fences: self.fences.to_vec(), ..Proposal::default() };
         for network in networks(self.judged.iter().map(|judged| judged.stream)) {
@@ -176,8 +176,8 @@ impl Note<'_> {
     }
 }
 
-fn design() -> Design {
-    Design { fields: ABSENT.fields().collect(), partitions: &["network"], indexed: vec![] }
+fn table_spec() -> TableSpec {
+    TableSpec { fields: ABSENT.fields().collect(), partitions: &["network"], indexed: vec![] }
 }
 
 /// The networks of streams, each once.
@@ -216,7 +216,9 @@ async fn read(table: &Table, network: &str) -> Result<KeyMap<Absence>, Error> {
 async fn write(table: &Table, network: &str, absences: &KeyMap<Absence>) -> Result<Vec<Add>, Error> {
     let mut rows: Vec<(&u128, &Absence)> = absences.iter().collect();
     rows.sort_unstable_by_key(|(key, _)| **key);
-    let text = |of: &dyn Fn(&(&u128, &Absence)) -> String| Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>());
+    let text = |of: &dyn Fn(&(&u128, &Absence)) -> String| {
+        Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>())
+    };
     let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(_, absence)| absence.first_at));
     let columns: Vec<arrow::array::ArrayRef> = vec![
         text(&|(key, _)| String::from_utf8_lossy(&to_hex(**key)).into_owned()),

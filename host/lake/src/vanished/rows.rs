@@ -44,7 +44,8 @@ impl VanishedRows {
         rows: RecordBatch,
         missing: &[Missing],
     ) -> Result<Self, Error> {
-        let read_at: HashMap<u128, i64> = missing.iter().map(|missing| (missing.row.key, missing.window.read_at)).collect();
+        let read_at: HashMap<u128, i64> =
+            missing.iter().map(|missing| (missing.row.key, missing.window.read_at)).collect();
         let mut moments: Vec<i64> = missing.iter().map(|missing| missing.window.read_at).collect();
         moments.sort_unstable();
         moments.dedup();
