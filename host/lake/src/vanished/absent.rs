@@ -228,5 +228,5 @@ async fn write(table: &Table, network: &str, absences: &KeyMap<Absence>) -> Resu
         Arc::new(times.with_timezone("UTC")),
         text(&|(_, absence)| absence.run_id.clone()),
     ];
-    table.write_files(&assemble(table.name(), design().fields, columns)?, None).await
+    table.write_files(&assemble(table.name(), table_spec().fields, columns)?, None).await
 }
