@@ -1,11 +1,12 @@
 //! A mapped response made ready for the tables: keys and hashes are made where it was mapped, on as many threads as
 //! map, so that whoever writes the tables only compares numbers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::Decimal128Type;
 use sluice_model::{Kind, Layout, Mapped, NativeBatch, RawObject, Reject};
 
 use crate::error::Error;
@@ -14,6 +15,11 @@ use crate::ledger::ConnectorRef;
 use crate::month;
 use crate::native::KeyedRecords;
 use crate::unified::{self, Keyed};
+
+/// Rows of one id whose commissions are shown.
+const MAX_SHOWN: usize = 4;
+/// How the reason begins why such rows are rejected.
+const CONFLICT: &str = "the response holds transaction `";
 
 /// A mapped response, ready for the tables.
 pub struct Prepared {
@@ -81,6 +87,14 @@ impl Prepared {
         &self.rejects
     }
 
+    /// Why transactions of one id are rejected that have different contents: a reason for each id.
+    pub fn conflicts(&self) -> Vec<&str> {
+        let has_conflicts = !self.conflicting.is_empty();
+        let reasons = self.rejects.iter().filter(|_| has_conflicts).map(|reject| reject.reason.as_str());
+        let conflicts: BTreeSet<&str> = reasons.filter(|reason| reason.starts_with(CONFLICT)).collect();
+        conflicts.into_iter().collect()
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -114,8 +128,10 @@ fn without_conflicts(
     let is_valid = |row: usize| !conflicting.contains(&keyed.keys[row]);
     let mask: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_valid(row))).collect();
     let (ids, places) = unified::ids_and_places(&rows)?;
+    let reasons = reasons(&rows, &keyed, &conflicting, ids);
     for row in (0..rows.num_rows()).filter(|row| !is_valid(*row)) {
-        rejects.push(Reject { record_index: places.value(row), reason: reason(ids, row) });
+        let reason = reasons.get(&keyed.keys[row]).cloned().unwrap_or_default();
+        rejects.push(Reject { record_index: places.value(row), reason });
     }
     let kept = filter_record_batch(&rows, &mask).map_err(|source| Error::rows(unified::TABLE, source))?;
     let Keyed { record_months, .. } = keyed;
@@ -123,10 +139,39 @@ fn without_conflicts(
     Ok((kept, keyed, conflicting.into_iter().collect()))
 }
 
-fn reason(ids: &StringArray, row: usize) -> String {
-    let id = if ids.is_valid(row) { ids.value(row) } else { "" };
-    let short: String = id.chars().take(100).collect();
-    format!("the response holds transaction `{short}` more than once, with different contents")
+/// Why the rows of each of these keys are rejected, with their number and their commissions.
+fn reasons(
+    rows: &RecordBatch,
+    keyed: &Keyed,
+    conflicting: &HashSet<u128>,
+    ids: &StringArray,
+) -> HashMap<u128, String> {
+    let amounts = rows.column_by_name("commission_amount").and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+    let currencies = rows.column_by_name("commission_currency").and_then(|c| c.as_string_opt::<i32>());
+    let mut places: HashMap<u128, Vec<usize>> = HashMap::new();
+    for (row, key) in keyed.keys.iter().enumerate().filter(|(_, key)| conflicting.contains(key)) {
+        places.entry(*key).or_default().push(row);
+    }
+    let commission = |row: usize| {
+        let amount = amounts.filter(|amounts| amounts.is_valid(row)).map(|amounts| amounts.value(row))?;
+        let currency = currencies.filter(|codes| codes.is_valid(row)).map_or("", |codes| codes.value(row));
+        let (sign, amount) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
+        let part = format!("{:06}", amount % 1_000_000);
+        let (cents, rest) = part.split_at(2);
+        let (whole, rest) = (amount / 1_000_000, rest.trim_end_matches('0'));
+        Some(format!("{sign}{whole}.{cents}{rest} {currency}").trim_end().to_owned())
+    };
+    let reason = |rows: &[usize]| {
+        let id: String = rows.first().map_or("", |row| ids.value(*row)).chars().take(100).collect();
+        let shown = rows.iter().take(MAX_SHOWN).map(|row| commission(*row).unwrap_or_else(|| "none".to_owned()));
+        let more = if rows.len() > MAX_SHOWN { ", …" } else { "" };
+        format!(
+            "{CONFLICT}{id}` more than once, with different contents: {} rows, commissions {}{more}",
+            rows.len(),
+            shown.collect::<Vec<_>>().join(", ")
+        )
+    };
+    places.into_iter().map(|(key, rows)| (key, reason(&rows))).collect()
 }
 
 impl Keyed {

@@ -200,10 +200,12 @@ async fn carry_out(
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
+    let warnings = guard.as_ref().map(|guard| guard.warnings()).unwrap_or_default();
     if let Some(guard) = guard {
         guard.conclude(&app.lake, Some(fence(lease))).await?;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
+    report.warnings = warnings;
     report.took(guests_took);
     report.count(counts);
     if counts.causes.without_amount > 0 {

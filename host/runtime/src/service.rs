@@ -254,6 +254,9 @@ async fn run_all(app: &Arc<App>, due: &Due) -> Result<(), Failure> {
 
 /// Logs what a run did, and notes which rules were read completely.
 async fn report_run(app: &App, report: &RunReport, rules: &[String], began: DateTime<Utc>) {
+    for warning in &report.warnings {
+        tracing::warn!(network = report.network, "{warning}");
+    }
     if report.status != "done" {
         return tracing::warn!(errors = report.errors.join("; "), "{}", report.line());
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use sluice_engine::{Connector, visible_headers};
+use sluice_fetch::Framing;
 use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Response, Window, describe};
 
@@ -76,13 +77,19 @@ impl Answer {
     ///
     /// # Errors
     /// Rows that don't fit the tables.
-    pub fn of(connector: &Connector, raw: Arc<RawObject>, mut mapped: Mapped) -> Result<Self, Failure> {
+    pub fn of(
+        connector: &Connector,
+        raw: Arc<RawObject>,
+        response: &Response,
+        mut mapped: Mapped,
+    ) -> Result<Self, Failure> {
         let name = &raw.slice.stream;
         let stream = connector.manifest().stream(name).ok_or_else(|| {
             Failure::failed(anyhow::anyhow!("connector `{}` has no stream `{name}`", connector.network()))
         })?;
         let records = mapped.native.rows as u64;
-        let seen = Observation::of(&mapped);
+        let mut seen = Observation::of(&mapped);
+        seen.note_end(&response.body, Framing::of(raw.status, &raw.headers) == Framing::Close);
         let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
         let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
         Ok(Self { prepared, records, unknown_statuses, seen })
@@ -133,7 +140,7 @@ pub fn map_all<'a>(
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
 ) -> BoxStream<'a, Result<Remapped<Mapped>, Failure>> {
-    map_then(app, connector, objects, |_, _, mapped| Ok(mapped))
+    map_then(app, connector, objects, |_, _, _, mapped| Ok(mapped))
 }
 
 /// The same, ready for the tables.
@@ -142,11 +149,11 @@ pub fn prepare_all<'a>(
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
 ) -> BoxStream<'a, Result<Remapped<Answer>, Failure>> {
-    map_then(app, connector, objects, |connector, raw, mapped| Answer::of(connector, raw.clone(), mapped))
+    map_then(app, connector, objects, |connector, raw, response, mapped| Answer::of(connector, raw.clone(), response, mapped))
 }
 
 /// What is made of a mapped response on the thread that mapped it.
-type Then<T> = fn(&Connector, &Arc<RawObject>, Mapped) -> Result<T, Failure>;
+type Then<T> = fn(&Connector, &Arc<RawObject>, &Response, Mapped) -> Result<T, Failure>;
 
 fn map_then<'a, T: Send + 'static>(
     app: &Arc<App>,
@@ -188,7 +195,7 @@ async fn map_body<T: Send + 'static>(
         response.records = u32::try_from(native.rows).ok();
         meter.found(native.rows);
         let mapped = connector.map(&object.slice, &object.request, &response, native)?;
-        then(&connector, &object, mapped)
+        then(&connector, &object, &response, mapped)
     })
     .await
 }

@@ -85,10 +85,11 @@ impl Collector {
         memory: Reservation,
     ) -> Result<(), SliceError> {
         let Some(tables) = &self.tables else { return Ok(()) };
-        let Some(_) = &self.guard else {
+        let Some(guard) = &self.guard else {
             tables.add(answer.prepared, Box::new(memory)).await.map_err(Failure::from)?;
             return Ok(());
         };
+        guard.note_conflicts(slice, answer.prepared.conflicts());
         let held = Held { prepared: answer.prepared, memory, seen: answer.seen, raw };
         let is_full = {
             let mut gate = progress.gate();

@@ -1,6 +1,6 @@
 //! What a run compares its answers with, and what it found: profiles, earlier doubts, doubts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,13 +10,18 @@ use sluice_state::State;
 
 use super::Collector;
 use crate::app::{App, Network};
-use crate::doubt::{Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge, judge_days, judge_few};
+use crate::doubt::{
+    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge, judge_days, judge_few, unknown_input,
+    unknown_inputs,
+};
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
 use crate::{profiles, record};
 
 /// How long after the first doubt a read that agrees with it may accept it.
 const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
+/// Warnings of one run that are shown.
+const MAX_WARNINGS: usize = 20;
 
 /// Responses of a slice that are doubted.
 #[derive(Default)]
@@ -59,6 +64,8 @@ struct Found {
     /// Earlier doubts with which a read agreed.
     agreed: Vec<DoubtRow>,
     clean: Vec<Clean>,
+    /// What people should know of answers that aren't doubted.
+    warnings: BTreeSet<String>,
     /// Profiles with what was learned, by account and stream.
     learned: HashMap<(String, String), Profile>,
 }
@@ -219,14 +226,39 @@ impl Guard {
         let of = (slice.account.clone(), slice.stream.clone());
         let profile = found.learned.entry(of).or_insert_with(|| Profile::clone(&before));
         profile.add(seen);
+        let mut warnings = Vec::new();
+        if let Some(stream) = collector.network.manifest().stream(&slice.stream) {
+            for path in unknown_inputs(profile, &stream.layout) {
+                let text = unknown_input(profile, &stream.layout, &path);
+                warnings.push(format!("{} {}: {text}", slice.account, slice.stream));
+                profile.note_reported(&path);
+            }
+        }
         if let Some(view) = view(collector, slice, first_sent_at)
             && slice.axis == Axis::Transaction
             && !rejects
         {
             profile.learn_days(seen, &view);
         }
+        found.warnings.extend(warnings);
         found.clean.push(Clean { slice: slice.clone(), read_at });
         Ok(())
+    }
+
+    /// Takes note of ids with several contents in one response.
+    pub(super) fn note_conflicts(&self, slice: &Slice, conflicts: Vec<&str>) {
+        let texts = conflicts.into_iter().map(|reason| format!("{} {}: {reason}", slice.account, slice.stream));
+        self.found().warnings.extend(texts);
+    }
+
+    /// What people should know of answers that aren't doubted: at most [`MAX_WARNINGS`] sentences, and how many more.
+    pub fn warnings(&self) -> Vec<String> {
+        let found = self.found();
+        let mut texts: Vec<String> = found.warnings.iter().take(MAX_WARNINGS).cloned().collect();
+        if found.warnings.len() > MAX_WARNINGS {
+            texts.push(format!("and {} more", found.warnings.len() - MAX_WARNINGS));
+        }
+        texts
     }
 
     /// Keeps what was found, once all rows of the run are durable: its doubts, what became of earlier ones, profiles.

@@ -280,7 +280,7 @@ impl Collector {
             if let Some(shadow) = shadow {
                 shadow.compare(&of, &request, &response, &mapped);
             }
-            Answer::of(&connector, origin, mapped)
+            Answer::of(&connector, origin, &response, mapped)
         };
         let answer = in_guest(&self.app, map).await?;
         warn_of_unknown(&raw, &answer.unknown_statuses);

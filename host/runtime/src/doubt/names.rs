@@ -30,7 +30,7 @@ fn common_prefix(a: &str, b: &str) -> usize {
 }
 
 /// A name's letters and digits in lower case.
-fn letters(name: &str) -> String {
+pub(super) fn letters(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

@@ -51,6 +51,10 @@ pub struct Observation {
     pub(super) commission: Magnitude,
     pub(super) sale: Magnitude,
     pub(super) unknown_statuses: u64,
+    /// Responses whose end nothing marked: the connection was closed.
+    pub(super) closed: u64,
+    /// Responses whose last line has no end.
+    pub(super) open_ended: u64,
     /// By the transaction's day, as days since 1970.
     pub(super) days: BTreeMap<i32, Day>,
     /// Commission by currency, in millionths.
@@ -67,6 +71,14 @@ impl Observation {
             seen.add_transactions(rows);
         }
         seen
+    }
+
+    /// Takes note of how a response's body ended. `closed`: by the end of the connection.
+    pub fn note_end(&mut self, body: &[u8], closed: bool) {
+        self.closed += u64::from(closed);
+        // A line feed has a zero beside it in UTF-16.
+        let last = &body[body.len().saturating_sub(2)..];
+        self.open_ended += u64::from(!last.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
     }
 
     fn add_transactions(&mut self, rows: &RecordBatch) {
@@ -149,6 +161,8 @@ impl Observation {
         self.records += other.records;
         self.transactions += other.transactions;
         self.unknown_statuses += other.unknown_statuses;
+        self.closed += other.closed;
+        self.open_ended += other.open_ended;
         self.columns.iter_mut().zip(other.columns).for_each(|(own, more)| *own += more);
         self.commission.merge(&other.commission);
         self.sale.merge(&other.sale);

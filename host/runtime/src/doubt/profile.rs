@@ -1,6 +1,6 @@
 //! What was usual of the answers of a stream of an account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sluice_model::Kinds;
@@ -141,6 +141,12 @@ pub struct Profile {
     pub(super) sale: Magnitude,
     /// Of how many transactions the status was known.
     pub(super) statuses: Fill,
+    /// Of how many responses the end was marked, by a length or a last chunk.
+    pub(super) marked_ends: Fill,
+    /// Of how many the last line had an end.
+    pub(super) line_ends: Fill,
+    /// Inputs that no record had, and that were reported.
+    pub(super) reported: BTreeSet<String>,
     pub(super) days: BTreeMap<i32, Day>,
 }
 
@@ -176,6 +182,8 @@ impl Profile {
             *self.currencies.entry(code.clone()).or_default() += count;
         }
         self.statuses.add(seen.transactions, seen.transactions - seen.unknown_statuses.min(seen.transactions));
+        self.marked_ends.add(seen.responses, seen.responses - seen.closed.min(seen.responses));
+        self.line_ends.add(seen.responses, seen.responses - seen.open_ended.min(seen.responses));
         self.commission.merge(&seen.commission);
         self.sale.merge(&seen.sale);
         self.responses += seen.responses;
@@ -222,11 +230,18 @@ impl Profile {
         self.columns.values_mut().for_each(Fill::halve);
         self.currencies.values_mut().for_each(|count| *count = count.div_ceil(2));
         self.statuses.halve();
+        self.marked_ends.halve();
+        self.line_ends.halve();
         self.commission.halve();
         self.sale.halve();
         self.responses = self.responses.div_ceil(2);
         self.records /= 2;
         self.transactions /= 2;
+    }
+
+    /// Takes note that an input was reported that no record has.
+    pub fn note_reported(&mut self, path: &str) {
+        self.reported.insert(path.to_owned());
     }
 
     /// Forgets what an accepted doubt contradicts: from now on the new is usual.
@@ -241,7 +256,8 @@ impl Profile {
             (DoubtKind::Status, _) => self.statuses = Fill::default(),
             (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
             (DoubtKind::Bands, _) => self.days.clear(),
-            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total | DoubtKind::Cut, _) => {}
+            (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
+            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total, _) => {}
         }
     }
 }

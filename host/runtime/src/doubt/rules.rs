@@ -6,7 +6,7 @@
 
 use sluice_model::{Format, Kinds, Layout};
 
-use super::names::resembling;
+use super::names::{letters, resembling};
 use super::observation::{COLUMNS, Observation};
 use super::profile::{Fill, Magnitude, Profile, class};
 use super::{Doubt, DoubtKind, DoubtSettings, MIN_RECORDS};
@@ -30,6 +30,10 @@ const MIN_AMOUNTS: u64 = 10;
 const UNIT_FACTOR: f64 = 20.0;
 /// Values of a type before it can change: values and responses; and values of another type then.
 const MIN_TYPED: (u64, u64, u64) = (50, 3, 10);
+/// Responses that make it known how responses end.
+const MIN_RESPONSES: u64 = 3;
+/// Names that are offered where none resembles.
+const SHOWN_NAMES: usize = 12;
 /// Amounts that were never zero before all of them are.
 const MIN_NONZERO: u64 = 200;
 
@@ -52,7 +56,28 @@ pub fn judge(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &O
     if rules.has(DoubtKind::Status) {
         doubts.extend(status(profile, seen));
     }
+    if rules.has(DoubtKind::Cut) {
+        doubts.extend(cut(profile, layout, seen));
+    }
     doubts
+}
+
+/// Text in lines that may have been cut off, where that was never so: other formats mark their own end.
+fn cut(profile: &Profile, layout: &Layout, seen: &Observation) -> Option<Doubt> {
+    let is_lines = matches!(layout.format, Format::Delimited(_) | Format::Ndjson);
+    let was_so = |fill: Fill| fill.of >= MIN_RESPONSES && fill.is_nearly_always();
+    let reason = match () {
+        () if !is_lines || seen.records == 0 => return None,
+        () if seen.open_ended > 0 && was_so(profile.line_ends) => {
+            "the last line has no line end, as a text that was cut off; every response had one before"
+        }
+        () if seen.closed > 0 && was_so(profile.marked_ends) => {
+            "the body ends where the connection was closed, and nothing says that it is whole; every response had a \
+             length before"
+        }
+        () => return None,
+    };
+    Some(Doubt { kind: DoubtKind::Cut, field: None, reason: reason.to_owned() })
 }
 
 /// Whether an answer lacks commissions that were always there, and has too few records, or its profile does, to tell
@@ -254,14 +279,40 @@ fn all_of(count: u64, what: &str) -> String {
     format!("all {count} {what}")
 }
 
-/// The inputs and key paths that no record of a stream has ever had, and the fields that no mapping reads.
-pub fn unknown_inputs<'a>(layout: &'a Layout, seen: &'a Observation) -> (Vec<&'a str>, Vec<&'a str>) {
-    let has = |path: &str| seen.path(path).is_some_and(|seen| seen.filled > 0 || seen.kinds != Kinds::default());
+/// The inputs and key paths that no record of a stream has ever had, if that is known now and wasn't reported: those that
+/// identify a record, and those that are there under a similar name.
+pub fn unknown_inputs(profile: &Profile, layout: &Layout) -> Vec<String> {
+    if profile.records < MIN_RECORDS {
+        return Vec::new();
+    }
+    let has = |path: &str| profile.paths.get(path).is_some_and(|known| known.fill.filled > 0 || known.types != 0);
     let inside = |path: &str| {
         let inside = format!("{path}.");
-        seen.paths.iter().any(|other| other.path.starts_with(&inside) && has(&other.path))
+        profile.paths.iter().any(|(other, known)| other.starts_with(&inside) && known.fill.filled > 0)
     };
-    let unknown = inputs(layout).filter(|path| !has(path) && !inside(path)).collect();
-    let unread = seen.paths.iter().map(|seen| seen.path.as_str()).filter(|path| !inputs(layout).any(|i| i == *path));
-    (unknown, unread.collect())
+    let unread = || {
+        let names = profile.paths.keys().map(String::as_str).filter(|path| has(path));
+        names.filter(|name| !inputs(layout).any(|input| input == *name))
+    };
+    let unknown = inputs(layout).filter(|path| !has(path) && !inside(path) && !profile.reported.contains(*path));
+    let named = unknown.filter(|path| layout.key.iter().any(|key| key == path) || is_spelt_otherwise(path, unread()));
+    named.map(str::to_owned).collect()
+}
+
+/// Whether one of `names` is a path, written otherwise.
+fn is_spelt_otherwise<'a>(path: &str, mut names: impl Iterator<Item = &'a str>) -> bool {
+    names.any(|name| letters(name) == letters(path))
+}
+
+/// What a person reads of an input that no record has.
+pub fn unknown_input(profile: &Profile, layout: &Layout, path: &str) -> String {
+    let names: Vec<&str> = profile.paths.iter().filter(|(_, p)| p.fill.filled > 0).map(|(name, _)| name.as_str()).collect();
+    let meant = resembling(path, names.iter().copied().filter(|name| !inputs(layout).any(|input| input == *name)));
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let there = match &meant[..] {
+        [] => format!("they have {}", quoted(&names[..names.len().min(SHOWN_NAMES)])),
+        meant => format!("they have {}", quoted(meant)),
+    };
+    let what = if layout.key.iter().any(|key| key == path) { "identifies records by" } else { "reads" };
+    format!("the connector {what} `{path}`, which none of {} records has; {there}", profile.records)
 }

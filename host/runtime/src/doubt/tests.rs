@@ -203,6 +203,52 @@ fn a_field_of_another_type_is_doubted() {
 }
 
 #[test]
+fn a_text_without_its_last_line_end_is_doubted_where_it_always_had_one() {
+    let ended = |body: &[u8], closed| {
+        let mut ended = seen(&rows(5));
+        ended.note_end(body, closed);
+        ended
+    };
+    let lines = Layout { format: Format::Ndjson, ..layout() };
+    let profile_of = |body: &[u8], responses| {
+        let mut profile = Profile::default();
+        (0..responses).for_each(|_| profile.add(&ended(body, false)));
+        profile
+    };
+    let kinds = |profile: &Profile, layout: &Layout, seen: &Observation| {
+        let doubts = judge(profile, layout, &DoubtSettings::default(), seen);
+        doubts.into_iter().map(|doubt| doubt.kind).collect::<Vec<_>>()
+    };
+    let whole = profile_of(b"a\r\n", 3);
+    assert_eq!(kinds(&whole, &lines, &ended(b"a", false)), [DoubtKind::Cut]);
+    assert_eq!(kinds(&whole, &lines, &ended(b"a\n", true)), [DoubtKind::Cut], "the connection was closed");
+    assert_eq!(kinds(&whole, &lines, &ended(b"a\n", false)), []);
+    assert_eq!(kinds(&whole, &layout(), &ended(b"{}", true)), [], "JSON says itself where it ends");
+    assert_eq!(kinds(&profile_of(b"a\n", 2), &lines, &ended(b"a", false)), [], "two responses tell nothing");
+    assert_eq!(kinds(&profile_of(b"a", 9), &lines, &ended(b"a", true)), [DoubtKind::Cut]);
+    assert_eq!(kinds(&profile_of(b"a", 9), &lines, &ended(b"a", false)), [], "it never had one");
+}
+
+#[test]
+fn an_input_that_no_record_has_is_named_once_with_what_there_is() {
+    let mut spaced = mapped_at(&rows(5), "commission.amount");
+    spaced.native.columns.iter_mut().filter(|c| c.path == "subId").for_each(|c| c.path = "Sub ID".to_owned());
+    let mut profile = Profile::default();
+    profile.add(&Observation::of(&spaced));
+    assert_eq!(unknown_inputs(&profile, &layout()), ["subId"]);
+    assert_eq!(
+        unknown_input(&profile, &layout(), "subId"),
+        "the connector reads `subId`, which none of 5 records has; they have `Sub ID`"
+    );
+    profile.note_reported("subId");
+    assert!(unknown_inputs(&profile, &layout()).is_empty());
+    let keyed = Layout { key: vec!["TransID".to_owned()], ..layout() };
+    assert_eq!(unknown_inputs(&profile, &keyed), ["TransID"], "a key that is nowhere is always named");
+    let optional = Layout { inputs: vec!["voucher".to_owned()], key: Vec::new(), ..layout() };
+    assert!(unknown_inputs(&profile, &optional).is_empty(), "many fields are optional");
+}
+
+#[test]
 fn rules_can_be_switched_off() {
     let dollars = vec![Row { currency: Some("USD"), ..row() }; 5];
     let rules = DoubtSettings { currency: false, ..DoubtSettings::default() };

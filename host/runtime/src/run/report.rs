@@ -62,7 +62,8 @@ pub struct RunReport {
     /// What went through the tables' writer.
     #[serde(skip)]
     pub counts: Counts,
-    /// What looks wrong though nothing failed.
+    /// What looks wrong though nothing failed, one sentence each: ids with several contents in one response, fields that
+    /// a connector reads and no record has.
     pub warnings: Vec<String>,
     /// What failed as texts, at most 20 of them, those of `error_kind` first.
     pub errors: Vec<String>,
