@@ -18,7 +18,7 @@ mod rewrite;
 mod window;
 
 pub(crate) use rewrite::lay_out;
-pub use window::WindowState;
+pub use window::{WindowState, WindowStates};
 
 use std::collections::{BTreeMap, HashSet};
 

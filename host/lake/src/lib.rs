@@ -62,7 +62,7 @@ pub use committer::{Committer, Held, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
-pub use latest::WindowState;
+pub use latest::{WindowState, WindowStates};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{

@@ -140,12 +140,7 @@ fn without_conflicts(
 }
 
 /// Why the rows of each of these keys are rejected, with their number and their commissions.
-fn reasons(
-    rows: &RecordBatch,
-    keyed: &Keyed,
-    conflicting: &HashSet<u128>,
-    ids: &StringArray,
-) -> HashMap<u128, String> {
+fn reasons(rows: &RecordBatch, keyed: &Keyed, conflicting: &HashSet<u128>, ids: &StringArray) -> HashMap<u128, String> {
     let amounts = rows.column_by_name("commission_amount").and_then(|c| c.as_primitive_opt::<Decimal128Type>());
     let currencies = rows.column_by_name("commission_currency").and_then(|c| c.as_string_opt::<i32>());
     let mut places: HashMap<u128, Vec<usize>> = HashMap::new();

@@ -38,8 +38,6 @@ pub enum DoubtKind {
     Status,
     /// Nothing is in a window that held transactions.
     Empty,
-    /// The number of records isn't the one that the network states.
-    Total,
     /// A body may have been cut off.
     Cut,
     /// Counts or sums of days are far from those of the same account and weekday.
@@ -48,17 +46,8 @@ pub enum DoubtKind {
 
 impl DoubtKind {
     /// All rules, those first that say most about the cause.
-    pub const ALL: [Self; 9] = [
-        Self::Fill,
-        Self::Type,
-        Self::Currency,
-        Self::Unit,
-        Self::Status,
-        Self::Empty,
-        Self::Total,
-        Self::Cut,
-        Self::Bands,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Fill, Self::Type, Self::Currency, Self::Unit, Self::Status, Self::Empty, Self::Cut, Self::Bands];
 
     /// Its name in settings, tables and JSON.
     pub fn name(self) -> &'static str {
@@ -69,7 +58,6 @@ impl DoubtKind {
             Self::Unit => "unit",
             Self::Status => "status",
             Self::Empty => "empty",
-            Self::Total => "total",
             Self::Cut => "cut",
             Self::Bands => "bands",
         }
@@ -98,7 +86,6 @@ impl Doubt {
             DoubtKind::Unit => format!("`{field}` is of another order of magnitude"),
             DoubtKind::Status => "most status words are unknown".to_owned(),
             DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
-            DoubtKind::Total => "the number of records isn't the one that the network states".to_owned(),
             DoubtKind::Cut => "the body may have been cut off".to_owned(),
             DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
         }
@@ -122,8 +109,6 @@ pub struct DoubtSettings {
     pub status: bool,
     /// [`DoubtKind::Empty`].
     pub empty: bool,
-    /// [`DoubtKind::Total`].
-    pub total: bool,
     /// [`DoubtKind::Cut`].
     pub cut: bool,
     /// [`DoubtKind::Bands`].
@@ -141,7 +126,6 @@ impl Default for DoubtSettings {
             unit: true,
             status: true,
             empty: true,
-            total: true,
             cut: true,
             bands: true,
             auto_accept: vec![DoubtKind::Empty, DoubtKind::Bands],
@@ -159,7 +143,6 @@ impl DoubtSettings {
             DoubtKind::Unit => self.unit,
             DoubtKind::Status => self.status,
             DoubtKind::Empty => self.empty,
-            DoubtKind::Total => self.total,
             DoubtKind::Cut => self.cut,
             DoubtKind::Bands => self.bands,
         }

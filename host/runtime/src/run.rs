@@ -221,7 +221,7 @@ async fn carry_out(
     note_shadow(app, network).await?;
     if counts.new_versions > 0 {
         match duplicates::suspected(app, &network.manifest().network, &report.run_id).await {
-            Ok(suspected) => report.warnings = suspected,
+            Ok(suspected) => report.warnings.extend(suspected),
             // All is committed: a question that can't be answered now fails no run.
             Err(failure) => tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false)),
         }

@@ -260,9 +260,6 @@ async fn report_run(app: &App, report: &RunReport, rules: &[String], began: Date
     if report.status != "done" {
         return tracing::warn!(errors = report.errors.join("; "), "{}", report.line());
     }
-    for warning in &report.warnings {
-        tracing::warn!(network = report.network, "{warning}");
-    }
     tracing::info!("{}", report.line());
     // Only now: a rule that failed is due again at the schedule's next moment.
     if let Err(error) = app.state.note_rules_read(&report.network, rules, began).await {

@@ -149,7 +149,9 @@ pub fn prepare_all<'a>(
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
 ) -> BoxStream<'a, Result<Remapped<Answer>, Failure>> {
-    map_then(app, connector, objects, |connector, raw, response, mapped| Answer::of(connector, raw.clone(), response, mapped))
+    map_then(app, connector, objects, |connector, raw, response, mapped| {
+        Answer::of(connector, raw.clone(), response, mapped)
+    })
 }
 
 /// What is made of a mapped response on the thread that mapped it.

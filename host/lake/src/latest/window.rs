@@ -1,13 +1,13 @@
 //! What the latest state holds of one window of a stream, for those who compare an answer with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
 use chrono::{DateTime, TimeDelta, Utc};
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
-use sluice_model::{Slice, Window};
+use sluice_model::Window;
 
 use super::{Latest, path_of};
 use crate::error::Error;
@@ -32,31 +32,49 @@ pub struct WindowState {
     pub commission: BTreeMap<String, i128>,
 }
 
-impl Lake {
-    /// What the latest state holds of a slice's stream and account with its date in the window. What lies close to the
-    /// window's ends isn't counted. It reads only the files whose statistics reach into the window.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn window_state(&self, slice: &Slice, window: Window) -> Result<WindowState, Error> {
-        let table = Table::open(self, Latest::TARGET.0, Latest::TARGET.1).await?;
-        let mut state = WindowState::default();
-        let mut adds = table.adds();
-        adds.retain(|add| may_hold(add, slice, window));
-        for add in &adds {
-            read_file(&table, add, slice, window, &mut state).await?;
+/// Those of a network, by account and stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowStates(HashMap<String, HashMap<String, WindowState>>);
+
+impl WindowStates {
+    /// That of a stream of an account.
+    pub fn of(&self, account: &str, stream: &str) -> Option<&WindowState> {
+        self.0.get(account)?.get(stream)
+    }
+
+    fn add(&mut self, account: &str, stream: &str, amount: Option<i128>, currency: &str) {
+        if self.of(account, stream).is_none() {
+            self.0.entry(account.to_owned()).or_default().insert(stream.to_owned(), WindowState::default());
         }
-        Ok(state)
+        let Some(state) = self.0.get_mut(account).and_then(|streams| streams.get_mut(stream)) else { return };
+        state.rows += 1;
+        let Some(amount) = amount else { return };
+        match state.commission.get_mut(currency) {
+            Some(sum) => *sum += amount,
+            None => _ = state.commission.insert(currency.to_owned(), amount),
+        }
     }
 }
 
-async fn read_file(
-    table: &Table,
-    add: &Add,
-    slice: &Slice,
-    window: Window,
-    state: &mut WindowState,
-) -> Result<(), Error> {
+impl Lake {
+    /// What the latest state holds of a network with its date in a window, by account and stream. What lies close to the
+    /// window's ends isn't counted. Only the files are read whose statistics reach into the window.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn window_states(&self, network: &str, window: Window) -> Result<WindowStates, Error> {
+        let table = Table::open(self, Latest::TARGET.0, Latest::TARGET.1).await?;
+        let mut states = WindowStates::default();
+        let mut adds = table.adds();
+        adds.retain(|add| may_hold(add, network, window));
+        for add in &adds {
+            read_file(&table, add, window, &mut states).await?;
+        }
+        Ok(states)
+    }
+}
+
+async fn read_file(table: &Table, add: &Add, window: Window, states: &mut WindowStates) -> Result<(), Error> {
     let path = path_of(add);
     let failed = |source| unreadable(table, &path, source);
     let names = [
@@ -81,16 +99,12 @@ async fn read_file(
         let amounts = column(table, &rows, "commission_amount")?.as_primitive_opt::<Decimal128Type>();
         let amounts = amounts.ok_or_else(|| wrong(table, "commission_amount", "a decimal"))?;
         for row in 0..rows.num_rows() {
-            let is_there = accounts.value(row) == slice.account
-                && streams.value(row) == slice.stream
-                && contents.value(row) != VANISHED.to_be_bytes()
-                && is_inside(window, times.value(row), bases.value(row));
+            let is_there =
+                is_inside(window, times.value(row), bases.value(row)) && contents.value(row) != VANISHED.to_be_bytes();
             if is_there {
-                state.rows += 1;
-                if amounts.is_valid(row) {
-                    let currency = if currencies.is_valid(row) { currencies.value(row) } else { "" };
-                    *state.commission.entry(currency.to_owned()).or_default() += amounts.value(row);
-                }
+                let amount = amounts.is_valid(row).then(|| amounts.value(row));
+                let currency = if currencies.is_valid(row) { currencies.value(row) } else { "" };
+                states.add(accounts.value(row), streams.value(row), amount, currency);
             }
         }
     }
@@ -106,8 +120,8 @@ fn is_inside(window: Window, micros: i64, basis: &str) -> bool {
 }
 
 /// Whether a file may hold transactions of the window, by its partition and its statistics.
-fn may_hold(add: &Add, slice: &Slice, window: Window) -> bool {
-    if add.partition_values.get("network").and_then(Option::as_deref) != Some(slice.network.as_str()) {
+fn may_hold(add: &Add, network: &str, window: Window) -> bool {
+    if add.partition_values.get("network").and_then(Option::as_deref) != Some(network) {
         return false;
     }
     let stats = add.stats.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
@@ -120,5 +134,21 @@ fn may_hold(add: &Add, slice: &Slice, window: Window) -> bool {
     match time("minValues").zip(time("maxValues")) {
         Some((least, greatest)) => least < window.until && greatest + reach >= window.since,
         None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_lies_close_to_an_end_is_not_inside() {
+        let window: Window = "2026-01-01T00:00:00Z/2026-01-03T00:00:00Z".parse().unwrap();
+        let inside =
+            |time: &str, basis| is_inside(window, time.parse::<DateTime<Utc>>().unwrap().timestamp_micros(), basis);
+        assert!(inside("2026-01-01T00:01:00Z", "instant") && !inside("2026-01-01T00:00:59Z", "instant"));
+        assert!(inside("2026-01-02T23:58:59Z", "local") && !inside("2026-01-02T23:59:00Z", "local"));
+        assert!(inside("2026-01-02T00:00:00Z", "date") && !inside("2026-01-02T00:00:01Z", "date"), "its day is longer");
     }
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_lake::{DoubtRow, DoubtState, Fence, Lake};
+use sluice_lake::{DoubtRow, DoubtState, Fence, Lake, WindowState, WindowStates};
 use sluice_model::{Axis, Layout, RawObject, Slice, Window};
 use sluice_state::State;
 
 use super::Collector;
 use crate::app::{App, Network};
 use crate::doubt::{
-    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge, judge_days, judge_few, unknown_input,
-    unknown_inputs,
+    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge, judge_days, judge_few, money_json,
+    unknown_input, unknown_inputs,
 };
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
@@ -53,6 +53,8 @@ pub struct Guard {
     state: Arc<State>,
     /// Doubts of the network when the run began.
     earlier: Vec<DoubtRow>,
+    /// What the tables held of windows when they were asked for.
+    windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
     found: Mutex<Found>,
 }
@@ -88,6 +90,7 @@ impl Guard {
             run_id: run_id.to_owned(),
             state: app.state.clone(),
             earlier,
+            windows: tokio::sync::Mutex::default(),
             profiles: tokio::sync::Mutex::default(),
             found: Mutex::default(),
         })
@@ -132,13 +135,29 @@ impl Guard {
         };
         let is_unified = collector.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.unified);
         if seen.records == 0 && is_unified && self.rules.has(DoubtKind::Empty) {
-            let held = collector.app.lake.window_state(slice, view.window).await?.rows;
+            // Slices of many accounts have one window, whose end is its own: nothing lies in the future.
+            let window = Window { until: slice.window.until, ..view.window };
+            let held = self.in_tables(&collector.app.lake, slice, window).await?.map_or(0, |state| state.rows);
             if held > 0 {
                 let reason = format!("the answer is empty, and the tables hold {held} transactions of its window");
                 return Ok(vec![Doubt { kind: DoubtKind::Empty, field: None, reason }]);
             }
         }
         Ok(judge_days(profile, &self.rules, seen, &view).into_iter().collect())
+    }
+
+    /// What the tables hold of a slice's account and stream in a window, which is read once for all accounts.
+    async fn in_tables(&self, lake: &Lake, slice: &Slice, window: Window) -> Result<Option<WindowState>, Failure> {
+        let mut windows = self.windows.lock().await;
+        let states = match windows.get(&window) {
+            Some(states) => states.clone(),
+            None => {
+                let states = Arc::new(lake.window_states(&self.network, window).await?);
+                windows.insert(window, states.clone());
+                states
+            }
+        };
+        Ok(states.of(&slice.account, &slice.stream).cloned())
     }
 
     /// Whether earlier doubts of the same kinds let these pass, because a read agrees with them an hour later or more.
@@ -196,7 +215,7 @@ impl Guard {
             reason: reasons.join("; "),
             request_ids: serde_json::to_string(&withheld.request_ids).unwrap_or_default(),
             records: withheld.seen.records,
-            money_in_tables: money_in_tables(&collector.app.lake, slice).await?,
+            money_in_tables: self.money_in_tables(&collector.app.lake, slice).await?,
             money_in_answer: withheld.seen.money_json(),
             connector_version: withheld.connector_version,
             found_at,
@@ -209,6 +228,15 @@ impl Guard {
         tracing::warn!(slice = slice.id(), doubt = row.doubt_id, "doubtful: {}", row.reason);
         self.found().doubts.push(row);
         Ok(())
+    }
+
+    /// The commission that the tables hold of a slice's window, if that is of transactions, as JSON.
+    async fn money_in_tables(&self, lake: &Lake, slice: &Slice) -> Result<String, Failure> {
+        let state = match slice.axis {
+            Axis::Transaction => self.in_tables(lake, slice, slice.window).await?,
+            _ => None,
+        };
+        Ok(money_json(&state.unwrap_or_default().commission))
     }
 
     /// Takes note of a slice that was read without doubt or failure. `rejects`: whether records of it are missing.
@@ -313,16 +341,6 @@ fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc
     let read_at = first_sent_at.unwrap_or_else(Utc::now);
     let window = record::readable_window(collector.network.manifest(), slice, read_at)?;
     Some(SliceView { window, timezone: slice.timezone, read_at })
-}
-
-async fn money_in_tables(lake: &Lake, slice: &Slice) -> Result<String, Failure> {
-    match slice.axis {
-        Axis::Transaction => {
-            let state = lake.window_state(slice, slice.window).await?;
-            Ok(crate::doubt::money_json(&state.commission))
-        }
-        _ => Ok("{}".to_owned()),
-    }
 }
 
 fn is_of(row: &DoubtRow, slice: &Slice) -> bool {

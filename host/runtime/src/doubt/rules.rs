@@ -306,7 +306,8 @@ fn is_spelt_otherwise<'a>(path: &str, mut names: impl Iterator<Item = &'a str>) 
 
 /// What a person reads of an input that no record has.
 pub fn unknown_input(profile: &Profile, layout: &Layout, path: &str) -> String {
-    let names: Vec<&str> = profile.paths.iter().filter(|(_, p)| p.fill.filled > 0).map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> =
+        profile.paths.iter().filter(|(_, p)| p.fill.filled > 0).map(|(name, _)| name.as_str()).collect();
     let meant = resembling(path, names.iter().copied().filter(|name| !inputs(layout).any(|input| input == *name)));
     let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let there = match &meant[..] {
