@@ -142,3 +142,22 @@ fn next_moments(now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let moments = days.map(|day| day.and_time(NaiveTime::from_hms_opt(6, 0, 0).unwrap()).and_utc());
     moments.filter(|moment| *moment > now).take(3).collect()
 }
+
+/// A run that is killed while it doubts is doubtful when it is resumed, once.
+#[test]
+fn a_doubt_survives_a_kill_at_each_step() {
+    for step in ["response-kept", "outcome-kept", "slice-read", "coverage-noted", "requests-indexed", "run-noted"] {
+        let (network, operator) = laid_out("01-awin-amount-moved");
+        operator.succeed(&JANUARY).unwrap();
+        network.set_step(1);
+        let killed = operator.command(&JANUARY).env("SLUICE_STOP_AT", step).output().unwrap();
+        assert!(killed.status.code().is_none(), "{step}: {killed:?}");
+        let resumed = operator.sluice(&JANUARY).unwrap();
+        assert_eq!(resumed.code, 3, "{step}: {resumed:?}");
+        let doubts = operator.sql("SELECT DISTINCT run_id FROM meta.doubts").unwrap();
+        let runs = operator.sql("SELECT outcome FROM meta.runs ORDER BY started_at").unwrap();
+        assert_eq!((doubts.len(), runs.len(), &runs[1]["outcome"]), (1, 2, &"doubtful".into()), "{step}: {runs:?}");
+        let sum = operator.sql("SELECT CAST(sum(commission_effective) AS VARCHAR) s FROM unified.transactions").unwrap();
+        assert_eq!(sum[0]["s"], "80.000000", "{step}");
+    }
+}
