@@ -25,7 +25,7 @@ fn last_days(simulator: &Simulator, days: i64) -> [String; 2] {
 #[test]
 fn ordinary_business_raises_no_doubt() {
     let runtime = runtime();
-    let faults = FaultPlan::all(0.1, 2);
+    let faults = FaultPlan::all(0.1, 1);
     let shapes = Shapes { duplicate_rows: true, new_field_from: Some(start()), changed_type: true };
     let options = Options {
         seed: 9,
