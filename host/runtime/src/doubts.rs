@@ -28,12 +28,12 @@ pub fn doubt_id_of(run_id: &str, slice_id: &str) -> String {
 
 /// Responses that doubts hold back: no table is made of them, unless their doubt is accepted.
 #[derive(Debug, Default)]
-pub struct Withheld {
+pub struct WithheldResponses {
     request_ids: HashSet<String>,
     states: HashMap<String, DoubtState>,
 }
 
-impl Withheld {
+impl WithheldResponses {
     /// What the doubts of a network, or of all, hold back.
     ///
     /// # Errors
@@ -154,8 +154,8 @@ async fn accept_under(
     record::keep_connector(app, network).await?;
     let tables = app.committer.run(Some(fence(lease)));
     let mapped = commit_held(app, network, doubt, &tables).await?;
-    let read = app.lake.slice_reads(&doubt.run_id).await?.into_iter();
-    let read = read.filter(|read| doubt_id(&read.run_id, &read.slice) == doubt.doubt_id).last();
+    let reads = app.lake.slice_reads(&doubt.run_id).await?;
+    let read = reads.into_iter().rfind(|read| doubt_id(&read.run_id, &read.slice) == doubt.doubt_id);
     if let Some(read) = &read {
         cover(app, network, read, &mapped, &tables);
     }

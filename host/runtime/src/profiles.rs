@@ -9,7 +9,7 @@ use sluice_lake::RawFilter;
 
 use crate::app::{App, Network};
 use crate::doubt::Profile;
-use crate::doubts::Withheld;
+use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::tables;
 
@@ -24,7 +24,7 @@ const MOST: usize = 1_000;
 /// The lake's failure, or the state store's. A response that can't be mapped tells nothing.
 pub async fn seed(app: &Arc<App>, network: &Network, run_id: &str) -> Result<(), Failure> {
     let id = &network.manifest().network;
-    let withheld = Withheld::of(&app.lake, Some(id)).await?;
+    let withheld = WithheldResponses::of(&app.lake, Some(id)).await?;
     let filter = RawFilter { network: Some(id.clone()), ..RawFilter::default() };
     let newest = app.lake.raw_objects_newest_first(&filter).await?.take(MOST);
     // So many of each stream and account are mapped; of some there may be no records, so twice as many are tried.

@@ -11,7 +11,7 @@ use sluice_model::{Digest, ErrorKind, RawObject, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
 use crate::collect::{SliceReport, too_many_rejects};
-use crate::doubts::Withheld;
+use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::settings::network::{self, NetworkFile, NetworkSettings};
@@ -81,7 +81,7 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
     let mut ledger = fresh.ledger();
     let mut connectors = Connectors::new();
     let mut counts = Counts::default();
-    let withheld = Withheld::of(&app.lake, None).await?;
+    let withheld = WithheldResponses::of(&app.lake, None).await?;
     let runs = fresh.raw_runs().await?;
     app.meter.begin("build all tables from raw", Unit::Responses, 0);
     for (place, run) in runs.iter().enumerate() {
@@ -125,7 +125,7 @@ async fn of_run(
     fresh: &Lake,
     networks: &BTreeMap<String, Network>,
     run: &str,
-    withheld: &Withheld,
+    withheld: &WithheldResponses,
     ledger: &mut Ledger,
     connectors: &mut Connectors,
 ) -> Result<RunRebuilt, Failure> {
@@ -160,7 +160,7 @@ async fn of_run(
 }
 
 /// The marker of a slice as it is after doubts were decided: an accepted one is complete.
-fn undoubted(read: SliceRead, withheld: &Withheld) -> SliceRead {
+fn undoubted(read: SliceRead, withheld: &WithheldResponses) -> SliceRead {
     match withheld.has_accepted(&read) {
         true => SliceRead { complete: true, error: None, error_kind: None, ..read },
         false => read,

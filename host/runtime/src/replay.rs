@@ -14,7 +14,7 @@ use sluice_model::{Digest, describe};
 
 use self::conditions::Condition;
 use crate::app::{App, open_session};
-use crate::doubts::Withheld;
+use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::record;
@@ -228,7 +228,7 @@ async fn go_through(
 ) -> Result<(), Failure> {
     let filter = selection.filter(connector.network());
     let (passes, mut responses) = (replay.passes(), 0);
-    let withheld = Withheld::of(&app.lake, Some(connector.network())).await?;
+    let withheld = WithheldResponses::of(&app.lake, Some(connector.network())).await?;
     for pass in 0..passes {
         // How many responses there are is known once they were read.
         app.meter.begin(

@@ -13,7 +13,7 @@ use sluice_model::{Mapped, RawObject, Response, Window, describe};
 use crate::app::{App, Network};
 use crate::collect;
 use crate::doubt::Observation;
-use crate::doubts::Withheld;
+use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::replay;
@@ -107,7 +107,7 @@ pub async fn read_raw(
     tables: &RunWriter,
 ) -> Result<RawRead, Failure> {
     let id = &network.manifest().network;
-    let withheld = Withheld::of(&app.lake, Some(id)).await?;
+    let withheld = WithheldResponses::of(&app.lake, Some(id)).await?;
     let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();

@@ -279,7 +279,7 @@ impl Guard {
         self.found().warnings.extend(texts);
     }
 
-    /// What people should know of answers that aren't doubted: at most [`MAX_WARNINGS`] sentences, and how many more.
+    /// What people should know of answers that aren't doubted: at most 20 sentences, and how many more.
     pub fn warnings(&self) -> Vec<String> {
         let found = self.found();
         let mut texts: Vec<String> = found.warnings.iter().take(MAX_WARNINGS).cloned().collect();

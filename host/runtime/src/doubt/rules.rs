@@ -118,11 +118,10 @@ fn fill(profile: &Profile, layout: &Layout, seen: &Observation, doubts: &mut Dou
         first.reason.push_str(&format!("; {} would be null", names.join(", ")));
     }
     let (before, now) = (&profile.commission, &seen.commission);
-    if doubts.is_empty() && before.count >= MIN_NONZERO && before.zeros * 100 <= before.count && now.count == 0 {
-        if now.zeros >= MANY_NOW {
-            let reason = format!("commission_amount is zero in {}", all_of(now.zeros, "transactions"));
-            doubts.push(Doubt { kind: DoubtKind::Fill, field: Some(COLUMNS[0].to_owned()), reason });
-        }
+    let was_never_zero = before.count >= MIN_NONZERO && before.zeros * 100 <= before.count;
+    if doubts.is_empty() && was_never_zero && now.count == 0 && now.zeros >= MANY_NOW {
+        let reason = format!("commission_amount is zero in {}", all_of(now.zeros, "transactions"));
+        doubts.push(Doubt { kind: DoubtKind::Fill, field: Some(COLUMNS[0].to_owned()), reason });
     }
 }
 

@@ -49,7 +49,7 @@ fn lines(service: &ServiceStatus) -> String {
          {granted}, {idle} kept for the next{resident}\n",
         count(vitals.runs as u64, "run"),
         count(*connectors as u64, "connector"),
-        count(*instances as u64, "guest call"),
+        count(*instances, "guest call"),
     );
     if *leaked > 0 {
         text.push_str(&format!(
