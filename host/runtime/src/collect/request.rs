@@ -44,12 +44,6 @@ pub(super) enum RequestOutcome {
     Failed(SliceError),
 }
 
-/// A response and its records.
-struct Records {
-    response: Response,
-    native: NativeBatch,
-}
-
 /// What a connector says of a response, its records, and the response as it saw it.
 pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), SliceError>;
 
@@ -222,7 +216,7 @@ impl Collector {
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
             self.app.meter.found(native.rows);
-            match self.map(raw, slice, request, Records { response, native }, progress, permit).await {
+            match self.map(raw, slice, request, response, native, progress, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),
             }
@@ -270,7 +264,8 @@ impl Collector {
         raw: Arc<RawObject>,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
-        records: Records,
+        response: Response,
+        native: NativeBatch,
         progress: &Progress,
         mut permit: ResponsePermit,
     ) -> Result<u64, SliceError> {
@@ -281,7 +276,6 @@ impl Collector {
         let (of, request, origin) = (slice.clone(), request.clone(), raw.clone());
         let shadow = self.network.shadow.clone();
         let map = move || {
-            let Records { response, native } = records;
             let mapped = connector.map(&of, &request, &response, native)?;
             if let Some(shadow) = shadow {
                 shadow.compare(&of, &request, &response, &mapped);
