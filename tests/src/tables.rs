@@ -50,6 +50,10 @@ pub fn all_tables(operator: &Operator) -> anyhow::Result<Tables> {
         for mut row in operator.sql(&format!("SELECT * FROM {name}"))? {
             if let Value::Object(columns) = &mut row {
                 columns.retain(|column, _| !OF_THE_RUN.contains(&column.as_str()));
+                if name == "meta.accounts" {
+                    // The moment at which it was first read.
+                    columns.remove("since");
+                }
             }
             rows.push(row.to_string());
         }

@@ -315,7 +315,7 @@ fn a_service_goes_on_at_its_start() {
     }
     service.kill().unwrap();
     service.wait().unwrap();
-    assert!(said.contains("goes on") && said.contains(&run_id), "{said}");
+    assert!(said.contains("is resumed") && said.contains(&run_id), "{said}");
     let runs = operator.sql(&format!("SELECT outcome, requests FROM meta.runs WHERE run_id = '{run_id}'")).unwrap();
     assert_eq!((&runs[0]["outcome"], runs.len()), (&"done".into(), 1), "{runs:?}");
     assert_eq!(runs[0]["requests"].as_u64(), Some(world.requests as u64), "requests of both lives count once");

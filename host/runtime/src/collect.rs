@@ -127,6 +127,7 @@ impl Collector {
                     Err(error) => progress.fail(error),
                 },
                 Some(RequestOutcome::Split) => progress.lock().split = true,
+                Some(RequestOutcome::TooWide(error)) => progress.lock().too_wide = Some(error),
                 Some(RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error)) => progress.fail(error),
             }
         }

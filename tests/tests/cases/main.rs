@@ -46,7 +46,6 @@ cases! {
     half_an_emoji_costs_nothing_else: "21-awin-half-an-emoji";
     #[ignore = "issue 11: notes of decoding in native tables (item 10)"]
     one_byte_of_another_charset_costs_nothing_else: "23-shareasale-one-latin-1-byte";
-    #[ignore = "issue 11: deletion vectors are honoured or refused (item 14)"]
     rows_that_others_deleted_stay_deleted: "25-lake-rows-deleted-by-others" by special::deleted_by_others;
     #[ignore = "issue 11: notes of decoding in native tables (item 10)"]
     a_token_that_is_no_number_costs_nothing_else: "26-awin-nan-token";
@@ -54,7 +53,6 @@ cases! {
     odd_characters_cost_nothing: "30-tradetracker-odd-characters";
     every_form_of_retry_after_is_kept_to: "33-retry-after-forms" by special::retry_after;
     older_words_and_forms_are_read: "35-cj-legacy-words";
-    #[ignore = "issue 11: check or status shows the next moments (item 16)"]
     a_day_of_the_month_or_of_the_week_starts_a_run: "39-cron-day-or-weekday" by special::day_or_weekday;
     a_rejected_doubt_never_reaches_the_tables: "50-awin-doubt-rejected";
     an_accepted_doubt_is_committed_and_then_usual: "51-awin-doubt-accepted";

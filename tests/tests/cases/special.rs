@@ -157,7 +157,8 @@ fn a_doubt_survives_a_kill_at_each_step() {
         let doubts = operator.sql("SELECT DISTINCT run_id FROM meta.doubts").unwrap();
         let runs = operator.sql("SELECT outcome FROM meta.runs ORDER BY started_at").unwrap();
         assert_eq!((doubts.len(), runs.len(), &runs[1]["outcome"]), (1, 2, &"doubtful".into()), "{step}: {runs:?}");
-        let sum = operator.sql("SELECT CAST(sum(commission_effective) AS VARCHAR) s FROM unified.transactions").unwrap();
+        let sum =
+            operator.sql("SELECT CAST(sum(commission_effective) AS VARCHAR) s FROM unified.transactions").unwrap();
         assert_eq!(sum[0]["s"], "80.000000", "{step}");
     }
 }

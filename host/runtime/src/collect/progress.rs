@@ -32,6 +32,8 @@ pub struct SliceReport {
     pub errors: Vec<SliceError>,
     /// Whether the network wants the window in halves.
     pub split: bool,
+    /// What fails again and again for a window of this width; a narrower one may be answered.
+    pub too_wide: Option<SliceError>,
     /// The cursor that the connector gave last. It is kept once the slice is durable and complete.
     pub cursor: Option<String>,
 }

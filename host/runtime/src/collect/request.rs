@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::Utc;
 use sluice_engine::visible_headers;
-use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
+use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt, Retry};
 use sluice_lake::WireBody;
 use sluice_model::{
     Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
@@ -41,6 +41,8 @@ pub(super) enum RequestOutcome {
         failed: FailedAttempt,
     },
     Split,
+    /// It failed in a way that a narrower window may avoid.
+    TooWide(SliceError),
     Failed(SliceError),
 }
 
@@ -80,7 +82,7 @@ impl Collector {
     }
 
     /// The pause before the next attempt, or the request's outcome if there is none. A window for which the network takes
-    /// too long or sends too much, again and again, is read in halves.
+    /// too long, again and again, or sends too much may be read in halves.
     fn next_attempt(
         &self,
         attempts: &mut Attempts,
@@ -90,9 +92,9 @@ impl Collector {
         failed: &FailedAttempt,
     ) -> Result<Duration, RequestOutcome> {
         let next = attempts.next(failed, Utc::now());
-        let is_final = matches!(next, NextAttempt::Final);
-        if (attempts.is_too_wide() || (failed.too_wide && is_final)) && self.can_be_halved(slice) {
-            return Err(RequestOutcome::Split);
+        let is_final = failed.too_wide && failed.retry == Retry::Never;
+        if (attempts.is_too_wide() || is_final) && self.can_be_halved(slice) {
+            return Err(RequestOutcome::TooWide(error));
         }
         let count = attempts.failed();
         let (network, account, key) = (&slice.network, &slice.account, &request.key);

@@ -1,7 +1,7 @@
 //! Collecting all slices of a run: side by side, each within its time, windows that are too wide in halves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::stream::{self, StreamExt};
 use sluice_model::{Axis, ErrorKind, Grain, Slice, Window};
@@ -14,6 +14,9 @@ use crate::slices::SliceJob;
 
 /// Slices of one run that are read at once.
 const SLICES_AT_ONCE: usize = 16;
+/// How often a window is halved because its requests fail, before a narrower one was answered: an outage isn't mended by
+/// more requests.
+const MAX_PROBES: u32 = 3;
 /// How often a window may be halved before the run gives up on it.
 const MAX_SPLITS: u32 = 16;
 
@@ -30,6 +33,21 @@ pub struct Collected {
 struct Waiting {
     job: SliceJob,
     splits: u32,
+}
+
+/// What a run knows of windows that it halves.
+struct Splitting {
+    /// How many more windows it may halve.
+    left: AtomicUsize,
+    /// Whether a half was answered.
+    is_answered: AtomicBool,
+}
+
+impl Splitting {
+    /// Whether it is worth halving a window whose requests fail, after so many times.
+    fn may_help(&self, splits: u32) -> bool {
+        splits < MAX_PROBES || self.is_answered.load(Ordering::Relaxed)
+    }
 }
 
 /// A slice that was read, and is judged with others of its stream.
@@ -57,11 +75,12 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
     let splits_left = AtomicUsize::new(collector.app.settings.limits.splits_per_run);
     let mut waiting: Vec<Waiting> = jobs.into_iter().map(|job| Waiting { job, splits: 0 }).collect();
     let mut collected = Collected::default();
-    let (cover, splits_left) = (&cover, &splits_left);
+    let splitting = &Splitting { left: splits_left, is_answered: AtomicBool::new(false) };
+    let cover = &cover;
     let mut few: Vec<Few> = Vec::new();
     while !waiting.is_empty() {
         let reads = stream::iter(waiting.drain(..)).map(|waiting| async move {
-            let read = read(collector, waiting, splits_left).await;
+            let read = read(collector, waiting, splitting).await;
             match &read {
                 Read::Done(done) => cover(done),
                 Read::Halved { .. } => collector.app.meter.expect(2),
@@ -128,33 +147,40 @@ async fn close(collector: &Collector, job: &SliceJob, progress: &Progress, mut r
 }
 
 /// Reads one slice within its time, and closes it unless it has to be read in halves.
-async fn read(collector: &Collector, waiting: Waiting, splits_left: &AtomicUsize) -> Read {
+async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) -> Read {
     let slice = &waiting.job.slice;
     let collector = collector.for_slice(&waiting.job);
     let limits = &collector.app.settings.limits;
     let progress = Progress::default();
     let in_time = tokio::time::timeout(limits.slice_timeout(), collector.slice(&waiting.job, &progress)).await.is_ok();
     if !in_time {
-        progress.lock().split = false;
+        (progress.lock().split, progress.lock().too_wide) = (false, None);
         let reason = format!("it took longer than {} s", limits.slice_timeout_secs);
         progress.fail(SliceError::new(ErrorKind::Network, reason));
     }
     let is_whole = {
         let report = progress.lock();
-        report.errors.is_empty() && !report.split
+        report.errors.is_empty() && !report.split && report.too_wide.is_none()
     };
     if let Settled::Few = collector.settle(slice, &progress, is_whole).await {
         return Read::Few(Box::new(Few { collector, job: waiting.job, progress }));
     }
     let mut report = progress.take();
-    if report.split {
-        match halves(&collector, &waiting, splits_left) {
+    let too_wide = report.too_wide.take();
+    if report.split || too_wide.is_some() {
+        let halves = match &too_wide {
+            Some(_) if !report.split && !splitting.may_help(waiting.splits) => Err("narrower ones fail too"),
+            _ => halves(&collector, &waiting, &splitting.left),
+        };
+        match halves {
             Ok(halves) => return Read::Halved { halves, waiting, report },
-            Err(reason) => {
+            Err(reason) => report.errors.push(too_wide.unwrap_or_else(|| {
                 let reason = format!("the window {} is too wide for the network, and {reason}", slice.window);
-                report.errors.push(SliceError::new(ErrorKind::Network, reason));
-            }
+                SliceError::new(ErrorKind::Network, reason)
+            })),
         }
+    } else if waiting.splits > 0 && report.errors.is_empty() {
+        splitting.is_answered.store(true, Ordering::Relaxed);
     }
     Read::Done(close(&collector, &waiting.job, &progress, report).await)
 }

@@ -1,0 +1,125 @@
+use super::*;
+
+fn report() -> RunReport {
+    RunReport {
+        run_id: "run".to_owned(),
+        network: "awin".to_owned(),
+        verb: Verb::Run,
+        status: "done",
+        started_at: DateTime::UNIX_EPOCH,
+        finished_at: DateTime::UNIX_EPOCH,
+        slices: 0,
+        slices_failed: 0,
+        slices_doubtful: 0,
+        requests: 0,
+        reused: 0,
+        bytes: 0,
+        guest_cpu_ms: 0,
+        records: 0,
+        native_rows: 0,
+        new_versions: 0,
+        versions: VersionCounts::default(),
+        rejects: 0,
+        older: 0,
+        counts: Counts::default(),
+        warnings: Vec::new(),
+        errors: Vec::new(),
+        error_kind: None,
+        failures: Vec::new(),
+        failures_total: 0,
+        exit: Exit::Settings,
+    }
+}
+
+fn failed(errors: &[(&str, SliceError)]) -> RunReport {
+    let mut report = report();
+    report.add(errors.iter().map(|(slice, error)| (Some((*slice).to_owned()), error)));
+    report
+}
+
+#[test]
+fn alike_failures_are_one_with_a_count() {
+    let down = || SliceError::new(ErrorKind::Network, "cannot connect to `api.awin.com`");
+    let refused = SliceError::new(ErrorKind::Credentials, "the network forbids it (403)");
+    let report = failed(&[("b", down()), ("c", refused), ("a", down())]);
+    let failure = |kind, message: &str, slice: &str, count| RunFailure {
+        kind,
+        message: message.to_owned(),
+        slice: Some(slice.to_owned()),
+        count,
+        raw_object: None,
+        command: None,
+    };
+    assert_eq!(
+        report.failures,
+        [
+            failure(ErrorKind::Credentials, "the network forbids it (403)", "c", 1),
+            failure(ErrorKind::Network, "cannot connect to `api.awin.com`", "a", 2),
+        ]
+    );
+    assert_eq!((report.status, report.error_kind, report.failures_total), ("failed", Some(ErrorKind::Credentials), 3));
+    assert_eq!(
+        report.errors,
+        [
+            "c: the network forbids it (403)",
+            "a: cannot connect to `api.awin.com`",
+            "b: cannot connect to `api.awin.com`"
+        ]
+    );
+}
+
+#[test]
+fn a_run_says_why_there_are_new_versions() {
+    let mut report = RunReport { slices: 1, requests: 2, records: 1_234, ..report() };
+    assert_eq!(
+        report.line(),
+        "awin: 1 slice, 2 requests, 1,234 records; 0 new versions, 0 native rows, 0 rejects in 0.0 s"
+    );
+    let causes = Causes { first_seen: 3, changed: 1, vanished: 2, ..Causes::default() };
+    let counts = Counts { new_versions: 6, native_written: 4, rejects: 1, older: 5, causes, ..Counts::default() };
+    report.count(counts);
+    report.finished_at = report.started_at;
+    report.versions.amounts_nulled = 1;
+    assert_eq!(
+        report.line(),
+        "awin: 1 slice, 2 requests, 1,234 records; 6 new versions (3 first seen, 1 changed, 2 vanished), 1 commission \
+         became null, 4 native rows, 1 reject, 5 older than the tables and skipped in 0.0 s"
+    );
+}
+
+#[test]
+fn only_settings_end_with_their_own_exit_code() {
+    let settings = || SliceError::new(ErrorKind::Settings, "`sid` is missing");
+    let unreadable = SliceError { exit: Exit::Settings, ..SliceError::new(ErrorKind::Credentials, "AWIN isn't set") };
+    let refused = SliceError::new(ErrorKind::Credentials, "refused");
+    assert_eq!(failed(&[("a", settings())]).exit, Exit::Settings);
+    assert_eq!(failed(&[("a", settings()), ("b", unreadable)]).exit, Exit::Settings);
+    assert_eq!(failed(&[("a", settings()), ("b", refused)]).exit, Exit::Failed);
+}
+
+#[test]
+fn a_run_with_nothing_but_doubts_is_doubtful() {
+    let doubt = || SliceError::new(ErrorKind::Doubt, "`commissionAmount.amount` is gone from all records");
+    let report = failed(&[("b", doubt()), ("a", doubt())]);
+    assert_eq!((report.status, report.exit, report.error_kind), ("doubtful", Exit::Doubtful, Some(ErrorKind::Doubt)));
+    assert_eq!((report.failures.len(), report.failures[0].count), (1, 2));
+    let command = format!("sluice doubts show {}", doubt_id_of("run", "a"));
+    assert_eq!(report.failures[0].command.as_deref(), Some(command.as_str()));
+    let down = || SliceError::new(ErrorKind::Network, "down");
+    for both in [[("a", doubt()), ("b", down())], [("b", down()), ("a", doubt())]] {
+        let report = failed(&both);
+        assert_eq!((report.status, report.exit), ("failed", Exit::Failed));
+    }
+}
+
+#[test]
+fn a_later_failure_joins_the_others() {
+    let mut report = failed(&[("a", SliceError::new(ErrorKind::Network, "down"))]);
+    report.fail(SliceError::new(ErrorKind::Host, "disk full"));
+    report.fail(SliceError::new(ErrorKind::Network, "down"));
+    assert_eq!((report.error_kind, report.errors[0].as_str()), (Some(ErrorKind::Host), "disk full"));
+    assert_eq!((report.errors.len(), report.failures.len(), report.failures_total), (3, 2, 3));
+    let many: Vec<_> = (0..50).map(|n| ("a", SliceError::new(ErrorKind::Format, format!("page {n}")))).collect();
+    let report = failed(&many);
+    assert_eq!((report.errors.len(), report.failures.len(), report.failures_total), (20, 20, 50));
+}
