@@ -31,9 +31,14 @@ impl Bench {
 
     /// Adds `swap` to the network's settings.
     fn swap(&self, swap: &Value) {
+        self.set("swap", swap);
+    }
+
+    /// Adds a key to the network's settings.
+    fn set(&self, key: &str, value: &Value) {
         let path = self.operator.join("networks/awin.json");
         let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        file["swap"] = swap.clone();
+        file[key] = value.clone();
         std::fs::write(path, file.to_string()).unwrap();
     }
 
@@ -207,6 +212,11 @@ fn a_shadow_maps_beside_is_compared_and_writes_nothing() {
     let unknown = "SELECT count(*) AS n FROM unified.transaction_versions WHERE validation_status = 'unknown'";
     assert_eq!(bench.operator.sql(unknown).unwrap()[0]["n"], 0, "a shadow's rows are never written");
     bench.paste_hint();
+    let window = whole_window(&bench.simulator, Options::default().start, DAYS.into());
+    let answer = bench.operator.sluice(&["run", "awin", "--since", &window[0], "--until", &window[1]]).unwrap();
+    assert_eq!(answer.code, 3, "what it makes of statuses is doubtful even if it may serve: {answer:?}");
+    assert_eq!(bench.operator.sql(unknown).unwrap()[0]["n"], 0);
+    bench.set("doubt", &json!({"status": false}));
     assert_eq!(bench.run(), "0.2.0");
     assert_ne!(bench.operator.sql(unknown).unwrap()[0]["n"], 0);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::Utc;
 use sluice_engine::visible_headers;
-use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt, Retry};
+use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
 use sluice_lake::WireBody;
 use sluice_model::{
     Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
@@ -46,6 +46,12 @@ pub(super) enum RequestOutcome {
     Failed(SliceError),
 }
 
+/// A response and its records.
+struct Records {
+    response: Response,
+    native: NativeBatch,
+}
+
 /// What a connector says of a response, its records, and the response as it saw it.
 pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), SliceError>;
 
@@ -82,7 +88,8 @@ impl Collector {
     }
 
     /// The pause before the next attempt, or the request's outcome if there is none. A window for which the network takes
-    /// too long, again and again, or sends too much may be read in halves.
+    /// too long, again and again, may be read in halves. One that is too large isn't sent for again: its error names the
+    /// limit.
     fn next_attempt(
         &self,
         attempts: &mut Attempts,
@@ -92,8 +99,7 @@ impl Collector {
         failed: &FailedAttempt,
     ) -> Result<Duration, RequestOutcome> {
         let next = attempts.next(failed, Utc::now());
-        let is_final = failed.too_wide && failed.retry == Retry::Never;
-        if (attempts.is_too_wide() || is_final) && self.can_be_halved(slice) {
+        if attempts.is_too_wide() && self.can_be_halved(slice) {
             return Err(RequestOutcome::TooWide(error));
         }
         let count = attempts.failed();
@@ -218,7 +224,7 @@ impl Collector {
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
             self.app.meter.found(native.rows);
-            match self.map(raw, slice, request, response, native, progress, permit).await {
+            match self.map(raw, slice, request, Records { response, native }, progress, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),
             }
@@ -266,8 +272,7 @@ impl Collector {
         raw: Arc<RawObject>,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
-        response: Response,
-        native: NativeBatch,
+        records: Records,
         progress: &Progress,
         mut permit: ResponsePermit,
     ) -> Result<u64, SliceError> {
@@ -278,6 +283,7 @@ impl Collector {
         let (of, request, origin) = (slice.clone(), request.clone(), raw.clone());
         let shadow = self.network.shadow.clone();
         let map = move || {
+            let Records { response, native } = records;
             let mapped = connector.map(&of, &request, &response, native)?;
             if let Some(shadow) = shadow {
                 shadow.compare(&of, &request, &response, &mapped);
