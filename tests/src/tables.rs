@@ -26,6 +26,7 @@ const OF_THE_RUN: &[&str] = &[
     "started_at",
     "finished_at",
     "activated_at",
+    "first_absent_at",
     "first_seen",
     "last_seen",
     "guest_cpu_ms",

@@ -193,6 +193,37 @@ fn the_second_passing_of_every_step_is_survived() {
     assert!(died > 3, "only {died} steps are passed twice");
 }
 
+/// One transaction is missing for the second time, one for the first, and one is there again.
+#[test]
+fn a_run_that_finds_what_vanished_survives_its_steps() {
+    let mut world = World::new("awin", true);
+    let operator = &world.operator;
+    let mut settings: Value =
+        serde_json::from_str(&std::fs::read_to_string(operator.join("networks/awin.json")).unwrap()).unwrap();
+    settings["vanish"] = serde_json::json!({"confirm_after": "0"});
+    operator.write("networks/awin.json", &settings.to_string()).unwrap();
+    let truth = world.simulator.truth("awin", "alpha");
+    let ids: Vec<&str> = [2, 3, 4].map(|part| truth[truth.len() * part / 8].transaction_id.as_str()).into();
+    let withhold = |id: &str| assert!(world.simulator.withhold("awin", "alpha", id));
+    operator.run("awin", &world.window).unwrap();
+    ids[..2].iter().for_each(|id| withhold(id));
+    operator.run("awin", &world.window).unwrap();
+    world.simulator.deliver_all();
+    ids[1..].iter().for_each(|id| withhold(id));
+    let undisturbed = operator.fork().unwrap();
+    let asked = world.simulator.requests().len();
+    undisturbed.run("awin", &world.window).unwrap();
+    world.requests = world.simulator.requests().len() - asked;
+    world.wanted = all_tables(&undisturbed).unwrap();
+    let count = |table: &str, word: &str| world.wanted[table].iter().filter(|row| row.contains(word)).count();
+    assert_eq!((count("unified.transaction_versions", "\"vanished\""), count("meta.absent", "alpha")), (1, 1));
+    for step in [Step::FilesWritten, Step::UnifiedCommitted, Step::VanishedMarked, Step::LatestCaughtUp] {
+        let operator = world.operator.fork().unwrap();
+        world.die_at(&operator, step.name());
+        world.goes_on(&operator, step.name());
+    }
+}
+
 #[test]
 fn steps_in_the_midst_of_requests_are_survived() {
     let world = World::new("cj", false);
