@@ -61,11 +61,12 @@ fn every_command_refuses_a_table_with_deletion_vectors_by_name() {
         delete_by_vector(&table);
         let before = commits(&table).len();
         let sql = format!("SELECT count(*) FROM {name}");
-        let ways: [&[&str]; 5] = [
+        let ways: [&[&str]; 6] = [
             &["run", "awin", "--since", &since, "--until", &until],
             &["sql", &sql],
             &["maintain"],
             &["build", "awin"],
+            &["build", "--from-raw"],
             &["replay", "awin", "--diff"],
         ];
         for arguments in ways {

@@ -51,11 +51,17 @@ pub struct Rebuilt {
 
 impl Lake {
     /// Begins to make all tables of these networks anew. What an earlier rebuild left is thrown away.
+    ///
+    /// # Errors
+    /// The store's failure; [`Error::Unhonoured`] for a table that couldn't be put in place, before anything is done.
     pub async fn rebuild(&self, networks: &[String]) -> Result<Rebuild, Error> {
         let fresh = self.with_tables(NEW);
         fresh.remove_tables().await?;
         let schemas: Vec<String> = networks.iter().map(|network| network.replace('-', "_")).collect();
         let mut before = BTreeMap::new();
+        for (schema, name) in [LatestState::TABLE, CoverageState::TABLE] {
+            Table::open(self, schema, name).await?;
+        }
         for TableRef { schema, name, .. } in self.tables().await? {
             let derived = match schema.as_str() {
                 "unified" => name == "transaction_versions",
