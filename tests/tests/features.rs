@@ -22,8 +22,10 @@ fn commits(table: &Path) -> Vec<PathBuf> {
 /// What Spark's `DELETE` does where deletion vectors are enabled: the first row of a file is hidden.
 fn delete_by_vector(table: &Path) {
     let texts = commits(table).into_iter().map(|path| std::fs::read_to_string(path).unwrap());
-    let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let actions: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Not every writer ends a commit with a line feed.
+    let text = texts.collect::<Vec<String>>().join("\n");
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let actions: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = |name: &str| actions.iter().rev().find_map(|action| action.get(name)).unwrap().clone();
     let (mut metadata, mut add) = (last("metaData"), last("add"));
     metadata["configuration"]["delta.enableDeletionVectors"] = json!("true");

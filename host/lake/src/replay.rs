@@ -192,8 +192,9 @@ impl Replay {
         let write = self.run_id.is_some();
         self.transactions.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
         for side in self.native.values_mut() {
-            side.end(&self.mapped);
+            // Before the pass is forgotten: what waits goes into the months that it found for the keys.
             side.flush().await?;
+            side.end(&self.mapped);
         }
         Ok(())
     }

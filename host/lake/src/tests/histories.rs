@@ -237,3 +237,21 @@ proptest! {
         run(&events, false);
     }
 }
+
+/// The candidate finds another month for the record than its first row has: all rows of a record stay in one partition.
+#[tokio::test]
+async fn a_replay_puts_a_record_into_the_month_of_its_first_row() {
+    let mut world = World::new().await;
+    let row = |id, day, commission| Reported { id, day, commission, order: false };
+    for (view, rows) in
+        [(View::Spring, vec![row(3, 35, 1)]), (View::January, vec![row(2, 3, 0), row(3, 3, 0)])]
+    {
+        let (network, run) = (NETWORKS[0], String::new());
+        let response = Response { run, network, time: 0, view, rows, whole: false, rejected: false };
+        world.answer(0, None, false, response).await;
+    }
+    // The ledger writes them later, and finds them there.
+    world.replay(NETWORKS[0], 188).await;
+    world.end_all().await;
+    assert_eq!(world.native_faults().await, "");
+}
