@@ -243,9 +243,7 @@ proptest! {
 async fn a_replay_puts_a_record_into_the_month_of_its_first_row() {
     let mut world = World::new().await;
     let row = |id, day, commission| Reported { id, day, commission, order: false };
-    for (view, rows) in
-        [(View::Spring, vec![row(3, 35, 1)]), (View::January, vec![row(2, 3, 0), row(3, 3, 0)])]
-    {
+    for (view, rows) in [(View::Spring, vec![row(3, 35, 1)]), (View::January, vec![row(2, 3, 0), row(3, 3, 0)])] {
         let (network, run) = (NETWORKS[0], String::new());
         let response = Response { run, network, time: 0, view, rows, whole: false, rejected: false };
         world.answer(0, None, false, response).await;
