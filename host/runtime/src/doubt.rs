@@ -162,7 +162,7 @@ mod settings_tests {
         let parsed: DoubtSettings = serde_json::from_str(r#"{"currency": false, "auto_accept": ["cut"]}"#).unwrap();
         assert!(!parsed.has(DoubtKind::Currency) && parsed.has(DoubtKind::Fill));
         assert_eq!(parsed.auto_accept, [DoubtKind::Cut]);
-        assert!(serde_json::from_str::<DoubtSettings>(r#"{"curency": false}"#).is_err());
+        assert!(serde_json::from_str::<DoubtSettings>(r#"{"coin": false}"#).is_err());
         assert!(serde_json::from_str::<DoubtSettings>(r#"{"auto_accept": ["all"]}"#).is_err());
     }
 
