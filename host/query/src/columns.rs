@@ -59,7 +59,9 @@ impl Columns {
         for filter in filters {
             plan = plan.filter(filter.clone())?;
         }
-        plan = plan.sort([col("first_seen").sort(true, false)])?;
+        // By all that is shown, so that each query takes the same one of two that were seen at the same moment.
+        let order = ["first_seen", "path", "type", "example"].map(|name| col(name).sort(true, false));
+        plan = plan.sort(order)?;
         let rows = DataFrame::new(self.lake.state(), plan.build()?).collect().await?;
         let rows = concat_batches(&self.base.schema(), &rows)?;
         let [networks, streams, columns] = ["network", "stream", "column"].map(|name| texts(&rows, name));
