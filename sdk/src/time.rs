@@ -34,7 +34,11 @@ impl Time {
     /// ```
     pub fn iso(text: &str) -> Option<Self> {
         let mut rest = Scanner(text.trim().as_bytes());
-        let (year, month, day) = (rest.digits(4, 4)?, rest.after(b'-')?.digits(2, 2)?, rest.after(b'-')?.digits(2, 2)?);
+        let (year, month, day) = (
+            rest.take_number(4, 4)?,
+            rest.skip_byte(b'-')?.take_number(2, 2)?,
+            rest.skip_byte(b'-')?.take_number(2, 2)?,
+        );
         let days = days_from_civil(year, month, day)?;
         if rest.0.is_empty() {
             return Some(Self { micros: days * DAY_MICROS, basis: TimeBasis::Date });
@@ -42,10 +46,10 @@ impl Time {
         if !matches!(rest.next()?, b'T' | b't' | b' ') {
             return None;
         }
-        let (hour, minute) = (rest.digits(2, 2)?, rest.after(b':')?.digits(2, 2)?);
+        let (hour, minute) = (rest.take_number(2, 2)?, rest.skip_byte(b':')?.take_number(2, 2)?);
         let (mut second, mut micros) = (0, 0);
         if rest.skip(b':') {
-            second = rest.digits(2, 2)?;
+            second = rest.take_number(2, 2)?;
             if rest.skip(b'.') || rest.skip(b',') {
                 micros = rest.fraction()?;
             }
@@ -107,15 +111,15 @@ struct Parts {
 impl Parts {
     fn read(&mut self, code: u8, rest: &mut Scanner) -> Option<()> {
         match code {
-            b'Y' => self.year = rest.digits(4, 4)?,
-            b'y' => self.year = 2000 + rest.digits(2, 2)?,
-            b'm' => self.month = rest.digits(1, 2)?,
-            b'd' | b'e' => self.day = rest.digits(1, 2)?,
+            b'Y' => self.year = rest.take_number(4, 4)?,
+            b'y' => self.year = 2000 + rest.take_number(2, 2)?,
+            b'm' => self.month = rest.take_number(1, 2)?,
+            b'd' | b'e' => self.day = rest.take_number(1, 2)?,
             b'b' => self.month = rest.month()?,
             b'a' => rest.word()?,
-            b'H' | b'I' => self.hour = Some(rest.digits(1, 2)?),
-            b'M' => self.minute = rest.digits(2, 2)?,
-            b'S' => self.second = rest.digits(2, 2)?,
+            b'H' | b'I' => self.hour = Some(rest.take_number(1, 2)?),
+            b'M' => self.minute = rest.take_number(2, 2)?,
+            b'S' => self.second = rest.take_number(2, 2)?,
             b'f' => self.micros = rest.fraction()?,
             b'p' => self.afternoon = Some(rest.afternoon()?),
             b'z' => self.offset = Some(rest.offset()?),
@@ -194,11 +198,11 @@ impl Scanner<'_> {
         while self.skip(b' ') {}
     }
 
-    fn after(&mut self, byte: u8) -> Option<&mut Self> {
+    fn skip_byte(&mut self, byte: u8) -> Option<&mut Self> {
         self.skip(byte).then_some(self)
     }
 
-    fn digits(&mut self, min: usize, max: usize) -> Option<i64> {
+    fn take_number(&mut self, min: usize, max: usize) -> Option<i64> {
         let count = self.0.iter().take(max).take_while(|b| b.is_ascii_digit()).count();
         if count < min {
             return None;
@@ -246,9 +250,9 @@ impl Scanner<'_> {
             b'-' => -1,
             _ => return None,
         };
-        let hours = self.digits(2, 2)?;
+        let hours = self.take_number(2, 2)?;
         self.skip(b':');
-        let minutes = if self.0.first().is_some_and(u8::is_ascii_digit) { self.digits(2, 2)? } else { 0 };
+        let minutes = if self.0.first().is_some_and(u8::is_ascii_digit) { self.take_number(2, 2)? } else { 0 };
         (hours <= 18 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60 * SECOND_MICROS)
     }
 }

@@ -1,4 +1,4 @@
-//! A guest that nobody says what shall become of fails the build.
+//! A guest without an expected outcome fails the build.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn main() -> std::io::Result<()> {
         if holds_a_guest && !folder.join("expect.json").is_file() {
             let name = folder.file_name().unwrap_or_default().display();
             return Err(std::io::Error::other(format!(
-                "tests/guests/{name}: no expect.json says what shall become of it"
+                "tests/guests/{name}: no expect.json gives its expected outcome"
             )));
         }
     }

@@ -73,7 +73,7 @@ pub fn lake_sums(operator: &Operator, network: &str) -> anyhow::Result<Sums> {
         .collect())
 }
 
-/// The window that holds all that a simulator has told by now.
+/// The window that holds all that a simulator has reported by now.
 pub fn whole_window(simulator: &Simulator, start: DateTime<Utc>, history_days: i64) -> [String; 2] {
     let text = |time: DateTime<Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     [text(start - chrono::TimeDelta::days(history_days + 10)), text(simulator.clock() + chrono::TimeDelta::hours(1))]

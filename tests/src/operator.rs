@@ -19,7 +19,7 @@ pub struct Operator {
     connectors: PathBuf,
 }
 
-/// What a command said.
+/// A command's exit code and output.
 #[derive(Debug)]
 pub struct Answer {
     /// Its exit code; -1 if it was killed.
@@ -182,7 +182,7 @@ impl Operator {
     /// Runs a command that must succeed, and gives its data.
     ///
     /// # Errors
-    /// What it said if it failed.
+    /// Its output if it failed.
     pub fn succeed(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let answer = self.sluice(arguments)?;
         ensure!(
@@ -198,7 +198,7 @@ impl Operator {
     /// Runs a network over a window and gives the run's report.
     ///
     /// # Errors
-    /// What it said if it failed.
+    /// Its output if it failed.
     pub fn run(&self, network: &str, window: &[String; 2]) -> anyhow::Result<Value> {
         let [since, until] = window;
         let text = self.succeed(&["--output", "json", "run", network, "--since", since, "--until", until])?;

@@ -37,7 +37,7 @@ impl PostgresServer {
         let data = server.data();
         let made = server.programs.run("initdb", &["-D", &data, "-U", "sluice", "-A", "trust", "--no-sync"])?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        let mut said = String::new();
+        let mut output = String::new();
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
             let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off");
@@ -47,9 +47,9 @@ impl PostgresServer {
                 server.port = port;
                 return Ok(server);
             }
-            said = std::fs::read_to_string(&log).unwrap_or_default();
+            output = std::fs::read_to_string(&log).unwrap_or_default();
         }
-        Err(anyhow::anyhow!("PostgreSQL doesn't start:\n{said}"))
+        Err(anyhow::anyhow!("PostgreSQL doesn't start:\n{output}"))
     }
 
     /// Where it answers, as `state.url` wants it.

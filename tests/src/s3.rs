@@ -136,16 +136,16 @@ impl Drop for S3Server {
 
 /// Where the server says that it listens; what it says after that is read and forgotten, so that it never waits.
 fn address(mut log: BufReader<impl Read + Send + 'static>) -> anyhow::Result<String> {
-    let mut said = String::new();
+    let mut output = String::new();
     loop {
         let mut line = String::new();
         if log.read_line(&mut line)? == 0 {
-            bail!("the S3 server ended:\n{said}");
+            bail!("the S3 server ended:\n{output}");
         }
         if let Some((_, address)) = line.trim_end().split_once("Running on http://") {
             std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
             return Ok(address.trim_end_matches('/').to_owned());
         }
-        said.push_str(&line);
+        output.push_str(&line);
     }
 }

@@ -41,7 +41,7 @@ impl Service {
     /// Reads the log until a line holds all of `words`, and gives that line.
     ///
     /// # Errors
-    /// What the log said instead.
+    /// The log, if the line never came.
     pub fn wait_for(&mut self, words: &[&str]) -> anyhow::Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -55,12 +55,13 @@ impl Service {
     /// Reads the log until for each wish a line has come that holds both of its texts.
     ///
     /// # Errors
-    /// The wishes that none granted, and what the log said.
+    /// The wishes that none granted, and the log.
     pub fn wait_for_all(&mut self, wishes: &[(String, String)]) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut open: Vec<&(String, String)> = wishes.iter().collect();
         while !open.is_empty() {
-            let line = self.line(deadline).with_context(|| format!("nothing said {open:?} in:\n{}", self.seen))?;
+            let line =
+                self.line(deadline).with_context(|| format!("no line of the log has {open:?}:\n{}", self.seen))?;
             open.retain(|(name, words)| !(line.contains(name.as_str()) && line.contains(words.as_str())));
         }
         Ok(())

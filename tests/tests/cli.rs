@@ -26,7 +26,7 @@ const GOOD: &str = r#"{
 }"#;
 
 /// What a command says, with what moves filtered out.
-fn said(operator: &Operator, arguments: &[&str]) -> String {
+fn output(operator: &Operator, arguments: &[&str]) -> String {
     let answer = operator.sluice(arguments).unwrap();
     let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", answer.code, answer.stdout, answer.stderr);
     let text = text
@@ -45,40 +45,40 @@ fn network_with(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "nothing to break");
     let operator = operator();
     operator.write("networks/awin.json", &GOOD.replace(from, to)).unwrap();
-    said(&operator, &["check"])
+    output(&operator, &["check"])
 }
 
 #[test]
 fn good_settings_pass() {
-    insta::assert_snapshot!(said(&operator(), &["check"]));
+    insta::assert_snapshot!(output(&operator(), &["check"]));
 }
 
 #[test]
 fn no_settings() {
     let operator = operator();
     std::fs::remove_file(operator.join("sluice.toml")).unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
 fn unknown_key_in_sluice_toml() {
     let operator = operator();
     operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\ncompression = 9\n").unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
 fn wrong_type_in_sluice_toml() {
     let operator = operator();
     operator.write("sluice.toml", "[lake]\nurl = 5\n").unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
 fn unknown_scheme_of_the_lake() {
     let operator = operator();
     operator.write("sluice.toml", "[lake]\nurl = \"ftp://lake\"\n").unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn a_schedule_that_never_comes() {
 fn a_look_back_that_reads_nothing() {
     insta::assert_snapshot!(network_with("\"days\": 3}, {\"every\": \"1d\", \"days\": 45", "\"days\": 0"));
     let rules = r#"[{"every": "1h", "days": 3}, {"every": "1d", "days": 45, "axis": "modified"}]"#;
-    let said = network_with(rules, "[]");
-    assert!(said.contains("exit 78") && said.contains("look_back is empty"), "{said}");
-    let said = network_with(rules, r#"[{"every": "1h", "days": 3, "axis": "payment"}]"#);
-    assert!(said.contains("exit 78") && said.contains("by a date that a stream can be read by"), "{said}");
+    let output = network_with(rules, "[]");
+    assert!(output.contains("exit 78") && output.contains("look_back is empty"), "{output}");
+    let output = network_with(rules, r#"[{"every": "1h", "days": 3, "axis": "payment"}]"#);
+    assert!(output.contains("exit 78") && output.contains("by a date that a stream can be read by"), "{output}");
 }
 
 /// `0 6 1 * MON` means the first of a month and every Monday, as POSIX has it. `check` and `status` show it.
@@ -201,7 +201,7 @@ fn no_hosts_allowed() {
 fn a_host_that_only_the_connector_wants() {
     let operator = operator();
     operator.write("networks/awin.json", &GOOD.replace("api.awin.com", "api.awin.example")).unwrap();
-    insta::assert_snapshot!(said(&operator, &["plan", "awin", "--since", "2026-01-01", "--until", "2026-01-02"]));
+    insta::assert_snapshot!(output(&operator, &["plan", "awin", "--since", "2026-01-01", "--until", "2026-01-02"]));
 }
 
 #[test]
@@ -213,41 +213,41 @@ fn a_connector_that_is_not_there() {
 fn unreadable_networks_folder() {
     let operator = operator();
     std::fs::remove_dir_all(operator.join("networks")).unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
 fn unreadable_connectors_folder() {
     let operator = operator();
     std::fs::remove_dir_all(operator.join("connectors.d")).unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
 fn a_lake_that_can_not_be_written() {
     let operator = operator();
     operator.write("lake", "a file where the lake should be").unwrap();
-    insta::assert_snapshot!(said(&operator, &["check"]));
+    insta::assert_snapshot!(output(&operator, &["check"]));
 }
 
 #[test]
 fn unknown_network() {
-    insta::assert_snapshot!(said(&operator(), &["run", "awni"]));
+    insta::assert_snapshot!(output(&operator(), &["run", "awni"]));
 }
 
 #[test]
 fn a_window_of_nothing() {
-    insta::assert_snapshot!(said(&operator(), &["plan", "awin", "--since", "2026-01-02", "--until", "2026-01-01"]));
+    insta::assert_snapshot!(output(&operator(), &["plan", "awin", "--since", "2026-01-02", "--until", "2026-01-01"]));
 }
 
 #[test]
 fn a_time_that_is_none() {
-    insta::assert_snapshot!(said(&operator(), &["plan", "awin", "--since", "yesterday"]));
+    insta::assert_snapshot!(output(&operator(), &["plan", "awin", "--since", "yesterday"]));
 }
 
 #[test]
 fn a_plan_shows_no_secret() {
-    let text = said(&operator(), &["plan", "awin", "--since", "2026-01-01", "--until", "2026-03-01"]);
+    let text = output(&operator(), &["plan", "awin", "--since", "2026-01-01", "--until", "2026-03-01"]);
     assert!(!text.contains("a-token-of-some-length"), "{text}");
     insta::assert_snapshot!(text);
 }
@@ -256,7 +256,7 @@ fn a_plan_shows_no_secret() {
 fn verify(bytes: &[u8]) -> String {
     let operator = operator();
     std::fs::write(operator.join("candidate.wasm"), bytes).unwrap();
-    said(&operator, &["connectors", "verify", "candidate.wasm"])
+    output(&operator, &["connectors", "verify", "candidate.wasm"])
 }
 
 #[test]
@@ -272,9 +272,9 @@ fn a_component_that_is_none() {
 #[test]
 fn a_truncated_component() {
     let whole = std::fs::read(connectors_dir().join("awin.wasm")).unwrap();
-    let said = verify(&whole[..whole.len() / 2]);
+    let output = verify(&whole[..whole.len() / 2]);
     // Where it ends moves with every build of the connector.
-    let (before, after) = said.split_once("offset 0x").expect("an offset");
+    let (before, after) = output.split_once("offset 0x").expect("an offset");
     let after = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
     insta::assert_snapshot!(format!("{before}offset [hex]{after}"));
 }
@@ -293,7 +293,7 @@ fn a_component_of_another_world() {
 fn a_refused_file_does_not_hide_a_good_one() {
     let operator = operator();
     operator.write("connectors.d/broken.wasm", "no component").unwrap();
-    let text = said(&operator, &["connectors", "list"]);
+    let text = output(&operator, &["connectors", "list"]);
     assert!(text.contains("awin.wasm: serving") && text.contains("broken.wasm: refused"), "{text}");
 }
 
@@ -312,13 +312,13 @@ fn sql_that_is_wrong() {
         ("two", "SELECT 1; SELECT 2"),
         ("file", "SELECT * FROM '/etc/passwd'"),
     ] {
-        insta::assert_snapshot!(format!("sql_{name}"), said(&operator, &["sql", query]));
+        insta::assert_snapshot!(format!("sql_{name}"), output(&operator, &["sql", query]));
     }
 }
 
 #[test]
 fn an_empty_lake_answers() {
-    insta::assert_snapshot!(said(
+    insta::assert_snapshot!(output(
         &operator(),
         &["sql", "SELECT count(*) AS n FROM unified.transactions", "--format", "csv"]
     ));
@@ -326,7 +326,7 @@ fn an_empty_lake_answers() {
 
 #[test]
 fn an_unknown_format() {
-    insta::assert_snapshot!(said(&operator(), &["sql", "SELECT 1", "--format", "xlsx"]));
+    insta::assert_snapshot!(output(&operator(), &["sql", "SELECT 1", "--format", "xlsx"]));
 }
 
 /// The demo ends with commands; each of them works in the folder that it leaves.

@@ -141,9 +141,9 @@ fn a_run_says_why_there_are_new_versions() {
     file["base_url"] = server.origin().into();
     operator.write("networks/awin.json", &file.to_string()).unwrap();
     let answer = operator.sluice(&["run", "awin", "--since", "2026-01-10", "--until", "2026-01-11"]).unwrap();
-    let told =
+    let output =
         "awin: 1 slice, 1 request, 4 records; 3 new versions (1 first seen, 2 changed), 1 commission became null, ";
-    assert!(answer.stdout.starts_with(told), "{answer:?}");
+    assert!(answer.stdout.starts_with(output), "{answer:?}");
 }
 
 /// A guest that reads days in a zone, and finds every window too wide.

@@ -1,4 +1,4 @@
-//! Runs that die, at every named step and at random moments, and are gone on with: the tables are those of a run that
+//! Runs that die, at every named step and at random moments, and are resumed: the tables are those of a run that
 //! nobody disturbed, and no request is sent again whose response was stored.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -73,8 +73,9 @@ impl World {
         let asked = self.simulator.requests().len();
         let mut child =
             operator.command(&self.arguments()).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        let reached =
-            async { tokio::time::timeout(Duration::from_secs(120), self.simulator.after(asked + requests)).await };
+        let reached = async {
+            tokio::time::timeout(Duration::from_secs(120), self.simulator.wait_for_requests(asked + requests)).await
+        };
         let reached = self.runtime.block_on(reached);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -116,7 +117,7 @@ impl World {
         }
     }
 
-    /// Goes on to the end, and checks that nothing is asked whose answer was kept, and that nobody can tell.
+    /// Goes on to the end, and checks that nothing is asked whose answer was kept, and that no table shows it.
     fn goes_on(&self, operator: &Operator, when: &str) {
         let kept = kept(operator);
         let asked = self.simulator.requests().len();
@@ -339,14 +340,14 @@ fn a_service_goes_on_at_its_start() {
     let mut command = operator.command(&["serve"]);
     command.env("SLUICE_LOG", "info").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
     let mut service = command.spawn().unwrap();
-    let (mut log, mut said) = (BufReader::new(service.stderr.take().unwrap()), String::new());
-    // Its own run follows: then the broken off one is over.
-    while !said.contains("run begins") {
-        assert!(log.read_line(&mut said).unwrap() > 0, "the service ended:\n{said}");
+    let (mut log, mut output) = (BufReader::new(service.stderr.take().unwrap()), String::new());
+    // Its own run follows: then the interrupted one is over.
+    while !output.contains("run begins") {
+        assert!(log.read_line(&mut output).unwrap() > 0, "the service ended:\n{output}");
     }
     service.kill().unwrap();
     service.wait().unwrap();
-    assert!(said.contains("is resumed") && said.contains(&run_id), "{said}");
+    assert!(output.contains("is resumed") && output.contains(&run_id), "{output}");
     let runs = operator.sql(&format!("SELECT outcome, requests FROM meta.runs WHERE run_id = '{run_id}'")).unwrap();
     assert_eq!((&runs[0]["outcome"], runs.len()), (&"done".into(), 1), "{runs:?}");
     assert_eq!(runs[0]["requests"].as_u64(), Some(world.requests as u64), "requests of both lives count once");

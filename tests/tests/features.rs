@@ -78,9 +78,9 @@ fn every_command_refuses_a_table_with_deletion_vectors_by_name() {
             }
             let answer = operator.sluice(arguments).unwrap();
             assert_ne!(answer.code, 0, "{name} {arguments:?}: {answer:?}");
-            let said = format!("table {name} has the feature deletionVectors");
-            let told = format!("{}{}", answer.stdout, answer.stderr);
-            assert!(told.contains(&said) && told.contains("DROP FEATURE"), "{name} {arguments:?}: {answer:?}");
+            let expected = format!("table {name} has the feature deletionVectors");
+            let output = format!("{}{}", answer.stdout, answer.stderr);
+            assert!(output.contains(&expected) && output.contains("DROP FEATURE"), "{name} {arguments:?}: {answer:?}");
         }
         assert_eq!(commits(&table).len(), before, "nothing was committed to {name}");
         // The way out that the hint names.

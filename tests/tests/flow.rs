@@ -163,11 +163,11 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
         );
         let rows = operator.sql(&query).unwrap();
         let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
-        let told = rows.iter().map(|row| {
+        let output = rows.iter().map(|row| {
             let [amount, effective] = ["amount", "effective"].map(|name| Micros::parse(&text(row, name)));
             (row["version"].as_u64().unwrap(), text(row, "change"), amount, effective)
         });
-        (text(&rows[0], "transaction_key"), told.collect::<Vec<_>>())
+        (text(&rows[0], "transaction_key"), output.collect::<Vec<_>>())
     };
     let amount = Micros::parse(&gone.commission);
     let version = |number, change: &str, effective| (number, change.to_owned(), amount, effective);
@@ -176,8 +176,8 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     assert!(simulator.withhold("awin", "alpha", &gone.transaction_id));
     for _ in 0..2 {
         assert_eq!(run()["new_versions"], 0, "one read is none, nor are two within an hour");
-        let (key, told) = versions();
-        assert_eq!(told, [version(1, "first-seen", amount)]);
+        let (key, output) = versions();
+        assert_eq!(output, [version(1, "first-seen", amount)]);
         let absent = operator.sql("SELECT transaction_key, account FROM meta.absent").unwrap();
         assert_eq!((absent.len(), &absent[0]["transaction_key"]), (1, &key.as_str().into()), "{absent:?}");
         let story = operator.succeed(&["explain", &key]).unwrap();
@@ -189,8 +189,8 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     confirm_at_once(&operator, "awin");
     assert_eq!(run()["new_versions"], 1, "one is gone, and nothing else changed");
     assert!(operator.sql("SELECT * FROM meta.absent").unwrap().is_empty());
-    let (key, told) = versions();
-    assert_eq!(told, [version(1, "first-seen", amount), version(2, "vanished", Micros(0))]);
+    let (key, output) = versions();
+    assert_eq!(output, [version(1, "first-seen", amount), version(2, "vanished", Micros(0))]);
     assert_eq!(run()["new_versions"], 0, "it vanishes once");
     let counted = |of: &str| {
         let query =
@@ -203,7 +203,7 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     assert!(story.contains("vanished"), "{story}");
     // With the settings of now, the second of the three reads is late enough.
     operator.succeed(&["build", "--from-raw"]).unwrap();
-    assert_eq!(versions().1, told, "raw alone tells that it vanished");
+    assert_eq!(versions().1, output, "raw alone shows that it vanished");
 
     simulator.deliver_all();
     assert_eq!(run()["new_versions"], 1);

@@ -59,7 +59,7 @@ fn duckdb_polars_and_deltalake_agree_with_sluice() {
     let settings = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
     let eager = format!("{settings}[maintain]\nmin_files = 2\ncheckpoint_commits = 1\n");
     operator.write("sluice.toml", &eager).unwrap();
-    let said = operator.succeed(&["maintain"]).unwrap();
-    assert!(said.contains("merged into") && said.contains("a checkpoint written"), "{said}");
+    let output = operator.succeed(&["maintain"]).unwrap();
+    assert!(output.contains("merged into") && output.contains("a checkpoint written"), "{output}");
     all_agree(&operator, "merged and summed up in a checkpoint");
 }

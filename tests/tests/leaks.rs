@@ -80,7 +80,7 @@ fn no_secret_is_left_anywhere() {
     assert!(secrets.len() >= 10);
     let needles = AhoCorasick::new(secrets.iter().flat_map(|secret| forms(secret))).unwrap();
     let [since, until] = whole_window(&simulator, start, 20);
-    let mut said = Vec::new();
+    let mut output = Vec::new();
     for network in NETWORKS {
         for arguments in [
             vec!["run", network, "--since", &since, "--until", &until],
@@ -88,7 +88,7 @@ fn no_secret_is_left_anywhere() {
         ] {
             let answer = operator.sluice(&arguments).unwrap();
             assert_eq!(answer.code, 0, "{answer:?}");
-            said.push((format!("{arguments:?}"), answer.stdout + &answer.stderr));
+            output.push((format!("{arguments:?}"), answer.stdout + &answer.stderr));
         }
     }
     // Refused credentials are where errors are tempted to quote.
@@ -102,11 +102,11 @@ fn no_secret_is_left_anywhere() {
         if schema != "information_schema" {
             let text =
                 operator.succeed(&["sql", &format!("SELECT * FROM {schema}.{name}"), "--format", "csv"]).unwrap();
-            said.push((format!("{schema}.{name}"), text));
+            output.push((format!("{schema}.{name}"), text));
         }
     }
-    assert!(said.len() > 15, "the tables were not read");
-    for (what, text) in &said {
+    assert!(output.len() > 15, "the tables were not read");
+    for (what, text) in &output {
         assert_clean(what, text.as_bytes(), &needles);
     }
     let mut files = 0;

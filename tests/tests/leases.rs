@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 /// How long something may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What PgBouncer must be told for clients like sqlx.
+/// Settings that PgBouncer needs for clients like sqlx.
 const FOR_SQLX: &str = "ignore_startup_parameters = extra_float_digits";
 
 /// PostgreSQL's clock as leases have it.
@@ -55,7 +55,7 @@ impl World {
         let answered = self.simulator.requests().len() + 2;
         self.simulator.allow(answered);
         let run = self.begin();
-        let reached = async { tokio::time::timeout(PATIENCE, self.simulator.after(answered)).await };
+        let reached = async { tokio::time::timeout(PATIENCE, self.simulator.wait_for_requests(answered)).await };
         self.runtime.block_on(reached).expect("the network was asked");
         let deadline = Instant::now() + PATIENCE;
         while self.kept() < 2 {
@@ -106,13 +106,13 @@ fn signal(run: &Child, name: &str) {
 /// Reads what a run logs until a line holds these words.
 fn wait_for(run: &mut Child, words: &str) -> String {
     let mut log = BufReader::new(run.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains(words) {
-        assert!(log.read_line(&mut said).unwrap() > 0, "it never said `{words}`:\n{said}");
+    let mut output = String::new();
+    while !output.contains(words) {
+        assert!(log.read_line(&mut output).unwrap() > 0, "it never logged `{words}`:\n{output}");
     }
     // What follows is read too, so that the run isn't held up.
     std::thread::spawn(move || log.read_to_string(&mut String::new()));
-    said
+    output
 }
 
 /// PgBouncer in transaction mode is what a state store on PostgreSQL must bear: each statement may go to another
@@ -197,9 +197,9 @@ fn a_lease_of_another_host_is_waited_for_until_it_expires() {
     let epoch: i64 = server.query(&moved).unwrap()[0].parse().unwrap();
     world.answer_all();
     let mut run = world.begin();
-    let said = wait_for(&mut run, "waiting for up to 900 s");
+    let output = wait_for(&mut run, "waiting for up to 900 s");
     let holder = format!("network `awin` is in use by process {} on elsewhere since 20", killed.id());
-    assert!(said.contains(&holder), "{said}");
+    assert!(output.contains(&holder), "{output}");
     assert!(run.wait().unwrap().success());
     assert!(world.is_read());
     let next: i64 = server.query("SELECT epoch FROM leases").unwrap()[0].parse().unwrap();
@@ -248,8 +248,8 @@ fn a_process_that_was_stopped_past_its_lease_ends_with_a_failure() {
     // What it still waits for isn't answered before it has seen the clock.
     world.simulator.allow(0);
     signal(&stopped, "-CONT");
-    let said = wait_for(&mut stopped, "lease of network `awin` was lost");
-    assert!(!said.contains("panicked"), "{said}");
+    let output = wait_for(&mut stopped, "lease of network `awin` was lost");
+    assert!(!output.contains("panicked"), "{output}");
     assert_eq!(stopped.wait().unwrap().code(), Some(1));
     world.answer_all();
     assert!(world.is_read());

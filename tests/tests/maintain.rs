@@ -30,8 +30,8 @@ fn set(operator: &Operator, more: &str) {
 }
 
 fn maintain(operator: &Operator, more: &[&str]) -> Vec<Value> {
-    let said = operator.succeed(&[&["--output", "json", "maintain"], more].concat()).unwrap();
-    serde_json::from_str(&said).unwrap()
+    let output = operator.succeed(&[&["--output", "json", "maintain"], more].concat()).unwrap();
+    serde_json::from_str(&output).unwrap()
 }
 
 fn total(reports: &[Value], name: &str) -> u64 {
@@ -52,7 +52,7 @@ fn age(folder: &Path, days: u64) {
     }
 }
 
-/// Lets what raw tells of a day tell of an earlier one: when it was sent, received and read.
+/// Moves what raw holds of a day to an earlier one: when it was sent, received and read.
 fn backdate(folder: &Path, day: DateTime<Utc>, days: i64) {
     let quoted = |day: DateTime<Utc>| format!("\"{}T", day.format("%F"));
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -218,8 +218,8 @@ fn raw_that_is_older_than_it_is_kept_goes_and_nobody_forgets_it_in_silence() {
     let replay: Value =
         serde_json::from_str(&operator.succeed(&["--output", "json", "replay", "awin", "--diff"]).unwrap()).unwrap();
     assert_eq!((&replay["empty"], replay["gone"]["responses"].as_u64()), (&true.into(), Some(first)), "{replay}");
-    let said = operator.succeed(&["replay", "awin", "--diff"]).unwrap();
-    assert!(said.contains("isn't compared"), "{said}");
+    let output = operator.succeed(&["replay", "awin", "--diff"]).unwrap();
+    assert!(output.contains("isn't compared"), "{output}");
     let oldest = operator.sql("SELECT transaction_key FROM unified.transactions ORDER BY observed_at LIMIT 1").unwrap();
     let explained = operator.succeed(&["explain", oldest[0]["transaction_key"].as_str().unwrap()]).unwrap();
     assert!(explained.contains("no longer in raw"), "{explained}");

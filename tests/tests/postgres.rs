@@ -93,7 +93,7 @@ fn two_machines_take_turns_and_one_goes_on_with_what_the_other_died_at() {
     assert_eq!(noted.len(), 1, "{noted:?}");
     let asked = simulator.requests().len();
     let report = there.run("awin", &[since.clone(), until.clone()]).unwrap();
-    assert!(noted[0].contains(report["run_id"].as_str().unwrap()), "it is the run that was broken off: {noted:?}");
+    assert!(noted[0].contains(report["run_id"].as_str().unwrap()), "it is the run that was interrupted: {noted:?}");
     assert!(report["reused"].as_u64() >= Some(2), "what was answered isn't asked again: {report}");
     assert!(simulator.requests().len() - asked < report["requests"].as_u64().unwrap() as usize);
     assert_eq!(lake_sums(&there, "awin").unwrap(), true_sums(&simulator, "awin"));

@@ -74,8 +74,8 @@ fn tables_from_raw_alone_equal_what_was_there() {
     let before = state(&operator, &NETWORKS);
     assert!(before["unified.transaction_versions"].len() > before["unified.transactions"].len());
     let asked = simulator.requests().len();
-    let said = operator.succeed(&["build", "--from-raw"]).unwrap();
-    assert!(said.contains("unified.transaction_versions"), "{said}");
+    let output = operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert!(output.contains("unified.transaction_versions"), "{output}");
     let found = differences(&before, &state(&operator, &NETWORKS));
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(simulator.requests().len(), asked, "a rebuild asks no network");

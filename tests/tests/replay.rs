@@ -213,8 +213,8 @@ fn rows_that_a_candidate_rejects_leave_the_sums_and_come_back() {
     assert!(sums(&operator, "commission_effective").iter().all(|(_, sum)| *sum == Micros(0)));
     assert_eq!(counted(&operator), [0, 0, 0, 0, 0], "nothing counts what was removed");
     let gone = operator.sql("SELECT transaction_key AS key FROM unified.transactions LIMIT 1").unwrap();
-    let told = operator.succeed(&["explain", gone[0]["key"].as_str().unwrap()]).unwrap();
-    assert!(told.contains("mapping-change") && told.contains("removed: this version of the connector"), "{told}");
+    let output = operator.succeed(&["explain", gone[0]["key"].as_str().unwrap()]).unwrap();
+    assert!(output.contains("mapping-change") && output.contains("removed: this version of the connector"), "{output}");
     let rejects = number(&operator, "SELECT count(*) AS n FROM meta.rejects");
     assert_eq!(applied["new_rejects"]["count"].as_u64(), Some(rejects));
     assert_eq!(replay(&operator, &["awin", "--connector", "dateless.wasm", "--diff"])["empty"], true);

@@ -60,7 +60,7 @@ fn a_store_that_can_not_be_used_is_named_with_a_hint() {
     let nobody = format!("http://{nobody}");
     let fine = check(&open, "s3://lake/x", &[]);
     assert_eq!(fine.code, 0, "{fine:?}");
-    for (answer, said, hint) in [
+    for (answer, error, hint) in [
         (check(&open, "s3://elsewhere/x", &[]), "s3://elsewhere/x", "make the bucket"),
         (check(&locked, "s3://lake/x", &[]), "s3://lake/x", "check AWS_ACCESS_KEY_ID"),
         (check(&open, "s3://lake/x", &[("AWS_ENDPOINT_URL", &nobody)]), "s3://lake/x", "check AWS_ENDPOINT_URL"),
@@ -68,7 +68,7 @@ fn a_store_that_can_not_be_used_is_named_with_a_hint() {
     ] {
         assert_eq!(answer.code, 1, "{answer:?}");
         let hints = answer.stderr.split_once("hint: ").map_or("", |(_, hint)| hint);
-        assert!(answer.stderr.contains(said) && hints.contains(hint), "{answer:?}");
+        assert!(answer.stderr.contains(error) && hints.contains(hint), "{answer:?}");
         assert!(!answer.stderr.contains("test-key-that-is-secret"), "{answer:?}");
     }
 }
@@ -175,8 +175,8 @@ fn a_replay_over_a_lake_on_s3_is_compared_applied_and_taken_back() {
     let exchanged = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
     std::fs::write(operator.join("exchanged.wasm"), exchanged).unwrap();
     let replay = |arguments: &[&str]| -> serde_json::Value {
-        let said = operator.succeed(&[&["--output", "json", "replay", "awin"], arguments].concat()).unwrap();
-        serde_json::from_str(&said).unwrap()
+        let output = operator.succeed(&[&["--output", "json", "replay", "awin"], arguments].concat()).unwrap();
+        serde_json::from_str(&output).unwrap()
     };
     let state = || {
         let tables = all_tables(&operator).unwrap();

@@ -67,7 +67,7 @@ fn ids(mapped: &Mapped) -> Vec<String> {
     column.iter().flatten().map(str::to_owned).collect()
 }
 
-/// What is wrong about what became of a guest.
+/// What is wrong about a guest's outcome.
 fn complaint(case: &Case, outcome: &Result<Vec<Mapped>, (Stage, Error)>) -> Option<String> {
     let Case { name, expectation, .. } = case;
     let passes_the_engine = expectation.stopped_in >= Stage::Fetch;
@@ -78,13 +78,13 @@ fn complaint(case: &Case, outcome: &Result<Vec<Mapped>, (Stage, Error)>) -> Opti
         }
         Ok(_) => Some(format!("{name}: nothing stopped it")),
         Err((stage, error)) if *stage == expectation.stopped_in => {
-            let said = full(error);
-            let is_named = said.contains(&format!("connector `{name}"));
-            let is_short = said.len() < 500 && !said.contains(char::is_control);
-            if expectation.error.as_deref() != Some(said.as_str()) || error.hint().is_none() {
-                Some(format!("{name}: the error is {said:?}"))
+            let output = full(error);
+            let is_named = output.contains(&format!("connector `{name}"));
+            let is_short = output.len() < 500 && !output.contains(char::is_control);
+            if expectation.error.as_deref() != Some(output.as_str()) || error.hint().is_none() {
+                Some(format!("{name}: the error is {output:?}"))
             } else {
-                (!is_named || !is_short).then(|| format!("{name}: the error isn't fit to be read: {said:?}"))
+                (!is_named || !is_short).then(|| format!("{name}: the error isn't fit to be read: {output:?}"))
             }
         }
         Err((stage, error)) => Some(format!("{name}: stopped in {stage:?}: {error}")),
@@ -93,15 +93,15 @@ fn complaint(case: &Case, outcome: &Result<Vec<Mapped>, (Stage, Error)>) -> Opti
 
 /// An error with its causes.
 fn full(error: &Error) -> String {
-    let mut said = error.to_string();
+    let mut output = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        if !said.contains(&cause.to_string()) {
-            said = format!("{said}: {cause}");
+        if !output.contains(&cause.to_string()) {
+            output = format!("{output}: {cause}");
         }
         source = cause.source();
     }
-    said
+    output
 }
 
 #[test]

@@ -86,23 +86,23 @@ fn views_agree_with_the_truth_and_with_each_other_as_time_passes() {
 /// What moves from run to run, filtered out.
 fn still(text: &str) -> String {
     let digits = |c: char| c.is_ascii_digit();
-    let mut said = String::new();
+    let mut output = String::new();
     for word in text.split_inclusive([' ', '\n', ',', ':', ';']) {
         let bare = word.trim_end_matches([' ', '\n', ',', ':', ';']);
         let rest = &word[bare.len()..];
         let inner = bare.trim_start_matches('(').trim_end_matches(')');
         let hex = matches!(inner.len(), 12 | 32 | 64) && inner.bytes().all(|byte| byte.is_ascii_hexdigit());
         let port = bare.strip_prefix("//127.0.0.1");
-        said.push_str(match (hex, port) {
+        output.push_str(match (hex, port) {
             (true, _) => "[hex]",
             (_, Some(_)) => "//127.0.0.1",
             _ => bare,
         });
-        said.push_str(rest);
+        output.push_str(rest);
     }
     // Real times are this year's; simulated ones are of January and before.
     let this_year = Utc::now().format("%Y-%m-").to_string();
-    let lines = said.lines().map(|line| {
+    let lines = output.lines().map(|line| {
         let mut line = line.to_owned();
         while let Some(at) = line.find(&this_year) {
             let end = line[at..].find('Z').map_or(line.len(), |end| at + end + 1);
@@ -114,7 +114,7 @@ fn still(text: &str) -> String {
     text.split("//127.0.0.1:").map(|part| part.trim_start_matches(digits)).collect::<Vec<_>>().join("//[simulator]")
 }
 
-fn said(answer: &Answer) -> String {
+fn shown(answer: &Answer) -> String {
     still(&format!("exit {}\n--- stdout\n{}--- stderr\n{}", answer.code, answer.stdout, answer.stderr))
 }
 
@@ -138,20 +138,20 @@ fn a_transaction_is_explained_by_its_versions_and_their_records() {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         let key = text("transaction_key");
         let by_key = operator.sluice(&["explain", &key]).unwrap();
-        insta::assert_snapshot!(format!("explain_{network}"), said(&by_key));
+        insta::assert_snapshot!(format!("explain_{network}"), shown(&by_key));
         let name = format!("{network}/{}/{}", text("account"), text("transaction_id"));
         for other in [&key[..20], &name] {
             assert_eq!(operator.sluice(&["explain", other]).unwrap().stdout, by_key.stdout, "{other}");
         }
         for secret in simulator.accounts().iter().flat_map(|account| account.secrets.values()) {
-            assert!(!by_key.stdout.contains(secret.as_str()), "a secret is told");
+            assert!(!by_key.stdout.contains(secret.as_str()), "a secret is shown");
         }
         let json = operator.succeed(&["--output", "json", "explain", &key]).unwrap();
-        let told: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(told["transaction_key"], key);
-        let versions = told["versions"].as_array().unwrap();
+        let output: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(output["transaction_key"], key);
+        let versions = output["versions"].as_array().unwrap();
         assert_eq!(versions.len(), 3);
-        assert!(versions.iter().all(|version| version["problem"].is_null()), "{told:#}");
+        assert!(versions.iter().all(|version| version["problem"].is_null()), "{output:#}");
         assert!(versions.iter().all(|version| version["record"].is_object() && version["request"].is_object()));
         assert!(versions[1]["changed"][0]["before"].is_string() || versions[1]["changed"][0]["after"].is_string());
     }
@@ -163,22 +163,22 @@ fn what_can_not_be_explained_is_told() {
     let simulator = simulator(&runtime, 33);
     let operator = Operator::of(&simulator, &["awin"]).unwrap();
     operator.run("awin", &whole_window(&simulator, start(), 20)).unwrap();
-    insta::assert_snapshot!("explain_nonsense", said(&operator.sluice(&["explain", "order 66"]).unwrap()));
-    let unknown = said(&operator.sluice(&["explain", "awin/alpha/none"]).unwrap());
+    insta::assert_snapshot!("explain_nonsense", shown(&operator.sluice(&["explain", "order 66"]).unwrap()));
+    let unknown = shown(&operator.sluice(&["explain", "awin/alpha/none"]).unwrap());
     insta::assert_snapshot!("explain_unknown", unknown);
     let several = operator.sluice(&["explain", "0"]).unwrap();
     assert!(
         several.code == 2 && several.stderr.contains("fits several") && several.stderr.contains("awin/"),
         "{several:?}"
     );
-    // What raw has lost is told, and the rest is told all the same.
+    // What raw has lost is reported, and the rest is shown all the same.
     let key = operator.sql("SELECT transaction_key FROM unified.transactions LIMIT 1").unwrap().remove(0);
     std::fs::remove_dir_all(operator.join("lake/raw/bodies")).unwrap();
-    let told = operator.succeed(&["explain", key["transaction_key"].as_str().unwrap()]).unwrap();
-    assert!(told.contains("not known: raw no longer has") && told.contains("GET "), "{told}");
+    let output = operator.succeed(&["explain", key["transaction_key"].as_str().unwrap()]).unwrap();
+    assert!(output.contains("not known: raw no longer has") && output.contains("GET "), "{output}");
     std::fs::remove_dir_all(operator.join("lake/raw/envelopes")).unwrap();
-    let told = operator.succeed(&["explain", key["transaction_key"].as_str().unwrap()]).unwrap();
-    assert!(told.contains("not known: its response is no longer in raw"), "{told}");
+    let output = operator.succeed(&["explain", key["transaction_key"].as_str().unwrap()]).unwrap();
+    assert!(output.contains("not known: its response is no longer in raw"), "{output}");
 }
 
 /// A text without the next moments of schedules.
@@ -206,19 +206,19 @@ fn gaps_are_in_the_status_and_under_answers() {
     operator.set("AWIN_BETA_TOKEN", "not-the-token-at-all");
     assert_eq!(read(&operator, "awin", "2026-01-12", "2026-01-15").code, 1);
 
-    insta::assert_snapshot!("status", without_moments(said(&operator.sluice(&["status"]).unwrap())));
-    insta::assert_snapshot!("status_all", without_moments(said(&operator.sluice(&["status", "--all"]).unwrap())));
-    let told = operator.succeed(&["--output", "json", "status"]).unwrap();
-    let told: Value = serde_json::from_str(&told).unwrap();
+    insta::assert_snapshot!("status", without_moments(shown(&operator.sluice(&["status"]).unwrap())));
+    insta::assert_snapshot!("status_all", without_moments(shown(&operator.sluice(&["status", "--all"]).unwrap())));
+    let output = operator.succeed(&["--output", "json", "status"]).unwrap();
+    let output: Value = serde_json::from_str(&output).unwrap();
     let gaps: Vec<&Value> =
-        told["streams"].as_array().unwrap().iter().flat_map(|of| of["gaps"].as_array().unwrap()).collect();
-    assert_eq!(gaps.len(), 3, "{told:#}");
+        output["streams"].as_array().unwrap().iter().flat_map(|of| of["gaps"].as_array().unwrap()).collect();
+    assert_eq!(gaps.len(), 3, "{output:#}");
     let failing = operator.sluice(&["status", "--fail-if-gaps"]).unwrap();
     assert!(failing.code == 1 && failing.stderr.contains("3 windows are missing"), "{failing:?}");
 
     let ask = |operator: &Operator, query: &str| operator.sluice(&["sql", query, "--format", "csv"]).unwrap();
     let all = ask(&operator, "SELECT count(*) > 0 AS some FROM unified.transactions");
-    insta::assert_snapshot!("sql_with_gaps", said(&all));
+    insta::assert_snapshot!("sql_with_gaps", shown(&all));
     for query in [
         "SELECT count(*) > 0 AS some FROM unified.transactions WHERE network = 'cj'",
         "SELECT count(*) > 0 AS some FROM cj.transactions",

@@ -70,7 +70,7 @@ fn no_slice_fails_and_none_is_mapped_by_two_versions() {
     let mut service = Service::start(&operator).unwrap();
     let mut early = Value::Null;
     for round in 1..=swaps {
-        runtime.block_on(simulator.after(round * step));
+        runtime.block_on(simulator.wait_for_requests(round * step));
         operator.put_connector(FILE, &version(round)).unwrap();
         let digest = Digest::of(&version(round)).short();
         service.wait_for(&["connector serves", &format!("digest={digest}")]).unwrap();
@@ -80,9 +80,9 @@ fn no_slice_fails_and_none_is_mapped_by_two_versions() {
         simulator.allow((round + 2) * step);
     }
     simulator.allow(usize::MAX);
-    let said = service.wait_for(&["cj: ", "new versions"]).unwrap();
+    let output = service.wait_for(&["cj: ", "new versions"]).unwrap();
     let rest = service.wait_for(&["at rest"]).unwrap();
-    println!("{swaps} swaps in {:.0} s; {said}\n{rest}", begun.elapsed().as_secs_f64());
+    println!("{swaps} swaps in {:.0} s; {output}\n{rest}", begun.elapsed().as_secs_f64());
     assert_well(&operator, &simulator, requests, swaps);
     let vitals = service.vitals(&operator).unwrap();
     println!("early: {early}\nat rest: {vitals}");

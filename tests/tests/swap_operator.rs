@@ -1,5 +1,5 @@
 //! Hot swap as an operator sees it: what waits and for what, approval, promotion, rollback, shadow. No service runs
-//! here; what is said holds from the next run on.
+//! here; a decision holds from the next run on.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
@@ -114,8 +114,8 @@ fn a_rollback_holds_though_the_file_stays_and_the_state_is_lost() {
     bench.run();
     bench.put(&bench.second(&[]));
     assert_eq!(bench.run(), "0.2.0");
-    let said = bench.connectors(&["rollback", "awin"]);
-    assert!(said.contains("back at 0.1.0") && said.contains("0.2.0"), "{said}");
+    let output = bench.connectors(&["rollback", "awin"]);
+    assert!(output.contains("back at 0.1.0") && output.contains("0.2.0"), "{output}");
     assert_eq!(bench.run(), "0.1.0");
     let entry = bench.entry();
     assert_eq!((entry["state"].as_str(), entry["version"].as_str()), (Some("waiting"), Some("0.1.0")));

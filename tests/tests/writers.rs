@@ -138,12 +138,12 @@ fn a_network_that_another_process_runs_is_waited_for() {
     simulator.allow(1);
     let first = begin(&operator, "awin", &window, None);
     // It asks, so it has the lease.
-    runtime.block_on(simulator.after(1));
+    runtime.block_on(simulator.wait_for_requests(1));
     let mut run = begin(&operator, "awin", &window, None);
-    let mut said = String::new();
+    let mut output = String::new();
     let mut log = BufReader::new(run.stderr.take().unwrap());
-    while !said.contains(&format!("network `awin` is in use by process {} on", first.id())) {
-        assert!(log.read_line(&mut said).unwrap() > 0, "the run didn't wait: {said}");
+    while !output.contains(&format!("network `awin` is in use by process {} on", first.id())) {
+        assert!(log.read_line(&mut output).unwrap() > 0, "the run didn't wait: {output}");
     }
     assert_eq!(simulator.requests().len(), 1, "it waits before it asks");
     simulator.allow(usize::MAX);

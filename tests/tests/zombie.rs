@@ -1,5 +1,5 @@
 //! A process that is stopped past its lease, while another one takes over its work: when it continues, what it still
-//! wants to write is refused, and nobody can tell from the tables that it was there.
+//! wants to write is refused, and the tables don't show that it was there.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl World {
     fn take_over(&self, there: &Operator, stopped: u32, when: &str) {
         let heir = self.begin(there, None).end().unwrap();
         assert!(heir.status.success(), "{when}: {heir:?}");
-        assert!(heir.stderr.contains(&stopped.to_string()), "{when}: it isn't told who holds it: {heir:?}");
+        assert!(heir.stderr.contains(&stopped.to_string()), "{when}: its error doesn't name the holder: {heir:?}");
         self.assert_exact(there, when);
     }
 
@@ -154,7 +154,7 @@ fn a_service_that_was_stopped_too_long_lets_its_run_go_and_serves_on() {
     let asked = world.simulator.requests().len();
     world.simulator.allow(asked + 1);
     let mut service = Service::start(&operator).unwrap();
-    world.runtime.block_on(world.simulator.after(asked + 1));
+    world.runtime.block_on(world.simulator.wait_for_requests(asked + 1));
     service.pause().unwrap();
     world.simulator.allow(usize::MAX);
     world.take_over(&operator, service.id(), "mid-run");

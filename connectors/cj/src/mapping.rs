@@ -151,7 +151,7 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
     Ok(())
 }
 
-/// Of an original record; an unknown word is a sale, and the host is told.
+/// Of an original record; an unknown word is a sale, with a warning to the host.
 fn kind_of(word: Option<&str>, out: &mut Output) -> TransactionKind {
     let Some(word) = word else { return TransactionKind::Sale };
     kind(word).unwrap_or_else(|| {

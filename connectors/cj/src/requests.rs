@@ -15,7 +15,7 @@ const RECORD: &str = "actionStatus actionTrackerId actionTrackerName actionType 
     perItemSaleAmountAdvCurrency discountUsd discountPubCurrency discountAdvCurrency totalCommissionUsd \
     totalCommissionPubCurrency totalCommissionAdvCurrency } situationDetails { id name }";
 
-/// The first page. How many there are, only the answers tell.
+/// The first page. Only the answers hold how many there are.
 pub(crate) fn plan(slice: &Slice) -> Result<Vec<Request>, Refusal> {
     currency(slice)?;
     Ok(vec![page(slice, 1, "")?])

@@ -95,8 +95,8 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         out.unknown_status(&odd);
     }
     // An adjustment is never declined: its sign says what it does.
-    let told = if is_adjustment { status_word(Some(false), is_paid, locked) } else { status_raw };
-    let status = out.status(STATUSES, told);
+    let word = if is_adjustment { status_word(Some(false), is_paid, locked) } else { status_raw };
+    let status = out.status(STATUSES, word);
     let comment = Comment::read(text(record, COMMENT));
     let row = Transaction {
         transaction_id: id(record.required(ID)?)?,

@@ -42,10 +42,10 @@ pub(crate) fn follow(response: &Response) -> Judgement {
     let head = response.head(400);
     let head = String::from_utf8_lossy(&head);
     match (response.status, error(&head)) {
-        (200..=299, Some(told)) if code(told) == WRONG_TOKEN => {
-            refused(RefusalKind::Credentials, format!("ShareASale answers `{told}`: the token is wrong"))
+        (200..=299, Some(text)) if code(text) == WRONG_TOKEN => {
+            refused(RefusalKind::Credentials, format!("ShareASale answers `{text}`: the token is wrong"))
         }
-        (200..=299, Some(told)) => retry(format!("ShareASale answers `{told}`")),
+        (200..=299, Some(text)) => retry(format!("ShareASale answers `{text}`")),
         // Even a window without rows has the header line; taken for one, nothing would make all its rows vanish.
         (200..=299, None) if head.trim().is_empty() => retry("the answer is empty: not even a header line"),
         _ => by_status(response, None),

@@ -65,7 +65,7 @@ fn call(key: &str, method: &str, arguments: Template) -> Request {
 }
 
 /// A fault comes with status 500 or 200. One that speaks of the session (`Not yet authenticated`) asks for a new one;
-/// whether another one passes, its words don't tell, so it is asked again and the host counts.
+/// whether another one passes, its words don't say, so it is asked again and the host counts.
 pub(crate) fn follow(response: &Response) -> Judgement {
     match fault(response) {
         Some(text) if is_signed_out(&text) => Judgement { verdict: Verdict::Renew(TOKEN.into()), cursor: None },

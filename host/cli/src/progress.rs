@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn counts_rate_and_time_left_are_told() {
-        let told = "12/40 slices, 1 min 10 s left, 34 requests, 1,234 records, 41/s, 4.5 MiB";
-        assert_eq!(counts_text(&reading()), told);
+        let output = "12/40 slices, 1 min 10 s left, 34 requests, 1,234 records, 41/s, 4.5 MiB";
+        assert_eq!(counts_text(&reading()), output);
         let early = Reading { done: 0, records: 0, bytes: 0, requests: 1, total: Some(1), ..reading() };
         assert_eq!(counts_text(&early), "0/1 slice, 1 request");
         let unknown = Reading { total: None, unit: Unit::Responses, requests: 0, ..reading() };
@@ -242,7 +242,7 @@ mod tests {
             until: now + Duration::from_secs(secs),
         };
         let waits = vec![wait("awin/uk", 75), wait("awin/de", 3)];
-        let told = waits_text(&Reading { waits, ..reading() }, now);
-        assert_eq!(told, "awin/uk waits 1 min 15 s: rate limit; 1 more account waits");
+        let output = waits_text(&Reading { waits, ..reading() }, now);
+        assert_eq!(output, "awin/uk waits 1 min 15 s: rate limit; 1 more account waits");
     }
 }

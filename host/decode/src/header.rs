@@ -65,7 +65,7 @@ impl<'a> Spellings<'a> {
         Self { exact, loose }
     }
 
-    /// Where the column can be: where its very name is, or else one that is spelt in another way.
+    /// Where the column can be: where its very name is, or else one that is written in another way.
     fn of_column(&self, column: &str) -> &[usize] {
         let loose = || self.loose.get(&loosely(column));
         self.exact.get(column).or_else(loose).map_or(&[], Vec::as_slice)
@@ -222,8 +222,8 @@ mod tests {
                 2 => word.to_lowercase(),
                 _ => word.clone(),
             };
-            let spelt: String = words.iter().enumerate().map(spell).collect();
-            let names = names(&[&column], &["TransID", &spelt]).unwrap();
+            let spelled: String = words.iter().enumerate().map(spell).collect();
+            let names = names(&[&column], &["TransID", &spelled]).unwrap();
             prop_assert_eq!(&names[1], &column);
         }
     }

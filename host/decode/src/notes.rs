@@ -143,10 +143,10 @@ impl std::fmt::Display for NoteCount {
 
 /// The notes of one response. Without an oddity they take no memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes(Option<Box<Found>>);
+pub struct Notes(Option<Box<NoteTable>>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct NoteTable {
     counts: Vec<NoteCount>,
     /// Records and their notes, by record.
     records: Vec<(usize, String)>,
@@ -228,7 +228,7 @@ impl NoteLog {
         self.entries.dedup();
         let records = self.entries.chunk_by(|one, next| one.0 == next.0);
         let records = records.map(|entries| (entries.first().map_or(0, |(record, ..)| *record), shown(entries, path)));
-        Notes(Some(Box::new(Found { records: records.collect(), counts })))
+        Notes(Some(Box::new(NoteTable { records: records.collect(), counts })))
     }
 }
 

@@ -195,20 +195,20 @@ impl<'a> Scanner<'a> {
         self.at += usize::from(self.body.get(start) == Some(&b'-'));
         match self.body.get(self.at) {
             Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
+            Some(b'1'..=b'9') => self.skip_digits()?,
             None => return Err(Fault::End),
             Some(_) => return Err(Fault::Bad("expected a value")),
         }
         if self.body.get(self.at) == Some(&b'.') {
             integer = false;
             self.at += 1;
-            self.digits()?;
+            self.skip_digits()?;
         }
         if let Some(b'e' | b'E') = self.body.get(self.at) {
             (integer, exponent) = (false, true);
             self.at += 1;
             self.at += usize::from(matches!(self.body.get(self.at), Some(b'+' | b'-')));
-            self.digits()?;
+            self.skip_digits()?;
         }
         // What may follow a value is checked by whoever goes on; digits and points may not follow a number.
         match self.body.get(self.at) {
@@ -218,7 +218,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn skip_digits(&mut self) -> Result<(), Fault> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.body.get(self.at) {
             self.at += 1;

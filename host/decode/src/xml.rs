@@ -74,9 +74,9 @@ fn read_records(
     })?;
     match found {
         _ if table.rows() > 0 => Ok(()),
-        Found { parent_is_nil: true, .. } => Err(DecodeError::NotAList { place: cut(place), found: "null" }),
-        Found { deepest, .. } if deepest + 1 < names.len() => Err(DecodeError::NothingAt { place: cut(place) }),
-        Found { .. } => Ok(()),
+        WalkReport { parent_is_nil: true, .. } => Err(DecodeError::NotAList { place: cut(place), found: "null" }),
+        WalkReport { deepest, .. } if deepest + 1 < names.len() => Err(DecodeError::NothingAt { place: cut(place) }),
+        WalkReport { .. } => Ok(()),
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
 
 /// What a walk met on the way to the records.
 #[derive(Clone, Copy, Default)]
-struct Found {
+struct WalkReport {
     /// How many of the place's names, from the root, were met.
     deepest: usize,
     /// The element that should hold the records is nil.
@@ -126,10 +126,10 @@ fn walk<'a>(
     document: &mut Document<'a>,
     names: &[String],
     mut found: impl FnMut(&mut Document<'a>, &BytesStart<'_>) -> Result<bool, DecodeError>,
-) -> Result<Found, DecodeError> {
+) -> Result<WalkReport, DecodeError> {
     // Open elements; how many of them, from the root, are those of the place; and those of a fault's place.
     let (mut depth, mut matched, mut fault) = (0, 0, 0);
-    let (mut roots, mut met) = (0, Found::default());
+    let (mut roots, mut met) = (0, WalkReport::default());
     let asks_for_fault = names.len() >= FAULT.len() && names.iter().zip(FAULT).all(|(name, fault)| name == fault);
     loop {
         match document.event()? {

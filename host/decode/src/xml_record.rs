@@ -24,7 +24,7 @@ enum Kind {
 }
 
 /// An element, an attribute or a piece of text. All of a record's stand in one list, which is used again.
-struct Part {
+struct XmlNode {
     kind: Kind,
     nil: bool,
     /// A reference of SOAP that leads nowhere.
@@ -44,7 +44,7 @@ struct Part {
 /// A record as a list of parts.
 #[derive(Default)]
 pub(super) struct Record {
-    parts: Vec<Part>,
+    parts: Vec<XmlNode>,
     /// Names and values of all parts.
     text: String,
     open: Vec<usize>,
@@ -144,7 +144,7 @@ impl Record {
         self.text.push_str(text);
         let (name, text) = (start..middle, middle..self.text.len());
         let (nil, again, reference, odd) = (false, false, false, NoteSet::default());
-        self.parts.push(Part {
+        self.parts.push(XmlNode {
             kind,
             nil,
             reference,
@@ -222,7 +222,7 @@ impl Record {
         let (mut cursor, mut next) = (0, self.parts[part].first_child);
         while next != NONE {
             let child = next;
-            let Part { kind, again, same, ref text, .. } = self.parts[child];
+            let XmlNode { kind, again, same, ref text, .. } = self.parts[child];
             next = self.parts[child].next;
             if kind == Kind::Text || again {
                 continue;
@@ -346,7 +346,7 @@ impl Record {
 
     /// Writes the part: a text without children as a string, null, or an object.
     fn write_json(&mut self, part: usize, json: &mut Vec<u8>) {
-        let Part { kind, nil, .. } = self.parts[part];
+        let XmlNode { kind, nil, .. } = self.parts[part];
         if kind == Kind::Attribute {
             return write_string(&self.text[self.parts[part].text.clone()], json);
         }
@@ -362,7 +362,7 @@ impl Record {
         let mut next = self.parts[part].first_child;
         while next != NONE {
             let child = next;
-            let Part { kind, again, same, .. } = self.parts[child];
+            let XmlNode { kind, again, same, .. } = self.parts[child];
             next = self.parts[child].next;
             if kind == Kind::Text || again {
                 continue;

@@ -90,7 +90,7 @@ mod tests {
         let endless = move || wait.recv().is_err();
         let slow = compiler.run(Duration::from_millis(1), endless).unwrap_err();
         assert_eq!(slow.to_string(), "compiling the component takes longer than 0 s");
-        // While it runs, the next one waits for its turn, and is told so.
+        // While it runs, the next one waits, and logs that it does.
         assert!(matches!(compiler.run(Duration::from_millis(1), || 1), Err(LoadFault::Busy)));
         drop(finish);
         assert_eq!(compiler.run(LONG, || 2).unwrap(), 2);

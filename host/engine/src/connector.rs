@@ -106,7 +106,7 @@ impl Connector {
         };
         let allowed = self.0.engine.limits().rows_per_answer;
         match batch.rows > allowed {
-            // Told here, it is the network's doing; told of what the guest makes of them, it would be the connector's.
+            // An error here is the network's; an error about what the guest makes of them would be the connector's.
             true => Err(DecodeError::TooManyRecords { records: batch.rows, allowed }),
             false => Ok(batch),
         }

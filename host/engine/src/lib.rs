@@ -2,7 +2,7 @@
 //!
 //! A connector is a WebAssembly component that the operator drops into a directory; it is hostile until proven
 //! otherwise. This crate checks it, compiles it, gives it a fresh instance for every call with caps on memory, time
-//! and output, and turns what it says into the model's nouns, or into an error that tells whose fault it is.
+//! and output, and turns what it returns into the model's nouns, or into an error that names whose fault it is.
 //!
 //! It depends on `sluice-model` and `sluice-decode` alone, does no HTTP, knows no secrets and writes nothing but its compile cache.
 //!

@@ -103,7 +103,7 @@ impl WasiView for State {
 }
 
 /// Counts linear memory over all memories of an instance, and remembers a refusal so that the trap that usually
-/// follows can be told from others.
+/// follows can be distinguished from others.
 struct MemoryLimit {
     bytes: usize,
     used: usize,

@@ -1,6 +1,6 @@
 //! Times of a guest as instants: UTC, a zone's wall clock, or a day.
 //!
-//! A reading in the hour that daylight saving repeats is the earlier of the two, and said to be doubled. A reading in
+//! A reading in the hour that daylight saving repeats is the earlier of the two, and is marked as ambiguous. A reading in
 //! the hour that it skips moves forward by the gap: the clocks show 03:30 when the guest says 02:30. A day is its
 //! first moment, which isn't midnight where midnight is skipped.
 

@@ -9,7 +9,7 @@ use sluice_model::{Request, Secret, SentRequest};
 use tokio::time::Instant;
 
 use crate::allow::Allow;
-use crate::body::{CleanBody, RawResponse, clean};
+use crate::body::{CleanBody, WireResponse, clean};
 use crate::clock::network_time;
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -113,7 +113,7 @@ impl AccountClient {
 
     /// The pause that a response asks for. If the rate limit is exceeded, it applies to all requests of the budget, unless
     /// it's longer than a run waits.
-    pub(crate) fn keep_to_pause(&self, raw: &RawResponse, received_at: DateTime<Utc>) -> Option<Duration> {
+    pub(crate) fn keep_to_pause(&self, raw: &WireResponse, received_at: DateTime<Utc>) -> Option<Duration> {
         let pause = requested_pause(&raw.headers, raw.status, received_at);
         let longest = self.inner().shared.options.max_retry_wait;
         if let Some(pause) = pause.filter(|pause| raw.status == 429 && *pause <= longest) {
@@ -185,7 +185,7 @@ impl AccountClient {
 
 /// The headers that may be stored, and whether the value of one of them contained a secret. A changed body isn't encoded
 /// any more, and has another length.
-fn headers_of(raw: &RawResponse, body: &CleanBody, redactor: &Redactor) -> (Vec<(String, String)>, bool) {
+fn headers_of(raw: &WireResponse, body: &CleanBody, redactor: &Redactor) -> (Vec<(String, String)>, bool) {
     let mut masked = false;
     let mut headers = Vec::with_capacity(raw.headers.len());
     for (name, value) in &raw.headers {

@@ -26,7 +26,7 @@ pub(crate) const SAMPLE_BYTES: usize = 64 << 10;
 const MAX_RESERVED_BYTES: u64 = 64 << 20;
 
 /// A response as it was received, nothing masked yet.
-pub(crate) struct RawResponse {
+pub(crate) struct WireResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     /// Of this response and of the redirects of one origin before it.
@@ -39,7 +39,7 @@ pub(crate) struct RawResponse {
     pub(crate) cut: Option<Error>,
 }
 
-impl RawResponse {
+impl WireResponse {
     /// The body's encodings by the headers.
     pub(crate) fn stated_encoding(&self) -> StatedEncoding {
         let headers = self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
@@ -55,7 +55,7 @@ impl Wire<'_> {
         cookies: Vec<String>,
         url: &Url,
         sent: Instant,
-    ) -> Result<RawResponse, Error> {
+    ) -> Result<WireResponse, Error> {
         let host = host_of(url);
         let max = self.shared.options.max_header_bytes;
         let header_bytes: usize =
@@ -67,7 +67,7 @@ impl Wire<'_> {
         let (wire, cut) = self.body(&mut response, url, sent).await;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        Ok(RawResponse { status, headers, cookies, wire, framing, host, cut })
+        Ok(WireResponse { status, headers, cookies, wire, framing, host, cut })
     }
 
     /// The body; or a sample of it, and why it isn't complete.
@@ -179,7 +179,7 @@ impl CleanBody {
 
 /// Unpacks a body and masks the secrets that it echoes. If there are any, `wire` is the masked unpacked body: the packed
 /// one would still hold them.
-pub(crate) async fn clean(raw: &RawResponse, limits: Limits, redactor: &Arc<Redactor>) -> CleanBody {
+pub(crate) async fn clean(raw: &WireResponse, limits: Limits, redactor: &Arc<Redactor>) -> CleanBody {
     let stated = raw.stated_encoding();
     let (wire, host, cut) = (raw.wire.clone(), raw.host.clone(), raw.cut.clone());
     if wire.len() <= SMALL_BYTES && stated.is_plain(&wire) {

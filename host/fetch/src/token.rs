@@ -11,7 +11,7 @@ use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
 use crate::account_client::AccountClient;
-use crate::body::RawResponse;
+use crate::body::WireResponse;
 use crate::error::Error;
 use crate::session::{SignIn, State, usable};
 use crate::sign_in_response::SignInResponse;
@@ -193,7 +193,7 @@ impl AccountClient {
 
     /// The error for a sign-in's error status. An error page holds no new token, so its first 200 characters are shown,
     /// redacted.
-    fn rejection(&self, token: &str, raw: &RawResponse, response: &SignInResponse<'_>) -> Error {
+    fn rejection(&self, token: &str, raw: &WireResponse, response: &SignInResponse<'_>) -> Error {
         let (network, account) = (self.inner().network.clone(), self.inner().account.clone());
         let (token, status) = (token.to_owned(), raw.status);
         let text = String::from_utf8_lossy(response.body);
@@ -207,7 +207,7 @@ impl AccountClient {
         Error::SignIn { network, account, token, status, reason, retry_after, attempts: 0 }
     }
 
-    async fn unpacked(&self, raw: &RawResponse) -> Result<Bytes, Error> {
+    async fn unpacked(&self, raw: &WireResponse) -> Result<Bytes, Error> {
         let limits = self.inner().shared.options.limits();
         Ok(unpack(&raw.stated_encoding(), &raw.wire, limits, &raw.host).await?.body)
     }
@@ -219,7 +219,7 @@ impl AccountClient {
     }
 
     /// Takes the new values of rotating tokens out of a response, even if its body can't be used.
-    pub(crate) async fn rotate(&self, live: &LiveTokens, raw: &RawResponse) {
+    pub(crate) async fn rotate(&self, live: &LiveTokens, raw: &WireResponse) {
         let session = &self.inner().session;
         let body = self.unpacked(raw).await.unwrap_or_default();
         let response = SignInResponse { headers: &raw.headers, cookies: &raw.cookies, body: &body };

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::address::NoPublicAddress;
 use crate::allow::{Allow, host_of};
-use crate::body::RawResponse;
+use crate::body::WireResponse;
 use crate::error::{Error, Wait};
 use crate::fetcher::{FetchOptions, Shared};
 use crate::pace::Budget;
@@ -43,7 +43,7 @@ struct Hop<'a> {
 
 impl Wire<'_> {
     /// One exchange. `stop_at`: places of a sign-in; a redirect that has values at all of them isn't followed.
-    pub(crate) async fn exchange(&self, rendered: &Rendered, stop_at: &[&TokenPlace]) -> Result<RawResponse, Error> {
+    pub(crate) async fn exchange(&self, rendered: &Rendered, stop_at: &[&TokenPlace]) -> Result<WireResponse, Error> {
         let mut hop = first_hop(rendered);
         let mut cookies = Vec::new();
         let mut redirects = 0;

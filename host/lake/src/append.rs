@@ -200,7 +200,7 @@ impl Appender {
             table: Table::open(lake, schema, name).await?,
             index: KeyIndex::new(columns, most_keys),
             key: columns.key,
-            // Of this process alone: a run that crashed and the one that resumes it are told apart.
+            // Of this process alone: a run that crashed and the one that resumes it are distinguished.
             application: format!("sluice/{}", Uuid::now_v7().simple()),
             flushes: 0,
             passed: lake.watcher(),

@@ -330,7 +330,7 @@ impl Task {
         let (writers, ending, flushed) = match done {
             Ok((writers, ending, Ok(flushed))) => (writers, ending, Ok(flushed)),
             Ok((_, ending, Err(error))) => (fresh(), ending, Err(error)),
-            // The task panicked: those who wait for it are told by their channel.
+            // The task panicked: those who wait for it see that their channel is closed.
             Err(error) => (fresh(), Vec::new(), Err(error)),
         };
         self.writers = Some(writers);

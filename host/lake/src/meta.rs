@@ -119,7 +119,7 @@ async fn refreshed(open: Option<Table>, lake: &Lake, schema: &str, name: &str) -
 /// Columns of system tables that files are skipped by.
 const INDEXED: [&str; 4] = ["run_id", "network", "digest", "received_at"];
 
-/// Appends rows of several in one commit. Whose lease was taken over, and whose columns don't fit, is told and left out.
+/// Appends rows of several in one commit. Whose lease was taken over, and whose columns don't fit, is reported and left out.
 /// After a failure the table is opened `anew`, once: another one may have been made in its place.
 async fn append_all(
     table: &mut Table,
@@ -189,7 +189,7 @@ impl TableChange for AppendAll<'_> {
 }
 
 impl AppendAll<'_> {
-    /// The rows of all under the table's columns and their own new ones; those that don't fit are told and left out.
+    /// The rows of all under the table's columns and their own new ones; those that don't fit are reported and left out.
     fn conform(&mut self, table: &str, schema: &SchemaRef) -> Result<(RecordBatch, Vec<Field>), Error> {
         let mut all = schema.clone();
         let mut fitting = Vec::with_capacity(self.waiting.len());

@@ -2,7 +2,7 @@
 //!
 //! The new tables grow under `tables.new/`. Each takes the place of the old one by one commit that removes all of the
 //! old one's files and adds the new one's, so that no reader sees half of a table, and what was there before can be
-//! queried by its version. Until then the old tables serve; a rebuild that is broken off is begun again. If that
+//! queried by its version. Until then the old tables serve; an interrupted rebuild starts again. If that
 //! happens between two tables, an object in the lake says so until a rebuild has come to its end.
 
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ impl Lake {
         Ok(Rebuild { lake: self.clone(), fresh, before })
     }
 
-    /// Whether new tables are being put in the place of old ones, or were until that was broken off: some may be of
+    /// Whether new tables are being put in the place of old ones, or were until that was interrupted: some may be of
     /// before a rebuild then, and others of after it.
     pub async fn is_half_rebuilt(&self) -> Result<bool, Error> {
         let placing = Path::from(PLACING);

@@ -49,7 +49,7 @@ pub(crate) struct Table {
     epochs: commit::Epochs,
 }
 
-/// What became of a commit.
+/// A commit's outcome.
 pub(crate) enum Commit {
     /// It is in the table.
     Done,

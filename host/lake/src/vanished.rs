@@ -19,7 +19,7 @@ use crate::ledger::ConnectorRef;
 
 pub(crate) use absent::{Absences, Judged};
 pub(crate) use rows::VanishedRows;
-pub(crate) use windows::{Finding, Seen, StreamRead, find};
+pub(crate) use windows::{Finding, SeenKeys, StreamRead, find};
 
 /// Transactions of one run of which the ledger remembers that they were there; of more, none is judged.
 const MOST_KEYS: usize = 4_000_000;
@@ -47,7 +47,7 @@ struct StreamSeen {
     keys: Option<Arc<Vec<u64>>>,
     /// When the last of its responses was received.
     last_at: i64,
-    /// Whether responses came that `meta.absent` wasn't told of.
+    /// Whether responses came that `meta.absent` doesn't know.
     is_news: bool,
     slices: HashMap<String, SliceSeen>,
     windows: Vec<WholeWindow>,
@@ -99,7 +99,7 @@ impl RunObservations {
         let before = std::mem::replace(&mut self.run_id, run_id.to_owned());
         self.left.insert(before);
         self.known.clear();
-        // Of what nobody was told of the run before, it is known only that something may have been seen.
+        // Of what the run before did not report, it is known only that something may have been seen.
         self.streams.retain(|_, seen| seen.is_news);
         self.streams.values_mut().for_each(StreamSeen::forget);
         self.keys = 0;
@@ -199,11 +199,11 @@ impl RunObservations {
                     let sorted = Arc::make_mut(keys);
                     sorted.sort_unstable();
                     sorted.dedup();
-                    Seen::Keys(keys.clone())
+                    SeenKeys::Keys(keys.clone())
                 }
-                None => Seen::Anything,
+                None => SeenKeys::Anything,
             };
-            if !matches!(&keys, Seen::Keys(keys) if !keys.is_empty()) {
+            if !matches!(&keys, SeenKeys::Keys(keys) if !keys.is_empty()) {
                 windows.clear();
             }
             StreamRead {
@@ -218,6 +218,6 @@ impl RunObservations {
                 windows,
             }
         });
-        read.filter(|stream| !matches!(&stream.seen, Seen::Keys(keys) if keys.is_empty())).collect()
+        read.filter(|stream| !matches!(&stream.seen, SeenKeys::Keys(keys) if keys.is_empty())).collect()
     }
 }

@@ -161,30 +161,30 @@ mod tests {
         assert!(pieces.windows(2).all(|pair| pair[0].until == pair[1].since));
     }
 
-    fn halves(text: &str, grain: Grain, zone: Tz) -> Option<[String; 2]> {
+    fn split_text(text: &str, grain: Grain, zone: Tz) -> Option<[String; 2]> {
         window(text).split_in_half(grain, zone).map(|(first, second)| [first, second].map(|half| half.to_string()))
     }
 
     #[test]
     fn a_window_of_a_second_can_not_be_halved() {
-        assert_eq!(halves("2026-01-01T00:00:00Z/2026-01-01T00:00:01Z", Grain::Second, Tz::UTC), None);
+        assert_eq!(split_text("2026-01-01T00:00:00Z/2026-01-01T00:00:01Z", Grain::Second, Tz::UTC), None);
     }
 
     #[test]
     fn days_are_halved_at_the_start_of_a_local_day() {
         let amsterdam = Tz::Europe__Amsterdam;
-        let three = halves("2026-01-09T23:00:00Z/2026-01-12T23:00:00Z", Grain::Day, amsterdam);
+        let three = split_text("2026-01-09T23:00:00Z/2026-01-12T23:00:00Z", Grain::Day, amsterdam);
         let cut = "2026-01-10T23:00:00Z";
         assert_eq!(three, Some([format!("2026-01-09T23:00:00Z/{cut}"), format!("{cut}/2026-01-12T23:00:00Z")]));
         // Two days of which one has 23 hours: the middle lies inside of the longer one.
-        let spring = halves("2026-03-27T23:00:00Z/2026-03-29T22:00:00Z", Grain::Day, amsterdam);
+        let spring = split_text("2026-03-27T23:00:00Z/2026-03-29T22:00:00Z", Grain::Day, amsterdam);
         let cut = "2026-03-28T23:00:00Z";
         assert_eq!(spring, Some([format!("2026-03-27T23:00:00Z/{cut}"), format!("{cut}/2026-03-29T22:00:00Z")]));
     }
 
     #[test]
     fn a_single_day_is_never_halved() {
-        let halved = |text, zone| halves(text, Grain::Day, zone);
+        let halved = |text, zone| split_text(text, Grain::Day, zone);
         assert_eq!(halved("2026-01-09T23:00:00Z/2026-01-10T23:00:00Z", Tz::Europe__Amsterdam), None);
         // 25 hours, and a day that begins at one.
         assert_eq!(halved("2026-10-24T22:00:00Z/2026-10-25T23:00:00Z", Tz::Europe__Amsterdam), None);

@@ -1,4 +1,4 @@
-//! What is refused, and what people are told.
+//! What is refused, and the error that users see.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/lake.rs"]

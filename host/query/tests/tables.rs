@@ -205,10 +205,10 @@ async fn columns_tell_when_they_last_had_a_value_and_how_often_they_have_none() 
     lake.append("meta", "columns", &[], RecordBatch::try_from_iter(kept).unwrap()).await;
     let session = lake.session().await;
     let all = "select \"column\" c, last_seen, null_share from meta.columns order by network, \"column\"";
-    let said = text(&session, all, Format::Csv).await;
+    let output = text(&session, all, Format::Csv).await;
     let expected =
         "c,last_seen,null_share\ndropped,,\nnew,1970-01-01T03:00:00Z,0.5\nold,1970-01-01T02:00:00Z,0.5\nany,,\n";
-    assert_eq!(said, expected);
+    assert_eq!(output, expected);
     let one = "select path from meta.columns where network = 'awin' and null_share > 0.4 and path <> 'old' limit 1";
     assert_eq!(text(&session, one, Format::Csv).await, "path\nnew\n");
     assert_eq!(text(&session, "select count(*) n from meta.columns", Format::Csv).await, "n\n4\n");

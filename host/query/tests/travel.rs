@@ -152,6 +152,6 @@ async fn what_was_written_wrong_is_refused() {
     ] {
         let error = failure(&session, &format!("select * from {relation}")).await;
         assert_eq!(error.to_string(), message, "{relation}");
-        assert!(error.hint().is_some_and(|told| told.contains(hint)), "{relation}: {:?}", error.hint());
+        assert!(error.hint().is_some_and(|output| output.contains(hint)), "{relation}: {:?}", error.hint());
     }
 }

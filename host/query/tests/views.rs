@@ -278,9 +278,9 @@ async fn differences_add_up_to_what_the_sums_differ_by() {
             };
             let differences = format!("{sums} ({differences}) {by_currency}");
             let sums = format!("{sums} ({} union all {}) {by_currency}", state(to, ""), state(from, "-"));
-            let told = csv(&session, &differences).await;
-            assert_eq!(told, csv(&session, &sums).await, "{from} to {to}");
-            changes += told.lines().count() - 1;
+            let output = csv(&session, &differences).await;
+            assert_eq!(output, csv(&session, &sums).await, "{from} to {to}");
+            changes += output.lines().count() - 1;
         }
     }
     assert!(changes > 8, "only {changes} sums differ: the test shows nothing");

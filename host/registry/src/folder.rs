@@ -1,12 +1,12 @@
 //! The connectors' folder: which file serves which network, and what happens when files come, change and go.
 //!
 //! A file is switched whole or not at all. Slices that run hold their [`Connector`] and finish on it; new ones get
-//! what the registry serves. A file that is broken, unsigned or that its [`Gate`] doesn't let through is held with its
-//! reason, while what served before goes on serving.
+//! what the registry serves. A file that is broken, unsigned or that its [`ServingPolicy`] doesn't let through is held
+//! with its reason, while what served before goes on serving.
 
 mod entry;
 mod files;
-mod gate;
+mod serving_policy;
 mod signature;
 mod turn;
 mod watch;
@@ -24,7 +24,7 @@ use crate::error::Error;
 use files::Stamp;
 
 pub use entry::{Entry, FileChange, FileOutcome, Serving};
-pub use gate::{Admission, Candidate, Gate, Reason, Recorded, StoredVersion};
+pub use serving_policy::{Candidate, Reason, Recorded, Ruling, ServingPolicy, StoredVersion};
 pub use signature::Keys;
 pub use watch::Watcher;
 
@@ -33,7 +33,7 @@ pub struct Registry {
     engine: Engine,
     dir: PathBuf,
     keys: Keys,
-    gate: Arc<dyn Gate>,
+    policy: Arc<dyn ServingPolicy>,
     /// Held while files are read, compiled and judged, so that two scans don't mix. Readers don't wait for it.
     scan: Mutex<()>,
     files: RwLock<BTreeMap<String, File>>,
@@ -66,7 +66,7 @@ enum Cause {
     Fault,
     /// Another file serves its network.
     Claimed,
-    /// Its gate holds it.
+    /// Its policy holds it.
     Judged,
     /// It served until the records named another.
     Superseded,
@@ -86,17 +86,22 @@ impl Registry {
     /// [`Error::Folder`] if the folder can't be read. A file that can't be loaded is no error: see
     /// [`Registry::entries`].
     pub async fn open(engine: Engine, dir: &Path) -> Result<Self, Error> {
-        Self::open_gated(engine, dir, Keys::default(), Arc::new(gate::Open)).await
+        Self::open_with_policy(engine, dir, Keys::default(), Arc::new(serving_policy::Open)).await
     }
 
-    /// The same, for connectors that one of `keys` signed and `gate` lets through.
+    /// The same, for connectors that one of `keys` signed and `policy` lets through.
     ///
     /// # Errors
     /// [`Error::Folder`] if the folder can't be read.
-    pub async fn open_gated(engine: Engine, dir: &Path, keys: Keys, gate: Arc<dyn Gate>) -> Result<Self, Error> {
+    pub async fn open_with_policy(
+        engine: Engine,
+        dir: &Path,
+        keys: Keys,
+        policy: Arc<dyn ServingPolicy>,
+    ) -> Result<Self, Error> {
         files::names(dir.to_owned()).await?;
         let (dir, scan, files) = (dir.to_owned(), Mutex::new(()), RwLock::new(BTreeMap::new()));
-        let registry = Self { engine, dir, keys, gate, scan, files };
+        let registry = Self { engine, dir, keys, policy, scan, files };
         registry.rescan().await;
         Ok(registry)
     }
@@ -126,9 +131,8 @@ impl Registry {
         changes
     }
 
-    /// Follows the records where they name another version than the one that serves, and asks the gate again about what is
-    /// held:
-    /// to be called after a decision of the operator, or when enough was compared.
+    /// Follows the records where they name another version than the one that serves, and asks the policy again about
+    /// what is held: to be called after a decision of the operator, or when enough was compared.
     pub async fn reconsider(&self) -> Vec<FileChange> {
         let _scan = self.scan.lock().await;
         let names: Vec<String> = self.read(|files| files.keys().cloned().collect());

@@ -1,8 +1,8 @@
 //! Which version of a connector serves.
 //!
-//! The folder of `.wasm` files says what there is ([`Registry`]); a [`Gate`] says what of it may serve. The gate of a
-//! service is the [`Policy`]: no more rights than the operator gave, a trial on kept responses, if wanted a shadow
-//! beside the running version, and the operator's decisions, all recorded in the state store and the lake.
+//! The folder of `.wasm` files says what there is ([`Registry`]); a [`ServingPolicy`] says what of it may serve. The
+//! policy of a service is the [`Policy`]: no more rights than the operator gave, a trial on kept responses, if wanted a
+//! shadow beside the running version, and the operator's decisions, all recorded in the state store and the lake.
 //!
 //! It runs no networks: it depends on `sluice-engine` to load and map, on `sluice-lake` for kept responses and components,
 //! on `sluice-state` for decisions, and on `sluice-fetch` only to unpack kept bodies.
@@ -19,7 +19,7 @@ mod trial;
 pub use compare::{Comparison, Pair};
 pub use error::Error;
 pub use folder::{
-    Admission, Candidate, Entry, FileChange, FileOutcome, Gate, Keys, Reason, Recorded, Registry, Serving,
+    Candidate, Entry, FileChange, FileOutcome, Keys, Reason, Recorded, Registry, Ruling, Serving, ServingPolicy,
     StoredVersion, Watcher,
 };
 pub use policy::{Policy, PolicyOptions, activate, gained, restore};

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::compare::Comparison;
 use crate::error::Error;
-use crate::folder::{Admission, Candidate, Gate, Reason, Recorded, StoredVersion};
+use crate::folder::{Candidate, Reason, Recorded, Ruling, ServingPolicy, StoredVersion};
 use crate::rights::Rights;
 use crate::settings::{Promote, SwapMode, SwapSettings};
 use crate::trial::{self, TrialReport};
@@ -79,22 +79,22 @@ impl Policy {
         Ok(active.map(|active| Recorded { file: active.file, digest: active.digest }))
     }
 
-    async fn admission(&self, candidate: &Candidate<'_>) -> Result<Admission, Error> {
+    async fn ruling(&self, candidate: &Candidate<'_>) -> Result<Ruling, Error> {
         let connector = candidate.connector;
         let (network, digest) = (connector.network(), connector.digest());
         let active = self.state.active(candidate.file, Some(network)).await?;
         let decision = self.state.decision(network, digest).await?;
         let mut found = self.state.candidate_status(network, digest).await?.unwrap_or_default();
-        let admission = match by_decision(candidate, active.as_ref(), decision) {
-            Some(admission) => admission,
+        let ruling = match by_decision(candidate, active.as_ref(), decision) {
+            Some(ruling) => ruling,
             None => self.on_responses(candidate, decision.map(|(decision, _)| decision), &mut found).await?,
         };
         if self.acts {
-            let (state, reason) = match &admission {
-                Admission::Serve => ("serving", None),
-                Admission::Refuse(reason) => ("refused", Some(reason)),
-                Admission::Wait(reason) => ("waiting", Some(reason)),
-                Admission::Shadow(reason) => ("shadow", Some(reason)),
+            let (state, reason) = match &ruling {
+                Ruling::Serve => ("serving", None),
+                Ruling::Refuse(reason) => ("refused", Some(reason)),
+                Ruling::Wait(reason) => ("waiting", Some(reason)),
+                Ruling::Shadow(reason) => ("shadow", Some(reason)),
             };
             found.version = connector.version().to_owned();
             found.state = state.to_owned();
@@ -102,7 +102,7 @@ impl Policy {
             found.hint = reason.and_then(|reason| reason.hint.clone()).unwrap_or_default();
             self.state.save_candidate(network, digest, &found).await?;
         }
-        Ok(admission)
+        Ok(ruling)
     }
 
     /// What the network's responses and the operator's settings say.
@@ -111,7 +111,7 @@ impl Policy {
         candidate: &Candidate<'_>,
         decision: Option<Decision>,
         found: &mut CandidateStatus,
-    ) -> Result<Admission, Error> {
+    ) -> Result<Ruling, Error> {
         let against = candidate.serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
         let mut tried: Option<TrialReport> = Some(&found.trial).filter(|text| !text.is_empty()).map(|text| parse(text));
         if self.acts && tried.as_ref().is_none_or(|trial| trial.against != against) {
@@ -126,27 +126,27 @@ impl Policy {
         };
         let Some(trial) = tried else {
             if candidate.serving.is_none() {
-                return Ok(Admission::Serve);
+                return Ok(Ruling::Serve);
             }
             let hint = Some("`sluice serve` or the network's next run tries it".to_owned());
-            return Ok(Admission::Wait(Reason { reason: "it was not tried on kept responses yet".to_owned(), hint }));
+            return Ok(Ruling::Wait(Reason { reason: "it was not tried on kept responses yet".to_owned(), hint }));
         };
         if let Some(refused) = refused(&trial, decision, &command("approve")) {
-            return Ok(Admission::Refuse(refused));
+            return Ok(Ruling::Refuse(refused));
         }
-        let admission = match candidate.serving {
+        let ruling = match candidate.serving {
             Some(_) if decision != Some(Decision::Promote) => {
                 let settings = (self.options.swap_settings)(candidate.connector.network())?;
                 by_mode(settings, &parse(&found.comparison), &command)
             }
-            _ => Admission::Serve,
+            _ => Ruling::Serve,
         };
-        Ok(match admission {
-            Admission::Serve if !self.acts && candidate.serving.is_some() => Admission::Wait(Reason {
+        Ok(match ruling {
+            Ruling::Serve if !self.acts && candidate.serving.is_some() => Ruling::Wait(Reason {
                 reason: "it takes over with the network's next run".to_owned(),
                 hint: Some("a running `sluice serve` switches within a second".to_owned()),
             }),
-            admission => admission,
+            ruling => ruling,
         })
     }
 
@@ -185,7 +185,7 @@ impl Policy {
 }
 
 #[async_trait]
-impl Gate for Policy {
+impl ServingPolicy for Policy {
     async fn recorded(&self, file: &str, network: Option<&str>) -> Result<Option<Recorded>, Reason> {
         self.recall(file, network).await.map_err(reason)
     }
@@ -194,8 +194,8 @@ impl Gate for Policy {
         self.load(digest).await.map_err(reason)
     }
 
-    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Admission, Reason> {
-        self.admission(candidate).await.map_err(reason)
+    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason> {
+        self.ruling(candidate).await.map_err(reason)
     }
 
     async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
@@ -271,10 +271,10 @@ fn by_decision(
     candidate: &Candidate<'_>,
     active: Option<&Active>,
     decision: Option<(Decision, DateTime<Utc>)>,
-) -> Option<Admission> {
+) -> Option<Ruling> {
     let connector = candidate.connector;
     let approve = format!("sluice connectors approve {} {}", connector.network(), connector.digest().short());
-    let wait = |reason: String| Some(Admission::Wait(Reason { reason, hint: Some(approve.clone()) }));
+    let wait = |reason: String| Some(Ruling::Wait(Reason { reason, hint: Some(approve.clone()) }));
     if let Some((Decision::Hold, at)) = decision {
         return wait(format!("{} was rolled back at {}", connector.version(), at.format("%F %T UTC")));
     }
@@ -303,28 +303,28 @@ fn refused(trial: &TrialReport, decision: Option<Decision>, approve: &str) -> Op
 }
 
 /// How the operator wants a good version to take over.
-fn by_mode(settings: SwapSettings, compared: &Comparison, command: &impl Fn(&str) -> String) -> Admission {
+fn by_mode(settings: SwapSettings, compared: &Comparison, command: &impl Fn(&str) -> String) -> Ruling {
     let promote = || Some(command("promote"));
     match settings.mode {
-        SwapMode::AtOnce => Admission::Serve,
-        SwapMode::Manual => Admission::Wait(Reason { reason: "waits to be promoted".to_owned(), hint: promote() }),
+        SwapMode::AtOnce => Ruling::Serve,
+        SwapMode::Manual => Ruling::Wait(Reason { reason: "waits to be promoted".to_owned(), hint: promote() }),
         SwapMode::Shadow if compared.faults > 0 => {
             let first = compared.first_fault.as_deref().unwrap_or_default();
             let reason = format!("beside the running version it failed on {} responses: {first}", compared.faults);
-            Admission::Refuse(Reason { reason, hint: promote() })
+            Ruling::Refuse(Reason { reason, hint: promote() })
         }
         SwapMode::Shadow if compared.slices < u64::from(settings.slices) => {
             let reason = format!("compared over {} of {} slices", compared.slices, settings.slices);
-            Admission::Shadow(Reason { reason, hint: promote() })
+            Ruling::Shadow(Reason { reason, hint: promote() })
         }
         SwapMode::Shadow => {
             let share = compared.share();
             if settings.promote == Promote::Auto && share <= settings.max_diff {
-                return Admission::Serve;
+                return Ruling::Serve;
             }
             let percent = share * 100.0;
             let reason = format!("compared over {} slices: {percent:.2} % of the rows differ", compared.slices);
-            Admission::Wait(Reason { reason, hint: promote() })
+            Ruling::Wait(Reason { reason, hint: promote() })
         }
     }
 }

@@ -170,7 +170,7 @@ pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSett
 pub async fn open_registry(settings: &Settings, policy: Arc<Policy>) -> Result<Registry, Failure> {
     let engine = open_engine(settings)?;
     let (dir, keys) = (&settings.connectors_dir, settings.connector_keys.clone());
-    Ok(Registry::open_gated(engine, dir, keys, policy).await?)
+    Ok(Registry::open_with_policy(engine, dir, keys, policy).await?)
 }
 
 /// What the policy of connectors needs of the settings.

@@ -1,7 +1,7 @@
 //! Doubt: whether an answer would change money implausibly, by what was usual of its stream and account.
 //!
 //! An [`Observation`] says what a mapped response is like: which fields are filled, in which currencies and of which size
-//! its amounts are. A [`Profile`] is what earlier observations were like. [`judge`] compares the two and gives a [`Doubt`]
+//! its amounts are. A [`Profile`] is what earlier observations were like. [`judge_response`] compares the two and gives a [`Doubt`]
 //! for each rule that an answer breaks. All of this is pure; what is done about a doubt is in `collect::gate` and
 //! `crate::doubts`. See `docs/decisions/0022-doubt.md`.
 
@@ -17,7 +17,7 @@ pub use bands::{SliceView, judge_days};
 pub use observation::Observation;
 pub(crate) use observation::money_json;
 pub use profile::Profile;
-pub use rules::{Doubts, judge, judge_few, unknown_input, unknown_inputs};
+pub use rules::{Doubts, judge_few, judge_response, unknown_input, unknown_inputs};
 
 /// Records from which on the absence of a field is more than chance.
 pub const MIN_RECORDS: u64 = 5;

@@ -12,7 +12,7 @@ use sluice_model::{Digest, RawObject, Slice, SliceRead, describe};
 use sluice_state::NetworkLease;
 
 use crate::app::{App, Network, fence};
-use crate::doubt::{DoubtKind, Observation, Profile, judge};
+use crate::doubt::{DoubtKind, Observation, Profile, judge_response};
 use crate::failure::Failure;
 use crate::{record, replay, tables};
 
@@ -251,7 +251,7 @@ async fn learn(app: &Arc<App>, network: &Network, doubt: &DoubtRow, seen: &Obser
     let text = app.state.profile(&doubt.network, &doubt.account, &doubt.stream).await?;
     let mut profile = text.map(|text| Profile::from_json(&text)).unwrap_or_default();
     if let Some(stream) = network.manifest().stream(&doubt.stream) {
-        for found in judge(&profile.clone(), &stream.layout, &network.settings.content.doubt, seen) {
+        for found in judge_response(&profile.clone(), &stream.layout, &network.settings.content.doubt, seen) {
             profile.forget(found.kind, found.field.as_deref());
         }
     }

@@ -83,12 +83,12 @@ pub fn line(report: &MaintenanceReport, dry_run: bool) -> String {
         Done::Raw(done) => raw_parts(done),
     };
     parts.extend(report.error.clone());
-    let said = match (report.is_idle(), &report.done) {
+    let details = match (report.is_idle(), &report.done) {
         (true, Done::Table(done)) => format!("nothing to do ({} files)", done.files),
         (true, Done::Raw(_)) => "nothing to do".to_owned(),
         (false, _) => parts.join("; "),
     };
-    format!("{}: {}{said}", report.table, if dry_run && !report.is_idle() { "to do: " } else { "" })
+    format!("{}: {}{details}", report.table, if dry_run && !report.is_idle() { "to do: " } else { "" })
 }
 
 fn mib(bytes: u64) -> String {

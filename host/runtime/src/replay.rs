@@ -32,7 +32,7 @@ pub enum ReplayConnector {
     /// A component's file.
     File(std::path::PathBuf),
     /// A version that the lake knows: a digest, its beginning, or a version's name.
-    Kept(String),
+    Stored(String),
 }
 
 /// What a replay found.
@@ -63,7 +63,7 @@ pub async fn connector(
     let connector = match candidate {
         ReplayConnector::Running => app.network(&settings.name)?.connector,
         ReplayConnector::File(file) => app.registry.engine().load(&read(file)?, &file.display().to_string())?,
-        ReplayConnector::Kept(name) => {
+        ReplayConnector::Stored(name) => {
             let digest = kept_digest(app, id, name).await?;
             app.registry.engine().load(&app.lake.connector(digest).await?, &format!("{digest}.wasm"))?
         }
@@ -82,7 +82,7 @@ fn label(candidate: &ReplayConnector) -> String {
     match candidate {
         ReplayConnector::Running => "the running connector".to_owned(),
         ReplayConnector::File(file) => file.display().to_string(),
-        ReplayConnector::Kept(name) => format!("version `{name}`"),
+        ReplayConnector::Stored(name) => format!("version `{name}`"),
     }
 }
 

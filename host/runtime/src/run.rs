@@ -206,7 +206,7 @@ async fn carry_out(
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = warnings;
-    report.took(guests_took);
+    report.set_guest_time(guests_took);
     report.count(counts);
     if counts.causes.without_amount > 0 {
         let of = &network.manifest().network;
@@ -285,7 +285,7 @@ pub async fn build(
     app.meter.rename(format!("write the tables of {}", network.settings.name));
     let counts = writer.finish().await;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
-    report.took(guests_took);
+    report.set_guest_time(guests_took);
     match read {
         Ok(read) => {
             report.records = read.records;

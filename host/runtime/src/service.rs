@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Where [`log_on_change`] keeps what stands in the way of noting what the service holds. No network is called so.
 const VITALS: &str = "(vitals)";
 
-/// Serves until it is told to stop.
+/// Serves until a signal stops it.
 ///
 /// # Errors
 /// A failure to watch the connectors folder. A run's failure is logged and stops nothing.

@@ -1,7 +1,7 @@
 //! Where a test breaks a run off.
 //!
 //! `SLUICE_STOP_AT=<step>` or `<step>:<n>` makes a debug build kill itself at the step's first or nth passing, with a
-//! signal that nobody can handle. `SLUICE_PAUSE_AT`, written alike, makes it stop itself there instead, until it is told
+//! signal that nobody can handle. `SLUICE_PAUSE_AT`, written alike, makes it stop itself there instead, until it is asked
 //! to continue. A release build doesn't look.
 
 use sluice_model::Step;
@@ -46,7 +46,7 @@ impl Asked {
     }
 }
 
-/// Stops the process as `kill -STOP` does: all its threads, until it is told to continue.
+/// Stops the process as `kill -STOP` does: all its threads, until `SIGCONT`.
 #[cfg(debug_assertions)]
 fn pause() {
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Which version of which connector serves, what the operator said of versions, and what was found out about them.
+//! Which version of which connector serves, what the operator decided about versions, and the status of each candidate.
 //!
 //! The commands write here and a running service reads here: that is how they talk.
 
@@ -27,7 +27,7 @@ pub struct Active {
     pub since: DateTime<Utc>,
 }
 
-/// What the operator said of a version.
+/// What the operator decided about a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It may have what it asks for, and be as it was found to be.
@@ -111,7 +111,7 @@ impl State {
         Ok(())
     }
 
-    /// The operator's last word on a version, and when it was said.
+    /// The operator's last decision about a version, and when it was made.
     ///
     /// # Errors
     /// The store's failure.

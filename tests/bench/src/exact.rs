@@ -83,7 +83,7 @@ fn simulated(history: History, sluice: &Path, connectors: &Path) -> anyhow::Resu
     let accounts: Vec<Value> = simulator.accounts().iter().map(|account| operator.account(account)).collect();
     let days = i64::from(history.days) + advances * ADVANCE_DAYS + 10;
     let rule = |axis: &str| json!({"every": "1s", "days": days, "axis": axis});
-    settle(&operator, &simulator.origin("awin"), &[rule("modified"), rule("transaction")], accounts)?;
+    write_settings(&operator, &simulator.origin("awin"), &[rule("modified"), rule("transaction")], accounts)?;
     let History { accounts, days, .. } = history;
     let mut exact = Exact::new(format!("{accounts} accounts × {days} days, by two dates"));
     for state in 0..STATES {
@@ -108,7 +108,7 @@ fn bulk(work: Work, sluice: &Path, connectors: &Path) -> anyhow::Result<Exact> {
         let secrets = json!({"token": format!("env:{TOKEN}")});
         json!({"name": format!("a{number:03}"), "settings": {"publisher_id": publisher}, "secrets": secrets})
     };
-    settle(&operator, &network.address.origin, &[], (0..work.accounts).map(account).collect())?;
+    write_settings(&operator, &network.address.origin, &[], (0..work.accounts).map(account).collect())?;
     let [since, until] = [0, work.windows].map(|windows| format!("{}Z", Work::bound(windows)));
     let mut exact = Exact::new(format!("{} rows in {STATES} states", work.rows()));
     let mut expected = Micros::default();
@@ -126,7 +126,7 @@ fn bulk(work: Work, sluice: &Path, connectors: &Path) -> anyhow::Result<Exact> {
 }
 
 /// Writes the settings of one network, whose connector is compiled then.
-fn settle(operator: &Operator, origin: &str, look_back: &[Value], accounts: Vec<Value>) -> anyhow::Result<()> {
+fn write_settings(operator: &Operator, origin: &str, look_back: &[Value], accounts: Vec<Value>) -> anyhow::Result<()> {
     let mut file = json!({
         "connector": "awin", "schedule": "0 0 * * *", "hosts": [], "base_url": origin,
         "rate": {"requests": 100_000, "per_secs": 1, "concurrency": yardstick::CONCURRENCY}, "accounts": accounts,

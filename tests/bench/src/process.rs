@@ -45,7 +45,7 @@ pub(crate) fn measure(command: &mut Command, dir: &Path) -> anyhow::Result<(Stri
     let before = children_ticks()?;
     let start = Instant::now();
     let mut child = command.spawn().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    let (status, memory) = watch(&mut child)?;
+    let (status, memory) = wait_measured(&mut child)?;
     let wall_secs = start.elapsed().as_secs_f64();
     let cpu_secs = (children_ticks()? - before) as f64 / TICKS_PER_SEC;
     let (out, errors) = (std::fs::read_to_string(out)?, std::fs::read_to_string(errors)?);
@@ -77,7 +77,7 @@ impl Memory {
     }
 }
 
-fn watch(child: &mut Child) -> anyhow::Result<(ExitStatus, Memory)> {
+fn wait_measured(child: &mut Child) -> anyhow::Result<(ExitStatus, Memory)> {
     let status_file = format!("/proc/{}/status", child.id());
     let mut memory = Memory::default();
     loop {

@@ -30,8 +30,8 @@ pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::R
     operator.succeed(&["collect", "awin", "--since", &since, "--until", &until])?;
     let (_, build) = operator.succeed(&["build", "awin"])?;
     operator.holds(work.rows())?;
-    let (said, diff) = operator.succeed(&["--output", "json", "replay", "awin", "--diff", "--fail-if", "rows>0"])?;
-    ensure!(!said.trim().is_empty(), "the replay says nothing");
+    let (output, diff) = operator.succeed(&["--output", "json", "replay", "awin", "--diff", "--fail-if", "rows>0"])?;
+    ensure!(!output.trim().is_empty(), "the replay says nothing");
     let (_, apply) = operator.succeed(&["--output", "json", "replay", "awin", "--apply"])?;
     operator.holds(work.rows())?;
     Ok(Replay { rows: work.rows(), build, diff, apply })

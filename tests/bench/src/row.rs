@@ -74,7 +74,7 @@ struct Tracked<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Part<'a> {
+struct RowGroup<'a> {
     commission_group_id: Option<i64>,
     amount: Option<f64>,
     commission_amount: Option<f64>,
@@ -130,7 +130,7 @@ pub(crate) struct Row<'a> {
     advertiser_country: Optional<'a>,
     order_ref: Optional<'a>,
     custom_parameters: Option<Vec<Parameter<'a>>>,
-    transaction_parts: Option<Vec<Part<'a>>>,
+    transaction_parts: Option<Vec<RowGroup<'a>>>,
     paid_to_publisher: Option<bool>,
     payment_id: Option<i64>,
     transaction_query_id: Option<i64>,

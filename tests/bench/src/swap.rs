@@ -111,7 +111,7 @@ impl Service {
         let mut line = String::new();
         while !line.contains(words) {
             line.clear();
-            ensure!(self.log.read_line(&mut line)? > 0, "`sluice serve` ended before it said {words}");
+            ensure!(self.log.read_line(&mut line)? > 0, "`sluice serve` ended before it logged {words}");
         }
         Ok(())
     }

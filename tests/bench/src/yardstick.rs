@@ -1,7 +1,7 @@
 //! The yardstick: a native pipeline without sandbox that fetches the same, keeps raw and writes one Parquet table.
 //!
 //! It does what it must and nothing else: no plan, no judging, no secrets, no unified rows, no versions, no lineage,
-//! no transactions. It is built to be hard to beat: one connection per task, buffers used again, rows borrowed from
+//! no transactions. It is built to be fast: one connection per task, buffers used again, rows borrowed from
 //! the body. Compression is the lake's, for raw and for Parquet.
 
 use std::fs::File;

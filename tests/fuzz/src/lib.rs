@@ -10,4 +10,4 @@ mod dice;
 mod mutate;
 mod run;
 
-pub use run::{Effort, Outcome, Target, fuzz};
+pub use run::{Effort, Target, TargetReport, fuzz};

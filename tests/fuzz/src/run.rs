@@ -44,7 +44,7 @@ pub enum Effort {
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct TargetReport {
     /// Inputs tried.
     pub tried: u64,
     /// Branches reached; 0 if they aren't counted.
@@ -57,7 +57,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// A corpus that can't be read or written.
-pub fn fuzz(target: &Target<'_>, corpus: &Path, scratch: &Path, effort: Effort) -> anyhow::Result<Outcome> {
+pub fn fuzz(target: &Target<'_>, corpus: &Path, scratch: &Path, effort: Effort) -> anyhow::Result<TargetReport> {
     let corpus = corpus.join(target.name);
     let found = scratch.join(target.name);
     for dir in [&corpus, &found] {
@@ -65,7 +65,7 @@ pub fn fuzz(target: &Target<'_>, corpus: &Path, scratch: &Path, effort: Effort) 
     }
     let mut session =
         Session { coverage: Coverage::new(), pool: Vec::new(), last: fs::File::create(found.join("last"))? };
-    let mut outcome = Outcome { tried: 0, branches: 0, fault: None };
+    let mut outcome = TargetReport { tried: 0, branches: 0, fault: None };
     let mut kept = inputs(&corpus)?;
     kept.extend(target.seeds.iter().cloned());
     kept.push(Vec::new());
@@ -134,9 +134,9 @@ impl Session {
         let took = begun.elapsed();
         Ok(match ended {
             Err(panic) => {
-                let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-                Some(said.to_owned())
+                let reason = panic.downcast_ref::<String>().map(String::as_str);
+                let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+                Some(reason.to_owned())
             }
             Ok(()) if took > TOO_SLOW => {
                 // Twice: a busy machine may have been slow once.

@@ -1,4 +1,4 @@
-//! The folders: each guest beside what shall become of it.
+//! The folders: each guest beside its expected outcome.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,14 @@ use crate::guest::Guest;
 /// What a folder may hold as its guest, one of these.
 const SOURCES: [&str; 4] = ["guest.json", "guest.wat", "guest.wasm", "build.sh"];
 
-/// A guest and what shall become of it.
+/// A guest and its expected outcome.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The folder's name.
     pub name: String,
     /// The component; none if another language's tools have to make it.
     pub component: Option<Vec<u8>>,
-    /// What shall become of it.
+    /// Its expected outcome.
     pub expectation: Expectation,
 }
 
@@ -82,14 +82,14 @@ pub fn case(name: &str) -> anyhow::Result<Case> {
     in_folder(&repository().join("tests/guests").join(name)).with_context(|| format!("tests/guests/{name}"))
 }
 
-/// What shall become of a guest.
+/// The expected outcome of a guest.
 ///
 /// # Errors
 /// A folder that doesn't say it.
 pub fn expectation(name: &str) -> anyhow::Result<Expectation> {
     let file = repository().join("tests/guests").join(name).join("expect.json");
     let text = std::fs::read(&file)
-        .with_context(|| format!("nothing says what shall become of the guest: {}", file.display()))?;
+        .with_context(|| format!("nothing gives the expected outcome of the guest: {}", file.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))
 }
 

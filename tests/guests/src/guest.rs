@@ -27,7 +27,7 @@ const WORLD: &str = "
 /// | key | what |
 /// |---|---|
 /// | `why` | what it does, for people |
-/// | `contract` | the version of its contract: `0.1.0` unless said |
+/// | `contract` | the version of its contract: `0.1.0` by default |
 /// | `manifest` | fields of its manifest, over those of an honest one |
 /// | `stream` | fields of its one stream, over those of an honest one |
 /// | `describe`, `plan`, `follow`, `map-response` | the answer, as a value of the contract's types; or instructions that leave its address |

@@ -10,7 +10,7 @@ const BASE: u32 = 4_096;
 /// Bytes of a guest's memory, and the types that say how values lie in it.
 ///
 /// A record may lack fields, and what lacks is zero: no text, no items, none, the first case. What no honest guest
-/// says is said by objects in place of a text or list: `{"bytes": […]}` for a text that may be no UTF-8,
+/// says is written as objects in place of a text or list: `{"bytes": […]}` for a text that may be no UTF-8,
 /// `{"times": [item, n]}` for many of one, `{"count": n, "at": address}` for a list of which only the length is real.
 pub(crate) struct Image<'a> {
     resolve: &'a Resolve,

@@ -1,4 +1,4 @@
-//! Guests for tests, each in a folder of its own beside what shall become of it.
+//! Guests for tests, each in a folder of its own beside its expected outcome.
 //!
 //! A folder holds one guest and one expectation, `expect.json`. The guest is `guest.json` (values of the contract's
 //! types and a few instructions, see [`Guest`]), `guest.wat` (a component as text), `guest.wasm` (one that was compiled

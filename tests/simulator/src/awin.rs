@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::exchange::{Ask, Reply};
 use crate::json::Json;
 use crate::network::Network;
-use crate::sale::{Sale, Seen};
+use crate::sale::{Sale, SaleState};
 use crate::truth::TruthRow;
 use crate::words::ADVERTISERS;
 use crate::zone::bounds;
@@ -89,7 +89,7 @@ impl Question {
     }
 
     /// Whether a conversion is in the range, whose both ends belong to it.
-    fn holds(&self, sale: &Sale, seen: &Seen<'_>) -> bool {
+    fn holds(&self, sale: &Sale, seen: &SaleState<'_>) -> bool {
         let time = match self.axis.as_str() {
             "validation" => seen.decision.map(|it| it.at),
             "amendment" => seen.amendment.map(|it| it.at),
@@ -130,7 +130,7 @@ fn list(
     played: &Played,
     ask: &Ask,
     zone: Tz,
-    test: impl Fn(&Sale, &Seen<'_>) -> bool,
+    test: impl Fn(&Sale, &SaleState<'_>) -> bool,
 ) -> Reply {
     let clock = core.clock();
     let advertisers: Option<Vec<&str>> = ask.param("advertiserId").map(|ids| ids.split(',').map(str::trim).collect());

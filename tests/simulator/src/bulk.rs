@@ -73,7 +73,7 @@ impl Bulk {
         let base = u64::try_from(minutes).unwrap_or(0) * 100_000_000 + mark * 100_000;
         let count = i64::try_from(self.rows.len()).unwrap_or(1).max(1);
         for (number, marks) in (0_i64..).zip(&self.rows) {
-            digits(&mut body, marks.id, 16, base + u64::try_from(number).unwrap_or(0));
+            write_number(&mut body, marks.id, 16, base + u64::try_from(number).unwrap_or(0));
             let time = start + TimeDelta::seconds(length * number / count);
             for at in &marks.times {
                 patch_time(&mut body, *at, time);
@@ -84,7 +84,7 @@ impl Bulk {
 }
 
 /// Writes a number of fixed width.
-fn digits(body: &mut [u8], at: usize, width: usize, mut value: u64) {
+fn write_number(body: &mut [u8], at: usize, width: usize, mut value: u64) {
     let Some(place) = body.get_mut(at..at + width) else { return };
     for byte in place.iter_mut().rev() {
         *byte = b'0' + u8::try_from(value % 10).unwrap_or(0);
@@ -96,10 +96,10 @@ fn patch_time(body: &mut [u8], at: usize, time: NaiveDateTime) {
     if let Some(place) = body.get_mut(at..at + 19) {
         place.copy_from_slice(b"0000-00-00T00:00:00");
     }
-    digits(body, at, 4, u64::try_from(time.year()).unwrap_or(0));
+    write_number(body, at, 4, u64::try_from(time.year()).unwrap_or(0));
     let parts = [(5, time.month()), (8, time.day()), (11, time.hour()), (14, time.minute()), (17, time.second())];
     for (offset, value) in parts {
-        digits(body, at + offset, 2, u64::from(value));
+        write_number(body, at + offset, 2, u64::from(value));
     }
 }
 

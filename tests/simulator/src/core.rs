@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// A mutex's guard, whatever became of other holders.
+/// A mutex's guard, even if another holder panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -173,7 +173,7 @@ impl Core {
     }
 
     /// Ends when the log holds so many requests.
-    pub(crate) async fn after(&self, requests: usize) {
+    pub(crate) async fn wait_for_requests(&self, requests: usize) {
         // The sender lives as long as this.
         let _ = self.answered.subscribe().wait_for(|answered| *answered >= requests).await;
     }

@@ -8,7 +8,7 @@ pub enum Error {
     Bind {
         /// The port asked for (0 for any).
         port: u16,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },

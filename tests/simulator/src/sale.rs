@@ -19,7 +19,7 @@ pub(crate) enum What {
 
 /// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Validation {
     Approved,
     Declined,
     Deleted,
@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone)]
 pub(crate) struct Decision {
     pub(crate) at: DateTime<Utc>,
-    pub(crate) verdict: Verdict,
+    pub(crate) validation: Validation,
     /// When it is paid, or when a refused one is closed.
     pub(crate) settled_at: DateTime<Utc>,
     pub(crate) reason: &'static str,
@@ -81,32 +81,32 @@ pub(crate) struct Sale {
 
 /// What is seen of a conversion at a clock.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct SaleState<'a> {
     pub(crate) amendment: Option<&'a Amendment>,
     pub(crate) decision: Option<&'a Decision>,
     pub(crate) settled: bool,
 }
 
-impl Seen<'_> {
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
-        self.decision.map(|decision| decision.verdict)
+impl SaleState<'_> {
+    pub(crate) fn validation(&self) -> Option<Validation> {
+        self.decision.map(|decision| decision.validation)
     }
 
     pub(crate) fn paid(&self) -> bool {
-        self.settled && self.verdict() == Some(Verdict::Approved)
+        self.settled && self.validation() == Some(Validation::Approved)
     }
 
     pub(crate) fn voided(&self) -> bool {
-        matches!(self.verdict(), Some(Verdict::Declined | Verdict::Deleted))
+        matches!(self.validation(), Some(Validation::Declined | Validation::Deleted))
     }
 }
 
 impl Sale {
     /// What is seen at a clock; nothing before it shows.
-    pub(crate) fn seen(&self, clock: DateTime<Utc>) -> Option<Seen<'_>> {
+    pub(crate) fn seen(&self, clock: DateTime<Utc>) -> Option<SaleState<'_>> {
         (self.appeared_at <= clock).then(|| {
             let decision = self.decision.as_ref().filter(|it| it.at <= clock);
-            Seen {
+            SaleState {
                 amendment: self.amendment.as_ref().filter(|it| it.at <= clock),
                 decision,
                 settled: decision.is_some_and(|it| it.settled_at <= clock),
@@ -115,7 +115,7 @@ impl Sale {
     }
 
     /// The sale's value and the commission as seen.
-    pub(crate) fn amounts(&self, seen: &Seen<'_>) -> (Money, Money) {
+    pub(crate) fn amounts(&self, seen: &SaleState<'_>) -> (Money, Money) {
         seen.amendment.map_or((self.sale, self.commission), |it| (it.sale, it.commission))
     }
 
@@ -225,14 +225,14 @@ fn amounts(dice: &mut Dice, what: What, advertiser: &Advertiser, everyday: bool)
 
 fn decision(dice: &mut Dice, appeared_at: DateTime<Utc>) -> Option<Decision> {
     let at = appeared_at + TimeDelta::minutes(dice.between(2 * 1440, 40 * 1440));
-    let verdict = match dice.below(100) {
-        0..78 => Verdict::Approved,
-        78..92 => Verdict::Declined,
-        92..95 => Verdict::Deleted,
+    let validation = match dice.below(100) {
+        0..78 => Validation::Approved,
+        78..92 => Validation::Declined,
+        92..95 => Validation::Deleted,
         _ => return None,
     };
     let settled_at = at + TimeDelta::hours(dice.between(10 * 24, 35 * 24));
-    Some(Decision { at, verdict, settled_at, reason: dice.word(&DECLINE_REASONS) })
+    Some(Decision { at, validation, settled_at, reason: dice.word(&DECLINE_REASONS) })
 }
 
 fn amendment(

@@ -28,20 +28,20 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// What a listener serves: one network, or (control) everything.
 #[derive(Debug, Clone)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     pub(crate) core: Arc<Core>,
     pub(crate) network: Option<Network>,
 }
 
 /// Serves until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, door: Door) {
-    let router = Router::new().fallback(handle).with_state(door);
+pub(crate) async fn serve(listener: TcpListener, endpoint: Endpoint) {
+    let router = Router::new().fallback(handle).with_state(endpoint);
     // `axum::serve` never returns an error: it retries a failed accept.
-    let _ended = axum::serve(Gate(listener), router.into_make_service_with_connect_info::<Cut>()).await;
+    let _ended = axum::serve(CuttableListener(listener), router.into_make_service_with_connect_info::<Cut>()).await;
 }
 
 /// A listener whose connections can be closed without an answer.
-struct Gate(TcpListener);
+struct CuttableListener(TcpListener);
 
 /// Set by a handler to close its connection.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,7 @@ struct Wire {
     cut: Cut,
 }
 
-impl Listener for Gate {
+impl Listener for CuttableListener {
     type Io = Wire;
     type Addr = SocketAddr;
 
@@ -72,8 +72,8 @@ impl Listener for Gate {
     }
 }
 
-impl Connected<IncomingStream<'_, Gate>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
+impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         stream.io().cut.clone()
     }
 }
@@ -122,7 +122,11 @@ impl AsyncWrite for Wire {
     }
 }
 
-async fn handle(State(door): State<Door>, ConnectInfo(connection): ConnectInfo<Cut>, request: Request) -> Response {
+async fn handle(
+    State(endpoint): State<Endpoint>,
+    ConnectInfo(connection): ConnectInfo<Cut>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return respond(Reply::text(413, "the body is too large"));
@@ -136,12 +140,12 @@ async fn handle(State(door): State<Door>, ConnectInfo(connection): ConnectInfo<C
         headers: parts.headers,
         body,
     };
-    if door.network.is_none() && ask.path.starts_with("/_sim/") {
-        return respond(control::answer(&door.core, &ask));
+    if endpoint.network.is_none() && ask.path.starts_with("/_sim/") {
+        return respond(control::answer(&endpoint.core, &ask));
     }
-    let network = Network::of_path(&ask.path).filter(|it| door.network.is_none_or(|only| only == *it));
+    let network = Network::of_path(&ask.path).filter(|it| endpoint.network.is_none_or(|only| only == *it));
     match network {
-        Some(network) => played(&door.core, network, &ask, &connection).await,
+        Some(network) => played(&endpoint.core, network, &ask, &connection).await,
         None => respond(Reply::text(404, "no network has this path here")),
     }
 }

@@ -7,7 +7,7 @@ use crate::accounts::Played;
 use crate::core::Core;
 use crate::exchange::{Ask, Reply};
 use crate::network::Network;
-use crate::sale::{Sale, Seen};
+use crate::sale::{Sale, SaleState};
 use crate::truth::TruthRow;
 use crate::zone::local;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
@@ -95,7 +95,7 @@ impl Filter {
         self.start.is_none_or(|start| start <= at) && self.end.is_none_or(|end| at <= end)
     }
 
-    fn holds(&self, sale: &Sale, seen: &Seen<'_>) -> bool {
+    fn holds(&self, sale: &Sale, seen: &SaleState<'_>) -> bool {
         let day = |time: DateTime<Utc>| local(time, Network::ShareAsale.zone()).date();
         let time = if self.ledger { rows::changed_at(sale, seen) } else { sale.transacted_at };
         self.holds_day(time)

@@ -3,7 +3,7 @@
 use crate::accounts::{Played, played};
 use crate::core::Core;
 use crate::network::Network;
-use crate::server::{Door, serve};
+use crate::server::{Endpoint, serve};
 use crate::{Account, Error, Fault, Options, TruthRow};
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -70,8 +70,8 @@ impl Simulator {
         let failed = |source| Error::Bind { port, source };
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let door = Door { core: Arc::clone(&self.core), network };
-        self.tasks.push(tokio::spawn(serve(listener, door)));
+        let endpoint = Endpoint { core: Arc::clone(&self.core), network };
+        self.tasks.push(tokio::spawn(serve(listener, endpoint)));
         Ok(format!("http://{address}"))
     }
 
@@ -124,8 +124,8 @@ impl Simulator {
     }
 
     /// Ends when there were so many requests in all, the last of them about to be answered.
-    pub async fn after(&self, requests: usize) {
-        self.core.after(requests).await;
+    pub async fn wait_for_requests(&self, requests: usize) {
+        self.core.wait_for_requests(requests).await;
     }
 
     /// Lets so many requests in all be answered, counted as they come; further ones wait for a greater number. Until

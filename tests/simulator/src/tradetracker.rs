@@ -7,7 +7,7 @@ use crate::accounts::Played;
 use crate::core::Core;
 use crate::exchange::{Ask, Reply};
 use crate::network::Network;
-use crate::sale::{Sale, Seen};
+use crate::sale::{Sale, SaleState};
 use crate::truth::TruthRow;
 use crate::zone::local;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
@@ -134,7 +134,7 @@ impl Filter {
         })
     }
 
-    fn holds(&self, sale: &Sale, seen: &Seen<'_>) -> bool {
+    fn holds(&self, sale: &Sale, seen: &SaleState<'_>) -> bool {
         within(self.registered, Some(sale.transacted_at))
             && within(self.assessed, seen.decision.map(|it| it.at))
             && self.status.as_deref().is_none_or(|word| word == rows::status(seen))

@@ -107,9 +107,9 @@ fn check(step: &Value, place: &str, answer: &Answer) {
             assert!((0..=100).contains(&answer.code), "{place}: {step} ended by a signal or a panic\n{answer:?}")
         }
     }
-    let said = format!("{}{}", answer.stdout, answer.stderr);
+    let output = format!("{}{}", answer.stdout, answer.stderr);
     for words in step["says"].as_array().into_iter().flatten() {
-        assert!(said.contains(words.as_str().unwrap()), "{place}: {step} doesn't say {words}:\n{said}");
+        assert!(output.contains(words.as_str().unwrap()), "{place}: {step} doesn't say {words}:\n{output}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hostile networks, end to end: the real binary against servers that flood, lie, drip, bomb and never end.
 //!
-//! Each is told in one clear error that says what to do, within the limits of `[fetch]` and within bounded memory; and
+//! Each is one clear error that says what to do, within the limits of `[fetch]` and within bounded memory; and
 //! of what came, what can be kept is in raw.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -20,9 +20,9 @@ const LIMITS: &str =
 /// What a run may take beside the body, which it may hold a few times.
 const MAX_PEAK_KIB: u64 = 700 << 10;
 
-/// What became of a run against a hostile network.
+/// The outcome of a run against a hostile network.
 #[derive(Debug)]
-struct Outcome {
+struct HostileRun {
     code: i32,
     errors: String,
     stderr: String,
@@ -53,7 +53,7 @@ fn operator(network: &str, server: &HostileServer, limits: &str) -> Operator {
 }
 
 /// One window of a network, with the most memory that the process ever had.
-fn run(operator: &Operator, network: &str) -> Outcome {
+fn run(operator: &Operator, network: &str) -> HostileRun {
     let arguments = ["--output", "json", "run", network, "--since", "2026-01-01", "--until", "2026-01-02"];
     let mut child = operator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let reader = |mut pipe: Box<dyn Read + Send>| {
@@ -77,7 +77,7 @@ fn run(operator: &Operator, network: &str) -> Outcome {
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
     let reports: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"));
     let errors: Vec<&str> = reports[0]["errors"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
-    Outcome { code, errors: errors.join("\n"), stderr, peak_kib }
+    HostileRun { code, errors: errors.join("\n"), stderr, peak_kib }
 }
 
 /// The most memory that a process ever had; 0 once it is gone.

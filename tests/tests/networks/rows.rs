@@ -5,8 +5,8 @@ use super::*;
 const TIME: &str = "\"transactionDate\": \"2026-01-01T10:00:00\"";
 const MONEY: &str = "\"commissionAmount\": {\"amount\": 1.5, \"currency\": \"GBP\"}";
 
-/// Runs a network against a body and gives what the run said, the ids of its transactions, and why others have none.
-fn rows(network: &str, body: &[u8], limits: &str) -> (Outcome, Vec<String>, Vec<String>) {
+/// Runs a network against a body and gives the output of the run, the ids of its transactions, and why others have none.
+fn rows(network: &str, body: &[u8], limits: &str) -> (HostileRun, Vec<String>, Vec<String>) {
     let operator = operator(network, &saying(&[JSON], body), limits);
     let outcome = run(&operator, network);
     assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);

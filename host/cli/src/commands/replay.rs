@@ -39,7 +39,7 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
     }
     let candidate = match (&args.connector, &args.version) {
         (Some(file), _) => ReplayConnector::File(file.clone()),
-        (None, Some(version)) => ReplayConnector::Kept(version.clone()),
+        (None, Some(version)) => ReplayConnector::Stored(version.clone()),
         (None, None) => ReplayConnector::Running,
     };
     let connector = replay::connector(&app, &network, &candidate).await?;

@@ -158,9 +158,9 @@ fn the_contracts_are_frozen() {
     for (version, digest) in [("0.1", "a88a1d853fc8"), ("0.2", "54b5772ecc9b")] {
         let file = repository().join(format!("wit/v{version}/connector.wit"));
         let wit = std::fs::read_to_string(file).unwrap();
-        let said: Vec<&str> =
+        let output: Vec<&str> =
             wit.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("///")).collect();
-        let found = Digest::of(said.join("\n").as_bytes());
+        let found = Digest::of(output.join("\n").as_bytes());
         assert_eq!(found.short(), digest, "only comments of contract {version} may change: see wit/README.md");
     }
 }

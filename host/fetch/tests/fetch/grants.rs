@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sluice_model::{Function, Method, Op, Request, Secret, TokenPlace, TokenSource};
 
-use super::server::{Reply, Seen, Server};
+use super::server::{ReceivedRequest, Reply, Server};
 use super::{access, fetcher, get, text, token_source};
 
 fn secret(slot: &str) -> Op {
@@ -31,7 +31,7 @@ fn client_credentials(scheme: &str, separator: &str) -> (String, Vec<Op>) {
 }
 
 /// The sign-in that arrives at a network that accepts it if it `is_right`; its token reads the rows.
-async fn signed_in(source: TokenSource, is_right: fn(&Seen) -> bool) -> Seen {
+async fn signed_in(source: TokenSource, is_right: fn(&ReceivedRequest) -> bool) -> ReceivedRequest {
     let server = Server::start(move |seen| match seen.path() {
         path if path.starts_with("/token") && is_right(seen) => {
             Reply::ok(r#"{"access_token": "token-0001", "expires_in": "3600"}"#)

@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     pub(crate) line: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
@@ -105,8 +105,8 @@ enum Framing {
 }
 
 struct Inner {
-    answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
-    seen: Mutex<Vec<Seen>>,
+    answer: Box<dyn Fn(&ReceivedRequest) -> Reply + Send + Sync>,
+    seen: Mutex<Vec<ReceivedRequest>>,
     now: AtomicUsize,
     most: AtomicUsize,
     arrived: Notify,
@@ -119,7 +119,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Inner {
@@ -142,7 +142,7 @@ impl Server {
         format!("http://{}/", self.address).parse().unwrap()
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<ReceivedRequest> {
         self.inner.seen.lock().unwrap().clone()
     }
 
@@ -171,7 +171,7 @@ async fn serve(mut stream: TcpStream, inner: Arc<Inner>) {
     let _ = stream.shutdown().await;
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Seen> {
+async fn read(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -195,5 +195,5 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
             return None;
         }
     }
-    Some(Seen { line, headers, body })
+    Some(ReceivedRequest { line, headers, body })
 }

@@ -131,8 +131,9 @@ pub(super) fn timestamp(text: &str) -> Option<i64> {
     if separators.iter().any(|(place, separator)| bytes[*place] != *separator) {
         return None;
     }
-    let (year, month, day) = (digits(bytes, 0, 4)?, digits(bytes, 5, 2)?, digits(bytes, 8, 2)?);
-    let (hour, minute, second) = (digits(bytes, 11, 2)?, digits(bytes, 14, 2)?, digits(bytes, 17, 2)?);
+    let (year, month, day) = (parse_digits(bytes, 0, 4)?, parse_digits(bytes, 5, 2)?, parse_digits(bytes, 8, 2)?);
+    let (hour, minute, second) =
+        (parse_digits(bytes, 11, 2)?, parse_digits(bytes, 14, 2)?, parse_digits(bytes, 17, 2)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -151,7 +152,7 @@ pub(super) fn timestamp(text: &str) -> Option<i64> {
     let offset = match rest {
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (hours, minutes) = (digits(rest, 1, 2)?, digits(rest, 4, 2)?);
+            let (hours, minutes) = (parse_digits(rest, 1, 2)?, parse_digits(rest, 4, 2)?);
             if hours > 23 || minutes > 59 {
                 return None;
             }
@@ -164,7 +165,7 @@ pub(super) fn timestamp(text: &str) -> Option<i64> {
     Some((days * 86_400 + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + micros)
 }
 
-fn digits(bytes: &[u8], from: usize, count: usize) -> Option<i64> {
+fn parse_digits(bytes: &[u8], from: usize, count: usize) -> Option<i64> {
     bytes
         .get(from..from + count)?
         .iter()

@@ -57,7 +57,7 @@ impl Table {
         key: Option<&str>,
     ) -> Result<Vec<Add>, Error> {
         let shaped = |source| Error::rows(&self.name, source);
-        let partition = Partition::of(rows, names).map_err(shaped)?;
+        let partition = PartitionFolder::of(rows, names).map_err(shaped)?;
         let rows = without(rows, names).map_err(shaped)?;
         let mut writer = self.writer(&partition, rows.schema(), rows.num_rows(), key, &distinct_columns(&rows))?;
         let failed = |source: DeltaTableError| Error::table("write files of", &self.name, source);
@@ -74,7 +74,7 @@ impl Table {
     /// `distinct` get no dictionary.
     fn writer(
         &self,
-        partition: &Partition,
+        partition: &PartitionFolder,
         schema: SchemaRef,
         rows: usize,
         key: Option<&str>,
@@ -99,7 +99,7 @@ impl Table {
     pub(crate) async fn rewrite(&self, files: &[DataFile]) -> Result<Vec<Add>, Error> {
         let Some(first) = files.first() else { return Ok(Vec::new()) };
         let names = self.state()?.metadata().partition_columns().to_vec();
-        let partition = Partition::named(&first.partitions, &names);
+        let partition = PartitionFolder::named(&first.partitions, &names);
         let schema = self.schema()?;
         let kept: Vec<usize> =
             (0..schema.fields().len()).filter(|index| !names.contains(schema.field(*index).name())).collect();
@@ -142,12 +142,12 @@ impl Table {
 }
 
 /// A partition: the values of its columns, and the folder that is named by them.
-struct Partition {
+struct PartitionFolder {
     values: HashMap<String, Option<String>>,
     folder: Path,
 }
 
-impl Partition {
+impl PartitionFolder {
     /// Reads the values of the first row: all rows have the same.
     fn of(rows: &RecordBatch, names: &[String]) -> ArrowResult<Self> {
         let mut values = HashMap::with_capacity(names.len());

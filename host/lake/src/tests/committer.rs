@@ -76,10 +76,10 @@ async fn a_run_that_ends_while_its_rows_fail_to_be_written_fails() {
     let mut ended = pin!(run.finish());
     assert!(poll!(&mut ended).is_pending());
     let_it_take().await;
-    holder.tell();
+    holder.release();
     let ended = ended.await;
     assert_eq!(values(&lake, "unified", VERSIONS, &["transaction_id"]).await, ["before"]);
-    assert!(ended.is_err(), "its rows are lost, and it is told {ended:?}");
+    assert!(ended.is_err(), "its rows are lost, and the caller sees {ended:?}");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn what_a_slice_covers_is_not_noted_when_its_rows_could_not_be_written() {
     // The slice ends while its rows are being written.
     run.covered(covered(&origin.slice, 3));
     let_it_take().await;
-    holder.tell();
+    holder.release();
     add(&other, "cj-test", 4, &[sale("1", 0, 1)]).await;
     // It may be in one flush with what failed.
     let _ = other.finish().await;
@@ -121,7 +121,7 @@ async fn what_was_new_of_a_run_is_counted_though_it_ends_while_its_rows_are_writ
     let mut ended = pin!(run.finish());
     assert!(poll!(&mut ended).is_pending());
     let_it_take().await;
-    holder.tell();
+    holder.release();
     assert_eq!(ended.await.unwrap().new_versions, 2);
 }
 
@@ -168,14 +168,14 @@ async fn a_run_that_ends_while_its_rows_are_refused_fails() {
     let_it_take().await;
     // They are refused in the second one, while their run ends.
     holder.hold(VERSIONS, HeldOutcome::Made);
-    holder.tell();
+    holder.release();
     holder.waits().await;
     let mut ended = pin!(zombie.finish());
     assert!(poll!(&mut ended).is_pending());
     let_it_take().await;
-    holder.tell();
+    holder.release();
     let ended = ended.await;
-    assert!(ended.is_err(), "its rows were refused, and it is told {ended:?}");
+    assert!(ended.is_err(), "its rows were refused, and the caller sees {ended:?}");
     other.finish().await.unwrap();
     assert_eq!(
         values(&lake, "unified", VERSIONS, &["network", "version"]).await,

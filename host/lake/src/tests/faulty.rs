@@ -19,7 +19,7 @@ use super::*;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fault {
-    /// The next commit to this table is done, and then said to have been another's.
+    /// The next commit to this table is done, and then reported as another's.
     TakenForAnother(&'static str),
     /// The next commit to this table is done, and the answer is lost.
     AnswerLost(&'static str),

@@ -130,8 +130,8 @@ async fn a_table_with_deletion_vectors_is_refused_by_name_by_all_that_open_it() 
         let (before, full) = (commits(&lake, table).len(), format!("{}.{}", table.0, table.1));
         for (way, error) in all_ways(&lake, table, &mut open).await {
             let error = error.unwrap_or_else(|| panic!("{way} takes {full}"));
-            let said = format!("table {full} has the feature deletionVectors, which Sluice doesn't write");
-            assert_eq!(error.to_string(), said, "{way}");
+            let output = format!("table {full} has the feature deletionVectors, which Sluice doesn't write");
+            assert_eq!(error.to_string(), output, "{way}");
             let hint = error.hint().unwrap();
             let folder = full.replace('.', "/");
             assert!(hint.contains("DROP FEATURE") && hint.contains(&format!("tables/{folder}")), "{hint}");

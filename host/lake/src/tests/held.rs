@@ -1,4 +1,4 @@
-//! A store whose next commit to a table waits until it is told, and then is made or fails.
+//! A store whose next commit to a table waits until it is released, and then is made or fails.
 
 use std::fmt;
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub(super) enum HeldOutcome {
 pub(super) struct Holder {
     next: Mutex<Option<(&'static str, HeldOutcome)>>,
     waits: Notify,
-    told: Notify,
+    released: Notify,
 }
 
 impl Holder {
@@ -44,15 +44,15 @@ impl Holder {
     }
 
     /// Lets it be done.
-    pub(super) fn tell(&self) {
-        self.told.notify_one();
+    pub(super) fn release(&self) {
+        self.released.notify_one();
     }
 
     async fn pass(&self, location: &Path) -> Option<HeldOutcome> {
         let hits = |table: &str| location.as_ref().contains(&format!("{table}/_delta_log/0"));
         let (_, outcome) = self.next.lock().unwrap().take_if(|(table, _)| hits(table))?;
         self.waits.notify_one();
-        self.told.notified().await;
+        self.released.notified().await;
         Some(outcome)
     }
 }

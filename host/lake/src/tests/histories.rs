@@ -195,7 +195,7 @@ async fn check(events: &[Event], rebuilds: bool) {
 fn cases() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse::<u32>().ok());
     let cases = asked.map_or(CASES, |cases| cases.div_ceil(4));
-    // A history is told by its events, not by a seed in a file.
+    // A history is shown as its events, not by a seed in a file.
     ProptestConfig { failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::with_cases(cases) }
 }
 

@@ -74,7 +74,7 @@ async fn what_is_read_again_after_a_merge_adds_nothing() {
     assert_eq!(commits(&lake, 5).await, 50);
     maintain(&lake, &Upkeep::default(), 0).await;
     assert_eq!(commits(&lake, 5).await, 0);
-    // A sale of the second month that is told in a window of the first is found by the filter.
+    // A sale of the second month that is reported in a window of the first is found by the filter.
     let mut ledger = lake.ledger();
     let moved = [sale("0-1", 0, 99)];
     ledger.add(response("run-2", "moved", 1000), &layout(&["id"]), &connector(), mapped(&moved)).await.unwrap();

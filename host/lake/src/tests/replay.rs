@@ -3,7 +3,7 @@ use sluice_model::{Kind, Pin};
 use super::*;
 use crate::{Diff, MoneyKey, Replay};
 
-/// Looks that a lake was built from: what the network said of its sales, and when.
+/// Looks that a lake was built from: what the network reported of its sales, and when.
 type Looks<'a> = &'a [(i64, &'a [Sale])];
 
 async fn lake_of(looks: Looks<'_>) -> (tempfile::TempDir, Lake) {
@@ -124,8 +124,8 @@ async fn read_otherwise(lake: &Lake, run: Option<&str>, layout: &Layout, native:
     let mut replay = lake.replay(candidate(), run).await.unwrap();
     for pass in 0..replay.passes() {
         replay.begin(pass).await.unwrap();
-        let told = Mapped { native: native.clone(), ..mapped(&looked()) };
-        replay.add(response("run", "r1", 1), layout, told).await.unwrap();
+        let output = Mapped { native: native.clone(), ..mapped(&looked()) };
+        replay.add(response("run", "r1", 1), layout, output).await.unwrap();
         replay.end().await.unwrap();
     }
     replay.finish().await.unwrap()

@@ -37,7 +37,7 @@ pub(crate) struct StreamRead {
     pub(crate) stream: String,
     pub(crate) run_id: String,
     pub(crate) connector: ConnectorRef,
-    pub(crate) seen: Seen,
+    pub(crate) seen: SeenKeys,
     /// When the last of its responses was received.
     pub(crate) last_at: i64,
     /// Those that were read whole and are to be judged.
@@ -45,14 +45,14 @@ pub(crate) struct StreamRead {
 }
 
 /// The transactions that a run saw of a stream.
-pub(crate) enum Seen {
+pub(crate) enum SeenKeys {
     /// The lower halves of all their keys, sorted.
     Keys(Arc<Vec<u64>>),
     /// Not all of them are known: it may be any.
     Anything,
 }
 
-impl Seen {
+impl SeenKeys {
     /// Whether the run may have seen a transaction.
     pub(super) fn holds(&self, key: u128) -> bool {
         match self {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use sluice_model::Digest;
 
-use super::gate::Reason;
+use super::serving_policy::Reason;
 
 /// A file of the connectors' directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Entry {
     pub network: Option<String>,
     /// The version that serves.
     pub version: Option<String>,
-    /// The version of the contract that it speaks, as far as that can be told.
+    /// The version of the contract that it speaks, as far as that is known.
     pub contract: Option<&'static str>,
     /// The digest of what serves.
     pub digest: Option<Digest>,

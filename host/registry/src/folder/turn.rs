@@ -9,7 +9,7 @@ use sluice_model::Digest;
 
 use super::files::{self, FileRead, Stamp};
 use super::{
-    Admission, Candidate, Cause, File, FileChange, FileOutcome, Held, Loaded, Reason, Recorded, Registry, Serving,
+    Candidate, Cause, File, FileChange, FileOutcome, Held, Loaded, Reason, Recorded, Registry, Ruling, Serving,
     StoredVersion,
 };
 
@@ -51,7 +51,7 @@ impl Registry {
 
     /// A version that served once.
     async fn load_stored(&self, digest: Digest) -> Result<Loaded, Reason> {
-        let StoredVersion { component, signature } = self.gate.stored(digest).await?;
+        let StoredVersion { component, signature } = self.policy.stored(digest).await?;
         let loaded = self.load(&format!("version {}", digest.short()), component, signature).await;
         loaded.map_err(|error| Reason::of(&error))
     }
@@ -102,7 +102,7 @@ impl Registry {
         names: &BTreeSet<String>,
     ) -> Result<Option<Loaded>, Recall> {
         let network = loaded.map(|loaded| loaded.connector.network());
-        let recorded = self.gate.recorded(name, network).await.map_err(Recall::Failed)?;
+        let recorded = self.policy.recorded(name, network).await.map_err(Recall::Failed)?;
         let Some(Recorded { file, digest }) = recorded else { return Ok(None) };
         let other = (file != name && names.contains(&file)).then_some(file);
         let other = other.filter(|_| network.is_some_and(|network| self.server_of(network).is_none()));
@@ -117,7 +117,7 @@ impl Registry {
         Ok(Some(recalled).filter(|_| free))
     }
 
-    /// Lets a candidate serve or holds it, as the gate decides.
+    /// Lets a candidate serve or holds it, as the policy decides.
     async fn admit(&self, name: &str, file: File, loaded: Loaded, superseded: bool) -> Option<FileChange> {
         let network = loaded.connector.network().to_owned();
         let refuse = |fault| Serving::Refused(Reason::of(&Error::Load { origin: name.to_owned(), fault }));
@@ -137,15 +137,15 @@ impl Registry {
             superseded,
         };
         let cause = if superseded { Cause::Superseded } else { Cause::Judged };
-        let state = match self.ask_gate(&candidate).await {
-            Ok(Admission::Serve) => {
+        let state = match self.ask_policy(&candidate).await {
+            Ok(Ruling::Serve) => {
                 let change = serves(name, &loaded.connector, file.connector());
                 self.store(name, File { serving: Some((loaded, SystemTime::now())), held: None, ..file });
                 return Some(change);
             }
-            Ok(Admission::Refuse(reason)) => Serving::Refused(reason),
-            Ok(Admission::Wait(reason)) => Serving::Waiting(reason),
-            Ok(Admission::Shadow(reason)) => Serving::Shadow(reason),
+            Ok(Ruling::Refuse(reason)) => Serving::Refused(reason),
+            Ok(Ruling::Wait(reason)) => Serving::Waiting(reason),
+            Ok(Ruling::Shadow(reason)) => Serving::Shadow(reason),
             Err(reason) => {
                 return self.hold(name, again(file), Serving::Waiting(reason), Some(loaded), cause);
             }
@@ -154,12 +154,12 @@ impl Registry {
     }
 
     /// Whether a candidate may serve; if so, it is recorded that it does.
-    async fn ask_gate(&self, candidate: &Candidate<'_>) -> Result<Admission, Reason> {
-        let admission = self.gate.admit(candidate).await?;
-        if admission == Admission::Serve {
-            self.gate.activate(candidate).await?;
+    async fn ask_policy(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason> {
+        let ruling = self.policy.admit(candidate).await?;
+        if ruling == Ruling::Serve {
+            self.policy.activate(candidate).await?;
         }
-        Ok(admission)
+        Ok(ruling)
     }
 
     /// Notes why a file as it stands doesn't serve; a change, if it's another reason than before.
@@ -170,7 +170,7 @@ impl Registry {
         is_new.then_some(change)
     }
 
-    /// Asks the gate again about a held candidate, if it is held for such a cause.
+    /// Asks the policy again about a held candidate, if it is held for such a cause.
     pub(super) async fn admit_again(&self, name: &str, asks: impl Fn(Cause) -> bool) -> Option<FileChange> {
         let file = self.read(|files| files.get(name).cloned())?;
         let held = file.held.clone().filter(|held| asks(held.cause))?;
@@ -183,7 +183,8 @@ impl Registry {
         let (before, _) = file.serving.clone()?;
         let failed =
             |reason: &Reason| tracing::error!(file = name, reason = reason.reason, "cannot follow the records");
-        let recorded = self.gate.recorded(name, Some(before.connector.network())).await.inspect_err(failed).ok()??;
+        let recorded =
+            self.policy.recorded(name, Some(before.connector.network())).await.inspect_err(failed).ok()??;
         if recorded.digest == before.connector.digest() {
             return None;
         }

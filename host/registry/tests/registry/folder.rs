@@ -82,7 +82,7 @@ fn a_broken_file_is_refused_while_the_old_one_serves() {
         directory.refusal("awin.wasm").as_deref(),
         Some("cannot load connector `awin.wasm`: the file is not WebAssembly")
     );
-    // The same refusal isn't told twice.
+    // The same refusal isn't reported twice.
     assert!(directory.rescan().is_empty());
     directory.put("awin.wasm", &connector("awin", "1.0.2"));
     directory.rescan();

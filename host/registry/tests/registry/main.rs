@@ -1,4 +1,4 @@
-//! The connectors' folder, its gate, its signatures.
+//! The connectors' folder, its policy, its signatures.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod folder;

@@ -17,8 +17,8 @@ impl Directory {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keys = Keys::parse(&[KEY.trim().to_owned()]).unwrap();
-        let gate = std::sync::Arc::new(crate::swaps::Book::default());
-        let registry = wait(Registry::open_gated(engine(), dir.path(), keys, gate)).unwrap();
+        let policy = std::sync::Arc::new(crate::swaps::Book::default());
+        let registry = wait(Registry::open_with_policy(engine(), dir.path(), keys, policy)).unwrap();
         Self(dir, registry)
     }
 

@@ -1,4 +1,4 @@
-//! What a gate holds back, what records name, and what a thousand swaps leave behind.
+//! What a policy holds back, what records name, and what a thousand swaps leave behind.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,24 +8,24 @@ use async_trait::async_trait;
 use sluice_engine::Engine;
 use sluice_model::Digest;
 use sluice_registry::{
-    Admission, Candidate, FileOutcome, Gate, Keys, Reason, Recorded, Registry, Serving, StoredVersion,
+    Candidate, FileOutcome, Keys, Reason, Recorded, Registry, Ruling, Serving, ServingPolicy, StoredVersion,
 };
 
 use crate::guest::Guest;
 use crate::{engine, wait};
 
-/// A gate that keeps what was active and says what it is told.
+/// A policy that keeps what was active and records its calls.
 #[derive(Default)]
 pub(crate) struct Book {
     kept: Mutex<HashMap<Digest, Vec<u8>>>,
     active: Mutex<HashMap<String, Recorded>>,
-    holds: Mutex<Option<Admission>>,
+    holds: Mutex<Option<Ruling>>,
     fails: Mutex<Option<Reason>>,
     judged: Mutex<Vec<(String, bool)>>,
 }
 
 #[async_trait]
-impl Gate for Book {
+impl ServingPolicy for Book {
     async fn recorded(&self, file: &str, network: Option<&str>) -> Result<Option<Recorded>, Reason> {
         let active = self.active.lock().unwrap();
         Ok(match network {
@@ -40,9 +40,9 @@ impl Gate for Book {
         Ok(StoredVersion { component, signature: None })
     }
 
-    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Admission, Reason> {
+    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason> {
         self.judged.lock().unwrap().push((candidate.connector.version().to_owned(), candidate.superseded));
-        Ok(self.holds.lock().unwrap().clone().unwrap_or(Admission::Serve))
+        Ok(self.holds.lock().unwrap().clone().unwrap_or(Ruling::Serve))
     }
 
     async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
@@ -82,7 +82,7 @@ impl Directory {
         wait(self.registry.rescan()).into_iter().map(|change| change.outcome).collect()
     }
 
-    fn says(&self, verdict: Option<Admission>) {
+    fn says(&self, verdict: Option<Ruling>) {
         *self.book.holds.lock().unwrap() = verdict;
     }
 
@@ -96,7 +96,7 @@ impl Directory {
 }
 
 fn open(engine: Engine, dir: &std::path::Path, book: &Arc<Book>) -> Registry {
-    wait(Registry::open_gated(engine, dir, Keys::default(), book.clone())).unwrap()
+    wait(Registry::open_with_policy(engine, dir, Keys::default(), book.clone())).unwrap()
 }
 
 fn reason(text: &str) -> Reason {
@@ -112,11 +112,11 @@ fn a_held_candidate_waits_beside_what_serves_until_it_is_let_in() {
     let directory = Directory::new();
     directory.put("awin.wasm", &connector("awin", "1.0.0"));
     let waits = Serving::Waiting(reason("ask the operator"));
-    directory.says(Some(Admission::Wait(reason("ask the operator"))));
+    directory.says(Some(Ruling::Wait(reason("ask the operator"))));
     assert_eq!(directory.put("awin.wasm", &connector("awin", "1.1.0")), [FileOutcome::Held(waits.clone())]);
     assert_eq!((directory.version().as_deref(), directory.state()), (Some("1.0.0"), waits));
     assert_eq!(directory.registry.candidate("awin").unwrap().version(), "1.1.0");
-    assert!(wait(directory.registry.reconsider()).is_empty(), "the same reason isn't told twice");
+    assert!(wait(directory.registry.reconsider()).is_empty(), "the same reason isn't reported twice");
     directory.says(None);
     let changes = wait(directory.registry.reconsider());
     assert!(matches!(&changes[0].outcome, FileOutcome::Serves { replaces: Some(before), .. } if before == "1.0.0"));
@@ -128,7 +128,7 @@ fn a_shadow_is_given_out_beside_what_serves() {
     let directory = Directory::new();
     directory.put("awin.wasm", &connector("awin", "1.0.0"));
     assert!(directory.registry.pair("awin").unwrap().1.is_none());
-    directory.says(Some(Admission::Shadow(reason("0 of 5 slices compared"))));
+    directory.says(Some(Ruling::Shadow(reason("0 of 5 slices compared"))));
     directory.put("awin.wasm", &connector("awin", "1.1.0"));
     let (serving, beside) = directory.registry.pair("awin").unwrap();
     assert_eq!((serving.version(), beside.unwrap().version()), ("1.0.0", "1.1.0"));
@@ -170,7 +170,7 @@ fn after_a_restart_an_unchanged_file_is_not_judged_again() {
 fn after_a_restart_a_held_candidate_is_held() {
     let mut directory = Directory::new();
     directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    directory.says(Some(Admission::Refuse(reason("no"))));
+    directory.says(Some(Ruling::Refuse(reason("no"))));
     directory.put("awin.wasm", &connector("awin", "1.1.0"));
     directory.restart();
     assert_eq!(directory.version().as_deref(), Some("1.0.0"));
@@ -199,7 +199,7 @@ fn records_that_name_an_earlier_version_bring_it_back_from_what_is_kept() {
     let running = directory.registry.get("awin").unwrap();
     let recorded = Recorded { file: "awin.wasm".to_owned(), digest: Digest::of(&first) };
     directory.book.active.lock().unwrap().insert("awin".to_owned(), recorded);
-    directory.says(Some(Admission::Wait(reason("it was rolled back"))));
+    directory.says(Some(Ruling::Wait(reason("it was rolled back"))));
     let changes = wait(directory.registry.reconsider());
     assert!(matches!(&changes[0].outcome, FileOutcome::Serves { version, .. } if version == "1.0.0"));
     assert_eq!((directory.version().as_deref(), running.version()), (Some("1.0.0"), "1.1.0"));

@@ -169,7 +169,7 @@ mod tests {
     fn an_observation_in_the_future_bounds_nothing() {
         let frozen = Some(at(NOW) + TimeDelta::days(400));
         assert_eq!(trusted(at(NOW), at(NOW) - TimeDelta::hours(1), frozen), Clock::Network);
-        // The same clock is still ahead: what it said is believed, and its rows go on.
+        // The same clock is still ahead: its time is believed, and its rows go on.
         let still_ahead = at(NOW) + TimeDelta::days(401);
         assert_eq!(trusted(still_ahead, at(NOW), frozen), Clock::Host);
     }

@@ -8,7 +8,7 @@ use crate::failure::{Failure, SliceError};
 use crate::step;
 
 impl Collector {
-    /// Marks a slice as read, so that what it covers can be told from raw alone. Gives when it was read.
+    /// Marks a slice as read, so that raw alone shows what it covers. Gives when it was read.
     ///
     /// A slice of which too many records were rejected fails here: its coverage isn't complete.
     pub async fn close(&self, slice: &Slice, report: &mut SliceReport, progress: &Progress) -> DateTime<Utc> {

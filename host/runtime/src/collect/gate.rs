@@ -123,10 +123,10 @@ impl Collector {
         if held.len() > 1 {
             let mut all = Observation::default();
             held.iter().for_each(|held| all.merge(&held.seen));
-            doubts = guard.judge(profile, &stream.layout, &all);
+            doubts = guard.judge_response(profile, &stream.layout, &all);
         }
         for held in held {
-            doubts.extend(guard.judge(profile, &stream.layout, &held.seen));
+            doubts.extend(guard.judge_response(profile, &stream.layout, &held.seen));
         }
         doubts
     }
@@ -180,7 +180,7 @@ impl Collector {
             all.merge(progress.gate().seen());
             stream = self.network.manifest().stream(&slice.stream);
         }
-        Ok(stream.map(|stream| guard.judge(&usual, &stream.layout, &all)).unwrap_or_default())
+        Ok(stream.map(|stream| guard.judge_response(&usual, &stream.layout, &all)).unwrap_or_default())
     }
 
     /// Settles a slice with what was found when it was judged together with others.

@@ -11,8 +11,8 @@ use sluice_state::State;
 use super::Collector;
 use crate::app::{App, Network};
 use crate::doubt::{
-    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge, judge_days, judge_few, money_json,
-    unknown_input, unknown_inputs,
+    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge_days, judge_few, judge_response,
+    money_json, unknown_input, unknown_inputs,
 };
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
@@ -56,12 +56,12 @@ pub struct Guard {
     /// What the tables held of windows when they were asked for.
     windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
-    found: Mutex<Found>,
+    found: Mutex<Findings>,
 }
 
 /// What a run found.
 #[derive(Default)]
-struct Found {
+struct Findings {
     doubts: Vec<DoubtRow>,
     /// Earlier doubts with which a read agreed.
     agreed: Vec<DoubtRow>,
@@ -96,7 +96,7 @@ impl Guard {
         })
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
+    fn found(&self) -> MutexGuard<'_, Findings> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,8 +113,8 @@ impl Guard {
         Ok(profile)
     }
 
-    pub(super) fn judge(&self, profile: &Profile, layout: &Layout, seen: &Observation) -> Vec<Doubt> {
-        judge(profile, layout, &self.rules, seen)
+    pub(super) fn judge_response(&self, profile: &Profile, layout: &Layout, seen: &Observation) -> Vec<Doubt> {
+        judge_response(profile, layout, &self.rules, seen)
     }
 
     pub(super) fn is_few(&self, profile: &Profile, seen: &Observation) -> bool {
@@ -289,7 +289,7 @@ impl Guard {
         texts
     }
 
-    /// Keeps what was found, once all rows of the run are durable: its doubts, what became of earlier ones, profiles.
+    /// Keeps what was found, once all rows of the run are durable: its doubts, the outcome of earlier ones, profiles.
     ///
     /// # Errors
     /// The lake's failure, or the state store's.
@@ -304,8 +304,8 @@ impl Guard {
         Ok(())
     }
 
-    /// What became of earlier doubts.
-    fn decided(&self, found: &Found) -> Vec<DoubtRow> {
+    /// The outcome of earlier doubts.
+    fn decided(&self, found: &Findings) -> Vec<DoubtRow> {
         let mut events = Vec::new();
         let by = format!("run {}", self.run_id);
         for row in self.earlier.iter().filter(|row| row.state == DoubtState::Open && row.run_id != self.run_id) {

@@ -42,7 +42,7 @@ impl RequestChain {
         if follow_ups.is_empty() {
             return Ok(());
         }
-        // Who polls asks for the same and is told the same until it is ready.
+        // Polling sends the same request and gets the same response until it is ready.
         let polls = !pause.is_zero();
         let times = page.filter(|_| !polls).map_or(0, |page| {
             let times = self.pages.entry(page).or_default();

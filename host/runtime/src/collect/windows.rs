@@ -170,7 +170,7 @@ async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) ->
     if report.split || too_wide.is_some() {
         let halves = match &too_wide {
             Some(_) if !report.split && !splitting.may_help(waiting.splits) => Err("narrower ones fail too"),
-            _ => halves(&collector, &waiting, &splitting.left),
+            _ => split_window(&collector, &waiting, &splitting.left),
         };
         match halves {
             Ok(halves) => return Read::Halved { halves, waiting, report },
@@ -197,7 +197,11 @@ impl Collector {
 }
 
 /// The halves of a window, or why it isn't halved.
-fn halves(collector: &Collector, waiting: &Waiting, splits_left: &AtomicUsize) -> Result<[Window; 2], &'static str> {
+fn split_window(
+    collector: &Collector,
+    waiting: &Waiting,
+    splits_left: &AtomicUsize,
+) -> Result<[Window; 2], &'static str> {
     let slice = &waiting.job.slice;
     let grain = collector.grain(slice);
     let Some((first, second)) = slice.window.split_in_half(grain, slice.timezone) else {

@@ -38,7 +38,7 @@ const SHOWN_NAMES: usize = 12;
 const MIN_NONZERO: u64 = 200;
 
 /// What is odd about an answer, compared with the profile of its stream and account.
-pub fn judge(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &Observation) -> Doubts {
+pub fn judge_response(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &Observation) -> Doubts {
     let mut doubts = Doubts::new();
     if rules.has(DoubtKind::Fill) {
         fill(profile, layout, seen, &mut doubts);

@@ -95,7 +95,7 @@ fn profile(responses: usize, rows: &[Row]) -> Profile {
 }
 
 fn judged(profile: &Profile, seen: &Observation) -> Vec<(DoubtKind, Option<String>)> {
-    let doubts = judge(profile, &layout(), &DoubtSettings::default(), seen);
+    let doubts = judge_response(profile, &layout(), &DoubtSettings::default(), seen);
     doubts.into_iter().map(|doubt| (doubt.kind, doubt.field)).collect()
 }
 
@@ -114,7 +114,7 @@ fn the_same_again_raises_no_doubt() {
 fn an_amount_that_moved_is_doubted_with_its_old_and_new_name() {
     let mut moved = mapped_at(&rows(5), "commission");
     moved.transactions = mapped_at(&vec![Row { commission: None, ..row() }; 5], "commission").transactions;
-    let doubts = judge(&profile(1, &rows(5)), &layout(), &DoubtSettings::default(), &Observation::of(&moved));
+    let doubts = judge_response(&profile(1, &rows(5)), &layout(), &DoubtSettings::default(), &Observation::of(&moved));
     assert_eq!(doubts.len(), 1);
     assert_eq!(doubts[0].field.as_deref(), Some("commission.amount"));
     assert_eq!(
@@ -216,7 +216,7 @@ fn a_text_without_its_last_line_end_is_doubted_where_it_always_had_one() {
         profile
     };
     let kinds = |profile: &Profile, layout: &Layout, seen: &Observation| {
-        let doubts = judge(profile, layout, &DoubtSettings::default(), seen);
+        let doubts = judge_response(profile, layout, &DoubtSettings::default(), seen);
         doubts.into_iter().map(|doubt| doubt.kind).collect::<Vec<_>>()
     };
     let whole = profile_of(b"a\r\n", 3);
@@ -252,7 +252,7 @@ fn an_input_that_no_record_has_is_named_once_with_what_there_is() {
 fn rules_can_be_switched_off() {
     let dollars = vec![Row { currency: Some("USD"), ..row() }; 5];
     let rules = DoubtSettings { currency: false, ..DoubtSettings::default() };
-    assert_eq!(judge(&profile(1, &rows(10)), &layout(), &rules, &seen(&dollars)), []);
+    assert_eq!(judge_response(&profile(1, &rows(10)), &layout(), &rules, &seen(&dollars)), []);
 }
 
 /// Weeks of days with so many rows each, as they were read day by day.

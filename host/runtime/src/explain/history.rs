@@ -214,9 +214,9 @@ mod tests {
         let before = row(&[("version", Some("1")), ("status", Some("a")), ("order_id", Some("x")), ("money", None)]);
         let after =
             row(&[("version", Some("2")), ("status", Some("b")), ("order_id", Some("x")), ("money", Some("1"))]);
-        let told = version(&after, &before);
-        let changed: Vec<_> = told.changed.iter().map(|changed| changed.field.as_str()).collect();
-        assert_eq!((told.version.as_str(), changed), ("2", vec!["status", "money"]));
+        let changes = version(&after, &before);
+        let changed: Vec<_> = changes.changed.iter().map(|changed| changed.field.as_str()).collect();
+        assert_eq!((changes.version.as_str(), changed), ("2", vec!["status", "money"]));
         assert_eq!(version(&before, &Row::new()).changed.len(), 2, "a first version has no changed nulls");
     }
 }

@@ -227,7 +227,7 @@ impl RunReport {
     }
 
     /// Takes over what guests took.
-    pub(super) fn took(&mut self, guests: Duration) {
+    pub(super) fn set_guest_time(&mut self, guests: Duration) {
         self.guest_cpu_ms = u64::try_from(guests.as_millis()).unwrap_or(u64::MAX);
     }
 

@@ -4,7 +4,7 @@ use crate::accounts::Played;
 use crate::core::Core;
 use crate::json::Json;
 use crate::money::Money;
-use crate::sale::{Sale, Seen, Verdict, What};
+use crate::sale::{Sale, SaleState, Validation, What};
 use crate::truth::{Flags, Kind, TruthRow, filled, sub_ids};
 use crate::zone::{TimeBasis, print};
 use chrono::{DateTime, Utc};
@@ -29,12 +29,12 @@ pub(crate) fn id(played: &Played, sale: &Sale) -> String {
 }
 
 /// The status word.
-pub(crate) fn status(seen: &Seen<'_>) -> &'static str {
-    match seen.verdict() {
+pub(crate) fn status(seen: &SaleState<'_>) -> &'static str {
+    match seen.validation() {
         None => "pending",
-        Some(Verdict::Approved) => "approved",
-        Some(Verdict::Declined) => "declined",
-        Some(Verdict::Deleted) => "deleted",
+        Some(Validation::Approved) => "approved",
+        Some(Validation::Declined) => "declined",
+        Some(Validation::Deleted) => "deleted",
     }
 }
 
@@ -43,7 +43,7 @@ fn amount(money: Money, currency: &str) -> Json {
 }
 
 /// A row with every documented field.
-pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>, view: &View) -> Json {
+pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState<'_>, view: &View) -> Json {
     let mut dice = sale.dice(core.options.seed, "awin");
     let currency = sale.advertiser.currency;
     let (value, commission) = sale.amounts(seen);
@@ -170,7 +170,7 @@ fn basket(sale: &Sale) -> Json {
 }
 
 /// The truth of a row.
-pub(crate) fn truth(played: &Played, sale: &Sale, seen: &Seen<'_>) -> TruthRow {
+pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> TruthRow {
     let (value, commission) = sale.amounts(seen);
     TruthRow {
         transaction_id: id(played, sale),

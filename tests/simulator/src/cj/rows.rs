@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::dice::hash;
 use crate::json::Json;
 use crate::money::Money;
-use crate::sale::{Line, Sale, Seen, What};
+use crate::sale::{Line, Sale, SaleState, What};
 use crate::truth::{Flags, Kind, TruthRow, filled, sub_ids};
 use crate::words::Advertiser;
 use crate::zone::TimeBasis;
@@ -77,7 +77,7 @@ fn id(posted_at: DateTime<Utc>, key: &str, what: &str) -> u64 {
     u64::try_from(posted_at.timestamp()).unwrap_or(0) * 1_000_000_000 + hash(0, &[key, what]) % 1_000_000_000
 }
 
-fn original(core: &Core, index: usize, sale: &Sale, seen: &Seen<'_>, clock: DateTime<Utc>) -> Record {
+fn original(core: &Core, index: usize, sale: &Sale, seen: &SaleState<'_>, clock: DateTime<Utc>) -> Record {
     let mut dice = sale.dice(core.options.seed, "cj");
     let played = core.accounts.get(index);
     let setting = |name: &str| played.map_or_else(String::new, |played| played.setting(name).to_owned());

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::dice::hash;
 use crate::json::Json;
 use crate::money::Money;
-use crate::sale::{Line, Sale, Seen, What};
+use crate::sale::{Line, Sale, SaleState, What};
 use crate::truth::{Flags, Kind, TruthRow, filled, sub_ids};
 use crate::zone::TimeBasis;
 use chrono::{DateTime, Utc};
@@ -61,7 +61,7 @@ fn original(sale: &Sale, line: &Line, number: usize, sid: &str) -> Event {
 }
 
 /// A partial return of the first line, and a full reversal of what is left when the order is refused.
-fn corrections(row: &Event, number: usize, seen: &Seen<'_>) -> Vec<Event> {
+fn corrections(row: &Event, number: usize, seen: &SaleState<'_>) -> Vec<Event> {
     let mut corrections = Vec::new();
     if row.kind == Kind::Event {
         return corrections;

@@ -3,7 +3,7 @@
 use crate::accounts::Played;
 use crate::core::Core;
 use crate::network::Network;
-use crate::sale::{Sale, Seen, What};
+use crate::sale::{Sale, SaleState, What};
 use crate::truth::{Flags, Kind, TruthRow, filled, sub_ids};
 use crate::zone::{earliest, local, print};
 use chrono::{DateTime, Utc};
@@ -30,18 +30,18 @@ fn id(played: &Played, sale: &Sale) -> String {
 }
 
 /// When it was paid.
-pub(crate) fn paid_at(seen: &Seen<'_>) -> Option<DateTime<Utc>> {
+pub(crate) fn paid_at(seen: &SaleState<'_>) -> Option<DateTime<Utc>> {
     seen.decision.filter(|_| seen.paid()).map(|it| it.settled_at)
 }
 
 /// When it last changed in a way that changes the balance.
-pub(crate) fn changed_at(sale: &Sale, seen: &Seen<'_>) -> DateTime<Utc> {
+pub(crate) fn changed_at(sale: &Sale, seen: &SaleState<'_>) -> DateTime<Utc> {
     let voided = seen.decision.filter(|_| seen.voided()).map(|it| it.at);
     voided.or(seen.amendment.map(|it| it.at)).unwrap_or(sale.appeared_at)
 }
 
 /// The merchant's comment, with the order number, and with the reason of a void.
-fn comment(sale: &Sale, seen: &Seen<'_>) -> String {
+fn comment(sale: &Sale, seen: &SaleState<'_>) -> String {
     let order = format!("Sale - {}", sale.order_id.as_deref().unwrap_or_default());
     let reason = seen.decision.filter(|_| seen.voided()).map(|it| it.reason);
     reason.map_or_else(|| order.clone(), |reason| format!("VOIDED {reason} {order}"))
@@ -52,12 +52,12 @@ fn sub_id(sale: &Sale) -> &'static str {
 }
 
 /// A voided row stays locked.
-fn flags(seen: &Seen<'_>) -> Flags {
+fn flags(seen: &SaleState<'_>) -> Flags {
     Flags { voided: seen.voided(), locked: seen.decision.is_some(), paid: seen.paid() }
 }
 
 /// A row's texts. None of them holds a bar or a line break.
-pub(crate) fn columns(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>) -> Vec<String> {
+pub(crate) fn columns(core: &Core, played: &Played, sale: &Sale, seen: &SaleState<'_>) -> Vec<String> {
     let zone = Network::ShareAsale.zone();
     let day = |at: Option<DateTime<Utc>>, format: &str| at.map_or_else(String::new, |at| print(at, zone, format));
     let (value, commission) = sale.amounts(seen);
@@ -131,7 +131,7 @@ pub(crate) fn xml(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// The truth of a row.
-pub(crate) fn truth(played: &Played, sale: &Sale, seen: &Seen<'_>) -> TruthRow {
+pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> TruthRow {
     let (value, commission) = sale.amounts(seen);
     let zone = Network::ShareAsale.zone();
     let (transacted_at, time_basis) = earliest(local(sale.transacted_at, zone), zone);

@@ -4,13 +4,13 @@ use super::xml::escape;
 use crate::accounts::Played;
 use crate::core::Core;
 use crate::network::Network;
-use crate::sale::{Sale, Seen, What};
+use crate::sale::{Sale, SaleState, What};
 use crate::truth::{Flags, Kind, TruthRow, sub_ids};
 use crate::zone::{TimeBasis, earliest, local};
 use chrono::{DateTime, Utc};
 
 /// The status word.
-pub(crate) fn status(seen: &Seen<'_>) -> &'static str {
+pub(crate) fn status(seen: &SaleState<'_>) -> &'static str {
     match (seen.decision, seen.voided()) {
         (None, _) => "pending",
         (_, true) => "rejected",
@@ -37,7 +37,7 @@ fn time(played: &Played, at: DateTime<Utc>) -> String {
 }
 
 /// When it was assessed: none before, which accounts without offsets write as zeros on some rows.
-fn assessed(played: &Played, sale: &Sale, seen: &Seen<'_>) -> Option<String> {
+fn assessed(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> Option<String> {
     let zeros = (!has_offset(played) && sale.serial.is_multiple_of(3)).then(|| "0000-00-00 00:00:00".to_owned());
     seen.decision.map(|it| time(played, it.at)).or(zeros)
 }
@@ -63,7 +63,7 @@ fn word(sale: &Sale) -> &'static str {
 }
 
 /// An item with every documented element.
-pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>, clock: DateTime<Utc>) -> String {
+pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState<'_>, clock: DateTime<Utc>) -> String {
     let (value, commission) = sale.amounts(seen);
     let campaign = sale.advertiser.id.to_string();
     let address = format!("203.0.113.{}", sale.serial % 250);
@@ -105,7 +105,7 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &Seen<'_>,
 }
 
 /// The truth of a row.
-pub(crate) fn truth(played: &Played, sale: &Sale, seen: &Seen<'_>) -> TruthRow {
+pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> TruthRow {
     let (value, commission) = sale.amounts(seen);
     let zone = Network::TradeTracker.zone();
     let (transacted_at, time_basis) = if has_offset(played) {

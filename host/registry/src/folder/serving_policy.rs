@@ -7,7 +7,7 @@ use sluice_model::Digest;
 
 /// Decides what may serve. It is asked one thing at a time, and may take long: what serves goes on serving meanwhile.
 #[async_trait]
-pub trait Gate: Send + Sync {
+pub trait ServingPolicy: Send + Sync {
     /// What serves a network by the records; of a file that is no connector, what served from it last.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ pub trait Gate: Send + Sync {
     ///
     /// # Errors
     /// What can't be known now. It is asked again at the next scan.
-    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Admission, Reason>;
+    async fn admit(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason>;
 
     /// Notes for good that a connector serves from now on. If that fails, it doesn't.
     ///
@@ -68,12 +68,12 @@ pub struct Candidate<'a> {
 
 /// What becomes of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum Ruling {
     /// It serves.
     Serve,
     /// It doesn't, for a fault of its own.
     Refuse(Reason),
-    /// It waits for the operator's word.
+    /// It waits for the operator's decision.
     Wait(Reason),
     /// It maps beside what serves, until enough was compared.
     Shadow(Reason),
@@ -109,7 +109,7 @@ impl Reason {
 pub(super) struct Open;
 
 #[async_trait]
-impl Gate for Open {
+impl ServingPolicy for Open {
     async fn recorded(&self, _: &str, _: Option<&str>) -> Result<Option<Recorded>, Reason> {
         Ok(None)
     }
@@ -118,8 +118,8 @@ impl Gate for Open {
         Err(Reason { reason: format!("version {} isn't kept", digest.short()), hint: None })
     }
 
-    async fn admit(&self, _: &Candidate<'_>) -> Result<Admission, Reason> {
-        Ok(Admission::Serve)
+    async fn admit(&self, _: &Candidate<'_>) -> Result<Ruling, Reason> {
+        Ok(Ruling::Serve)
     }
 
     async fn activate(&self, _: &Candidate<'_>) -> Result<(), Reason> {

@@ -1,8 +1,11 @@
-//! The walls of the house: who may depend on what, and what every connector's folder holds.
+//! The walls of the house: who may depend on what, what every connector's folder holds, names and sizes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod files;
+mod names;
+mod sizes;
+
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -107,31 +110,6 @@ fn every_connector_has_the_same_shape() {
                 "{} lacks case {case}",
                 folder.display()
             );
-        }
-    }
-}
-
-#[test]
-fn no_file_of_code_is_too_long() {
-    let mut long = Vec::new();
-    for top in ["host", "sdk", "connectors", "tests"] {
-        longer_than(&repository().join(top), 405, &mut long);
-    }
-    assert!(long.is_empty(), "split these by what their second half is about: {long:?}");
-}
-
-fn longer_than(dir: &Path, lines: usize, long: &mut Vec<String>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            if !path.ends_with("node_modules") {
-                longer_than(&path, lines, long);
-            }
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let count = std::fs::read_to_string(&path).unwrap().lines().count();
-            if count > lines {
-                long.push(format!("{} ({count})", path.display()));
-            }
         }
     }
 }

@@ -1,0 +1,165 @@
+//! One word per thing: names that were replaced don't come back, and a name with a meaning of its own has one
+//! definition. `docs/glossary.md` lists the terms.
+
+use crate::files::{Source, sources};
+
+/// Words that were replaced. None of them is needed in code, comments or documentation.
+const REPLACED: &[(&str, &str)] = &[
+    ("way_after", "refreshed_client"),
+    ("SecretsAnew", "SecretReloader"),
+    ("try_own", "try_acquire"),
+    ("swap_mark", "change_marker"),
+    ("note_found", "save_candidate"),
+    ("Heard", "DecisionPoller"),
+    ("said", "output, or what the field says: logged, reported, decided"),
+    ("say_once", "log_on_change"),
+    ("told", "output, or what the field says: logged, reported, shown"),
+    ("Vitals", "ServiceStats"),
+    ("note_looks", "mark_rules_done"),
+    ("BEGAN", "RUN_STARTED"),
+    ("TokenName", "TokenKey"),
+    ("tell_apart", "disambiguate"),
+    ("spelt", "parse_hex"),
+    ("Likeness", "TableSpec"),
+    ("ensure_like", "create_if_missing"),
+    ("lacking", "missing_raw"),
+    ("MOST_PATIENCE", "MAX_WAIT"),
+    ("LINGERS", "CONNECTOR_LINGER"),
+    ("gone on with", "resumed"),
+    ("broken off", "interrupted"),
+    ("in vain", "cannot be answered"),
+    ("became of", "outcome"),
+    ("become of", "outcome"),
+];
+
+/// Names of types, functions, modules and constants that were replaced, but are common words elsewhere.
+const UNDEFINED: &[(&str, &str)] = &[
+    ("Way", "AccountClient"),
+    ("Door", "LockBackend"),
+    ("Owner", "NetworkLease"),
+    ("Word", "Decision"),
+    ("say", "record_decision"),
+    ("Found", "CandidateStatus"),
+    ("hear", "poll_decisions"),
+    ("tell", "report_run"),
+    ("Pulse", "Heartbeat"),
+    ("beat", "record"),
+    ("looks", "rule_runs"),
+    ("Keeper", "TokenStore or MaintenanceScheduler"),
+    ("Keeping", "TokenPersistence"),
+    ("Course", "RequestChain"),
+    ("after", "admit"),
+    ("turns", "response_permits"),
+    ("Place", "Partition or JsonPointer"),
+    ("Kept", "ResumedResponse"),
+    ("Outcome", "what it is the outcome of"),
+    ("halves", "key_prefixes"),
+    ("digits", "to_hex, or what is done with the digits"),
+    ("ordinal", "request_ordinal"),
+    ("Design", "TableSpec"),
+    ("Seen", "RunObservations"),
+    ("took", "set_guest_time"),
+];
+
+/// Names that had several meanings and have one: at most one type and one function carry each.
+const ONCE: &[&str] = &[
+    "Candidate",
+    "Change",
+    "Gate",
+    "JsonPointer",
+    "Part",
+    "Partition",
+    "RawResponse",
+    "TrialReport",
+    "Verdict",
+    "holder",
+    "judge",
+    "settle",
+    "watch",
+];
+
+#[test]
+fn replaced_words_do_not_come_back() {
+    let mut hits = Vec::new();
+    for source in sources(&["rs", "md", "toml", "wit"]).iter().filter(|source| !is_exempt(source)) {
+        for (number, line) in source.text.lines().enumerate() {
+            let found = REPLACED.iter().filter(|(word, _)| has_word(line, word));
+            hits.extend(
+                found.map(|(word, term)| format!("{}:{}: `{word}`: write {term}", source.path.display(), number + 1)),
+            );
+        }
+    }
+    assert!(hits.is_empty(), "{}", hits.join("\n"));
+}
+
+#[test]
+fn replaced_names_are_not_defined_again() {
+    let mut hits = Vec::new();
+    for source in sources(&["rs"]) {
+        for (number, line) in source.text.lines().enumerate() {
+            let Some((_, name)) = definition(line) else { continue };
+            if let Some((_, term)) = UNDEFINED.iter().find(|(old, _)| *old == name) {
+                hits.push(format!("{}:{}: `{name}`: name it {term}", source.path.display(), number + 1));
+            }
+        }
+    }
+    assert!(hits.is_empty(), "{}", hits.join("\n"));
+}
+
+#[test]
+fn a_name_with_a_meaning_has_one_definition() {
+    for name in ONCE {
+        let mut places: Vec<(bool, String)> = Vec::new();
+        for source in sources(&["rs"]) {
+            let found = source.text.lines().enumerate().filter_map(|(number, line)| {
+                let (keyword, defined) = definition(line)?;
+                let is_one = defined == *name && keyword != "mod";
+                is_one.then(|| (keyword == "fn", format!("{}:{}", source.path.display(), number + 1)))
+            });
+            places.extend(found);
+        }
+        for is_function in [false, true] {
+            let same: Vec<_> = places.iter().filter(|(kind, _)| *kind == is_function).map(|(_, at)| at).collect();
+            assert!(same.len() <= 1, "`{name}` is defined several times: {same:?}");
+        }
+    }
+}
+
+/// This list itself, the changelog, which says what was renamed, and a contract that was released and is frozen.
+fn is_exempt(source: &Source) -> bool {
+    ["house/names.rs", "CHANGELOG.md", "v0.2/connector.wit"].iter().any(|end| source.path.ends_with(end))
+}
+
+/// The keyword and the name of what a line defines.
+fn definition(line: &str) -> Option<(&str, &str)> {
+    const KEYWORDS: [&str; 8] = ["fn", "struct", "enum", "trait", "type", "mod", "const", "static"];
+    const BEFORE: [&str; 5] = ["pub", "async", "unsafe", "default", "const"];
+    let mut words = line.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let next = words.peek().copied().unwrap_or_default();
+        let name = next.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        if KEYWORDS.contains(&word) && next != "fn" {
+            return Some((word, name));
+        }
+        if !BEFORE.contains(&word) && !word.starts_with("pub(") {
+            return None;
+        }
+    }
+    None
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word)
+        .any(|(at, _)| !is_part(line[..at].chars().next_back()) && !is_part(line[at + word.len()..].chars().next()))
+}
+
+#[test]
+fn finds_words_and_definitions() {
+    assert!(has_word("/// What was said.", "said") && !has_word("fn unsaid(said_at: u8)", "said"));
+    assert_eq!(definition("    pub(super) async fn tell(&self) {"), Some(("fn", "tell")));
+    assert_eq!(definition("pub enum Verdict<'a> {"), Some(("enum", "Verdict")));
+    assert_eq!(definition("const fn after() {}"), Some(("fn", "after")));
+    assert_eq!(definition("const LINGERS: u8 = 1;"), Some(("const", "LINGERS")));
+    assert_eq!(definition("// the type Place of a thing"), None);
+}
