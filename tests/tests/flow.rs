@@ -143,6 +143,23 @@ fn confirm_at_once(operator: &Operator, network: &str) {
     operator.write(&path, &settings.to_string()).unwrap();
 }
 
+/// The key of a transaction of `awin/alpha`, and its versions: number, change, amount and effective amount.
+fn versions(operator: &Operator, transaction_id: &str) -> (String, Vec<(u64, String, Micros, Micros)>) {
+    let query = format!(
+        "SELECT version, change, CAST(commission_amount AS VARCHAR) AS amount,
+                CAST(commission_effective AS VARCHAR) AS effective, transaction_key
+         FROM unified.transaction_versions
+         WHERE network = 'awin' AND account = 'alpha' AND transaction_id = '{transaction_id}' ORDER BY version"
+    );
+    let rows = operator.sql(&query).unwrap();
+    let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let versions = rows.iter().map(|row| {
+        let [amount, effective] = ["amount", "effective"].map(|name| Micros::parse(&text(row, name)));
+        (row["version"].as_u64().unwrap(), text(row, "change"), amount, effective)
+    });
+    (text(&rows[0], "transaction_key"), versions.collect())
+}
+
 #[test]
 fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     let runtime = runtime();
@@ -153,22 +170,7 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     let mut paid = simulator.truth("awin", "alpha");
     paid.retain(|row| row.status_raw.as_deref() == Some("approved") && !row.commission.starts_with(['-', '0']));
     let gone = paid[paid.len() / 2].clone();
-    let versions = || {
-        let query = format!(
-            "SELECT version, change, CAST(commission_amount AS VARCHAR) AS amount,
-                    CAST(commission_effective AS VARCHAR) AS effective, transaction_key
-             FROM unified.transaction_versions
-             WHERE network = 'awin' AND account = 'alpha' AND transaction_id = '{}' ORDER BY version",
-            gone.transaction_id
-        );
-        let rows = operator.sql(&query).unwrap();
-        let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
-        let output = rows.iter().map(|row| {
-            let [amount, effective] = ["amount", "effective"].map(|name| Micros::parse(&text(row, name)));
-            (row["version"].as_u64().unwrap(), text(row, "change"), amount, effective)
-        });
-        (text(&rows[0], "transaction_key"), output.collect::<Vec<_>>())
-    };
+    let versions = || versions(&operator, &gone.transaction_id);
     let amount = Micros::parse(&gone.commission);
     let version = |number, change: &str, effective| (number, change.to_owned(), amount, effective);
     assert_eq!(versions().1, [version(1, "first-seen", amount)]);
@@ -176,8 +178,8 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     assert!(simulator.withhold("awin", "alpha", &gone.transaction_id));
     for _ in 0..2 {
         assert_eq!(run()["new_versions"], 0, "one read is none, nor are two within an hour");
-        let (key, output) = versions();
-        assert_eq!(output, [version(1, "first-seen", amount)]);
+        let (key, seen) = versions();
+        assert_eq!(seen, [version(1, "first-seen", amount)]);
         let absent = operator.sql("SELECT transaction_key, account FROM meta.absent").unwrap();
         assert_eq!((absent.len(), &absent[0]["transaction_key"]), (1, &key.as_str().into()), "{absent:?}");
         let story = operator.succeed(&["explain", &key]).unwrap();
@@ -189,8 +191,8 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     confirm_at_once(&operator, "awin");
     assert_eq!(run()["new_versions"], 1, "one is gone, and nothing else changed");
     assert!(operator.sql("SELECT * FROM meta.absent").unwrap().is_empty());
-    let (key, output) = versions();
-    assert_eq!(output, [version(1, "first-seen", amount), version(2, "vanished", Micros(0))]);
+    let (key, seen) = versions();
+    assert_eq!(seen, [version(1, "first-seen", amount), version(2, "vanished", Micros(0))]);
     assert_eq!(run()["new_versions"], 0, "it vanishes once");
     let counted = |of: &str| {
         let query =
@@ -203,7 +205,7 @@ fn what_a_network_no_longer_delivers_vanishes_and_may_reappear() {
     assert!(story.contains("vanished"), "{story}");
     // With the settings of now, the second of the three reads is late enough.
     operator.succeed(&["build", "--from-raw"]).unwrap();
-    assert_eq!(versions().1, output, "raw alone shows that it vanished");
+    assert_eq!(versions().1, seen, "raw alone shows that it vanished");
 
     simulator.deliver_all();
     assert_eq!(run()["new_versions"], 1);

@@ -19,62 +19,12 @@ const PAGE_BYTES: u64 = 65_536;
 
 /// Refuses a component that is too much for the compiler.
 pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<(), LoadFault> {
-    let (mut functions, mut longest, mut memory) = (0, 0, 0_u64);
+    let mut totals = Totals::default();
     // The components that the parser is inside of, the outermost first; and of which of them it is a module.
     let mut open: Vec<ComponentCost> = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(invalid)? {
             Payload::Version { encoding, .. } => open.push(ComponentCost::of(encoding)),
-            Payload::CodeSectionStart { count, .. } => {
-                functions += u64::from(count);
-                at_most("functions", functions, limits.functions)?;
-            }
-            Payload::CodeSectionEntry(body) => {
-                longest = longest.max(body.range().len() as u64);
-                at_most("bytes in one function", longest, limits.function_bytes)?;
-            }
-            Payload::MemorySection(section) => {
-                for one in section {
-                    memory = memory.saturating_add(one.map_err(invalid)?.initial.saturating_mul(PAGE_BYTES));
-                    at_most("bytes of memory at its start", memory, limits.memory_bytes as u64)?;
-                }
-            }
-            Payload::InstanceSection(section) => {
-                for instance in section {
-                    if let (Instance::Instantiate { .. }, Some(part)) = (instance.map_err(invalid)?, open.last_mut()) {
-                        part.instances += 1;
-                    }
-                }
-            }
-            Payload::ComponentInstanceSection(section) => {
-                for instance in section {
-                    if let ComponentInstance::Instantiate { component_index, .. } = instance.map_err(invalid)? {
-                        let part = open.last_mut().ok_or_else(misplaced)?;
-                        part.instantiate(component_index)?;
-                    }
-                }
-            }
-            Payload::ComponentAliasSection(section) => {
-                for alias in section {
-                    alias_component(&mut open, &alias.map_err(invalid)?)?;
-                }
-            }
-            Payload::ComponentImportSection(section) => {
-                for import in section {
-                    if import.map_err(invalid)?.ty.kind() == ComponentExternalKind::Component {
-                        push(&mut open, None)?;
-                    }
-                }
-            }
-            Payload::ComponentExportSection(section) => {
-                for export in section {
-                    let export = export.map_err(invalid)?;
-                    if export.kind == ComponentExternalKind::Component {
-                        let cost = open.last().and_then(|part| part.cost_of(export.index));
-                        push(&mut open, cost)?;
-                    }
-                }
-            }
             Payload::End(_) => {
                 let Some(closed) = open.pop() else { break };
                 if closed.is_component && !open.is_empty() {
@@ -82,9 +32,87 @@ pub(crate) fn check(wasm: &[u8], limits: &Limits) -> Result<(), LoadFault> {
                 }
                 at_most("instances of its parts", closed.instances, limits.component_instances)?;
             }
-            _ => {}
+            payload => {
+                totals.add(&payload, limits)?;
+                count_instances(&mut open, payload)?;
+            }
         }
         at_most("components inside each other", open.len() as u64, MAX_DEPTH)?;
+    }
+    Ok(())
+}
+
+/// What all modules of a component have together.
+#[derive(Default)]
+struct Totals {
+    functions: u64,
+    /// Bytes that its memories have at their start.
+    memory: u64,
+}
+
+impl Totals {
+    fn add(&mut self, payload: &Payload<'_>, limits: &Limits) -> Result<(), LoadFault> {
+        match payload {
+            Payload::CodeSectionStart { count, .. } => {
+                self.functions += u64::from(*count);
+                at_most("functions", self.functions, limits.functions)
+            }
+            Payload::CodeSectionEntry(body) => {
+                at_most("bytes in one function", body.range().len() as u64, limits.function_bytes)
+            }
+            Payload::MemorySection(section) => {
+                for one in section.clone() {
+                    let bytes = one.map_err(invalid)?.initial.saturating_mul(PAGE_BYTES);
+                    self.memory = self.memory.saturating_add(bytes);
+                    at_most("bytes of memory at its start", self.memory, limits.memory_bytes as u64)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Counts the instances that a section makes, and notes what the components cost that it defines.
+fn count_instances(open: &mut [ComponentCost], payload: Payload<'_>) -> Result<(), LoadFault> {
+    match payload {
+        Payload::InstanceSection(section) => {
+            for instance in section {
+                if let (Instance::Instantiate { .. }, Some(part)) = (instance.map_err(invalid)?, open.last_mut()) {
+                    part.instances += 1;
+                }
+            }
+        }
+        Payload::ComponentInstanceSection(section) => {
+            for instance in section {
+                if let ComponentInstance::Instantiate { component_index, .. } = instance.map_err(invalid)? {
+                    let part = open.last_mut().ok_or_else(misplaced)?;
+                    part.instantiate(component_index)?;
+                }
+            }
+        }
+        Payload::ComponentAliasSection(section) => {
+            for alias in section {
+                alias_component(open, &alias.map_err(invalid)?)?;
+            }
+        }
+        Payload::ComponentImportSection(section) => {
+            for import in section {
+                if import.map_err(invalid)?.ty.kind() == ComponentExternalKind::Component {
+                    push(open, None)?;
+                }
+            }
+        }
+        Payload::ComponentExportSection(section) => {
+            for export in section {
+                let export = export.map_err(invalid)?;
+                if export.kind == ComponentExternalKind::Component {
+                    let cost = open.last().and_then(|part| part.cost_of(export.index));
+                    push(open, cost)?;
+                }
+            }
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
-use sluice_lake::{RawFilter, RejectRow, Resolution};
+use sluice_lake::{RawFilter, RejectRow, Resolution, RunWriter};
 use sluice_model::{RawObject, Reject, describe};
 
 use crate::app::{App, Network, fence};
@@ -70,34 +70,12 @@ async fn retry_all(app: &Arc<App>, network: &Network, lease: &NetworkLease) -> R
     record::keep_connector(app, network).await?;
     let connector = replay::reference(&network.connector);
     let tables = app.committer.run(Some(fence(lease)));
-    let mut resolved: Vec<(u128, Resolution)> = Vec::new();
-    let mut reached: HashSet<u128> = HashSet::new();
+    let mut again = MappedAgain::default();
     for (run, rejects) in by_run(open) {
         let filter = RawFilter { network: Some(id.clone()), run_id: Some(run), ..RawFilter::default() };
-        let wanted: HashSet<(String, String)> = rejects.keys().cloned().collect();
-        let objects = app.lake.raw_objects(&filter).await?.try_filter(move |object| {
-            std::future::ready(wanted.contains(&(object.request_id.clone(), object.body.to_hex())))
-        });
-        let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
-        while let Some((raw, outcome)) = mapped.next().await.transpose()? {
-            let of_object = rejects.get(&(raw.request_id.clone(), raw.body.to_hex()));
-            let of_object = of_object.map_or(&[][..], Vec::as_slice);
-            reached.extend(of_object.iter().map(|reject| reject.key));
-            match outcome {
-                Ok(answer) => {
-                    let again = answer.prepared.rejected();
-                    resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, again)));
-                    let held = app.memory.reserve(answer.prepared.bytes()).await;
-                    tables.add(answer.prepared, Box::new(held)).await?;
-                }
-                Err(failure) => {
-                    let reason = describe(failure.error.as_ref());
-                    resolved.extend(superseded(of_object, &raw, &reason));
-                    tables.reject(raw, &connector, &reason);
-                }
-            }
-        }
+        map_again(app, network, &filter, &rejects, &tables, &mut again).await?;
     }
+    let MappedAgain { resolved, reached } = again;
     let counts = tables.finish().await?;
     app.lake.resolve_rejects(&id, &resolved, &run_id, Utc::now()).await?;
     retried.mapped = resolved.iter().filter(|(_, resolution)| *resolution == Resolution::Mapped).count() as u64;
@@ -110,9 +88,56 @@ async fn retry_all(app: &Arc<App>, network: &Network, lease: &NetworkLease) -> R
     Ok(retried)
 }
 
-/// Rejects by the run that fetched them, and there by request and body.
-fn by_run(open: Vec<RejectRow>) -> BTreeMap<String, HashMap<(String, String), Vec<RejectRow>>> {
-    let mut runs: BTreeMap<String, HashMap<(String, String), Vec<RejectRow>>> = BTreeMap::new();
+/// What mapping the responses of rejects again gave.
+#[derive(Default)]
+struct MappedAgain {
+    resolved: Vec<(u128, Resolution)>,
+    /// Rejects whose responses are in raw.
+    reached: HashSet<u128>,
+}
+
+/// Maps the responses again that rejects of one run came from, and hands what they give now to the tables.
+async fn map_again(
+    app: &Arc<App>,
+    network: &Network,
+    filter: &RawFilter,
+    rejects: &ByResponse,
+    tables: &RunWriter,
+    again: &mut MappedAgain,
+) -> Result<(), Failure> {
+    let connector = replay::reference(&network.connector);
+    let wanted: HashSet<(String, String)> = rejects.keys().cloned().collect();
+    let objects = app.lake.raw_objects(filter).await?.try_filter(move |object| {
+        std::future::ready(wanted.contains(&(object.request_id.clone(), object.body.to_hex())))
+    });
+    let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
+    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+        let of_object = rejects.get(&(raw.request_id.clone(), raw.body.to_hex()));
+        let of_object = of_object.map_or(&[][..], Vec::as_slice);
+        again.reached.extend(of_object.iter().map(|reject| reject.key));
+        match outcome {
+            Ok(answer) => {
+                let rejected = answer.prepared.rejected();
+                again.resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, rejected)));
+                let held = app.memory.reserve(answer.prepared.bytes()).await;
+                tables.add(answer.prepared, Box::new(held)).await?;
+            }
+            Err(failure) => {
+                let reason = describe(failure.error.as_ref());
+                again.resolved.extend(superseded(of_object, &raw, &reason));
+                tables.reject(raw, &connector, &reason);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rejects by request and body.
+type ByResponse = HashMap<(String, String), Vec<RejectRow>>;
+
+/// Rejects by the run that fetched them.
+fn by_run(open: Vec<RejectRow>) -> BTreeMap<String, ByResponse> {
+    let mut runs: BTreeMap<String, ByResponse> = BTreeMap::new();
     for reject in open {
         let of_run = runs.entry(reject.run_id.clone()).or_default();
         of_run.entry((reject.request_id.clone(), reject.raw_object.clone())).or_default().push(reject);

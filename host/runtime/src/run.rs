@@ -181,18 +181,8 @@ async fn carry_out(
         tables: tables.clone(),
         guard: guard.clone(),
     };
-    let cover = |slice: &SliceDone| {
-        let row = record::coverage(network.manifest(), &collector.run_id, slice);
-        if let (Some(tables), Some(row)) = (&collector.tables, row.filter(|row| !covered.has(row))) {
-            tables.covered(row);
-        }
-    };
-    jobs.failed.iter().for_each(cover);
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
-    let (mut collected, guests_took) = guests::timed(collect(&collector, jobs.jobs, cover)).await;
-    collected.done.extend(jobs.failed);
-    let is_uncovered = |done: &&SliceDone| record::coverage(network.manifest(), &run_id, done).is_none();
-    record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
+    let (collected, guests_took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
     drop(collector);
     app.meter.rename(format!("write the tables of {}", noted.network));
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
@@ -212,13 +202,7 @@ async fn carry_out(
         let of = &network.manifest().network;
         report.versions.amounts_nulled = amounts::nulled(app, of, &noted.run_id).await?;
     }
-    record::finish(app, network, &report, is_resumed).await?;
-    // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
-    for (slice, rule, cursor) in slices::cursors(&collected.done) {
-        app.state.keep_cursor(slice, rule, cursor).await?;
-    }
-    app.state.forget_run(&noted.run_id).await?;
-    note_shadow(app, network).await?;
+    close(app, network, &report, is_resumed, &collected).await?;
     if counts.new_versions > 0 {
         match duplicates::suspected(app, &network.manifest().network, &report.run_id).await {
             Ok(suspected) => report.warnings.extend(suspected),
@@ -227,6 +211,40 @@ async fn carry_out(
         }
     }
     Ok(report)
+}
+
+/// Collects the slices. Those that were read, or failed before they were sent, are covered unless they are already.
+async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) -> Collected {
+    let manifest = collector.network.manifest();
+    let cover = |slice: &SliceDone| {
+        let row = record::coverage(manifest, &collector.run_id, slice);
+        if let (Some(tables), Some(row)) = (&collector.tables, row.filter(|row| !covered.has(row))) {
+            tables.covered(row);
+        }
+    };
+    jobs.failed.iter().for_each(cover);
+    let mut collected = collect(collector, jobs.jobs, cover).await;
+    collected.done.extend(jobs.failed);
+    let is_uncovered = |done: &&SliceDone| record::coverage(manifest, &collector.run_id, done).is_none();
+    record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
+    collected
+}
+
+/// Records a run whose tables are written: then it is over, and what follows from it may be used.
+async fn close(
+    app: &Arc<App>,
+    network: &Network,
+    report: &RunReport,
+    is_resumed: bool,
+    collected: &Collected,
+) -> Result<(), Failure> {
+    record::finish(app, network, report, is_resumed).await?;
+    // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
+    for (slice, rule, cursor) in slices::cursors(&collected.done) {
+        app.state.keep_cursor(slice, rule, cursor).await?;
+    }
+    app.state.forget_run(&report.run_id).await?;
+    note_shadow(app, network).await
 }
 
 /// Notes how the version compares that mapped beside, which may let it take over.

@@ -80,8 +80,13 @@ impl Guest {
         Ok([&address.to_le_bytes()[..], image.bytes()].concat())
     }
 
-    fn module(&self, resolve: &Resolve, interface: InterfaceId) -> anyhow::Result<String> {
-        let mut image = Image::new(resolve);
+    /// What `$name` in instructions stands for.
+    fn values(
+        &self,
+        image: &mut Image<'_>,
+        resolve: &Resolve,
+        interface: InterfaceId,
+    ) -> anyhow::Result<Vec<(String, String)>> {
         let mut values = Vec::new();
         for (name, value) in self.description["values"].as_object().unwrap_or(&Map::new()) {
             let address = match value {
@@ -90,14 +95,18 @@ impl Guest {
             };
             values.push((format!("${name}"), format!("(i32.const {address})")));
         }
-        let body = "(i32.load offset=164 (local.get 0))".to_owned();
-        values.push(("$body".to_owned(), body.clone()));
+        values.push(("$body".to_owned(), BODY.to_owned()));
+        Ok(values)
+    }
+
+    fn module(&self, resolve: &Resolve, interface: InterfaceId) -> anyhow::Result<String> {
+        let mut image = Image::new(resolve);
+        let values = self.values(&mut image, resolve, interface)?;
+        let fill = |text: &str| values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
         let mut function = |name: &str, default: Value| -> anyhow::Result<String> {
             let answer = self.description.get(name).unwrap_or(&default);
             if let Some(instructions) = answer.as_str() {
-                return Ok(values
-                    .iter()
-                    .fold(instructions.to_owned(), |text, (name, value)| text.replace(name, value)));
+                return Ok(fill(instructions));
             }
             let ty = answer_type(resolve, interface, name)?;
             let address = image.store(&ty, answer).with_context(|| format!("`{name}` gives what it can't"))?;
@@ -109,8 +118,7 @@ impl Guest {
         let plan = function("plan", json!({"ok": [request]}))?;
         let follow = function("follow", json!({"ok": {"verdict": "done"}}))?;
         let map = function("map-response", json!({"ok": {}}))?;
-        let more = self.description["more"].as_str().unwrap_or_default();
-        let more = values.iter().fold(more.to_owned(), |text, (name, value)| text.replace(name, value));
+        let more = fill(self.description["more"].as_str().unwrap_or_default());
         let (data, end) = image.data();
         let heap = end.next_multiple_of(65_536);
         let pages = u64::from(heap >> 16) + 1 + self.description["pages"].as_u64().unwrap_or_default();
@@ -118,26 +126,11 @@ impl Guest {
         let (to_describe, to_plan, to_follow, to_map) = (of("describe"), of("plan"), of("follow"), of("map-response"));
         let slice = "(param i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i32 i32 i32 i32 i32)";
         let base = Image::base();
-        // Only imports that are called are kept, so that most guests import the body alone.
-        let import = |called: &str, text: &str| {
-            let is_called = [&describe, &plan, &follow, &map, &more].iter().any(|code| code.contains(called));
-            if is_called { text.to_owned() } else { String::new() }
-        };
-        let read = import(
-            "$read",
-            r#"(import "sluice:connector/responses@0.1.0" "[method]body.read" (func $read (param i32 i32 i32)))"#,
-        );
-        let value_at = import(
-            "$value-at",
-            r#"(import "sluice:connector/responses@0.1.0" "[method]body.value-at" (func $value-at (param i32 i32 i32 i32)))"#,
-        );
-        let now = import("$now", r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))"#);
-        let random =
-            import("$random", r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))"#);
+        let imports = imports(&[&describe, &plan, &follow, &map, &more]);
         Ok(format!(
             r#"(module
                 (import "sluice:connector/responses@0.1.0" "[resource-drop]body" (func $drop (param i32)))
-                {read} {value_at} {now} {random}
+                {imports}
                 (memory (export "memory") {pages})
                 (global $heap (mut i32) (i32.const {heap}))
                 (data (i32.const {base}) "{data}")
@@ -152,10 +145,31 @@ impl Guest {
                 {more}
                 (func {to_describe} (result i32) {describe})
                 (func {to_plan} {slice} (result i32) {plan})
-                (func {to_follow} (param i32) (result i32) {follow} (call $drop {body}))
-                (func {to_map} (param i32) (result i32) {map} (call $drop {body})))"#
+                (func {to_follow} (param i32) (result i32) {follow} (call $drop {BODY}))
+                (func {to_map} (param i32) (result i32) {map} (call $drop {BODY})))"#
         ))
     }
+}
+
+/// Instructions that leave the handle of the response's body.
+const BODY: &str = "(i32.load offset=164 (local.get 0))";
+
+/// What instructions may call, by the name that they call it by.
+const IMPORTS: &[(&str, &str)] = &[
+    ("$read", r#"(import "sluice:connector/responses@0.1.0" "[method]body.read" (func $read (param i32 i32 i32)))"#),
+    (
+        "$value-at",
+        r#"(import "sluice:connector/responses@0.1.0" "[method]body.value-at" (func $value-at (param i32 i32 i32 i32)))"#,
+    ),
+    ("$now", r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))"#),
+    ("$random", r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))"#),
+];
+
+/// The imports that the code calls, so that most guests import the body alone.
+fn imports(code: &[&String]) -> String {
+    let is_called = |name: &str| code.iter().any(|code| code.contains(name));
+    let called: Vec<_> = IMPORTS.iter().filter(|(name, _)| is_called(name)).map(|(_, import)| *import).collect();
+    called.join(" ")
 }
 
 /// Where a version of the contract stands.

@@ -3,9 +3,9 @@
 use crate::files::sources;
 
 /// Lines of a file.
-const FILE: usize = 405;
+const FILE: usize = 400;
 /// Lines of a function, from its `fn` to its closing brace.
-const FUNCTION: usize = 76;
+const FUNCTION: usize = 60;
 
 #[test]
 fn no_file_of_code_is_too_long() {
