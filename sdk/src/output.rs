@@ -33,6 +33,9 @@ pub struct Output {
     pub timezone: String,
     /// How that zone is known.
     pub timezone_basis: TimezoneBasis,
+    /// How many records the network states for a planned request and all that follow from it, where the answer does; the
+    /// host compares it with those that came.
+    pub total: Option<u64>,
     pub(crate) records: Vec<u32>,
     pub(crate) columns: Columns,
     pub(crate) rejects: Vec<Reject>,
@@ -46,6 +49,7 @@ impl Output {
         Self {
             timezone: "UTC".into(),
             timezone_basis: TimezoneBasis::Declared,
+            total: None,
             records: Vec::with_capacity(rows),
             columns: Columns::default(),
             rejects: Vec::new(),
@@ -124,6 +128,7 @@ impl Output {
             transactions: self.columns.into_transactions(self.records, self.timezone, self.timezone_basis),
             rejects: self.rejects,
             unknown_statuses: self.unknown_statuses.into_iter().collect(),
+            total: self.total,
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::bindings::sluice::connector0_1_0::columns::{
     ByteColumn, MapColumn, MoneyColumn, Reject, TextColumn, TimeColumn,
 };
-use crate::bindings::sluice::connector0_3_0_draft_1::facts;
+use crate::bindings::sluice::connector0_3_0_draft_2::facts;
 use crate::columns::{ByteBuffer, Implied, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
 use crate::row_check::push_code;
 use crate::schema::transaction_columns;
@@ -218,6 +218,8 @@ pub struct Mapped {
     pub rejects: Vec<Reject>,
     /// Status words that the connector doesn't know.
     pub unknown_statuses: Vec<String>,
+    /// How many records the network states, see [`crate::Output::total`].
+    pub total: Option<u64>,
 }
 
 impl Columns {
@@ -239,6 +241,7 @@ impl From<Mapped> for facts::Mapped {
             native: Vec::new(),
             rejects: mapped.rejects,
             unknown_statuses: mapped.unknown_statuses,
+            total: mapped.total,
         }
     }
 }

@@ -53,8 +53,15 @@ impl Connector for Cj {
         requests::follow(slice, request, response)
     }
 
-    fn map(slice: &Slice, _: &Request, _: &Response, records: &Records, out: &mut Output) -> Result<(), Refusal> {
+    fn map(
+        slice: &Slice,
+        request: &Request,
+        response: &Response,
+        records: &Records,
+        out: &mut Output,
+    ) -> Result<(), Refusal> {
         let currency = requests::currency(slice)?;
+        out.total = requests::total(request, response);
         out.map_each(records, |record, out| mapping::map(record, currency, out));
         Ok(())
     }

@@ -75,22 +75,18 @@ pub(crate) fn follow(slice: &Slice, request: &Request, response: &Response) -> R
         _ => return Ok(by_status(response, None)),
     }
     match response.value_at("/data/publisherCommissions/payloadComplete").as_deref() {
-        Some("true") => Ok(whole(request, response)),
+        Some("true") => Ok(done()),
         Some("false") => next(slice, request, response),
         _ => Ok(retry("the answer doesn't say whether it is complete")),
     }
 }
 
-/// An answer of one page must hold as many records as it states. Of several pages none is compared: whether `count` is
-/// the page's or the whole list's, the schema doesn't say.
-fn whole(request: &Request, response: &Response) -> Judgement {
-    let stated = response.value_at("/data/publisherCommissions/count").and_then(|count| count.parse::<u32>().ok());
-    match (stated, response.records) {
-        (Some(stated), Some(records)) if request.state.is_empty() && stated != records => {
-            retry(format!("the answer states {stated} records and holds {records}"))
-        }
-        _ => done(),
-    }
+/// How many records the network states, of an answer of one page. Of several pages none says it: whether `count` is the
+/// page's or the whole list's, the schema doesn't tell.
+pub(crate) fn total(request: &Request, response: &Response) -> Option<u64> {
+    let is_only = || response.value_at("/data/publisherCommissions/payloadComplete").as_deref() == Some("true");
+    let count = || response.value_at("/data/publisherCommissions/count");
+    (request.state.is_empty() && is_only()).then(count)??.parse().ok()
 }
 
 fn next(slice: &Slice, request: &Request, response: &Response) -> Result<Judgement, Refusal> {
@@ -208,14 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_lacks_records_is_asked_again() {
-        const COUNT: &str = "/data/publisherCommissions/count";
-        let judged_of = |request: &Request, count| judged(request, 200, &[(COMPLETE, "true"), (COUNT, count)]);
-        assert!(matches!(judged_of(&first(), "0"), Verdict::Done));
-        let Verdict::Retry(retry) = judged_of(&first(), "3") else { panic!("three are stated, none is there") };
-        assert_eq!(retry.reason, "the answer states 3 records and holds 0");
+    fn the_only_page_states_how_many_records_there_are() {
+        let stated = |request: &Request, complete: &str, count: &str| {
+            let look_up = |place: &str| match place {
+                COMPLETE => Some(complete.to_owned()),
+                "/data/publisherCommissions/count" => Some(count.to_owned()),
+                _ => None,
+            };
+            total(request, &Response::new(200, &[], Some(0), Body::Bytes(b"", &look_up)))
+        };
+        assert_eq!(stated(&first(), "true", "3"), Some(3));
+        assert_eq!(stated(&first(), "true", "many"), None);
+        assert_eq!(stated(&first(), "false", "3"), None);
         let second = page(&slice("modified", "123", "USD"), 2, "C-9").unwrap();
-        assert!(matches!(judged_of(&second, "3"), Verdict::Done));
+        assert_eq!(stated(&second, "true", "3"), None);
     }
 
     #[test]

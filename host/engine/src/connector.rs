@@ -210,7 +210,7 @@ impl Connector {
             None => None,
         };
         let unknown_statuses = unknown_statuses(answer.unknown_statuses)?;
-        Ok(Mapped { native, transactions, rejects, unknown_statuses })
+        Ok(Mapped { native, transactions, rejects, unknown_statuses, total: answer.total })
     }
 
     fn check_requests(&self, caller: &Caller<'_>, requests: &[Request]) -> Result<(), Error> {

@@ -32,7 +32,7 @@ pub(crate) mod wire {
     #[cfg(test)]
     pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::columns::TimezoneBasis;
     pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
-    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_1::facts::{Batch, Column, Mapped, Values};
+    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_2::facts::{Batch, Column, Mapped, Values};
 }
 
 /// A version of the contract that this host speaks.

@@ -13,6 +13,7 @@ pub(crate) fn difference(first: &Mapped, second: &Mapped) -> Option<String> {
         .or_else(|| transactions(first, second))
         .or_else(|| (first.rejects != second.rejects).then(|| "the rejects".to_owned()))
         .or_else(|| (first.unknown_statuses != second.unknown_statuses).then(|| "the unknown status words".to_owned()))
+        .or_else(|| (first.total != second.total).then(|| "the total".to_owned()))
 }
 
 fn native(first: &Mapped, second: &Mapped) -> Option<String> {
@@ -84,6 +85,7 @@ mod tests {
             transactions: Some(batch(vec![Some("1"), None], vec![5, 6])),
             rejects: vec![Reject { record_index: 1, reason: "no date".to_owned() }],
             unknown_statuses: vec!["odd".to_owned()],
+            total: Some(2),
         }
     }
 
@@ -118,5 +120,6 @@ mod tests {
         });
         differs("the rejects", |other| other.rejects.clear());
         differs("the unknown status words", |other| other.unknown_statuses.clear());
+        differs("the total", |other| other.total = None);
     }
 }

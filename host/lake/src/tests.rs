@@ -217,11 +217,12 @@ fn mapped(sales: &[Sale]) -> Mapped {
         transactions: Some(transactions(sales)),
         rejects: Vec::new(),
         unknown_statuses: Vec::new(),
+        total: None,
     }
 }
 
 fn only_native(native: NativeBatch) -> Mapped {
-    Mapped { native, transactions: None, rejects: Vec::new(), unknown_statuses: Vec::new() }
+    Mapped { native, transactions: None, rejects: Vec::new(), unknown_statuses: Vec::new(), total: None }
 }
 
 fn reject(record_index: u32, reason: &str) -> Reject {

@@ -15,6 +15,8 @@ pub struct Mapped {
     pub rejects: Vec<Reject>,
     /// Status words that the connector doesn't know.
     pub unknown_statuses: Vec<String>,
+    /// How many records the network states for a planned request and all that follow from it.
+    pub total: Option<u64>,
 }
 
 /// A record that could not be mapped. It is kept in `meta.rejects`.

@@ -258,6 +258,7 @@ mod tests {
             transactions: Some(RecordBatch::try_from_iter(columns).unwrap()),
             rejects: vec![],
             unknown_statuses: vec![],
+            total: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod clock;
 mod close;
 mod gate;
 mod guard;
+mod listings;
 mod progress;
 mod request;
 mod request_chain;
@@ -102,6 +103,7 @@ impl Collector {
         };
         let mut chain =
             RequestChain::new(queue.iter().map(|(request, _)| request), self.app.settings.limits.requests_per_slice);
+        progress.gate().listings().begin(queue.iter().map(|(request, _)| request));
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE

@@ -40,14 +40,25 @@ pub enum DoubtKind {
     Empty,
     /// A body may have been cut off.
     Cut,
+    /// Other than as many records as the network states.
+    Total,
     /// Counts or sums of days are far from those of the same account and weekday.
     Bands,
 }
 
 impl DoubtKind {
     /// All rules, those first that say most about the cause.
-    pub const ALL: [Self; 8] =
-        [Self::Fill, Self::Type, Self::Currency, Self::Unit, Self::Status, Self::Empty, Self::Cut, Self::Bands];
+    pub const ALL: [Self; 9] = [
+        Self::Fill,
+        Self::Type,
+        Self::Currency,
+        Self::Unit,
+        Self::Status,
+        Self::Empty,
+        Self::Cut,
+        Self::Total,
+        Self::Bands,
+    ];
 
     /// Its name in settings, tables and JSON.
     pub fn name(self) -> &'static str {
@@ -59,6 +70,7 @@ impl DoubtKind {
             Self::Status => "status",
             Self::Empty => "empty",
             Self::Cut => "cut",
+            Self::Total => "total",
             Self::Bands => "bands",
         }
     }
@@ -87,6 +99,7 @@ impl Doubt {
             DoubtKind::Status => "most status words are unknown".to_owned(),
             DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
             DoubtKind::Cut => "the body may have been cut off".to_owned(),
+            DoubtKind::Total => "the network states another number of records than came".to_owned(),
             DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
         }
     }
@@ -111,6 +124,8 @@ pub struct DoubtSettings {
     pub empty: bool,
     /// [`DoubtKind::Cut`].
     pub cut: bool,
+    /// [`DoubtKind::Total`].
+    pub total: bool,
     /// [`DoubtKind::Bands`].
     pub bands: bool,
     /// Kinds that are accepted when another read agrees, at least an hour later.
@@ -127,6 +142,7 @@ impl Default for DoubtSettings {
             status: true,
             empty: true,
             cut: true,
+            total: true,
             bands: true,
             auto_accept: vec![DoubtKind::Empty, DoubtKind::Bands],
         }
@@ -144,6 +160,7 @@ impl DoubtSettings {
             DoubtKind::Status => self.status,
             DoubtKind::Empty => self.empty,
             DoubtKind::Cut => self.cut,
+            DoubtKind::Total => self.total,
             DoubtKind::Bands => self.bands,
         }
     }

@@ -68,6 +68,8 @@ pub struct Answer {
     pub records: u64,
     /// Status words that the connector doesn't know.
     pub unknown_statuses: Vec<String>,
+    /// How many records the network states for the listing that it belongs to.
+    pub total: Option<u64>,
     /// What it is like.
     pub seen: Observation,
 }
@@ -87,12 +89,12 @@ impl Answer {
         let stream = connector.manifest().stream(name).ok_or_else(|| {
             Failure::failed(anyhow::anyhow!("connector `{}` has no stream `{name}`", connector.network()))
         })?;
-        let records = mapped.native.rows as u64;
+        let (records, total) = (mapped.native.rows as u64, mapped.total);
         let mut seen = Observation::of(&mapped);
         seen.note_end(&response.body, Framing::of(raw.status, &raw.headers) == Framing::Close);
         let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
         let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
-        Ok(Self { prepared, records, unknown_statuses, seen })
+        Ok(Self { prepared, records, unknown_statuses, total, seen })
     }
 }
 

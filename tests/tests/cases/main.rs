@@ -59,6 +59,7 @@ cases! {
     amounts_in_another_unit_are_doubted: "52-awin-cents";
     an_empty_answer_is_doubted_until_another_agrees: "53-awin-empty-window";
     status_words_that_turn_unknown_are_doubted: "54-awin-unknown-status";
+    fewer_records_than_the_network_states_are_doubted: "55-cj-fewer-than-stated";
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sluice_model::{Axis, Digest, Mapped, Op, Response, Slice, Verdict};
 use crate::engine;
 
 /// The newest contract, which isn't frozen yet.
-const DRAFT: &str = "0.3.0-draft.1";
+const DRAFT: &str = "0.3.0-draft.2";
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
 
 fn slice(connector: &Connector) -> Slice {

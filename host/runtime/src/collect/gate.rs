@@ -11,6 +11,7 @@ use sluice_lake::Prepared;
 use sluice_model::{ErrorKind, RawObject, Slice};
 
 use super::guard::{Guard, Withheld};
+use super::listings::Listings;
 use super::{Collector, Progress};
 use crate::doubt::{Doubt, Observation, Profile};
 use crate::failure::{Failure, SliceError};
@@ -40,6 +41,7 @@ pub struct Gate {
     doubts: Vec<Doubt>,
     /// The responses that never reach the tables.
     withheld: Withheld,
+    listings: Listings,
 }
 
 impl Gate {
@@ -51,6 +53,11 @@ impl Gate {
     /// What all responses of the slice are like.
     pub(super) fn seen(&self) -> &Observation {
         &self.seen
+    }
+
+    /// How many records each listing gave, and the network states.
+    pub(super) fn listings(&mut self) -> &mut Listings {
+        &mut self.listings
     }
 
     /// Takes note of doubts, and drops what is held.
@@ -204,6 +211,7 @@ impl Collector {
         let held = std::mem::take(&mut progress.gate().held);
         doubts.extend(self.judge_held(guard, profile, slice, &held));
         if is_whole {
+            doubts.extend(guard.judge_total(progress.gate().listings()));
             let (seen, first_sent_at) = (progress.gate().seen().clone(), progress.lock().first_sent_at);
             match guard.judge_whole(self, profile, slice, &seen, first_sent_at).await {
                 Ok(more) => doubts.extend(more),

@@ -9,6 +9,7 @@ use sluice_model::{Axis, Layout, RawObject, Slice, Window};
 use sluice_state::State;
 
 use super::Collector;
+use super::listings::Listings;
 use crate::app::{App, Network};
 use crate::doubt::{
     Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge_days, judge_few, judge_response,
@@ -119,6 +120,12 @@ impl Guard {
 
     pub(super) fn is_few(&self, profile: &Profile, seen: &Observation) -> bool {
         judge_few(profile, &self.rules, seen)
+    }
+
+    /// Whether as many records came as the network states.
+    pub(super) fn judge_total(&self, listings: &Listings) -> Option<Doubt> {
+        let reason = listings.difference().filter(|_| self.rules.has(DoubtKind::Total))?;
+        Some(Doubt { kind: DoubtKind::Total, field: None, reason })
     }
 
     /// What is odd about a slice as a whole: that it is empty, and its days.

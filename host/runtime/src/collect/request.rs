@@ -221,6 +221,9 @@ impl Collector {
         let kind = judgement.error_kind(&response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
         let status = response.status;
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
+        if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
+            progress.gate().listings().follow(&request.key, follow_ups);
+        }
         if let (true, true, Some(native)) = (answered, request.yields_records, native) {
             progress.lock().records += native.rows as u64;
             self.app.meter.found(native.rows);
@@ -292,6 +295,7 @@ impl Collector {
         };
         let answer = in_guest(&self.app, map).await?;
         warn_of_unknown(&raw, &answer.unknown_statuses);
+        progress.gate().listings().answered(&raw.request.key, answer.records, answer.total);
         let rejects = answer.prepared.rejects();
         permit.memory.resize(answer.prepared.bytes());
         self.hold(slice, progress, raw, answer, permit.memory).await?;

@@ -257,7 +257,7 @@ impl Profile {
             (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
             (DoubtKind::Bands, _) => self.days.clear(),
             (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
-            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty, _) => {}
+            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total, _) => {}
         }
     }
 }

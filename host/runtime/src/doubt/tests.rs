@@ -81,7 +81,7 @@ fn mapped_at(rows: &[Row], commission: &str) -> Mapped {
     let arrays = given.into_iter().map(|(_, array)| array).collect();
     let transactions = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     let native = NativeBatch { rows: rows.len(), columns };
-    Mapped { native, transactions: Some(transactions), rejects: Vec::new(), unknown_statuses: Vec::new() }
+    Mapped { native, transactions: Some(transactions), rejects: Vec::new(), unknown_statuses: Vec::new(), total: None }
 }
 
 fn seen(rows: &[Row]) -> Observation {

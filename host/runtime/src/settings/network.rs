@@ -173,7 +173,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
             "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, vanish \
              (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
-             cut, bands, auto_accept) and accounts (name, id, settings, secrets)",
+             cut, total, bands, auto_accept) and accounts (name, id, settings, secrets)",
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -13,6 +13,7 @@ pub(in crate::contract) fn mapped(old: columns::Mapped) -> Mapped {
         native: old.native,
         rejects: old.rejects,
         unknown_statuses: old.unknown_statuses,
+        total: None,
     }
 }
 

@@ -1,0 +1,121 @@
+//! The listings of a slice: a planned request and all that follow from it, with the records that they gave and how many the
+//! network states.
+
+use std::collections::HashMap;
+
+use sluice_model::Request;
+
+/// What came of one listing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Listing {
+    records: u64,
+    /// The least and the most that its answers state. They differ where sales come in while pages are asked for.
+    stated: Option<(u64, u64)>,
+}
+
+/// All listings of a slice.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    /// The place of each request's listing, by the request's key.
+    of: HashMap<String, usize>,
+    all: Vec<Listing>,
+}
+
+impl Listings {
+    /// Begins a listing for each planned request.
+    pub(super) fn begin<'a>(&mut self, planned: impl Iterator<Item = &'a Request>) {
+        for request in planned {
+            self.of.insert(request.key.clone(), self.all.len());
+            self.all.push(Listing::default());
+        }
+    }
+
+    /// Takes note of the requests that follow from another one's answer.
+    pub(super) fn follow(&mut self, key: &str, follow_ups: &[Request]) {
+        if let Some(place) = self.of.get(key).copied() {
+            self.of.extend(follow_ups.iter().map(|request| (request.key.clone(), place)));
+        }
+    }
+
+    /// Takes note of an answer: its records, and the total that it states.
+    pub(super) fn answered(&mut self, key: &str, records: u64, total: Option<u64>) {
+        let Some(listing) = self.of.get(key).and_then(|place| self.all.get_mut(*place)) else { return };
+        listing.records += records;
+        if let Some(total) = total {
+            let (least, most) = listing.stated.unwrap_or((total, total));
+            listing.stated = Some((least.min(total), most.max(total)));
+        }
+    }
+
+    /// What is odd about the number of records, of a slice all of whose requests were answered.
+    pub(super) fn difference(&self) -> Option<String> {
+        self.all.iter().find_map(|listing| {
+            let (least, most) = listing.stated?;
+            let records = listing.records;
+            let what = if (least, most) == (1, 1) { "record" } else { "records" };
+            let stated = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            (records < least || records > most)
+                .then(|| format!("the network states {stated} {what}, and {records} came"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::Method;
+
+    use super::*;
+
+    fn request(key: &str) -> Request {
+        Request {
+            key: key.to_owned(),
+            method: Method::Get,
+            url: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            state: String::new(),
+            yields_records: true,
+        }
+    }
+
+    fn listings(planned: &[&str]) -> Listings {
+        let mut listings = Listings::default();
+        listings.begin(planned.iter().map(|key| request(key)).collect::<Vec<_>>().iter());
+        listings
+    }
+
+    #[test]
+    fn pages_of_a_listing_count_together_and_listings_apart() {
+        let mut listings = listings(&["sales-1", "leads-1"]);
+        listings.answered("sales-1", 100, Some(103));
+        listings.follow("sales-1", &[request("sales-2")]);
+        listings.answered("sales-2", 3, None);
+        listings.answered("leads-1", 5, Some(5));
+        assert_eq!(listings.difference(), None);
+        listings.follow("leads-1", &[request("leads-2")]);
+        listings.answered("leads-2", 1, None);
+        assert_eq!(listings.difference().as_deref(), Some("the network states 5 records, and 6 came"));
+    }
+
+    #[test]
+    fn a_total_that_grows_while_pages_are_read_is_no_difference() {
+        let after = |records: u64| {
+            let mut listings = listings(&["1"]);
+            listings.answered("1", 10, Some(19));
+            listings.follow("1", &[request("2")]);
+            listings.answered("2", records - 10, Some(21));
+            listings.difference()
+        };
+        assert_eq!(after(19).or(after(20)).or(after(21)), None);
+        assert_eq!(after(18).as_deref(), Some("the network states 19 to 21 records, and 18 came"));
+        assert!(after(22).is_some());
+    }
+
+    #[test]
+    fn without_a_stated_total_nothing_differs() {
+        let mut listings = listings(&["1"]);
+        listings.answered("1", 10, None);
+        listings.answered("unknown", 10, Some(0));
+        assert_eq!(listings.difference(), None);
+    }
+}
