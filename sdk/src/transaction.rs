@@ -6,7 +6,6 @@ use crate::bindings::sluice::connector0_1_0::columns::{
 };
 use crate::bindings::sluice::connector0_3_0_draft_2::facts;
 use crate::columns::{ByteBuffer, Implied, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
-use crate::row_check::push_code;
 use crate::schema::transaction_columns;
 use crate::{IdBasis, Money, PaymentStatus, Time, TimezoneBasis, TransactionKind, ValidationStatus};
 
@@ -75,9 +74,6 @@ macro_rules! buffer {
 macro_rules! push {
     ($column:expr, $cell:expr, id required) => {
         $column.push(Some($cell))
-    };
-    ($column:expr, $cell:expr, currency nullable) => {
-        push_code(&mut $column, $cell)
     };
     ($column:expr, $cell:expr, flag nullable) => {
         $column.push($cell.map(u8::from))

@@ -24,12 +24,9 @@ fn connector_folders() -> Vec<PathBuf> {
 
 #[test]
 fn every_connector_does_what_its_fixtures_say() {
-    let engine = Engine::new(EngineOptions::default()).unwrap();
     let mut wrong = Vec::new();
-    for folder in connector_folders() {
-        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let wasm = std::fs::read(connectors_dir().join(format!("{name}.wasm"))).expect("built by `just build`");
-        let connector = engine.load(&wasm, &name).unwrap();
+    for (folder, connector) in connectors() {
+        let name = connector.network().to_owned();
         assert_eq!(connector.contract(), "0.3.0-draft.2", "{name} speaks the newest contract");
         // A row leaves its window of any other date by changing once more, and has not vanished.
         let complete =
@@ -104,14 +101,19 @@ fn plan(connector: &Connector, slice: &Slice) -> Value {
     }
 }
 
-/// What the connector makes of a case: its judgement and its rows.
-fn answer(connector: &Connector, base: &Value, case: &Path) -> Value {
-    let about = read_json(&case.join("response.json"));
+/// The slice of a case.
+fn with_overrides(base: &Value, about: &Value) -> Value {
     let mut at = base.clone();
     if let Some(overrides) = about["slice"].as_object() {
         at.as_object_mut().unwrap().extend(overrides.clone());
     }
-    let slice = slice(connector, &at);
+    at
+}
+
+/// What the connector makes of a case: its judgement and its rows.
+fn answer(connector: &Connector, base: &Value, case: &Path) -> Value {
+    let about = read_json(&case.join("response.json"));
+    let slice = slice(connector, &with_overrides(base, &about));
     let request = connector.plan(&slice).unwrap()[about["plan_request"].as_u64().unwrap_or(0) as usize].clone();
     let headers = about["headers"].as_object().cloned().unwrap_or_default();
     let mut response = Response {
@@ -164,4 +166,79 @@ fn batch_rows(batch: &RecordBatch) -> Vec<Value> {
         Value::Object(row)
     };
     (0..batch.num_rows()).map(row).collect()
+}
+
+/// The connectors, each with its folder's name.
+fn connectors() -> Vec<(PathBuf, Connector)> {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let load = |folder: PathBuf| {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let wasm = std::fs::read(connectors_dir().join(format!("{name}.wasm"))).expect("built by `just build`");
+        (folder, engine.load(&wasm, &name).unwrap())
+    };
+    connector_folders().into_iter().map(load).collect()
+}
+
+/// Sales are booked late: once a day the last 45 days are read by the transaction's date, as far as the network remembers.
+#[test]
+fn default_look_backs_cover_late_bookings() {
+    for (_, connector) in connectors() {
+        let manifest = connector.manifest();
+        for stream in
+            manifest.streams.iter().filter(|stream| stream.unified && stream.axes.contains(&Axis::Transaction))
+        {
+            let days = stream.history_days.unwrap_or(u32::MAX).min(45);
+            let covers = manifest
+                .look_back
+                .iter()
+                .any(|rule| rule.axis == Axis::Transaction && rule.every_secs <= 86_400 && rule.days >= days);
+            assert!(covers, "{} {}: {:?}", manifest.network, stream.name, manifest.look_back);
+        }
+    }
+}
+
+/// What networks write where there is no date.
+const NO_DATES: [&str; 5] = ["0000-00-00", "0000-00-00 00:00:00", "1970-01-01", "0001-01-01", "0001-01-01T00:00:00"];
+
+/// A field that a time is mapped from gives no time if it says none, in every connector.
+#[test]
+fn dates_of_zeros_are_none_everywhere() {
+    for (folder, connector) in connectors() {
+        let base: Value = read_json(&folder.join("fixtures/slice.json"));
+        let case = folder.join("fixtures/normal");
+        let mut tried = 0;
+        let slice = slice(&connector, &with_overrides(&base, &read_json(&case.join("response.json"))));
+        let request = connector.plan(&slice).unwrap().remove(0);
+        let body = Bytes::from(std::fs::read(case.join("body")).unwrap());
+        let native = connector.decode(&slice.stream, &request, &body).unwrap();
+        let response =
+            Response { status: 200, headers: vec![], records: Some(native.rows as u32), body, problem: None };
+        let with = |path: &str, value: Option<&str>| {
+            let mut native = native.clone();
+            let column = native.columns.iter_mut().find(|column| column.path == path)?;
+            column.text = column.text.iter().map(|text| text.and(value)).collect();
+            Some(times(&connector.map(&slice, &request, &response, native).unwrap()))
+        };
+        let layout = &connector.manifest().stream(&slice.stream).unwrap().layout;
+        let whole = times(&connector.map(&slice, &request, &response, native.clone()).unwrap());
+        for path in layout.inputs.iter().filter(|path| !layout.key.contains(path)) {
+            let Some(without) = with(path, None).filter(|without| *without != whole) else { continue };
+            tried += 1;
+            for none in NO_DATES {
+                assert_eq!(with(path, Some(none)).unwrap(), without, "{}: `{path}` is {none}", folder.display());
+            }
+        }
+        assert!(tried >= 2, "{}: {tried} fields are times", folder.display());
+    }
+}
+
+/// The times of each row by its id.
+fn times(mapped: &Mapped) -> Vec<Value> {
+    let rows = mapped.transactions.as_ref().map(batch_rows).unwrap_or_default();
+    let is_time = |name: &str| name.ends_with("_at") || name == "transaction_id" || name == "transaction_day";
+    let kept = |row: Value| {
+        let fields = row.as_object().unwrap().iter().filter(|(name, _)| is_time(name));
+        Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    rows.into_iter().map(kept).collect()
 }

@@ -232,6 +232,7 @@ fn clicked(date: Option<&str>, clock: Option<&str>) -> Result<Option<Time>, Stri
         let both = format!("{} {}", date.unwrap_or_default(), clock.unwrap_or_default());
         format!("`{}` is no time of a click", both.trim().chars().take(60).collect::<String>())
     };
+    let clock = clock.filter(|text| !Time::stands_for_none(text, Time::iso(text)));
     let clock = clock.map(|text| of_day(text).ok_or_else(no_click)).transpose()?;
     let Some(text) = date else { return Ok(None) };
     let day = time(text);

@@ -10,7 +10,6 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::{DataType, Field};
 use sluice_model::money_type;
 
-use crate::call::quoted;
 use crate::contract::wire;
 
 /// The array, or which rule is broken.
@@ -52,16 +51,6 @@ pub(crate) fn text(column: wire::TextColumnResult, rows: usize) -> Checked<Strin
     let offsets = offsets(column.offsets, rows, column.bytes.len())?;
     let valid = validity(column.valid, rows)?;
     StringArray::try_new(offsets, Buffer::from_vec(column.bytes), valid).map_err(|_| "it isn't UTF-8".to_owned())
-}
-
-/// ISO 4217 codes.
-pub(crate) fn currency(column: wire::TextColumnResult, rows: usize) -> Checked<StringArray> {
-    let codes = text(column, rows)?;
-    let is_code = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
-    match codes.iter().flatten().find(|code| !is_code(code)) {
-        Some(code) => Err(format!("{} is no currency: three upper-case letters", quoted(code))),
-        None => Ok(codes),
-    }
 }
 
 /// Money, from millionths.
@@ -244,15 +233,6 @@ mod tests {
         let array = array.as_any().downcast_ref::<StringArray>().unwrap();
         assert_eq!(array.iter().flatten().collect::<Vec<_>>(), ["approved", "pending"]);
         assert_eq!(constant("x", 3).unwrap().len(), 3);
-    }
-
-    #[test]
-    fn currencies_are_three_letters() {
-        assert!(currency(column(&[0, 3, 3], b"EUR", &[1]), 2).is_ok());
-        for bad in ["eur", "EU", "EURO", "€"] {
-            let end = u32::try_from(bad.len()).unwrap();
-            assert!(currency(column(&[0, end], bad.as_bytes(), &[]), 1).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use chrono_tz::Tz;
 use sluice_decode::DecodeError;
 use sluice_model::{
     Digest, Format, Judgement, Manifest, Mapped, NativeBatch, Reject, Request, Response, Slice, Stream, Verdict,
@@ -189,10 +190,16 @@ impl Connector {
         let inputs = inputs::inputs(&stream.layout.inputs, &native);
         let answer = self.0.guest.map(&caller, slice, request, response, &inputs)?;
         drop(inputs);
-        self.mapped(stream, native, answer).map_err(|what| caller.malformed(what))
+        self.mapped(stream, native, answer, slice.reporting_zone()).map_err(|what| caller.malformed(what))
     }
 
-    fn mapped(&self, stream: &Stream, decoded: NativeBatch, answer: wire::Mapped) -> Checked<Mapped> {
+    fn mapped(
+        &self,
+        stream: &Stream,
+        decoded: NativeBatch,
+        answer: wire::Mapped,
+        reporting: Option<Tz>,
+    ) -> Checked<Mapped> {
         let max_rows = self.0.engine.limits().rows_per_answer;
         let native = match stream.layout.format {
             Format::Opaque => opaque::native(answer.native, max_rows)?,
@@ -206,7 +213,7 @@ impl Connector {
             None if stream.unified && rejects.len() < native.rows => {
                 return Err(format!("no transactions, though `{}` has them", stream.name));
             }
-            Some(transactions) => Some(transactions::batch(transactions, native.rows, max_rows)?),
+            Some(transactions) => Some(transactions::batch(transactions, native.rows, max_rows, reporting)?),
             None => None,
         };
         let unknown_statuses = unknown_statuses(answer.unknown_statuses)?;

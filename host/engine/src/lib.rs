@@ -23,6 +23,7 @@ mod columns;
 mod compile;
 mod connector;
 mod contract;
+mod currency;
 mod engine;
 mod error;
 mod inputs;

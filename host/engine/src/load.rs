@@ -164,7 +164,7 @@ mod tests {
         assert!(matches!(with(&["0.1.0", "0.2.0", "0.3.0"]), Ok(Contract::V0_2)));
         assert!(matches!(with(&["0.3.0-draft.2", "0.2.0"]), Ok(Contract::V0_3)));
         assert!(matches!(with(&["0.3.0", "0.1.0"]), Ok(Contract::V0_1)));
-        assert!(matches!(with(&["0.3.0-draft.2", "0.2.0"]), Ok(Contract::V0_2)));
+        assert!(matches!(with(&["0.3.0-draft.1", "0.2.0"]), Ok(Contract::V0_2)));
         assert!(matches!(with(&["0.3.0", "0.1.1"]), Err(LoadFault::WrongVersion { found, .. }) if found == "0.3.0"));
     }
 

@@ -78,8 +78,12 @@ impl Times {
 impl Zone {
     pub(crate) fn new(name: &str) -> Checked<Self> {
         let tz: Tz = name.parse().map_err(|_| format!("{} is no IANA time zone", quoted(name)))?;
+        Ok(Self::of(tz))
+    }
+
+    pub(crate) fn of(tz: Tz) -> Self {
         let is_utc = matches!(tz, Tz::UTC | Tz::Etc__UTC | Tz::Etc__GMT | Tz::GMT | Tz::Zulu | Tz::Etc__UCT | Tz::UCT);
-        Ok(Self { tz, is_utc, local: Hours::default(), utc: Hours::default() })
+        Self { tz, is_utc, local: Hours::default(), utc: Hours::default() }
     }
 
     /// The instants of a column.

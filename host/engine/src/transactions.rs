@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Decimal128Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Decimal128Type};
+use chrono_tz::Tz;
 use sluice_model::unified::{ColumnKind, GivenBy, Presence, TRANSACTION_COLUMNS, UnifiedColumn, mapped_column};
 use sluice_model::{TimeBasis, TimezoneBasis, ValidationStatus, mapped_transactions_schema, money_type};
 
 use crate::call::quoted;
 use crate::columns::{self, Checked};
 use crate::contract::wire;
+use crate::currency::{self, is_no_money};
 use crate::times::Zone;
 
 /// The kind of fact that unified transactions are.
@@ -37,26 +39,32 @@ pub(crate) fn of(facts: Vec<wire::Batch>) -> Checked<Option<wire::Batch>> {
     Ok(transactions)
 }
 
-/// The record batch of transactions that came from so many records.
+/// The record batch of transactions that came from so many records. `reporting`: the zone of the account's reporting days,
+/// where the operator says it.
 ///
 /// # Errors
 /// Which column breaks which rule of the contract.
-pub(crate) fn batch(wire: wire::Batch, records: usize, max_rows: usize) -> Checked<RecordBatch> {
+pub(crate) fn batch(wire: wire::Batch, records: usize, max_rows: usize, reporting: Option<Tz>) -> Checked<RecordBatch> {
     let rows = wire.records.len();
     if rows > max_rows {
         return Err(format!("{rows} transactions, {max_rows} are allowed"));
     }
     let mut batch = Batch { rows, arrays: HashMap::new(), validation: Vec::new() };
     batch.keep("record_index", columns::indices(wire.records, records))?;
-    let mut zone = batch.check("timezone", Zone::new(&wire.timezone))?;
-    batch.keep_ref("network_timezone", columns::constant(&wire.timezone, rows))?;
-    let basis = TimezoneBasis::NAMES.get(wire.timezone_basis as usize).copied().unwrap_or_default();
-    batch.keep_ref("timezone_basis", columns::constant(basis, rows))?;
+    let mut zones = batch.zones(&wire.timezone, wire.timezone_basis, reporting)?;
     for column in wire.columns {
-        batch.take(column, &mut zone)?;
+        batch.take(column, &mut zones)?;
     }
     batch.commission_effective()?;
     batch.finish()
+}
+
+/// The zones of an answer.
+struct Zones {
+    /// Of local times.
+    local: Zone,
+    /// Of reporting days, where it is another one.
+    days: Option<Zone>,
 }
 
 /// Columns by name, as far as the guest gave them.
@@ -82,8 +90,27 @@ impl Batch {
         Ok(())
     }
 
+    /// The zones of an answer, which its rows name. A zone that the operator says is that of reporting days, and of local
+    /// times too where the connector only assumes theirs.
+    fn zones(&mut self, stated: &str, basis: wire::TimezoneBasis, reporting: Option<Tz>) -> Checked<Zones> {
+        let given = TimezoneBasis::NAMES.get(basis as usize).copied().unwrap_or_default();
+        let mut zones = Zones { local: self.check("timezone", Zone::new(stated))?, days: None };
+        let (mut name, mut basis) = (stated, given);
+        if let Some(reporting) = reporting.filter(|zone| zone.name() != stated) {
+            (name, basis) = (reporting.name(), TimezoneBasis::Operator.name());
+            let zone = Zone::of(reporting);
+            match given == TimezoneBasis::Assumed.name() || given == TimezoneBasis::AssumedUtc.name() {
+                true => zones.local = zone,
+                false => zones.days = Some(zone),
+            }
+        }
+        self.keep_ref("network_timezone", columns::constant(name, self.rows))?;
+        self.keep_ref("timezone_basis", columns::constant(basis, self.rows))?;
+        Ok(zones)
+    }
+
     /// Takes a column as the schema wants it.
-    fn take(&mut self, wire::Column { name, values }: wire::Column, zone: &mut Zone) -> Checked<()> {
+    fn take(&mut self, wire::Column { name, values }: wire::Column, zones: &mut Zones) -> Checked<()> {
         let known = mapped_column(&name).filter(|column| column.given_by == GivenBy::Connector);
         let column = known.ok_or_else(|| format!("{TRANSACTIONS} have no column {}", quoted(&name)))?;
         if self.arrays.contains_key(column.name) {
@@ -96,12 +123,16 @@ impl Batch {
                 self.keep(column.name, columns::text(text, rows).and_then(ids))?;
             }
             (ColumnKind::Currency, wire::Values::Text(text)) => {
-                self.keep(column.name, columns::currency(text, rows))?;
+                let currencies = self.check(column.name, currency::currencies(text, rows))?;
+                if let (Some(written), Some(raw)) = (currencies.written, mapped_column(&format!("{name}_raw"))) {
+                    self.keep(raw.name, Ok(written))?;
+                }
+                self.keep(column.name, Ok(currencies.codes))?;
             }
             (ColumnKind::Money, wire::Values::Money(money)) => self.keep(column.name, columns::money(money, rows))?,
             (ColumnKind::Flag, wire::Values::Flag(flags)) => self.keep(column.name, columns::boolean(flags, rows))?,
             (ColumnKind::Enum(names), wire::Values::Words(words)) => self.words(column, words, names)?,
-            (ColumnKind::Time, wire::Values::Time(times)) => self.times(column, times, zone)?,
+            (ColumnKind::Time, wire::Values::Time(times)) => self.times(column, times, zones)?,
             (ColumnKind::Pairs, wire::Values::Pairs(pairs)) => {
                 self.keep(column.name, columns::map(pairs, rows, &column.kind.data_type()))?;
             }
@@ -124,22 +155,26 @@ impl Batch {
     }
 
     /// Instants; of the moment of the transaction also what follows from it.
-    fn times(&mut self, column: &UnifiedColumn, wire: wire::TimeColumn, zone: &mut Zone) -> Checked<()> {
-        let times = self.check(column.name, zone.times(wire, self.rows))?;
+    fn times(&mut self, column: &UnifiedColumn, wire: wire::TimeColumn, zones: &mut Zones) -> Checked<()> {
+        let times = self.check(column.name, zones.local.times(wire, self.rows))?;
         if column.name == "transacted_at" {
             let bases = times.bases.iter().map(|&basis| basis as usize);
             self.keep_ref("time_basis", columns::names(bases, TimeBasis::NAMES))?;
+            let zone = zones.days.as_mut().unwrap_or(&mut zones.local);
             self.keep("transaction_day", Ok(Date32Array::new(zone.days(&times.instants).into(), None)))?;
         }
         self.keep(column.name, times.array())
     }
 
-    /// What of the commission counts: nothing of a declined one, else all, with its sign.
+    /// What of the commission counts: nothing of a declined one, nor of points and the like, else all, with its sign.
     fn commission_effective(&mut self) -> Checked<()> {
         let amounts = self.arrays.get("commission_amount").and_then(|array| array.as_primitive_opt::<Decimal128Type>());
         let declined = ValidationStatus::Declined as u8;
+        let [code, written] = ["commission_currency", "commission_currency_raw"].map(|name| self.arrays.get(name));
         let counts = |row: usize, amounts: &Decimal128Array| {
-            amounts.is_valid(row) && self.validation.get(row).is_none_or(|ordinal| *ordinal != declined)
+            amounts.is_valid(row)
+                && !is_no_money(code, written, row)
+                && self.validation.get(row).is_none_or(|ordinal| *ordinal != declined)
         };
         let effective: Vec<i128> = match amounts {
             None => vec![0; self.rows],

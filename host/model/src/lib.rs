@@ -12,6 +12,7 @@
 //! # Ok::<(), sluice_model::WindowError>(())
 //! ```
 
+mod currency;
 mod error_kind;
 mod ids;
 mod layout;
@@ -28,6 +29,7 @@ mod step;
 mod transaction;
 pub mod unified;
 
+pub use currency::iso_currency;
 pub use error_kind::{ErrorKind, describe};
 pub use ids::{Digest, request_id, transaction_key, transaction_keys};
 pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColumn, Pin};
@@ -39,7 +41,7 @@ pub use raw::{RawObject, SentRequest};
 pub use request::{Function, Hash, Method, Op, Part, Request, Template};
 pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};
 pub use secret::Secret;
-pub use slice::{Slice, Window, WindowError, start_of_day};
+pub use slice::{Slice, TIMEZONE_SETTING, Window, WindowError, start_of_day};
 pub use slice_read::SliceRead;
 pub use step::Step;
 pub use transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};

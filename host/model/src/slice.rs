@@ -128,7 +128,16 @@ pub struct Slice {
     pub cursor: Option<String>,
 }
 
+/// The account's setting that says in which zone the network cuts reporting days.
+pub const TIMEZONE_SETTING: &str = "timezone";
+
 impl Slice {
+    /// The zone in which the network cuts the account's reporting days, where the operator says it.
+    pub fn reporting_zone(&self) -> Option<Tz> {
+        let (_, zone) = self.settings.iter().find(|(name, _)| name == TIMEZONE_SETTING)?;
+        zone.parse().ok()
+    }
+
     /// Names the slice among all: `awin/uk/transactions/transaction/<since>/<until>`.
     pub fn id(&self) -> String {
         format!("{}/{}/{}/{}/{}", self.network, self.account, self.stream, self.axis.name(), self.window)

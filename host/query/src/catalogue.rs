@@ -31,7 +31,7 @@ use crate::fixed::fixed_tables;
 use crate::gaps::Gaps;
 use crate::relations::{Relation, Source, TableState};
 use crate::travel::{self, Pin};
-use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value};
+use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value, with_later_columns};
 use crate::{CATALOG, moment, statement, unified_columns};
 
 /// What stands behind a name.
@@ -272,7 +272,14 @@ impl Lake {
                 };
                 Ok(Arc::new(Computed(Columns::new(self.clone(), base))))
             }
-            Entry::Delta(url) => self.delta(schema, name, url, self.at.map(Pin::Moment)).await,
+            Entry::Delta(url) => {
+                let table = self.delta(schema, name, url, self.at.map(Pin::Moment)).await?;
+                if (schema, name) == ("unified", "transaction_versions") {
+                    with_later_columns(table)
+                } else {
+                    Ok(table)
+                }
+            }
             Entry::View(view) => match view.definition() {
                 Definition::Sql(sql) => Box::pin(self.plan(sql, &[])).await,
                 Definition::Over(schema, name) => view.over(self.table(schema, name).await?),

@@ -60,8 +60,9 @@ impl Columns {
             plan = plan.filter(filter.clone())?;
         }
         // By all that is shown, so that each query takes the same one of two that were seen at the same moment.
-        let order = ["first_seen", "path", "type", "example"].map(|name| col(name).sort(true, false));
-        plan = plan.sort(order)?;
+        let is_there = |name: &&str| self.base.schema().field_with_name(name).is_ok();
+        let order = ["first_seen", "path", "type", "example"].into_iter().filter(is_there);
+        plan = plan.sort(order.map(|name| col(name).sort(true, false)))?;
         let rows = DataFrame::new(self.lake.state(), plan.build()?).collect().await?;
         let rows = concat_batches(&self.base.schema(), &rows)?;
         let [networks, streams, columns] = ["network", "stream", "column"].map(|name| texts(&rows, name));

@@ -12,6 +12,7 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{JoinType, LogicalPlanBuilder, col, lit};
 use datafusion::prelude::{Expr, ident};
+use sluice_model::unified::TRANSACTION_COLUMNS;
 
 use crate::DEFAULT_SCHEMA;
 use crate::live::is_live;
@@ -199,6 +200,25 @@ pub(crate) fn latest_versions(
     let definition = "SELECT v.* FROM unified.transaction_versions v WHERE NOT EXISTS (SELECT 1 FROM \
                       unified.transaction_versions n WHERE n.transaction_key = v.transaction_key AND n.version > v.version)";
     Ok(Arc::new(ViewTable::new(latest, by.is_none().then(|| definition.to_owned()))))
+}
+
+/// The versions with the columns that came to the schema after the table was made: until something is written to it, it
+/// lacks them.
+pub(crate) fn with_later_columns(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let columns = table.schema();
+    let is_there = |name: &str| columns.field_with_name(name).is_ok();
+    if TRANSACTION_COLUMNS.iter().all(|column| is_there(column.name)) {
+        return Ok(table);
+    }
+    let known = TRANSACTION_COLUMNS.iter().map(|column| match is_there(column.name) {
+        true => Ok(ident(column.name)),
+        false => ScalarValue::try_from(&column.kind.data_type()).map(|null| lit(null).alias(column.name)),
+    });
+    let own = |name: &&str| !TRANSACTION_COLUMNS.iter().any(|column| column.name == *name);
+    let others = columns.fields().iter().map(|field| field.name().as_str()).filter(own).map(|name| Ok(ident(name)));
+    let projected = known.chain(others).collect::<Result<Vec<Expr>>>()?;
+    let plan = LogicalPlanBuilder::scan(VERSIONS, provider_as_source(table), None)?.project(projected)?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 /// The requests that left a body, whatever the table calls its digest.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sluice_fetch::Fetcher;
-use sluice_model::{Axis, ErrorKind, Slice, Stream, Window};
+use sluice_model::{Axis, ErrorKind, Grain, Slice, Stream, Window};
 use sluice_state::{PlannedSlice, Selection};
 
 use crate::app::Network;
@@ -69,6 +69,11 @@ pub async fn jobs(
                 let (id, zone) = (&manifest.network, &stream.timezone);
                 Failure::failed(anyhow::anyhow!("connector `{id}` names no zone: `{zone}`"))
             })?;
+            // Days that are asked for are the network's; those of exact times are the account's.
+            let timezone = match stream.grain {
+                Grain::Day => timezone,
+                Grain::Second => account.timezone.or(network.settings.content.timezone).unwrap_or(timezone),
+            };
             for (axis, window, rule) in windows(network, stream, selection, now)? {
                 for window in schedule::slice_windows(stream, axis, timezone, window) {
                     let slice = Slice {

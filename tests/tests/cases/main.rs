@@ -60,6 +60,8 @@ cases! {
     an_empty_answer_is_doubted_until_another_agrees: "53-awin-empty-window";
     status_words_that_turn_unknown_are_doubted: "54-awin-unknown-status";
     fewer_records_than_the_network_states_are_doubted: "55-cj-fewer-than-stated";
+    days_are_those_of_the_accounts_zone: "56-awin-account-zone";
+    what_is_no_currency_is_kept_and_not_summed: "57-awin-points";
 }
 
 #[test]

@@ -67,16 +67,16 @@ fn two_with(name: &str, values: wire::Values) -> wire::Batch {
 fn refused(change: impl FnOnce(&mut wire::Batch)) -> String {
     let mut wire = two();
     change(&mut wire);
-    batch(wire, 2, 10).expect_err("it is malformed")
+    batch(wire, 2, 10, None).expect_err("it is malformed")
 }
 
 fn refused_with(name: &str, values: wire::Values) -> String {
-    batch(two_with(name, values), 2, 10).expect_err("it is malformed")
+    batch(two_with(name, values), 2, 10, None).expect_err("it is malformed")
 }
 
 #[test]
 fn the_batch_has_exactly_the_schema() {
-    let batch = batch(two(), 2, 10).unwrap();
+    let batch = batch(two(), 2, 10, None).unwrap();
     assert_eq!(batch.schema(), mapped_transactions_schema());
     let words = |name: &str| -> Vec<String> {
         batch.column_by_name(name).unwrap().as_string::<i32>().iter().flatten().map(str::to_owned).collect()
@@ -95,7 +95,7 @@ fn the_batch_has_exactly_the_schema() {
 
 #[test]
 fn a_declined_commission_counts_nothing_and_a_negative_one_counts() {
-    let batch = batch(two(), 2, 10).unwrap();
+    let batch = batch(two(), 2, 10, None).unwrap();
     let money = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<Decimal128Type>().values().to_vec();
     assert_eq!(money("commission_amount"), [-1_500_000, 2_000_000]);
     assert_eq!(money("commission_effective"), [-1_500_000, 0]);
@@ -103,11 +103,45 @@ fn a_declined_commission_counts_nothing_and_a_negative_one_counts() {
 
 #[test]
 fn the_day_is_the_networks() {
-    let batch = batch(two(), 2, 10).unwrap();
+    let batch = batch(two(), 2, 10, None).unwrap();
     let days = batch.column_by_name("transaction_day").unwrap().as_primitive::<Date32Type>().values().to_vec();
     let at = batch.column_by_name("transacted_at").unwrap().as_primitive::<TimestampMicrosecondType>().value(0);
     assert_eq!(at, 1_767_225_600_000_000 - 3_600_000_000);
     assert_eq!(days[0], 20_454);
+}
+
+#[test]
+fn days_are_those_of_the_zone_that_the_operator_says() {
+    let of = |zone: Option<chrono_tz::Tz>, basis: wire::TimezoneBasis| {
+        let batch = batch(wire::Batch { timezone_basis: basis, ..two() }, 2, 10, zone).unwrap();
+        let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().value(0).to_owned();
+        let at = batch.column_by_name("transacted_at").unwrap().as_primitive::<TimestampMicrosecondType>().value(0);
+        let day = batch.column_by_name("transaction_day").unwrap().as_primitive::<Date32Type>().value(0);
+        (at, day, text("network_timezone"), text("timezone_basis"))
+    };
+    let midnight = 1_767_225_600_000_000;
+    // Midnight in Amsterdam is still the day before in London.
+    let london = of(Some(chrono_tz::Europe::London), wire::TimezoneBasis::Declared);
+    assert_eq!(london, (midnight - 3_600_000_000, 20_453, "Europe/London".to_owned(), "operator".to_owned()));
+    // A zone that the connector only assumes is the operator's to say.
+    let assumed = of(Some(chrono_tz::Europe::London), wire::TimezoneBasis::Assumed);
+    assert_eq!(assumed, (midnight, 20_454, "Europe/London".to_owned(), "operator".to_owned()));
+    let same = of(Some(chrono_tz::Europe::Amsterdam), wire::TimezoneBasis::Declared);
+    assert_eq!((same.1, same.3.as_str()), (20_454, "declared"));
+}
+
+#[test]
+fn a_commission_in_points_is_kept_and_counts_nothing() {
+    let currency = wire::Values::Text(text(&[Some("points"), Some("eur")]));
+    let batch = batch(two_with("commission_currency", currency), 2, 10, None).unwrap();
+    let money = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<Decimal128Type>().values().to_vec();
+    let texts = |name: &str| -> Vec<Option<String>> {
+        batch.column_by_name(name).unwrap().as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
+    };
+    assert_eq!(money("commission_amount"), [-1_500_000, 2_000_000]);
+    assert_eq!(money("commission_effective"), [0, 0], "the one in points, the other declined");
+    assert_eq!(texts("commission_currency"), [None, Some("EUR".to_owned())]);
+    assert_eq!(texts("commission_currency_raw"), [Some("points".to_owned()), Some("eur".to_owned())]);
 }
 
 #[test]
@@ -121,7 +155,7 @@ fn no_rows_make_an_empty_batch() {
         column("payment_status", wire::Values::Words(bytes(&[]))),
         column("transacted_at", wire::Values::Time(times(&[], wire::TimeBasis::Instant))),
     ];
-    assert_eq!(batch(wire, 0, 10).unwrap().num_rows(), 0);
+    assert_eq!(batch(wire, 0, 10, None).unwrap().num_rows(), 0);
 }
 
 #[test]
@@ -142,8 +176,9 @@ fn what_breaks_the_contract_is_named_by_its_column() {
     let paid = wire::Values::Time(times(&[0], wire::TimeBasis::Instant));
     assert_eq!(refused_with("paid_at", paid), "transactions.paid_at: it has 1 values for 2 rows");
     assert!(refused(|t| t.timezone = "Mars".to_owned()).starts_with("transactions.timezone: "));
-    let currency = wire::Values::Text(text(&[Some("euro"), None]));
-    assert!(refused_with("sale_currency", currency).contains("is no currency"));
+    let word = "x".repeat(101);
+    let currency = wire::Values::Text(text(&[Some(&word), None]));
+    assert!(refused_with("sale_currency", currency).contains("101 bytes, 100 are allowed"));
     assert!(refused(|t| t.records = vec![0; 11]).contains("10 are allowed"));
 }
 
@@ -181,7 +216,7 @@ fn only_one_batch_of_transactions_is_taken() {
 fn each_row_has_the_basis_of_its_id() {
     let with = |values: &[u8], valid: &[u8]| {
         let column = wire::ByteColumn { values: values.to_vec(), valid: valid.to_vec() };
-        batch(two_with("id_basis", wire::Values::Words(column)), 2, 10)
+        batch(two_with("id_basis", wire::Values::Words(column)), 2, 10, None)
     };
     let rows = with(&[2, 1], &[]).unwrap();
     let words: Vec<_> = rows.column_by_name("id_basis").unwrap().as_string::<i32>().iter().flatten().collect();

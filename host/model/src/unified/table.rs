@@ -57,12 +57,14 @@ macro_rules! transaction_columns {
                 payment_status_raw text nullable lifecycle "The network's payment status, verbatim.";
                 reason_raw text nullable lifecycle "Why it was declined or corrected, verbatim.";
                 sale_amount money nullable money "The order's value, in major units.";
-                sale_currency currency nullable money "ISO 4217 code of `sale_amount`.";
+                sale_currency currency nullable money "ISO 4217 code of `sale_amount`; none where the network states none, or what is no such code: see `sale_currency_raw`.";
                 commission_amount money nullable money "The publisher's commission, in major units; negative only where the network reports a negative.";
-                commission_currency currency nullable money "ISO 4217 code of `commission_amount`.";
+                commission_currency currency nullable money "ISO 4217 code of `commission_amount`; none where the network states none, or what is no such code.";
             }
             engine {
-                commission_effective money required money "0 when declined or without an amount, else `commission_amount` with its sign: its sum is always right.";
+                sale_currency_raw text nullable money "What the network wrote for `sale_currency`, where that differs: `usd`, or what is no ISO 4217 code (points, `XXX`).";
+                commission_currency_raw text nullable money "What the network wrote for `commission_currency`, where that differs.";
+                commission_effective money required money "0 when declined, without an amount or in no ISO 4217 currency (`commission_currency_raw` alone is filled), else `commission_amount` with its sign: its sum is always right.";
             }
             connector {
                 amounts_reported text nullable money "The same amounts in further currencies that the network gives, verbatim, as a JSON object.";

@@ -1,6 +1,6 @@
 -- What was observed after `$from` and by `$to`, each transaction's state at the one against that at the other.
 -- Commission is what counts: nothing when declined or gone. What moved to another currency is two rows: it goes
--- from the one and comes to the other.
+-- from the one and comes to the other. Amounts in no ISO 4217 currency (points) are 0.
 WITH arrived AS (
     SELECT network, transaction_key, count(*) AS versions, max(version) AS version,
            string_agg(DISTINCT change, ', ' ORDER BY change) AS cause
@@ -23,8 +23,10 @@ compared AS (
            prior.validation_status AS validation_before, later.validation_status AS validation_after,
            prior.payment_status AS payment_before, later.payment_status AS payment_after,
            prior.sale_currency AS sale_currency_before, later.sale_currency AS sale_currency_after,
-           CASE WHEN is_live(prior.content_hash) THEN prior.sale_amount ELSE 0 END AS sale_before,
-           CASE WHEN is_live(later.content_hash) THEN later.sale_amount ELSE 0 END AS sale_after,
+           CASE WHEN is_live(prior.content_hash) AND (prior.sale_currency IS NOT NULL OR prior.sale_currency_raw IS NULL)
+                THEN prior.sale_amount ELSE 0 END AS sale_before,
+           CASE WHEN is_live(later.content_hash) AND (later.sale_currency IS NOT NULL OR later.sale_currency_raw IS NULL)
+                THEN later.sale_amount ELSE 0 END AS sale_after,
            prior.commission_currency AS commission_currency_before,
            later.commission_currency AS commission_currency_after,
            CASE WHEN is_live(prior.content_hash) THEN prior.commission_effective ELSE 0 END AS commission_before,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::Utc;
+use chrono_tz::Tz;
 use serde::Deserialize;
-use sluice_model::{Axis, ErrorKind, Manifest, Rate, Secret};
+use sluice_model::{Axis, ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
 use url::Url;
 
 use super::secrets::SecretSources;
@@ -53,6 +54,8 @@ pub struct NetworkFile {
     /// Which answers are doubted.
     #[serde(default)]
     pub doubt: DoubtSettings,
+    /// IANA zone in which the network cuts reporting days, where that is the account's own.
+    pub timezone: Option<Tz>,
     /// The accounts to read.
     pub accounts: Vec<Account>,
 }
@@ -88,6 +91,8 @@ pub struct Account {
     pub name: String,
     /// What tables call it, for ever; without it the name. A renamed account keeps the id that it had.
     pub id: Option<String>,
+    /// Its own `timezone`, instead of the network's.
+    pub timezone: Option<Tz>,
     /// What the connector must know of it.
     #[serde(default)]
     pub settings: BTreeMap<String, Scalar>,
@@ -173,7 +178,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         Failure::settings(format!("{file} is wrong: {error}")).hint(
             "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, vanish \
              (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
-             cut, total, bands, auto_accept) and accounts (name, id, settings, secrets)",
+             cut, total, bands, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
         )
     })?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -273,7 +278,28 @@ impl NetworkSettings {
                 None => {}
             }
         }
+        if let Some(timezone) = self.timezone(manifest, account)? {
+            settings.entry(TIMEZONE_SETTING.to_owned()).or_insert_with(|| timezone.name().to_owned());
+        }
         Ok(settings.into_iter().collect())
+    }
+
+    /// The zone in which the network cuts the account's reporting days, where the operator says it.
+    ///
+    /// # Errors
+    /// A settings failure for a network that knows only days in a zone of its own.
+    fn timezone(&self, manifest: &Manifest, account: &Account) -> Result<Option<Tz>, Failure> {
+        let Some(timezone) = account.timezone.or(self.content.timezone) else { return Ok(None) };
+        let own = manifest.streams.iter().find(|stream| stream.grain == Grain::Day);
+        match own.filter(|_| manifest.streams.iter().all(|stream| stream.grain == Grain::Day)) {
+            None => Ok(Some(timezone)),
+            Some(stream) => {
+                let (file, title, zone) = (&self.file, &manifest.title, &stream.timezone);
+                let message =
+                    format!("{file}: `timezone` is {timezone}, and {title} cuts days in {zone} for all accounts");
+                Err(Failure::settings(message).hint("remove `timezone`"))
+            }
+        }
     }
 
     /// The account's secrets, read now.
