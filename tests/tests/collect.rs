@@ -178,6 +178,62 @@ fn a_network_that_knows_days_is_asked_for_whole_days() {
     assert_eq!((&usage[0]["requests"], &usage[0]["bytes"]), (&json!(5), &json!(bytes)));
 }
 
+/// The value of a parameter of a request's query, percent-decoded as far as times need it.
+fn parameter(head: &str, name: &str) -> String {
+    let query = head.split([' ', '?', '&']).find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    query.unwrap().replace("%3A", ":")
+}
+
+#[test]
+fn a_window_that_had_to_be_halved_starts_narrower_the_next_time() {
+    let server = HostileServer::start(|ask, stream| {
+        let [since, until] = ["startDate", "endDate"]
+            .map(|name| format!("{}Z", parameter(&ask.head, name)).parse::<DateTime<Utc>>().unwrap());
+        let is_wide = until - since > TimeDelta::days(8);
+        let answer = if is_wide { response(504, &[JSON], b"") } else { response(200, &[JSON], b"[]") };
+        std::io::Write::write_all(stream, &answer)
+    })
+    .unwrap();
+    let operator = awin(&server.origin(), "123456", "[fetch]\nmax_attempts = 2\nmax_retry_wait_secs = 1\n");
+    let asked = |since: &str, until: &str| {
+        let before = server.asked().len();
+        let (report, _) = run(&operator, "awin", since, until);
+        assert_eq!(report["status"], "done", "{report}");
+        server.asked().len() - before
+    };
+    let first = asked("2026-01-01", "2026-01-31");
+    assert!(first > 4, "two attempts of wide windows before the four narrow ones: {first}");
+    assert_eq!(asked("2026-01-01", "2026-01-31"), 4, "as narrow as they had to be");
+    assert_eq!(asked("2026-02-01", "2026-02-05"), 1);
+    let planned = operator.sluice(&["plan", "awin", "--since", "2026-01-01", "--until", "2026-01-31"]).unwrap();
+    assert_eq!(planned.stdout.matches("awin/main/transactions/").count(), 4, "{planned:?}");
+}
+
+#[test]
+fn what_a_network_has_forgotten_is_not_asked_for_and_said() {
+    let server = saying(200, r#"{"data": []}"#);
+    let description = json!({"contract": "0.2.0", "stream": {"history-days": 5}});
+    let operator = guest("forgets", &description, &server.origin(), "");
+    let day = |days: i64| (Utc::now() - TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let (report, answer) = run(&operator, "forgets", &day(30), &day(0));
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let said = report["warnings"][0].as_str().unwrap();
+    assert!(said.starts_with("sales: the network keeps 5 days, so nothing before "), "{said}");
+    assert!(said.ends_with("the window is read from there on"), "{said}");
+    let read = operator.sql("SELECT since FROM meta.coverage").unwrap();
+    let since: DateTime<Utc> = read[0]["since"].as_str().unwrap().parse().unwrap();
+    assert!(read.len() == 1 && Utc::now() - since < TimeDelta::days(5) + TimeDelta::minutes(5), "{read:?}");
+    let planned = operator.sluice(&["plan", "forgets", "--since", &day(30), "--until", &day(0)]).unwrap();
+    assert!(
+        planned.stderr.contains("the network keeps 5 days") && planned.stdout.contains(&day(5)[..13]),
+        "{planned:?}"
+    );
+    let (report, answer) = run(&operator, "forgets", &day(30), &day(20));
+    assert_eq!((answer.code, &report["slices"]), (0, &json!(0)), "{report}");
+    assert!(report["warnings"][0].as_str().unwrap().ends_with("nothing of the window is read"), "{report}");
+    assert_eq!(server.asked().len(), 1);
+}
+
 #[test]
 fn a_slice_that_takes_too_long_reports_what_it_sent() {
     let page = |key: &str, url: &str| json!({"key": key, "url": [{"text": url}], "yields-records": true});

@@ -89,6 +89,9 @@ pub enum Axis {
 }
 
 impl Axis {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Transaction, Self::Modified, Self::Validation, Self::Payment, Self::None];
+
     /// Its name in settings, tables and the contract.
     pub fn name(self) -> &'static str {
         match self {

@@ -33,6 +33,7 @@ pub mod status;
 pub mod step;
 pub mod tables;
 pub mod text;
+pub mod widths;
 
 /// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.
 #[global_allocator]

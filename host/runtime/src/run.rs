@@ -20,7 +20,8 @@ use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedRespons
 use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
 use crate::slices::{self, Jobs};
-use crate::{duplicates, guests, identity, record, step, tables};
+use crate::widths::Widths;
+use crate::{duplicates, guests, identity, record, step, tables, widths};
 
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
@@ -82,7 +83,8 @@ pub async fn run(
     identity::check(&all, network, &app.lake).await?;
     identity::record(network, &app.lake).await?;
     let started_at = Utc::now();
-    let mut jobs = slices::jobs(network, &app.fetcher, selection, started_at).await?;
+    let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
+    let mut jobs = slices::jobs(network, &app.fetcher, selection, &widths, started_at).await?;
     for job in &mut jobs.jobs {
         if let Some(rule) = &job.rule {
             job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
@@ -158,7 +160,7 @@ async fn carry_out(
     network: &Network,
     lease: &NetworkLease,
     noted: &NotedRun,
-    jobs: Jobs,
+    mut jobs: Jobs,
     kept: Option<ResumedResponses>,
 ) -> Result<RunReport, Failure> {
     step::passed(Step::Planned);
@@ -181,6 +183,7 @@ async fn carry_out(
         tables: tables.clone(),
         guard: guard.clone(),
     };
+    let clipped = std::mem::take(&mut jobs.clipped);
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
     let (collected, guests_took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
     drop(collector);
@@ -195,7 +198,7 @@ async fn carry_out(
         guard.conclude(&app.lake, Some(fence(lease))).await?;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
-    report.warnings = warnings;
+    report.warnings = [clipped, warnings].concat();
     report.set_guest_time(guests_took);
     report.count(counts);
     if counts.causes.without_amount > 0 {
@@ -243,6 +246,7 @@ async fn close(
     for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
+    widths::keep(app, network, &collected.done).await?;
     app.state.forget_run(&report.run_id).await?;
     note_shadow(app, network).await
 }

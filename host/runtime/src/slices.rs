@@ -14,6 +14,7 @@ use crate::failure::{Failure, SliceError};
 use crate::run::SliceDone;
 use crate::schedule;
 use crate::settings::network::{Account, LookBackRule};
+use crate::widths::Widths;
 
 /// A slice and the account that may ask for it.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct Jobs {
     pub failed: Vec<SliceDone>,
     /// The failures of those accounts, one each.
     pub failures: Vec<Failure>,
+    /// Which windows begin later than was asked for, since the network keeps nothing before: a sentence for each stream.
+    pub clipped: Vec<String>,
 }
 
 impl Jobs {
@@ -49,17 +52,20 @@ impl Jobs {
 /// The slices of a selection, oldest windows first, there accounts in the order of the settings: so the accounts'
 /// limits are used side by side, and what is written together belongs to the same months.
 ///
+/// Windows are no wider than `widths` says, and begin where the network's memory does.
+///
 /// # Errors
 /// A failure if the selection names what isn't there, or if no account at all can be read.
 pub async fn jobs(
     network: &Network,
     fetcher: &Fetcher,
     selection: &Selection,
+    widths: &Widths,
     now: DateTime<Utc>,
 ) -> Result<Jobs, Failure> {
     let manifest = network.manifest();
     let (accounts, streams) = selected(network, selection)?;
-    streams.iter().for_each(|stream| warn_of_forgotten(network, stream, selection, now));
+    let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
     let mut slices = Vec::new();
     for account in accounts {
         // Of an account whose settings are wrong the slices are named, and none is read.
@@ -75,7 +81,8 @@ pub async fn jobs(
                 Grain::Second => account.timezone.or(network.settings.content.timezone).unwrap_or(timezone),
             };
             for (axis, window, rule) in windows(network, stream, selection, now)? {
-                for window in schedule::slice_windows(stream, axis, timezone, window) {
+                let stream = widths.narrowed(account.id(), stream, axis);
+                for window in schedule::slice_windows(&stream, axis, timezone, window) {
                     let slice = Slice {
                         network: manifest.network.clone(),
                         account: account.id().to_owned(),
@@ -92,7 +99,7 @@ pub async fn jobs(
         }
     }
     slices.sort_by_key(|planned| planned.slice.window.since);
-    let mut jobs = jobs_of(network, fetcher, &slices).await?;
+    let mut jobs = Jobs { clipped, ..jobs_of(network, fetcher, &slices).await? };
     if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
         return Err(Failure::all(std::mem::take(&mut jobs.failures)));
     }
@@ -178,18 +185,14 @@ pub fn cursors(done: &[SliceDone]) -> Vec<(&Slice, &str, &str)> {
     cursors
 }
 
-/// Warns of a selection that begins before what the network keeps.
-fn warn_of_forgotten(network: &Network, stream: &Stream, selection: &Selection, now: DateTime<Utc>) {
-    let (Some(since), Some(first)) = (selection.since, schedule::first_remembered(stream, now)) else { return };
-    if since < first {
-        tracing::warn!(
-            network = network.settings.name,
-            stream = stream.name,
-            "the network keeps no data before {}: it keeps {} days",
-            first.format("%F"),
-            stream.history_days.unwrap_or_default()
-        );
-    }
+/// That a selection begins before what the network keeps of a stream.
+fn clipped(stream: &Stream, selection: &Selection, now: DateTime<Utc>) -> Option<String> {
+    let (window, first) = (selection.window(now)?, schedule::first_remembered(stream, now)?);
+    let days = stream.history_days.unwrap_or_default();
+    let is_gone = window.until <= first;
+    let what = if is_gone { "nothing of the window is read" } else { "the window is read from there on" };
+    let (name, shown) = (&stream.name, first.format("%F %H:%M UTC"));
+    (window.since < first).then(|| format!("{name}: the network keeps {days} days, so nothing before {shown}: {what}"))
 }
 
 /// The windows to read of a stream, the dates that they filter on, and the keys of the rules that ask for them.
@@ -210,7 +213,8 @@ fn windows(
             Failure::usage(format!("stream `{}` can't filter on that axis", stream.name))
                 .hint(format!("it can on: {}", axes.join(", ")))
         })?;
-        return Ok(vec![(axis, window, None)]);
+        let kept = schedule::remembered(stream, window, now);
+        return Ok(kept.map(|window| (axis, window, None)).into_iter().collect());
     }
     let rules = look_back_rules(network);
     let chosen = rules.iter().filter(|rule| {
@@ -218,8 +222,10 @@ fn windows(
             && selection.axis.is_none_or(|axis| rule.axis.unwrap_or(default) == axis)
     });
     // A rule on a date that this stream doesn't have is for another stream.
-    let window =
-        |rule: &LookBackRule| Some((usable(rule.axis)?, schedule::look_back_window(now, rule.days), Some(rule.key())));
+    let window = |rule: &LookBackRule| {
+        let window = schedule::remembered(stream, schedule::look_back_window(now, rule.days), now)?;
+        Some((usable(rule.axis)?, window, Some(rule.key())))
+    };
     Ok(chosen.filter_map(window).collect())
 }
 

@@ -15,6 +15,7 @@ mod schedule_times;
 mod services;
 mod tokens;
 mod versions;
+mod widths;
 
 pub use error::Error;
 pub use leases::{LeaseHolder, LeaseTimes, NetworkLease, guard_all};
@@ -23,6 +24,7 @@ pub use schedule_times::ScheduleTimes;
 pub use services::{ServiceStats, host};
 pub use tokens::token_persistence;
 pub use versions::{Active, CandidateStatus, Decision};
+pub use widths::Width;
 
 use database::Database;
 use leases::LeaseStore;

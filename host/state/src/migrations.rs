@@ -32,6 +32,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     4 "0004_cursors_by_rule",
     5 "0005_identity",
     6 "0006_profiles",
+    7 "0007_widths",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

@@ -9,6 +9,7 @@ use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::slices;
+use sluice_runtime::widths::Widths;
 
 use crate::arguments::ReadArgs;
 
@@ -22,7 +23,10 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     let registry = app::open_registry_read_only(&settings).await?;
     let network = app::find_network(&registry, &settings, &args.network)?;
     let fetcher = sluice_fetch::Fetcher::new(settings.fetch.clone())?;
-    let jobs = slices::jobs(&network, &fetcher, &selection, now).await?;
+    let state = sluice_state::State::open(&settings.state_url).await?;
+    let widths = Widths::new(state.widths(&network.manifest().network).await?);
+    let jobs = slices::jobs(&network, &fetcher, &selection, &widths, now).await?;
+    jobs.clipped.iter().for_each(|sentence| eprintln!("warning: {}: {sentence}", args.network));
     let mut out = std::io::stdout().lock();
     let mut planned = Vec::new();
     for job in jobs.jobs {

@@ -30,6 +30,8 @@ pub struct SliceReport {
     pub rejects: u64,
     /// What failed; empty if all requests were answered.
     pub errors: Vec<SliceError>,
+    /// How often its window had been halved before it was asked for.
+    pub splits: u32,
     /// Whether the network wants the window in halves.
     pub split: bool,
     /// What fails again and again for a window of this width; a narrower one may be answered.

@@ -152,6 +152,7 @@ async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) ->
     let collector = collector.for_slice(&waiting.job);
     let limits = &collector.app.settings.limits;
     let progress = Progress::default();
+    progress.lock().splits = waiting.splits;
     let in_time = tokio::time::timeout(limits.slice_timeout(), collector.slice(&waiting.job, &progress)).await.is_ok();
     if !in_time {
         (progress.lock().split, progress.lock().too_wide) = (false, None);
