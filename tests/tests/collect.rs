@@ -217,9 +217,9 @@ fn what_a_network_has_forgotten_is_not_asked_for_and_said() {
     let day = |days: i64| (Utc::now() - TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
     let (report, answer) = run(&operator, "forgets", &day(30), &day(0));
     assert_eq!(answer.code, 0, "{answer:?}");
-    let said = report["warnings"][0].as_str().unwrap();
-    assert!(said.starts_with("sales: the network keeps 5 days, so nothing before "), "{said}");
-    assert!(said.ends_with("the window is read from there on"), "{said}");
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("sales: the network keeps 5 days, so nothing before "), "{warning}");
+    assert!(warning.ends_with("the window is read from there on"), "{warning}");
     let read = operator.sql("SELECT since FROM meta.coverage").unwrap();
     let since: DateTime<Utc> = read[0]["since"].as_str().unwrap().parse().unwrap();
     assert!(read.len() == 1 && Utc::now() - since < TimeDelta::days(5) + TimeDelta::minutes(5), "{read:?}");

@@ -22,7 +22,7 @@ pub(crate) struct Currencies {
 pub(crate) fn currencies(column: wire::TextColumnResult, rows: usize) -> Checked<Currencies> {
     let words = columns::text(column, rows)?;
     if let Some(long) = words.iter().flatten().find(|word| word.len() > MAX_WORD) {
-        return Err(format!("{} has {} bytes, {MAX_WORD} are allowed", quoted(long), long.len()));
+        return Err(format!("{} is no currency: {MAX_WORD} bytes are allowed", quoted(long)));
     }
     // Rows of one currency mostly stand together.
     let mut last: (&str, Option<&'static str>) = ("", None);
@@ -91,6 +91,6 @@ mod tests {
     #[test]
     fn a_word_has_a_longest_length() {
         assert!(of(&[Some(&"x".repeat(100))]).is_ok());
-        assert!(of(&[Some(&"x".repeat(101))]).err().unwrap().contains("101 bytes, 100 are allowed"));
+        assert!(of(&[Some(&"x".repeat(101))]).err().unwrap().contains("is no currency: 100 bytes are allowed"));
     }
 }

@@ -75,7 +75,7 @@ impl Widths {
     }
 }
 
-/// Keeps what a run told of a network's widths.
+/// Keeps what a run shows of a network's widths.
 ///
 /// # Errors
 /// The state store's failure.
