@@ -267,3 +267,23 @@ fn simulator_token(simulator: &Simulator) -> String {
     let beta = accounts.iter().find(|account| account.network == "awin" && account.name == "beta").unwrap();
     beta.secrets["token"].clone()
 }
+
+#[test]
+fn no_query_takes_more_than_it_may_or_panics() {
+    let operator = Operator::empty().unwrap();
+    let toml = "[lake]\nurl = \"file:./lake\"\n[limits]\nquery_secs = 2\nquery_rows = 1000\nquery_memory_mb = 100\n";
+    operator.write("sluice.toml", toml).unwrap();
+    for (query, reason) in [
+        ("SELECT repeat('x', 2000000000)", "more than 200 MiB"),
+        ("SELECT replace(repeat('a', 1000000), 'a', repeat('b', 10000))", "more than 200 MiB"),
+        ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t", "longer than 2 s"),
+        ("SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b", "longer than 2 s"),
+        ("SELECT * FROM generate_series(1, 100000)", "more than 1000 rows"),
+        ("SELECT string_agg(repeat('x', 1000), '') FROM generate_series(1, 5000000)", ""),
+        ("SELECT -9223372036854775808 / -1", "overflow"),
+    ] {
+        let answer = operator.sluice(&["sql", query]).unwrap();
+        assert_eq!(answer.code, 1, "{query}: {answer:?}");
+        assert!(answer.stderr.contains(reason) && !answer.stderr.contains("panicked"), "{query}: {answer:?}");
+    }
+}

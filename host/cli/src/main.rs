@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error.into(), json),
+        Err(error) => return ExitCode::from(failed(&error.into(), json)),
     };
     match runtime.block_on(commands::execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,17 +39,17 @@ fn main() -> ExitCode {
             // What is still under way is given up as if the process were killed. Its threads would wait for each other, and
             // some panic when others are gone.
             std::mem::forget(runtime);
-            code
+            ExitCode::from(code)
         }
     }
 }
 
 /// Prints a failure and gives its exit code. A reader that stops reading, such as `head`, is no failure.
-fn failed(failure: &Failure, json: bool) -> ExitCode {
+fn failed(failure: &Failure, json: bool) -> u8 {
     if failure.is_closed_output() {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     // Where standard error is closed too, only the exit code is left.
     let _ = writeln!(std::io::stderr(), "{}", failure.render(json));
-    ExitCode::from(failure.exit as u8)
+    failure.exit as u8
 }

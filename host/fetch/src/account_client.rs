@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reqwest::header::HeaderMap;
 use sluice_model::{Request, Secret, SentRequest};
 use tokio::time::Instant;
 
@@ -70,17 +71,17 @@ impl AccountClient {
         let (live, slot, permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
-        let redactor = inner.session.redactor();
+        let redactor = inner.session.redactor_of(&rendered.derived);
         admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
         drop(slot);
         let received_at = Utc::now();
-        let retry_after = self.keep_to_pause(&raw, received_at);
+        let retry_after = self.keep_to_pause(raw.status, &raw.headers, received_at);
         if rotates {
             self.rotate(&live, &raw).await;
         }
         // The current one: this response may have brought a value to mask.
-        let redactor = inner.session.redactor();
+        let redactor = inner.session.redactor_of(&rendered.derived);
         let body = clean(&raw, inner.shared.options.limits(), &redactor).await;
         let (headers, header_masked) = headers_of(&raw, &body, &redactor);
         tracing::debug!(
@@ -113,10 +114,15 @@ impl AccountClient {
 
     /// The pause that a response asks for. If the rate limit is exceeded, it applies to all requests of the budget, unless
     /// it's longer than a run waits.
-    pub(crate) fn keep_to_pause(&self, raw: &WireResponse, received_at: DateTime<Utc>) -> Option<Duration> {
-        let pause = requested_pause(&raw.headers, raw.status, received_at);
+    pub(crate) fn keep_to_pause(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        received_at: DateTime<Utc>,
+    ) -> Option<Duration> {
+        let pause = requested_pause(headers, status, received_at);
         let longest = self.inner().shared.options.max_retry_wait;
-        if let Some(pause) = pause.filter(|pause| raw.status == 429 && *pause <= longest) {
+        if let Some(pause) = pause.filter(|pause| status == 429 && *pause <= longest) {
             self.inner().budget.pause(pause);
         }
         pause
@@ -170,7 +176,7 @@ impl AccountClient {
 
     pub(crate) fn wire<'a>(&'a self, redactor: &'a Redactor) -> Wire<'a> {
         let Inner { network, shared, allow, budget, .. } = self.inner();
-        Wire { network, shared, allow, budget, redactor }
+        Wire { network, shared, allow, budget, redactor, max_body_bytes: shared.options.max_body_bytes }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -183,20 +189,23 @@ impl AccountClient {
     }
 }
 
-/// The headers that may be stored, and whether the value of one of them contained a secret. A changed body isn't encoded
+/// The headers that may be stored, and whether one of them was masked. A changed body isn't encoded
 /// any more, and has another length.
 fn headers_of(raw: &WireResponse, body: &CleanBody, redactor: &Redactor) -> (Vec<(String, String)>, bool) {
     let mut masked = false;
     let mut headers = Vec::with_capacity(raw.headers.len());
     for (name, value) in &raw.headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        masked |= redactor.finds(&value);
+        let received = String::from_utf8_lossy(value.as_bytes());
         let value = match name.as_str() {
             "content-encoding" if body.is_changed() => continue,
             // The length of a sample would hide that the body was cut.
             "content-length" if body.problem.is_some() => continue,
             "content-length" if body.masked => body.wire.len().to_string(),
-            name => redactor.header(name, &value),
+            name => {
+                let value = redactor.header(name, &received);
+                masked |= *value != *received;
+                value
+            }
         };
         headers.push((name.as_str().to_owned(), value));
     }

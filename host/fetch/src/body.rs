@@ -15,6 +15,7 @@ use crate::error::{Error, Wait};
 use crate::exchange::Framing;
 use crate::fetcher::FetchOptions;
 use crate::redact::Redactor;
+use crate::sign_in_response::SignInResponse;
 use crate::unpack::{EncodingMismatch, Limits, StatedEncoding, unpack, unpack_start};
 use crate::wire::Wire;
 
@@ -45,6 +46,17 @@ impl WireResponse {
         let headers = self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         StatedEncoding::of(headers)
     }
+
+    /// Its parts in which a sign-in's tokens may be, the body unpacked.
+    pub(crate) async fn response(&self, limits: Limits) -> Result<SignInResponse, Error> {
+        let body = unpack(&self.stated_encoding(), &self.wire, limits, &self.host).await?.body;
+        Ok(SignInResponse { body, ..self.response_without_body() })
+    }
+
+    /// The same of a response whose body can't be used.
+    pub(crate) fn response_without_body(&self) -> SignInResponse {
+        SignInResponse { headers: self.headers.clone(), cookies: self.cookies.clone(), body: Bytes::new() }
+    }
 }
 
 impl Wire<'_> {
@@ -72,7 +84,7 @@ impl Wire<'_> {
 
     /// The body; or a sample of it, and why it isn't complete.
     async fn body(&self, response: &mut Response, url: &Url, sent: Instant) -> (Bytes, Option<Error>) {
-        let max = self.shared.options.max_body_bytes;
+        let max = self.max_body_bytes;
         let expected = response.content_length();
         if expected.is_some_and(|bytes| bytes > max) {
             return (Bytes::new(), Some(Error::TooLarge { host: host_of(url), what: "body", max }));
@@ -93,7 +105,8 @@ impl Wire<'_> {
         url: &Url,
         sent: Instant,
     ) -> Result<(), Error> {
-        let FetchOptions { max_body_bytes: max, read_timeout, request_timeout, .. } = self.shared.options;
+        let FetchOptions { read_timeout, request_timeout, .. } = self.shared.options;
+        let max = self.max_body_bytes;
         let host = || host_of(url);
         let too_slow = |what, limit| Error::Timeout { host: host(), what, limit };
         let deadline = sent + request_timeout;

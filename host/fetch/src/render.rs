@@ -1,11 +1,13 @@
 //! Renders a request's templates to what is sent, and to its display form.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderName, HeaderValue};
 use sluice_model::{Method, Op, Part, Request, Secret, SentRequest, Template};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::allow::Allow;
 use crate::error::Error;
@@ -41,6 +43,8 @@ pub(crate) struct Rendered {
     url_display: String,
     pub(crate) headers: Vec<(HeaderName, Value)>,
     pub(crate) body: Option<Value>,
+    /// What its templates' functions made of secrets.
+    pub(crate) derived: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Rendered {
@@ -76,6 +80,7 @@ impl Context<'_> {
             tokens: self.tokens,
             now: self.now,
             parts: Parts { method: Value::plain(request.method.name()), ..Parts::default() },
+            derived: RefCell::default(),
         };
         let run = |machine: &Machine<'_>, place: &str, template: &Template| {
             machine.run(template).map_err(|fault| self.error(request, place, fault))
@@ -120,7 +125,7 @@ impl Context<'_> {
             Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
-        Ok(Rendered { method, url, url_display: shown.into(), headers, body })
+        Ok(Rendered { method, url, url_display: shown.into(), headers, body, derived: machine.derived.into_inner() })
     }
 
     /// The display form of a URL, moved to `base_url` like the URL itself. Its `*` in place of secrets are valid in paths

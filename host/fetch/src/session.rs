@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::redact::Redactor;
 use crate::render::tokens_of;
 
+/// The longest token that is masked.
+const MAX_TOKEN_BYTES: usize = 16 << 10;
 /// Values of one source that stay masked after they are replaced: responses to earlier requests may still arrive.
 const REMEMBERED_VALUES: usize = 4;
 
@@ -149,14 +152,16 @@ impl Session {
     }
 
     fn rebuild(&self, issued: &BTreeMap<String, VecDeque<Secret>>) {
-        let secrets = self.secrets.iter().chain(issued.values().flatten()).map(Secret::expose);
+        let secrets = self.secrets.iter().map(Secret::expose);
         // A response may echo one cookie of a `Cookie` header.
-        let parts = issued.values().flatten().flat_map(|value| cookie_values(value.expose()));
+        let issued = issued.values().flatten().map(Secret::expose);
+        let issued = issued.flat_map(|value| std::iter::once(value).chain(cookie_values(value)));
+        let issued = issued.filter(|value| looks_like_a_token(value));
         let headers = self.sources().filter_map(|source| match &source.value {
             TokenPlace::Header(name) => Some(name.to_ascii_lowercase()),
             _ => None,
         });
-        let redactor = Arc::new(Redactor::new(secrets.chain(parts), headers.collect()));
+        let redactor = Arc::new(Redactor::new(secrets.chain(issued).map(str::as_bytes), headers.collect()));
         *self.redactor.write().unwrap_or_else(PoisonError::into_inner) = redactor;
     }
 
@@ -164,9 +169,34 @@ impl Session {
         Arc::clone(&self.redactor.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// That of a request whose templates made these values of secrets.
+    pub(crate) fn redactor_of(&self, derived: &[Zeroizing<Vec<u8>>]) -> Arc<Redactor> {
+        let redactor = self.redactor();
+        if derived.is_empty() {
+            return redactor;
+        }
+        Arc::new(redactor.with(derived.iter().map(|value| value.as_slice())))
+    }
+
     pub(crate) fn sources(&self) -> impl Iterator<Item = &TokenSource> {
         self.sign_ins.iter().flat_map(|sign_in| &sign_in.sources)
     }
+}
+
+/// Whether a value that a network gave as a token may be one, and is masked: random enough not to occur in its data. A
+/// network, or a connector that names the place of an amount or a status, must not be able to blank out what is kept.
+pub(crate) fn looks_like_a_token(value: &str) -> bool {
+    let is_date = matches!(value.as_bytes(), [a, b, c, d, b'-', e, f, b'-', ..]
+        if [a, b, c, d, e, f].iter().all(|byte| byte.is_ascii_digit()));
+    let has = |is: fn(&u8) -> bool| value.as_bytes().iter().any(is);
+    let shortest = match (has(u8::is_ascii_alphabetic), has(u8::is_ascii_digit)) {
+        (true, true) => 8,
+        (_, false) => 16,
+        (false, true) => 20,
+    };
+    (shortest..=MAX_TOKEN_BYTES).contains(&value.len())
+        && !is_date
+        && !value.bytes().any(|byte| byte.is_ascii_control())
 }
 
 fn cookie_values(header: &str) -> impl Iterator<Item = &str> {
@@ -269,6 +299,19 @@ mod tests {
     }
 
     #[test]
+    fn what_occurs_in_a_networks_data_is_no_token() {
+        for word in
+            ["5.00", "123456789012", "approved", "2026-11-29T10:00:00Z", "1,234,567.89", "EUR", "", "a\nb1234567"]
+        {
+            assert!(!looks_like_a_token(word), "{word}");
+        }
+        let session_id = "s".repeat(16);
+        for token in ["t0k3n-01", "eyJhbGciOiJub25lIn0.e30.", "0123456789-0123456789", &session_id] {
+            assert!(looks_like_a_token(token), "{token}");
+        }
+    }
+
+    #[test]
     fn the_last_four_values_of_a_token_are_masked() {
         let session = Session::new(&[source("a", "1", &[])], &BTreeMap::new());
         assert_eq!(session.redactor().text("value-0000"), "value-0000");
@@ -276,8 +319,8 @@ mod tests {
             session.learn([("a", Secret::new(format!("value-000{n}")))]);
         }
         assert_eq!(session.redactor().text("value-0000 value-0001 value-0004"), "value-0000 *** ***");
-        session.learn([("c", Secret::new("sid=abcdefgh; x=1".into()))]);
-        assert_eq!(session.redactor().text("id abcdefgh"), "id ***");
+        session.learn([("c", Secret::new("sid=abcdefg1; x=1".into()))]);
+        assert_eq!(session.redactor().text("id abcdefg1"), "id ***");
         assert_eq!(session.redactor().header("x-a", "anything"), "***");
     }
 }

@@ -1,29 +1,35 @@
 //! Reads tokens out of a sign-in's response.
 
+mod json;
+
 use bytes::Bytes;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use reqwest::header::HeaderMap;
-use serde_json::Value;
 use sluice_model::TokenPlace;
 
+use json::{JsonShape, json_text};
+
+/// The largest sign-in response, as received and unpacked.
+pub(crate) const MAX_SIGN_IN_BYTES: u64 = 1 << 20;
+
 /// A sign-in's response. It contains tokens, so it is never stored or logged.
-pub(crate) struct SignInResponse<'a> {
-    pub(crate) headers: &'a HeaderMap,
+pub(crate) struct SignInResponse {
+    pub(crate) headers: HeaderMap,
     /// `Set-Cookie` values of the response and of the redirects before it.
-    pub(crate) cookies: &'a [String],
-    pub(crate) body: &'a Bytes,
+    pub(crate) cookies: Vec<String>,
+    pub(crate) body: Bytes,
 }
 
-impl SignInResponse<'_> {
-    /// The value at a place; none if it is missing, null or empty.
+impl SignInResponse {
+    /// The value at a place; none if it is missing, null or empty. Of a body no more than the value is held.
     pub(crate) fn value_at(&self, place: &TokenPlace) -> Option<String> {
         let value = match place {
-            TokenPlace::Json(pointer) => scalar(serde_json::from_slice::<Value>(self.body).ok()?.pointer(pointer)?),
-            TokenPlace::Xml(path) => xml_text(self.body, path),
+            TokenPlace::Json(pointer) => json_text(&self.body, pointer),
+            TokenPlace::Xml(path) => xml_text(&self.body, path),
             TokenPlace::Header(name) => self.headers.get(name.as_str())?.to_str().ok().map(str::to_owned),
-            TokenPlace::Cookies => Some(cookie_header(self.cookies)),
-            TokenPlace::Body => std::str::from_utf8(self.body).ok().map(|text| text.trim().to_owned()),
+            TokenPlace::Cookies => Some(cookie_header(&self.cookies)),
+            TokenPlace::Body => std::str::from_utf8(&self.body).ok().map(|text| text.trim().to_owned()),
         };
         value.filter(|text| !text.is_empty())
     }
@@ -33,28 +39,15 @@ impl SignInResponse<'_> {
         if self.body.is_empty() {
             return "the response is empty".to_owned();
         }
-        match serde_json::from_slice::<Value>(self.body) {
-            Ok(Value::Object(members)) => {
-                let names: Vec<String> = members
-                    .keys()
-                    .take(8)
-                    .map(|name| format!("`{}`", name.chars().take(40).collect::<String>()))
-                    .collect();
+        match serde_json::from_slice(&self.body) {
+            Ok(JsonShape::Object(names)) => {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 format!("the response is a JSON object with {}", names.join(", "))
             }
-            Ok(Value::Array(items)) => format!("the response is a JSON array of {}", items.len()),
-            Ok(_) => "the response is a JSON scalar".to_owned(),
+            Ok(JsonShape::Array(items)) => format!("the response is a JSON array of {items}"),
+            Ok(JsonShape::Scalar) => "the response is a JSON scalar".to_owned(),
             Err(_) => format!("the response is {} bytes that are no JSON", self.body.len()),
         }
-    }
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(bool) => Some(bool.to_string()),
-        _ => None,
     }
 }
 
@@ -138,8 +131,7 @@ mod tests {
             .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
         let cookies: Vec<String> = cookies.iter().map(|cookie| (*cookie).to_owned()).collect();
-        SignInResponse { headers: &headers, cookies: &cookies, body: &Bytes::copy_from_slice(body.as_bytes()) }
-            .value_at(&place)
+        SignInResponse { headers, cookies, body: Bytes::copy_from_slice(body.as_bytes()) }.value_at(&place)
     }
 
     #[test]
@@ -150,6 +142,26 @@ mod tests {
         assert_eq!(at("/a/t").as_deref(), Some("x/y"));
         assert_eq!(at("/n").as_deref(), Some("3600"));
         assert!([at("/z"), at("/e"), at("/o"), at("/none")].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn json_is_read_by_places_and_described_without_values() {
+        let response = |body: &'static str| SignInResponse {
+            headers: HeaderMap::new(),
+            cookies: Vec::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let at = |body: &'static str, pointer: &str| response(body).value_at(&TokenPlace::Json(pointer.to_owned()));
+        assert_eq!(at(r#"{"a/b":[0,{"~":"t"}]}"#, "/a~1b/1/~0").as_deref(), Some("t"));
+        assert_eq!(at(r#"{"a":1,"a":"last"}"#, "/a").as_deref(), Some("last"));
+        assert_eq!(at(r#""whole""#, "").as_deref(), Some("whole"));
+        assert_eq!(at(r#"{"a":"t"} cut"#, "/a"), None);
+        assert_eq!(at(r#"[["t"]]"#, "/0/x"), None);
+        let shape = |body: &'static str| response(body).shape();
+        assert_eq!(shape(r#"{"error":"x","b":2}"#), "the response is a JSON object with `error`, `b`");
+        assert_eq!(shape("[1,2]"), "the response is a JSON array of 2");
+        assert_eq!(shape("true"), "the response is a JSON scalar");
+        assert_eq!(shape("<a>"), "the response is 3 bytes that are no JSON");
     }
 
     #[test]

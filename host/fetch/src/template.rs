@@ -3,6 +3,7 @@
 //! Every value has its bytes, its display form, and the slots of the secrets that it contains. A function of a secret is
 //! a secret: its display form is `***slot***`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -12,6 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::function;
 
+/// The most bytes of what the functions of one request make of secrets: each is searched for in its response, in every
+/// form.
+const MAX_DERIVED_BYTES: usize = 16 << 10;
 /// Bytes that one template may push in total: each `hex` doubles a value.
 const MAX_PUSHED_BYTES: usize = 8 << 20;
 
@@ -110,6 +114,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) tokens: &'a TokenValues,
     pub(crate) now: DateTime<Utc>,
     pub(crate) parts: Parts,
+    /// What functions made of secrets, intermediate values too: a response that echoes one is masked.
+    pub(crate) derived: RefCell<Vec<Zeroizing<Vec<u8>>>>,
 }
 
 impl Machine<'_> {
@@ -153,16 +159,31 @@ impl Machine<'_> {
             }
             Op::Apply(of) => {
                 let argument = stack.pop().ok_or_else(|| underflow("apply"))?;
-                Value::computed(function::apply(*of, &argument.bytes)?, argument.slots)
+                self.computed(function::apply(*of, &argument.bytes)?, argument.slots)?
             }
             Op::Hmac(hash) => {
                 let message = stack.pop().ok_or_else(|| underflow("hmac"))?;
                 let key = stack.pop().ok_or_else(|| underflow("hmac"))?;
                 let mut slots = key.slots;
                 add_slots(&mut slots, message.slots);
-                Value::computed(function::hmac(*hash, &key.bytes, &message.bytes), slots)
+                self.computed(function::hmac(*hash, &key.bytes, &message.bytes), slots)?
             }
         })
+    }
+
+    /// The result of a function, remembered if it is one of secrets.
+    fn computed(&self, bytes: Vec<u8>, slots: Vec<String>) -> Result<Value, Fault> {
+        let value = Value::computed(bytes, slots);
+        let mut derived = self.derived.borrow_mut();
+        if value.is_tainted() && !derived.contains(&value.bytes) {
+            let total: usize = derived.iter().map(|bytes| bytes.len()).sum();
+            if total + value.bytes.len() > MAX_DERIVED_BYTES {
+                let reason = format!("its functions of secrets give more than {MAX_DERIVED_BYTES} bytes");
+                return Err(Fault::Other(reason));
+            }
+            derived.push(value.bytes.clone());
+        }
+        Ok(value)
     }
 
     fn part(&self, part: Part) -> Result<Value, Fault> {
@@ -219,7 +240,15 @@ mod tests {
         let settings = [("site".to_owned(), "42".to_owned())];
         let now = DateTime::parse_from_rfc3339("2026-03-04T05:06:07Z").unwrap().to_utc();
         let parts = Parts { method: Value::plain("GET"), ..Parts::default() };
-        Machine { secrets: &secrets, settings: &settings, tokens: &TokenValues::default(), now, parts }.run(template)
+        Machine {
+            secrets: &secrets,
+            settings: &settings,
+            tokens: &TokenValues::default(),
+            now,
+            parts,
+            derived: RefCell::default(),
+        }
+        .run(template)
     }
 
     fn text(text: &str) -> Op {
@@ -281,6 +310,8 @@ mod tests {
         let mut program = vec![text("aaaa")];
         program.extend(std::iter::repeat_n(Op::Apply(Function::Hex), 60));
         assert!(matches!(run(&program), Err(Fault::Other(text)) if text.contains("more than")));
+        program[0] = Op::Secret("user".into());
+        assert!(matches!(run(&program), Err(Fault::Other(text)) if text.contains("more than 16384 bytes")));
     }
 
     fn ops() -> impl Strategy<Value = Op> {

@@ -1,10 +1,10 @@
 //! Signs in, once for all requests that wait, and holds the tokens.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::Utc;
 use futures::future::BoxFuture;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
@@ -14,10 +14,11 @@ use crate::account_client::AccountClient;
 use crate::body::WireResponse;
 use crate::error::Error;
 use crate::session::{SignIn, State, usable};
-use crate::sign_in_response::SignInResponse;
+use crate::sign_in_response::{MAX_SIGN_IN_BYTES, SignInResponse};
 use crate::template::TokenValues;
 use crate::token_store::TokenPersistence;
-use crate::unpack::unpack;
+use crate::unpack::Limits;
+use crate::wire::Wire;
 
 /// Longer lifetimes are shortened to this, so that sums of times don't overflow.
 const MAX_LIFETIME_SECS: f64 = 10.0 * 365.0 * 86_400.0;
@@ -153,25 +154,30 @@ impl AccountClient {
         let rendered = self.context(&tokens, Utc::now()).render(request)?;
         let redactor = inner.session.redactor();
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
-        let raw = self.wire(&redactor).exchange(&rendered, &places).await?;
+        let limits = inner.shared.options.limits();
+        let limits = Limits { max_bytes: limits.max_bytes.min(MAX_SIGN_IN_BYTES), ..limits };
+        let wire = Wire { max_body_bytes: limits.max_bytes, ..self.wire(&redactor) };
+        let raw = wire.exchange(&rendered, &places).await?;
         drop(slot);
         if let Some(error) = raw.cut {
             return Err(error);
         }
-        let body = self.unpacked(&raw).await?;
-        let response = SignInResponse { headers: &raw.headers, cookies: &raw.cookies, body: &body };
+        let (status, response) = (raw.status, raw.response(limits).await?);
         let name = sign_in.name();
-        tracing::debug!(network = %inner.network, account = %inner.account, token = name, status = raw.status, "signed in");
-        if raw.status >= 400 {
-            return Err(self.rejection(name, &raw, &response));
+        tracing::debug!(network = %inner.network, account = %inner.account, token = name, status, "signed in");
+        if status >= 400 {
+            return Err(self.rejection(name, status, &response));
         }
-        self.granted(sign_in, &response, raw.status)
+        // On a blocking thread: a body is searched for each place.
+        let (client, sources) = (self.clone(), sign_in.sources.clone());
+        let granted = tokio::task::spawn_blocking(move || client.granted(&sources, &response, status));
+        granted.await.map_err(|error| self.store_error(sign_in, "read", error))?
     }
 
     /// The tokens in a successful response; the error describes it without its values.
-    fn granted(&self, sign_in: &SignIn, response: &SignInResponse<'_>, status: u16) -> Result<Granted, Error> {
+    fn granted(&self, sources: &[TokenSource], response: &SignInResponse, status: u16) -> Result<Granted, Error> {
         let mut granted = Granted::default();
-        for source in &sign_in.sources {
+        for source in sources {
             let value = response.value_at(&source.value).ok_or_else(|| Error::SignIn {
                 network: self.inner().network.clone(),
                 account: self.inner().account.clone(),
@@ -193,23 +199,18 @@ impl AccountClient {
 
     /// The error for a sign-in's error status. An error page holds no new token, so its first 200 characters are shown,
     /// redacted.
-    fn rejection(&self, token: &str, raw: &WireResponse, response: &SignInResponse<'_>) -> Error {
+    fn rejection(&self, token: &str, status: u16, response: &SignInResponse) -> Error {
         let (network, account) = (self.inner().network.clone(), self.inner().account.clone());
-        let (token, status) = (token.to_owned(), raw.status);
-        let text = String::from_utf8_lossy(response.body);
+        let token = token.to_owned();
+        let text = String::from_utf8_lossy(&response.body);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let is_readable = !text.is_empty() && !text.starts_with('<');
         let reason = if is_readable { self.redact(&text).chars().take(200).collect() } else { response.shape() };
-        let retry_after = self.keep_to_pause(raw, Utc::now());
+        let retry_after = self.keep_to_pause(status, &response.headers, Utc::now());
         if matches!(status, 400 | 401 | 403) && retry_after.is_none() {
             return Error::Credentials { network, account, token, status, reason };
         }
         Error::SignIn { network, account, token, status, reason, retry_after, attempts: 0 }
-    }
-
-    async fn unpacked(&self, raw: &WireResponse) -> Result<Bytes, Error> {
-        let limits = self.inner().shared.options.limits();
-        Ok(unpack(&raw.stated_encoding(), &raw.wire, limits, &raw.host).await?.body)
     }
 
     /// Whether a request uses a token that every response replaces.
@@ -221,8 +222,9 @@ impl AccountClient {
     /// Takes the new values of rotating tokens out of a response, even if its body can't be used.
     pub(crate) async fn rotate(&self, live: &LiveTokens, raw: &WireResponse) {
         let session = &self.inner().session;
-        let body = self.unpacked(raw).await.unwrap_or_default();
-        let response = SignInResponse { headers: &raw.headers, cookies: &raw.cookies, body: &body };
+        let limits = self.inner().shared.options.limits();
+        let response = raw.response(limits).await.unwrap_or_else(|_| raw.response_without_body());
+        let response = Arc::new(response);
         for sign_in in &session.sign_ins {
             let Some(used) = live.used.iter().find(|used| sign_in.provides(&used.token)) else { continue };
             let mut state = sign_in.state.lock().await;
@@ -230,7 +232,10 @@ impl AccountClient {
                 continue;
             }
             for source in sign_in.sources.iter().filter(|source| source.rotates) {
-                if let Some(value) = response.value_at(&source.value).map(Secret::new) {
+                // On a blocking thread: a body is searched for each place.
+                let (response, place) = (Arc::clone(&response), source.value.clone());
+                let found = tokio::task::spawn_blocking(move || response.value_at(&place)).await;
+                if let Some(value) = found.ok().flatten().map(Secret::new) {
                     session.learn([(source.name.as_str(), value.clone())]);
                     state.values.insert(source.name.clone(), value);
                 }
@@ -255,7 +260,7 @@ impl LiveTokens {
     }
 }
 
-fn lifetime_of(source: &TokenSource, response: &SignInResponse<'_>) -> Option<Duration> {
+fn lifetime_of(source: &TokenSource, response: &SignInResponse) -> Option<Duration> {
     let given = source.lifetime.as_ref().and_then(|place| response.value_at(place));
     let secs = given.and_then(|text| text.trim().parse::<f64>().ok()).or(source.lifetime_secs.map(f64::from))?;
     usable_secs(secs)

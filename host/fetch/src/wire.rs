@@ -30,6 +30,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) allow: &'a Allow,
     pub(crate) budget: &'a Budget,
     pub(crate) redactor: &'a Redactor,
+    /// The largest body, as received.
+    pub(crate) max_body_bytes: u64,
 }
 
 /// The request of the next hop.
@@ -190,8 +192,12 @@ fn redirect_of(response: &Response) -> Option<String> {
 
 /// Whether a redirect already has a sign-in's values: many logins set their cookie in the redirect.
 fn has_values(response: &Response, cookies: &[String], stop_at: &[&TokenPlace]) -> bool {
-    let response = SignInResponse { headers: response.headers(), cookies, body: &Bytes::new() };
-    !stop_at.is_empty() && stop_at.iter().all(|place| response.value_at(place).is_some())
+    if stop_at.is_empty() {
+        return false;
+    }
+    let headers = response.headers().clone();
+    let response = SignInResponse { headers, cookies: cookies.to_vec(), body: Bytes::new() };
+    stop_at.iter().all(|place| response.value_at(place).is_some())
 }
 
 /// The errors below a client's error, outermost first.

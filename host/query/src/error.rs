@@ -1,6 +1,8 @@
 //! What can go wrong with a query.
 
+use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -144,6 +146,30 @@ pub enum Error {
         /// Which operator needed more.
         source: Box<DataFusionError>,
     },
+    /// A query whose texts and rows take memory that the query engine doesn't count.
+    #[error("the query's texts and rows take more than {} MiB of memory", limit_bytes >> 20)]
+    TooLarge {
+        /// What they may take.
+        limit_bytes: usize,
+    },
+    /// A query that takes longer than it may.
+    #[error("the query took longer than {} s", limit.as_secs())]
+    TooSlow {
+        /// What it may take.
+        limit: Duration,
+    },
+    /// A result of more rows than it may have.
+    #[error("the result has more than {limit} rows")]
+    TooManyRows {
+        /// What it may have.
+        limit: u64,
+    },
+    /// A fault of the query engine itself.
+    #[error("the query engine failed: {message}")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
     /// A query that failed while it ran.
     #[error("cannot run the query")]
     Run {
@@ -192,9 +218,16 @@ impl Error {
                 (!columns.is_empty()).then(|| format!("there are {}", columns.join(", ")))
             }
             Self::UnknownColumn { nearest, .. } => Some(did_you_mean(nearest)),
-            Self::Memory { .. } => {
-                Some("read fewer columns or a shorter period, aggregate earlier, or allow it more memory".to_owned())
+            Self::Memory { .. } | Self::TooLarge { .. } => {
+                Some("read fewer columns or a shorter period, aggregate earlier, or raise query_memory_mb of [limits] in sluice.toml".to_owned())
             }
+            Self::TooSlow { .. } => {
+                Some("read a shorter period, or raise query_secs of [limits] in sluice.toml".to_owned())
+            }
+            Self::TooManyRows { .. } => {
+                Some("add a LIMIT or a condition, or raise query_rows of [limits] in sluice.toml".to_owned())
+            }
+            Self::Panicked { .. } => Some("write the query in another way, and report this one".to_owned()),
             Self::NoVersion { range, .. } => Some(match range {
                 Some(range) => format!("there are {range}"),
                 None => "the table has no versions yet".to_owned(),
@@ -219,6 +252,12 @@ impl Error {
             Self::Plan { offer, .. } => offer.clone(),
             Self::Open { .. } | Self::Run { .. } | Self::Setup { .. } | Self::Encode { .. } | Self::Output(_) => None,
         }
+    }
+
+    /// The error for a panic of the query engine.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Self::Panicked { message: text.unwrap_or("it gave no reason").to_owned() }
     }
 
     /// A failure of planning, with the names that there are.

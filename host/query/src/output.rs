@@ -1,6 +1,7 @@
 //! Results as text and files, written as the rows come.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -82,7 +83,9 @@ pub async fn write(mut result: QueryResult, format: Format, out: &mut (impl Writ
     while let Some(batch) = result.next().await {
         let batch = batch?;
         rows += batch.num_rows() as u64;
-        encoder.encode(&batch, &mut bytes).map_err(failed)?;
+        // A table of huge cells is more than a text can hold.
+        let encoding = catch_unwind(AssertUnwindSafe(|| encoder.encode(&batch, &mut bytes)));
+        encoding.map_err(|panic| Error::panicked(&*panic))?.map_err(failed)?;
         out.write_all(&bytes).map_err(Error::Output)?;
         bytes.clear();
     }

@@ -1,10 +1,12 @@
 //! A session: the lake's tables, an engine with a limit on memory, and queries that only read.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -15,8 +17,9 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use sluice_lake::{Coverage, Lake, TableRef};
+use tokio::time::{Instant, Sleep};
 
 use crate::catalogue::{self, Tables};
 use crate::empty_scans::EmptyScans;
@@ -38,11 +41,15 @@ pub struct SessionOptions {
     pub target_partitions: Option<usize>,
     /// Where what doesn't fit in memory goes; none: the system's temporary directory.
     pub spill_dir: Option<PathBuf>,
+    /// How long a query may take from its text to its last row; none: as long as it takes.
+    pub timeout: Option<Duration>,
+    /// How many rows a result may have; none: as many as there are.
+    pub max_rows: Option<u64>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { memory_bytes: 512 << 20, target_partitions: None, spill_dir: None }
+        Self { memory_bytes: 512 << 20, target_partitions: None, spill_dir: None, timeout: None, max_rows: None }
     }
 }
 
@@ -65,6 +72,8 @@ pub struct Session {
     state: SessionState,
     tables: Arc<Tables>,
     memory_bytes: usize,
+    timeout: Option<Duration>,
+    max_rows: Option<u64>,
 }
 
 impl Session {
@@ -89,21 +98,39 @@ impl Session {
             state.register_udf(Arc::new(function)).map_err(Error::setup)?;
         }
         let tables = Arc::new(Tables::new(lake, tables));
-        Ok(Self { state, tables, memory_bytes: options.memory_bytes })
+        let SessionOptions { memory_bytes, timeout, max_rows, .. } = options;
+        Ok(Self { state, tables, memory_bytes, timeout, max_rows })
     }
 
     /// The same engine, with its one limit on memory, over other tables.
     #[must_use]
     pub fn with_tables(&self, tables: Vec<TableRef>) -> Self {
         let tables = Arc::new(Tables::new(self.tables.store().clone(), tables));
-        Self { state: self.state.clone(), tables, memory_bytes: self.memory_bytes }
+        Self { tables, ..self.clone() }
     }
 
     /// Plans one statement that only reads, and starts it.
     ///
     /// Each query sees every table at one version, the newest when the query first named it, unless it names
     /// another: `unified.transactions AT (TIMESTAMP => '2026-01-31')`.
+    ///
+    /// # Errors
+    /// What is wrong with it; [`Error::TooSlow`]. The result fails with that too, or with [`Error::TooManyRows`].
     pub async fn query(&self, sql: &str) -> Result<QueryResult, Error> {
+        let begun = Instant::now();
+        let starting = AssertUnwindSafe(self.start(sql)).catch_unwind();
+        let started = match self.timeout {
+            Some(limit) => tokio::time::timeout(limit, starting).await.map_err(|_| Error::TooSlow { limit })?,
+            None => starting.await,
+        };
+        let (stream, scope) = started.map_err(|panic| Error::panicked(&*panic))??;
+        let rest = self.timeout.map(|limit| (Box::pin(tokio::time::sleep_until(begun + limit)), limit));
+        let rows = self.max_rows.map(|limit| (0, limit));
+        Ok(QueryResult { timeout: rest, rows, ..QueryResult::new(stream, scope, self.memory_bytes) })
+    }
+
+    /// Plans a query and starts it.
+    async fn start(&self, sql: &str) -> Result<(SendableRecordBatchStream, Scope), Error> {
         let mut statement = statement::parse(sql)?;
         let relations = relations::replace(&mut statement)?;
         let lake = self.lake();
@@ -118,7 +145,7 @@ impl Session {
         let scope = Scope::of(&plan).map_err(failed)?;
         let physical = state.query_planner().create_physical_plan(&plan, &state).await.map_err(failed)?;
         let stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
-        Ok(QueryResult::new(stream, scope, self.memory_bytes))
+        Ok((stream, scope))
     }
 
     /// What was read of each stream of each account and what is missing of it, sorted.
@@ -176,6 +203,10 @@ pub struct QueryResult {
     scope: Scope,
     stream: SendableRecordBatchStream,
     memory_bytes: usize,
+    /// Ends with the time that is allowed.
+    timeout: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// The rows so far, and how many are allowed.
+    rows: Option<(u64, u64)>,
 }
 
 impl std::fmt::Debug for QueryResult {
@@ -187,7 +218,7 @@ impl std::fmt::Debug for QueryResult {
 impl QueryResult {
     fn new(stream: SendableRecordBatchStream, scope: Scope, memory_bytes: usize) -> Self {
         let schema = distinct_names(&stream.schema());
-        Self { renamed: schema != stream.schema(), schema, scope, stream, memory_bytes }
+        Self { renamed: schema != stream.schema(), schema, scope, stream, memory_bytes, timeout: None, rows: None }
     }
 
     /// The streams that it may hold rows of.
@@ -205,8 +236,14 @@ impl QueryResult {
         self.try_collect().await
     }
 
-    fn shape(&self, batch: EngineResult<RecordBatch>) -> Result<RecordBatch, Error> {
+    fn shape(&mut self, batch: EngineResult<RecordBatch>) -> Result<RecordBatch, Error> {
         let batch = batch.map_err(|error| Error::running(error, self.memory_bytes))?;
+        if let Some((rows, limit)) = &mut self.rows {
+            *rows += batch.num_rows() as u64;
+            if *rows > *limit {
+                return Err(Error::TooManyRows { limit: *limit });
+            }
+        }
         if !self.renamed {
             return Ok(batch);
         }
@@ -220,7 +257,16 @@ impl Stream for QueryResult {
     type Item = Result<RecordBatch, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.stream.poll_next_unpin(context);
+        if let Some((sleep, limit)) = &mut self.timeout
+            && sleep.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Err(Error::TooSlow { limit: *limit })));
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| self.stream.poll_next_unpin(context)));
+        let polled = match polled {
+            Ok(polled) => polled,
+            Err(panic) => return Poll::Ready(Some(Err(Error::panicked(&*panic)))),
+        };
         polled.map(|batch| batch.map(|batch| self.shape(batch)))
     }
 }

@@ -244,6 +244,15 @@ pub async fn open_session(lake: Lake) -> Result<Session, Failure> {
     Ok(Session::open(lake, tables, SessionOptions::default())?)
 }
 
+/// The same for a query that an operator wrote, within `[limits]`.
+///
+/// # Errors
+/// The lake's failure.
+pub async fn open_limited_session(lake: Lake, settings: &Settings) -> Result<Session, Failure> {
+    let tables = lake.tables().await?;
+    Ok(Session::open(lake, tables, settings.limits.query())?)
+}
+
 /// The lake of the settings, to be written, on a store that many may write at once.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod meter;
 pub mod profiles;
+pub mod query_watch;
 pub mod raw_response;
 pub mod rebuild;
 pub mod record;

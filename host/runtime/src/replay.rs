@@ -87,7 +87,7 @@ fn label(candidate: &ReplayConnector) -> String {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| {
+    crate::settings::file::read(file, sluice_engine::Limits::default().component_bytes).map_err(|error| {
         Failure::failed(anyhow::anyhow!("cannot read {}: {error}", file.display())).hint("name a .wasm file")
     })
 }

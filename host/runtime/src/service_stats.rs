@@ -109,7 +109,7 @@ fn log_stats(now: &ServiceStats, before: &ServiceStats) {
 }
 
 /// What this process has allocated and not given back; none in a program with another allocator.
-fn allocated_bytes() -> Option<u64> {
+pub(crate) fn allocated_bytes() -> Option<u64> {
     tikv_jemalloc_ctl::epoch::advance().ok()?;
     let bytes = tikv_jemalloc_ctl::stats::allocated::read().ok()?;
     u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)

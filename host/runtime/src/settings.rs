@@ -1,8 +1,10 @@
 //! `sluice.toml` and `networks/*.json`: the operator's settings.
 
 mod fetch;
+pub mod file;
 pub mod limits;
 pub mod maintenance;
+mod mistake;
 pub mod network;
 pub mod secrets;
 mod state;
@@ -118,13 +120,13 @@ impl Settings {
     /// # Errors
     /// A settings failure that names the key that is wrong.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = file::read_settings(path).map_err(|error| {
             let message = format!("cannot read the settings {}: {error}", path.display());
             Failure::settings(message)
                 .hint(format!("make it, or name another with --config; it begins with\n{EXAMPLE}"))
         })?;
         let file: File = toml::from_str(&text).map_err(|error| {
-            let message = format!("{} is wrong: {}", path.display(), error.to_string().trim_end());
+            let message = format!("{} is wrong: {}", path.display(), mistake::of_toml(&text, &error));
             Failure::settings(message)
                 .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs and [vanish] confirm_after")
         })?;
@@ -144,6 +146,12 @@ impl Settings {
                 "networks.dir = \"{networks_dir}\" is not a folder on this machine"
             ))
             .hint("name a local folder; networks kept in the lake aren't supported yet"));
+        }
+        // It is printed and logged, and the store's client would take them for another address.
+        if mistake::has_credentials(&file.lake.url) {
+            let url = mistake::without_credentials(&file.lake.url);
+            return Err(Failure::settings(format!("lake.url = \"{url}\" holds credentials"))
+                .hint("write s3://bucket/path, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for sluice"));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -176,6 +184,7 @@ impl Settings {
 /// A URL whose relative path, if it has one, begins at the settings' folder.
 fn absolute_url(url: &str, base: &Path, key: &str, schemes: &[&str]) -> Result<String, Failure> {
     let Some(scheme) = schemes.iter().find(|scheme| url.starts_with(*scheme)) else {
+        let url = mistake::without_credentials(url);
         return Err(Failure::settings(format!("{key} = \"{url}\" is none of {}", schemes.join(" … "))).hint(format!(
             "write {key} like \"{}\"",
             if key == "lake.url" { "file:./lake" } else { "sqlite:./state.db" }

@@ -105,6 +105,10 @@ fn key_file(database: &Path) -> Result<Secret, Error> {
             });
         }
     }
+    // Opening a FIFO would wait for its writer.
+    if !std::fs::metadata(&path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file")));
+    }
     let text = std::fs::read_to_string(&path).map_err(failed)?;
     Ok(Secret::new(text.trim().to_owned()))
 }

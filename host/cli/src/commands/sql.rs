@@ -6,8 +6,9 @@ use std::io::Write;
 use sluice_lake::{DoubtRow, Lake};
 use sluice_query::{Format, Gap, GapKind, Scope, Session, StreamAxis};
 
-use sluice_runtime::app::{open_lake, open_session};
+use sluice_runtime::app::{open_lake, open_limited_session, open_session};
 use sluice_runtime::failure::Failure;
+use sluice_runtime::query_watch::QueryWatch;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::status::{self, OpenRejects};
 use sluice_runtime::text::{count, is_are};
@@ -31,11 +32,16 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
         })?,
     };
     let lake = open_lake(settings).await?;
-    let session = open_session(lake.clone()).await?;
+    let session = open_limited_session(lake.clone(), settings).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
+    let watch = QueryWatch::start(&settings.limits, move |failure| {
+        let code = crate::failed(&failure, json);
+        std::process::exit(code.into());
+    });
     let result = session.query(&args.query).await?;
     let scope = result.scope().clone();
     sluice_query::write(result, format, &mut out).await?;
+    drop(watch);
     out.flush()?;
     if lake.is_half_rebuilt().await? {
         warn_of_halves(json)?;

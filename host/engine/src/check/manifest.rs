@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono_tz::Tz;
-use sluice_model::{Axis, Delimited, Format, Grain, Layout, Manifest, Stream, TokenSource};
+use sluice_model::{Axis, Delimited, Format, Grain, Layout, Manifest, Stream, TokenPlace, TokenSource};
 
 use super::requests::request;
 use super::{ensure, words};
@@ -175,12 +175,34 @@ fn slots(manifest: &Manifest) -> Checked<()> {
         .try_for_each(|text| words("default", text))
 }
 
+/// Headers that a kept answer needs to be read again: the place of a token is masked.
+const FRAMING_HEADERS: [&str; 9] = [
+    "age",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "location",
+    "retry-after",
+    "transfer-encoding",
+];
+
 fn token(source: &TokenSource, manifest: &Manifest) -> Checked<()> {
     is_identifier(&source.name)?;
     ensure(source.lifetime_secs != Some(0), || "lifetime-secs is 0".to_owned())?;
     ensure(source.refresh.is_none() || source.refresh_value.is_some(), || {
         "it has `refresh`, but no `refresh-value` that it could spend".to_owned()
     })?;
+    for place in std::iter::once(&source.value).chain(&source.refresh_value) {
+        let framing = match place {
+            TokenPlace::Header(name) => FRAMING_HEADERS.iter().find(|framing| name.eq_ignore_ascii_case(framing)),
+            _ => None,
+        };
+        ensure(framing.is_none(), || {
+            format!("header `{}` says how an answer is to be read, and holds no token", framing.unwrap_or(&""))
+        })?;
+    }
     let limits = Limits::default();
     let requests = std::iter::once(&source.request).chain(&source.refresh);
     requests.into_iter().try_for_each(|one| request(one, manifest, &limits))

@@ -113,3 +113,32 @@ async fn unchanged_secrets_are_not_read_again_at_every_request() {
     }
     assert_eq!((reads.load(Ordering::SeqCst), server.seen().len()), (1, 3));
 }
+
+#[tokio::test]
+async fn what_a_template_makes_of_a_secret_is_masked_with_its_intermediate_values() {
+    let (once, twice) = (hex::encode("k3y/of+the-shop"), hex::encode(hex::encode("k3y/of+the-shop")));
+    let upper = "K3Y/OF+THE-SHOP";
+    let server = Server::start(move |_| {
+        Reply::ok(format!(r#"{{"once":"{once}","twice":"{twice}","upper":"{upper}"}}"#)).header("X-Echo", &twice)
+    })
+    .await;
+    let mut request = get("/rows?page=1");
+    let hexadecimal = vec![Op::Secret("key".into()), Op::Apply(Function::Hex), Op::Apply(Function::Hex)];
+    request.headers = vec![
+        ("x-key".into(), hexadecimal),
+        ("x-name".into(), vec![Op::Secret("key".into()), Op::Apply(Function::Upper)]),
+    ];
+    let account = account(&server);
+    let exchange = account.send(&request).await.unwrap();
+    assert_eq!(exchange.body.as_ref(), br#"{"once":"***","twice":"***","upper":"***"}"#);
+    assert_eq!(exchange.header("x-echo"), Some("***"));
+}
+
+#[tokio::test]
+async fn a_secret_whose_characters_are_escaped_is_masked() {
+    let units: String = "k3y/of+the-shop".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let server = Server::start(move |_| Reply::ok(format!(r#"{{"a":"\u00e9 {units}"}}"#))).await;
+    let exchange = account(&server).send(&get("/")).await.unwrap();
+    assert_eq!(exchange.body.as_ref(), br#"{"a":"\u00e9 ***"}"#);
+    assert!(exchange.masked);
+}

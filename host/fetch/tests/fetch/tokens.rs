@@ -185,7 +185,7 @@ async fn a_response_without_a_token_is_described_and_not_quoted() {
     assert_eq!(
         error.to_string(),
         "cannot sign in to network `shop` for account `main` (sign-in `session`, status 200): there is no value at \
-         `/access_token`; the response is a JSON object with `kind`, `token`"
+         `/access_token`; the response is a JSON object with `token`, `kind`"
     );
 }
 
@@ -300,4 +300,38 @@ async fn an_unknown_token_is_named() {
     let error = account_with(&server, vec![]).send(&with_token("/rows")).await.unwrap_err();
     assert!(error.to_string().contains("no token source `session`"), "{error}");
     assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_sign_in_of_more_than_a_mebibyte_is_refused_and_read_no_further() {
+    let server = Server::start(|_| Reply::ok(vec![b' '; 3 << 20])).await;
+    let error = account_with(&server, vec![json("session")]).send(&with_token("/rows")).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { max: 0x10_0000, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_place_of_a_token_blanks_out_nothing_that_is_needed() {
+    // The place is a header that says how the body is packed, and an amount.
+    let packed = {
+        use tokio::io::AsyncReadExt;
+        let mut packed = Vec::new();
+        let plain = br#"{"amount":"5.00","status":"approved"}"#.as_slice();
+        async_compression::tokio::bufread::GzipEncoder::new(plain).read_to_end(&mut packed).await.unwrap();
+        packed
+    };
+    let server = Server::start(move |_| Reply::ok(packed.clone()).header("Content-Encoding", "gzip")).await;
+    let places = [
+        TokenPlace::Header("Content-Encoding".into()),
+        TokenPlace::Json("/amount".into()),
+        TokenPlace::Json("/status".into()),
+    ];
+    for place in places {
+        let account = account_with(&server, vec![source("session", place)]);
+        let exchange = account.send(&with_token("/rows")).await.unwrap();
+        assert_eq!(exchange.body.as_ref(), br#"{"amount":"5.00","status":"approved"}"#);
+        assert_eq!(exchange.header("content-encoding"), Some("gzip"));
+        assert!(!exchange.masked);
+        let stored = sluice_fetch::unpack_body(&exchange.headers, &exchange.wire, &FetchOptions::default()).await;
+        assert_eq!(stored.unwrap(), exchange.body);
+    }
 }

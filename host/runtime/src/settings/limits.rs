@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sluice_engine::Limits;
 use sluice_lake::CommitterOptions;
+use sluice_query::SessionOptions;
 
 use crate::failure::Failure;
 
@@ -30,6 +31,12 @@ pub struct LimitsSettings {
     pub slice_timeout_secs: u64,
     /// How many windows one run may halve.
     pub splits_per_run: usize,
+    /// Time of one query of `sluice sql`.
+    pub query_secs: u64,
+    /// Memory of one query, in mebibytes, beyond which sorts and aggregates go to disk.
+    pub query_memory_mb: usize,
+    /// Rows of one query's result.
+    pub query_rows: u64,
     /// One response in so many is mapped twice, to see that the answer is the same; 0: none.
     pub check_every: u32,
 }
@@ -47,6 +54,9 @@ impl Default for LimitsSettings {
             requests_per_slice: 100_000,
             slice_timeout_secs: 6 * 3_600,
             splits_per_run: 10_000,
+            query_secs: 600,
+            query_memory_mb: 512,
+            query_rows: 100_000_000,
             check_every: 1_000,
         }
     }
@@ -67,9 +77,12 @@ impl LimitsSettings {
             ("requests_per_answer", self.requests_per_answer as u64),
             ("requests_per_slice", self.requests_per_slice as u64),
             ("slice_timeout_secs", self.slice_timeout_secs),
+            ("query_secs", self.query_secs),
+            ("query_memory_mb", self.query_memory_mb as u64),
+            ("query_rows", self.query_rows),
         ];
         match sizes.iter().find(|(_, size)| *size == 0) {
-            Some((key, _)) => Err(Failure::settings(format!("limits.{key} = 0 lets no connector do anything"))
+            Some((key, _)) => Err(Failure::settings(format!("limits.{key} = 0 lets nothing be done"))
                 .hint("leave it out for the default")),
             None => Ok(()),
         }
@@ -102,6 +115,16 @@ impl LimitsSettings {
             output_bytes: self.output_bytes,
             requests_per_answer: self.requests_per_answer,
             ..Limits::default()
+        }
+    }
+
+    /// What a query of an operator may use.
+    pub fn query(&self) -> SessionOptions {
+        SessionOptions {
+            memory_bytes: self.query_memory_mb.saturating_mul(1 << 20),
+            timeout: Some(Duration::from_secs(self.query_secs)),
+            max_rows: Some(self.query_rows),
+            ..SessionOptions::default()
         }
     }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::secrets::SecretSources;
 use super::vanish::VanishSettings;
+use super::{file, mistake};
 use crate::doubt::DoubtSettings;
 use crate::failure::Failure;
 use sluice_registry::SwapSettings;
@@ -172,10 +173,10 @@ pub fn load_all(dir: &Path) -> Result<Vec<NetworkSettings>, Failure> {
 
 fn load(path: &Path) -> Result<NetworkSettings, Failure> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = file::read_settings(path)
         .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
-        Failure::settings(format!("{file} is wrong: {error}")).hint(
+        Failure::settings(format!("{file} is wrong: {}", mistake::of_json(&error))).hint(
             "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, vanish \
              (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
              cut, total, bands, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
@@ -189,6 +190,14 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
     if content.rate.is_some_and(|rate| rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0) {
         return Err(Failure::settings(format!("{file}: a rate of nothing would never ask"))
             .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
+    }
+    let is_origin = |url: &Url| {
+        let no_more = url.query().is_none() && url.fragment().is_none();
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && no_more
+    };
+    if content.base_url.as_ref().is_some_and(|url| !is_origin(url)) {
+        return Err(Failure::settings(format!("{file}: base_url is no http or https origin with a path at most"))
+            .hint("write it like \"https://proxy.example.com/awin\", without user, password and parameters"));
     }
     if content.max_reject_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         return Err(Failure::settings(format!("{file}: max_reject_share is not a share"))

@@ -87,12 +87,18 @@ impl SecretSources {
         let failed = |error: std::io::Error| {
             unreadable(format!("cannot read the file {shown}: {error}"), format!("let sluice read {shown}"))
         };
-        let file = tokio::fs::File::open(&path).await.map_err(failed)?;
-        // A device would never end.
-        if !file.metadata().await.map_err(failed)?.is_file() {
-            return Err(unreadable(format!("{shown} is no file"), "name a file, or a folder that holds one per slot"));
-        }
-        text(file).await.map_err(|error| match error {
+        let opened = {
+            let path = path.clone();
+            let opening = tokio::task::spawn_blocking(move || super::file::open(&path)).await;
+            opening.map_err(|error| failed(std::io::Error::other(error)))?
+        };
+        let file = opened.map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput => {
+                unreadable(format!("{shown} is no file"), "name a file, or a folder that holds one per slot")
+            }
+            _ => failed(error),
+        })?;
+        text(tokio::fs::File::from_std(file)).await.map_err(|error| match error {
             ReadError::Io(error) => failed(error),
             ReadError::Bad(reason) => unreadable(format!("the file {shown} {reason}"), "put the secret alone into it"),
         })

@@ -146,6 +146,14 @@ fn tokens_use_declared_slots() {
         "token \"oauth\": the secret \"client\" isn't in the manifest"
     );
     assert!(refused(|m| m.secrets = vec![slot(), slot()]).contains("comes twice"));
+    let at = |place: TokenPlace| {
+        refused(|m| {
+            m.secrets.push(slot());
+            m.tokens.push(TokenSource { value: place, ..source("client") });
+        })
+    };
+    let framing = at(TokenPlace::Header("Content-Encoding".to_owned()));
+    assert!(framing.contains("header `content-encoding` says how an answer is to be read"), "{framing}");
 }
 
 #[test]
