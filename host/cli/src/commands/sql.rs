@@ -34,6 +34,10 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     let lake = open_lake(settings).await?;
     let session = open_limited_session(lake.clone(), settings).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the query doesn't pause to be ended, and nothing was taken to write"
+    )]
     let watch = QueryWatch::start(&settings.limits, move |failure| {
         let code = crate::failed(&failure, json);
         std::process::exit(code.into());
