@@ -123,22 +123,22 @@ fn answer(connector: &Connector, base: &Value, case: &Path) -> Value {
         records: None,
         problem: None,
     };
-    let native = match connector.decode(&slice.stream, &request, &response.body) {
-        Ok(native) if (200..300).contains(&response.status) => Some(native),
+    let decoded = match connector.decode(&slice.stream, &response.headers, &response.body) {
+        Ok(decoded) if (200..300).contains(&response.status) => Some(decoded),
         Ok(_) => None,
         Err(error) => {
             response.problem = Some(error.to_string());
             None
         }
     };
-    response.records = native.as_ref().map(|native| native.rows as u32);
+    response.records = decoded.as_ref().map(|decoded| decoded.records() as u32);
     let judgement = match connector.follow(&slice, &request, &response) {
         Ok(judgement) => format!("{:?}", judgement.verdict),
         Err(error) => error.to_string(),
     };
     let mut seen = json!({"judgement": judgement, "records": response.records, "problem": response.problem});
-    if let Some(native) = native {
-        match connector.map(&slice, &request, &response, native) {
+    if let Some(decoded) = decoded {
+        match connector.map(&slice, &request, &response, decoded) {
             Ok(mapped) => seen["mapped"] = rows(&mapped),
             Err(error) => seen["mapped"] = json!(error.to_string()),
         }

@@ -31,14 +31,14 @@ fn a_javascript_connector_maps_like_any_other() {
     assert_eq!(requests[0].url, [Op::Text(url.to_owned())]);
 
     let body = Bytes::from_static(include_bytes!("../guests/javascript/sales.json"));
-    let native = papercup.decode("transactions", &requests[0], &body).unwrap();
-    assert_eq!(native.rows, 7);
+    let decoded = papercup.decode("transactions", &[], &body).unwrap();
+    assert_eq!(decoded.records(), 7);
     let response = Response { status: 200, headers: vec![], body, records: Some(7), problem: None };
     match papercup.follow(&slice, &requests[0], &response).unwrap().verdict {
         Verdict::More(next) => assert_eq!(next[0].key, "page-2"),
         other => panic!("no second page: {other:?}"),
     }
-    let mapped = papercup.map(&slice, &requests[0], &response, native).unwrap();
+    let mapped = papercup.map(&slice, &requests[0], &response, decoded).unwrap();
     let transactions = mapped.transactions.unwrap();
     let text = |name: &str| {
         let column = transactions.column_by_name(name).unwrap().as_any().downcast_ref::<StringArray>().unwrap().clone();

@@ -1,6 +1,6 @@
 //! What is asked of a body, and what it gives.
 
-use sluice_model::{Format, Layout, NativeBatch, Reject};
+use sluice_model::{BodyFindings, Format, Layout, NativeBatch, Reject};
 
 use super::notes::Notes;
 
@@ -85,6 +85,19 @@ impl Decoded {
         self.batch.rows + if self.torn.excluded { self.torn.rows.len() } else { 0 }
     }
 
+    /// What is odd about the body, beside its records.
+    pub fn findings(&self, format: &Format) -> BodyFindings {
+        let is_short = |row: &&TornRow| (row.fields as usize) < self.torn.expected;
+        let short = self.torn.rows.iter().filter(is_short).count();
+        BodyFindings {
+            notes: self.notes.clone(),
+            is_lines: matches!(format, Format::Delimited(_) | Format::Ndjson),
+            is_open: self.cut_at_end,
+            torn_rows: if self.torn.excluded { short } else { 0 },
+            is_torn: self.torn.excluded && self.cut_at_end && self.torn.is_last,
+        }
+    }
+
     /// Torn rows that are no records of the batch, as rejects. Their indices follow those of the batch's records.
     pub fn rejects(&self) -> impl Iterator<Item = Reject> {
         let torn = self.torn.excluded.then_some(&self.torn);
@@ -107,6 +120,8 @@ pub struct TornRows {
     pub total: usize,
     /// They are no records of the batch, because the layout has `exact_fields`.
     pub excluded: bool,
+    /// The body's last row is one of them, and has fewer fields.
+    pub is_last: bool,
 }
 
 /// One torn row.
@@ -158,7 +173,7 @@ mod tests {
     #[test]
     fn torn_rows_are_rejects_behind_the_records() {
         let rows = vec![TornRow { line: 31, fields: 7 }, TornRow { line: 32, fields: 27 }];
-        let torn = TornRows { expected: 26, total: 2, excluded: true, rows };
+        let torn = TornRows { expected: 26, total: 2, excluded: true, rows, is_last: false };
         let batch = NativeBatch { rows: 29, columns: vec![] };
         let decoded = Decoded { batch, torn, ..Decoded::default() };
         let rejects: Vec<_> = decoded.rejects().map(|reject| (reject.record_index, reject.reason)).collect();

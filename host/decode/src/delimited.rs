@@ -20,7 +20,8 @@ const MAX_TORN: usize = 1 << 22;
 /// Reads one record per row.
 ///
 /// Rows that are too long get columns `column_27`, counted from 1; values that a short row lacks are null. A header's
-/// second `name` becomes `name_2`, a nameless field `column_3`. With exact fields, neither kind of row is a record.
+/// second `name` becomes `name_2`, a nameless field `column_3`. With exact fields, neither kind of row is a record, but for
+/// one with empty fields behind those of the header.
 pub(super) fn decode(layout: &BodyLayout<'_>, format: &Delimited, body: &[u8]) -> Result<Decoded, DecodeError> {
     if !format.delimiter.is_ascii() || format.quote.is_some_and(|quote| !quote.is_ascii()) {
         return Err(DecodeError::BadDelimiter);
@@ -101,7 +102,8 @@ fn read_rows(
         if row.is_blank() && expected > 1 {
             continue;
         }
-        if row.len() != expected {
+        torn.is_last = row.len() < expected;
+        if row.len() != expected && !row.ends_in_delimiters(expected) {
             note_torn(&mut torn, &row, &mut lines)?;
             if excluded {
                 continue;

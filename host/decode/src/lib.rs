@@ -41,11 +41,11 @@ mod xml_record;
 #[cfg(test)]
 mod xml_tests;
 
-use sluice_model::{Format, Layout, NativeBatch};
+use sluice_model::Format;
 
 pub use decoded::{BodyLayout, Decoded, TornRow, TornRows};
 pub use error::{DecodeError, DecodeErrorKind};
-pub use notes::{DECODE_NOTES, NoteCount, NoteKind, Notes};
+pub use notes::{NoteCount, NoteKind, Notes};
 
 /// How deep records and the way to them may nest.
 const MAX_DEPTH: usize = 128;
@@ -76,11 +76,9 @@ pub fn decode_body(layout: &BodyLayout<'_>, body: &[u8]) -> Result<Decoded, Deco
     }
 }
 
-/// The columns of [`decode_body`] alone. Rows with too few or too many fields are records.
-///
-/// # Errors
-/// Where and why the body doesn't fit the layout.
-pub fn decode(layout: &Layout, body: &[u8]) -> Result<NativeBatch, DecodeError> {
+/// The columns alone. Rows with too few or too many fields are records.
+#[cfg(test)]
+fn decode(layout: &sluice_model::Layout, body: &[u8]) -> Result<sluice_model::NativeBatch, DecodeError> {
     let layout = BodyLayout { exact_fields: false, ..BodyLayout::from(layout) };
     decode_body(&layout, body).map(|decoded| decoded.batch)
 }
@@ -128,7 +126,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use arrow::array::Array;
-    use sluice_model::{Kind, Kinds, Pin};
+    use sluice_model::{Kind, Kinds, Layout, Pin};
 
     use super::*;
 

@@ -1,9 +1,6 @@
-//! Notes: what was odd in a body that was read all the same.
+//! What is noted while records are read, for [`Notes`].
 
-use arrow::array::StringArray;
-
-/// The column of a native table that holds each record's notes.
-pub const DECODE_NOTES: &str = "_decode_notes";
+pub use sluice_model::{NoteCount, NoteKind, Notes};
 
 /// How many values are noted with their record and field. All others are counted.
 const MAX_ENTRIES: usize = 1 << 18;
@@ -11,83 +8,6 @@ const MAX_ENTRIES: usize = 1 << 18;
 const MAX_FIELDS_SHOWN: usize = 8;
 /// How many characters of a field's path a note shows.
 const MAX_PATH_SHOWN: usize = 60;
-
-/// A kind of oddity, and what was made of the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NoteKind {
-    /// A byte that isn't in the body's character set: read as windows-1252, or U+FFFD.
-    Charset,
-    /// Half of a surrogate pair: U+FFFD.
-    LoneSurrogate,
-    /// A NUL: U+FFFD, or left out behind the end.
-    Nul,
-    /// A control character where the format allows none: kept.
-    Control,
-    /// `NaN` or `Infinity`: null.
-    NotANumber,
-    /// A name that stands twice in one object: its last value.
-    DuplicateName,
-    /// A backslash that begins no escape: kept.
-    BadEscape,
-    /// An entity that nobody declared, or an `&` that begins none: its character in HTML, or kept as it is written.
-    Entity,
-    /// A SOAP reference to nothing, or to what it stands in: null.
-    Reference,
-    /// Null where a list of records is documented, beside lists that are there: no records.
-    NullList,
-}
-
-impl NoteKind {
-    /// All kinds, in the order of reports.
-    pub const ALL: [Self; 10] = [
-        Self::Charset,
-        Self::LoneSurrogate,
-        Self::Nul,
-        Self::Control,
-        Self::NotANumber,
-        Self::DuplicateName,
-        Self::BadEscape,
-        Self::Entity,
-        Self::Reference,
-        Self::NullList,
-    ];
-
-    /// The kind in notes of records, in kebab-case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Charset => "charset",
-            Self::LoneSurrogate => "lone-surrogate",
-            Self::Nul => "nul",
-            Self::Control => "control",
-            Self::NotANumber => "not-a-number",
-            Self::DuplicateName => "duplicate-name",
-            Self::BadEscape => "bad-escape",
-            Self::Entity => "entity",
-            Self::Reference => "reference",
-            Self::NullList => "null-list",
-        }
-    }
-
-    /// The kind in a sentence that begins with a number of values: `2 values with …`.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Charset => "bytes of another character set",
-            Self::LoneSurrogate => "half of a surrogate pair, read as U+FFFD",
-            Self::Nul => "a NUL, read as U+FFFD",
-            Self::Control => "a control character, kept",
-            Self::NotANumber => "`NaN` or `Infinity`, read as null",
-            Self::DuplicateName => "a name that stands twice, the last one kept",
-            Self::BadEscape => "a backslash that begins no escape, kept",
-            Self::Entity => "an undeclared entity",
-            Self::Reference => "a SOAP reference that leads nowhere, read as null",
-            Self::NullList => "null instead of a list of records",
-        }
-    }
-
-    fn bit(self) -> u16 {
-        1 << self as u16
-    }
-}
 
 /// Kinds of oddities, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,11 +20,11 @@ impl NoteSet {
     }
 
     pub(super) fn insert(&mut self, kind: NoteKind) {
-        self.0 |= kind.bit();
+        self.0 |= bit(kind);
     }
 
     pub(super) fn remove(&mut self, kind: NoteKind) {
-        self.0 &= !kind.bit();
+        self.0 &= !bit(kind);
     }
 
     pub(super) fn join(&mut self, other: Self) {
@@ -112,71 +32,12 @@ impl NoteSet {
     }
 
     pub(super) fn kinds(self) -> impl Iterator<Item = NoteKind> {
-        NoteKind::ALL.into_iter().filter(move |kind| self.0 & kind.bit() != 0)
+        NoteKind::ALL.into_iter().filter(move |kind| self.0 & bit(*kind) != 0)
     }
 }
 
-/// How often a kind of oddity occurs in a response, and where first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoteCount {
-    /// The kind.
-    pub kind: NoteKind,
-    /// How many values have it.
-    pub values: u64,
-    /// The first record that has it; none if it only stands outside of the records.
-    pub record: Option<usize>,
-    /// The field of that record; empty if it isn't known.
-    pub path: String,
-}
-
-impl std::fmt::Display for NoteCount {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let values = if self.values == 1 { "value" } else { "values" };
-        write!(f, "{} {values} with {}", self.values, self.kind.meaning())?;
-        match self.record {
-            Some(record) if self.path.is_empty() => write!(f, " (first in record {record})"),
-            Some(record) => write!(f, " (first in record {record}, `{}`)", self.path),
-            None => f.write_str(" (outside of the records)"),
-        }
-    }
-}
-
-/// The notes of one response. Without an oddity they take no memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes(Option<Box<NoteTable>>);
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct NoteTable {
-    counts: Vec<NoteCount>,
-    /// Records and their notes, by record.
-    records: Vec<(usize, String)>,
-}
-
-impl Notes {
-    /// Whether nothing was odd.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// Each kind that occurs, once.
-    pub fn counts(&self) -> &[NoteCount] {
-        self.0.as_ref().map_or(&[], |found| &found.counts)
-    }
-
-    /// A record's notes: `path: kind; path: kind`, at most eight fields. None if nothing was odd in it.
-    pub fn of_record(&self, record: usize) -> Option<&str> {
-        let records = &self.0.as_ref()?.records;
-        let at = records.binary_search_by_key(&record, |(record, _)| *record).ok()?;
-        records.get(at).map(|(_, notes)| notes.as_str())
-    }
-
-    /// The notes of `rows` records as a column for [`DECODE_NOTES`]; none if no record has any.
-    pub fn column(&self, rows: usize) -> Option<StringArray> {
-        let records = &self.0.as_ref()?.records;
-        let mut noted = records.iter().peekable();
-        let cells = (0..rows).map(|row| noted.next_if(|(record, _)| *record == row).map(|(_, notes)| notes));
-        (!records.is_empty()).then(|| cells.collect())
-    }
+fn bit(kind: NoteKind) -> u16 {
+    1 << kind as u16
 }
 
 /// What is noted while records are read.
@@ -228,7 +89,7 @@ impl NoteLog {
         self.entries.dedup();
         let records = self.entries.chunk_by(|one, next| one.0 == next.0);
         let records = records.map(|entries| (entries.first().map_or(0, |(record, ..)| *record), shown(entries, path)));
-        Notes(Some(Box::new(NoteTable { records: records.collect(), counts })))
+        Notes::new(counts, records.collect())
     }
 }
 

@@ -114,6 +114,12 @@ impl Row<'_> {
         self.ends.len()
     }
 
+    /// Whether it has more fields than `expected`, and all further ones are empty: it ends in delimiters.
+    pub(super) fn ends_in_delimiters(&self, expected: usize) -> bool {
+        let end = |at: usize| self.ends.get(at).copied();
+        self.ends.len() > expected && expected > 0 && end(expected - 1) == self.ends.last().copied()
+    }
+
     /// A line of nothing, or of spaces.
     #[inline]
     pub(super) fn is_blank(&self) -> bool {

@@ -5,10 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use chrono_tz::Tz;
-use sluice_decode::DecodeError;
-use sluice_model::{
-    Digest, Format, Judgement, Manifest, Mapped, NativeBatch, Reject, Request, Response, Slice, Stream, Verdict,
-};
+use sluice_decode::{BodyLayout, DecodeError, Decoded, decode_body};
+use sluice_model::{Digest, Format, Judgement, Manifest, Mapped, Reject, Request, Response, Slice, Stream, Verdict};
 
 use crate::call::{Caller, shown};
 use crate::columns::Checked;
@@ -95,25 +93,25 @@ impl Connector {
         Ok(requests)
     }
 
-    /// Every field of every record in a body, by the stream's layout. No guest is asked; an `opaque` layout gives no
-    /// records here.
+    /// Every field of every record in a body, by the stream's layout, and what is odd about it. No guest is asked; an
+    /// `opaque` layout gives no records here. `headers`: of the response, names in lower case.
     ///
     /// # Errors
     /// Where and why the body doesn't fit the layout.
-    pub fn decode(&self, stream: &str, _request: &Request, body: &[u8]) -> Result<NativeBatch, DecodeError> {
-        let batch = match self.manifest().stream(stream) {
-            Some(stream) if stream.layout.format != Format::Opaque => sluice_decode::decode(&stream.layout, body)?,
-            _ => NativeBatch::default(),
-        };
-        let allowed = self.0.engine.limits().rows_per_answer;
-        match batch.rows > allowed {
+    pub fn decode(&self, stream: &str, headers: &[(String, String)], body: &[u8]) -> Result<Decoded, DecodeError> {
+        let Some(stream) = self.manifest().stream(stream) else { return Ok(Decoded::default()) };
+        let content_type = headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str());
+        let layout = BodyLayout::from(&stream.layout).with_content_type(content_type.unwrap_or_default());
+        let decoded = decode_body(&layout, body)?;
+        let (records, allowed) = (decoded.records(), self.0.engine.limits().rows_per_answer);
+        match records > allowed {
             // An error here is the network's; an error about what the guest makes of them would be the connector's.
-            true => Err(DecodeError::TooManyRecords { records: batch.rows, allowed }),
-            false => Ok(batch),
+            true => Err(DecodeError::TooManyRecords { records, allowed }),
+            false => Ok(decoded),
         }
     }
 
-    /// What to do after a response. Its `records` and `problem` come from [`Connector::decode`].
+    /// What to do after a response. Its `records` (torn rows included) and `problem` come from [`Connector::decode`].
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
@@ -128,7 +126,7 @@ impl Connector {
         Ok(judgement)
     }
 
-    /// The response's records as unified transactions, as far as the stream has any.
+    /// The response's records as unified transactions, as far as the stream has any. Torn rows are rejects.
     ///
     /// The first response, and then one in [`crate::EngineOptions::check_every`], is mapped twice: see
     /// [`Connector::check_deterministic`].
@@ -140,16 +138,16 @@ impl Connector {
         slice: &Slice,
         request: &Request,
         response: &Response,
-        native: NativeBatch,
+        decoded: Decoded,
     ) -> Result<Mapped, Error> {
         if let Some(what) = self.0.unsteady.get() {
             return Err(self.unsteady(what.clone()));
         }
         let count = self.0.maps.fetch_add(1, Ordering::Relaxed);
         if self.0.engine.is_checked(count) {
-            self.check_deterministic(slice, request, response, native)
+            self.check_deterministic(slice, request, response, decoded)
         } else {
-            self.map_once(slice, request, response, native)
+            self.map_once(slice, request, response, decoded)
         }
     }
 
@@ -163,10 +161,10 @@ impl Connector {
         slice: &Slice,
         request: &Request,
         response: &Response,
-        native: NativeBatch,
+        decoded: Decoded,
     ) -> Result<Mapped, Error> {
-        let first = self.map_once(slice, request, response, native.clone())?;
-        let second = self.map_once(slice, request, response, native)?;
+        let first = self.map_once(slice, request, response, decoded.clone())?;
+        let second = self.map_once(slice, request, response, decoded)?;
         match twice::difference(&first, &second) {
             None => Ok(first),
             Some(what) => Err(self.unsteady(self.0.unsteady.get_or_init(|| shown(&what)).clone())),
@@ -183,30 +181,31 @@ impl Connector {
         slice: &Slice,
         request: &Request,
         response: &Response,
-        native: NativeBatch,
+        decoded: Decoded,
     ) -> Result<Mapped, Error> {
         let stream = self.stream(&slice.stream)?;
         let caller = self.caller("map-response");
-        let inputs = inputs::inputs(&stream.layout.inputs, &native);
+        let inputs = inputs::inputs(&stream.layout.inputs, &decoded.batch);
         let answer = self.0.guest.map(&caller, slice, request, response, &inputs)?;
         drop(inputs);
-        self.mapped(stream, native, answer, slice.reporting_zone()).map_err(|what| caller.malformed(what))
+        self.mapped(stream, decoded, answer, slice.reporting_zone()).map_err(|what| caller.malformed(what))
     }
 
     fn mapped(
         &self,
         stream: &Stream,
-        decoded: NativeBatch,
+        decoded: Decoded,
         answer: wire::Mapped,
         reporting: Option<Tz>,
     ) -> Checked<Mapped> {
         let max_rows = self.0.engine.limits().rows_per_answer;
+        let (findings, torn) = (decoded.findings(&stream.layout.format), decoded.rejects().collect::<Vec<_>>());
         let native = match stream.layout.format {
             Format::Opaque => opaque::native(answer.native, max_rows)?,
-            _ if answer.native.is_empty() => decoded,
+            _ if answer.native.is_empty() => decoded.batch,
             _ => return Err("native records, though the layout isn't opaque".to_owned()),
         };
-        let rejects = rejects(answer.rejects, native.rows, max_rows)?;
+        let mut rejects = rejects(answer.rejects, native.rows, max_rows)?;
         let transactions = match transactions::of(answer.facts)? {
             Some(_) if !stream.unified => return Err(format!("transactions, though `{}` has none", stream.name)),
             // Nothing is dropped in silence: a row or a reject says where a record went.
@@ -217,7 +216,8 @@ impl Connector {
             None => None,
         };
         let unknown_statuses = unknown_statuses(answer.unknown_statuses)?;
-        Ok(Mapped { native, transactions, rejects, unknown_statuses, total: answer.total })
+        rejects.extend(torn);
+        Ok(Mapped { native, transactions, rejects, unknown_statuses, findings, total: answer.total })
     }
 
     fn check_requests(&self, caller: &Caller<'_>, requests: &[Request]) -> Result<(), Error> {
@@ -311,7 +311,7 @@ mod tests {
         };
         let request = odd.plan(&slice).unwrap().remove(0);
         let body = Bytes::from_static(br#"{"data":[{"id":"1"},{"id":"2"}]}"#);
-        let native = odd.decode("sales", &request, &body).unwrap();
+        let native = odd.decode("sales", &[], &body).unwrap();
         let response = Response { status: 200, headers: vec![], body, records: Some(2), problem: None };
         let map = || odd.map(&slice, &request, &response, native.clone());
         // The first one is checked, and the sandbox holds.

@@ -36,6 +36,8 @@ mod transactions;
 mod twice;
 mod wasi;
 
+pub use sluice_decode::Decoded;
+
 pub use connector::{Connector, visible_headers};
 pub use engine::{Engine, EngineOptions, Live};
 pub use error::{Error, LoadFault, TrapReason};

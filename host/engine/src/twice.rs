@@ -86,6 +86,7 @@ mod tests {
             rejects: vec![Reject { record_index: 1, reason: "no date".to_owned() }],
             unknown_statuses: vec!["odd".to_owned()],
             total: Some(2),
+            findings: sluice_model::BodyFindings::default(),
         }
     }
 

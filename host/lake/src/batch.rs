@@ -53,7 +53,7 @@ impl Batch {
     pub(crate) fn add(&mut self, run: RunNumber, fence: Option<&Fence>, prepared: Prepared) -> Result<(), Error> {
         self.fences.entry(run).or_insert_with(|| fence.cloned());
         self.bytes += prepared.bytes();
-        let Prepared { origin, connector, native, records, pins, transactions, rejects, .. } = prepared;
+        let Prepared { origin, connector, native, notes, records, pins, transactions, rejects, .. } = prepared;
         if let Some((rows, keyed)) = transactions {
             self.rows += rows.num_rows();
             self.unified.push(run, origin.clone(), &connector, rows, keyed)?;
@@ -65,7 +65,7 @@ impl Batch {
             let table = (slice.network.replace('-', "_"), slice.stream.clone());
             let connector_digest = connector.digest.to_hex();
             let response =
-                NativeResponse { run, origin, connector_digest, batch: native, keyed: records, records: None };
+                NativeResponse { run, origin, connector_digest, batch: native, notes, keyed: records, records: None };
             self.native.entry(table).or_default().push(response, pins);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_model::{Digest, Layout, Mapped, RawObject, Slice};
+use sluice_model::{Digest, Layout, Mapped, NoteTotals, RawObject, Slice};
 
 use crate::append::{Causes, RunNumber};
 use crate::batch::{Batch, Flushed, Rejected, Writers};
@@ -39,6 +39,8 @@ pub struct Counts {
     pub new_versions: u64,
     /// Records that could not be mapped.
     pub rejects: u64,
+    /// Values that were odd and were read all the same.
+    pub notes: NoteTotals,
     /// Unified transactions that say something else than the tables, and are older: nothing of them was written.
     pub older: u64,
     /// Why there are new versions.
@@ -52,6 +54,7 @@ impl Counts {
         self.transactions += more.transactions;
         self.new_versions += more.new_versions;
         self.rejects += more.rejects;
+        self.notes.add(&more.notes);
         self.older += more.older;
         self.causes.add(&more.causes);
     }
@@ -78,6 +81,7 @@ impl RunBook {
         self.counts.native_rows += prepared.native.rows as u64;
         self.counts.transactions += prepared.rows() as u64;
         self.counts.rejects += prepared.rejects();
+        self.counts.notes.note(&prepared.notes);
         let has_rejects = prepared.rejects() > 0;
         self.seen.note(&prepared.origin, &prepared.connector, prepared.reported(), has_rejects);
         batch.add(self.number, self.fence.as_ref(), prepared)

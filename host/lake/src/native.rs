@@ -7,9 +7,11 @@ mod literal;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sluice_model::{Kind, Kinds, NativeBatch, RawObject};
+use sluice_model::{DECODE_NOTES, Kind, Kinds, NativeBatch, Notes, RawObject};
 
 use self::columns::Columns;
 use self::convert::Gather;
@@ -40,6 +42,8 @@ pub(crate) struct NativeResponse {
     pub(crate) origin: Arc<RawObject>,
     pub(crate) connector_digest: String,
     pub(crate) batch: NativeBatch,
+    /// What is odd about the response's records, by their place in it.
+    pub(crate) notes: Notes,
     pub(crate) keyed: KeyedRecords,
     /// The place of each row in the response, if not all rows are here.
     pub(crate) records: Option<Vec<u32>>,
@@ -164,10 +168,7 @@ impl NativeRows {
         let months = month_names(chosen);
         let observed = chosen.iter().map(|row| self.observed[row.source as usize].at);
         let observed = TimestampMicrosecondArray::from_iter_values(observed).with_timezone("UTC");
-        let record = |row: &Chosen| {
-            let records = self.pending[row.source as usize].records.as_ref();
-            i64::from(records.map_or(row.row, |records| records[row.row as usize]))
-        };
+        let records = chosen.iter().map(|row| i64::from(self.pending[row.source as usize].place(row.row)));
         HashMap::from([
             ("_account", text(|pending| &pending.origin.slice.account)),
             ("_run_id", text(|pending| &pending.origin.run_id)),
@@ -176,10 +177,30 @@ impl NativeRows {
             ("_raw_object", Arc::new(raw)),
             ("_month", months),
             ("_observed_at", Arc::new(observed)),
-            ("_record_index", Arc::new(Int64Array::from_iter_values(chosen.iter().map(record)))),
+            ("_record_index", Arc::new(Int64Array::from_iter_values(records))),
             ("_key", binary(chosen.iter().map(|row| row.key))),
             ("_content_hash", binary(chosen.iter().map(|row| row.content))),
         ])
+    }
+
+    /// What is odd about the chosen rows; none if nothing is about any of them.
+    fn notes(&self, chosen: &[Chosen]) -> Option<ArrayRef> {
+        if self.pending.iter().all(|pending| pending.notes.is_empty()) {
+            return None;
+        }
+        let notes = chosen.iter().map(|row| {
+            let pending = &self.pending[row.source as usize];
+            pending.notes.of_record(pending.place(row.row) as usize)
+        });
+        let notes: StringArray = notes.collect();
+        (notes.null_count() < notes.len()).then(|| Arc::new(notes) as ArrayRef)
+    }
+}
+
+impl NativeResponse {
+    /// The place in the response of one of its rows here.
+    fn place(&self, row: u32) -> u32 {
+        self.records.as_ref().map_or(row, |records| records[row as usize])
     }
 }
 
@@ -222,6 +243,13 @@ impl Source for NativeRows {
         let mut values =
             self.lineage(chosen).into_iter().map(|(name, array)| (name.to_owned(), array)).collect::<HashMap<_, _>>();
         let runs = runs(chosen);
+        if let Some(notes) = self.notes(chosen) {
+            // Tables of earlier releases get the column when it is needed first.
+            if !columns.has(DECODE_NOTES) {
+                new_fields.push(notes_field());
+            }
+            values.insert(DECODE_NOTES.to_owned(), notes);
+        }
         for (path, seen) in self.paths() {
             let gather = self.gather(path, &runs);
             let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
@@ -270,5 +298,10 @@ fn lineage_fields() -> Vec<Field> {
         text("_raw_object"),
         Field::new("_record_index", DataType::Int64, false),
         text("_connector_digest"),
+        notes_field(),
     ]
+}
+
+fn notes_field() -> Field {
+    Field::new(DECODE_NOTES, DataType::Utf8, true)
 }

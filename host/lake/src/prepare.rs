@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Decimal128Type;
-use sluice_model::{Kind, Layout, Mapped, NativeBatch, RawObject, Reject};
+use sluice_model::{Kind, Layout, Mapped, NativeBatch, Notes, RawObject, Reject};
 
 use crate::error::Error;
 use crate::hash::{native_hashes, native_keys};
@@ -26,6 +26,8 @@ pub struct Prepared {
     pub(crate) origin: Arc<RawObject>,
     pub(crate) connector: ConnectorRef,
     pub(crate) native: NativeBatch,
+    /// What is odd about the records.
+    pub(crate) notes: Notes,
     pub(crate) records: KeyedRecords,
     /// Paths whose kind the connector pins.
     pub(crate) pins: Vec<(String, Kind)>,
@@ -44,7 +46,8 @@ impl Prepared {
     /// # Errors
     /// [`Error::Column`] for transactions of another schema.
     pub fn of(origin: Arc<RawObject>, layout: &Layout, connector: ConnectorRef, mapped: Mapped) -> Result<Self, Error> {
-        let Mapped { native, transactions, mut rejects, .. } = mapped;
+        let Mapped { native, transactions, mut rejects, findings, .. } = mapped;
+        let notes = findings.notes;
         let mut months = vec![month::NONE; native.rows];
         let (mut prepared, mut conflicting) = (None, Vec::new());
         if let Some(rows) = transactions.filter(|rows| rows.num_rows() > 0) {
@@ -61,11 +64,12 @@ impl Prepared {
         let texts: usize = rejects.iter().map(|reject| reject.reason.len() + 32).sum();
         Ok(Self {
             pins: layout.pins.iter().map(|pin| (pin.path.clone(), pin.kind)).collect(),
-            bytes: columns + rows + numbers + texts + 1024,
+            bytes: columns + rows + numbers + texts + notes.bytes() + 1024,
             origin,
             connector,
             records: KeyedRecords { keys, contents, months },
             native,
+            notes,
             transactions: prepared,
             rejects,
             conflicting,

@@ -152,7 +152,7 @@ impl Replay {
         }
         let mut prepared = Prepared::of(origin, layout, self.connector.clone(), mapped)?;
         self.ordinals.number(&mut prepared)?;
-        let Prepared { origin, native, records, pins, transactions, rejects, .. } = prepared;
+        let Prepared { origin, native, notes, records, pins, transactions, rejects, .. } = prepared;
         let response = Response::of(&origin, &self.connector, self.part, self.responses);
         if self.part.part == 0 {
             self.rejects.mapped(&origin, &self.connector, &rejects);
@@ -167,7 +167,7 @@ impl Replay {
                 self.native.insert(stream.clone(), side);
             }
             if let Some(side) = self.native.get_mut(&stream) {
-                side.add(&response, Reading { pins, batch: native, keyed: records }, self.run_id.is_some())?;
+                side.add(&response, Reading { pins, batch: native, notes, keyed: records }, self.run_id.is_some())?;
                 if side.is_full() {
                     side.flush().await?;
                 }

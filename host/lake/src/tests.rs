@@ -35,8 +35,8 @@ use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{
-    Axis, Digest, Format, Kinds, Layout, Mapped, Method, NativeBatch, NativeColumn, RawObject, Reject, Request,
-    SentRequest, Slice, mapped_transactions_schema,
+    Axis, BodyFindings, Digest, Format, Kinds, Layout, Mapped, Method, NativeBatch, NativeColumn, RawObject, Reject,
+    Request, SentRequest, Slice, mapped_transactions_schema,
 };
 
 use crate::scan::read_columns;
@@ -218,11 +218,19 @@ fn mapped(sales: &[Sale]) -> Mapped {
         rejects: Vec::new(),
         unknown_statuses: Vec::new(),
         total: None,
+        findings: BodyFindings::default(),
     }
 }
 
 fn only_native(native: NativeBatch) -> Mapped {
-    Mapped { native, transactions: None, rejects: Vec::new(), unknown_statuses: Vec::new(), total: None }
+    Mapped {
+        native,
+        transactions: None,
+        rejects: Vec::new(),
+        unknown_statuses: Vec::new(),
+        total: None,
+        findings: BodyFindings::default(),
+    }
 }
 
 fn reject(record_index: u32, reason: &str) -> Reject {

@@ -18,6 +18,7 @@ mod ids;
 mod layout;
 mod manifest;
 mod mapped;
+mod notes;
 mod raw;
 mod request;
 mod response;
@@ -36,7 +37,8 @@ pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColu
 pub use manifest::{
     Axis, Grain, LookBack, Manifest, Rate, SecretSlot, Setting, StatusWord, Stream, TokenPlace, TokenSource,
 };
-pub use mapped::{Mapped, Reject};
+pub use mapped::{BodyFindings, Mapped, Reject};
+pub use notes::{DECODE_NOTES, NoteCount, NoteKind, NoteTotals, Notes};
 pub use raw::{RawObject, SentRequest};
 pub use request::{Function, Hash, Method, Op, Part, Request, Template};
 pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};

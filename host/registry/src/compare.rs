@@ -61,7 +61,7 @@ impl Comparison {
     /// Adds a response that both mapped.
     pub fn add(&mut self, running: &Mapped, candidate: &Mapped) {
         self.responses += 1;
-        self.records.add(running.native.rows, candidate.native.rows);
+        self.records.add(running.records(), candidate.records());
         self.rejects.add(running.rejects.len(), candidate.rejects.len());
         self.unknown_statuses.add(running.unknown_statuses.len(), candidate.unknown_statuses.len());
         self.add_columns(running, candidate);
@@ -236,7 +236,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Decimal128Array, StringArray};
-    use sluice_model::{NativeBatch, Reject};
+    use sluice_model::{BodyFindings, NativeBatch, Reject};
 
     use super::*;
 
@@ -259,6 +259,7 @@ mod tests {
             rejects: vec![],
             unknown_statuses: vec![],
             total: None,
+            findings: BodyFindings::default(),
         }
     }
 

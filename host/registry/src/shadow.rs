@@ -34,14 +34,15 @@ impl Shadow {
 
     /// Maps a response that the running version mapped, and notes how that differs. Runs a guest on this thread.
     pub fn compare(&self, slice: &Slice, request: &Request, response: &Response, running: &Mapped) {
-        let outcome =
-            self.candidate.decode(&slice.stream, request, &response.body).map_err(|error| describe(&error)).and_then(
-                |native| {
-                    let records = u32::try_from(native.rows).ok();
-                    let response = Response { records, ..response.clone() };
-                    self.candidate.map(slice, request, &response, native).map_err(|error| describe(&error))
-                },
-            );
+        let outcome = self
+            .candidate
+            .decode(&slice.stream, &response.headers, &response.body)
+            .map_err(|error| describe(&error))
+            .and_then(|decoded| {
+                let records = u32::try_from(decoded.records()).ok();
+                let response = Response { records, ..response.clone() };
+                self.candidate.map(slice, request, &response, decoded).map_err(|error| describe(&error))
+            });
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.open.insert(slice.id());
         match outcome {

@@ -136,16 +136,16 @@ fn map(connector: &Connector, raw: &RawObject, body: &Bytes, twice: bool) -> Res
     };
     let fault = |error: EngineError| Fault { text: describe(&error), is_grave: grave(&error) };
     let (slice, request) = (&raw.slice, &raw.request);
-    let native = connector
-        .decode(&slice.stream, request, body)
-        .map_err(|error| Fault { text: describe(&error), is_grave: false })?;
-    let records = u32::try_from(native.rows).ok();
     let headers = visible_headers(&raw.headers);
+    let decoded = connector
+        .decode(&slice.stream, &headers, body)
+        .map_err(|error| Fault { text: describe(&error), is_grave: false })?;
+    let records = u32::try_from(decoded.records()).ok();
     let response = Response { status: raw.status, headers, body: body.clone(), records, problem: None };
     if twice {
-        connector.check_deterministic(slice, request, &response, native).map_err(fault)
+        connector.check_deterministic(slice, request, &response, decoded).map_err(fault)
     } else {
-        connector.map(slice, request, &response, native).map_err(fault)
+        connector.map(slice, request, &response, decoded).map_err(fault)
     }
 }
 

@@ -9,6 +9,7 @@ mod progress;
 mod request;
 mod request_chain;
 mod resume;
+mod suspect;
 mod windows;
 
 use std::collections::VecDeque;

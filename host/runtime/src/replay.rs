@@ -10,7 +10,7 @@ use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
 use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Gone, Replay, RolledBack};
-use sluice_model::{Digest, describe};
+use sluice_model::{Digest, NoteTotals, describe};
 
 use self::conditions::Condition;
 use crate::app::{App, open_session};
@@ -270,6 +270,7 @@ fn counts(diff: &Diff) -> Counts {
         transactions: diff.compared,
         new_versions: diff.rows(),
         rejects: diff.new_rejects.count,
+        notes: NoteTotals::default(),
         older: 0,
         causes: Causes { remapped: diff.rows(), ..Causes::default() },
     }

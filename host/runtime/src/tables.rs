@@ -79,19 +79,14 @@ impl Answer {
     ///
     /// # Errors
     /// Rows that don't fit the tables.
-    pub fn of(
-        connector: &Connector,
-        raw: Arc<RawObject>,
-        response: &Response,
-        mut mapped: Mapped,
-    ) -> Result<Self, Failure> {
+    pub fn of(connector: &Connector, raw: Arc<RawObject>, mut mapped: Mapped) -> Result<Self, Failure> {
         let name = &raw.slice.stream;
         let stream = connector.manifest().stream(name).ok_or_else(|| {
             Failure::failed(anyhow::anyhow!("connector `{}` has no stream `{name}`", connector.network()))
         })?;
-        let (records, total) = (mapped.native.rows as u64, mapped.total);
+        let (records, total) = (mapped.records() as u64, mapped.total);
         let mut seen = Observation::of(&mapped);
-        seen.note_end(&response.body, Framing::of(raw.status, &raw.headers) == Framing::Close);
+        seen.note_end(&mapped.findings, Framing::of(raw.status, &raw.headers) == Framing::Close);
         let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
         let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
         Ok(Self { prepared, records, unknown_statuses, total, seen })
@@ -142,7 +137,7 @@ pub fn map_all<'a>(
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
 ) -> BoxStream<'a, Result<Remapped<Mapped>, Failure>> {
-    map_then(app, connector, objects, |_, _, _, mapped| Ok(mapped))
+    map_then(app, connector, objects, |_, _, mapped| Ok(mapped))
 }
 
 /// The same, ready for the tables.
@@ -151,13 +146,11 @@ pub fn prepare_all<'a>(
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
 ) -> BoxStream<'a, Result<Remapped<Answer>, Failure>> {
-    map_then(app, connector, objects, |connector, raw, response, mapped| {
-        Answer::of(connector, raw.clone(), response, mapped)
-    })
+    map_then(app, connector, objects, |connector, raw, mapped| Answer::of(connector, raw.clone(), mapped))
 }
 
 /// What is made of a mapped response on the thread that mapped it.
-type Then<T> = fn(&Connector, &Arc<RawObject>, &Response, Mapped) -> Result<T, Failure>;
+type Then<T> = fn(&Connector, &Arc<RawObject>, Mapped) -> Result<T, Failure>;
 
 fn map_then<'a, T: Send + 'static>(
     app: &Arc<App>,
@@ -194,12 +187,12 @@ async fn map_body<T: Send + 'static>(
     let (object, meter) = (raw.clone(), app.meter.clone());
     in_guest(app, move || {
         let mut response = response;
-        let native =
-            connector.decode(&object.slice.stream, &object.request, &response.body).map_err(Failure::failed)?;
-        response.records = u32::try_from(native.rows).ok();
-        meter.found(native.rows);
-        let mapped = connector.map(&object.slice, &object.request, &response, native)?;
-        then(&connector, &object, &response, mapped)
+        let decoded =
+            connector.decode(&object.slice.stream, &response.headers, &response.body).map_err(Failure::failed)?;
+        response.records = u32::try_from(decoded.records()).ok();
+        meter.found(decoded.records());
+        let mapped = connector.map(&object.slice, &object.request, &response, decoded)?;
+        then(&connector, &object, mapped)
     })
     .await
 }

@@ -238,6 +238,7 @@ impl Reading {
             transactions: Some(transactions(&rows)?),
             rejects: Vec::new(),
             unknown_statuses: Vec::new(),
+            findings: BodyFindings::default(),
         })
     }
 

@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use sluice_engine::{Connector, Engine, EngineOptions, Limits};
-use sluice_model::{NativeBatch, Request, Response, Slice, Window};
+use sluice_engine::{Connector, Decoded, Engine, EngineOptions, Limits};
+use sluice_model::{Request, Response, Slice, Window};
 
 use crate::bodies;
 use crate::natives::{self, Twin};
@@ -49,7 +49,7 @@ struct Case {
     slice: Slice,
     request: Request,
     response: Response,
-    native: NativeBatch,
+    decoded: Decoded,
     twin: Option<Box<dyn Twin>>,
 }
 
@@ -83,12 +83,12 @@ fn case(engines: [&Engine; 2], name: &str, folder: &Path, dir: &Path) -> anyhow:
     let layout = &connector.manifest().stream(&slice.stream).context("no such stream")?.layout;
     let fixture = std::fs::read(folder.join("fixtures/normal/body"))?;
     let body = Bytes::from(bodies::multiplied(layout, &fixture, RECORDS)?);
-    let native = connector.decode(&slice.stream, &request, &body)?;
-    ensure!(native.rows == RECORDS, "{} records instead of {RECORDS}", native.rows);
-    let rows = u32::try_from(native.rows)?;
+    let decoded = connector.decode(&slice.stream, &[], &body)?;
+    ensure!(decoded.records() == RECORDS, "{} records instead of {RECORDS}", decoded.records());
+    let rows = u32::try_from(decoded.records())?;
     let twin = natives::twin(&slice, body.clone(), rows)?;
     let response = Response { status: 200, headers: Vec::new(), body, records: Some(rows), problem: None };
-    Ok(Case { connector, unlimited, slice, request, response, native, twin })
+    Ok(Case { connector, unlimited, slice, request, response, decoded, twin })
 }
 
 fn slice(connector: &Connector, at: &Value) -> anyhow::Result<Slice> {
@@ -115,15 +115,15 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
     let mut all = [const { Vec::new() }; 4];
     // In turns, so that whatever else the machine does meets all of them.
     for round in 0..WARM_UPS + ROUNDS {
-        let (batch, same) = (case.native.clone(), case.native.clone());
+        let (batch, same) = (case.decoded.clone(), case.decoded.clone());
         let times = [
             timed(|| case.connector.map(&case.slice, &case.request, &case.response, batch))?,
             timed(|| case.unlimited.map(&case.slice, &case.request, &case.response, same))?,
             match &case.twin {
-                Some(twin) => timed(|| twin.map(case.inputs(), &case.native))?,
+                Some(twin) => timed(|| twin.map(case.inputs(), &case.decoded.batch))?,
                 None => Duration::ZERO,
             },
-            timed(|| case.connector.decode(&case.slice.stream, &case.request, &case.response.body))?,
+            timed(|| case.connector.decode(&case.slice.stream, &[], &case.response.body))?,
         ];
         if round >= WARM_UPS {
             for (all, time) in all.iter_mut().zip(times) {
@@ -134,11 +134,11 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
     // Round by round, since a machine that others use is at times slow for both.
     let limits = all[0].iter().zip(&all[1]).map(|(sandboxed, unlimited)| sandboxed / unlimited).collect();
     let [sandboxed, _, native, decoded] = all.map(median);
-    let rows = case.native.rows as f64;
+    let rows = case.decoded.batch.rows as f64;
     let has_twin = case.twin.is_some();
     Ok(MapSpeed {
         connector,
-        records: case.native.rows,
+        records: case.decoded.batch.rows,
         sandboxed_rows_per_s: rows / sandboxed,
         native_rows_per_s: has_twin.then_some(rows / native),
         limits_ratio: median(limits),
@@ -149,11 +149,11 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
 
 /// Both ways must give the same number of rows, and some.
 fn agree(case: &Case) -> anyhow::Result<()> {
-    let mapped = case.connector.map(&case.slice, &case.request, &case.response, case.native.clone())?;
+    let mapped = case.connector.map(&case.slice, &case.request, &case.response, case.decoded.clone())?;
     let rows = mapped.transactions.as_ref().map_or(0, |batch| batch.num_rows());
     ensure!(rows > 0, "`{}` maps nothing: {:?}", case.slice.network, mapped.rejects.first());
     if let Some(twin) = &case.twin {
-        let native = twin.map(case.inputs(), &case.native)?;
+        let native = twin.map(case.inputs(), &case.decoded.batch)?;
         let native_rows = native.transactions.map_or(0, |transactions| transactions.records.len());
         ensure!(
             (rows, mapped.rejects.len()) == (native_rows, native.rejects.len()),

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arrow::array::Array;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sluice_decode::{BodyLayout, decode_body};
 use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits};
 use sluice_fuzz::{Effort, Target, fuzz};
 use sluice_guests::{Guest, repository};
@@ -72,13 +73,14 @@ fn check(batch: &NativeBatch) {
 }
 
 fn decoded(layout: &Layout, body: &[u8]) {
-    let batch = match sluice_decode::decode(layout, body) {
-        Ok(batch) => batch,
+    let layout = BodyLayout::from(layout);
+    let batch = match decode_body(&layout, body) {
+        Ok(decoded) => decoded.batch,
         Err(error) => return assert!(error.to_string().len() < 500, "a long error"),
     };
     check(&batch);
     // What the host reads once it reads again the same.
-    let again = sluice_decode::decode(layout, body).expect("the same body");
+    let again = decode_body(&layout, body).expect("the same body").batch;
     let same = again.columns.iter().zip(&batch.columns).all(|(one, other)| one.text == other.text);
     assert!(same && again.rows == batch.rows, "the same body gives other columns");
 }
@@ -269,7 +271,7 @@ impl Boundary {
     fn map(&self, input: &[u8]) {
         let (connector, image) = chosen(&self.connectors, input);
         let request: Request = connector.plan(&slice()).expect("a plan").remove(0);
-        let native = connector.decode("sales", &request, br#"{"data":[{"id":"1"},{"id":"2"}]}"#).expect("records");
+        let native = connector.decode("sales", &[], br#"{"data":[{"id":"1"},{"id":"2"}]}"#).expect("records");
         let body = Bytes::copy_from_slice(image);
         let response = Response { status: 200, headers: vec![], body, records: Some(2), problem: None };
         match connector.map(&slice(), &request, &response, native) {

@@ -44,10 +44,8 @@ cases! {
     a_campaign_by_reference_is_that_campaign: "19-tradetracker-multi-reference";
     a_date_of_zeros_is_none: "20-tradetracker-zero-date";
     half_an_emoji_costs_nothing_else: "21-awin-half-an-emoji";
-    #[ignore = "issue 11: notes of decoding in native tables (item 10)"]
     one_byte_of_another_charset_costs_nothing_else: "23-shareasale-one-latin-1-byte";
     rows_that_others_deleted_stay_deleted: "25-lake-rows-deleted-by-others" by special::deleted_by_others;
-    #[ignore = "issue 11: notes of decoding in native tables (item 10)"]
     a_token_that_is_no_number_costs_nothing_else: "26-awin-nan-token";
     behind_a_pooler_runs_take_turns: "29-postgres-behind-pgbouncer" by special::behind_a_pooler;
     odd_characters_cost_nothing: "30-tradetracker-odd-characters";

@@ -24,6 +24,9 @@ pub(super) fn print(reports: &[RunReport], json: bool) -> Result<(), Failure> {
             if report.rejects > 0 {
                 writeln!(out, "  the rejects: sluice rejects list {}", report.network)?;
             }
+            if let Some(notes) = report.notes_line() {
+                writeln!(out, "  odd, and read all the same (`_decode_notes` in the native tables): {notes}")?;
+            }
         }
     }
     for report in reports {

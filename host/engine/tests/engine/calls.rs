@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_engine::{Connector, Engine, Error, Limits, TrapReason};
-use sluice_model::{Axis, Judgement, Method, NativeBatch, Op, RefusalKind, Request, Response, Slice, Verdict};
+use sluice_engine::{Connector, Decoded, Engine, Error, Limits, TrapReason};
+use sluice_model::{Axis, Judgement, Method, Op, RefusalKind, Request, Response, Slice, Verdict};
 
 use crate::guest::{BODY, Guest};
 use crate::{engine, engine_with};
@@ -198,7 +198,7 @@ fn looking_into_the_body_has_a_budget() {
 #[test]
 fn native_records_pass_through_a_map() {
     let connector = load(&engine(), Guest::new("test", "1.0.0"));
-    let native = connector.decode("sales", &request(), br#"{"data":[{"id":1},{"id":2}]}"#).unwrap();
+    let native = connector.decode("sales", &[], br#"{"data":[{"id":1},{"id":2}]}"#).unwrap();
     let mapped = connector.map(&slice(), &request(), &response(), native).unwrap();
     assert_eq!(mapped.native.rows, 2);
     assert!(mapped.transactions.is_none() && mapped.rejects.is_empty());
@@ -211,6 +211,6 @@ fn a_stream_that_is_not_there_is_the_hosts_fault() {
     let error = connector.plan(&slice).unwrap_err();
     assert_eq!(error.to_string(), "connector `test` 1.0.0 has no stream `leads`");
     assert!(!error.is_guest_fault());
-    let mapped = connector.map(&slice, &request(), &response(), NativeBatch::default());
+    let mapped = connector.map(&slice, &request(), &response(), Decoded::default());
     assert!(matches!(mapped, Err(Error::UnknownStream { .. })));
 }

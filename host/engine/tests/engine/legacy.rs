@@ -27,7 +27,7 @@ fn slice(connector: &Connector) -> Slice {
 fn mapped(connector: &Connector) -> Mapped {
     let slice = slice(connector);
     let request = connector.plan(&slice).unwrap().remove(0);
-    let native = connector.decode("sales", &request, BODY).unwrap();
+    let native = connector.decode("sales", &[], BODY).unwrap();
     let response =
         Response { status: 200, headers: vec![], body: Bytes::from_static(BODY), records: Some(2), problem: None };
     connector.check_deterministic(&slice, &request, &response, native).unwrap()

@@ -135,6 +135,7 @@ impl Lake {
             ("transactions", count(rows, |row| row.counts.transactions)),
             ("new_versions", count(rows, |row| row.counts.new_versions)),
             ("rejects", count(rows, |row| row.counts.rejects)),
+            ("decode_notes", count(rows, |row| row.counts.notes.total())),
             ("guest_cpu_ms", some_count(rows, |row| row.guest_cpu_ms)),
             ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
         ];

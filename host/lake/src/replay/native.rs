@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow::array::{AsArray, UInt32Array};
 use arrow::compute::take;
-use sluice_model::{Change, Kind, NativeBatch, NativeColumn};
+use sluice_model::{Change, Kind, NativeBatch, NativeColumn, Notes};
 
 use super::Response;
 use super::apply::Staged;
@@ -33,6 +33,7 @@ pub(super) struct NativeSide {
 pub(super) struct Reading {
     pub(super) pins: Vec<(String, Kind)>,
     pub(super) batch: NativeBatch,
+    pub(super) notes: Notes,
     pub(super) keyed: KeyedRecords,
 }
 
@@ -53,7 +54,7 @@ impl NativeSide {
     /// Judges a response's records and, to `write`, keeps those that differ.
     pub(super) fn add(&mut self, response: &Response<'_>, reading: Reading, write: bool) -> Result<(), Error> {
         let Response { origin, connector, part, number } = *response;
-        let Reading { pins, batch, keyed: KeyedRecords { keys, contents, months } } = reading;
+        let Reading { pins, batch, notes, keyed: KeyedRecords { keys, contents, months } } = reading;
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
         for row in (0..keys.len()).rev() {
@@ -74,7 +75,7 @@ impl NativeSide {
         let batch = some(&batch, &differing).map_err(|source| Error::rows(self.table.name(), source))?;
         let connector_digest = connector.digest.to_hex();
         let (origin, records) = (origin.clone(), Some(differing));
-        self.rows.push(NativeResponse { run: 0, origin, connector_digest, batch, keyed, records }, pins);
+        self.rows.push(NativeResponse { run: 0, origin, connector_digest, batch, notes, keyed, records }, pins);
         Ok(())
     }
 

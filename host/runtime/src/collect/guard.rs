@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sluice_fetch::{Exchange, Framing};
 use sluice_lake::{DoubtRow, DoubtState, Fence, Lake, WindowState, WindowStates};
-use sluice_model::{Axis, Layout, RawObject, Slice, Window};
+use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
 use sluice_state::State;
 
 use super::Collector;
@@ -13,7 +14,7 @@ use super::listings::Listings;
 use crate::app::{App, Network};
 use crate::doubt::{
     Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge_days, judge_few, judge_response,
-    money_json, unknown_input, unknown_inputs,
+    money_json, suspicion, unknown_input, unknown_inputs,
 };
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
@@ -116,6 +117,17 @@ impl Guard {
 
     pub(super) fn judge_response(&self, profile: &Profile, layout: &Layout, seen: &Observation) -> Vec<Doubt> {
         judge_response(profile, layout, &self.rules, seen)
+    }
+
+    /// Why a response may be cut, so that it is worth asking for again.
+    pub(super) fn suspicion(
+        &self,
+        profile: &Profile,
+        findings: &BodyFindings,
+        exchange: &Exchange,
+    ) -> Option<&'static str> {
+        let (closed, is_odd) = (exchange.framing == Framing::Close, exchange.encoding_mismatch.is_some());
+        suspicion(profile, &self.rules, findings, closed, is_odd)
     }
 
     pub(super) fn is_few(&self, profile: &Profile, seen: &Observation) -> bool {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::Utc;
-use sluice_engine::visible_headers;
+use sluice_engine::{Decoded, visible_headers};
 use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
 use sluice_lake::WireBody;
 use sluice_model::{
-    Digest, ErrorKind, Judgement, NativeBatch, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
+    Digest, ErrorKind, Judgement, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
 };
 
 use super::clock::Moments;
@@ -24,6 +24,8 @@ use crate::tables::Answer;
 
 /// The word for a response whose body could not be taken whole: what is kept of it is a sample.
 pub(super) const BROKEN: &str = "broken";
+/// The word for a response that doesn't answer its request, and whose request is sent again.
+pub(super) const RETRIED: &str = "retried";
 /// The longest wait that a connector may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -49,11 +51,11 @@ pub(super) enum RequestOutcome {
 /// A response and its records.
 struct Records {
     response: Response,
-    native: NativeBatch,
+    decoded: Decoded,
 }
 
 /// What a connector says of a response, its records, and the response as it saw it.
-pub(super) type Judged = Result<(Judgement, Option<NativeBatch>, Response), SliceError>;
+pub(super) type Judged = Result<(Judgement, Option<Decoded>, Response), SliceError>;
 
 impl Collector {
     /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
@@ -76,9 +78,13 @@ impl Collector {
         }
         tokio::time::sleep(wait).await;
         let mut attempts = Attempts::new(&self.app.settings.fetch);
+        // A response that looks cut is worth another attempt, once.
+        let mut is_suspected = false;
         loop {
             let attempt = sent_before + attempts.failed() + 1;
-            let outcome = self.attempt(job, &slice, &request, attempt, progress).await;
+            let is_last = attempts.failed() + 1 >= self.app.settings.fetch.max_attempts;
+            let suspected = Some(&mut is_suspected).filter(|is_suspected| !**is_suspected && !is_last);
+            let outcome = self.attempt(job, &slice, &request, attempt, suspected, progress).await;
             let RequestOutcome::Again { error, failed } = outcome else { return outcome };
             match self.next_attempt(&mut attempts, &slice, &request, error, &failed) {
                 Ok(pause) => tokio::time::sleep(pause).await,
@@ -125,13 +131,15 @@ impl Collector {
     }
 
     /// One attempt: send, keep, judge, note the outcome, and only then map. The response is in raw before anything looks
-    /// into its body, so that a body whose decoding ends the process is there afterwards.
+    /// into its body, so that a body whose decoding ends the process is there afterwards. `suspected`: set if the response
+    /// looks cut, and is then worth another attempt; none if there is none.
     async fn attempt(
         &self,
         job: &SliceJob,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         attempt: u32,
+        suspected: Option<&mut bool>,
         progress: &Progress,
     ) -> RequestOutcome {
         let meter = &*self.app.meter;
@@ -162,9 +170,12 @@ impl Collector {
             Err(error) => return host_failed(error),
         };
         step::passed(Step::ResponseKept);
-        let judged = self
+        let mut judged = self
             .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())
             .await;
+        if let Some(suspected) = suspected {
+            *suspected = self.suspect(slice, request, &exchange, &mut judged).await;
+        }
         let raw = Arc::new(RawObject { outcome: outcome_word(&judged, request).to_owned(), ..kept });
         if let Err(error) = self.app.lake.put_outcome(&envelope, &raw).await {
             return host_failed(error);
@@ -211,7 +222,7 @@ impl Collector {
         let failed = |error: SliceError| {
             RequestOutcome::Failed(error.about(body).map(|message| format!("request `{}`: {message}", request.key)))
         };
-        let (judgement, native, response) = match judged {
+        let (judgement, decoded, response) = match judged {
             Ok(judged) => judged,
             Err(error) => return failed(error),
         };
@@ -224,10 +235,10 @@ impl Collector {
         if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
             progress.gate().listings().follow(&request.key, follow_ups);
         }
-        if let (true, true, Some(native)) = (answered, request.yields_records, native) {
-            progress.lock().records += native.rows as u64;
-            self.app.meter.found(native.rows);
-            match self.map(raw, slice, request, Records { response, native }, progress, permit).await {
+        if let (true, true, Some(decoded)) = (answered, request.yields_records, decoded) {
+            progress.lock().records += decoded.records() as u64;
+            self.app.meter.found(decoded.records());
+            match self.map(raw, slice, request, Records { response, decoded }, progress, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),
             }
@@ -252,19 +263,19 @@ impl Collector {
         let (slice, request) = (slice.clone(), request.clone());
         let mut response = Response { status, headers, body, records: None, problem: None };
         self.in_guest(move || {
-            let mut native = None;
+            let mut found = None;
             if request.yields_records && (200..300).contains(&response.status) {
-                let decoded = connector.decode(&slice.stream, &request, &response.body);
+                let decoded = connector.decode(&slice.stream, &response.headers, &response.body);
                 step::passed(Step::ResponseDecoded);
                 match decoded {
-                    Ok(batch) => {
-                        response.records = u32::try_from(batch.rows).ok();
-                        native = Some(batch);
+                    Ok(decoded) => {
+                        response.records = u32::try_from(decoded.records()).ok();
+                        found = Some(decoded);
                     }
                     Err(error) => response.problem = Some(error.to_string()),
                 }
             }
-            connector.follow(&slice, &request, &response).map(|judgement| (judgement, native, response))
+            connector.follow(&slice, &request, &response).map(|judgement| (judgement, found, response))
         })
         .await
     }
@@ -286,12 +297,12 @@ impl Collector {
         let (of, request, origin) = (slice.clone(), request.clone(), raw.clone());
         let shadow = self.network.shadow.clone();
         let map = move || {
-            let Records { response, native } = records;
-            let mapped = connector.map(&of, &request, &response, native)?;
+            let Records { response, decoded } = records;
+            let mapped = connector.map(&of, &request, &response, decoded)?;
             if let Some(shadow) = shadow {
                 shadow.compare(&of, &request, &response, &mapped);
             }
-            Answer::of(&connector, origin, &response, mapped)
+            Answer::of(&connector, origin, mapped)
         };
         let answer = in_guest(&self.app, map).await?;
         warn_of_unknown(&raw, &answer.unknown_statuses);
@@ -385,7 +396,7 @@ pub(super) fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
         Ok((judgement, ..)) => match judgement.verdict {
             Verdict::Done | Verdict::More(_) if request.yields_records => "answered",
             Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } => "step",
-            Verdict::Retry { .. } | Verdict::Renew(_) => "retried",
+            Verdict::Retry { .. } | Verdict::Renew(_) => RETRIED,
             Verdict::Split => "split",
             Verdict::Refused(_) => "refused",
         },

@@ -15,7 +15,7 @@ use sluice_model::{
     ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
 };
 
-use super::request::{BROKEN, Judged, RequestOutcome, outcome_word};
+use super::request::{BROKEN, Judged, RETRIED, RequestOutcome, outcome_word};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 
@@ -111,14 +111,16 @@ impl Collector {
                 return Err(raw.attempt);
             }
         };
+        // Its request was to be sent again, though the connector takes it for an answer: it looked cut.
+        let is_sent = wants_sending(&judged) || raw.outcome == RETRIED;
         {
             let mut report = progress.lock();
             report.requests += u64::from(raw.attempt);
             report.bytes += raw.body_bytes;
             report.note_sent(raw.sent_at);
-            report.reused += u64::from(!wants_sending(&judged));
+            report.reused += u64::from(!is_sent);
         }
-        if wants_sending(&judged) {
+        if is_sent {
             return Err(raw.attempt);
         }
         let outcome = self.apply_response(slice, request, raw.clone(), judged, None, progress, permit).await;

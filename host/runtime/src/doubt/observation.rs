@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type};
-use sluice_model::{Kinds, Mapped, NativeBatch};
+use sluice_model::{BodyFindings, Kinds, Mapped, NativeBatch};
 
 use super::profile::{Day, Magnitude};
 
@@ -55,6 +55,10 @@ pub struct Observation {
     pub(super) closed: u64,
     /// Responses whose last line has no end.
     pub(super) open_ended: u64,
+    /// Of these, responses whose last line has too few fields besides: they are cut.
+    pub(super) cut: u64,
+    /// Responses with rows that have too few fields.
+    pub(super) torn: u64,
     /// By the transaction's day, as days since 1970.
     pub(super) days: BTreeMap<i32, Day>,
     /// Commission by currency, in millionths.
@@ -74,11 +78,11 @@ impl Observation {
     }
 
     /// Takes note of how a response's body ended. `closed`: by the end of the connection.
-    pub fn note_end(&mut self, body: &[u8], closed: bool) {
+    pub fn note_end(&mut self, findings: &BodyFindings, closed: bool) {
         self.closed += u64::from(closed);
-        // A line feed has a zero beside it in UTF-16.
-        let last = &body[body.len().saturating_sub(2)..];
-        self.open_ended += u64::from(!last.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+        self.open_ended += u64::from(findings.is_open);
+        self.cut += u64::from(findings.is_torn);
+        self.torn += u64::from(findings.torn_rows > 0);
     }
 
     fn add_transactions(&mut self, rows: &RecordBatch) {
@@ -163,6 +167,8 @@ impl Observation {
         self.unknown_statuses += other.unknown_statuses;
         self.closed += other.closed;
         self.open_ended += other.open_ended;
+        self.cut += other.cut;
+        self.torn += other.torn;
         self.columns.iter_mut().zip(other.columns).for_each(|(own, more)| *own += more);
         self.commission.merge(&other.commission);
         self.sale.merge(&other.sale);

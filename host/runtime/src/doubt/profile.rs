@@ -145,6 +145,8 @@ pub struct Profile {
     pub(super) marked_ends: Fill,
     /// Of how many the last line had an end.
     pub(super) line_ends: Fill,
+    /// Of how many all rows had all fields.
+    pub(super) whole_rows: Fill,
     /// Inputs that no record had, and that were reported.
     pub(super) reported: BTreeSet<String>,
     pub(super) days: BTreeMap<i32, Day>,
@@ -184,6 +186,7 @@ impl Profile {
         self.statuses.add(seen.transactions, seen.transactions - seen.unknown_statuses.min(seen.transactions));
         self.marked_ends.add(seen.responses, seen.responses - seen.closed.min(seen.responses));
         self.line_ends.add(seen.responses, seen.responses - seen.open_ended.min(seen.responses));
+        self.whole_rows.add(seen.responses, seen.responses - seen.torn.min(seen.responses));
         self.commission.merge(&seen.commission);
         self.sale.merge(&seen.sale);
         self.responses += seen.responses;
@@ -232,6 +235,7 @@ impl Profile {
         self.statuses.halve();
         self.marked_ends.halve();
         self.line_ends.halve();
+        self.whole_rows.halve();
         self.commission.halve();
         self.sale.halve();
         self.responses = self.responses.div_ceil(2);

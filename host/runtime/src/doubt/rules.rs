@@ -4,7 +4,7 @@
 //! hangs are doubted from 5 records on that were filled before, others only if the field itself is gone and 20 records
 //! had it, or after hundreds of records of many responses.
 
-use sluice_model::{Format, Kinds, Layout};
+use sluice_model::{BodyFindings, Format, Kinds, Layout};
 
 use super::names::{letters, resembling};
 use super::observation::{COLUMNS, Observation};
@@ -62,11 +62,15 @@ pub fn judge_response(profile: &Profile, layout: &Layout, rules: &DoubtSettings,
     doubts
 }
 
+/// Why a text is cut off, whatever is usual.
+const CUT: &str = "the text is cut off: its last line has fewer fields than the header, and no line end";
+
 /// Text in lines that may have been cut off, where that was never so: other formats mark their own end.
 fn cut(profile: &Profile, layout: &Layout, seen: &Observation) -> Option<Doubt> {
     let is_lines = matches!(layout.format, Format::Delimited(_) | Format::Ndjson);
     let was_so = |fill: Fill| fill.of >= MIN_RESPONSES && fill.is_nearly_always();
     let reason = match () {
+        () if is_lines && seen.cut > 0 => CUT,
         () if !is_lines || seen.records == 0 => return None,
         () if seen.open_ended > 0 && was_so(profile.line_ends) => {
             "the last line has no line end, as a text that was cut off; every response had one before"
@@ -78,6 +82,31 @@ fn cut(profile: &Profile, layout: &Layout, seen: &Observation) -> Option<Doubt> 
         () => return None,
     };
     Some(Doubt { kind: DoubtKind::Cut, field: None, reason: reason.to_owned() })
+}
+
+/// Why a response may be cut or torn, so that it is worth asking for again: a text in lines whose end says nothing else,
+/// unless that is usual of its stream and account. None for one that looks whole.
+///
+/// `closed`: its body ended where the connection was closed; `is_odd`: it isn't encoded as its headers state.
+pub fn suspicion(
+    profile: &Profile,
+    rules: &DoubtSettings,
+    findings: &BodyFindings,
+    closed: bool,
+    is_odd: bool,
+) -> Option<&'static str> {
+    let is_usual = |fill: Fill| fill.of == 0 || fill.is_nearly_always();
+    let is_known = |fill: Fill| fill.of >= MIN_RESPONSES && fill.is_nearly_always();
+    match () {
+        () if !findings.is_lines || !rules.has(DoubtKind::Cut) => None,
+        () if findings.is_torn => Some(CUT),
+        () if findings.is_open && is_usual(profile.line_ends) => Some("the last line has no line end"),
+        () if findings.torn_rows > 0 && is_usual(profile.whole_rows) => Some("a row has fewer fields than the header"),
+        () if closed && (is_odd || is_known(profile.marked_ends)) => {
+            Some("the body ends where the connection was closed, and nothing says that it is whole")
+        }
+        () => None,
+    }
 }
 
 /// Whether an answer lacks commissions that were always there, and has too few records, or its profile does, to tell

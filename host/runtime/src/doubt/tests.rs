@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Date32Array, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
-use sluice_model::{Format, Kinds, Layout, Mapped, NativeBatch, NativeColumn};
+use sluice_model::{BodyFindings, Format, Kinds, Layout, Mapped, NativeBatch, NativeColumn};
 
 use super::*;
 
@@ -81,7 +81,14 @@ fn mapped_at(rows: &[Row], commission: &str) -> Mapped {
     let arrays = given.into_iter().map(|(_, array)| array).collect();
     let transactions = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     let native = NativeBatch { rows: rows.len(), columns };
-    Mapped { native, transactions: Some(transactions), rejects: Vec::new(), unknown_statuses: Vec::new(), total: None }
+    Mapped {
+        native,
+        transactions: Some(transactions),
+        rejects: Vec::new(),
+        unknown_statuses: Vec::new(),
+        total: None,
+        findings: BodyFindings::default(),
+    }
 }
 
 fn seen(rows: &[Row]) -> Observation {
@@ -206,7 +213,8 @@ fn a_field_of_another_type_is_doubted() {
 fn a_text_without_its_last_line_end_is_doubted_where_it_always_had_one() {
     let ended = |body: &[u8], closed| {
         let mut ended = seen(&rows(5));
-        ended.note_end(body, closed);
+        let is_open = !body.ends_with(b"\n");
+        ended.note_end(&BodyFindings { is_lines: true, is_open, ..BodyFindings::default() }, closed);
         ended
     };
     let lines = Layout { format: Format::Ndjson, ..layout() };
@@ -227,6 +235,43 @@ fn a_text_without_its_last_line_end_is_doubted_where_it_always_had_one() {
     assert_eq!(kinds(&profile_of(b"a\n", 2), &lines, &ended(b"a", false)), [], "two responses tell nothing");
     assert_eq!(kinds(&profile_of(b"a", 9), &lines, &ended(b"a", true)), [DoubtKind::Cut]);
     assert_eq!(kinds(&profile_of(b"a", 9), &lines, &ended(b"a", false)), [], "it never had one");
+    let mut cut = seen(&rows(5));
+    cut.note_end(&BodyFindings { is_lines: true, is_open: true, is_torn: true, ..BodyFindings::default() }, false);
+    assert_eq!(kinds(&Profile::default(), &lines, &cut), [DoubtKind::Cut], "half a row, whatever was before");
+}
+
+#[test]
+fn a_response_that_looks_cut_is_suspected_unless_that_is_usual() {
+    let lines = BodyFindings { is_lines: true, ..BodyFindings::default() };
+    let open = BodyFindings { is_open: true, ..lines.clone() };
+    let torn = BodyFindings { torn_rows: 2, ..lines.clone() };
+    let cut = BodyFindings { is_torn: true, ..open.clone() };
+    let suspected = |profile: &Profile, findings: &BodyFindings, closed, is_odd| {
+        suspicion(profile, &DoubtSettings::default(), findings, closed, is_odd).is_some()
+    };
+    let after = |responses: usize, findings: &BodyFindings, closed| {
+        let mut profile = Profile::default();
+        (0..responses).for_each(|_| {
+            let mut ended = seen(&rows(5));
+            ended.note_end(findings, closed);
+            profile.add(&ended);
+        });
+        profile
+    };
+    let new = Profile::default();
+    assert!(suspected(&new, &open, false, false) && suspected(&new, &torn, false, false));
+    assert!(!suspected(&new, &lines, false, true) && !suspected(&new, &lines, true, false));
+    assert!(suspected(&new, &lines, true, true), "no length, and not encoded as it states");
+    assert!(suspected(&after(3, &lines, false), &lines, true, false), "a length is missing that was always there");
+    assert!(
+        !suspected(&after(1, &open, false), &open, false, false)
+            && suspected(&after(1, &open, false), &cut, false, false)
+    );
+    assert!(!suspected(&after(1, &torn, false), &torn, false, false), "a torn row stays torn");
+    let json = BodyFindings { is_lines: false, ..open };
+    assert!(!suspected(&new, &json, true, true), "JSON says itself where it ends");
+    let off = DoubtSettings { cut: false, ..DoubtSettings::default() };
+    assert!(suspicion(&new, &off, &cut, true, true).is_none());
 }
 
 #[test]

@@ -120,12 +120,12 @@ impl Evidence {
 
 /// The records of a response, as the connector's layout cuts them, or as it reads them itself.
 fn records(connector: &Connector, stream: &str, raw: &RawObject, body: Bytes) -> Result<NativeBatch, Failure> {
-    let native = connector.decode(stream, &raw.request, &body).map_err(Failure::failed)?;
-    if connector.manifest().stream(stream).is_none_or(|stream| stream.layout.format != Format::Opaque) {
-        return Ok(native);
-    }
-    let records = u32::try_from(native.rows).ok();
     let headers = visible_headers(&raw.headers);
+    let decoded = connector.decode(stream, &headers, &body).map_err(Failure::failed)?;
+    if connector.manifest().stream(stream).is_none_or(|stream| stream.layout.format != Format::Opaque) {
+        return Ok(decoded.batch);
+    }
+    let records = u32::try_from(decoded.records()).ok();
     let response = Response { status: raw.status, headers, body, records, problem: None };
-    Ok(connector.map(&raw.slice, &raw.request, &response, native)?.native)
+    Ok(connector.map(&raw.slice, &raw.request, &response, decoded)?.native)
 }

@@ -57,6 +57,8 @@ pub struct RunReport {
     pub versions: VersionCounts,
     /// Records that could not be mapped.
     pub rejects: u64,
+    /// Values that were odd and were read all the same, by kind. Their records have `_decode_notes`.
+    pub decode_notes: BTreeMap<&'static str, u64>,
     /// Transactions that differ from the tables and were observed earlier: they were not written.
     pub older: u64,
     /// What went through the tables' writer.
@@ -168,6 +170,7 @@ pub(super) fn summarise(
         new_versions: 0,
         versions: VersionCounts::default(),
         rejects: 0,
+        decode_notes: BTreeMap::new(),
         older: 0,
         counts: Counts::default(),
         warnings: Vec::new(),
@@ -226,6 +229,12 @@ impl RunReport {
         parts.join(", ")
     }
 
+    /// Which values were odd and were read all the same, for people; none if there are none.
+    pub fn notes_line(&self) -> Option<String> {
+        let kinds: Vec<String> = self.counts.notes.kinds().map(|(kind, values)| kind.count(values)).collect();
+        (!kinds.is_empty()).then(|| kinds.join(", "))
+    }
+
     /// Takes over what guests took.
     pub(super) fn set_guest_time(&mut self, guests: Duration) {
         self.guest_cpu_ms = u64::try_from(guests.as_millis()).unwrap_or(u64::MAX);
@@ -238,6 +247,7 @@ impl RunReport {
         self.new_versions = counts.new_versions;
         self.versions = counts.causes.into();
         self.rejects = counts.rejects;
+        self.decode_notes = counts.notes.kinds().map(|(kind, values)| (kind.name(), values)).collect();
         self.older = counts.older;
         self.finished_at = Utc::now();
     }

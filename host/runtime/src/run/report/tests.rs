@@ -1,3 +1,5 @@
+use sluice_model::{NoteCount, NoteKind, Notes};
+
 use super::*;
 
 fn report() -> RunReport {
@@ -20,6 +22,7 @@ fn report() -> RunReport {
         new_versions: 0,
         versions: VersionCounts::default(),
         rejects: 0,
+        decode_notes: BTreeMap::new(),
         older: 0,
         counts: Counts::default(),
         warnings: Vec::new(),
@@ -85,6 +88,22 @@ fn a_run_says_why_there_are_new_versions() {
         "awin: 1 slice, 2 requests, 1,234 records; 6 new versions (3 first seen, 1 changed, 2 vanished), 1 commission \
          became null, 4 native rows, 1 reject, 5 older than the tables and skipped in 0.0 s"
     );
+}
+
+#[test]
+fn a_run_says_which_values_were_odd() {
+    let count = |kind, values| NoteCount { kind, values, record: Some(0), path: "name".to_owned() };
+    let notes = Notes::new(vec![count(NoteKind::Charset, 2), count(NoteKind::NotANumber, 1)], Vec::new());
+    let mut counts = Counts::default();
+    counts.notes.note(&notes);
+    let mut report = report();
+    assert_eq!(report.notes_line(), None);
+    report.count(counts);
+    assert_eq!(
+        report.notes_line().as_deref(),
+        Some("2 values with bytes of another character set, 1 value with `NaN` or `Infinity`, read as null")
+    );
+    assert_eq!(serde_json::to_value(&report).unwrap()["decode_notes"]["not-a-number"], 1);
 }
 
 #[test]
