@@ -47,6 +47,24 @@ fn long_and_short_rows_keep_their_values() {
 }
 
 #[test]
+fn a_row_that_ends_in_a_delimiter_is_whole() {
+    let layout = Layout {
+        format: Format::Delimited(Delimited { quote: None, ..format(b'|') }),
+        pins: vec![],
+        inputs: vec![],
+        key: vec![],
+    };
+    let read = |body: &str| decode_body(&BodyLayout::from(&layout), body.as_bytes()).unwrap();
+    let decoded = read("a|b\n1|2|\n3|4|5\n6\n7|8");
+    let torn: Vec<(u32, u32)> = decoded.torn.rows.iter().map(|row| (row.line, row.fields)).collect();
+    assert_eq!((decoded.batch.rows, torn, decoded.records()), (2, vec![(3, 3), (4, 1)], 4));
+    let findings = decoded.findings(&layout.format);
+    assert_eq!((findings.is_open, findings.is_torn, findings.torn_rows), (true, false, 1));
+    assert!(read("a|b\n1|2\n3").findings(&layout.format).is_torn, "cut within a row");
+    assert!(!read("a|b\n1|2\n3\n").findings(&layout.format).is_torn, "its line has an end");
+}
+
+#[test]
 fn names_are_unique_and_escaped() {
     let body = b" id ,id,,Comm. Amount,id,column_3\n1,2,3,4,5,6,7";
     let want = "id: 1; id_2: 2; column_3: 3; Comm\\. Amount: 4; id_3: 5; column_3_2: 6; column_7: 7";

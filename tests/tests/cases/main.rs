@@ -7,6 +7,7 @@
 mod course;
 mod earlier;
 mod network;
+mod oddities;
 mod special;
 mod vector;
 

@@ -1,0 +1,260 @@
+//! Bodies that aren't quite what their format allows: each gives its rows, the odd record is marked, and raw keeps every
+//! byte. And bodies that are cut.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sluice_tests::Operator;
+
+use crate::course::{cases_dir, laid_out};
+use crate::network::Network;
+
+/// A response that is odd, and what must come of it.
+struct Oddity {
+    name: &'static str,
+    network: &'static str,
+    content_type: &'static str,
+    content_encoding: Option<&'static str>,
+    body: Vec<u8>,
+    /// How many transactions it has, and their commission.
+    rows: (u64, &'static str),
+    /// The record that is marked, and how; none if nothing is worth a mark.
+    note: Option<(&'static str, &'static str)>,
+    /// A value that was read: a query for it, and it.
+    value: Option<(&'static str, Value)>,
+}
+
+const JSON: &str = "application/json;charset=UTF-8";
+const XML: &str = "text/xml; charset=utf-8";
+
+/// Awin's answer with two sales, of which `new` stands in for `old` in the second.
+fn awin(old: &str, new: &[u8]) -> Vec<u8> {
+    let text = std::fs::read_to_string(cases_dir().join("26-awin-nan-token/answer.json")).unwrap();
+    swapped(&text.replace("NaN", "2.5"), old, new)
+}
+
+/// TradeTracker's answer with two sales.
+fn tradetracker(old: &str, new: &[u8]) -> Vec<u8> {
+    let text =
+        std::fs::read_to_string(cases_dir().join("30-tradetracker-odd-characters/cdata-and-prefix.xml")).unwrap();
+    swapped(&text, old, new)
+}
+
+/// ShareASale's answer with 31 sales.
+fn shareasale() -> String {
+    std::fs::read_to_string(cases_dir().join("03-shareasale-torn-line/whole.txt")).unwrap()
+}
+
+fn swapped(text: &str, old: &str, new: &[u8]) -> Vec<u8> {
+    let (before, after) = text.split_once(old).unwrap_or_else(|| panic!("no {old}"));
+    [before.as_bytes(), new, after.as_bytes()].concat()
+}
+
+fn oddities() -> Vec<Oddity> {
+    let base = |name, network, content_type, rows, body| Oddity {
+        name,
+        network,
+        content_type,
+        content_encoding: None,
+        body,
+        rows,
+        note: None,
+        value: None,
+    };
+    let awin_of = |name, body| base(name, "awin", JSON, (2, "10.000000"), body);
+    let tradetracker_of = |name, body| base(name, "tradetracker", XML, (2, "3.000000"), body);
+    let sub_id = "SELECT sub_ids['clickRef'] v FROM unified.transactions WHERE transaction_id = '8102'";
+    let reference = "SELECT sub_ids['reference'] v FROM unified.transactions WHERE transaction_id = '8902'";
+    let refs = std::fs::read_to_string(cases_dir().join("19-tradetracker-multi-reference/refs.xml")).unwrap();
+    vec![
+        Oddity {
+            note: Some(("8102", "clickRefs.clickRef: lone-surrogate")),
+            value: Some((sub_id, json!("m-\u{fffd}"))),
+            ..awin_of("a lone surrogate", awin("m-8102", br"m-\ud83d"))
+        },
+        Oddity {
+            note: Some(("8102", "clickRefs.clickRef: charset")),
+            value: Some((sub_id, json!("Café"))),
+            ..awin_of("a Latin-1 byte in UTF-8", awin("m-8102", b"Caf\xe9"))
+        },
+        Oddity {
+            note: Some(("8102", "clickRefs.clickRef: nul")),
+            value: Some((sub_id, json!("m-\u{fffd}8102"))),
+            ..awin_of("a NUL", awin("m-8102", b"m-\x008102"))
+        },
+        Oddity {
+            note: Some(("8102", "trackedCurrencyAmount.amount: not-a-number")),
+            ..awin_of("NaN", awin("2.5", b"NaN"))
+        },
+        Oddity {
+            note: Some(("8102", "orderRef: duplicate-name")),
+            value: Some((
+                "SELECT order_id v FROM unified.transactions WHERE transaction_id = '8102'",
+                json!("ORD-8102"),
+            )),
+            ..awin_of(
+                "a duplicated name",
+                awin(r#""orderRef": "ORD-8102""#, br#""orderRef": "x", "orderRef": "ORD-8102""#),
+            )
+        },
+        Oddity {
+            note: Some(("8902", "reference: control")),
+            value: Some((reference, json!("a\u{1}b"))),
+            ..tradetracker_of("a control character in XML", tradetracker("<![CDATA[a<b&c]]>", b"a\x01b"))
+        },
+        Oddity {
+            note: Some(("8902", "reference: entity")),
+            value: Some((reference, json!("a\u{a0}b&nosuch;"))),
+            ..tradetracker_of("undeclared entities", tradetracker("<![CDATA[a<b&c]]>", b"a&nbsp;b&nosuch;"))
+        },
+        Oddity {
+            rows: (3, "10.000000"),
+            value: Some(("SELECT DISTINCT advertiser_name v FROM unified.transactions", json!("Fietswinkel"))),
+            ..tradetracker_of("SOAP references", refs.clone().into_bytes())
+        },
+        Oddity {
+            rows: (3, "10.000000"),
+            note: Some(("8003", "campaign: reference")),
+            ..tradetracker_of("a SOAP reference to nothing", {
+                let at = refs.rfind("#ref1").unwrap();
+                [&refs.as_bytes()[..at], b"#ref9", &refs.as_bytes()[at + 5..]].concat()
+            })
+        },
+        awin_of("a byte-order mark", [b"\xef\xbb\xbf", &awin("m-8102", b"m")[..]].concat()),
+        tradetracker_of(
+            "a byte-order mark before XML",
+            [b"\xef\xbb\xbf", &tradetracker("Order", b"Order")[..]].concat(),
+        ),
+        Oddity { content_encoding: Some("gzip"), ..awin_of("an encoding in name only", awin("m-8102", b"m-8102")) },
+        base("a byte-order mark before a header", "shareasale", "text/plain", (31, "150.000000"), {
+            [b"\xef\xbb\xbf", shareasale().as_bytes()].concat()
+        }),
+    ]
+}
+
+/// A network of one response, and its operator. `answers` are the steps of its state, each a list of rules.
+fn network(folder: &Path, network: &str, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
+    std::fs::write(folder.join("NETWORK"), network).unwrap();
+    for (name, body) in files {
+        std::fs::write(folder.join(name), body).unwrap();
+    }
+    std::fs::write(folder.join("script.json"), json!({"steps": steps}).to_string()).unwrap();
+    laid_out(folder.to_str().unwrap())
+}
+
+/// TradeTracker's sign-in.
+fn sign_in() -> Value {
+    let body = "<E:Envelope xmlns:E=\"http://schemas.xmlsoap.org/soap/envelope/\"><E:Body><authenticateResponse/></E:Body></E:Envelope>";
+    let headers = json!({"content-type": XML, "set-cookie": "PHPSESSID=s1; path=/"});
+    json!({"body": "tns:authenticate", "headers": headers, "text": body})
+}
+
+/// Collects January; gives what the command printed.
+fn collect(operator: &Operator, network: &str) -> sluice_tests::Answer {
+    let mut command = vec!["run", network, "--since", "2026-01-01", "--until", "2026-02-01"];
+    if network != "shareasale" {
+        command.extend(["--axis", "transaction"]);
+    }
+    operator.sluice(&command).unwrap()
+}
+
+fn rows(operator: &Operator, query: &str) -> Value {
+    Value::from(operator.sql(query).unwrap())
+}
+
+const TOTAL: &str = "SELECT count(*) n, CAST(sum(commission_effective) AS VARCHAR) s FROM unified.transactions";
+
+#[test]
+fn an_odd_response_gives_its_rows_and_marks_what_is_odd() {
+    for oddity in oddities() {
+        let Oddity { name, network: slug, content_type, content_encoding, body, rows: (count, sum), note, value } =
+            oddity;
+        let mut headers = json!({"content-type": content_type});
+        if let Some(encoding) = content_encoding {
+            headers["content-encoding"] = encoding.into();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let steps = json!([[sign_in(), {"file": "body", "headers": headers}]]);
+        let (_network, operator) = network(folder.path(), slug, &[("body", &body)], &steps);
+        let answer = collect(&operator, slug);
+        assert_eq!(answer.code, 0, "{name}: {answer:?}");
+        assert_eq!(rows(&operator, TOTAL), json!([{"n": count, "s": sum}]), "{name}");
+        if let Some((query, value)) = value {
+            assert_eq!(rows(&operator, query), json!([{"v": value}]), "{name}");
+        }
+        let id = if slug == "shareasale" { "trans_id" } else { "id" };
+        let marked = format!(
+            "SELECT CAST({id} AS VARCHAR) t, _decode_notes n FROM {slug}.transactions WHERE _decode_notes IS NOT NULL"
+        );
+        let wanted: Vec<Value> = note.iter().map(|(id, note)| json!({"t": id, "n": note})).collect();
+        assert_eq!(rows(&operator, &marked), json!(wanted), "{name}");
+        assert_eq!(answer.stdout.contains("odd, and read all the same"), note.is_some(), "{name}: {answer:?}");
+        let counted = rows(&operator, "SELECT decode_notes > 0 v FROM meta.runs");
+        assert_eq!(counted, json!([{"v": note.is_some()}]), "{name}");
+        let objects = rows(&operator, &format!("SELECT DISTINCT _raw_object r FROM {slug}.transactions"));
+        let kept = operator.command(&["raw", objects[0]["r"].as_str().unwrap(), "--body"]).output().unwrap();
+        assert!(kept.stdout == body, "{name}: raw differs");
+        // From raw alone it is the same: a build decodes as a run does.
+        std::fs::remove_dir_all(operator.join("lake/tables")).unwrap();
+        operator.succeed(&["build", slug]).unwrap();
+        assert_eq!(rows(&operator, TOTAL), json!([{"n": count, "s": sum}]), "{name}, built from raw");
+        assert_eq!(rows(&operator, &marked), json!(wanted), "{name}, built from raw");
+    }
+}
+
+/// What is said of doubts.
+const DOUBTS: &str = "SELECT kind k, state s FROM meta.doubts";
+
+#[test]
+fn a_text_that_is_cut_once_is_asked_for_again() {
+    let whole = shareasale();
+    let cut = &whole[..whole.len() - 60];
+    let folder = tempfile::tempdir().unwrap();
+    let headers = json!({"content-type": "text/plain"});
+    let steps = json!([[{"file": "cut", "headers": headers, "times": 1}, {"file": "whole", "headers": headers}]]);
+    let files = [("cut", cut.as_bytes()), ("whole", whole.as_bytes())];
+    let (network, operator) = network(folder.path(), "shareasale", &files, &steps);
+    let answer = collect(&operator, "shareasale");
+    assert_eq!((answer.code, network.asked().len()), (0, 2), "{answer:?}");
+    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]));
+    assert_eq!(rows(&operator, "SELECT count(*) n FROM meta.rejects"), json!([{"n": 0}]));
+    assert_eq!(
+        rows(&operator, "SELECT attempt a, outcome o FROM meta.requests ORDER BY 1"),
+        json!([{"a": 1, "o": "retried"}, {"a": 2, "o": "answered"}])
+    );
+    operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]), "what was cut isn't built from");
+}
+
+#[test]
+fn a_text_that_is_cut_again_is_doubtful() {
+    let whole = shareasale();
+    let cut = &whole[..whole.len() - 60];
+    let folder = tempfile::tempdir().unwrap();
+    let headers = json!({"content-type": "text/plain"});
+    let steps = json!([[{"file": "cut", "headers": headers}], [{"file": "whole", "headers": headers}]]);
+    let files = [("cut", cut.as_bytes()), ("whole", whole.as_bytes())];
+    let (network, operator) = network(folder.path(), "shareasale", &files, &steps);
+    let answer = collect(&operator, "shareasale");
+    assert_eq!(network.asked().len(), 2, "asked again once");
+    assert!(answer.code != 0 && answer.stderr.contains("cut off"), "{answer:?}");
+    assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "open"}]));
+    assert_eq!(rows(&operator, "SELECT count(*) n FROM unified.transactions"), json!([{"n": 0}]));
+    network.set_step(1);
+    assert_eq!(collect(&operator, "shareasale").code, 0);
+    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]));
+    assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "superseded"}]));
+}
+
+#[test]
+fn a_text_that_never_ends_in_a_line_end_is_asked_for_twice_and_then_known() {
+    let whole = shareasale();
+    let folder = tempfile::tempdir().unwrap();
+    let steps = json!([[{"file": "open", "headers": {"content-type": "text/plain"}}]]);
+    let (network, operator) = network(folder.path(), "shareasale", &[("open", whole.trim_end().as_bytes())], &steps);
+    assert_eq!(collect(&operator, "shareasale").code, 0);
+    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]));
+    assert_eq!(network.asked().len(), 2);
+    assert_eq!(collect(&operator, "shareasale").code, 0);
+    assert_eq!(network.asked().len(), 3, "it is known by now");
+}
