@@ -258,3 +258,21 @@ fn a_text_that_never_ends_in_a_line_end_is_asked_for_twice_and_then_known() {
     assert_eq!(collect(&operator, "shareasale").code, 0);
     assert_eq!(network.asked().len(), 3, "it is known by now");
 }
+
+#[test]
+fn a_torn_row_is_shown_by_its_line() {
+    let torn = std::fs::read(cases_dir().join("03-shareasale-torn-line/torn.txt")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let steps = json!([[{"file": "torn", "headers": {"content-type": "text/plain"}}]]);
+    let (_network, operator) = network(folder.path(), "shareasale", &[("torn", &torn)], &steps);
+    collect(&operator, "shareasale");
+    let rejects = rows(
+        &operator,
+        "SELECT raw_object r, record_index i, reason FROM meta.rejects WHERE reason LIKE '%fewer fields%' ORDER BY 2",
+    );
+    assert_eq!(rejects.as_array().unwrap().len(), 2, "{rejects}");
+    assert_eq!(rejects[0]["reason"], "line 32 has fewer fields than the header: 7 instead of 26");
+    let record = rejects[0]["i"].to_string();
+    let shown = operator.succeed(&["raw", rejects[0]["r"].as_str().unwrap(), "--record", &record]).unwrap();
+    assert!(shown.contains("line 32: 9100031|") && shown.contains("Left at door"), "{shown}");
+}

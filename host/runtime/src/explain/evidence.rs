@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use arrow::array::Array;
 use bytes::Bytes;
-use sluice_engine::{Connector, Engine, visible_headers};
+use sluice_engine::{Connector, Decoded, Engine, visible_headers};
 use sluice_lake::Lake;
-use sluice_model::{Digest, Format, NativeBatch, RawObject, Response};
+use sluice_model::{Digest, Format, RawObject, Response};
 
 use super::history::Version;
 use crate::failure::Failure;
@@ -80,7 +80,7 @@ impl Evidence {
         Ok(sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?)
     }
 
-    /// The fields of a record of a response, as the connector with this digest reads it.
+    /// The fields of a record of a response, as the connector with this digest reads it; of a torn row its line.
     ///
     /// # Errors
     /// A response that has no such record or can't be decoded; the lake's failure.
@@ -93,10 +93,12 @@ impl Evidence {
     ) -> Result<Record, Failure> {
         let connector = self.connector(connector).await?;
         let (stream, raw, body) = (stream.to_owned(), response.raw.clone(), response.body.clone());
-        let records = tokio::task::spawn_blocking(move || records(&connector, &stream, &raw, body));
-        let records = records.await.map_err(Failure::failed)??;
+        let decoded = tokio::task::spawn_blocking(move || records(&connector, &stream, &raw, body));
+        let decoded = decoded.await.map_err(Failure::failed)??;
+        let records = &decoded.batch;
         if place >= records.rows {
-            return Err(Failure::failed(anyhow::anyhow!("the response has no such record")));
+            return torn(&decoded, place - records.rows, &response.body)
+                .ok_or_else(|| Failure::failed(anyhow::anyhow!("the response has no such record")));
         }
         let cell = |text: &arrow::array::StringArray| text.is_valid(place).then(|| text.value(place).to_owned());
         let fields = records.columns.iter().map(|column| (column.path.clone(), cell(&column.text)));
@@ -119,13 +121,22 @@ impl Evidence {
 }
 
 /// The records of a response, as the connector's layout cuts them, or as it reads them itself.
-fn records(connector: &Connector, stream: &str, raw: &RawObject, body: Bytes) -> Result<NativeBatch, Failure> {
+fn records(connector: &Connector, stream: &str, raw: &RawObject, body: Bytes) -> Result<Decoded, Failure> {
     let headers = visible_headers(&raw.headers);
     let decoded = connector.decode(stream, &headers, &body).map_err(Failure::failed)?;
     if connector.manifest().stream(stream).is_none_or(|stream| stream.layout.format != Format::Opaque) {
-        return Ok(decoded.batch);
+        return Ok(decoded);
     }
     let records = u32::try_from(decoded.records()).ok();
     let response = Response { status: raw.status, headers, body, records, problem: None };
-    Ok(connector.map(&raw.slice, &raw.request, &response, decoded)?.native)
+    let batch = connector.map(&raw.slice, &raw.request, &response, decoded)?.native;
+    Ok(Decoded { batch, ..Decoded::default() })
+}
+
+/// A row that is no record because it lacks fields, or has too many: its line as it stands in the body.
+fn torn(decoded: &Decoded, nth: usize, body: &Bytes) -> Option<Record> {
+    let row = decoded.torn.rows.get(nth).filter(|_| decoded.torn.excluded)?;
+    let text = String::from_utf8_lossy(body).replace("\r\n", "\n");
+    let line = text.split(['\n', '\r']).nth((row.line as usize).checked_sub(1)?)?;
+    Some(vec![(format!("line {}", row.line), Some(line.to_owned()))])
 }
