@@ -50,86 +50,85 @@ fn swapped(text: &str, old: &str, new: &[u8]) -> Vec<u8> {
     [before.as_bytes(), new, after.as_bytes()].concat()
 }
 
-fn oddities() -> Vec<Oddity> {
-    let base = |name, network, content_type, rows, body| Oddity {
-        name,
-        network,
-        content_type,
-        content_encoding: None,
-        body,
-        rows,
-        note: None,
-        value: None,
+/// A response of which nothing is worth a mark.
+fn unmarked(name: &'static str, network: &'static str, rows: (u64, &'static str), body: Vec<u8>) -> Oddity {
+    let content_type = match network {
+        "awin" => JSON,
+        "tradetracker" => XML,
+        _ => "text/plain",
     };
-    let awin_of = |name, body| base(name, "awin", JSON, (2, "10.000000"), body);
-    let tradetracker_of = |name, body| base(name, "tradetracker", XML, (2, "3.000000"), body);
+    Oddity { name, network, content_type, content_encoding: None, body, rows, note: None, value: None }
+}
+
+fn odd_json() -> Vec<Oddity> {
+    let base = |name, body| unmarked(name, "awin", (2, "10.000000"), body);
     let sub_id = "SELECT sub_ids['clickRef'] v FROM unified.transactions WHERE transaction_id = '8102'";
-    let reference = "SELECT sub_ids['reference'] v FROM unified.transactions WHERE transaction_id = '8902'";
-    let refs = std::fs::read_to_string(cases_dir().join("19-tradetracker-multi-reference/refs.xml")).unwrap();
+    let order = "SELECT order_id v FROM unified.transactions WHERE transaction_id = '8102'";
+    let twice = awin(r#""orderRef": "ORD-8102""#, br#""orderRef": "x", "orderRef": "ORD-8102""#);
     vec![
         Oddity {
             note: Some(("8102", "clickRefs.clickRef: lone-surrogate")),
             value: Some((sub_id, json!("m-\u{fffd}"))),
-            ..awin_of("a lone surrogate", awin("m-8102", br"m-\ud83d"))
+            ..base("a lone surrogate", awin("m-8102", br"m-\ud83d"))
         },
         Oddity {
             note: Some(("8102", "clickRefs.clickRef: charset")),
             value: Some((sub_id, json!("Café"))),
-            ..awin_of("a Latin-1 byte in UTF-8", awin("m-8102", b"Caf\xe9"))
+            ..base("a Latin-1 byte in UTF-8", awin("m-8102", b"Caf\xe9"))
         },
         Oddity {
             note: Some(("8102", "clickRefs.clickRef: nul")),
             value: Some((sub_id, json!("m-\u{fffd}8102"))),
-            ..awin_of("a NUL", awin("m-8102", b"m-\x008102"))
+            ..base("a NUL", awin("m-8102", b"m-\x008102"))
         },
         Oddity {
             note: Some(("8102", "trackedCurrencyAmount.amount: not-a-number")),
-            ..awin_of("NaN", awin("2.5", b"NaN"))
+            ..base("NaN", awin("2.5", b"NaN"))
         },
         Oddity {
             note: Some(("8102", "orderRef: duplicate-name")),
-            value: Some((
-                "SELECT order_id v FROM unified.transactions WHERE transaction_id = '8102'",
-                json!("ORD-8102"),
-            )),
-            ..awin_of(
-                "a duplicated name",
-                awin(r#""orderRef": "ORD-8102""#, br#""orderRef": "x", "orderRef": "ORD-8102""#),
-            )
+            value: Some((order, json!("ORD-8102"))),
+            ..base("a duplicated name", twice)
         },
+        base("a byte-order mark", [b"\xef\xbb\xbf", &awin("m-8102", b"m")[..]].concat()),
+        Oddity { content_encoding: Some("gzip"), ..base("an encoding in name only", awin("m-8102", b"m-8102")) },
+    ]
+}
+
+fn odd_xml() -> Vec<Oddity> {
+    let base = |name, body| unmarked(name, "tradetracker", (2, "3.000000"), body);
+    let reference = "SELECT sub_ids['reference'] v FROM unified.transactions WHERE transaction_id = '8902'";
+    let campaign = "SELECT DISTINCT advertiser_name v FROM unified.transactions";
+    let refs = std::fs::read_to_string(cases_dir().join("19-tradetracker-multi-reference/refs.xml")).unwrap();
+    let (before, after) = refs.rsplit_once("#ref1").unwrap();
+    vec![
         Oddity {
             note: Some(("8902", "reference: control")),
             value: Some((reference, json!("a\u{1}b"))),
-            ..tradetracker_of("a control character in XML", tradetracker("<![CDATA[a<b&c]]>", b"a\x01b"))
+            ..base("a control character in XML", tradetracker("<![CDATA[a<b&c]]>", b"a\x01b"))
         },
         Oddity {
             note: Some(("8902", "reference: entity")),
             value: Some((reference, json!("a\u{a0}b&nosuch;"))),
-            ..tradetracker_of("undeclared entities", tradetracker("<![CDATA[a<b&c]]>", b"a&nbsp;b&nosuch;"))
-        },
-        Oddity {
-            rows: (3, "10.000000"),
-            value: Some(("SELECT DISTINCT advertiser_name v FROM unified.transactions", json!("Fietswinkel"))),
-            ..tradetracker_of("SOAP references", refs.clone().into_bytes())
+            ..base("undeclared entities", tradetracker("<![CDATA[a<b&c]]>", b"a&nbsp;b&nosuch;"))
         },
         Oddity {
             rows: (3, "10.000000"),
             note: Some(("8003", "campaign: reference")),
-            ..tradetracker_of("a SOAP reference to nothing", {
-                let at = refs.rfind("#ref1").unwrap();
-                [&refs.as_bytes()[..at], b"#ref9", &refs.as_bytes()[at + 5..]].concat()
-            })
+            ..base("a SOAP reference to nothing", [before, "#ref9", after].concat().into_bytes())
         },
-        awin_of("a byte-order mark", [b"\xef\xbb\xbf", &awin("m-8102", b"m")[..]].concat()),
-        tradetracker_of(
-            "a byte-order mark before XML",
-            [b"\xef\xbb\xbf", &tradetracker("Order", b"Order")[..]].concat(),
-        ),
-        Oddity { content_encoding: Some("gzip"), ..awin_of("an encoding in name only", awin("m-8102", b"m-8102")) },
-        base("a byte-order mark before a header", "shareasale", "text/plain", (31, "150.000000"), {
-            [b"\xef\xbb\xbf", shareasale().as_bytes()].concat()
-        }),
+        Oddity {
+            rows: (3, "10.000000"),
+            value: Some((campaign, json!("Fietswinkel"))),
+            ..base("SOAP references", refs.into_bytes())
+        },
+        base("a byte-order mark before XML", [b"\xef\xbb\xbf", &tradetracker("Order", b"Order")[..]].concat()),
     ]
+}
+
+fn odd_text() -> Vec<Oddity> {
+    let marked = [b"\xef\xbb\xbf", shareasale().as_bytes()].concat();
+    vec![unmarked("a byte-order mark before a header", "shareasale", (31, "150.000000"), marked)]
 }
 
 /// A network of one response, and its operator. `answers` are the steps of its state, each a list of rules.
@@ -166,7 +165,7 @@ const TOTAL: &str = "SELECT count(*) n, CAST(sum(commission_effective) AS VARCHA
 
 #[test]
 fn an_odd_response_gives_its_rows_and_marks_what_is_odd() {
-    for oddity in oddities() {
+    for oddity in odd_json().into_iter().chain(odd_xml()).chain(odd_text()) {
         let Oddity { name, network: slug, content_type, content_encoding, body, rows: (count, sum), note, value } =
             oddity;
         let mut headers = json!({"content-type": content_type});
@@ -202,7 +201,7 @@ fn an_odd_response_gives_its_rows_and_marks_what_is_odd() {
     }
 }
 
-/// What is said of doubts.
+/// The doubts and their states.
 const DOUBTS: &str = "SELECT kind k, state s FROM meta.doubts";
 
 #[test]
