@@ -210,17 +210,17 @@ fn dates_of_zeros_are_none_everywhere() {
         let slice = slice(&connector, &with_overrides(&base, &read_json(&case.join("response.json"))));
         let request = connector.plan(&slice).unwrap().remove(0);
         let body = Bytes::from(std::fs::read(case.join("body")).unwrap());
-        let native = connector.decode(&slice.stream, &request, &body).unwrap();
+        let decoded = connector.decode(&slice.stream, &[], &body).unwrap();
         let response =
-            Response { status: 200, headers: vec![], records: Some(native.rows as u32), body, problem: None };
+            Response { status: 200, headers: vec![], records: Some(decoded.records() as u32), body, problem: None };
         let with = |path: &str, value: Option<&str>| {
-            let mut native = native.clone();
-            let column = native.columns.iter_mut().find(|column| column.path == path)?;
+            let mut decoded = decoded.clone();
+            let column = decoded.batch.columns.iter_mut().find(|column| column.path == path)?;
             column.text = column.text.iter().map(|text| text.and(value)).collect();
-            Some(times(&connector.map(&slice, &request, &response, native).unwrap()))
+            Some(times(&connector.map(&slice, &request, &response, decoded).unwrap()))
         };
         let layout = &connector.manifest().stream(&slice.stream).unwrap().layout;
-        let whole = times(&connector.map(&slice, &request, &response, native.clone()).unwrap());
+        let whole = times(&connector.map(&slice, &request, &response, decoded.clone()).unwrap());
         for path in layout.inputs.iter().filter(|path| !layout.key.contains(path)) {
             let Some(without) = with(path, None).filter(|without| *without != whole) else { continue };
             tried += 1;

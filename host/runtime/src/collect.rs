@@ -5,6 +5,7 @@ mod close;
 mod gate;
 mod guard;
 mod listings;
+mod outcome;
 mod progress;
 mod request;
 mod request_chain;

@@ -13,6 +13,7 @@ use sluice_model::{
 };
 
 use super::clock::Moments;
+use super::outcome::{BROKEN, outcome_word};
 use super::progress::{ResponseAdmission, ResponsePermit};
 use super::resume::UNJUDGED;
 use super::{Collector, Progress, warn_of_unknown};
@@ -22,10 +23,6 @@ use crate::slices::SliceJob;
 use crate::step;
 use crate::tables::Answer;
 
-/// The word for a response whose body could not be taken whole: what is kept of it is a sample.
-pub(super) const BROKEN: &str = "broken";
-/// The word for a response that doesn't answer its request, and whose request is sent again.
-pub(super) const RETRIED: &str = "retried";
 /// The longest wait that a connector may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -386,19 +383,5 @@ fn act(
         Verdict::Refused(Refusal { text, .. }) => {
             RequestOutcome::Failed(SliceError::new(kind, format!("request `{key}`: {text}")))
         }
-    }
-}
-
-/// The word that the raw object keeps: only `answered` ones are mapped again.
-pub(super) fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
-    match judged {
-        Err(_) => "failed",
-        Ok((judgement, ..)) => match judgement.verdict {
-            Verdict::Done | Verdict::More(_) if request.yields_records => "answered",
-            Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } => "step",
-            Verdict::Retry { .. } | Verdict::Renew(_) => RETRIED,
-            Verdict::Split => "split",
-            Verdict::Refused(_) => "refused",
-        },
     }
 }

@@ -15,7 +15,8 @@ use sluice_model::{
     ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
 };
 
-use super::request::{BROKEN, Judged, RETRIED, RequestOutcome, outcome_word};
+use super::outcome::{BROKEN, RETRIED, outcome_word};
+use super::request::{Judged, RequestOutcome};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 

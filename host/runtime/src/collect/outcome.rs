@@ -1,0 +1,24 @@
+//! The outcomes of responses, in the words that their raw objects keep.
+
+use sluice_model::{Request, Verdict};
+
+use super::request::Judged;
+
+/// The word for a response whose body could not be taken whole: what is kept of it is a sample.
+pub(super) const BROKEN: &str = "broken";
+/// The word for a response that doesn't answer its request, and whose request is sent again.
+pub(super) const RETRIED: &str = "retried";
+
+/// The word that the raw object keeps: only `answered` ones are mapped again.
+pub(super) fn outcome_word(judged: &Judged, request: &Request) -> &'static str {
+    match judged {
+        Err(_) => "failed",
+        Ok((judgement, ..)) => match judgement.verdict {
+            Verdict::Done | Verdict::More(_) if request.yields_records => "answered",
+            Verdict::Done | Verdict::More(_) | Verdict::Wait { .. } => "step",
+            Verdict::Retry { .. } | Verdict::Renew(_) => RETRIED,
+            Verdict::Split => "split",
+            Verdict::Refused(_) => "refused",
+        },
+    }
+}
