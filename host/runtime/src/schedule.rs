@@ -110,13 +110,13 @@ pub fn first_remembered(stream: &Stream, now: DateTime<Utc>) -> Option<DateTime<
     now.checked_sub_days(Days::new(u64::from(stream.history_days?)))
 }
 
-/// The part of a window that a network still remembers of a stream, to the second; none if it has forgotten all of it.
-pub fn remembered(stream: &Stream, window: Window, now: DateTime<Utc>) -> Option<Window> {
-    let Some(first) = first_remembered(stream, now) else { return Some(window) };
+/// The part of a window that a network still remembers of a stream, to the second. One that it has forgotten as a whole is
+/// as it was asked for: what the operator names is asked, and covers nothing.
+pub fn remembered(stream: &Stream, window: Window, now: DateTime<Utc>) -> Window {
+    let Some(first) = first_remembered(stream, now) else { return window };
     let whole = first.with_nanosecond(0).unwrap_or(first);
     let first = if whole < first { whole + TimeDelta::seconds(1) } else { whole };
-    let since = window.since.max(first);
-    (since < window.until).then_some(Window { since, ..window })
+    if window.until <= first { window } else { Window { since: window.since.max(first), ..window } }
 }
 
 /// The windows of a stream's slices: widened to whole days where the network knows only days, and cut to the

@@ -190,7 +190,7 @@ fn clipped(stream: &Stream, selection: &Selection, now: DateTime<Utc>) -> Option
     let (window, first) = (selection.window(now)?, schedule::first_remembered(stream, now)?);
     let days = stream.history_days.unwrap_or_default();
     let is_gone = window.until <= first;
-    let what = if is_gone { "nothing of the window is read" } else { "the window is read from there on" };
+    let what = if is_gone { "what is asked for counts as unread" } else { "the window is read from there on" };
     let (name, shown) = (&stream.name, first.format("%F %H:%M UTC"));
     (window.since < first).then(|| format!("{name}: the network keeps {days} days, so nothing before {shown}: {what}"))
 }
@@ -213,8 +213,7 @@ fn windows(
             Failure::usage(format!("stream `{}` can't filter on that axis", stream.name))
                 .hint(format!("it can on: {}", axes.join(", ")))
         })?;
-        let kept = schedule::remembered(stream, window, now);
-        return Ok(kept.map(|window| (axis, window, None)).into_iter().collect());
+        return Ok(vec![(axis, schedule::remembered(stream, window, now), None)]);
     }
     let rules = look_back_rules(network);
     let chosen = rules.iter().filter(|rule| {
@@ -223,7 +222,7 @@ fn windows(
     });
     // A rule on a date that this stream doesn't have is for another stream.
     let window = |rule: &LookBackRule| {
-        let window = schedule::remembered(stream, schedule::look_back_window(now, rule.days), now)?;
+        let window = schedule::remembered(stream, schedule::look_back_window(now, rule.days), now);
         Some((usable(rule.axis)?, window, Some(rule.key())))
     };
     Ok(chosen.filter_map(window).collect())
