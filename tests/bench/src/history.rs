@@ -16,8 +16,8 @@ use arrow::array::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{ConnectorRef, Counts, Lake, Ledger, Upkeep};
 use sluice_model::{
-    Axis, Digest, Format, Kinds, Layout, Mapped, Method, NativeBatch, NativeColumn, RawObject, Request, SentRequest,
-    Slice, mapped_transactions_schema,
+    Axis, BodyFindings, Digest, Format, Kinds, Layout, Mapped, Method, NativeBatch, NativeColumn, RawObject, Request,
+    SentRequest, Slice, mapped_transactions_schema,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -238,6 +238,7 @@ impl Reading {
             transactions: Some(transactions(&rows)?),
             rejects: Vec::new(),
             unknown_statuses: Vec::new(),
+            total: None,
             findings: BodyFindings::default(),
         })
     }
