@@ -77,13 +77,13 @@ mod transaction;
 
 pub use bindings::sluice::connector0_1_0::columns::{IdBasis, TextColumn, TimeBasis, TransactionKind};
 pub use bindings::sluice::connector0_1_0::manifests::{
-    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, PaymentStatus, Pin, Rate, SecretSlot, Setting, StatusWord,
-    TokenPlace, TokenSource, ValidationStatus,
+    Axis, Grain, Kind, LookBack, PaymentStatus, Pin, Rate, SecretSlot, Setting, StatusWord, TokenPlace, TokenSource,
+    ValidationStatus,
 };
 pub use bindings::sluice::connector0_1_0::requests::{Digest, Function, Method, Op, Part, Request, Slice, Window};
 pub use bindings::sluice::connector0_1_0::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
 pub use bindings::sluice::connector0_2_0::columns::TimezoneBasis;
-pub use bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
+pub use bindings::sluice::connector0_3_0_draft_3::manifests::{Delimited, Format, Layout, Manifest, Stream};
 pub use connector::Connector;
 #[doc(hidden)]
 pub use connector::Guest;

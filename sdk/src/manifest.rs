@@ -35,7 +35,8 @@ pub fn xml(records_at: &str) -> Layout {
     layout(Format::Xml(records_at.into()))
 }
 
-/// Lines of fields, the names in the first; `quote` is empty where the network doesn't quote.
+/// Lines of fields, the names in the first; `quote` is empty where the network doesn't quote. There, every row must have all
+/// fields: a delimiter or a line feed in a value tears its row, which becomes a reject.
 pub fn delimited(delimiter: &str, quote: &str) -> Layout {
     layout(Format::Delimited(Delimited {
         delimiter: delimiter.into(),
@@ -43,6 +44,8 @@ pub fn delimited(delimiter: &str, quote: &str) -> Layout {
         skip_lines: 0,
         header: vec![],
         charset: "utf-8".into(),
+        exact_fields: quote.is_empty(),
+        optional: vec![],
     }))
 }
 

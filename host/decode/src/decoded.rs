@@ -22,8 +22,6 @@ pub struct BodyLayout<'a> {
     /// The layout that the connector declares.
     pub layout: &'a Layout,
     /// Delimited text: each row has all fields of the header. One with another number of them is torn, and no record.
-    ///
-    /// By default where the network doesn't quote: such a row's delimiters or line feeds belong to a value.
     pub exact_fields: bool,
     /// Delimited text: inputs and key paths that a header may lack.
     pub optional: &'a [String],
@@ -33,8 +31,11 @@ pub struct BodyLayout<'a> {
 
 impl<'a> From<&'a Layout> for BodyLayout<'a> {
     fn from(layout: &'a Layout) -> Self {
-        let exact_fields = matches!(&layout.format, Format::Delimited(delimited) if delimited.quote.is_none());
-        Self { layout, exact_fields, optional: &[], charset: None }
+        let (exact_fields, optional) = match &layout.format {
+            Format::Delimited(delimited) => (delimited.exact_fields, delimited.optional.as_slice()),
+            _ => (false, &[][..]),
+        };
+        Self { layout, exact_fields, optional, charset: None }
     }
 }
 
@@ -151,14 +152,17 @@ mod tests {
     use super::*;
 
     fn layout(quote: Option<u8>) -> Layout {
-        let format = Delimited { delimiter: b',', quote, skip_lines: 0, header: vec![], charset: "utf-8".into() };
+        let (charset, exact_fields) = ("utf-8".into(), quote.is_none());
+        let (header, optional) = (vec![], vec!["voucher".into()]);
+        let format = Delimited { delimiter: b',', quote, skip_lines: 0, header, charset, exact_fields, optional };
         Layout { format: Format::Delimited(format), pins: vec![], inputs: vec![], key: vec![] }
     }
 
     #[test]
-    fn unquoted_rows_have_all_fields() {
-        assert!(BodyLayout::from(&layout(None)).exact_fields);
-        assert!(!BodyLayout::from(&layout(Some(b'"'))).exact_fields);
+    fn a_layout_says_which_fields_rows_have() {
+        let (exact, loose) = (layout(None), layout(Some(b'"')));
+        assert!(BodyLayout::from(&exact).exact_fields && !BodyLayout::from(&loose).exact_fields);
+        assert_eq!(BodyLayout::from(&loose).optional, ["voucher"]);
     }
 
     #[test]

@@ -7,7 +7,15 @@ use super::*;
 use crate::{Notes, decode, decode_body};
 
 fn format(delimiter: u8) -> Delimited {
-    Delimited { delimiter, quote: Some(b'"'), skip_lines: 0, header: vec![], charset: "utf-8".into() }
+    Delimited {
+        delimiter,
+        quote: Some(b'"'),
+        skip_lines: 0,
+        header: vec![],
+        charset: "utf-8".into(),
+        exact_fields: false,
+        optional: vec![],
+    }
 }
 
 fn read(format: Delimited, body: &[u8]) -> Result<NativeBatch, DecodeError> {
@@ -35,7 +43,7 @@ fn rows_become_records() {
 
 #[test]
 fn quotes_are_text_where_the_network_does_not_quote() {
-    let raw = Delimited { quote: None, ..format(b'|') };
+    let raw = Delimited { quote: None, exact_fields: true, ..format(b'|') };
     assert_eq!(shown(raw, b"id|v\n1|\"a\n2|b\"c\n"), "id: 1|2; v: \"a|b\"c");
     let single = Delimited { quote: Some(b'\''), ..format(b',') };
     assert_eq!(shown(single, b"id,v\n1,'a,\"b'\n"), "id: 1; v: a,\"b");
@@ -49,7 +57,7 @@ fn long_and_short_rows_keep_their_values() {
 #[test]
 fn a_row_that_ends_in_a_delimiter_is_whole() {
     let layout = Layout {
-        format: Format::Delimited(Delimited { quote: None, ..format(b'|') }),
+        format: Format::Delimited(Delimited { quote: None, exact_fields: true, ..format(b'|') }),
         pins: vec![],
         inputs: vec![],
         key: vec![],
@@ -148,11 +156,14 @@ fn rows_without_all_fields_are_reported() {
 
 #[test]
 fn a_line_feed_where_nothing_is_quoted_tears_its_row() {
-    let layout = layout_of(Delimited { quote: None, ..format(b'|') });
+    let layout = layout_of(Delimited { quote: None, exact_fields: true, ..format(b'|') });
     let exact = BodyLayout::from(&layout);
     let body = "id|comment|void\n1|a|\n2|first\nsecond|1\n3|b|\n";
     assert_eq!(torn(&exact, body), (2, vec!["3: 2".to_owned(), "4: 2".to_owned()]));
-    assert_eq!(shown(Delimited { quote: None, ..format(b'|') }, body.as_bytes()).matches('|').count(), 9);
+    assert_eq!(
+        shown(Delimited { quote: None, exact_fields: true, ..format(b'|') }, body.as_bytes()).matches('|').count(),
+        9
+    );
 }
 
 #[test]
@@ -165,7 +176,7 @@ fn a_text_whose_last_line_has_no_end_is_cut() {
 
 #[test]
 fn single_bytes_of_another_charset_are_noted_where_they_are() {
-    let layout = layout_of(Delimited { quote: None, ..format(b'|') });
+    let layout = layout_of(Delimited { quote: None, exact_fields: true, ..format(b'|') });
     let read = |charset, body| {
         let layout = BodyLayout { charset, ..BodyLayout::from(&layout) };
         let decoded = decode_body(&layout, body).unwrap();

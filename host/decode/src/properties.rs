@@ -15,7 +15,16 @@ fn layout(format: Format) -> Layout {
 }
 
 fn delimited(delimiter: u8, quote: Option<u8>) -> Format {
-    Format::Delimited(Delimited { delimiter, quote, skip_lines: 0, header: vec![], charset: "utf-8".into() })
+    let (exact_fields, charset) = (quote.is_none(), "utf-8".into());
+    Format::Delimited(Delimited {
+        delimiter,
+        quote,
+        skip_lines: 0,
+        header: vec![],
+        charset,
+        exact_fields,
+        optional: vec![],
+    })
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -265,6 +274,7 @@ proptest! {
             delimited(b';', None),
             Format::Delimited(Delimited {
                 delimiter: b'<', quote: Some(b'<'), skip_lines: 1, header: vec!["a".into()], charset: "gbk".into(),
+ exact_fields: true, optional: vec![],
             }),
             Format::Opaque,
         ];

@@ -177,8 +177,15 @@ mod tests {
 
     #[test]
     fn places_have_fields() {
-        let format =
-            Delimited { delimiter: b',', quote: Some(b'"'), skip_lines: 0, header: vec![], charset: "x".into() };
+        let format = Delimited {
+            delimiter: b',',
+            quote: Some(b'"'),
+            skip_lines: 0,
+            header: vec![],
+            charset: "x".into(),
+            exact_fields: false,
+            optional: vec![],
+        };
         let text = "\n\"é,\"\"x\",b,éé\nc,é";
         let mut rows = Rows::new(&format, text, 0);
         let first = rows.next().unwrap().unwrap().span;

@@ -30,8 +30,10 @@ pub(crate) mod wire {
     pub(crate) use super::v0_1::bindings::sluice::connector::manifests::*;
     pub(crate) use super::v0_1::bindings::sluice::connector::{requests, responses};
     pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::columns::TimezoneBasis;
-    pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::manifests::{Manifest, Stream};
-    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_2::facts::{Batch, Column, Mapped, Values};
+    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_3::facts::{Batch, Column, Mapped, Values};
+    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_3::manifests::{
+        Delimited, Format, Layout, Manifest, Stream,
+    };
 }
 
 /// A version of the contract that this host speaks.

@@ -45,6 +45,12 @@ pub struct Delimited {
     pub header: Vec<String>,
     /// WHATWG label. A byte-order mark wins.
     pub charset: String,
+    /// Every row has all fields of the header: one with fewer or more is torn, and a reject.
+    #[serde(default)]
+    pub exact_fields: bool,
+    /// Inputs and key paths that the header may lack.
+    #[serde(default)]
+    pub optional: Vec<String>,
 }
 
 /// A column's type as its connector declares it.

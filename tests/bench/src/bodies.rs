@@ -81,7 +81,15 @@ mod tests {
         let body = xml("ID", "<r><item><ID>1</ID><c><ID>9</ID></c></item></r>", 2).unwrap();
         let item = |id| format!("<item><ID>{id}</ID><c><ID>9</ID></c></item>");
         assert_eq!(String::from_utf8(body).unwrap(), format!("<r>{}{}</r>", item("100000"), item("100001")));
-        let format = Delimited { delimiter: b'|', quote: None, skip_lines: 0, header: vec![], charset: String::new() };
+        let format = Delimited {
+            delimiter: b'|',
+            quote: None,
+            skip_lines: 0,
+            header: vec![],
+            charset: String::new(),
+            exact_fields: true,
+            optional: vec![],
+        };
         assert_eq!(delimited(&format, "id", "a|id\nx|1\n", 2).unwrap(), b"a|id\nx|100000\nx|100001\n");
     }
 }

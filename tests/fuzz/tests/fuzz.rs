@@ -19,7 +19,7 @@ use sluice_guests::{Guest, repository};
 use sluice_model::{Axis, Delimited, Format, Kind, Layout, Mapped, NativeBatch, Pin, Request, Response, Slice};
 
 /// The contract's versions.
-const CONTRACTS: [&str; 3] = ["0.1.0", "0.2.0", "0.3.0-draft.2"];
+const CONTRACTS: [&str; 3] = ["0.1.0", "0.2.0", "0.3.0-draft.3"];
 /// Mutations of each target under `cargo test`.
 const TRIES: u64 = 3_000;
 /// Longest input that `just fuzz-keep` puts into the corpus.
@@ -131,7 +131,15 @@ fn json_target() -> Target<'static> {
 fn csv_target() -> Target<'static> {
     let delimited = |delimiter: u8, quote: Option<u8>, skip_lines: u32, header: &[&str], charset: &str| {
         let header = header.iter().map(|name| (*name).to_owned()).collect();
-        layout(Format::Delimited(Delimited { delimiter, quote, skip_lines, header, charset: charset.to_owned() }))
+        layout(Format::Delimited(Delimited {
+            delimiter,
+            quote,
+            skip_lines,
+            header,
+            charset: charset.to_owned(),
+            exact_fields: quote.is_none(),
+            optional: vec![],
+        }))
     };
     let layouts = [
         delimited(b',', Some(b'"'), 0, &[], "utf-8"),

@@ -150,6 +150,8 @@ fn delimited(delimited: &Delimited) -> Checked<()> {
     at_most("header", delimited.header.len(), MAX_PINS)?;
     delimited.header.iter().try_for_each(|name| words("header", name))?;
     unique("header", delimited.header.iter().map(String::as_str))?;
+    at_most("optional", delimited.optional.len(), MAX_INPUTS)?;
+    paths("optional", delimited.optional.iter().map(String::as_str))?;
     ensure(sluice_decode::is_charset(&delimited.charset), || {
         format!("charset {} is no WHATWG label", quoted(&delimited.charset))
     })

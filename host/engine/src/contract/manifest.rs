@@ -86,6 +86,8 @@ fn delimited(wire: wire::Delimited) -> Result<Delimited, String> {
         skip_lines: wire.skip_lines,
         header: wire.header,
         charset: wire.charset,
+        exact_fields: wire.exact_fields,
+        optional: wire.optional,
     })
 }
 

@@ -52,4 +52,6 @@ impl responses::HostBody for State {
     }
 }
 
-super::calls!(sluice_connector_connector, newer::manifest, |mapped| v0_2::newer::mapped(newer::mapped(mapped)));
+super::calls!(sluice_connector_connector, |manifest| v0_2::newer::manifest(newer::manifest(manifest)), |mapped| {
+    v0_2::newer::mapped(newer::mapped(mapped))
+});

@@ -8,7 +8,7 @@ use wasmtime::component::{HasSelf, Linker};
 use super::wire;
 use crate::state::State;
 
-use bindings::sluice::connector0_2_0::manifests;
+pub(super) use bindings::sluice::connector0_2_0::manifests;
 
 pub(super) use bindings::sluice::connector0_2_0::columns;
 
@@ -34,4 +34,4 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 impl columns::Host for State {}
 impl manifests::Host for State {}
 
-super::calls!(sluice_connector0_2_0_connector, std::convert::identity, newer::mapped);
+super::calls!(sluice_connector0_2_0_connector, newer::manifest, newer::mapped);

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use sluice_engine::Connector;
 use sluice_guests::{Guest, case, repository};
-use sluice_model::{Axis, Digest, Mapped, Op, Response, Slice, Verdict};
+use sluice_model::{Axis, Digest, Format, Mapped, Op, Response, Slice, Verdict};
 
 use crate::engine;
 
 /// The newest contract, which isn't frozen yet.
-const DRAFT: &str = "0.3.0-draft.2";
+const DRAFT: &str = "0.3.0-draft.3";
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
 
 fn slice(connector: &Connector) -> Slice {
@@ -127,6 +127,28 @@ fn columns_that_are_named_as_data_give_the_rows_of_named_fields() {
     let (fields, data) = (rows(&mapped(&fields)), rows(&mapped(&data)));
     assert!(fields.contains("voucher_code: SAVE5 |"), "{fields}");
     assert_eq!(fields, data);
+}
+
+/// Where rows have all fields, a contract says since 0.3: before, unquoted ones do.
+#[test]
+fn rows_of_earlier_contracts_have_all_fields_where_they_are_unquoted() {
+    let layout = |contract: &str, delimited: serde_json::Value| {
+        let stream = serde_json::json!({"layout": {"format": {"delimited": delimited}}});
+        let guest = Guest::new("rows", &serde_json::json!({ "contract": contract, "stream": stream }));
+        let connector = engine().load(&guest.component().unwrap(), "rows.wasm").unwrap();
+        match &connector.manifest().streams[0].layout.format {
+            Format::Delimited(delimited) => (delimited.exact_fields, delimited.optional.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let of = |quote: &str| serde_json::json!({"delimiter": "|", "quote": quote, "charset": "utf-8"});
+    for contract in ["0.1.0", "0.2.0"] {
+        assert_eq!((layout(contract, of("")).0, layout(contract, of("'")).0), (true, false), "{contract}");
+    }
+    let stated = serde_json::json!({
+        "delimiter": ",", "quote": "'", "charset": "utf-8", "exact-fields": true, "optional": ["voucher"],
+    });
+    assert_eq!(layout(DRAFT, stated), (true, vec!["voucher".to_owned()]));
 }
 
 #[test]

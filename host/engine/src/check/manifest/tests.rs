@@ -108,7 +108,15 @@ fn layouts_are_well_formed() {
     assert!(of(|l| l.pins = vec![l.pins[0].clone(); 2_001]).contains("2000 are allowed"));
     let delimited = |delimiter, quote, charset: &str| {
         let charset = charset.to_owned();
-        let format = Format::Delimited(Delimited { delimiter, quote, skip_lines: 0, header: vec![], charset });
+        let format = Format::Delimited(Delimited {
+            delimiter,
+            quote,
+            skip_lines: 0,
+            header: vec![],
+            charset,
+            exact_fields: false,
+            optional: vec![],
+        });
         refused(|m| m.streams[0].layout.format = format)
     };
     assert!(delimited(b'\n', None, "utf-8").contains("can't separate"));

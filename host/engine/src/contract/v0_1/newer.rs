@@ -1,11 +1,10 @@
 //! Contract 0.1 in the types of 0.2. Columns are moved, never copied.
 
 use super::{columns, manifests};
-use crate::contract::v0_2::columns as next;
-use crate::contract::wire;
+use crate::contract::v0_2::{columns as next, manifests as next_manifests};
 
-pub(super) fn manifest(old: manifests::Manifest) -> wire::Manifest {
-    wire::Manifest {
+pub(super) fn manifest(old: manifests::Manifest) -> next_manifests::Manifest {
+    next_manifests::Manifest {
         network: old.network,
         title: old.title,
         version: old.version,
@@ -23,9 +22,9 @@ pub(super) fn manifest(old: manifests::Manifest) -> wire::Manifest {
 
 /// A complete window of 0.1 is one of the transaction's date: on other dates rows leave a window without vanishing, so
 /// there the word never counted.
-fn stream(old: manifests::Stream) -> wire::Stream {
+fn stream(old: manifests::Stream) -> next_manifests::Stream {
     let by_transaction = old.axes.iter().copied().filter(|axis| *axis == manifests::Axis::Transaction);
-    wire::Stream {
+    next_manifests::Stream {
         complete_windows: if old.complete_windows { by_transaction.collect() } else { Vec::new() },
         name: old.name,
         unified: old.unified,

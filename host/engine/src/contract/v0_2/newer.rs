@@ -1,11 +1,67 @@
 //! Contract 0.2 in the types of 0.3: the fields of its `transactions` by their names in the schema. Columns are moved,
 //! never copied.
 
-use super::columns;
+use super::{columns, manifests};
+use crate::contract::v0_1::bindings::sluice::connector::manifests as oldest;
 use crate::contract::wire::{
-    Batch, ByteColumn, Column, MapColumn, Mapped, MoneyColumn, TextColumnResult, TimeColumn, Values,
+    self, Batch, ByteColumn, Column, MapColumn, Mapped, MoneyColumn, TextColumnResult, TimeColumn, Values,
 };
 use crate::transactions::TRANSACTIONS;
+
+pub(in crate::contract) fn manifest(old: manifests::Manifest) -> wire::Manifest {
+    wire::Manifest {
+        network: old.network,
+        title: old.title,
+        version: old.version,
+        hosts: old.hosts,
+        streams: old.streams.into_iter().map(stream).collect(),
+        settings: old.settings,
+        secrets: old.secrets,
+        tokens: old.tokens,
+        rate: old.rate,
+        schedule: old.schedule,
+        look_back: old.look_back,
+        statuses: old.statuses,
+    }
+}
+
+fn stream(old: manifests::Stream) -> wire::Stream {
+    let oldest::Layout { format, pins, inputs, key } = old.layout;
+    wire::Stream {
+        name: old.name,
+        unified: old.unified,
+        axes: old.axes,
+        complete_windows: old.complete_windows,
+        max_window_secs: old.max_window_secs,
+        history_days: old.history_days,
+        grain: old.grain,
+        timezone: old.timezone,
+        layout: wire::Layout { format: self::format(format), pins, inputs, key },
+    }
+}
+
+fn format(old: oldest::Format) -> wire::Format {
+    match old {
+        oldest::Format::Json(place) => wire::Format::Json(place),
+        oldest::Format::Ndjson => wire::Format::Ndjson,
+        oldest::Format::Xml(place) => wire::Format::Xml(place),
+        oldest::Format::Delimited(old) => wire::Format::Delimited(delimited(old)),
+        oldest::Format::Opaque => wire::Format::Opaque,
+    }
+}
+
+/// Where a network doesn't quote, the delimiters and line feeds of a row with another number of fields belong to a value.
+fn delimited(old: oldest::Delimited) -> wire::Delimited {
+    wire::Delimited {
+        exact_fields: old.quote.is_empty(),
+        optional: Vec::new(),
+        delimiter: old.delimiter,
+        quote: old.quote,
+        skip_lines: old.skip_lines,
+        header: old.header,
+        charset: old.charset,
+    }
+}
 
 pub(in crate::contract) fn mapped(old: columns::Mapped) -> Mapped {
     Mapped {
