@@ -29,7 +29,6 @@ inputs! {
     PAID = "PaidDate",
     TYPE = "TransType",
     REFERENCE = "ReferenceTrans",
-    STORE = "StoreID",
     // What the host calls a field behind the last that the header names.
     EXTRA = "column_27",
 }
@@ -131,12 +130,9 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     Ok(())
 }
 
-/// ShareASale writes all bars of a row. A field that isn't there (an empty one is) means that a line feed in a comment
-/// has torn the row, or that the body was cut: what is left may lack the flag that voids it.
+/// The host rejects rows with fewer fields than the header, or more that aren't empty. With an empty further field, a `|`
+/// in a comment may have shifted the columns.
 fn check_width(record: Record) -> Result<(), String> {
-    if [REFERENCE, STORE].into_iter().any(|last| record.text(last).is_none()) {
-        return Err("it has fewer fields than the header: a line feed in a comment has torn it".into());
-    }
     let is_flag = flag(record.filled(VOIDED)).is_some();
     if record.filled(EXTRA).is_some() || (!is_flag && record.text(EXTRA).is_some()) {
         return Err("it has more fields than the header: a `|` in a comment has shifted its columns".into());
