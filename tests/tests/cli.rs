@@ -394,7 +394,8 @@ fn the_demo_fits_on_a_screen_and_its_commands_work() {
     assert!(shown.status.success() && shown.stderr.is_empty(), "{shown:?}");
     assert!(text.lines().count() <= 50, "{text}");
     let (story, commands) = text.split_once("Try next:\n").unwrap();
-    for part in ["Collected", "Commissions in EUR", "What changed", "The history of"] {
+    for part in ["Collected", "Commissions in EUR", "What changed", "A doubt", "sluice doubts reject", "The history of"]
+    {
         assert!(story.contains(part), "{part}: {story}");
     }
     let mut commands = commands.lines().map(str::trim);

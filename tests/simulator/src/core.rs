@@ -7,7 +7,7 @@ use crate::sale::{Sale, Source};
 use crate::{Options, SeenRequest, TruthRow};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -43,6 +43,8 @@ pub(crate) struct Core {
     books: Vec<Mutex<Book>>,
     /// Conversions that their network no longer delivers: account and serial.
     withheld: Mutex<HashSet<(usize, u64)>>,
+    /// Whether Awin gives commissions in another field.
+    moved: AtomicBool,
     log: Mutex<Vec<SeenRequest>>,
     /// How many requests the log holds.
     answered: watch::Sender<usize>,
@@ -86,6 +88,7 @@ impl Core {
             clock,
             books,
             withheld: Mutex::default(),
+            moved: AtomicBool::new(false),
             log: Mutex::default(),
             answered: watch::Sender::new(0),
             asked: AtomicUsize::new(0),
@@ -140,6 +143,16 @@ impl Core {
             lock(&self.withheld).remove(&(index, sale.serial));
         }
         false
+    }
+
+    /// Has Awin give commissions in another field, or where they belong.
+    pub(crate) fn move_commissions(&self, moved: bool) {
+        self.moved.store(moved, Ordering::Relaxed);
+    }
+
+    /// Whether Awin gives commissions in another field.
+    pub(crate) fn has_moved_commissions(&self) -> bool {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// Delivers again what was withheld.

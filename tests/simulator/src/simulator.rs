@@ -118,6 +118,11 @@ impl Simulator {
         self.core.withhold(network, account, transaction_id)
     }
 
+    /// Has Awin give commissions in the field `commission`, as it once did for hours, or again where its documents say.
+    pub fn move_commissions(&self, moved: bool) {
+        self.core.move_commissions(moved);
+    }
+
     /// Has all networks deliver again what they were to withhold.
     pub fn deliver_all(&self) {
         self.core.deliver_all();

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use sluice_runtime::app::{App, open_session};
+use sluice_lake::DoubtRow;
+use sluice_runtime::app::{App, Network, open_session};
+use sluice_runtime::doubts;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::run::{self, RunReport};
 use sluice_runtime::settings::{Settings, network};
@@ -22,6 +24,8 @@ const HISTORY_DAYS: u32 = 60;
 /// Days between a collect and the next one, and how often there is one.
 const LATER_DAYS: i64 = 10;
 const LATER_COLLECTS: i64 = 2;
+/// The network that gives a doubtful answer.
+const DOUBTED: &str = "awin";
 
 /// The reports of the collects, each of all networks in the same order.
 struct Collects {
@@ -50,6 +54,7 @@ pub(super) async fn demo(args: &DemoArgs, json: bool) -> Result<(), Failure> {
         later.extend(collect(&app, &simulator).await?);
     }
     let again = collect(&app, &simulator).await?;
+    let doubt = doubt(&app, &simulator).await?;
     drop(display);
     let collects = Collects { first, later, again };
     let session = open_session(app.lake.clone()).await?;
@@ -57,7 +62,7 @@ pub(super) async fn demo(args: &DemoArgs, json: bool) -> Result<(), Failure> {
     writeln!(out, "{}", story::collected(&collects))?;
     writeln!(out, "{}", story::earnings(&session).await?)?;
     writeln!(out, "{}", story::changes(&session, &collects.later).await?)?;
-    // Each part is one function of `story`: further ones come here.
+    writeln!(out, "{}", story::doubt(&doubt))?;
     let (transaction, history) = story::history(&session).await?;
     writeln!(out, "{history}")?;
     write!(out, "{}", what_to_try(&dir, &transaction))?;
@@ -72,16 +77,35 @@ async fn collect(app: &Arc<App>, simulator: &Simulator) -> Result<Vec<RunReport>
     for network in network::load_all(&app.settings.networks_dir)? {
         let network = app.network(&network.name)?;
         let selection = Selection { since: Some(since), until: Some(until), ..Selection::default() };
-        let lease = app.lease(&network.settings.name).await?;
-        let report = lease.guard(run::run(app, &network, &lease, Verb::Run, &selection)).await;
-        lease.release().await;
-        let report = report?;
+        let report = read(app, &network, &selection).await?;
         if report.status != "done" {
             return Err(Failure::failed(anyhow::anyhow!(report.errors.join("; "))));
         }
         reports.push(report);
     }
     Ok(reports)
+}
+
+/// Has Awin give commissions in another field, which is doubted, and decides that as an operator does who asks the network.
+async fn doubt(app: &Arc<App>, simulator: &Simulator) -> Result<DoubtRow, Failure> {
+    simulator.move_commissions(true);
+    let (until, network) = (simulator.clock(), app.network(DOUBTED)?);
+    let since = until - TimeDelta::days(LATER_DAYS);
+    let account = network.settings.content.accounts.first().map(|account| account.name.clone());
+    let selection = Selection { account, since: Some(since), until: Some(until), ..Selection::default() };
+    let report = read(app, &network, &selection).await?;
+    simulator.move_commissions(false);
+    let found = app.lake.doubts(Some(DOUBTED)).await?.into_iter().find(|doubt| doubt.run_id == report.run_id);
+    let found = found.ok_or_else(|| Failure::failed(anyhow::anyhow!("no doubt: {}", report.errors.join("; "))))?;
+    doubts::reject(app, &found, Some("Awin puts the field back")).await?;
+    doubts::find(&app.lake, &found.doubt_id).await
+}
+
+async fn read(app: &Arc<App>, network: &Network, selection: &Selection) -> Result<RunReport, Failure> {
+    let lease = app.lease(&network.settings.name).await?;
+    let report = lease.guard(run::run(app, network, &lease, Verb::Run, selection)).await;
+    lease.release().await;
+    report
 }
 
 /// Commands that work in the folder.

@@ -95,6 +95,10 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState
         ("networkFee", Json::Null),
         ("basketProducts", if view.basket { basket(sale) } else { Json::Null }),
     ]);
+    if core.has_moved_commissions() {
+        row.set("commissionAmount", Json::Null);
+        row.set("commission", amount(commission, currency));
+    }
     vary(core, sale, &mut row, lapse.filter(|_| dice.chance(200)), view.clock);
     row
 }

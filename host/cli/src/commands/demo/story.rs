@@ -1,8 +1,11 @@
 //! What the demo shows: each part is a title and a small table.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use sluice_lake::DoubtRow;
 use sluice_query::Session;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::run::RunReport;
@@ -106,6 +109,32 @@ pub(super) async fn history(session: &Session) -> Result<(String, String), Failu
         ask(session, &query).await?
     );
     Ok((transaction, history))
+}
+
+/// A doubtful answer, and what was decided.
+pub(super) fn doubt(doubt: &DoubtRow) -> String {
+    let DoubtRow { network, account, reason, doubt_id, .. } = doubt;
+    // What is new, and what would be null; the second field that is gone is the same again.
+    let reason = reason.split("; ").take(4).collect::<Vec<_>>().join(";\n  ");
+    let decision = doubt.decision.as_deref().unwrap_or_default();
+    let state = doubt.state.name();
+    format!(
+        "A doubt: an answer of {network}/{account} would have moved money wrongly, so it was kept and not committed.
+  {reason}
+  In the tables: {}. In the answer: {}.
+  $ sluice doubts reject {doubt_id} --reason \"{decision}\"  ({state})
+",
+        money(&doubt.money_in_tables),
+        money(&doubt.money_in_answer),
+    )
+}
+
+/// Sums by currency for people, of a JSON object.
+fn money(json: &str) -> String {
+    let sums: BTreeMap<String, String> = serde_json::from_str(json).unwrap_or_default();
+    let amounts = sums.iter().filter(|(_, sum)| sum.bytes().any(|byte| matches!(byte, b'1'..=b'9')));
+    let amounts: Vec<String> = amounts.map(|(code, sum)| format!("{sum} {code}")).collect();
+    if amounts.is_empty() { "no commission".to_owned() } else { amounts.join(", ") }
 }
 
 async fn ask(session: &Session, query: &str) -> Result<String, Failure> {
