@@ -2,6 +2,8 @@
 //! here; a decision holds from the next run on.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 use sluice_guests::Guest;
 use sluice_simulator::{Options, Simulator};
@@ -16,6 +18,8 @@ struct Bench {
     simulator: Simulator,
     /// Awin as it was built: version 0.1.0.
     first: Vec<u8>,
+    /// Of the last run.
+    warnings: RefCell<String>,
     _runtime: Runtime,
 }
 
@@ -26,7 +30,7 @@ impl Bench {
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
         let operator = Operator::of(&simulator, &["awin"]).unwrap();
         let first = std::fs::read(connectors_dir().join(FILE)).unwrap();
-        Self { operator, simulator, first, _runtime: runtime }
+        Self { operator, simulator, first, warnings: RefCell::default(), _runtime: runtime }
     }
 
     /// Adds `swap` to the network's settings.
@@ -57,6 +61,7 @@ impl Bench {
         let start = Options::default().start;
         let report = self.operator.run("awin", &whole_window(&self.simulator, start, DAYS.into())).unwrap();
         assert_eq!(report["status"], "done", "{report}");
+        self.warnings.replace(report["warnings"].to_string());
         let query = "SELECT connector_version AS version FROM meta.runs ORDER BY started_at DESC LIMIT 1";
         self.operator.sql(query).unwrap()[0]["version"].as_str().unwrap().to_owned()
     }
@@ -90,8 +95,16 @@ impl Bench {
 fn a_new_host_waits_until_it_is_approved() {
     let bench = Bench::new();
     assert_eq!(bench.run(), "0.1.0");
+    assert_eq!(bench.warnings.take(), "[]");
     bench.put(&bench.second(&[("api.awin.com", "cdn.awin.com")]));
     assert_eq!(bench.run(), "0.1.0");
+    let waits = "connector 0.2.0 in awin.wasm waits, and 0.1.0 maps: waiting for approval: + host cdn.awin.com";
+    assert_eq!(bench.warnings.take(), format!("[\"{waits}\"]"));
+    bench.operator.write("connectors.d/awin.wasm", "no component").unwrap();
+    assert_eq!(bench.run(), "0.1.0");
+    let refused = bench.warnings.take();
+    assert!(refused.starts_with("[\"connector in awin.wasm is refused, and 0.1.0 maps: "), "{refused}");
+    bench.put(&bench.second(&[("api.awin.com", "cdn.awin.com")]));
     let entry = bench.entry();
     assert_eq!(entry["state"], "waiting", "{entry}");
     assert_eq!(entry["reason"], "waiting for approval: + host cdn.awin.com");

@@ -4,6 +4,7 @@
 //! interrupted run is resumed under its own id: what it kept in raw is not requested again.
 
 mod amounts;
+mod held;
 mod report;
 
 use std::sync::Arc;
@@ -198,7 +199,7 @@ async fn carry_out(
         guard.conclude(&app.lake, Some(fence(lease))).await?;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
-    report.warnings = [clipped, warnings].concat();
+    report.warnings = [clipped, held::versions(app, network), warnings].concat();
     report.set_guest_time(guests_took);
     report.count(counts);
     if counts.causes.without_amount > 0 {

@@ -27,6 +27,8 @@ pub struct RunReport {
     pub network: String,
     /// What it was to do.
     pub verb: Verb,
+    /// The version of the connector that maps; a slice that begins after another one took over has that.
+    pub connector_version: String,
     /// `done`, `doubtful` if nothing failed and answers are doubted, or `failed`.
     pub status: &'static str,
     /// When it began.
@@ -155,6 +157,7 @@ pub(super) fn summarise(
         run_id,
         network: network.settings.name.clone(),
         verb,
+        connector_version: network.connector.version().to_owned(),
         status: "done",
         started_at,
         finished_at: Utc::now(),
@@ -198,12 +201,13 @@ impl RunReport {
     /// What the run did, on one line for people.
     pub fn line(&self) -> String {
         let took = (self.finished_at - self.started_at).num_milliseconds() as f64 / 1000.0;
+        let by = format!("connector {}", self.connector_version);
         let (name, records) = (&self.network, count(self.records, "record"));
         let asked = format!("{}, {}, {records}", count(self.slices, "slice"), count(self.requests, "request"));
         match self.verb {
-            Verb::Run => format!("{name}: {asked}; {} in {took:.1} s", self.changes()),
-            Verb::Collect => format!("{name}: {asked} kept in raw in {took:.1} s"),
-            Verb::Build => format!("{name}: {records} from raw; {} in {took:.1} s", self.changes()),
+            Verb::Run => format!("{name}: {asked}; {} in {took:.1} s by {by}", self.changes()),
+            Verb::Collect => format!("{name}: {asked} kept in raw in {took:.1} s by {by}"),
+            Verb::Build => format!("{name}: {records} from raw; {} in {took:.1} s by {by}", self.changes()),
         }
     }
 

@@ -7,6 +7,7 @@ fn report() -> RunReport {
         run_id: "run".to_owned(),
         network: "awin".to_owned(),
         verb: Verb::Run,
+        connector_version: "1.2.0".to_owned(),
         status: "done",
         started_at: DateTime::UNIX_EPOCH,
         finished_at: DateTime::UNIX_EPOCH,
@@ -76,7 +77,7 @@ fn a_run_says_why_there_are_new_versions() {
     let mut report = RunReport { slices: 1, requests: 2, records: 1_234, ..report() };
     assert_eq!(
         report.line(),
-        "awin: 1 slice, 2 requests, 1,234 records; 0 new versions, 0 native rows, 0 rejects in 0.0 s"
+        "awin: 1 slice, 2 requests, 1,234 records; 0 new versions, 0 native rows, 0 rejects in 0.0 s by connector 1.2.0"
     );
     let causes = Causes { first_seen: 3, changed: 1, vanished: 2, ..Causes::default() };
     let counts = Counts { new_versions: 6, native_written: 4, rejects: 1, older: 5, causes, ..Counts::default() };
@@ -86,7 +87,8 @@ fn a_run_says_why_there_are_new_versions() {
     assert_eq!(
         report.line(),
         "awin: 1 slice, 2 requests, 1,234 records; 6 new versions (3 first seen, 1 changed, 2 vanished), 1 commission \
-         became null, 4 native rows, 1 reject, 5 older than the tables and skipped in 0.0 s"
+         became null, 4 native rows, 1 reject, 5 older than the tables and skipped in 0.0 s by connector \
+         1.2.0"
     );
 }
 
