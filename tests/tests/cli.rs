@@ -130,6 +130,32 @@ fn what_is_no_file_is_not_waited_for() {
 }
 
 #[test]
+fn slices_are_counted_before_they_are_made() {
+    let operator = operator();
+    operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\n[limits]\nslices_per_run = 4\n").unwrap();
+    let plan = |since: &str| operator.sluice(&["plan", "awin", "--since", since, "--until", "2026-11-01"]).unwrap();
+    assert_eq!(plan("2026-08-10").code, 0);
+    let answer = plan("2020-01-01");
+    assert_eq!(answer.code, 78, "{answer:?}");
+    assert!(answer.stderr.contains("more than 4 slices: connector `awin`"), "{answer:?}");
+    assert!(answer.stderr.contains("raise slices_per_run of [limits]"), "{answer:?}");
+}
+
+#[test]
+fn nothing_is_fetched_to_a_disk_that_is_full() {
+    let operator = operator();
+    operator.write("networks/awin.json", &GOOD.replace("null", "\"http://127.0.0.1:1/\"")).unwrap();
+    let run = |floor: u64| {
+        let toml = format!("[lake]\nurl = \"file:./lake\"\n[limits]\nmin_free_mb = {floor}\n");
+        operator.write("sluice.toml", &toml).unwrap();
+        operator.sluice(&["run", "awin", "--since", "2026-10-01", "--until", "2026-10-02"]).unwrap()
+    };
+    let answer = run(1 << 40);
+    assert!(answer.code != 0 && answer.stderr.contains("MiB of free space"), "{answer:?}");
+    assert!(!answer.stderr.contains("127.0.0.1"), "it was asked: {answer:?}");
+}
+
+#[test]
 fn unknown_scheme_of_the_lake() {
     let operator = operator();
     operator.write("sluice.toml", "[lake]\nurl = \"ftp://lake\"\n").unwrap();

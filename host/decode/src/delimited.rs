@@ -28,7 +28,7 @@ pub(super) fn decode(layout: &BodyLayout<'_>, format: &Delimited, body: &[u8]) -
     }
     let Text { text, marks, .. } = charset::text(&format.charset, layout.charset, body)?;
     let whole = without_padding(&text);
-    let mut table = Table::new();
+    let mut table = Table::new(body.len());
     if whole.len() < text.len() {
         table.note_outside(NoteKind::Nul, 1);
     }

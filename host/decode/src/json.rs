@@ -50,7 +50,7 @@ pub(super) fn decode(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8])
 }
 
 fn attempt(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8], marks: Marks) -> Result<Decoded, DecodeError> {
-    let mut table = Table::new();
+    let mut table = Table::new(body.len());
     let mut reader = Reader::new(body, &mut table, marks);
     match records {
         Records::At(place) => reader.read_document(layout, place)?,

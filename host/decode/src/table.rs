@@ -11,6 +11,11 @@ use super::number::number_kinds;
 use super::scan::Number;
 use super::{DecodeError, MAX_CELLS, MAX_FIELDS};
 
+/// How many cells a body may have for each of its bytes, and how many besides: a record of the shortest fields takes 6
+/// bytes for each, so beyond this nearly all cells are empty.
+const CELLS_PER_BYTE: usize = 32;
+const FREE_CELLS: usize = 1 << 22;
+const TOO_MANY_CELLS: &str = "134217728 values, or 32 for each of its bytes, most of them empty";
 /// How long a path may be, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
 /// How many steps may be spent on taking back the values of names that stand twice.
@@ -44,11 +49,16 @@ pub(super) struct Table {
     row: usize,
     taken_back: usize,
     log: Option<Box<NoteLog>>,
+    /// How many cells the records may have, empty ones included.
+    max_cells: usize,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
-        let mut table = Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0, log: None };
+    /// Of a body of so many bytes. Each record has a cell in every column, so a body that has many fields once and many
+    /// records of few fields would take hundreds of bytes for one of its own.
+    pub(super) fn new(body_bytes: usize) -> Self {
+        let max_cells = body_bytes.saturating_mul(CELLS_PER_BYTE).saturating_add(FREE_CELLS).min(MAX_CELLS);
+        let mut table = Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0, log: None, max_cells };
         table.add_node("", String::new());
         table
     }
@@ -232,8 +242,8 @@ impl Table {
     #[inline]
     pub(super) fn end_record(&mut self) -> Result<(), DecodeError> {
         self.row += 1;
-        match self.row.saturating_mul(self.columns.len().max(1)) > MAX_CELLS {
-            true => Err(DecodeError::Limit { limit: "134217728 values" }),
+        match self.row.saturating_mul(self.columns.len().max(1)) > self.max_cells {
+            true => Err(DecodeError::Limit { limit: TOO_MANY_CELLS }),
             false => Ok(()),
         }
     }
@@ -310,7 +320,7 @@ mod tests {
     use super::*;
 
     fn table_of(records: &[&[(&str, &str)]]) -> Table {
-        let mut table = Table::new();
+        let mut table = Table::new(usize::MAX);
         for record in records {
             let mut cursor = 0;
             for (name, text) in *record {
@@ -356,7 +366,7 @@ mod tests {
 
     #[test]
     fn too_many_fields_and_too_many_values_are_refused() {
-        let mut table = Table::new();
+        let mut table = Table::new(usize::MAX);
         let mut result = Ok(());
         for n in 0..=MAX_FIELDS {
             result = table.child(ROOT, &mut 0, &n.to_string()).map(|node| table.declare(node));
@@ -364,6 +374,9 @@ mod tests {
         assert_eq!(result.unwrap_err().to_string(), "body has more than 10000 different fields");
         let refused = (0..MAX_CELLS).any(|_| table.end_record().is_err());
         assert!(refused);
+        let mut small = Table::new(100);
+        assert!((0..FREE_CELLS + 3_200).all(|_| small.end_record().is_ok()));
+        assert!(small.end_record().is_err());
         assert!(table.child(ROOT, &mut 0, &"x".repeat(MAX_PATH_BYTES + 1)).is_err());
     }
 }

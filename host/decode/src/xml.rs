@@ -25,7 +25,7 @@ pub(super) fn decode(layout: &BodyLayout<'_>, place: &str, body: &[u8]) -> Resul
     let names = element_names(place)?;
     let text = charset::xml_text(layout.charset, body)?;
     let (content, base) = content(&text.text);
-    let mut table = Table::new();
+    let mut table = Table::new(body.len());
     if text.is_guessed {
         table.note_outside(NoteKind::Charset, 1);
     }
@@ -36,7 +36,7 @@ pub(super) fn decode(layout: &BodyLayout<'_>, place: &str, body: &[u8]) -> Resul
     let read = read_records(&mut document, &names, place, &mut table);
     let (has_references, outside) = (document.has_references, document.outside + document.marks.left());
     if has_references && let Some(resolved) = references::resolve(content)? {
-        let mut table = Table::new();
+        let mut table = Table::new(resolved.len());
         // Their places are those of the text before.
         let marks = document.all_marks();
         read_records(&mut Document::open(&resolved, Marks::default(), 0)?, &names, place, &mut table)?;

@@ -11,9 +11,13 @@ use super::entity::{self, Entity};
 use super::notes::NoteKind;
 use super::repair::Marks;
 use super::xml_record::Record;
-use super::{DecodeError, MAX_DEPTH, begins, cut, is_html};
+use super::{DecodeError, MAX_DEPTH, MAX_FIELDS, begins, cut, is_html};
 
 const FORMAT: &str = "XML";
+/// Up to so many attributes of an element are compared with each other.
+const FEW_ATTRIBUTES: usize = 32;
+/// How many prefixes of encodings are remembered: a document has two or three.
+const MAX_PREFIXES: usize = 64;
 
 /// A document, and what was noticed in it.
 pub(super) struct Document<'a> {
@@ -138,24 +142,31 @@ impl<'a> Document<'a> {
     fn open_element(&mut self, start: &BytesStart<'_>, record: &mut Record) -> Result<(), DecodeError> {
         let name = local_name(start).ok_or_else(|| self.malformed("an element has no name"))?;
         record.open(name)?;
-        for attribute in start.attributes() {
+        // The check for names that stand twice compares each with all before it.
+        for (at, attribute) in start.attributes().enumerate() {
             match attribute {
+                Ok(_) if at >= FEW_ATTRIBUTES => return self.many_attributes(start, record),
                 Ok(attribute) => self.attribute(&attribute, record)?,
-                Err(AttrError::Duplicated(..)) => return self.repeated_attributes(start, record),
+                Err(AttrError::Duplicated(..)) => return self.many_attributes(start, record),
                 Err(error) => return Err(self.explain(error.into())),
             }
         }
         Ok(())
     }
 
-    /// Attributes of which some stand twice: the last one counts.
+    /// Many attributes, or some that stand twice: the last one counts.
     #[cold]
-    fn repeated_attributes(&mut self, start: &BytesStart<'_>, record: &mut Record) -> Result<(), DecodeError> {
+    fn many_attributes(&mut self, start: &BytesStart<'_>, record: &mut Record) -> Result<(), DecodeError> {
         record.drop_attributes();
-        record.mark(NoteKind::DuplicateName);
-        let all = start.attributes().with_checks(false).collect::<Result<Vec<_>, _>>();
+        let all = start.attributes().with_checks(false).take(MAX_FIELDS + 1).collect::<Result<Vec<_>, _>>();
         let all = all.map_err(|error| self.explain(error.into()))?;
+        if all.len() > MAX_FIELDS {
+            return Err(DecodeError::Limit { limit: "10000 attributes in one element" });
+        }
         let last: HashMap<_, _> = all.iter().enumerate().map(|(at, attribute)| (attribute.key, at)).collect();
+        if last.len() < all.len() {
+            record.mark(NoteKind::DuplicateName);
+        }
         let kept = all.iter().enumerate().filter(|(at, attribute)| last.get(&attribute.key) == Some(at));
         kept.map(|(_, attribute)| attribute).try_for_each(|attribute| self.attribute(attribute, record))
     }
@@ -218,7 +229,10 @@ impl<'a> Document<'a> {
         let is_encoding = namespace.ends_with("XMLSchema-instance")
             || namespace.trim_end_matches('/').ends_with("soap/encoding")
             || namespace.ends_with("soap-encoding");
-        if is_encoding && !self.prefixes.iter().any(|known| **known == *prefix.as_bytes()) {
+        if is_encoding
+            && self.prefixes.len() < MAX_PREFIXES
+            && !self.prefixes.iter().any(|known| **known == *prefix.as_bytes())
+        {
             self.prefixes.push(prefix.as_bytes().into());
         }
     }

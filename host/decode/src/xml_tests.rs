@@ -147,3 +147,18 @@ fn the_words_of_a_soap_fault_can_be_asked_for() {
     assert_eq!(value_at(body, "Envelope.Body.Fault.faultstring").as_deref(), Some("no session"));
     assert_eq!(value_at(body, "Envelope.Body.getX"), None);
 }
+
+#[test]
+fn attributes_are_many_or_too_many_and_each_is_compared_with_none() {
+    let element = |count: usize| {
+        let attributes: String = (0..count).map(|n| format!(" a{n}='{n}'")).collect();
+        format!("<r><row{attributes} b='1' b='2'/></r>")
+    };
+    let layout = Layout { format: Format::Xml("r.row".into()), pins: vec![], inputs: vec![], key: vec![] };
+    let batch = decode(&layout, element(9_000).as_bytes()).unwrap();
+    let value = |name: &str| batch.column(name).unwrap().text.value(0).to_owned();
+    assert_eq!((batch.rows, value("@a8999").as_str(), value("@b").as_str()), (1, "8999", "2"));
+    let refused = decode(&layout, element(1_000_000).as_bytes()).unwrap_err();
+    assert_eq!(refused.to_string(), "body has more than 10000 attributes in one element");
+    assert_eq!(super::value_at(element(1_000_000).as_bytes(), "r.row.@a7"), None);
+}

@@ -21,6 +21,21 @@ pub struct Request {
     pub yields_records: bool,
 }
 
+impl Request {
+    /// Bytes of all its texts: key, state, names of headers and templates.
+    pub fn text_bytes(&self) -> usize {
+        let op = |op: &Op| match op {
+            Op::Text(text) | Op::Secret(text) | Op::Setting(text) | Op::Token(text) => text.len(),
+            Op::RefreshToken(text) | Op::Now(text) => text.len(),
+            _ => 0,
+        };
+        let names: usize = self.headers.iter().map(|(name, _)| name.len()).sum();
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let templates = std::iter::once(&self.url).chain(headers).chain(&self.body);
+        self.key.len() + self.state.len() + names + templates.flatten().map(op).sum::<usize>()
+    }
+}
+
 /// HTTP methods that a connector may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

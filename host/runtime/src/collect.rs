@@ -9,18 +9,18 @@ mod outcome;
 mod progress;
 mod request;
 mod request_chain;
+mod request_queue;
 mod resume;
 mod suspect;
+mod unknown_words;
 mod windows;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
 use sluice_lake::RunWriter;
-use sluice_model::{RawObject, Request};
 use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
@@ -29,14 +29,17 @@ pub use gate::Gate;
 pub use guard::Guard;
 pub use progress::{Progress, ResponseBounds, SliceReport};
 pub use resume::ResumedResponses;
+pub use unknown_words::UnknownWords;
 pub use windows::{Collected, collect};
 
 use crate::app::{App, Network};
 use crate::failure::SliceError;
+use crate::free_space;
 use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use request::RequestOutcome;
 use request_chain::RequestChain;
+use request_queue::RequestQueue;
 
 /// Requests of one slice that wait for their turn at once.
 const REQUESTS_AT_ONCE: usize = 64;
@@ -59,6 +62,8 @@ pub struct Collector {
     pub clock: Arc<ObservationClock>,
     /// The way into the tables; none if responses are only collected.
     pub tables: Option<Arc<RunWriter>>,
+    /// Status words that the run has warned of.
+    pub unknown_words: Arc<UnknownWords>,
     /// By which answers are judged before they reach the tables; none if they don't.
     pub guard: Option<Arc<Guard>>,
 }
@@ -93,23 +98,25 @@ impl Collector {
 
     /// Collects one slice. A failing request fails nothing but itself.
     pub async fn slice(&self, job: &SliceJob, progress: &Progress) {
+        if let Err(error) = free_space::check(&self.app.settings) {
+            return progress.fail(error);
+        }
         let connector = self.network.connector.clone();
         let slice = Arc::new(job.slice.clone());
         let planned = {
             let slice = slice.clone();
             self.in_guest(move || connector.plan(&slice)).await
         };
-        let mut queue: VecDeque<(Request, Duration)> = match planned {
-            Ok(requests) => requests.into_iter().map(|request| (request, Duration::ZERO)).collect(),
-            Err(error) => return progress.fail(error),
-        };
-        let mut chain =
-            RequestChain::new(queue.iter().map(|(request, _)| request), self.app.settings.limits.requests_per_slice);
-        progress.gate().listings().begin(queue.iter().map(|(request, _)| request));
+        let mut queue = RequestQueue::default();
+        if let Err(error) = planned.and_then(|requests| queue.extend(requests, Duration::ZERO)) {
+            return progress.fail(error);
+        }
+        let mut chain = RequestChain::new(queue.iter(), self.app.settings.limits.requests_per_slice);
+        progress.gate().listings().begin(queue.iter());
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE
-                && let Some((request, wait)) = queue.pop_front()
+                && let Some((request, wait)) = queue.pop()
             {
                 running.push(self.answer(job, slice.clone(), request, wait, progress));
             }
@@ -125,11 +132,12 @@ impl Collector {
             };
             match next {
                 None => break,
-                Some(RequestOutcome::Answered { follow_ups, wait, page }) => match chain.admit(&follow_ups, wait, page)
-                {
-                    Ok(()) => queue.extend(follow_ups.into_iter().map(|request| (request, wait))),
-                    Err(error) => progress.fail(error),
-                },
+                Some(RequestOutcome::Answered { follow_ups, wait, page }) => {
+                    let admitted = chain.admit(&follow_ups, wait, page);
+                    if let Err(error) = admitted.and_then(|()| queue.extend(follow_ups, wait)) {
+                        progress.fail(error);
+                    }
+                }
                 Some(RequestOutcome::Split) => progress.lock().split = true,
                 Some(RequestOutcome::TooWide(error)) => progress.lock().too_wide = Some(error),
                 Some(RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error)) => progress.fail(error),
@@ -146,12 +154,5 @@ impl Collector {
         work: impl FnOnce() -> Result<T, sluice_engine::Error> + Send + 'static,
     ) -> Result<T, SliceError> {
         in_guest(&self.app, work).await.map_err(SliceError::from)
-    }
-}
-
-/// Says which status words a connector doesn't know.
-pub fn warn_of_unknown(raw: &RawObject, words: &[String]) {
-    for word in words {
-        tracing::warn!(network = raw.slice.network, account = raw.slice.account, status = word, "unknown status word");
     }
 }

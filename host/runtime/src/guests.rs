@@ -20,9 +20,11 @@ pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
     app: &App,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Failure> {
-    let _turn = app.guests.acquire().await.map_err(Failure::failed)?;
+    let turn = app.guests.clone().acquire_owned().await.map_err(Failure::failed)?;
     let taken = TAKEN.try_with(Arc::clone).ok();
     let counted = move || {
+        // The thread goes on after whoever waits for it has given up.
+        let _turn = turn;
         let before = thread_nanos();
         let outcome = work();
         if let Some(taken) = taken {

@@ -11,6 +11,7 @@ pub mod doubts;
 pub mod duplicates;
 pub mod explain;
 pub mod failure;
+mod free_space;
 pub mod freshness;
 pub mod guests;
 pub mod identity;

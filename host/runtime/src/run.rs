@@ -85,7 +85,8 @@ pub async fn run(
     identity::record(network, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
-    let mut jobs = slices::jobs(network, &app.fetcher, selection, &widths, started_at).await?;
+    let mut jobs =
+        slices::jobs(network, &app.fetcher, selection, &widths, app.settings.limits.slices_per_run, started_at).await?;
     for job in &mut jobs.jobs {
         if let Some(rule) = &job.rule {
             job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
@@ -181,6 +182,7 @@ async fn carry_out(
         kept: Arc::new(kept.unwrap_or_default()),
         bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
+        unknown_words: Arc::default(),
         tables: tables.clone(),
         guard: guard.clone(),
     };

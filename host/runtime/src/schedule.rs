@@ -119,6 +119,19 @@ pub fn remembered(stream: &Stream, window: Window, now: DateTime<Utc>) -> Window
     if window.until <= first { window } else { Window { since: window.since.max(first), ..window } }
 }
 
+/// How many windows [`slice_windows`] gives at most, by arithmetic.
+pub fn window_count(stream: &Stream, axis: Axis, window: Window) -> u64 {
+    let secs = (window.until - window.since).num_seconds().unsigned_abs();
+    let pieces =
+        |length: u64, longest: Option<u64>| longest.map_or(1, |longest| length.div_ceil(longest.max(1)).max(1));
+    match stream.grain {
+        _ if axis == Axis::None => 1,
+        Grain::Second => pieces(secs + 1, stream.max_window_secs.filter(|secs| *secs > 0).map(u64::from)),
+        // Both ends are widened to whole days.
+        Grain::Day => pieces(secs / 86_400 + 2, stream.max_window_secs.map(|secs| u64::from(secs / 86_400))),
+    }
+}
+
 /// The windows of a stream's slices: widened to whole days where the network knows only days, and cut to the
 /// longest that it answers. A stream without a window has one slice, whose window says when it was read.
 pub fn slice_windows(stream: &Stream, axis: Axis, timezone: Tz, window: Window) -> Vec<Window> {

@@ -55,18 +55,20 @@ impl Jobs {
 /// Windows are no wider than `widths` says, and begin where the network's memory does.
 ///
 /// # Errors
-/// A failure if the selection names what isn't there, or if no account at all can be read.
+/// A failure if the selection names what isn't there, if it has more than `most` slices, which are counted before they are
+/// made, or if no account at all can be read.
 pub async fn jobs(
     network: &Network,
     fetcher: &Fetcher,
     selection: &Selection,
     widths: &Widths,
+    most: u64,
     now: DateTime<Utc>,
 ) -> Result<Jobs, Failure> {
     let manifest = network.manifest();
     let (accounts, streams) = selected(network, selection)?;
     let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
-    let mut slices = Vec::new();
+    let (mut slices, mut count) = (Vec::new(), 0_u64);
     for account in accounts {
         // Of an account whose settings are wrong the slices are named, and none is read.
         let settings = network.settings.account_settings(manifest, account).unwrap_or_default();
@@ -82,6 +84,10 @@ pub async fn jobs(
             };
             for (axis, window, rule) in windows(network, stream, selection, now)? {
                 let stream = widths.narrowed(account.id(), stream, axis);
+                count = count.saturating_add(schedule::window_count(&stream, axis, window));
+                if count > most {
+                    return Err(too_many_slices(network, &stream, most));
+                }
                 for window in schedule::slice_windows(&stream, axis, timezone, window) {
                     let slice = Slice {
                         network: manifest.network.clone(),
@@ -104,6 +110,20 @@ pub async fn jobs(
         return Err(Failure::all(std::mem::take(&mut jobs.failures)));
     }
     Ok(jobs)
+}
+
+fn too_many_slices(network: &Network, stream: &Stream, most: u64) -> Failure {
+    let (name, manifest) = (&network.settings.name, network.manifest());
+    let windows = stream.max_window_secs.map_or_else(String::new, |secs| format!(" in windows of {secs} s"));
+    Failure::settings(format!(
+        "the run of {name} would have more than {most} slices: connector `{}` {} reads stream `{}`{windows}",
+        manifest.network, manifest.version, stream.name
+    ))
+    .hint(format!(
+        "shorten look_back in networks/{name}.json or the window, raise slices_per_run of [limits] in sluice.toml, or go \
+         back to another version: sluice connectors rollback {}",
+        manifest.network
+    ))
 }
 
 /// The accounts and streams of a selection.

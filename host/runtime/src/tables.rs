@@ -11,7 +11,7 @@ use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Response, Window, describe};
 
 use crate::app::{App, Network};
-use crate::collect;
+use crate::collect::UnknownWords;
 use crate::doubt::Observation;
 use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
@@ -108,10 +108,11 @@ pub async fn read_raw(
     let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
+    let unknown_words = UnknownWords::default();
     while let Some((raw, outcome)) = mapped.next().await.transpose()? {
         match outcome {
             Ok(answer) => {
-                collect::warn_of_unknown(&raw, &answer.unknown_statuses);
+                unknown_words.warn(&raw.slice, &answer.unknown_statuses);
                 read.records += answer.records;
                 let held = app.memory.reserve(answer.prepared.bytes()).await;
                 tables.add(answer.prepared, Box::new(held)).await?;

@@ -25,7 +25,7 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
     let fetcher = sluice_fetch::Fetcher::new(settings.fetch.clone())?;
     let state = sluice_state::State::open(&settings.state_url).await?;
     let widths = Widths::new(state.widths(&network.manifest().network).await?);
-    let jobs = slices::jobs(&network, &fetcher, &selection, &widths, now).await?;
+    let jobs = slices::jobs(&network, &fetcher, &selection, &widths, settings.limits.slices_per_run, now).await?;
     jobs.clipped.iter().for_each(|sentence| eprintln!("warning: {}: {sentence}", args.network));
     let mut out = std::io::stdout().lock();
     let mut planned = Vec::new();

@@ -210,6 +210,9 @@ fn token(source: &TokenSource, manifest: &Manifest) -> Checked<()> {
     requests.into_iter().try_for_each(|one| request(one, manifest, &limits))
 }
 
+/// Windows that all look-backs together cut an account into: a year of hours in ten streams.
+const MAX_WINDOWS: u64 = 100_000;
+
 fn schedule(manifest: &Manifest) -> Checked<()> {
     words("schedule", &manifest.schedule)?;
     ensure(manifest.schedule.split_whitespace().count() == 5, || {
@@ -226,6 +229,17 @@ fn schedule(manifest: &Manifest) -> Checked<()> {
         })?;
         let has_axis = manifest.streams.iter().any(|stream| stream.axes.contains(&look.axis));
         ensure(has_axis, || format!("look-back: no stream has the axis `{}`", look.axis.name()))
+    })?;
+    let windows = manifest.look_back.iter().flat_map(|look| {
+        let streams = manifest.streams.iter().filter(|stream| stream.axes.contains(&look.axis));
+        streams.map(|stream| match stream.max_window_secs {
+            Some(secs) => (u64::from(look.days) * u64::from(DAY_SECS)).div_ceil(u64::from(secs.max(1))),
+            None => 1,
+        })
+    });
+    let windows: u64 = windows.sum();
+    ensure(windows <= MAX_WINDOWS, || {
+        format!("look-back and max-window-secs: {windows} windows of an account, {MAX_WINDOWS} are allowed")
     })
 }
 

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 const MAX_KEY: usize = 200;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 100;
-/// Longest cursor and longest reason of a retry, in bytes.
+/// Longest cursor, state of a request and reason of a retry, in bytes.
 const MAX_NOTE: usize = 64 << 10;
 /// Longest wait that a connector may ask for: a week.
 const MAX_WAIT_SECS: u32 = 7 * 86_400;
@@ -26,7 +26,7 @@ pub(crate) fn requests(requests: &[Request], manifest: &Manifest, limits: &Limit
     for request in requests {
         self::request(request, manifest, limits).map_err(|what| format!("request {}: {what}", quoted(&request.key)))?;
         ensure(keys.insert(request.key.as_str()), || format!("request {}: its key comes twice", quoted(&request.key)))?;
-        text = text.saturating_add(size(request));
+        text = text.saturating_add(request.text_bytes());
         ensure(text <= limits.request_text_bytes, || {
             format!("requests of more than {} bytes in one answer", limits.request_text_bytes)
         })?;
@@ -47,6 +47,10 @@ pub(super) fn request(request: &Request, manifest: &Manifest, limits: &Limits) -
     ensure(!key.is_empty() && key.len() <= MAX_KEY && !key.chars().any(char::is_control), || {
         format!("its key is empty, longer than {MAX_KEY} bytes or has control characters")
     })?;
+    let state = &request.state;
+    ensure(state.len() <= MAX_NOTE && !state.chars().any(is_unprintable), || {
+        format!("its state has more than {MAX_NOTE} bytes, or control characters")
+    })?;
     ensure(request.headers.len() <= MAX_HEADERS, || format!("it has more than {MAX_HEADERS} headers"))?;
     for template in templates(request) {
         ensure(template.len() <= limits.template_ops, || {
@@ -55,6 +59,11 @@ pub(super) fn request(request: &Request, manifest: &Manifest, limits: &Limits) -
         template.iter().try_for_each(|op| is_declared(op, manifest))?;
     }
     Ok(())
+}
+
+/// A control character that no text has: each takes six bytes in an envelope.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r')
 }
 
 /// Checks what isn't a request in a judgement.
@@ -96,17 +105,6 @@ fn is_declared(op: &Op, manifest: &Manifest) -> Checked<()> {
 }
 
 /// The bytes of all its texts.
-fn size(request: &Request) -> usize {
-    let op = |op: &Op| match op {
-        Op::Text(text) | Op::Secret(text) | Op::Setting(text) | Op::Token(text) => text.len(),
-        Op::RefreshToken(text) | Op::Now(text) => text.len(),
-        _ => 0,
-    };
-    let names: usize = request.headers.iter().map(|(name, _)| name.len()).sum();
-    let ops: usize = templates(request).flatten().map(op).sum();
-    request.key.len() + request.state.len() + names + ops
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -144,9 +142,13 @@ mod tests {
     #[test]
     fn answers_are_bounded() {
         assert_eq!(checked(&[get("a"), get("b"), get("c")]).unwrap_err(), "3 requests, 2 are allowed in one answer");
-        let long = Request { state: "x".repeat(5 << 20), ..get("a") };
+        let long = Request { body: Some(vec![Op::Text("x".repeat(5 << 20))]), ..get("a") };
         assert!(checked(std::slice::from_ref(&long)).is_ok());
         assert!(checked(&[long.clone(), Request { key: "b".to_owned(), ..long }]).is_err());
+        for state in ["x".repeat((64 << 10) + 1), "\0".to_owned()] {
+            let refused = checked(&[Request { state, ..get("a") }]).unwrap_err();
+            assert!(refused.contains("its state has more than 65536 bytes, or control characters"), "{refused}");
+        }
         let deep = Request { url: vec![Op::Text("a".to_owned()); 1_001], ..get("a") };
         assert!(checked(&[deep]).is_err());
     }

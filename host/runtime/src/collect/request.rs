@@ -16,7 +16,7 @@ use super::clock::Moments;
 use super::outcome::{BROKEN, outcome_word};
 use super::progress::{ResponseAdmission, ResponsePermit};
 use super::resume::UNJUDGED;
-use super::{Collector, Progress, warn_of_unknown};
+use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::slices::SliceJob;
@@ -302,7 +302,7 @@ impl Collector {
             Answer::of(&connector, origin, mapped)
         };
         let answer = in_guest(&self.app, map).await?;
-        warn_of_unknown(&raw, &answer.unknown_statuses);
+        self.unknown_words.warn(&raw.slice, &answer.unknown_statuses);
         progress.gate().listings().answered(&raw.request.key, answer.records, answer.total);
         let rejects = answer.prepared.rejects();
         permit.memory.resize(answer.prepared.bytes());

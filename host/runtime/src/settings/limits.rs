@@ -27,6 +27,10 @@ pub struct LimitsSettings {
     pub requests_per_answer: usize,
     /// Requests of one slice, those that follow from others included.
     pub requests_per_slice: usize,
+    /// Slices of one run.
+    pub slices_per_run: u64,
+    /// Free space of the lake's disk, in mebibytes, below which nothing is fetched; 0: none is needed.
+    pub min_free_mb: u64,
     /// Time of one slice, the waits that the connector asks for included.
     pub slice_timeout_secs: u64,
     /// How many windows one run may halve.
@@ -52,6 +56,8 @@ impl Default for LimitsSettings {
             output_bytes: limits.output_bytes,
             requests_per_answer: limits.requests_per_answer,
             requests_per_slice: 100_000,
+            slices_per_run: 100_000,
+            min_free_mb: 256,
             slice_timeout_secs: 6 * 3_600,
             splits_per_run: 10_000,
             query_secs: 600,
@@ -76,6 +82,7 @@ impl LimitsSettings {
             ("output_bytes", self.output_bytes as u64),
             ("requests_per_answer", self.requests_per_answer as u64),
             ("requests_per_slice", self.requests_per_slice as u64),
+            ("slices_per_run", self.slices_per_run),
             ("slice_timeout_secs", self.slice_timeout_secs),
             ("query_secs", self.query_secs),
             ("query_memory_mb", self.query_memory_mb as u64),

@@ -178,6 +178,11 @@ fn schedules_and_rates_make_sense() {
 fn a_look_back_ends_somewhere() {
     let days = |days| vec![LookBack { every_secs: 60, days, axis: Axis::Modified }];
     assert_eq!(refused(|m| m.look_back = days(u32::MAX)), "look-back: 4294967295 days, 3660 are allowed");
+    let seconds = refused(|m| {
+        m.streams[0].max_window_secs = Some(1);
+        m.look_back = days(3_660);
+    });
+    assert_eq!(seconds, "look-back and max-window-secs: 316224000 windows of an account, 100000 are allowed");
 }
 
 #[test]
