@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use sluice_model::{Kind, LookBack, Method, Op, Pin, Rate, Request, SecretSlot, Setting, TokenPlace};
+use sluice_model::{Grain, Kind, LookBack, Method, Op, Pin, Rate, Request, SecretSlot, Setting, TokenPlace};
 
 use super::*;
 
@@ -179,6 +179,7 @@ fn a_look_back_ends_somewhere() {
     let days = |days| vec![LookBack { every_secs: 60, days, axis: Axis::Modified }];
     assert_eq!(refused(|m| m.look_back = days(u32::MAX)), "look-back: 4294967295 days, 3660 are allowed");
     let seconds = refused(|m| {
+        m.streams[0].grain = Grain::Second;
         m.streams[0].max_window_secs = Some(1);
         m.look_back = days(3_660);
     });
