@@ -196,10 +196,7 @@ async fn carry_out(
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
-    let warnings = guard.as_ref().map(|guard| guard.warnings()).unwrap_or_default();
-    if let Some(guard) = guard {
-        guard.conclude(&app.lake, Some(fence(lease))).await?;
-    }
+    let warnings = conclude(app, lease, guard).await?;
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = [clipped, held::versions(app, network), warnings].concat();
     report.set_guest_time(guests_took);
@@ -217,6 +214,14 @@ async fn carry_out(
         }
     }
     Ok(report)
+}
+
+/// Ends the judging of a run's answers, and gives what it warns of.
+async fn conclude(app: &App, lease: &NetworkLease, guard: Option<Arc<Guard>>) -> Result<Vec<String>, Failure> {
+    let Some(guard) = guard else { return Ok(Vec::new()) };
+    let warnings = guard.warnings();
+    guard.conclude(&app.lake, Some(fence(lease))).await?;
+    Ok(warnings)
 }
 
 /// Collects the slices. Those that were read, or failed before they were sent, are covered unless they are already.
