@@ -33,6 +33,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sluice_simulator::Simulator;
 
+/// A runtime for a simulator and a test's own work.
+///
+/// # Panics
+/// If the system gives no threads.
+pub fn runtime() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.unwrap_or_else(|error| panic!("no runtime: {error}"))
+}
+
 /// The five networks.
 pub const NETWORKS: [&str; 5] = ["awin", "cj", "rakuten", "shareasale", "tradetracker"];
 

@@ -7,7 +7,7 @@ use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use chrono::{DateTime, Utc};
 use sluice_simulator::{FaultPlan, Options, Simulator};
-use sluice_tests::{NETWORKS, Operator, whole_window};
+use sluice_tests::{NETWORKS, Operator, runtime, whole_window};
 
 /// A secret in the forms in which it could leak.
 fn forms(secret: &str) -> Vec<String> {
@@ -63,7 +63,7 @@ fn visit(dir: &Path, see: &mut dyn FnMut(&str, &[u8])) {
 #[test]
 fn no_secret_is_left_anywhere() {
     let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options {
         seed: 11,
         start,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, lake_sums, true_sums, whole_window};
+use sluice_tests::{Operator, lake_sums, runtime, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -18,7 +18,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn simulator(start: DateTime<Utc>, rows_per_day: u32) -> (tokio::runtime::Runtime, Simulator) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start, history_days: HISTORY_DAYS, rows_per_day, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     (runtime, simulator)

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
-    Background, Ended, Operator, PostgresServer, Service, broken_claims, lake_sums, true_sums, whole_window,
+    Background, Ended, Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums, whole_window,
 };
 use tokio::runtime::Runtime;
 
@@ -33,7 +33,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = runtime();
         let options = Options { start: start(), history_days: HISTORY_DAYS, rows_per_day: 3, ..Options::default() };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
         let operator = Operator::of(&simulator, &[NETWORK]).unwrap();
