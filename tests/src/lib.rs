@@ -19,7 +19,7 @@ pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
-pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};
+pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir, visit_files};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresServer;
 pub use python::{Reader, Reading};

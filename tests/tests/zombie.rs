@@ -143,13 +143,7 @@ fn a_run_on_another_machine_takes_over_by_postgresql() {
 fn a_service_that_was_stopped_too_long_lets_its_run_go_and_serves_on() {
     let world = World::new();
     let mut operator = world.operator.fork().unwrap();
-    let accounts = world.simulator.accounts().iter().filter(|account| account.network == NETWORK);
-    let file = serde_json::json!({
-        "connector": NETWORK, "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 3}],
-        "base_url": world.simulator.origin(NETWORK), "rate": {"requests": 100, "per_secs": 1, "concurrency": 4},
-        "accounts": accounts.map(|account| operator.account(account)).collect::<Vec<_>>(),
-    });
-    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    operator.read_every_second(&world.simulator, NETWORK).unwrap();
     // The service's run waits for its second answer.
     let asked = world.simulator.requests().len();
     world.simulator.allow(asked + 1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use derive_more::AddAssign;
 use sluice_model::{Digest, Layout, Mapped, NoteTotals, RawObject, Slice};
 
 use crate::append::{Causes, RunNumber};
@@ -27,7 +28,7 @@ pub struct ConnectorRef {
 }
 
 /// What went through a ledger, and what was new of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AddAssign)]
 pub struct Counts {
     /// Records that were mapped.
     pub native_rows: u64,
@@ -45,19 +46,6 @@ pub struct Counts {
     pub older: u64,
     /// Why there are new versions.
     pub causes: Causes,
-}
-
-impl Counts {
-    pub(crate) fn add(&mut self, more: &Self) {
-        self.native_rows += more.native_rows;
-        self.native_written += more.native_written;
-        self.transactions += more.transactions;
-        self.new_versions += more.new_versions;
-        self.rejects += more.rejects;
-        self.notes.add(&more.notes);
-        self.older += more.older;
-        self.causes.add(&more.causes);
-    }
 }
 
 /// What is kept of a run while its rows are gathered with those of others.
@@ -226,7 +214,7 @@ impl Ledger {
 
     fn count(&mut self, flushed: &Flushed) {
         if let Some(counts) = flushed.counts.get(&self.book.number) {
-            self.book.counts.add(counts);
+            self.book.counts += *counts;
         }
     }
 }

@@ -105,7 +105,7 @@ pub async fn run(
     };
     app.state.note_run(&noted).await?;
     drop(starting);
-    attempt(app, network, lease, &noted, jobs, None).await
+    forgive_errors(app, &noted, carry_out(app, network, lease, &noted, jobs, None)).await
 }
 
 /// Finishes the network's interrupted runs, oldest first.
@@ -131,22 +131,20 @@ pub async fn finish_earlier(
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
-        let report = attempt(app, network, lease, &noted, jobs, Some(kept)).await?;
+        let carried_out = carry_out(app, network, lease, &noted, jobs, Some(kept));
+        let report = forgive_errors(app, &noted, carried_out).await?;
         finished.push((noted, report));
     }
     Ok(finished)
 }
 
-/// Carries a run out. A start that ends in an error hasn't ended the process, so it doesn't count, for a day.
-async fn attempt(
-    app: &Arc<App>,
-    network: &Network,
-    lease: &NetworkLease,
+/// A start of a run that ends in an error hasn't ended the process, so it doesn't count, for a day.
+async fn forgive_errors(
+    app: &App,
     noted: &NotedRun,
-    jobs: Jobs,
-    kept: Option<ResumedResponses>,
+    carried_out: impl Future<Output = Result<RunReport, Failure>>,
 ) -> Result<RunReport, Failure> {
-    let carried_out = carry_out(app, network, lease, noted, jobs, kept).await;
+    let carried_out = carried_out.await;
     if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
         let forgiven = NotedRun { starts: noted.starts.saturating_sub(1), ..noted.clone() };
         if let Err(error) = app.state.note_start(&forgiven).await {
