@@ -3,12 +3,12 @@
 mod choice;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::Transaction;
-use derive_more::AddAssign;
 use object_store::path::Path;
 use sluice_model::{Change, RawObject, Step};
 use uuid::Uuid;
@@ -119,7 +119,7 @@ impl Chosen {
 }
 
 /// New versions of unified transactions by their cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AddAssign)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Causes {
     /// Transactions that are new.
     pub first_seen: u64,
@@ -138,6 +138,19 @@ pub struct Causes {
     /// Of those that were known before and haven't vanished, the ones without a commission now, whether they had one
     /// or not.
     pub without_amount: u64,
+}
+
+impl AddAssign for Causes {
+    fn add_assign(&mut self, more: Self) {
+        self.first_seen += more.first_seen;
+        self.corrections += more.corrections;
+        self.changed += more.changed;
+        self.late_attribution += more.late_attribution;
+        self.remapped += more.remapped;
+        self.vanished += more.vanished;
+        self.reappeared += more.reappeared;
+        self.without_amount += more.without_amount;
+    }
 }
 
 impl Causes {

@@ -1,9 +1,9 @@
 //! What is counted of a run, what it saw, and a ledger of one run alone.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use derive_more::AddAssign;
 use sluice_model::{Digest, Layout, Mapped, NoteTotals, RawObject, Slice};
 
 use crate::append::{Causes, RunNumber};
@@ -28,7 +28,7 @@ pub struct ConnectorRef {
 }
 
 /// What went through a ledger, and what was new of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AddAssign)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records that were mapped.
     pub native_rows: u64,
@@ -46,6 +46,19 @@ pub struct Counts {
     pub older: u64,
     /// Why there are new versions.
     pub causes: Causes,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.native_rows += more.native_rows;
+        self.native_written += more.native_written;
+        self.transactions += more.transactions;
+        self.new_versions += more.new_versions;
+        self.rejects += more.rejects;
+        self.notes += more.notes;
+        self.older += more.older;
+        self.causes += more.causes;
+    }
 }
 
 /// What is kept of a run while its rows are gathered with those of others.
