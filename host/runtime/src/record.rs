@@ -7,6 +7,7 @@ use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
 use sluice_model::{Axis, Manifest, Slice, Step, Window};
 
 use crate::app::{App, Network};
+use crate::collect::SliceReport;
 use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone};
 use crate::{schedule, step};
