@@ -1,6 +1,9 @@
 //! Whatever a user gets wrong has one clear error, a hint and an exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "cli/files.rs"]
+mod files;
+
 use std::process::Stdio;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc, Weekday};
@@ -48,6 +51,17 @@ fn network_with(from: &str, to: &str) -> String {
     output(&operator, &["check"])
 }
 
+/// What `check` says of a folder in which something was changed.
+fn checked(change: impl FnOnce(&Operator)) -> String {
+    let operator = operator();
+    change(&operator);
+    output(&operator, &["check"])
+}
+
+fn with_sluice_toml(text: &str) -> String {
+    checked(|operator| operator.write("sluice.toml", text).unwrap())
+}
+
 #[test]
 fn good_settings_pass() {
     insta::assert_snapshot!(output(&operator(), &["check"]));
@@ -55,78 +69,17 @@ fn good_settings_pass() {
 
 #[test]
 fn no_settings() {
-    let operator = operator();
-    std::fs::remove_file(operator.join("sluice.toml")).unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| std::fs::remove_file(operator.join("sluice.toml")).unwrap()));
 }
 
 #[test]
 fn unknown_key_in_sluice_toml() {
-    let operator = operator();
-    operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\ncompression = 9\n").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = \"file:./lake\"\ncompression = 9\n"));
 }
 
 #[test]
 fn wrong_type_in_sluice_toml() {
-    let operator = operator();
-    operator.write("sluice.toml", "[lake]\nurl = 5\n").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
-}
-
-#[test]
-fn no_mistake_in_a_line_prints_what_may_be_a_password() {
-    let lines = [
-        "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"mysql://sluice:hunter2@db/sluice?password=hunter2\"\n",
-        "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"postgres://sluice:hunter2@db/sluice\" x\n",
-        "[lake]\nurl = \"file:./lake\"\n[state]\nlease_secs = \"hunter2\"\n",
-        "[lake]\nurl = \"s3://key:hunter2@bucket/lake\"\n",
-        "[lake]\nurl = \"http://key:hunter2@bucket/lake\"\n",
-        "[lake]\nurl = \"file:./lake\"\npassword = hunter2\n",
-    ];
-    for line in lines {
-        let operator = operator();
-        operator.write("sluice.toml", line).unwrap();
-        let answer = operator.sluice(&["check"]).unwrap();
-        assert_eq!(answer.code, 78, "{line}: {answer:?}");
-        assert!(!format!("{answer:?}").contains("hunter2"), "{line}: {answer:?}");
-    }
-    for (from, to) in [
-        ("\"env:AWIN_TOKEN\"", "{\"hunter2\": \"hunter2\"}"),
-        ("\"env:AWIN_TOKEN\"", "\"hunter2"),
-        ("\"1h\"", "\"hunter2\""),
-        ("\"base_url\": null", "\"base_url\": \"https://me:hunter2@/x\""),
-        ("\"base_url\": null", "\"base_url\": \"https://me:hunter2@api.awin.com/x\""),
-    ] {
-        let said = network_with(from, to);
-        assert!(!said.starts_with("exit 0"), "{from} {to}: {said}");
-        assert!(!said.contains("hunter2"), "{from} {to}: {said}");
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn what_is_no_file_is_not_waited_for() {
-    use std::os::unix::fs::symlink;
-    let fifo = |operator: &Operator, path: &str| {
-        let made = std::process::Command::new("mkfifo").arg(operator.join(path)).status().unwrap();
-        assert!(made.success());
-    };
-    let operator = operator();
-    fifo(&operator, "networks/cj.json");
-    let answer = operator.sluice(&["check"]).unwrap();
-    assert_eq!((answer.code, answer.stderr.contains("it is no regular file")), (78, true), "{answer:?}");
-    std::fs::remove_file(operator.join("networks/cj.json")).unwrap();
-    symlink("/dev/zero", operator.join("networks/cj.json")).unwrap();
-    assert_eq!(operator.sluice(&["check"]).unwrap().code, 78);
-    std::fs::remove_file(operator.join("networks/cj.json")).unwrap();
-    fifo(&operator, "token");
-    operator.write("networks/awin.json", &GOOD.replace("env:AWIN_TOKEN", "file:token")).unwrap();
-    let answer = operator.sluice(&["check"]).unwrap();
-    assert!(answer.code != 0 && format!("{answer:?}").contains("is no file"), "{answer:?}");
-    std::fs::remove_file(operator.join("sluice.toml")).unwrap();
-    fifo(&operator, "sluice.toml");
-    assert_eq!(operator.sluice(&["check"]).unwrap().code, 78);
+    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = 5\n"));
 }
 
 #[test]
@@ -157,9 +110,7 @@ fn nothing_is_fetched_to_a_disk_that_is_full() {
 
 #[test]
 fn unknown_scheme_of_the_lake() {
-    let operator = operator();
-    operator.write("sluice.toml", "[lake]\nurl = \"ftp://lake\"\n").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = \"ftp://lake\"\n"));
 }
 
 #[test]
@@ -292,23 +243,17 @@ fn a_connector_that_is_not_there() {
 
 #[test]
 fn unreadable_networks_folder() {
-    let operator = operator();
-    std::fs::remove_dir_all(operator.join("networks")).unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| std::fs::remove_dir_all(operator.join("networks")).unwrap()));
 }
 
 #[test]
 fn unreadable_connectors_folder() {
-    let operator = operator();
-    std::fs::remove_dir_all(operator.join("connectors.d")).unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| std::fs::remove_dir_all(operator.join("connectors.d")).unwrap()));
 }
 
 #[test]
 fn a_lake_that_can_not_be_written() {
-    let operator = operator();
-    operator.write("lake", "a file where the lake should be").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| operator.write("lake", "a file where the lake should be").unwrap()));
 }
 
 #[test]

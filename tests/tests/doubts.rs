@@ -1,5 +1,5 @@
 //! Doubts: ordinary business raises none, a restart finds the same, and a slice that is large is judged in pieces.
-//! What becomes of a doubt is in `tests/cases/5*`.
+//! The outcomes of a doubt are in `tests/cases/5*`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Names of an object's members that are told, and characters of each.
+/// Names of an object's members that are shown, and characters of each.
 const TOLD_NAMES: usize = 8;
 const TOLD_CHARS: usize = 40;
 

@@ -23,17 +23,17 @@ fn without_values(message: &str) -> Cow<'_, str> {
     if names.iter().any(|start| message.starts_with(start)) {
         return Cow::Borrowed(message);
     }
-    let (told, rest) = match message.find(", expected ") {
+    let (shown, rest) = match message.find(", expected ") {
         Some(at) => message.split_at(at),
         // The place stays.
         None => message.split_at(message.rfind(" at line ").unwrap_or(message.len())),
     };
     let quote = |c| matches!(c, '"' | '`');
-    match (told.find(quote), told.rfind(quote)) {
+    match (shown.find(quote), shown.rfind(quote)) {
         (Some(first), Some(last)) if first < last => {
-            Cow::Owned(format!("{}…{}{rest}", &told[..first], &told[last + 1..]))
+            Cow::Owned(format!("{}…{}{rest}", &shown[..first], &shown[last + 1..]))
         }
-        (Some(first), _) => Cow::Owned(format!("{}…{rest}", &told[..first])),
+        (Some(first), _) => Cow::Owned(format!("{}…{rest}", &shown[..first])),
         _ => Cow::Borrowed(message),
     }
 }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn values_are_left_out_and_names_stay() {
-        for (message, told) in [
+        for (message, shown) in [
             ("invalid type: string \"hunter2\", expected u32", "invalid type: string …, expected u32"),
             (
                 "invalid type: string \"hu\"nt\", expected `x\", expected u32",
@@ -86,7 +86,7 @@ mod tests {
             ("expected `,` or `}` at line 1 column 2", "expected … at line 1 column 2"),
             ("invalid basic string", "invalid basic string"),
         ] {
-            assert_eq!(without_values(message), told);
+            assert_eq!(without_values(message), shown);
         }
     }
 
@@ -112,7 +112,7 @@ mod tests {
         }
         let text = "# a\nport = \"hunter2\"\n";
         let error = toml::from_str::<Port>(text).err();
-        let told = error.map(|error| of_toml(text, &error));
-        assert_eq!(told.as_deref(), Some("line 2, column 8: invalid type: string …, expected u16"));
+        let shown = error.map(|error| of_toml(text, &error));
+        assert_eq!(shown.as_deref(), Some("line 2, column 8: invalid type: string …, expected u16"));
     }
 }
