@@ -208,13 +208,17 @@ async fn carry_out(
     }
     close(app, network, &report, is_resumed, &collected).await?;
     if counts.new_versions > 0 {
-        match duplicates::suspected(app, &network.manifest().network, &report.run_id).await {
-            Ok(suspected) => report.warnings.extend(suspected),
-            // All is committed: a question that can't be answered now fails no run.
-            Err(failure) => tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false)),
-        }
+        report.warnings.extend(suspected_duplicates(app, network, &report.run_id).await);
     }
     Ok(report)
+}
+
+/// All is committed: a question that can't be answered now fails no run.
+async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
+    duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
+        tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false));
+        Vec::new()
+    })
 }
 
 /// Collects the slices. Those that were read, or failed before they were sent, are covered unless they are already.
