@@ -88,7 +88,8 @@ pub use connector::Connector;
 #[doc(hidden)]
 pub use connector::Guest;
 pub use manifest::{
-    Status, delimited, json, look_back, optional_setting, pins, required_secret, required_setting, stream, xml,
+    Status, delimited, json, look_back, manifest, optional_setting, pins, pins_by_kind, required_secret,
+    required_setting, stream, xml,
 };
 pub use money::Money;
 pub use output::{Output, kind_in};

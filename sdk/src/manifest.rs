@@ -1,9 +1,28 @@
 //! Short forms for manifests.
 
 use crate::{
-    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, PaymentStatus, Pin, SecretSlot, Setting, StatusWord,
-    Stream, ValidationStatus,
+    Axis, Delimited, Format, Grain, Kind, Layout, LookBack, Manifest, PaymentStatus, Pin, SecretSlot, Setting,
+    StatusWord, Stream, ValidationStatus,
 };
+
+/// A network that is read once an hour, without hosts, streams, settings or secrets yet. `version` is the connector's:
+/// `env!("CARGO_PKG_VERSION")`.
+pub fn manifest(network: &str, title: &str, version: &str) -> Manifest {
+    Manifest {
+        network: network.into(),
+        title: title.into(),
+        version: version.into(),
+        hosts: vec![],
+        streams: vec![],
+        settings: vec![],
+        secrets: vec![],
+        tokens: vec![],
+        rate: None,
+        schedule: "0 * * * *".into(),
+        look_back: vec![],
+        statuses: vec![],
+    }
+}
 
 /// A stream of unified transactions over exact windows in UTC, filtered on the transaction's date. No window is taken for
 /// complete: say so in `complete_windows`, for the dates of which every answer holds all that there is.
@@ -52,6 +71,11 @@ pub fn delimited(delimiter: &str, quote: &str) -> Layout {
 /// Pins columns to one kind.
 pub fn pins(kind: Kind, paths: &[&str]) -> Vec<Pin> {
     paths.iter().map(|path| Pin { path: (*path).into(), kind }).collect()
+}
+
+/// Pins columns to their kinds, kind by kind.
+pub fn pins_by_kind(columns: &[(Kind, &[&str])]) -> Vec<Pin> {
+    columns.iter().flat_map(|(kind, paths)| pins(*kind, paths)).collect()
 }
 
 /// A setting that an account must have.

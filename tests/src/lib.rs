@@ -19,7 +19,7 @@ pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
-pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir};
+pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir, visit_files};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresServer;
 pub use python::{Reader, Reading};
@@ -32,6 +32,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sluice_simulator::Simulator;
+
+/// A runtime for a simulator and a test's own work.
+///
+/// # Panics
+/// If the system gives no threads.
+pub fn runtime() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.unwrap_or_else(|error| panic!("no runtime: {error}"))
+}
 
 /// The five networks.
 pub const NETWORKS: [&str; 5] = ["awin", "cj", "rakuten", "shareasale", "tradetracker"];

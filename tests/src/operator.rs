@@ -72,16 +72,17 @@ impl Operator {
     pub fn of(simulator: &Simulator, networks: &[&str]) -> anyhow::Result<Self> {
         let mut operator = Self::empty()?;
         for network in networks {
-            let accounts: Vec<Value> = simulator
-                .accounts()
-                .iter()
-                .filter(|account| account.network == *network)
-                .map(|account| operator.account(account))
-                .collect();
+            let accounts = operator.accounts(simulator, network);
             operator.write_network(network, &simulator.origin(network), accounts)?;
             operator.install(network, &format!("{network}.wasm"))?;
         }
         Ok(operator)
+    }
+
+    /// The simulator's accounts of a network as `networks/*.json` names them; their secrets go into the environment.
+    pub fn accounts(&mut self, simulator: &Simulator, network: &str) -> Vec<Value> {
+        let accounts = simulator.accounts().iter().filter(|account| account.network == network);
+        accounts.map(|account| self.account(account)).collect()
     }
 
     /// An account of `networks/*.json`, its secrets put into the environment.
@@ -105,6 +106,19 @@ impl Operator {
             "rate": {"requests": 2000, "per_secs": 1, "concurrency": 8}, "accounts": accounts,
         });
         self.write(&format!("networks/{network}.json"), &format!("{file:#}"))
+    }
+
+    /// Writes `networks/<network>.json` so that a service reads the last three days every second.
+    ///
+    /// # Errors
+    /// A failure to write it.
+    pub fn read_every_second(&mut self, simulator: &Simulator, network: &str) -> anyhow::Result<()> {
+        let file = json!({
+            "connector": network, "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 3}],
+            "base_url": simulator.origin(network), "rate": {"requests": 100, "per_secs": 1, "concurrency": 4},
+            "accounts": self.accounts(simulator, network),
+        });
+        self.write(&format!("networks/{network}.json"), &file.to_string())
     }
 
     /// Copies a built connector to `connectors.d/<file>`, whole or not at all.

@@ -1,6 +1,6 @@
 //! Where the build left things.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folder of the build's binaries, of which this is one or a test.
 fn binaries_dir() -> Option<PathBuf> {
@@ -34,4 +34,25 @@ pub fn repository() -> PathBuf {
 /// A program of the Python tools that `just tools` installs.
 pub fn python_tool(name: &str) -> PathBuf {
     std::env::var_os("SLUICE_PYTHON").map_or_else(|| target_dir().join("python"), PathBuf::from).join("bin").join(name)
+}
+
+/// Shows `see` every file below a folder: its name, and its bytes as they are and, if they are packed, unpacked.
+///
+/// # Errors
+/// A file that can't be read.
+pub fn visit_files(dir: &Path, see: &mut dyn FnMut(&str, &[u8])) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            visit_files(&path, see)?;
+            continue;
+        }
+        let bytes = std::fs::read(&path)?;
+        let name = path.display().to_string();
+        if let Ok(unpacked) = zstd::decode_all(&bytes[..]) {
+            see(&name, &unpacked);
+        }
+        see(&name, &bytes);
+    }
+    Ok(())
 }

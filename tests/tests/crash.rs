@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_model::{RawObject, Step};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Tables, all_tables, broken_claims, differences, whole_window};
+use sluice_tests::{Operator, Tables, all_tables, broken_claims, differences, runtime, whole_window};
 use tokio::runtime::Runtime;
 
 const HISTORY_DAYS: u32 = 40;
@@ -37,7 +37,7 @@ struct World {
 impl World {
     /// An operator with an empty lake, or with that of a run some days ago.
     fn new(network: &'static str, has_history: bool) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = runtime();
         let start: DateTime<Utc> = "2025-11-10T12:00:00Z".parse().unwrap();
         let options =
             Options { start, history_days: HISTORY_DAYS, rows_per_day: 2, cj_page_limit: 25, ..Options::default() };

@@ -1,19 +1,15 @@
 //! Doubts: ordinary business raises none, a restart finds the same, and a slice that is large is judged in pieces.
-//! What becomes of a doubt is in `tests/cases/5*`.
+//! The outcomes of a doubt are in `tests/cases/5*`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sluice_simulator::{FaultPlan, Options, Shapes, Simulator};
-use sluice_tests::{NETWORKS, Operator, lake_sums, true_sums, whole_window};
+use sluice_tests::{NETWORKS, Operator, lake_sums, runtime, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 50;
 
 fn start() -> DateTime<Utc> {
     "2025-11-10T12:00:00Z".parse().unwrap()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 fn last_days(simulator: &Simulator, days: i64) -> [String; 2] {

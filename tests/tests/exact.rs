@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use sluice_simulator::{AccountSpec, Options, Simulator};
-use sluice_tests::{Operator, all_tables, broken_claims, differences, lake_sums, true_sums};
+use sluice_tests::{Operator, all_tables, broken_claims, differences, lake_sums, runtime, true_sums};
 
 const ACCOUNTS: usize = 4;
 const HISTORY_DAYS: u32 = 150;
@@ -53,7 +53,7 @@ fn derived(operator: &Operator) -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn a_network_that_is_read_by_two_dates_as_it_advances_is_counted_once() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options {
         // The last advance is in the past still: what is read ends now.
         start: Utc::now() - TimeDelta::days(ADVANCES * ADVANCE_DAYS + 1),

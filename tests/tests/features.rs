@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, whole_window};
+use sluice_tests::{Operator, runtime, whole_window};
 
 const HISTORY_DAYS: u32 = 10;
 /// The vector that hides a file's first row, as a Delta log has it in line.
@@ -49,7 +49,7 @@ fn delete_by_vector(table: &Path) {
 
 #[test]
 fn every_command_refuses_a_table_with_deletion_vectors_by_name() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let start: DateTime<Utc> = "2025-11-10T12:00:00Z".parse().unwrap();
     let options = Options { start, history_days: HISTORY_DAYS, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Shapes, Simulator};
-use sluice_tests::{Operator, whole_window};
+use sluice_tests::{Operator, runtime, whole_window};
 
 /// The paths of a record's leaves; arrays and empty objects are leaves.
 fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
@@ -38,7 +38,7 @@ fn bodies(operator: &Operator, network: &str) -> Vec<Vec<u8>> {
 #[test]
 fn every_path_in_raw_is_a_column() {
     let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let shapes = Shapes { duplicate_rows: false, new_field_from: Some(start), changed_type: true };
     let options = Options { seed: 21, start, history_days: 20, rows_per_day: 4, shapes, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
@@ -100,7 +100,7 @@ fn fixed_columns(operator: &Operator) -> BTreeSet<String> {
 #[test]
 fn tables_have_the_same_columns_before_and_after_the_first_run() {
     let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { seed: 22, start, history_days: 5, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let operator = Operator::of(&simulator, &["awin"]).unwrap();

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{FaultPlan, Options, Shapes, Simulator};
-use sluice_tests::{Micros, NETWORKS, Operator, lake_sums, true_sums, whole_window};
+use sluice_tests::{Micros, NETWORKS, Operator, lake_sums, runtime, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 45;
 
@@ -21,10 +21,6 @@ fn options(seed: u64) -> Options {
         cj_page_limit: 40,
         ..Options::default()
     }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// Runs every network, compares all sums, and gives how many new versions there were.

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Micros, Operator, Reader, whole_window};
+use sluice_tests::{Micros, Operator, Reader, runtime, whole_window};
 
 const HISTORY_DAYS: u32 = 30;
 
@@ -43,7 +43,7 @@ fn all_agree(operator: &Operator, when: &str) {
 
 #[test]
 fn duckdb_polars_and_deltalake_agree_with_sluice() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start: start(), history_days: HISTORY_DAYS, rows_per_day: 4, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let networks = ["awin", "tradetracker"];

@@ -1,13 +1,11 @@
 //! No secret is anywhere in what a run leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::Path;
-
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use chrono::{DateTime, Utc};
 use sluice_simulator::{FaultPlan, Options, Simulator};
-use sluice_tests::{NETWORKS, Operator, whole_window};
+use sluice_tests::{NETWORKS, Operator, runtime, visit_files, whole_window};
 
 /// A secret in the forms in which it could leak.
 fn forms(secret: &str) -> Vec<String> {
@@ -43,27 +41,10 @@ fn assert_clean(what: &str, bytes: &[u8], needles: &AhoCorasick) {
     assert!(found.is_none(), "{what} holds a secret: {found:?}");
 }
 
-/// Every file below a folder, and what is packed in it.
-fn visit(dir: &Path, see: &mut dyn FnMut(&str, &[u8])) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            visit(&path, see);
-            continue;
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        let name = path.display().to_string();
-        if let Ok(unpacked) = zstd::decode_all(&bytes[..]) {
-            see(&name, &unpacked);
-        }
-        see(&name, &bytes);
-    }
-}
-
 #[test]
 fn no_secret_is_left_anywhere() {
     let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options {
         seed: 11,
         start,
@@ -110,9 +91,10 @@ fn no_secret_is_left_anywhere() {
         assert_clean(what, text.as_bytes(), &needles);
     }
     let mut files = 0;
-    visit(operator.path(), &mut |name, bytes| {
+    visit_files(operator.path(), &mut |name, bytes| {
         files += 1;
         assert_clean(name, bytes, &needles);
-    });
+    })
+    .unwrap();
     assert!(files > 50, "the lake was not read");
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, PgBouncer, PostgresServer, lake_sums, true_sums, whole_window};
+use sluice_tests::{Operator, PgBouncer, PostgresServer, lake_sums, runtime, true_sums, whole_window};
 use tokio::runtime::Runtime;
 
 /// How long something may take that has to happen.
@@ -31,7 +31,7 @@ struct World {
 
 impl World {
     fn new(url: &str, state: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = runtime();
         let start: DateTime<Utc> = "2025-11-10T12:00:00Z".parse().unwrap();
         let options = Options { start, history_days: 60, rows_per_day: 2, ..Options::default() };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();

@@ -1,15 +1,13 @@
 //! `sluice maintain`, and the service that does it by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, lake_sums, true_sums, whole_window};
+use sluice_tests::{Operator, Service, lake_sums, runtime, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -18,7 +16,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn simulator(start: DateTime<Utc>, rows_per_day: u32) -> (tokio::runtime::Runtime, Simulator) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start, history_days: HISTORY_DAYS, rows_per_day, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     (runtime, simulator)
@@ -125,62 +123,17 @@ fn what_is_wrong_is_said() {
     }
 }
 
-/// A service under test, killed at the end.
-struct Service {
-    child: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Service {
-    fn start(operator: &Operator) -> Self {
-        let mut command = operator.command(&["serve"]);
-        command.env("SLUICE_LOG", "info").env("NO_COLOR", "1").stderr(Stdio::piped()).stdout(Stdio::null());
-        let mut child = command.spawn().expect("the binary");
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self { child, log }
-    }
-
-    /// Reads the log until a line holds all of `words`.
-    fn wait_for(&mut self, words: &[&str]) {
-        let deadline = Instant::now() + Duration::from_secs(120);
-        let mut seen = String::new();
-        let mut line = String::new();
-        while Instant::now() < deadline {
-            line.clear();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "the service ended:\n{seen}");
-            if words.iter().all(|word| line.contains(word)) {
-                return;
-            }
-            seen.push_str(&line);
-        }
-        panic!("no line with {words:?} in:\n{seen}");
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn the_service_looks_after_its_lake_between_runs() {
     // The service looks back from the real clock.
     let (_runtime, simulator) = simulator(Utc::now(), 2);
     let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
-    let accounts = simulator.accounts().iter().filter(|account| account.network == "awin");
-    let file = serde_json::json!({
-        "connector": "awin", "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 3}],
-        "base_url": simulator.origin("awin"), "rate": {"requests": 100, "per_secs": 1, "concurrency": 4},
-        "accounts": accounts.map(|account| operator.account(account)).collect::<Vec<_>>(),
-    });
-    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    operator.read_every_second(&simulator, "awin").unwrap();
     set(&operator, "[maintain]\nevery = \"1s\"\nmin_files = 2\n");
-    let mut service = Service::start(&operator);
-    service.wait_for(&["maintenance", "meta.runs", "merged into"]);
-    service.wait_for(&["awin", "0 new versions"]);
-    service.wait_for(&["maintenance is done"]);
+    let mut service = Service::start(&operator).unwrap();
+    service.wait_for(&["maintenance", "meta.runs", "merged into"]).unwrap();
+    service.wait_for(&["awin", "0 new versions"]).unwrap();
+    service.wait_for(&["maintenance is done"]).unwrap();
 }
 
 #[test]

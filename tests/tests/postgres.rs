@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use chrono::{DateTime, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, PostgresServer, lake_sums, true_sums, whole_window};
+use sluice_tests::{Operator, PostgresServer, lake_sums, runtime, true_sums, whole_window};
 
 /// Serves until the log says that a run is done.
 fn serve_until_a_run_is_done(operator: &Operator) {
@@ -23,7 +23,7 @@ fn serve_until_a_run_is_done(operator: &Operator) {
 
 #[test]
 fn state_on_postgresql_serves_a_run_and_a_service() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let now = Utc::now();
     let options = Options { start: now, history_days: 5, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
@@ -78,7 +78,7 @@ fn two_machines(simulator: &Simulator, server: &PostgresServer) -> [Operator; 2]
 
 #[test]
 fn two_machines_take_turns_and_one_goes_on_with_what_the_other_died_at() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let start = "2025-11-10T12:00:00Z".parse().unwrap();
     let options = Options { start, history_days: 40, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();

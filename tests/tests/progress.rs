@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, whole_window};
+use sluice_tests::{Operator, runtime, whole_window};
 
 const DAYS: u32 = 50;
 /// What erases a line that was drawn.
@@ -34,7 +34,7 @@ fn on_a_terminal(operator: &Operator, arguments: &[&str], environment: &[(&str, 
 }
 
 fn simulator() -> (tokio::runtime::Runtime, Simulator, [String; 2]) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { history_days: DAYS, rows_per_day: 3, ..Options::default() };
     let start = options.start;
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();

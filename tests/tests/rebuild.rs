@@ -6,16 +6,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{NETWORKS, Operator, lake_sums, true_sums, variant, whole_window};
+use sluice_tests::{NETWORKS, Operator, lake_sums, runtime, true_sums, variant, whole_window};
 
 const HISTORY_DAYS: u32 = 25;
 
 fn start() -> DateTime<Utc> {
     "2026-02-10T12:00:00Z".parse().unwrap()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// All rows of every table that follows from raw, as text, sorted; without times of building.

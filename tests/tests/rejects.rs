@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, lake_sums, true_sums, variant, whole_window};
+use sluice_tests::{Operator, lake_sums, runtime, true_sums, variant, whole_window};
 
 fn start() -> DateTime<Utc> {
     "2026-02-10T12:00:00Z".parse().unwrap()
@@ -13,10 +13,6 @@ fn start() -> DateTime<Utc> {
 fn simulator(runtime: &tokio::runtime::Runtime, seed: u64) -> Simulator {
     let options = Options { seed, start: start(), history_days: 20, rows_per_day: 3, ..Options::default() };
     runtime.block_on(Simulator::start(options)).unwrap()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// Lets a variant of the Awin connector serve.

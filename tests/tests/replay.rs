@@ -4,16 +4,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Micros, NETWORKS, Operator, variant, whole_window};
+use sluice_tests::{Micros, NETWORKS, Operator, runtime, variant, whole_window};
 
 const HISTORY_DAYS: u32 = 30;
 
 fn start() -> DateTime<Utc> {
     "2026-02-10T12:00:00Z".parse().unwrap()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// A lake that saw networks twice, with time between.

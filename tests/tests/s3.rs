@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Answer, Operator, S3Server, all_tables, lake_sums, true_sums, variant, whole_window};
+use sluice_tests::{Answer, Operator, S3Server, all_tables, lake_sums, runtime, true_sums, variant, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -16,7 +16,7 @@ fn start() -> DateTime<Utc> {
 
 #[test]
 fn a_lake_on_s3_says_the_truth_as_time_passes() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start: start(), history_days: HISTORY_DAYS, rows_per_day: 3, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let server = S3Server::start().unwrap();
@@ -139,7 +139,7 @@ fn a_store_that_would_lose_commits_is_refused() {
 
 #[test]
 fn a_lake_that_may_only_be_read_is_queried() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let server = S3Server::start().unwrap();
@@ -165,7 +165,7 @@ fn a_lake_that_may_only_be_read_is_queried() {
 
 #[test]
 fn a_replay_over_a_lake_on_s3_is_compared_applied_and_taken_back() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let server = S3Server::start().unwrap();

@@ -12,7 +12,7 @@ use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits};
 use sluice_guests::{Case, Guest, Stage, cases};
 use sluice_model::{Axis, Mapped, Request, Response, Slice, Verdict};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Service, Sums, lake_sums, true_sums};
+use sluice_tests::{Operator, Service, Sums, lake_sums, runtime, true_sums};
 
 /// Two records, as every network of these tests gives them.
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
@@ -241,7 +241,7 @@ fn facts(operator: &Operator) -> (Vec<serde_json::Value>, Vec<Sums>) {
 
 #[test]
 fn honest_networks_finish_as_if_the_guests_were_not_there() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start: Utc::now(), history_days: 5, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let alone = operator(&simulator);

@@ -6,14 +6,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Answer, Micros, Operator, true_sums, whole_window};
+use sluice_tests::{Answer, Micros, Operator, runtime, true_sums, whole_window};
 
 fn start() -> DateTime<Utc> {
     "2026-01-20T12:00:00Z".parse().unwrap()
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 fn simulator(runtime: &tokio::runtime::Runtime, seed: u64) -> Simulator {

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sluice_guests::Guest;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{HostileServer, Operator, PostgresServer, Service, lake_sums, response, true_sums, whole_window};
+use sluice_tests::{
+    HostileServer, Operator, PostgresServer, Service, lake_sums, response, runtime, true_sums, whole_window,
+};
 use tokio::runtime::Runtime;
 
 const HISTORY_DAYS: u32 = 20;
@@ -19,7 +21,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn simulator(start: DateTime<Utc>) -> (Runtime, Simulator) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start, history_days: HISTORY_DAYS, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     (runtime, simulator)

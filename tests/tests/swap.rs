@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Service, connectors_dir};
+use sluice_tests::{Operator, Service, connectors_dir, runtime};
 
 /// Rolls back and forth from another process.
 fn beside_a_service(operator: &Operator, service: &mut Service) {
@@ -23,18 +23,12 @@ fn beside_a_service(operator: &Operator, service: &mut Service) {
 
 #[test]
 fn a_broken_file_is_refused_and_a_good_one_serves() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     // The service looks back from the real clock.
     let options = Options { start: chrono::Utc::now(), history_days: 5, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
-    let accounts = simulator.accounts().iter().filter(|account| account.network == "awin");
-    let file = serde_json::json!({
-        "connector": "awin", "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 3}],
-        "base_url": simulator.origin("awin"), "rate": {"requests": 100, "per_secs": 1, "concurrency": 4},
-        "accounts": accounts.map(|account| operator.account(account)).collect::<Vec<_>>(),
-    });
-    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    operator.read_every_second(&simulator, "awin").unwrap();
     let mut service = Service::start(&operator).unwrap();
     service.wait_for(&["awin", "new versions"]).unwrap();
     let file = operator.join("connectors.d/awin.wasm");

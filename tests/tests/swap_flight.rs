@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use sluice_model::Digest;
 use sluice_simulator::{AccountSpec, Fault, FaultPlan, Options, Simulator};
-use sluice_tests::{Operator, Service, connectors_dir, lake_sums, noted, true_sums};
+use sluice_tests::{Operator, Service, connectors_dir, lake_sums, noted, runtime, true_sums};
 
 /// Requests and swaps, if nobody says otherwise.
 const NUMBERS: (usize, usize) = (2_000, 40);
@@ -56,7 +56,7 @@ fn operator(simulator: &Simulator) -> Operator {
 #[test]
 fn no_slice_fails_and_none_is_mapped_by_two_versions() {
     let (requests, swaps) = numbers();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let simulator = runtime.block_on(Simulator::start(options(requests))).unwrap();
     let operator = operator(&simulator);
     let built = std::fs::read(connectors_dir().join(FILE)).unwrap();

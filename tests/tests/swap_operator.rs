@@ -48,7 +48,7 @@ impl Bench {
 
     /// Version 0.2.0: the same, but for these texts.
     fn second(&self, changes: &[(&str, &str)]) -> Vec<u8> {
-        let changes = [&[("0.1.0api.awin.com", "0.2.0api.awin.com")], changes].concat();
+        let changes = [&[("awinAwin0.1.0", "awinAwin0.2.0")], changes].concat();
         patched(&self.first, &changes).unwrap()
     }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, S3Server, all_tables, differences, lake_sums, true_sums, whole_window};
+use sluice_tests::{Operator, S3Server, all_tables, differences, lake_sums, runtime, true_sums, whole_window};
 use tokio::runtime::Runtime;
 
 const HISTORY_DAYS: u32 = 30;
@@ -20,7 +20,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn simulator(history_days: u32) -> (Runtime, Simulator) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let options = Options { start: start(), history_days, rows_per_day: 3, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     (runtime, simulator)

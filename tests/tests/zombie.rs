@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
-    Background, Ended, Operator, PostgresServer, Service, broken_claims, lake_sums, true_sums, whole_window,
+    Background, Ended, Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums, whole_window,
 };
 use tokio::runtime::Runtime;
 
@@ -33,7 +33,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = runtime();
         let options = Options { start: start(), history_days: HISTORY_DAYS, rows_per_day: 3, ..Options::default() };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
         let operator = Operator::of(&simulator, &[NETWORK]).unwrap();
@@ -143,13 +143,7 @@ fn a_run_on_another_machine_takes_over_by_postgresql() {
 fn a_service_that_was_stopped_too_long_lets_its_run_go_and_serves_on() {
     let world = World::new();
     let mut operator = world.operator.fork().unwrap();
-    let accounts = world.simulator.accounts().iter().filter(|account| account.network == NETWORK);
-    let file = serde_json::json!({
-        "connector": NETWORK, "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 3}],
-        "base_url": world.simulator.origin(NETWORK), "rate": {"requests": 100, "per_secs": 1, "concurrency": 4},
-        "accounts": accounts.map(|account| operator.account(account)).collect::<Vec<_>>(),
-    });
-    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    operator.read_every_second(&world.simulator, NETWORK).unwrap();
     // The service's run waits for its second answer.
     let asked = world.simulator.requests().len();
     world.simulator.allow(asked + 1);

@@ -13,9 +13,6 @@ pub struct Awin;
 impl Connector for Awin {
     fn describe() -> Manifest {
         Manifest {
-            network: "awin".into(),
-            title: "Awin".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["api.awin.com".into()],
             streams: vec![Stream {
                 // Only windows of the transaction's date are complete: on the others a row that changes once more leaves
@@ -28,10 +25,8 @@ impl Connector for Awin {
             }],
             settings: vec![required_setting("publisher_id", "the publisher account's number")],
             secrets: vec![required_secret("token", "user token, made at ui.awin.com/awin-api")],
-            tokens: vec![],
             // Per user token: accounts with one token share it.
             rate: Some(Rate { requests: 20, per_secs: 60, concurrency: 4 }),
-            schedule: "0 * * * *".into(),
             look_back: vec![
                 look_back(3_600, 3, Axis::Transaction),
                 // A sale may be booked weeks after it happened, and is amended or decided later still.
@@ -40,6 +35,7 @@ impl Connector for Awin {
                 look_back(86_400, 45, Axis::Validation),
             ],
             statuses: Status::manifest(mapping::STATUSES),
+            ..manifest("awin", "Awin", env!("CARGO_PKG_VERSION"))
         }
     }
 

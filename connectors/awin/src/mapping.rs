@@ -45,8 +45,8 @@ pub(crate) const STATUSES: &[Status] = &[
     Status::new("deleted", ValidationStatus::Declined, PaymentStatus::Unpaid),
 ];
 
-pub(crate) fn layout() -> Layout {
-    let mut pinned = pins(
+const PINS: &[(Kind, &[&str])] = &[
+    (
         Kind::Decimal,
         &[
             "commissionAmount.amount",
@@ -58,8 +58,8 @@ pub(crate) fn layout() -> Layout {
             "advertiserCost.amount",
             "networkFee.amount",
         ],
-    );
-    pinned.extend(pins(
+    ),
+    (
         Kind::Int64,
         &[
             "id",
@@ -71,10 +71,13 @@ pub(crate) fn layout() -> Layout {
             "paymentId",
             "transactionQueryId",
         ],
-    ));
-    pinned.extend(pins(Kind::Boolean, &["voucherCodeUsed", "amended", "paidToPublisher"]));
-    pinned.extend(pins(Kind::Text, TEXTS));
-    Layout { pins: pinned, inputs: inputs(), key: vec!["id".into()], ..json("") }
+    ),
+    (Kind::Boolean, &["voucherCodeUsed", "amended", "paidToPublisher"]),
+    (Kind::Text, TEXTS),
+];
+
+pub(crate) fn layout() -> Layout {
+    Layout { pins: pins_by_kind(PINS), inputs: inputs(), key: vec!["id".into()], ..json("") }
 }
 
 const TEXTS: &[&str] = &[

@@ -13,9 +13,6 @@ pub struct Cj;
 impl Connector for Cj {
     fn describe() -> Manifest {
         Manifest {
-            network: "cj".into(),
-            title: "CJ Affiliate".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["commissions.api.cj.com".into()],
             streams: vec![Stream {
                 // Corrections are further records, posted later than the event that they correct.
@@ -30,10 +27,8 @@ impl Connector for Cj {
                 required_setting("currency", "the account's currency, ISO 4217; CJ's answers name none"),
             ],
             secrets: vec![required_secret("token", "personal access token, made at developers.cj.com")],
-            tokens: vec![],
             // Not published; 25 a minute is the limit of CJ's REST APIs.
             rate: Some(Rate { requests: 20, per_secs: 60, concurrency: 2 }),
-            schedule: "0 * * * *".into(),
             look_back: vec![
                 look_back(3_600, 3, Axis::Modified),
                 look_back(86_400, 93, Axis::Modified),
@@ -42,6 +37,7 @@ impl Connector for Cj {
                 look_back(86_400, 45, Axis::Validation),
             ],
             statuses: Status::manifest(mapping::STATUSES),
+            ..manifest("cj", "CJ Affiliate", env!("CARGO_PKG_VERSION"))
         }
     }
 

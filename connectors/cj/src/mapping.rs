@@ -39,8 +39,8 @@ pub(crate) const STATUSES: &[Status] = &[
     Status::new("closed", ValidationStatus::Approved, PaymentStatus::Payable).locked(true),
 ];
 
-pub(crate) fn layout() -> Layout {
-    let mut pinned = pins(
+const PINS: &[(Kind, &[&str])] = &[
+    (
         Kind::Decimal,
         &[
             "pubCommissionAmountPubCurrency",
@@ -52,11 +52,14 @@ pub(crate) fn layout() -> Layout {
             "orderDiscountOrigCurrency",
             "orderDiscountAdvCurrency",
         ],
-    );
-    pinned.extend(pins(Kind::Boolean, &["isCrossDevice", "original"]));
-    pinned.extend(pins(Kind::Text, TEXTS));
+    ),
+    (Kind::Boolean, &["isCrossDevice", "original"]),
+    (Kind::Text, TEXTS),
+];
+
+pub(crate) fn layout() -> Layout {
     Layout {
-        pins: pinned,
+        pins: pins_by_kind(PINS),
         inputs: inputs(),
         key: vec!["commissionId".into()],
         ..json("/data/publisherCommissions/records")

@@ -20,9 +20,6 @@ pub struct Rakuten;
 impl Connector for Rakuten {
     fn describe() -> Manifest {
         Manifest {
-            network: "rakuten".into(),
-            title: "Rakuten Advertising".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["api.linksynergy.com".into()],
             streams: vec![Stream {
                 // The network forgets events: what is missing hasn't vanished.
@@ -39,8 +36,6 @@ impl Connector for Rakuten {
                 required_secret("client_secret", "that application's client secret"),
             ],
             tokens: vec![requests::access()],
-            rate: None,
-            schedule: "0 * * * *".into(),
             // A correction is a further row with its own processing date, so that axis sees everything; the other one
             // finds what is processed under a date that was read already.
             look_back: vec![
@@ -49,7 +44,7 @@ impl Connector for Rakuten {
                 look_back(86_400, HISTORY_DAYS, Axis::Transaction),
             ],
             // The network has no status words.
-            statuses: vec![],
+            ..manifest("rakuten", "Rakuten Advertising", env!("CARGO_PKG_VERSION"))
         }
     }
 

@@ -17,11 +17,14 @@ inputs! {
     U1 = "u1",
 }
 
+const PINS: &[(Kind, &[&str])] = &[
+    (Kind::Decimal, &["sale_amount", "commissions"]),
+    (Kind::Int64, &["advertiser_id", "sid", "quantity"]),
+    (Kind::Text, TEXTS),
+];
+
 pub(crate) fn layout() -> Layout {
-    let mut pinned = pins(Kind::Decimal, &["sale_amount", "commissions"]);
-    pinned.extend(pins(Kind::Int64, &["advertiser_id", "sid", "quantity"]));
-    pinned.extend(pins(Kind::Text, TEXTS));
-    Layout { pins: pinned, inputs: inputs(), key: vec!["etransaction_id".into()], ..json("") }
+    Layout { pins: pins_by_kind(PINS), inputs: inputs(), key: vec!["etransaction_id".into()], ..json("") }
 }
 
 const TEXTS: &[&str] = &[

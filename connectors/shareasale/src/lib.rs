@@ -14,9 +14,6 @@ pub struct ShareASale;
 impl Connector for ShareASale {
     fn describe() -> Manifest {
         Manifest {
-            network: "shareasale".into(),
-            title: "ShareASale".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["api.shareasale.com".into()],
             streams: vec![Stream {
                 // Wide, since calls are counted by the month; bounded, since an answer has no pages.
@@ -31,12 +28,12 @@ impl Connector for ShareASale {
                 required_secret("token", "API token, made at account.shareasale.com/a-apimanager.cfm"),
                 required_secret("secret_key", "API secret key, from the same page"),
             ],
-            tokens: vec![],
             // What is documented is a credit of calls per month (200, say), which the schedule keeps to: about 65.
             rate: Some(Rate { requests: 10, per_secs: 60, concurrency: 1 }),
             schedule: "30 5,17 * * *".into(),
             look_back: vec![look_back(43_200, 45, Axis::Transaction), look_back(604_800, 180, Axis::Transaction)],
             statuses: Status::manifest(mapping::STATUSES),
+            ..manifest("shareasale", "ShareASale", env!("CARGO_PKG_VERSION"))
         }
     }
 

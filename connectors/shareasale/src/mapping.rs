@@ -42,10 +42,10 @@ pub(crate) const STATUSES: &[Status] = &[
     Status::new("pending", ValidationStatus::Pending, PaymentStatus::Unpaid).locked(false),
 ];
 
+const PINS: &[(Kind, &[&str])] = &[(Kind::Decimal, &["TransAmount", "Commission"]), (Kind::Text, TEXTS)];
+
 pub(crate) fn layout() -> Layout {
-    let mut pinned = pins(Kind::Decimal, &["TransAmount", "Commission"]);
-    pinned.extend(pins(Kind::Text, TEXTS));
-    Layout { pins: pinned, inputs: inputs(), key: vec!["TransID".into()], ..delimited("|", "") }
+    Layout { pins: pins_by_kind(PINS), inputs: inputs(), key: vec!["TransID".into()], ..delimited("|", "") }
 }
 
 /// Delimited text has no types, so ids stay the text that they are.

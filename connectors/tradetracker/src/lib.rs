@@ -14,9 +14,6 @@ pub struct Tradetracker;
 impl Connector for Tradetracker {
     fn describe() -> Manifest {
         Manifest {
-            network: "tradetracker".into(),
-            title: "TradeTracker".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
             hosts: vec!["ws.tradetracker.com".into()],
             streams: vec![Stream {
                 // The zone of the days is assumed: a row near midnight may be missing without having vanished.
@@ -33,8 +30,6 @@ impl Connector for Tradetracker {
             ],
             secrets: vec![required_secret("passphrase", "passphrase of the web services, made at the same place")],
             tokens: vec![requests::session()],
-            rate: None,
-            schedule: "0 * * * *".into(),
             look_back: vec![
                 look_back(3_600, 3, Axis::Transaction),
                 look_back(86_400, 45, Axis::Transaction),
@@ -43,6 +38,7 @@ impl Connector for Tradetracker {
                 look_back(7 * 86_400, 180, Axis::Validation),
             ],
             statuses: Status::manifest(mapping::STATUSES),
+            ..manifest("tradetracker", "TradeTracker", env!("CARGO_PKG_VERSION"))
         }
     }
 

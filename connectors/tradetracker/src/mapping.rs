@@ -31,15 +31,18 @@ pub(crate) const STATUSES: &[Status] = &[
     Status::new("rejected", ValidationStatus::Declined, PaymentStatus::Unpaid),
 ];
 
+const PINS: &[(Kind, &[&str])] = &[
+    (Kind::Decimal, &["commission", "orderAmount", "attributableCommission"]),
+    (Kind::Int64, &["numTouchPointsTotal", "numTouchPointsAttributed"]),
+    (Kind::Boolean, &["paidOut"]),
+    (Kind::Text, TEXTS),
+];
+
 /// The records lie in the method's response: `item`s in `conversionTransactions` by the WSDL and by what was recorded;
 /// other names of the two elements are taken too.
 pub(crate) fn layout() -> Layout {
-    let mut pinned = pins(Kind::Decimal, &["commission", "orderAmount", "attributableCommission"]);
-    pinned.extend(pins(Kind::Int64, &["numTouchPointsTotal", "numTouchPointsAttributed"]));
-    pinned.extend(pins(Kind::Boolean, &["paidOut"]));
-    pinned.extend(pins(Kind::Text, TEXTS));
     Layout {
-        pins: pinned,
+        pins: pins_by_kind(PINS),
         inputs: inputs(),
         key: vec!["ID".into()],
         ..xml("Envelope.Body.getConversionTransactionsResponse.*.*")

@@ -176,13 +176,13 @@ pub(crate) struct ReplayArgs {
 /// Which doubts.
 #[derive(Args)]
 pub(crate) struct DoubtsArgs {
-    /// What to do; list without it.
+    /// The action [default: list]
     #[command(subcommand)]
     pub(crate) command: Option<DoubtsCommand>,
-    /// Lists only this network's: the name of its file in networks/.
+    /// List only doubts of this network: the name of its file in networks/
     #[arg(long)]
     pub(crate) network: Option<String>,
-    /// Lists decided ones too.
+    /// List decided doubts too
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -190,32 +190,32 @@ pub(crate) struct DoubtsArgs {
 /// What to do with doubts.
 #[derive(Subcommand)]
 pub(crate) enum DoubtsCommand {
-    /// Lists doubts, oldest first.
+    /// List doubts, oldest first
     List {
-        /// Only this network's: the name of its file in networks/.
+        /// Only doubts of this network: the name of its file in networks/
         #[arg(long)]
         network: Option<String>,
-        /// Decided ones too.
+        /// Decided doubts too
         #[arg(long)]
         all: bool,
     },
-    /// Shows a doubt: what is odd, which responses are held back, and the money.
+    /// Show a doubt: the reason, the responses that are held back, and the money
     Show {
-        /// Its id, or the beginning of it.
+        /// The doubt's id, or its beginning
         id: String,
     },
-    /// Commits what a doubt holds back, mapped by the connector that serves, and takes it for usual from now on.
+    /// Commit what a doubt holds back, mapped by the connector that serves, and treat it as usual from now on
     Accept(DecideArgs),
-    /// Never commits what a doubt holds back.
+    /// Reject what a doubt holds back: it is never committed
     Reject(DecideArgs),
 }
 
 /// Which doubt, and why it is decided so.
 #[derive(Args)]
 pub(crate) struct DecideArgs {
-    /// Its id, or the beginning of it.
+    /// The doubt's id, or its beginning
     pub(crate) id: String,
-    /// Why; it is kept in meta.doubts.
+    /// The reason, which is kept in meta.doubts
     #[arg(long)]
     pub(crate) reason: Option<String>,
 }

@@ -14,10 +14,11 @@ mod report;
 mod sql;
 mod status;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-
+use serde::Serialize;
 use sluice_runtime::app::App;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::rebuild;
@@ -113,6 +114,12 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
     }
     drop(display);
     report::print(&reports, json)
+}
+
+/// Prints a report as one line of JSON, its keys in alphabetical order.
+fn print_json(report: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
+    let value = serde_json::to_value(report).map_err(Failure::failed)?;
+    Ok(writeln!(std::io::stdout(), "{value}")?)
 }
 
 /// A moment as people and programs read it.

@@ -3,12 +3,14 @@
 mod choice;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::AddAssign;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::Transaction;
 use object_store::path::Path;
-use sluice_model::{Change, Step};
+use sluice_model::{Change, RawObject, Step};
 use uuid::Uuid;
 
 use choice::{Choice, Homes};
@@ -16,6 +18,7 @@ use choice::{Choice, Homes};
 use crate::error::Error;
 use crate::index::{IndexColumns, KeyIndex, Latest};
 use crate::lake::Lake;
+use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
 
 /// A row that may have to be appended.
@@ -28,6 +31,49 @@ pub(crate) struct IncomingRow {
     /// Which row of it.
     pub(crate) row: u32,
     pub(crate) month: i32,
+}
+
+/// Rows that may have to be appended, and the responses that they came from.
+#[derive(Default)]
+pub(crate) struct Incoming {
+    pub(crate) rows: Vec<IncomingRow>,
+    /// The run that each response came with, and when it was observed: rising by what is plausible now.
+    pub(crate) responses: Vec<(RunNumber, Observed)>,
+}
+
+impl Incoming {
+    /// No rows yet of these responses, which come in the order of observation.
+    pub(crate) fn of<'a>(responses: impl Iterator<Item = (RunNumber, &'a RawObject)>) -> Self {
+        let responses = responses.map(|(run, origin)| (run, observed(origin))).collect();
+        Self { rows: Vec::new(), responses }
+    }
+
+    /// Sorts the rows by key, response and place.
+    pub(crate) fn sort(&mut self) {
+        self.rows.sort_unstable_by_key(|row| (row.key, row.source, row.row));
+    }
+
+    /// Leaves out the rows of some runs.
+    pub(crate) fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
+        let Self { rows, responses } = self;
+        rows.retain(|row| !runs.contains(&responses[row.source as usize].0));
+    }
+
+    /// The run that a response came with.
+    pub(crate) fn run(&self, source: u32) -> RunNumber {
+        self.responses[source as usize].0
+    }
+
+    /// When a response was observed.
+    pub(crate) fn observed(&self, source: u32) -> Observed {
+        self.responses[source as usize].1
+    }
+
+    /// When the responses of these rows were observed, as a column.
+    pub(crate) fn observed_at(&self, chosen: &[Chosen]) -> ArrayRef {
+        let times = chosen.iter().map(|row| self.observed(row.source).at);
+        Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+    }
 }
 
 /// When a response was observed.
@@ -94,6 +140,19 @@ pub struct Causes {
     pub without_amount: u64,
 }
 
+impl AddAssign for Causes {
+    fn add_assign(&mut self, more: Self) {
+        self.first_seen += more.first_seen;
+        self.corrections += more.corrections;
+        self.changed += more.changed;
+        self.late_attribution += more.late_attribution;
+        self.remapped += more.remapped;
+        self.vanished += more.vanished;
+        self.reappeared += more.reappeared;
+        self.without_amount += more.without_amount;
+    }
+}
+
 impl Causes {
     /// Counts one version.
     pub(crate) fn count(&mut self, change: Change) {
@@ -106,17 +165,6 @@ impl Causes {
             Change::Vanished => &mut self.vanished,
             Change::Reappeared => &mut self.reappeared,
         } += 1;
-    }
-
-    pub(crate) fn add(&mut self, more: &Self) {
-        self.first_seen += more.first_seen;
-        self.corrections += more.corrections;
-        self.changed += more.changed;
-        self.late_attribution += more.late_attribution;
-        self.remapped += more.remapped;
-        self.vanished += more.vanished;
-        self.reappeared += more.reappeared;
-        self.without_amount += more.without_amount;
     }
 }
 
@@ -131,22 +179,16 @@ pub(crate) struct Shaped {
 /// The rows of a flush.
 pub(crate) trait Source: Send + Sync {
     /// All rows.
-    fn candidates(&self) -> &[IncomingRow];
-    /// Sorts them by key, response and place.
-    fn sort(&mut self);
-    /// When each response was observed, rising by what is plausible now.
-    fn observed(&self) -> &[Observed];
+    fn incoming(&self) -> &Incoming;
+    /// The same, to be sorted and thinned out.
+    fn incoming_mut(&mut self) -> &mut Incoming;
     /// The scope of each response's keys.
     fn scope(&self, source: u32) -> &str;
-    /// The run that each response came with.
-    fn run(&self, source: u32) -> RunNumber;
-    /// Leaves out the rows of some runs.
-    fn leave_out(&mut self, runs: &HashSet<RunNumber>);
     /// Why a row is to be appended when `known` is the latest one of its key; none if it says nothing new.
     fn change(&self, known: Option<&Latest>, row: &IncomingRow, now: i64) -> Option<Change> {
         match known {
             None => Some(Change::FirstSeen),
-            Some(known) => change_of_known(known, row, self.observed()[row.source as usize], now),
+            Some(known) => change_of_known(known, row, self.incoming().observed(row.source), now),
         }
     }
     /// Whether a row is of a transaction without a commission.
@@ -223,10 +265,10 @@ impl Appender {
         source: &mut impl Source,
         fences: &[(RunNumber, Fence)],
     ) -> Result<Appended, Error> {
-        if source.candidates().is_empty() {
+        if source.incoming().rows.is_empty() {
             return Ok(Appended::default());
         }
-        source.sort();
+        source.incoming_mut().sort();
         self.flushes += 1;
         self.index.begin();
         self.table.refresh().await?;
@@ -258,14 +300,14 @@ impl Appender {
     }
 
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
-        let observed = source.observed();
+        let incoming = source.incoming();
         let mut homes = Homes::default();
         for row in &appended.chosen {
-            let seen = observed[row.source as usize];
+            let seen = incoming.observed(row.source);
             let home = homes.of(&mut self.index, source, row.source, row.month);
             let Chosen { content, version, .. } = *row;
             self.index.keep(row.key, Latest { content, request: seen.request, observed_at: seen.at, version, home });
-            let run = source.run(row.source);
+            let run = source.incoming().run(row.source);
             *appended.by_run.entry(run).or_default() += 1;
             let causes = appended.causes.entry(run).or_default();
             causes.count(row.change);
@@ -279,11 +321,6 @@ impl Appender {
         tracing::info!(table = self.table.name(), rows = appended.chosen.len(), columns, "appended");
         appended
     }
-}
-
-/// Sorts candidates as [`Source::sort`] says.
-pub(crate) fn sort(candidates: &mut [IncomingRow]) {
-    candidates.sort_unstable_by_key(|row| (row.key, row.source, row.row));
 }
 
 /// What a row that was observed at `seen` changes of its key's latest one.

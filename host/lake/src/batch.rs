@@ -259,7 +259,7 @@ impl Writers {
         let (lake, most_keys, fences) = (self.lake.clone(), self.options.index_keys, fences.to_vec());
         let write = async move {
             rows.make_incoming();
-            if rows.candidates().is_empty() && open.is_none() {
+            if rows.incoming().rows.is_empty() && open.is_none() {
                 lake.passed(target.passed);
                 return Ok(None);
             }

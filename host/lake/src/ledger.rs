@@ -1,5 +1,6 @@
 //! What is counted of a run, what it saw, and a ledger of one run alone.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -47,16 +48,16 @@ pub struct Counts {
     pub causes: Causes,
 }
 
-impl Counts {
-    pub(crate) fn add(&mut self, more: &Self) {
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
         self.native_rows += more.native_rows;
         self.native_written += more.native_written;
         self.transactions += more.transactions;
         self.new_versions += more.new_versions;
         self.rejects += more.rejects;
-        self.notes.add(&more.notes);
+        self.notes += more.notes;
         self.older += more.older;
-        self.causes.add(&more.causes);
+        self.causes += more.causes;
     }
 }
 
@@ -226,7 +227,7 @@ impl Ledger {
 
     fn count(&mut self, flushed: &Flushed) {
         if let Some(counts) = flushed.counts.get(&self.book.number) {
-            self.book.counts.add(counts);
+            self.book.counts += *counts;
         }
     }
 }

@@ -4,18 +4,16 @@ mod columns;
 mod convert;
 mod literal;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringBuilder, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{DECODE_NOTES, Kind, Kinds, NativeBatch, Notes, RawObject};
 
 use self::columns::Columns;
 use self::convert::Gather;
-use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source};
 use crate::error::Error;
 use crate::gather::{Run, runs};
 use crate::index::IndexColumns;
@@ -64,8 +62,7 @@ pub(crate) struct KeyedRecords {
 pub(crate) struct NativeRows {
     pending: Vec<NativeResponse>,
     pins: Vec<(String, Kind)>,
-    candidates: Vec<IncomingRow>,
-    observed: Vec<Observed>,
+    incoming: Incoming,
 }
 
 /// A column that a table got with a flush.
@@ -98,27 +95,26 @@ impl NativeRows {
         let now = now_micros();
         let order = |pending: &NativeResponse| (observed(&pending.origin).plausible(now), pending.origin.attempt);
         self.pending.sort_by_key(order);
-        self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
-        self.candidates = Vec::with_capacity(self.rows());
+        self.incoming = Incoming::of(self.pending.iter().map(|pending| (pending.run, &*pending.origin)));
+        self.incoming.rows.reserve(self.rows());
         for (source, pending) in (0..).zip(&self.pending) {
             let KeyedRecords { keys, contents, months } = &pending.keyed;
             let rows = candidates(source, keys, contents, months);
-            self.candidates.extend(rows);
+            self.incoming.rows.extend(rows);
         }
     }
 
     /// Lets go of what was written.
     pub(crate) fn clear(&mut self) {
         self.pending.clear();
-        self.candidates = Vec::new();
-        self.observed.clear();
+        self.incoming = Incoming::default();
     }
 
     /// The rows of `meta.columns` for columns that it doesn't have, by the chosen rows; if an earlier run wrote them and
     /// could not note their columns any more, by all that wait.
     pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen]) -> Vec<NewColumn> {
         let waiting = chosen.is_empty() && !fields.is_empty();
-        let all: Vec<Chosen> = self.candidates.iter().filter(|_| waiting).map(Chosen::of).collect();
+        let all: Vec<Chosen> = self.incoming.rows.iter().filter(|_| waiting).map(Chosen::of).collect();
         let runs = runs(if waiting { &all } else { chosen });
         let described = fields.iter().filter_map(|field| {
             let path = field.metadata().get(columns::PATH)?.clone();
@@ -166,8 +162,6 @@ impl NativeRows {
         let digests: Vec<String> = self.pending.iter().map(|pending| pending.origin.body.to_hex()).collect();
         let raw = StringArray::from_iter_values(chosen.iter().map(|row| digests[row.source as usize].as_str()));
         let months = month_names(chosen);
-        let observed = chosen.iter().map(|row| self.observed[row.source as usize].at);
-        let observed = TimestampMicrosecondArray::from_iter_values(observed).with_timezone("UTC");
         let records = chosen.iter().map(|row| i64::from(self.pending[row.source as usize].place(row.row)));
         HashMap::from([
             ("_account", text(|pending| &pending.origin.slice.account)),
@@ -176,7 +170,7 @@ impl NativeRows {
             ("_connector_digest", text(|pending| &pending.connector_digest)),
             ("_raw_object", Arc::new(raw)),
             ("_month", months),
-            ("_observed_at", Arc::new(observed)),
+            ("_observed_at", self.incoming.observed_at(chosen)),
             ("_record_index", Arc::new(Int64Array::from_iter_values(records))),
             ("_key", binary(chosen.iter().map(|row| row.key))),
             ("_content_hash", binary(chosen.iter().map(|row| row.content))),
@@ -205,29 +199,16 @@ impl NativeResponse {
 }
 
 impl Source for NativeRows {
-    fn candidates(&self) -> &[IncomingRow] {
-        &self.candidates
+    fn incoming(&self) -> &Incoming {
+        &self.incoming
     }
 
-    fn sort(&mut self) {
-        sort(&mut self.candidates);
-    }
-
-    fn observed(&self) -> &[Observed] {
-        &self.observed
+    fn incoming_mut(&mut self) -> &mut Incoming {
+        &mut self.incoming
     }
 
     fn scope(&self, _: u32) -> &str {
         ""
-    }
-
-    fn run(&self, source: u32) -> RunNumber {
-        self.pending[source as usize].run
-    }
-
-    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
-        let Self { candidates, pending, .. } = self;
-        candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
     fn table_spec(&self) -> TableSpec {

@@ -1,17 +1,15 @@
 //! Unified transactions: every version of every transaction of all networks.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder, new_null_array,
 };
 use arrow::datatypes::{Field, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use sluice_model::unified::transaction_versions_schema;
 use sluice_model::{Change, RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
-use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, change_of_known, sort};
+use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
@@ -99,8 +97,7 @@ impl Keyed {
 #[derive(Default)]
 pub(crate) struct UnifiedRows {
     pending: Vec<Pending>,
-    candidates: Vec<IncomingRow>,
-    observed: Vec<Observed>,
+    incoming: Incoming,
 }
 
 impl UnifiedRows {
@@ -129,19 +126,18 @@ impl UnifiedRows {
         let now = now_micros();
         let order = |pending: &Pending| (observed(&pending.origin).plausible(now), pending.origin.attempt);
         self.pending.sort_by_key(order);
-        self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
-        self.candidates = Vec::with_capacity(self.rows());
+        self.incoming = Incoming::of(self.pending.iter().map(|pending| (pending.run, &*pending.origin)));
+        self.incoming.rows.reserve(self.rows());
         for (source, pending) in (0..).zip(&self.pending) {
             let rows = candidates(source, &pending.keys, &pending.contents, &pending.months);
-            self.candidates.extend(rows);
+            self.incoming.rows.extend(rows);
         }
     }
 
     /// Lets go of what was written.
     pub(crate) fn clear(&mut self) {
         self.pending.clear();
-        self.candidates = Vec::new();
-        self.observed.clear();
+        self.incoming = Incoming::default();
     }
 
     fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending) -> &str) -> ArrayRef {
@@ -165,10 +161,7 @@ impl UnifiedRows {
             "version" => Arc::new(Int32Array::from_iter_values(chosen.iter().map(|row| row.version))),
             "content_hash" => binary(chosen.iter().map(|row| row.content)),
             "change" => Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| row.change.name()))),
-            "observed_at" => {
-                let times = chosen.iter().map(|row| self.observed[row.source as usize].at);
-                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
-            }
+            "observed_at" => self.incoming.observed_at(chosen),
             "connector" => self.text(chosen, |pending| &pending.connector.name),
             "connector_version" => self.text(chosen, |pending| &pending.connector.version),
             "connector_digest" => {
@@ -195,29 +188,16 @@ impl UnifiedRows {
 }
 
 impl Source for UnifiedRows {
-    fn candidates(&self) -> &[IncomingRow] {
-        &self.candidates
+    fn incoming(&self) -> &Incoming {
+        &self.incoming
     }
 
-    fn sort(&mut self) {
-        sort(&mut self.candidates);
-    }
-
-    fn observed(&self) -> &[Observed] {
-        &self.observed
+    fn incoming_mut(&mut self) -> &mut Incoming {
+        &mut self.incoming
     }
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
-    }
-
-    fn run(&self, source: u32) -> RunNumber {
-        self.pending[source as usize].run
-    }
-
-    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
-        let Self { candidates, pending, .. } = self;
-        candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
     fn change(&self, known: Option<&Latest>, row: &IncomingRow, now: i64) -> Option<Change> {
@@ -227,7 +207,7 @@ impl Source for UnifiedRows {
             let corrects = pending.kinds.value(place) == TransactionKind::Adjustment.name();
             return Some(if corrects { Change::Correction } else { Change::FirstSeen });
         };
-        let change = change_of_known(known, row, self.observed[row.source as usize], now)?;
+        let change = change_of_known(known, row, self.incoming.observed(row.source), now)?;
         let arrived = || {
             same_core(row.content, known.content)
                 && TransactionCells::of(&pending.rows).is_ok_and(|cells| cells.arrived(place, known.content))

@@ -168,12 +168,6 @@ impl NoteTotals {
             self.0[count.kind as usize] += count.values;
         }
     }
-
-    /// Adds other totals.
-    pub fn add(&mut self, more: &Self) {
-        self.0.iter_mut().zip(more.0).for_each(|(own, more)| *own += more);
-    }
-
     /// How many values were noted.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
@@ -182,6 +176,12 @@ impl NoteTotals {
     /// Each kind that occurs, with the number of its values, in the order of reports.
     pub fn kinds(&self) -> impl Iterator<Item = (NoteKind, u64)> + '_ {
         NoteKind::ALL.into_iter().zip(self.0).filter(|(_, values)| *values > 0)
+    }
+}
+
+impl std::ops::AddAssign for NoteTotals {
+    fn add_assign(&mut self, more: Self) {
+        self.0.iter_mut().zip(more.0).for_each(|(own, more)| *own += more);
     }
 }
 

@@ -167,7 +167,7 @@ pub enum Error {
     /// A fault of the query engine itself.
     #[error("the query engine failed: {message}")]
     Panicked {
-        /// Its message.
+        /// Its output.
         message: String,
     },
     /// A query that failed while it ran.

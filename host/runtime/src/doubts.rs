@@ -230,19 +230,10 @@ fn cover(app: &App, network: &Network, read: &SliceRead, mapped: &MappedAgain, t
         return;
     };
     tables.covered(CoverageRow {
-        network: read.slice.network.clone(),
-        account: read.slice.account.clone(),
-        stream: read.slice.stream.clone(),
-        axis: read.slice.axis,
-        window,
-        run_id: read.run_id.clone(),
-        // Only what was read later closes the gap that the doubtful read left.
-        read_at: read.read_at + TimeDelta::microseconds(1),
         requests: read.requests,
         records: read.records,
-        complete: true,
-        error: None,
-        error_kind: None,
+        // Only what was read later closes the gap that the doubtful read left.
+        ..CoverageRow::of(&read.slice, window, &read.run_id, read.read_at + TimeDelta::microseconds(1))
     });
 }
 

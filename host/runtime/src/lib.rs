@@ -18,6 +18,7 @@ pub mod identity;
 pub mod maintenance;
 pub mod memory;
 pub mod meter;
+pub mod plan;
 pub mod profiles;
 pub mod query_watch;
 pub mod raw_response;
@@ -35,6 +36,7 @@ pub mod status;
 pub mod step;
 pub mod tables;
 pub mod text;
+pub mod versions;
 pub mod widths;
 
 /// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.

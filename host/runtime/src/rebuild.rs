@@ -211,17 +211,11 @@ fn coverage(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
     let rejected = || too_many_rejects(&report, share?).map(|error| (Some(error.kind), error.message));
     let (error_kind, error) = before.or_else(unmapped).or_else(rejected).unzip();
     Some(CoverageRow {
-        network: slice.network.clone(),
-        account: slice.account.clone(),
-        stream: slice.stream.clone(),
-        axis: slice.axis,
-        window,
-        run_id: read.run_id.clone(),
-        read_at: read.read_at,
         requests: read.requests,
         records: read.records,
         complete: read.complete && error.is_none(),
         error,
         error_kind: error_kind.flatten(),
+        ..CoverageRow::of(slice, window, &read.run_id, read.read_at)
     })
 }

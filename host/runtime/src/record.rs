@@ -7,6 +7,7 @@ use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
 use sluice_model::{Axis, Manifest, Slice, Step, Window};
 
 use crate::app::{App, Network};
+use crate::collect::SliceReport;
 use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone};
 use crate::{schedule, step};
@@ -82,19 +83,14 @@ pub fn offline(
 pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<CoverageRow> {
     let slice = &done.slice;
     let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
+    let SliceReport { requests, records, ref errors, .. } = done.report;
     Some(CoverageRow {
-        network: slice.network.clone(),
-        account: slice.account.clone(),
-        stream: slice.stream.clone(),
-        axis: slice.axis,
-        window,
-        run_id: run_id.to_owned(),
-        read_at: done.read_at,
-        requests: done.report.requests,
-        records: done.report.records,
-        complete: done.report.errors.is_empty(),
-        error: done.report.errors.first().map(ToString::to_string),
-        error_kind: done.report.errors.first().map(|error| error.kind),
+        requests,
+        records,
+        complete: errors.is_empty(),
+        error: errors.first().map(ToString::to_string),
+        error_kind: errors.first().map(|error| error.kind),
+        ..CoverageRow::of(slice, window, run_id, done.read_at)
     })
 }
 

@@ -105,7 +105,7 @@ pub async fn run(
     };
     app.state.note_run(&noted).await?;
     drop(starting);
-    attempt(app, network, lease, &noted, jobs, None).await
+    forgive_errors(app, &noted, carry_out(app, network, lease, &noted, jobs, None)).await
 }
 
 /// Finishes the network's interrupted runs, oldest first.
@@ -131,22 +131,20 @@ pub async fn finish_earlier(
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
-        let report = attempt(app, network, lease, &noted, jobs, Some(kept)).await?;
+        let carried_out = carry_out(app, network, lease, &noted, jobs, Some(kept));
+        let report = forgive_errors(app, &noted, carried_out).await?;
         finished.push((noted, report));
     }
     Ok(finished)
 }
 
-/// Carries a run out. A start that ends in an error hasn't ended the process, so it doesn't count, for a day.
-async fn attempt(
-    app: &Arc<App>,
-    network: &Network,
-    lease: &NetworkLease,
+/// A start of a run that ends in an error hasn't ended the process, so it doesn't count, for a day.
+async fn forgive_errors(
+    app: &App,
     noted: &NotedRun,
-    jobs: Jobs,
-    kept: Option<ResumedResponses>,
+    carried_out: impl Future<Output = Result<RunReport, Failure>>,
 ) -> Result<RunReport, Failure> {
-    let carried_out = carry_out(app, network, lease, noted, jobs, kept).await;
+    let carried_out = carried_out.await;
     if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
         let forgiven = NotedRun { starts: noted.starts.saturating_sub(1), ..noted.clone() };
         if let Err(error) = app.state.note_start(&forgiven).await {
@@ -207,21 +205,17 @@ async fn carry_out(
     }
     close(app, network, &report, is_resumed, &collected).await?;
     if counts.new_versions > 0 {
-        match duplicates::suspected(app, &network.manifest().network, &report.run_id).await {
-            Ok(suspected) => report.warnings.extend(suspected),
-            // All is committed: a question that can't be answered now fails no run.
-            Err(failure) => tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false)),
-        }
+        report.warnings.extend(suspected_duplicates(app, network, &report.run_id).await);
     }
     Ok(report)
 }
 
-/// Ends the judging of a run's answers, and gives what it warns of.
-async fn conclude(app: &App, lease: &NetworkLease, guard: Option<Arc<Guard>>) -> Result<Vec<String>, Failure> {
-    let Some(guard) = guard else { return Ok(Vec::new()) };
-    let warnings = guard.warnings();
-    guard.conclude(&app.lake, Some(fence(lease))).await?;
-    Ok(warnings)
+/// All is committed: a question that can't be answered now fails no run.
+async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
+    duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
+        tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false));
+        Vec::new()
+    })
 }
 
 /// Collects the slices. Those that were read, or failed before they were sent, are covered unless they are already.

@@ -17,7 +17,7 @@ pub(crate) enum What {
     Bonus,
 }
 
-/// What becomes of it.
+/// The advertiser's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Validation {
     Approved,

@@ -1,7 +1,8 @@
 //! Whatever a user gets wrong has one clear error, a hint and an exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod bounds;
+#[path = "cli/files.rs"]
+mod files;
 
 use std::process::Stdio;
 
@@ -50,6 +51,17 @@ fn network_with(from: &str, to: &str) -> String {
     output(&operator, &["check"])
 }
 
+/// What `check` says of a folder in which something was changed.
+fn checked(change: impl FnOnce(&Operator)) -> String {
+    let operator = operator();
+    change(&operator);
+    output(&operator, &["check"])
+}
+
+fn with_sluice_toml(text: &str) -> String {
+    checked(|operator| operator.write("sluice.toml", text).unwrap())
+}
+
 #[test]
 fn good_settings_pass() {
     insta::assert_snapshot!(output(&operator(), &["check"]));
@@ -57,30 +69,48 @@ fn good_settings_pass() {
 
 #[test]
 fn no_settings() {
-    let operator = operator();
-    std::fs::remove_file(operator.join("sluice.toml")).unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| std::fs::remove_file(operator.join("sluice.toml")).unwrap()));
 }
 
 #[test]
 fn unknown_key_in_sluice_toml() {
-    let operator = operator();
-    operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\ncompression = 9\n").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = \"file:./lake\"\ncompression = 9\n"));
 }
 
 #[test]
 fn wrong_type_in_sluice_toml() {
+    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = 5\n"));
+}
+
+#[test]
+fn slices_are_counted_before_they_are_made() {
     let operator = operator();
-    operator.write("sluice.toml", "[lake]\nurl = 5\n").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    operator.write("sluice.toml", "[lake]\nurl = \"file:./lake\"\n[limits]\nslices_per_run = 4\n").unwrap();
+    let plan = |since: &str| operator.sluice(&["plan", "awin", "--since", since, "--until", "2026-11-01"]).unwrap();
+    assert_eq!(plan("2026-08-10").code, 0);
+    let answer = plan("2020-01-01");
+    assert_eq!(answer.code, 78, "{answer:?}");
+    assert!(answer.stderr.contains("more than 4 slices: connector `awin`"), "{answer:?}");
+    assert!(answer.stderr.contains("raise slices_per_run of [limits]"), "{answer:?}");
+}
+
+#[test]
+fn nothing_is_fetched_to_a_disk_that_is_full() {
+    let operator = operator();
+    operator.write("networks/awin.json", &GOOD.replace("null", "\"http://127.0.0.1:1/\"")).unwrap();
+    let run = |floor: u64| {
+        let toml = format!("[lake]\nurl = \"file:./lake\"\n[limits]\nmin_free_mb = {floor}\n");
+        operator.write("sluice.toml", &toml).unwrap();
+        operator.sluice(&["run", "awin", "--since", "2026-10-01", "--until", "2026-10-02"]).unwrap()
+    };
+    let answer = run(1 << 40);
+    assert!(answer.code != 0 && answer.stderr.contains("MiB of free space"), "{answer:?}");
+    assert!(!answer.stderr.contains("127.0.0.1"), "it was asked: {answer:?}");
 }
 
 #[test]
 fn unknown_scheme_of_the_lake() {
-    let operator = operator();
-    operator.write("sluice.toml", "[lake]\nurl = \"ftp://lake\"\n").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = \"ftp://lake\"\n"));
 }
 
 #[test]
@@ -213,23 +243,17 @@ fn a_connector_that_is_not_there() {
 
 #[test]
 fn unreadable_networks_folder() {
-    let operator = operator();
-    std::fs::remove_dir_all(operator.join("networks")).unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| std::fs::remove_dir_all(operator.join("networks")).unwrap()));
 }
 
 #[test]
 fn unreadable_connectors_folder() {
-    let operator = operator();
-    std::fs::remove_dir_all(operator.join("connectors.d")).unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| std::fs::remove_dir_all(operator.join("connectors.d")).unwrap()));
 }
 
 #[test]
 fn a_lake_that_can_not_be_written() {
-    let operator = operator();
-    operator.write("lake", "a file where the lake should be").unwrap();
-    insta::assert_snapshot!(output(&operator, &["check"]));
+    insta::assert_snapshot!(checked(|operator| operator.write("lake", "a file where the lake should be").unwrap()));
 }
 
 #[test]

@@ -30,6 +30,7 @@ const REPLACED: &[(&str, &str)] = &[
     ("in vain", "cannot be answered"),
     ("became of", "outcome"),
     ("become of", "outcome"),
+    ("becomes of", "outcome"),
 ];
 
 /// Names of types, functions, modules and constants that were replaced, but are common words elsewhere.

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use sluice_tests::Ask;
+use sluice_tests::{Ask, visit_files};
 
 use super::*;
 
@@ -21,24 +21,11 @@ fn an_echoed_secret_is_masked_and_marked_packed_or_not() {
         assert!(outcome.errors.contains("bad token") && !outcome.errors.contains("s3cret"), "{outcome:?}");
         let kept = kept(&operator);
         assert_eq!((&kept[0]["masked"], &kept[0]["outcome"]), (&json!(true), &json!("refused")));
-        visit(operator.path(), &mut |name, bytes| {
+        visit_files(operator.path(), &mut |name, bytes| {
             let found = bytes.windows(6).any(|window| window == b"s3cret");
             assert!(!found, "{encoding}: a secret in {name}");
-        });
-    }
-}
-
-/// Every file of a folder, unpacked where it is packed.
-fn visit(dir: &std::path::Path, see: &mut dyn FnMut(&str, &[u8])) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            visit(&path, see);
-            continue;
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        see(&path.display().to_string(), &zstd::decode_all(&bytes[..]).unwrap_or_default());
-        see(&path.display().to_string(), &bytes);
+        })
+        .unwrap();
     }
 }
 

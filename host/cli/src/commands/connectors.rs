@@ -8,10 +8,11 @@ use std::path::Path;
 
 use sluice_engine::{Connector, Engine, EngineOptions};
 
-use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
-use sluice_runtime::settings::{Settings, network};
+use sluice_runtime::settings::Settings;
+use sluice_runtime::versions;
 
+use super::print_json;
 use crate::arguments::{ConnectorsArgs, ConnectorsCommand};
 
 /// Lists, inspects, verifies or decides on connectors.
@@ -34,31 +35,25 @@ pub(super) async fn connectors(
             let found = if path.extension().is_some_and(|extension| extension == "wasm") {
                 load(path)?
             } else {
-                let settings = settings()?;
-                let id = network_id(&settings, connector);
-                app::open_registry_read_only(&settings).await?.get(&id).ok_or_else(|| {
-                    Failure::usage(format!("no connector `{connector}` serves")).hint("see `sluice connectors list`")
-                })?
+                versions::serving(&settings()?, connector).await?
             };
             let manifest = serde_json::to_string_pretty(found.manifest()).map_err(Failure::failed)?;
             Ok(writeln!(std::io::stdout(), "{manifest}")?)
         }
-        ConnectorsCommand::Approve(args) => decide::approve(&settings()?, args, json).await,
-        ConnectorsCommand::Promote(args) => decide::promote(&settings()?, args, json).await,
-        ConnectorsCommand::Rollback { network, to } => {
-            decide::roll_back(&settings()?, network, to.as_deref(), json).await
+        ConnectorsCommand::Approve(args) => {
+            let report = versions::approve(&settings()?, &args.network, args.digest.as_deref()).await?;
+            decide::decided(&report, json)
         }
-        ConnectorsCommand::Diff { network } => show::diff(&settings()?, network, json).await,
-        ConnectorsCommand::History { network } => show::history(&settings()?, network, json).await,
+        ConnectorsCommand::Promote(args) => {
+            let report = versions::promote(&settings()?, &args.network, args.digest.as_deref()).await?;
+            decide::decided(&report, json)
+        }
+        ConnectorsCommand::Rollback { network, to } => {
+            decide::rolled_back(&versions::roll_back(&settings()?, network, to.as_deref()).await?, json)
+        }
+        ConnectorsCommand::Diff { network } => show::diff(versions::diff(&settings()?, network).await?, json),
+        ConnectorsCommand::History { network } => show::history(&versions::history(&settings()?, network).await?, json),
     }
-}
-
-/// The network id of a connector: of the network with this name in the settings, else the name itself.
-fn network_id(settings: &Settings, name: &str) -> String {
-    let all = network::load_all(&settings.networks_dir).unwrap_or_default();
-    all.into_iter()
-        .find(|network| network.name == name)
-        .map_or_else(|| name.to_owned(), |network| network.content.connector)
 }
 
 fn load(file: &Path) -> Result<Connector, Failure> {
@@ -70,14 +65,18 @@ fn load(file: &Path) -> Result<Connector, Failure> {
 
 fn print(connector: &Connector, json: bool) -> Result<(), Failure> {
     let manifest = connector.manifest();
-    let mut out = std::io::stdout().lock();
     if json {
         let facts = serde_json::json!({
             "network": manifest.network, "version": manifest.version, "contract": connector.contract(),
             "digest": connector.digest(), "state": "serving",
         });
-        return Ok(writeln!(out, "{facts}")?);
+        return print_json(&facts);
     }
     let (digest, contract) = (connector.digest().short(), connector.contract());
-    Ok(writeln!(out, "{} {} ({digest}, contract {contract}) may serve", manifest.network, manifest.version)?)
+    Ok(writeln!(
+        std::io::stdout(),
+        "{} {} ({digest}, contract {contract}) may serve",
+        manifest.network,
+        manifest.version
+    )?)
 }

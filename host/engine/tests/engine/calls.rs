@@ -1,4 +1,4 @@
-//! Calls into guests, and what becomes of those that misbehave.
+//! Calls into guests, and the outcome of those that misbehave.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn load(engine: &Engine, guest: Guest) -> Connector {
     engine.load(&guest.component(), "test.wasm").expect("it loads")
 }
 
-/// What `plan` becomes of a guest whose `plan` is this.
+/// The result of `plan` of a guest whose `plan` is this.
 fn plan(engine: &Engine, plan: &str, more: &str) -> Result<Vec<Request>, Error> {
     let guest = Guest { plan: plan.to_owned(), more: more.to_owned(), ..Guest::new("test", "1.0.0") };
     load(engine, guest).plan(&slice())

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Names of an object's members that are shown, and characters of each.
-const SHOWN_NAMES: usize = 8;
-const SHOWN_CHARS: usize = 40;
+const TOLD_NAMES: usize = 8;
+const TOLD_CHARS: usize = 40;
 
 /// The text, number or boolean at a JSON Pointer (RFC 6901); none if there is none, or the text isn't JSON.
 pub(super) fn json_text(body: &[u8], pointer: &str) -> Option<String> {

@@ -30,7 +30,7 @@ impl<S: Source> table::TableChange for Choice<'_, S> {
     async fn propose(&mut self, table: &mut Table, earlier: Option<Proposal>) -> Result<Option<Proposal>, Error> {
         self.leave_out_fenced(table).await?;
         let source = &*self.source;
-        let keys: Vec<u128> = distinct_keys(source.candidates());
+        let keys: Vec<u128> = distinct_keys(&source.incoming().rows);
         self.index.cover(table, &places(source), &keys).await?;
         let (mut chosen, older) = choose(source, &mut *self.index, self.now);
         // By partition, and there in the order of the responses: so rows are copied in runs, and alike lie together.
@@ -76,7 +76,7 @@ impl<S: Source> Choice<'_, S> {
             }
         }
         if !fenced.is_empty() {
-            self.source.leave_out(&fenced);
+            self.source.incoming_mut().leave_out(&fenced);
             self.fences.retain(|(run, _)| !fenced.contains(run));
         }
         Ok(())
@@ -109,7 +109,7 @@ fn distinct_keys(candidates: &[IncomingRow]) -> Vec<u128> {
 
 fn places(source: &impl Source) -> HashSet<Partition> {
     let mut found: KeyMap<(u32, i32)> = KeyMap::default();
-    for row in source.candidates() {
+    for row in &source.incoming().rows {
         found.insert(response_and_month(row.source, row.month), (row.source, row.month));
     }
     found.into_values().map(|(response, month)| (source.scope(response).to_owned(), month)).collect()
@@ -120,16 +120,16 @@ fn places(source: &impl Source) -> HashSet<Partition> {
 /// Rows come sorted by key, response and place. Rows of a key in one response are equal: others were rejected.
 fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>, Vec<RunNumber>) {
     let versioned = i32::from(index.versioned());
-    let observed = source.observed();
+    let incoming = source.incoming();
     let (mut chosen, mut older, mut homes) = (Vec::new(), Vec::new(), Homes::default());
-    for rows in source.candidates().chunk_by(|a, b| a.key == b.key) {
+    for rows in incoming.rows.chunk_by(|a, b| a.key == b.key) {
         let mut latest = index.get(rows[0].key);
         for same_response in rows.chunk_by(|a, b| a.source == b.source) {
             let Some(row) = same_response.last() else { continue };
-            let seen = observed[row.source as usize];
+            let seen = incoming.observed(row.source);
             let Some(change) = source.change(latest.as_ref(), row, now) else {
                 let says_else = latest.is_some_and(|known| known.content != row.content && is_older(&known, seen, now));
-                older.extend(says_else.then(|| source.run(row.source)));
+                older.extend(says_else.then(|| source.incoming().run(row.source)));
                 continue;
             };
             let (version, home) = match latest {

@@ -19,7 +19,7 @@ impl Flushed {
     /// Takes over what a further step did.
     pub(crate) fn merge(&mut self, more: Self) {
         for (run, counts) in more.counts {
-            self.counts.entry(run).or_default().add(&counts);
+            *self.counts.entry(run).or_default() += counts;
         }
         self.fenced.extend(more.fenced);
     }
@@ -27,7 +27,7 @@ impl Flushed {
     /// Takes over what was appended to the versions, with its causes.
     pub(super) fn take_versions(&mut self, appended: Appended) {
         for (run, causes) in &appended.causes {
-            self.counts.entry(*run).or_default().causes.add(causes);
+            self.counts.entry(*run).or_default().causes += *causes;
         }
         self.take(appended, |counts| &mut counts.new_versions);
     }

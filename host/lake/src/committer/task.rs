@@ -200,12 +200,12 @@ impl Task {
     fn answer_runs(&mut self, ending: Ending, mut flushed: Flushed) {
         for (run, counts) in &flushed.counts {
             if let Some(open) = self.open_run(*run) {
-                open.book.counts.add(counts);
+                open.book.counts += *counts;
             }
         }
         for (mut run, reply) in ending {
             let number = run.book.number;
-            run.book.counts.add(&flushed.counts.get(&number).copied().unwrap_or_default());
+            run.book.counts += flushed.counts.get(&number).copied().unwrap_or_default();
             let outcome = match (run.failure.get(), flushed.fenced.remove(&number)) {
                 (Some(error), _) => Err(Error::Shared(error.clone())),
                 (None, Some(error)) => Err(error),

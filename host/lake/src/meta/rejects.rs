@@ -1,14 +1,13 @@
 //! `meta.rejects`: records that could not be mapped, each once however often it is tried.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sluice_model::{RawObject, Reject};
 
 use super::{RejectRow, tables};
-use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
@@ -40,8 +39,7 @@ struct Pending {
 #[derive(Default)]
 pub(crate) struct RejectRows {
     pending: Vec<Pending>,
-    candidates: Vec<IncomingRow>,
-    observed: Vec<Observed>,
+    incoming: Incoming,
 }
 
 impl RejectRows {
@@ -67,8 +65,7 @@ impl RejectRows {
     pub(crate) fn make_incoming(&mut self) {
         let now = now_micros();
         self.pending.sort_by_key(|pending| (observed(&pending.origin).plausible(now), pending.origin.attempt));
-        self.observed = self.pending.iter().map(|pending| observed(&pending.origin)).collect();
-        self.candidates.clear();
+        self.incoming = Incoming::of(self.pending.iter().map(|pending| (pending.run, &*pending.origin)));
         for (source, pending) in (0..).zip(&self.pending) {
             let slice = &pending.origin.slice;
             for (row, (record_index, reason)) in (0..).zip(&pending.rejects) {
@@ -76,15 +73,14 @@ impl RejectRows {
                 let identity =
                     format!("{}\n{}\n{}\n{body}\n{record_index}\n{reason}", slice.network, slice.account, slice.stream);
                 let key = hash(identity.as_bytes());
-                self.candidates.push(IncomingRow { key, content: key, source, row, month: month::NONE });
+                self.incoming.rows.push(IncomingRow { key, content: key, source, row, month: month::NONE });
             }
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.pending.clear();
-        self.candidates.clear();
-        self.observed.clear();
+        self.incoming = Incoming::default();
     }
 
     fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending, &str) -> String) -> ArrayRef {
@@ -108,10 +104,7 @@ impl RejectRows {
                 Arc::new(Int64Array::from_iter_values(chosen.iter().map(index)))
             }
             "reason" => self.text(chosen, |_, reason| reason.to_owned()),
-            "observed_at" => {
-                let times = chosen.iter().map(|row| self.observed[row.source as usize].at);
-                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
-            }
+            "observed_at" => self.incoming.observed_at(chosen),
             "connector_version" => self.text(chosen, |pending, _| pending.connector_version.clone()),
             "_key" => binary(chosen.iter().map(|row| row.key)),
             _ => return None,
@@ -121,29 +114,16 @@ impl RejectRows {
 }
 
 impl Source for RejectRows {
-    fn candidates(&self) -> &[IncomingRow] {
-        &self.candidates
+    fn incoming(&self) -> &Incoming {
+        &self.incoming
     }
 
-    fn sort(&mut self) {
-        sort(&mut self.candidates);
-    }
-
-    fn observed(&self) -> &[Observed] {
-        &self.observed
+    fn incoming_mut(&mut self) -> &mut Incoming {
+        &mut self.incoming
     }
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
-    }
-
-    fn run(&self, source: u32) -> RunNumber {
-        self.pending[source as usize].run
-    }
-
-    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
-        let Self { candidates, pending, .. } = self;
-        candidates.retain(|row| !runs.contains(&pending[row.source as usize].run));
     }
 
     fn table_spec(&self) -> TableSpec {

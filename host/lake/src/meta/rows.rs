@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, Utc};
-use sluice_model::{Axis, Digest, ErrorKind, Window};
+use sluice_model::{Axis, Digest, ErrorKind, Slice, Window};
 
 use super::requests::{column, may_hold, read, times};
 use super::tables::{COLUMNS, CONNECTORS, COVERAGE, RUNS};
@@ -110,6 +110,26 @@ pub struct CoverageRow {
     pub error: Option<String>,
     /// What that needs.
     pub error_kind: Option<ErrorKind>,
+}
+
+impl CoverageRow {
+    /// A slice that was read whole, without requests and records counted yet. `window`: what of its own it covers.
+    pub fn of(slice: &Slice, window: Window, run_id: &str, read_at: DateTime<Utc>) -> Self {
+        Self {
+            network: slice.network.clone(),
+            account: slice.account.clone(),
+            stream: slice.stream.clone(),
+            axis: slice.axis,
+            window,
+            run_id: run_id.to_owned(),
+            read_at,
+            requests: 0,
+            records: 0,
+            complete: true,
+            error: None,
+            error_kind: None,
+        }
+    }
 }
 
 impl Lake {

@@ -91,7 +91,7 @@ impl NativeSide {
         self.rows.make_incoming();
         self.table.create_if_missing(&self.rows.table_spec()).await?;
         let mut chosen: Vec<Chosen> = Vec::with_capacity(self.rows.rows());
-        for row in self.rows.candidates() {
+        for row in &self.rows.incoming().rows {
             let month = self.latest.rows.get(&row.key).map_or(row.month, |kept| kept.month);
             let (key, content, source, row) = (row.key, row.content, row.source, row.row);
             chosen.push(Chosen { key, content, source, row, version: 0, month, change: Change::MappingChange });

@@ -119,7 +119,7 @@ impl RejectSide {
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         self.rows.make_incoming();
         let mut chosen: Vec<Chosen> = Vec::new();
-        for row in self.rows.candidates() {
+        for row in &self.rows.incoming().rows {
             if self.resolved.remove(&row.key) {
                 self.reopened.push(row.key);
             }

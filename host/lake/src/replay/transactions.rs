@@ -87,7 +87,7 @@ impl TransactionSide {
             return Ok(());
         }
         self.rows.make_incoming();
-        let chosen: Vec<Chosen> = self.rows.candidates().iter().filter_map(|row| self.latest.choose(*row)).collect();
+        let chosen: Vec<Chosen> = self.rows.incoming().rows.iter().filter_map(|row| self.latest.choose(*row)).collect();
         if write {
             self.table.create_if_missing(&self.rows.table_spec()).await?;
         }

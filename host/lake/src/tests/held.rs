@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::new_lake;
 use crate::Lake;
 
-/// What becomes of the commit that waits.
+/// The outcome of the commit that waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum HeldOutcome {
     Made,

@@ -1,18 +1,16 @@
 //! Vanished transactions as further versions: what was last known of them, without a commission.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
-};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int32Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int32Type, SchemaRef};
 use sluice_model::{Change, money_type};
 
 use super::StreamRead;
 use super::windows::Missing;
-use crate::append::{Chosen, IncomingRow, Observed, RunNumber, Shaped, Source, sort};
+use crate::append::{Chosen, Incoming, IncomingRow, Observed, RunNumber, Shaped, Source};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{Latest, column, keys_of, wrong};
@@ -32,9 +30,8 @@ pub(crate) struct VanishedRows {
     /// As the latest state has them.
     rows: RecordBatch,
     versions: Vec<i32>,
-    /// When each window was read, rising.
-    observed: Vec<Observed>,
-    candidates: Vec<IncomingRow>,
+    /// A response stands for all windows that were read at one moment.
+    incoming: Incoming,
 }
 
 impl VanishedRows {
@@ -55,7 +52,7 @@ impl VanishedRows {
         let months =
             column(latest, &rows, "month")?.as_string_opt::<i32>().ok_or_else(|| wrong(latest, "month", "text"))?;
         let keys = keys_of(latest, &rows, INDEX.key)?;
-        let candidates = (0..).zip(keys.iter().zip(months)).map(|(row, (key, month))| {
+        let rows_of = (0..).zip(keys.iter().zip(months)).map(|(row, (key, month))| {
             let source = read_at.get(key).and_then(|at| moments.binary_search(at).ok()).unwrap_or_default();
             let month = month::code(month.unwrap_or_default());
             IncomingRow { key: *key, content: VANISHED, source: source as u32, row, month }
@@ -65,9 +62,11 @@ impl VanishedRows {
             network: stream.network.clone(),
             run_id: stream.run_id.clone(),
             connector: stream.connector.clone(),
-            candidates: candidates.collect(),
+            incoming: Incoming {
+                rows: rows_of.collect(),
+                responses: moments.into_iter().map(|at| (stream.run, Observed { at, request: 0 })).collect(),
+            },
             versions: versions.values().to_vec(),
-            observed: moments.into_iter().map(|at| Observed { at, request: 0 }).collect(),
             rows,
         })
     }
@@ -91,10 +90,7 @@ impl VanishedRows {
                 let none = Decimal128Array::from_iter_values(std::iter::repeat_n(0, count));
                 Arc::new(none.with_data_type(money_type()))
             }
-            "observed_at" => {
-                let times = chosen.iter().map(|row| self.observed[row.source as usize].at);
-                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
-            }
+            "observed_at" => self.incoming.observed_at(chosen),
             "run_id" => same(&self.run_id),
             "connector" => same(&self.connector.name),
             "connector_version" => same(&self.connector.version),
@@ -105,30 +101,16 @@ impl VanishedRows {
 }
 
 impl Source for VanishedRows {
-    fn candidates(&self) -> &[IncomingRow] {
-        &self.candidates
+    fn incoming(&self) -> &Incoming {
+        &self.incoming
     }
 
-    fn sort(&mut self) {
-        sort(&mut self.candidates);
-    }
-
-    fn observed(&self) -> &[Observed] {
-        &self.observed
+    fn incoming_mut(&mut self) -> &mut Incoming {
+        &mut self.incoming
     }
 
     fn scope(&self, _: u32) -> &str {
         &self.network
-    }
-
-    fn run(&self, _: u32) -> RunNumber {
-        self.run
-    }
-
-    fn leave_out(&mut self, runs: &HashSet<RunNumber>) {
-        if runs.contains(&self.run) {
-            self.candidates.clear();
-        }
     }
 
     /// Only what was judged vanishes: if another writer had news of it meanwhile, that counts.

@@ -66,7 +66,7 @@ pub struct Candidate<'a> {
     pub superseded: bool,
 }
 
-/// What becomes of a candidate.
+/// Whether a candidate serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
     /// It serves.

@@ -154,34 +154,15 @@ pub(super) fn summarise(
     let Collected { done, halved } = collected;
     let total = |part: fn(&SliceReport) -> u64| done.iter().map(|slice| part(&slice.report)).sum::<u64>();
     let mut report = RunReport {
-        run_id,
-        network: network.settings.name.clone(),
-        verb,
-        connector_version: network.connector.version().to_owned(),
-        status: "done",
-        started_at,
-        finished_at: Utc::now(),
         slices: done.len() as u64,
         slices_failed: done.iter().filter(|slice| slice.has_failed()).count() as u64,
         slices_doubtful: done.iter().filter(|slice| slice.is_doubtful()).count() as u64,
         requests: total(|report| report.requests) + halved.requests,
         reused: total(|report| report.reused) + halved.reused,
         bytes: total(|report| report.bytes) + halved.bytes,
-        guest_cpu_ms: 0,
         records: total(|report| report.records),
-        native_rows: 0,
-        new_versions: 0,
-        versions: VersionCounts::default(),
-        rejects: 0,
-        decode_notes: BTreeMap::new(),
-        older: 0,
-        counts: Counts::default(),
-        warnings: Vec::new(),
-        errors: Vec::new(),
-        error_kind: None,
-        failures: Vec::new(),
-        failures_total: 0,
-        exit: Exit::Settings,
+        connector_version: network.connector.version().to_owned(),
+        ..RunReport::new(run_id, network.settings.name.clone(), verb, started_at)
     };
     let errors = done.iter().flat_map(|done| {
         let slice = done.slice.id();
@@ -198,6 +179,40 @@ impl RunFailure {
 }
 
 impl RunReport {
+    /// A run that ends now and did nothing.
+    fn new(run_id: String, network: String, verb: Verb, started_at: DateTime<Utc>) -> Self {
+        Self {
+            run_id,
+            network,
+            verb,
+            connector_version: String::new(),
+            status: "done",
+            started_at,
+            finished_at: Utc::now(),
+            slices: 0,
+            slices_failed: 0,
+            slices_doubtful: 0,
+            requests: 0,
+            reused: 0,
+            bytes: 0,
+            guest_cpu_ms: 0,
+            records: 0,
+            native_rows: 0,
+            new_versions: 0,
+            versions: VersionCounts::default(),
+            rejects: 0,
+            decode_notes: BTreeMap::new(),
+            older: 0,
+            counts: Counts::default(),
+            warnings: Vec::new(),
+            errors: Vec::new(),
+            error_kind: None,
+            failures: Vec::new(),
+            failures_total: 0,
+            exit: Exit::Settings,
+        }
+    }
+
     /// What the run did, on one line for people.
     pub fn line(&self) -> String {
         let took = (self.finished_at - self.started_at).num_milliseconds() as f64 / 1000.0;

@@ -131,17 +131,10 @@ impl std::fmt::Display for Scalar {
     }
 }
 
-/// `90s`, `30m`, `1h`, `1d` in seconds.
+/// `90s`, `30m`, `1h 30m`, `1d` in seconds; none if it isn't a whole number of seconds above 0.
 pub(super) fn parse_duration_secs(text: &str) -> Option<u32> {
-    let unit = text.chars().last()?;
-    let factor = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    text[..text.len() - 1].parse::<u32>().ok()?.checked_mul(factor).filter(|secs| *secs > 0)
+    let duration = humantime::parse_duration(text).ok().filter(|duration| duration.subsec_nanos() == 0)?;
+    u32::try_from(duration.as_secs()).ok().filter(|secs| *secs > 0)
 }
 
 fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -383,7 +376,8 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(parse_duration_secs("1h"), Some(3_600));
         assert_eq!(parse_duration_secs("45d"), Some(3_888_000));
-        for wrong in ["", "h", "1", "0m", "1w", "-1h", "99999999999d"] {
+        assert_eq!(parse_duration_secs("1h 30m"), Some(5_400));
+        for wrong in ["", "h", "1", "0m", "-1h", "1ms", "99999999999d"] {
             assert_eq!(parse_duration_secs(wrong), None, "{wrong}");
         }
     }

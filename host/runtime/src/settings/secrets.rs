@@ -104,9 +104,10 @@ impl SecretSources {
         })
     }
 
-    /// What a program prints. There is no shell: words are split at white space, and quotes hold them together.
+    /// What a program prints. There is no shell, but quotes and backslashes mean what they mean in one.
     async fn command(&self, line: &str) -> Result<Zeroizing<String>, Unreadable> {
-        let words = words(line).ok_or_else(|| unreadable("a quote of its command isn't closed", "close it"))?;
+        let words =
+            shell_words::split(line).map_err(|_| unreadable("a quote of its command isn't closed", "close it"))?;
         let Some((program, arguments)) = words.split_first() else {
             return Err(unreadable("its command is empty", "write command:PROGRAM ARGUMENTS"));
         };
@@ -161,26 +162,6 @@ async fn text(from: impl tokio::io::AsyncRead + Unpin) -> Result<Zeroizing<Strin
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| ReadError::Bad("is no UTF-8 text"))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-}
-
-/// The words of a command; none if a quote isn't closed.
-fn words(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    for c in line.chars() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
 }
 
 #[cfg(test)]

@@ -3,24 +3,21 @@
 use std::io::Write;
 
 use serde_json::json;
-
-use sluice_registry::TrialReport;
-use sluice_registry::{Comparison, Entry};
+use sluice_registry::Entry;
 use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
-use sluice_state::State;
+use sluice_runtime::versions::{Activation, VersionDiff, VersionId};
 
-use super::network_id;
+use crate::commands::print_json;
 
 /// Lists the files.
 pub(super) async fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
     let entries = app::open_registry_read_only(settings).await?.entries();
-    let mut out = std::io::stdout().lock();
     if json {
-        let rows: Vec<_> = entries.iter().map(facts).collect();
-        return Ok(writeln!(out, "{}", serde_json::Value::Array(rows))?);
+        return print_json(&entries.iter().map(facts).collect::<Vec<_>>());
     }
+    let mut out = std::io::stdout().lock();
     for entry in &entries {
         writeln!(out, "{}: {}", entry.file, line(entry))?;
         if let Some(hint) = entry.state.reason().and_then(|reason| reason.hint.as_ref()) {
@@ -54,27 +51,16 @@ fn line(entry: &Entry) -> String {
 }
 
 /// Prints how the waiting version differs.
-pub(super) async fn diff(settings: &Settings, name: &str, json: bool) -> Result<(), Failure> {
-    let network = network_id(settings, name);
-    let registry = app::open_registry_read_only(settings).await?;
-    let candidate = registry.candidate(&network).ok_or_else(|| super::decide::nothing_waits(name))?;
-    let state = State::open(&settings.state_url).await?;
-    let found = state.candidate_status(&network, candidate.digest()).await?.unwrap_or_default();
-    let smoke: Option<TrialReport> = serde_json::from_str(&found.trial).ok();
-    let live: Option<Comparison> = serde_json::from_str(&found.comparison).ok();
-    let mut out = std::io::stdout().lock();
+pub(super) fn diff(diff: VersionDiff, json: bool) -> Result<(), Failure> {
     if json {
-        let facts = json!({
-            "network": network, "version": candidate.version(), "digest": candidate.digest(), "state": found.state,
-            "kept": smoke, "live": live,
-        });
-        return Ok(writeln!(out, "{facts}")?);
+        return print_json(&diff);
     }
-    let running = registry.get(&network).map(|running| running.version().to_owned()).unwrap_or_default();
-    writeln!(out, "{network} {running} → {} ({})", candidate.version(), candidate.digest().short())?;
-    for (title, comparison) in
-        [("latest kept responses", smoke.map(|smoke| smoke.comparison)), ("live responses", live)]
-    {
+    let mut out = std::io::stdout().lock();
+    let serving = diff.serving.unwrap_or_default();
+    let VersionId { network, version, digest } = &diff.waiting;
+    writeln!(out, "{network} {serving} → {version} ({})", digest.short())?;
+    let kept = diff.kept.map(|trial| trial.comparison);
+    for (title, comparison) in [("latest kept responses", kept), ("live responses", diff.live)] {
         let Some(comparison) = comparison else { continue };
         writeln!(out, "{title}:")?;
         for line in comparison.lines() {
@@ -84,32 +70,16 @@ pub(super) async fn diff(settings: &Settings, name: &str, json: bool) -> Result<
     Ok(())
 }
 
-/// Lists when which version became active.
-pub(super) async fn history(settings: &Settings, name: &str, json: bool) -> Result<(), Failure> {
-    let network = network_id(settings, name);
-    let (lake, state) = (app::open_lake(settings).await?, State::open(&settings.state_url).await?);
-    let mut rows = lake.activations(&network).await?;
-    rows.reverse();
-    let active = state.active("", Some(&network)).await?;
-    let newest = rows.first().map(|row| row.activated_at);
-    let mut out = std::io::stdout().lock();
-    let mut listed = Vec::new();
-    for row in rows {
-        let serves = Some(row.activated_at) == newest && active.as_ref().is_none_or(|now| now.digest == row.digest);
-        let source = row.source.unwrap_or_default();
-        if json {
-            listed.push(json!({
-                "network": network, "version": row.version, "digest": row.digest, "activated_at": row.activated_at,
-                "source": source, "active": serves,
-            }));
-            continue;
-        }
-        let mark = if serves { " (serves)" } else { "" };
-        let at = row.activated_at.format("%F %T UTC");
-        writeln!(out, "{at}  {} ({})  {source}{mark}", row.version, row.digest.short())?;
-    }
+/// Prints when which version became active.
+pub(super) fn history(activations: &[Activation], json: bool) -> Result<(), Failure> {
     if json {
-        writeln!(out, "{}", serde_json::Value::Array(listed))?;
+        return print_json(activations);
+    }
+    let mut out = std::io::stdout().lock();
+    for activation in activations {
+        let Activation { version: VersionId { version, digest, .. }, activated_at, source, active } = activation;
+        let mark = if *active { " (serves)" } else { "" };
+        writeln!(out, "{}  {version} ({})  {source}{mark}", activated_at.format("%F %T UTC"), digest.short())?;
     }
     Ok(())
 }

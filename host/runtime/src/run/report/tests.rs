@@ -3,36 +3,8 @@ use sluice_model::{NoteCount, NoteKind, Notes};
 use super::*;
 
 fn report() -> RunReport {
-    RunReport {
-        run_id: "run".to_owned(),
-        network: "awin".to_owned(),
-        verb: Verb::Run,
-        connector_version: "1.2.0".to_owned(),
-        status: "done",
-        started_at: DateTime::UNIX_EPOCH,
-        finished_at: DateTime::UNIX_EPOCH,
-        slices: 0,
-        slices_failed: 0,
-        slices_doubtful: 0,
-        requests: 0,
-        reused: 0,
-        bytes: 0,
-        guest_cpu_ms: 0,
-        records: 0,
-        native_rows: 0,
-        new_versions: 0,
-        versions: VersionCounts::default(),
-        rejects: 0,
-        decode_notes: BTreeMap::new(),
-        older: 0,
-        counts: Counts::default(),
-        warnings: Vec::new(),
-        errors: Vec::new(),
-        error_kind: None,
-        failures: Vec::new(),
-        failures_total: 0,
-        exit: Exit::Settings,
-    }
+    let report = RunReport::new("run".to_owned(), "awin".to_owned(), Verb::Run, DateTime::UNIX_EPOCH);
+    RunReport { connector_version: "1.2.0".to_owned(), finished_at: DateTime::UNIX_EPOCH, ..report }
 }
 
 fn failed(errors: &[(&str, SliceError)]) -> RunReport {

@@ -1,0 +1,106 @@
+//! Going back to an earlier version.
+
+use chrono::Utc;
+use serde::Serialize;
+use sluice_engine::Connector;
+use sluice_lake::{ConnectorRow, Lake};
+use sluice_model::Digest;
+use sluice_registry::{Rights, activate, restore};
+use sluice_state::{Active, Decision, State};
+
+use super::{VersionId, network_id};
+use crate::app;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// An earlier version that serves again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rollback {
+    /// The version that serves from now on.
+    #[serde(flatten)]
+    pub version: VersionId,
+    /// The version that served: it is held until it is approved.
+    pub rolled_back_version: String,
+    /// Its digest.
+    pub rolled_back_digest: Digest,
+}
+
+/// Puts an earlier version back. `to`: its version or its digest's first digits; none is the latest that isn't held.
+///
+/// # Errors
+/// A usage failure if there is no such version; the lake's or the state store's failure; a version that can't serve.
+pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Result<Rollback, Failure> {
+    let network = network_id(settings, name);
+    let (lake, state) = (app::open_writable_lake(settings).await?, State::open(&settings.state_url).await?);
+    let active = match state.active("", Some(&network)).await? {
+        Some(active) => Some(active),
+        None => restore(&lake, &state, &network, &format!("{network}.wasm")).await?,
+    };
+    let active = active.ok_or_else(|| {
+        Failure::usage(format!("no version of `{name}` was ever active")).hint("see `sluice connectors list`")
+    })?;
+    let history = lake.activations(&network).await?;
+    let target = target(&state, &history, &active, to).await?;
+    let version = load(settings, &lake, &target).await?;
+    state.record_decision(&network, active.digest, Decision::Hold).await?;
+    if let Some((Decision::Hold, _)) = state.decision(&network, target.digest).await? {
+        state.record_decision(&network, target.digest, Decision::Approve).await?;
+    }
+    let now = Active {
+        network: network.clone(),
+        file: active.file.clone(),
+        digest: target.digest,
+        version: target.version.clone(),
+        rights: serde_json::to_string(&Rights::of(version.manifest())).map_err(Failure::failed)?,
+        since: Utc::now(),
+    };
+    activate(&lake, &state, &now, Some(active.digest)).await?;
+    Ok(Rollback {
+        version: VersionId { network, version: target.version, digest: target.digest },
+        rolled_back_version: active.version,
+        rolled_back_digest: active.digest,
+    })
+}
+
+/// The version to go back to.
+async fn target(
+    state: &State,
+    history: &[ConnectorRow],
+    active: &Active,
+    to: Option<&str>,
+) -> Result<ConnectorRow, Failure> {
+    let others = || history.iter().rev().filter(|row| row.digest != active.digest);
+    let see = format!("see `sluice connectors history {}`", active.network);
+    let Some(to) = to else {
+        for row in others() {
+            if !matches!(state.decision(&active.network, row.digest).await?, Some((Decision::Hold, _))) {
+                return Ok(row.clone());
+            }
+        }
+        return Err(Failure::usage(format!("`{}` had no other version that isn't held", active.network)).hint(see));
+    };
+    let lower = to.to_ascii_lowercase();
+    let is_prefix = lower.len() >= 4 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let fits = |row: &&ConnectorRow| (is_prefix && row.digest.to_hex().starts_with(&lower)) || row.version == to;
+    let mut found: Vec<&ConnectorRow> = others().filter(fits).collect();
+    found.sort_by_key(|row| row.digest);
+    found.dedup_by_key(|row| row.digest);
+    match found[..] {
+        [row] => Ok(row.clone()),
+        [] => Err(Failure::usage(format!("no other version `{to}` of `{}` was ever active", active.network)).hint(see)),
+        _ => {
+            let digests: Vec<String> = found.iter().map(|row| row.digest.short()).collect();
+            Err(Failure::usage(format!("`{to}` names several versions"))
+                .hint(format!("name one: {}", digests.join(", "))))
+        }
+    }
+}
+
+/// The version as the lake keeps it, so that nothing is switched to that can't serve.
+async fn load(settings: &Settings, lake: &Lake, target: &ConnectorRow) -> Result<Connector, Failure> {
+    let (component, signature) = (lake.connector(target.digest).await?, lake.signature(target.digest).await?);
+    let origin = format!("version {}", Digest::short(target.digest));
+    let engine = app::open_engine(settings)?;
+    settings.connector_keys.check_as(&origin, &component, signature.as_deref())?;
+    tokio::task::spawn_blocking(move || Ok(engine.load(&component, &origin)?)).await.map_err(Failure::failed)?
+}
