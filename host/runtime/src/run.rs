@@ -194,7 +194,10 @@ async fn carry_out(
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
-    let warnings = conclude(app, lease, guard).await?;
+    let warnings = guard.as_ref().map(|guard| guard.warnings()).unwrap_or_default();
+    if let Some(guard) = guard {
+        guard.conclude(&app.lake, Some(fence(lease))).await?;
+    }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = [clipped, held::versions(app, network), warnings].concat();
     report.set_guest_time(guests_took);

@@ -161,8 +161,8 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<JsonShape, A::Error> {
         let mut names = Vec::new();
         while let Some((name, IgnoredAny)) = members.next_entry::<String, IgnoredAny>()? {
-            if names.len() < SHOWN_NAMES {
-                names.push(name.chars().take(SHOWN_CHARS).collect());
+            if names.len() < TOLD_NAMES {
+                names.push(name.chars().take(TOLD_CHARS).collect());
             }
         }
         Ok(JsonShape::Object(names))
