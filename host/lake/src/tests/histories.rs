@@ -253,3 +253,48 @@ async fn a_replay_puts_a_record_into_the_month_of_its_first_row() {
     world.end_all().await;
     assert_eq!(world.native_faults().await, "");
 }
+
+/// A response of the first network that was read to its end.
+fn whole(view: View, rows: &[(u8, i64)]) -> Response {
+    let rows = rows.iter().map(|(id, day)| Reported { id: *id, day: *day, commission: 0, order: false });
+    let (network, run) = (NETWORKS[0], String::new());
+    Response { run, network, time: 0, view, rows: rows.collect(), whole: true, rejected: false }
+}
+
+/// Runs of one response each.
+async fn runs(world: &mut World, responses: impl IntoIterator<Item = Response>) {
+    for response in responses {
+        world.answer(0, None, false, response).await;
+        world.end(0, false).await;
+        assert_eq!(world.faults().await, "");
+    }
+}
+
+/// The next run that reads its window finds it gone: it waits for nothing.
+#[tokio::test]
+async fn what_a_replay_removed_is_absent_no_more_after_the_next_read_of_its_window() {
+    let mut world = World::new().await;
+    let january = |ids: &[u8]| whole(View::January, &ids.iter().map(|id| (*id, 3)).collect::<Vec<_>>());
+    runs(&mut world, [january(&[0, 4]), january(&[0])]).await;
+    // The candidate gives nothing of 4.
+    world.replay(NETWORKS[0], 178).await;
+    assert_eq!(world.faults().await, "");
+    runs(&mut world, [january(&[0])]).await;
+}
+
+/// A file may hold transactions of several windows: a read tells only of those in its own.
+#[tokio::test]
+async fn what_a_replay_removed_stays_absent_while_other_windows_are_read() {
+    let mut world = World::new().await;
+    let first = whole(View::January, &[(0, 3), (4, 3), (6, 3)]);
+    // 4 is of Spring now, and stays in the partition of its first row.
+    let responses = [first, whole(View::Spring, &[(1, 35), (4, 35)]), whole(View::Spring, &[(1, 35)])];
+    runs(&mut world, responses).await;
+    // The candidate gives nothing of 4, and 6 comes into the same file.
+    world.replay(NETWORKS[0], 178).await;
+    world.maintain().await;
+    runs(&mut world, [whole(View::January, &[(0, 3)])]).await;
+    assert_eq!(world.absent().await.len(), 2, "6 is missing, and 4 still named");
+    runs(&mut world, [whole(View::Spring, &[(1, 35)])]).await;
+    assert_eq!(world.absent().await.len(), 1);
+}

@@ -3,7 +3,8 @@
 //! The next read decides: a transaction that a later run sees is taken out, one that a later run misses too, and late
 //! enough, has vanished. An entry counts only if its transaction has no version that was observed later, so one that a
 //! crash left behind says nothing. A run confirms nothing that it found missing itself, so one that is resumed doesn't
-//! count as two.
+//! count as two. A transaction that is gone already, as one that a replay removed is, waits for nothing: the next run
+//! that reads a window of its date whole takes it out.
 //!
 //! The rows of a network stand in files of their own, which are replaced when something changes: the table is never
 //! larger than what is absent, and costs a look at its log where nothing is.

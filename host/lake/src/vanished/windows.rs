@@ -87,7 +87,7 @@ pub(crate) struct Finding {
     pub(crate) missing: Vec<Missing>,
     /// Files that hold missing ones.
     files: Vec<Add>,
-    /// Transactions in the windows that had vanished before and are still named as absent.
+    /// Transactions in the windows that were gone before, vanished or removed by a replay, and are still named as absent.
     pub(crate) settled: Vec<u128>,
     /// Windows without any transaction in which the latest state has some.
     doubted: BTreeSet<usize>,
@@ -146,13 +146,14 @@ impl Search<'_> {
             for (row, key) in keys_of(latest, &batch, INDEX.key)?.into_iter().enumerate() {
                 let Some(&place) = concerned.get(&(accounts.value(row), names.value(row))) else { continue };
                 let (stream, finding) = (&self.streams[place], &mut findings[place]);
+                let (time, is_exact) = (times.value(row), bases.value(row) == "instant");
                 if contents.value(row) == VANISHED.to_be_bytes() {
-                    if self.absent.has(&stream.network, key) {
+                    // Others in the file aren't of these windows: what is absent must not depend on the files.
+                    if stream.windows.iter().any(|window| window.holds(time)) && self.absent.has(&stream.network, key) {
                         finding.settled.push(key);
                     }
                     continue;
                 }
-                let (time, is_exact) = (times.value(row), bases.value(row) == "instant");
                 stream.look_for(finding, add, KnownRow { key, time, is_exact, observed_at: observed.value(row) });
             }
         }

@@ -269,7 +269,7 @@ impl World {
     }
 
     /// The rows of `meta.absent` as the model's are written, sorted.
-    async fn absent(&self) -> Vec<String> {
+    pub(super) async fn absent(&self) -> Vec<String> {
         let columns = ["network", "account", "stream", "first_absent_at", "run_id"];
         values(&self.lake, "meta", "absent", &columns).await
     }
