@@ -65,14 +65,16 @@ const HEADER: &str = "TransID|UserID|MerchantID|TransDate|TransAmount|Commission
 #[test]
 fn stray_quotes_cost_no_more_than_their_rows() {
     let row = |id: u32, comment: &str| {
-        format!("{id}|1|2|01/01/2026 09:30:00 AM|120.50|9.64|{comment}||||||||||||||||Shop|shop.example.com|Sale|||0")
+        format!("{id}|1|2|01/01/2026 09:30:00 AM|120.50|9.64|{comment}||||||||||||||Shop|shop.example.com|Sale|||0")
     };
     let comments = ["a", "\"never closed", "in\"side", "\"a\"b", "\""];
     let all: Vec<String> = comments.iter().zip(1..).map(|(comment, id)| row(id, comment)).collect();
-    let body = format!("{HEADER}\r\n{}\r\n{}", all.join("\r\n"), "x|\n".repeat(20_000));
+    // An answer that ends within a row is cut, which is another matter.
+    let body = format!("{HEADER}\r\n{}{}\r\n", "x|\n".repeat(20_000), all.join("\r\n"));
     let (outcome, ids, rejects) = rows("shareasale", body.as_bytes(), LIMITS);
     assert_eq!(ids, ["1", "2", "3", "4", "5"]);
-    assert_eq!(rejects, ["it has fewer fields than the header: a line feed in a comment has torn it"]);
+    let is_torn = |reason: &String| reason.ends_with("has fewer fields than the header: 2 instead of 26");
+    assert!(!rejects.is_empty() && rejects.iter().all(is_torn), "{:?}", rejects.first());
     assert!(outcome.code == 1 && outcome.errors.contains("20000 of 20005 records could not be mapped"), "{outcome:?}");
 }
 

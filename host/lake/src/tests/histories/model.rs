@@ -166,7 +166,7 @@ impl Model {
         }
         let is_seen = |(network, id): &Key, at: i64| *network == run.network && run.seen.contains(id) && at < run.last;
         self.absent.retain(|key, (at, _)| !is_seen(key, *at));
-        self.settle(run, whole);
+        self.drop_tombstones(run, whole);
         for view in whole.iter().filter(|view| **view != View::Modified) {
             let Some((sent, false, false)) = run.slices.get(view).copied() else { continue };
             for (key, history) in &mut self.versions {
@@ -191,7 +191,7 @@ impl Model {
 
     /// What these windows hold and is gone already waits for no further read, whatever the answers say: a replay that
     /// removed it didn't look at what is absent. Of a run that saw nothing, no window counts.
-    fn settle(&mut self, run: &ModelRun, whole: &BTreeSet<View>) {
+    fn drop_tombstones(&mut self, run: &ModelRun, whole: &BTreeSet<View>) {
         let is_sound = |view: &View| matches!(run.slices.get(view), Some((_, false, _))) && !run.seen.is_empty();
         for view in whole.iter().filter(|view| **view != View::Modified && is_sound(view)) {
             let gone = |version: &Version| version.gone && view.holds(version.reported.day);
