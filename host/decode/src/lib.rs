@@ -1,7 +1,7 @@
 //! Bodies into columns: every field of every record as literal text, in one pass and without a value tree.
 //!
-//! A [`Layout`](sluice_model::Layout) says where a body's records are. Each becomes a row; each of its fields, however deep, a column
-//! named by its path. Numbers are never read as numbers here, so no digit of an amount can get lost.
+//! A [`Layout`](sluice_model::Layout) says where a body's records are. Each becomes a row; each of its fields, however
+//! deep, a column named by its path. Numbers are never read as numbers here, so no digit of an amount can get lost.
 //!
 //! Reading is tolerant: what is often met and has one meaning all the same is read, and [noted](Notes). What has no
 //! meaning, or ends before its end, is a [`DecodeError`]. Nothing but an empty list is taken for one.
