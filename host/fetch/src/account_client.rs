@@ -71,7 +71,8 @@ impl AccountClient {
         let (live, slot, permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
-        let redactor = inner.session.redactor_of(&rendered.derived);
+        let derived = Redactor::new(rendered.derived.iter().map(|value| value.as_slice()), Vec::new());
+        let redactor = inner.session.redactor().after(&derived);
         admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
         drop(slot);
@@ -81,7 +82,7 @@ impl AccountClient {
             self.rotate(&live, &raw).await;
         }
         // The current one: this response may have brought a value to mask.
-        let redactor = inner.session.redactor_of(&rendered.derived);
+        let redactor = inner.session.redactor().after(&derived);
         let body = clean(&raw, inner.shared.options.limits(), &redactor).await;
         let (headers, header_masked) = headers_of(&raw, &body, &redactor);
         tracing::debug!(

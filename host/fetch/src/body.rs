@@ -192,13 +192,13 @@ impl CleanBody {
 
 /// Unpacks a body and masks the secrets that it echoes. If there are any, `wire` is the masked unpacked body: the packed
 /// one would still hold them.
-pub(crate) async fn clean(raw: &WireResponse, limits: Limits, redactor: &Arc<Redactor>) -> CleanBody {
+pub(crate) async fn clean(raw: &WireResponse, limits: Limits, redactor: &Redactor) -> CleanBody {
     let stated = raw.stated_encoding();
     let (wire, host, cut) = (raw.wire.clone(), raw.host.clone(), raw.cut.clone());
     if wire.len() <= SMALL_BYTES && stated.is_plain(&wire) {
         return clean_here(&stated, wire, limits, &host, redactor, cut).await;
     }
-    let redactor = Arc::clone(redactor);
+    let redactor = redactor.clone();
     #[expect(clippy::disallowed_methods, reason = "on a blocking thread, and the future only computes")]
     let work = move || futures::executor::block_on(clean_here(&stated, wire, limits, &host, &redactor, cut));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {

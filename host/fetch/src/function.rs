@@ -80,6 +80,22 @@ fn text<'a>(value: &'a [u8], error: &'static str) -> Result<&'a str, &'static st
     std::str::from_utf8(value).map_err(|_| error)
 }
 
+/// All functions.
+#[cfg(test)]
+pub(crate) const ALL: [Function; 11] = [
+    Function::Base64,
+    Function::Base64Url,
+    Function::Hex,
+    Function::UrlEncode,
+    Function::XmlEscape,
+    Function::JsonEscape,
+    Function::Lower,
+    Function::Upper,
+    Function::Md5,
+    Function::Sha1,
+    Function::Sha256,
+];
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]

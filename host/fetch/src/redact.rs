@@ -49,6 +49,8 @@ const SECRET_HEADERS: [&str; 9] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redactor {
     passes: Vec<Arc<Pass>>,
+    /// Bytes of the longest form; 0 without one.
+    longest: usize,
     /// Whether a value may be taken for an escape.
     ambiguous: bool,
     /// Lower-case names of further headers that are masked whatever their value.
@@ -65,16 +67,21 @@ struct Pass {
 impl Redactor {
     /// Masks `values` anywhere, and the values of `headers`, whose names are in lower case.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>, headers: Vec<String>) -> Self {
-        Self { headers: headers.into(), ..Self::default() }.with(values)
+        let values: Vec<&[u8]> = values.into_iter().filter(|value| is_long_enough(value)).collect();
+        let passes = passes_of(&values);
+        let longest = passes.iter().flat_map(|pass| &pass.forms).map(|form| form.len()).max().unwrap_or_default();
+        let ambiguous = values.iter().any(|value| is_ambiguous(value));
+        Self { passes, longest, ambiguous, headers: headers.into() }
     }
 
-    /// Masks further values too, before those that it masks already.
-    pub(crate) fn with<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let values: Vec<&[u8]> = values.into_iter().filter(|value| is_long_enough(value)).collect();
-        let ambiguous = self.ambiguous || values.iter().any(|value| is_ambiguous(value));
-        let mut passes = passes_of(&values);
-        passes.extend(self.passes.iter().cloned());
-        Self { passes, ambiguous, headers: Arc::clone(&self.headers) }
+    /// Masks the values of `first` too, before those that it masks itself. Nothing is built anew.
+    pub(crate) fn after(&self, first: &Self) -> Self {
+        Self {
+            passes: first.passes.iter().chain(&self.passes).cloned().collect(),
+            longest: first.longest.max(self.longest),
+            ambiguous: first.ambiguous || self.ambiguous,
+            headers: Arc::clone(&self.headers),
+        }
     }
 
     /// The text without secrets.
@@ -113,17 +120,11 @@ impl Redactor {
             (1..=longest).rev().find(|length| text.ends_with(&form[..*length])).unwrap_or_default()
         };
         let partial = |text: &[u8]| self.forms().map(|form| partial(text, form)).max().unwrap_or_default();
-        let longest = self.longest();
-        partial(text).max(partial_in_escapes(text, longest, partial))
+        partial_in_escapes(text, self.longest, partial)
     }
 
     fn forms(&self) -> impl Iterator<Item = &[u8]> {
         self.passes.iter().flat_map(|pass| &pass.forms).map(|form| form.as_slice())
-    }
-
-    /// Bytes of the longest form; 0 without one.
-    fn longest(&self) -> usize {
-        self.forms().map(<[u8]>::len).max().unwrap_or_default()
     }
 
     fn replaced(&self, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -144,7 +145,7 @@ impl Redactor {
         if self.passes.is_empty() {
             return Vec::new();
         }
-        in_escapes(bytes, self.longest(), self.ambiguous, |text| {
+        in_escapes(bytes, self.longest, self.ambiguous, |text| {
             self.passes.iter().flat_map(|pass| pass.search.find_iter(text).map(|found| found.range())).collect()
         })
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::redact::Redactor;
@@ -167,15 +166,6 @@ impl Session {
 
     pub(crate) fn redactor(&self) -> Arc<Redactor> {
         Arc::clone(&self.redactor.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// That of a request whose templates made these values of secrets.
-    pub(crate) fn redactor_of(&self, derived: &[Zeroizing<Vec<u8>>]) -> Arc<Redactor> {
-        let redactor = self.redactor();
-        if derived.is_empty() {
-            return redactor;
-        }
-        Arc::new(redactor.with(derived.iter().map(|value| value.as_slice())))
     }
 
     pub(crate) fn sources(&self) -> impl Iterator<Item = &TokenSource> {

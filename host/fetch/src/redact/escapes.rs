@@ -59,7 +59,8 @@ pub(super) fn in_escapes(
     merged(places)
 }
 
-/// How many bytes at the end of a text that was cut may be the start of what `partial` knows, after escapes are resolved;
+/// How many bytes at the end of a text that was cut may be the start of what `partial` knows, as they are or after escapes
+/// are resolved;
 /// an escape that was cut is one of them. `partial` says how many bytes at the end of a text may be a start.
 pub(super) fn partial_in_escapes(text: &[u8], longest: usize, partial: impl Fn(&[u8]) -> usize) -> usize {
     let tail = &text[text.len().saturating_sub(longest * BYTES_PER_BYTE)..];

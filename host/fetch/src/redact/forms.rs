@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::escapes::resolved;
+use super::is_long_enough;
 use crate::function;
 
 /// Adds the value itself, and as it is written in hexadecimal, base64 and, if it is text, in URLs, JSON, XML, UTF-16 and
@@ -18,7 +19,7 @@ pub(super) fn add_forms(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
         forms.insert(base64_core(&URL_SAFE_NO_PAD, value, shift));
     }
     // A value that holds what looks like an escape, as it is when a text around it is resolved.
-    forms.extend(resolved(value));
+    forms.extend(resolved(value).filter(|resolved| is_long_enough(resolved)));
     if let Ok(text) = std::str::from_utf8(value) {
         add_text_forms(text, forms);
     }
