@@ -101,7 +101,8 @@ impl Budget {
         log.paused_until = log.paused_until.max(Instant::now().checked_add(pause));
     }
 
-    /// Waits until one more request is within the rate, after the `before` that precede it. `waits` is called with the moment until which it waits.
+    /// Waits until one more request is within the rate, after the `before` that precede it. `waits` is called with the moment
+    /// until which it waits.
     async fn wait_until_free(&self, before: fn(&Log) -> usize, waits: impl Fn(Instant)) {
         loop {
             let free_at = {
