@@ -17,6 +17,12 @@ pub(crate) struct Allow {
     base: Option<Url>,
 }
 
+/// Whether a URL is an http or https origin with a path at most, as a `base_url` has to be.
+pub fn is_origin(url: &Url) -> bool {
+    let no_more = url.query().is_none() && url.fragment().is_none();
+    matches!(url.scheme(), "http" | "https") && url.has_host() && !has_userinfo(url) && no_more
+}
+
 impl Allow {
     /// Fails if `base` has more than an http(s) origin and a path.
     pub(crate) fn new(
@@ -25,16 +31,9 @@ impl Allow {
         operator: Vec<String>,
         base: Option<Url>,
     ) -> Result<Self, Error> {
-        if let Some(url) = &base {
-            let fits = matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && !has_userinfo(url)
-                && url.query().is_none()
-                && url.fragment().is_none();
-            if !fits {
-                let reason = "`base_url` must be an http or https origin, with a path at most".to_owned();
-                return Err(Error::Settings { network, reason });
-            }
+        if base.as_ref().is_some_and(|url| !is_origin(url)) {
+            let reason = "`base_url` must be an http or https origin, with a path at most".to_owned();
+            return Err(Error::Settings { network, reason });
         }
         Ok(Self { network, manifest, operator, base })
     }

@@ -65,6 +65,7 @@ mod unpack;
 mod wire;
 
 pub use account::{Account, SecretReloader};
+pub use allow::is_origin;
 pub use error::{Error, Wait};
 pub use exchange::{Exchange, Framing, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};

@@ -184,11 +184,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         return Err(Failure::settings(format!("{file}: a rate of nothing would never ask"))
             .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
     }
-    let is_origin = |url: &Url| {
-        let no_more = url.query().is_none() && url.fragment().is_none();
-        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && no_more
-    };
-    if content.base_url.as_ref().is_some_and(|url| !is_origin(url)) {
+    if content.base_url.as_ref().is_some_and(|url| !sluice_fetch::is_origin(url)) {
         return Err(Failure::settings(format!("{file}: base_url is no http or https origin with a path at most"))
             .hint("write it like \"https://proxy.example.com/awin\", without user, password and parameters"));
     }
