@@ -3,7 +3,6 @@
 pub mod conditions;
 pub mod report;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -18,6 +17,7 @@ use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::record;
+use crate::settings::file::read_component;
 use crate::settings::network::NetworkSettings;
 use crate::tables::{self, RawSelection};
 
@@ -62,7 +62,9 @@ pub async fn connector(
     let id = &settings.content.connector;
     let connector = match candidate {
         ReplayConnector::Running => app.network(&settings.name)?.connector,
-        ReplayConnector::File(file) => app.registry.engine().load(&read(file)?, &file.display().to_string())?,
+        ReplayConnector::File(file) => {
+            app.registry.engine().load(&read_component(file)?, &file.display().to_string())?
+        }
         ReplayConnector::Stored(name) => {
             let digest = kept_digest(app, id, name).await?;
             app.registry.engine().load(&app.lake.connector(digest).await?, &format!("{digest}.wasm"))?
@@ -84,12 +86,6 @@ fn label(candidate: &ReplayConnector) -> String {
         ReplayConnector::File(file) => file.display().to_string(),
         ReplayConnector::Stored(name) => format!("version `{name}`"),
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    crate::settings::file::read(file, sluice_engine::Limits::default().component_bytes).map_err(|error| {
-        Failure::failed(anyhow::anyhow!("cannot read {}: {error}", file.display())).hint("name a .wasm file")
-    })
 }
 
 /// The digest of a version that the lake keeps: by digest, by its beginning, or by the name of the version.

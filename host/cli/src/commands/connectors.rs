@@ -10,6 +10,7 @@ use sluice_engine::{Connector, Engine, EngineOptions};
 
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
+use sluice_runtime::settings::file::read_component;
 use sluice_runtime::versions;
 
 use super::print_json;
@@ -57,9 +58,7 @@ pub(super) async fn connectors(
 }
 
 fn load(file: &Path) -> Result<Connector, Failure> {
-    let bytes = std::fs::read(file).map_err(|error| {
-        Failure::failed(anyhow::anyhow!("cannot read {}: {error}", file.display())).hint("name a .wasm file")
-    })?;
+    let bytes = read_component(file)?;
     Ok(Engine::new(EngineOptions::default())?.load(&bytes, &file.display().to_string())?)
 }
 

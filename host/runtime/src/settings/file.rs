@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
+use crate::failure::Failure;
+
 /// The largest file of settings.
 pub const MAX_SETTINGS_BYTES: u64 = 16 << 20;
 
@@ -44,6 +46,16 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
 pub fn read_settings(path: &Path) -> Result<String, Error> {
     let bytes = read(path, MAX_SETTINGS_BYTES)?;
     String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is no UTF-8 text"))
+}
+
+/// A component that an operator names.
+///
+/// # Errors
+/// A failure that names the file.
+pub fn read_component(path: &Path) -> Result<Vec<u8>, Failure> {
+    read(path, sluice_engine::Limits::default().component_bytes).map_err(|error| {
+        Failure::failed(anyhow::anyhow!("cannot read {}: {error}", path.display())).hint("name a .wasm file")
+    })
 }
 
 #[cfg(all(test, unix))]
