@@ -70,6 +70,17 @@ impl Stream {
     pub fn is_complete(&self, axis: Axis) -> bool {
         self.complete_windows.contains(&axis)
     }
+
+    /// How many windows, none longer than the network answers, a time of so many seconds is cut into. Those of days are
+    /// whole days.
+    pub fn windows_in(&self, secs: u64) -> u64 {
+        let longest = self.max_window_secs.filter(|secs| *secs > 0).map(u64::from);
+        let longest = longest.map(|longest| match self.grain {
+            Grain::Second => longest,
+            Grain::Day => (longest / 86_400).max(1) * 86_400,
+        });
+        longest.map_or(1, |longest| secs.div_ceil(longest).max(1))
+    }
 }
 
 /// The date that a window filters on.

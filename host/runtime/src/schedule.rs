@@ -122,13 +122,11 @@ pub fn remembered(stream: &Stream, window: Window, now: DateTime<Utc>) -> Window
 /// How many windows [`slice_windows`] gives at most, by arithmetic.
 pub fn window_count(stream: &Stream, axis: Axis, window: Window) -> u64 {
     let secs = (window.until - window.since).num_seconds().unsigned_abs();
-    let pieces =
-        |length: u64, longest: Option<u64>| longest.map_or(1, |longest| length.div_ceil(longest.max(1)).max(1));
     match stream.grain {
         _ if axis == Axis::None => 1,
-        Grain::Second => pieces(secs + 1, stream.max_window_secs.filter(|secs| *secs > 0).map(u64::from)),
+        Grain::Second => stream.windows_in(secs + 1),
         // Both ends are widened to whole days.
-        Grain::Day => pieces(secs / 86_400 + 2, stream.max_window_secs.map(|secs| u64::from(secs / 86_400))),
+        Grain::Day => stream.windows_in((secs / 86_400 + 2) * 86_400),
     }
 }
 

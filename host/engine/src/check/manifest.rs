@@ -232,10 +232,7 @@ fn schedule(manifest: &Manifest) -> Checked<()> {
     })?;
     let windows = manifest.look_back.iter().flat_map(|look| {
         let streams = manifest.streams.iter().filter(|stream| stream.axes.contains(&look.axis));
-        streams.map(|stream| match stream.max_window_secs {
-            Some(secs) => (u64::from(look.days) * u64::from(DAY_SECS)).div_ceil(u64::from(secs.max(1))),
-            None => 1,
-        })
+        streams.map(|stream| stream.windows_in(u64::from(look.days) * u64::from(DAY_SECS)))
     });
     let windows: u64 = windows.sum();
     ensure(windows <= MAX_WINDOWS, || {
