@@ -41,6 +41,20 @@ use request::RequestOutcome;
 use request_chain::RequestChain;
 use request_queue::RequestQueue;
 
+/// A request as the tests of this folder need one.
+#[cfg(test)]
+fn get(key: &str, url: &str) -> sluice_model::Request {
+    sluice_model::Request {
+        key: key.into(),
+        method: sluice_model::Method::Get,
+        url: vec![sluice_model::Op::Text(url.into())],
+        headers: Vec::new(),
+        body: None,
+        state: String::new(),
+        yields_records: true,
+    }
+}
+
 /// Requests of one slice that wait for their turn at once.
 const REQUESTS_AT_ONCE: usize = 64;
 

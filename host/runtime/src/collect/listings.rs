@@ -62,20 +62,11 @@ impl Listings {
 
 #[cfg(test)]
 mod tests {
-    use sluice_model::Method;
-
+    use super::super::get;
     use super::*;
 
     fn request(key: &str) -> Request {
-        Request {
-            key: key.to_owned(),
-            method: Method::Get,
-            url: Vec::new(),
-            headers: Vec::new(),
-            body: None,
-            state: String::new(),
-            yields_records: true,
-        }
+        get(key, "")
     }
 
     fn listings(planned: &[&str]) -> Listings {

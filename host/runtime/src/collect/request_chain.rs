@@ -87,21 +87,8 @@ fn content(request: &Request) -> Digest {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use sluice_model::{Method, Op};
-
+    use super::super::get as page;
     use super::*;
-
-    fn page(key: &str, url: &str) -> Request {
-        Request {
-            key: key.into(),
-            method: Method::Get,
-            url: vec![Op::Text(url.into())],
-            headers: Vec::new(),
-            body: None,
-            state: String::new(),
-            yields_records: true,
-        }
-    }
 
     #[test]
     fn the_same_cursor_ends_the_way() {

@@ -46,20 +46,17 @@ impl RequestQueue {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use sluice_model::{Method, Op};
+    use sluice_model::Op;
 
+    use super::super::get;
     use super::*;
 
     #[test]
     fn what_waits_has_a_limit_and_what_was_sent_does_not_count() {
         let request = |bytes: usize| Request {
-            key: "1".into(),
-            method: Method::Post,
-            url: vec![Op::Text("https://a.example.com/".into())],
-            headers: Vec::new(),
             body: Some(vec![Op::Text("x".repeat(bytes))]),
             state: "y".repeat(1 << 10),
-            yields_records: true,
+            ..get("1", "https://a.example.com/")
         };
         let mut queue = RequestQueue::default();
         for _ in 0..40 {
