@@ -72,7 +72,7 @@ impl AccountClient {
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
         let derived = Redactor::new(rendered.derived.iter().map(|value| value.as_slice()), Vec::new());
-        let redactor = inner.session.redactor().after(&derived);
+        let redactor = inner.session.redactor().preceded_by(&derived);
         admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
         drop(slot);
@@ -82,7 +82,7 @@ impl AccountClient {
             self.rotate(&live, &raw).await;
         }
         // The current one: this response may have brought a value to mask.
-        let redactor = inner.session.redactor().after(&derived);
+        let redactor = inner.session.redactor().preceded_by(&derived);
         let body = clean(&raw, inner.shared.options.limits(), &redactor).await;
         let (headers, header_masked) = headers_of(&raw, &body, &redactor);
         tracing::debug!(

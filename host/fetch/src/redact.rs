@@ -75,7 +75,7 @@ impl Redactor {
     }
 
     /// Masks the values of `first` too, before those that it masks itself. Nothing is built anew.
-    pub(crate) fn after(&self, first: &Self) -> Self {
+    pub(crate) fn preceded_by(&self, first: &Self) -> Self {
         Self {
             passes: first.passes.iter().chain(&self.passes).cloned().collect(),
             longest: first.longest.max(self.longest),

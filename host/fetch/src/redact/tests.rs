@@ -137,7 +137,7 @@ proptest! {
         }
         let redactor_of = |values: Vec<&[u8]>| Redactor::new(values, vec![]);
         let first = redactor_of(derived.iter().map(|value| value.as_slice()).collect());
-        let redactor = redactor_of(vec![secret.as_bytes()]).after(&first);
+        let redactor = redactor_of(vec![secret.as_bytes()]).preceded_by(&first);
         for value in &derived {
             let echo = String::from_utf8(value.to_vec()).map(|text| writing.of(&text)).unwrap_or_else(|_| value.to_vec());
             let masked = redactor.body(&[b"<a>", echo.as_slice(), b"</a>"].concat());
