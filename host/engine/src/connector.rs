@@ -126,7 +126,8 @@ impl Connector {
         Ok(judgement)
     }
 
-    /// The response's records as unified transactions, as far as the stream has any. Torn rows are rejects.
+    /// The response's records as unified transactions, as far as the stream has any. Torn rows are rejects. Hosts call
+    /// [`Connector::map_raw`], which all ways of mapping share.
     ///
     /// The first response, and then one in [`crate::EngineOptions::check_every`], is mapped twice: see
     /// [`Connector::check_deterministic`].

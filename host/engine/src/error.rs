@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sluice_decode::DecodeError;
 use sluice_model::{ErrorKind, Refusal};
 
 use crate::call::shown;
@@ -73,6 +74,19 @@ pub enum Error {
         version: String,
         /// The stream.
         stream: String,
+    },
+    /// A response's body doesn't fit its stream's layout.
+    #[error(transparent)]
+    Decode(DecodeError),
+    /// A response without records that the connector doesn't take for an answer.
+    #[error("connector `{connector}` {version} takes no response with status {status} for an answer")]
+    Unanswered {
+        /// The network's slug.
+        connector: String,
+        /// The connector's version.
+        version: String,
+        /// HTTP status.
+        status: u16,
     },
     /// A directory or file can't be read, written or watched.
     #[error("cannot {action} {path}")]
@@ -243,7 +257,7 @@ impl Error {
             }
             Self::UnknownStream { .. } => Some("`sluice connectors inspect` lists its streams".to_owned()),
             Self::Path { path, .. } => Some(format!("check that {} exists and may be used", path.display())),
-            Self::Refused { .. } | Self::Host { .. } => None,
+            Self::Refused { .. } | Self::Decode(_) | Self::Unanswered { .. } | Self::Host { .. } => None,
         }
     }
 
@@ -257,6 +271,7 @@ impl Error {
                 fault: LoadFault::Unsigned | LoadFault::Signature { .. } | LoadFault::Claimed { .. }, ..
             } => ErrorKind::Settings,
             Self::Load { .. } => ErrorKind::Guest,
+            Self::Decode(_) | Self::Unanswered { .. } => ErrorKind::Format,
             Self::UnknownStream { .. } | Self::Path { .. } | Self::Host { .. } => ErrorKind::Host,
         }
     }

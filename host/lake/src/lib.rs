@@ -70,7 +70,7 @@ pub use meta::{
     SystemColumn, SystemTable,
 };
 pub use options::CommitterOptions;
-pub use prepare::Prepared;
+pub use prepare::{Prepared, reject_conflicts};
 /// The `content_hash` of a version that says that its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 

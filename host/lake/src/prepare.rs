@@ -116,6 +116,18 @@ impl Prepared {
     }
 }
 
+/// Makes transactions of one id with different contents rejects, as [`Prepared::of`] does.
+///
+/// # Errors
+/// [`Error::Column`] for transactions of another schema.
+pub fn reject_conflicts(origin: &RawObject, mapped: &mut Mapped) -> Result<(), Error> {
+    if let Some(rows) = mapped.transactions.take() {
+        let (rows, ..) = without_conflicts(origin, rows, mapped.native.rows, &mut mapped.rejects)?;
+        mapped.transactions = Some(rows);
+    }
+    Ok(())
+}
+
 /// The transactions whose id has one content in the response, with their keys; the others are rejects, and their keys
 /// come last.
 fn without_conflicts(

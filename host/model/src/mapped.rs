@@ -6,7 +6,7 @@ use crate::layout::NativeBatch;
 use crate::notes::Notes;
 
 /// The outcome of mapping one response.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mapped {
     /// Every field of every record.
     pub native: NativeBatch,

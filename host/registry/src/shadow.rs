@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use sluice_engine::Connector;
-use sluice_model::{Mapped, Request, Response, Slice, describe};
+use bytes::Bytes;
+use sluice_engine::{Connector, TwiceCheck};
+use sluice_lake::reject_conflicts;
+use sluice_model::{Mapped, RawObject, Slice, describe};
 
 use crate::compare::Comparison;
 
@@ -33,22 +35,24 @@ impl Shadow {
     }
 
     /// Maps a response that the running version mapped, and notes how that differs. Runs a guest on this thread.
-    pub fn compare(&self, slice: &Slice, request: &Request, response: &Response, running: &Mapped) {
-        let outcome = self
-            .candidate
-            .decode(&slice.stream, &response.headers, &response.body)
-            .map_err(|error| describe(&error))
-            .and_then(|decoded| {
-                let records = u32::try_from(decoded.records()).ok();
-                let response = Response { records, ..response.clone() };
-                self.candidate.map(slice, request, &response, decoded).map_err(|error| describe(&error))
-            });
+    pub fn compare(&self, raw: &RawObject, body: Bytes, running: &Mapped) {
+        let outcome = self.compared(raw, body, running);
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.open.insert(slice.id());
+        tally.open.insert(raw.slice.id());
         match outcome {
-            Ok(mapped) => tally.comparison.add(running, &mapped),
+            Ok((running, candidate)) => tally.comparison.add(&running, &candidate),
             Err(fault) => tally.comparison.add_fault(fault),
         }
+    }
+
+    /// What the tables would take of the running version and of the candidate.
+    fn compared(&self, raw: &RawObject, body: Bytes, running: &Mapped) -> Result<(Mapped, Mapped), String> {
+        let mapped = self.candidate.map_raw(raw, body, TwiceCheck::Sampled);
+        let mut both = (running.clone(), mapped.map_err(|error| describe(&error))?);
+        for mapped in [&mut both.0, &mut both.1] {
+            reject_conflicts(raw, mapped).map_err(|error| describe(&error))?;
+        }
+        Ok(both)
     }
 
     /// Notes that a slice is over.

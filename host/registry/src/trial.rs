@@ -6,10 +6,10 @@ use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use sluice_engine::{Connector, Error as EngineError, visible_headers};
+use sluice_engine::{Connector, Error as EngineError, TwiceCheck};
 use sluice_fetch::FetchOptions;
-use sluice_lake::{Lake, RawFilter};
-use sluice_model::{Mapped, RawObject, Response, describe};
+use sluice_lake::{Lake, RawFilter, reject_conflicts};
+use sluice_model::{Mapped, RawObject, describe};
 
 use crate::compare::{Comparison, Pair};
 use crate::error::Error;
@@ -56,8 +56,8 @@ pub(crate) async fn run(
         let (candidate, serving) = (candidate.clone(), serving.cloned());
         // Guests take processor time: not on the threads of asynchronous tasks.
         let task = tokio::task::spawn_blocking(move || {
-            let running = serving.map(|serving| map(&serving, &raw, &body, false));
-            (map(&candidate, &raw, &body, true), running, raw)
+            let running = serving.map(|serving| map(&serving, &raw, body.clone(), TwiceCheck::Sampled));
+            (map(&candidate, &raw, body, TwiceCheck::Always), running, raw)
         });
         let (mapped, running, raw) = task.await?;
         match (mapped, running) {
@@ -129,24 +129,12 @@ struct Fault {
     is_grave: bool,
 }
 
-/// Maps a kept response; twice, if the answers must be the same.
-fn map(connector: &Connector, raw: &RawObject, body: &Bytes, twice: bool) -> Result<Mapped, Fault> {
-    let grave = |error: &EngineError| {
-        matches!(error, EngineError::Trapped { .. } | EngineError::Malformed { .. } | EngineError::Unsteady { .. })
-    };
-    let fault = |error: EngineError| Fault { text: describe(&error), is_grave: grave(&error) };
-    let (slice, request) = (&raw.slice, &raw.request);
-    let headers = visible_headers(&raw.headers);
-    let decoded = connector
-        .decode(&slice.stream, &headers, body)
-        .map_err(|error| Fault { text: describe(&error), is_grave: false })?;
-    let records = u32::try_from(decoded.records()).ok();
-    let response = Response { status: raw.status, headers, body: body.clone(), records, problem: None };
-    if twice {
-        connector.check_deterministic(slice, request, &response, decoded).map_err(fault)
-    } else {
-        connector.map(slice, request, &response, decoded).map_err(fault)
-    }
+/// A kept response as the tables would take it.
+fn map(connector: &Connector, raw: &RawObject, body: Bytes, check: TwiceCheck) -> Result<Mapped, Fault> {
+    let fault = |error: EngineError| Fault { text: describe(&error), is_grave: error.is_guest_fault() };
+    let mut mapped = connector.map_raw(raw, body, check).map_err(fault)?;
+    reject_conflicts(raw, &mut mapped).map_err(|error| Fault { text: describe(&error), is_grave: true })?;
+    Ok(mapped)
 }
 
 #[cfg(test)]

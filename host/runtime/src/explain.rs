@@ -37,10 +37,10 @@ pub async fn explain(settings: &Settings, name: &str) -> Result<Explanation, Fai
     let of = identify(&session, name).await?;
     let versions = history::versions(&session, &of).await?;
     let absent = history::absence(&session, &of).await?;
-    let mut evidence = Evidence::new(lake, open_engine(settings)?);
+    let mut evidence = Evidence::new(lake, open_engine(settings)?, settings.fetch.clone());
     let mut explained = Explanation { of, versions: Vec::with_capacity(versions.len()), absent };
     for version in versions {
-        let origin = evidence.of(&explained.of.stream, &version).await;
+        let origin = evidence.of(&version).await;
         explained.versions.push((version, origin));
     }
     Ok(explained)

@@ -35,13 +35,10 @@ pub async fn show(settings: &Settings, digest: &str, place: Option<usize>) -> Re
         raw.ok_or_else(|| Failure::failed(anyhow::anyhow!("raw no longer holds the response {}", body.short())))?;
     let mut rejects = lake.open_rejects(Some(&raw.slice.network)).await?;
     rejects.retain(|reject| reject.raw_object == body.to_hex());
-    let mut evidence = Evidence::new(lake, open_engine(settings)?);
+    let mut evidence = Evidence::new(lake, open_engine(settings)?, settings.fetch.clone());
     let response = RawResponse { body: evidence.body(&raw).await?, raw };
     let record = match place {
-        Some(place) => {
-            let (stream, connector) = (response.raw.slice.stream.clone(), response.raw.connector_digest);
-            Some(evidence.record(&response, &stream, connector, place).await?)
-        }
+        Some(place) => Some(evidence.record(&response, response.raw.connector_digest, place).await?),
         None => None,
     };
     Ok(ShownResponse { response, rejects, record })

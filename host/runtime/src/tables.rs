@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use sluice_engine::{Connector, visible_headers};
+use sluice_engine::{Connector, TwiceCheck};
 use sluice_fetch::Framing;
 use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
-use sluice_model::{Mapped, RawObject, Response, Window, describe};
+use sluice_model::{Mapped, RawObject, Window, describe};
 
 use crate::app::{App, Network};
 use crate::collect::UnknownWords;
@@ -183,16 +183,10 @@ async fn map_body<T: Send + 'static>(
     then: Then<T>,
 ) -> Result<T, Failure> {
     let body = sluice_fetch::unpack_body(&raw.headers, &wire, &app.settings.fetch).await?;
-    let response =
-        Response { status: raw.status, headers: visible_headers(&raw.headers), body, records: None, problem: None };
     let (object, meter) = (raw.clone(), app.meter.clone());
     in_guest(app, move || {
-        let mut response = response;
-        let decoded =
-            connector.decode(&object.slice.stream, &response.headers, &response.body).map_err(Failure::failed)?;
-        response.records = u32::try_from(decoded.records()).ok();
-        meter.found(decoded.records());
-        let mapped = connector.map(&object.slice, &object.request, &response, decoded)?;
+        let mapped = connector.map_raw(&object, body, TwiceCheck::Sampled)?;
+        meter.found(mapped.records());
         then(&connector, &object, mapped)
     })
     .await

@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::Utc;
-use sluice_engine::{Decoded, visible_headers};
+use sluice_engine::{DecodedResponse, TwiceCheck, visible_headers};
 use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
 use sluice_lake::WireBody;
-use sluice_model::{
-    Digest, ErrorKind, Judgement, RawObject, Refusal, Request, Response, Slice, Step, Verdict, request_id,
-};
+use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Refusal, Request, Slice, Step, Verdict, request_id};
 
 use super::clock::Moments;
 use super::outcome::{BROKEN, outcome_word};
@@ -45,14 +43,8 @@ pub(super) enum RequestOutcome {
     Failed(SliceError),
 }
 
-/// A response and its records.
-struct Records {
-    response: Response,
-    decoded: Decoded,
-}
-
-/// What a connector says of a response, its records, and the response as it saw it.
-pub(super) type Judged = Result<(Judgement, Option<Decoded>, Response), SliceError>;
+/// A connector's judgement, and the response as it saw it.
+pub(super) type Judged = Result<(Judgement, DecodedResponse), SliceError>;
 
 impl Collector {
     /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
@@ -219,23 +211,23 @@ impl Collector {
         let failed = |error: SliceError| {
             RequestOutcome::Failed(error.about(body).map(|message| format!("request `{}`: {message}", request.key)))
         };
-        let (judgement, decoded, response) = match judged {
+        let (judgement, found) = match judged {
             Ok(judged) => judged,
             Err(error) => return failed(error),
         };
         if judgement.cursor.is_some() {
             progress.lock().cursor.clone_from(&judgement.cursor);
         }
-        let kind = judgement.error_kind(&response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
-        let status = response.status;
+        let kind = judgement.error_kind(&found.response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
+        let status = found.response.status;
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
             progress.gate().listings().follow(&request.key, follow_ups);
         }
-        if let (true, true, Some(decoded)) = (answered, request.yields_records, decoded) {
+        if let (true, true, Some(decoded)) = (answered, request.yields_records, &found.decoded) {
             progress.lock().records += decoded.records() as u64;
             self.app.meter.found(decoded.records());
-            match self.map(raw, slice, request, Records { response, decoded }, progress, permit).await {
+            match self.map(raw, slice, found, progress, permit).await {
                 Ok(rejects) => progress.lock().rejects += rejects,
                 Err(error) => return failed(error),
             }
@@ -258,21 +250,15 @@ impl Collector {
     ) -> Judged {
         let connector = self.network.connector.clone();
         let (slice, request) = (slice.clone(), request.clone());
-        let mut response = Response { status, headers, body, records: None, problem: None };
         self.in_guest(move || {
-            let mut found = None;
-            if request.yields_records && (200..300).contains(&response.status) {
-                let decoded = connector.decode(&slice.stream, &response.headers, &response.body);
+            let found = if request.yields_records {
+                let found = connector.decode_response(&slice.stream, status, headers, body);
                 step::passed(Step::ResponseDecoded);
-                match decoded {
-                    Ok(decoded) => {
-                        response.records = u32::try_from(decoded.records()).ok();
-                        found = Some(decoded);
-                    }
-                    Err(error) => response.problem = Some(error.to_string()),
-                }
-            }
-            connector.follow(&slice, &request, &response).map(|judgement| (judgement, found, response))
+                found
+            } else {
+                DecodedResponse::without_records(status, headers, body)
+            };
+            connector.follow(&slice, &request, &found.response).map(|judgement| (judgement, found))
         })
         .await
     }
@@ -282,8 +268,7 @@ impl Collector {
         &self,
         raw: Arc<RawObject>,
         slice: &Arc<Slice>,
-        request: &Arc<Request>,
-        records: Records,
+        found: DecodedResponse,
         progress: &Progress,
         mut permit: ResponsePermit,
     ) -> Result<u64, SliceError> {
@@ -291,13 +276,12 @@ impl Collector {
             return Ok(0);
         }
         let connector = self.network.connector.clone();
-        let (of, request, origin) = (slice.clone(), request.clone(), raw.clone());
-        let shadow = self.network.shadow.clone();
+        let origin = raw.clone();
+        let shadow = self.network.shadow.clone().map(|shadow| (shadow, found.response.body.clone()));
         let map = move || {
-            let Records { response, decoded } = records;
-            let mapped = connector.map(&of, &request, &response, decoded)?;
-            if let Some(shadow) = shadow {
-                shadow.compare(&of, &request, &response, &mapped);
+            let mapped = connector.map_decoded(&origin, found, TwiceCheck::Sampled)?;
+            if let Some((shadow, body)) = shadow {
+                shadow.compare(&origin, body, &mapped);
             }
             Answer::of(&connector, origin, mapped)
         };

@@ -15,7 +15,8 @@ impl Collector {
         exchange: &Exchange,
         judged: &mut Judged,
     ) -> bool {
-        let (Some(guard), Ok((judgement, Some(decoded), _))) = (&self.guard, judged) else { return false };
+        let (Some(guard), Ok((judgement, found))) = (&self.guard, judged) else { return false };
+        let Some(decoded) = &found.decoded else { return false };
         let is_answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_)) && request.yields_records;
         let Some(stream) = self.network.manifest().stream(&slice.stream).filter(|_| is_answered) else { return false };
         // Without a profile nothing is known of the account; the failure is met again where the slice is judged.

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use arrow::array::Array;
 use bytes::Bytes;
-use sluice_engine::{Connector, Decoded, Engine, visible_headers};
+use sluice_engine::{Connector, Decoded, Engine, TwiceCheck, visible_headers};
+use sluice_fetch::FetchOptions;
 use sluice_lake::Lake;
-use sluice_model::{Digest, Format, RawObject, Response};
+use sluice_model::{Digest, Format, RawObject};
 
 use super::history::Version;
 use crate::failure::Failure;
@@ -38,25 +39,26 @@ pub struct Origin {
 pub struct Evidence {
     lake: Lake,
     engine: Engine,
+    fetch: FetchOptions,
     connectors: HashMap<Digest, Connector>,
 }
 
 impl Evidence {
-    /// Evidence in a lake.
-    pub fn new(lake: Lake, engine: Engine) -> Self {
-        Self { lake, engine, connectors: HashMap::new() }
+    /// Evidence in a lake. `fetch`: the limits of bodies that are unpacked.
+    pub fn new(lake: Lake, engine: Engine, fetch: FetchOptions) -> Self {
+        Self { lake, engine, fetch, connectors: HashMap::new() }
     }
 
     /// What a version came from, as far as it is there.
-    pub async fn of(&mut self, stream: &str, version: &Version) -> Origin {
+    pub async fn of(&mut self, version: &Version) -> Origin {
         let mut found = Origin::default();
-        if let Err(failure) = self.find(stream, version, &mut found).await {
+        if let Err(failure) = self.find(version, &mut found).await {
             found.problem = Some(failure.error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
         }
         found
     }
 
-    async fn find(&mut self, stream: &str, version: &Version, found: &mut Origin) -> Result<(), Failure> {
+    async fn find(&mut self, version: &Version, found: &mut Origin) -> Result<(), Failure> {
         let gone = |what: &str| Failure::failed(anyhow::anyhow!("{what}"));
         let body = Digest::from_hex(&version.raw_object).ok_or_else(|| gone("it names no raw object"))?;
         let raw = self.lake.raw_object(&version.run_id, &version.request_id, body).await?;
@@ -67,7 +69,7 @@ impl Evidence {
         let digest = Digest::from_hex(&version.connector_digest).ok_or_else(|| gone("it names no connector"))?;
         let response = RawResponse { body: self.body(&raw).await?, raw };
         let place = version.record_index.ok_or_else(|| gone("the response has no such record"))?;
-        found.record = Some(self.record(&response, stream, digest, place).await?);
+        found.record = Some(self.record(&response, digest, place).await?);
         Ok(())
     }
 
@@ -77,23 +79,17 @@ impl Evidence {
     /// The lake's failure, or a body that can't be unpacked.
     pub async fn body(&self, raw: &RawObject) -> Result<Bytes, Failure> {
         let wire = self.lake.raw_body(raw.body).await?;
-        Ok(sluice_fetch::unpack_body(&raw.headers, &wire, &sluice_fetch::FetchOptions::default()).await?)
+        Ok(sluice_fetch::unpack_body(&raw.headers, &wire, &self.fetch).await?)
     }
 
     /// The fields of a record of a response, as the connector with this digest reads it; of a torn row its line.
     ///
     /// # Errors
     /// A response that has no such record or can't be decoded; the lake's failure.
-    pub async fn record(
-        &mut self,
-        response: &RawResponse,
-        stream: &str,
-        connector: Digest,
-        place: usize,
-    ) -> Result<Record, Failure> {
+    pub async fn record(&mut self, response: &RawResponse, connector: Digest, place: usize) -> Result<Record, Failure> {
         let connector = self.connector(connector).await?;
-        let (stream, raw, body) = (stream.to_owned(), response.raw.clone(), response.body.clone());
-        let decoded = tokio::task::spawn_blocking(move || records(&connector, &stream, &raw, body));
+        let (raw, body) = (response.raw.clone(), response.body.clone());
+        let decoded = tokio::task::spawn_blocking(move || records(&connector, &raw, body));
         let decoded = decoded.await.map_err(Failure::failed)??;
         let records = &decoded.batch;
         if place >= records.rows {
@@ -121,16 +117,13 @@ impl Evidence {
 }
 
 /// The records of a response, as the connector's layout cuts them, or as it reads them itself.
-fn records(connector: &Connector, stream: &str, raw: &RawObject, body: Bytes) -> Result<Decoded, Failure> {
-    let headers = visible_headers(&raw.headers);
-    let decoded = connector.decode(stream, &headers, &body).map_err(Failure::failed)?;
-    if connector.manifest().stream(stream).is_none_or(|stream| stream.layout.format != Format::Opaque) {
-        return Ok(decoded);
+fn records(connector: &Connector, raw: &RawObject, body: Bytes) -> Result<Decoded, Failure> {
+    let stream = connector.manifest().stream(&raw.slice.stream);
+    if stream.is_some_and(|stream| stream.layout.format == Format::Opaque) {
+        let batch = connector.map_raw(raw, body, TwiceCheck::Sampled)?.native;
+        return Ok(Decoded { batch, ..Decoded::default() });
     }
-    let records = u32::try_from(decoded.records()).ok();
-    let response = Response { status: raw.status, headers, body, records, problem: None };
-    let batch = connector.map(&raw.slice, &raw.request, &response, decoded)?.native;
-    Ok(Decoded { batch, ..Decoded::default() })
+    connector.decode(&raw.slice.stream, &visible_headers(&raw.headers), &body).map_err(Failure::failed)
 }
 
 /// A row that is no record because it lacks fields, or has too many: its line as it stands in the body.

@@ -1,0 +1,102 @@
+//! From a response's body to its rows: the one way for live and resumed responses, builds, replays, trials and shadows.
+//!
+//! A response gives the same rows whoever maps it and whenever, because all that mapping takes is in its [`RawObject`]
+//! and its body.
+
+use bytes::Bytes;
+use sluice_decode::{DecodeError, Decoded};
+use sluice_model::{Mapped, RawObject, Response, Verdict};
+
+use crate::connector::{Connector, visible_headers};
+use crate::error::Error;
+
+/// A response with its body decoded: what `follow` judges and what is mapped.
+#[derive(Debug)]
+pub struct DecodedResponse {
+    /// The response as the guest sees it, with the number of its records or the reason why there are none.
+    pub response: Response,
+    /// Its records. None where the body isn't one of records, or doesn't fit the layout.
+    pub decoded: Option<Decoded>,
+    problem: Option<DecodeError>,
+}
+
+impl DecodedResponse {
+    /// A response whose body isn't one of records.
+    pub fn without_records(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Self {
+        let response = Response { status, headers, body, records: None, problem: None };
+        Self { response, decoded: None, problem: None }
+    }
+}
+
+/// How often a response is mapped twice, to see that the guest gives the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TwiceCheck {
+    /// The first one, and then one in [`crate::EngineOptions::check_every`].
+    Sampled,
+    /// Each one.
+    Always,
+}
+
+impl Connector {
+    /// Decodes the body of a response to a request that yields records. One whose status isn't 2xx has none.
+    ///
+    /// `headers`: those that the guest may see (see [`visible_headers`]). `body`: without its content encodings.
+    pub fn decode_response(
+        &self,
+        stream: &str,
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> DecodedResponse {
+        let mut found = DecodedResponse::without_records(status, headers, body);
+        if !(200..300).contains(&status) {
+            return found;
+        }
+        match self.decode(stream, &found.response.headers, &found.response.body) {
+            Ok(decoded) => {
+                found.response.records = u32::try_from(decoded.records()).ok();
+                found.decoded = Some(decoded);
+            }
+            Err(problem) => {
+                found.response.problem = Some(problem.to_string());
+                found.problem = Some(problem);
+            }
+        }
+        found
+    }
+
+    /// Maps an answered response of raw. `body`: without its content encodings.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] and [`Error::Unanswered`] for a response without records that `follow` doesn't take for an
+    /// answer, and the errors of [`Connector::map`].
+    pub fn map_raw(&self, raw: &RawObject, body: Bytes, check: TwiceCheck) -> Result<Mapped, Error> {
+        let response = self.decode_response(&raw.slice.stream, raw.status, visible_headers(&raw.headers), body);
+        self.map_decoded(raw, response, check)
+    }
+
+    /// The second half of [`Connector::map_raw`], for a response that was decoded to be judged.
+    ///
+    /// # Errors
+    /// As [`Connector::map_raw`].
+    pub fn map_decoded(&self, raw: &RawObject, found: DecodedResponse, check: TwiceCheck) -> Result<Mapped, Error> {
+        let DecodedResponse { response, decoded, problem } = found;
+        match (decoded, check) {
+            (Some(decoded), TwiceCheck::Sampled) => self.map(&raw.slice, &raw.request, &response, decoded),
+            (Some(decoded), TwiceCheck::Always) => {
+                self.check_deterministic(&raw.slice, &raw.request, &response, decoded)
+            }
+            (None, _) => match self.follow(&raw.slice, &raw.request, &response)?.verdict {
+                Verdict::Done | Verdict::More(_) => Ok(Mapped::default()),
+                _ => Err(match problem {
+                    Some(problem) => Error::Decode(problem),
+                    None => self.unanswered(response.status),
+                }),
+            },
+        }
+    }
+
+    fn unanswered(&self, status: u16) -> Error {
+        Error::Unanswered { connector: self.network().to_owned(), version: self.version().to_owned(), status }
+    }
+}
