@@ -1,11 +1,13 @@
 //! The command line.
 
+mod reading;
 mod selection;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
 pub(crate) use selection::window;
 
 /// Collect the transactions of affiliate networks into one data lake
@@ -40,11 +42,17 @@ pub(crate) enum Command {
     /// Run networks by schedule as a service, and swap connectors while it runs
     Serve,
     /// Collect a network and build its tables now
-    Run(ReadArgs),
+    Run(RunArgs),
     /// Collect a network into raw only
     Collect(ReadArgs),
     /// Build a network's tables from raw, without asking the network
     Build(BuildArgs),
+    /// Read any range of a network's history month by month, between the runs of its schedule
+    Backfill(BackfillArgs),
+    /// Pause the schedule of a network or an account
+    Pause(PauseArgs),
+    /// Resume the schedule of a network or an account
+    Resume(ResumeArgs),
     /// Compare or rewrite a network's history with another connector, without asking the network
     Replay(ReplayArgs),
     /// List answers that are doubted and held back, and decide them
@@ -77,28 +85,6 @@ pub(crate) struct DemoArgs {
     /// Put the settings and the lake into this folder [default: a new folder for temporary files]
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
-}
-
-/// What to read.
-#[derive(Args)]
-pub(crate) struct ReadArgs {
-    /// The network: the name of its file in networks/
-    pub(crate) network: String,
-    /// Only this account
-    #[arg(long)]
-    pub(crate) account: Option<String>,
-    /// Only this stream
-    #[arg(long)]
-    pub(crate) stream: Option<String>,
-    /// Start of the window: a day or RFC 3339, UTC [default: by the look-back rules]
-    #[arg(long)]
-    pub(crate) since: Option<String>,
-    /// End of the window, not part of it [default: now]
-    #[arg(long, requires = "since")]
-    pub(crate) until: Option<String>,
-    /// Filter on this date: transaction, modified, validation or payment
-    #[arg(long)]
-    pub(crate) axis: Option<String>,
 }
 
 /// What to build.

@@ -11,6 +11,7 @@ mod raw;
 mod rejects;
 mod replay;
 mod report;
+mod scheduled;
 mod sql;
 mod status;
 
@@ -27,7 +28,7 @@ use sluice_runtime::settings::{Settings, network};
 use sluice_runtime::tables::RawSelection;
 use sluice_state::Verb;
 
-use crate::arguments::{self, BuildArgs, Cli, Command, OutputForm, ReadArgs};
+use crate::arguments::{self, BuildArgs, Cli, Command, OutputForm, PartArgs};
 use crate::progress::Display;
 
 /// Runs the command line.
@@ -40,8 +41,11 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Demo(args) => demo::demo(args, json).await,
         Command::Serve => sluice_runtime::service::serve(Arc::new(App::open(settings()?).await?)).await,
-        Command::Run(args) => read(settings()?, args, Verb::Run, json).await,
-        Command::Collect(args) => read(settings()?, args, Verb::Collect, json).await,
+        Command::Run(args) => scheduled::run(settings()?, args, json).await,
+        Command::Collect(args) => read(settings()?, &args.network, &args.part, Verb::Collect, json).await,
+        Command::Backfill(args) => scheduled::backfill(settings()?, args, json).await,
+        Command::Pause(args) => scheduled::pause(&settings()?, args, json).await,
+        Command::Resume(args) => scheduled::resume(&settings()?, args, json).await,
         Command::Build(args) => build(settings()?, args, json).await,
         Command::Replay(args) => replay::replay(settings()?, args, json).await,
         Command::Doubts(args) => doubts::doubts(settings()?, args, json).await,
@@ -72,12 +76,12 @@ pub(crate) fn default_log(command: &Command) -> &'static str {
     }
 }
 
-async fn read(settings: Settings, args: &ReadArgs, verb: Verb, json: bool) -> Result<(), Failure> {
-    let selection = args.selection(Utc::now())?;
+async fn read(settings: Settings, name: &str, part: &PartArgs, verb: Verb, json: bool) -> Result<(), Failure> {
+    let selection = part.selection(Utc::now())?;
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
-    let network = app.network(&args.network)?;
-    let lease = app.lease(&args.network).await?;
+    let network = app.network(name)?;
+    let lease = app.lease(name).await?;
     let report = lease.guard(run::run(&app, &network, &lease, verb, &selection)).await;
     lease.release().await;
     drop(display);

@@ -8,10 +8,10 @@ use crate::app::{self, with_connector};
 use crate::failure::Failure;
 use crate::freshness;
 use crate::identity;
-use crate::schedule::next_moments;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::look_back_rules;
+use crate::timetable::Timetable;
 
 /// Moments of a schedule that are shown.
 pub const SHOWN_MOMENTS: usize = 3;
@@ -34,7 +34,7 @@ pub struct NetworkCheck {
     pub connector: String,
     /// How many accounts it has.
     pub accounts: usize,
-    /// Its cron expression; none without a connector.
+    /// Its cron expressions; none without a connector.
     pub schedule: Option<String>,
     /// The next moments of its schedule.
     pub next: Vec<DateTime<Utc>>,
@@ -83,15 +83,15 @@ async fn check_network(settings: &Settings, registry: &Registry, network: Networ
             return found;
         }
     };
-    let (text, now) = (freshness::schedule_text(&served), Utc::now());
-    match freshness::schedule(&served) {
-        Ok(cron) => {
-            found.next = next_moments(&cron, now, SHOWN_MOMENTS);
-            found.notes = freshness::schedule_notes(text, &cron, &look_back_rules(&served), now);
+    let now = Utc::now();
+    match Timetable::of(&served) {
+        Ok(timetable) => {
+            found.next = timetable.next_moments(now, SHOWN_MOMENTS);
+            found.notes = freshness::schedule_notes(&timetable.network, &look_back_rules(&served), now);
+            found.schedule = Some(timetable.describe());
         }
         Err(failure) => found.problems.push(failure.render(false)),
     }
-    found.schedule = Some(text.to_owned());
     for account in &served.settings.content.accounts {
         let problem = served.access(account).await.err().map(|failure| failure.render(false));
         // Accounts often lack the same right.

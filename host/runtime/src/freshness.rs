@@ -1,54 +1,20 @@
 //! Whether what was read is as fresh as the schedule wants it: pure functions of a moment.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use croner::Cron;
 use sluice_model::{Axis, Stream};
 
-use crate::app::Network;
-use crate::failure::Failure;
-use crate::schedule::{names_two_days, next_moment, next_moments, parse_cron};
+use crate::schedule::names_two_days;
 use crate::settings::network::LookBackRule;
-use crate::slices::look_back_rules;
 use crate::text::span;
-
-/// When a network is read by itself.
-///
-/// # Errors
-/// A settings failure for a schedule that never comes, and for look-back rules by dates that no stream has.
-pub fn schedule(network: &Network) -> Result<Cron, Failure> {
-    let (text, file) = (schedule_text(network), &network.settings.file);
-    let cron = parse_cron(text).map_err(Failure::settings)?;
-    if next_moment(&cron, Utc::now()).is_none() {
-        let message = format!("{file}: schedule \"{text}\" of connector `{}` never comes", network.manifest().network);
-        return Err(Failure::settings(message).hint("set `schedule` in the network's file"));
-    }
-    let rules = look_back_rules(network);
-    if network.manifest().streams.iter().all(|stream| axes(stream, &rules).is_empty()) {
-        let known = network.manifest().streams.iter().flat_map(|stream| &stream.axes).map(|axis| axis.name());
-        let known: BTreeSet<&str> = known.collect();
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(Failure::settings(format!(
-            "{file}: no rule of look_back is by a date that a stream can be read by"
-        ))
-        .hint(format!("the connector's streams have: {known}")));
-    }
-    Ok(cron)
-}
-
-/// The cron expression of a network: the operator's, else the connector's.
-pub fn schedule_text(network: &Network) -> &str {
-    network.settings.content.schedule.as_ref().unwrap_or(&network.manifest().schedule)
-}
+use crate::timetable::Schedule;
 
 /// What an operator may not have meant by a schedule that is possible.
-pub fn schedule_notes(text: &str, cron: &Cron, rules: &[LookBackRule], now: DateTime<Utc>) -> Vec<String> {
+pub fn schedule_notes(schedule: &Schedule, rules: &[LookBackRule], now: DateTime<Utc>) -> Vec<String> {
     let mut notes = Vec::new();
-    if names_two_days(text) {
+    if names_two_days(&schedule.cron) {
         notes.push("day of month and day of week are both set: either is enough, as in POSIX cron".to_owned());
     }
-    let gap = match next_moments(cron, now, 2)[..] {
+    let gap = match schedule.next_moments(now, 2)[..] {
         [first, second] => (second - first).num_seconds(),
         _ => return notes,
     };
@@ -66,8 +32,8 @@ pub fn schedule_notes(text: &str, cron: &Cron, rules: &[LookBackRule], now: Date
 
 /// When something that was read at `read_at` counts as stale: the schedule has named two further moments, and the
 /// rule that reads it has come due twice. None if the schedule never comes.
-pub fn stale_at(cron: &Cron, every_secs: u32, read_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let second = next_moment(cron, next_moment(cron, read_at)?)?;
+pub fn stale_at(schedule: &Schedule, every_secs: u32, read_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let second = schedule.next_moment(schedule.next_moment(read_at)?)?;
     Some(second.max(read_at + TimeDelta::seconds(2 * i64::from(every_secs))))
 }
 
@@ -95,7 +61,7 @@ mod tests {
     use super::*;
     fn stale(cron: &str, every_secs: u32, read_at: &str) -> String {
         let read_at = read_at.parse().unwrap();
-        stale_at(&parse_cron(cron).unwrap(), every_secs, read_at).unwrap().to_rfc3339()
+        stale_at(&Schedule::utc(cron).unwrap(), every_secs, read_at).unwrap().to_rfc3339()
     }
 
     #[test]
@@ -108,7 +74,7 @@ mod tests {
     fn a_schedule_that_mostly_reads_nothing_is_noted() {
         let notes = |text: &str, every: u32| {
             let rules = [LookBackRule { every, days: 3, axis: None }];
-            schedule_notes(text, &parse_cron(text).unwrap(), &rules, "2026-01-02T09:01:00Z".parse().unwrap())
+            schedule_notes(&Schedule::utc(text).unwrap(), &rules, "2026-01-02T09:01:00Z".parse().unwrap())
         };
         assert_eq!(notes("0 * * * *", 3_600), Vec::<String>::new());
         assert!(

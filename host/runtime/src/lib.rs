@@ -4,10 +4,12 @@
 //! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
 
 pub mod app;
+pub mod backfill;
 pub mod check;
 pub mod collect;
 pub mod doubt;
 pub mod doubts;
+pub mod due;
 pub mod duplicates;
 pub mod explain;
 pub mod failure;
@@ -18,6 +20,7 @@ pub mod identity;
 pub mod maintenance;
 pub mod memory;
 pub mod meter;
+pub mod pauses;
 pub mod plan;
 pub mod profiles;
 pub mod query_watch;
@@ -36,6 +39,7 @@ pub mod status;
 pub mod step;
 pub mod tables;
 pub mod text;
+pub mod timetable;
 pub mod versions;
 pub mod widths;
 

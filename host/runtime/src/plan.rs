@@ -61,5 +61,5 @@ pub async fn plan(
             planned.push(PlannedRequest { slice: job.slice.id(), key: request.key.clone(), request: sent });
         }
     }
-    Ok(Plan { requests: planned, clipped: jobs.clipped, failures: jobs.failures })
+    Ok(Plan { requests: planned, clipped: jobs.left_out, failures: jobs.failures })
 }

@@ -22,7 +22,7 @@ use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
 use crate::slices::{self, Jobs};
 use crate::widths::Widths;
-use crate::{duplicates, guests, identity, record, step, tables, widths};
+use crate::{duplicates, guests, identity, pauses, record, step, tables, widths};
 
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
@@ -85,8 +85,10 @@ pub async fn run(
     identity::record(network, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
+    let (asked, warnings) = pauses::without_paused(app, network, selection).await?;
     let mut jobs =
-        slices::jobs(network, &app.fetcher, selection, &widths, app.settings.limits.slices_per_run, started_at).await?;
+        slices::jobs(network, &app.fetcher, &asked, &widths, app.settings.limits.slices_per_run, started_at).await?;
+    jobs.left_out.extend(warnings);
     for job in &mut jobs.jobs {
         if let Some(rule) = &job.rule {
             job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
@@ -127,7 +129,9 @@ pub async fn finish_earlier(
             give_up(app, network, &noted).await?;
             continue;
         }
-        let jobs = slices::jobs_of(network, &app.fetcher, &noted.slices).await?;
+        let (slices, paused) = pauses::split(app, &network.settings.name, noted.slices.clone()).await?;
+        let mut jobs = slices::jobs_of(network, &app.fetcher, &slices).await?;
+        jobs.failed.extend(paused);
         app.state.note_start(&noted).await?;
         let other_connector = noted.connector != network.connector.digest();
         tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
@@ -184,7 +188,7 @@ async fn carry_out(
         tables: tables.clone(),
         guard: guard.clone(),
     };
-    let clipped = std::mem::take(&mut jobs.clipped);
+    let left_out = std::mem::take(&mut jobs.left_out);
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
     let (collected, guests_took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
     drop(collector);
@@ -199,7 +203,7 @@ async fn carry_out(
         guard.conclude(&app.lake, Some(fence(lease))).await?;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
-    report.warnings = [clipped, held::versions(app, network), warnings].concat();
+    report.warnings = [left_out, held::versions(app, network), warnings].concat();
     report.set_guest_time(guests_took);
     report.count(counts);
     if counts.causes.without_amount > 0 {

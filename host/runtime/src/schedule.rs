@@ -1,13 +1,12 @@
 //! When to look, and which windows to read: pure functions of a moment.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Days, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use sluice_model::{Axis, Grain, Stream, Window, start_of_day};
 
 use crate::settings::network::LookBackRule;
+use crate::timetable::{Schedule, Timetable};
 
 /// A cron expression of five fields, or of six with seconds first.
 ///
@@ -21,17 +20,6 @@ pub fn parse_cron(text: &str) -> Result<Cron, String> {
     text.parse::<Cron>().map_err(|error| error.to_string())
 }
 
-/// The first moment after `after` that the schedule names; none if it never comes.
-pub fn next_moment(cron: &Cron, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    cron.find_next_occurrence(&after, false).ok()
-}
-
-/// The first `most` moments after `after` that the schedule names.
-pub fn next_moments(cron: &Cron, after: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
-    let after = after.with_nanosecond(0).unwrap_or(after);
-    std::iter::successors(next_moment(cron, after), |last| next_moment(cron, *last)).take(most).collect()
-}
-
 /// Whether both days of the month and days of the week are given: then either is enough, as in POSIX.
 pub fn names_two_days(cron: &str) -> bool {
     let fields: Vec<&str> = cron.split_whitespace().collect();
@@ -42,19 +30,18 @@ pub fn names_two_days(cron: &str) -> bool {
     given(1) && given(3)
 }
 
-/// Whether to look now: the schedule named a moment since the last look, or there was none yet.
-pub fn is_due(now: DateTime<Utc>, cron: &Cron, last: Option<DateTime<Utc>>) -> bool {
-    last.is_none_or(|last| next_moment(cron, last).is_some_and(|next| next <= now))
-}
-
 /// The keys of the look-back rules that are due at `now`, given by key when each was last read completely. One that was
 /// never read is due.
-pub fn due_rules(now: DateTime<Utc>, rules: &[LookBackRule], last: &HashMap<String, DateTime<Utc>>) -> Vec<String> {
+pub fn due_rules(
+    now: DateTime<Utc>,
+    rules: &[LookBackRule],
+    read_at: impl Fn(&str) -> Option<DateTime<Utc>>,
+) -> Vec<String> {
     // A run that starts a little early still counts as the hourly one.
     let slack = TimeDelta::seconds(30);
     let is_due =
-        |rule: &LookBackRule, last: &DateTime<Utc>| *last + TimeDelta::seconds(i64::from(rule.every)) <= now + slack;
-    let due = rules.iter().filter(|rule| last.get(&rule.key()).is_none_or(|last| is_due(rule, last)));
+        |rule: &LookBackRule, last: DateTime<Utc>| last + TimeDelta::seconds(i64::from(rule.every)) <= now + slack;
+    let due = rules.iter().filter(|rule| read_at(&rule.key()).is_none_or(|last| is_due(rule, last)));
     due.map(LookBackRule::key).collect()
 }
 
@@ -94,8 +81,9 @@ impl FailedStarts {
     }
 
     /// Whether to try again: after the pause, or when the schedule names a moment before its end.
-    pub fn is_due(&self, now: DateTime<Utc>, pauses: RetryPauses, cron: &Cron) -> bool {
-        self.last_at + self.pause(pauses) <= now || is_due(now, cron, Some(self.last_at))
+    pub fn is_due(&self, now: DateTime<Utc>, pauses: RetryPauses, timetable: &Timetable) -> bool {
+        let is_due = |schedule: &Schedule| schedule.is_due(now, Some(self.last_at));
+        self.last_at + self.pause(pauses) <= now || timetable.schedules().any(|(_, schedule)| is_due(schedule))
     }
 }
 
@@ -162,6 +150,8 @@ fn day_windows(timezone: Tz, window: Window, max_days: Option<u32>) -> Vec<Windo
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::{BTreeMap, HashMap};
+
     use super::*;
     use proptest::prelude::*;
     use sluice_model::{Format, Layout};
@@ -171,32 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn hourly_is_due_once_an_hour() {
-        let cron = parse_cron("0 * * * *").unwrap();
-        assert!(is_due(at("2026-01-01T10:00:00Z"), &cron, None));
-        assert!(is_due(at("2026-01-01T10:00:00Z"), &cron, Some(at("2026-01-01T09:59:59Z"))));
-        assert!(!is_due(at("2026-01-01T10:59:59Z"), &cron, Some(at("2026-01-01T10:00:00Z"))));
-        assert!(parse_cron("61 * * * *").is_err());
-        assert!(parse_cron("0 * * *").is_err());
-        assert!(parse_cron("").is_err());
-    }
-
-    #[test]
-    fn a_day_of_the_month_or_of_the_week_is_enough() {
-        let cron = parse_cron("0 6 1 * MON").unwrap();
-        let days: Vec<String> = next_moments(&cron, at("2026-11-29T03:00:00Z"), 4)
-            .iter()
-            .map(|at| at.format("%a %d %H").to_string())
-            .collect();
-        assert_eq!(days, ["Mon 30 06", "Tue 01 06", "Mon 07 06", "Mon 14 06"]);
+    fn days_of_the_month_and_of_the_week_are_two() {
         let two = ["0 6 1 * MON", "0 0 6 1 * 1", "0 6 * * MON", "0 6 1 * *", "0 6 1 * ?"].map(names_two_days);
         assert_eq!(two, [true, true, false, false, false]);
-    }
-
-    #[test]
-    fn some_schedules_never_come() {
-        assert!(next_moments(&parse_cron("0 0 30 2 *").unwrap(), at("2026-01-01T00:00:00Z"), 3).is_empty());
-        assert_eq!(next_moments(&parse_cron("0 0 29 2 *").unwrap(), at("2026-01-01T00:00:00Z"), 1).len(), 1);
     }
 
     #[test]
@@ -208,7 +175,7 @@ mod tests {
         assert_eq!(daily.key(), "86400s/45d/default");
         let last =
             HashMap::from([(hourly.key(), at("2026-01-05T10:00:00Z")), (daily.key(), at("2026-01-05T10:00:00Z"))]);
-        let due = |now, rules: &[LookBackRule]| due_rules(at(now), rules, &last);
+        let due = |now, rules: &[LookBackRule]| due_rules(at(now), rules, |rule| last.get(rule).copied());
         assert_eq!(due("2026-01-05T10:59:00Z", &[hourly.clone(), daily.clone()]), Vec::<String>::new());
         // In another order, and with a new rule before them.
         let new = rule(86_400, 90, None);
@@ -219,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_failed_start_is_tried_again_after_growing_pauses() {
-        let yearly = parse_cron("0 0 1 1 *").unwrap();
+        let timetable = |cron| Timetable { network: Schedule::utc(cron).unwrap(), streams: BTreeMap::new() };
+        let yearly = timetable("0 0 1 1 *");
         let pauses = RetryPauses::default();
         let mut failed = FailedStarts::another(None, at("2026-03-05T10:00:00Z"));
         assert!(!failed.is_due(at("2026-03-05T10:00:59Z"), pauses, &yearly));
@@ -231,7 +199,7 @@ mod tests {
         }
         assert_eq!(minutes[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(minutes[40], 60);
-        let hourly = parse_cron("0 * * * *").unwrap();
+        let hourly = timetable("0 * * * *");
         assert!(!failed.is_due(at("2026-03-05T10:30:00Z"), pauses, &hourly));
         assert!(failed.is_due(at("2026-03-05T11:00:00Z"), pauses, &hourly), "the schedule's next moment");
     }

@@ -4,21 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use croner::Cron;
-use sluice_model::describe;
-use sluice_state::{NetworkLease, ScheduleTimes, Selection, Verb};
+use chrono::Utc;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::app::{App, GRACE, Network, with_connector};
+use crate::app::{App, GRACE};
+use crate::due::{self, Due, DueOutcome};
 use crate::failure::Failure;
-use crate::freshness;
 use crate::maintenance::MaintenanceScheduler;
-use crate::run::{self, RunReport};
-use crate::schedule::{self, FailedStarts};
+use crate::run::RunReport;
+use crate::schedule::FailedStarts;
 use crate::service_stats::Heartbeat;
-use crate::settings::network::{self, NetworkSettings};
-use crate::slices::look_back_rules;
+use crate::settings::network;
 
 /// How often the service checks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -127,7 +123,7 @@ impl Runs {
             if self.names.values().any(|running| *running == name) {
                 continue;
             }
-            match due(app, settings, to_resume.contains(&name), self.failed.get(&name)).await {
+            match due::due(app, settings, to_resume.contains(&name), self.failed.get(&name)).await {
                 Ok(Some(due)) => {
                     logged.remove(&name);
                     let handle = self.running.spawn(run_once(app.clone(), due));
@@ -161,109 +157,25 @@ impl Runs {
     }
 }
 
-/// A network to run now.
-struct Due {
-    network: Network,
-    lease: NetworkLease,
-    /// The look-back rules to read; none of them if there is only an interrupted run to resume.
-    rules: Vec<String>,
-    /// When its last run started.
-    started_before: Option<DateTime<Utc>>,
-}
-
-/// What to do of a network now: what its schedule says, and the run that was interrupted if there is one `to_resume`.
-async fn due(
-    app: &App,
-    settings: NetworkSettings,
-    to_resume: bool,
-    failed: Option<&FailedStarts>,
-) -> Result<Option<Due>, Failure> {
-    let network = with_connector(&app.registry, &app.settings, settings)?;
-    let name = &network.settings.name;
-    let now = Utc::now();
-    let cron = freshness::schedule(&network)?;
-    if failed.is_some_and(|failed| !failed.is_due(now, app.settings.retry_pauses, &cron)) {
-        return Ok(None);
-    }
-    let rules = due_rules(&network, &cron, &app.state.schedule_times(name).await?, now);
-    if rules.is_empty() && !to_resume {
-        return Ok(None);
-    }
-    let Some(lease) = app.state.try_acquire(name).await? else {
-        let Some(holder) = app.state.holder(name).await?.filter(|_| !rules.is_empty()) else { return Ok(None) };
-        return Err(Failure::failed(anyhow::anyhow!("network `{name}` is in use by {holder}"))
-            .hint("it runs here once the other run has ended"));
-    };
-    // Another process may have run it since this one checked.
-    let times = app.state.schedule_times(name).await?;
-    let rules = due_rules(&network, &cron, &times, now);
-    if rules.is_empty() && !to_resume {
-        lease.release().await;
-        return Ok(None);
-    }
-    if !rules.is_empty() {
-        app.state.note_start_time(name, Some(now)).await?;
-    }
-    Ok(Some(Due { network, lease, rules, started_before: times.started_at }))
-}
-
-/// The keys of the look-back rules to read now.
-fn due_rules(network: &Network, cron: &Cron, times: &ScheduleTimes, now: DateTime<Utc>) -> Vec<String> {
-    if !schedule::is_due(now, cron, times.started_at) {
-        return Vec::new();
-    }
-    schedule::due_rules(now, &look_back_rules(network), &times.rules)
-}
-
-/// Runs a network under its lease.
+/// Runs what is due of a network, and logs what it did.
 async fn run_once(app: Arc<App>, due: Due) -> Ended {
-    let name = due.network.settings.name.clone();
-    let outcome = due.lease.guard(run_all(&app, &due)).await;
-    if let Err(failure) = &outcome {
-        tracing::error!(network = name, "{}", failure.render(false));
-        if !due.rules.is_empty()
-            && let Err(error) = app.state.note_start_time(&name, due.started_before).await
-        {
-            tracing::error!(network = name, "{}", describe(&error));
-        }
+    let DueOutcome { network, reports, failure } = due.carry_out(&app).await;
+    for report in &reports {
+        log_report(report);
     }
-    due.lease.release().await;
-    Ended { network: name, has_failed: outcome.is_err() }
+    if let Some(failure) = &failure {
+        tracing::error!(network, "{}", failure.render(false));
+    }
+    Ended { network, has_failed: failure.is_some() }
 }
 
-/// Finishes the network's interrupted runs, and then reads the rules that are due.
-async fn run_all(app: &Arc<App>, due: &Due) -> Result<(), Failure> {
-    let Due { network, lease, rules, .. } = due;
-    let name = &network.settings.name;
-    let now = Utc::now();
-    for (noted, report) in run::finish_earlier(app, network, lease).await? {
-        report_run(app, &report, &noted.selection.rules.unwrap_or_default(), noted.started_at).await;
-    }
-    // Not what an interrupted run has read just now.
-    let still_due = schedule::due_rules(now, &look_back_rules(network), &app.state.schedule_times(name).await?.rules);
-    let rules: Vec<String> = rules.iter().filter(|rule| still_due.contains(rule)).cloned().collect();
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let selection = Selection { rules: Some(rules.clone()), ..Selection::default() };
-    tracing::info!(network = name, version = network.connector.version(), "run begins");
-    let report = run::run(app, network, lease, Verb::Run, &selection).await?;
-    report_run(app, &report, &rules, now).await;
-    Ok(())
-}
-
-/// Logs what a run did, and notes which rules were read completely.
-async fn report_run(app: &App, report: &RunReport, rules: &[String], began: DateTime<Utc>) {
+fn log_report(report: &RunReport) {
     for warning in &report.warnings {
         tracing::warn!(network = report.network, "{warning}");
     }
-    if report.status != "done" {
-        return tracing::warn!(errors = report.errors.join("; "), "{}", report.line());
-    }
-    tracing::info!("{}", report.line());
-    // Only now: a rule that failed is due again at the schedule's next moment.
-    if let Err(error) = app.state.note_rules_read(&report.network, rules, began).await {
-        tracing::error!(network = report.network, "{}", describe(&error));
+    match report.status {
+        "done" => tracing::info!("{}", report.line()),
+        _ => tracing::warn!(errors = report.errors.join("; "), "{}", report.line()),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod maintenance;
 mod mistake;
 pub mod network;
+pub mod schedule;
 pub mod secrets;
 mod state;
 pub mod vanish;

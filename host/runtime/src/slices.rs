@@ -36,8 +36,9 @@ pub struct Jobs {
     pub failed: Vec<SliceDone>,
     /// The failures of those accounts, one each.
     pub failures: Vec<Failure>,
-    /// Which windows begin later than was asked for, since the network keeps nothing before: a sentence for each stream.
-    pub clipped: Vec<String>,
+    /// What is not read of what was asked for: a sentence for each account that is paused, and for each stream of which
+    /// the network keeps no more.
+    pub left_out: Vec<String>,
 }
 
 impl Jobs {
@@ -105,7 +106,7 @@ pub async fn jobs(
         }
     }
     slices.sort_by_key(|planned| planned.slice.window.since);
-    let mut jobs = Jobs { clipped, ..jobs_of(network, fetcher, &slices).await? };
+    let mut jobs = Jobs { left_out: clipped, ..jobs_of(network, fetcher, &slices).await? };
     if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
         return Err(Failure::all(std::mem::take(&mut jobs.failures)));
     }
@@ -139,9 +140,10 @@ fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a 
     let accounts: Vec<_> = all_accounts
         .iter()
         .filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name || *name == a.id()))
+        .filter(|a| !selection.without_accounts.iter().any(|id| id == a.id()))
         .collect();
-    let streams: Vec<_> =
-        all_streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name)).collect();
+    let streams = all_streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name));
+    let streams: Vec<_> = streams.filter(|s| !selection.without_streams.contains(&s.name)).collect();
     let names = all_accounts.iter().map(|a| a.name.as_str()).collect();
     known(!accounts.is_empty(), "account", &selection.account, names)?;
     known(!streams.is_empty(), "stream", &selection.stream, all_streams.iter().map(|s| s.name.as_str()).collect())?;
@@ -242,8 +244,11 @@ fn windows(
     });
     // A rule on a date that this stream doesn't have is for another stream.
     let window = |rule: &LookBackRule| {
-        let window = schedule::remembered(stream, schedule::look_back_window(now, rule.days), now);
-        Some((usable(rule.axis)?, window, Some(rule.key())))
+        let mut window = schedule::look_back_window(now, rule.days);
+        if let Some(read_at) = selection.catch_up.get(&rule.key()) {
+            window.since = window.since.min(*read_at);
+        }
+        Some((usable(rule.axis)?, schedule::remembered(stream, window, now), Some(rule.key())))
     };
     Ok(chosen.filter_map(window).collect())
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use sluice_lake::{DoubtRow, DoubtState, Lake, RejectRow};
 use sluice_query::{Coverage, Gap, StreamAxis};
 use sluice_registry::Registry;
+use sluice_state::{Pause, State};
 
 pub use services::ServiceStatus;
 
@@ -18,10 +19,10 @@ use crate::check::SHOWN_MOMENTS;
 use crate::doubts;
 use crate::failure::Failure;
 use crate::freshness;
-use crate::schedule::next_moments;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
 use crate::slices::look_back_rules;
+use crate::timetable::{Schedule, Timetable};
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -69,6 +70,8 @@ pub struct NetworkStatus {
     pub gaps: usize,
     /// The next moments of its schedule.
     pub next: Vec<DateTime<Utc>>,
+    /// What is paused of it.
+    pub paused: Vec<Pause>,
 }
 
 /// What was read of a stream by one date, against what the schedule wants.
@@ -163,17 +166,19 @@ impl Freshness {
 #[derive(Default)]
 struct Wanted {
     /// Each stream with its schedule.
-    streams: BTreeMap<StreamAxis, Schedule>,
+    streams: BTreeMap<StreamAxis, WantedStream>,
     /// What commands call each network.
     names: BTreeMap<String, String>,
+    /// By network id.
+    paused: BTreeMap<String, Vec<Pause>>,
     /// By network id.
     next: BTreeMap<String, Vec<DateTime<Utc>>>,
     unknown: Vec<Failure>,
 }
 
 #[derive(Clone)]
-struct Schedule {
-    cron: croner::Cron,
+struct WantedStream {
+    schedule: Schedule,
     every_secs: u32,
 }
 
@@ -183,16 +188,15 @@ struct Schedule {
 /// The lake's failure. That of the state store is in the result.
 pub async fn status(settings: &Settings) -> Result<Status, Failure> {
     let now = Utc::now();
-    let noted = match sluice_state::State::open(&settings.state_url).await {
-        Ok(state) => state.services().await,
+    let opened = match State::open(&settings.state_url).await {
+        Ok(state) => state.services().await.map(|noted| (noted, state)),
         Err(failure) => Err(failure),
     };
-    let (noted, state_failure) = match noted {
-        Ok(noted) => (noted, None),
-        Err(failure) => (Vec::new(), Some(Failure::from(failure))),
-    };
     // The state store decides which connectors serve.
-    let wanted = if state_failure.is_none() { wanted(settings, now).await? } else { Wanted::default() };
+    let (noted, wanted, state_failure) = match opened {
+        Ok((noted, state)) => (noted, wanted(settings, &state, now).await?, None),
+        Err(failure) => (Vec::new(), Wanted::default(), Some(Failure::from(failure))),
+    };
     let lake = app::open_lake(settings).await?;
     let is_half_rebuilt = lake.is_half_rebuilt().await?;
     let rejects = by_stream(&lake.open_rejects(None).await?);
@@ -237,7 +241,7 @@ pub fn by_stream(rejects: &[RejectRow]) -> Vec<OpenRejects> {
 }
 
 /// What the settings want, as far as the connectors can be loaded.
-async fn wanted(settings: &Settings, now: DateTime<Utc>) -> Result<Wanted, Failure> {
+async fn wanted(settings: &Settings, state: &State, now: DateTime<Utc>) -> Result<Wanted, Failure> {
     let mut wanted = Wanted::default();
     let registry = match open_registry_read_only(settings).await {
         Ok(registry) => registry,
@@ -247,7 +251,9 @@ async fn wanted(settings: &Settings, now: DateTime<Utc>) -> Result<Wanted, Failu
         }
     };
     for network in network::load_all(&settings.networks_dir)? {
-        wanted.names.insert(network.content.connector.clone(), network.name.clone());
+        let id = network.content.connector.clone();
+        wanted.paused.entry(id.clone()).or_default().extend(state.pauses(&network.name).await?);
+        wanted.names.insert(id, network.name.clone());
         if let Err(failure) = wanted.add(settings, &registry, network, now) {
             wanted.unknown.push(failure);
         }
@@ -265,10 +271,10 @@ impl Wanted {
     ) -> Result<(), Failure> {
         let network = with_connector(registry, settings, network)?;
         let manifest = network.manifest();
-        let cron = freshness::schedule(&network)?;
+        let timetable = Timetable::of(&network)?;
         let rules = look_back_rules(&network);
         let next = self.next.entry(manifest.network.clone()).or_default();
-        next.extend(next_moments(&cron, now, SHOWN_MOMENTS));
+        next.extend(timetable.next_moments(now, SHOWN_MOMENTS));
         next.sort_unstable();
         next.dedup();
         next.truncate(SHOWN_MOMENTS);
@@ -281,7 +287,8 @@ impl Wanted {
                         stream: stream.name.clone(),
                         axis: axis.name().to_owned(),
                     };
-                    self.streams.insert(of, Schedule { cron: cron.clone(), every_secs });
+                    let schedule = timetable.of_stream(&stream.name).clone();
+                    self.streams.insert(of, WantedStream { schedule, every_secs });
                 }
             }
         }
@@ -298,13 +305,13 @@ fn streams(wanted: &Wanted, read: Vec<Coverage>, now: DateTime<Utc>) -> Vec<Stre
 
 fn stream_status(wanted: &Wanted, of: StreamAxis, coverage: Option<Coverage>, now: DateTime<Utc>) -> StreamStatus {
     let read_at = coverage.as_ref().and_then(|coverage| coverage.read_at);
-    let schedule = wanted.streams.get(&of);
-    let stale_at = schedule
+    let stream = wanted.streams.get(&of);
+    let stale_at = stream
         .zip(read_at)
-        .and_then(|(schedule, read_at)| freshness::stale_at(&schedule.cron, schedule.every_secs, read_at));
+        .and_then(|(stream, read_at)| freshness::stale_at(&stream.schedule, stream.every_secs, read_at));
     let state = match read_at {
         None => Freshness::NeverRead,
-        Some(_) if schedule.is_none() => Freshness::Unscheduled,
+        Some(_) if stream.is_none() => Freshness::Unscheduled,
         Some(_) if stale_at.is_some_and(|stale_at| stale_at <= now) => Freshness::Stale,
         Some(_) => Freshness::Fresh,
     };
@@ -348,6 +355,7 @@ fn summaries(wanted: &Wanted, streams: &[StreamStatus]) -> Vec<NetworkStatus> {
         let network = streams.first().map(|stream| stream.network.clone()).unwrap_or_default();
         let mut summary = NetworkStatus {
             next: wanted.next.get(&network).cloned().unwrap_or_default(),
+            paused: wanted.paused.get(&network).cloned().unwrap_or_default(),
             // They are sorted by account.
             accounts: streams.chunk_by(|a, b| a.account == b.account).count(),
             streams: streams.len(),

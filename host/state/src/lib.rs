@@ -1,14 +1,16 @@
 //! The state store: what is in flight. It can be rebuilt from the lake, all but the refresh tokens.
 //!
-//! Leases, runs that aren't over, cursors, times of the schedule, versions of connectors with the operator's decisions,
+//! Leases, runs and backfills that aren't over, pauses, cursors, times of the schedule, versions of connectors with the operator's decisions,
 //! and sealed refresh tokens, in SQLite or PostgreSQL. It depends on `sluice-model`, and on `sluice-fetch` for the trait
 //! by which tokens are kept; it is the only crate that knows sqlx.
 
+mod backfills;
 mod cursors;
 mod database;
 mod error;
 mod leases;
 mod migrations;
+mod pauses;
 mod profiles;
 mod runs;
 mod schedule_times;
@@ -19,6 +21,7 @@ mod widths;
 
 pub use error::Error;
 pub use leases::{LeaseHolder, LeaseTimes, NetworkLease, guard_all};
+pub use pauses::Pause;
 pub use runs::{NotedRun, PlannedSlice, Selection, Verb};
 pub use schedule_times::ScheduleTimes;
 pub use services::{ServiceStats, host};

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     5 "0005_identity",
     6 "0006_profiles",
     7 "0007_widths",
+    8 "0008_pauses",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.
@@ -155,8 +156,8 @@ mod tests {
         assert_eq!(runs[0].slices[0].slice.account, "uk");
         assert_eq!(runs[0].selection.rules, Some(Vec::new()), "rules by place are forgotten");
         let times = state.schedule_times("awin").await.unwrap();
-        assert_eq!(times.started_at, Some("2026-01-05T10:00:00Z".parse().unwrap()));
-        assert!(times.rules.is_empty(), "a rule that is kept by its place is due");
+        assert_eq!(times.started_at(None), Some("2026-01-05T10:00:00Z".parse().unwrap()));
+        assert_eq!(times.read_at("0", None), None, "a rule that is kept by its place is due");
         assert_eq!(state.maintained_at().await.unwrap(), Some("2026-01-05T03:00:00Z".parse().unwrap()));
         let active = state.active("awin.wasm", Some("awin")).await.unwrap().unwrap();
         assert_eq!(active.version, "1.2.0");

@@ -1,5 +1,7 @@
 //! Runs that aren't over: noted before anything is sent, forgotten once `meta.runs` has them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use sluice_model::{Axis, Digest, Slice, Window};
@@ -48,6 +50,15 @@ pub struct Selection {
     /// These look-back rules, by key; all without it.
     #[serde(default, deserialize_with = "rule_keys")]
     pub rules: Option<Vec<String>>,
+    /// Not these streams: they have a schedule of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_streams: Vec<String>,
+    /// Not these accounts: they are paused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_accounts: Vec<String>,
+    /// The windows of these rules, by key, reach back to this moment at least.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub catch_up: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// The keys of rules. Earlier versions wrote places in the list, which name nothing for certain.

@@ -8,7 +8,7 @@ use sqlx::Row;
 use crate::State;
 use crate::error::Error;
 
-/// The entry of a network's last scheduled run.
+/// The entry of a network's last scheduled run; for a stream that has a schedule of its own, `start/<stream>`.
 const START: &str = "start";
 /// The entry of the lake's maintenance, under a name that no network has.
 const MAINTENANCE: (&str, &str) = ("", "maintenance");
@@ -16,10 +16,29 @@ const MAINTENANCE: (&str, &str) = ("", "maintenance");
 /// When what a network's schedule names last happened.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScheduleTimes {
-    /// When its last scheduled run started.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When the last run started that read a look-back rule completely, by the rule's key.
-    pub rules: HashMap<String, DateTime<Utc>>,
+    started_at: HashMap<String, DateTime<Utc>>,
+    rules: HashMap<String, DateTime<Utc>>,
+}
+
+impl ScheduleTimes {
+    /// When the last scheduled run started, of all streams or of one that has a schedule of its own.
+    pub fn started_at(&self, stream: Option<&str>) -> Option<DateTime<Utc>> {
+        self.started_at.get(&start_entry(stream)).copied()
+    }
+
+    /// When the last run started that read a look-back rule completely, of all streams or of one that has a schedule of
+    /// its own. `rule`: the rule's key.
+    pub fn read_at(&self, rule: &str, stream: Option<&str>) -> Option<DateTime<Utc>> {
+        self.rules.get(&rule_entry(rule, stream)).copied()
+    }
+}
+
+fn start_entry(stream: Option<&str>) -> String {
+    stream.map_or_else(|| START.to_owned(), |stream| format!("{START}/{stream}"))
+}
+
+fn rule_entry(rule: &str, stream: Option<&str>) -> String {
+    stream.map_or_else(|| rule.to_owned(), |stream| format!("{rule}@{stream}"))
 }
 
 impl State {
@@ -34,35 +53,48 @@ impl State {
             // A time that can't be read is as good as none: its entry is due.
             let Ok(time) = row.try_get::<String, _>(1)?.parse() else { continue };
             match row.try_get::<String, _>(0)? {
-                entry if entry == START => times.started_at = Some(time),
+                entry if entry.split('/').next() == Some(START) => _ = times.started_at.insert(entry, time),
                 entry => _ = times.rules.insert(entry, time),
             }
         }
         Ok(times)
     }
 
-    /// Notes when a network's scheduled run started; with `None`, that it didn't start after all.
+    /// Notes when a network's scheduled run started, of all streams or of one; without a `time`, that it didn't start after
+    /// all.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn note_start_time(&self, network: &str, time: Option<DateTime<Utc>>) -> Result<(), Error> {
+    pub async fn note_start_time(
+        &self,
+        network: &str,
+        stream: Option<&str>,
+        time: Option<DateTime<Utc>>,
+    ) -> Result<(), Error> {
+        let entry = start_entry(stream);
         match time {
-            Some(time) => self.note_time(network, START, time).await,
+            Some(time) => self.note_time(network, &entry, time).await,
             None => {
                 let query = sqlx::query("DELETE FROM schedule_times WHERE network = $1 AND entry = $2");
-                self.database.execute(query.bind(network).bind(START)).await?;
+                self.database.execute(query.bind(network).bind(entry)).await?;
                 Ok(())
             }
         }
     }
 
-    /// Notes that a run which started at `time` read these look-back rules completely.
+    /// Notes that a run which started at `time` read these look-back rules completely, of all streams or of one.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn note_rules_read(&self, network: &str, rules: &[String], time: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn note_rules_read(
+        &self,
+        network: &str,
+        stream: Option<&str>,
+        rules: &[String],
+        time: DateTime<Utc>,
+    ) -> Result<(), Error> {
         for rule in rules {
-            self.note_time(network, rule, time).await?;
+            self.note_time(network, &rule_entry(rule, stream), time).await?;
         }
         Ok(())
     }
@@ -73,7 +105,7 @@ impl State {
     /// The store's failure.
     pub async fn maintained_at(&self) -> Result<Option<DateTime<Utc>>, Error> {
         let (network, entry) = MAINTENANCE;
-        Ok(self.schedule_times(network).await?.rules.remove(entry))
+        Ok(self.schedule_times(network).await?.read_at(entry, None))
     }
 
     /// Notes that a maintenance which started at `time` succeeded.
@@ -100,28 +132,45 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
     #[tokio::test]
     async fn a_rule_keeps_its_time_wherever_it_stands_in_the_list() {
         let state = State::open("sqlite::memory:").await.unwrap();
-        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let (hourly, daily) = ("3600s/3d/modified".to_owned(), "86400s/45d/modified".to_owned());
-        state.note_rules_read("awin", &[hourly.clone(), daily.clone()], at("2026-01-05T10:00:00Z")).await.unwrap();
-        state.note_rules_read("awin", std::slice::from_ref(&hourly), at("2026-01-05T11:00:00Z")).await.unwrap();
+        let (ten, eleven) = (at("2026-01-05T10:00:00Z"), at("2026-01-05T11:00:00Z"));
+        state.note_rules_read("awin", None, &[hourly.clone(), daily.clone()], ten).await.unwrap();
+        state.note_rules_read("awin", None, std::slice::from_ref(&hourly), eleven).await.unwrap();
         let times = state.schedule_times("awin").await.unwrap();
-        assert_eq!(times.rules[&hourly], at("2026-01-05T11:00:00Z"));
-        assert_eq!(times.rules[&daily], at("2026-01-05T10:00:00Z"));
-        assert_eq!(times.started_at, None);
+        assert_eq!(times.read_at(&hourly, None), Some(eleven));
+        assert_eq!(times.read_at(&daily, None), Some(ten));
+        assert_eq!(times.started_at(None), None);
         assert_eq!(state.schedule_times("cj").await.unwrap(), ScheduleTimes::default());
+    }
+
+    #[tokio::test]
+    async fn a_stream_with_a_schedule_of_its_own_has_its_own_times() {
+        let state = State::open("sqlite::memory:").await.unwrap();
+        let (rule, ten, eleven) =
+            ("3600s/3d/modified".to_owned(), at("2026-01-05T10:00:00Z"), at("2026-01-05T11:00:00Z"));
+        state.note_start_time("awin", Some("payments"), Some(ten)).await.unwrap();
+        state.note_start_time("awin", None, Some(eleven)).await.unwrap();
+        state.note_rules_read("awin", Some("payments"), std::slice::from_ref(&rule), ten).await.unwrap();
+        let times = state.schedule_times("awin").await.unwrap();
+        assert_eq!((times.started_at(Some("payments")), times.started_at(None)), (Some(ten), Some(eleven)));
+        assert_eq!((times.read_at(&rule, Some("payments")), times.read_at(&rule, None)), (Some(ten), None));
     }
 
     #[tokio::test]
     async fn a_start_can_be_taken_back() {
         let state = State::open("sqlite::memory:").await.unwrap();
-        let at = "2026-01-05T10:00:00Z".parse().unwrap();
-        state.note_start_time("awin", Some(at)).await.unwrap();
-        assert_eq!(state.schedule_times("awin").await.unwrap().started_at, Some(at));
-        state.note_start_time("awin", None).await.unwrap();
-        assert_eq!(state.schedule_times("awin").await.unwrap().started_at, None);
+        let at = at("2026-01-05T10:00:00Z");
+        state.note_start_time("awin", None, Some(at)).await.unwrap();
+        assert_eq!(state.schedule_times("awin").await.unwrap().started_at(None), Some(at));
+        state.note_start_time("awin", None, None).await.unwrap();
+        assert_eq!(state.schedule_times("awin").await.unwrap().started_at(None), None);
         state.note_maintained(at).await.unwrap();
         assert_eq!(state.maintained_at().await.unwrap(), Some(at));
     }

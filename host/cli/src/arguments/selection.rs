@@ -5,9 +5,9 @@ use sluice_model::{Axis, Window};
 use sluice_runtime::failure::Failure;
 use sluice_state::Selection;
 
-use super::ReadArgs;
+use super::{BackfillArgs, PartArgs};
 
-impl ReadArgs {
+impl PartArgs {
     /// What the arguments select at `now`.
     ///
     /// # Errors
@@ -21,8 +21,26 @@ impl ReadArgs {
             axis: self.axis.as_deref().map(axis).transpose()?,
             since: self.since.as_deref().map(moment).transpose()?,
             until: self.until.as_deref().map(moment).transpose()?,
-            rules: None,
+            ..Selection::default()
         })
+    }
+}
+
+impl BackfillArgs {
+    /// What the arguments select.
+    ///
+    /// # Errors
+    /// As [`PartArgs::selection`].
+    pub(crate) fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
+        let Self { since, until, account, stream, axis, .. } = self;
+        let part = PartArgs {
+            account: account.clone(),
+            stream: stream.clone(),
+            since: Some(since.clone()),
+            until: until.clone(),
+            axis: axis.clone(),
+        };
+        part.selection(now)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::arguments::ReadArgs;
 /// A failure of the settings, or the connector's refusal.
 pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Result<(), Failure> {
     let now = Utc::now();
-    let plan = plan_requests(&settings, &args.network, &args.selection(now)?, now).await?;
+    let plan = plan_requests(&settings, &args.network, &args.part.selection(now)?, now).await?;
     plan.clipped.iter().for_each(|sentence| eprintln!("warning: {}: {sentence}", args.network));
     if json {
         print_json(&plan.requests)?;

@@ -8,6 +8,7 @@ use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::status::{self, NetworkStatus, OpenRejects, Status, StreamStatus};
 use sluice_runtime::text::count;
+use sluice_state::Pause;
 
 use super::check::moments;
 use super::{doubts, sql};
@@ -73,16 +74,32 @@ fn text(status: &Status, all: bool) -> String {
 
 /// `awin: 2 accounts, 6 streams: 2 fresh, 4 never read, 3 gaps; next run 2026-11-29 03:00 UTC`.
 fn summary(network: &NetworkStatus) -> String {
-    let NetworkStatus { network: name, accounts, streams, fresh, stale, never_read, unscheduled, gaps, next } = network;
+    let NetworkStatus { network: name, accounts, streams, fresh, stale, never_read, unscheduled, gaps, .. } = network;
     let states = [(fresh, "fresh"), (stale, "stale"), (never_read, "never read"), (unscheduled, "not scheduled")];
     let states = states.iter().filter(|(number, _)| **number > 0).map(|(number, state)| format!("{number} {state}"));
     let mut parts: Vec<String> = states.collect();
     if *gaps > 0 {
         parts.push(count(*gaps as u64, "gap"));
     }
-    let next = if next.is_empty() { String::new() } else { format!("; next {}", moments(next)) };
+    let next = if network.next.is_empty() { String::new() } else { format!("; next {}", moments(&network.next)) };
+    let paused = pauses(network);
     let (accounts, streams) = (count(*accounts as u64, "account"), count(*streams as u64, "stream"));
-    format!("{name}: {accounts}, {streams}: {}{next}\n", parts.join(", "))
+    format!("{name}: {accounts}, {streams}: {}{next}\n{paused}", parts.join(", "))
+}
+
+/// Two lines for each pause.
+fn pauses(network: &NetworkStatus) -> String {
+    let name = &network.network;
+    let mut paused = String::new();
+    for Pause { account, paused_at, reason } in &network.paused {
+        let what = account.as_ref().map_or_else(|| name.clone(), |account| format!("  {name} {account}"));
+        let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        let of_account = account.as_ref().map_or_else(String::new, |account| format!(" --account {account}"));
+        let since = paused_at.format("%F %H:%M UTC");
+        // Writing to a String doesn't fail.
+        let _ = writeln!(paused, "{what}: paused since {since}{why}\n    sluice resume {name}{of_account}");
+    }
+    paused
 }
 
 /// A line per network with rejects.

@@ -9,11 +9,13 @@ use serde::Deserialize;
 use sluice_model::{Axis, ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
 use url::Url;
 
+use super::schedule::ScheduleSettings;
 use super::secrets::SecretSources;
 use super::vanish::VanishSettings;
 use super::{file, mistake};
 use crate::doubt::DoubtSettings;
 use crate::failure::Failure;
+use crate::timetable::Schedule;
 use sluice_registry::SwapSettings;
 
 /// One network's settings.
@@ -33,8 +35,9 @@ pub struct NetworkSettings {
 pub struct NetworkFile {
     /// The network id that the connector's manifest has.
     pub connector: String,
-    /// Five-field cron expression, UTC. Without it the connector's own.
-    pub schedule: Option<String>,
+    /// When it is read by itself. Without it the connector's own cron expression, in UTC.
+    #[serde(default, deserialize_with = "super::schedule::schedule")]
+    pub schedule: Option<ScheduleSettings>,
     /// How far back each look reads. Without it the connector's own.
     pub look_back: Option<Vec<LookBackRule>>,
     /// Hosts that requests may go to.
@@ -170,7 +173,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {}", mistake::of_json(&error))).hint(
-            "the keys are connector, schedule, look_back, hosts, base_url, rate, max_reject_share, vanish \
+            "the keys are connector, schedule (cron, timezone, missed, jitter, streams), look_back, hosts, base_url, rate, max_reject_share, vanish \
              (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
              cut, total, bands, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
         )
@@ -197,13 +200,15 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
 
 /// Refuses a schedule that names no moment, and look-back rules that read nothing.
 fn check_schedule(file: &str, content: &NetworkFile) -> Result<(), Failure> {
-    if let Some(schedule) = &content.schedule {
-        let cron = crate::schedule::parse_cron(schedule).map_err(|reason| {
-            Failure::settings(format!("{file}: schedule \"{schedule}\" is not a cron expression: {reason}"))
+    let settings = content.schedule.iter();
+    let crons = settings.flat_map(|settings| settings.cron.iter().chain(settings.streams.values().map(|of| &of.cron)));
+    for cron in crons {
+        let schedule = Schedule::utc(cron).map_err(|reason| {
+            Failure::settings(format!("{file}: schedule \"{cron}\" is not a cron expression: {reason}"))
                 .hint("write minute, hour, day of month, month and day of week: \"0 * * * *\" is hourly")
         })?;
-        if crate::schedule::next_moment(&cron, Utc::now()).is_none() {
-            return Err(Failure::settings(format!("{file}: schedule \"{schedule}\" never comes"))
+        if schedule.next_moment(Utc::now()).is_none() {
+            return Err(Failure::settings(format!("{file}: schedule \"{cron}\" never comes"))
                 .hint("no year has such a day; the fields are minute, hour, day of month, month and day of week"));
         }
     }

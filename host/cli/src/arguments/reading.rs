@@ -1,0 +1,92 @@
+//! What is read: by `run`, `collect`, `plan` and `backfill`; and what the schedule leaves alone.
+
+use clap::Args;
+
+/// What to read.
+#[derive(Args)]
+pub(crate) struct ReadArgs {
+    /// The network: the name of its file in networks/
+    pub(crate) network: String,
+    /// Which part.
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+}
+
+/// What to run.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The network: the name of its file in networks/
+    #[arg(required_unless_present = "due")]
+    pub(crate) network: Option<String>,
+    /// Do what is due now of all networks, as the service would, and end
+    #[arg(long, conflicts_with_all = ["network", "account", "stream", "since", "axis"])]
+    pub(crate) due: bool,
+    /// Which part.
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+}
+
+/// What to read of a network's history.
+#[derive(Args)]
+pub(crate) struct BackfillArgs {
+    /// The network: the name of its file in networks/
+    pub(crate) network: String,
+    /// Start of the window: a day or RFC 3339, UTC
+    #[arg(long)]
+    pub(crate) since: String,
+    /// End of the window, not part of it [default: now]
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Only this account
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// Only this stream
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
+    /// Filter on this date: transaction, modified, validation or payment
+    #[arg(long)]
+    pub(crate) axis: Option<String>,
+}
+
+/// What to pause.
+#[derive(Args)]
+pub(crate) struct PauseArgs {
+    /// The network: the name of its file in networks/
+    pub(crate) network: String,
+    /// Only this account
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// The reason, which `sluice status` shows
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
+/// What to resume.
+#[derive(Args)]
+pub(crate) struct ResumeArgs {
+    /// The network: the name of its file in networks/
+    pub(crate) network: String,
+    /// Only this account
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+}
+
+/// Which part of a network to read.
+#[derive(Args)]
+pub(crate) struct PartArgs {
+    /// Only this account
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// Only this stream
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
+    /// Start of the window: a day or RFC 3339, UTC [default: by the look-back rules]
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// End of the window, not part of it [default: now]
+    #[arg(long, requires = "since")]
+    pub(crate) until: Option<String>,
+    /// Filter on this date: transaction, modified, validation or payment
+    #[arg(long)]
+    pub(crate) axis: Option<String>,
+}

@@ -1,0 +1,101 @@
+//! Backfills: any range of a network's history, month by month, between the runs of its schedule.
+//!
+//! Each month is a run of its own under the network's lease, which is given back before the next one: a scheduled run
+//! waits for a month at most. Up to where it was read stands in the state store, so that the same command goes on there.
+//! The windows are asked for by name, so no look-back rule counts as read and no cursor moves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use sluice_state::{Selection, Verb};
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::due;
+use crate::failure::Failure;
+use crate::run::{self, RunReport};
+
+/// How long it waits for a service to begin what is due.
+const COURTESY: Duration = Duration::from_secs(10);
+/// How often it checks whether one has.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What a backfill did.
+pub struct Backfill {
+    /// The runs, one a month.
+    pub reports: Vec<RunReport>,
+    /// Up to where it was read; none if it was read to its end. The month after is one that failed.
+    pub stopped_at: Option<DateTime<Utc>>,
+}
+
+/// Reads the window of a selection, oldest month first, to its end or to the first month in which a slice fails. Doubtful
+/// slices don't stop it.
+///
+/// # Errors
+/// A usage failure without a window. A failure of the settings, the state store or the lake.
+pub async fn backfill(app: &Arc<App>, network: &str, selection: &Selection) -> Result<Backfill, Failure> {
+    let now = Utc::now();
+    let window =
+        selection.window(now).ok_or_else(|| Failure::usage("a backfill needs a window").hint("set --since"))?;
+    let mut at = app.state.backfilled_until(network, selection).await?.unwrap_or(window.since);
+    if at > window.since {
+        tracing::warn!("the backfill goes on at {}: what is before was read", at.format("%F %H:%M UTC"));
+    }
+    let mut reports = Vec::new();
+    while at < window.until {
+        let end = next_month(at).min(window.until);
+        let part = Selection { since: Some(at), until: Some(end), ..selection.clone() };
+        let of = app.network(network)?;
+        let lease = app.lease(network).await?;
+        let report = lease.guard(run::run(app, &of, &lease, Verb::Run, &part)).await;
+        lease.release().await;
+        let report = report?;
+        let has_failed = report.slices_failed > 0;
+        reports.push(report);
+        if has_failed {
+            return Ok(Backfill { reports, stopped_at: Some(at) });
+        }
+        at = end;
+        app.state.note_backfill(network, selection, at).await?;
+        if at < window.until {
+            let_the_schedule_in(app, network).await?;
+        }
+    }
+    app.state.forget_backfill(network, selection).await?;
+    Ok(Backfill { reports, stopped_at: None })
+}
+
+/// Waits while the network is due and a service runs that could begin with it.
+async fn let_the_schedule_in(app: &App, network: &str) -> Result<(), Failure> {
+    let deadline = Instant::now() + COURTESY;
+    while Instant::now() < deadline {
+        let is_served = app.state.services().await?.iter().any(|service| service.is_fresh(Utc::now()));
+        if !is_served || !due::is_due(app, &app.network(network)?).await? || app.state.holder(network).await?.is_some()
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// The first moment of the month after.
+fn next_month(at: DateTime<Utc>) -> DateTime<Utc> {
+    let first =
+        NaiveDate::from_ymd_opt(at.year(), at.month(), 1).and_then(|day| day.checked_add_months(Months::new(1)));
+    first.map_or(DateTime::<Utc>::MAX_UTC, |day| day.and_time(NaiveTime::MIN).and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_part_ends_with_its_month() {
+        let next = |text: &str| next_month(text.parse().unwrap()).to_rfc3339();
+        assert_eq!(next("2026-01-31T23:59:59Z"), "2026-02-01T00:00:00+00:00");
+        assert_eq!(next("2026-12-01T00:00:00Z"), "2027-01-01T00:00:00+00:00");
+    }
+}
