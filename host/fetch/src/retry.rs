@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_model::{Digest, ErrorKind};
+use sluice_model::ErrorKind;
 
 use crate::error::Error;
 use crate::fetcher::FetchOptions;
@@ -93,7 +93,6 @@ pub struct Attempts {
     once_used: bool,
     /// Failures in a row that a narrower window may avoid.
     too_wide: u32,
-    unreadable: Option<Digest>,
 }
 
 /// The limits of [`FetchOptions`] that attempts have.
@@ -114,7 +113,7 @@ impl Limits {
 impl Attempts {
     /// No attempt has failed yet.
     pub fn new(options: &FetchOptions) -> Self {
-        Self { limits: Limits::of(options), failed: 0, once_used: false, too_wide: 0, unreadable: None }
+        Self { limits: Limits::of(options), failed: 0, once_used: false, too_wide: 0 }
     }
 
     /// Attempts that have failed.
@@ -148,12 +147,6 @@ impl Attempts {
             Ok(_) if self.failed >= self.limits.max_attempts => NextAttempt::Final,
             Ok(pause) => NextAttempt::After(pause),
         }
-    }
-
-    /// What a body that can't be decoded is worth: another attempt unless it is the same as the last such body.
-    pub fn retry_unreadable(&mut self, body: Digest) -> Retry {
-        let is_same = self.unreadable.replace(body) == Some(body);
-        if is_same { Retry::Never } else { Retry::Yes }
     }
 }
 
@@ -241,14 +234,6 @@ mod tests {
             assert_eq!(of(status, kind), Retry::Yes, "{status} {kind}");
         }
         assert_eq!((of(200, ErrorKind::Settings), of(400, ErrorKind::Guest)), (Retry::Never, Retry::Never));
-    }
-
-    #[test]
-    fn the_same_unreadable_body_twice_is_final() {
-        let mut attempts = Attempts::new(&FetchOptions::default());
-        let bodies = [b"{".as_slice(), b"{\"a\"", b"{\"a\"", b"{"].map(Digest::of);
-        let retries = bodies.map(|body| attempts.retry_unreadable(body));
-        assert_eq!(retries, [Retry::Yes, Retry::Yes, Retry::Never, Retry::Yes]);
     }
 
     #[test]
