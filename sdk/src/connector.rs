@@ -1,6 +1,6 @@
 //! The trait that a connector implements, and its export.
 
-use crate::bindings::exports::sluice::connector0_3_0_draft_3::connector as contract;
+use crate::bindings::exports::sluice::connector0_3_0_draft_4::connector as contract;
 use crate::{Judgement, Manifest, Output, Records, Refusal, Request, Response, Slice, response};
 
 /// A network's connector: pure functions of their arguments.

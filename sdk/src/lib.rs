@@ -77,13 +77,13 @@ mod transaction;
 
 pub use bindings::sluice::connector0_1_0::columns::{IdBasis, TextColumn, TimeBasis, TransactionKind};
 pub use bindings::sluice::connector0_1_0::manifests::{
-    Axis, Grain, Kind, LookBack, PaymentStatus, Pin, Rate, SecretSlot, Setting, StatusWord, TokenPlace, TokenSource,
+    Axis, Grain, Kind, LookBack, PaymentStatus, Pin, Rate, SecretSlot, StatusWord, TokenPlace, TokenSource,
     ValidationStatus,
 };
 pub use bindings::sluice::connector0_1_0::requests::{Digest, Function, Method, Op, Part, Request, Slice, Window};
 pub use bindings::sluice::connector0_1_0::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
 pub use bindings::sluice::connector0_2_0::columns::TimezoneBasis;
-pub use bindings::sluice::connector0_3_0_draft_3::manifests::{Delimited, Format, Layout, Manifest, Stream};
+pub use bindings::sluice::connector0_3_0_draft_4::manifests::{Delimited, Format, Layout, Manifest, Setting, Stream};
 pub use connector::Connector;
 #[doc(hidden)]
 pub use connector::Guest;

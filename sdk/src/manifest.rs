@@ -78,14 +78,17 @@ pub fn pins_by_kind(columns: &[(Kind, &[&str])]) -> Vec<Pin> {
     columns.iter().flat_map(|(kind, paths)| pins(*kind, paths)).collect()
 }
 
-/// A setting that an account must have.
+/// A setting that an account must have, and that identifies it: a publisher's number. For one that says something else, as the
+/// currency of answers that name none: `Setting { identifies: false, ..required_setting(…) }`.
 pub fn required_setting(name: &str, meaning: &str) -> Setting {
-    Setting { name: name.into(), meaning: meaning.into(), required: true, default: None }
+    Setting { name: name.into(), meaning: meaning.into(), required: true, default: None, identifies: true }
 }
 
-/// A setting that an account may have.
+/// A setting that an account may have, and that doesn't identify it. For one that does, as a site of a publisher:
+/// `Setting { identifies: true, ..optional_setting(…) }`.
 pub fn optional_setting(name: &str, meaning: &str, default: Option<&str>) -> Setting {
-    Setting { name: name.into(), meaning: meaning.into(), required: false, default: default.map(Into::into) }
+    let default = default.map(Into::into);
+    Setting { name: name.into(), meaning: meaning.into(), required: false, default, identifies: false }
 }
 
 /// A secret that an account must have.

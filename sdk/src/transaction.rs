@@ -4,7 +4,7 @@
 use crate::bindings::sluice::connector0_1_0::columns::{
     ByteColumn, MapColumn, MoneyColumn, Reject, TextColumn, TimeColumn,
 };
-use crate::bindings::sluice::connector0_3_0_draft_3::facts;
+use crate::bindings::sluice::connector0_3_0_draft_4::facts;
 use crate::columns::{ByteBuffer, Implied, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
 use crate::schema::transaction_columns;
 use crate::{IdBasis, Money, PaymentStatus, Time, TimezoneBasis, TransactionKind, ValidationStatus};

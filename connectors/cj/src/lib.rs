@@ -24,7 +24,10 @@ impl Connector for Cj {
             }],
             settings: vec![
                 required_setting("publisher_id", "the publisher's company id (CID)"),
-                required_setting("currency", "the account's currency, ISO 4217; CJ's answers name none"),
+                Setting {
+                    identifies: false,
+                    ..required_setting("currency", "the account's currency, ISO 4217; CJ's answers name none")
+                },
             ],
             secrets: vec![required_secret("token", "personal access token, made at developers.cj.com")],
             // Not published; 25 a minute is the limit of CJ's REST APIs.

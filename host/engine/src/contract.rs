@@ -30,9 +30,9 @@ pub(crate) mod wire {
     pub(crate) use super::v0_1::bindings::sluice::connector::manifests::*;
     pub(crate) use super::v0_1::bindings::sluice::connector::{requests, responses};
     pub(crate) use super::v0_2::bindings::sluice::connector0_2_0::columns::TimezoneBasis;
-    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_3::facts::{Batch, Column, Mapped, Values};
-    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_3::manifests::{
-        Delimited, Format, Layout, Manifest, Stream,
+    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_4::facts::{Batch, Column, Mapped, Values};
+    pub(crate) use super::v0_3::bindings::sluice::connector0_3_0_draft_4::manifests::{
+        Delimited, Format, Layout, Manifest, Setting, Stream,
     };
 }
 

@@ -150,7 +150,7 @@ mod tests {
         let fault = fault(r#"(component (instance $i) (export "sluice:connector/connector@0.9.0" (instance $i)))"#);
         assert_eq!(
             fault.to_string(),
-            "the component speaks contract version 0.9.0, this host speaks `0.1.0`, `0.2.0`, `0.3.0-draft.3`"
+            "the component speaks contract version 0.9.0, this host speaks `0.1.0`, `0.2.0`, `0.3.0-draft.4`"
         );
     }
 
@@ -162,9 +162,9 @@ mod tests {
             contract_of(&wat::parse_str(format!("(component (instance $i) {exports})")).unwrap())
         };
         assert!(matches!(with(&["0.1.0", "0.2.0", "0.3.0"]), Ok(Contract::V0_2)));
-        assert!(matches!(with(&["0.3.0-draft.3", "0.2.0"]), Ok(Contract::V0_3)));
+        assert!(matches!(with(&["0.3.0-draft.4", "0.2.0"]), Ok(Contract::V0_3)));
         assert!(matches!(with(&["0.3.0", "0.1.0"]), Ok(Contract::V0_1)));
-        assert!(matches!(with(&["0.3.0-draft.2", "0.2.0"]), Ok(Contract::V0_2)));
+        assert!(matches!(with(&["0.3.0-draft.3", "0.2.0"]), Ok(Contract::V0_2)));
         assert!(matches!(with(&["0.3.0", "0.1.1"]), Err(LoadFault::WrongVersion { found, .. }) if found == "0.3.0"));
     }
 

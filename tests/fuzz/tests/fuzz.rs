@@ -19,7 +19,7 @@ use sluice_guests::{Guest, repository};
 use sluice_model::{Axis, Delimited, Format, Kind, Layout, Mapped, NativeBatch, Pin, Request, Response, Slice};
 
 /// The contract's versions.
-const CONTRACTS: [&str; 3] = ["0.1.0", "0.2.0", "0.3.0-draft.3"];
+const CONTRACTS: [&str; 3] = ["0.1.0", "0.2.0", "0.3.0-draft.4"];
 /// Mutations of each target under `cargo test`.
 const TRIES: u64 = 3_000;
 /// Longest input that `just fuzz-keep` puts into the corpus.

@@ -174,7 +174,7 @@ fn imports(code: &[&String]) -> String {
 
 /// Where a version of the contract stands.
 fn folder(contract: &str) -> PathBuf {
-    // The draft `0.3.0-draft.3` stands where 0.3.0 will.
+    // The draft `0.3.0-draft.4` stands where 0.3.0 will.
     let release = contract.split_once('-').map_or(contract, |(release, _)| release);
     repository().join(format!("wit/v{}", release.strip_suffix(".0").unwrap_or(release)))
 }

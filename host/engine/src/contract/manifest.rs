@@ -103,10 +103,13 @@ pub(super) fn kind(wire: wire::Kind) -> Kind {
 }
 
 fn setting(wire: wire::Setting) -> Setting {
-    // No contract says yet which settings identify an account: those that it can't do without, but for the currency,
-    // which says how answers are read.
-    let identifies = wire.required && wire.name != "currency";
-    Setting { name: wire.name, meaning: wire.meaning, required: wire.required, default: wire.default, identifies }
+    Setting {
+        name: wire.name,
+        meaning: wire.meaning,
+        required: wire.required,
+        default: wire.default,
+        identifies: wire.identifies,
+    }
 }
 
 fn secret(wire: wire::SecretSlot) -> SecretSlot {

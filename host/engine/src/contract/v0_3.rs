@@ -7,7 +7,7 @@ use wasmtime::component::{HasSelf, Linker};
 use super::wire;
 use crate::state::State;
 
-use bindings::sluice::connector0_3_0_draft_3::{facts, manifests};
+use bindings::sluice::connector0_3_0_draft_4::{facts, manifests};
 
 pub(super) mod bindings {
     wasmtime::component::bindgen!({
@@ -22,7 +22,7 @@ pub(super) mod bindings {
     });
 }
 
-pub(super) const VERSION: &str = "0.3.0-draft.3";
+pub(super) const VERSION: &str = "0.3.0-draft.4";
 
 /// The interfaces that it adds to those of 0.1 and 0.2.
 pub(super) const IMPORTS: &[(&str, &str)] = &[("manifests", VERSION), ("facts", VERSION)];
@@ -36,4 +36,4 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 impl facts::Host for State {}
 impl manifests::Host for State {}
 
-super::calls!(sluice_connector0_3_0_draft_3_connector, std::convert::identity, std::convert::identity);
+super::calls!(sluice_connector0_3_0_draft_4_connector, std::convert::identity, std::convert::identity);

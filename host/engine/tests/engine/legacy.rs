@@ -8,7 +8,7 @@ use sluice_model::{Axis, Digest, Format, Mapped, Op, Response, Slice, Verdict};
 use crate::engine;
 
 /// The newest contract, which isn't frozen yet.
-const DRAFT: &str = "0.3.0-draft.3";
+const DRAFT: &str = "0.3.0-draft.4";
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
 
 fn slice(connector: &Connector) -> Slice {
@@ -149,6 +149,30 @@ fn rows_of_earlier_contracts_have_all_fields_where_they_are_unquoted() {
         "delimiter": ",", "quote": "'", "charset": "utf-8", "exact-fields": true, "optional": ["voucher"],
     });
     assert_eq!(layout(DRAFT, stated), (true, vec!["voucher".to_owned()]));
+}
+
+/// Which settings identify an account, a contract says since 0.3: before, the required ones do, but for the currency.
+#[test]
+fn settings_of_earlier_contracts_identify_if_they_are_required() {
+    let identify = |contract: &str, said: Option<bool>| {
+        let setting = |name: &str, required: bool| {
+            let mut setting = serde_json::json!({"name": name, "meaning": "what it is", "required": required});
+            if let Some(said) = said {
+                setting["identifies"] = said.into();
+            }
+            setting
+        };
+        let settings = [setting("site", true), setting("currency", true), setting("zone", false)];
+        let guest =
+            Guest::new("settings", &serde_json::json!({"contract": contract, "manifest": {"settings": settings}}));
+        let connector = engine().load(&guest.component().unwrap(), "settings.wasm").unwrap();
+        connector.manifest().settings.iter().map(|setting| setting.identifies).collect::<Vec<_>>()
+    };
+    for contract in ["0.1.0", "0.2.0"] {
+        assert_eq!(identify(contract, None), [true, false, false], "{contract}");
+    }
+    assert_eq!(identify(DRAFT, Some(true)), [true; 3]);
+    assert_eq!(identify(DRAFT, Some(false)), [false; 3]);
 }
 
 #[test]

@@ -15,13 +15,25 @@ pub(in crate::contract) fn manifest(old: manifests::Manifest) -> wire::Manifest 
         version: old.version,
         hosts: old.hosts,
         streams: old.streams.into_iter().map(stream).collect(),
-        settings: old.settings,
+        settings: old.settings.into_iter().map(setting).collect(),
         secrets: old.secrets,
         tokens: old.tokens,
         rate: old.rate,
         schedule: old.schedule,
         look_back: old.look_back,
         statuses: old.statuses,
+    }
+}
+
+/// Earlier contracts don't say which settings identify an account: those that it can't do without, but for the currency,
+/// which says how answers are read.
+fn setting(old: oldest::Setting) -> wire::Setting {
+    wire::Setting {
+        identifies: old.required && old.name != "currency",
+        name: old.name,
+        meaning: old.meaning,
+        required: old.required,
+        default: old.default,
     }
 }
 
