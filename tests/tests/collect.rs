@@ -83,7 +83,7 @@ fn kinds(operator: &Operator, network: &str) -> (Vec<String>, i32) {
 #[test]
 fn what_failed_keeps_its_kind_to_tables_json_and_exit_code() {
     let trap = json!({"follow": "unreachable"});
-    let row = r#"[{"id": 1}"#;
+    let (malformed, cut) = (r#"[{"id": 1}}"#, r#"[{"id": 1}"#);
     for (kind, code, operator, network) in [
         ("credentials", 1, awin(&saying(403, "{}").origin(), "123456", SINGLE_ATTEMPT), "awin"),
         ("credentials", 1, awin(&saying(401, "{}").origin(), "123456", SINGLE_ATTEMPT), "awin"),
@@ -91,7 +91,8 @@ fn what_failed_keeps_its_kind_to_tables_json_and_exit_code() {
         ("quota", 1, awin(&saying(429, "{}").origin(), "123456", SINGLE_ATTEMPT), "awin"),
         ("network", 1, awin(&saying(502, "{}").origin(), "123456", SINGLE_ATTEMPT), "awin"),
         ("network", 1, awin(&nobody(), "123456", SINGLE_ATTEMPT), "awin"),
-        ("format", 1, awin(&saying(200, row).origin(), "123456", SINGLE_ATTEMPT), "awin"),
+        ("format", 1, awin(&saying(200, malformed).origin(), "123456", SINGLE_ATTEMPT), "awin"),
+        ("doubt", 3, awin(&saying(200, cut).origin(), "123456", SINGLE_ATTEMPT), "awin"),
         ("format", 1, awin(&saying(200, r#"[{"id": 1}]"#).origin(), "123456", SINGLE_ATTEMPT), "awin"),
         ("guest", 1, guest("traps", &trap, &saying(200, "{}").origin(), SINGLE_ATTEMPT), "traps"),
     ] {

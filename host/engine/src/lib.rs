@@ -37,7 +37,7 @@ mod transactions;
 mod twice;
 mod wasi;
 
-pub use sluice_decode::{DecodeErrorKind, Decoded};
+pub use sluice_decode::Decoded;
 
 pub use connector::{Connector, visible_headers};
 pub use engine::{Engine, EngineOptions, Live};

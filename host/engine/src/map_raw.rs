@@ -4,7 +4,7 @@
 //! and its body.
 
 use bytes::Bytes;
-use sluice_decode::{DecodeError, Decoded};
+use sluice_decode::{DecodeError, DecodeErrorKind, Decoded};
 use sluice_model::{Mapped, RawObject, Response, Verdict};
 
 use crate::connector::{Connector, visible_headers};
@@ -25,6 +25,11 @@ impl DecodedResponse {
     pub fn without_records(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let response = Response { status, headers, body, records: None, problem: None };
         Self { response, decoded: None, problem: None }
+    }
+
+    /// Whether the body ends before its end: what there is of it can't be read, and the rest may come if it is asked for again.
+    pub fn is_cut(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.kind() == DecodeErrorKind::Cut)
     }
 }
 

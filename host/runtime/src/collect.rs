@@ -2,6 +2,7 @@
 
 mod clock;
 mod close;
+mod earlier_doubts;
 mod gate;
 mod guard;
 mod listings;
@@ -13,6 +14,7 @@ mod request_queue;
 mod resume;
 mod suspect;
 mod unknown_words;
+mod verdict;
 mod windows;
 
 use std::sync::Arc;
@@ -78,8 +80,8 @@ pub struct Collector {
     pub tables: Option<Arc<RunWriter>>,
     /// Status words that the run has warned of.
     pub unknown_words: Arc<UnknownWords>,
-    /// By which answers are judged before they reach the tables; none if they don't.
-    pub guard: Option<Arc<Guard>>,
+    /// By which answers are judged before they reach the tables; of a run that only collects, whether they came whole.
+    pub guard: Arc<Guard>,
 }
 
 impl Collector {
@@ -153,6 +155,10 @@ impl Collector {
                     }
                 }
                 Some(RequestOutcome::Split) => progress.lock().split = true,
+                Some(RequestOutcome::Cut { too_wide }) => {
+                    let mut report = progress.lock();
+                    report.too_wide = too_wide.or(report.too_wide.take());
+                }
                 Some(RequestOutcome::TooWide(error)) => progress.lock().too_wide = Some(error),
                 Some(RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error)) => progress.fail(error),
             }

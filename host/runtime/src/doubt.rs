@@ -17,7 +17,7 @@ pub use bands::{SliceView, judge_days};
 pub use observation::Observation;
 pub(crate) use observation::money_json;
 pub use profile::Profile;
-pub use rules::{Doubts, judge_few, judge_response, suspicion, unknown_input, unknown_inputs};
+pub use rules::{Doubts, judge_ending, judge_few, judge_response, suspicion, unknown_input, unknown_inputs};
 
 /// Records from which on the absence of a field is more than chance.
 pub const MIN_RECORDS: u64 = 5;

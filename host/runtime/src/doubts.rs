@@ -197,6 +197,15 @@ async fn commit_held(
         RawFilter { network: Some(doubt.network.clone()), run_id: Some(doubt.run_id.clone()), ..RawFilter::default() };
     let objects = app.lake.raw_objects(&filter).await?;
     let objects = objects.try_filter(move |object| std::future::ready(wanted.contains(&object.request_id)));
+    let objects: Vec<RawObject> = objects.try_collect().await?;
+    if objects.len() as u64 != count {
+        let id = &doubt.doubt_id;
+        let message =
+            format!("doubt `{id}` can't be accepted: raw holds {} of its {count} responses whole", objects.len());
+        return Err(Failure::failed(anyhow::anyhow!(message))
+            .hint(format!("read the window again: `sluice run`; or `sluice doubts reject {id}`")));
+    }
+    let objects = futures::stream::iter(objects.into_iter().map(Ok));
     let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
     let mut again = MappedAgain::default();
     while let Some((raw, outcome)) = mapped.next().await.transpose()? {
@@ -210,10 +219,6 @@ async fn commit_held(
         again.seen.merge(&answer.seen);
         let held = app.memory.reserve(answer.prepared.bytes()).await;
         tables.add(answer.prepared, Box::new(held)).await?;
-    }
-    if again.responses < count {
-        let message = format!("raw holds {} of the {count} responses of doubt `{}`", again.responses, doubt.doubt_id);
-        return Err(Failure::failed(anyhow::anyhow!(message)).hint("read the window again: `sluice run`"));
     }
     Ok(again)
 }

@@ -173,10 +173,7 @@ async fn carry_out(
     let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(lease)))));
     let is_resumed = kept.is_some();
     let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
-    let guard = match &tables {
-        Some(_) => Some(Arc::new(Guard::open(app, network, &run_id).await?)),
-        None => None,
-    };
+    let guard = Arc::new(Guard::open(app, network, &run_id, noted.verb).await?);
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
@@ -198,10 +195,8 @@ async fn carry_out(
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
-    let warnings = guard.as_ref().map(|guard| guard.warnings()).unwrap_or_default();
-    if let Some(guard) = guard {
-        guard.conclude(&app.lake, Some(fence(lease))).await?;
-    }
+    let warnings = guard.warnings();
+    guard.conclude(&app.lake, Some(fence(lease))).await?;
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = [left_out, held::versions(app, network), warnings].concat();
     report.set_guest_time(guests_took);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod course;
+mod cut;
 mod earlier;
 mod network;
 mod oddities;
@@ -61,6 +62,7 @@ cases! {
     fewer_records_than_the_network_states_are_doubted: "55-cj-fewer-than-stated";
     days_are_those_of_the_accounts_zone: "56-awin-account-zone";
     what_is_no_currency_is_kept_and_not_summed: "57-awin-points";
+    a_record_that_a_later_page_lost_is_noticed: "58-cj-page-loses-a-record";
 }
 
 #[test]
@@ -72,4 +74,41 @@ fn every_case_has_a_test() {
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     assert_eq!(folders, FOLDERS.iter().map(|folder| (*folder).to_owned()).collect());
+}
+
+/// All Rust files of a folder, as one text.
+fn sources(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_fault_has_tests_that_there_are() {
+    let mut code = String::new();
+    for folder in ["host", "connectors", "tests"] {
+        sources(&sluice_tests::repository().join(folder), &mut code);
+    }
+    let page = std::fs::read_to_string(course::cases_dir().join("README.md")).unwrap();
+    let (_, table) = page.split_once("| kind | tests |").unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    assert_eq!(rows.len(), 16);
+    for (at, row) in rows.iter().enumerate() {
+        let (kind, tests) = row.trim_matches('|').split_once('|').unwrap();
+        assert!(kind.trim().starts_with(&format!("{}. ", at + 1)), "{kind}");
+        let names = tests.split('`').skip(1).step_by(2).map(|name| name.rsplit(' ').next().unwrap());
+        for name in names.filter(|name| !name.ends_with(".rs")) {
+            assert!(code.contains(&format!("fn {name}(")), "{kind}: no test {name}");
+        }
+        let cases =
+            tests.split([',', ';', ' ']).filter(|word| word.len() == 2 && word.bytes().all(|b| b.is_ascii_digit()));
+        for case in cases {
+            assert!(FOLDERS.iter().any(|folder| folder.starts_with(case)), "{kind}: no case {case}");
+        }
+    }
 }

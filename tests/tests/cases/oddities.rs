@@ -1,5 +1,5 @@
 //! Bodies that aren't quite what their format allows: each gives its rows, the odd record is marked, and raw keeps every
-//! byte. And bodies that are cut.
+//! byte.
 
 use std::path::Path;
 
@@ -24,24 +24,24 @@ struct Oddity {
     value: Option<(&'static str, Value)>,
 }
 
-const JSON: &str = "application/json;charset=UTF-8";
-const XML: &str = "text/xml; charset=utf-8";
+pub(crate) const JSON: &str = "application/json;charset=UTF-8";
+pub(crate) const XML: &str = "text/xml; charset=utf-8";
 
 /// Awin's answer with two sales, of which `new` stands in for `old` in the second.
-fn awin(old: &str, new: &[u8]) -> Vec<u8> {
+pub(crate) fn awin(old: &str, new: &[u8]) -> Vec<u8> {
     let text = std::fs::read_to_string(cases_dir().join("26-awin-nan-token/answer.json")).unwrap();
     swapped(&text.replace("NaN", "2.5"), old, new)
 }
 
 /// TradeTracker's answer with two sales.
-fn tradetracker(old: &str, new: &[u8]) -> Vec<u8> {
+pub(crate) fn tradetracker(old: &str, new: &[u8]) -> Vec<u8> {
     let text =
         std::fs::read_to_string(cases_dir().join("30-tradetracker-odd-characters/cdata-and-prefix.xml")).unwrap();
     swapped(&text, old, new)
 }
 
 /// ShareASale's answer with 31 sales.
-fn shareasale() -> String {
+pub(crate) fn shareasale() -> String {
     std::fs::read_to_string(cases_dir().join("03-shareasale-torn-line/whole.txt")).unwrap()
 }
 
@@ -132,7 +132,7 @@ fn odd_text() -> Vec<Oddity> {
 }
 
 /// A network of one response, and its operator. `answers` are the steps of its state, each a list of rules.
-fn network(folder: &Path, network: &str, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
+pub(crate) fn network(folder: &Path, network: &str, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
     std::fs::write(folder.join("NETWORK"), network).unwrap();
     for (name, body) in files {
         std::fs::write(folder.join(name), body).unwrap();
@@ -142,14 +142,14 @@ fn network(folder: &Path, network: &str, files: &[(&str, &[u8])], steps: &Value)
 }
 
 /// TradeTracker's sign-in.
-fn sign_in() -> Value {
+pub(crate) fn sign_in() -> Value {
     let body = "<E:Envelope xmlns:E=\"http://schemas.xmlsoap.org/soap/envelope/\"><E:Body><authenticateResponse/></E:Body></E:Envelope>";
     let headers = json!({"content-type": XML, "set-cookie": "PHPSESSID=s1; path=/"});
     json!({"body": "tns:authenticate", "headers": headers, "text": body})
 }
 
 /// Collects January; gives what the command printed.
-fn collect(operator: &Operator, network: &str) -> sluice_tests::Answer {
+pub(crate) fn collect(operator: &Operator, network: &str) -> sluice_tests::Answer {
     let mut command = vec!["run", network, "--since", "2026-01-01", "--until", "2026-02-01"];
     if network != "shareasale" {
         command.extend(["--axis", "transaction"]);
@@ -157,11 +157,12 @@ fn collect(operator: &Operator, network: &str) -> sluice_tests::Answer {
     operator.sluice(&command).unwrap()
 }
 
-fn rows(operator: &Operator, query: &str) -> Value {
+pub(crate) fn rows(operator: &Operator, query: &str) -> Value {
     Value::from(operator.sql(query).unwrap())
 }
 
-const TOTAL: &str = "SELECT count(*) n, CAST(sum(commission_effective) AS VARCHAR) s FROM unified.transactions";
+pub(crate) const TOTAL: &str =
+    "SELECT count(*) n, CAST(sum(commission_effective) AS VARCHAR) s FROM unified.transactions";
 
 #[test]
 fn an_odd_response_gives_its_rows_and_marks_what_is_odd() {
@@ -199,63 +200,6 @@ fn an_odd_response_gives_its_rows_and_marks_what_is_odd() {
         assert_eq!(rows(&operator, TOTAL), json!([{"n": count, "s": sum}]), "{name}, built from raw");
         assert_eq!(rows(&operator, &marked), json!(wanted), "{name}, built from raw");
     }
-}
-
-/// The doubts and their states.
-const DOUBTS: &str = "SELECT kind k, state s FROM meta.doubts";
-
-#[test]
-fn a_text_that_is_cut_once_is_asked_for_again() {
-    let whole = shareasale();
-    let cut = &whole[..whole.len() - 60];
-    let folder = tempfile::tempdir().unwrap();
-    let headers = json!({"content-type": "text/plain"});
-    let steps = json!([[{"file": "cut", "headers": headers, "times": 1}, {"file": "whole", "headers": headers}]]);
-    let files = [("cut", cut.as_bytes()), ("whole", whole.as_bytes())];
-    let (network, operator) = network(folder.path(), "shareasale", &files, &steps);
-    let answer = collect(&operator, "shareasale");
-    assert_eq!((answer.code, network.asked().len()), (0, 2), "{answer:?}");
-    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]));
-    assert_eq!(rows(&operator, "SELECT count(*) n FROM meta.rejects"), json!([{"n": 0}]));
-    assert_eq!(
-        rows(&operator, "SELECT attempt a, outcome o FROM meta.requests ORDER BY 1"),
-        json!([{"a": 1, "o": "retried"}, {"a": 2, "o": "answered"}])
-    );
-    operator.succeed(&["build", "--from-raw"]).unwrap();
-    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]), "what was cut isn't built from");
-}
-
-#[test]
-fn a_text_that_is_cut_again_is_doubtful() {
-    let whole = shareasale();
-    let cut = &whole[..whole.len() - 60];
-    let folder = tempfile::tempdir().unwrap();
-    let headers = json!({"content-type": "text/plain"});
-    let steps = json!([[{"file": "cut", "headers": headers}], [{"file": "whole", "headers": headers}]]);
-    let files = [("cut", cut.as_bytes()), ("whole", whole.as_bytes())];
-    let (network, operator) = network(folder.path(), "shareasale", &files, &steps);
-    let answer = collect(&operator, "shareasale");
-    assert_eq!(network.asked().len(), 2, "asked again once");
-    assert!(answer.code != 0 && answer.stderr.contains("cut off"), "{answer:?}");
-    assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "open"}]));
-    assert_eq!(rows(&operator, "SELECT count(*) n FROM unified.transactions"), json!([{"n": 0}]));
-    network.set_step(1);
-    assert_eq!(collect(&operator, "shareasale").code, 0);
-    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]));
-    assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "superseded"}]));
-}
-
-#[test]
-fn a_text_that_never_ends_in_a_line_end_is_asked_for_twice_and_then_known() {
-    let whole = shareasale();
-    let folder = tempfile::tempdir().unwrap();
-    let steps = json!([[{"file": "open", "headers": {"content-type": "text/plain"}}]]);
-    let (network, operator) = network(folder.path(), "shareasale", &[("open", whole.trim_end().as_bytes())], &steps);
-    assert_eq!(collect(&operator, "shareasale").code, 0);
-    assert_eq!(rows(&operator, TOTAL), json!([{"n": 31, "s": "150.000000"}]));
-    assert_eq!(network.asked().len(), 2);
-    assert_eq!(collect(&operator, "shareasale").code, 0);
-    assert_eq!(network.asked().len(), 3, "it is known by now");
 }
 
 #[test]

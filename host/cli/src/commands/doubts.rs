@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sluice_lake::{DoubtRow, DoubtState};
 use sluice_runtime::app::{self, App, open_lake};
+use sluice_runtime::doubt::DoubtKind;
 use sluice_runtime::doubts;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::{Settings, network};
@@ -78,6 +79,9 @@ async fn show(settings: &Settings, id: &str, json: bool) -> Result<(), Failure> 
         listed.join(", ")
     )?;
     if doubt.state == DoubtState::Open {
+        if doubt.kind == DoubtKind::Cut.name() {
+            writeln!(out, "  the next run reads the window again; a response without its end can't be accepted")?;
+        }
         writeln!(out, "  if it is right:  sluice doubts accept {}", doubt.doubt_id)?;
         writeln!(out, "  if it is wrong:  sluice doubts reject {}", doubt.doubt_id)?;
     }

@@ -154,11 +154,11 @@ fn rows_of_earlier_contracts_have_all_fields_where_they_are_unquoted() {
 /// Which settings identify an account, a contract says since 0.3: before, the required ones do, but for the currency.
 #[test]
 fn settings_of_earlier_contracts_identify_if_they_are_required() {
-    let identify = |contract: &str, said: Option<bool>| {
+    let identify = |contract: &str, stated: Option<bool>| {
         let setting = |name: &str, required: bool| {
             let mut setting = serde_json::json!({"name": name, "meaning": "what it is", "required": required});
-            if let Some(said) = said {
-                setting["identifies"] = said.into();
+            if let Some(stated) = stated {
+                setting["identifies"] = stated.into();
             }
             setting
         };

@@ -165,8 +165,8 @@ pub(super) const REQUESTS: SystemTable = SystemTable {
         flag("masked", "Whether a secret was masked in the body before it was stored."),
         text(
             "outcome",
-            "The connector's decision: `answered` bodies are mapped; `step`, `retried`, `split`, `refused` and \
-             `failed` ones are kept as evidence.",
+            "The connector's decision: `answered` bodies are mapped; `step`, `retried`, `split`, `refused`, `failed` and \
+             `cut` ones are kept as evidence.",
         ),
         CONNECTOR_VERSION,
         CONNECTOR_DIGEST,

@@ -51,9 +51,12 @@ impl Collector {
         progress: &Progress,
         read_at: DateTime<Utc>,
     ) -> Result<(), SliceError> {
-        let Some(guard) = &self.guard else { return Ok(()) };
+        if self.tables.is_none() {
+            self.guard.note_collected(slice, read_at);
+            return Ok(());
+        }
         let seen = progress.gate().seen().clone();
-        guard.learn(self, slice, &seen, report.first_sent_at, read_at, report.rejects > 0).await
+        self.guard.learn(self, slice, &seen, report.first_sent_at, read_at, report.rejects > 0).await
     }
 
     fn marker(&self, slice: &Slice, report: &SliceReport) -> SliceRead {

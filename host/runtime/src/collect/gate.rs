@@ -13,7 +13,7 @@ use sluice_model::{ErrorKind, RawObject, Slice};
 use super::guard::{Guard, Withheld};
 use super::listings::Listings;
 use super::{Collector, Progress};
-use crate::doubt::{Doubt, Observation, Profile};
+use crate::doubt::{Doubt, DoubtKind, Observation, Profile};
 use crate::failure::{Failure, SliceError};
 use crate::memory::Reservation;
 use crate::tables::Answer;
@@ -41,6 +41,8 @@ pub struct Gate {
     doubts: Vec<Doubt>,
     /// The responses that never reach the tables.
     withheld: Withheld,
+    /// Responses that are cut and can't be read, and why.
+    cut: Vec<(Arc<RawObject>, String)>,
     listings: Listings,
 }
 
@@ -58,6 +60,32 @@ impl Gate {
     /// How many records each listing gave, and the network states.
     pub(super) fn listings(&mut self) -> &mut Listings {
         &mut self.listings
+    }
+
+    /// Takes note of a response that is cut and can't be read: its slice is doubtful.
+    pub(super) fn note_cut(&mut self, raw: Arc<RawObject>, reason: String) {
+        self.cut.push((raw, reason));
+    }
+
+    /// Whether there are responses that are cut and can't be read.
+    pub(super) fn is_cut(&self) -> bool {
+        !self.cut.is_empty()
+    }
+
+    /// Drops responses that are cut: their window is asked for in halves.
+    pub(super) fn forget_cut(&mut self) {
+        self.cut.clear();
+    }
+
+    /// What is doubted because responses are cut.
+    fn doubts_of_cut(&mut self) -> Vec<Doubt> {
+        let cut = std::mem::take(&mut self.cut);
+        for (raw, _) in &cut {
+            self.withheld.add(raw, &Observation::default());
+        }
+        let reasons: Vec<String> = cut.into_iter().map(|(_, reason)| reason).collect();
+        let doubt = Doubt { kind: DoubtKind::Cut, field: None, reason: reasons.join("; ") };
+        if reasons.is_empty() { Vec::new() } else { vec![doubt] }
     }
 
     /// Takes note of doubts, and drops what is held.
@@ -91,17 +119,12 @@ impl Collector {
         answer: Answer,
         memory: Reservation,
     ) -> Result<(), SliceError> {
-        let Some(tables) = &self.tables else { return Ok(()) };
-        let Some(guard) = &self.guard else {
-            tables.add(answer.prepared, Box::new(memory)).await.map_err(Failure::from)?;
-            return Ok(());
-        };
-        guard.note_conflicts(slice, answer.prepared.conflicts());
+        self.guard.note_conflicts(slice, answer.prepared.conflicts());
         let held = Held { prepared: answer.prepared, memory, seen: answer.seen, raw };
         let is_full = {
             let mut gate = progress.gate();
             gate.seen.merge(&held.seen);
-            if !gate.doubts.is_empty() {
+            if !gate.doubts.is_empty() || gate.is_cut() {
                 gate.withheld.add(&held.raw, &held.seen);
                 return Ok(());
             }
@@ -113,13 +136,20 @@ impl Collector {
 
     /// Judges what is held, and hands it on or drops it.
     pub(super) async fn pass(&self, slice: &Slice, progress: &Progress) -> Result<(), SliceError> {
-        let Some(guard) = &self.guard else { return Ok(()) };
         if !progress.gate().is_holding() {
             return Ok(());
         }
-        let profile = guard.profile(slice).await?;
-        let held = std::mem::take(&mut progress.gate().held);
-        let doubts = self.judge_held(guard, &profile, slice, &held);
+        let profile = self.guard.profile(slice).await?;
+        let held = {
+            let mut gate = progress.gate();
+            let held = std::mem::take(&mut gate.held);
+            if gate.is_cut() {
+                held.iter().for_each(|held| gate.withheld.add(&held.raw, &held.seen));
+                return Ok(());
+            }
+            held
+        };
+        let doubts = self.judge_held(&self.guard, &profile, slice, &held);
         self.decide(progress, held, doubts).await
     }
 
@@ -139,11 +169,11 @@ impl Collector {
     }
 
     async fn decide(&self, progress: &Progress, held: Vec<Held>, doubts: Vec<Doubt>) -> Result<(), SliceError> {
-        let Some(tables) = &self.tables else { return Ok(()) };
         if !doubts.is_empty() {
             progress.gate().doubt(doubts, held);
             return Ok(());
         }
+        let Some(tables) = &self.tables else { return Ok(()) };
         progress.gate().is_open |= !held.is_empty();
         for held in held {
             tables.add(held.prepared, Box::new(held.memory)).await.map_err(Failure::from)?;
@@ -152,9 +182,10 @@ impl Collector {
     }
 
     /// Judges a slice that was read to its end, or as far as it came: `is_whole` if every request was answered. Its
-    /// doubts are errors of its report.
+    /// doubts are errors of its report. One that is only collected has no records to judge.
     pub(super) async fn settle(&self, slice: &Slice, progress: &Progress, is_whole: bool) -> Settled {
-        let Some(guard) = &self.guard else { return Settled::Done };
+        let guard = &self.guard;
+        let is_whole = is_whole && self.tables.is_some();
         let profile = match guard.profile(slice).await {
             Ok(profile) => profile,
             Err(error) => {
@@ -176,7 +207,7 @@ impl Collector {
         &self,
         slices: impl Iterator<Item = (&Slice, &Progress)>,
     ) -> Result<Vec<Doubt>, SliceError> {
-        let Some(guard) = &self.guard else { return Ok(Vec::new()) };
+        let guard = &self.guard;
         let (mut usual, mut all) = (Profile::default(), Observation::default());
         let mut accounts: BTreeSet<&str> = BTreeSet::new();
         let mut stream = None;
@@ -192,7 +223,7 @@ impl Collector {
 
     /// Settles a slice with what was found when it was judged together with others.
     pub(super) async fn settle_few(&self, slice: &Slice, progress: &Progress, doubts: Vec<Doubt>) {
-        let Some(guard) = &self.guard else { return };
+        let guard = &self.guard;
         match guard.profile(slice).await {
             Ok(profile) => self.settle_by(guard, &profile, slice, progress, true, doubts).await,
             Err(error) => progress.fail(error),
@@ -209,6 +240,10 @@ impl Collector {
         mut doubts: Vec<Doubt>,
     ) {
         let held = std::mem::take(&mut progress.gate().held);
+        let cut = progress.gate().doubts_of_cut();
+        // What can't be read can't be accepted, whatever other reads say.
+        let may_agree = cut.is_empty();
+        doubts.extend(cut);
         doubts.extend(self.judge_held(guard, profile, slice, &held));
         if is_whole {
             doubts.extend(guard.judge_total(progress.gate().listings()));
@@ -218,8 +253,8 @@ impl Collector {
                 Err(error) => progress.fail(error.into()),
             }
         }
-        let was_doubted = !progress.gate().doubts.is_empty();
-        if !was_doubted && guard.agrees(slice, &doubts) {
+        let may_agree = may_agree && progress.gate().doubts.is_empty();
+        if may_agree && guard.agrees(slice, &doubts) {
             doubts.clear();
         }
         if let Err(error) = self.decide(progress, held, doubts).await {

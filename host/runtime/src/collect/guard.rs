@@ -4,17 +4,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_fetch::{Exchange, Framing};
 use sluice_lake::{DoubtRow, DoubtState, Fence, Lake, WindowState, WindowStates};
 use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
-use sluice_state::State;
+use sluice_state::{State, Verb};
 
 use super::Collector;
+use super::earlier_doubts::{Clean, is_of, is_read_again, length, overlap, replaces};
 use super::listings::Listings;
+use super::suspect::Transfer;
 use crate::app::{App, Network};
 use crate::doubt::{
-    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge_days, judge_few, judge_response,
-    money_json, suspicion, unknown_input, unknown_inputs,
+    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge_days, judge_ending, judge_few,
+    judge_response, money_json, suspicion, unknown_input, unknown_inputs,
 };
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
@@ -34,17 +35,12 @@ pub(super) struct Withheld {
 }
 
 impl Withheld {
+    /// Takes note of a response, and of what it is like as far as it could be read.
     pub(super) fn add(&mut self, raw: &RawObject, seen: &Observation) {
         self.request_ids.push(raw.request_id.clone());
         self.seen.merge(seen);
         raw.connector_version.clone_into(&mut self.connector_version);
     }
-}
-
-/// A slice that was read without doubt or failure.
-struct Clean {
-    slice: Slice,
-    read_at: DateTime<Utc>,
 }
 
 /// What a run compares its answers with.
@@ -76,13 +72,13 @@ struct Findings {
 
 impl Guard {
     /// The guard of a run. If a network has no profiles, because it is new or the state store is, they are made of what
-    /// raw holds.
+    /// raw holds; `verb`: a run that only collects judges by the profiles that there are.
     ///
     /// # Errors
     /// The state store's failure, or the lake's.
-    pub async fn open(app: &Arc<App>, network: &Network, run_id: &str) -> Result<Self, Failure> {
+    pub async fn open(app: &Arc<App>, network: &Network, run_id: &str, verb: Verb) -> Result<Self, Failure> {
         let id = network.manifest().network.clone();
-        if !app.state.has_profiles(&id).await? {
+        if verb == Verb::Run && !app.state.has_profiles(&id).await? {
             profiles::seed(app, network, run_id).await?;
         }
         let earlier = app.lake.doubts(Some(&id)).await?;
@@ -119,15 +115,34 @@ impl Guard {
         judge_response(profile, layout, &self.rules, seen)
     }
 
+    /// Whether a rule holds.
+    pub(super) fn holds(&self, kind: DoubtKind) -> bool {
+        self.rules.has(kind)
+    }
+
     /// Why a response may be cut, so that it is worth asking for again.
     pub(super) fn suspicion(
         &self,
         profile: &Profile,
         findings: &BodyFindings,
-        exchange: &Exchange,
+        transfer: Transfer,
     ) -> Option<&'static str> {
-        let (closed, is_odd) = (exchange.framing == Framing::Close, exchange.encoding_mismatch.is_some());
-        suspicion(profile, &self.rules, findings, closed, is_odd)
+        suspicion(profile, &self.rules, findings, transfer.closed, transfer.is_odd)
+    }
+
+    /// Why a response that isn't mapped is cut, by how it ends.
+    pub(super) fn judge_ending(
+        &self,
+        profile: &Profile,
+        layout: &Layout,
+        records: usize,
+        findings: &BodyFindings,
+        transfer: Transfer,
+    ) -> Option<String> {
+        let mut seen = Observation::default();
+        seen.records = records as u64;
+        seen.note_end(findings, transfer.closed);
+        judge_ending(profile, layout, &self.rules, &seen).map(|doubt| doubt.reason)
     }
 
     pub(super) fn is_few(&self, profile: &Profile, seen: &Observation) -> bool {
@@ -288,8 +303,13 @@ impl Guard {
             profile.learn_days(seen, &view);
         }
         found.warnings.extend(warnings);
-        found.clean.push(Clean { slice: slice.clone(), read_at });
+        found.clean.push(Clean { slice: slice.clone(), read_at, is_judged: true });
         Ok(())
+    }
+
+    /// Takes note of a slice that was only collected, whole and without failure.
+    pub(super) fn note_collected(&self, slice: &Slice, read_at: DateTime<Utc>) {
+        self.found().clean.push(Clean { slice: slice.clone(), read_at, is_judged: false });
     }
 
     /// Takes note of ids with several contents in one response.
@@ -360,32 +380,4 @@ fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc
     let read_at = first_sent_at.unwrap_or_else(Utc::now);
     let window = record::readable_window(collector.network.manifest(), slice, read_at)?;
     Some(SliceView { window, timezone: slice.timezone, read_at })
-}
-
-fn is_of(row: &DoubtRow, slice: &Slice) -> bool {
-    row.account == slice.account && row.stream == slice.stream && row.axis == slice.axis.name()
-}
-
-/// Whether a doubt says the same as an earlier one of about the same window.
-fn replaces(new: &DoubtRow, old: &DoubtRow) -> bool {
-    let of = |row: &DoubtRow| {
-        (row.account.clone(), row.stream.clone(), row.axis.clone(), row.kind.clone(), row.field.clone())
-    };
-    of(new) == of(old) && overlap(new.window, old.window) * 2 >= length(old.window)
-}
-
-/// Whether half of a doubt's window, or all of a stream without windows, was read again later without doubt: what is
-/// left at its beginning had been read before, as look-back windows move on.
-fn is_read_again(row: &DoubtRow, clean: &[Clean]) -> bool {
-    let later = clean.iter().filter(|clean| is_of(row, &clean.slice) && clean.read_at > row.found_at);
-    let covered: TimeDelta = later.map(|clean| overlap(row.window, clean.slice.window)).sum();
-    !covered.is_zero() && (covered * 2 >= length(row.window) || row.axis == Axis::None.name())
-}
-
-fn length(window: Window) -> TimeDelta {
-    window.until - window.since
-}
-
-fn overlap(a: Window, b: Window) -> TimeDelta {
-    (a.until.min(b.until) - a.since.max(b.since)).max(TimeDelta::zero())
 }

@@ -8,21 +8,20 @@ use chrono::Utc;
 use sluice_engine::{DecodedResponse, TwiceCheck, visible_headers};
 use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
 use sluice_lake::WireBody;
-use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Refusal, Request, Slice, Step, Verdict, request_id};
+use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Request, Slice, Step, Verdict, request_id};
 
 use super::clock::Moments;
 use super::outcome::{BROKEN, outcome_word};
 use super::progress::{ResponseAdmission, ResponsePermit};
-use super::resume::UNJUDGED;
+use super::resume::{SentBefore, UNJUDGED};
+use super::suspect::{Ending, Transfer};
+use super::verdict::{act, failed, host_failed};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use crate::step;
 use crate::tables::Answer;
-
-/// The longest wait that a connector may ask for.
-const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How an attempt ended.
 pub(super) enum RequestOutcome {
@@ -32,10 +31,15 @@ pub(super) enum RequestOutcome {
         wait: Duration,
         page: Option<Digest>,
     },
-    /// It failed, and may succeed at another attempt.
+    /// It failed, and may succeed at another attempt. `looks_cut`: its response may be cut, and is asked for again once.
     Again {
         error: SliceError,
         failed: FailedAttempt,
+        looks_cut: bool,
+    },
+    /// Its response is cut again: the slice is doubtful. `too_wide`: none if a narrower window would be cut too.
+    Cut {
+        too_wide: Option<SliceError>,
     },
     Split,
     /// It failed in a way that a narrower window may avoid.
@@ -57,9 +61,9 @@ impl Collector {
         progress: &Progress,
     ) -> RequestOutcome {
         let request = Arc::new(request);
-        let sent_before = match self.recall(&slice, &request, progress).await {
+        let before = match self.recall(&slice, &request, progress).await {
             Ok(outcome) => return outcome,
-            Err(attempts) => attempts,
+            Err(before) => before,
         };
         if !wait.is_zero() {
             let until = Instant::now() + wait;
@@ -67,14 +71,15 @@ impl Collector {
         }
         tokio::time::sleep(wait).await;
         let mut attempts = Attempts::new(&self.app.settings.fetch);
-        // A response that looks cut is worth another attempt, once.
-        let mut is_suspected = false;
+        let SentBefore { attempts: sent_before, mut looked_cut } = before;
         loop {
             let attempt = sent_before + attempts.failed() + 1;
             let is_last = attempts.failed() + 1 >= self.app.settings.fetch.max_attempts;
-            let suspected = Some(&mut is_suspected).filter(|is_suspected| !**is_suspected && !is_last);
-            let outcome = self.attempt(job, &slice, &request, attempt, suspected, progress).await;
-            let RequestOutcome::Again { error, failed } = outcome else { return outcome };
+            // A response that looks cut is worth another attempt, once.
+            let may_ask_again = !looked_cut && !is_last;
+            let outcome = self.attempt(job, &slice, &request, attempt, may_ask_again, progress).await;
+            let RequestOutcome::Again { error, failed, looks_cut } = outcome else { return outcome };
+            looked_cut |= looks_cut;
             match self.next_attempt(&mut attempts, &slice, &request, error, &failed) {
                 Ok(pause) => tokio::time::sleep(pause).await,
                 Err(outcome) => return outcome,
@@ -120,15 +125,15 @@ impl Collector {
     }
 
     /// One attempt: send, keep, judge, note the outcome, and only then map. The response is in raw before anything looks
-    /// into its body, so that a body whose decoding ends the process is there afterwards. `suspected`: set if the response
-    /// looks cut, and is then worth another attempt; none if there is none.
+    /// into its body, so that a body whose decoding ends the process is there afterwards. `may_ask_again`: whether a
+    /// response that looks cut is worth another attempt.
     async fn attempt(
         &self,
         job: &SliceJob,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         attempt: u32,
-        suspected: Option<&mut bool>,
+        may_ask_again: bool,
         progress: &Progress,
     ) -> RequestOutcome {
         let meter = &*self.app.meter;
@@ -162,10 +167,8 @@ impl Collector {
         let mut judged = self
             .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())
             .await;
-        if let Some(suspected) = suspected {
-            *suspected = self.suspect(slice, request, &exchange, &mut judged).await;
-        }
-        let raw = Arc::new(RawObject { outcome: outcome_word(&judged, request).to_owned(), ..kept });
+        let ending = self.ending(slice, request, Transfer::of(&exchange), &mut judged, may_ask_again).await;
+        let raw = Arc::new(RawObject { outcome: outcome_word(&judged, &ending, request).to_owned(), ..kept });
         if let Err(error) = self.app.lake.put_outcome(&envelope, &raw).await {
             return host_failed(error);
         }
@@ -173,7 +176,7 @@ impl Collector {
         if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, ..)) = &judged {
             job.account.renew(token, &exchange).await;
         }
-        self.apply_response(slice, request, raw, judged, exchange.retry_after, progress, permit).await
+        self.apply_response(slice, request, raw, (judged, ending), exchange.retry_after, progress, permit).await
     }
 
     /// Keeps what there is of a response that is of no use.
@@ -201,11 +204,14 @@ impl Collector {
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         raw: Arc<RawObject>,
-        judged: Judged,
+        (judged, ending): (Judged, Ending),
         retry_after: Option<Duration>,
         progress: &Progress,
         permit: ResponsePermit,
     ) -> RequestOutcome {
+        if let Ending::Cut(reason) = ending {
+            return self.doubt_cut(slice, raw, &reason, progress);
+        }
         let body = raw.body;
         let page = request.yields_records.then_some(body);
         let failed = |error: SliceError| {
@@ -233,7 +239,9 @@ impl Collector {
             }
         }
         match act(judgement.verdict, kind, status, retry_after, &request.key, page) {
-            RequestOutcome::Again { error, failed } => RequestOutcome::Again { error: error.about(body), failed },
+            RequestOutcome::Again { error, failed, .. } => {
+                RequestOutcome::Again { error: error.about(body), failed, looks_cut: ending == Ending::AskAgain }
+            }
             RequestOutcome::Failed(error) => RequestOutcome::Failed(error.about(body)),
             other => other,
         }
@@ -322,50 +330,6 @@ impl Collector {
             outcome: outcome.to_owned(),
             connector_version: self.network.connector.version().to_owned(),
             connector_digest: self.network.connector.digest(),
-        }
-    }
-}
-
-/// The outcome of an attempt for which no response came.
-fn failed(error: &sluice_fetch::Error) -> RequestOutcome {
-    let failed = FailedAttempt::from(error);
-    RequestOutcome::Again { error: SliceError::from(Failure::from(error.clone())), failed }
-}
-
-/// The outcome of a request whose response this host can't keep.
-fn host_failed(error: sluice_lake::Error) -> RequestOutcome {
-    RequestOutcome::Failed(Failure::from(error).into())
-}
-
-/// What a verdict asks of the host.
-///
-/// `kind`: of the failure, if it comes to one. `status`: of the response, by HTTP.
-fn act(
-    verdict: Verdict,
-    kind: ErrorKind,
-    status: u16,
-    retry_after: Option<Duration>,
-    key: &str,
-    page: Option<Digest>,
-) -> RequestOutcome {
-    match verdict {
-        Verdict::Done => RequestOutcome::Answered { follow_ups: Vec::new(), wait: Duration::ZERO, page },
-        Verdict::More(follow_ups) => RequestOutcome::Answered { follow_ups, wait: Duration::ZERO, page },
-        Verdict::Wait { secs, then } => {
-            RequestOutcome::Answered { follow_ups: then, wait: Duration::from_secs(secs.into()).min(MAX_WAIT), page }
-        }
-        Verdict::Retry { reason, after_secs } => {
-            let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
-            let failed = FailedAttempt::of_response(status, kind, asked.max(retry_after));
-            RequestOutcome::Again { error: SliceError::new(kind, reason), failed }
-        }
-        Verdict::Renew(token) => {
-            let error = SliceError::new(kind, format!("token `{token}` is no longer good"));
-            RequestOutcome::Again { error, failed: FailedAttempt::of_response(status, kind, retry_after) }
-        }
-        Verdict::Split => RequestOutcome::Split,
-        Verdict::Refused(Refusal { text, .. }) => {
-            RequestOutcome::Failed(SliceError::new(kind, format!("request `{key}`: {text}")))
         }
     }
 }

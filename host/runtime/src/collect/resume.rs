@@ -4,7 +4,7 @@
 //! has judged are judged one at a time, and each start of it is noted before it begins: the response that ends the
 //! process again and again is known by its envelope, and after [`MAX_JUDGEMENTS`] of them it fails its request instead.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use sluice_model::{
 
 use super::outcome::{BROKEN, RETRIED, outcome_word};
 use super::request::{Judged, RequestOutcome};
+use super::suspect::{Ending, Transfer};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 
@@ -31,6 +32,8 @@ const MAX_JUDGEMENTS: u32 = 3;
 #[derive(Default)]
 pub struct ResumedResponses {
     responses: HashMap<String, (EnvelopePath, Arc<RawObject>)>,
+    /// Requests that were sent again after a 2xx response: it looked cut, or the connector asked for it.
+    asked_again: HashSet<String>,
     slices: HashMap<String, SliceRead>,
     /// Held while a response is judged that nobody has judged yet.
     judging: tokio::sync::Mutex<()>,
@@ -45,7 +48,11 @@ impl ResumedResponses {
         let mut kept = Self::default();
         // Oldest first: of several attempts the last one counts.
         for (path, response) in lake.run_responses(run_id).await? {
-            kept.responses.insert(response.request_id.clone(), (path, Arc::new(response)));
+            let id = response.request_id.clone();
+            let earlier = kept.responses.insert(id.clone(), (path, Arc::new(response)));
+            if earlier.is_some_and(|(_, raw)| raw.outcome == RETRIED && (200..300).contains(&raw.status)) {
+                kept.asked_again.insert(id);
+            }
         }
         for read in lake.slice_reads(run_id).await? {
             kept.slices.insert(read.slice.id(), read);
@@ -70,6 +77,28 @@ impl ResumedResponses {
     }
 }
 
+/// What a run sent of a request before it was interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SentBefore {
+    /// How often it was sent.
+    pub(super) attempts: u32,
+    /// Whether its response looked cut: then it is asked for once more, not twice.
+    pub(super) looked_cut: bool,
+}
+
+impl SentBefore {
+    fn attempts_of(raw: &RawObject) -> Self {
+        Self { attempts: raw.attempt, looked_cut: false }
+    }
+}
+
+/// A kept response, read again.
+struct ReadAgain {
+    raw: Arc<RawObject>,
+    judged: Judged,
+    ending: Ending,
+}
+
 /// How often a response's judging was begun; none if it was finished.
 fn judgements(outcome: &str) -> Option<u32> {
     match outcome.strip_prefix(UNJUDGED)? {
@@ -80,40 +109,42 @@ fn judgements(outcome: &str) -> Option<u32> {
 
 impl Collector {
     /// Acts on the kept response to a request as if it had just come. If there is none, or the request has to be
-    /// sent again all the same, gives how many attempts there were.
+    /// sent again all the same, gives what was sent before.
     pub(super) async fn recall(
         &self,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         progress: &Progress,
-    ) -> Result<RequestOutcome, u32> {
+    ) -> Result<RequestOutcome, SentBefore> {
         let id = request_id(&self.run_id, &slice.id(), &request.key);
-        let Some((path, raw)) = self.kept.responses.get(&id) else { return Err(0) };
+        let Some((path, raw)) = self.kept.responses.get(&id) else { return Err(SentBefore::default()) };
         if raw.request != **request || raw.outcome == BROKEN {
             // Another version of the connector asks something else under the same key; or there is only a sample.
-            return Err(raw.attempt);
+            return Err(SentBefore::attempts_of(raw));
         }
         let mut permit = self.bounds.permit().await;
         self.bounds.arrived(&mut permit, usize::try_from(raw.body_bytes).unwrap_or(usize::MAX));
         let read = match judgements(&raw.outcome) {
             None if raw.outcome == FATAL => return Ok(given_up(raw)),
-            None => self.judge_kept(slice, request, raw).await.map(|judged| (raw.clone(), judged)),
+            None => self.judge_kept(slice, request, raw, false).await,
             Some(begun) => match self.judge_suspect(slice, request, path, raw, begun).await {
                 Ok(Some(judged)) => Ok(judged),
                 Ok(None) => return Ok(given_up(raw)),
                 Err(error) => Err(error),
             },
         };
-        let (raw, judged) = match read {
+        let ReadAgain { raw, judged, ending } = match read {
             Ok(read) => read,
             Err(error) => {
                 let reason = error.message;
                 tracing::warn!(request = request.key, reason, "a kept response can't be read: it is asked for again");
-                return Err(raw.attempt);
+                return Err(SentBefore::attempts_of(raw));
             }
         };
         // Its request was to be sent again, though the connector takes it for an answer: it looked cut.
-        let is_sent = wants_sending(&judged) || raw.outcome == RETRIED;
+        let was_retried = raw.outcome == RETRIED;
+        let looked_cut = ending == Ending::AskAgain || was_retried && is_answer(&judged);
+        let is_sent = was_retried || !matches!(ending, Ending::Cut(_)) && wants_sending(&judged);
         {
             let mut report = progress.lock();
             report.requests += u64::from(raw.attempt);
@@ -122,9 +153,9 @@ impl Collector {
             report.reused += u64::from(!is_sent);
         }
         if is_sent {
-            return Err(raw.attempt);
+            return Err(SentBefore { attempts: raw.attempt, looked_cut });
         }
-        let outcome = self.apply_response(slice, request, raw.clone(), judged, None, progress, permit).await;
+        let outcome = self.apply_response(slice, request, raw.clone(), (judged, ending), None, progress, permit).await;
         Ok(match outcome {
             RequestOutcome::Answered { follow_ups, wait, page } => {
                 let passed = (Utc::now() - raw.received_at).to_std().unwrap_or(Duration::ZERO);
@@ -134,16 +165,21 @@ impl Collector {
         })
     }
 
+    /// Judges a kept response. `may_ask_again`: whether it is asked for again if it looks cut, which the run that kept it
+    /// may not have come to.
     async fn judge_kept(
         &self,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
-        raw: &RawObject,
-    ) -> Result<Judged, SliceError> {
+        raw: &Arc<RawObject>,
+        may_ask_again: bool,
+    ) -> Result<ReadAgain, SliceError> {
         let wire = self.app.lake.raw_body(raw.body).await.map_err(Failure::from)?;
         let unpacked = sluice_fetch::unpack_body(&raw.headers, &wire, &self.app.settings.fetch).await;
         let body = unpacked.map_err(Failure::from)?;
-        Ok(self.judge(slice, request, raw.status, visible_headers(&raw.headers), body).await)
+        let mut judged = self.judge(slice, request, raw.status, visible_headers(&raw.headers), body).await;
+        let ending = self.ending(slice, request, Transfer::of_kept(raw), &mut judged, may_ask_again).await;
+        Ok(ReadAgain { raw: raw.clone(), judged, ending })
     }
 
     /// Judges a response of which nobody knows the outcome, and notes it. None, and that is noted, if it was judged too
@@ -155,7 +191,7 @@ impl Collector {
         path: &EnvelopePath,
         raw: &Arc<RawObject>,
         begun: u32,
-    ) -> Result<Option<(Arc<RawObject>, Judged)>, SliceError> {
+    ) -> Result<Option<ReadAgain>, SliceError> {
         let _alone = self.kept.judging.lock().await;
         let note = async |outcome: String| {
             let noted = Arc::new(RawObject { outcome, ..RawObject::clone(raw) });
@@ -167,9 +203,10 @@ impl Collector {
             return Ok(None);
         }
         note(format!("{UNJUDGED}-{}", begun + 1)).await?;
-        let judged = self.judge_kept(slice, request, raw).await?;
-        let raw = note(outcome_word(&judged, request).to_owned()).await?;
-        Ok(Some((raw, judged)))
+        let may_ask_again = !self.kept.asked_again.contains(&raw.request_id);
+        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, may_ask_again).await?;
+        let raw = note(outcome_word(&judged, &ending, request).to_owned()).await?;
+        Ok(Some(ReadAgain { raw, judged, ending }))
     }
 }
 
@@ -181,6 +218,12 @@ fn given_up(raw: &RawObject) -> RequestOutcome {
         raw.request.key, raw.body, raw.body_bytes
     );
     RequestOutcome::Failed(SliceError::new(ErrorKind::Host, reason))
+}
+
+/// Whether a response that was asked for again is an answer, or would be one if it weren't cut.
+fn is_answer(judged: &Judged) -> bool {
+    let Ok((Judgement { verdict, .. }, found)) = judged else { return false };
+    found.is_cut() || matches!(verdict, Verdict::Done | Verdict::More(_))
 }
 
 /// Whether the request of a kept response has to be sent again. What was refused for want of a credential

@@ -161,29 +161,49 @@ async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) ->
     }
     let is_whole = {
         let report = progress.lock();
-        report.errors.is_empty() && !report.split && report.too_wide.is_none()
+        report.errors.is_empty() && !report.split && report.too_wide.is_none() && !progress.gate().is_cut()
     };
+    let halves = halved(&collector, &waiting, &progress, splitting);
+    if let Some(Ok(_)) = halves {
+        progress.gate().forget_cut();
+    }
     if let Settled::Few = collector.settle(slice, &progress, is_whole).await {
         return Read::Few(Box::new(Few { collector, job: waiting.job, progress }));
     }
     let mut report = progress.take();
     let too_wide = report.too_wide.take();
-    if report.split || too_wide.is_some() {
-        let halves = match &too_wide {
-            Some(_) if !report.split && !splitting.may_help(waiting.splits) => Err("narrower ones fail too"),
-            _ => split_window(&collector, &waiting, &splitting.left),
-        };
-        match halves {
-            Ok(halves) => return Read::Halved { halves, waiting, report },
-            Err(reason) => report.errors.push(too_wide.unwrap_or_else(|| {
-                let reason = format!("the window {} is too wide for the network, and {reason}", slice.window);
-                SliceError::new(ErrorKind::Network, reason)
-            })),
-        }
-    } else if waiting.splits > 0 && report.errors.is_empty() {
-        splitting.is_answered.store(true, Ordering::Relaxed);
+    match halves {
+        Some(Ok(halves)) => return Read::Halved { halves, waiting, report },
+        // That it is cut is a doubt by now.
+        Some(Err(_)) if too_wide.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt) => {}
+        Some(Err(reason)) => report.errors.push(too_wide.unwrap_or_else(|| {
+            let reason = format!("the window {} is too wide for the network, and {reason}", slice.window);
+            SliceError::new(ErrorKind::Network, reason)
+        })),
+        None if waiting.splits > 0 && report.errors.is_empty() => splitting.is_answered.store(true, Ordering::Relaxed),
+        None => {}
     }
     Read::Done(close(&collector, &waiting.job, &progress, report).await)
+}
+
+/// The halves of a slice's window if it has to be read in halves, or why it isn't. None if it hasn't to.
+fn halved(
+    collector: &Collector,
+    waiting: &Waiting,
+    progress: &Progress,
+    splitting: &Splitting,
+) -> Option<Result<[Window; 2], &'static str>> {
+    let (split, is_too_wide) = {
+        let report = progress.lock();
+        (report.split, report.too_wide.is_some())
+    };
+    if !split && !is_too_wide {
+        return None;
+    }
+    if !split && !splitting.may_help(waiting.splits) {
+        return Some(Err("narrower ones fail too"));
+    }
+    Some(split_window(collector, waiting, &splitting.left))
 }
 
 impl Collector {

@@ -56,10 +56,13 @@ pub fn judge_response(profile: &Profile, layout: &Layout, rules: &DoubtSettings,
     if rules.has(DoubtKind::Status) {
         doubts.extend(status(profile, seen));
     }
-    if rules.has(DoubtKind::Cut) {
-        doubts.extend(cut(profile, layout, seen));
-    }
+    doubts.extend(judge_ending(profile, layout, rules, seen));
     doubts
+}
+
+/// Whether an answer is cut, by how it ends: all that is judged of one that isn't mapped.
+pub fn judge_ending(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &Observation) -> Option<Doubt> {
+    rules.has(DoubtKind::Cut).then(|| cut(profile, layout, seen))?
 }
 
 /// Why a text is cut off, whatever is usual.
