@@ -174,6 +174,26 @@ pub(crate) struct Shaped {
     pub(crate) rows: RecordBatch,
     /// The new columns.
     pub(crate) new_fields: Vec<Field>,
+    /// What has no column of its own.
+    pub(crate) beyond: Beyond,
+}
+
+/// Rows with fields that got no column, because their table has as many as it may.
+#[derive(Debug, Default)]
+pub(crate) struct Beyond {
+    /// How many rows of each run.
+    pub(crate) by_run: HashMap<RunNumber, u64>,
+    /// Such fields of one row.
+    pub(crate) example: Option<String>,
+}
+
+impl Beyond {
+    pub(crate) fn merge(&mut self, more: Self) {
+        for (run, rows) in more.by_run {
+            *self.by_run.entry(run).or_default() += rows;
+        }
+        self.example = self.example.take().or(more.example);
+    }
 }
 
 /// The rows of a flush.
@@ -194,6 +214,10 @@ pub(crate) trait Source: Send + Sync {
     /// Whether a row is of a transaction without a commission.
     fn lacks_amount(&self, _row: &Chosen) -> bool {
         false
+    }
+    /// The chosen rows in parts, each of which fits into one batch.
+    fn parts<'a>(&self, _schema: &SchemaRef, chosen: &'a [Chosen]) -> Vec<&'a [Chosen]> {
+        vec![chosen]
     }
     /// What the table is made with, if it isn't there.
     fn table_spec(&self) -> TableSpec;
@@ -216,6 +240,8 @@ pub(crate) struct Appended {
     pub(crate) older: Vec<RunNumber>,
     /// The table's columns as they now are.
     pub(crate) fields: Vec<Field>,
+    /// What of the rows has no column of its own.
+    pub(crate) beyond: Beyond,
     /// Runs whose lease was taken over, and why: nothing of them was appended.
     pub(crate) fenced: Vec<(RunNumber, Error)>,
 }

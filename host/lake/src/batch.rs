@@ -53,7 +53,7 @@ impl Batch {
     pub(crate) fn add(&mut self, run: RunNumber, fence: Option<&Fence>, prepared: Prepared) -> Result<(), Error> {
         self.fences.entry(run).or_insert_with(|| fence.cloned());
         self.bytes += prepared.bytes();
-        let Prepared { origin, connector, native, notes, records, pins, transactions, rejects, .. } = prepared;
+        let Prepared { origin, connector, native, notes, records, declared, transactions, rejects, .. } = prepared;
         if let Some((rows, keyed)) = transactions {
             self.rows += rows.num_rows();
             self.unified.push(run, origin.clone(), &connector, rows, keyed)?;
@@ -66,7 +66,7 @@ impl Batch {
             let connector_digest = connector.digest.to_hex();
             let response =
                 NativeResponse { run, origin, connector_digest, batch: native, notes, keyed: records, records: None };
-            self.native.entry(table).or_default().push(response, pins);
+            self.native.entry(table).or_default().push(response, declared);
         }
         Ok(())
     }
@@ -235,10 +235,11 @@ impl Writers {
     fn native_part(
         &mut self,
         table: TableName,
-        rows: NativeRows,
+        mut rows: NativeRows,
         fences: &[(RunNumber, Fence)],
     ) -> impl Future<Output = Result<(TableName, TablePart<NativeRows>), Error>> + use<> {
         let open = self.native.remove(&table).map(|(_, appender)| appender);
+        rows.limit_columns(self.options.columns_per_table);
         let target = Target::of(&table.0, &table.1, native::INDEX, Step::NativeCommitted);
         let part = self.part(open, target, rows, fences);
         async move {
@@ -289,7 +290,7 @@ impl Writers {
         let place = |field: &Field| (schema.clone(), name.clone(), field.name().clone());
         let new: Vec<Field> = fields.iter().filter(|field| !noted.contains(&place(field))).cloned().collect();
         noted.extend(new.iter().map(place));
-        let described = part.rows.describe(&new, &part.appended.chosen);
+        let described = part.rows.describe(&new, &part.appended.chosen, part.appended.beyond.example.as_deref());
         self.lake.append_columns(schema, name, &described).await
     }
 

@@ -34,6 +34,8 @@ pub struct Counts {
     pub native_rows: u64,
     /// Records that were new or had changed.
     pub native_written: u64,
+    /// Of the records that were written, those with fields in the column that further fields share.
+    pub beyond_columns: u64,
     /// Unified transactions that were mapped.
     pub transactions: u64,
     /// Unified transactions that were new or had changed.
@@ -52,6 +54,7 @@ impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         self.native_rows += more.native_rows;
         self.native_written += more.native_written;
+        self.beyond_columns += more.beyond_columns;
         self.transactions += more.transactions;
         self.new_versions += more.new_versions;
         self.rejects += more.rejects;

@@ -2,23 +2,29 @@
 
 mod columns;
 mod convert;
+mod declared;
 mod literal;
+mod rest;
+mod shape;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringBuilder, new_null_array};
+use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use sluice_model::{DECODE_NOTES, Kind, Kinds, NativeBatch, Notes, RawObject};
+use sluice_model::{DECODE_NOTES, Kinds, NativeBatch, Notes, RawObject};
 
 use self::columns::Columns;
-use self::convert::Gather;
+pub(crate) use self::declared::Declared;
+use self::rest::REST;
+use self::shape::{SeenField, Shaping};
 use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source};
 use crate::error::Error;
-use crate::gather::{Run, runs};
+use crate::gather::runs;
 use crate::index::IndexColumns;
 use crate::lineage::{binary, candidates, month_names, now_micros, observed};
-use crate::table::{TableSpec, assemble};
+use crate::options::COLUMNS_PER_TABLE;
+use crate::table::TableSpec;
 
 /// What the index of a native table reads.
 pub(crate) const INDEX: IndexColumns = IndexColumns {
@@ -61,7 +67,8 @@ pub(crate) struct KeyedRecords {
 #[derive(Default)]
 pub(crate) struct NativeRows {
     pending: Vec<NativeResponse>,
-    pins: Vec<(String, Kind)>,
+    declared: Declared,
+    most_columns: Option<usize>,
     incoming: Incoming,
 }
 
@@ -69,20 +76,26 @@ pub(crate) struct NativeRows {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NewColumn {
     pub(crate) name: String,
-    pub(crate) path: String,
+    /// None for the column that fields without one share.
+    pub(crate) path: Option<String>,
     pub(crate) kind: &'static str,
     pub(crate) example: Option<String>,
 }
 
 impl NativeRows {
-    /// Takes a response's records, and the kinds that its connector pins.
-    pub(crate) fn push(&mut self, response: NativeResponse, pins: Vec<(String, Kind)>) {
-        for pin in pins {
-            if !self.pins.iter().any(|(path, _)| *path == pin.0) {
-                self.pins.push(pin);
-            }
-        }
+    /// Takes a response's records, and what its connector says of their fields.
+    pub(crate) fn push(&mut self, response: NativeResponse, declared: Declared) {
+        self.declared.merge(declared);
         self.pending.push(response);
+    }
+
+    /// Gives fields at most so many columns. Those that have one keep it, and those that layouts name get one.
+    pub(crate) fn limit_columns(&mut self, most: usize) {
+        self.most_columns = Some(most);
+    }
+
+    fn most_columns(&self) -> usize {
+        self.most_columns.unwrap_or(COLUMNS_PER_TABLE)
     }
 
     /// How many rows wait.
@@ -111,46 +124,44 @@ impl NativeRows {
     }
 
     /// The rows of `meta.columns` for columns that it doesn't have, by the chosen rows; if an earlier run wrote them and
-    /// could not note their columns any more, by all that wait.
-    pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen]) -> Vec<NewColumn> {
-        let waiting = chosen.is_empty() && !fields.is_empty();
-        let all: Vec<Chosen> = self.incoming.rows.iter().filter(|_| waiting).map(Chosen::of).collect();
-        let runs = runs(if waiting { &all } else { chosen });
+    /// could not note their columns any more, by all that wait. `rest` is an example of fields without a column.
+    pub(crate) fn describe(&self, fields: &[Field], chosen: &[Chosen], rest: Option<&str>) -> Vec<NewColumn> {
+        if fields.is_empty() {
+            return Vec::new();
+        }
+        let all: Vec<Chosen> = self.incoming.rows.iter().filter(|_| chosen.is_empty()).map(Chosen::of).collect();
+        let runs = runs(if chosen.is_empty() { &all } else { chosen });
+        let seen: HashMap<&str, SeenField<'_>> =
+            self.seen_fields().into_iter().map(|field| (field.path, field)).collect();
         let described = fields.iter().filter_map(|field| {
-            let path = field.metadata().get(columns::PATH)?.clone();
-            let kind = columns::kind_of(field.data_type())?;
-            let example = match field.metadata().contains_key(columns::TEXT_OF) {
-                true => None,
-                false => self.gather(&path, &runs).example().map(|text| text.chars().take(EXAMPLE_CHARS).collect()),
-            };
-            Some(NewColumn { name: field.name().clone(), path, kind: columns::kind_name(kind), example })
+            let kind = columns::kind_name(columns::kind_of(field.data_type())?);
+            if field.name() == REST {
+                return Some(NewColumn { name: REST.to_owned(), path: None, kind, example: rest.map(str::to_owned) });
+            }
+            let path = field.metadata().get(columns::PATH)?;
+            let cells = seen.get(path.as_str()).filter(|_| !field.metadata().contains_key(columns::TEXT_OF));
+            let example = cells.and_then(|field| field.gather(self.pending.len(), &runs).example());
+            let example = example.map(|text| text.chars().take(EXAMPLE_CHARS).collect());
+            Some(NewColumn { name: field.name().clone(), path: Some(path.clone()), kind, example })
         });
         described.collect()
     }
 
-    fn gather<'a>(&'a self, path: &str, runs: &'a [Run]) -> Gather<'a> {
-        let sources =
-            self.pending.iter().map(|pending| pending.batch.column(path).map(|column| &column.text)).collect();
-        Gather { sources, runs }
-    }
-
-    /// All paths in the order in which they were first seen, and what their values were seen to be.
-    fn paths(&self) -> Vec<(&str, Kinds)> {
+    /// All fields in the order in which they were first seen.
+    fn seen_fields(&self) -> Vec<SeenField<'_>> {
         let mut places: HashMap<&str, usize> = HashMap::new();
-        let mut paths: Vec<(&str, Kinds)> = Vec::new();
-        for column in self.pending.iter().flat_map(|pending| &pending.batch.columns) {
-            let place = *places.entry(&column.path).or_insert_with(|| {
-                paths.push((&column.path, Kinds::default()));
-                paths.len() - 1
-            });
-            paths[place].1.insert(column.kinds);
+        let mut fields: Vec<SeenField<'_>> = Vec::new();
+        for (response, pending) in self.pending.iter().enumerate() {
+            for column in &pending.batch.columns {
+                let place = *places.entry(&column.path).or_insert_with(|| {
+                    fields.push(SeenField { path: &column.path, kinds: Kinds::default(), columns: Vec::new() });
+                    fields.len() - 1
+                });
+                fields[place].kinds.insert(column.kinds);
+                fields[place].columns.push((response, &column.text));
+            }
         }
-        paths
-    }
-
-    fn kind(&self, path: &str, seen: Kinds) -> Kind {
-        let pinned = self.pins.iter().find(|(pinned, _)| pinned == path).map(|(_, kind)| *kind);
-        pinned.or_else(|| seen.narrowest()).unwrap_or(Kind::Text)
+        fields
     }
 
     fn lineage(&self, chosen: &[Chosen]) -> HashMap<&'static str, ArrayRef> {
@@ -214,55 +225,20 @@ impl Source for NativeRows {
     fn table_spec(&self) -> TableSpec {
         let mut fields = lineage_fields();
         let mut columns = Columns::of(&Schema::new(fields.clone()));
-        fields.extend(self.pins.iter().map(|(path, kind)| columns.add(path, *kind)));
+        fields.extend(self.declared.pins.iter().map(|(path, kind)| columns.add(path, *kind)));
         TableSpec { fields, partitions: &["_month"], indexed: vec!["_account", "_observed_at", "_run_id"] }
     }
 
+    fn parts<'a>(&self, schema: &SchemaRef, chosen: &'a [Chosen]) -> Vec<&'a [Chosen]> {
+        shape::parts(self, schema, chosen)
+    }
+
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
-        let mut columns = Columns::of(schema);
-        let mut new_fields = Vec::new();
-        let mut values =
-            self.lineage(chosen).into_iter().map(|(name, array)| (name.to_owned(), array)).collect::<HashMap<_, _>>();
-        let runs = runs(chosen);
-        if let Some(notes) = self.notes(chosen) {
-            // Tables of earlier releases get the column when it is needed first.
-            if !columns.has(DECODE_NOTES) {
-                new_fields.push(notes_field());
-            }
-            values.insert(DECODE_NOTES.to_owned(), notes);
+        let mut shaping = Shaping::of(self, table, schema, chosen);
+        for field in self.seen_fields() {
+            shaping.take(&field)?;
         }
-        for (path, seen) in self.paths() {
-            let gather = self.gather(path, &runs);
-            let known = columns.get(path).map(|(name, kind)| (name.to_owned(), kind));
-            // A field that is only an input, and one whose column is there already, has nothing to write. One that
-            // the network states as null has its column from then on.
-            if gather.is_empty() && (known.is_some() || !seen.intersects(Kinds::NULL)) {
-                continue;
-            }
-            let (name, kind) = known.unwrap_or_else(|| {
-                let kind = self.kind(path, seen);
-                let field = columns.add(path, kind);
-                let name = field.name().clone();
-                new_fields.push(field);
-                (name, kind)
-            });
-            let converted = gather.convert(kind).map_err(|source| Error::rows(table, source))?;
-            if let Some(misfits) = converted.misfits {
-                let sibling = columns::sibling(&name, path);
-                if !columns.has(sibling.name()) {
-                    new_fields.push(sibling.clone());
-                }
-                values.insert(sibling.name().clone(), misfits);
-            }
-            values.insert(name, converted.values);
-        }
-        let fields: Vec<Field> =
-            schema.fields().iter().map(|field| field.as_ref().clone()).chain(new_fields.iter().cloned()).collect();
-        let arrays = fields.iter().map(|field| {
-            values.remove(field.name()).unwrap_or_else(|| new_null_array(field.data_type(), chosen.len()))
-        });
-        let arrays = arrays.collect();
-        Ok(Shaped { rows: assemble(table, fields, arrays)?, new_fields })
+        shaping.finish(schema)
     }
 }
 

@@ -16,7 +16,12 @@ pub struct CommitterOptions {
     pub index_keys: usize,
     /// Keys of all tables together that are.
     pub all_keys: usize,
+    /// Columns that the fields of one native table get. Further fields share one column.
+    pub columns_per_table: usize,
 }
+
+/// The default of [`CommitterOptions::columns_per_table`].
+pub(crate) const COLUMNS_PER_TABLE: usize = 2_000;
 
 impl Default for CommitterOptions {
     fn default() -> Self {
@@ -27,6 +32,7 @@ impl Default for CommitterOptions {
             max_lag: std::time::Duration::from_secs(2),
             index_keys: 256 * 1024,
             all_keys: 512 * 1024,
+            columns_per_table: COLUMNS_PER_TABLE,
         }
     }
 }

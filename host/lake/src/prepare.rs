@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Decimal128Type;
-use sluice_model::{Kind, Layout, Mapped, NativeBatch, Notes, RawObject, Reject};
+use sluice_model::{Layout, Mapped, NativeBatch, Notes, RawObject, Reject};
 
 use crate::error::Error;
 use crate::hash::{native_hashes, native_keys};
 use crate::ledger::ConnectorRef;
 use crate::month;
-use crate::native::KeyedRecords;
+use crate::native::{Declared, KeyedRecords};
 use crate::unified::{self, Keyed};
 
 /// Rows of one id whose commissions are shown.
@@ -29,8 +29,8 @@ pub struct Prepared {
     /// What is odd about the records.
     pub(crate) notes: Notes,
     pub(crate) records: KeyedRecords,
-    /// Paths whose kind the connector pins.
-    pub(crate) pins: Vec<(String, Kind)>,
+    /// What the connector's layout says of its fields.
+    pub(crate) declared: Declared,
     pub(crate) transactions: Option<(RecordBatch, Keyed)>,
     pub(crate) rejects: Vec<Reject>,
     /// Keys of transactions that were rejected for their contents: they were there all the same.
@@ -63,7 +63,7 @@ impl Prepared {
         let numbers = native.rows * 48 + prepared.as_ref().map_or(0, |(rows, _)| rows.num_rows() * 64);
         let texts: usize = rejects.iter().map(|reject| reject.reason.len() + 32).sum();
         Ok(Self {
-            pins: layout.pins.iter().map(|pin| (pin.path.clone(), pin.kind)).collect(),
+            declared: Declared::of(layout),
             bytes: columns + rows + numbers + texts + notes.bytes() + 1024,
             origin,
             connector,

@@ -37,6 +37,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
+use crate::options::COLUMNS_PER_TABLE;
 use crate::ordinals::Ordinals;
 use crate::prepare::Prepared;
 use crate::table::Table;
@@ -51,6 +52,7 @@ pub struct Replay {
     connector: ConnectorRef,
     /// The run whose versions these will be; none: they are only compared.
     run_id: Option<String>,
+    columns_per_table: usize,
     passes: u32,
     part: KeyShard,
     transactions: TransactionSide,
@@ -95,6 +97,7 @@ impl Lake {
         Ok(Replay {
             lake: self.clone(),
             run_id: run_id.map(str::to_owned),
+            columns_per_table: COLUMNS_PER_TABLE,
             passes,
             part: KeyShard { part: 0, of: passes },
             transactions: TransactionSide::new(unified),
@@ -118,6 +121,13 @@ impl Replay {
     /// How often all responses have to be gone through.
     pub fn passes(&self) -> u32 {
         self.passes
+    }
+
+    /// Gives fields of native tables as many columns, see [`crate::CommitterOptions::columns_per_table`].
+    #[must_use]
+    pub fn with_columns_per_table(mut self, columns: usize) -> Self {
+        self.columns_per_table = columns;
+        self
     }
 
     /// Takes smaller parts than memory needs.
@@ -152,7 +162,7 @@ impl Replay {
         }
         let mut prepared = Prepared::of(origin, layout, self.connector.clone(), mapped)?;
         self.ordinals.number(&mut prepared)?;
-        let Prepared { origin, native, notes, records, pins, transactions, rejects, .. } = prepared;
+        let Prepared { origin, native, notes, records, declared, transactions, rejects, .. } = prepared;
         let response = Response::of(&origin, &self.connector, self.part, self.responses);
         if self.part.part == 0 {
             self.rejects.mapped(&origin, &self.connector, &rejects);
@@ -163,11 +173,13 @@ impl Replay {
         if native.rows > 0 {
             let stream = origin.slice.stream.clone();
             if !self.native.contains_key(&stream) {
-                let side = NativeSide::open(&self.lake, &schema_of(&self.connector.name), &stream, self.part).await?;
+                let schema = schema_of(&self.connector.name);
+                let mut side = NativeSide::open(&self.lake, &schema, &stream, self.part).await?;
+                side.limit_columns(self.columns_per_table);
                 self.native.insert(stream.clone(), side);
             }
             if let Some(side) = self.native.get_mut(&stream) {
-                side.add(&response, Reading { pins, batch: native, notes, keyed: records }, self.run_id.is_some())?;
+                side.add(&response, Reading { declared, batch: native, notes, keyed: records }, self.run_id.is_some())?;
                 if side.is_full() {
                     side.flush().await?;
                 }

@@ -18,6 +18,7 @@ mod older_schema;
 mod raw;
 mod readers;
 mod replay;
+mod rest;
 mod retention;
 mod throughput;
 mod unified;

@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use sluice_model::unified::transaction_versions_schema;
 use sluice_model::{Change, RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
-use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known};
+use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
@@ -253,7 +253,7 @@ impl Source for UnifiedRows {
                 _ => self.added(field.name(), chosen)?,
             });
         }
-        Ok(Shaped { rows: assemble(table, all, arrays)?, new_fields })
+        Ok(Shaped { rows: assemble(table, all, arrays)?, new_fields, beyond: Beyond::default() })
     }
 }
 

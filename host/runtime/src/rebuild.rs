@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use serde::Serialize;
-use sluice_lake::{ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt};
+use sluice_lake::{CommitterOptions, ConnectorRow, Counts, CoverageRow, Lake, Ledger, RawFilter, Rebuilt};
 use sluice_model::{Digest, ErrorKind, RawObject, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
@@ -78,7 +78,8 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Fa
     let rebuild = app.lake.rebuild(&ids).await?;
     let fresh = rebuild.lake();
     let run_id = uuid::Uuid::now_v7().to_string();
-    let mut ledger = fresh.ledger();
+    let columns_per_table = app.settings.limits.columns_per_table;
+    let mut ledger = fresh.ledger_with(CommitterOptions { columns_per_table, ..CommitterOptions::default() });
     let mut connectors = Connectors::new();
     let mut counts = Counts::default();
     let withheld = WithheldResponses::of(&app.lake, None).await?;

@@ -134,7 +134,8 @@ pub async fn diff(
 ) -> Result<ReplayOutcome, Failure> {
     let candidate = reference(connector);
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
-    let mut replay = app.lake.replay(candidate.clone(), None).await?;
+    let columns = app.settings.limits.columns_per_table;
+    let mut replay = app.lake.replay(candidate.clone(), None).await?.with_columns_per_table(columns);
     go_through(app, connector, selection, &mut replay).await?;
     let diff = replay.finish().await?.diff;
     let results = conditions.iter().map(|condition| condition.evaluate(&diff)).collect();
@@ -174,7 +175,8 @@ async fn apply_all(
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let mut attempt = 1;
     let (diff, results) = loop {
-        let mut replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
+        let replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
+        let mut replay = replay.with_columns_per_table(app.settings.limits.columns_per_table);
         go_through(app, connector, selection, &mut replay).await?;
         let mut replayed = replay.finish().await?;
         let results: Vec<_> = conditions.iter().map(|condition| condition.evaluate(&replayed.diff)).collect();
@@ -263,6 +265,7 @@ fn counts(diff: &Diff) -> Counts {
     Counts {
         native_rows: native.clone().map(|native| native.compared).sum(),
         native_written: native.map(|native| native.added + native.changed).sum(),
+        beyond_columns: 0,
         transactions: diff.compared,
         new_versions: diff.rows(),
         rejects: diff.new_rejects.count,

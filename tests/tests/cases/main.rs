@@ -11,6 +11,7 @@ mod network;
 mod oddities;
 mod special;
 mod vector;
+mod wide;
 
 use std::collections::BTreeSet;
 

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Transaction;
 use sluice_model::Step;
 
-use super::{Appended, Chosen, IncomingRow, RunNumber, Source, is_older};
+use super::{Appended, Beyond, Chosen, IncomingRow, RunNumber, Source, is_older};
 use crate::error::Error;
 use crate::index::{KeyIndex, KeyMap, Latest, Partition};
 use crate::table::{self, Fence, Proposal, Table};
@@ -45,16 +45,23 @@ impl<S: Source> table::TableChange for Choice<'_, S> {
             None => {}
         }
         self.appended.chosen = chosen;
+        self.appended.beyond = Beyond::default();
         if self.appended.chosen.is_empty() {
             return Ok(None);
         }
-        let shaped = source.shape(table.name(), &schema, &self.appended.chosen)?;
-        let adds = table.write_files(&shaped.rows, Some(self.key)).await?;
+        let (mut grown, mut adds, mut new_fields) = (schema.clone(), Vec::new(), Vec::new());
+        for part in source.parts(&schema, &self.appended.chosen) {
+            let shaped = source.shape(table.name(), &grown, part)?;
+            adds.extend(table.write_files(&shaped.rows, Some(self.key)).await?);
+            grown = shaped.rows.schema();
+            new_fields.extend(shaped.new_fields);
+            self.appended.beyond.merge(shaped.beyond);
+        }
         let known = schema.fields().iter().map(|field| field.as_ref().clone());
-        self.appended.fields = known.chain(shaped.new_fields.iter().cloned()).collect();
+        self.appended.fields = known.chain(new_fields.iter().cloned()).collect();
         self.schema = Some(schema);
         (self.passed)(Step::FilesWritten);
-        let (transactions, new_fields, fences) = (vec![self.transaction.clone()], shaped.new_fields, self.fences());
+        let (transactions, fences) = (vec![self.transaction.clone()], self.fences());
         Ok(Some(Proposal { adds, new_fields, transactions, fences, ..Proposal::default() }))
     }
 }

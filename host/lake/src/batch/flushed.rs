@@ -36,6 +36,9 @@ impl Flushed {
         for (run, rows) in appended.by_run {
             *count(self.counts.entry(run).or_default()) += rows;
         }
+        for (run, rows) in appended.beyond.by_run {
+            self.counts.entry(run).or_default().beyond_columns += rows;
+        }
         self.fenced.extend(appended.fenced);
     }
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sluice_model::{RawObject, Reject};
 
 use super::{RejectRow, tables};
-use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source};
+use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
@@ -139,6 +139,10 @@ impl Source for RejectRows {
         });
         let arrays: Vec<ArrayRef> = arrays.collect();
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
-        Ok(Shaped { rows: rows.map_err(|source| Error::rows(table, source))?, new_fields: Vec::new() })
+        Ok(Shaped {
+            rows: rows.map_err(|source| Error::rows(table, source))?,
+            new_fields: Vec::new(),
+            beyond: Beyond::default(),
+        })
     }
 }

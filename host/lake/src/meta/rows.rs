@@ -265,7 +265,7 @@ impl Lake {
             ("network", text(rows, |_| Some(schema.to_owned()))),
             ("stream", text(rows, |_| Some(table.to_owned()))),
             ("column", text(rows, |row| Some(row.name.clone()))),
-            ("path", text(rows, |row| Some(row.path.clone()))),
+            ("path", text(rows, |row| row.path.clone())),
             ("type", text(rows, |row| Some(row.kind.to_owned()))),
             ("first_seen", time(rows, |_| now)),
             ("example", text(rows, |row| row.example.clone())),

@@ -321,7 +321,7 @@ pub(super) const COLUMNS: SystemTable = SystemTable {
         text("network", "The native table's schema."),
         text("stream", "The native table."),
         text("column", "The column."),
-        text("path", "The field's path in the network's records."),
+        text("path", "The field's path in the network's records; none for `_rest`, which holds many."),
         text("type", "The column's type."),
         time("first_seen", "When the table got the column."),
         text("example", "A value."),

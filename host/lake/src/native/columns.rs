@@ -20,6 +20,7 @@ const MAX_NAME: usize = 100;
 pub(super) struct Columns {
     by_path: HashMap<String, (String, Kind)>,
     taken: HashSet<String>,
+    fields: usize,
 }
 
 impl Columns {
@@ -28,6 +29,7 @@ impl Columns {
         let mut columns = Self::default();
         for field in schema.fields() {
             columns.taken.insert(field.name().clone());
+            columns.fields += usize::from(!field.name().starts_with('_'));
             let sibling = field.metadata().contains_key(TEXT_OF);
             if let (Some(path), false, Some(kind)) = (field.metadata().get(PATH), sibling, kind_of(field.data_type())) {
                 columns.by_path.insert(path.clone(), (field.name().clone(), kind));
@@ -53,6 +55,17 @@ impl Columns {
         self.taken.contains(name)
     }
 
+    /// How many there are, siblings included, those of the ledger itself not.
+    pub(super) fn fields(&self) -> usize {
+        self.fields
+    }
+
+    /// Takes note of a new sibling.
+    pub(super) fn add_sibling(&mut self, sibling: &Field) {
+        self.taken.insert(sibling.name().clone());
+        self.fields += 1;
+    }
+
     /// A new column for a path that has none.
     pub(super) fn add(&mut self, path: &str, kind: Kind) -> Field {
         let mut base: String = path.to_snake_case().chars().take(MAX_NAME).collect();
@@ -66,6 +79,7 @@ impl Columns {
             nth += 1;
         }
         self.taken.insert(name.clone());
+        self.fields += 1;
         self.by_path.insert(path.to_owned(), (name.clone(), kind));
         Field::new(name, data_type(kind), true).with_metadata(HashMap::from([(PATH.to_owned(), path.to_owned())]))
     }

@@ -26,7 +26,7 @@ pub(super) struct Converted {
     /// In the type of the kind.
     pub(super) values: ArrayRef,
     /// The literals that it can't hold without loss; none if it can hold all.
-    pub(super) misfits: Option<ArrayRef>,
+    pub(super) misfits: Option<StringArray>,
 }
 
 impl<'a> Gather<'a> {
@@ -117,8 +117,8 @@ impl Misfits {
         }
     }
 
-    fn finish(self) -> Option<ArrayRef> {
-        self.texts.map(|mut texts| Arc::new(texts.finish()) as ArrayRef)
+    fn finish(self) -> Option<StringArray> {
+        self.texts.map(|mut texts| texts.finish())
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         let converted = Gather { sources: vec![Some(&texts)], runs: &runs }.convert(Kind::Int64).unwrap();
         let values: Vec<Option<i64>> = converted.values.as_primitive::<Int64Type>().iter().collect();
         assert_eq!(values, [Some(1), None, None, None, None]);
-        let misfits: Vec<Option<&str>> = converted.misfits.as_ref().unwrap().as_string::<i32>().iter().collect();
+        let misfits: Vec<Option<&str>> = converted.misfits.as_ref().unwrap().iter().collect();
         assert_eq!(misfits, [None, None, Some("x"), None, Some("2.5")]);
     }
 

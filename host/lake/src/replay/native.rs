@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow::array::{AsArray, UInt32Array};
 use arrow::compute::take;
-use sluice_model::{Change, Kind, NativeBatch, NativeColumn, Notes};
+use sluice_model::{Change, NativeBatch, NativeColumn, Notes};
 
 use super::Response;
 use super::apply::Staged;
@@ -14,7 +14,7 @@ use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::lake::Lake;
 use crate::lineage::observed;
-use crate::native::{KeyedRecords, NativeResponse, NativeRows};
+use crate::native::{Declared, KeyedRecords, NativeResponse, NativeRows};
 use crate::table::Table;
 
 /// Differing records in memory at which they are written.
@@ -31,7 +31,7 @@ pub(super) struct NativeSide {
 
 /// A response's records as the candidate's layout reads them.
 pub(super) struct Reading {
-    pub(super) pins: Vec<(String, Kind)>,
+    pub(super) declared: Declared,
     pub(super) batch: NativeBatch,
     pub(super) notes: Notes,
     pub(super) keyed: KeyedRecords,
@@ -46,6 +46,10 @@ impl NativeSide {
         Ok(Self { table, staged, diff, latest, rows: NativeRows::default() })
     }
 
+    pub(super) fn limit_columns(&mut self, columns: usize) {
+        self.rows.limit_columns(columns);
+    }
+
     pub(super) async fn begin(&mut self, part: KeyShard) -> Result<(), Error> {
         self.latest = Latest::records(&self.table, part).await?;
         Ok(())
@@ -54,7 +58,7 @@ impl NativeSide {
     /// Judges a response's records and, to `write`, keeps those that differ.
     pub(super) fn add(&mut self, response: &Response<'_>, reading: Reading, write: bool) -> Result<(), Error> {
         let Response { origin, connector, part, number } = *response;
-        let Reading { pins, batch, notes, keyed: KeyedRecords { keys, contents, months } } = reading;
+        let Reading { declared, batch, notes, keyed: KeyedRecords { keys, contents, months } } = reading;
         let seen = observed(origin);
         let mut differing: Vec<u32> = Vec::new();
         for row in (0..keys.len()).rev() {
@@ -75,7 +79,7 @@ impl NativeSide {
         let batch = some(&batch, &differing).map_err(|source| Error::rows(self.table.name(), source))?;
         let connector_digest = connector.digest.to_hex();
         let (origin, records) = (origin.clone(), Some(differing));
-        self.rows.push(NativeResponse { run: 0, origin, connector_digest, batch, notes, keyed, records }, pins);
+        self.rows.push(NativeResponse { run: 0, origin, connector_digest, batch, notes, keyed, records }, declared);
         Ok(())
     }
 
@@ -96,12 +100,15 @@ impl NativeSide {
             let (key, content, source, row) = (row.key, row.content, row.source, row.row);
             chosen.push(Chosen { key, content, source, row, version: 0, month, change: Change::MappingChange });
         }
-        let schema = self.staged.schema(&self.table)?;
-        let shaped = self.rows.shape(self.table.name(), &schema, &chosen)?;
-        let described = self.rows.describe(&shaped.new_fields, &chosen);
-        let adds = self.table.write_files(&shaped.rows, Some("_key")).await?;
-        self.staged.add(&shaped.rows.schema(), shaped.new_fields, adds);
-        self.staged.described.extend(described);
+        let mut schema = self.staged.schema(&self.table)?;
+        for part in self.rows.parts(&schema, &chosen) {
+            let shaped = self.rows.shape(self.table.name(), &schema, part)?;
+            let described = self.rows.describe(&shaped.new_fields, part, shaped.beyond.example.as_deref());
+            let adds = self.table.write_files(&shaped.rows, Some("_key")).await?;
+            schema = shaped.rows.schema();
+            self.staged.add(&schema, shaped.new_fields, adds);
+            self.staged.described.extend(described);
+        }
         self.rows.clear();
         Ok(())
     }

@@ -46,16 +46,16 @@ async fn a_number_that_turns_into_text_gets_a_sibling_that_is_noted() {
 #[tokio::test]
 async fn a_thousand_columns_and_a_thousand_more() {
     let (_folder, lake) = new_lake().await;
-    for (secs, range) in [(1, 0..1_000), (2, 500..2_000)] {
+    for (secs, range) in [(1, 0..1_000), (2, 500..1_999)] {
         let paths: Vec<String> = range.map(|n| format!("group{}.field{n}", n % 7)).collect();
         let id = secs.to_string();
         let mut columns = vec![native_column("id", &[Some(id.as_str())])];
         columns.extend(paths.iter().map(|path| native_column(path, &[Some("1")])));
         add(&lake, secs, NativeBatch { rows: 1, columns }).await;
     }
-    let rows = values(&lake, "awin_test", "transactions", &["id", "group0_field0", "group4_field1999"]).await;
+    let rows = values(&lake, "awin_test", "transactions", &["id", "group0_field0", "group3_field1998"]).await;
     assert_eq!(rows, ["1 1 -", "2 - 1"]);
-    assert_eq!(assert_noted(&lake).await.len(), 2_001);
+    assert_eq!(assert_noted(&lake).await.len(), 2_000);
 }
 
 /// Names that make trouble somewhere.

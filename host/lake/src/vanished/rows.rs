@@ -10,7 +10,7 @@ use sluice_model::{Change, money_type};
 
 use super::StreamRead;
 use super::windows::Missing;
-use crate::append::{Chosen, Incoming, IncomingRow, Observed, RunNumber, Shaped, Source};
+use crate::append::{Beyond, Chosen, Incoming, IncomingRow, Observed, RunNumber, Shaped, Source};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{Latest, column, keys_of, wrong};
@@ -133,6 +133,6 @@ impl Source for VanishedRows {
             .zip(rows.columns())
             .map(|(field, column)| self.changed(field.name(), chosen).unwrap_or_else(|| column.clone()));
         let rows = RecordBatch::try_new(schema.clone(), columns.collect()).map_err(failed)?;
-        Ok(Shaped { rows, new_fields: Vec::new() })
+        Ok(Shaped { rows, new_fields: Vec::new(), beyond: Beyond::default() })
     }
 }

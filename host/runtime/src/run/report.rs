@@ -268,6 +268,13 @@ impl RunReport {
         self.rejects = counts.rejects;
         self.decode_notes = counts.notes.kinds().map(|(kind, values)| (kind.name(), values)).collect();
         self.older = counts.older;
+        if counts.beyond_columns > 0 {
+            self.warnings.push(format!(
+                "{} native records have fields without a column of their own: these are in `_rest`, because the table has \
+                 as many columns as `columns_per_table` allows",
+                thousands(counts.beyond_columns)
+            ));
+        }
         self.finished_at = Utc::now();
     }
 

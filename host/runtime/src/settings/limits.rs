@@ -35,6 +35,8 @@ pub struct LimitsSettings {
     pub slice_timeout_secs: u64,
     /// How many windows one run may halve.
     pub splits_per_run: usize,
+    /// Columns of one native table. Further fields share one.
+    pub columns_per_table: usize,
     /// Time of one query of `sluice sql`.
     pub query_secs: u64,
     /// Memory of one query, in mebibytes, beyond which sorts and aggregates go to disk.
@@ -60,6 +62,7 @@ impl Default for LimitsSettings {
             min_free_mb: 256,
             slice_timeout_secs: 6 * 3_600,
             splits_per_run: 10_000,
+            columns_per_table: CommitterOptions::default().columns_per_table,
             query_secs: 600,
             query_memory_mb: 512,
             query_rows: 100_000_000,
@@ -84,6 +87,7 @@ impl LimitsSettings {
             ("requests_per_slice", self.requests_per_slice as u64),
             ("slices_per_run", self.slices_per_run),
             ("slice_timeout_secs", self.slice_timeout_secs),
+            ("columns_per_table", self.columns_per_table as u64),
             ("query_secs", self.query_secs),
             ("query_memory_mb", self.query_memory_mb as u64),
             ("query_rows", self.query_rows),
@@ -109,6 +113,7 @@ impl LimitsSettings {
             flush_bytes: default.flush_bytes.min(bytes / 14),
             index_keys: default.index_keys.min(bytes / 16 / 128),
             all_keys: bytes / 8 / 128,
+            columns_per_table: self.columns_per_table,
             ..default
         }
     }
