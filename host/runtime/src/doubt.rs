@@ -44,11 +44,13 @@ pub enum DoubtKind {
     Total,
     /// Counts or sums of days are far from those of the same account and weekday.
     Bands,
+    /// Records have more fields than their table may have columns. It holds nothing back.
+    Columns,
 }
 
 impl DoubtKind {
     /// All rules, those first that say most about the cause.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fill,
         Self::Type,
         Self::Currency,
@@ -58,6 +60,7 @@ impl DoubtKind {
         Self::Cut,
         Self::Total,
         Self::Bands,
+        Self::Columns,
     ];
 
     /// Its name in settings, tables and JSON.
@@ -72,6 +75,7 @@ impl DoubtKind {
             Self::Cut => "cut",
             Self::Total => "total",
             Self::Bands => "bands",
+            Self::Columns => "columns",
         }
     }
 }
@@ -101,6 +105,7 @@ impl Doubt {
             DoubtKind::Cut => "the body may have been cut off".to_owned(),
             DoubtKind::Total => "the network states another number of records than came".to_owned(),
             DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
+            DoubtKind::Columns => "records have more fields than their table may have columns".to_owned(),
         }
     }
 }
@@ -128,6 +133,8 @@ pub struct DoubtSettings {
     pub total: bool,
     /// [`DoubtKind::Bands`].
     pub bands: bool,
+    /// [`DoubtKind::Columns`].
+    pub columns: bool,
     /// Kinds that are accepted when another read agrees, at least an hour later.
     pub auto_accept: Vec<DoubtKind>,
 }
@@ -144,6 +151,7 @@ impl Default for DoubtSettings {
             cut: true,
             total: true,
             bands: true,
+            columns: true,
             auto_accept: vec![DoubtKind::Empty, DoubtKind::Bands],
         }
     }
@@ -162,6 +170,7 @@ impl DoubtSettings {
             DoubtKind::Cut => self.cut,
             DoubtKind::Total => self.total,
             DoubtKind::Bands => self.bands,
+            DoubtKind::Columns => self.columns,
         }
     }
 }

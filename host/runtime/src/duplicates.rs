@@ -54,12 +54,12 @@ fn line([advertiser, currency, more, surplus, first, other]: &[String; 6]) -> St
 }
 
 /// A text as SQL writes it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The rows of a query whose columns are texts; null is empty.
-async fn texts<const N: usize>(session: &Session, query: &str) -> Result<Vec<[String; N]>, Failure> {
+/// The rows of a query, as texts; null is empty.
+pub(crate) async fn texts<const N: usize>(session: &Session, query: &str) -> Result<Vec<[String; N]>, Failure> {
     let mut rows = Vec::new();
     for batch in session.query(query).await?.collect().await? {
         let columns =

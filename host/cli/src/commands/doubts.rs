@@ -70,14 +70,16 @@ async fn show(settings: &Settings, id: &str, json: bool) -> Result<(), Failure> 
         let why = doubt.decision.as_deref().unwrap_or_default();
         writeln!(out, "  {} {} by {by}: {why}", doubt.state.name(), rfc3339(at))?;
     }
-    writeln!(out, "  the responses:")?;
     let ids: Vec<String> = serde_json::from_str(&doubt.request_ids).unwrap_or_default();
-    let listed: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
-    writeln!(
-        out,
-        "    sluice sql \"SELECT request_key, url, raw_object FROM raw.objects WHERE request_id IN ({})\"",
-        listed.join(", ")
-    )?;
+    if !ids.is_empty() {
+        let listed: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+        writeln!(
+            out,
+            "  the responses:\n    sluice sql \"SELECT request_key, url, raw_object FROM raw.objects WHERE request_id IN \
+             ({})\"",
+            listed.join(", ")
+        )?;
+    }
     if doubt.state == DoubtState::Open {
         if doubt.kind == DoubtKind::Cut.name() {
             writeln!(out, "  the next run reads the window again; a response without its end can't be accepted")?;
@@ -121,7 +123,11 @@ async fn reject(settings: Settings, decision: &DecideArgs, json: bool) -> Result
     if json {
         return Ok(writeln!(out, "{}", serde_json::json!({"doubt_id": doubt.doubt_id, "state": "rejected"}))?);
     }
-    Ok(writeln!(out, "{} rejected: nothing of it is in the tables", doubt.doubt_id)?)
+    let effect = match doubt.request_ids.as_str() {
+        "[]" => "it held nothing back",
+        _ => "nothing of it is in the tables",
+    };
+    Ok(writeln!(out, "{} rejected: {effect}", doubt.doubt_id)?)
 }
 
 /// What the settings call the network of a doubt.

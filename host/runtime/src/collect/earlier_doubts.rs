@@ -32,6 +32,8 @@ pub(super) fn replaces(new: &DoubtRow, old: &DoubtRow) -> bool {
 pub(super) fn is_read_again(row: &DoubtRow, clean: &[Clean]) -> bool {
     let later = clean.iter().filter(|clean| is_of(row, &clean.slice) && clean.read_at > row.found_at);
     let later = later.filter(|clean| clean.is_judged || row.kind == DoubtKind::Cut.name());
+    // What came without a column is in the tables: a later read says nothing of it.
+    let later = later.filter(|_| row.kind != DoubtKind::Columns.name());
     let covered: TimeDelta = later.map(|clean| overlap(row.window, clean.slice.window)).sum();
     !covered.is_zero() && (covered * 2 >= length(row.window) || row.axis == Axis::None.name())
 }

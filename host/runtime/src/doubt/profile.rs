@@ -12,6 +12,8 @@ use super::observation::{COLUMNS, Observation};
 const MAX_RECORDS: u64 = 20_000;
 /// Days that are remembered.
 const MAX_DAYS: usize = 120;
+/// Native fields that are remembered: those of which names are values come without end.
+const MAX_PATHS: usize = 2_000;
 
 /// How often something was filled, of so many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +175,9 @@ impl Profile {
         for path in &seen.paths {
             // Before it was seen first, no record had it.
             let unseen = PathProfile { fill: Fill { of: self.records, filled: 0 }, types: 0 };
+            if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&path.path) {
+                continue;
+            }
             let known = self.paths.entry(path.path.clone()).or_insert(unseen);
             known.fill.add(seen.records, path.filled);
             known.types |= class(path.kinds);
@@ -261,7 +266,7 @@ impl Profile {
             (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
             (DoubtKind::Bands, _) => self.days.clear(),
             (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
-            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total, _) => {}
+            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total | DoubtKind::Columns, _) => {}
         }
     }
 }

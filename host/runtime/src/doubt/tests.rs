@@ -352,3 +352,14 @@ fn decay_keeps_what_was_always_so() {
     let without = vec![Row { commission: None, ..row() }; 5];
     assert_eq!(judged(&profile, &seen(&without)), about(DoubtKind::Fill, "commission.amount"));
 }
+
+#[test]
+fn new_names_in_each_answer_are_forgotten_beyond_a_number() {
+    let mut profile = Profile::default();
+    for answer in 0..5 {
+        let column = |n: usize| native(&format!("orders.{answer}-{n}"), vec![Some("1".to_owned())], Kinds::INTEGER);
+        let batch = NativeBatch { rows: 1, columns: (0..900).map(column).collect() };
+        profile.add(&Observation::of(&Mapped { native: batch, ..mapped_at(&rows(1), "commission") }));
+    }
+    assert_eq!(profile.paths.len(), 2_000);
+}
