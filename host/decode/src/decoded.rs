@@ -1,5 +1,7 @@
 //! What is asked of a body, and what it gives.
 
+use std::time::Instant;
+
 use sluice_model::{BodyFindings, Format, Layout, NativeBatch, Reject};
 
 use super::notes::Notes;
@@ -27,6 +29,8 @@ pub struct BodyLayout<'a> {
     pub optional: &'a [String],
     /// The character set that the response's headers name. It is used where the layout names UTF-8 and the body isn't.
     pub charset: Option<&'a str>,
+    /// When decoding is given up; none: never.
+    pub deadline: Option<Instant>,
 }
 
 impl<'a> From<&'a Layout> for BodyLayout<'a> {
@@ -35,7 +39,7 @@ impl<'a> From<&'a Layout> for BodyLayout<'a> {
             Format::Delimited(delimited) => (delimited.exact_fields, delimited.optional.as_slice()),
             _ => (false, &[][..]),
         };
-        Self { layout, exact_fields, optional, charset: None }
+        Self { layout, exact_fields, optional, charset: None, deadline: None }
     }
 }
 

@@ -3,6 +3,7 @@
 use sluice_model::{Delimited, Kinds};
 
 use super::charset::{self, Text, mark_length, without_padding};
+use super::clock::Clock;
 use super::decoded::{BodyLayout, Decoded, TornRow, TornRows};
 use super::header::{Header, named};
 use super::notes::NoteKind;
@@ -28,7 +29,7 @@ pub(super) fn decode(layout: &BodyLayout<'_>, format: &Delimited, body: &[u8]) -
     }
     let Text { text, marks, .. } = charset::text(&format.charset, layout.charset, body)?;
     let whole = without_padding(&text);
-    let mut table = Table::new(body.len());
+    let mut table = Table::new(body.len(), Clock::new(layout.deadline));
     if whole.len() < text.len() {
         table.note_outside(NoteKind::Nul, 1);
     }
@@ -99,6 +100,7 @@ fn read_rows(
     let mut torn = TornRows { expected, excluded, ..TornRows::default() };
     let mut lines = Lines::new(text);
     while let Some(row) = rows.next()? {
+        table.check_time(row.span.start)?;
         if row.is_blank() && expected > 1 {
             continue;
         }

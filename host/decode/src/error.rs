@@ -127,6 +127,12 @@ pub enum DecodeError {
         /// How many may be.
         allowed: usize,
     },
+    /// Decoding took longer than it may.
+    #[error("body took too long to decode: given up at byte {at}")]
+    OutOfTime {
+        /// How far it came.
+        at: usize,
+    },
     /// The body exceeds a limit.
     #[error("body has more than {limit}")]
     Limit {
@@ -184,7 +190,7 @@ impl DecodeError {
             | Self::OtherHeader { .. } => DecodeErrorKind::OtherContent,
             Self::MissingColumns { .. } | Self::AmbiguousColumn { .. } => DecodeErrorKind::Columns,
             Self::SoapFault { .. } => DecodeErrorKind::Fault,
-            Self::TooManyRecords { .. } | Self::Limit { .. } => DecodeErrorKind::Limit,
+            Self::TooManyRecords { .. } | Self::OutOfTime { .. } | Self::Limit { .. } => DecodeErrorKind::Limit,
             Self::UnknownCharset { .. } | Self::BadPlace { .. } | Self::BadDelimiter => DecodeErrorKind::Layout,
         }
     }

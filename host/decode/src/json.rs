@@ -3,6 +3,7 @@
 use sluice_model::Kinds;
 
 use super::charset::{self, mark_length};
+use super::clock::Clock;
 use super::decoded::{BodyLayout, Decoded, TornRows};
 use super::marked;
 use super::notes::{NoteKind, NoteSet};
@@ -50,7 +51,7 @@ pub(super) fn decode(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8])
 }
 
 fn attempt(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8], marks: Marks) -> Result<Decoded, DecodeError> {
-    let mut table = Table::new(body.len());
+    let mut table = Table::new(body.len(), Clock::new(layout.deadline));
     let mut reader = Reader::new(body, &mut table, marks);
     match records {
         Records::At(place) => reader.read_document(layout, place)?,
@@ -182,6 +183,7 @@ impl<'a, 't> Reader<'a, 't> {
         let mut more = self.scanner.enter(close)?;
         found |= any && !more;
         while more {
+            self.table.check_time(self.scanner.at)?;
             let is_it = match open {
                 b'{' => step.is_named(&mut self.scanner)?,
                 _ => any || step.index() == Some(at),
@@ -235,6 +237,7 @@ impl<'a, 't> Reader<'a, 't> {
     fn record(&mut self) -> Result<(), Stop> {
         let open = self.scanner.peek()?;
         let start = self.scanner.at;
+        self.table.check_time(start)?;
         if open == b'{' {
             self.object(ROOT, 0)?;
         } else {
@@ -252,6 +255,7 @@ impl<'a, 't> Reader<'a, 't> {
         if depth >= MAX_DEPTH {
             return Err(Fault::Bad("it nests too deep").into());
         }
+        self.table.check_time(self.scanner.at)?;
         let mut cursor = 0;
         let mut more = self.scanner.enter(b'}')?;
         if !more && node != ROOT {

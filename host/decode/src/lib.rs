@@ -10,6 +10,7 @@
 //! of little. Hence the limits below. What exceeds them is an error, never a cut table.
 
 mod charset;
+mod clock;
 mod column;
 mod decoded;
 mod delimited;
@@ -40,6 +41,8 @@ mod xml_document;
 mod xml_record;
 #[cfg(test)]
 mod xml_tests;
+
+use std::time::Instant;
 
 use sluice_model::Format;
 
@@ -89,9 +92,14 @@ fn decode(layout: &sluice_model::Layout, body: &[u8]) -> Result<sluice_model::Na
 /// JSON text. In XML the last name may be an attribute (`@name`), and of repeated elements the first one counts.
 /// None if it isn't there, is null, or if the body is broken. As tolerant as [`decode_body`].
 pub fn value_at(body: &[u8], place: &str) -> Option<String> {
+    value_until(body, place, None)
+}
+
+/// The same, and none if the deadline passes meanwhile.
+pub fn value_until(body: &[u8], place: &str, deadline: Option<Instant>) -> Option<String> {
     match place.is_empty() || place.starts_with('/') {
-        true => lookup::value_at(body, place),
-        false => xml::value_at(body, place),
+        true => lookup::value_at(body, place, deadline),
+        false => xml::value_at(body, place, deadline),
     }
 }
 

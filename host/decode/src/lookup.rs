@@ -1,17 +1,23 @@
 //! One value of a JSON body, for connectors that ask for it.
 
+use std::time::Instant;
+
 use super::charset;
+use super::clock::Clock;
 use super::notes::NoteSet;
 use super::place::{Step, pointer_names};
 use super::scan::{Fault, Scanner};
 
+/// Ends a lookup, which gives nothing then.
+const OUT_OF_TIME: Fault = Fault::Bad("it takes too long");
+
 /// The value at a JSON Pointer; see [`super::value_at`].
-pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
+pub(super) fn value_at(body: &[u8], place: &str, deadline: Option<Instant>) -> Option<String> {
     let names = pointer_names(place).ok()?;
     let steps: Vec<Step> = names.into_iter().map(Step::Member).collect();
     let read = |body: &[u8]| {
         let mut scanner = Scanner::new(body);
-        let value = find(&mut scanner, &steps)?;
+        let value = find(&mut scanner, &steps, &mut Clock::new(deadline))?;
         if scanner.is_over() { Ok(value) } else { Err(Fault::Bad("something follows the value")) }
     };
     match read(body) {
@@ -25,7 +31,7 @@ pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
     }
 }
 
-fn find(scanner: &mut Scanner<'_>, steps: &[Step]) -> Result<Option<Vec<u8>>, Fault> {
+fn find(scanner: &mut Scanner<'_>, steps: &[Step], clock: &mut Clock) -> Result<Option<Vec<u8>>, Fault> {
     let (open, start) = (scanner.peek()?, scanner.at);
     let Some((step, rest)) = steps.split_first() else { return value(scanner, open, start) };
     let (mut found, mut at) = (None, 0);
@@ -36,12 +42,13 @@ fn find(scanner: &mut Scanner<'_>, steps: &[Step]) -> Result<Option<Vec<u8>>, Fa
     };
     let mut more = scanner.enter(close)?;
     while more {
+        clock.check(scanner.at).map_err(|_| OUT_OF_TIME)?;
         let is_it = match open {
             b'{' => step.is_named(scanner)?,
             _ => step.index() == Some(at),
         };
         match is_it {
-            true => found = find(scanner, rest)?,
+            true => found = find(scanner, rest, clock)?,
             false => scanner.skip()?,
         }
         more = scanner.more(close)?;

@@ -6,7 +6,8 @@ use std::ops::Range;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::{DecodeError, MAX_DEPTH};
+use super::clock::Clock;
+use super::{DecodeError, MAX_DEPTH, MAX_FIELDS};
 
 /// How much more text than the body has may be copied for its references: so many times the body, and a part besides.
 const MAX_TIMES: usize = 16;
@@ -20,10 +21,10 @@ const INDEPENDENT: usize = 2;
 ///
 /// # Errors
 /// References that make more of the document than a decoder should read.
-pub(super) fn resolve(text: &str) -> Result<Option<String>, DecodeError> {
-    let Some(index) = Index::of(text) else { return Ok(None) };
+pub(super) fn resolve(text: &str, clock: Clock) -> Result<Option<String>, DecodeError> {
+    let Some(index) = Index::of(text, clock)? else { return Ok(None) };
     let (out, active) = (String::with_capacity(text.len()), Vec::new());
-    let mut expansion = Expansion { text, index: &index, out, active, spent: 0 };
+    let mut expansion = Expansion { text, index: &index, out, active, spent: 0, clock };
     expansion.write(0..text.len())?;
     Ok(Some(expansion.out))
 }
@@ -50,14 +51,20 @@ impl Target<'_> {
 
 impl<'a> Index<'a> {
     /// None if no reference leads anywhere, or the document is broken: its reader will say how.
-    fn of(text: &'a str) -> Option<Self> {
+    fn of(text: &'a str, mut clock: Clock) -> Result<Option<Self>, DecodeError> {
         let mut index = Self { targets: HashMap::new(), asked: HashSet::new() };
         let mut open: Vec<Option<(&str, Target<'a>)>> = Vec::new();
         let mut tags = Tags::new(text, 0..text.len());
-        while let Some(tag) = tags.next().ok()? {
+        loop {
+            let Ok(next) = tags.next() else { return Ok(None) };
+            let Some(tag) = next else { break };
+            clock.check(tag.span.end)?;
             match tag.kind {
                 TagKind::Start | TagKind::Empty => {
                     let attributes = tag.attributes(text);
+                    if attributes.len() > MAX_FIELDS {
+                        return Err(DecodeError::Limit { limit: "10000 attributes in one element" });
+                    }
                     index.asked.extend(attributes.iter().filter_map(|(key, value)| referred(key, value)));
                     let id = attributes.iter().find_map(|(key, value)| is_id(key).then_some(*value));
                     let target = id.map(|id| (id, Target { attributes, content: tag.span.end..tag.span.end }));
@@ -67,7 +74,7 @@ impl<'a> Index<'a> {
                     }
                 }
                 TagKind::End => {
-                    let mut target = open.pop()?;
+                    let Some(mut target) = open.pop() else { return Ok(None) };
                     if let Some((_, target)) = &mut target {
                         target.content.end = tag.span.start;
                     }
@@ -77,10 +84,10 @@ impl<'a> Index<'a> {
             }
         }
         if !open.is_empty() {
-            return None;
+            return Ok(None);
         }
         let leads_somewhere = index.asked.iter().any(|id| index.targets.contains_key(id));
-        leads_somewhere.then_some(index)
+        Ok(leads_somewhere.then_some(index))
     }
 
     fn add(&mut self, target: Option<(&'a str, Target<'a>)>) {
@@ -110,6 +117,7 @@ struct Expansion<'a, 'i> {
     /// Ids of what is being copied: a reference to one of them would have no end.
     active: Vec<&'a str>,
     spent: usize,
+    clock: Clock,
 }
 
 impl<'a> Expansion<'a, '_> {
@@ -119,6 +127,7 @@ impl<'a> Expansion<'a, '_> {
         let (mut depth, mut children) = (0_usize, 0_usize);
         // It was read before, so a broken document is no more to be met here.
         while let Ok(Some(tag)) = tags.next() {
+            self.clock.check(self.out.len())?;
             let is_child_of_body = self.active.is_empty() && depth == INDEPENDENT;
             match tag.kind {
                 TagKind::Start | TagKind::Empty => {
@@ -175,8 +184,8 @@ impl<'a> Expansion<'a, '_> {
             return Err(DecodeError::Limit { limit: "its share of references" });
         }
         let own = attributes.iter().filter(|(key, value)| referred(key, value).is_none() && !is_id(key));
-        let others = target.attributes.iter();
-        let others = others.filter(|(key, _)| !is_id(key) && !attributes.iter().any(|(own, _)| own == key));
+        let names: HashSet<&str> = attributes.iter().map(|(key, _)| *key).collect();
+        let others = target.attributes.iter().filter(|(key, _)| !is_id(key) && !names.contains(key));
         let start = Tag { kind: TagKind::Start, ..tag.clone() };
         self.tag(&start, own.chain(others));
         self.active.push(id);
@@ -296,7 +305,7 @@ mod tests {
     use super::*;
 
     fn resolved(text: &str) -> Option<String> {
-        resolve(text).unwrap()
+        resolve(text, Clock::new(None)).unwrap()
     }
 
     #[test]
@@ -343,15 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn an_element_with_very_many_attributes_is_no_target() {
+        let many = |letter: char| (0..=MAX_FIELDS).map(|n| format!(" {letter}{n}=\"\"")).collect::<String>();
+        let text = format!("<r><a href=\"#x\"{}/><b id=\"x\"{}/></r>", many('a'), many('b'));
+        let error = resolve(&text, Clock::new(None)).unwrap_err();
+        assert_eq!(error.to_string(), "body has more than 10000 attributes in one element");
+    }
+
+    #[test]
     fn bombs_are_refused() {
         let level = |n: usize| format!("<l id='{n}'>{}</l>", format!("<l href='#{}'/>", n + 1).repeat(10));
         let bomb: String = (0..40).map(level).collect();
         assert_eq!(
-            resolve(&format!("<r>{bomb}</r>")).unwrap_err().to_string(),
+            resolve(&format!("<r>{bomb}</r>"), Clock::new(None)).unwrap_err().to_string(),
             "body has more than its share of references"
         );
         let long = format!("<r><a id='x' k='{}'/>{}</r>", "x".repeat(50_000), "<a href='#x'/>".repeat(50_000));
-        assert!(resolve(&long).is_err());
+        assert!(resolve(&long, Clock::new(None)).is_err());
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use arrow::array::StringArray;
 use sluice_model::{Kinds, NativeBatch, NativeColumn};
 
+use super::clock::Clock;
 use super::column::Column;
 use super::notes::{NoteKind, NoteLog, NoteSet, Notes};
 use super::number::number_kinds;
@@ -20,6 +21,8 @@ const TOO_MANY_CELLS: &str = "134217728 values, or 32 for each of its bytes, mos
 const MAX_PATH_BYTES: usize = 4096;
 /// How many steps may be spent on taking back the values of names that stand twice.
 const MAX_TAKEN_BACK: usize = 1 << 26;
+/// Steps of that between two looks at the clock.
+const TAKEN_BACK_STEP: usize = 1 << 12;
 /// Up to so many children, a name is sought by comparing.
 const FEW: usize = 16;
 
@@ -51,16 +54,24 @@ pub(super) struct Table {
     log: Option<Box<NoteLog>>,
     /// How many cells the records may have, empty ones included.
     max_cells: usize,
+    clock: Clock,
 }
 
 impl Table {
     /// Of a body of so many bytes. Each record has a cell in every column, so a body that has many fields once and many
     /// records of few fields would take hundreds of bytes for one of its own.
-    pub(super) fn new(body_bytes: usize) -> Self {
+    pub(super) fn new(body_bytes: usize, clock: Clock) -> Self {
         let max_cells = body_bytes.saturating_mul(CELLS_PER_BYTE).saturating_add(FREE_CELLS).min(MAX_CELLS);
-        let mut table = Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0, log: None, max_cells };
+        let mut table =
+            Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0, log: None, max_cells, clock };
         table.add_node("", String::new());
         table
+    }
+
+    /// Fails if the time is over when the reader is at this byte of the body.
+    #[inline]
+    pub(super) fn check_time(&mut self, at: usize) -> Result<(), DecodeError> {
+        self.clock.check(at)
     }
 
     fn add_node(&mut self, name: &str, path: String) -> NodeId {
@@ -146,9 +157,13 @@ impl Table {
     /// Forgets the current record's values at `node` and below, because its name stands twice: the last one counts.
     #[cold]
     fn take_back(&mut self, node: NodeId) -> Result<(), DecodeError> {
+        let before = self.taken_back;
         self.taken_back += 1 + self.nodes[node].children.len();
         if self.taken_back > MAX_TAKEN_BACK {
             return Err(DecodeError::Limit { limit: "its share of names that stand twice" });
+        }
+        if before / TAKEN_BACK_STEP < self.taken_back / TAKEN_BACK_STEP {
+            self.clock.look(0)?;
         }
         self.nodes[node].seen = 0;
         if let Some(column) = self.nodes[node].column {
@@ -257,6 +272,7 @@ impl Table {
     ) -> Result<(NativeBatch, Notes), DecodeError> {
         let rows = self.row;
         for column in &mut self.columns {
+            self.clock.look(0)?;
             let (node, log) = (column.node, &mut self.log);
             column.clean(no_controls, |row, kind| log.get_or_insert_default().note(row, node, kind))?;
         }
@@ -320,7 +336,7 @@ mod tests {
     use super::*;
 
     fn table_of(records: &[&[(&str, &str)]]) -> Table {
-        let mut table = Table::new(usize::MAX);
+        let mut table = Table::new(usize::MAX, Clock::new(None));
         for record in records {
             let mut cursor = 0;
             for (name, text) in *record {
@@ -366,7 +382,7 @@ mod tests {
 
     #[test]
     fn too_many_fields_and_too_many_values_are_refused() {
-        let mut table = Table::new(usize::MAX);
+        let mut table = Table::new(usize::MAX, Clock::new(None));
         let mut result = Ok(());
         for n in 0..=MAX_FIELDS {
             result = table.child(ROOT, &mut 0, &n.to_string()).map(|node| table.declare(node));
@@ -374,7 +390,7 @@ mod tests {
         assert_eq!(result.unwrap_err().to_string(), "body has more than 10000 different fields");
         let refused = (0..MAX_CELLS).any(|_| table.end_record().is_err());
         assert!(refused);
-        let mut small = Table::new(100);
+        let mut small = Table::new(100, Clock::new(None));
         assert!((0..FREE_CELLS + 3_200).all(|_| small.end_record().is_ok()));
         assert!(small.end_record().is_err());
         assert!(table.child(ROOT, &mut 0, &"x".repeat(MAX_PATH_BYTES + 1)).is_err());

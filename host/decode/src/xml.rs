@@ -1,9 +1,12 @@
 //! XML: the way to the records, and the shapes of documents that are refused.
 
+use std::time::Instant;
+
 use quick_xml::events::{BytesStart, Event};
 
 use super::DecodeError;
 use super::charset::{self, mark_length, without_padding};
+use super::clock::Clock;
 use super::cut;
 use super::decoded::{BodyLayout, Decoded, TornRows};
 use super::notes::NoteKind;
@@ -25,21 +28,25 @@ pub(super) fn decode(layout: &BodyLayout<'_>, place: &str, body: &[u8]) -> Resul
     let names = element_names(place)?;
     let text = charset::xml_text(layout.charset, body)?;
     let (content, base) = content(&text.text);
-    let mut table = Table::new(body.len());
+    let clock = Clock::new(layout.deadline);
+    let mut table = Table::new(body.len(), clock);
     if text.is_guessed {
         table.note_outside(NoteKind::Charset, 1);
     }
     if content.len() + base < text.text.len() {
         table.note_outside(NoteKind::Nul, 1);
     }
-    let mut document = Document::open(content, text.marks, base)?;
+    let mut document = Document::open(content, text.marks, base, clock)?;
     let read = read_records(&mut document, &names, place, &mut table);
     let (has_references, outside) = (document.has_references, document.outside + document.marks.left());
-    if has_references && let Some(resolved) = references::resolve(content)? {
-        let mut table = Table::new(resolved.len());
+    if has_references
+        && !matches!(&read, Err(DecodeError::Limit { .. } | DecodeError::OutOfTime { .. }))
+        && let Some(resolved) = references::resolve(content, clock)?
+    {
+        let mut table = Table::new(resolved.len(), clock);
         // Their places are those of the text before.
         let marks = document.all_marks();
-        read_records(&mut Document::open(&resolved, Marks::default(), 0)?, &names, place, &mut table)?;
+        read_records(&mut Document::open(&resolved, Marks::default(), 0, clock)?, &names, place, &mut table)?;
         return finish(layout, table, marks);
     }
     read?;
@@ -81,7 +88,8 @@ fn read_records(
 }
 
 /// The value at names; see [`super::value_at`].
-pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
+pub(super) fn value_at(body: &[u8], place: &str, deadline: Option<Instant>) -> Option<String> {
+    let clock = Clock::new(deadline);
     let mut names = element_names(place).ok()?;
     let attribute = names.last().and_then(|name| name.strip_prefix('@')).map(str::to_owned);
     if attribute.is_some() {
@@ -91,7 +99,7 @@ pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
     let (text, _) = content(&text.text);
     let find = |text: &str| {
         let (mut record, mut value) = (Record::default(), None);
-        let mut document = Document::open(text, Marks::default(), 0).ok()?;
+        let mut document = Document::open(text, Marks::default(), 0, clock).ok()?;
         let walked = walk(&mut document, &names, |document, start| {
             document.element(start, &mut record)?;
             value = match &attribute {
@@ -104,7 +112,7 @@ pub(super) fn value_at(body: &[u8], place: &str) -> Option<String> {
         Some((walked.ok().and(value), document.has_references))
     };
     let (value, has_references) = find(text)?;
-    let resolved = if has_references { references::resolve(text).ok()? } else { None };
+    let resolved = if has_references { references::resolve(text, clock).ok()? } else { None };
     match resolved {
         Some(resolved) => find(&resolved)?.0,
         None => value,

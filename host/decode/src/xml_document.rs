@@ -7,6 +7,7 @@ use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
+use super::clock::Clock;
 use super::entity::{self, Entity};
 use super::notes::NoteKind;
 use super::repair::Marks;
@@ -37,10 +38,11 @@ pub(super) struct Document<'a> {
     prefixes: Vec<Box<[u8]>>,
     /// An element on the way to the records, or in one, refers to another.
     pub(super) has_references: bool,
+    clock: Clock,
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn open(text: &'a str, marks: Marks, base: usize) -> Result<Self, DecodeError> {
+    pub(super) fn open(text: &'a str, marks: Marks, base: usize, clock: Clock) -> Result<Self, DecodeError> {
         match text.trim_start().chars().next() {
             None => return Err(DecodeError::Empty { format: FORMAT }),
             Some('<') if is_html(text) => return Err(DecodeError::Html { format: FORMAT }),
@@ -54,7 +56,7 @@ impl<'a> Document<'a> {
         let (prefixes, has_references) = (Vec::new(), false);
         let next_mark = usize::MAX;
         let mut document =
-            Self { reader, text, marks, next_mark, base, inside: 0, outside: 0, prefixes, has_references };
+            Self { reader, text, marks, next_mark, base, inside: 0, outside: 0, prefixes, has_references, clock };
         document.pass_marks(0);
         Ok(document)
     }
@@ -268,6 +270,7 @@ impl<'a> Document<'a> {
     }
 
     pub(super) fn event(&mut self) -> Result<Event<'a>, DecodeError> {
+        self.clock.check(self.position())?;
         match self.reader.read_event() {
             Ok(Event::DocType(_)) => Err(self.malformed("it declares a document type")),
             Ok(event) => Ok(event),

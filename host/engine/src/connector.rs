@@ -101,9 +101,10 @@ impl Connector {
     pub fn decode(&self, stream: &str, headers: &[(String, String)], body: &[u8]) -> Result<Decoded, DecodeError> {
         let Some(stream) = self.manifest().stream(stream) else { return Ok(Decoded::default()) };
         let content_type = headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str());
-        let layout = BodyLayout::from(&stream.layout).with_content_type(content_type.unwrap_or_default());
-        let decoded = decode_body(&layout, body)?;
-        let (records, allowed) = (decoded.records(), self.0.engine.limits().rows_per_answer);
+        let limits = self.0.engine.limits();
+        let layout = BodyLayout { deadline: limits.decoding_deadline(body.len()), ..BodyLayout::from(&stream.layout) };
+        let decoded = decode_body(&layout.with_content_type(content_type.unwrap_or_default()), body)?;
+        let (records, allowed) = (decoded.records(), limits.rows_per_answer);
         match records > allowed {
             // An error here is the network's; an error about what the guest makes of them would be the connector's.
             true => Err(DecodeError::TooManyRecords { records, allowed }),

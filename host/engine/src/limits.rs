@@ -1,6 +1,6 @@
 //! What a guest may use up, and nothing more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Caps on one call into a guest. Every call gets a fresh instance, so nothing adds up over calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,13 @@ impl Limits {
             lookup_bytes: u64::MAX,
             ..Self::default()
         }
+    }
+
+    /// When decoding a body of so many bytes is given up, if it begins now: it has the time of one call, and 100 ms for
+    /// each MiB. Decoders are linear and take 5 to 20 ms for one.
+    pub(crate) fn decoding_deadline(&self, bytes: usize) -> Option<Instant> {
+        let millis_of_body = u64::try_from(bytes >> 20).unwrap_or(u64::MAX).saturating_mul(100);
+        Instant::now().checked_add(self.call_timeout.saturating_add(Duration::from_millis(millis_of_body)))
     }
 
     /// Whether calls end at all: if not, no code is made that looks at the time.

@@ -84,10 +84,19 @@ impl State {
         };
         (self.lookups, self.lookup_bytes) = (lookups, lookup_bytes);
         // The host's own work isn't interrupted by the deadline, so it isn't begun after it.
-        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+        if self.is_over() {
             return Err(wasmtime::Trap::Interrupt.into());
         }
-        Ok(sluice_decode::value_at(&bytes, place))
+        let value = sluice_decode::value_until(&bytes, place, self.deadline);
+        if self.is_over() {
+            return Err(wasmtime::Trap::Interrupt.into());
+        }
+        Ok(value)
+    }
+
+    /// Whether the call has used up its time.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
     }
 
     pub(crate) fn drop_body(&mut self, body: Resource<Body>) -> wasmtime::Result<()> {
@@ -141,6 +150,8 @@ impl ResourceLimiter for MemoryLimit {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -162,6 +173,14 @@ mod tests {
         assert!(state.value_at(&body, "/a").is_ok());
         assert!(state.value_at(&body, "/a").is_ok());
         assert!(state.value_at(&body, "/a").is_err());
+    }
+
+    #[test]
+    fn a_lookup_gives_nothing_once_the_time_is_over() {
+        let mut state = State::new(&Limits { call_timeout: Duration::ZERO, ..Limits::default() }, Arc::default());
+        let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
+        let error = state.value_at(&body, "/a").unwrap_err();
+        assert_eq!(error.downcast_ref::<wasmtime::Trap>(), Some(&wasmtime::Trap::Interrupt));
     }
 
     #[test]
