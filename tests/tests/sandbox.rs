@@ -231,6 +231,23 @@ fn wish(case: &Case) -> (String, String) {
     words.map_or_else(|| finished(&case.name), |words| (case.name.clone(), words))
 }
 
+/// The guests that were stopped, and that a status doesn't name: by a window that failed, or by why they aren't let in.
+fn unnamed<'a>(operator: &Operator, guests: &'a [Case]) -> Vec<&'a str> {
+    let answer = operator.sluice(&["--output", "json", "status"]).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    let has_failed = |name: &str| {
+        let of_it = status["streams"].as_array().unwrap().iter().filter(|stream| stream["network"] == name);
+        of_it.flat_map(|stream| stream["gaps"].as_array().unwrap()).any(|gap| gap["error"].is_string())
+    };
+    let is_refused = |name: &str| {
+        let words = [format!("no connector `{name}`"), format!("{name}.wasm: ")];
+        answer.stderr.lines().any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    let stopped = guests.iter().filter(|case| case.expectation.stopped_in != Stage::Nowhere);
+    let names = stopped.map(|case| case.name.as_str());
+    names.filter(|name| !has_failed(name) && !is_refused(name)).collect()
+}
+
 fn facts(operator: &Operator) -> (Vec<serde_json::Value>, Vec<Sums>) {
     let rows = operator.sql(
         "SELECT transaction_key, version, change, encode(content_hash, 'hex') AS content
@@ -265,6 +282,7 @@ fn honest_networks_finish_as_if_the_guests_were_not_there() {
     let mut service = Service::start(&beside).unwrap();
     service.wait_for_all(&[wishes.clone(), HONEST.map(finished).to_vec()].concat()).unwrap();
     let once = at_rest(&mut service, &beside);
+    assert_eq!(unnamed(&beside, &guests), Vec::<&str>::new(), "a status names each of them");
     // What the second visit leaves is what every further one would. A guest that isn't let in doesn't come again.
     let let_in = |case: &&Case| !service.seen().contains(&format!("connector is refused file={}.wasm", case.name));
     let come_again: Vec<&Case> = guests.iter().filter(let_in).collect();
@@ -281,6 +299,26 @@ fn honest_networks_finish_as_if_the_guests_were_not_there() {
     assert_eq!((rows, sums.clone()), facts(&alone));
     assert_eq!(sums, HONEST.map(|network| true_sums(&simulator, network)));
     assert_clean(beside.path());
+}
+
+#[test]
+fn a_thread_that_outlives_its_slice_is_shown_until_it_ends() {
+    let operator = Operator::empty().unwrap();
+    let settings = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
+    let limits = "[limits]\ncall_timeout_ms = 30000\nslice_timeout_secs = 1\n";
+    operator.write("sluice.toml", &format!("{settings}{limits}")).unwrap();
+    let case = sluice_guests::case("spins-in-map").unwrap();
+    invite(&operator, &case, case.component.as_ref().unwrap());
+    set_up(&operator, &case, &server(), None);
+    let mut service = Service::start(&operator).unwrap();
+    service.wait_for(&["threads of guests outlive their slices", "orphaned_threads=1"]).unwrap();
+    assert!(!service.seen().contains("at rest"), "{}", service.seen());
+    let vitals = service.vitals(&operator).unwrap();
+    assert_eq!((&vitals["runs"], &vitals["orphaned_threads"]), (&0.into(), &1.into()), "{vitals}");
+    let shown = operator.succeed(&["status"]).unwrap();
+    assert!(shown.contains("  orphaned threads: 1: "), "{shown}");
+    let rest = service.wait_for(&["at rest"]).unwrap();
+    assert!(rest.contains("instances=0"), "{rest}");
 }
 
 /// No file that a run left, packed or not, holds the guests' secret.

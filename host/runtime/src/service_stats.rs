@@ -78,6 +78,7 @@ fn taken(app: &App, runs: usize, before: &ServiceStats) -> ServiceStats {
         connectors_held,
         left_over_since: is_left_over.then(|| before.left_over_since.unwrap_or(noted_at)),
         instances: live.instances,
+        orphaned_threads: app.guests.orphaned(),
         memories: live.memories,
         memory_bytes: live.memory_bytes,
         idle_bytes: live.idle_bytes,
@@ -90,7 +91,15 @@ fn log_stats(now: &ServiceStats, before: &ServiceStats) {
     if now.leaked() > before.leaked() {
         tracing::error!(left_over = now.leaked(), since = ?now.left_over_since, "connectors stay in memory that nothing needs");
     }
-    if now.runs == 0 {
+    if now.runs == 0 && now.orphaned_threads > 0 {
+        let ServiceStats { orphaned_threads, instances, memory_bytes, .. } = now;
+        tracing::warn!(
+            orphaned_threads,
+            instances,
+            memory_bytes,
+            "no run is in flight, and threads of guests outlive their slices"
+        );
+    } else if now.runs == 0 {
         let ServiceStats { connectors, connectors_held, instances, memories, memory_bytes, idle_bytes, .. } = now;
         let ServiceStats { code_bytes, allocated_bytes, resident_bytes, .. } = now;
         tracing::info!(

@@ -160,7 +160,7 @@ fn map_then<'a, T: Send + 'static>(
     then: Then<T>,
 ) -> BoxStream<'a, Result<Remapped<T>, Failure>> {
     let (app, connector) = (app.clone(), connector.clone());
-    let at_once = app.guests.available_permits().max(1);
+    let at_once = app.guests.free().max(1);
     let map = move |object: Result<RawObject, sluice_lake::Error>| {
         let (app, connector) = (app.clone(), connector.clone());
         async move {

@@ -40,6 +40,8 @@ pub struct ServiceStats {
     pub left_over_since: Option<DateTime<Utc>>,
     /// Calls of guests in flight.
     pub instances: u64,
+    /// Threads of guests, or of decoding for them, that go on though their slice has ended.
+    pub orphaned_threads: usize,
     /// Linear memories of theirs.
     pub memories: usize,
     /// What these were granted.
@@ -67,8 +69,9 @@ impl ServiceStats {
     }
 
     /// What changes only when something happens.
-    pub fn counts(&self) -> [usize; 5] {
-        [self.runs, self.connectors, self.connectors_held, self.memories, self.leaked()]
+    pub fn counts(&self) -> [usize; 6] {
+        let Self { runs, connectors, connectors_held, memories, orphaned_threads, .. } = *self;
+        [runs, connectors, connectors_held, memories, orphaned_threads, self.leaked()]
     }
 }
 

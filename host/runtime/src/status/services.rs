@@ -51,6 +51,12 @@ fn lines(service: &ServiceStatus) -> String {
         count(*connectors as u64, "connector"),
         count(*instances, "guest call"),
     );
+    if vitals.orphaned_threads > 0 {
+        text.push_str(&format!(
+            "  orphaned threads: {}: their slices have ended, and each ends at its call's deadline\n",
+            vitals.orphaned_threads
+        ));
+    }
     if *leaked > 0 {
         text.push_str(&format!(
             "  {} in memory that nothing needs: a fault of sluice\n    restart the service\n",
@@ -87,6 +93,8 @@ mod tests {
         let left_over_since = Some("2026-02-01T09:00:00Z".parse().unwrap());
         let leak = "  1 connector in memory that nothing needs: a fault of sluice\n    restart the service\n";
         assert_eq!(render(ServiceStats { left_over_since, ..vitals.clone() }), [well, leak].concat());
+        let orphan = "  orphaned threads: 2: their slices have ended, and each ends at its call's deadline\n";
+        assert_eq!(render(ServiceStats { orphaned_threads: 2, ..vitals.clone() }), [well, orphan].concat());
         let silent = ServiceStats { noted_at: now - TimeDelta::hours(1), ..vitals };
         let words = "service 7 on blue since 2026-02-01T08:00:00Z: last reported 2026-02-01T09:00:00Z\n";
         assert_eq!(render(silent), words);
