@@ -23,6 +23,8 @@ pub struct Rollback {
     pub rolled_back_version: String,
     /// Its digest.
     pub rolled_back_digest: Digest,
+    /// What the earlier version may do that the one rolled back didn't ask for, a line for each. It may: it was let in once.
+    pub regained: Vec<String>,
 }
 
 /// Puts an earlier version back. `to`: its version or its digest's first digits; none is the latest that isn't held.
@@ -46,12 +48,15 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
     if let Some((Decision::Hold, _)) = state.decision(&network, target.digest).await? {
         state.record_decision(&network, target.digest, Decision::Approve).await?;
     }
+    let rights = Rights::of(version.manifest());
+    let before: Option<Rights> = serde_json::from_str(&active.rights).ok();
+    let regained = before.map(|before| rights.beyond(&before)).unwrap_or_default();
     let now = Active {
         network: network.clone(),
         file: active.file.clone(),
         digest: target.digest,
         version: target.version.clone(),
-        rights: serde_json::to_string(&Rights::of(version.manifest())).map_err(Failure::failed)?,
+        rights: serde_json::to_string(&rights).map_err(Failure::failed)?,
         since: Utc::now(),
     };
     activate(&lake, &state, &now, Some(active.digest)).await?;
@@ -59,6 +64,7 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
         version: VersionId { network, version: target.version, digest: target.digest },
         rolled_back_version: active.version,
         rolled_back_digest: active.digest,
+        regained,
     })
 }
 

@@ -35,6 +35,9 @@ pub(super) fn rolled_back(report: &Rollback, json: bool) -> Result<(), Failure> 
         report.rolled_back_version,
         report.rolled_back_digest.short()
     )?;
+    for right in &report.regained {
+        writeln!(std::io::stdout(), "  {right}")?;
+    }
     note_when();
     Ok(())
 }
