@@ -179,9 +179,62 @@ fn a_version_that_finds_fewer_rows_is_refused_until_the_operator_means_it() {
     assert_eq!(bench.entry()["state"], "waiting", "it takes over with the next run");
 }
 
+#[test]
+fn a_version_that_would_read_too_many_slices_is_refused_before_it_serves() {
+    let bench = Bench::new();
+    bench.set("look_back", &json!([{"every": "1h", "days": 20}]));
+    assert_eq!(bench.run(), "0.1.0");
+    let mut description = description(&json!({"ok": {}}));
+    description["stream"]["max-window-secs"] = json!(1);
+    bench.put(&Guest::new("awin", &description).component().unwrap());
+    assert_eq!(bench.run(), "0.1.0");
+    let entry = bench.entry();
+    assert_eq!(entry["state"], "refused", "{entry}");
+    let wanted = "more than 100000 slices: connector `awin` 0.3.0 reads stream `transactions` in windows of 1 s";
+    assert!(entry["reason"].as_str().unwrap().contains(wanted), "{entry}");
+    assert!(entry["hint"].as_str().unwrap().contains("slices_per_run"), "{entry}");
+    bench.connectors(&["approve", "awin"]);
+    assert_eq!(bench.run(), "0.1.0", "no word makes it good");
+}
+
+#[test]
+fn a_version_that_cannot_plan_what_it_would_read_is_refused() {
+    let bench = Bench::new();
+    bench.run();
+    let mut description = description(&json!({"ok": {}}));
+    description["plan"] = json!("unreachable");
+    bench.put(&Guest::new("awin", &description).component().unwrap());
+    assert_eq!(bench.run(), "0.1.0");
+    let entry = bench.entry();
+    let reason = entry["reason"].as_str().unwrap();
+    assert!(reason.starts_with("it fails when it plans awin/"), "{entry}");
+    assert!(reason.contains("connector `awin` 0.3.0 failed in `plan`"), "{entry}");
+}
+
+#[test]
+fn a_rollback_to_looser_rights_names_them_and_lets_no_other_version_have_more() {
+    let bench = Bench::new();
+    bench.run();
+    bench.put(&bench.second(&[("api.awin.com", "cdn.awin.com")]));
+    bench.connectors(&["approve", "awin"]);
+    assert_eq!(bench.run(), "0.2.0");
+    let output = bench.connectors(&["rollback", "awin"]);
+    assert!(output.contains("back at 0.1.0") && output.contains("\n  + host api.awin.com\n"), "{output}");
+    assert_eq!(bench.run(), "0.1.0");
+    // What was approved was one digest: another version with the same rights waits again.
+    bench.put(&noted(&bench.second(&[("api.awin.com", "cdn.awin.com")]), 3));
+    assert_eq!(bench.run(), "0.1.0");
+    assert_eq!(bench.entry()["reason"], "waiting for approval: + host cdn.awin.com");
+}
+
 /// A guest of Awin's name and stream, of version 0.3.0, that answers `map-response` so.
 fn guest(map: &Value) -> Vec<u8> {
-    let description = json!({
+    Guest::new("awin", &description(map)).component().unwrap()
+}
+
+/// What such a guest is made of.
+fn description(map: &Value) -> Value {
+    json!({
         "manifest": {
             "version": "0.3.0", "hosts": ["api.awin.com"], "rate": {"requests": 20, "per-secs": 60, "concurrency": 4},
         },
@@ -189,8 +242,7 @@ fn guest(map: &Value) -> Vec<u8> {
             "name": "transactions", "layout": {"format": {"json": ""}, "inputs": ["id"], "key": ["id"]},
         },
         "map-response": map,
-    });
-    Guest::new("awin", &description).component().unwrap()
+    })
 }
 
 #[test]

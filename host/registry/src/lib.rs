@@ -22,7 +22,7 @@ pub use folder::{
     Candidate, Entry, FileChange, FileOutcome, Keys, Reason, Recorded, Registry, Ruling, Serving, ServingPolicy,
     StoredVersion, Watcher,
 };
-pub use policy::{Policy, PolicyOptions, activate, gained, restore};
+pub use policy::{PlannedReads, Policy, PolicyOptions, activate, gained, restore};
 pub use rights::Rights;
 pub use settings::{Promote, SwapMode, SwapSettings};
 pub use shadow::Shadow;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use sluice_engine::Connector;
 use sluice_fetch::FetchOptions;
 use sluice_lake::{ConnectorRow, Lake};
-use sluice_model::{Digest, describe};
+use sluice_model::{Digest, Slice, describe};
 use sluice_state::{Active, CandidateStatus, Decision, State};
 use tokio::sync::OnceCell;
 
@@ -24,6 +25,23 @@ use crate::trial::{self, TrialReport};
 /// Gives how a network's connector is swapped, read anew at each call.
 pub(crate) type ReadSwapSettings = Arc<dyn Fn(&str) -> Result<SwapSettings, Error> + Send + Sync>;
 
+/// Gives what a version would read with the operator's settings.
+pub(crate) type PlanReads = Arc<dyn Fn(&Connector) -> Result<PlannedReads, Error> + Send + Sync>;
+
+/// What a version would read with the operator's settings.
+#[derive(Clone, Debug)]
+pub enum PlannedReads {
+    /// More slices than a run may have: with what to do about it.
+    TooMany(Reason),
+    /// As many as it may.
+    Slices {
+        /// The newest slice of each account, stream and look-back rule.
+        newest: Vec<Slice>,
+        /// How many requests one slice may have.
+        requests_per_slice: usize,
+    },
+}
+
 /// What a policy needs of the settings.
 #[derive(Clone)]
 pub struct PolicyOptions {
@@ -33,6 +51,8 @@ pub struct PolicyOptions {
     pub fetch: FetchOptions,
     /// How the connector of a network is swapped, by the network's slug.
     pub swap_settings: ReadSwapSettings,
+    /// What a version would read, counted before it is made.
+    pub planned_reads: PlanReads,
 }
 
 /// Decides what may serve, by the operator's decisions and the network's responses.
@@ -87,7 +107,7 @@ impl Policy {
         let mut found = self.state.candidate_status(network, digest).await?.unwrap_or_default();
         let ruling = match by_decision(candidate, active.as_ref(), decision) {
             Some(ruling) => ruling,
-            None => self.on_responses(candidate, decision.map(|(decision, _)| decision), &mut found).await?,
+            None => self.on_trial(candidate, decision.map(|(decision, _)| decision), &mut found).await?,
         };
         if self.acts {
             let (state, reason) = match &ruling {
@@ -105,17 +125,40 @@ impl Policy {
         Ok(ruling)
     }
 
+    /// What a version would read, and then what the network's responses and the operator's settings say. The first version
+    /// of all serves whatever it reads: a run that reads too much is refused by itself.
+    async fn on_trial(
+        &self,
+        candidate: &Candidate<'_>,
+        decision: Option<Decision>,
+        found: &mut CandidateStatus,
+    ) -> Result<Ruling, Error> {
+        let planned = match candidate.serving {
+            Some(_) => (self.options.planned_reads)(candidate.connector)?,
+            None => PlannedReads::Slices { newest: Vec::new(), requests_per_slice: usize::MAX },
+        };
+        match planned {
+            // No word of the operator's makes good what no run would carry out.
+            PlannedReads::TooMany(reason) => Ok(Ruling::Refuse(reason)),
+            PlannedReads::Slices { newest, requests_per_slice } => {
+                self.on_responses(candidate, decision, found, (&newest, requests_per_slice)).await
+            }
+        }
+    }
+
     /// What the network's responses and the operator's settings say.
     async fn on_responses(
         &self,
         candidate: &Candidate<'_>,
         decision: Option<Decision>,
         found: &mut CandidateStatus,
+        planned: (&[Slice], usize),
     ) -> Result<Ruling, Error> {
         let against = candidate.serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
         let mut tried: Option<TrialReport> = Some(&found.trial).filter(|text| !text.is_empty()).map(|text| parse(text));
         if self.acts && tried.as_ref().is_none_or(|trial| trial.against != against) {
-            let trial = trial::run(self.lake().await?, &self.options.fetch, candidate.connector, candidate.serving);
+            let (connector, serving) = (candidate.connector, candidate.serving);
+            let trial = trial::run(self.lake().await?, &self.options.fetch, connector, serving, planned);
             let trial = trial.await?;
             found.trial = serde_json::to_string(&trial)?;
             tried = Some(trial);
@@ -299,7 +342,11 @@ fn refused(trial: &TrialReport, decision: Option<Decision>, approve: &str) -> Op
     }
     let doubt = trial.doubt.as_ref().filter(|_| decision.is_none())?;
     let hint = format!("if that is meant: {approve}");
-    Some(Reason { reason: format!("on the latest kept responses: {doubt}"), hint: Some(hint) })
+    let reason = match doubt.starts_with(trial::PLANS) {
+        true => format!("it fails {doubt}"),
+        false => format!("on the latest kept responses: {doubt}"),
+    };
+    Some(Reason { reason, hint: Some(hint) })
 }
 
 /// How the operator wants a good version to take over.

@@ -1,6 +1,7 @@
 //! How a version does on the network's latest responses, before anything depends on it.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sluice_engine::{Connector, Error as EngineError, TwiceCheck};
 use sluice_fetch::FetchOptions;
 use sluice_lake::{Lake, RawFilter, reject_conflicts};
-use sluice_model::{Mapped, RawObject, describe};
+use sluice_model::{Mapped, RawObject, Slice, describe};
 
 use crate::compare::{Comparison, Pair};
 use crate::error::Error;
@@ -24,6 +25,10 @@ const LOOKED_AT: usize = 400;
 const BYTES: usize = 64 << 20;
 /// Where the latest responses are looked for first.
 const RECENT: TimeDelta = TimeDelta::days(7);
+/// How what is wrong with a version's requests begins.
+pub(crate) const PLANS: &str = "when it plans";
+/// How long slices are planned.
+const PLANNING: Duration = Duration::from_secs(60);
 /// The share of records that a version may reject, if the one before it rejected fewer.
 const MAX_REJECTS: f64 = 0.02;
 
@@ -40,7 +45,8 @@ pub struct TrialReport {
     pub doubt: Option<String>,
 }
 
-/// Tries a version on the network's latest responses, beside the one that serves.
+/// Tries a version on slices that it would read, of which each may have so many requests, and on the network's latest
+/// responses, beside the one that serves.
 ///
 /// # Errors
 /// The lake's failure.
@@ -49,9 +55,17 @@ pub(crate) async fn run(
     fetch: &FetchOptions,
     candidate: &Connector,
     serving: Option<&Connector>,
+    (slices, requests_per_slice): (&[Slice], usize),
 ) -> Result<TrialReport, Error> {
     let against = serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
     let mut trial = TrialReport { against, ..TrialReport::default() };
+    if let Some(fault) = plan(candidate, serving, slices, requests_per_slice).await? {
+        let Fault { text, is_grave } = fault;
+        *if is_grave { &mut trial.fault } else { &mut trial.doubt } = Some(text);
+    }
+    if trial.fault.is_some() {
+        return Ok(trial);
+    }
     for (raw, body) in latest(lake, fetch, candidate.network()).await? {
         let (candidate, serving) = (candidate.clone(), serving.cloned());
         // Guests take processor time: not on the threads of asynchronous tasks.
@@ -80,6 +94,35 @@ pub(crate) async fn run(
         trial.doubt = doubt(&trial.comparison);
     }
     Ok(trial)
+}
+
+/// The first slice that a version can't plan, though the one that serves can, or of which it would send too many requests.
+async fn plan(
+    candidate: &Connector,
+    serving: Option<&Connector>,
+    slices: &[Slice],
+    requests_per_slice: usize,
+) -> Result<Option<Fault>, Error> {
+    let (candidate, serving, slices) = (candidate.clone(), serving.cloned(), slices.to_vec());
+    let begun = Instant::now();
+    let first_fault = move || {
+        slices.iter().take_while(|_| begun.elapsed() < PLANNING).find_map(|slice| {
+            let fault = |what: String, is_grave| Fault { text: format!("{PLANS} {}: {what}", slice.id()), is_grave };
+            match candidate.plan(slice) {
+                Ok(requests) if requests.len() > requests_per_slice => {
+                    let count = requests.len();
+                    Some(fault(format!("{count} requests, and a slice may have {requests_per_slice}"), true))
+                }
+                Ok(_) => None,
+                Err(error) if error.is_guest_fault() => Some(fault(describe(&error), true)),
+                Err(error) => {
+                    let was_planned = serving.as_ref().is_some_and(|serving| serving.plan(slice).is_ok());
+                    was_planned.then(|| fault(describe(&error), false))
+                }
+            }
+        })
+    };
+    Ok(tokio::task::spawn_blocking(first_fault).await?)
 }
 
 /// What looks wrong in a comparison.

@@ -15,12 +15,14 @@ use sluice_state::{NetworkLease, State, token_persistence};
 use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
+use crate::guests::Guests;
 use crate::memory::MemoryBudget;
 use crate::meter::{Meter, Unit};
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
 use crate::step;
+use crate::swap_plan::SwapPlan;
 
 /// A service's parts, each opened once.
 pub struct App {
@@ -37,7 +39,7 @@ pub struct App {
     /// How new versions of connectors take over.
     pub policy: Arc<Policy>,
     /// Guests that may run at once: one per core.
-    pub guests: Arc<Semaphore>,
+    pub guests: Guests,
     /// Runs that may be planned at once: whatever is due at once, each has its share of processor and memory.
     pub starting: Arc<Semaphore>,
     /// What writes the tables, for all runs of this process.
@@ -88,7 +90,7 @@ impl App {
             lake,
             state,
             policy,
-            guests: Arc::new(Semaphore::new(cores())),
+            guests: Guests::new(cores()),
             starting: Arc::new(Semaphore::new(2 * cores())),
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
@@ -187,7 +189,14 @@ fn policy_options(settings: &Settings) -> PolicyOptions {
         let first = named.next().unwrap_or_default();
         Ok(named.fold(first, SwapSettings::stricter))
     };
+    let plan = SwapPlan {
+        networks_dir: settings.networks_dir.clone(),
+        secrets: settings.secrets.clone(),
+        slices_per_run: settings.limits.slices_per_run,
+        requests_per_slice: settings.limits.requests_per_slice,
+    };
     PolicyOptions {
+        planned_reads: Arc::new(move |connector| plan.of(connector)),
         lake_url: settings.lake_url.clone(),
         fetch: settings.fetch.clone(),
         swap_settings: Arc::new(swap_settings),

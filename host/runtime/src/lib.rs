@@ -37,6 +37,7 @@ pub mod settings;
 pub mod slices;
 pub mod status;
 pub mod step;
+mod swap_plan;
 pub mod tables;
 pub mod text;
 pub mod timetable;

@@ -66,10 +66,53 @@ pub async fn jobs(
     most: u64,
     now: DateTime<Utc>,
 ) -> Result<Jobs, Failure> {
+    let (_, streams) = selected(network, selection)?;
+    let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
+    let mut slices = Vec::new();
+    for read in reads(network, selection, widths, most, now)? {
+        let made = read.slices().map(|slice| PlannedSlice { slice, rule: read.rule.clone() });
+        slices.extend(made);
+    }
+    slices.sort_by_key(|planned| planned.slice.window.since);
+    let mut jobs = Jobs { left_out: clipped, ..jobs_of(network, fetcher, &slices).await? };
+    if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
+        return Err(Failure::all(std::mem::take(&mut jobs.failures)));
+    }
+    Ok(jobs)
+}
+
+/// A window of a stream of an account that a run reads in slices.
+pub struct Read {
+    /// A slice of the whole window.
+    whole: Slice,
+    stream: Stream,
+    /// The key of the look-back rule that asks for it.
+    rule: Option<String>,
+}
+
+impl Read {
+    /// Its slices, oldest first.
+    pub fn slices(&self) -> impl DoubleEndedIterator<Item = Slice> {
+        let Slice { axis, timezone, window, .. } = self.whole;
+        let windows = schedule::slice_windows(&self.stream, axis, timezone, window).into_iter();
+        windows.map(|window| Slice { window, ..self.whole.clone() })
+    }
+}
+
+/// What a run would read, counted by arithmetic: no slice is made yet.
+///
+/// # Errors
+/// A failure if the selection names what isn't there, or has more than `most` slices.
+pub fn reads(
+    network: &Network,
+    selection: &Selection,
+    widths: &Widths,
+    most: u64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Read>, Failure> {
     let manifest = network.manifest();
     let (accounts, streams) = selected(network, selection)?;
-    let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
-    let (mut slices, mut count) = (Vec::new(), 0_u64);
+    let (mut reads, mut count) = (Vec::new(), 0_u64);
     for account in accounts {
         // Of an account whose settings are wrong the slices are named, and none is read.
         let settings = network.settings.account_settings(manifest, account).unwrap_or_default();
@@ -89,28 +132,21 @@ pub async fn jobs(
                 if count > most {
                     return Err(too_many_slices(network, &stream, most));
                 }
-                for window in schedule::slice_windows(&stream, axis, timezone, window) {
-                    let slice = Slice {
-                        network: manifest.network.clone(),
-                        account: account.id().to_owned(),
-                        stream: stream.name.clone(),
-                        settings: settings.clone(),
-                        window,
-                        timezone,
-                        axis,
-                        cursor: None,
-                    };
-                    slices.push(PlannedSlice { slice, rule: rule.clone() });
-                }
+                let whole = Slice {
+                    network: manifest.network.clone(),
+                    account: account.id().to_owned(),
+                    stream: stream.name.clone(),
+                    settings: settings.clone(),
+                    window,
+                    timezone,
+                    axis,
+                    cursor: None,
+                };
+                reads.push(Read { whole, stream, rule });
             }
         }
     }
-    slices.sort_by_key(|planned| planned.slice.window.since);
-    let mut jobs = Jobs { left_out: clipped, ..jobs_of(network, fetcher, &slices).await? };
-    if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
-        return Err(Failure::all(std::mem::take(&mut jobs.failures)));
-    }
-    Ok(jobs)
+    Ok(reads)
 }
 
 fn too_many_slices(network: &Network, stream: &Stream, most: u64) -> Failure {
@@ -121,9 +157,7 @@ fn too_many_slices(network: &Network, stream: &Stream, most: u64) -> Failure {
         manifest.network, manifest.version, stream.name
     ))
     .hint(format!(
-        "shorten look_back in networks/{name}.json or the window, raise slices_per_run of [limits] in sluice.toml, or go \
-         back to another version: sluice connectors rollback {}",
-        manifest.network
+        "shorten look_back in networks/{name}.json or the window, or raise slices_per_run of [limits] in sluice.toml"
     ))
 }
 
