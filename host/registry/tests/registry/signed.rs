@@ -1,4 +1,5 @@
-//! Files that must be signed. Keys and signatures in `signed/` were made with py-minisign 0.21.
+//! Files that must be signed. Keys and signatures in `signed/` were made with py-minisign 0.21; those of `shop`, another
+//! author's, by RFC 8032 and minisign's description of its format.
 
 use std::fs;
 
@@ -10,13 +11,17 @@ const COMPONENT: &[u8] = include_bytes!("signed/awin.wasm");
 const SIGNATURE: &[u8] = include_bytes!("signed/awin.wasm.minisig");
 const STRANGERS: &[u8] = include_bytes!("signed/stranger.minisig");
 const KEY: &str = include_str!("signed/key.pub");
+/// The same component under another network's name, with its author's key.
+const SHOP: &[u8] = include_bytes!("signed/shop.wasm");
+const SHOPS_SIGNATURE: &[u8] = include_bytes!("signed/shop.wasm.minisig");
+const SHOPS_KEY: &str = include_str!("signed/shop.pub");
 
 struct Directory(tempfile::TempDir, Registry);
 
 impl Directory {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let keys = Keys::parse(&[KEY.trim().to_owned()]).unwrap();
+        let keys = Keys::parse(&[KEY, SHOPS_KEY].map(|key| key.trim().to_owned())).unwrap();
         let policy = std::sync::Arc::new(crate::swaps::Book::default());
         let registry = wait(Registry::open_with_policy(engine(), dir.path(), keys, policy)).unwrap();
         Self(dir, registry)
@@ -77,6 +82,26 @@ fn one_changed_byte_breaks_the_signature_and_the_signed_version_goes_on() {
     other.extend_from_slice(&[0, 2, 1, b'n']);
     assert!(directory.put("awin.wasm", &other).is_some());
     assert_eq!(directory.1.get("awin").unwrap().digest(), sluice_model::Digest::of(COMPONENT));
+}
+
+#[test]
+fn a_signed_component_of_another_network_takes_over_neither() {
+    let directory = Directory::new();
+    directory.put("shop.wasm.minisig", SHOPS_SIGNATURE);
+    assert_eq!(directory.put("shop.wasm", SHOP), None);
+    // A good signature of a trusted key, and another network's name.
+    directory.put("shop.wasm.minisig", SIGNATURE);
+    let refusal = directory.put("shop.wasm", COMPONENT).unwrap();
+    assert!(refusal.contains("`awin`") && refusal.contains("`shop`"), "{refusal}");
+    assert_eq!(directory.1.get("shop").unwrap().digest(), sluice_model::Digest::of(SHOP));
+    assert!(!directory.serves());
+    // A second file of a network that is served doesn't serve it either.
+    directory.put("awin.wasm.minisig", SHOPS_SIGNATURE);
+    let refusal = directory.put("awin.wasm", SHOP).unwrap();
+    assert!(refusal.contains("already served by `shop.wasm`"), "{refusal}");
+    // Nor does one author's signature count for another's file.
+    assert!(directory.put("awin.wasm", COMPONENT).unwrap().contains("its signature is not good"));
+    assert!(!directory.serves());
 }
 
 #[test]

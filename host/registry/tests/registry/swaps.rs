@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -22,6 +23,10 @@ pub(crate) struct Book {
     holds: Mutex<Option<Ruling>>,
     fails: Mutex<Option<Reason>>,
     judged: Mutex<Vec<(String, bool)>>,
+    /// What happens during the next trial.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Whether what was superseded waits, as the real policy has it.
+    holds_superseded: AtomicBool,
 }
 
 #[async_trait]
@@ -42,6 +47,13 @@ impl ServingPolicy for Book {
 
     async fn admit(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason> {
         self.judged.lock().unwrap().push((candidate.connector.version().to_owned(), candidate.superseded));
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(happens) = meanwhile {
+            happens();
+        }
+        if candidate.superseded && self.holds_superseded.load(Ordering::Relaxed) {
+            return Ok(Ruling::Wait(reason("another one serves by the records")));
+        }
         Ok(self.holds.lock().unwrap().clone().unwrap_or(Ruling::Serve))
     }
 
@@ -121,6 +133,46 @@ fn a_held_candidate_waits_beside_what_serves_until_it_is_let_in() {
     let changes = wait(directory.registry.reconsider());
     assert!(matches!(&changes[0].outcome, FileOutcome::Serves { replaces: Some(before), .. } if before == "1.0.0"));
     assert_eq!((directory.version().as_deref(), directory.state()), (Some("1.1.0"), Serving::Serving));
+}
+
+#[test]
+fn a_file_that_changes_during_its_own_trial_serves_as_it_was_tried() {
+    let directory = Directory::new();
+    directory.put("awin.wasm", &connector("awin", "1.0.0"));
+    let path = directory.dir.path().join("awin.wasm");
+    let third = connector("awin", "1.2.0");
+    *directory.book.meanwhile.lock().unwrap() = Some(Box::new(move || fs::write(path, third).unwrap()));
+    let second = connector("awin", "1.1.0");
+    directory.put("awin.wasm", &second);
+    assert_eq!(directory.registry.get("awin").unwrap().digest(), Digest::of(&second), "what was tried serves");
+    wait(directory.registry.rescan());
+    assert_eq!(directory.version().as_deref(), Some("1.2.0"));
+    let judged: Vec<String> =
+        directory.book.judged.lock().unwrap().iter().map(|(version, _)| version.clone()).collect();
+    assert_eq!(judged, ["1.0.0", "1.1.0", "1.2.0"], "nothing serves that wasn't tried");
+}
+
+#[test]
+fn hosts_that_swap_at_once_come_to_serve_one_version() {
+    let here = Directory::new();
+    let dir = tempfile::tempdir().unwrap();
+    let registry = open(engine(), dir.path(), &here.book);
+    let there = Directory { dir, book: here.book.clone(), registry };
+    let first = connector("awin", "1.0.0");
+    here.put("awin.wasm", &first);
+    there.put("awin.wasm", &first);
+    here.book.holds_superseded.store(true, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| here.put("awin.wasm", &connector("awin", "1.1.0")));
+        scope.spawn(|| there.put("awin.wasm", &connector("awin", "1.2.0")));
+    });
+    let both = || [&here, &there].map(|host| wait(host.registry.reconsider()).len());
+    both();
+    let recorded = here.book.active.lock().unwrap()["awin"].digest;
+    let serving = [&here, &there].map(|host| host.registry.get("awin").unwrap().digest());
+    assert_eq!(serving, [recorded; 2], "both serve what is recorded");
+    assert_eq!((both(), both()), ([0, 0], [0, 0]), "and neither switches back");
+    assert_eq!(here.book.active.lock().unwrap()["awin"].digest, recorded);
 }
 
 #[test]
