@@ -24,13 +24,18 @@ impl Resolve for Resolver {
         let trusted = self.trusted.as_deref() == Some(name.as_str());
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let usable: Vec<SocketAddr> = found.filter(|address| trusted || is_public(address.ip())).collect();
-            if usable.is_empty() {
-                return Err(Box::new(NoPublicAddress) as Box<dyn std::error::Error + Send + Sync>);
+            match usable(found, trusted) {
+                Ok(usable) => Ok(Box::new(usable.into_iter()) as Addrs),
+                Err(none) => Err(Box::new(none) as Box<dyn std::error::Error + Send + Sync>),
             }
-            Ok(Box::new(usable.into_iter()) as Addrs)
         })
     }
+}
+
+/// The addresses of a name that may be connected to, by one answer of the resolver: nothing is asked again.
+fn usable(found: impl Iterator<Item = SocketAddr>, trusted: bool) -> Result<Vec<SocketAddr>, NoPublicAddress> {
+    let usable: Vec<SocketAddr> = found.filter(|address| trusted || is_public(address.ip())).collect();
+    if usable.is_empty() { Err(NoPublicAddress) } else { Ok(usable) }
 }
 
 /// Whether an address is globally reachable, by the IANA registries of special-purpose addresses.
@@ -123,6 +128,17 @@ mod tests {
         {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_rebinds_is_connected_to_at_its_public_addresses_only() {
+        let found =
+            |texts: &[&str]| texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect::<Vec<_>>();
+        let both = found(&["169.254.169.254", "8.8.8.8", "::1", "2606:4700::1111", "192.168.0.1"]);
+        assert_eq!(usable(both.into_iter(), false).unwrap(), found(&["8.8.8.8", "2606:4700::1111"]));
+        // The second answer of a resolver that rebinds.
+        assert!(usable(found(&["127.0.0.1"]).into_iter(), false).is_err());
+        assert!(usable(found(&["127.0.0.1"]).into_iter(), true).is_ok());
     }
 
     #[tokio::test]

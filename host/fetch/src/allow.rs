@@ -272,6 +272,41 @@ mod tests {
     }
 
     #[test]
+    fn hosts_in_other_letters_are_the_hosts_that_they_stand_for() {
+        let named = allow(&["api.example.com", "*.shop.example.com"], &["api.example.com", "*.shop.example.com"], None);
+        // Fullwidth letters and full stops are ASCII ones to a resolver, and checked as such.
+        for same in ["https://ａｐｉ.example.com/a", "https://api。example．com/a", "https://API.ｅxample.com/a"]
+        {
+            assert_eq!(target(&named, &[same]).unwrap(), "https://api.example.com/a", "{same}");
+        }
+        for (other, shown) in [
+            ("https://аpi.example.com/", "`xn--pi-6kc.example.com`"),
+            ("https://api.exаmple.com/", "`api.xn--exmple-4nf.com`"),
+            ("https://evil。net/", "`evil.net`"),
+            ("https://１２７。0。0。1/", "`127.0.0.1`"),
+        ] {
+            let error = target(&named, &[other]).unwrap_err().to_string();
+            assert!(error.contains(shown), "{other}: {error}");
+        }
+        // What would end a host, or begin another one.
+        for odd in [
+            "https://api.example.com／.evil.net/",
+            "https://api.example.com＠evil.net/",
+            "https://evil.net＃.shop.example.com/",
+        ] {
+            assert!(target(&named, &[odd]).is_err(), "{odd}");
+        }
+        // A pattern in other letters allows nothing.
+        assert!(
+            target(&allow(&["аpi.example.com"], &["аpi.example.com"], None), &["https://api.example.com/"]).is_err()
+        );
+        let from: Url = "https://api.example.com/".parse().unwrap();
+        assert!(named.hop(&from, "https://аpi.example.com/").is_err());
+        assert!(named.hop(&from, "//evil。net/").is_err());
+        assert_eq!(named.hop(&from, "https://ａｐｉ.example.com/b").unwrap().host_str(), Some("api.example.com"));
+    }
+
+    #[test]
     fn a_port_must_be_named() {
         let with_port = allow(&["api.example.com:8443"], &["api.example.com:8443"], None);
         assert!(target(&with_port, &["https://api.example.com:8443/"]).is_ok());

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -20,6 +21,11 @@ pub(crate) struct Limits {
     pub(crate) max_ratio: u32,
 }
 
+/// The largest window of zstd, as a power of two: what brotli has at most, and twice what HTTP allows (RFC 9659). A frame of
+/// a few bytes may declare one of gigabytes.
+const ZSTD_WINDOW_LOG: u32 = 24;
+/// How a brotli stream begins that has a window larger than 16 MiB, which no `br` has (RFC 7932 reserves it).
+const LARGE_BROTLI_WINDOW: u8 = 0b001_0001;
 /// Encodings that one body may have.
 const MAX_LAYERS: usize = 3;
 /// Bodies up to this size may have any ratio.
@@ -169,7 +175,7 @@ impl Encoding {
             }
             Self::Brotli => Box::new(BrotliDecoder::new(input)),
             Self::Zstd => {
-                let mut decoder = ZstdDecoder::new(input);
+                let mut decoder = ZstdDecoder::with_params(input, &[DParameter::window_log_max(ZSTD_WINDOW_LOG)]);
                 decoder.multiple_members(true);
                 Box::new(decoder)
             }
@@ -246,8 +252,16 @@ pub(crate) async fn unpack_start(stated: &StatedEncoding, wire: &Bytes, max: usi
     body.slice(..body.len().min(max))
 }
 
+/// Whether a brotli stream declares a window that only its large-window variant has.
+fn has_large_window(encoding: Encoding, packed: &[u8]) -> bool {
+    encoding == Encoding::Brotli && packed.first().is_some_and(|first| first & 0x7f == LARGE_BROTLI_WINDOW)
+}
+
 async fn start_of(encoding: Encoding, packed: &[u8], max: usize) -> Bytes {
     let mut start = Vec::new();
+    if has_large_window(encoding, packed) {
+        return Bytes::new();
+    }
     // A failure is expected: there is a sample since the body can't be unpacked whole.
     let _ = encoding.decoder(packed).take(max as u64).read_to_end(&mut start).await;
     start.into()
@@ -291,6 +305,9 @@ async fn undo(encoding: Encoding, packed: &Bytes, limits: Limits, host: &str) ->
             source: Some(Arc::new(source)),
         },
     };
+    if has_large_window(encoding, packed) {
+        return Err(failed(std::io::Error::other("its window is larger than 16 MiB")));
+    }
     let ratio_limit = (packed.len() as u64).saturating_mul(u64::from(limits.max_ratio)).max(MIN_BOMB_BYTES);
     let mut decoder = encoding.decoder(packed);
     let mut body = BytesMut::with_capacity(packed.len().saturating_mul(4).clamp(8 << 10, 32 << 20));

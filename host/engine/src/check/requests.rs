@@ -69,7 +69,9 @@ fn is_unprintable(c: char) -> bool {
 /// Checks what isn't a request in a judgement.
 pub(crate) fn judgement(judgement: &Judgement, manifest: &Manifest) -> Checked<()> {
     let note = |what: &str, text: &str| {
-        ensure(text.len() <= MAX_NOTE, || format!("{what} has {} bytes, {MAX_NOTE} are allowed", text.len()))
+        ensure(text.len() <= MAX_NOTE, || format!("{what} has {} bytes, {MAX_NOTE} are allowed", text.len()))?;
+        // PostgreSQL has no text with NULs, so such a cursor could never be stored.
+        ensure(!text.contains(is_unprintable), || format!("{what} has control characters"))
     };
     judgement.cursor.as_deref().map_or(Ok(()), |cursor| note("the cursor", cursor))?;
     match &judgement.verdict {
@@ -171,7 +173,9 @@ mod tests {
         assert!(of(Verdict::Wait { secs: 60, then: vec![] }).is_ok());
         assert!(of(Verdict::Wait { secs: u32::MAX, then: vec![] }).is_err());
         assert!(of(Verdict::Renew("oauth".to_owned())).is_err());
-        let cursor = Some("x".repeat(MAX_NOTE + 1));
-        assert!(judgement(&Judgement { verdict: Verdict::Done, cursor }, &manifest()).is_err());
+        let with = |cursor: String| judgement(&Judgement { verdict: Verdict::Done, cursor: Some(cursor) }, &manifest());
+        assert!(with("x".repeat(MAX_NOTE + 1)).is_err());
+        assert!(with("page 2\r\n".to_owned()).is_ok());
+        assert_eq!(with("page\u{0}2".to_owned()).unwrap_err(), "the cursor has control characters");
     }
 }

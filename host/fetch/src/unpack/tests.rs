@@ -49,6 +49,23 @@ async fn every_encoding_and_their_chain_unpack() {
 }
 
 #[tokio::test]
+async fn a_few_bytes_declare_no_window_of_gigabytes() {
+    // A raw block of one byte, and windows of 8 MiB, 16 MiB and 128 MiB before it.
+    let frame = |window: u8| Bytes::from(vec![0x28, 0xb5, 0x2f, 0xfd, 0, window, 0x09, 0, 0, b'x']);
+    for window in [13 << 3, 14 << 3] {
+        assert_eq!(unpacked("zstd", &frame(window)).await.unwrap().body.as_ref(), b"x");
+    }
+    assert!(matches!(unpacked("zstd", &frame(17 << 3)).await, Err(Error::Unpack { .. })));
+    // An empty stream with a window of 16 MiB, and one of 1 GiB.
+    let empty = unpacked("br", &Bytes::from_static(&[0b0011_1111])).await.unwrap();
+    assert!(empty.body.is_empty());
+    let large = Bytes::from_static(&[0x11, 0xde]);
+    let error = unpacked("br", &large).await.unwrap_err();
+    assert!(matches!(&error, Error::Unpack { source: Some(source), .. } if source.to_string().contains("16 MiB")));
+    assert!(unpack_start(&stated("br"), &large, 100).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_plain_body_is_not_copied() {
     let wire = Bytes::from_static(b"plain");
     for encodings in ["", "gzip", "br", "utf-8"] {

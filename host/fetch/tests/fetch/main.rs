@@ -4,6 +4,7 @@
 mod bodies;
 mod grants;
 mod hostile;
+mod odd_values;
 mod redirects;
 mod retries;
 mod secrets;
