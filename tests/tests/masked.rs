@@ -1,0 +1,221 @@
+//! What a network echoes of secrets is masked before it is kept. Raw keeps enough all the same: tables that are built from it
+//! hold what the run gave.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::Write;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sluice_tests::{HostileServer, Operator, response};
+
+/// Runs and rebuilds take seconds each.
+const CASES: u32 = 6;
+const WINDOW: [&str; 6] = ["--since", "2026-01-01", "--until", "2026-01-15", "--axis", "modified"];
+
+/// What is secret of one account: what the operator gives, and what the network issues.
+#[derive(Clone, Debug)]
+struct Secrets {
+    id: String,
+    secret: String,
+    token: String,
+}
+
+/// How a secret stands in a text.
+#[derive(Clone, Copy, Debug)]
+enum Writing {
+    Plain,
+    Hex,
+    Base64,
+    Url,
+}
+
+/// Where a network echoes it.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Text(&'static str),
+    /// Within a field that is a part of a record's key.
+    Id,
+    /// As a field's name.
+    Name,
+    /// In an amount's own digits, if it has nothing else.
+    Amount,
+    Header,
+    /// Behind all records.
+    Padding,
+}
+
+#[derive(Clone, Debug)]
+struct Echo {
+    which: usize,
+    writing: Writing,
+    place: Place,
+    record: usize,
+}
+
+fn secret() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z0-9]{8,40}",
+        "[ -~]{6,24}",
+        "[0-9]{6,18}",
+        "[A-Za-z0-9+/]{20,60}={0,2}",
+        // What occurs in the data by itself.
+        prop_oneof![Just("a0000000000000000000000000000001".to_owned()), Just("transaction_type".to_owned())],
+        "\\PC{4,12}",
+    ]
+    // The line break at its end is no part of a secret; a variable holds no NUL.
+    .prop_map(|text| text.trim().replace('\0', "x"))
+    .prop_filter("a secret has a character", |text| !text.is_empty())
+}
+
+fn secrets() -> impl Strategy<Value = Secrets> {
+    (secret(), secret(), "[A-Za-z0-9._-]{8,40}").prop_map(|(id, secret, token)| Secrets { id, secret, token })
+}
+
+fn echo() -> impl Strategy<Value = Echo> {
+    let writing = prop_oneof![Just(Writing::Plain), Just(Writing::Hex), Just(Writing::Base64), Just(Writing::Url)];
+    let place = prop_oneof![
+        3 => prop_oneof![Just("order_id"), Just("u1"), Just("product_name"), Just("note")].prop_map(Place::Text),
+        Just(Place::Id),
+        Just(Place::Name),
+        Just(Place::Amount),
+        Just(Place::Header),
+        Just(Place::Padding),
+    ];
+    (0..3_usize, writing, place, 0..4_usize).prop_map(|(which, writing, place, record)| Echo {
+        which,
+        writing,
+        place,
+        record,
+    })
+}
+
+fn written(secret: &str, writing: Writing) -> String {
+    use base64::Engine as _;
+    match writing {
+        Writing::Plain => secret.to_owned(),
+        Writing::Hex => secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        Writing::Base64 => base64::engine::general_purpose::STANDARD.encode(secret),
+        Writing::Url => secret.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+    }
+}
+
+fn record(number: usize) -> Value {
+    json!({
+        "etransaction_id": format!("a{number:031}"), "advertiser_id": 50_001, "sid": 3_456_789,
+        "order_id": format!("P-{number}"), "offer_id": "400123", "sku_number": "S-1", "product_name": "Lamp",
+        "sale_amount": 100.0, "quantity": 1, "commissions": 1.5, "u1": "member-7", "currency": "USD",
+        "process_date": "Mon Jan 05 2026 10:12:30 GMT+0000 (UTC)",
+        "transaction_date": "Mon Jan 05 2026 10:02:11 GMT+0000 (UTC)",
+        "transaction_type": "realtime", "is_event": "N", "commission_list_id": "12", "note": "-",
+    })
+}
+
+/// The network's page, its headers, and whether it is packed.
+fn page(secrets: &Secrets, echoes: &[Echo], zstd: bool) -> (Vec<u8>, Vec<(String, String)>) {
+    let mut records: Vec<Value> = (1..=4).map(record).collect();
+    let mut headers = vec![("content-type".to_owned(), "application/json;charset=UTF-8".to_owned())];
+    let mut padding = String::new();
+    for Echo { which, writing, place, record } in echoes {
+        let text = written([&secrets.id, &secrets.secret, &secrets.token][*which], *writing);
+        let record = &mut records[*record];
+        match place {
+            Place::Text(name) => record[*name] = json!(format!("<{text}> & \"{text}\"")),
+            Place::Id => record["etransaction_id"] = json!(format!("x{text}")),
+            Place::Name => record[text.as_str()] = json!(1),
+            Place::Amount if text.len() < 12 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                record["commissions"] = json!(text.parse::<u64>().unwrap());
+            }
+            Place::Header if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                headers.push(("x-echo".to_owned(), text));
+            }
+            Place::Amount | Place::Header => {}
+            Place::Padding => padding.push_str(&" ".repeat(text.len())),
+        }
+    }
+    let body = format!("{}{padding}", Value::from(records)).into_bytes();
+    if !zstd {
+        return (body, headers);
+    }
+    headers.push(("content-encoding".to_owned(), "zstd".to_owned()));
+    (zstd::encode_all(&body[..], 1).unwrap(), headers)
+}
+
+fn network(secrets: &Secrets, echoes: &[Echo], zstd: bool) -> HostileServer {
+    let token = json!({"access_token": secrets.token, "token_type": "Bearer", "expires_in": 3600}).to_string();
+    let (body, headers) = page(secrets, echoes, zstd);
+    HostileServer::start(move |ask, stream| {
+        let json = [("content-type", "application/json;charset=UTF-8")];
+        let answer = match &ask.head {
+            head if head.contains("/token") => response(200, &json, token.as_bytes()),
+            head if head.contains("page=1") => {
+                let headers: Vec<(&str, &str)> =
+                    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                response(200, &headers, &body)
+            }
+            _ => response(200, &json, b"[]"),
+        };
+        stream.write_all(&answer)
+    })
+    .unwrap()
+}
+
+fn operator(secrets: &Secrets, origin: &str) -> Operator {
+    let mut operator = Operator::empty().unwrap();
+    operator.install("rakuten", "rakuten.wasm").unwrap();
+    operator.set("RAKUTEN_ID", &secrets.id);
+    operator.set("RAKUTEN_SECRET", &secrets.secret);
+    let file = json!({
+        "connector": "rakuten", "schedule": "0 0 29 2 *", "base_url": origin,
+        "rate": {"requests": 1000, "per_secs": 1, "concurrency": 4},
+        "accounts": [{"name": "main", "settings": {"sid": "3456789"},
+            "secrets": {"client_id": "env:RAKUTEN_ID", "client_secret": "env:RAKUTEN_SECRET"}}],
+    });
+    operator.write("networks/rakuten.json", &file.to_string()).unwrap();
+    operator
+}
+
+/// What tables hold, whatever order and file it is in.
+fn tables(operator: &Operator) -> Vec<String> {
+    let of = |query: &str| -> Vec<String> {
+        let answer = operator.sluice(&["sql", query, "--format", "csv"]).unwrap();
+        // A run whose only answer can't be read makes no table.
+        let mut lines: Vec<String> = answer.stdout.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let names = ["rakuten.transactions", "unified.transaction_versions", "unified.transactions", "meta.rejects"];
+    names.map(|name| of(&format!("SELECT * FROM {name}"))).concat()
+}
+
+fn check(secrets: &Secrets, echoes: &[Echo], zstd: bool) -> Result<(), TestCaseError> {
+    let server = network(secrets, echoes, zstd);
+    let operator = operator(secrets, &server.origin());
+    let run = operator.sluice(&[&["run", "rakuten"][..], &WINDOW].concat()).unwrap();
+    let before = tables(&operator);
+    let build = operator.sluice(&["build", "--from-raw"]).unwrap();
+    let after = tables(&operator);
+    prop_assert_eq!(&before, &after, "run {:?}, build {:?}", run, build);
+    // Nothing that is secret enough to be masked is left in the tables.
+    for value in [&secrets.secret, &secrets.token] {
+        let is_long = value.len() >= 8 && value.bytes().any(|byte| !byte.is_ascii_digit());
+        prop_assert!(
+            !is_long || !before.iter().any(|line| line.contains(value.as_str())),
+            "{} is in the tables",
+            value
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::with_cases(CASES) })]
+
+    #[test]
+    fn tables_from_raw_are_those_of_the_run_whatever_was_masked(
+        secrets in secrets(),
+        echoes in prop::collection::vec(echo(), 1..6),
+        zstd in any::<bool>(),
+    ) {
+        check(&secrets, &echoes, zstd)?;
+    }
+}
