@@ -23,20 +23,20 @@ const TOKEN: &str = "BENCH_TOKEN";
 /// What the log says of a commit that another writer was faster than.
 const CONFLICT: &str = "another writer was first";
 /// What the log says of a run that is over.
-const OVER: &str = "new versions";
+pub(crate) const OVER: &str = "new versions";
 /// How long a service may take in all.
-const PATIENCE: Duration = Duration::from_secs(1_800);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1_800);
 /// The connector's id, and so long are those of its copies.
 const CONNECTOR: &str = "awin";
 
 /// How much is due at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
-    networks: usize,
+    pub(crate) networks: usize,
     /// Of each network.
-    accounts: usize,
+    pub(crate) accounts: usize,
     /// Windows of 31 days of each account.
-    windows: usize,
+    pub(crate) windows: usize,
 }
 
 impl Load {
@@ -115,6 +115,11 @@ fn two_processes(load: Load, address: &Address, sluice: &Path, connectors: &Path
     Ok(taken)
 }
 
+/// An operator of one network with all accounts, that was never read.
+pub(crate) fn one_network(load: Load, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Operator> {
+    operator(load, Parts::One, address, sluice, connectors)
+}
+
 /// An operator whose networks have all accounts between them and were never read.
 fn operator(load: Load, parts: Parts, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Operator> {
     let mut operator = Operator::using(sluice, connectors)?;
@@ -153,10 +158,10 @@ fn operator(load: Load, parts: Parts, address: &Address, sluice: &Path, connecto
 }
 
 /// A running `sluice serve`, killed when dropped.
-struct Service(Child);
+pub(crate) struct Service(Child);
 
 impl Service {
-    fn start(operator: &Operator, log: Sender<String>) -> anyhow::Result<Self> {
+    pub(crate) fn start(operator: &Operator, log: Sender<String>) -> anyhow::Result<Self> {
         let mut command = operator.command(&["serve"]);
         command
             .env("SLUICE_LOG", "info,sluice_lake=debug,sluice_runtime=debug,sluice_state=debug")
@@ -165,6 +170,11 @@ impl Service {
         let lines = BufReader::new(child.stderr.take().context("no log")?).lines();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| log.send(line)));
         Ok(Self(child))
+    }
+
+    /// Its process.
+    pub(crate) fn child(&self) -> &Child {
+        &self.0
     }
 }
 

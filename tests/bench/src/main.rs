@@ -1,16 +1,17 @@
 //! `just bench`: what the sandbox and the lake cost.
 //!
-//! Eight measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
+//! Nine measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
 //! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
 //! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
-//! files.
+//! files. **Attackers**: an honest network beside guests and networks that want time and memory.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
+mod attackers;
 mod bodies;
 mod detection;
 mod end_to_end;
@@ -39,9 +40,10 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|load|exact|detection|questions]";
+    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers]";
 /// What can be measured alone.
-const PARTS: [&str; 8] = ["map", "end-to-end", "swap", "replay", "load", "exact", "detection", "questions"];
+const PARTS: [&str; 9] =
+    ["map", "end-to-end", "swap", "replay", "load", "exact", "detection", "questions", "attackers"];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
 /// Transactions of the histories that they are read again in.
@@ -124,6 +126,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
     if wanted("exact") {
         report.exact = exact::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
         report.print_exact();
+    }
+    if wanted("attackers") {
+        report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_attacked();
     }
     if wanted("detection") || wanted("questions") {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::attackers::Attacked;
 use crate::detection::Detection;
 use crate::end_to_end::EndToEnd;
 use crate::exact::Exact;
@@ -26,6 +27,10 @@ const GOAL_RATIO: f64 = 1.25;
 const MAX_LIMITS_RATIO: f64 = 1.25;
 /// Most memory of a run, whatever the number of requests: the limit.
 const MAX_PEAK_MIB: f64 = 512.0;
+/// How much longer an honest network's run may take beside an attacker: the limit.
+const MAX_ATTACKED_RATIO: f64 = 2.0;
+/// Most memory beside an attacker: `memory_mb` plus 25 %, the limit.
+const MAX_ATTACKED_MIB: f64 = 512.0 * 1.25;
 /// How much more reading a window again may cost with twenty times the history: the limit.
 const MAX_GROWTH: f64 = 1.5;
 
@@ -52,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) versions: u64,
     /// Questions.
     pub(crate) questions: Vec<Answered>,
+    /// An honest network beside attackers.
+    pub(crate) attacked: Vec<Attacked>,
 }
 
 impl Report {
@@ -161,6 +168,23 @@ impl Report {
         }
     }
 
+    /// Prints what attackers did to an honest network.
+    pub(crate) fn print_attacked(&self) {
+        println!("\nan honest network beside an attacker\n");
+        println!(
+            "{:<24} {:>8} {:>8} {:>6} {:>9} {:>10} {:>6}",
+            "", "wall s", "alone s", "ratio", "peak MiB", "same rows", "named"
+        );
+        for Attacked { what, wall_secs, alone_secs, peak_mib, same_rows, is_named } in &self.attacked {
+            let ratio = wall_secs / alone_secs;
+            println!(
+                "{what:<24} {wall_secs:>8.1} {alone_secs:>8.1} {ratio:>6.2} {peak_mib:>9.0} {same_rows:>10} {is_named:>6}"
+            );
+        }
+        let judged = if self.quick { " (not judged: quick)" } else { "" };
+        println!("\nratio at most {MAX_ATTACKED_RATIO}, peak at most {MAX_ATTACKED_MIB} MiB{judged}");
+    }
+
     /// Prints change detection.
     pub(crate) fn print_detection(&self) {
         let Some(first) = self.detection.first() else { return };
@@ -204,6 +228,10 @@ impl Report {
         }
         faults.extend(self.load.iter().flat_map(|served| &served.faults).cloned());
         faults.extend(self.exact.iter().flat_map(|exact| &exact.faults).cloned());
+        for Attacked { what, same_rows, is_named, .. } in &self.attacked {
+            faults.extend((!same_rows).then(|| format!("beside `{what}` an honest network has other rows")));
+            faults.extend((!is_named).then(|| format!("no status names `{what}`")));
+        }
         if !self.quick {
             faults.extend(self.broken().into_iter().map(str::to_owned));
         }
@@ -231,6 +259,11 @@ impl Report {
             let judged = self.load.iter().filter(|served| served.native_tables == 1);
             let peak = judged.flat_map(|served| &served.processes).map(|usage| usage.peak_mib);
             limits.push((peak.fold(0.0, f64::max) > MAX_PEAK_MIB, "many networks take too much memory"));
+        }
+        for attacked in &self.attacked {
+            let ratio = attacked.wall_secs / attacked.alone_secs;
+            limits.push((ratio > MAX_ATTACKED_RATIO, "an attacker slows an honest network down"));
+            limits.push((attacked.peak_mib > MAX_ATTACKED_MIB, "an attacker takes too much memory"));
         }
         if let [first, .., last] = self.detection.as_slice() {
             let most = growth(first, last).into_iter().fold(0.0, f64::max);
