@@ -31,7 +31,7 @@ enum Writing {
 
 /// Where a network echoes it.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum EchoedIn {
     Text(&'static str),
     /// Within a field that is a part of a record's key.
     Id,
@@ -48,7 +48,7 @@ enum Place {
 struct Echo {
     which: usize,
     writing: Writing,
-    place: Place,
+    place: EchoedIn,
     record: usize,
 }
 
@@ -74,12 +74,12 @@ fn secrets() -> impl Strategy<Value = Secrets> {
 fn echo() -> impl Strategy<Value = Echo> {
     let writing = prop_oneof![Just(Writing::Plain), Just(Writing::Hex), Just(Writing::Base64), Just(Writing::Url)];
     let place = prop_oneof![
-        3 => prop_oneof![Just("order_id"), Just("u1"), Just("product_name"), Just("note")].prop_map(Place::Text),
-        Just(Place::Id),
-        Just(Place::Name),
-        Just(Place::Amount),
-        Just(Place::Header),
-        Just(Place::Padding),
+        3 => prop_oneof![Just("order_id"), Just("u1"), Just("product_name"), Just("note")].prop_map(EchoedIn::Text),
+        Just(EchoedIn::Id),
+        Just(EchoedIn::Name),
+        Just(EchoedIn::Amount),
+        Just(EchoedIn::Header),
+        Just(EchoedIn::Padding),
     ];
     (0..3_usize, writing, place, 0..4_usize).prop_map(|(which, writing, place, record)| Echo {
         which,
@@ -119,17 +119,17 @@ fn page(secrets: &Secrets, echoes: &[Echo], zstd: bool) -> (Vec<u8>, Vec<(String
         let text = written([&secrets.id, &secrets.secret, &secrets.token][*which], *writing);
         let record = &mut records[*record];
         match place {
-            Place::Text(name) => record[*name] = json!(format!("<{text}> & \"{text}\"")),
-            Place::Id => record["etransaction_id"] = json!(format!("x{text}")),
-            Place::Name => record[text.as_str()] = json!(1),
-            Place::Amount if text.len() < 12 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            EchoedIn::Text(name) => record[*name] = json!(format!("<{text}> & \"{text}\"")),
+            EchoedIn::Id => record["etransaction_id"] = json!(format!("x{text}")),
+            EchoedIn::Name => record[text.as_str()] = json!(1),
+            EchoedIn::Amount if text.len() < 12 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 record["commissions"] = json!(text.parse::<u64>().unwrap());
             }
-            Place::Header if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+            EchoedIn::Header if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
                 headers.push(("x-echo".to_owned(), text));
             }
-            Place::Amount | Place::Header => {}
-            Place::Padding => padding.push_str(&" ".repeat(text.len())),
+            EchoedIn::Amount | EchoedIn::Header => {}
+            EchoedIn::Padding => padding.push_str(&" ".repeat(text.len())),
         }
     }
     let body = format!("{}{padding}", Value::from(records)).into_bytes();

@@ -200,6 +200,7 @@ fn a_version_that_would_read_too_many_slices_is_refused_before_it_serves() {
 #[test]
 fn a_version_that_cannot_plan_what_it_would_read_is_refused() {
     let bench = Bench::new();
+    bench.set("look_back", &json!([{"every": "1h", "days": 3}]));
     bench.run();
     let mut description = description(&json!({"ok": {}}));
     description["plan"] = json!("unreachable");

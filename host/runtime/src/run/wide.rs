@@ -50,7 +50,7 @@ pub(super) async fn note(
 }
 
 /// What a run wrote to `_rest` of one table.
-struct Found {
+struct WideTable {
     stream: String,
     /// The first account of which there is something.
     account: String,
@@ -59,7 +59,7 @@ struct Found {
 }
 
 /// What a run wrote to the `_rest` of a network's tables.
-async fn beyond(app: &App, network: &str, run_id: &str) -> Result<Vec<Found>, Failure> {
+async fn beyond(app: &App, network: &str, run_id: &str) -> Result<Vec<WideTable>, Failure> {
     let session = open_session(app.lake.clone()).await?;
     let (schema, run_id) = (network.replace('-', "_"), quoted(run_id));
     let streams =
@@ -73,13 +73,13 @@ async fn beyond(app: &App, network: &str, run_id: &str) -> Result<Vec<Found>, Fa
         );
         for [account, records, example] in texts(&session, &query).await? {
             let (stream, records) = (stream.clone(), records.parse().unwrap_or_default());
-            found.push(Found { stream, account, records, example });
+            found.push(WideTable { stream, account, records, example });
         }
     }
     Ok(found)
 }
 
-impl Found {
+impl WideTable {
     fn doubt(&self, app: &App, network: &Network, run_id: &str, slice: &Slice) -> DoubtRow {
         let example: String = self.example.chars().take(EXAMPLE_CHARS).collect();
         let found_at = Utc::now();
