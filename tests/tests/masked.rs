@@ -75,11 +75,11 @@ fn echo() -> impl Strategy<Value = Echo> {
     let writing = prop_oneof![Just(Writing::Plain), Just(Writing::Hex), Just(Writing::Base64), Just(Writing::Url)];
     let place = prop_oneof![
         3 => prop_oneof![Just("order_id"), Just("u1"), Just("product_name"), Just("note")].prop_map(EchoedIn::Text),
-        Just(EchoedIn::Id),
-        Just(EchoedIn::Name),
-        Just(EchoedIn::Amount),
-        Just(EchoedIn::Header),
-        Just(EchoedIn::Padding),
+        1 => Just(EchoedIn::Id),
+        1 => Just(EchoedIn::Name),
+        1 => Just(EchoedIn::Amount),
+        1 => Just(EchoedIn::Header),
+        1 => Just(EchoedIn::Padding),
     ];
     (0..3_usize, writing, place, 0..4_usize).prop_map(|(which, writing, place, record)| Echo {
         which,
