@@ -231,13 +231,16 @@ fn wish(case: &Case) -> (String, String) {
     words.map_or_else(|| finished(&case.name), |words| (case.name.clone(), words))
 }
 
-/// The guests that were stopped, and that a status doesn't name: by a window that failed, or by why they aren't let in.
+/// The guests that were stopped, and that a status doesn't name: by a window that failed, by a stream that was never read, or
+/// by why they aren't let in.
 fn unnamed<'a>(operator: &Operator, guests: &'a [Case]) -> Vec<&'a str> {
     let answer = operator.sluice(&["--output", "json", "status"]).unwrap();
     let status: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
     let has_failed = |name: &str| {
-        let of_it = status["streams"].as_array().unwrap().iter().filter(|stream| stream["network"] == name);
-        of_it.flat_map(|stream| stream["gaps"].as_array().unwrap()).any(|gap| gap["error"].is_string())
+        let mut of_it = status["streams"].as_array().unwrap().iter().filter(|stream| stream["network"] == name);
+        let has_gap =
+            |stream: &serde_json::Value| stream["gaps"].as_array().unwrap().iter().any(|gap| gap["error"].is_string());
+        of_it.any(|stream| has_gap(stream) || stream["state"] == "never-read")
     };
     let is_refused = |name: &str| {
         let words = [format!("no connector `{name}`"), format!("{name}.wasm: ")];
