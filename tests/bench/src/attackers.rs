@@ -21,8 +21,8 @@ use crate::process;
 
 /// What `networks/attacker.json` and its log lines are called.
 const NAME: &str = "attacker";
-/// The honest network, as `load` names it.
-const HONEST: &str = "network=n00";
+/// How the honest network's line of the log begins: it is named as `load` names it.
+const HONEST: &str = " n00: ";
 /// Accounts of an attacker, each of which has a slice.
 const ACCOUNTS: usize = 8;
 /// How long an attacker has until a status must name it.
