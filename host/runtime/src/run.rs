@@ -199,7 +199,7 @@ async fn carry_out(
     let warnings = guard.warnings();
     guard.conclude(&app.lake, Some(fence(lease))).await?;
     if counts.beyond_columns > 0 || is_resumed {
-        wide::note(app, network, &noted.run_id, &collected, fence(lease)).await?;
+        wide::note(app, network, &noted.run_id, &collected, fence(lease)).await;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = [left_out, held::versions(app, network), warnings].concat();

@@ -17,11 +17,15 @@ use crate::failure::Failure;
 /// Characters of an example that a doubt quotes.
 const EXAMPLE_CHARS: usize = 60;
 
-/// Takes note of the streams of which a run wrote fields without a column, if nobody was asked about them yet.
-///
-/// # Errors
-/// The lake's failure.
-pub(super) async fn note(
+/// Takes note of the streams of which a run wrote fields without a column, if nobody was asked about them yet. Its rows are
+/// durable: what can't be noted now fails no run, and the next one with such fields notes it.
+pub(super) async fn note(app: &App, network: &Network, run_id: &str, collected: &Collected, fence: Fence) {
+    if let Err(failure) = try_note(app, network, run_id, collected, fence).await {
+        tracing::warn!("fields without a column weren't noted: {}", failure.render(false));
+    }
+}
+
+async fn try_note(
     app: &App,
     network: &Network,
     run_id: &str,
