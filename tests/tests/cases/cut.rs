@@ -126,6 +126,20 @@ fn a_document_that_is_cut_once_is_asked_for_again() {
 }
 
 #[test]
+fn a_document_that_is_cut_elsewhere_each_time_is_asked_for_until_it_is_whole() {
+    let whole = awin("m-8102", b"m");
+    let folder = tempfile::tempdir().unwrap();
+    let headers = json!({"content-type": JSON});
+    let rule = |file: &str, times: u64| json!({"file": file, "headers": headers, "times": times});
+    let steps = json!([[rule("first", 1), rule("second", 1), rule("whole", 1)]]);
+    let files = [("first", &whole[..90]), ("second", &whole[..200]), ("whole", &whole[..])];
+    let (network, operator) = network(folder.path(), "awin", &files, &steps);
+    let answer = collect(&operator, "awin");
+    assert_eq!((answer.code, network.asked().len()), (0, 3), "{answer:?}");
+    assert_eq!(rows(&operator, TOTAL), json!([{"n": 2, "s": "10.000000"}]));
+}
+
+#[test]
 fn a_document_that_is_cut_again_is_doubtful_and_moves_nothing() {
     for whole in documents() {
         let name = whole.network;

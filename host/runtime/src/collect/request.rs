@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::Utc;
 use sluice_engine::{DecodedResponse, TwiceCheck, visible_headers};
-use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt};
+use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt, Retry};
 use sluice_lake::WireBody;
 use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Request, Slice, Step, Verdict, request_id};
 
@@ -14,7 +14,7 @@ use super::clock::Moments;
 use super::outcome::{BROKEN, outcome_word};
 use super::progress::{ResponseAdmission, ResponsePermit};
 use super::resume::{SentBefore, UNJUDGED};
-use super::suspect::{Ending, Transfer};
+use super::suspect::{Chance, Ending, Transfer};
 use super::verdict::{act, failed, host_failed};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
@@ -31,11 +31,11 @@ pub(super) enum RequestOutcome {
         wait: Duration,
         page: Option<Digest>,
     },
-    /// It failed, and may succeed at another attempt. `looks_cut`: its response may be cut, and is asked for again once.
+    /// It failed, and may succeed at another attempt. `cut`: the body of a response that may be cut, and is asked for again.
     Again {
         error: SliceError,
         failed: FailedAttempt,
-        looks_cut: bool,
+        cut: Option<Digest>,
     },
     /// Its response is cut again: the slice is doubtful. `too_wide`: none if a narrower window would be cut too.
     Cut {
@@ -71,15 +71,14 @@ impl Collector {
         }
         tokio::time::sleep(wait).await;
         let mut attempts = Attempts::new(&self.app.settings.fetch);
-        let SentBefore { attempts: sent_before, mut looked_cut } = before;
+        let SentBefore { attempts: sent_before, mut cut } = before;
         loop {
             let attempt = sent_before + attempts.failed() + 1;
             let is_last = attempts.failed() + 1 >= self.app.settings.fetch.max_attempts;
-            // A response that looks cut is worth another attempt, once.
-            let may_ask_again = !looked_cut && !is_last;
-            let outcome = self.attempt(job, &slice, &request, attempt, may_ask_again, progress).await;
-            let RequestOutcome::Again { error, failed, looks_cut } = outcome else { return outcome };
-            looked_cut |= looks_cut;
+            let chance = if is_last { Chance::None } else { Chance::After(cut) };
+            let outcome = self.attempt(job, &slice, &request, attempt, chance, progress).await;
+            let RequestOutcome::Again { error, failed, cut: body } = outcome else { return outcome };
+            cut = body.or(cut);
             match self.next_attempt(&mut attempts, &slice, &request, error, &failed) {
                 Ok(pause) => tokio::time::sleep(pause).await,
                 Err(outcome) => return outcome,
@@ -125,7 +124,7 @@ impl Collector {
     }
 
     /// One attempt: send, keep, judge, note the outcome, and only then map. The response is in raw before anything looks
-    /// into its body, so that a body whose decoding ends the process is there afterwards. `may_ask_again`: whether a
+    /// into its body, so that a body whose decoding ends the process is there afterwards. `chance`: whether a
     /// response that looks cut is worth another attempt.
     async fn attempt(
         &self,
@@ -133,7 +132,7 @@ impl Collector {
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         attempt: u32,
-        may_ask_again: bool,
+        chance: Chance,
         progress: &Progress,
     ) -> RequestOutcome {
         let meter = &*self.app.meter;
@@ -167,7 +166,8 @@ impl Collector {
         let mut judged = self
             .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())
             .await;
-        let ending = self.ending(slice, request, Transfer::of(&exchange), &mut judged, may_ask_again).await;
+        let transfer = Transfer::of(&exchange, kept.body);
+        let ending = self.ending(slice, request, transfer, &mut judged, chance).await;
         let raw = Arc::new(RawObject { outcome: outcome_word(&judged, &ending, request).to_owned(), ..kept });
         if let Err(error) = self.app.lake.put_outcome(&envelope, &raw).await {
             return host_failed(error);
@@ -239,8 +239,13 @@ impl Collector {
             }
         }
         match act(judgement.verdict, kind, status, retry_after, &request.key, page) {
-            RequestOutcome::Again { error, failed, .. } => {
-                RequestOutcome::Again { error: error.about(body), failed, looks_cut: ending == Ending::AskAgain }
+            RequestOutcome::Again { error, failed, .. } if ending == Ending::AskAgain => {
+                // How often is decided by what comes.
+                let failed = FailedAttempt { retry: Retry::Yes, ..failed };
+                RequestOutcome::Again { error: error.about(body), failed, cut: Some(body) }
+            }
+            RequestOutcome::Again { error, failed, cut } => {
+                RequestOutcome::Again { error: error.about(body), failed, cut }
             }
             RequestOutcome::Failed(error) => RequestOutcome::Failed(error.about(body)),
             other => other,

@@ -4,7 +4,7 @@
 //! has judged are judged one at a time, and each start of it is noted before it begins: the response that ends the
 //! process again and again is known by its envelope, and after [`MAX_JUDGEMENTS`] of them it fails its request instead.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use chrono::{DateTime, Utc};
 use sluice_engine::visible_headers;
 use sluice_lake::{EnvelopePath, Lake};
 use sluice_model::{
-    ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
+    Digest, ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
 };
 
 use super::outcome::{BROKEN, RETRIED, outcome_word};
 use super::request::{Judged, RequestOutcome};
-use super::suspect::{Ending, Transfer};
+use super::suspect::{Chance, Ending, Transfer};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 
@@ -32,8 +32,8 @@ const MAX_JUDGEMENTS: u32 = 3;
 #[derive(Default)]
 pub struct ResumedResponses {
     responses: HashMap<String, (EnvelopePath, Arc<RawObject>)>,
-    /// Requests that were sent again after a 2xx response: it looked cut, or the connector asked for it.
-    asked_again: HashSet<String>,
+    /// Bodies of 2xx responses after which the request was sent again: they looked cut, or the connector asked for it.
+    asked_again: HashMap<String, Digest>,
     slices: HashMap<String, SliceRead>,
     /// Held while a response is judged that nobody has judged yet.
     judging: tokio::sync::Mutex<()>,
@@ -50,8 +50,10 @@ impl ResumedResponses {
         for (path, response) in lake.run_responses(run_id).await? {
             let id = response.request_id.clone();
             let earlier = kept.responses.insert(id.clone(), (path, Arc::new(response)));
-            if earlier.is_some_and(|(_, raw)| raw.outcome == RETRIED && (200..300).contains(&raw.status)) {
-                kept.asked_again.insert(id);
+            if let Some((_, raw)) =
+                earlier.filter(|(_, raw)| raw.outcome == RETRIED && (200..300).contains(&raw.status))
+            {
+                kept.asked_again.insert(id, raw.body);
             }
         }
         for read in lake.slice_reads(run_id).await? {
@@ -82,13 +84,13 @@ impl ResumedResponses {
 pub(super) struct SentBefore {
     /// How often it was sent.
     pub(super) attempts: u32,
-    /// Whether its response looked cut: then it is asked for once more, not twice.
-    pub(super) looked_cut: bool,
+    /// The last body that looked cut.
+    pub(super) cut: Option<Digest>,
 }
 
 impl SentBefore {
     fn attempts_of(raw: &RawObject) -> Self {
-        Self { attempts: raw.attempt, looked_cut: false }
+        Self { attempts: raw.attempt, cut: None }
     }
 }
 
@@ -126,7 +128,7 @@ impl Collector {
         self.bounds.arrived(&mut permit, usize::try_from(raw.body_bytes).unwrap_or(usize::MAX));
         let read = match judgements(&raw.outcome) {
             None if raw.outcome == FATAL => return Ok(given_up(raw)),
-            None => self.judge_kept(slice, request, raw, false).await,
+            None => self.judge_kept(slice, request, raw, Chance::None).await,
             Some(begun) => match self.judge_suspect(slice, request, path, raw, begun).await {
                 Ok(Some(judged)) => Ok(judged),
                 Ok(None) => return Ok(given_up(raw)),
@@ -153,7 +155,7 @@ impl Collector {
             report.reused += u64::from(!is_sent);
         }
         if is_sent {
-            return Err(SentBefore { attempts: raw.attempt, looked_cut });
+            return Err(SentBefore { attempts: raw.attempt, cut: looked_cut.then_some(raw.body) });
         }
         let outcome = self.apply_response(slice, request, raw.clone(), (judged, ending), None, progress, permit).await;
         Ok(match outcome {
@@ -165,20 +167,20 @@ impl Collector {
         })
     }
 
-    /// Judges a kept response. `may_ask_again`: whether it is asked for again if it looks cut, which the run that kept it
-    /// may not have come to.
+    /// Judges a kept response. `chance`: whether it is asked for again if it looks cut, which the run that kept it may not
+    /// have come to.
     async fn judge_kept(
         &self,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         raw: &Arc<RawObject>,
-        may_ask_again: bool,
+        chance: Chance,
     ) -> Result<ReadAgain, SliceError> {
         let wire = self.app.lake.raw_body(raw.body).await.map_err(Failure::from)?;
         let unpacked = sluice_fetch::unpack_body(&raw.headers, &wire, &self.app.settings.fetch).await;
         let body = unpacked.map_err(Failure::from)?;
         let mut judged = self.judge(slice, request, raw.status, visible_headers(&raw.headers), body).await;
-        let ending = self.ending(slice, request, Transfer::of_kept(raw), &mut judged, may_ask_again).await;
+        let ending = self.ending(slice, request, Transfer::of_kept(raw), &mut judged, chance).await;
         Ok(ReadAgain { raw: raw.clone(), judged, ending })
     }
 
@@ -203,8 +205,8 @@ impl Collector {
             return Ok(None);
         }
         note(format!("{UNJUDGED}-{}", begun + 1)).await?;
-        let may_ask_again = !self.kept.asked_again.contains(&raw.request_id);
-        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, may_ask_again).await?;
+        let chance = Chance::After(self.kept.asked_again.get(&raw.request_id).copied());
+        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, chance).await?;
         let raw = note(outcome_word(&judged, &ending, request).to_owned()).await?;
         Ok(Some(ReadAgain { raw, judged, ending }))
     }

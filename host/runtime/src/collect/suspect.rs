@@ -1,10 +1,10 @@
-//! A response that may be cut: it is asked for again, once. If it looks so again, it is an answer, which the gate judges, or
-//! can't be read: then its slice is doubtful.
+//! A response that may be cut: it is asked for again. One that can be read and looks so again is an answer, which the gate
+//! judges. One that can't is asked for until the same comes twice: then its slice is doubtful.
 
 use std::sync::Arc;
 
 use sluice_fetch::{Exchange, Framing};
-use sluice_model::{ErrorKind, RawObject, Request, Slice, Verdict};
+use sluice_model::{Digest, ErrorKind, RawObject, Request, Slice, Verdict};
 
 use super::Collector;
 use super::Progress;
@@ -27,9 +27,31 @@ pub(super) enum Ending {
     Cut(String),
 }
 
+/// Whether a response that looks cut is worth another attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Chance {
+    /// No further one is left.
+    None,
+    /// It is, after this body of the same request that looked cut.
+    After(Option<Digest>),
+}
+
+impl Chance {
+    /// `is_readable`: it has records, however it ends.
+    fn is_left(self, body: Digest, is_readable: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::After(cut) if is_readable => cut.is_none(),
+            Self::After(cut) => cut != Some(body),
+        }
+    }
+}
+
 /// How a body came, as far as that tells whether it is whole.
 #[derive(Clone, Copy)]
 pub(super) struct Transfer {
+    /// The digest of its bytes.
+    body: Digest,
     /// Its end was the end of the connection.
     pub(super) closed: bool,
     /// It isn't encoded as its headers state.
@@ -37,31 +59,32 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    pub(super) fn of(exchange: &Exchange) -> Self {
-        Self { closed: exchange.framing == Framing::Close, is_odd: exchange.encoding_mismatch.is_some() }
+    pub(super) fn of(exchange: &Exchange, body: Digest) -> Self {
+        Self { body, closed: exchange.framing == Framing::Close, is_odd: exchange.encoding_mismatch.is_some() }
     }
 
     /// The same of a response that is kept. Its encodings aren't compared with its headers.
     pub(super) fn of_kept(raw: &RawObject) -> Self {
-        Self { closed: Framing::of(raw.status, &raw.headers) == Framing::Close, is_odd: false }
+        Self { body: raw.body, closed: Framing::of(raw.status, &raw.headers) == Framing::Close, is_odd: false }
     }
 }
 
 impl Collector {
-    /// Whether a response came whole. One that looks cut, or torn, becomes one that is asked for again if `may_ask_again`.
+    /// Whether a response came whole. One that looks cut, or torn, becomes one that is asked for again, if there is a chance.
     pub(super) async fn ending(
         &self,
         slice: &Slice,
         request: &Request,
         transfer: Transfer,
         judged: &mut Judged,
-        may_ask_again: bool,
+        chance: Chance,
     ) -> Ending {
         let Ok((judgement, found)) = judged else { return Ending::Whole };
         let guard = &self.guard;
         if !request.yields_records || !guard.holds(DoubtKind::Cut) {
             return Ending::Whole;
         }
+        let may_ask_again = chance.is_left(transfer.body, found.decoded.is_some());
         let why = match (&judgement.verdict, &found.decoded) {
             // Whatever the connector makes of it, a body without its end is no answer, and none that refuses.
             (Verdict::Done | Verdict::More(_) | Verdict::Retry { .. } | Verdict::Refused(_), None)

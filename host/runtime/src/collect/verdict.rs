@@ -14,7 +14,7 @@ const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 /// The outcome of an attempt for which no response came.
 pub(super) fn failed(error: &sluice_fetch::Error) -> RequestOutcome {
     let failed = FailedAttempt::from(error);
-    RequestOutcome::Again { error: SliceError::from(Failure::from(error.clone())), failed, looks_cut: false }
+    RequestOutcome::Again { error: SliceError::from(Failure::from(error.clone())), failed, cut: None }
 }
 
 /// The outcome of a request whose response this host can't keep.
@@ -42,12 +42,12 @@ pub(super) fn act(
         Verdict::Retry { reason, after_secs } => {
             let asked = after_secs.map(|secs| Duration::from_secs(secs.into()));
             let failed = FailedAttempt::of_response(status, kind, asked.max(retry_after));
-            RequestOutcome::Again { error: SliceError::new(kind, reason), failed, looks_cut: false }
+            RequestOutcome::Again { error: SliceError::new(kind, reason), failed, cut: None }
         }
         Verdict::Renew(token) => {
             let error = SliceError::new(kind, format!("token `{token}` is no longer good"));
             let failed = FailedAttempt::of_response(status, kind, retry_after);
-            RequestOutcome::Again { error, failed, looks_cut: false }
+            RequestOutcome::Again { error, failed, cut: None }
         }
         Verdict::Split => RequestOutcome::Split,
         Verdict::Refused(Refusal { text, .. }) => {
