@@ -30,6 +30,9 @@ fn ordinary_business_raises_no_doubt() {
         rows_per_day: 3,
         faults,
         shapes,
+        // Windows of several pages, on which totals are stated and which end when one is empty.
+        cj_page_limit: 20,
+        rakuten_page_limit: Some(20),
         ..Options::default()
     };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();

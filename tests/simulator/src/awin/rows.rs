@@ -59,12 +59,12 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState
         ("commissionSharingPublisherId", if dice.chance(500) { Json::number(0) } else { Json::Null }),
         ("commissionSharingSelectedRatePublisherId", Json::Null),
         ("siteName", Json::Text(format!("{} – Gutscheine", played.account.name))),
-        ("publisherUrl", Json::text("https://publisher.example/?a=1&b=2")),
+        ("publisherUrl", publisher_url(sale)),
         ("campaign", if dice.chance(200) { Json::text("Frühling") } else { Json::Null }),
         ("commissionStatus", Json::text(status(seen))),
         ("commissionAmount", amount(commission, currency)),
         ("saleAmount", amount(value, currency)),
-        ("ipHash", Json::Text(format!("{:019}", dice.next() >> 2))),
+        ("ipHash", Json::Text(format!("{}{:019}", if sale.serial % 3 == 0 { "-" } else { "" }, dice.next() >> 2))),
         ("customerCountry", Json::text_or_null(sale.country)),
         ("clickRefs", click_refs(sale)),
         ("clickDate", time_or_null(sale.clicked_at)),
@@ -125,20 +125,33 @@ pub(crate) fn new_field(sale: &Sale) -> Json {
     ])
 }
 
+/// The site's address: null or empty on some rows.
+fn publisher_url(sale: &Sale) -> Json {
+    match sale.serial % 10 {
+        6 => Json::Null,
+        8 => Json::text(""),
+        _ => Json::text("https://publisher.example/?a=1&b=2"),
+    }
+}
+
+/// Only the keys that were sent.
 fn click_refs(sale: &Sale) -> Json {
     if sale.sub_ids.iter().all(Option::is_none) {
         return Json::Null;
     }
     let mut refs = Json::Map(Vec::new());
     for (name, value) in REFS.into_iter().zip(&sale.sub_ids) {
-        refs.set(name, Json::text_or_null(*value));
+        if let Some(value) = value {
+            refs.set(name, Json::text(value));
+        }
     }
     refs
 }
 
 fn custom_parameters(sale: &Sale) -> Json {
+    // None are null in older answers, and an empty list in newer ones.
     if sale.serial % 4 != 1 {
-        return Json::Null;
+        return if sale.serial % 2 == 0 { Json::Null } else { Json::List(Vec::new()) };
     }
     let entry = |key: &str, value: &str| Json::map([("key", Json::text(key)), ("value", Json::text(value))]);
     Json::List(vec![entry("customer_group", "Stammkunde"), entry("1", "a\\b \"c\"")])

@@ -114,6 +114,12 @@ impl Event {
         self.sale.sub_ids.first().copied().flatten()
     }
 
+    /// A number in the documents' sample, a text in their schema.
+    fn offer(&self) -> Json {
+        let offer = 400_000 + self.sale.serial % 700;
+        if self.sale.serial.is_multiple_of(2) { Json::number(offer) } else { Json::Text(offer.to_string()) }
+    }
+
     /// The row with every documented field.
     pub(crate) fn render(&self, core: &Core, clock: DateTime<Utc>) -> Json {
         let number = self.sale.serial;
@@ -122,7 +128,7 @@ impl Event {
             ("advertiser_id", Json::number(self.sale.advertiser.id)),
             ("sid", Json::number(&self.sid)),
             ("order_id", Json::text_or_null(self.sale.order_id.as_deref())),
-            ("offer_id", Json::Text((400_000 + number % 700).to_string())),
+            ("offer_id", self.offer()),
             ("sku_number", Json::text(&self.line.sku)),
             ("product_name", Json::text(self.line.product)),
             ("sale_amount", Json::Number(self.value.json())),

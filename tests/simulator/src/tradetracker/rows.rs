@@ -62,6 +62,31 @@ fn word(sale: &Sale) -> &'static str {
     if sale.what == What::Lead { "lead" } else { "sale" }
 }
 
+/// How long after the click it came: an `xsd:duration`.
+fn duration(sale: &Sale) -> Option<String> {
+    let secs = (sale.transacted_at - sale.clicked_at?).num_seconds();
+    Some(format!("PT{}M{}.818513S", secs / 60, secs % 60))
+}
+
+/// The elements of newer answers.
+fn newer(sale: &Sale, seen: &SaleState<'_>, played: &Played) -> String {
+    let (_, commission) = sale.amounts(seen);
+    let paid = if seen.paid() { "true" } else { "false" };
+    let sites = format!(
+        "<affiliateSitesPaidOut><item>{}{}</item></affiliateSitesPaidOut>",
+        element("affiliateSiteID", Some(played.setting("affiliate_site_id"))),
+        element("paidOut", Some(paid)),
+    );
+    [
+        element("numTouchPointsTotal", Some(&(1 + sale.serial % 4).to_string())),
+        element("numTouchPointsAttributed", Some("1")),
+        element("attributableCommission", Some(&commission.fixed(2))),
+        element("attributionModel", Some("last-click")),
+        sites,
+    ]
+    .concat()
+}
+
 /// An item with every documented element.
 pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState<'_>, clock: DateTime<Utc>) -> String {
     let (value, commission) = sale.amounts(seen);
@@ -84,7 +109,9 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState
     item.push_str(&element("info", None));
     item.push_str("</campaign>");
     item.push_str(&product(sale));
-    item.push_str(&element("commission", Some(&commission.fixed(2))));
+    // Two places or three.
+    let places = if sale.serial.is_multiple_of(3) { 3 } else { 2 };
+    item.push_str(&element("commission", Some(&commission.fixed(places))));
     item.push_str(&element("orderAmount", Some(&value.fixed(2))));
     item.push_str(&element("currency", Some(sale.advertiser.currency)));
     item.push_str(&element("registrationDate", Some(&time(played, sale.transacted_at))));
@@ -95,6 +122,10 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState
     item.push_str(&element("description", description));
     item.push_str(&element("IP", Some(&address)));
     item.push_str(&element("countryCode", sale.country));
+    item.push_str(&element("clickToConversion", duration(sale).as_deref()));
+    if has_offset(played) {
+        item.push_str(&newer(sale, seen, played));
+    }
     if core.has_new_field(clock) {
         item.push_str(
             "<attribution><model>last-click</model><weights><item>0.75</item><item>0.25</item></weights></attribution>",

@@ -98,6 +98,7 @@ async fn serves_the_truth_and_lets_it_change() {
         assert!(served.contains(&format!("\"commissionStatus\":\"{}\"", row.status_raw.as_ref().unwrap())));
         let time = row.transacted_at.format("\"transactionDate\":\"%Y-%m-%dT%H:%M:%S\"").to_string();
         assert!(served.contains(&time));
+        assert!(!served.contains("\"clickRef2\":null"), "only the references that were sent: {served}");
     }
 }
 

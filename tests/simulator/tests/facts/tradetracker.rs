@@ -40,7 +40,10 @@ async fn items(simulator: &Simulator, name: &str, options: &str) -> BTreeMap<Str
     let method = "getConversionTransactions";
     let answer = call(simulator, method, &parameters, &action(method), &cookie).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let items = answer.body.split("<item>").skip(1).map(|item| (tag(item, "ID").unwrap(), item.to_owned()));
+    let items = answer.body.split("<item><ID>").skip(1).map(|item| {
+        let item = format!("<ID>{item}");
+        (tag(&item, "ID").unwrap(), item)
+    });
     items.collect()
 }
 
@@ -56,7 +59,10 @@ async fn serves_the_truth_to_a_session() {
             assert_eq!(crate::world::plain(&tag(&items[id], "commission").unwrap()), row.commission);
             let offset = tag(&items[id], "registrationDate").unwrap().contains('T');
             assert_eq!(offset, name == "beta");
+            assert_eq!(items[id].contains("<numTouchPointsTotal>"), offset, "newer answers have more");
         }
+        let places = |item: &String| tag(item, "commission").unwrap().split_once('.').unwrap().1.len();
+        assert!(items.values().any(|item| places(item) == 3) && items.values().any(|item| places(item) == 2));
         let doubled = truth.values().filter(|row| row.time_basis == TimeBasis::LocalDoubled).count();
         assert_eq!(doubled >= 2, name == "alpha", "the hour that repeats is in the history");
     }
