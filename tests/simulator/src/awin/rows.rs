@@ -64,7 +64,7 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState
         ("commissionStatus", Json::text(status(seen))),
         ("commissionAmount", amount(commission, currency)),
         ("saleAmount", amount(value, currency)),
-        ("ipHash", Json::Text(format!("{}{:019}", if sale.serial % 3 == 0 { "-" } else { "" }, dice.next() >> 2))),
+        ("ipHash", ip_hash(sale, dice.next())),
         ("customerCountry", Json::text_or_null(sale.country)),
         ("clickRefs", click_refs(sale)),
         ("clickDate", time_or_null(sale.clicked_at)),
@@ -125,6 +125,12 @@ pub(crate) fn new_field(sale: &Sale) -> Json {
     ])
 }
 
+/// A signed number as text.
+fn ip_hash(sale: &Sale, drawn: u64) -> Json {
+    let sign = if sale.serial.is_multiple_of(3) { "-" } else { "" };
+    Json::Text(format!("{sign}{:019}", drawn >> 2))
+}
+
 /// The site's address: null or empty on some rows.
 fn publisher_url(sale: &Sale) -> Json {
     match sale.serial % 10 {
@@ -151,7 +157,7 @@ fn click_refs(sale: &Sale) -> Json {
 fn custom_parameters(sale: &Sale) -> Json {
     // None are null in older answers, and an empty list in newer ones.
     if sale.serial % 4 != 1 {
-        return if sale.serial % 2 == 0 { Json::Null } else { Json::List(Vec::new()) };
+        return if sale.serial.is_multiple_of(2) { Json::Null } else { Json::List(Vec::new()) };
     }
     let entry = |key: &str, value: &str| Json::map([("key", Json::text(key)), ("value", Json::text(value))]);
     Json::List(vec![entry("customer_group", "Stammkunde"), entry("1", "a\\b \"c\"")])
