@@ -31,6 +31,7 @@ pub use variant::{noted, patched, renamed, variant};
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use sluice_model::{Axis, Slice, Window};
 use sluice_simulator::Simulator;
 
 /// A runtime for a simulator and a test's own work.
@@ -40,6 +41,21 @@ use sluice_simulator::Simulator;
 pub fn runtime() -> tokio::runtime::Runtime {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.unwrap_or_else(|error| panic!("no runtime: {error}"))
+}
+
+/// A day of a stream of the account `main`, without settings.
+pub fn day_of(network: &str, stream: &str) -> Slice {
+    let since = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_454);
+    Slice {
+        network: network.to_owned(),
+        account: "main".to_owned(),
+        stream: stream.to_owned(),
+        settings: vec![],
+        window: Window { since, until: since + chrono::TimeDelta::days(1) },
+        timezone: chrono_tz::UTC,
+        axis: Axis::Transaction,
+        cursor: None,
+    }
 }
 
 /// The five networks.

@@ -58,28 +58,65 @@ fn checked(change: impl FnOnce(&Operator)) -> String {
     output(&operator, &["check"])
 }
 
-fn with_sluice_toml(text: &str) -> String {
-    checked(|operator| operator.write("sluice.toml", text).unwrap())
-}
-
 #[test]
 fn good_settings_pass() {
     insta::assert_snapshot!(output(&operator(), &["check"]));
 }
 
+/// The snapshot of each has its name.
 #[test]
-fn no_settings() {
-    insta::assert_snapshot!(checked(|operator| std::fs::remove_file(operator.join("sluice.toml")).unwrap()));
+fn each_mistake_in_a_network_has_one_clear_error() {
+    for (name, from, to) in [
+        ("unknown_key_in_a_network", "\"schedule\"", "\"shedule\""),
+        ("wrong_type_in_a_network", "\"days\": 3", "\"days\": \"three\""),
+        ("bad_cron", "0 * * * *", "every hour please now ok"),
+        ("a_schedule_that_never_comes", "0 * * * *", "0 0 30 2 *"),
+        ("missing_secret", "env:AWIN_TOKEN", "env:AWIN_TOKEN_THAT_IS_NOT_SET"),
+        ("a_secret_that_is_not_given", "\"token\": \"env:AWIN_TOKEN\"", ""),
+        ("missing_setting", "\"publisher_id\": \"123456\"", ""),
+        ("unknown_setting", "\"publisher_id\": \"123456\"", "\"publisher_id\": \"1\", \"publisher\": \"2\""),
+        ("no_hosts_allowed", "[\"api.awin.com\"]", "[]"),
+        ("a_connector_that_is_not_there", "\"connector\": \"awin\"", "\"connector\": \"awim\""),
+    ] {
+        insta::assert_snapshot!(name, network_with(from, to));
+    }
 }
 
 #[test]
-fn unknown_key_in_sluice_toml() {
-    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = \"file:./lake\"\ncompression = 9\n"));
+fn each_mistake_in_sluice_toml_has_one_clear_error() {
+    for (name, text) in [
+        ("unknown_key_in_sluice_toml", "[lake]\nurl = \"file:./lake\"\ncompression = 9\n"),
+        ("wrong_type_in_sluice_toml", "[lake]\nurl = 5\n"),
+        ("unknown_scheme_of_the_lake", "[lake]\nurl = \"ftp://lake\"\n"),
+    ] {
+        insta::assert_snapshot!(name, checked(|operator| operator.write("sluice.toml", text).unwrap()));
+    }
 }
 
 #[test]
-fn wrong_type_in_sluice_toml() {
-    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = 5\n"));
+fn each_fault_of_the_folder_has_one_clear_error() {
+    let faults: [(&str, fn(&Operator)); 4] = [
+        ("no_settings", |operator| std::fs::remove_file(operator.join("sluice.toml")).unwrap()),
+        ("unreadable_networks_folder", |operator| std::fs::remove_dir_all(operator.join("networks")).unwrap()),
+        ("unreadable_connectors_folder", |operator| std::fs::remove_dir_all(operator.join("connectors.d")).unwrap()),
+        ("a_lake_that_can_not_be_written", |operator| {
+            operator.write("lake", "a file where the lake should be").unwrap()
+        }),
+    ];
+    for (name, fault) in faults {
+        insta::assert_snapshot!(name, checked(fault));
+    }
+}
+
+#[test]
+fn each_mistake_in_the_arguments_has_one_clear_error() {
+    for (name, arguments) in [
+        ("unknown_network", &["run", "awni"][..]),
+        ("a_window_of_nothing", &["plan", "awin", "--since", "2026-01-02", "--until", "2026-01-01"]),
+        ("a_time_that_is_none", &["plan", "awin", "--since", "yesterday"]),
+    ] {
+        insta::assert_snapshot!(name, output(&operator(), arguments));
+    }
 }
 
 #[test]
@@ -106,31 +143,6 @@ fn nothing_is_fetched_to_a_disk_that_is_full() {
     let answer = run(1 << 40);
     assert!(answer.code != 0 && answer.stderr.contains("MiB of free space"), "{answer:?}");
     assert!(!answer.stderr.contains("127.0.0.1"), "it was asked: {answer:?}");
-}
-
-#[test]
-fn unknown_scheme_of_the_lake() {
-    insta::assert_snapshot!(with_sluice_toml("[lake]\nurl = \"ftp://lake\"\n"));
-}
-
-#[test]
-fn unknown_key_in_a_network() {
-    insta::assert_snapshot!(network_with("\"schedule\"", "\"shedule\""));
-}
-
-#[test]
-fn wrong_type_in_a_network() {
-    insta::assert_snapshot!(network_with("\"days\": 3", "\"days\": \"three\""));
-}
-
-#[test]
-fn bad_cron() {
-    insta::assert_snapshot!(network_with("0 * * * *", "every hour please now ok"));
-}
-
-#[test]
-fn a_schedule_that_never_comes() {
-    insta::assert_snapshot!(network_with("0 * * * *", "0 0 30 2 *"));
 }
 
 #[test]
@@ -195,11 +207,6 @@ fn a_reader_that_has_had_enough_is_no_failure() {
 }
 
 #[test]
-fn missing_secret() {
-    insta::assert_snapshot!(network_with("env:AWIN_TOKEN", "env:AWIN_TOKEN_THAT_IS_NOT_SET"));
-}
-
-#[test]
 fn a_secret_written_out() {
     let text = network_with("env:AWIN_TOKEN", "hunter2-hunter2");
     assert!(!text.contains("hunter2"), "{text}");
@@ -207,68 +214,10 @@ fn a_secret_written_out() {
 }
 
 #[test]
-fn a_secret_that_is_not_given() {
-    insta::assert_snapshot!(network_with("\"token\": \"env:AWIN_TOKEN\"", ""));
-}
-
-#[test]
-fn missing_setting() {
-    insta::assert_snapshot!(network_with("\"publisher_id\": \"123456\"", ""));
-}
-
-#[test]
-fn unknown_setting() {
-    insta::assert_snapshot!(network_with(
-        "\"publisher_id\": \"123456\"",
-        "\"publisher_id\": \"1\", \"publisher\": \"2\""
-    ));
-}
-
-#[test]
-fn no_hosts_allowed() {
-    insta::assert_snapshot!(network_with("[\"api.awin.com\"]", "[]"));
-}
-
-#[test]
 fn a_host_that_only_the_connector_wants() {
     let operator = operator();
     operator.write("networks/awin.json", &GOOD.replace("api.awin.com", "api.awin.example")).unwrap();
     insta::assert_snapshot!(output(&operator, &["plan", "awin", "--since", "2026-01-01", "--until", "2026-01-02"]));
-}
-
-#[test]
-fn a_connector_that_is_not_there() {
-    insta::assert_snapshot!(network_with("\"connector\": \"awin\"", "\"connector\": \"awim\""));
-}
-
-#[test]
-fn unreadable_networks_folder() {
-    insta::assert_snapshot!(checked(|operator| std::fs::remove_dir_all(operator.join("networks")).unwrap()));
-}
-
-#[test]
-fn unreadable_connectors_folder() {
-    insta::assert_snapshot!(checked(|operator| std::fs::remove_dir_all(operator.join("connectors.d")).unwrap()));
-}
-
-#[test]
-fn a_lake_that_can_not_be_written() {
-    insta::assert_snapshot!(checked(|operator| operator.write("lake", "a file where the lake should be").unwrap()));
-}
-
-#[test]
-fn unknown_network() {
-    insta::assert_snapshot!(output(&operator(), &["run", "awni"]));
-}
-
-#[test]
-fn a_window_of_nothing() {
-    insta::assert_snapshot!(output(&operator(), &["plan", "awin", "--since", "2026-01-02", "--until", "2026-01-01"]));
-}
-
-#[test]
-fn a_time_that_is_none() {
-    insta::assert_snapshot!(output(&operator(), &["plan", "awin", "--since", "yesterday"]));
 }
 
 #[test]
@@ -286,13 +235,15 @@ fn verify(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn an_empty_component() {
-    insta::assert_snapshot!(verify(b""));
-}
-
-#[test]
-fn a_component_that_is_none() {
-    insta::assert_snapshot!(verify(b"#!/bin/sh\necho hello\n"));
+fn each_file_that_is_no_connector_has_one_clear_error() {
+    for (name, bytes) in [
+        ("an_empty_component", b"".as_slice()),
+        ("a_component_that_is_none", b"#!/bin/sh\necho hello\n"),
+        ("a_core_module", b"\0asm\x01\0\0\0"),
+        ("a_component_of_another_world", b"\0asm\x0d\0\x01\0"),
+    ] {
+        insta::assert_snapshot!(name, verify(bytes));
+    }
 }
 
 #[test]
@@ -303,16 +254,6 @@ fn a_truncated_component() {
     let (before, after) = output.split_once("offset 0x").expect("an offset");
     let after = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
     insta::assert_snapshot!(format!("{before}offset [hex]{after}"));
-}
-
-#[test]
-fn a_core_module() {
-    insta::assert_snapshot!(verify(b"\0asm\x01\0\0\0"));
-}
-
-#[test]
-fn a_component_of_another_world() {
-    insta::assert_snapshot!(verify(b"\0asm\x0d\0\x01\0"));
 }
 
 #[test]

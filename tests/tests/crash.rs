@@ -117,6 +117,14 @@ impl World {
         }
     }
 
+    /// Checks that a lake has all rows of transactions, whatever runs it took.
+    fn has_the_rows(&self, operator: &Operator) {
+        let tables = all_tables(operator).unwrap();
+        for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
+            assert_eq!(tables[table], self.wanted[table], "{table}");
+        }
+    }
+
     /// Goes on to the end, and checks that nothing is asked whose answer was kept, and that no table shows it.
     fn goes_on(&self, operator: &Operator, when: &str) {
         let kept = kept(operator);
@@ -272,9 +280,7 @@ fn another_question_waits_until_the_first_is_answered() {
     assert_eq!(runs.len(), 2, "{runs:?}");
     assert_eq!(runs[1]["run_id"], reports[0]["run_id"], "the second answers what was asked now");
     assert!(runs[0]["slices"].as_u64() > runs[1]["slices"].as_u64(), "{runs:?}");
-    for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
-        assert_eq!(all_tables(&operator).unwrap()[table], world.wanted[table], "{table}");
-    }
+    world.has_the_rows(&operator);
 }
 
 #[test]
@@ -292,9 +298,7 @@ fn a_run_that_comes_to_no_end_is_given_up() {
     assert_eq!((&runs[0]["outcome"], &runs[1]["outcome"]), (&"failed".into(), &"done".into()), "{runs:?}");
     assert!(runs[0]["error"].as_str().unwrap().contains("sluice build awin --run"), "{runs:?}");
     assert_eq!(runs[1]["run_id"], report["run_id"]);
-    for table in ["unified.transactions", "unified.transaction_versions", "awin.transactions"] {
-        assert_eq!(all_tables(&operator).unwrap()[table], world.wanted[table], "{table}");
-    }
+    world.has_the_rows(&operator);
 }
 
 #[test]

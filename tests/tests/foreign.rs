@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use arrow::array::{Array, Decimal128Array, StringArray};
 use bytes::Bytes;
 use sluice_engine::{Engine, EngineOptions};
-use sluice_model::{Axis, Op, Response, Slice, Verdict};
-use sluice_tests::target_dir;
+use sluice_model::{Op, Response, Slice, Verdict};
+use sluice_tests::{day_of, target_dir};
 
 #[test]
 fn a_javascript_connector_maps_like_any_other() {
@@ -16,16 +16,8 @@ fn a_javascript_connector_maps_like_any_other() {
     let cache_dir = Some(target_dir().join("guests/cache"));
     let engine = Engine::new(EngineOptions { cache_dir, max_instances: 1, ..EngineOptions::default() }).unwrap();
     let papercup = engine.load(&wasm, "papercup.wasm").unwrap();
-    let slice = Slice {
-        network: "papercup".to_owned(),
-        account: "main".to_owned(),
-        stream: "transactions".to_owned(),
-        settings: vec![],
-        window: "2026-03-01T00:00:00Z/2026-03-03T00:00:00Z".parse().unwrap(),
-        timezone: "UTC".parse().unwrap(),
-        axis: Axis::Transaction,
-        cursor: None,
-    };
+    let window = "2026-03-01T00:00:00Z/2026-03-03T00:00:00Z".parse().unwrap();
+    let slice = Slice { window, ..day_of("papercup", "transactions") };
     let requests = papercup.plan(&slice).unwrap();
     let url = "https://api.papercup.example/sales?since=2026-03-01T00:00:00Z&until=2026-03-03T00:00:00Z";
     assert_eq!(requests[0].url, [Op::Text(url.to_owned())]);

@@ -13,7 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluice_engine::{Engine, EngineOptions, Error, Limits, Live};
 use sluice_guests::cases;
-use sluice_model::{Axis, Response, Slice};
+use sluice_model::Response;
+use sluice_tests::day_of;
 
 /// Rounds before anything is compared: pools, caches and threads' own buffers have their size then.
 const WARM_UP: usize = 1;
@@ -58,16 +59,7 @@ fn engine() -> Engine {
 /// Everything that a run asks of a guest, as far as it lets itself be asked.
 fn visit(engine: &Engine, name: &str, component: &[u8]) -> Result<(), Error> {
     let connector = engine.load(component, &format!("{name}.wasm"))?;
-    let slice = Slice {
-        network: connector.network().to_owned(),
-        account: "main".to_owned(),
-        stream: connector.manifest().streams[0].name.clone(),
-        settings: vec![],
-        window: "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z".parse().unwrap(),
-        timezone: chrono_tz::UTC,
-        axis: Axis::Transaction,
-        cursor: None,
-    };
+    let slice = day_of(connector.network(), &connector.manifest().streams[0].name);
     for request in connector.plan(&slice)? {
         let native = connector.decode(&slice.stream, &[], BODY).expect("the body fits its layout");
         let body = Bytes::from_static(BODY);

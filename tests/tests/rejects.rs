@@ -10,9 +10,23 @@ fn start() -> DateTime<Utc> {
     "2026-02-10T12:00:00Z".parse().unwrap()
 }
 
-fn simulator(runtime: &tokio::runtime::Runtime, seed: u64) -> Simulator {
-    let options = Options { seed, start: start(), history_days: 20, rows_per_day: 3, ..Options::default() };
-    runtime.block_on(Simulator::start(options)).unwrap()
+/// A simulated Awin, its operator, and the window of all that it has reported.
+struct World {
+    _runtime: tokio::runtime::Runtime,
+    simulator: Simulator,
+    operator: Operator,
+    window: [String; 2],
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let _runtime = runtime();
+        let options = Options { seed, start: start(), history_days: 20, rows_per_day: 3, ..Options::default() };
+        let simulator = _runtime.block_on(Simulator::start(options)).unwrap();
+        let operator = Operator::of(&simulator, &["awin"]).unwrap();
+        let window = whole_window(&simulator, start(), 20);
+        Self { _runtime, simulator, operator, window }
+    }
 }
 
 /// Lets a variant of the Awin connector serve.
@@ -31,17 +45,14 @@ fn rejects(operator: &Operator) -> Vec<Value> {
 
 #[test]
 fn rejects_are_mapped_by_a_better_connector_and_stay_on_record() {
-    let runtime = runtime();
-    let simulator = simulator(&runtime, 31);
-    let operator = Operator::of(&simulator, &["awin"]).unwrap();
-    serve(&operator, "transactionDate", "transactionTage");
-    let [since, until] = whole_window(&simulator, start(), 20);
-    let failed = operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
+    let World { simulator, operator, window: [since, until], .. } = &World::new(31);
+    serve(operator, "transactionDate", "transactionTage");
+    let failed = operator.sluice(&["run", "awin", "--since", since, "--until", until]).unwrap();
     assert_eq!(failed.code, 1, "more records are rejected than may be: {failed:?}");
-    let all = rejects(&operator);
-    let truth: u64 = true_sums(&simulator, "awin").values().map(|(rows, _)| rows).sum();
+    let all = rejects(operator);
+    let truth: u64 = true_sums(simulator, "awin").values().map(|(rows, _)| rows).sum();
     assert!(all.len() as u64 >= truth, "{} of {truth}", all.len());
-    assert!(lake_sums(&operator, "awin").unwrap().is_empty());
+    assert!(lake_sums(operator, "awin").unwrap().is_empty());
     let human = operator.succeed(&["rejects"]).unwrap();
     assert!(human.ends_with(&format!("{} open rejects\n", all.len())), "{human}");
     assert!(human.lines().count() < all.len() / 4, "alike ones are one: {human}");
@@ -57,13 +68,13 @@ fn rejects_are_mapped_by_a_better_connector_and_stay_on_record() {
     assert!(asked.stderr.contains(&missing), "{asked:?}");
     let status = operator.succeed(&["status"]).unwrap();
     assert!(status.contains(&format!("awin: {} open rejects (", all.len())), "{status}");
-    let again = json(&operator, &["rejects", "retry", "awin"]);
+    let again = json(operator, &["rejects", "retry", "awin"]);
     assert_eq!((&again[0]["mapped"], again[0]["left"].as_u64()), (&Value::from(0), Some(all.len() as u64)));
     operator.install("awin", "awin.wasm").unwrap();
-    let retried = json(&operator, &["rejects", "retry"]);
+    let retried = json(operator, &["rejects", "retry"]);
     assert_eq!(retried[0]["mapped"].as_u64(), Some(all.len() as u64), "{retried}");
-    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
-    assert!(rejects(&operator).is_empty());
+    assert_eq!(lake_sums(operator, "awin").unwrap(), true_sums(simulator, "awin"));
+    assert!(rejects(operator).is_empty());
     let kept = operator.sql("SELECT count(*) AS n FROM meta.rejects").unwrap();
     assert_eq!(kept[0]["n"].as_u64(), Some(all.len() as u64), "what was rejected once stays on record");
     let resolved = operator
@@ -77,25 +88,22 @@ fn rejects_are_mapped_by_a_better_connector_and_stay_on_record() {
 
 #[test]
 fn a_response_that_can_not_be_mapped_at_all_is_a_reject() {
-    let runtime = runtime();
-    let simulator = simulator(&runtime, 32);
-    let operator = Operator::of(&simulator, &["awin"]).unwrap();
-    let [since, until] = whole_window(&simulator, start(), 20);
-    operator.succeed(&["collect", "awin", "--since", &since, "--until", &until]).unwrap();
+    let World { simulator, operator, window: [since, until], .. } = &World::new(32);
+    operator.succeed(&["collect", "awin", "--since", since, "--until", until]).unwrap();
     // A version that calls the stream otherwise: by itself it isn't let in beside the one that serves.
-    serve(&operator, "dateTypetransactionsBearer", "dateTypetransactionzBearer");
+    serve(operator, "dateTypetransactionsBearer", "dateTypetransactionzBearer");
     operator.succeed(&["connectors", "approve", "awin"]).unwrap();
     assert_eq!(operator.sluice(&["build", "awin"]).unwrap().code, 1);
-    let all = rejects(&operator);
+    let all = rejects(operator);
     assert!(!all.is_empty());
     assert!(all.iter().all(|reject| reject["record_index"] == -1), "{all:?}");
     assert!(all[0]["reason"].as_str().unwrap().contains("transactions"), "{all:?}");
     operator.sluice(&["build", "awin"]).unwrap();
-    assert_eq!(rejects(&operator).len(), all.len(), "each once, however often it is tried");
+    assert_eq!(rejects(operator).len(), all.len(), "each once, however often it is tried");
     operator.install("awin", "awin.wasm").unwrap();
-    assert_eq!(json(&operator, &["rejects", "retry", "awin"])[0]["left"], 0);
-    assert!(rejects(&operator).is_empty());
-    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+    assert_eq!(json(operator, &["rejects", "retry", "awin"])[0]["left"], 0);
+    assert!(rejects(operator).is_empty());
+    assert_eq!(lake_sums(operator, "awin").unwrap(), true_sums(simulator, "awin"));
 }
 
 /// Sets the share of records of a slice that may be rejected.
@@ -108,12 +116,9 @@ fn allow(operator: &Operator, share: f64) {
 
 #[test]
 fn a_slice_of_which_more_is_rejected_than_may_be_fails_loudly() {
-    let runtime = runtime();
-    let simulator = simulator(&runtime, 33);
-    let operator = Operator::of(&simulator, &["awin"]).unwrap();
-    serve(&operator, "transactionDate", "transactionTage");
-    let [since, until] = whole_window(&simulator, start(), 20);
-    let run = |operator: &Operator| operator.sluice(&["run", "awin", "--since", &since, "--until", &until]).unwrap();
+    let World { operator, window: [since, until], .. } = &World::new(33);
+    serve(operator, "transactionDate", "transactionTage");
+    let run = |operator: &Operator| operator.sluice(&["run", "awin", "--since", since, "--until", until]).unwrap();
     let count = |operator: &Operator, query: &str| operator.sql(query).unwrap()[0]["n"].as_u64().unwrap();
     let incomplete = "SELECT count(*) AS n FROM meta.coverage WHERE NOT complete AND error LIKE '%max_reject_share%'";
 
@@ -125,15 +130,15 @@ fn a_slice_of_which_more_is_rejected_than_may_be_fails_loudly() {
     let warned = allowed.sluice(&["sql", "SELECT count(*) FROM unified.transactions"]).unwrap().stderr;
     assert!(!warned.contains("may be missing") && warned.contains("could not be mapped and are missing"), "{warned}");
 
-    allow(&operator, 0.99);
-    let failed = run(&operator);
+    allow(operator, 0.99);
+    let failed = run(operator);
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.stderr.contains("could not be mapped") && failed.stderr.contains("max_reject_share"), "{failed:?}");
     assert!(failed.stderr.contains("hint: ") && failed.stderr.contains("sluice rejects list awin"), "{failed:?}");
     assert_eq!(failed.stderr.matches("max_reject_share").count(), 2, "one of each account, printed once: {failed:?}");
-    assert!(count(&operator, incomplete) > 0);
+    assert!(count(operator, incomplete) > 0);
     let kept = |operator: &Operator| count(operator, "SELECT count(*) AS n FROM meta.rejects");
-    assert_eq!(kept(&operator), kept(&allowed), "what was rejected is kept all the same");
+    assert_eq!(kept(operator), kept(&allowed), "what was rejected is kept all the same");
     let runs = operator.sql("SELECT outcome, error FROM meta.runs").unwrap();
     assert_eq!(runs[0]["outcome"], "failed", "{runs:?}");
     let status = operator.sluice(&["status", "--fail-if-gaps"]).unwrap();

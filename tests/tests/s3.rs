@@ -129,6 +129,27 @@ fn pass_on(client: TcpStream, upstream: &str, manner: Manner) -> std::io::Result
     Ok(())
 }
 
+/// A lake on S3 that holds what a network reported.
+struct Collected {
+    _runtime: tokio::runtime::Runtime,
+    simulator: Simulator,
+    server: S3Server,
+    operator: Operator,
+}
+
+impl Collected {
+    fn under(name: &str) -> Self {
+        let _runtime = runtime();
+        let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
+        let simulator = _runtime.block_on(Simulator::start(options)).unwrap();
+        let server = S3Server::start().unwrap();
+        let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+        server.hold_lake_of(&mut operator, name).unwrap();
+        operator.run("awin", &whole_window(&simulator, start(), 8)).unwrap();
+        Self { _runtime, simulator, server, operator }
+    }
+}
+
 #[test]
 fn a_store_that_would_lose_commits_is_refused() {
     let server = S3Server::start().unwrap();
@@ -139,13 +160,7 @@ fn a_store_that_would_lose_commits_is_refused() {
 
 #[test]
 fn a_lake_that_may_only_be_read_is_queried() {
-    let runtime = runtime();
-    let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
-    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
-    let server = S3Server::start().unwrap();
-    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
-    server.hold_lake_of(&mut operator, "shared").unwrap();
-    operator.run("awin", &whole_window(&simulator, start(), 8)).unwrap();
+    let Collected { _runtime, simulator: _simulator, server, mut operator } = Collected::under("shared");
     let key = operator.sql("SELECT transaction_key AS key FROM unified.transactions LIMIT 1").unwrap().remove(0);
     operator.set("AWS_ENDPOINT_URL", &proxy(&server, Manner::ReadOnly));
     let written = operator.sluice(&["check"]).unwrap();
@@ -165,13 +180,7 @@ fn a_lake_that_may_only_be_read_is_queried() {
 
 #[test]
 fn a_replay_over_a_lake_on_s3_is_compared_applied_and_taken_back() {
-    let runtime = runtime();
-    let options = Options { start: start(), history_days: 8, rows_per_day: 3, ..Options::default() };
-    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
-    let server = S3Server::start().unwrap();
-    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
-    server.hold_lake_of(&mut operator, "replayed").unwrap();
-    operator.run("awin", &whole_window(&simulator, start(), 8)).unwrap();
+    let Collected { _runtime, simulator, server: _server, operator } = Collected::under("replayed");
     let exchanged = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
     std::fs::write(operator.join("exchanged.wasm"), exchanged).unwrap();
     let replay = |arguments: &[&str]| -> serde_json::Value {

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_engine::{Connector, Engine, EngineOptions, Error, Limits};
 use sluice_guests::{Case, Guest, Stage, cases};
-use sluice_model::{Axis, Mapped, Request, Response, Slice, Verdict};
+use sluice_model::{Mapped, Request, Response, Slice, Verdict};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Service, Sums, lake_sums, runtime, true_sums};
+use sluice_tests::{Operator, Service, Sums, day_of, lake_sums, runtime, true_sums};
 
 /// Two records, as every network of these tests gives them.
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
@@ -25,16 +25,7 @@ fn engine() -> Engine {
 }
 
 fn slice(connector: &Connector) -> Slice {
-    Slice {
-        network: connector.network().to_owned(),
-        account: "main".to_owned(),
-        stream: connector.manifest().streams[0].name.clone(),
-        settings: vec![],
-        window: "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z".parse().unwrap(),
-        timezone: chrono_tz::UTC,
-        axis: Axis::Transaction,
-        cursor: None,
-    }
+    day_of(connector.network(), &connector.manifest().streams[0].name)
 }
 
 /// What a run asks of a connector for one response, and where that ended.
@@ -207,13 +198,13 @@ fn finished(network: &str) -> (String, String) {
 
 /// What a service at rest holds of connectors: how many, and their machine code.
 #[derive(Debug, PartialEq, Eq)]
-struct Held {
+struct HeldConnectors {
     connectors: u64,
     code_bytes: u64,
 }
 
 /// Waits until no run is in flight, sees that no guest has left anything running, and gives what is held.
-fn at_rest(service: &mut Service, operator: &Operator) -> Held {
+fn at_rest(service: &mut Service, operator: &Operator) -> HeldConnectors {
     service.wait_for(&["at rest"]).unwrap();
     let vitals = service.vitals(operator).unwrap();
     println!("{vitals}");
@@ -222,7 +213,7 @@ fn at_rest(service: &mut Service, operator: &Operator) -> Held {
     for name in ["runs", "leaked", "instances", "memories", "memory_bytes"] {
         assert_eq!(count(name), 0, "{name} of {vitals}");
     }
-    Held { connectors: count("connectors"), code_bytes: count("code_bytes") }
+    HeldConnectors { connectors: count("connectors"), code_bytes: count("code_bytes") }
 }
 
 /// What the log says once a guest's run is over.

@@ -205,6 +205,12 @@ mod tests {
         Output::of_one(inputs().len(), fields, |record, out| map(record, "USD", out))
     }
 
+    /// The sale with other values.
+    fn sale_with(fields: &[(usize, &str)]) -> Mapped {
+        let fields: Vec<_> = fields.iter().copied().chain(SALE_ROW.iter().copied()).collect();
+        mapped(&fields)
+    }
+
     const SALE_ROW: &[(usize, &str)] = &[
         (ID, "C-1"),
         (STATUS, "CLOSED"),
@@ -228,11 +234,8 @@ mod tests {
 
     #[test]
     fn a_further_record_is_an_adjustment_that_keeps_its_sign() {
-        let fields: Vec<_> = [(ORIGINAL, "false"), (COMMISSION, "-3.20"), (STATUS, "new")]
-            .into_iter()
-            .chain(SALE_ROW.iter().copied())
-            .collect();
-        let rows = mapped(&fields).transactions.unwrap();
+        let mapped = sale_with(&[(ORIGINAL, "false"), (COMMISSION, "-3.20"), (STATUS, "new")]);
+        let rows = mapped.transactions.unwrap();
         assert_eq!(rows.kind.values, [TransactionKind::Adjustment as u8]);
         assert_eq!(rows.validation_status.values, [ValidationStatus::Pending as u8]);
         assert_eq!(rows.commission_amount.unwrap().values, [-3_200_000]);
@@ -254,16 +257,14 @@ mod tests {
 
     #[test]
     fn an_unknown_status_is_told_and_kept() {
-        let fields: Vec<_> = [(STATUS, "paused")].into_iter().chain(SALE_ROW.iter().copied()).collect();
-        let mapped = mapped(&fields);
+        let mapped = sale_with(&[(STATUS, "paused")]);
         assert_eq!(mapped.unknown_statuses, ["paused"]);
         assert_eq!(mapped.transactions.unwrap().validation_status.values, [ValidationStatus::Unknown as u8]);
     }
 
     #[test]
     fn an_amount_that_is_none_is_a_reject() {
-        let fields: Vec<_> = [(COMMISSION, "3,20")].into_iter().chain(SALE_ROW.iter().copied()).collect();
-        let mapped = mapped(&fields);
+        let mapped = sale_with(&[(COMMISSION, "3,20")]);
         assert!(mapped.transactions.is_none() && mapped.rejects[0].reason.contains("3,20"));
     }
 
@@ -292,8 +293,7 @@ mod tests {
 
     #[test]
     fn an_unknown_action_type_is_a_sale_and_told() {
-        let fields: Vec<_> = [(TYPE, "something_new")].into_iter().chain(SALE_ROW.iter().copied()).collect();
-        let mapped = mapped(&fields);
+        let mapped = sale_with(&[(TYPE, "something_new")]);
         assert_eq!(mapped.unknown_statuses, ["actionType=something_new"]);
         assert_eq!(mapped.transactions.unwrap().kind.values, [TransactionKind::Sale as u8]);
     }
@@ -301,8 +301,7 @@ mod tests {
     #[test]
     fn older_forms_of_dates_are_read() {
         let more = [(OCCURRED, "2026-01-10T02:26:46-0700"), (LOCKS, "2026-02-09")];
-        let fields: Vec<_> = more.into_iter().chain(SALE_ROW.iter().copied()).collect();
-        let rows = mapped(&fields).transactions.unwrap();
+        let rows = sale_with(&more).transactions.unwrap();
         let at = |text| Time::iso(text).unwrap().micros;
         assert_eq!(rows.transacted_at.values, [at("2026-01-10T09:26:46Z")]);
         assert_eq!(rows.locks_at.unwrap().values, [at("2026-02-09")]);

@@ -11,6 +11,7 @@ mod growth;
 mod held;
 mod histories;
 mod index;
+mod intercepted;
 mod latest;
 mod maintain;
 mod native;

@@ -29,12 +29,12 @@ pub(crate) struct Network {
 struct Played {
     case: PathBuf,
     script: Value,
-    state: Mutex<State>,
+    state: Mutex<PlayState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PlayState {
     step: usize,
     used: BTreeMap<(usize, usize), u64>,
     asked: Vec<Asked>,
@@ -107,7 +107,7 @@ impl Network {
 }
 
 impl Played {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlayState> {
         self.state.lock().unwrap()
     }
 

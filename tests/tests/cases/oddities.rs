@@ -60,36 +60,35 @@ fn unmarked(name: &'static str, network: &'static str, rows: (u64, &'static str)
     Oddity { name, network, content_type, content_encoding: None, body, rows, note: None, value: None }
 }
 
+impl Oddity {
+    /// This record is marked so.
+    fn noted(self, record: &'static str, note: &'static str) -> Self {
+        Self { note: Some((record, note)), ..self }
+    }
+
+    /// This value is read by a query for it.
+    fn reads(self, query: &'static str, value: &str) -> Self {
+        Self { value: Some((query, value.into())), ..self }
+    }
+}
+
 fn odd_json() -> Vec<Oddity> {
     let base = |name, body| unmarked(name, "awin", (2, "10.000000"), body);
     let sub_id = "SELECT sub_ids['clickRef'] v FROM unified.transactions WHERE transaction_id = '8102'";
     let order = "SELECT order_id v FROM unified.transactions WHERE transaction_id = '8102'";
     let twice = awin(r#""orderRef": "ORD-8102""#, br#""orderRef": "x", "orderRef": "ORD-8102""#);
     vec![
-        Oddity {
-            note: Some(("8102", "clickRefs.clickRef: lone-surrogate")),
-            value: Some((sub_id, json!("m-\u{fffd}"))),
-            ..base("a lone surrogate", awin("m-8102", br"m-\ud83d"))
-        },
-        Oddity {
-            note: Some(("8102", "clickRefs.clickRef: charset")),
-            value: Some((sub_id, json!("Café"))),
-            ..base("a Latin-1 byte in UTF-8", awin("m-8102", b"Caf\xe9"))
-        },
-        Oddity {
-            note: Some(("8102", "clickRefs.clickRef: nul")),
-            value: Some((sub_id, json!("m-\u{fffd}8102"))),
-            ..base("a NUL", awin("m-8102", b"m-\x008102"))
-        },
-        Oddity {
-            note: Some(("8102", "trackedCurrencyAmount.amount: not-a-number")),
-            ..base("NaN", awin("2.5", b"NaN"))
-        },
-        Oddity {
-            note: Some(("8102", "orderRef: duplicate-name")),
-            value: Some((order, json!("ORD-8102"))),
-            ..base("a duplicated name", twice)
-        },
+        base("a lone surrogate", awin("m-8102", br"m-\ud83d"))
+            .noted("8102", "clickRefs.clickRef: lone-surrogate")
+            .reads(sub_id, "m-\u{fffd}"),
+        base("a Latin-1 byte in UTF-8", awin("m-8102", b"Caf\xe9"))
+            .noted("8102", "clickRefs.clickRef: charset")
+            .reads(sub_id, "Café"),
+        base("a NUL", awin("m-8102", b"m-\x008102"))
+            .noted("8102", "clickRefs.clickRef: nul")
+            .reads(sub_id, "m-\u{fffd}8102"),
+        base("NaN", awin("2.5", b"NaN")).noted("8102", "trackedCurrencyAmount.amount: not-a-number"),
+        base("a duplicated name", twice).noted("8102", "orderRef: duplicate-name").reads(order, "ORD-8102"),
         base("a byte-order mark", [b"\xef\xbb\xbf", &awin("m-8102", b"m")[..]].concat()),
         Oddity { content_encoding: Some("gzip"), ..base("an encoding in name only", awin("m-8102", b"m-8102")) },
     ]
@@ -102,26 +101,18 @@ fn odd_xml() -> Vec<Oddity> {
     let refs = std::fs::read_to_string(cases_dir().join("19-tradetracker-multi-reference/refs.xml")).unwrap();
     let (before, after) = refs.rsplit_once("#ref1").unwrap();
     vec![
-        Oddity {
-            note: Some(("8902", "reference: control")),
-            value: Some((reference, json!("a\u{1}b"))),
-            ..base("a control character in XML", tradetracker("<![CDATA[a<b&c]]>", b"a\x01b"))
-        },
-        Oddity {
-            note: Some(("8902", "reference: entity")),
-            value: Some((reference, json!("a\u{a0}b&nosuch;"))),
-            ..base("undeclared entities", tradetracker("<![CDATA[a<b&c]]>", b"a&nbsp;b&nosuch;"))
-        },
+        base("a control character in XML", tradetracker("<![CDATA[a<b&c]]>", b"a\x01b"))
+            .noted("8902", "reference: control")
+            .reads(reference, "a\u{1}b"),
+        base("undeclared entities", tradetracker("<![CDATA[a<b&c]]>", b"a&nbsp;b&nosuch;"))
+            .noted("8902", "reference: entity")
+            .reads(reference, "a\u{a0}b&nosuch;"),
         Oddity {
             rows: (3, "10.000000"),
-            note: Some(("8003", "campaign: reference")),
             ..base("a SOAP reference to nothing", [before, "#ref9", after].concat().into_bytes())
-        },
-        Oddity {
-            rows: (3, "10.000000"),
-            value: Some((campaign, json!("Fietswinkel"))),
-            ..base("SOAP references", refs.into_bytes())
-        },
+        }
+        .noted("8003", "campaign: reference"),
+        Oddity { rows: (3, "10.000000"), ..base("SOAP references", refs.into_bytes()) }.reads(campaign, "Fietswinkel"),
         base("a byte-order mark before XML", [b"\xef\xbb\xbf", &tradetracker("Order", b"Order")[..]].concat()),
     ]
 }

@@ -60,6 +60,8 @@ const UNDEFINED: &[(&str, &str)] = &[
     ("Design", "TableSpec"),
     ("Seen", "RunObservations"),
     ("took", "set_guest_time"),
+    ("Latest", "LatestRow, LatestVersions or KeyStates"),
+    ("Held", "what is held: HeldResponse, HeldLease, HeldFile or HeldMemory"),
 ];
 
 /// Names that had several meanings and have one: at most one type and one function carry each.
@@ -71,6 +73,7 @@ const ONCE: &[&str] = &[
     "Part",
     "Partition",
     "RawResponse",
+    "State",
     "TrialReport",
     "Verdict",
     "holder",

@@ -4,22 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_engine::{Connector, Decoded, Engine, Error, Limits, TrapReason};
-use sluice_model::{Axis, Judgement, Method, Op, RefusalKind, Request, Response, Slice, Verdict};
+use sluice_model::{Judgement, Method, Op, RefusalKind, Request, Response, Slice, Verdict};
 
 use crate::guest::{BODY, Guest};
 use crate::{engine, engine_with};
 
 fn slice() -> Slice {
-    Slice {
-        network: "test".to_owned(),
-        account: "uk".to_owned(),
-        stream: "sales".to_owned(),
-        settings: vec![("id".to_owned(), "1".to_owned())],
-        window: "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z".parse().unwrap(),
-        timezone: chrono_tz::UTC,
-        axis: Axis::Transaction,
-        cursor: Some("c".to_owned()),
-    }
+    Slice { cursor: Some("c".to_owned()), ..crate::slice_of("test") }
 }
 
 fn request() -> Request {

@@ -3,29 +3,16 @@
 use bytes::Bytes;
 use sluice_engine::Connector;
 use sluice_guests::{Guest, case, repository};
-use sluice_model::{Axis, Digest, Format, Mapped, Op, Response, Slice, Verdict};
+use sluice_model::{Axis, Digest, Format, Mapped, Op, Response, Verdict};
 
-use crate::engine;
+use crate::{engine, slice_of};
 
 /// The newest contract, which isn't frozen yet.
 const DRAFT: &str = "0.3.0-draft.4";
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
 
-fn slice(connector: &Connector) -> Slice {
-    Slice {
-        network: connector.network().to_owned(),
-        account: "main".to_owned(),
-        stream: "sales".to_owned(),
-        settings: vec![("id".to_owned(), "7".to_owned())],
-        window: "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z".parse().unwrap(),
-        timezone: chrono_tz::UTC,
-        axis: Axis::Transaction,
-        cursor: None,
-    }
-}
-
 fn mapped(connector: &Connector) -> Mapped {
-    let slice = slice(connector);
+    let slice = slice_of(connector.network());
     let request = connector.plan(&slice).unwrap().remove(0);
     let native = connector.decode("sales", &[], BODY).unwrap();
     let response =
@@ -40,11 +27,11 @@ fn kept(name: &str, contract: &str, cursor: &str) -> Connector {
     let manifest = kept.manifest();
     assert_eq!((manifest.network.as_str(), manifest.version.as_str(), kept.contract()), (name, contract, contract));
     assert_eq!((manifest.tokens[0].name.as_str(), manifest.tokens[0].lifetime_secs), ("session", Some(3_600)));
-    let request = kept.plan(&slice(&kept)).unwrap().remove(0);
+    let request = kept.plan(&slice_of(kept.network())).unwrap().remove(0);
     assert_eq!(request.url[1], Op::Setting("id".to_owned()));
     let response =
         Response { status: 200, headers: vec![], body: Bytes::from_static(BODY), records: Some(2), problem: None };
-    let judgement = kept.follow(&slice(&kept), &request, &response).unwrap();
+    let judgement = kept.follow(&slice_of(kept.network()), &request, &response).unwrap();
     assert!(matches!(judgement.verdict, Verdict::More(more) if more[0].key == "page-2"));
     assert_eq!(judgement.cursor.as_deref(), Some(cursor));
     let expected = std::fs::read_to_string(repository().join("tests/guests").join(name).join("rows.txt")).unwrap();

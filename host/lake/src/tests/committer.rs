@@ -5,11 +5,11 @@ use std::pin::pin;
 use futures::poll;
 use tokio::task::yield_now;
 
-use super::held::{HeldOutcome, held_lake};
+use super::held::{HeldOutcome, Holder, held_lake};
 use super::latest::assert_latest;
 use super::*;
 use crate::table::Table;
-use crate::{CommitterOptions, CoverageRow, Error, Fence, Prepared, RunWriter};
+use crate::{Committer, CommitterOptions, Counts, CoverageRow, Error, Fence, Prepared, RunWriter};
 
 const VERSIONS: &str = "transaction_versions";
 
@@ -33,21 +33,22 @@ async fn add(run: &RunWriter, network: &str, secs: i64, sales: &[Sale]) -> Arc<R
     origin
 }
 
-fn covered(slice: &Slice, secs: i64) -> CoverageRow {
-    CoverageRow {
-        network: slice.network.clone(),
-        account: slice.account.clone(),
-        stream: slice.stream.clone(),
-        axis: slice.axis,
-        window: slice.window,
-        run_id: "run".to_owned(),
-        read_at: moment(secs),
-        requests: 1,
-        records: 1,
-        complete: true,
-        error: None,
-        error_kind: None,
-    }
+/// A committer that writes at the first row, and has: the table's own first commit is no longer in the way.
+async fn committer_after_a_row(lake: &Lake) -> Committer {
+    let committer = lake.committer(at_once());
+    let run = committer.run(None);
+    add(&run, "awin-test", 1, &[sale("before", 0, 1)]).await;
+    run.finish().await.unwrap();
+    committer
+}
+
+/// The outcome of a run that ends while a commit of its rows is held.
+async fn ended_while_held(run: RunWriter, holder: &Holder) -> Result<Counts, Error> {
+    let mut ended = pin!(run.finish());
+    assert!(poll!(&mut ended).is_pending());
+    let_it_take().await;
+    holder.release();
+    ended.await
 }
 
 fn fence(resource: &str, epoch: i64) -> Option<Fence> {
@@ -64,20 +65,12 @@ async fn let_it_take() {
 #[tokio::test]
 async fn a_run_that_ends_while_its_rows_fail_to_be_written_fails() {
     let (_folder, lake, holder) = held_lake().await;
-    let committer = lake.committer(at_once());
-    let run = committer.run(None);
-    // The table's own first commit is no longer in the way.
-    add(&run, "awin-test", 1, &[sale("before", 0, 1)]).await;
-    run.finish().await.unwrap();
+    let committer = committer_after_a_row(&lake).await;
     let run = committer.run(None);
     holder.hold(VERSIONS, HeldOutcome::Failed);
     add(&run, "awin-test", 2, &[sale("lost", 0, 1)]).await;
     holder.waits().await;
-    let mut ended = pin!(run.finish());
-    assert!(poll!(&mut ended).is_pending());
-    let_it_take().await;
-    holder.release();
-    let ended = ended.await;
+    let ended = ended_while_held(run, &holder).await;
     assert_eq!(values(&lake, "unified", VERSIONS, &["transaction_id"]).await, ["before"]);
     assert!(ended.is_err(), "its rows are lost, and the caller sees {ended:?}");
 }
@@ -85,16 +78,13 @@ async fn a_run_that_ends_while_its_rows_fail_to_be_written_fails() {
 #[tokio::test]
 async fn what_a_slice_covers_is_not_noted_when_its_rows_could_not_be_written() {
     let (_folder, lake, holder) = held_lake().await;
-    let committer = lake.committer(at_once());
-    let before = committer.run(None);
-    add(&before, "awin-test", 1, &[sale("before", 0, 1)]).await;
-    before.finish().await.unwrap();
+    let committer = committer_after_a_row(&lake).await;
     let (run, other) = (committer.run(None), committer.run(None));
     holder.hold(VERSIONS, HeldOutcome::Failed);
     let origin = add(&run, "awin-test", 2, &[sale("lost", 0, 1)]).await;
     holder.waits().await;
     // The slice ends while its rows are being written.
-    run.covered(covered(&origin.slice, 3));
+    run.covered(CoverageRow::of(&origin.slice, origin.slice.window, "run", moment(3)));
     let_it_take().await;
     holder.release();
     add(&other, "cj-test", 4, &[sale("1", 0, 1)]).await;
@@ -110,19 +100,12 @@ async fn what_a_slice_covers_is_not_noted_when_its_rows_could_not_be_written() {
 #[tokio::test]
 async fn what_was_new_of_a_run_is_counted_though_it_ends_while_its_rows_are_written() {
     let (_folder, lake, holder) = held_lake().await;
-    let committer = lake.committer(at_once());
-    let before = committer.run(None);
-    add(&before, "awin-test", 1, &[sale("before", 0, 1)]).await;
-    before.finish().await.unwrap();
+    let committer = committer_after_a_row(&lake).await;
     let run = committer.run(None);
     holder.hold(VERSIONS, HeldOutcome::Made);
     add(&run, "awin-test", 2, &[sale("1", 0, 1), sale("2", 0, 1)]).await;
     holder.waits().await;
-    let mut ended = pin!(run.finish());
-    assert!(poll!(&mut ended).is_pending());
-    let_it_take().await;
-    holder.release();
-    assert_eq!(ended.await.unwrap().new_versions, 2);
+    assert_eq!(ended_while_held(run, &holder).await.unwrap().new_versions, 2);
 }
 
 #[tokio::test]
@@ -170,11 +153,7 @@ async fn a_run_that_ends_while_its_rows_are_refused_fails() {
     holder.hold(VERSIONS, HeldOutcome::Made);
     holder.release();
     holder.waits().await;
-    let mut ended = pin!(zombie.finish());
-    assert!(poll!(&mut ended).is_pending());
-    let_it_take().await;
-    holder.release();
-    let ended = ended.await;
+    let ended = ended_while_held(zombie, &holder).await;
     assert!(ended.is_err(), "its rows were refused, and the caller sees {ended:?}");
     other.finish().await.unwrap();
     assert_eq!(

@@ -1,18 +1,12 @@
 //! Stores that do what they are asked and say that they didn't, and stores that can't copy.
 
-use std::fmt;
-use std::ops::Range;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
+use object_store::{Error as StoreError, Result};
 
+use super::intercepted::{Intercepted, Interceptor, is_commit_to};
 use super::latest::assert_latest;
 use super::*;
 
@@ -29,85 +23,44 @@ pub(super) enum Fault {
     NoCopies,
 }
 
-#[derive(Debug)]
-struct Faulty {
-    inner: Arc<dyn ObjectStore>,
-    fault: Arc<Mutex<Option<Fault>>>,
-}
-
-impl fmt::Display for Faulty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "faulty {}", self.inner)
-    }
-}
+/// The fault that comes next.
+pub(super) type Faults = Mutex<Option<Fault>>;
 
 fn broken() -> StoreError {
     StoreError::Generic { store: "faulty", source: "the connection was reset".into() }
 }
 
 #[async_trait]
-impl ObjectStore for Faulty {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let hits = |table: &str| location.as_ref().contains(&format!("{table}/_delta_log/0"));
-        if matches!(*self.fault.lock().unwrap(), Some(Fault::Refused(table)) if hits(table)) {
-            return Err(broken());
-        }
-        let done = self.inner.put_opts(location, payload, options).await?;
-        let mut fault = self.fault.lock().unwrap();
-        match *fault {
-            Some(Fault::TakenForAnother(table)) if hits(table) => {
-                *fault = None;
-                Err(StoreError::AlreadyExists { path: location.to_string(), source: "it is there".into() })
+impl Interceptor for Faults {
+    async fn before_put(&self, location: &Path) -> Result<()> {
+        let fault = *self.lock().unwrap();
+        let is_refused = matches!(fault, Some(Fault::Refused(table)) if is_commit_to(table, location));
+        if is_refused { Err(broken()) } else { Ok(()) }
+    }
+
+    fn after_put(&self, location: &Path) -> Result<()> {
+        let mut fault = self.lock().unwrap();
+        let error = match *fault {
+            Some(Fault::TakenForAnother(table)) if is_commit_to(table, location) => {
+                StoreError::AlreadyExists { path: location.to_string(), source: "it is there".into() }
             }
-            Some(Fault::AnswerLost(table)) if hits(table) => {
-                *fault = None;
-                Err(broken())
-            }
-            _ => Ok(done),
-        }
+            Some(Fault::AnswerLost(table)) if is_commit_to(table, location) => broken(),
+            _ => return Ok(()),
+        };
+        *fault = None;
+        Err(error)
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        if *self.fault.lock().unwrap() == Some(Fault::NoCopies) {
-            return Err(broken());
-        }
-        self.inner.copy_opts(from, to, options).await
+    fn before_copy(&self) -> Result<()> {
+        if *self.lock().unwrap() == Some(Fault::NoCopies) { Err(broken()) } else { Ok(()) }
     }
 }
 
-pub(super) async fn faulty_lake() -> (tempfile::TempDir, Lake, Arc<Mutex<Option<Fault>>>) {
+pub(super) async fn faulty_lake() -> (tempfile::TempDir, Lake, Arc<Faults>) {
     let (folder, lake) = new_lake().await;
-    let fault = Arc::new(Mutex::new(None));
-    let lake = lake.through(|inner| Arc::new(Faulty { inner, fault: fault.clone() }));
-    (folder, lake, fault)
+    let interceptor = Arc::<Faults>::default();
+    let lake = lake.through(|inner| Arc::new(Intercepted { inner, interceptor: interceptor.clone() }));
+    (folder, lake, interceptor)
 }
 
 async fn add(ledger: &mut crate::Ledger, secs: i64, sales: &[Sale]) {

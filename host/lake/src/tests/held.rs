@@ -1,19 +1,13 @@
 //! A store whose next commit to a table waits until it is released, and then is made or fails.
 
-use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
+use object_store::{Error as StoreError, Result};
 use tokio::sync::Notify;
 
+use super::intercepted::{Intercepted, Interceptor, is_commit_to};
 use super::new_lake;
 use crate::Lake;
 
@@ -47,70 +41,26 @@ impl Holder {
     pub(super) fn release(&self) {
         self.released.notify_one();
     }
-
-    async fn pass(&self, location: &Path) -> Option<HeldOutcome> {
-        let hits = |table: &str| location.as_ref().contains(&format!("{table}/_delta_log/0"));
-        let (_, outcome) = self.next.lock().unwrap().take_if(|(table, _)| hits(table))?;
-        self.waits.notify_one();
-        self.released.notified().await;
-        Some(outcome)
-    }
-}
-
-#[derive(Debug)]
-struct Held {
-    inner: Arc<dyn ObjectStore>,
-    holder: Arc<Holder>,
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "held {}", self.inner)
-    }
 }
 
 #[async_trait]
-impl ObjectStore for Held {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        if self.holder.pass(location).await == Some(HeldOutcome::Failed) {
-            return Err(StoreError::Generic { store: "held", source: "the disk is full".into() });
+impl Interceptor for Holder {
+    async fn before_put(&self, location: &Path) -> Result<()> {
+        let next = self.next.lock().unwrap().take_if(|(table, _)| is_commit_to(table, location));
+        let Some((_, outcome)) = next else { return Ok(()) };
+        self.waits.notify_one();
+        self.released.notified().await;
+        match outcome {
+            HeldOutcome::Made => Ok(()),
+            HeldOutcome::Failed => Err(StoreError::Generic { store: "held", source: "the disk is full".into() }),
         }
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
     }
 }
 
 /// A lake whose commits can be held up.
 pub(super) async fn held_lake() -> (tempfile::TempDir, Lake, Arc<Holder>) {
     let (folder, lake) = new_lake().await;
-    let holder = Arc::<Holder>::default();
-    let lake = lake.through(|inner| Arc::new(Held { inner, holder: holder.clone() }));
-    (folder, lake, holder)
+    let interceptor = Arc::<Holder>::default();
+    let lake = lake.through(|inner| Arc::new(Intercepted { inner, interceptor: interceptor.clone() }));
+    (folder, lake, interceptor)
 }

@@ -11,6 +11,19 @@ fn answer(run: &str, request: &str, secs: i64, body: &'static [u8]) -> RawObject
     RawObject { body: Digest::of(body), body_bytes: body.len() as u64, ..(*object).clone() }
 }
 
+/// Keeps a response.
+async fn keep(lake: &Lake, run: &str, request: &str, secs: i64, body: &'static [u8]) -> RawObject {
+    let object = answer(run, request, secs, body);
+    lake.put_raw(&object, &WireBody::of(Bytes::from_static(body))).await.unwrap();
+    object
+}
+
+/// Where raw has a body.
+fn body_path(object: &RawObject) -> String {
+    let hex = object.body.to_hex();
+    format!("raw/bodies/{}/{hex}.zst", &hex[..2])
+}
+
 async fn found(lake: &Lake, filter: &RawFilter) -> Vec<String> {
     let objects: Vec<RawObject> = lake.raw_objects(filter).await.unwrap().try_collect().await.unwrap();
     objects.into_iter().map(|object| format!("{}/{}", object.run_id, object.request_id)).collect()
@@ -38,10 +51,8 @@ async fn a_body_under_a_wrong_digest_is_refused() {
 #[tokio::test]
 async fn damage_is_found() {
     let (_folder, lake) = new_lake().await;
-    let object = answer("run", "a", 1, b"body");
-    lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
-    let hex = object.body.to_hex();
-    let path = object_store::path::Path::from(format!("raw/bodies/{}/{hex}.zst", &hex[..2]));
+    let object = keep(&lake, "run", "a", 1, b"body").await;
+    let path = object_store::path::Path::from(body_path(&object));
     let forged = zstd::bulk::compress(b"forged", 1).unwrap();
     lake.store().put(&path, forged.into()).await.unwrap();
     assert!(matches!(lake.raw_body(object.body).await, Err(Error::Damaged { .. })));
@@ -52,8 +63,8 @@ async fn damage_is_found() {
 #[tokio::test]
 async fn another_answer_under_the_same_names_is_kept_too() {
     let (_folder, lake) = new_lake().await;
-    lake.put_raw(&answer("run", "a", 1, b"one"), &WireBody::of(Bytes::from_static(b"one"))).await.unwrap();
-    lake.put_raw(&answer("run", "a", 2, b"two"), &WireBody::of(Bytes::from_static(b"two"))).await.unwrap();
+    keep(&lake, "run", "a", 1, b"one").await;
+    keep(&lake, "run", "a", 2, b"two").await;
     assert_eq!(found(&lake, &RawFilter::default()).await, ["run/a", "run/a"]);
 }
 
@@ -61,7 +72,7 @@ async fn another_answer_under_the_same_names_is_kept_too() {
 async fn raw_is_found_oldest_first_indexed_or_not() {
     let (_folder, lake) = new_lake().await;
     for (run, request, secs) in [("run-1", "a", 5), ("run-1", "b", 3), ("run-2", "c", 4)] {
-        lake.put_raw(&answer(run, request, secs, b"x"), &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
+        keep(&lake, run, request, secs, b"x").await;
     }
     let refused = RawObject { outcome: "refused".to_owned(), ..answer("run-1", "d", 1, b"x") };
     lake.put_raw(&refused, &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
@@ -100,7 +111,7 @@ async fn the_newest_response_of_a_network_is_known() {
     let last = async |until: i64| lake.last_received(&network, moment(until)).await.unwrap();
     assert_eq!(last(9).await, None);
     for (run, secs) in [("run-1", 1), ("run-2", 5), ("run-3", 3)] {
-        lake.put_raw(&answer(run, "a", secs, b"x"), &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
+        keep(&lake, run, "a", secs, b"x").await;
         lake.index_requests(run).await.unwrap();
     }
     assert_eq!(last(9).await, Some(moment(5)));
@@ -113,13 +124,11 @@ async fn the_newest_response_of_a_network_is_known() {
 #[tokio::test]
 async fn what_a_crash_of_the_machine_left_empty_counts_as_not_kept() {
     let (folder, lake) = new_lake().await;
-    let object = answer("run", "a", 1, b"body");
     for _ in 0..2 {
-        lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
+        let object = keep(&lake, "run", "a", 1, b"body").await;
         assert_eq!(lake.raw_body(object.body).await.unwrap(), "body");
         assert_eq!(lake.run_responses("run").await.unwrap().len(), 1);
-        let hex = object.body.to_hex();
-        for path in [format!("raw/bodies/{}/{hex}.zst", &hex[..2]), "raw/envelopes/run/a-1.json".to_owned()] {
+        for path in [body_path(&object), "raw/envelopes/run/a-1.json".to_owned()] {
             std::fs::write(folder.path().join("lake").join(path), "").unwrap();
         }
     }

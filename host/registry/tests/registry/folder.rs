@@ -22,10 +22,23 @@ impl Directory {
         Self { dir, registry }
     }
 
+    /// A folder in which version 1.0.0 of Awin serves.
+    fn with_awin() -> Self {
+        let directory = Self::new();
+        directory.scanned("awin.wasm", &connector("awin", "1.0.0"));
+        directory
+    }
+
     fn put(&self, file: &str, bytes: &[u8]) {
         let aside = self.dir.path().join(".aside");
         fs::write(&aside, bytes).unwrap();
         fs::rename(aside, self.dir.path().join(file)).unwrap();
+    }
+
+    /// Has a file in the folder, and what the registry makes of it.
+    fn scanned(&self, file: &str, bytes: &[u8]) -> Vec<FileOutcome> {
+        self.put(file, bytes);
+        self.rescan()
     }
 
     fn rescan(&self) -> Vec<FileOutcome> {
@@ -50,8 +63,7 @@ fn connector(network: &str, version: &str) -> Vec<u8> {
 fn a_new_file_serves_and_an_unchanged_one_is_left_alone() {
     let directory = Directory::new();
     assert_eq!(directory.version("awin"), None);
-    directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    let outcomes = directory.rescan();
+    let outcomes = directory.scanned("awin.wasm", &connector("awin", "1.0.0"));
     assert!(matches!(&outcomes[..], [FileOutcome::Serves { network, replaces: None, .. }] if network == "awin"));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
     assert!(directory.rescan().is_empty());
@@ -59,12 +71,9 @@ fn a_new_file_serves_and_an_unchanged_one_is_left_alone() {
 
 #[test]
 fn a_changed_file_is_switched_and_running_slices_keep_theirs() {
-    let directory = Directory::new();
-    directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    directory.rescan();
+    let directory = Directory::with_awin();
     let running = directory.registry.get("awin").unwrap();
-    directory.put("awin.wasm", &connector("awin", "1.0.1"));
-    let outcomes = directory.rescan();
+    let outcomes = directory.scanned("awin.wasm", &connector("awin", "1.0.1"));
     assert!(matches!(&outcomes[..], [FileOutcome::Serves { replaces: Some(before), .. }] if before == "1.0.0"));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.1"));
     assert_eq!(running.version(), "1.0.0");
@@ -72,9 +81,7 @@ fn a_changed_file_is_switched_and_running_slices_keep_theirs() {
 
 #[test]
 fn a_broken_file_is_refused_while_the_old_one_serves() {
-    let directory = Directory::new();
-    directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    directory.rescan();
+    let directory = Directory::with_awin();
     directory.put("awin.wasm", b"<html>");
     assert!(matches!(&directory.rescan()[..], [FileOutcome::Held(Serving::Refused(reason))] if reason.hint.is_some()));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
@@ -84,8 +91,7 @@ fn a_broken_file_is_refused_while_the_old_one_serves() {
     );
     // The same refusal isn't reported twice.
     assert!(directory.rescan().is_empty());
-    directory.put("awin.wasm", &connector("awin", "1.0.2"));
-    directory.rescan();
+    directory.scanned("awin.wasm", &connector("awin", "1.0.2"));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.2"));
     assert_eq!(directory.refusal("awin.wasm"), None);
 }
@@ -104,20 +110,15 @@ fn half_a_file_is_refused_until_the_rest_is_there() {
 fn a_file_that_is_put_back_serves_again() {
     let directory = Directory::new();
     let good = connector("awin", "1.0.0");
-    directory.put("awin.wasm", &good);
-    directory.rescan();
-    directory.put("awin.wasm", b"");
-    directory.rescan();
-    directory.put("awin.wasm", &good);
-    directory.rescan();
+    directory.scanned("awin.wasm", &good);
+    directory.scanned("awin.wasm", b"");
+    directory.scanned("awin.wasm", &good);
     assert_eq!(directory.refusal("awin.wasm"), None);
 }
 
 #[test]
 fn a_removed_file_stops_serving() {
-    let directory = Directory::new();
-    directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    directory.rescan();
+    let directory = Directory::with_awin();
     fs::remove_file(directory.dir.path().join("awin.wasm")).unwrap();
     let outcomes = directory.rescan();
     assert!(matches!(&outcomes[..], [FileOutcome::Removed { network: Some(network) }] if network == "awin"));
@@ -128,10 +129,8 @@ fn a_removed_file_stops_serving() {
 #[test]
 fn the_first_file_of_a_network_serves_and_the_second_waits() {
     let directory = Directory::new();
-    directory.put("b.wasm", &connector("awin", "1.0.0"));
-    directory.rescan();
-    directory.put("a.wasm", &connector("awin", "2.0.0"));
-    directory.rescan();
+    directory.scanned("b.wasm", &connector("awin", "1.0.0"));
+    directory.scanned("a.wasm", &connector("awin", "2.0.0"));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
     assert_eq!(
         directory.refusal("a.wasm").as_deref(),
@@ -145,11 +144,8 @@ fn the_first_file_of_a_network_serves_and_the_second_waits() {
 
 #[test]
 fn a_file_that_turns_to_another_network_is_refused() {
-    let directory = Directory::new();
-    directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    directory.rescan();
-    directory.put("awin.wasm", &connector("cj", "1.0.0"));
-    directory.rescan();
+    let directory = Directory::with_awin();
+    directory.scanned("awin.wasm", &connector("cj", "1.0.0"));
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));
     assert_eq!(directory.version("cj"), None);
     assert_eq!(
@@ -160,9 +156,7 @@ fn a_file_that_turns_to_another_network_is_refused() {
 
 #[test]
 fn a_renamed_file_goes_on_serving() {
-    let directory = Directory::new();
-    directory.put("awin.wasm", &connector("awin", "1.0.0"));
-    directory.rescan();
+    let directory = Directory::with_awin();
     fs::rename(directory.dir.path().join("awin.wasm"), directory.dir.path().join("network-awin.wasm")).unwrap();
     directory.rescan();
     assert_eq!(directory.version("awin").as_deref(), Some("1.0.0"));

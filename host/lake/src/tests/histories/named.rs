@@ -43,30 +43,38 @@ async fn assert_exact(lake: &Lake) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// A lake that holds the first version of `a`.
+async fn lake_with_a() -> (tempfile::TempDir, Lake) {
+    let (folder, lake) = new_lake().await;
+    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    (folder, lake)
+}
+
+/// Checks the versions of `a`, and all claims about the tables.
+async fn assert_versions(lake: &Lake, expected: &[&str]) {
+    assert_eq!(versions_of(lake, "a").await, expected);
+    assert_exact(lake).await;
+}
+
 #[tokio::test]
 async fn a_run_that_reads_a_transaction_twice_by_two_dates_far_apart_versions_it_once() {
-    let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let (_folder, lake) = lake_with_a().await;
     let mut ledger = open_ledger(&lake);
     // By the date of its change, then much else, then by its own date: as it was read before.
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     flush(&mut ledger, 3, &others("b", 8, FEBRUARY)).await;
     flush(&mut ledger, 4, &[sale("a", JANUARY, 2)]).await;
-    assert_eq!(versions_of(&lake, "a").await, ["1 0.000001 2026-01", "2 0.000002 2026-01"]);
-    assert_exact(&lake).await;
+    assert_versions(&lake, &["1 0.000001 2026-01", "2 0.000002 2026-01"]).await;
 }
 
 #[tokio::test]
 async fn a_transaction_that_changes_again_far_later_in_a_run_gets_the_next_version() {
-    let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let (_folder, lake) = lake_with_a().await;
     let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     flush(&mut ledger, 3, &others("b", 8, FEBRUARY)).await;
     flush(&mut ledger, 4, &[sale("a", JANUARY, 3)]).await;
-    let expected = ["1 0.000001 2026-01", "2 0.000002 2026-01", "3 0.000003 2026-01"];
-    assert_eq!(versions_of(&lake, "a").await, expected);
-    assert_exact(&lake).await;
+    assert_versions(&lake, &["1 0.000001 2026-01", "2 0.000002 2026-01", "3 0.000003 2026-01"]).await;
 }
 
 /// What a build from raw does with more than two million rows: one ledger, an empty table, three readings.
@@ -81,22 +89,18 @@ async fn a_third_version_whose_first_is_long_forgotten_and_whose_second_is_not_g
     // Fewer than that, and enough for the index to begin anew.
     flush(&mut ledger, 4, &others("c", 8, MARCH)).await;
     flush(&mut ledger, 5, &[sale("a", JANUARY, 3)]).await;
-    let expected = ["1 0.000001 2026-01", "2 0.000002 2026-01", "3 0.000003 2026-01"];
-    assert_eq!(versions_of(&lake, "a").await, expected);
-    assert_exact(&lake).await;
+    assert_versions(&lake, &["1 0.000001 2026-01", "2 0.000002 2026-01", "3 0.000003 2026-01"]).await;
 }
 
 #[tokio::test]
 async fn two_open_ledgers_and_a_date_that_moves_to_another_month() {
-    let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let (_folder, lake) = lake_with_a().await;
     let (mut one, mut two) = (open_ledger(&lake), open_ledger(&lake));
     flush(&mut one, 2, &[sale("a", FEBRUARY, 2)]).await;
     flush(&mut two, 3, &[sale("a", JANUARY, 3)]).await;
     flush(&mut one, 4, &[sale("a", FEBRUARY, 4)]).await;
-    let expected = ["1 0.000001 2026-01", "2 0.000002 2026-01", "3 0.000003 2026-01", "4 0.000004 2026-01"];
-    assert_eq!(versions_of(&lake, "a").await, expected);
-    assert_exact(&lake).await;
+    assert_versions(&lake, &["1 0.000001 2026-01", "2 0.000002 2026-01", "3 0.000003 2026-01", "4 0.000004 2026-01"])
+        .await;
 }
 
 #[tokio::test]
@@ -114,8 +118,7 @@ async fn a_ledger_follows_a_replay_that_is_taken_back_beside_it() {
     flush(&mut ledger, 2, &[sale("b", JANUARY, 1)]).await;
     lake.roll_back_replay("awin-test", "replay").await.unwrap();
     flush(&mut ledger, 3, &[sale("a", JANUARY, 2)]).await;
-    assert_eq!(versions_of(&lake, "a").await, ["1 0.000001 2026-01", "2 0.000002 2026-01"]);
-    assert_exact(&lake).await;
+    assert_versions(&lake, &["1 0.000001 2026-01", "2 0.000002 2026-01"]).await;
 }
 
 #[tokio::test]
@@ -133,14 +136,12 @@ async fn a_ledger_follows_a_rebuild_beside_it() {
     anew.commit().await.unwrap();
     rebuild.put_in_place().await.unwrap();
     flush(&mut ledger, 3, &[sale("a", JANUARY, 3)]).await;
-    assert_eq!(versions_of(&lake, "a").await, ["1 0.000007 2026-02", "2 0.000003 2026-02"]);
-    assert_exact(&lake).await;
+    assert_versions(&lake, &["1 0.000007 2026-02", "2 0.000003 2026-02"]).await;
 }
 
 #[tokio::test]
 async fn the_latest_state_refuses_a_version_that_comes_twice_by_its_name() {
-    let (_folder, lake) = new_lake().await;
-    flush(&mut open_ledger(&lake), 1, &[sale("a", JANUARY, 1)]).await;
+    let (_folder, lake) = lake_with_a().await;
     open_ledger(&lake).commit().await.unwrap();
     let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
