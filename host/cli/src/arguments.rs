@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Collect a network into raw only
     Collect(ReadArgs),
-    /// Build a network's tables from raw, without asking the network
+    /// Build a network's tables from raw, without sending requests
     Build(BuildArgs),
     /// Read any range of a network's history month by month, between the runs of its schedule
     Backfill(BackfillArgs),
@@ -53,9 +53,9 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Resume the schedule of a network or an account
     Resume(ResumeArgs),
-    /// Compare or rewrite a network's history with another connector, without asking the network
+    /// Compare or rewrite a network's history with another connector, without sending requests
     Replay(ReplayArgs),
-    /// List answers that are doubted and held back, and decide them
+    /// List doubtful answers, which are held back, and accept or reject them
     Doubts(DoubtsArgs),
     /// List records that could not be mapped, or retry them
     Rejects(RejectsArgs),
@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Sql(SqlArgs),
     /// Print the requests that a run would send, with secrets masked, and send nothing
     Plan(ReadArgs),
-    /// Check settings, connectors, secrets and schedules without asking a network
+    /// Check settings, connectors, secrets and schedules, without sending requests to a network
     Check,
     /// Show connectors and decide which version serves
     Connectors(ConnectorsArgs),
