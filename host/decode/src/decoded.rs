@@ -1,4 +1,4 @@
-//! What is asked of a body, and what it gives.
+//! What a body is decoded by, and the result.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Entities and character references of XML, also those that nobody declared.
+//! Entities and character references of XML, undeclared ones included.
 
 use super::notes::{NoteKind, NoteSet};
 
@@ -116,7 +116,7 @@ fn split_name(text: &str) -> Option<(&str, &str)> {
     Some((text.get(..end)?, text.get(end + 1..)?))
 }
 
-/// A text in which references stand, of an attribute for instance. What nobody knows is kept as it is written.
+/// A text in which references stand, of an attribute for instance. Unknown ones are kept as they are written.
 pub(super) fn unescape(text: &str) -> (String, NoteSet) {
     let (mut plain, mut odd, mut rest) = (String::with_capacity(text.len()), NoteSet::default(), text);
     while let Some((before, after)) = rest.split_once('&') {

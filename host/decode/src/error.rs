@@ -13,10 +13,10 @@ pub enum DecodeError {
         /// How many bytes there are.
         at: usize,
     },
-    /// The body is in another format than the layout says.
+    /// The body is in another format than the layout's.
     #[error("no {format}: it begins with `{begins}`")]
     OtherFormat {
-        /// The format that the layout says.
+        /// The layout's format.
         format: &'static str,
         /// The body's first characters.
         begins: String,
@@ -24,13 +24,13 @@ pub enum DecodeError {
     /// The body is empty, where its format can't be.
     #[error("no {format}: the body is empty")]
     Empty {
-        /// The format that the layout says.
+        /// The layout's format.
         format: &'static str,
     },
     /// A web page instead of data.
     #[error("no {format}: it is HTML")]
     Html {
-        /// The format that the layout says.
+        /// The layout's format.
         format: &'static str,
     },
     /// The body breaks its format's rules.
@@ -69,7 +69,7 @@ pub enum DecodeError {
         /// The place.
         place: String,
     },
-    /// Something else stands where the list of records should be. That isn't an empty list.
+    /// Where the list of records should be is something else, which isn't an empty list.
     #[error("no list of records at {}: it is {found}", if place.is_empty() { "the top" } else { place })]
     NotAList {
         /// The place.

@@ -65,11 +65,11 @@ fn attempt(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8], marks: Ma
 
 /// Why reading stopped.
 enum Stop {
-    /// The scanner can't go on.
+    /// The scanner can't continue.
     Fault(Fault),
     /// A limit, or something else that isn't about grammar.
     Error(DecodeError),
-    /// No list of records stands at the place, but this.
+    /// There is no list of records at the place, but this.
     NotAList(&'static str),
 }
 
@@ -91,7 +91,7 @@ struct Reader<'a, 't> {
     buffer: Vec<u8>,
     /// Characters that the body has in another character set.
     marks: Marks,
-    /// An object stands at the place.
+    /// There is an object at the place.
     is_one: bool,
     /// How many nulls stand where lists could.
     nulls: u64,
@@ -140,7 +140,7 @@ impl<'a, 't> Reader<'a, 't> {
         if odd > 0 {
             self.table.note_outside(NoteKind::Charset, odd);
         }
-        // Values that were replaced are in no column, so nobody has looked whether they are UTF-8.
+        // Values that were replaced are in no column, so they weren't checked to be UTF-8.
         match self.table.has_taken_back() && std::str::from_utf8(self.scanner.body).is_err() {
             true => Err(NOT_UTF_8),
             false => Ok(()),

@@ -42,7 +42,7 @@ impl Scanner<'_> {
         Err(fault)
     }
 
-    /// The value that was taken, from `start` on, as JSON that every parser takes: odd strings are written anew, and
+    /// The value that was taken, from `start` on, as JSON that every parser takes: odd strings are rewritten, and
     /// what is no number as null.
     #[cold]
     pub(super) fn cleaned(&self, start: usize) -> Vec<u8> {

@@ -61,7 +61,7 @@ const MAX_CELLS: usize = 1 << 27;
 ///
 /// Columns stand in the order in which their paths are first seen. Pinned columns and the mapping's inputs are
 /// there even if no record has them. Strings are unescaped; numbers and booleans stay as they are written; arrays
-/// and empty objects are JSON text; a missing field and an explicit null are null. If a name stands twice in an
+/// and empty objects are JSON text; a missing field and an explicit null are null. If a name occurs twice in an
 /// object, the last one counts. An opaque body gives no columns.
 ///
 /// In XML, the value of an element without child elements is its text, `""` if it is empty; repeated siblings are

@@ -17,7 +17,7 @@ const INDEPENDENT: usize = 2;
 
 /// The document with a copy of what is referred to at each reference, and without the ids that were for them.
 ///
-/// What refers to nothing, or to what it stands in, stays as it is. None if there is no reference to resolve.
+/// What refers to nothing, or to an element that encloses it, stays as it is. None if there is no reference to resolve.
 ///
 /// # Errors
 /// References that make more of the document than a decoder should read.
@@ -310,25 +310,31 @@ mod tests {
 
     #[test]
     fn a_reference_has_a_copy_of_what_it_refers_to() {
-        assert_eq!(
-            resolved("<r><s><c id='x' k='&quot;'><n>1</n></c></s><s><c href=\"#x\" l='2'/></s></r>").unwrap(),
-            "<r><s><c k=\"&quot;\"><n>1</n></c></s><s><c l=\"2\" k=\"&quot;\"><n>1</n></c></s></r>"
-        );
-        assert_eq!(
-            resolved("<r><c href='#x'> </c><d e:id='x'>7<!-- <e> --></d></r>").unwrap(),
-            "<r><c>7<!-- <e> --> </c><d>7<!-- <e> --></d></r>"
-        );
-        assert_eq!(resolved("<r><c e:ref='x'/><d id='x'/></r>").unwrap(), "<r><c></c><d/></r>");
-    }
-
-    #[test]
-    fn elements_beside_the_response_stand_only_where_they_are_referred_to() {
-        let text = "<E><B><get><return href='#a'/></get><multiRef id='a' root='0'><i href='#b'/><i href='#c'/></multiRef>\
-            <multiRef id='b'><n>1</n></multiRef><multiRef id='c'><n>2</n></multiRef></B></E>";
-        assert_eq!(
-            resolved(text).unwrap(),
-            "<E><B><get><return root=\"0\"><i><n>1</n></i><i><n>2</n></i></return></get></B></E>"
-        );
+        for (text, expected) in [
+            (
+                "<r><s><c id='x' k='&quot;'><n>1</n></c></s><s><c href=\"#x\" l='2'/></s></r>",
+                "<r><s><c k=\"&quot;\"><n>1</n></c></s><s><c l=\"2\" k=\"&quot;\"><n>1</n></c></s></r>",
+            ),
+            (
+                "<r><c href='#x'> </c><d e:id='x'>7<!-- <e> --></d></r>",
+                "<r><c>7<!-- <e> --> </c><d>7<!-- <e> --></d></r>",
+            ),
+            ("<r><c e:ref='x'/><d id='x'/></r>", "<r><c></c><d/></r>"),
+            // Circles end.
+            (
+                "<r><a id='x'><b href='#y'/></a><b id='y'><a href='#x'/></b></r>",
+                "<r><a><b><a><b href='#y'/></a></b></a><b><a><b><a href='#x'/></b></a></b></r>",
+            ),
+            ("<r><a id='x'><a href='#x'/></a></r>", "<r><a><a><a href='#x'/></a></a></r>"),
+            // Elements beside the response stand only where they are referred to.
+            (
+                "<E><B><get><return href='#a'/></get><multiRef id='a' root='0'><i href='#b'/><i href='#c'/></multiRef>\
+                 <multiRef id='b'><n>1</n></multiRef><multiRef id='c'><n>2</n></multiRef></B></E>",
+                "<E><B><get><return root=\"0\"><i><n>1</n></i><i><n>2</n></i></return></get></B></E>",
+            ),
+        ] {
+            assert_eq!(resolved(text).unwrap(), expected, "{text}");
+        }
     }
 
     #[test]
@@ -340,15 +346,6 @@ mod tests {
         }
         let text = "<r><c href='#y'/><c href='#x'>link</c><d href='#x'/><e id='x'/></r>";
         assert_eq!(resolved(text).unwrap(), "<r><c href='#y'/><c href='#x'>link</c><d></d><e/></r>");
-    }
-
-    #[test]
-    fn circles_end() {
-        assert_eq!(
-            resolved("<r><a id='x'><b href='#y'/></a><b id='y'><a href='#x'/></b></r>").unwrap(),
-            "<r><a><b><a><b href='#y'/></a></b></a><b><a><b><a href='#x'/></b></a></b></r>"
-        );
-        assert_eq!(resolved("<r><a id='x'><a href='#x'/></a></r>").unwrap(), "<r><a><a><a href='#x'/></a></a></r>");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) struct Rows<'a> {
 pub(super) struct Row<'r> {
     text: &'r [u8],
     ends: &'r [usize],
-    /// Where it stands in the text, with empty lines before it and its line end.
+    /// Its range in the text, with empty lines before it and its line end.
     pub(super) span: Range<usize>,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Rows<'a> {
 }
 
 impl Row<'_> {
-    /// Its fields, without a byte-order mark before the first, as it stands where files are joined.
+    /// Its fields, without a byte-order mark before the first, as joined files have it.
     pub(super) fn fields(&self) -> impl Iterator<Item = &[u8]> {
         let mark = if self.text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         let starts = std::iter::once(mark).chain(self.ends.iter().copied());

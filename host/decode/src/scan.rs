@@ -1,6 +1,6 @@
 //! A JSON scanner: spans of a body, no values.
 //!
-//! It checks the grammar (RFC 8259), but not that strings are UTF-8: whoever keeps a span has that checked anyway.
+//! It checks the grammar (RFC 8259), but not that strings are UTF-8: the caller checks the spans that it keeps.
 //! What is often met and has one meaning all the same is taken, and kept in [`Scanner::odd`]: halves of surrogate
 //! pairs, control characters and unknown escapes in strings, `NaN` and `Infinity`, NULs behind the end. All of that is
 //! seen where plain JSON would be an error, so that plain JSON pays nothing for it.
@@ -14,7 +14,7 @@ use super::notes::{NoteKind, NoteSet};
 /// Why scanning stopped at [`Scanner::at`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The body is over.
+    /// The end of the body.
     End,
     /// It isn't JSON.
     Bad(&'static str),
@@ -78,7 +78,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Enters an object or array, and says whether it has a member.
+    /// Enters an object or array, and returns whether it has a member.
     #[inline]
     pub(super) fn enter(&mut self, close: u8) -> Result<bool, Fault> {
         self.at += 1;
@@ -87,7 +87,7 @@ impl<'a> Scanner<'a> {
         Ok(!empty)
     }
 
-    /// Goes past a member, and says whether another one follows.
+    /// Skips a member, and returns whether another one follows.
     #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool, Fault> {
         match self.peek()? {
@@ -152,7 +152,7 @@ impl<'a> Scanner<'a> {
                     }
                 }
                 Some(control) => {
-                    // Marked as escaped, so that whoever keeps it looks at what is odd.
+                    // Marked as escaped, so that the caller checks it for what is odd.
                     escaped = true;
                     self.odd.insert(if *control == 0 { NoteKind::Nul } else { NoteKind::Control });
                     at += 1;
@@ -210,7 +210,7 @@ impl<'a> Scanner<'a> {
             self.at += usize::from(matches!(self.body.get(self.at), Some(b'+' | b'-')));
             self.skip_digits()?;
         }
-        // What may follow a value is checked by whoever goes on; digits and points may not follow a number.
+        // What may follow a value is checked by the caller; digits and points may not follow a number.
         match self.body.get(self.at) {
             Some(b'0'..=b'9' | b'.') => Err(Fault::Bad("malformed number")),
             _ => Ok(Number { span: start..self.at, integer, exponent }),

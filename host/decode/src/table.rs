@@ -41,7 +41,7 @@ struct Node {
     children: Vec<NodeId>,
     /// Positions in `children`, for when they are many.
     by_name: HashMap<Box<str>, usize>,
-    /// The row after the last one that has it: a name that stands twice in one object is noticed by this.
+    /// The row after the last one that has it: a name that occurs twice in one object is noticed by this.
     seen: usize,
 }
 
@@ -154,7 +154,7 @@ impl Table {
         Ok(at)
     }
 
-    /// Forgets the current record's values at `node` and below, because its name stands twice: the last one counts.
+    /// Forgets the current record's values at `node` and below, because its name occurs twice: the last one counts.
     #[cold]
     fn take_back(&mut self, node: NodeId) -> Result<(), DecodeError> {
         let before = self.taken_back;

@@ -1,6 +1,6 @@
 //! How much a compiler is given to do, counted before it begins.
 //!
-//! A file's size says little about that: cost grows faster than a function's length, and a component of a kilobyte,
+//! A file's size is no measure of that: cost grows faster than a function's length, and a component of a kilobyte,
 //! each of whose parts makes two instances of the part before it, makes more of them than there are atoms. So functions,
 //! their lengths and instances are counted here, in one pass that compiles and runs nothing.
 

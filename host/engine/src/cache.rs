@@ -1,6 +1,6 @@
 //! Compiled components on disk, by digest and by what compiled them.
 //!
-//! What stands here is run as machine code, so a file is used only if it is exactly what this cache wrote: its first
+//! Its files are run as machine code, so a file is used only if it is exactly what this cache wrote: its first
 //! 32 bytes are a BLAKE3 of the rest, keyed by the component's digest and the compiler's settings. That finds damage
 //! and mix-ups. Against somebody who can write here nothing helps, which is why the directory is the user's alone.
 

@@ -6,7 +6,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::engine::Engine;
 use crate::error::{Error, TrapReason};
-use crate::state::State;
+use crate::state::GuestState;
 
 /// Longest text of a guest that is passed on in an error, in bytes.
 const MAX_WORDS: usize = 1_000;
@@ -22,10 +22,10 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Runs `call` in a store of its own and tells its faults apart.
+    /// Runs `call` in a store of its own and distinguishes its faults.
     pub(crate) fn run<T>(
         &self,
-        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Result<T, Refusal>>,
+        call: impl FnOnce(&mut Store<GuestState>) -> wasmtime::Result<Result<T, Refusal>>,
     ) -> Result<T, Error> {
         let answer = self.engine.with_store(call).map_err(|(error, out_of_memory)| self.fault(error, out_of_memory))?;
         answer.map_err(|refusal| Error::Refused {

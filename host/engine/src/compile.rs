@@ -1,6 +1,6 @@
 //! Compiling, one component at a time and not forever.
 //!
-//! A compiler can't be stopped in the middle, so it runs on a thread of its own, which whoever waits for it may leave
+//! A compiler can't be stopped in the middle, so it runs on a thread of its own, which its caller may leave
 //! behind. As long as that thread runs nothing else is compiled, so that a stream of bad components keeps one thread
 //! busy and not all. What serves goes on serving meanwhile.
 

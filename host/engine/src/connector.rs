@@ -46,7 +46,7 @@ impl Connector {
         Self(Arc::new(Inner { engine, guest, manifest, digest, component, maps, unsteady, _tally }))
     }
 
-    /// Where it lies: the same for all its clones.
+    /// Its address in memory, which is the same for all its clones.
     pub fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -56,7 +56,7 @@ impl Connector {
         &self.0.component
     }
 
-    /// What it says about itself, checked.
+    /// Its manifest, checked.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
     }
@@ -93,7 +93,7 @@ impl Connector {
         Ok(requests)
     }
 
-    /// Every field of every record in a body, by the stream's layout, and what is odd about it. No guest is asked; an
+    /// Every field of every record in a body, by the stream's layout, and what is odd about it. No guest is called; an
     /// `opaque` layout gives no records here. `headers`: of the response, names in lower case.
     ///
     /// # Errors

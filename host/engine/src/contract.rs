@@ -16,7 +16,7 @@ use wasmtime::component::{Component, Linker, Resource};
 use crate::call::Caller;
 use crate::error::Error;
 use crate::inputs::Input;
-use crate::state::{Body, State};
+use crate::state::{Body, GuestState};
 
 use request::{Lowered, LoweredSlice};
 use response::LoweredResponse;
@@ -77,7 +77,7 @@ impl Contract {
 }
 
 /// Links what the contracts import.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     v0_1::add_to_linker(linker)?;
     v0_2::add_to_linker(linker)?;
     v0_3::add_to_linker(linker)
@@ -91,12 +91,12 @@ type Requests = Vec<wire::requests::RequestResult>;
 /// The contract's functions in one of its versions, each in a fresh instance; what they give is in the newest one's
 /// types.
 trait Calls: Send + Sync {
-    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest>;
-    fn plan(&self, store: &mut Store<State>, slice: wire::requests::Slice<'_>) -> Answer<Requests>;
-    fn follow(&self, store: &mut Store<State>, of: Exchange<'_>) -> Answer<wire::responses::Judgement>;
+    fn describe(&self, store: &mut Store<GuestState>) -> wasmtime::Result<wire::Manifest>;
+    fn plan(&self, store: &mut Store<GuestState>, slice: wire::requests::Slice<'_>) -> Answer<Requests>;
+    fn follow(&self, store: &mut Store<GuestState>, of: Exchange<'_>) -> Answer<wire::responses::Judgement>;
     fn map(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<GuestState>,
         of: Exchange<'_>,
         records: &[wire::TextColumnParam<'_>],
     ) -> Answer<wire::Mapped>;
@@ -106,14 +106,14 @@ trait Calls: Send + Sync {
 /// guest gives into the newest types.
 macro_rules! calls {
     ($guest:ident, $manifest:expr, $mapped:expr) => {
-        impl super::Calls for bindings::NetworkPre<State> {
-            fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<wire::Manifest> {
+        impl super::Calls for bindings::NetworkPre<GuestState> {
+            fn describe(&self, store: &mut Store<GuestState>) -> wasmtime::Result<wire::Manifest> {
                 self.instantiate(&mut *store)?.$guest().call_describe(store).map($manifest)
             }
 
             fn plan(
                 &self,
-                store: &mut Store<State>,
+                store: &mut Store<GuestState>,
                 slice: wire::requests::Slice<'_>,
             ) -> super::Answer<super::Requests> {
                 self.instantiate(&mut *store)?.$guest().call_plan(store, slice)
@@ -121,7 +121,7 @@ macro_rules! calls {
 
             fn follow(
                 &self,
-                store: &mut Store<State>,
+                store: &mut Store<GuestState>,
                 of: super::Exchange<'_>,
             ) -> super::Answer<wire::responses::Judgement> {
                 let network = self.instantiate(&mut *store)?;
@@ -130,7 +130,7 @@ macro_rules! calls {
 
             fn map(
                 &self,
-                store: &mut Store<State>,
+                store: &mut Store<GuestState>,
                 of: super::Exchange<'_>,
                 records: &[wire::TextColumnParam<'_>],
             ) -> super::Answer<wire::Mapped> {
@@ -157,7 +157,11 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(contract: Contract, linker: &Linker<State>, component: &Component) -> wasmtime::Result<Self> {
+    pub(crate) fn new(
+        contract: Contract,
+        linker: &Linker<GuestState>,
+        component: &Component,
+    ) -> wasmtime::Result<Self> {
         let linked = linker.instantiate_pre(component)?;
         let calls: Box<dyn Calls> = match contract {
             Contract::V0_1 => Box::new(v0_1::bindings::NetworkPre::new(linked)?),
@@ -227,7 +231,7 @@ fn answer<T>(answer: Result<T, wire::responses::Refusal>) -> Result<T, Refusal> 
     answer.map_err(response::refusal)
 }
 
-fn push_body(store: &mut Store<State>, bytes: &Bytes) -> wasmtime::Result<Resource<Body>> {
+fn push_body(store: &mut Store<GuestState>, bytes: &Bytes) -> wasmtime::Result<Resource<Body>> {
     let body = store.data_mut().push_body(bytes.clone())?;
     Ok(Resource::new_borrow(body.rep()))
 }

@@ -13,7 +13,7 @@ use crate::compile::Compiler;
 use crate::connector::Connector;
 use crate::error::{Error, LoadFault};
 use crate::limits::Limits;
-use crate::state::State;
+use crate::state::GuestState;
 use crate::{bounds, contract, load, wasi};
 
 /// How often the deadline is looked at.
@@ -33,7 +33,7 @@ const TABLE_ELEMENTS: usize = 100_000;
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Where compiled components are kept between runs; none: nowhere. It must be writable by this user only,
-    /// because what stands there is run as machine code.
+    /// because its content is run as machine code.
     pub cache_dir: Option<PathBuf>,
     /// What a guest may use up in one call.
     pub limits: Limits,
@@ -73,7 +73,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     wasmtime: wasmtime::Engine,
-    linker: Linker<State>,
+    linker: Linker<GuestState>,
     cache: Option<Cache>,
     limits: Limits,
     slots: Slots,
@@ -174,7 +174,7 @@ impl Engine {
         &self.0.wasmtime
     }
 
-    pub(crate) fn linker(&self) -> &Linker<State> {
+    pub(crate) fn linker(&self) -> &Linker<GuestState> {
         &self.0.linker
     }
 
@@ -193,12 +193,12 @@ impl Engine {
     /// Runs `call` with a fresh store, in a slot of the pool.
     pub(crate) fn with_store<T>(
         &self,
-        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+        call: impl FnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, (wasmtime::Error, bool)> {
         let _slot = self.0.slots.take();
         let limits = &self.0.limits;
-        let mut store = Store::new(&self.0.wasmtime, State::new(limits, self.0.memory.clone()));
-        store.limiter(State::limiter);
+        let mut store = Store::new(&self.0.wasmtime, GuestState::new(limits, self.0.memory.clone()));
+        store.limiter(GuestState::limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.epoch_deadline_trap();
         let ticks = limits.call_timeout.as_millis() / TICK.as_millis();

@@ -1,4 +1,4 @@
-//! What can go wrong, kept apart by whose move it is.
+//! What can go wrong, by who has to act.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::call::shown;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The guest refused: it works, and says that it won't.
+    /// The guest refused: it works, and returned a refusal.
     #[error("connector `{connector}` {version} refuses: {refusal}")]
     Refused {
         /// The network's slug.

@@ -18,7 +18,7 @@ const MAX_RESOURCES: usize = 1_000;
 const MAX_READ: usize = 64 << 10;
 
 /// The store's data.
-pub(crate) struct State {
+pub(crate) struct GuestState {
     table: ResourceTable,
     /// Only made if the guest asks: Rust connectors don't.
     wasi: Option<WasiCtx>,
@@ -36,7 +36,7 @@ pub struct Body {
     position: usize,
 }
 
-impl State {
+impl GuestState {
     /// For one call; what of memory it takes is added to `held`, and taken off again when it is dropped.
     pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>) -> Self {
         let mut table = ResourceTable::new();
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi::nothing), table: &mut self.table }
     }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn reads_a_body_in_pieces_up_to_its_end() {
-        let mut state = State::new(&Limits::default(), Arc::default());
+        let mut state = GuestState::new(&Limits::default(), Arc::default());
         let body = state.push_body(Bytes::from(vec![7; MAX_READ + 10])).unwrap();
         let same = || Resource::new_borrow(body.rep());
         assert_eq!(state.body_size(&same()).unwrap(), MAX_READ as u64 + 10);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn lookups_are_counted() {
-        let mut state = State::new(&Limits { lookups: 2, ..Limits::default() }, Arc::default());
+        let mut state = GuestState::new(&Limits { lookups: 2, ..Limits::default() }, Arc::default());
         let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
         assert!(state.value_at(&body, "/a").is_ok());
         assert!(state.value_at(&body, "/a").is_ok());

@@ -40,7 +40,7 @@ pub(crate) fn of(facts: Vec<wire::Batch>) -> Checked<Option<wire::Batch>> {
 }
 
 /// The record batch of transactions that came from so many records. `reporting`: the zone of the account's reporting days,
-/// where the operator says it.
+/// where the operator sets it.
 ///
 /// # Errors
 /// Which column breaks which rule of the contract.

@@ -1,8 +1,7 @@
 //! Whether a connector gives the same answer twice, as a replay in ten years must get it.
 //!
-//! A guest that holds to its sandbox can't do otherwise: every call has a fresh memory, a clock that stands still and
-//! one seed. The check is for the day on which the sandbox has a hole, and differs so before the lake holds what nobody
-//! can make again.
+//! Inside the sandbox a guest can't do otherwise: every call has a fresh memory, a clock that doesn't advance and one
+//! seed. The check detects a fault of the sandbox before the lake has rows that can't be reproduced.
 
 use arrow::array::Array;
 use sluice_model::Mapped;

@@ -1,7 +1,7 @@
 //! A WASI that gives nothing: components of other toolchains import it, and find no file, no variable, no socket,
-//! no stream, a clock that stands still and randomness that is the same in every call.
+//! no stream, a clock that doesn't advance and randomness that is the same in every call.
 //!
-//! It stands still so that the same bytes and the same connector give the same rows, forever.
+//! It doesn't advance so that the same bytes and the same connector give the same rows, forever.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub(crate) fn nothing() -> WasiCtx {
         .build()
 }
 
-/// A clock that stands still at the epoch, and on which every wait is over at once.
+/// A clock that stays at the epoch, and on which every wait ends at once.
 struct Frozen;
 
 struct FrozenView<'a> {
@@ -142,7 +142,7 @@ impl monotonic_clock::Host for FrozenView<'_> {
     }
 }
 
-/// Where the clock stands.
+/// The clock's only reading.
 #[cfg(not(test))]
 fn moment() -> u64 {
     0
@@ -166,7 +166,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::limits::Limits;
-    use crate::state::State;
+    use crate::state::GuestState;
 
     /// Sleeps for 584 years.
     const SLEEPER: &str = r#"(component $C
@@ -194,7 +194,7 @@ pub(crate) mod tests {
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).unwrap();
         let component = Component::from_binary(&engine, &wat::parse_str(SLEEPER).unwrap()).unwrap();
-        let mut store = Store::new(&engine, State::new(&Limits::default(), std::sync::Arc::default()));
+        let mut store = Store::new(&engine, GuestState::new(&Limits::default(), std::sync::Arc::default()));
         let instance = linker.instantiate(&mut store, &component).unwrap();
         // On the host's own clock this would never return.
         instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
@@ -217,7 +217,7 @@ pub(crate) mod tests {
 
     #[test]
     fn there_is_nothing_to_be_seen() {
-        let mut state = State::new(&Limits::default(), std::sync::Arc::default());
+        let mut state = GuestState::new(&Limits::default(), std::sync::Arc::default());
         assert!(std::env::vars().next().is_some());
         assert!(cli::environment::Host::get_environment(&mut state.cli()).unwrap().is_empty());
         assert!(cli::environment::Host::get_arguments(&mut state.cli()).unwrap().is_empty());
@@ -232,7 +232,7 @@ pub(crate) mod tests {
     #[test]
     fn time_and_chance_are_the_same_in_every_call() {
         let seen = || {
-            let mut state = State::new(&Limits::default(), std::sync::Arc::default());
+            let mut state = GuestState::new(&Limits::default(), std::sync::Arc::default());
             let now = clocks::wall_clock::Host::now(&mut wasmtime_wasi::clocks::WasiClocksView::clocks(&mut state));
             let now = now.unwrap();
             let bytes = random::random::Host::get_random_bytes(state.ctx().ctx.random(), 8).unwrap();

@@ -74,7 +74,7 @@ impl Redactor {
         Self { passes, longest, ambiguous, headers: headers.into() }
     }
 
-    /// Masks the values of `first` too, before those that it masks itself. Nothing is built anew.
+    /// Masks the values of `first` too, before those that it masks itself. Nothing is rebuilt.
     pub(crate) fn preceded_by(&self, first: &Self) -> Self {
         Self {
             passes: first.passes.iter().chain(&self.passes).cloned().collect(),
@@ -97,7 +97,7 @@ impl Redactor {
         self.replaced(body).map(Bytes::from)
     }
 
-    /// A response header's value without secrets. `name` is in lower case. What says how the body is to be read stays.
+    /// A response header's value without secrets. `name` is in lower case. What describes the body's encoding stays.
     pub(crate) fn header(&self, name: &str, value: &str) -> String {
         if describes_body(name, value) {
             return value.to_owned();

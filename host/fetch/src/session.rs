@@ -33,14 +33,14 @@ pub(crate) struct Session {
 pub(crate) struct SignIn {
     pub(crate) sources: Vec<TokenSource>,
     /// Locked while signing in, so that other requests wait for the same outcome.
-    pub(crate) state: Arc<tokio::sync::Mutex<State>>,
+    pub(crate) state: Arc<tokio::sync::Mutex<TokenState>>,
     /// Sign-ins that have ended, successful or not.
     pub(crate) ended: AtomicU64,
 }
 
 /// The outcome of a sign-in.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct TokenState {
     pub(crate) values: BTreeMap<String, Secret>,
     pub(crate) refresh: BTreeMap<String, Secret>,
     pub(crate) generation: u64,
@@ -57,7 +57,7 @@ pub(crate) struct State {
     pub(crate) unsaved: bool,
 }
 
-impl State {
+impl TokenState {
     pub(crate) fn is_live(&self, now: Instant) -> bool {
         !self.unsaved && self.issued.is_some() && self.good_until.is_none_or(|until| now < until)
     }
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(usable(Duration::from_secs(4)), Duration::from_secs(2));
         let now = Instant::now();
         let mut state =
-            State { issued: Some(now), good_until: Some(now + Duration::from_secs(60)), ..State::default() };
+            TokenState { issued: Some(now), good_until: Some(now + Duration::from_secs(60)), ..TokenState::default() };
         assert!(state.is_live(now + Duration::from_secs(59)) && !state.is_live(now + Duration::from_secs(60)));
         state.forget();
         assert!(!state.is_live(now));

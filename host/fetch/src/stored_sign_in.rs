@@ -20,7 +20,7 @@ use crate::account_client::AccountClient;
 use crate::error::Error;
 use crate::fetcher::fingerprint;
 use crate::seal::{Claim, SealKey, TokenRecord};
-use crate::session::{SignIn, State};
+use crate::session::{SignIn, TokenState};
 use crate::token::Granted;
 use crate::token_store::{StoredToken, TokenKey, TokenStore, TokenStoreError};
 
@@ -56,7 +56,7 @@ impl AccountClient {
     pub(crate) async fn sign_in_stored(
         &self,
         sign_in: &SignIn,
-        state: &mut State,
+        state: &mut TokenState,
         store: &dyn TokenStore,
         seal: &SealKey,
     ) -> Result<(), Error> {
@@ -90,7 +90,7 @@ impl AccountClient {
     }
 
     /// Replaces the state by what another process has stored.
-    fn adopt(&self, state: &mut State, record: Option<&TokenRecord>, version: i64) {
+    fn adopt(&self, state: &mut TokenState, record: Option<&TokenRecord>, version: i64) {
         state.forget();
         state.refresh.clear();
         state.version = version;
@@ -145,7 +145,7 @@ impl AccountClient {
 impl RecordSlot<'_> {
     /// Claims the refresh token, unless the stored record makes that needless. Waits while another process has a claim
     /// that isn't expired.
-    async fn claim(&self, state: &mut State) -> Result<ClaimOutcome, Error> {
+    async fn claim(&self, state: &mut TokenState) -> Result<ClaimOutcome, Error> {
         let process = &self.client.inner().shared.process;
         loop {
             let (version, record) = self.load().await?;
@@ -180,7 +180,7 @@ impl RecordSlot<'_> {
     /// Signs in, and renews the claim meanwhile.
     async fn grant_claimed(
         &self,
-        state: &mut State,
+        state: &mut TokenState,
         maybe_replaced_since: Option<DateTime<Utc>>,
     ) -> Result<Granted, Error> {
         let renewal = self.client.inner().shared.options.claim_lease / 3;
@@ -197,7 +197,7 @@ impl RecordSlot<'_> {
     }
 
     /// Stores what was granted over any other version: it is the newest that the network has issued.
-    async fn store_granted(&self, state: &mut State) -> Result<(), Error> {
+    async fn store_granted(&self, state: &mut TokenState) -> Result<(), Error> {
         state.unsaved = true;
         let record = self.record(state, None, None);
         let mut attempt = 0;
@@ -220,13 +220,18 @@ impl RecordSlot<'_> {
         }
     }
 
-    fn claimed(&self, state: &State, maybe_replaced_since: Option<DateTime<Utc>>) -> TokenRecord {
+    fn claimed(&self, state: &TokenState, maybe_replaced_since: Option<DateTime<Utc>>) -> TokenRecord {
         let claim = Claim { by: self.client.inner().shared.process.clone(), since: Utc::now() };
         self.record(state, Some(claim), maybe_replaced_since)
     }
 
     /// The state as it is stored.
-    fn record(&self, state: &State, claim: Option<Claim>, maybe_replaced_since: Option<DateTime<Utc>>) -> TokenRecord {
+    fn record(
+        &self,
+        state: &TokenState,
+        claim: Option<Claim>,
+        maybe_replaced_since: Option<DateTime<Utc>>,
+    ) -> TokenRecord {
         let texts = |of: &BTreeMap<String, Secret>| -> BTreeMap<String, String> {
             of.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
         };
@@ -269,7 +274,7 @@ impl RecordSlot<'_> {
     }
 
     /// Saves a record as the next version if that is possible: claims and their end aren't worth a failure.
-    async fn save_next(&self, state: &mut State, record: &TokenRecord) {
+    async fn save_next(&self, state: &mut TokenState, record: &TokenRecord) {
         if self.save(state.version, record).await.is_ok_and(|saved| saved) {
             state.version += 1;
         }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::account_client::AccountClient;
 use crate::body::WireResponse;
 use crate::error::Error;
-use crate::session::{SignIn, State, usable};
+use crate::session::{SignIn, TokenState, usable};
 use crate::sign_in_response::{MAX_SIGN_IN_BYTES, SignInResponse};
 use crate::template::TokenValues;
 use crate::token_store::TokenPersistence;
@@ -85,7 +85,7 @@ impl AccountClient {
     }
 
     /// Fills the state of a sign-in. Boxed because a sign-in's own request may need another sign-in.
-    fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut State) -> BoxFuture<'a, Result<(), Error>> {
+    fn sign_in<'a>(&'a self, sign_in: &'a SignIn, state: &'a mut TokenState) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             match (&self.inner().shared.persistence, sign_in.refresh()) {
                 (TokenPersistence::With(store, seal), Some(_)) => {
@@ -127,7 +127,7 @@ impl AccountClient {
     }
 
     /// Fills the state with a sign-in's tokens.
-    pub(crate) fn accept(&self, state: &mut State, granted: Granted) {
+    pub(crate) fn accept(&self, state: &mut TokenState, granted: Granted) {
         let now = Instant::now();
         let known = granted.values.iter().chain(&granted.refresh);
         self.inner().session.learn(known.map(|(name, value)| (name.as_str(), value.clone())));
@@ -245,7 +245,7 @@ impl AccountClient {
 }
 
 impl LiveTokens {
-    fn add(&mut self, state: &State) {
+    fn add(&mut self, state: &TokenState) {
         let Some(issued) = state.issued else { return };
         for (name, value) in &state.values {
             self.values.live.insert(name.clone(), value.clone());

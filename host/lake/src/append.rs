@@ -10,13 +10,14 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::Transaction;
 use object_store::path::Path;
+use serde::Serialize;
 use sluice_model::{Change, RawObject, Step};
 use uuid::Uuid;
 
 use choice::{Choice, Homes};
 
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, Latest};
+use crate::index::{IndexColumns, KeyIndex, LatestRow};
 use crate::lake::Lake;
 use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
@@ -119,7 +120,7 @@ impl Chosen {
 }
 
 /// New versions of unified transactions by their cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Causes {
     /// Transactions that are new.
     pub first_seen: u64,
@@ -137,6 +138,7 @@ pub struct Causes {
     pub reappeared: u64,
     /// Of those that were known before and haven't vanished, the ones without a commission now, whether they had one
     /// or not.
+    #[serde(skip)]
     pub without_amount: u64,
 }
 
@@ -204,8 +206,8 @@ pub(crate) trait Source: Send + Sync {
     fn incoming_mut(&mut self) -> &mut Incoming;
     /// The scope of each response's keys.
     fn scope(&self, source: u32) -> &str;
-    /// Why a row is to be appended when `known` is the latest one of its key; none if it says nothing new.
-    fn change(&self, known: Option<&Latest>, row: &IncomingRow, now: i64) -> Option<Change> {
+    /// Why a row is to be appended when `known` is the latest one of its key; none if it has nothing new.
+    fn change(&self, known: Option<&LatestRow>, row: &IncomingRow, now: i64) -> Option<Change> {
         match known {
             None => Some(Change::FirstSeen),
             Some(known) => change_of_known(known, row, self.incoming().observed(row.source), now),
@@ -332,7 +334,7 @@ impl Appender {
             let seen = incoming.observed(row.source);
             let home = homes.of(&mut self.index, source, row.source, row.month);
             let Chosen { content, version, .. } = *row;
-            self.index.keep(row.key, Latest { content, request: seen.request, observed_at: seen.at, version, home });
+            self.index.keep(row.key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
             let run = source.incoming().run(row.source);
             *appended.by_run.entry(run).or_default() += 1;
             let causes = appended.causes.entry(run).or_default();
@@ -353,7 +355,7 @@ impl Appender {
 ///
 /// A response that is older than what the table knows of the key changes nothing, so that building old responses
 /// again, in any order, adds nothing.
-pub(crate) fn change_of_known(known: &Latest, row: &IncomingRow, seen: Observed, now: i64) -> Option<Change> {
+pub(crate) fn change_of_known(known: &LatestRow, row: &IncomingRow, seen: Observed, now: i64) -> Option<Change> {
     if known.content == row.content || is_older(known, seen, now) {
         return None;
     }
@@ -362,7 +364,7 @@ pub(crate) fn change_of_known(known: &Latest, row: &IncomingRow, seen: Observed,
 }
 
 /// Whether what was observed at `seen` is older than the latest row of its key.
-fn is_older(known: &Latest, seen: Observed, now: i64) -> bool {
+fn is_older(known: &LatestRow, seen: Observed, now: i64) -> bool {
     let before = Observed { at: known.observed_at, request: known.request };
     seen.plausible(now) < before.plausible(now)
 }

@@ -197,7 +197,7 @@ impl Writers {
         self.behind_since.map(|since| since + self.options.max_lag)
     }
 
-    /// Writes what was gathered. After an error the writers must be made anew: what they hold is in the tables.
+    /// Writes what was gathered. After an error the writers must be opened again: what they hold may be in the tables.
     pub(crate) async fn flush(&mut self, batch: Batch) -> Result<Flushed, Error> {
         self.flushes += 1;
         self.behind_since.get_or_insert_with(Instant::now);

@@ -29,7 +29,7 @@ use crate::table::Fence;
 use task::Task;
 
 /// What is kept until rows are durable: a reservation of memory.
-pub type Held = Box<dyn Send + Sync>;
+pub type HeldMemory = Box<dyn Send + Sync>;
 
 /// Hands runs' rows to the task that writes the tables. Cheap to clone; the task ends with the last one.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ pub struct RunWriter {
 /// What runs say, in this order for each slice: its responses, that its window was read, what it covers.
 enum Message {
     Begin(RunNumber, Option<Fence>, Arc<OnceLock<Arc<Error>>>),
-    Add { run: RunNumber, prepared: Box<Prepared>, known: bool, held: Held },
+    Add { run: RunNumber, prepared: Box<Prepared>, known: bool, held: HeldMemory },
     Reject(RunNumber, Rejected),
     WindowRead { run: RunNumber, slice: Slice, read_at: DateTime<Utc>, confirm_after: TimeDelta },
     Covered(RunNumber, CoverageRow),
@@ -113,8 +113,8 @@ impl RunWriter {
     /// Hands over a response. `held` is dropped when its rows are durable, or given up.
     ///
     /// # Errors
-    /// Why rows of this run could not be written: then it is over.
-    pub async fn add(&self, prepared: Prepared, held: Held) -> Result<(), Error> {
+    /// Why rows of this run could not be written; it then fails.
+    pub async fn add(&self, prepared: Prepared, held: HeldMemory) -> Result<(), Error> {
         self.check()?;
         let network = &prepared.origin.slice.network;
         let known = self.knows(network).await?;

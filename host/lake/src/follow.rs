@@ -1,7 +1,7 @@
 //! Followers: tables that are derived from another table's log.
 //!
 //! A follower reads the files that commits added to its source since the version that it absorbed, and applies them to
-//! its own table. The absorbed version stands in the same commit, as the transaction `sluice/<name>/<id of the source>`:
+//! its own table. The absorbed version is recorded in the same commit, as the transaction `sluice/<name>/<id of the source>`:
 //! a crash between the two tables leaves the follower behind, never wrong, until the next one catches up. If the log
 //! can't be followed, because it was cleaned or because rows went, the follower's table is rebuilt from the source's
 //! snapshot. Several processes may follow at once: a commit is made on exactly the snapshot that it was computed from.
@@ -43,7 +43,7 @@ pub(crate) enum Incoming {
     All(Vec<Add>),
 }
 
-/// A follower with the tables that it stands between.
+/// A follower with its source and target tables.
 pub(crate) struct Following<F> {
     follower: F,
     source: Table,

@@ -35,7 +35,7 @@ pub(crate) use read::{column, keys_of, unreadable, wrong};
 
 /// The latest row of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Latest {
+pub(crate) struct LatestRow {
     /// Hash of its content.
     pub(crate) content: u128,
     /// The request that it came from, see [`crate::hash::request_ordinal`].
@@ -48,7 +48,7 @@ pub(crate) struct Latest {
     pub(crate) home: u32,
 }
 
-impl Latest {
+impl LatestRow {
     /// What makes one row later than another.
     fn rank(&self) -> (i32, i64, u128) {
         (self.version, self.observed_at, self.request)
@@ -103,10 +103,10 @@ impl Questions {
 pub(crate) struct KeyIndex {
     columns: IndexColumns,
     /// Rows of cached partitions.
-    latest: KeyMap<Latest>,
+    latest: KeyMap<LatestRow>,
     partitions: Partitions,
     /// Rows of this flush's keys in partitions that aren't cached.
-    strays: KeyMap<Latest>,
+    strays: KeyMap<LatestRow>,
     /// Files that were searched for the keys of this flush.
     asked: HashSet<Path>,
     filters: FilterCache,
@@ -134,7 +134,7 @@ impl KeyIndex {
         self.columns.version.is_some()
     }
 
-    pub(crate) fn get(&self, key: u128) -> Option<Latest> {
+    pub(crate) fn get(&self, key: u128) -> Option<LatestRow> {
         self.latest.get(&key).or_else(|| self.strays.get(&key)).copied()
     }
 
@@ -166,14 +166,14 @@ impl KeyIndex {
     }
 
     /// Takes note of a row that was committed, if its partition is cached: the next flush searches for those of others.
-    pub(crate) fn keep(&mut self, key: u128, row: Latest) {
+    pub(crate) fn keep(&mut self, key: u128, row: LatestRow) {
         if self.partitions.is_cached(row.home) && keep_latest(&mut self.latest, key, row) {
             self.partitions.grew(row.home, 1);
         }
     }
 
     /// Takes note of a row that was read.
-    fn insert(&mut self, key: u128, row: Latest) {
+    fn insert(&mut self, key: u128, row: LatestRow) {
         if self.partitions.is_cached(row.home) {
             self.keep(key, row);
         } else {
@@ -305,7 +305,7 @@ impl KeyIndex {
 }
 
 /// Keeps the later of two rows of a key, and gives whether the key is new.
-fn keep_latest(rows: &mut KeyMap<Latest>, key: u128, row: Latest) -> bool {
+fn keep_latest(rows: &mut KeyMap<LatestRow>, key: u128, row: LatestRow) -> bool {
     match rows.entry(key) {
         Entry::Vacant(vacant) => {
             vacant.insert(row);

@@ -1,6 +1,6 @@
 //! `unified.transactions`: the latest version of each transaction, a table of its own that follows the versions.
 //!
-//! A file of nothing but latest versions is copied by the store as it stands; what a newer version supersedes is left
+//! A file of nothing but latest versions is copied by the store unchanged; what a newer version supersedes is left
 //! out of the others.
 //!
 //! The latest state holds no key twice, because it refuses what would make it so, see [`Error::DuplicateVersion`]: of
@@ -36,11 +36,11 @@ use keys::{Filters, KeyVersions};
 use merge::Merge;
 
 /// The latest state.
-pub(crate) type LatestState = Following<Latest>;
+pub(crate) type LatestState = Following<LatestVersions>;
 
 impl LatestState {
     pub(crate) async fn open(lake: &Lake) -> Result<Self, Error> {
-        let follower = Latest { lake: lake.clone(), filters: Filters::default(), familiar: HashSet::new() };
+        let follower = LatestVersions { lake: lake.clone(), filters: Filters::default(), familiar: HashSet::new() };
         let mut opened = Self::new(lake, follower).await?;
         let familiar = opened.table().adds().into_iter().map(|add| add.path).collect();
         opened.follower().familiar = familiar;
@@ -54,14 +54,14 @@ impl LatestState {
 }
 
 /// Keeps the latest version of each transaction.
-pub(crate) struct Latest {
+pub(crate) struct LatestVersions {
     lake: Lake,
     filters: Filters,
     /// Files of the latest state that were there when it was opened, or were looked at since.
     familiar: HashSet<String>,
 }
 
-impl Follower for Latest {
+impl Follower for LatestVersions {
     const NAME: &'static str = "latest";
     const SOURCE: (&'static str, &'static str) = ("unified", "transaction_versions");
     const TARGET: (&'static str, &'static str) = ("unified", "transactions");
@@ -91,7 +91,7 @@ impl Follower for Latest {
     }
 }
 
-impl Latest {
+impl LatestVersions {
     /// Network by network, and there month by month: all versions of a key are in one.
     async fn absorb(
         &mut self,
@@ -126,7 +126,7 @@ fn new_fields(versions: &Table, latest: &Table) -> Result<Vec<Field>, Error> {
     Ok(new.map(|field| field.as_ref().clone().with_nullable(true)).collect())
 }
 
-/// Files by what stands in their partition.
+/// Files by their partition.
 fn grouped<K: Ord>(adds: &[Add], of: impl Fn(&Add) -> K) -> BTreeMap<K, Vec<Add>> {
     let mut groups: BTreeMap<K, Vec<Add>> = BTreeMap::new();
     for add in adds {

@@ -187,7 +187,7 @@ impl Ledger {
         Ok(self.book.counts)
     }
 
-    /// Makes ready to take note of what the run of an answer sees.
+    /// Prepares to record what the run of an answer observes.
     async fn start_observing(&mut self, origin: &RawObject) -> Result<(), Error> {
         if !self.book.seen.is_of_this_run(origin) {
             self.mark_vanished().await?;

@@ -58,7 +58,7 @@ mod unified;
 mod vanished;
 
 pub use append::Causes;
-pub use committer::{Committer, Held, RunWriter};
+pub use committer::{Committer, HeldMemory, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
@@ -71,7 +71,7 @@ pub use meta::{
 };
 pub use options::CommitterOptions;
 pub use prepare::{Prepared, reject_conflicts};
-/// The `content_hash` of a version that says that its transaction is no longer there.
+/// The `content_hash` of a tombstone: its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 
 pub use raw::{EnvelopePath, Gone, RawFilter, RawRetired, WireBody};

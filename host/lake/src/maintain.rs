@@ -68,7 +68,7 @@ pub struct Maintained {
 }
 
 impl Lake {
-    /// Looks after a table: compacts, writes a checkpoint, deletes what nobody can need any more at `now`.
+    /// Maintains a table: compacts, writes a checkpoint, deletes what no snapshot needs at `now`.
     ///
     /// # Errors
     /// The store's failure. What was done before it stays done, and nothing is half done.

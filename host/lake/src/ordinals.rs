@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::prepare::Prepared;
 use crate::unified::{self, Keyed};
 
-/// The word of rows to which the network gives no id.
+/// The `id_basis` of rows to which the network gives no id.
 const ROW_HASH: &str = "row-hash";
 
 /// The ordinals given so far in slices of one run.

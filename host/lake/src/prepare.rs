@@ -1,5 +1,5 @@
 //! A mapped response made ready for the tables: keys and hashes are made where it was mapped, on as many threads as
-//! map, so that whoever writes the tables only compares numbers.
+//! map, so that the committer only compares numbers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //!
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
-//! An envelope is written after its body, so whoever finds an envelope finds the body too; a slice's marker after all
+//! An envelope is written after its body, so an envelope's body is always there; a slice's marker after all
 //! its envelopes. What is older than the operator wants to keep is taken out of raw by [`retention`].
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub(crate) use retired::Retired;
 use crate::error::Error;
 use crate::lake::Lake;
 
-/// Level 1 key_prefixes a second of level 3 per gigabyte, for a few percent more bytes.
+/// Level 1 is faster than level 3, for a few percent more bytes.
 const ZSTD_LEVEL: i32 = 1;
 /// Envelopes read ahead.
 const READ_AHEAD: usize = 16;
@@ -311,7 +311,7 @@ fn envelope_path(object: &RawObject, copy: u32) -> Path {
     Path::from_iter(["raw", "envelopes", object.run_id.as_str(), name.as_str()])
 }
 
-/// Runs work that takes milliseconds of CPU where it blocks nobody.
+/// Runs work that takes milliseconds of CPU on a blocking thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|source| Error::Worker { source })
 }

@@ -1,4 +1,4 @@
-//! Rebuilding: all tables that follow from raw, made anew beside the old ones and then put in their place.
+//! Rebuilding: all tables that follow from raw, built beside the old ones, which they then replace.
 //!
 //! The new tables grow under `tables.new/`. Each takes the place of the old one by one commit that removes all of the
 //! old one's files and adds the new one's, so that no reader sees half of a table, and what was there before can be
@@ -38,7 +38,7 @@ pub struct Rebuild {
     before: BTreeMap<(String, String), u64>,
 }
 
-/// A table that was made anew.
+/// A table that was rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     /// `schema.table`.
@@ -50,7 +50,7 @@ pub struct Rebuilt {
 }
 
 impl Lake {
-    /// Begins to make all tables of these networks anew. What an earlier rebuild left is thrown away.
+    /// Starts rebuilding all tables of these networks. What an earlier rebuild left is deleted.
     ///
     /// # Errors
     /// The store's failure; [`Error::Unhonoured`] for a table that couldn't be put in place, before anything is done.

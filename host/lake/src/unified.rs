@@ -13,7 +13,7 @@ use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, So
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
-use crate::index::{IndexColumns, Latest, to_hex};
+use crate::index::{IndexColumns, LatestRow, to_hex};
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, candidates, month_names, now_micros, observed};
 use crate::month;
@@ -45,7 +45,7 @@ struct Pending {
     months: Vec<i32>,
 }
 
-/// What tells the transactions of a response from others, and where they belong.
+/// Keys, content hashes and months of a response's transactions.
 pub(crate) struct Keyed {
     /// The key of each.
     pub(crate) keys: Vec<u128>,
@@ -200,7 +200,7 @@ impl Source for UnifiedRows {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
     }
 
-    fn change(&self, known: Option<&Latest>, row: &IncomingRow, now: i64) -> Option<Change> {
+    fn change(&self, known: Option<&LatestRow>, row: &IncomingRow, now: i64) -> Option<Change> {
         let pending = &self.pending[row.source as usize];
         let place = row.row as usize;
         let Some(known) = known else {

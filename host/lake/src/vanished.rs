@@ -2,7 +2,7 @@
 //!
 //! A false `vanished` is worse than a late one: it takes money out of every sum until the transaction reappears. So a
 //! transaction is judged only where nothing speaks against it, see [`RunObservations::take`] and [`find`], and only a
-//! second read without it decides: what the first one found missing stands in `meta.absent` until then, see [`absent`].
+//! second read without it decides: what the first one found missing is in `meta.absent` until then, see [`absent`].
 
 mod absent;
 mod rows;

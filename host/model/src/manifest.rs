@@ -136,7 +136,7 @@ pub struct Setting {
     pub required: bool,
     /// What holds without it.
     pub default: Option<String>,
-    /// Whether it says which account it is: two accounts that are alike in all such settings are one.
+    /// Whether it identifies the account: two accounts with equal values of all such settings are one.
     pub identifies: bool,
 }
 
@@ -211,10 +211,10 @@ pub struct LookBack {
     pub axis: Axis,
 }
 
-/// A status word of the network on our axes.
+/// A status word of the network, mapped to the unified statuses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusWord {
-    /// The word, verbatim.
+    /// The network's word, verbatim.
     pub token: String,
     /// The advertiser's decision.
     pub validation: ValidationStatus,

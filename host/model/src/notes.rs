@@ -18,13 +18,13 @@ pub enum NoteKind {
     Control,
     /// `NaN` or `Infinity`: null.
     NotANumber,
-    /// A name that stands twice in one object: its last value.
+    /// A name that occurs twice in one object: its last value.
     DuplicateName,
     /// A backslash that begins no escape: kept.
     BadEscape,
-    /// An entity that nobody declared, or an `&` that begins none: its character in HTML, or kept as it is written.
+    /// An undeclared entity, or an `&` that begins none: its character in HTML, or kept as it is written.
     Entity,
-    /// A SOAP reference to nothing, or to what it stands in: null.
+    /// A SOAP reference to nothing, or to an element that encloses it: null.
     Reference,
     /// Null where a list of records is documented, beside lists that are there: no records.
     NullList,
@@ -90,7 +90,7 @@ pub struct NoteCount {
     pub kind: NoteKind,
     /// How many values have it.
     pub values: u64,
-    /// The first record that has it; none if it only stands outside of the records.
+    /// The first record that has it; none if it only occurs outside of the records.
     pub record: Option<usize>,
     /// The field of that record; empty if it isn't known.
     pub path: String,

@@ -185,7 +185,7 @@ mod tests {
         let three = split_text("2026-01-09T23:00:00Z/2026-01-12T23:00:00Z", Grain::Day, amsterdam);
         let cut = "2026-01-10T23:00:00Z";
         assert_eq!(three, Some([format!("2026-01-09T23:00:00Z/{cut}"), format!("{cut}/2026-01-12T23:00:00Z")]));
-        // Two days of which one has 23 hours: the middle lies inside of the longer one.
+        // Two days of which one has 23 hours: the middle is inside the longer one.
         let spring = split_text("2026-03-27T23:00:00Z/2026-03-29T22:00:00Z", Grain::Day, amsterdam);
         let cut = "2026-03-28T23:00:00Z";
         assert_eq!(spring, Some([format!("2026-03-27T23:00:00Z/{cut}"), format!("{cut}/2026-03-29T22:00:00Z")]));

@@ -59,7 +59,7 @@ steps! {
         UnifiedCommitted = "unified-committed",
         /// Rejects are committed.
         RejectsCommitted = "rejects-committed",
-        /// What vanished has a version that says so, and what is missing for the first time isn't noted.
+        /// Vanished transactions have their tombstones; what is missing for the first time isn't recorded.
         VanishedMarked = "vanished-marked",
         /// The latest state has followed the versions: all that the run does to the tables is done.
         LatestCaughtUp = "latest-caught-up",
@@ -67,7 +67,7 @@ steps! {
         RequestsIndexed = "requests-indexed",
         /// What the run read is in `meta.coverage`.
         CoverageNoted = "coverage-noted",
-        /// The run is in `meta.runs`, and the state store doesn't know yet that it is over.
+        /// The run is in `meta.runs`, and still in the state store as unfinished.
         RunNoted = "run-noted",
     }
     rebuild {

@@ -1,4 +1,4 @@
-//! The schema of the unified layer, as data. What a column means stands in `docs/data-model.md`, which is made from it.
+//! The schema of the unified layer, as data. The meaning of a column is in `docs/data-model.md`, which is generated from it.
 
 mod table;
 

@@ -34,7 +34,7 @@ use crate::travel::{self, Pin};
 use crate::views::{Definition, MomentsView, RESTATEMENTS, View, latest_versions, moment_value, with_later_columns};
 use crate::{CATALOG, moment, statement, unified_columns};
 
-/// What stands behind a name.
+/// What a name refers to.
 #[derive(Clone, Debug)]
 enum Entry {
     Delta(Url),
@@ -50,7 +50,7 @@ enum Entry {
     UnifiedColumns,
 }
 
-/// The names of a lake and what stands behind them.
+/// The names of a lake and what they refer to.
 #[derive(Debug)]
 pub(crate) struct Tables {
     store: sluice_lake::Lake,
@@ -119,7 +119,7 @@ pub(crate) struct Lake {
     /// The moment at which all tables are read; none for now.
     at: Option<DateTime<Utc>>,
     opened: Mutex<Opened>,
-    /// What stands behind the names that relations were given, see [`crate::relations`].
+    /// What the names refer to that relations were given, see [`crate::relations`].
     stand_ins: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
 }
 

@@ -1,7 +1,7 @@
 //! Relations of a statement that are more than a table's name: functions of moments, and tables as they were.
 //!
 //! DataFusion's planner drops a relation's version in silence and calls table functions before anything can be
-//! read, so each such relation gets a name of its own before planning, and what stands behind it is opened then.
+//! read, so each such relation gets a name of its own before planning, and its table is opened then.
 
 use std::ops::ControlFlow;
 

@@ -193,7 +193,7 @@ impl Comparison {
     }
 }
 
-/// A row's place in the response says nothing of what it is.
+/// A row's place in the response isn't compared.
 const PLACE: &str = "record_index";
 
 /// Rows by transaction id, and which of several with that id.

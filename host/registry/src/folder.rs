@@ -2,7 +2,7 @@
 //!
 //! A file is switched whole or not at all. Slices that run hold their [`Connector`] and finish on it; new ones get
 //! what the registry serves. A file that is broken, unsigned or that its [`ServingPolicy`] doesn't let through is held
-//! with its reason, while what served before goes on serving.
+//! with its reason, while what served before continues to serve.
 
 mod entry;
 mod files;
@@ -47,12 +47,12 @@ struct File {
     /// What was read: digests of the file and of the signature beside it.
     read: Option<(Digest, Option<Digest>)>,
     serving: Option<(Loaded, SystemTime)>,
-    held: Option<Held>,
+    held: Option<HeldFile>,
 }
 
 /// What a file holds that doesn't serve.
 #[derive(Clone)]
-struct Held {
+struct HeldFile {
     state: Serving,
     /// None if the file is no connector.
     loaded: Option<Loaded>,

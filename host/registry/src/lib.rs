@@ -1,6 +1,6 @@
 //! Which version of a connector serves.
 //!
-//! The folder of `.wasm` files says what there is ([`Registry`]); a [`ServingPolicy`] says what of it may serve. The
+//! [`Registry`] follows the folder of `.wasm` files; a [`ServingPolicy`] decides what of it may serve. The
 //! policy of a service is the [`Policy`]: no more rights than the operator gave, a trial on kept responses, if wanted a
 //! shadow beside the running version, and the operator's decisions, all recorded in the state store and the lake.
 //!

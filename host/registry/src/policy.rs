@@ -22,7 +22,7 @@ use crate::rights::Rights;
 use crate::settings::{Promote, SwapMode, SwapSettings};
 use crate::trial::{self, TrialReport};
 
-/// Gives how a network's connector is swapped, read anew at each call.
+/// Returns how a network's connector is swapped, read from the settings at each call.
 pub(crate) type ReadSwapSettings = Arc<dyn Fn(&str) -> Result<SwapSettings, Error> + Send + Sync>;
 
 /// Gives what a version would read with the operator's settings.
@@ -309,7 +309,7 @@ pub fn gained(candidate: &Candidate<'_>, active: Option<&Active>) -> Option<Vec<
     Some(rights.beyond(&before))
 }
 
-/// What the operator's decision says of a candidate, if it settles the matter.
+/// The ruling by the operator's decision, if that is enough.
 fn by_decision(
     candidate: &Candidate<'_>,
     active: Option<&Active>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// How a new version takes over. Whatever it says, a version that wants more rights waits for the operator's word, and
+/// How a new version takes over. In any mode, a version that wants more rights waits for the operator's decision, and
 /// one that does worse on the latest responses is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,7 +26,7 @@ pub enum SwapMode {
     AtOnce,
     /// After it mapped live responses beside the running version.
     Shadow,
-    /// At the operator's word.
+    /// When the operator decides so.
     Manual,
 }
 
@@ -36,7 +36,7 @@ pub enum SwapMode {
 pub enum Promote {
     /// It takes over if little enough differs.
     Auto,
-    /// It waits for the operator's word.
+    /// It waits for the operator's decision.
     Wait,
 }
 

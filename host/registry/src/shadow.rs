@@ -55,7 +55,7 @@ impl Shadow {
         Ok(both)
     }
 
-    /// Notes that a slice is over.
+    /// Counts a slice that has ended.
     pub fn end_slice(&self, slice: &Slice) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         if tally.open.remove(&slice.id()) {

@@ -39,9 +39,9 @@ pub struct TrialReport {
     pub against: String,
     /// How it differs.
     pub comparison: Comparison,
-    /// What no word of the operator's makes good: it trapped, broke the contract or answered differently each time.
+    /// What no decision of the operator overrides: it trapped, broke the contract or answered differently each time.
     pub fault: Option<String>,
-    /// What looks wrong, but may be meant.
+    /// What may be wrong or intended: the operator decides.
     pub doubt: Option<String>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn run(
         match (mapped, running) {
             (Ok(mapped), Some(Ok(running))) => trial.comparison.add(&running, &mapped),
             (Ok(mapped), _) => trial.comparison.add(&mapped, &mapped),
-            // What neither can map says nothing against the newer one.
+            // A response that neither can map is no argument against the candidate.
             (Err(_), Some(Err(_))) => {}
             (Err(Fault { text, is_grave }), _) => {
                 let text = format!("on the response {} of {}: {text}", raw.body.short(), raw.slice.stream);
@@ -125,7 +125,7 @@ async fn plan(
     Ok(tokio::task::spawn_blocking(first_fault).await?)
 }
 
-/// What looks wrong in a comparison.
+/// What in a comparison may be wrong.
 fn doubt(comparison: &Comparison) -> Option<String> {
     let fewer = |what: &str, pair: Pair| {
         let text = || format!("it finds {} {what} where {} were", pair.candidate, pair.running);

@@ -26,15 +26,15 @@ use crate::swap_plan::SwapPlan;
 
 /// A service's parts, each opened once.
 pub struct App {
-    /// The settings.
+    /// The settings, as they were at the start of the process.
     pub settings: Settings,
     /// The connectors that serve.
     pub registry: Arc<Registry>,
-    /// The way to the networks.
+    /// Sends requests to the networks.
     pub fetcher: Fetcher,
-    /// Where everything rests.
+    /// Raw, tables and connectors.
     pub lake: Lake,
-    /// What is in flight.
+    /// Leases, unfinished runs, cursors, and which version serves.
     pub state: Arc<State>,
     /// How new versions of connectors take over.
     pub policy: Arc<Policy>,

@@ -44,7 +44,7 @@ pub struct NetworkCheck {
     pub problems: Vec<String>,
 }
 
-/// Checks settings, connectors, rights, secrets and schedules, and that the lake can be written. No network is asked.
+/// Checks settings, connectors, rights, secrets and schedules, and that the lake can be written. No request is sent.
 ///
 /// # Errors
 /// A failure of the settings, the state store or the lake. What is wrong with a network is in the report.

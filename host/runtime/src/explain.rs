@@ -1,4 +1,4 @@
-//! How a transaction came to be what it is: each version, its cause, and the record that it came from.
+//! The history of a transaction: each version, its cause, and the record that it came from.
 
 mod evidence;
 mod history;

@@ -85,7 +85,7 @@ impl Failure {
         first
     }
 
-    /// Whether it is that whoever reads standard output has had enough.
+    /// Whether the reader of standard output closed it.
     pub fn is_closed_output(&self) -> bool {
         let is_closed = |kind: Option<std::io::ErrorKind>| kind == Some(std::io::ErrorKind::BrokenPipe);
         let error = &self.error;

@@ -127,7 +127,7 @@ pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
     (output, Duration::from_nanos(taken.load(Ordering::Relaxed)))
 }
 
-/// Processor time of this thread; always none where the system doesn't tell.
+/// Processor time of this thread; always zero where the system doesn't give it.
 #[cfg(not(unix))]
 fn thread_nanos() -> u64 {
     0

@@ -2,7 +2,7 @@
 //!
 //! Tables tell accounts apart by their id, and a transaction's key has it in it. So one account under two ids counts every
 //! transaction twice. That happens when it is configured twice, and when it is renamed without keeping its id; both are
-//! refused before anything is asked.
+//! refused before anything is requested.
 
 use std::collections::BTreeMap;
 

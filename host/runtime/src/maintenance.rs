@@ -18,7 +18,7 @@ use crate::failure::Failure;
 const ASK: Duration = Duration::from_secs(60);
 /// How long to leave it after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(3600);
-/// How long maintenance waits for runs to end before it goes on beside them.
+/// How long maintenance waits for runs to end before it starts while they run.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// The name of raw among tables.

@@ -121,7 +121,7 @@ impl Used {
 }
 
 impl Reservation {
-    /// Makes it as large as what it stands for turned out to be.
+    /// Changes its size to the actual one.
     pub fn resize(&mut self, bytes: usize) {
         {
             let mut used = self.budget.lock();
@@ -149,17 +149,23 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use futures::future::LocalBoxFuture;
 
     use super::*;
+
+    /// A reservation that doesn't succeed yet.
+    fn waiting(budget: &MemoryBudget, bytes: usize) -> LocalBoxFuture<'_, Reservation> {
+        let mut waiting = budget.reserve(bytes).boxed_local();
+        assert!((&mut waiting).now_or_never().is_none());
+        waiting
+    }
 
     #[tokio::test]
     async fn who_comes_first_is_served_first() {
         let budget = MemoryBudget::new(10);
         let first = budget.reserve(8).await;
-        let mut large = Box::pin(budget.reserve(6));
-        assert!(large.as_mut().now_or_never().is_none());
-        let mut small = Box::pin(budget.reserve(1));
-        assert!(small.as_mut().now_or_never().is_none(), "it fits, and others wait");
+        let large = waiting(&budget, 6);
+        let small = waiting(&budget, 1);
         drop(first);
         let large = large.await;
         let small = small.await;
@@ -170,8 +176,7 @@ mod tests {
     async fn more_than_all_is_given_to_whoever_is_alone() {
         let budget = MemoryBudget::new(10);
         let all = budget.reserve(25).await;
-        let mut next = Box::pin(budget.reserve(1));
-        assert!(next.as_mut().now_or_never().is_none());
+        let next = waiting(&budget, 1);
         drop(all);
         next.await;
     }
@@ -182,8 +187,7 @@ mod tests {
         let held = budget.reserve(8).await;
         let mut contended = Box::pin(budget.contended());
         assert!(contended.as_mut().now_or_never().is_none());
-        let mut next = Box::pin(budget.reserve(5));
-        assert!(next.as_mut().now_or_never().is_none());
+        let next = waiting(&budget, 5);
         contended.await;
         drop(held);
         next.await;
@@ -194,8 +198,7 @@ mod tests {
         let budget = MemoryBudget::new(10);
         let mut grown = budget.reserve(2).await;
         grown.resize(12);
-        let mut next = Box::pin(budget.reserve(1));
-        assert!(next.as_mut().now_or_never().is_none());
+        let next = waiting(&budget, 1);
         grown.resize(3);
         next.await;
     }
@@ -204,10 +207,8 @@ mod tests {
     async fn who_is_cancelled_while_waiting_holds_up_nobody() {
         let budget = MemoryBudget::new(10);
         let all = budget.reserve(10).await;
-        let mut cancelled = Box::pin(budget.reserve(10));
-        assert!(cancelled.as_mut().now_or_never().is_none());
-        let mut next = Box::pin(budget.reserve(10));
-        assert!(next.as_mut().now_or_never().is_none());
+        let cancelled = waiting(&budget, 10);
+        let next = waiting(&budget, 10);
         drop(cancelled);
         drop(all);
         next.await;

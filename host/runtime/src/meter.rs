@@ -1,4 +1,4 @@
-//! Live counters of what this process is doing, for whoever shows it: the runtime counts, and draws nothing.
+//! Live counters of what this process is doing. The runtime counts; the command line draws them.
 //!
 //! Counters are atomics; only the name of the stage and the waits are behind a lock, which is taken a few times a second
 //! at most per account.

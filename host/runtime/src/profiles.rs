@@ -21,7 +21,7 @@ const MOST: usize = 1_000;
 /// Makes the profiles of a network from its latest responses, those of `run_id` left out, by the connector that serves.
 ///
 /// # Errors
-/// The lake's failure, or the state store's. A response that can't be mapped tells nothing.
+/// The lake's failure, or the state store's. A response that can't be mapped is left out.
 pub async fn seed(app: &Arc<App>, network: &Network, run_id: &str) -> Result<(), Failure> {
     let id = &network.manifest().network;
     let withheld = WithheldResponses::of(&app.lake, Some(id)).await?;

@@ -35,6 +35,16 @@ pub enum ReplayConnector {
     Stored(String),
 }
 
+/// What is mapped again, by which connector.
+pub struct ReplayRequest<'a> {
+    /// The connector that maps.
+    pub connector: &'a Connector,
+    /// The responses.
+    pub selection: &'a RawSelection,
+    /// Conditions on the difference; one that holds keeps it from being applied.
+    pub conditions: &'a [Condition],
+}
+
 /// What a replay found.
 #[derive(Debug)]
 pub struct ReplayOutcome {
@@ -126,12 +136,8 @@ async fn kept_digest(app: &App, network: &str, name: &str) -> Result<Digest, Fai
 ///
 /// # Errors
 /// The lake's failure. A response that can't be mapped is a reject of the diff.
-pub async fn diff(
-    app: &Arc<App>,
-    connector: &Connector,
-    selection: &RawSelection,
-    conditions: &[Condition],
-) -> Result<ReplayOutcome, Failure> {
+pub async fn diff(app: &Arc<App>, request: &ReplayRequest<'_>) -> Result<ReplayOutcome, Failure> {
+    let ReplayRequest { connector, selection, conditions } = *request;
     let candidate = reference(connector);
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let columns = app.settings.limits.columns_per_table;
@@ -149,13 +155,11 @@ pub async fn diff(
 pub async fn apply(
     app: &Arc<App>,
     settings: &NetworkSettings,
-    connector: &Connector,
-    selection: &RawSelection,
-    conditions: &[Condition],
+    request: &ReplayRequest<'_>,
 ) -> Result<ReplayOutcome, Failure> {
     // A run that wrote of the same transactions meanwhile would make this replay useless.
     let lease = app.lease(&settings.name).await?;
-    let outcome = lease.guard(apply_all(app, settings, connector, selection, conditions)).await;
+    let outcome = lease.guard(apply_all(app, settings, request)).await;
     lease.release().await;
     outcome
 }
@@ -163,10 +167,9 @@ pub async fn apply(
 async fn apply_all(
     app: &Arc<App>,
     settings: &NetworkSettings,
-    connector: &Connector,
-    selection: &RawSelection,
-    conditions: &[Condition],
+    request: &ReplayRequest<'_>,
 ) -> Result<ReplayOutcome, Failure> {
+    let ReplayRequest { connector, selection, conditions } = *request;
     let candidate = reference(connector);
     let run_id = uuid::Uuid::now_v7().to_string();
     let started_at = Utc::now();

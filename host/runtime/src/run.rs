@@ -216,7 +216,7 @@ async fn carry_out(
     Ok(report)
 }
 
-/// All is committed: a question that can't be answered now fails no run.
+/// All is committed: a query that fails now doesn't fail the run.
 async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
     duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
         tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false));
@@ -241,7 +241,7 @@ async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) ->
     collected
 }
 
-/// Records a run whose tables are written: then it is over, and what follows from it may be used.
+/// Records a run whose tables are written, and then what depends on it: cursors, widths, the shadow's comparison.
 async fn close(
     app: &Arc<App>,
     network: &Network,
@@ -259,7 +259,7 @@ async fn close(
     note_shadow(app, network).await
 }
 
-/// Notes how the version compares that mapped beside, which may let it take over.
+/// Records the shadow's comparison, after which it may serve.
 async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
     let Some(shadow) = &network.shadow else { return Ok(()) };
     let comparison = shadow.take();
@@ -272,7 +272,7 @@ async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Notes a run as failed that comes to no end.
+/// Records a run as failed that ended the process too often.
 async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<(), Failure> {
     let nothing = Collected::default();
     let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &nothing);
@@ -288,7 +288,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
     Ok(app.state.forget_run(&noted.run_id).await?)
 }
 
-/// Builds tables from raw alone: no network is asked.
+/// Builds tables from raw alone: no request is sent.
 ///
 /// # Errors
 /// A failure of the settings or the lake.

@@ -99,7 +99,7 @@ pub fn first_remembered(stream: &Stream, now: DateTime<Utc>) -> Option<DateTime<
 }
 
 /// The part of a window that a network still remembers of a stream, to the second. One that it has forgotten as a whole is
-/// as it was asked for: what the operator names is asked, and covers nothing.
+/// as it was asked for: what the operator names is requested, and covers nothing.
 pub fn remembered(stream: &Stream, window: Window, now: DateTime<Utc>) -> Window {
     let Some(first) = first_remembered(stream, now) else { return window };
     let whole = first.with_nanosecond(0).unwrap_or(first);
@@ -119,7 +119,7 @@ pub fn window_count(stream: &Stream, axis: Axis, window: Window) -> u64 {
 }
 
 /// The windows of a stream's slices: widened to whole days where the network knows only days, and cut to the
-/// longest that it answers. A stream without a window has one slice, whose window says when it was read.
+/// longest that it answers. A stream without a window has one slice, whose window is when it was read.
 pub fn slice_windows(stream: &Stream, axis: Axis, timezone: Tz, window: Window) -> Vec<Window> {
     if axis == Axis::None {
         return vec![window];

@@ -187,7 +187,7 @@ fn log_on_change(logged: &mut HashMap<String, String>, name: &str, failure: impl
     }
 }
 
-/// Ends when the process is asked to stop.
+/// Ends when the process gets a signal to stop.
 async fn stop_signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]

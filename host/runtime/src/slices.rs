@@ -53,7 +53,7 @@ impl Jobs {
 /// The slices of a selection, oldest windows first, there accounts in the order of the settings: so the accounts'
 /// limits are used side by side, and what is written together belongs to the same months.
 ///
-/// Windows are no wider than `widths` says, and begin where the network's memory does.
+/// Windows are no wider than `widths` allows, and begin no earlier than the network's history.
 ///
 /// # Errors
 /// A failure if the selection names what isn't there, if it has more than `most` slices, which are counted before they are

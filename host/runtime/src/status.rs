@@ -215,7 +215,7 @@ pub async fn status(settings: &Settings) -> Result<Status, Failure> {
     })
 }
 
-/// The doubts that nobody decided yet, oldest first.
+/// The open doubts, oldest first.
 ///
 /// # Errors
 /// The lake's failure.

@@ -130,9 +130,9 @@ pub async fn read_raw(
 /// A raw object and its outcome.
 pub type Remapped<T> = (Arc<RawObject>, Result<T, Failure>);
 
-/// Maps raw objects side by side and gives them in their order. No network is asked.
+/// Maps raw objects in parallel and returns them in their order. No request is sent.
 ///
-/// An error is the lake's; that a response can't be mapped stands beside the response.
+/// An error is the lake's; why a response can't be mapped is beside the response.
 pub fn map_all<'a>(
     app: &Arc<App>,
     connector: &Connector,

@@ -57,7 +57,7 @@ pub struct VersionDiff {
     /// The version that serves; none if none does.
     #[serde(skip)]
     pub serving: Option<String>,
-    /// `waiting`, `shadow` or `refused`; empty if nobody has tried it.
+    /// `waiting`, `shadow` or `refused`; empty if it wasn't tried yet.
     pub state: String,
     /// On the latest kept responses.
     pub kept: Option<TrialReport>,

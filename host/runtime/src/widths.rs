@@ -16,7 +16,7 @@ const WIDER_AFTER: TimeDelta = TimeDelta::days(1);
 /// Wider windows than this aren't asked for: a width beyond it is none.
 const WIDEST_SECS: u32 = 366 * 86_400;
 
-/// What tells widths apart: account, stream and date.
+/// The key of a width: account, stream and date.
 type Key<'a> = (&'a str, &'a str, Axis);
 
 /// The widths of a network.
@@ -40,7 +40,7 @@ impl Widths {
         Stream { max_window_secs, ..stream.clone() }
     }
 
-    /// What a run tells anew, at `now`: a width of no seconds is one that no longer holds.
+    /// What a run learned, at `now`. A width of 0 seconds no longer holds.
     pub fn learned(&self, done: &[SliceDone], now: DateTime<Utc>) -> Vec<Width> {
         let mut slices: BTreeMap<(&str, &str, &str), Vec<&SliceDone>> = BTreeMap::new();
         for done in done.iter().filter(|done| done.slice.axis != Axis::None) {

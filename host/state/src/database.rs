@@ -181,11 +181,20 @@ pub(crate) fn hint(error: &sqlx::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use sqlx::Row;
 
     use super::*;
+    use crate::State;
+
+    /// One store, as two processes open it. The folder lasts as long as the store.
+    pub(crate) async fn two_stores() -> (tempfile::TempDir, State, State) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("state.db").display());
+        let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
+        (folder, here, there)
+    }
 
     async fn open(folder: &tempfile::TempDir) -> Database {
         Database::open(&format!("sqlite:{}", folder.path().join("state.db").display())).await.unwrap()

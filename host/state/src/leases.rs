@@ -1,7 +1,7 @@
 //! Leases: at most one process runs a network, as far as processes share a state store.
 //!
 //! A lease is a row with an epoch and an expiry. One conditional upsert acquires it, a [`Heartbeat`] renews it, and a
-//! holder that dies or hangs loses it when it expires. Nothing rests on a session or a file, so poolers and network file
+//! holder that dies or hangs loses it when it expires. Nothing depends on a session or a file, so poolers and network file
 //! systems are harmless. A holder that was stopped and continues later can't know that its lease has gone; therefore each
 //! acquisition has a larger epoch than all before it, and the lake refuses commits with a smaller one.
 
@@ -23,7 +23,7 @@ use crate::State;
 use crate::database::Database;
 use crate::error::Error;
 
-/// How often a lease that another process holds is asked for again.
+/// How often acquiring a lease that another process holds is retried.
 const POLL: Duration = Duration::from_millis(100);
 
 /// How long leases last.
@@ -61,7 +61,7 @@ pub struct LeaseHolder {
 }
 
 impl LeaseHolder {
-    /// What whoever waits for its lease can do. `ttl_secs`: how long after its last renewal a lease expires.
+    /// What a process that waits for its lease can do. `ttl_secs`: how long after its last renewal a lease expires.
     pub(crate) fn hint(&self, ttl_secs: u64) -> String {
         let Self { host, process_id, .. } = self;
         format!(
@@ -79,7 +79,7 @@ impl std::fmt::Display for LeaseHolder {
 }
 
 /// A row of a lease that is held.
-struct Held {
+struct HeldLease {
     token: String,
     process: ProcessIdentity,
     holder: LeaseHolder,
@@ -158,7 +158,7 @@ impl LeaseStore {
         Ok(())
     }
 
-    async fn held(&self, network: &str) -> Result<Option<Held>, Error> {
+    async fn held(&self, network: &str) -> Result<Option<HeldLease>, Error> {
         let now = self.database.clock();
         let sql = format!("{SELECT} FROM leases WHERE resource = $1 AND expires_at > {now}");
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(resource(network));
@@ -169,7 +169,7 @@ impl LeaseStore {
 const SELECT: &str = "SELECT holder, host, machine, process_id, process_start, since, expires_at";
 
 /// The columns of [`SELECT`], the first of which is the row's number `at`.
-fn held(row: &AnyRow, at: usize) -> Result<Held, Error> {
+fn held(row: &AnyRow, at: usize) -> Result<HeldLease, Error> {
     let time = |at: usize| Ok::<_, sqlx::Error>(DateTime::from_timestamp_millis(row.try_get(at)?).unwrap_or_default());
     let process = ProcessIdentity {
         host: row.try_get(at + 1)?,
@@ -183,7 +183,7 @@ fn held(row: &AnyRow, at: usize) -> Result<Held, Error> {
         since: time(at + 5)?,
         expires_at: time(at + 6)?,
     };
-    Ok(Held { token: row.try_get(at)?, process, holder })
+    Ok(HeldLease { token: row.try_get(at)?, process, holder })
 }
 
 /// What a network's lease is called among leases.

@@ -44,7 +44,7 @@ const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
 /// Brings the tables to this version.
 ///
 /// # Errors
-/// A settings failure; if a newer version of sluice has been here, one that says so.
+/// A settings failure; if a newer version of sluice has migrated it, one that names this.
 pub(crate) async fn run(connection: &mut AnyConnection, kind: Kind) -> Result<(), Error> {
     if is_current(connection, kind).await {
         return Ok(());

@@ -85,7 +85,7 @@ pub struct PlannedSlice {
     pub rule: Option<String>,
 }
 
-/// A run as it was planned, so that another process can go on with it.
+/// A run as it was planned, so that another process can resume it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotedRun {
     /// Its id, which it keeps.
@@ -168,7 +168,7 @@ impl State {
         Ok(())
     }
 
-    /// Forgets a run that is over.
+    /// Deletes a run that has ended.
     ///
     /// # Errors
     /// The store's failure.

@@ -7,10 +7,10 @@ use sqlx::Row;
 use crate::State;
 use crate::error::Error;
 
-/// How long the note of a service is kept that ended without a word.
+/// How long the record of a service is kept that ended without deleting it.
 const KEPT: TimeDelta = TimeDelta::days(1);
 
-/// A service that has noted nothing for so long has ended without a word, or hangs.
+/// A service that has recorded nothing for so long was killed, or hangs.
 const SILENT: TimeDelta = TimeDelta::minutes(1);
 /// How long a connector may outlive its last run before it counts as leaked: a call that was given up ends at its
 /// deadline, and a candidate is being tried.
@@ -123,12 +123,11 @@ pub fn host() -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::database::tests::two_stores;
 
     #[tokio::test]
     async fn a_service_is_seen_until_it_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("state.db").display());
-        let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
+        let (_folder, here, there) = two_stores().await;
         let stats = |process, age| ServiceStats { process, noted_at: Utc::now() - age, ..ServiceStats::default() };
         for process in [1, 2] {
             here.note_service("a", &stats(process, TimeDelta::zero())).await.unwrap();

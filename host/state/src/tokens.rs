@@ -82,7 +82,7 @@ fn sqlite_file(url: &str) -> Option<PathBuf> {
     (path != ":memory:").then(|| PathBuf::from(path.split('?').next().unwrap_or(path)))
 }
 
-/// The key beside a database, made if there is none. It keeps tokens from whoever gets the database alone, as from a
+/// The key beside a database, made if there is none. It protects tokens from readers of the database alone, as from a
 /// backup, and from no one who reads the folder.
 fn key_file(database: &Path) -> Result<Secret, Error> {
     let path = database.with_extension("key");

@@ -124,7 +124,7 @@ impl State {
         Ok(Some((word.ok_or_else(|| Error::Value(format!("`{name}` is no decision")))?, time(&row, 1)?)))
     }
 
-    /// Notes the operator's word on a version.
+    /// Records the operator's decision about a version.
     ///
     /// # Errors
     /// The store's failure.
@@ -218,12 +218,11 @@ fn time(row: &AnyRow, at: usize) -> Result<DateTime<Utc>, Error> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::database::tests::two_stores;
 
     #[tokio::test]
     async fn what_is_said_is_seen_by_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("state.db").display());
-        let (here, there) = (State::open(&url).await.unwrap(), State::open(&url).await.unwrap());
+        let (_folder, here, there) = two_stores().await;
         let (digest, mark) = (Digest::of(b"awin"), there.change_marker().await.unwrap());
         here.record_decision("awin", digest, Decision::Approve).await.unwrap();
         assert_ne!(there.change_marker().await.unwrap(), mark);

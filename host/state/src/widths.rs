@@ -33,7 +33,7 @@ impl State {
         let mut widths = Vec::new();
         for row in self.database.fetch_all(query).await? {
             let (axis, set_at): (String, String) = (row.try_get(2)?, row.try_get(4)?);
-            // What can't be read was of another release, and is learned anew.
+            // What can't be read is of another release, and is learned again.
             let known = Axis::ALL.into_iter().find(|known| known.name() == axis).zip(set_at.parse().ok());
             let (Some((axis, set_at)), Ok(secs)) = (known, u32::try_from(row.try_get::<i64, _>(3)?)) else { continue };
             widths.push(Width { account: row.try_get(0)?, stream: row.try_get(1)?, axis, secs, set_at });

@@ -1,4 +1,4 @@
-//! `sluice explain`: how a transaction came to be what it is.
+//! `sluice explain`: the history of a transaction.
 
 mod render;
 

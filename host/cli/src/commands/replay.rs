@@ -9,7 +9,7 @@ use sluice_lake::RolledBack;
 use sluice_runtime::app::{self, App};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::replay::conditions::Condition;
-use sluice_runtime::replay::{self, ReplayConnector, ReplayOutcome, report};
+use sluice_runtime::replay::{self, ReplayConnector, ReplayOutcome, ReplayRequest, report};
 use sluice_runtime::settings::Settings;
 use sluice_runtime::tables::RawSelection;
 use sluice_runtime::text::count;
@@ -43,11 +43,9 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
         (None, None) => ReplayConnector::Running,
     };
     let connector = replay::connector(&app, &network, &candidate).await?;
-    let outcome = if args.apply {
-        replay::apply(&app, &network, &connector, &selection, &conditions).await?
-    } else {
-        replay::diff(&app, &connector, &selection, &conditions).await?
-    };
+    let request = ReplayRequest { connector: &connector, selection: &selection, conditions: &conditions };
+    let outcome =
+        if args.apply { replay::apply(&app, &network, &request).await? } else { replay::diff(&app, &request).await? };
     drop(display);
     print(&network.name, &outcome, json)?;
     match outcome.results.iter().find(|result| result.holds) {

@@ -6,7 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::{v0_2, wire};
-use crate::state::{Body, State};
+use crate::state::{Body, GuestState};
 
 use bindings::sluice::connector::{columns, manifests, requests, responses};
 
@@ -25,16 +25,16 @@ pub(super) mod bindings {
 pub(super) const IMPORTS: &[(&str, &str)] =
     &[("manifests", "0.1.0"), ("requests", "0.1.0"), ("responses", "0.1.0"), ("columns", "0.1.0")];
 
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    bindings::Network::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    bindings::Network::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }
 
-impl columns::Host for State {}
-impl manifests::Host for State {}
-impl requests::Host for State {}
-impl responses::Host for State {}
+impl columns::Host for GuestState {}
+impl manifests::Host for GuestState {}
+impl requests::Host for GuestState {}
+impl responses::Host for GuestState {}
 
-impl responses::HostBody for State {
+impl responses::HostBody for GuestState {
     fn size(&mut self, body: Resource<Body>) -> wasmtime::Result<u64> {
         self.body_size(&body)
     }
@@ -44,7 +44,7 @@ impl responses::HostBody for State {
     }
 
     fn value_at(&mut self, body: Resource<Body>, place: String) -> wasmtime::Result<Option<String>> {
-        State::value_at(self, &body, &place)
+        GuestState::value_at(self, &body, &place)
     }
 
     fn drop(&mut self, body: Resource<Body>) -> wasmtime::Result<()> {

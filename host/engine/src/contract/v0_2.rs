@@ -6,7 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::wire;
-use crate::state::State;
+use crate::state::GuestState;
 
 pub(super) use bindings::sluice::connector0_2_0::manifests;
 
@@ -26,12 +26,12 @@ pub(super) mod bindings {
 pub(super) const IMPORTS: &[(&str, &str)] = &[("manifests", "0.2.0"), ("columns", "0.2.0")];
 
 /// Links what 0.1 doesn't have.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    manifests::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    columns::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    manifests::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    columns::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }
 
-impl columns::Host for State {}
-impl manifests::Host for State {}
+impl columns::Host for GuestState {}
+impl manifests::Host for GuestState {}
 
 super::calls!(sluice_connector0_2_0_connector, newer::manifest, newer::mapped);

@@ -5,7 +5,7 @@ use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::wire;
-use crate::state::State;
+use crate::state::GuestState;
 
 use bindings::sluice::connector0_3_0_draft_4::{facts, manifests};
 
@@ -28,12 +28,12 @@ pub(super) const VERSION: &str = "0.3.0-draft.4";
 pub(super) const IMPORTS: &[(&str, &str)] = &[("manifests", VERSION), ("facts", VERSION)];
 
 /// Links what earlier contracts don't have.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    manifests::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    facts::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    manifests::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
+    facts::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }
 
-impl facts::Host for State {}
-impl manifests::Host for State {}
+impl facts::Host for GuestState {}
+impl manifests::Host for GuestState {}
 
 super::calls!(sluice_connector0_3_0_draft_4_connector, std::convert::identity, std::convert::identity);

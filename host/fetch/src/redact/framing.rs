@@ -1,4 +1,4 @@
-//! What says how a body is to be read is never masked: the stored body couldn't be read again.
+//! Headers that describe a body's encoding are never masked: the stored body couldn't be decoded again.
 
 /// Content codings (RFC 9110 section 8.4.1) and transfer codings (RFC 9112 section 7).
 const CODINGS: [&str; 9] = ["gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "identity", "chunked"];
@@ -24,7 +24,7 @@ const MEDIA_TYPES: [&str; 16] = [
 const CHARSETS: [&str; 8] =
     ["utf-8", "utf8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16", "utf-16le"];
 
-/// Whether a header says how its body is to be read, in known words: then it can't hold a secret.
+/// Whether a header describes its body's encoding by known words: then it can't hold a secret.
 pub(crate) fn describes_body(name: &str, value: &str) -> bool {
     let is_one_of = |word: &str, known: &[&str]| known.iter().any(|known| word.trim().eq_ignore_ascii_case(known));
     match name {

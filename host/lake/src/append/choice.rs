@@ -8,7 +8,7 @@ use sluice_model::Step;
 
 use super::{Appended, Beyond, Chosen, IncomingRow, RunNumber, Source, is_older};
 use crate::error::Error;
-use crate::index::{KeyIndex, KeyMap, Latest, Partition};
+use crate::index::{KeyIndex, KeyMap, LatestRow, Partition};
 use crate::table::{self, Fence, Proposal, Table};
 
 /// The rows to append, chosen on a snapshot.
@@ -145,7 +145,7 @@ fn choose(source: &impl Source, index: &mut KeyIndex, now: i64) -> (Vec<Chosen>,
             };
             let IncomingRow { key, content, source: response, row, .. } = *row;
             let month = index.month(home);
-            latest = Some(Latest { content, request: seen.request, observed_at: seen.at, version, home });
+            latest = Some(LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
             chosen.push(Chosen { key, content, source: response, row, version, month, change });
         }
     }

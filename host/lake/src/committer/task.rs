@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::deadline::{is_past, until};
-use super::{Held, Message, Reply};
+use super::{HeldMemory, Message, Reply};
 use crate::append::RunNumber;
 use crate::batch::{Batch, Flushed, Writers};
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub(super) struct Task {
     options: CommitterOptions,
     runs: HashMap<RunNumber, OpenRun>,
     batch: Batch,
-    held: Vec<Held>,
+    held: Vec<HeldMemory>,
     /// When the oldest of the batch came.
     since: Option<Instant>,
     ending: Ending,
@@ -109,7 +109,7 @@ impl Task {
         }
     }
 
-    fn add(&mut self, run: RunNumber, prepared: Prepared, known: bool, held: Held) {
+    fn add(&mut self, run: RunNumber, prepared: Prepared, known: bool, held: HeldMemory) {
         let Some((book, batch)) = self.living(run) else { return };
         let origin = prepared.origin().clone();
         if !book.seen.is_of_this_run(&origin) {
@@ -130,7 +130,7 @@ impl Task {
         Some((&mut run.book, &mut self.batch))
     }
 
-    /// Ends a run whose rows could not be written: nothing that it says later counts.
+    /// Ends a run whose rows could not be written: what it sends later is dropped.
     fn fail(&mut self, run: RunNumber, error: &Arc<Error>) {
         self.batch.uncover(run);
         if let Some(open) = self.open_run(run) {

@@ -7,7 +7,7 @@ use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 
 use super::keys::parse_hex;
-use super::{IndexColumns, KeyIndex, Latest, Questions, keep_latest};
+use super::{IndexColumns, KeyIndex, LatestRow, Questions, keep_latest};
 use crate::error::Error;
 use crate::hash::request_ordinal;
 use crate::scan::{read_columns, read_filters};
@@ -135,7 +135,7 @@ fn each_row(
     batch: &RecordBatch,
     home: u32,
     wants: impl Fn(u128) -> bool,
-    mut take: impl FnMut(u128, Latest),
+    mut take: impl FnMut(u128, LatestRow),
 ) -> Result<(), Error> {
     let keys = keys_of(table, batch, columns.key)?;
     let contents = column(table, batch, columns.content)?
@@ -156,7 +156,7 @@ fn each_row(
         None => None,
     };
     for (row, key) in keys.into_iter().enumerate().filter(|(_, key)| wants(*key)) {
-        let latest = Latest {
+        let latest = LatestRow {
             content: number(contents.value(row)).ok_or_else(|| wrong(table, columns.content, "16 bytes long"))?,
             version: versions.map_or(0, |versions| versions.value(row)),
             observed_at: observed.value(row),

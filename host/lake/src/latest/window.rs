@@ -9,7 +9,7 @@ use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use sluice_model::Window;
 
-use super::{Latest, path_of};
+use super::{LatestVersions, path_of};
 use crate::error::Error;
 use crate::follow::Follower;
 use crate::hash::VANISHED;
@@ -63,7 +63,7 @@ impl Lake {
     /// # Errors
     /// The store's failure.
     pub async fn window_states(&self, network: &str, window: Window) -> Result<WindowStates, Error> {
-        let table = Table::open(self, Latest::TARGET.0, Latest::TARGET.1).await?;
+        let table = Table::open(self, LatestVersions::TARGET.0, LatestVersions::TARGET.1).await?;
         let mut states = WindowStates::default();
         let mut adds = table.adds();
         adds.retain(|add| may_hold(add, network, window));

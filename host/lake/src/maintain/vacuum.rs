@@ -1,4 +1,4 @@
-//! Deleting data files that nobody can need any more.
+//! Deleting data files that no snapshot needs any more.
 
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
 //! Retention of raw: what a run received goes as a whole, when all of it is old enough.
 //!
-//! A note is written first, so that whoever reads raw later knows what isn't there. Then the run's markers and
+//! A note is written first, so that later readers of raw know what isn't there. Then the run's markers and
 //! envelopes are deleted, and bodies that no envelope names any more are *set aside*: moved, still found by readers,
 //! and deleted by an upkeep at least a day later, unless an envelope names them by then. So a body that a writer found
 //! in its place the moment before it was moved, and to which it then wrote an envelope, comes back.

@@ -96,7 +96,7 @@ impl Lake {
         Ok(retired)
     }
 
-    /// Leaves word of what is about to be deleted.
+    /// Records what is about to be deleted.
     pub(super) async fn note_retired(&self, note: &Note) -> Result<(), Error> {
         let path = Path::from(format!("{NOTES}/{}.json", uuid::Uuid::now_v7()));
         let failed = |error: serde_json::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };

@@ -13,7 +13,7 @@ use object_store::path::Path;
 use sluice_model::{Change, Step, money_type};
 
 use super::diff::{Diff, texts};
-use super::kept::{Latest, key_at, read, typed, wrong};
+use super::kept::{KeyStates, key_at, read, typed, wrong};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::KeySet;
@@ -218,7 +218,7 @@ pub(super) fn removals(
     schema: &SchemaRef,
     before: &RecordBatch,
     connector: &ConnectorRef,
-    latest: &Latest,
+    latest: &KeyStates,
 ) -> Result<RecordBatch, Error> {
     let rows = before.num_rows();
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows))) };

@@ -53,7 +53,7 @@ pub(super) struct KeyState {
     pub(super) version: i32,
     /// The month that the key lives in.
     pub(super) month: i32,
-    /// Its file and the row in it, see [`Latest::files`].
+    /// Its file and the row in it, see [`KeyStates::files`].
     pub(super) file: u32,
     pub(super) row: u32,
     /// What its money counts for, and its `commission_effective` in millionths: in the lake, and as the candidate
@@ -105,14 +105,14 @@ impl KeyState {
 
 /// The latest rows of a table, by key.
 #[derive(Default)]
-pub(super) struct Latest {
+pub(super) struct KeyStates {
     pub(super) rows: KeyMap<KeyState>,
     /// Further contents of rows that are as late as the latest: a table without versions can't order them.
     pub(super) ties: HashMap<u128, Vec<u128>>,
     pub(super) files: Vec<Path>,
 }
 
-impl Latest {
+impl KeyStates {
     /// The latest transactions of a network, with their money.
     pub(super) async fn transactions(
         table: &Table,

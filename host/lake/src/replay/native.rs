@@ -9,7 +9,7 @@ use sluice_model::{Change, NativeBatch, NativeColumn, Notes};
 use super::Response;
 use super::apply::Staged;
 use super::diff::NativeDiff;
-use super::kept::{Finding, KeyShard, Latest};
+use super::kept::{Finding, KeyShard, KeyStates};
 use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::lake::Lake;
@@ -25,7 +25,7 @@ pub(super) struct NativeSide {
     pub(super) table: Table,
     pub(super) staged: Staged,
     pub(super) diff: NativeDiff,
-    latest: Latest,
+    latest: KeyStates,
     rows: NativeRows,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Reading {
 impl NativeSide {
     pub(super) async fn open(lake: &Lake, schema: &str, stream: &str, part: KeyShard) -> Result<Self, Error> {
         let table = Table::open(lake, schema, stream).await?;
-        let latest = Latest::records(&table, part).await?;
+        let latest = KeyStates::records(&table, part).await?;
         let (mut staged, diff) = (Staged::default(), NativeDiff::default());
         staged.compare(&table);
         Ok(Self { table, staged, diff, latest, rows: NativeRows::default() })
@@ -51,7 +51,7 @@ impl NativeSide {
     }
 
     pub(super) async fn begin(&mut self, part: KeyShard) -> Result<(), Error> {
-        self.latest = Latest::records(&self.table, part).await?;
+        self.latest = KeyStates::records(&self.table, part).await?;
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl NativeSide {
             }
             self.diff.compared += 1;
         }
-        self.latest = Latest::default();
+        self.latest = KeyStates::default();
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Response;
 use super::apply::Staged;
 use super::diff::{Diff, texts};
-use super::kept::{Finding, KeyShard, Latest, amount, typed};
+use super::kept::{Finding, KeyShard, KeyStates, amount, typed};
 use super::money::Groups;
 use sluice_model::Change;
 
@@ -31,7 +31,7 @@ pub(super) struct TransactionSide {
     pub(super) table: Table,
     pub(super) staged: Staged,
     pub(super) groups: Groups,
-    latest: Latest,
+    latest: KeyStates,
     rows: UnifiedRows,
     bytes: usize,
 }
@@ -42,7 +42,7 @@ impl TransactionSide {
             table,
             staged: Staged::default(),
             groups: Groups::default(),
-            latest: Latest::default(),
+            latest: KeyStates::default(),
             rows: UnifiedRows::default(),
             bytes: 0,
         }
@@ -50,7 +50,7 @@ impl TransactionSide {
 
     pub(super) async fn begin(&mut self, network: &str, part: KeyShard) -> Result<(), Error> {
         self.staged.compare(&self.table);
-        self.latest = Latest::transactions(&self.table, network, part, &mut self.groups).await?;
+        self.latest = KeyStates::transactions(&self.table, network, part, &mut self.groups).await?;
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl TransactionSide {
                 }
             }
         }
-        self.latest = Latest::default();
+        self.latest = KeyStates::default();
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl TransactionSide {
     }
 }
 
-impl Latest {
+impl KeyStates {
     /// A row that differs, as the version that it becomes.
     fn choose(&mut self, row: IncomingRow) -> Option<Chosen> {
         let kept = self.rows.get_mut(&row.key)?;

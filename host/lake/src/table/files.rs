@@ -281,7 +281,7 @@ fn properties(rows: usize, key: Option<&str>, distinct: &[String], stats: &[Stri
         builder = builder.set_column_statistics_enabled(ColumnPath::from(name.as_str()), EnabledStatistics::Chunk);
     }
     if let Some(key) = key {
-        // Keys are hashes: a dictionary of them would only be thrown away. The filter tells, without reading the
+        // Keys are hashes: a dictionary of them would be useless. The filter shows, without reading the
         // keys, that a transaction isn't in a month that nobody touched.
         builder = builder
             .set_column_dictionary_enabled(ColumnPath::from(key), false)

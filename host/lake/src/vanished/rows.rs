@@ -13,7 +13,7 @@ use super::windows::Missing;
 use crate::append::{Beyond, Chosen, Incoming, IncomingRow, Observed, RunNumber, Shaped, Source};
 use crate::error::Error;
 use crate::hash::VANISHED;
-use crate::index::{Latest, column, keys_of, wrong};
+use crate::index::{LatestRow, column, keys_of, wrong};
 use crate::latest::lay_out;
 use crate::ledger::ConnectorRef;
 use crate::lineage::{binary, month_names};
@@ -30,7 +30,7 @@ pub(crate) struct VanishedRows {
     /// As the latest state has them.
     rows: RecordBatch,
     versions: Vec<i32>,
-    /// A response stands for all windows that were read at one moment.
+    /// One response represents all windows that were read at one moment.
     incoming: Incoming,
 }
 
@@ -114,7 +114,7 @@ impl Source for VanishedRows {
     }
 
     /// Only what was judged vanishes: if another writer had news of it meanwhile, that counts.
-    fn change(&self, known: Option<&Latest>, row: &IncomingRow, _: i64) -> Option<Change> {
+    fn change(&self, known: Option<&LatestRow>, row: &IncomingRow, _: i64) -> Option<Change> {
         known.filter(|known| known.version == self.versions[row.row as usize]).map(|_| Change::Vanished)
     }
 

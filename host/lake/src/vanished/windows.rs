@@ -79,10 +79,10 @@ pub(crate) struct KnownRow {
     pub(super) observed_at: i64,
 }
 
-/// What the latest state says of one stream's windows.
+/// What the latest state holds of one stream's windows.
 #[derive(Default)]
 pub(crate) struct Finding {
-    /// Transactions by the window that tells of them.
+    /// Transactions by the window that covers them.
     known: BTreeMap<usize, usize>,
     pub(crate) missing: Vec<Missing>,
     /// Files that hold missing ones.
@@ -177,7 +177,7 @@ impl StreamRead {
         }
     }
 
-    /// Leaves out what nobody can be sure of.
+    /// Leaves out what isn't certain.
     fn doubt(&self, finding: &mut Finding) {
         let Finding { known, missing, doubted, .. } = finding;
         let known: usize = known.iter().filter(|(place, _)| !doubted.contains(place)).map(|(_, rows)| rows).sum();
@@ -237,7 +237,7 @@ impl StreamRead {
         self.windows.iter().any(|window| least < window.until && greatest >= window.since)
     }
 
-    /// Which window tells of a transaction, of those that aren't `doubted`; rather one that isn't empty.
+    /// The window that covers a transaction, of those that aren't `doubted`; one that isn't empty goes first.
     fn window(&self, row: &KnownRow, doubted: &BTreeSet<usize>) -> Option<usize> {
         let time = row.time;
         let tells = |window: &WholeWindow| {

@@ -10,7 +10,7 @@
 //! - Who gives it: `connector` maps it, `engine` derives it from what a connector mapped, `lake` adds it on writing.
 //! - Kinds: see `ColumnKind`. `enum` names the type of its words, and the one that the SDK's rows begin with.
 //! - Presence: a `required` column has no nulls and is never left out; a `nullable` one may have nulls or be left out;
-//!   an `implied` one has no nulls, and if a connector leaves it out, the named word stands in all rows.
+//!   an `implied` one has no nulls, and if a connector leaves it out, all rows have the named word.
 //! - Groups: see `Group`. `attribution` is hashed apart: a value that only arrives there is `late-attribution`.
 
 macro_rules! transaction_columns {

@@ -1,4 +1,4 @@
-//! What the registry says of its files.
+//! What the registry reports of its files.
 
 use std::time::SystemTime;
 
@@ -21,20 +21,20 @@ pub struct Entry {
     pub digest: Option<Digest>,
     /// What the file holds, if that is a connector and doesn't serve: its version and digest.
     pub candidate: Option<(String, Digest)>,
-    /// Whether the file as it stands serves.
+    /// Whether the file as it is now serves.
     pub state: Serving,
     /// When what serves was loaded.
     pub loaded_at: Option<SystemTime>,
 }
 
 impl Entry {
-    /// Why the file as it stands doesn't serve.
+    /// Why the file as it is now doesn't serve.
     pub fn refusal(&self) -> Option<&str> {
         self.state.reason().map(|reason| reason.reason.as_str())
     }
 }
 
-/// Whether a file serves as it stands. If it doesn't but did before it changed, then what it was goes on serving.
+/// Whether a file serves as it is now. If it doesn't but did before it changed, the earlier content continues to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serving {
     /// It serves its network.
@@ -90,7 +90,7 @@ pub enum FileOutcome {
         /// The version that served before, from this file.
         replaces: Option<String>,
     },
-    /// It doesn't serve as it stands; what it was before goes on serving.
+    /// It doesn't serve as it is now; its earlier content continues to serve.
     Held(Serving),
     /// It is gone, and so is what it served.
     Removed {

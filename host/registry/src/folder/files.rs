@@ -14,7 +14,7 @@ use crate::error::Error;
 /// A file that changed this recently may change again without its time or size telling.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// What tells a changed file from an unchanged one at a glance.
+/// What distinguishes a changed file from an unchanged one without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     component: Mark,

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sluice_engine::{Connector, Error};
 use sluice_model::Digest;
 
-/// Decides what may serve. It is asked one thing at a time, and may take long: what serves goes on serving meanwhile.
+/// Decides what may serve. It is asked one thing at a time, and may take long: what serves continues to serve meanwhile.
 #[async_trait]
 pub trait ServingPolicy: Send + Sync {
     /// What serves a network by the records; of a file that is no connector, what served from it last.
@@ -58,7 +58,7 @@ pub struct Candidate<'a> {
     pub file: &'a str,
     /// What it holds.
     pub connector: &'a Connector,
-    /// Its signature, as it stands beside the file.
+    /// Its signature: the content of the file beside it.
     pub signature: Option<&'a str>,
     /// What serves the network now.
     pub serving: Option<&'a Connector>,
@@ -95,7 +95,7 @@ impl Reason {
         let mut source = std::error::Error::source(error);
         while let Some(error) = source {
             let text = error.to_string();
-            // A `LoadFault` stands in its error's message already.
+            // A `LoadFault` is in its error's message already.
             if !reason.ends_with(&text) {
                 reason = format!("{reason}: {text}");
             }

@@ -57,7 +57,7 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// Where the signature of a file stands.
+/// The path of a file's signature.
 pub(super) fn path_of(component: &Path) -> PathBuf {
     let mut path = component.as_os_str().to_owned();
     path.push(".minisig");

@@ -9,7 +9,7 @@ use sluice_model::Digest;
 
 use super::files::{self, FileRead, Stamp};
 use super::{
-    Candidate, Cause, File, FileChange, FileOutcome, Held, Loaded, Reason, Recorded, Registry, Ruling, Serving,
+    Candidate, Cause, File, FileChange, FileOutcome, HeldFile, Loaded, Reason, Recorded, Registry, Ruling, Serving,
     StoredVersion,
 };
 
@@ -162,11 +162,11 @@ impl Registry {
         Ok(ruling)
     }
 
-    /// Notes why a file as it stands doesn't serve; a change, if it's another reason than before.
+    /// Records why a file as it is now doesn't serve; a change, if it's another reason than before.
     fn hold(&self, name: &str, file: File, state: Serving, loaded: Option<Loaded>, cause: Cause) -> Option<FileChange> {
         let is_new = file.held.as_ref().is_none_or(|held| held.state != state);
         let change = FileChange { file: name.to_owned(), outcome: FileOutcome::Held(state.clone()) };
-        self.store(name, File { held: Some(Held { state, loaded, cause }), ..file });
+        self.store(name, File { held: Some(HeldFile { state, loaded, cause }), ..file });
         is_new.then_some(change)
     }
 
@@ -203,7 +203,7 @@ impl Registry {
         } else if in_file == Some(before.connector.digest()) {
             let reason = format!("version {} serves by the records", next.connector.version());
             let state = Serving::Waiting(Reason { reason, hint: None });
-            Some(Held { state, loaded: Some(before), cause: Cause::Superseded })
+            Some(HeldFile { state, loaded: Some(before), cause: Cause::Superseded })
         } else {
             file.held.clone()
         };

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::Registry;
 use crate::error::Error;
 
-/// Quiet time after which a burst of events is over.
+/// Time without events after which a burst of them has ended.
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest burst: a file that is written forever doesn't hold up the others.
 const LONGEST_BURST: Duration = Duration::from_secs(5);

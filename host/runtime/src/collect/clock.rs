@@ -11,7 +11,7 @@
 //!    a host that is a year ahead freezes nothing.
 //! 3. Unless the network's clock is behind what was already observed of this network (the newest `received_at` in the
 //!    lake up to the host's now, and of the responses that this run kept before). Time doesn't run backwards, so then it
-//!    is the network's clock that is wrong: it stands at 1970, a cache gave an old response without `Age`, or one of its
+//!    is the network's clock that is wrong: it is at 1970, a cache gave an old response without `Age`, or one of its
 //!    servers has another clock. The host's clock counts. By this rule no response is ever observed before one that the
 //!    lake holds already because of its `Date`, so none is dropped as older because of it.
 //! 4. A network whose clock is always behind is observed by its clock every time: all of its rows shift alike, and only

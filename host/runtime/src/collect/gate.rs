@@ -22,7 +22,7 @@ use crate::tables::Answer;
 const MAX_HELD: usize = 16;
 
 /// A response on its way to the tables.
-struct Held {
+struct HeldResponse {
     prepared: Prepared,
     memory: Reservation,
     seen: Observation,
@@ -32,7 +32,7 @@ struct Held {
 /// What of a slice is held, and what is known of it.
 #[derive(Default)]
 pub struct Gate {
-    held: Vec<Held>,
+    held: Vec<HeldResponse>,
     /// Something was handed on already.
     is_open: bool,
     /// All responses of the slice.
@@ -89,7 +89,7 @@ impl Gate {
     }
 
     /// Takes note of doubts, and drops what is held.
-    fn doubt(&mut self, doubts: Vec<Doubt>, held: Vec<Held>) {
+    fn doubt(&mut self, doubts: Vec<Doubt>, held: Vec<HeldResponse>) {
         for doubt in doubts {
             if !self.doubts.iter().any(|known| (known.kind, &known.field) == (doubt.kind, &doubt.field)) {
                 self.doubts.push(doubt);
@@ -120,7 +120,7 @@ impl Collector {
         memory: Reservation,
     ) -> Result<(), SliceError> {
         self.guard.note_conflicts(slice, answer.prepared.conflicts());
-        let held = Held { prepared: answer.prepared, memory, seen: answer.seen, raw };
+        let held = HeldResponse { prepared: answer.prepared, memory, seen: answer.seen, raw };
         let is_full = {
             let mut gate = progress.gate();
             gate.seen.merge(&held.seen);
@@ -154,7 +154,7 @@ impl Collector {
     }
 
     /// What is odd about held responses: about each, and about all of them together.
-    fn judge_held(&self, guard: &Guard, profile: &Profile, slice: &Slice, held: &[Held]) -> Vec<Doubt> {
+    fn judge_held(&self, guard: &Guard, profile: &Profile, slice: &Slice, held: &[HeldResponse]) -> Vec<Doubt> {
         let Some(stream) = self.network.manifest().stream(&slice.stream) else { return Vec::new() };
         let mut doubts = Vec::new();
         if held.len() > 1 {
@@ -168,7 +168,7 @@ impl Collector {
         doubts
     }
 
-    async fn decide(&self, progress: &Progress, held: Vec<Held>, doubts: Vec<Doubt>) -> Result<(), SliceError> {
+    async fn decide(&self, progress: &Progress, held: Vec<HeldResponse>, doubts: Vec<Doubt>) -> Result<(), SliceError> {
         if !doubts.is_empty() {
             progress.gate().doubt(doubts, held);
             return Ok(());
@@ -194,7 +194,7 @@ impl Collector {
             }
         };
         if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
-            // They may wait for long, are small, and nobody may wait for them.
+            // They may be held for long and are small: they don't count against the budget.
             progress.gate().held.iter_mut().for_each(|held| held.memory.resize(0));
             return Settled::Few;
         }

@@ -169,7 +169,7 @@ impl Guard {
         };
         let is_unified = collector.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.unified);
         if seen.records == 0 && is_unified && self.rules.has(DoubtKind::Empty) {
-            // Slices of many accounts have one window, whose end is its own: nothing lies in the future.
+            // Slices of many accounts have one window, whose end is its own: nothing is in the future.
             let window = Window { until: slice.window.until, ..view.window };
             let held = self.in_tables(&collector.app.lake, slice, window).await?.map_or(0, |state| state.rows);
             if held > 0 {
@@ -375,7 +375,7 @@ impl Guard {
     }
 }
 
-/// What of a slice says which of its days are complete.
+/// What the rules need of a slice to know which of its days are complete.
 fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc>>) -> Option<SliceView> {
     let read_at = first_sent_at.unwrap_or_else(Utc::now);
     let window = record::readable_window(collector.network.manifest(), slice, read_at)?;

@@ -5,15 +5,15 @@ use sluice_model::{Request, Verdict};
 use super::request::Judged;
 use super::suspect::Ending;
 
-/// The word for a response whose body could not be taken whole: what is kept of it is a sample.
+/// The outcome of a response whose body could not be received whole: raw has a sample of it.
 pub(super) const BROKEN: &str = "broken";
-/// The word for a response that doesn't answer its request, and whose request is sent again.
+/// The outcome of a response that doesn't answer its request, which is sent again.
 pub(super) const RETRIED: &str = "retried";
 
-/// The word for a response that was cut whenever it was asked for, and can't be read.
+/// The outcome of a response that was cut each time it was requested, and can't be read.
 pub(super) const CUT: &str = "cut";
 
-/// The word that the raw object keeps: only `answered` ones are mapped again.
+/// The outcome that the envelope gets. Only `answered` responses are mapped again.
 pub(super) fn outcome_word(judged: &Judged, ending: &Ending, request: &Request) -> &'static str {
     match judged {
         Err(_) => "failed",

@@ -197,7 +197,7 @@ impl Collector {
         failed(problem)
     }
 
-    /// Acts on a response that is kept: maps its records and says what comes next.
+    /// Acts on a stored response: maps its records and returns what to do next.
     #[expect(clippy::too_many_arguments, reason = "what is known of one response, from two callers")]
     pub(super) async fn apply_response(
         &self,

@@ -31,7 +31,7 @@ impl RequestChain {
         chain
     }
 
-    /// Notes what an answer leads on to after a pause; says why none of it may be sent. `page`: the answer's body, if
+    /// Adds the follow-ups of an answer after a pause; returns why none of them may be sent. `page`: the answer's body, if
     /// it holds records.
     pub(super) fn admit(
         &mut self,

@@ -18,7 +18,7 @@ pub(super) struct RequestQueue {
 }
 
 impl RequestQueue {
-    /// Adds requests; says why if they are too much to wait.
+    /// Adds requests; returns why not if they are too many.
     pub(super) fn extend(&mut self, requests: Vec<Request>, wait: Duration) -> Result<(), SliceError> {
         for request in requests {
             self.bytes = self.bytes.saturating_add(request.text_bytes());

@@ -1,8 +1,8 @@
 //! What a run kept before it was interrupted: a response that is there is not asked for again.
 //!
-//! A response is kept before it is decoded, so there may be one whose decoding ended the process. Responses that nobody
-//! has judged are judged one at a time, and each start of it is noted before it begins: the response that ends the
-//! process again and again is known by its envelope, and after [`MAX_JUDGEMENTS`] of them it fails its request instead.
+//! A response is stored before it is decoded, so there may be one whose decoding ended the process. Responses without an
+//! outcome are judged one at a time, and each start is recorded in the envelope first: a response that ended the process
+//! [`MAX_JUDGEMENTS`] times fails its request instead.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct ResumedResponses {
     /// Bodies of 2xx responses after which the request was sent again: they looked cut, or the connector asked for it.
     asked_again: HashMap<String, Digest>,
     slices: HashMap<String, SliceRead>,
-    /// Held while a response is judged that nobody has judged yet.
+    /// Held while a response without an outcome is judged.
     judging: tokio::sync::Mutex<()>,
 }
 
@@ -184,7 +184,7 @@ impl Collector {
         Ok(ReadAgain { raw: raw.clone(), judged, ending })
     }
 
-    /// Judges a response of which nobody knows the outcome, and notes it. None, and that is noted, if it was judged too
+    /// Judges a response without an outcome, and records it. None, and that is recorded, if it was judged too
     /// often already without the process living to note the outcome.
     async fn judge_suspect(
         &self,

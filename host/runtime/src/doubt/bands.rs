@@ -9,14 +9,14 @@ use super::{Doubt, DoubtKind, DoubtSettings, Observation, Profile};
 
 /// How far a day must be from the usual ones.
 const FACTOR: u128 = 20;
-/// Rows below which a day with too few tells nothing, and above which one with too many does.
+/// A day with too few rows counts if at least this many are usual; one with too many if it has more.
 const MANY: u64 = 200;
 /// Days of the same weekday that make a band.
 const MIN_WEEKDAYS: usize = 4;
 /// How long after its end a day is complete: networks book late.
 const SETTLED: TimeDelta = TimeDelta::days(2);
 
-/// What of a slice says which of its days are complete.
+/// What the rules need of a slice to know which of its days are complete.
 #[derive(Clone, Copy, Debug)]
 pub struct SliceView {
     /// The part of its window that could be read.

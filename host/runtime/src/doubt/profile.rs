@@ -155,7 +155,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile that JSON text says; an empty one for a text that is none.
+    /// The profile in a JSON text; an empty one for a text that is none.
     pub fn from_json(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
@@ -210,7 +210,7 @@ impl Profile {
         }
     }
 
-    /// Adds what another profile of the same stream says; not its days, which are an account's.
+    /// Adds another profile of the same stream, without its days, which are an account's.
     pub fn merge(&mut self, other: &Self) {
         for (path, more) in &other.paths {
             let known = self.paths.entry(path.clone()).or_default();

@@ -24,7 +24,7 @@ const MANY_EARLIER: (u64, u64) = (500, 20);
 const MANY_NOW: u64 = 20;
 /// Transactions that make an account's currencies, sizes and status words known.
 const MIN_KNOWN: u64 = 10;
-/// Amounts from which on their size tells something.
+/// Least number of amounts whose size is compared.
 const MIN_AMOUNTS: u64 = 10;
 /// How many times larger or smaller amounts must be.
 const UNIT_FACTOR: f64 = 20.0;

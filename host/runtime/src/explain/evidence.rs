@@ -126,7 +126,7 @@ fn records(connector: &Connector, raw: &RawObject, body: Bytes) -> Result<Decode
     connector.decode(&raw.slice.stream, &visible_headers(&raw.headers), &body).map_err(Failure::failed)
 }
 
-/// A row that is no record because it lacks fields, or has too many: its line as it stands in the body.
+/// A row that is no record because it lacks fields, or has too many: its line in the body, unchanged.
 fn torn(decoded: &Decoded, nth: usize, body: &Bytes) -> Option<Record> {
     let row = decoded.torn.rows.get(nth).filter(|_| decoded.torn.excluded)?;
     let text = String::from_utf8_lossy(body).replace("\r\n", "\n");

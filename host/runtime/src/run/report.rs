@@ -85,42 +85,31 @@ pub struct RunReport {
 /// New versions of unified transactions, and why there are any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VersionCounts {
-    /// Transactions that are new.
-    pub first_seen: u64,
-    /// Rows that are new and correct others.
-    pub corrections: u64,
-    /// Transactions of which the network reports something else.
-    pub changed: u64,
-    /// Transactions of which the network reports the same, and more of who sent the customer.
-    pub late_attribution: u64,
-    /// Transactions that the connector maps differently.
-    pub remapped: u64,
-    /// Transactions that the network no longer reports.
-    pub vanished: u64,
-    /// Vanished transactions that it reports again.
-    pub reappeared: u64,
+    /// By cause.
+    #[serde(flatten)]
+    pub causes: Causes,
     /// Transactions that had a commission in the version before, and have none now. Only counted by `run`.
     pub amounts_nulled: u64,
 }
 
 impl From<Causes> for VersionCounts {
     fn from(causes: Causes) -> Self {
-        let Causes { first_seen, corrections, changed, late_attribution, remapped, vanished, reappeared, .. } = causes;
-        Self { first_seen, corrections, changed, late_attribution, remapped, vanished, reappeared, amounts_nulled: 0 }
+        Self { causes, amounts_nulled: 0 }
     }
 }
 
 impl VersionCounts {
     /// `3 first seen, 1 vanished`; empty if there are none.
     fn text(&self) -> String {
+        let causes = self.causes;
         let counts = [
-            (self.first_seen, "first seen"),
-            (self.changed, "changed"),
-            (self.corrections, "corrected by new rows"),
-            (self.late_attribution, "attributed late"),
-            (self.remapped, "mapped differently"),
-            (self.vanished, "vanished"),
-            (self.reappeared, "reappeared"),
+            (causes.first_seen, "first seen"),
+            (causes.changed, "changed"),
+            (causes.corrections, "corrected by new rows"),
+            (causes.late_attribution, "attributed late"),
+            (causes.remapped, "mapped differently"),
+            (causes.vanished, "vanished"),
+            (causes.reappeared, "reappeared"),
         ];
         let parts = counts.iter().filter(|(number, _)| *number > 0);
         parts.map(|(number, what)| format!("{} {what}", thousands(*number))).collect::<Vec<_>>().join(", ")

@@ -33,10 +33,7 @@ impl FetchSection {
     /// A settings failure for a limit of nothing.
     pub(super) fn options(self, path: &Path) -> Result<FetchOptions, Failure> {
         let mut options = FetchOptions::default();
-        let refuse = |name: &str| {
-            Err(Failure::settings(format!("fetch.{name} in {} is 0: nothing would ever be fetched", path.display()))
-                .hint(format!("leave {name} out to have its default")))
-        };
+        let secs = |secs: u64| Duration::from_secs(secs.min(u64::from(u32::MAX)));
         for (name, given, limit) in [
             ("connect_timeout_secs", self.connect_timeout_secs, &mut options.connect_timeout),
             ("answer_timeout_secs", self.answer_timeout_secs, &mut options.answer_timeout),
@@ -45,36 +42,30 @@ impl FetchSection {
             ("min_retry_wait_secs", self.min_retry_wait_secs, &mut options.min_retry_wait),
             ("max_retry_wait_secs", self.max_retry_wait_secs, &mut options.max_retry_wait),
         ] {
-            match given {
-                Some(0) => return refuse(name),
-                Some(secs) => *limit = Duration::from_secs(secs.min(u64::from(u32::MAX))),
-                None => {}
-            }
+            set(path, name, given.map(secs), limit)?;
         }
-        for (name, given, limit) in [
-            ("max_body_bytes", self.max_body_bytes, &mut options.max_body_bytes),
-            ("max_header_bytes", self.max_header_bytes, &mut options.max_header_bytes),
-        ] {
-            match given {
-                Some(0) => return refuse(name),
-                Some(bytes) => *limit = bytes,
-                None => {}
-            }
-        }
-        for (name, given, limit) in [
-            ("max_ratio", self.max_ratio, &mut options.max_ratio),
-            ("max_attempts", self.max_attempts, &mut options.max_attempts),
-        ] {
-            match given {
-                Some(0) => return refuse(name),
-                Some(number) => *limit = number,
-                None => {}
-            }
-        }
+        set(path, "max_body_bytes", self.max_body_bytes, &mut options.max_body_bytes)?;
+        set(path, "max_header_bytes", self.max_header_bytes, &mut options.max_header_bytes)?;
+        set(path, "max_ratio", self.max_ratio, &mut options.max_ratio)?;
+        set(path, "max_attempts", self.max_attempts, &mut options.max_attempts)?;
         options.max_redirects = self.max_redirects.unwrap_or(options.max_redirects);
         options.user_agent = self.user_agent.unwrap_or(options.user_agent);
         Ok(options)
     }
+}
+
+/// Sets a limit that is given, and refuses one of nothing.
+fn set<T: Default + PartialEq>(path: &Path, name: &str, given: Option<T>, limit: &mut T) -> Result<(), Failure> {
+    let Some(given) = given else { return Ok(()) };
+    if given == T::default() {
+        return Err(Failure::settings(format!(
+            "fetch.{name} in {} is 0: nothing would ever be fetched",
+            path.display()
+        ))
+        .hint(format!("leave {name} out to have its default")));
+    }
+    *limit = given;
+    Ok(())
 }
 
 #[cfg(test)]

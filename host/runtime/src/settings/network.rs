@@ -81,7 +81,7 @@ pub struct LookBackRule {
 }
 
 impl LookBackRule {
-    /// The rule as a text: the same rule has the same key wherever it stands in the list.
+    /// The rule as a text: the same rule has the same key wherever it is in the list.
     pub fn key(&self) -> String {
         format!("{}s/{}d/{}", self.every, self.days, self.axis.map_or("default", Axis::name))
     }

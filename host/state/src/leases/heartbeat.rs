@@ -72,7 +72,7 @@ impl NetworkLease {
         }
     }
 
-    /// Does `work` as long as the lease is held. If it is lost, the work is dropped where it stands.
+    /// Does `work` as long as the lease is held. If it is lost, the work is dropped where it is.
     ///
     /// # Errors
     /// The work's failure, or that of a lost lease.
@@ -95,7 +95,7 @@ impl NetworkLease {
         let loss = self.loss.borrow().clone().unwrap_or(Loss::Expired("its heartbeat has ended".to_owned()));
         let (is_unreachable, why) = match loss {
             Loss::Taken => {
-                // Only to be named: whoever it is, it isn't this process.
+                // Only for the message: it isn't this process.
                 let held = self.store.held(network).await.ok().flatten();
                 let heir = held.map_or("another process".to_owned(), |held| held.holder.to_string());
                 (false, format!("it wasn't renewed for {ttl:?}, and {heir} took it over"))

@@ -50,7 +50,7 @@ fn is_missing(_: i64) -> bool {
     false
 }
 
-/// The boot and the namespace of process ids, where the system tells them.
+/// The boot and the namespace of process ids, where the system has them.
 fn machine() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;

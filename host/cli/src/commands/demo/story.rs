@@ -22,7 +22,7 @@ pub(super) fn collected(collects: &Collects) -> String {
     let mut rows = vec![texts(["network", "records", "transactions", "then new", "changed", "again"])];
     for (first, again) in collects.first.iter().zip(&collects.again) {
         let later = || collects.later.iter().filter(|report| report.network == first.network);
-        let new: u64 = later().map(|report| report.versions.first_seen).sum();
+        let new: u64 = later().map(|report| report.versions.causes.first_seen).sum();
         let versions: u64 = later().map(|report| report.new_versions).sum();
         let numbers = [first.records, first.new_versions, new, versions - new, again.new_versions].map(thousands);
         rows.push([first.network.clone()].into_iter().chain(numbers).collect());

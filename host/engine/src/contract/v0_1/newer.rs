@@ -21,7 +21,7 @@ pub(super) fn manifest(old: manifests::Manifest) -> next_manifests::Manifest {
 }
 
 /// A complete window of 0.1 is one of the transaction's date: on other dates rows leave a window without vanishing, so
-/// there the word never counted.
+/// there the flag never counted.
 fn stream(old: manifests::Stream) -> next_manifests::Stream {
     let by_transaction = old.axes.iter().copied().filter(|axis| *axis == manifests::Axis::Transaction);
     next_manifests::Stream {
