@@ -36,7 +36,7 @@ pub enum DecodeError {
     /// The body breaks its format's rules.
     #[error("bad {format} at byte {at}: {reason}")]
     Malformed {
-        /// The format.
+        /// Its name: `JSON`, `XML` …
         format: &'static str,
         /// Where, from 0, in the body as UTF-8.
         at: usize,
@@ -52,13 +52,13 @@ pub enum DecodeError {
     /// No such character set.
     #[error("unknown character set `{label}`")]
     UnknownCharset {
-        /// Its label.
+        /// Its label, as the manifest or the response states it.
         label: String,
     },
     /// The layout names a place that can't be one.
     #[error("`{place}` is no place for records: {reason}")]
     BadPlace {
-        /// The place.
+        /// The layout's place of records.
         place: String,
         /// Why not.
         reason: &'static str,
@@ -66,13 +66,13 @@ pub enum DecodeError {
     /// The body doesn't have the place where its records should be.
     #[error("nothing at `{place}`")]
     NothingAt {
-        /// The place.
+        /// The layout's place of records.
         place: String,
     },
     /// Where the list of records should be is something else, which isn't an empty list.
     #[error("no list of records at {}: it is {found}", if place.is_empty() { "the top" } else { place })]
     NotAList {
-        /// The place.
+        /// The layout's place of records.
         place: String,
         /// What is there: `null`, `a string`, `an object without a field of the layout`.
         found: &'static str,

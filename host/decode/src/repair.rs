@@ -44,7 +44,7 @@ impl Marks {
         self.places.get(self.next).copied()
     }
 
-    /// Passes those before `end`, and gives how many they were.
+    /// Passes those before `end`, and returns how many they were.
     pub(super) fn pass(&mut self, end: usize) -> u64 {
         let before = self.next;
         while self.is_before(end) {

@@ -61,7 +61,7 @@ impl<'a> Document<'a> {
         Ok(document)
     }
 
-    /// Passes the marks before `end`, and gives how many they were.
+    /// Passes the marks before `end`, and returns how many they were.
     fn pass_marks(&mut self, end: usize) -> u64 {
         let passed = self.marks.pass(self.base + end);
         self.next_mark = self.marks.next().map_or(usize::MAX, |next| next - self.base);

@@ -1,6 +1,6 @@
 //! Columns of a guest as Arrow arrays: checked, then wrapped without copying.
 //!
-//! Every function takes a guest's column and how many rows there should be, and gives the array or the rule of the
+//! Every function takes a guest's column and how many rows there should be, and returns the array or the rule of the
 //! contract that it breaks. Arrow's plain constructors panic on bad lengths, so none is used before a check.
 
 use std::sync::Arc;

@@ -153,7 +153,7 @@ impl Connector {
         }
     }
 
-    /// Maps a response twice, each in an instance of its own, and gives the answer if both are the same, bit for bit.
+    /// Maps a response twice, each in an instance of its own, and returns the answer if both are the same, bit for bit.
     /// A connector that fails this maps nothing any more.
     ///
     /// # Errors

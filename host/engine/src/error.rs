@@ -46,7 +46,7 @@ pub enum Error {
         /// Which rule it breaks.
         what: String,
     },
-    /// The guest gives another answer for the same bytes, so what it gave can't be made again.
+    /// The guest returned another answer for the same bytes, so its rows can't be reproduced.
     #[error("connector `{connector}` {version} gives another answer for the same bytes: {what}")]
     Unsteady {
         /// The network's slug.
@@ -72,7 +72,7 @@ pub enum Error {
         connector: String,
         /// The connector's version.
         version: String,
-        /// The stream.
+        /// The stream, by its name in the manifest.
         stream: String,
     },
     /// A response's body doesn't fit its stream's layout.
@@ -198,10 +198,10 @@ pub enum LoadFault {
     /// The compiler has been busy with an earlier component all the while; it may be free at the next look.
     #[error("the compiler is still busy with an earlier component")]
     Busy,
-    /// A component that wants more than a connector gets.
+    /// A component that imports more than a connector gets.
     #[error("the component imports `{}`, which connectors are not given", shown(.name))]
     UnknownImport {
-        /// What it wants.
+        /// The import.
         name: String,
     },
     /// A component whose functions have other types than the contract.

@@ -109,7 +109,7 @@ impl Batch {
         Ok(zones)
     }
 
-    /// Takes a column as the schema wants it.
+    /// Takes a column in the schema's type.
     fn take(&mut self, wire::Column { name, values }: wire::Column, zones: &mut Zones) -> Checked<()> {
         let known = mapped_column(&name).filter(|column| column.given_by == GivenBy::Connector);
         let column = known.ok_or_else(|| format!("{TRANSACTIONS} have no column {}", quoted(&name)))?;

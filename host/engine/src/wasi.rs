@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiView};
 
-/// Interfaces that are linked, so that a component that wants another one is refused by its name.
+/// Interfaces that are linked. A component that imports another one is refused by its name.
 const OFFERED: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -243,7 +243,7 @@ pub(crate) mod tests {
         };
         assert_eq!(seen(), seen());
         let (seconds, nanoseconds, bytes, ..) = seen();
-        // Pinned: what a guest saw years ago it must see in a replay.
+        // Pinned: a replay must give a guest what it read years ago.
         assert_eq!((seconds, nanoseconds, bytes.as_slice()), (0, 0, &b"igsegtem"[..]));
         assert_eq!(seen().5, (0, 0));
     }

@@ -15,7 +15,7 @@ pub enum Error {
     /// The operator's settings of a network are invalid.
     #[error("network `{network}`: {reason}")]
     Settings {
-        /// The network.
+        /// The network's id.
         network: String,
         /// What is wrong.
         reason: String,
@@ -23,7 +23,7 @@ pub enum Error {
     /// A connector's request can't be rendered.
     #[error("connector `{network}`: request `{request}`, {place}: {reason}")]
     Template {
-        /// The network.
+        /// The network's id.
         network: String,
         /// The request's key.
         request: String,
@@ -35,9 +35,9 @@ pub enum Error {
     /// The account lacks a secret that a request needs.
     #[error("request `{request}` of network `{network}` needs the secret `{slot}`, which account `{account}` lacks")]
     MissingSecret {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The request's key.
         request: String,
@@ -49,9 +49,9 @@ pub enum Error {
         "request `{request}` of network `{network}` needs the setting `{setting}`, which account `{account}` lacks"
     )]
     MissingSetting {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The request's key.
         request: String,
@@ -61,7 +61,7 @@ pub enum Error {
     /// A host that the connector's manifest, the operator or both don't allow.
     #[error("connector `{network}` may not ask `{host}`: {}", who_refuses(.manifest, .operator))]
     Host {
-        /// The network.
+        /// The network's id.
         network: String,
         /// The host, with its port if it isn't 443.
         host: String,
@@ -73,7 +73,7 @@ pub enum Error {
     /// A host whose addresses are all private.
     #[error("connector `{network}` may not ask `{host}`: it has no public address")]
     PrivateAddress {
-        /// The network.
+        /// The network's id.
         network: String,
         /// The host.
         host: String,
@@ -81,7 +81,7 @@ pub enum Error {
     /// A redirect that may not be followed.
     #[error("cannot follow a redirect of `{host}` (network `{network}`): {reason}")]
     Redirect {
-        /// The network.
+        /// The network's id.
         network: String,
         /// The host that redirects.
         host: String,
@@ -160,9 +160,9 @@ pub enum Error {
         "network `{network}` refuses the secrets of account `{account}` (sign-in `{token}`, status {status}): {reason}"
     )]
     Credentials {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The token source.
         token: String,
@@ -176,9 +176,9 @@ pub enum Error {
         "cannot sign in to network `{network}` for account `{account}` (sign-in `{token}`, status {status}): {reason}"
     )]
     SignIn {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The token source.
         token: String,
@@ -202,9 +202,9 @@ pub enum Error {
     /// The token store failed. No token is used before it is stored.
     #[error("cannot {doing} the tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
     TokenStore {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The token source.
         token: String,
@@ -217,9 +217,9 @@ pub enum Error {
     /// Stored tokens that another key has sealed.
     #[error("the key doesn't open the stored tokens of sign-in `{token}` (network `{network}`, account `{account}`)")]
     Sealed {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The token source.
         token: String,
@@ -227,9 +227,9 @@ pub enum Error {
     /// A sign-in that needs a durable token store, because its refresh token would be lost with the process.
     #[error("the refresh token of sign-in `{token}` (network `{network}`, account `{account}`) needs a token store")]
     NoTokenStore {
-        /// The network.
+        /// The network's id.
         network: String,
-        /// The account.
+        /// The operator's name for the account.
         account: String,
         /// The token source.
         token: String,

@@ -140,7 +140,7 @@ impl RunWriter {
         self.shared.send(Message::Covered(self.number, row));
     }
 
-    /// Waits until all that was handed over is durable, and gives what was new of it.
+    /// Waits until all that was handed over is durable, and returns what was new of it.
     ///
     /// # Errors
     /// Why it could not be written. What was committed stays.

@@ -30,7 +30,7 @@ pub struct StreamAxis {
     pub network: String,
     /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The date.
     pub axis: String,
@@ -58,7 +58,7 @@ impl GapKind {
 /// A window that the tables may lack rows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The window.
+    /// The window: since ≤ t < until.
     pub window: Window,
     /// Why it is one.
     pub kind: GapKind,
@@ -86,7 +86,7 @@ pub struct Coverage {
 /// A read of a window, as a row of `meta.coverage` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowRead {
-    /// The window.
+    /// The window: since ≤ t < until.
     pub window: Window,
     /// When it was read to its end.
     pub at: DateTime<Utc>,

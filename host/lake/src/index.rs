@@ -165,14 +165,14 @@ impl KeyIndex {
         self.filters.bound();
     }
 
-    /// Takes note of a row that was committed, if its partition is cached: the next flush searches for those of others.
+    /// Records a row that was committed, if its partition is cached: the next flush searches for those of others.
     pub(crate) fn keep(&mut self, key: u128, row: LatestRow) {
         if self.partitions.is_cached(row.home) && keep_latest(&mut self.latest, key, row) {
             self.partitions.grew(row.home, 1);
         }
     }
 
-    /// Takes note of a row that was read.
+    /// Records a row that was read.
     fn insert(&mut self, key: u128, row: LatestRow) {
         if self.partitions.is_cached(row.home) {
             self.keep(key, row);
@@ -181,7 +181,7 @@ impl KeyIndex {
         }
     }
 
-    /// Takes note of files that were committed, of which all rows were inserted.
+    /// Records files that were committed, of which all rows were inserted.
     pub(crate) fn wrote(&mut self, files: impl Iterator<Item = (Path, HashMap<String, Option<String>>)>) {
         for (path, values) in files {
             let home = self.home_of(&values);
@@ -224,7 +224,7 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Takes note of the snapshot's files; evicts partitions of which a file is gone.
+    /// Records the snapshot's files; evicts partitions of which a file is gone.
     fn follow(&mut self, table: &Table) {
         if self.version == table.version() {
             return;
@@ -304,7 +304,7 @@ impl KeyIndex {
     }
 }
 
-/// Keeps the later of two rows of a key, and gives whether the key is new.
+/// Keeps the later of two rows of a key, and returns whether the key is new.
 fn keep_latest(rows: &mut KeyMap<LatestRow>, key: u128, row: LatestRow) -> bool {
     match rows.entry(key) {
         Entry::Vacant(vacant) => {

@@ -224,7 +224,7 @@ impl Lake {
         Ok(tables)
     }
 
-    /// Keeps a connector's component, so that a replay or a rollback can name it by its digest. Gives whether it is
+    /// Keeps a connector's component, so that a replay or a rollback can name it by its digest. Returns whether it is
     /// new to the lake.
     pub async fn put_connector(&self, component: Bytes) -> Result<bool, Error> {
         let digest = sluice_model::Digest::of(&component);

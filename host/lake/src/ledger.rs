@@ -21,7 +21,7 @@ use crate::vanished::RunObservations;
 pub struct ConnectorRef {
     /// Its network id.
     pub name: String,
-    /// Its version.
+    /// Its version, as its manifest states it.
     pub version: String,
     /// Its component's digest.
     pub digest: Digest,
@@ -79,7 +79,7 @@ impl RunBook {
         Self { number, fence, seen, ordinals, counts: Counts::default() }
     }
 
-    /// Takes note of a response, and puts its rows to the others.
+    /// Records a response, and adds its rows to the others.
     pub(crate) fn add(&mut self, batch: &mut Batch, mut prepared: Prepared) -> Result<(), Error> {
         self.ordinals.number(&mut prepared)?;
         self.counts.native_rows += prepared.native.rows as u64;
@@ -179,7 +179,7 @@ impl Ledger {
         self.book.reject(&mut self.batch, rejected);
     }
 
-    /// Commits what has gathered, and gives what the whole ledger did so far.
+    /// Commits what has gathered, and returns what the whole ledger did so far.
     pub async fn commit(&mut self) -> Result<Counts, Error> {
         self.flush().await?;
         self.mark_vanished().await?;

@@ -6,7 +6,7 @@
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
 //! An envelope is written after its body, so an envelope's body is always there; a slice's marker after all
-//! its envelopes. What is older than the operator wants to keep is taken out of raw by [`retention`].
+//! its envelopes. What is older than `[raw] keep_days` is deleted by [`retention`].
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -39,7 +39,7 @@ pub struct RawFilter {
     pub network: Option<String>,
     /// The operator's name for the account.
     pub account: Option<String>,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: Option<String>,
     /// The run that fetched it.
     pub run_id: Option<String>,
@@ -95,7 +95,7 @@ pub struct EnvelopePath(Path);
 impl Lake {
     /// Keeps a response: the body's wire bytes, then its envelope, which names it. It is stored when this returns.
     ///
-    /// The same response twice is stored once; a different one under the same names gets a name of its own. Gives where
+    /// The same response twice is stored once; a different one under the same names gets a name of its own. Returns where
     /// the envelope is.
     pub async fn put_raw(&self, object: &RawObject, body: &WireBody) -> Result<EnvelopePath, Error> {
         let path = body_path(object.body);

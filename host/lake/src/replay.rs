@@ -191,7 +191,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Takes note of a response that the candidate can't map at all. Its transactions aren't compared.
+    /// Records a response that the candidate can't map at all. Its transactions aren't compared.
     pub fn reject(&mut self, origin: &Arc<RawObject>, reason: &str) {
         if self.part.part == 0 {
             self.diff.responses += 1;

@@ -17,7 +17,7 @@ use parquet::bloom_filter::Sbbf;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-/// A file in an object store, as the Parquet reader wants it.
+/// A file in an object store, as the Parquet reader reads it.
 struct StoredFile {
     store: Arc<dyn ObjectStore>,
     path: Path,

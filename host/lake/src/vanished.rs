@@ -114,7 +114,7 @@ impl RunObservations {
         self.known.insert(network.to_owned(), known);
     }
 
-    /// Takes note of an answer: the keys of its transactions, and whether one of its records was rejected.
+    /// Records an answer: the keys of its transactions, and whether one of its records was rejected.
     ///
     /// Where nothing was before nothing can vanish, so first reads cost no memory.
     pub(crate) fn note(
@@ -153,7 +153,7 @@ impl RunObservations {
         slice.transactions += transactions;
     }
 
-    /// Takes note of a response that could not be mapped at all.
+    /// Records a response that could not be mapped at all.
     pub(crate) fn note_unmapped(&mut self, slice: &Slice) {
         self.unmapped.insert(slice.id());
     }

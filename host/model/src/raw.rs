@@ -40,7 +40,7 @@ pub struct RawObject {
     pub outcome: String,
     /// The version of the connector that planned the request.
     pub connector_version: String,
-    /// Its digest.
+    /// Digest of its file.
     pub connector_digest: Digest,
 }
 

@@ -118,7 +118,7 @@ pub struct Slice {
     pub stream: String,
     /// The account's settings, defaults filled in, sorted by name.
     pub settings: Vec<(String, String)>,
-    /// The window.
+    /// The window: since ≤ t < until.
     pub window: Window,
     /// The stream's IANA zone.
     pub timezone: Tz,

@@ -1,6 +1,6 @@
 //! A scan whose filter lets nothing through is nothing, and so is what is joined to it.
 //!
-//! A constant that a view adds to each of its parts meets a query's filter on it only at the scans, where DataFusion
+//! A constant that a view adds to each of its parts is compared with a query's filter only at the scans, where DataFusion
 //! keeps the outcome as a filter of the scan: the parts that no one needs would be joined and summed up all the
 //! same.
 

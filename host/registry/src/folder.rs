@@ -106,7 +106,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Scans the folder, and gives what changed. New connectors are compiled and asked about before this returns.
+    /// Scans the folder, and returns what changed. New connectors are compiled and ruled on before this returns.
     pub async fn rescan(&self) -> Vec<FileChange> {
         let _scan = self.scan.lock().await;
         let names = match files::names(self.dir.clone()).await {

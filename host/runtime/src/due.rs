@@ -121,7 +121,7 @@ fn due_reads(network: &Network, timetable: &Timetable, times: &ScheduleTimes, no
 }
 
 impl Due {
-    /// Finishes the network's interrupted runs, then reads what is due, and gives the lease back.
+    /// Finishes the network's interrupted runs, then reads what is due, and releases the lease.
     pub async fn carry_out(self, app: &Arc<App>) -> DueOutcome {
         let name = self.network.settings.name.clone();
         let mut reports = Vec::new();

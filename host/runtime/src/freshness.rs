@@ -1,4 +1,4 @@
-//! Whether what was read is as fresh as the schedule wants it: pure functions of a moment.
+//! Whether what was read is as fresh as the schedule requires it: pure functions of a moment.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Axis, Stream};

@@ -182,7 +182,7 @@ async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
     Ok(last.is_none_or(|last| last + every <= Utc::now()))
 }
 
-/// Looks after all tables and raw, and gives whether it went well.
+/// Maintains all tables and raw, and returns whether it went well.
 async fn maintain(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
     let began = Utc::now();
     let tables = match app.lake.tables().await {
@@ -210,7 +210,7 @@ async fn maintain(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
     well
 }
 
-/// Logs what was done, and gives whether it went well.
+/// Logs what was done, and returns whether it went well.
 fn log_report(report: &MaintenanceReport) -> bool {
     let line = line(report, false);
     match &report.error {

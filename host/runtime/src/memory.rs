@@ -1,6 +1,6 @@
 //! The process's budget of memory for responses: their bodies, decoded cells and rows, until these are durable.
 //!
-//! Whoever wants to bring a response into memory reserves for it and waits, first come, first served. What a response
+//! Memory for a response is reserved before it is sent; reservations wait in order of arrival. What a response
 //! really takes is known only later: a reservation can grow beyond the budget then, and others wait so much longer.
 
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Waits until somebody waits for memory: who holds some without need gives it up.
+    /// Waits until a reservation waits. What is held without need is then released.
     pub async fn contended(&self) {
         loop {
             let mut woken = std::pin::pin!(self.contended.notified());
@@ -90,7 +90,7 @@ impl MemoryBudget {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives what is free to those who wait.
+    /// Serves the reservations that wait, as far as memory is free.
     fn serve(&self) {
         loop {
             let (reply, bytes) = {
@@ -103,7 +103,7 @@ impl MemoryBudget {
                 used.take(bytes);
                 (reply, bytes)
             };
-            // Who was cancelled gives it back at once, and so the next one is served.
+            // A cancelled reservation is dropped at once, and the next one is served.
             drop(reply.send(Reservation { budget: self.clone(), bytes }));
         }
     }

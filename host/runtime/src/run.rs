@@ -250,7 +250,7 @@ async fn close(
     collected: &Collected,
 ) -> Result<(), Failure> {
     record::finish(app, network, report, is_resumed).await?;
-    // Only now is all durable that they stand for. A process that dies before gives them again when the run is resumed.
+    // Only now are the rows durable that they follow from. If the process dies before, the resumed run has them again.
     for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
     }

@@ -60,7 +60,7 @@ impl Default for RetryPauses {
     }
 }
 
-/// A network's runs that failed without coming to an end, for want of a setting, a secret or a store.
+/// A network's runs that could not start, for lack of a setting, a secret or a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedStarts {
     count: u32,

@@ -74,14 +74,14 @@ pub struct NetworkStatus {
     pub paused: Vec<Pause>,
 }
 
-/// What was read of a stream by one date, against what the schedule wants.
+/// What was read of a stream by one date, against what the schedule requires.
 #[derive(Debug, Serialize)]
 pub struct StreamStatus {
     /// The network id.
     pub network: String,
-    /// The account.
+    /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The date.
     pub axis: String,
@@ -123,15 +123,15 @@ pub struct GapStatus {
 pub struct OpenRejects {
     /// The network id.
     pub network: String,
-    /// The account.
+    /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// How many.
     pub count: u64,
 }
 
-/// Whether a stream was read as its schedule wants.
+/// Whether a stream was read as its schedule requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Freshness {
@@ -162,7 +162,7 @@ impl Freshness {
     }
 }
 
-/// What the settings want to be read.
+/// What the settings require to be read.
 #[derive(Default)]
 struct Wanted {
     /// Each stream with its schedule.
@@ -240,7 +240,7 @@ pub fn by_stream(rejects: &[RejectRow]) -> Vec<OpenRejects> {
     counts.into_iter().map(row).collect()
 }
 
-/// What the settings want, as far as the connectors can be loaded.
+/// What the settings require, as far as the connectors can be loaded.
 async fn wanted(settings: &Settings, state: &State, now: DateTime<Utc>) -> Result<Wanted, Failure> {
     let mut wanted = Wanted::default();
     let registry = match open_registry_read_only(settings).await {

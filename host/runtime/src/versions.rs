@@ -98,7 +98,7 @@ pub async fn serving(settings: &Settings, name: &str) -> Result<Connector, Failu
         .ok_or_else(|| Failure::usage(format!("no connector `{name}` serves")).hint("see `sluice connectors list`"))
 }
 
-/// Gives the version that waits what it asks for. `digest`: the digits that its digest must begin with.
+/// Grants the version that waits the rights that it asks for. `digest`: the digits that its digest must begin with.
 ///
 /// # Errors
 /// A usage failure if no such version waits; the state store's failure.

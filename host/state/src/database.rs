@@ -77,7 +77,7 @@ impl Database {
         }
     }
 
-    /// Executes a statement, and gives how many rows it changed.
+    /// Executes a statement, and returns how many rows it changed.
     pub(crate) async fn execute(&self, query: Query<'_>) -> Result<u64, sqlx::Error> {
         let mut transaction = self.begin_write().await?;
         let done = self.unnamed(query).execute(&mut *transaction).await?;

@@ -41,7 +41,7 @@ pub enum Error {
     /// Another process held the lease for longer than `lease_wait_secs`.
     #[error("network `{network}` is in use by {holder}: gave up after {wait_secs} s")]
     InUse {
-        /// The network.
+        /// The network's name in the settings.
         network: String,
         /// Who holds the lease.
         holder: Box<crate::LeaseHolder>,
@@ -53,7 +53,7 @@ pub enum Error {
     /// A lease was lost while work was done under it.
     #[error("the lease of network `{network}` was lost: {why}")]
     LeaseLost {
-        /// The network.
+        /// The network's name in the settings.
         network: String,
         /// How.
         why: String,

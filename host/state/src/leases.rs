@@ -115,7 +115,7 @@ impl LeaseStore {
         Ok(epoch.map(|epoch| NetworkLease::start(self.clone(), network, token, epoch, asked_at)))
     }
 
-    /// Writes a lease unless another one is valid, that of the token `ended` excepted. Gives its epoch: milliseconds since
+    /// Writes a lease unless another one is valid, that of the token `ended` excepted. Returns its epoch: milliseconds since
     /// 1970, so that a store that was restored from a backup goes on above those that it gave before, and larger than
     /// the stored one.
     async fn upsert(&self, network: &str, token: &str, ended: &str) -> Result<Option<i64>, sqlx::Error> {

@@ -17,9 +17,9 @@ pub struct Active {
     pub network: String,
     /// The file that it came from.
     pub file: String,
-    /// Its digest.
+    /// Digest of its file.
     pub digest: Digest,
-    /// Its version.
+    /// Its version, as its manifest states it.
     pub version: String,
     /// Its rights, as JSON; empty if they aren't known.
     pub rights: String,
@@ -51,7 +51,7 @@ impl Decision {
 /// What was found out about a version that is to take over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CandidateStatus {
-    /// Its version.
+    /// Its version, as its manifest states it.
     pub version: String,
     /// `serving`, `refused`, `waiting`, `shadow`.
     pub state: String,

@@ -12,7 +12,7 @@ use crate::error::Error;
 pub struct Width {
     /// The account's id.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The date that windows filter on.
     pub axis: Axis,

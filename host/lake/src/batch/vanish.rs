@@ -10,7 +10,7 @@ use crate::vanished::{self, Absences, Finding, Judged, StreamRead, VanishedRows}
 
 impl Writers {
     /// Appends a version that says so for each transaction that windows which were read whole no longer hold, for the
-    /// second time; and takes note of what they lack for the first time, and of what was seen again. All rows of these
+    /// second time; and records what they lack for the first time and what was read again. All rows of these
     /// runs must have been flushed.
     pub(crate) async fn mark_vanished(
         &mut self,
@@ -34,7 +34,7 @@ impl Writers {
             judged.push(Judged::new(stream, finding, &gone, open));
         }
         self.lake.passed(Step::VanishedMarked);
-        // If a crash comes between, the run that is resumed finds the same and takes note of it.
+        // If a crash comes between, the run that is resumed finds the same and records it.
         self.note_absent(absences, judged, fences, &mut flushed).await?;
         Ok(flushed)
     }
@@ -65,7 +65,7 @@ impl Writers {
         appender.append(&mut gone, &fences).await
     }
 
-    /// Takes note of what is absent and what isn't any more, for all runs at once; for those whose lease was taken
+    /// Records what is absent and what isn't any more, for all runs at once; for those whose lease was taken
     /// over, nothing.
     async fn note_absent(
         &self,

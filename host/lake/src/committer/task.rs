@@ -177,7 +177,7 @@ impl Task {
         let (writers, ending, flushed) = match done {
             Ok((writers, ending, Ok(flushed))) => (writers, ending, Ok(flushed)),
             Ok((_, ending, Err(error))) => (fresh(), ending, Err(error)),
-            // The task panicked: those who wait for it see that their channel is closed.
+            // The task panicked: its callers find their channels closed.
             Err(error) => (fresh(), Vec::new(), Err(error)),
         };
         self.writers = Some(writers);

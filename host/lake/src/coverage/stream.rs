@@ -117,7 +117,7 @@ impl StreamFold {
     }
 }
 
-/// Gives a range a value, except where it has a greater one.
+/// Sets a range to a value, except where it has a greater one.
 fn insert_greatest<V: Ord + Clone>(map: &mut RangeMap<DateTime<Utc>, V>, range: Range<DateTime<Utc>>, value: V) {
     let greater = map.overlapping(&range).filter(|(_, known)| **known > value);
     let greater: Vec<_> = greater.map(|(range, known)| (range.clone(), known.clone())).collect();

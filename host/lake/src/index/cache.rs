@@ -79,7 +79,7 @@ impl Partitions {
         self.all[number as usize].sources.insert(path.clone());
     }
 
-    /// Takes note of further keys in memory.
+    /// Records further keys in memory.
     pub(super) fn grew(&mut self, number: u32, keys: usize) {
         self.all[number as usize].keys += keys;
     }

@@ -53,7 +53,7 @@ fn bins(files: Vec<DataFile>, target_bytes: u64, min_files: usize) -> Vec<Vec<Da
     bins
 }
 
-/// Puts one file, or a few, in the place of others, and gives how many; none if another upkeep was first.
+/// Replaces files by one or a few, and returns how many; none if another upkeep was first.
 async fn merge(table: &mut Table, bin: &[DataFile], target_bytes: u64) -> Result<u64, Error> {
     let mut adds = table.rewrite(bin).await?;
     adds.iter_mut().for_each(|add| add.data_change = false);

@@ -56,11 +56,11 @@ pub struct DoubtRow {
     pub network: String,
     /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The date that the window filters on.
     pub axis: String,
-    /// The window.
+    /// The window: since ≤ t < until.
     pub window: Window,
     /// The run that read it.
     pub run_id: String,

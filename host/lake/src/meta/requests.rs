@@ -28,7 +28,7 @@ pub(crate) struct Indexed {
 }
 
 impl Lake {
-    /// Notes the envelopes of a run that is over in `meta.requests`, those that aren't there yet. Gives their number.
+    /// Notes the envelopes of a run that is over in `meta.requests`, those that aren't there yet. Returns their number.
     pub async fn index_requests(&self, run_id: &str) -> Result<usize, Error> {
         let table = self.system_table("requests").await?;
         let mut known: HashSet<String> = HashSet::new();

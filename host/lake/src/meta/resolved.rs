@@ -25,7 +25,7 @@ pub struct RejectRow {
     pub network: String,
     /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The run that fetched its response.
     pub run_id: String,

@@ -73,7 +73,7 @@ impl Covered {
 pub struct ConnectorRow {
     /// Its network id.
     pub network: String,
-    /// Its version.
+    /// Its version, as its manifest states it.
     pub version: String,
     /// Its component's digest.
     pub digest: Digest,
@@ -90,11 +90,11 @@ pub struct CoverageRow {
     pub network: String,
     /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The date that the window filters on.
     pub axis: Axis,
-    /// The window.
+    /// The window: since ≤ t < until.
     pub window: Window,
     /// The run that read it.
     pub run_id: String,

@@ -52,12 +52,12 @@ impl Staged {
         self.adds.extend(adds);
     }
 
-    /// Takes note of the snapshot that is compared.
+    /// Records the snapshot that is compared.
     pub(super) fn compare(&mut self, table: &Table) {
         self.compared.get_or_insert_with(|| table.files().into_iter().map(|file| file.path).collect());
     }
 
-    /// Commits what waits, in one step. Gives whether there was anything.
+    /// Commits what waits, in one step. Returns whether there was anything.
     pub(super) async fn commit(&mut self, table: &mut Table, key: &str, run_id: &str) -> Result<bool, Error> {
         if self.adds.is_empty() {
             return Ok(false);

@@ -89,7 +89,7 @@ pub struct Rejects {
 /// One rejected record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectExample {
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// The operator's name for the account.
     pub account: String,
@@ -150,7 +150,7 @@ impl Diff {
         self.added.count + self.removed.count + self.changed.count
     }
 
-    /// The mapped columns in which rows of the lake and the same transactions as the candidate gives them differ, as
+    /// The mapped columns in which rows of the lake and the same transactions as the candidate maps them differ, as
     /// a set of places for each row. Keeps a few as examples.
     pub(super) fn compare(
         &mut self,

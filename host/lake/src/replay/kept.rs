@@ -92,7 +92,7 @@ impl KeyState {
         self.file != NO_FILE
     }
 
-    /// Whether it comes from one of these responses and the candidate doesn't give it. What has no content is gone
+    /// Whether it comes from one of these responses and the candidate doesn't map it. What has no content is gone
     /// already.
     pub(super) fn is_gone(&self, mapped: &HashSet<Observed>) -> bool {
         self.found != Finding::Judged && self.content != VANISHED && mapped.contains(&self.observed)
@@ -180,7 +180,7 @@ impl KeyStates {
         Ok(latest)
     }
 
-    /// Judges a row of a response, the last of its key there, and gives whether it is to be written: it isn't older
+    /// Judges a row of a response, the last of its key there, and returns whether it is to be written: it isn't older
     /// than the latest row, and differs from what the candidate gave for the key before, or from the lake.
     pub(super) fn compare_row(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
         let Some(kept) = self.rows.get_mut(&key) else {

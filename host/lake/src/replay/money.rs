@@ -27,11 +27,11 @@ pub struct MoneyKey {
 pub struct Money {
     /// Transactions in the lake.
     pub rows_before: u64,
-    /// Transactions as the candidate gives them.
+    /// Transactions as the candidate maps them.
     pub rows_after: u64,
     /// Their commission in the lake.
     pub before: i128,
-    /// Their commission as the candidate gives it.
+    /// Their commission as the candidate maps it.
     pub after: i128,
 }
 
@@ -93,7 +93,7 @@ impl Groups {
         number
     }
 
-    /// Counts a transaction as the lake holds it (`before`) and as the candidate gives it (`after`).
+    /// Counts a transaction as the lake holds it (`before`) and as the candidate maps it (`after`).
     pub(super) fn count(&mut self, before: Option<(u32, i64)>, after: Option<(u32, i64)>) {
         if let Some((group, amount)) = before
             && let Some((_, money)) = self.all.get_mut(group as usize)

@@ -103,7 +103,7 @@ impl TransactionSide {
         Ok(())
     }
 
-    /// Takes note of the money of what was chosen, and of the fields in which it differs from what is there.
+    /// Records the money of what was chosen, and the fields in which it differs from what is there.
     async fn count(&mut self, diff: &mut Diff, chosen: &[Chosen], after: &RecordBatch) -> Result<(), Error> {
         let name = self.table.name();
         let money = self.groups.columns(&self.table, after)?;

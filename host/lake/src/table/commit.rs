@@ -62,7 +62,7 @@ pub(crate) trait TableChange: Send {
     ) -> impl Future<Output = Result<Option<Proposal>, Error>> + Send;
 }
 
-/// Commits a change, and gives what was committed; none if there was nothing to commit.
+/// Commits a change, and returns what was committed; none if there was nothing to commit.
 ///
 /// The table must have been refreshed before. After a conflict, and after a failure of which it isn't known whether
 /// the commit was made, the newest snapshot decides.
@@ -191,7 +191,7 @@ impl Table {
         Ok(found)
     }
 
-    /// Takes note of the epochs in the commits after `version`, so that the whole log is read only once for each.
+    /// Records the epochs in the commits after `version`, so that the whole log is read only once for each.
     pub(super) async fn learn_epochs(&mut self, version: u64) -> Result<(), Error> {
         if self.epochs.is_empty() {
             return Ok(());

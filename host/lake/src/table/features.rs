@@ -72,7 +72,7 @@ impl Demands {
         demands
     }
 
-    /// Takes note of how columns are mapped to those of files.
+    /// Records how columns are mapped to those of files.
     fn mapping(&mut self, mode: Option<&str>) {
         if mode.is_some_and(|mode| mode != "none") {
             self.features.insert("columnMapping".to_owned());

@@ -102,7 +102,7 @@ impl<'a> Judged<'a> {
         Self { stream, open, gone }
     }
 
-    /// Brings a network's absences up to date, and gives whether there was something to do.
+    /// Brings a network's absences up to date, and returns whether there was something to do.
     fn apply(&self, absences: &mut KeyMap<Absence>) -> bool {
         let StreamRead { account, stream, seen, last_at, run_id, .. } = self.stream;
         let before = absences.len();

@@ -123,7 +123,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Takes note of a file's transactions that windows should hold, and of those that they don't.
+    /// Records a file's transactions that windows should hold, and those that they don't.
     async fn file(
         &self,
         concerned: &HashMap<(&str, &str), usize>,
@@ -162,7 +162,7 @@ impl Search<'_> {
 }
 
 impl StreamRead {
-    /// Takes note of whether the run should have seen a transaction, and did.
+    /// Records whether the run should have seen a transaction, and did.
     fn look_for(&self, finding: &mut Finding, add: &Add, row: KnownRow) {
         let empty = self.windows.iter().enumerate().filter(|(_, window)| window.is_empty && window.holds(row.time));
         finding.doubted.extend(empty.map(|(place, _)| place));

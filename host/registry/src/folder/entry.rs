@@ -81,11 +81,11 @@ pub struct FileChange {
 pub enum FileOutcome {
     /// A connector serves from now on.
     Serves {
-        /// The network.
+        /// The network's id.
         network: String,
         /// The connector's version.
         version: String,
-        /// Its digest.
+        /// Digest of its file.
         digest: Digest,
         /// The version that served before, from this file.
         replaces: Option<String>,

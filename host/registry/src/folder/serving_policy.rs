@@ -38,7 +38,7 @@ pub trait ServingPolicy: Send + Sync {
 pub struct Recorded {
     /// The file that it came from.
     pub file: String,
-    /// Its digest.
+    /// Digest of its file.
     pub digest: Digest,
 }
 

@@ -62,7 +62,7 @@ impl Gate {
         &mut self.listings
     }
 
-    /// Takes note of a response that is cut and can't be read: its slice is doubtful.
+    /// Records a response that is cut and can't be read: its slice is doubtful.
     pub(super) fn note_cut(&mut self, raw: Arc<RawObject>, reason: String) {
         self.cut.push((raw, reason));
     }
@@ -88,7 +88,7 @@ impl Gate {
         if reasons.is_empty() { Vec::new() } else { vec![doubt] }
     }
 
-    /// Takes note of doubts, and drops what is held.
+    /// Records doubts, and drops what is held.
     fn doubt(&mut self, doubts: Vec<Doubt>, held: Vec<HeldResponse>) {
         for doubt in doubts {
             if !self.doubts.iter().any(|known| (known.kind, &known.field) == (doubt.kind, &doubt.field)) {

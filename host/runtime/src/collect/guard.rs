@@ -35,7 +35,7 @@ pub(super) struct Withheld {
 }
 
 impl Withheld {
-    /// Takes note of a response, and of what it is like as far as it could be read.
+    /// Records a response, and of what it is like as far as it could be read.
     pub(super) fn add(&mut self, raw: &RawObject, seen: &Observation) {
         self.request_ids.push(raw.request_id.clone());
         self.seen.merge(seen);
@@ -225,7 +225,7 @@ impl Guard {
         })
     }
 
-    /// Takes note of a doubted slice.
+    /// Records a doubted slice.
     pub(super) async fn note(
         &self,
         collector: &Collector,
@@ -273,7 +273,7 @@ impl Guard {
         Ok(money_json(&state.unwrap_or_default().commission))
     }
 
-    /// Takes note of a slice that was read without doubt or failure. `rejects`: whether records of it are missing.
+    /// Records a slice that was read without doubt or failure. `rejects`: whether records of it are missing.
     pub(super) async fn learn(
         &self,
         collector: &Collector,
@@ -307,12 +307,12 @@ impl Guard {
         Ok(())
     }
 
-    /// Takes note of a slice that was only collected, whole and without failure.
+    /// Records a slice that was only collected, whole and without failure.
     pub(super) fn note_collected(&self, slice: &Slice, read_at: DateTime<Utc>) {
         self.found().clean.push(Clean { slice: slice.clone(), read_at, is_judged: false });
     }
 
-    /// Takes note of ids with several contents in one response.
+    /// Records ids with several contents in one response.
     pub(super) fn note_conflicts(&self, slice: &Slice, conflicts: Vec<&str>) {
         let texts = conflicts.into_iter().map(|reason| format!("{} {}: {reason}", slice.account, slice.stream));
         self.found().warnings.extend(texts);

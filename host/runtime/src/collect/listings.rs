@@ -30,14 +30,14 @@ impl Listings {
         }
     }
 
-    /// Takes note of the requests that follow from another one's answer.
+    /// Records the requests that follow from another one's answer.
     pub(super) fn follow(&mut self, key: &str, follow_ups: &[Request]) {
         if let Some(place) = self.of.get(key).copied() {
             self.of.extend(follow_ups.iter().map(|request| (request.key.clone(), place)));
         }
     }
 
-    /// Takes note of an answer: its records, and the total that it states.
+    /// Records an answer: its records, and the total that it states.
     pub(super) fn answered(&mut self, key: &str, records: u64, total: Option<u64>) {
         let Some(listing) = self.of.get(key).and_then(|place| self.all.get_mut(*place)) else { return };
         listing.records += records;

@@ -32,7 +32,7 @@ pub struct SliceReport {
     pub errors: Vec<SliceError>,
     /// How often its window had been halved before it was asked for.
     pub splits: u32,
-    /// Whether the network wants the window in halves.
+    /// Whether the network asks to halve the window.
     pub split: bool,
     /// What fails again and again for a window of this width; a narrower one may be answered.
     pub too_wide: Option<SliceError>,
@@ -41,7 +41,7 @@ pub struct SliceReport {
 }
 
 impl SliceReport {
-    /// Takes note of when a request was sent.
+    /// Records when a request was sent.
     pub(super) fn note_sent(&mut self, sent_at: DateTime<Utc>) {
         self.first_sent_at = self.first_sent_at.into_iter().chain([sent_at]).min();
     }
@@ -125,7 +125,7 @@ impl ResponseBounds {
         ResponsePermit { _turn, memory: self.memory.reserve(self.usual.load(Ordering::Relaxed)).await }
     }
 
-    /// Takes note of how large a response turned out to be.
+    /// Records how large a response turned out to be.
     pub(super) fn arrived(&self, permit: &mut ResponsePermit, body_bytes: usize) {
         let bytes = body_bytes.saturating_mul(BYTES_PER_BODY_BYTE).max(16 << 10);
         permit.memory.resize(bytes);

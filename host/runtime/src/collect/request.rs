@@ -276,7 +276,7 @@ impl Collector {
         .await
     }
 
-    /// Maps an answer, takes it into the slice's gate, and gives how many of its records could not be mapped.
+    /// Maps an answer, takes it into the slice's gate, and returns how many of its records could not be mapped.
     async fn map(
         &self,
         raw: Arc<RawObject>,

@@ -77,7 +77,7 @@ impl Observation {
         seen
     }
 
-    /// Takes note of how a response's body ended. `closed`: by the end of the connection.
+    /// Records how a response's body ended. `closed`: by the end of the connection.
     pub fn note_end(&mut self, findings: &BodyFindings, closed: bool) {
         self.closed += u64::from(closed);
         self.open_ended += u64::from(findings.is_open);

@@ -38,9 +38,9 @@ pub struct Identity {
     pub key: String,
     /// The network id.
     pub network: String,
-    /// The account.
+    /// The operator's name for the account.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
     /// `transaction_id`.
     pub id: String,
@@ -76,9 +76,9 @@ pub struct Version {
     pub observed_at: String,
     /// The connector that mapped it.
     pub connector: String,
-    /// Its version.
+    /// Its version, as its manifest states it.
     pub connector_version: String,
-    /// Its digest.
+    /// Digest of its file.
     pub connector_digest: String,
     /// The run that fetched its response.
     pub run_id: String,

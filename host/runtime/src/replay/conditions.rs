@@ -21,7 +21,7 @@ use crate::replay::report::decimal;
 /// Millionths in one.
 const SCALE: i128 = 1_000_000;
 
-/// What a condition looks at.
+/// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
     Commission,

@@ -21,7 +21,7 @@ pub struct Rollback {
     pub version: VersionId,
     /// The version that served: it is held until it is approved.
     pub rolled_back_version: String,
-    /// Its digest.
+    /// Digest of its file.
     pub rolled_back_digest: Digest,
     /// What the earlier version may do that the one rolled back didn't ask for, a line for each. It may: it was let in once.
     pub regained: Vec<String>,
