@@ -189,7 +189,7 @@ impl<'a, 't> Reader<'a, 't> {
                 _ => any || step.index() == Some(at),
             };
             if is_it && seen && !any {
-                // Rows of the first one may be in the table already, and it is anyone's guess which is meant.
+                // Rows of the first one may be in the table already, and which one is meant isn't known.
                 return Err(Fault::Bad("a name on the way to the records stands twice").into());
             }
             match is_it {

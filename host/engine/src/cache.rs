@@ -108,7 +108,7 @@ fn make_private_dir(dir: &Path) -> std::io::Result<()> {
     fs::create_dir_all(dir)
 }
 
-/// Hashes alike in every process, which std's hasher doesn't promise.
+/// Hashes alike in every process, which std's hasher doesn't guarantee.
 struct Blake3Hasher(blake3::Hasher);
 
 impl Hasher for Blake3Hasher {

@@ -71,7 +71,7 @@ impl Connector {
         &self.0.manifest.version
     }
 
-    /// The version of the contract that it speaks.
+    /// The version of its contract.
     pub fn contract(&self) -> &'static str {
         self.0.guest.contract().version()
     }

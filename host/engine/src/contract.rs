@@ -36,7 +36,7 @@ pub(crate) mod wire {
     };
 }
 
-/// A version of the contract that this host speaks.
+/// A version of the contract that this host supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contract {
     V0_1,
@@ -55,7 +55,7 @@ impl Contract {
         }
     }
 
-    /// The newest of these versions that this host speaks.
+    /// The newest of these versions that this host supports.
     pub(crate) fn newest(versions: &[&str]) -> Option<Self> {
         Self::ALL.iter().rev().copied().find(|contract| versions.contains(&contract.version()))
     }
@@ -150,7 +150,7 @@ struct Exchange<'a> {
     response: wire::responses::Response<'a>,
 }
 
-/// A component that speaks one of the contracts, linked once and instantiated for every call.
+/// A component of one of the contracts, linked once and instantiated for every call.
 pub(crate) struct Guest {
     contract: Contract,
     calls: Box<dyn Calls>,

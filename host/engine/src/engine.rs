@@ -83,14 +83,14 @@ struct Inner {
     compiler: Compiler,
 }
 
-/// The connectors that live, and their machine code.
+/// The connectors in memory, and their machine code.
 #[derive(Default)]
 struct Connectors {
     number: AtomicUsize,
     code_bytes: AtomicUsize,
 }
 
-/// Counts a connector as long as it lives.
+/// Counts a connector as long as it is in memory.
 pub(crate) struct Tally {
     connectors: Arc<Connectors>,
     code_bytes: usize,

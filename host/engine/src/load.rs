@@ -35,7 +35,7 @@ pub(crate) fn load(engine: &Engine, wasm: &[u8], origin: &str) -> Result<Connect
     Ok(Connector::new(engine.clone(), guest, manifest, Bytes::copy_from_slice(wasm), code_bytes))
 }
 
-/// Which contract a component speaks, from its outermost imports and exports; nothing is compiled.
+/// The contract of a component, from its outermost imports and exports; nothing is compiled.
 fn contract_of(wasm: &[u8]) -> Result<Contract, LoadFault> {
     if wasm.is_empty() {
         return Err(LoadFault::Empty);

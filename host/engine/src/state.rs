@@ -25,7 +25,7 @@ pub(crate) struct GuestState {
     memory: MemoryLimit,
     lookups: u32,
     lookup_bytes: u64,
-    /// None: there is all the time in the world.
+    /// None: there is no deadline.
     deadline: Option<Instant>,
 }
 

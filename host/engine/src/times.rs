@@ -145,7 +145,7 @@ impl Zone {
         match readings(tz, local) {
             MappedLocalTime::Single(offset) => (local - offset, false),
             MappedLocalTime::Ambiguous(earlier, later) => (local - earlier.max(later), true),
-            // By the offset before the gap a skipped reading lies as far behind the gap's start as it says.
+            // By the offset before the gap, a skipped reading is as far behind the gap's start as the clocks show.
             MappedLocalTime::None => (local - offset_before(tz, local), false),
         }
     }

@@ -50,7 +50,7 @@ fn transactions(first: &Mapped, second: &Mapped) -> Option<String> {
     })
 }
 
-/// The first row in which two arrays of one length differ. What lies under a null is no content.
+/// The first row in which two arrays of one length differ. The value under a null is no content.
 fn differing_row(first: &dyn Array, second: &dyn Array) -> Option<usize> {
     let (first, second) = (first.to_data(), second.to_data());
     if first == second {

@@ -205,7 +205,7 @@ pub(crate) mod tests {
         static MOMENT: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// Tears a hole into the sandbox of this thread: the clock goes.
+    /// Breaks the sandbox of this thread: the clock advances.
     pub(crate) fn let_the_clock_go() {
         GOES.set(true);
     }

@@ -91,7 +91,7 @@ const CLOCK_TOLERANCE_MICROS: i64 = 5 * 60 * 1_000_000;
 
 impl Observed {
     /// The moment by which observations are ordered at `now`, microseconds since 1970. One that lies in the future was
-    /// made by a clock that was ahead: it is older than all that are plausible, so that it can't freeze what it saw.
+    /// made by a clock that was ahead: it is older than all that are plausible, so that it can't block later ones.
     pub(crate) fn plausible(self, now: i64) -> Self {
         let ahead = self.at > now.saturating_add(CLOCK_TOLERANCE_MICROS);
         Self { at: if ahead { i64::MIN.saturating_add(self.at) } else { self.at }, ..self }
@@ -106,7 +106,7 @@ pub(crate) struct Chosen {
     pub(crate) source: u32,
     pub(crate) row: u32,
     pub(crate) version: i32,
-    /// The month that the key lives in.
+    /// The month of the key's home partition.
     pub(crate) month: i32,
     pub(crate) change: Change,
 }

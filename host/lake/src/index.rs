@@ -44,7 +44,7 @@ pub(crate) struct LatestRow {
     pub(crate) observed_at: i64,
     /// Its version, from 1; 0 in tables without versions.
     pub(crate) version: i32,
-    /// The partition that the key lives in, by its number in the index.
+    /// The key's home partition, by its number in the index.
     pub(crate) home: u32,
 }
 
@@ -203,7 +203,7 @@ impl KeyIndex {
         let whole: Vec<(Path, u32)> =
             self.unread(|partitions, home| partitions.is_cached(home) && places.contains(partitions.place(home)));
         self.read_whole(table, whole).await?;
-        // Nearly all keys that are known live where their rows belong: only the others are searched everywhere.
+        // Nearly all known keys have their home where their rows belong: only the others are searched everywhere.
         let here = self.unread(|partitions, home| places.contains(partitions.place(home)));
         self.ask(table, here, keys).await?;
         let scopes: HashSet<&str> = places.iter().map(|(scope, _)| scope.as_str()).collect();

@@ -1,6 +1,6 @@
 //! Rebuilding: all tables that follow from raw, built beside the old ones, which they then replace.
 //!
-//! The new tables grow under `tables.new/`. Each takes the place of the old one by one commit that removes all of the
+//! The new tables are built under `tables.new/`. Each takes the place of the old one by one commit that removes all of the
 //! old one's files and adds the new one's, so that no reader sees half of a table, and what was there before can be
 //! queried by its version. Until then the old tables serve; an interrupted rebuild starts again. If that
 //! happens between two tables, an object in the lake says so until a rebuild has come to its end.
@@ -23,7 +23,7 @@ use crate::latest::LatestState;
 use crate::meta::Resolution;
 use crate::table::{Commit, Table};
 
-/// Where new tables grow.
+/// The folder of tables that are being built.
 const NEW: &str = "tables.new";
 /// Is there as long as some tables may be new and others old.
 const PLACING: &str = "tables.placing";

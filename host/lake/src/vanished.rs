@@ -1,7 +1,7 @@
 //! What is gone: transactions that windows which were read whole no longer hold.
 //!
 //! A false `vanished` is worse than a late one: it takes money out of every sum until the transaction reappears. So a
-//! transaction is judged only where nothing speaks against it, see [`RunObservations::take`] and [`find`], and only a
+//! transaction is judged only where nothing excludes it, see [`RunObservations::take`] and [`find`], and only a
 //! second read without it decides: what the first one found missing is in `meta.absent` until then, see [`absent`].
 
 mod absent;

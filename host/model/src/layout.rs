@@ -1,4 +1,4 @@
-//! How records lie in a body, and the columns that they become.
+//! Where records are in a body, and the columns that they become.
 
 use arrow::array::StringArray;
 use serde::{Deserialize, Serialize};

@@ -61,7 +61,7 @@ pub struct Stream {
     pub grain: Grain,
     /// IANA zone of the window's local times.
     pub timezone: String,
-    /// How its records lie in a body.
+    /// Where its records are in a body.
     pub layout: Layout,
 }
 
@@ -160,9 +160,9 @@ pub struct TokenSource {
     pub request: Request,
     /// Where its answer has the token.
     pub value: TokenPlace,
-    /// Where its answer has the seconds it lives.
+    /// Where its answer has its lifetime in seconds.
     pub lifetime: Option<TokenPlace>,
-    /// The seconds it lives if the response doesn't have them.
+    /// Its lifetime in seconds if the response doesn't state it.
     pub lifetime_secs: Option<u32>,
     /// Where its answer has a refresh token.
     pub refresh_value: Option<TokenPlace>,

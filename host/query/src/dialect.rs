@@ -1,4 +1,4 @@
-//! SQL as the lake speaks it: DataFusion's own, and tables as they were: `FROM t AT (VERSION => 3)`.
+//! The SQL dialect: DataFusion's own, and tables as they were: `FROM t AT (VERSION => 3)`.
 
 use std::any::TypeId;
 

@@ -2,7 +2,7 @@
 //!
 //! A version whose content hash is of zeros is a *tombstone*: the network no longer reports the transaction, or a
 //! replay removed it, whatever its `change` is. This is the only definition: `unified.live_transactions` and all that
-//! counts transactions stand on it.
+//! counts transactions depend on it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! How a version of a connector takes over: with no more rights than the operator gave, after it did well on kept
-//! responses, and, if the operator wants so, on live ones.
+//! responses, and, if the settings say so, on live ones.
 //!
 //! What serves is noted in the state store before it serves, and kept in the lake before that. So it serves again
 //! after a restart, whatever its file holds by then, and the commands can change it beside a running service.

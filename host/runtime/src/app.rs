@@ -117,7 +117,7 @@ impl App {
     }
 }
 
-/// What commits of rows that are read under a lease carry.
+/// The fence in commits of rows that are read under a lease.
 pub fn fence(lease: &NetworkLease) -> Fence {
     Fence { resource: lease.resource(), epoch: lease.epoch() }
 }
@@ -335,7 +335,7 @@ impl Network {
     }
 }
 
-/// For a network that announces no limit: polite, and changed by `rate` in its settings.
+/// The rate for a network that states no limit; `rate` in its settings changes it.
 const DEFAULT_RATE: sluice_model::Rate = sluice_model::Rate { requests: 5, per_secs: 1, concurrency: 4 };
 
 /// How long a stopping service waits for what is in flight.

@@ -7,7 +7,7 @@ use sluice_query::{Session, SessionOptions};
 use crate::app::App;
 use crate::failure::Failure;
 
-/// A run whose new transactions lie further apart isn't compared with the table: a backfill would read all of it.
+/// A run whose new transactions are further apart isn't compared with the table: a backfill would read all of it.
 const MAX_SPAN: TimeDelta = TimeDelta::days(100);
 
 /// What is suspected of transactions that a run saw first: a line for each advertiser and currency, largest sum first.

@@ -1,7 +1,7 @@
-//! The state store: what is in flight. It can be rebuilt from the lake, all but the refresh tokens.
+//! The state store: what the lake doesn't hold. All of it but the refresh tokens can be rebuilt from the lake.
 //!
-//! Leases, runs and backfills that aren't over, pauses, cursors, times of the schedule, versions of connectors with the operator's decisions,
-//! and sealed refresh tokens, in SQLite or PostgreSQL. It depends on `sluice-model`, and on `sluice-fetch` for the trait
+//! Leases, unfinished runs and backfills, pauses, cursors, times of the schedule, versions of connectors with the
+//! operator's decisions, and sealed refresh tokens, in SQLite or PostgreSQL. It depends on `sluice-model`, and on `sluice-fetch` for the trait
 //! by which tokens are kept; it is the only crate that knows sqlx.
 
 mod backfills;

@@ -132,7 +132,7 @@ impl State {
         Ok(())
     }
 
-    /// The network's runs that aren't over, oldest first. Whoever asks must hold its lease, or they may be alive.
+    /// The network's unfinished runs, oldest first. The caller must hold its lease; otherwise they may be running.
     ///
     /// # Errors
     /// The store's failure.

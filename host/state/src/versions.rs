@@ -1,6 +1,6 @@
 //! Which version of which connector serves, what the operator decided about versions, and the status of each candidate.
 //!
-//! The commands write here and a running service reads here: that is how they talk.
+//! The commands write here, and a running service reads it.
 
 use chrono::{DateTime, Utc};
 use sluice_model::Digest;
@@ -30,7 +30,7 @@ pub struct Active {
 /// What the operator decided about a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may have what it asks for, and be as it was found to be.
+    /// Its rights are granted, and what its trial found is accepted.
     Approve,
     /// It takes over now.
     Promote,
@@ -190,8 +190,7 @@ impl State {
         Ok(())
     }
 
-    /// Something that differs when the operator has spoken or another process has switched: what a running service
-    /// looks at every second.
+    /// Differs after a decision of the operator or a switch by another process. A running service reads it every second.
     ///
     /// # Errors
     /// The store's failure.

@@ -33,7 +33,7 @@ impl<S: Source> table::TableChange for Choice<'_, S> {
         let keys: Vec<u128> = distinct_keys(&source.incoming().rows);
         self.index.cover(table, &places(source), &keys).await?;
         let (mut chosen, older) = choose(source, &mut *self.index, self.now);
-        // By partition, and there in the order of the responses: so rows are copied in runs, and alike lie together.
+        // By partition, and there in the order of the responses: so rows are copied in runs, and similar ones are adjacent.
         chosen.sort_unstable_by_key(|row| (row.month, row.source, row.row));
         let schema = table.schema()?;
         let same = chosen == self.appended.chosen && self.schema.as_ref() == Some(&schema);

@@ -27,7 +27,7 @@ pub(super) async fn compact(table: &mut Table, upkeep: &Upkeep, done: &mut Maint
 }
 
 /// Which files to merge: small ones of a partition, in the order in which they were written, so that what lay together
-/// lies together again.
+/// is contiguous again.
 fn bins(files: Vec<DataFile>, target_bytes: u64, min_files: usize) -> Vec<Vec<DataFile>> {
     let mut partitions: BTreeMap<Vec<(String, Option<String>)>, Vec<DataFile>> = BTreeMap::new();
     for file in files.into_iter().filter(|file| file.bytes < target_bytes / 2) {

@@ -51,7 +51,7 @@ pub(super) struct KeyState {
     pub(super) observed: Observed,
     /// The latest version; 0 where there is none, or in a table without versions.
     pub(super) version: i32,
-    /// The month that the key lives in.
+    /// The month of the key's home partition.
     pub(super) month: i32,
     /// Its file and the row in it, see [`KeyStates::files`].
     pub(super) file: u32,

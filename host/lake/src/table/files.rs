@@ -198,7 +198,7 @@ fn conform(schema: &SchemaRef, rows: &RecordBatch) -> ArrowResult<RecordBatch> {
     RecordBatch::try_new(schema.clone(), columns.collect::<ArrowResult<Vec<_>>>()?)
 }
 
-/// The rows by partition: slices where they lie together already.
+/// The rows by partition: slices where they are contiguous already.
 fn parts(rows: &RecordBatch, names: &[String]) -> ArrowResult<Vec<RecordBatch>> {
     let columns = |rows: &RecordBatch| -> Vec<ArrayRef> {
         names.iter().filter_map(|name| rows.column_by_name(name)).cloned().collect()

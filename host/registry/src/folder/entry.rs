@@ -15,7 +15,7 @@ pub struct Entry {
     pub network: Option<String>,
     /// The version that serves.
     pub version: Option<String>,
-    /// The version of the contract that it speaks, as far as that is known.
+    /// The version of its contract, as far as that is known.
     pub contract: Option<&'static str>,
     /// The digest of what serves.
     pub digest: Option<Digest>,

@@ -19,9 +19,9 @@ const MIN_CUT_SIZE: u64 = 32 << 10;
 /// Whether a response came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Nothing says that it didn't, or the gate judges it.
+    /// Nothing indicates that it didn't, or the gate judges it.
     Whole,
-    /// It looks cut, and is asked for again: the verdict is changed to that.
+    /// It may be cut, and is requested again: the verdict is changed to that.
     AskAgain,
     /// It is cut again, and why.
     Cut(String),

@@ -28,7 +28,7 @@ pub struct SliceView {
 }
 
 impl SliceView {
-    /// The days that lie in the window from beginning to end, as days since 1970.
+    /// The days that are wholly inside the window, as days since 1970.
     fn whole_days(&self) -> impl Iterator<Item = i32> + use<> {
         let Self { window, timezone, .. } = *self;
         let first = window.since.with_timezone(&timezone).date_naive();

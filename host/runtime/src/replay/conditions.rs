@@ -116,7 +116,7 @@ impl Condition {
             Measure::Rejects => vec![whole((i128::from(diff.new_rejects.count) * SCALE, 0))],
             Measure::Unknown => vec![whole((diff.unknown_statuses.len() as i128 * SCALE, 0))],
         };
-        // The worst currency speaks for all.
+        // The currency that differs most decides.
         let worst = measured.into_iter().max_by(|a, b| {
             let holds = |(_, part, of): &(Option<&str>, i128, i128)| self.holds(*part, *of);
             (holds(a), a.1).cmp(&(holds(b), b.1))

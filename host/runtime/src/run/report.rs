@@ -230,7 +230,7 @@ impl RunReport {
         }
         parts.push(count(self.native_rows, "native row"));
         parts.push(count(self.rejects, "reject"));
-        // A build goes through history, most of which is older than what the tables hold.
+        // A build maps history, most of which is older than what the tables hold.
         if self.older > 0 && self.verb == Verb::Run {
             parts.push(format!("{} older than the tables and skipped", thousands(self.older)));
         }
