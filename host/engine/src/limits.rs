@@ -64,7 +64,7 @@ impl Limits {
         Instant::now().checked_add(self.call_timeout.saturating_add(Duration::from_millis(millis_of_body)))
     }
 
-    /// Whether calls end at all: if not, no code is made that looks at the time.
+    /// Whether calls have a deadline: if not, code is compiled without checks of it.
     pub(crate) fn has_deadline(&self) -> bool {
         self.call_timeout < Duration::MAX
     }

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_lookup_gives_nothing_once_the_time_is_over() {
-        let mut state = State::new(&Limits { call_timeout: Duration::ZERO, ..Limits::default() }, Arc::default());
+        let mut state = GuestState::new(&Limits { call_timeout: Duration::ZERO, ..Limits::default() }, Arc::default());
         let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
         let error = state.value_at(&body, "/a").unwrap_err();
         assert_eq!(error.downcast_ref::<wasmtime::Trap>(), Some(&wasmtime::Trap::Interrupt));
