@@ -3,6 +3,7 @@
 mod child;
 mod exactness;
 mod hostile;
+mod http;
 mod money;
 mod operator;
 mod paths;
@@ -17,6 +18,7 @@ mod variant;
 pub use child::{Background, Ended};
 pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
+pub use http::{HttpAnswer, http};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
 pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir, visit_files};

@@ -29,7 +29,10 @@ impl Service {
     pub fn start(operator: &Operator) -> anyhow::Result<Self> {
         let mut command = operator.command(&["serve"]);
         command
-            .env("SLUICE_LOG", "sluice_runtime=info,sluice_registry=info,sluice_state=info,sluice_engine=info")
+            .env(
+                "SLUICE_LOG",
+                "sluice_runtime=info,sluice_registry=info,sluice_state=info,sluice_engine=info,sluice_server=info",
+            )
             .env("NO_COLOR", "1");
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("no binary")?;
         let lines = BufReader::new(child.stderr.take().context("no log")?).lines();

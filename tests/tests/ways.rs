@@ -53,7 +53,7 @@ fn shareasale() -> Case {
     let row = |id: u32, amount: &str, comment: &str| {
         format!(
             "{id}|123456|46483|01/15/2026 09:30:00 AM|50.00|{amount}|{comment}||||nl-7|||01/14/2026|09:00:00 AM|771|\
-             KET-1|1|02/20/2026||Kettle Works|www.kettle.example|Sale|||0"
+             POT-1|1|02/20/2026||Kettle Works|www.kettle.example|Sale|||0"
         )
     };
     let rows = [

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Read any range of a network's history month by month, between the runs of its schedule
     Backfill(BackfillArgs),
+    /// Manage the tokens of the HTTP API
+    Tokens(TokensArgs),
     /// Pause the schedule of a network or an account
     Pause(PauseArgs),
     /// Resume the schedule of a network or an account
@@ -229,6 +231,34 @@ pub(crate) enum RejectsCommand {
     },
 }
 
+/// Which tokens.
+#[derive(Args)]
+pub(crate) struct TokensArgs {
+    /// The action [default: list]
+    #[command(subcommand)]
+    pub(crate) command: Option<TokensCommand>,
+}
+
+/// What to do with tokens.
+#[derive(Subcommand)]
+pub(crate) enum TokensCommand {
+    /// List tokens by name
+    List,
+    /// Make a token and print it, this once
+    Create {
+        /// A name for it
+        name: String,
+        /// What it may do: read, operate (also decide doubts, pause and resume) or admin (also decide about connectors)
+        #[arg(long, value_parser = ["read", "operate", "admin"])]
+        role: String,
+    },
+    /// Remove a token: it is refused from now on
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
 /// What to maintain.
 #[derive(Args)]
 pub(crate) struct MaintainArgs {
@@ -245,7 +275,7 @@ pub(crate) struct MaintainArgs {
 pub(crate) struct SqlArgs {
     /// The query: one SELECT, or SHOW TABLES
     pub(crate) query: String,
-    /// Write the result as table, csv, json or parquet [default: table, or json with --output json]
+    /// Write the result as table, csv, json, parquet or arrow [default: table, or json with --output json]
     #[arg(long)]
     pub(crate) format: Option<String>,
 }

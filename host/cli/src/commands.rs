@@ -12,6 +12,7 @@ mod rejects;
 mod replay;
 mod report;
 mod scheduled;
+mod serve;
 mod sql;
 mod status;
 
@@ -40,7 +41,8 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
     let settings = || Settings::load(&cli.config);
     match &cli.command {
         Command::Demo(args) => demo::demo(args, json).await,
-        Command::Serve => sluice_runtime::service::serve(Arc::new(App::open(settings()?).await?)).await,
+        Command::Serve => serve::serve(settings()?).await,
+        Command::Tokens(args) => serve::tokens(&settings()?, args, json).await,
         Command::Run(args) => scheduled::run(settings()?, args, json).await,
         Command::Collect(args) => read(settings()?, &args.network, &args.part, Verb::Collect, json).await,
         Command::Backfill(args) => scheduled::backfill(settings()?, args, json).await,
@@ -67,7 +69,7 @@ pub(crate) fn default_log(command: &Command) -> &'static str {
     match command {
         // Delta calls it an error that another writer was first; the lake then tries again.
         Command::Serve => {
-            "warn,sluice_runtime=info,sluice_registry=info,sluice_state=info,sluice_engine=info,deltalake_core::kernel::transaction=off"
+            "warn,sluice_runtime=info,sluice_server=info,sluice_registry=info,sluice_state=info,sluice_engine=info,deltalake_core::kernel::transaction=off"
         }
         Command::Demo(_) => "off",
         _ => {

@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::csv::WriterBuilder as CsvBuilder;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{
     EncoderOptions, JsonFormat, Writer as JsonWriter, WriterBuilder as JsonBuilder, make_encoder,
 };
@@ -36,6 +37,7 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// | `csv` | empty | all digits | RFC 3339 | JSON text | the header |
 /// | `json` | `null` | numbers with all their digits | RFC 3339 strings | objects and arrays | `[]` |
 /// | `parquet` | null | decimals | timestamps | maps and lists | a file with columns |
+/// | `arrow` | null | decimals | timestamps | maps and lists | a stream with columns |
 ///
 /// JSON is one array of objects, one line each. Its decimals are exact in the text; a reader that turns numbers into
 /// doubles rounds them, so read them as decimals (`json.loads(text, parse_float=Decimal)`). Bytes are hexadecimal.
@@ -49,9 +51,14 @@ pub enum Format {
     Json,
     /// One Parquet file, compressed with zstd.
     Parquet,
+    /// Arrow's IPC stream.
+    Arrow,
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Table, Self::Csv, Self::Json, Self::Parquet, Self::Arrow];
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,6 +66,7 @@ impl Format {
             Self::Csv => "csv",
             Self::Json => "json",
             Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
         }
     }
 }
@@ -67,10 +75,7 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        [Self::Table, Self::Csv, Self::Json, Self::Parquet]
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| Error::UnknownFormat(text.to_owned()))
+        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| Error::UnknownFormat(text.to_owned()))
     }
 }
 
@@ -100,6 +105,7 @@ enum Encoder {
     Csv { schema: SchemaRef, began: bool },
     Json(JsonWriter<Vec<u8>, Lines>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
+    Arrow(StreamWriter<Vec<u8>>),
 }
 
 impl Encoder {
@@ -115,6 +121,7 @@ impl Encoder {
                     .build();
                 Self::Parquet(Box::new(ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(arrow)?))
             }
+            Format::Arrow => Self::Arrow(StreamWriter::try_new(Vec::new(), &schema)?),
         })
     }
 
@@ -143,6 +150,10 @@ impl Encoder {
                 writer.sync()?;
                 bytes.append(writer.inner_mut());
             }
+            Self::Arrow(writer) => {
+                writer.write(batch)?;
+                bytes.append(writer.get_mut());
+            }
         }
         Ok(())
     }
@@ -163,6 +174,10 @@ impl Encoder {
             }
             Self::Json(_) => bytes.extend_from_slice(if all_rows == 0 { b"[]\n" } else { b"]\n" }),
             Self::Parquet(writer) => bytes.append(&mut writer.into_inner().map_err(arrow)?),
+            Self::Arrow(mut writer) => {
+                writer.finish()?;
+                bytes.append(writer.get_mut());
+            }
         }
         Ok(())
     }

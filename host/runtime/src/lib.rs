@@ -3,6 +3,7 @@
 //! [`run`] shows the stages of a run. Everything that sends requests, runs guests, keeps state, writes the lake or speaks
 //! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
 
+pub mod api_tokens;
 pub mod app;
 pub mod backfill;
 pub mod check;
@@ -39,6 +40,7 @@ pub mod status;
 pub mod step;
 mod swap_plan;
 pub mod tables;
+pub mod telemetry;
 pub mod text;
 pub mod timetable;
 pub mod versions;

@@ -10,7 +10,7 @@ use crate::app::{App, Network};
 use crate::collect::SliceReport;
 use crate::failure::Failure;
 use crate::run::{RunReport, SliceDone};
-use crate::{schedule, step};
+use crate::{schedule, step, telemetry};
 use sluice_state::Verb;
 
 /// Records a run: its requests, then itself, so that a run that is listed is whole. What a resumed run had recorded
@@ -46,6 +46,7 @@ pub async fn finish(app: &App, network: &Network, report: &RunReport, is_resumed
         counts: report.counts,
     };
     lake.append_runs(&[row]).await?;
+    telemetry::count_run(report);
     step::passed(Step::RunNoted);
     Ok(())
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::telemetry;
 
 /// How often it is noted, if nothing changes.
 const EVERY: Duration = Duration::from_secs(10);
@@ -41,6 +42,7 @@ impl Heartbeat {
     pub async fn record(&mut self, app: &App, runs: usize) -> Result<(), Failure> {
         let before = std::mem::take(&mut self.last);
         self.last = taken(app, runs, &before);
+        telemetry::show(&self.last);
         let has_changed = self.last.counts() != before.counts();
         if !has_changed && Instant::now() < self.note_at {
             return Ok(());

@@ -8,6 +8,7 @@ mod mistake;
 pub mod network;
 pub mod schedule;
 pub mod secrets;
+pub mod server;
 mod state;
 pub mod vanish;
 
@@ -23,6 +24,7 @@ use crate::settings::fetch::FetchSection;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::maintenance::{MaintainSection, MaintenanceSettings, RawSection};
 use crate::settings::secrets::SecretSources;
+use crate::settings::server::ServerSettings;
 use crate::settings::state::{ScheduleSection, StateSection};
 use crate::settings::vanish::VanishSettings;
 use sluice_state::LeaseTimes;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub maintenance: MaintenanceSettings,
     /// When a transaction has vanished, unless its network says otherwise.
     pub vanish: VanishSettings,
+    /// Where the service answers HTTP; it doesn't without.
+    pub server: Option<ServerSettings>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +86,7 @@ struct File {
     schedule: ScheduleSection,
     #[serde(default)]
     vanish: VanishSettings,
+    server: Option<ServerSettings>,
 }
 
 #[derive(Default, Deserialize)]
@@ -129,7 +134,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), mistake::of_toml(&text, &error));
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs and [vanish] confirm_after")
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after and [server] listen")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -148,12 +153,7 @@ impl Settings {
             ))
             .hint("name a local folder; networks kept in the lake aren't supported yet"));
         }
-        // It is printed and logged, and the store's client would take them for another address.
-        if mistake::has_credentials(&file.lake.url) {
-            let url = mistake::without_credentials(&file.lake.url);
-            return Err(Failure::settings(format!("lake.url = \"{url}\" holds credentials"))
-                .hint("write s3://bucket/path, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for sluice"));
-        }
+        refuse_credentials(&file.lake.url)?;
         Ok(Self {
             path: path.to_owned(),
             lake_url: absolute_url(&file.lake.url, &base, "lake.url", &["file:", "s3:"])?,
@@ -173,6 +173,7 @@ impl Settings {
             limits: file.limits,
             maintenance: MaintenanceSettings::of(&file.maintain, &file.raw)?,
             vanish: file.vanish,
+            server: file.server,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,
@@ -180,6 +181,16 @@ impl Settings {
             },
         })
     }
+}
+
+/// The lake's URL is printed and logged, and the store's client would take credentials in it for another address.
+fn refuse_credentials(url: &str) -> Result<(), Failure> {
+    if !mistake::has_credentials(url) {
+        return Ok(());
+    }
+    let url = mistake::without_credentials(url);
+    Err(Failure::settings(format!("lake.url = \"{url}\" holds credentials"))
+        .hint("write s3://bucket/path, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for sluice"))
 }
 
 /// A URL whose relative path, if it has one, begins at the settings' folder.

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     6 "0006_profiles",
     7 "0007_widths",
     8 "0008_pauses",
+    9 "0009_api",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

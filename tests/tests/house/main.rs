@@ -22,6 +22,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("datafusion", &["sluice-query"]),
     // The lake is written in one place and read as SQL in another.
     ("deltalake", &["sluice-lake", "sluice-query"]),
+    // One place answers over HTTP; networks that tests simulate are the other.
+    ("axum", &["sluice-server", "sluice-simulator", "sluice-bench", "sluice-tests"]),
     // State is kept in one place.
     ("sqlx", &["sluice-state"]),
 ];
@@ -48,6 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sluice-state",
         ],
     ),
+    ("sluice-server", &["sluice-runtime", "sluice-state"]),
     ("sluice-connector", &[]),
     ("sluice-simulator", &[]),
 ];

@@ -28,7 +28,7 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     let format = match &args.format {
         None => default,
         Some(name) => name.parse().map_err(|_| {
-            Failure::usage(format!("`{name}` is not a format")).hint("write table, csv, json or parquet")
+            Failure::usage(format!("`{name}` is not a format")).hint("write table, csv, json, parquet or arrow")
         })?,
     };
     let lake = open_lake(settings).await?;

@@ -1,0 +1,70 @@
+//! `sluice serve` with its HTTP API, and `sluice tokens`: who may call it.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde_json::json;
+use sluice_runtime::api_tokens;
+use sluice_runtime::app::App;
+use sluice_runtime::failure::Failure;
+use sluice_runtime::service;
+use sluice_runtime::settings::Settings;
+use sluice_server::Server;
+use sluice_state::{Role, State};
+use tokio::sync::oneshot;
+
+use super::{print_json, rfc3339};
+use crate::arguments::{TokensArgs, TokensCommand};
+
+/// Runs networks by schedule, and answers HTTP where the settings say so, until a signal stops both.
+///
+/// # Errors
+/// A failure of the settings, the state store or the lake.
+pub(super) async fn serve(settings: Settings) -> Result<(), Failure> {
+    let app = Arc::new(App::open(settings).await?);
+    let Some(server) = Server::bind(&app).await? else { return service::serve(app).await };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let answering = tokio::spawn(server.serve(async { _ = stopped.await }));
+    let served = service::serve(app).await;
+    drop(stop);
+    answering.await.map_err(Failure::failed)??;
+    served
+}
+
+/// Lists, makes or removes tokens.
+///
+/// # Errors
+/// A usage failure for a name that is taken or isn't there; the state store's failure.
+pub(super) async fn tokens(settings: &Settings, args: &TokensArgs, json: bool) -> Result<(), Failure> {
+    let state = State::open(&settings.state_url).await?;
+    let mut out = std::io::stdout();
+    match args.command.as_ref().unwrap_or(&TokensCommand::List) {
+        TokensCommand::List => {
+            let tokens = state.api_tokens().await?;
+            if json {
+                return print_json(&tokens);
+            }
+            for token in tokens {
+                writeln!(out, "{} ({}), made {}", token.name, token.role.name(), rfc3339(token.created_at))?;
+            }
+        }
+        TokensCommand::Create { name, role } => {
+            let role = Role::named(role).ok_or_else(|| Failure::usage(format!("`{role}` is no role")))?;
+            let plain = api_tokens::create(&state, name, role).await?;
+            if json {
+                return print_json(&json!({"name": name, "role": role, "token": plain}));
+            }
+            writeln!(out, "{plain}")?;
+        }
+        TokensCommand::Remove { name } => {
+            if !state.remove_api_token(name).await? {
+                return Err(Failure::usage(format!("there is no token `{name}`")).hint("sluice tokens lists them"));
+            }
+            if json {
+                return print_json(&json!({"name": name, "removed": true}));
+            }
+            writeln!(out, "token `{name}` is removed")?;
+        }
+    }
+    Ok(())
+}

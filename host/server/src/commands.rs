@@ -1,0 +1,166 @@
+//! Commands of this binary, run for a request: what they print on standard output is the answer.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sluice_runtime::failure::{Exit, Failure};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::Shared;
+use crate::error::{ApiError, ErrorBody};
+
+/// The largest answer.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// As much of what a command says of itself.
+const MAX_MESSAGE_BYTES: u64 = 1 << 20;
+/// What a command may take longer than a query, to begin and to end.
+const GRACE: Duration = Duration::from_secs(30);
+/// Warnings of a query, as JSON: rows may be missing, or answers are doubted.
+const WARNINGS: HeaderName = HeaderName::from_static("sluice-warnings");
+const MAX_WARNINGS_BYTES: usize = 4_096;
+
+/// Runs a command and answers with what it prints.
+pub(crate) async fn answer(
+    shared: &Shared,
+    content_type: &'static str,
+    arguments: &[&str],
+) -> Result<Response, ApiError> {
+    if arguments.iter().any(|argument| argument.contains('\0')) {
+        let error = "the request holds a null character";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error, "leave it out"));
+    }
+    let _permit = shared.commands.acquire().await.map_err(Failure::failed)?;
+    let seconds = shared.app.settings.limits.query_secs;
+    let most = Duration::from_secs(seconds) + GRACE;
+    match tokio::time::timeout(most, run(shared, arguments)).await {
+        Ok(printed) => Ok(respond(content_type, printed?)),
+        Err(_) => Err(ApiError::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("the command took more than {} s", most.as_secs()),
+            "ask for less, or raise query_secs of [limits] in sluice.toml",
+        )),
+    }
+}
+
+struct Printed {
+    answer: Vec<u8>,
+    messages: Vec<u8>,
+}
+
+async fn run(shared: &Shared, arguments: &[&str]) -> Result<Printed, ApiError> {
+    let failed = |error: std::io::Error| ApiError::from(Failure::from(error));
+    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
+        .arg("--config")
+        .arg(&shared.app.settings.path)
+        .args(["--output", "json"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (answer, messages) = tokio::join!(read(stdout, MAX_ANSWER_BYTES), read(stderr, MAX_MESSAGE_BYTES));
+    let (answer, messages) = (answer.map_err(failed)?, messages.map_err(failed)?);
+    if answer.len() as u64 > MAX_ANSWER_BYTES {
+        return Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the answer has more than {MAX_ANSWER_BYTES} bytes"),
+            "ask for fewer rows",
+        ));
+    }
+    let status = child.wait().await.map_err(failed)?;
+    match status.code() {
+        // What is doubtful was done, and the answer says so.
+        Some(0) => Ok(Printed { answer, messages }),
+        code => Err(refused(code, &messages)),
+    }
+}
+
+/// Reads to the end, and one byte more than `most` at the most.
+async fn read(from: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        from.take(most + 1).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+/// A command that failed, by its exit code and its last line.
+fn refused(code: Option<i32>, messages: &[u8]) -> ApiError {
+    let exit = |exit: Exit| Some(exit as i32);
+    let status = match code {
+        code if code == exit(Exit::Usage) => StatusCode::NOT_FOUND,
+        code if code == exit(Exit::Failed) => StatusCode::UNPROCESSABLE_ENTITY,
+        code if code == exit(Exit::Doubtful) => StatusCode::CONFLICT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let text = String::from_utf8_lossy(messages);
+    let body = text.lines().rev().find_map(|line| serde_json::from_str::<ErrorBody>(line).ok());
+    let body = body.unwrap_or_else(|| ErrorBody {
+        error: format!("the command ended with {}", code.map_or("a signal".to_owned(), |code| code.to_string())),
+        kind: "host".to_owned(),
+        ..ErrorBody::default()
+    });
+    ApiError { status, body }
+}
+
+fn respond(content_type: &'static str, Printed { answer, messages }: Printed) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // A network's body is never shown as a page.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(warnings) = warnings(&messages) {
+        headers.insert(WARNINGS, warnings);
+    }
+    (headers, Body::from(answer)).into_response()
+}
+
+/// The warnings that a command printed, in ASCII; none if there is none.
+fn warnings(messages: &[u8]) -> Option<HeaderValue> {
+    let text = String::from_utf8_lossy(messages);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut all: Vec<serde_json::Value> = lines.filter(|line| line.get("warning").is_some()).collect();
+    while !all.is_empty() {
+        let json = serde_json::Value::Array(all.clone()).to_string();
+        let ascii: String = json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        if ascii.len() <= MAX_WARNINGS_BYTES {
+            return HeaderValue::from_str(&ascii).ok();
+        }
+        all.pop();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_what_the_command_said() {
+        let messages = b"{\"warning\":\"x\"}\n{\"causes\":[\"b\"],\"error\":\"a\",\"hint\":\"c\",\"kind\":\"host\"}\n";
+        let error = refused(Some(1), messages);
+        assert_eq!((error.status, error.body.error.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "a"));
+        assert_eq!((error.body.causes.len(), error.body.hint.as_deref()), (1, Some("c")));
+        assert_eq!(refused(Some(2), b"").status, StatusCode::NOT_FOUND);
+        assert!(refused(None, b"killed").body.error.contains("a signal"));
+    }
+
+    #[test]
+    fn warnings_fit_into_a_header() {
+        let line = |text: &str| format!("{{\"warning\":\"{text}\"}}\n");
+        let found = warnings(format!("{}not json\n{}", line("gäp"), line("doubt")).as_bytes()).unwrap();
+        assert_eq!(found.to_str().unwrap(), r#"[{"warning":"g?p"},{"warning":"doubt"}]"#);
+        let many = line(&"x".repeat(1_000)).repeat(10);
+        assert!(warnings(many.as_bytes()).unwrap().len() <= MAX_WARNINGS_BYTES);
+        assert!(warnings(b"").is_none());
+    }
+}

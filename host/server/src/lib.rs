@@ -1,0 +1,92 @@
+//! The HTTP API of a running service: health, metrics, and what the commands do, for programs.
+//!
+//! What reads or changes the lake runs as a command of its own, `sluice --output json …`: a program gets what the command
+//! prints, under the same limits, and a query that takes too much ends its own process, never the service. Each request needs
+//! a token, except for health and metrics.
+
+mod access;
+mod api;
+mod commands;
+mod error;
+mod health;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sluice_runtime::app::App;
+use sluice_runtime::failure::Failure;
+use sluice_runtime::telemetry;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use access::Rates;
+
+/// The largest body of a request.
+const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// Commands at once. Each is a process with the memory that `[limits]` give a query; others wait.
+const COMMANDS_AT_ONCE: usize = 2;
+/// How often samples of histograms are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What handlers share.
+struct Shared {
+    app: Arc<App>,
+    metrics: PrometheusHandle,
+    commands: Semaphore,
+    rates: Rates,
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Listens where the settings say; nothing without `[server]`.
+    ///
+    /// # Errors
+    /// A settings failure for an address that is taken, and for one that other machines reach while no token is there.
+    pub async fn bind(app: &Arc<App>) -> Result<Option<Self>, Failure> {
+        let Some(settings) = &app.settings.server else { return Ok(None) };
+        let listen = settings.listen;
+        if !listen.ip().is_loopback() && app.state.api_tokens().await?.is_empty() {
+            return Err(Failure::settings(format!(
+                "server.listen = \"{listen}\" is reached by other machines, and there is no token"
+            ))
+            .hint("make one first: sluice tokens create NAME --role read; or listen on 127.0.0.1"));
+        }
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::settings(format!("cannot listen on {listen}: {error}"))
+                .hint("end the program that uses the port, or set another server.listen in sluice.toml")
+        })?;
+        let metrics = PrometheusBuilder::new().install_recorder().map_err(Failure::failed)?;
+        telemetry::describe();
+        let commands = Semaphore::new(COMMANDS_AT_ONCE);
+        let shared = Shared { app: app.clone(), metrics, commands, rates: Rates::default() };
+        Ok(Some(Self { listener, shared: Arc::new(shared) }))
+    }
+
+    /// Answers until `stop` ends; then what is being answered may finish.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
+        tracing::info!("the HTTP API listens on http://{}", self.listener.local_addr()?);
+        let metrics = self.shared.metrics.clone();
+        let upkeep = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(UPKEEP);
+            loop {
+                tick.tick().await;
+                metrics.run_upkeep();
+            }
+        });
+        let router = api::router(self.shared).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+        let served = axum::serve(self.listener, router).with_graceful_shutdown(stop).await;
+        upkeep.abort();
+        Ok(served?)
+    }
+}
