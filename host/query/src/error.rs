@@ -248,7 +248,7 @@ impl Error {
             }
             Self::Arguments { usage, .. } => Some(format!("write `{usage}`")),
             Self::Backwards { .. } => Some("swap the two".to_owned()),
-            Self::UnknownFormat(_) => Some("use table, csv, json or parquet".to_owned()),
+            Self::UnknownFormat(_) => Some("use table, csv, json, parquet or arrow".to_owned()),
             Self::Plan { offer, .. } => offer.clone(),
             Self::Open { .. } | Self::Run { .. } | Self::Setup { .. } | Self::Encode { .. } | Self::Output(_) => None,
         }
