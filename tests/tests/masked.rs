@@ -10,6 +10,8 @@ use sluice_tests::{HostileServer, Operator, response};
 
 /// Runs and rebuilds take seconds each.
 const CASES: u32 = 6;
+/// A field of the connector's layout.
+const DECLARED: &str = "transaction_type";
 const WINDOW: [&str; 6] = ["--since", "2026-01-01", "--until", "2026-01-15", "--axis", "modified"];
 
 /// What is secret of one account: what the operator gives, and what the network issues.
@@ -59,7 +61,7 @@ fn secret() -> impl Strategy<Value = String> {
         "[0-9]{6,18}",
         "[A-Za-z0-9+/]{20,60}={0,2}",
         // What occurs in the data by itself.
-        prop_oneof![Just("a0000000000000000000000000000001".to_owned()), Just("transaction_type".to_owned())],
+        prop_oneof![Just("a0000000000000000000000000000001".to_owned()), Just(DECLARED.to_owned())],
         "\\PC{4,12}",
     ]
     // The line break at its end is no part of a secret; a variable holds no NUL.
@@ -195,8 +197,8 @@ fn check(secrets: &Secrets, echoes: &[Echo], zstd: bool) -> Result<(), TestCaseE
     let build = operator.sluice(&["build", "--from-raw"]).unwrap();
     let after = tables(&operator);
     prop_assert_eq!(&before, &after, "run {:?}, build {:?}", run, build);
-    // Nothing that is secret enough to be masked is left in the tables.
-    for value in [&secrets.secret, &secrets.token] {
+    // Nothing that is secret enough to be masked is left in the tables. Names that the connector declares are theirs.
+    for value in [&secrets.secret, &secrets.token].into_iter().filter(|value| *value != DECLARED) {
         let is_long = value.len() >= 8 && value.bytes().any(|byte| !byte.is_ascii_digit());
         prop_assert!(
             !is_long || !before.iter().any(|line| line.contains(value.as_str())),
