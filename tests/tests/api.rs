@@ -60,6 +60,12 @@ impl Api {
     fn routes(&self) -> Vec<(String, String)> {
         let description = http(&self.address, "GET", "/openapi.json", None, None).unwrap().json().unwrap();
         let paths = description["paths"].as_object().unwrap().iter();
+        for (path, methods) in paths.clone() {
+            let declared = methods.as_object().unwrap().values().next().unwrap()["parameters"].to_string();
+            for name in path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
+                assert!(declared.contains(&format!("\"name\":\"{name}\"")), "{path}: {name} isn't declared");
+            }
+        }
         let routes = paths.filter(|(path, _)| path.starts_with("/v1")).flat_map(|(path, methods)| {
             let path = ["{network}", "{id}", "{key}", "{digest}", "{decision}"]
                 .into_iter()

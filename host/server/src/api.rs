@@ -151,7 +151,7 @@ struct ResumeBody {
 }
 
 /// Pauses a network or an account: `sluice pause`.
-#[utoipa::path(post, path = "/v1/networks/{network}/pause", request_body = PauseBody, security(("token" = [])), responses(
+#[utoipa::path(post, path = "/v1/networks/{network}/pause", params(("network" = String, Path, description = "the name of its file in networks/")), request_body = PauseBody, security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
     (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 async fn pause(State(shared): Of, Path(network): Path<String>, body: Result<Json<PauseBody>, JsonRejection>) -> Answer {
@@ -164,7 +164,7 @@ async fn pause(State(shared): Of, Path(network): Path<String>, body: Result<Json
 }
 
 /// Resumes a network or an account: `sluice resume`.
-#[utoipa::path(post, path = "/v1/networks/{network}/resume", request_body = ResumeBody, security(("token" = [])), responses(
+#[utoipa::path(post, path = "/v1/networks/{network}/resume", params(("network" = String, Path, description = "the name of its file in networks/")), request_body = ResumeBody, security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
     (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 async fn resume(
@@ -181,13 +181,13 @@ async fn resume(
 
 /// Which versions serve, which wait and why: `sluice connectors`.
 #[utoipa::path(get, path = "/v1/connectors", security(("token" = [])), responses(
-    (status = 200, body = Object), (status = 401, body = ErrorBody)))]
+    (status = 200, body = Vec<Object>), (status = 401, body = ErrorBody)))]
 async fn connectors(State(shared): Of) -> Answer {
     commands::answer(&shared, JSON, &["connectors", "list"]).await
 }
 
 /// Approves, promotes or rolls back a connector: `sluice connectors approve|promote|rollback`.
-#[utoipa::path(post, path = "/v1/connectors/{network}/{decision}", security(("token" = [])), responses(
+#[utoipa::path(post, path = "/v1/connectors/{network}/{decision}", params(("network" = String, Path, description = "the name of its file in networks/"), ("decision" = String, Path, description = "approve, promote or rollback")), security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
     (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 async fn decide_version(State(shared): Of, Path((network, decision)): Path<(String, String)>) -> Answer {
@@ -215,7 +215,7 @@ async fn doubts(State(shared): Of, Query(query): Query<DoubtsQuery>) -> Answer {
 }
 
 /// One of them: `sluice doubts show`.
-#[utoipa::path(get, path = "/v1/doubts/{id}", security(("token" = [])), responses(
+#[utoipa::path(get, path = "/v1/doubts/{id}", params(("id" = String, Path, description = "the doubt's id, or its beginning")), security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 async fn doubt(State(shared): Of, Path(id): Path<String>) -> Answer {
     commands::answer(&shared, JSON, &["doubts", "show", "--", &id]).await
@@ -230,7 +230,7 @@ struct DecisionBody {
 }
 
 /// Commits what a doubt holds back: `sluice doubts accept`.
-#[utoipa::path(post, path = "/v1/doubts/{id}/accept", request_body = DecisionBody, security(("token" = [])), responses(
+#[utoipa::path(post, path = "/v1/doubts/{id}/accept", params(("id" = String, Path, description = "the doubt's id, or its beginning")), request_body = DecisionBody, security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
     (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 async fn accept(State(shared): Of, Path(id): Path<String>, body: Result<Json<DecisionBody>, JsonRejection>) -> Answer {
@@ -238,7 +238,7 @@ async fn accept(State(shared): Of, Path(id): Path<String>, body: Result<Json<Dec
 }
 
 /// Rejects what a doubt holds back: `sluice doubts reject`.
-#[utoipa::path(post, path = "/v1/doubts/{id}/reject", request_body = DecisionBody, security(("token" = [])), responses(
+#[utoipa::path(post, path = "/v1/doubts/{id}/reject", params(("id" = String, Path, description = "the doubt's id, or its beginning")), request_body = DecisionBody, security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
     (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 async fn reject(State(shared): Of, Path(id): Path<String>, body: Result<Json<DecisionBody>, JsonRejection>) -> Answer {
@@ -255,20 +255,20 @@ async fn decide(shared: &Shared, decision: &str, id: &str, body: DecisionBody) -
 
 /// Records that could not be mapped: `sluice rejects`.
 #[utoipa::path(get, path = "/v1/rejects", security(("token" = [])), responses(
-    (status = 200, body = Object), (status = 401, body = ErrorBody)))]
+    (status = 200, body = Vec<Object>), (status = 401, body = ErrorBody)))]
 async fn rejects(State(shared): Of) -> Answer {
     commands::answer(&shared, JSON, &["rejects", "list"]).await
 }
 
 /// The history of a transaction: `sluice explain`.
-#[utoipa::path(get, path = "/v1/transactions/{key}", security(("token" = [])), responses(
+#[utoipa::path(get, path = "/v1/transactions/{key}", params(("key" = String, Path, description = "the transaction's key, its beginning, or network/account/id")), security(("token" = [])), responses(
     (status = 200, body = Object), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 async fn transaction(State(shared): Of, Path(key): Path<String>) -> Answer {
     commands::answer(&shared, JSON, &["explain", "--", &key]).await
 }
 
 /// The bytes of a response: `sluice raw --body`.
-#[utoipa::path(get, path = "/v1/raw/{digest}", security(("token" = [])), responses(
+#[utoipa::path(get, path = "/v1/raw/{digest}", params(("digest" = String, Path, description = "the body's digest, or its beginning")), security(("token" = [])), responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401, body = ErrorBody),
     (status = 404, body = ErrorBody)))]
 async fn raw(State(shared): Of, Path(digest): Path<String>) -> Answer {
