@@ -194,6 +194,17 @@ fn a_token_is_kept_as_a_hash_and_refused_once_it_is_removed() {
 }
 
 #[test]
+fn log_lines_are_json_where_that_is_asked_for() {
+    let mut operator = Operator::empty().unwrap();
+    operator.write("sluice.toml", SETTINGS).unwrap();
+    operator.set("SLUICE_LOG_FORMAT", "json");
+    let mut service = Service::start(&operator).unwrap();
+    let line: Value = serde_json::from_str(&service.wait_for(&["the HTTP API listens"]).unwrap()).unwrap();
+    assert_eq!((&line["level"], &line["target"]), (&"INFO".into(), &"sluice_server".into()), "{line}");
+    assert!(line["fields"]["message"].as_str().unwrap().contains("http://127.0.0.1:"), "{line}");
+}
+
+#[test]
 fn other_machines_are_not_answered_without_a_token() {
     let operator = Operator::empty().unwrap();
     operator.write("sluice.toml", &SETTINGS.replace("127.0.0.1", "0.0.0.0")).unwrap();

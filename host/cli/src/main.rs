@@ -19,14 +19,17 @@ const IDLE_THREAD: std::time::Duration = std::time::Duration::from_millis(100);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_writer(|| progress::LogWriter)
         .with_ansi(progress::takes_colours())
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("SLUICE_LOG")
                 .unwrap_or_else(|_| commands::default_log(&cli.command).into()),
-        )
-        .init();
+        );
+    match std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        true => log.json().init(),
+        false => log.init(),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
