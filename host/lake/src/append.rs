@@ -117,6 +117,12 @@ impl Chosen {
         let IncomingRow { key, content, source, row, month } = *candidate;
         Self { key, content, source, row, version: 0, month, change: Change::FirstSeen }
     }
+
+    /// A row of a response, for tests of what is done by place alone.
+    #[cfg(test)]
+    pub(crate) fn at(source: u32, row: u32) -> Self {
+        Self::of(&IncomingRow { key: 0, content: 0, source, row, month: 0 })
+    }
 }
 
 /// New versions of unified transactions by their cause.

@@ -62,15 +62,10 @@ mod tests {
     use arrow::array::{AsArray, StringArray};
 
     use super::*;
-    use sluice_model::Change;
-
-    fn row(source: u32, row: u32) -> Chosen {
-        Chosen { key: 0, content: 0, source, row, version: 1, month: 0, change: Change::FirstSeen }
-    }
 
     #[test]
     fn rows_keep_their_order() {
-        let runs = runs(&[row(0, 1), row(0, 2), row(1, 0), row(2, 0), row(0, 0)]);
+        let runs = runs(&[Chosen::at(0, 1), Chosen::at(0, 2), Chosen::at(1, 0), Chosen::at(2, 0), Chosen::at(0, 0)]);
         assert_eq!(runs.len(), 4);
         let first = StringArray::from(vec![Some("a"), None, Some("c")]);
         let last = StringArray::from(vec!["z"]);

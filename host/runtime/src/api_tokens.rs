@@ -1,7 +1,6 @@
 //! Tokens of the HTTP API: made here, shown once, kept as a hash.
 
 use chrono::Utc;
-use rand::RngCore;
 use sluice_model::Digest;
 use sluice_state::{ApiToken, Role, State};
 
@@ -15,10 +14,7 @@ const PREFIX: &str = "sluice_";
 /// # Errors
 /// A usage failure for a name that is taken; the state store's failure.
 pub async fn create(state: &State, name: &str, role: Role) -> Result<String, Failure> {
-    let mut bits = [0_u8; 32];
-    rand::rng().fill_bytes(&mut bits);
-    let digits: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
-    let plain = format!("{PREFIX}{digits}");
+    let plain = format!("{PREFIX}{}", hex::encode(rand::random::<[u8; 32]>()));
     let token = ApiToken { name: name.to_owned(), role, created_at: Utc::now() };
     if !state.add_api_token(&token, &hash(&plain)).await? {
         return Err(Failure::usage(format!("there is a token `{name}` already"))

@@ -65,11 +65,11 @@ pub async fn due(
     if failed.is_some_and(|failed| !failed.is_due(now, app.settings.retry_pauses, &timetable)) {
         return Ok(None);
     }
-    if app.state.pauses(name).await?.iter().any(|pause| pause.account.is_none()) {
-        return Ok(None);
-    }
     let reads = due_reads(&network, &timetable, &app.state.schedule_times(name).await?, now);
     if reads.is_empty() && !to_resume {
+        return Ok(None);
+    }
+    if app.state.pauses(name).await?.iter().any(|pause| pause.account.is_none()) {
         return Ok(None);
     }
     let Some(lease) = app.state.try_acquire(name).await? else {
@@ -201,7 +201,9 @@ pub async fn run_due(app: &Arc<App>) -> Result<Vec<DueOutcome>, Failure> {
                 let app = app.clone();
                 running.spawn(async move { due.carry_out(&app).await });
             }
-            Err(_) if app.state.holder(&name).await?.is_some() => {}
+            Err(failure) if app.state.holder(&name).await?.is_some() => {
+                tracing::warn!(network = name, "{}", failure.render(false));
+            }
             Err(failure) => {
                 outcomes.push(DueOutcome { network: name, reports: Vec::new(), failure: Some(failure) });
             }

@@ -76,7 +76,6 @@ async fn run(shared: &Shared, arguments: &[&str]) -> Result<Printed, ApiError> {
     }
     let status = child.wait().await.map_err(failed)?;
     match status.code() {
-        // What is doubtful was done, and the answer says so.
         Some(0) => Ok(Printed { answer, messages }),
         code => Err(refused(code, &messages)),
     }
@@ -127,16 +126,21 @@ fn respond(content_type: &'static str, Printed { answer, messages }: Printed) ->
 fn warnings(messages: &[u8]) -> Option<HeaderValue> {
     let text = String::from_utf8_lossy(messages);
     let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut all: Vec<serde_json::Value> = lines.filter(|line| line.get("warning").is_some()).collect();
-    while !all.is_empty() {
-        let json = serde_json::Value::Array(all.clone()).to_string();
-        let ascii: String = json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-        if ascii.len() <= MAX_WARNINGS_BYTES {
-            return HeaderValue::from_str(&ascii).ok();
-        }
-        all.pop();
+    let all: Vec<serde_json::Value> = lines.filter(|line| line.get("warning").is_some()).collect();
+    if all.is_empty() {
+        return None;
     }
-    None
+    let header = |shown: usize| {
+        let mut listed = all[..shown].to_vec();
+        if shown < all.len() {
+            listed.push(serde_json::json!({"warning": format!("and {} more", all.len() - shown)}));
+        }
+        let json = serde_json::Value::Array(listed).to_string();
+        json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>()
+    };
+    // As many as fit, and the number of the others.
+    let fitting = (0..=all.len()).rev().map(header).find(|text| text.len() <= MAX_WARNINGS_BYTES);
+    HeaderValue::from_str(&fitting?).ok()
 }
 
 #[cfg(test)]
@@ -160,7 +164,12 @@ mod tests {
         let found = warnings(format!("{}not json\n{}", line("gäp"), line("doubt")).as_bytes()).unwrap();
         assert_eq!(found.to_str().unwrap(), r#"[{"warning":"g?p"},{"warning":"doubt"}]"#);
         let many = line(&"x".repeat(1_000)).repeat(10);
-        assert!(warnings(many.as_bytes()).unwrap().len() <= MAX_WARNINGS_BYTES);
+        let found = warnings(many.as_bytes()).unwrap();
+        assert!(
+            found.len() <= MAX_WARNINGS_BYTES && found.to_str().unwrap().ends_with(r#",{"warning":"and 6 more"}]"#)
+        );
+        let long = warnings(line(&"x".repeat(5_000)).as_bytes()).unwrap();
+        assert_eq!(long.to_str().unwrap(), r#"[{"warning":"and 1 more"}]"#);
         assert!(warnings(b"").is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! What is read: by `run`, `collect`, `plan` and `backfill`; and what the schedule leaves alone.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 /// What to read.
 #[derive(Args)]
@@ -26,26 +26,15 @@ pub(crate) struct RunArgs {
     pub(crate) part: PartArgs,
 }
 
-/// What to read of a network's history.
+/// What to read of a network's history: a part with a window.
 #[derive(Args)]
+#[command(group = ArgGroup::new("window").required(true).arg("since"))]
 pub(crate) struct BackfillArgs {
     /// The network: the name of its file in networks/
     pub(crate) network: String,
-    /// Start of the window: a day or RFC 3339, UTC
-    #[arg(long)]
-    pub(crate) since: String,
-    /// End of the window, not part of it [default: now]
-    #[arg(long)]
-    pub(crate) until: Option<String>,
-    /// Only this account
-    #[arg(long)]
-    pub(crate) account: Option<String>,
-    /// Only this stream
-    #[arg(long)]
-    pub(crate) stream: Option<String>,
-    /// Filter on this date: transaction, modified, validation or payment
-    #[arg(long)]
-    pub(crate) axis: Option<String>,
+    /// Which part.
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 }
 
 /// What to pause.
@@ -80,7 +69,7 @@ pub(crate) struct PartArgs {
     /// Only this stream
     #[arg(long)]
     pub(crate) stream: Option<String>,
-    /// Start of the window: a day or RFC 3339, UTC [default: by the look-back rules]
+    /// Start of the window: a day or RFC 3339, UTC. Where it may be left out, the look-back rules say what is read
     #[arg(long)]
     pub(crate) since: Option<String>,
     /// End of the window, not part of it [default: now]

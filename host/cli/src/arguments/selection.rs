@@ -5,7 +5,7 @@ use sluice_model::{Axis, Window};
 use sluice_runtime::failure::Failure;
 use sluice_state::Selection;
 
-use super::{BackfillArgs, PartArgs};
+use super::PartArgs;
 
 impl PartArgs {
     /// What the arguments select at `now`.
@@ -23,24 +23,6 @@ impl PartArgs {
             until: self.until.as_deref().map(moment).transpose()?,
             ..Selection::default()
         })
-    }
-}
-
-impl BackfillArgs {
-    /// What the arguments select.
-    ///
-    /// # Errors
-    /// As [`PartArgs::selection`].
-    pub(crate) fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
-        let Self { since, until, account, stream, axis, .. } = self;
-        let part = PartArgs {
-            account: account.clone(),
-            stream: stream.clone(),
-            since: Some(since.clone()),
-            until: until.clone(),
-            axis: axis.clone(),
-        };
-        part.selection(now)
     }
 }
 

@@ -52,7 +52,7 @@ async fn run_due(settings: Settings, json: bool) -> Result<(), Failure> {
 /// # Errors
 /// The failures of its runs.
 pub(super) async fn backfill(settings: Settings, args: &BackfillArgs, json: bool) -> Result<(), Failure> {
-    let selection = args.selection(Utc::now())?;
+    let selection = args.part.selection(Utc::now())?;
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
     let done = backfill::backfill(&app, &args.network, &selection).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sluice_runtime::api_tokens;
-use sluice_runtime::app::App;
+use sluice_runtime::app::{App, GRACE};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::service;
 use sluice_runtime::settings::Settings;
@@ -27,7 +27,10 @@ pub(super) async fn serve(settings: Settings) -> Result<(), Failure> {
     let answering = tokio::spawn(server.serve(async { _ = stopped.await }));
     let served = service::serve(app).await;
     drop(stop);
-    answering.await.map_err(Failure::failed)??;
+    match tokio::time::timeout(GRACE, answering).await {
+        Ok(answered) => answered.map_err(Failure::failed)??,
+        Err(_) => tracing::warn!("answers of the HTTP API were cut off"),
+    }
     served
 }
 

@@ -89,13 +89,9 @@ fn object<'a>(members: &[(&str, &str)], json: &'a mut Vec<u8>) -> Result<&'a str
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use sluice_model::{Change, Kinds};
+    use sluice_model::Kinds;
 
     use super::*;
-
-    fn row(source: u32, row: u32) -> Chosen {
-        Chosen { key: 0, content: 0, source, row, version: 1, month: 0, change: Change::FirstSeen }
-    }
 
     #[test]
     fn each_row_is_an_object_of_what_it_has() {
@@ -105,7 +101,7 @@ mod tests {
             rest.take(&SeenField { path, kinds: Kinds::TEXT, columns: vec![(0, texts)] });
         }
         rest.take_misfits("aa", StringArray::from(vec![None, Some("n/a"), None]));
-        let objects = rest.finish(&[row(1, 0), row(0, 0), row(0, 1)]).unwrap().unwrap();
+        let objects = rest.finish(&[Chosen::at(1, 0), Chosen::at(0, 0), Chosen::at(0, 1)]).unwrap().unwrap();
         let objects: Vec<Option<&str>> = objects.iter().collect();
         assert_eq!(objects, [None, Some(r#"{"a":"x\"\n","aa":"n/a","b.c":"1"}"#), None]);
     }
@@ -115,6 +111,6 @@ mod tests {
         let texts = StringArray::from(vec![None, Some("1")]);
         let mut rest = Rest::of(1);
         rest.take(&SeenField { path: "a", kinds: Kinds::TEXT, columns: vec![(0, &texts)] });
-        assert!(rest.finish(&[row(0, 0)]).unwrap().is_none());
+        assert!(rest.finish(&[Chosen::at(0, 0)]).unwrap().is_none());
     }
 }

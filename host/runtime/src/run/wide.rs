@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// Characters of an example that a doubt quotes.
 const EXAMPLE_CHARS: usize = 60;
 
-/// Takes note of the streams of which a run wrote fields without a column, if nobody was asked about them yet. Its rows are
+/// Records a doubt for each stream of which a run wrote fields without a column, if there is none yet. Its rows are
 /// durable: what can't be noted now fails no run, and the next one with such fields notes it.
 pub(super) async fn note(app: &App, network: &Network, run_id: &str, collected: &Collected, fence: Fence) {
     if let Err(failure) = try_note(app, network, run_id, collected, fence).await {
