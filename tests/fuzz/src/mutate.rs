@@ -19,6 +19,21 @@ pub(crate) fn mutated(input: &[u8], other: &[u8], words: &[&str], longest: usize
     bytes
 }
 
+/// An input of `length` bytes: one of its pieces again and again where it stood. Empty for an empty one.
+pub(crate) fn grown(input: &[u8], length: usize, dice: &mut Dice) -> Vec<u8> {
+    let start = dice.below(input.len());
+    // Short pieces make many names, records or brackets, long ones many of the input's own records.
+    let longest = if dice.below(2) == 0 { 16 } else { input.len() };
+    let end = (start + 1 + dice.below(longest)).min(input.len());
+    let piece = &input[start..end];
+    if piece.is_empty() {
+        return Vec::new();
+    }
+    let missing = length.saturating_sub(input.len() - piece.len());
+    let repeated = piece.iter().copied().cycle().take(missing);
+    input[..start].iter().copied().chain(repeated).chain(input[end..].iter().copied()).collect()
+}
+
 fn change(bytes: &mut Vec<u8>, other: &[u8], words: &[&str], dice: &mut Dice) {
     let at = dice.below(bytes.len() + 1);
     let piece = |of: &[u8], dice: &mut Dice| {
@@ -67,6 +82,8 @@ mod tests {
             let changed: std::collections::BTreeSet<_> = changed.collect();
             assert!(changed.len() > 500 && changed.iter().all(|bytes| bytes.len() <= 100));
         }
+        assert!((0..100).all(|_| grown(b"<a>1</a>", 1_000, &mut dice).len() == 1_000));
+        assert_eq!(grown(b"", 1_000, &mut dice), b"");
         assert!((0..1_000).any(|_| mutated(b"abc", b"", &["word"], 9, &mut dice).starts_with(b"word")));
     }
 }

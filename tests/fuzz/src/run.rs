@@ -8,15 +8,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::coverage::Coverage;
 use crate::dice::Dice;
-use crate::mutate::mutated;
+use crate::mutate::{grown, mutated};
 
-/// Longest input, in bytes.
+/// Longest input, in bytes, that is mutated further.
 const LONGEST: usize = 48 << 10;
-/// The time that one input may take. Bodies of this length take milliseconds.
-const TOO_SLOW: Duration = Duration::from_secs(5);
+/// One in so many inputs is grown to `GROWN` bytes: work that grows with the square of a body shows at that length.
+const GROWN_EVERY: usize = 256;
+/// Length of a grown input, in bytes.
+const GROWN: usize = 1 << 20;
+/// Processor time that a mebibyte of input may take.
+const TIME_PER_MIB: Duration = Duration::from_secs(1);
+/// Shorter inputs may take the time of this length, in bytes: what an input costs whatever its length.
+const SHORTEST_TIMED: usize = 256 << 10;
 
 /// What is fuzzed.
 pub struct Target<'a> {
@@ -102,13 +109,17 @@ pub fn fuzz(target: &Target<'_>, corpus: &Path, scratch: &Path, effort: Effort) 
             dice.below(session.pool.len())
         };
         let other = dice.below(session.pool.len());
-        let input = mutated(&session.pool[from], &session.pool[other], target.words, LONGEST, &mut dice);
+        let mut input = mutated(&session.pool[from], &session.pool[other], target.words, LONGEST, &mut dice);
+        let is_grown = dice.below(GROWN_EVERY) == 0;
+        if is_grown {
+            input = grown(&input, GROWN, &mut dice);
+        }
         outcome.tried += 1;
         if let Some(fault) = session.try_input(target, &input)? {
             outcome.fault = Some((keep(&corpus, "fault", &input)?, fault));
             break;
         }
-        if session.coverage.gained() {
+        if session.coverage.gained() && !is_grown {
             keep(&found.join("kept"), "input", &input)?;
             session.pool.push(input);
         }
@@ -129,25 +140,30 @@ impl Session {
     fn try_input(&mut self, target: &Target<'_>, input: &[u8]) -> io::Result<Option<String>> {
         self.last.set_len(input.len() as u64)?;
         self.last.write_all_at(input, 0)?;
-        let begun = Instant::now();
+        let begun = processor_time();
         let ended = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
-        let took = begun.elapsed();
+        let took = processor_time().saturating_sub(begun);
         Ok(match ended {
             Err(panic) => {
                 let reason = panic.downcast_ref::<String>().map(String::as_str);
                 let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
                 Some(reason.to_owned())
             }
-            Ok(()) if took > TOO_SLOW => {
-                // Twice: a busy machine may have been slow once.
-                let begun = Instant::now();
-                (target.run)(input);
-                let again = begun.elapsed();
-                (again > TOO_SLOW).then(|| format!("it took {took:?}, and then {again:?}"))
-            }
+            Ok(()) if took > most_time(input.len()) => Some(format!("{} bytes took {took:?}", input.len())),
             Ok(()) => None,
         })
     }
+}
+
+/// The processor time that an input of `bytes` may take.
+fn most_time(bytes: usize) -> Duration {
+    TIME_PER_MIB.mul_f64(bytes.max(SHORTEST_TIMED) as f64 / f64::from(1 << 20))
+}
+
+/// The processor time that this thread has taken: a busy machine doesn't make an input slow.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// The inputs of a folder; none if it isn't there.
@@ -169,4 +185,34 @@ fn keep(dir: &Path, kind: &str, input: &[u8]) -> anyhow::Result<PathBuf> {
     let file = dir.join(format!("{kind}-{hash:016x}"));
     fs::write(&file, input).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tries inputs against a target that looks at each byte as often as `looks` says, by the input's length.
+    fn fault_of(looks: fn(usize) -> usize) -> Option<String> {
+        let target = Target {
+            name: "looks",
+            run: Box::new(move |input| {
+                let sum = (0..looks(input.len())).fold(0_u64, |sum, at| sum ^ std::hint::black_box(at as u64));
+                std::hint::black_box(sum);
+            }),
+            seeds: vec![b"seed".to_vec()],
+            words: &["word"],
+        };
+        let folder = std::env::temp_dir().join(format!("sluice-fuzz-{}-{}", std::process::id(), looks(1_000)));
+        let report = fuzz(&target, &folder.join("corpus"), &folder.join("scratch"), Effort::Tries(2_000));
+        fs::remove_dir_all(&folder).expect("the folder");
+        report.expect("a report").fault.map(|(_, fault)| fault)
+    }
+
+    #[test]
+    fn work_that_grows_with_the_square_of_an_input_is_found() {
+        assert_eq!(fault_of(|bytes| bytes), None);
+        // At most 48 kB it takes no time that anybody would see.
+        let fault = fault_of(|bytes| bytes * (bytes >> 11)).expect("a fault");
+        assert!(fault.starts_with("1048576 bytes took"), "{fault}");
+    }
 }
