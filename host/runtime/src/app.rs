@@ -14,6 +14,7 @@ use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
 use sluice_state::{NetworkLease, State, token_persistence};
 use tokio::sync::Semaphore;
 
+use crate::collect::WaitingBytes;
 use crate::failure::Failure;
 use crate::guests::Guests;
 use crate::memory::MemoryBudget;
@@ -46,6 +47,8 @@ pub struct App {
     pub committer: Committer,
     /// Memory for responses, of all runs of this process.
     pub memory: MemoryBudget,
+    /// Bytes of requests that wait for their turn, of all runs of this process.
+    pub waiting: WaitingBytes,
     /// What this process is doing.
     pub meter: Arc<Meter>,
 }
@@ -94,6 +97,7 @@ impl App {
             starting: Arc::new(Semaphore::new(2 * cores())),
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
+            waiting: WaitingBytes::new(settings.limits.waiting_bytes()),
             settings,
             meter,
         })

@@ -30,6 +30,7 @@ pub use close::too_many_rejects;
 pub use gate::Gate;
 pub use guard::Guard;
 pub use progress::{Progress, ResponseBounds, SliceReport};
+pub use request_queue::WaitingBytes;
 pub use resume::ResumedResponses;
 pub use unknown_words::UnknownWords;
 pub use windows::{Collected, collect};
@@ -123,7 +124,7 @@ impl Collector {
             let slice = slice.clone();
             self.in_guest(move || connector.plan(&slice)).await
         };
-        let mut queue = RequestQueue::default();
+        let mut queue = RequestQueue::new(self.app.waiting.clone());
         if let Err(error) = planned.and_then(|requests| queue.extend(requests, Duration::ZERO)) {
             return progress.fail(error);
         }

@@ -1,6 +1,9 @@
-//! The requests of a slice that wait for their turn, within a limit on their bytes.
+//! The requests of a slice that wait for their turn, within limits on their bytes: of the slice, and of all slices of the
+//! process together.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sluice_model::{ErrorKind, Request};
@@ -9,24 +12,64 @@ use crate::failure::SliceError;
 
 /// The most bytes of text of the requests that wait: each answer may lead on to others with large bodies and states.
 const MAX_WAITING_BYTES: usize = 32 << 20;
+/// Bytes of each slice that don't count against those of the process: another network's slices can't take them away.
+const OWN_BYTES: usize = 256 << 10;
+
+/// The bytes of text that requests of all slices of a process may have while they wait, beyond each slice's own
+/// `OWN_BYTES`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct WaitingBytes {
+    used: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl WaitingBytes {
+    /// At most so many bytes.
+    pub fn new(most: usize) -> Self {
+        Self { used: Arc::default(), most }
+    }
+
+    /// Takes bytes; whether they were free.
+    fn take(&self, bytes: usize) -> bool {
+        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// Requests, each with a pause before it.
-#[derive(Default)]
 pub(super) struct RequestQueue {
     requests: VecDeque<(Request, Duration)>,
     bytes: usize,
+    process: WaitingBytes,
 }
 
 impl RequestQueue {
+    pub(super) fn new(process: WaitingBytes) -> Self {
+        Self { requests: VecDeque::new(), bytes: 0, process }
+    }
+
     /// Adds requests; returns why not if they are too many.
     pub(super) fn extend(&mut self, requests: Vec<Request>, wait: Duration) -> Result<(), SliceError> {
         for request in requests {
-            self.bytes = self.bytes.saturating_add(request.text_bytes());
-            if self.bytes > MAX_WAITING_BYTES {
+            let bytes = self.bytes.saturating_add(request.text_bytes());
+            if bytes > MAX_WAITING_BYTES {
                 let reason =
                     format!("the requests that it wants to send next have more than {MAX_WAITING_BYTES} bytes of text");
                 return Err(SliceError::new(ErrorKind::Guest, reason));
             }
+            if !self.process.take(shared(bytes) - shared(self.bytes)) {
+                let reason = format!(
+                    "the requests that wait, of all slices of this process, would have more than {} bytes of text, and \
+                     this slice's {bytes} of them",
+                    self.process.most
+                );
+                return Err(SliceError::new(ErrorKind::Host, reason));
+            }
+            self.bytes = bytes;
             self.requests.push_back((request, wait));
         }
         Ok(())
@@ -34,13 +77,26 @@ impl RequestQueue {
 
     pub(super) fn pop(&mut self) -> Option<(Request, Duration)> {
         let (request, wait) = self.requests.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(request.text_bytes());
+        let bytes = self.bytes.saturating_sub(request.text_bytes());
+        self.process.give_back(shared(self.bytes) - shared(bytes));
+        self.bytes = bytes;
         Some((request, wait))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter().map(|(request, _)| request)
     }
+}
+
+impl Drop for RequestQueue {
+    fn drop(&mut self) {
+        self.process.give_back(shared(self.bytes));
+    }
+}
+
+/// What of a slice's bytes counts against those of the process.
+fn shared(bytes: usize) -> usize {
+    bytes.saturating_sub(OWN_BYTES)
 }
 
 #[cfg(test)]
@@ -51,14 +107,17 @@ mod tests {
     use super::super::get;
     use super::*;
 
-    #[test]
-    fn what_waits_has_a_limit_and_what_was_sent_does_not_count() {
-        let request = |bytes: usize| Request {
+    fn request(bytes: usize) -> Request {
+        Request {
             body: Some(vec![Op::Text("x".repeat(bytes))]),
             state: "y".repeat(1 << 10),
             ..get("1", "https://a.example.com/")
-        };
-        let mut queue = RequestQueue::default();
+        }
+    }
+
+    #[test]
+    fn what_waits_has_a_limit_and_what_was_sent_does_not_count() {
+        let mut queue = RequestQueue::new(WaitingBytes::new(usize::MAX));
         for _ in 0..40 {
             queue.extend(vec![request(8 << 20), request(8 << 20)], Duration::ZERO).unwrap();
             assert!(queue.pop().is_some() && queue.pop().is_some());
@@ -67,5 +126,24 @@ mod tests {
         let many = (0..4).map(|_| request(8 << 20)).collect();
         let refused = queue.extend(many, Duration::ZERO).unwrap_err();
         assert!(refused.message.contains("more than 33554432 bytes"), "{}", refused.message);
+    }
+
+    #[test]
+    fn slices_share_the_bytes_of_the_process_and_keep_some_of_their_own() {
+        let process = WaitingBytes::new(20 << 20);
+        let mut greedy = RequestQueue::new(process.clone());
+        let mut second = RequestQueue::new(process.clone());
+        let mut modest = RequestQueue::new(process.clone());
+        greedy.extend(vec![request(16 << 20)], Duration::ZERO).unwrap();
+        let refused = second.extend(vec![request(16 << 20)], Duration::ZERO).unwrap_err();
+        assert!(refused.message.contains("more than 20971520 bytes"), "{}", refused.message);
+        modest.extend(vec![request(200 << 10)], Duration::ZERO).unwrap();
+        // What was sent, and what was dropped with its slice, is free again.
+        assert!(greedy.pop().is_some());
+        second.extend(vec![request(16 << 20)], Duration::ZERO).unwrap();
+        drop(second);
+        greedy.extend(vec![request(16 << 20)], Duration::ZERO).unwrap();
+        drop((greedy, modest));
+        assert_eq!(process.used.load(Ordering::Relaxed), 0);
     }
 }

@@ -104,6 +104,11 @@ impl LimitsSettings {
         self.memory_mb.saturating_mul(1 << 20) / 4
     }
 
+    /// Bytes of text of requests that wait for their turn: an eighth of the process's memory.
+    pub fn waiting_bytes(&self) -> usize {
+        self.memory_mb.saturating_mul(1 << 20) / 8
+    }
+
     /// What the writer of tables gathers and keeps: at most a fourteenth of the process's memory in rows that wait, a
     /// sixteenth in keys.
     pub fn committer(&self) -> CommitterOptions {
