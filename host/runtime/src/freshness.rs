@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_schedule_that_mostly_reads_nothing_is_noted() {
         let notes = |text: &str, every: u32| {
-            let rules = [LookBackRule { every, days: 3, axis: None }];
+            let rules = [LookBackRule { every, days: 3, axis: None, requests: None, at_least_every: None }];
             schedule_notes(&Schedule::utc(text).unwrap(), &rules, "2026-01-02T09:01:00Z".parse().unwrap())
         };
         assert_eq!(notes("0 * * * *", 3_600), Vec::<String>::new());

@@ -3,6 +3,7 @@
 //! [`run`] shows the stages of a run. Everything that sends requests, runs guests, keeps state, writes the lake or speaks
 //! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
 
+pub mod adaptive;
 pub mod api_tokens;
 pub mod app;
 pub mod backfill;

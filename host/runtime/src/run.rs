@@ -23,7 +23,7 @@ use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
 use crate::slices::{self, Jobs};
 use crate::widths::Widths;
-use crate::{duplicates, guests, identity, pauses, record, step, tables, widths};
+use crate::{adaptive, duplicates, guests, identity, pauses, record, step, tables, widths};
 
 /// Responses of one run in memory at once.
 const RESPONSES_AT_ONCE: usize = 12;
@@ -87,9 +87,10 @@ pub async fn run(
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
     let (asked, warnings) = pauses::without_paused(app, network, selection).await?;
-    let mut jobs =
-        slices::jobs(network, &app.fetcher, &asked, &widths, app.settings.limits.slices_per_run, started_at).await?;
-    jobs.left_out.extend(warnings);
+    let (again, unread) = adaptive::reads(&app.lake, network, &asked, started_at).await?;
+    let limits = (&widths, app.settings.limits.slices_per_run);
+    let mut jobs = slices::jobs(network, &app.fetcher, &asked, &again, limits, started_at).await?;
+    jobs.left_out.extend(warnings.into_iter().chain(unread));
     for job in &mut jobs.jobs {
         if let Some(rule) = &job.rule {
             job.slice.cursor = app.state.cursor(&job.slice, rule).await?;

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_due_by_what_it_says() {
-        let rule = |every, days, axis| LookBackRule { every, days, axis };
+        let rule = |every, days, axis| LookBackRule { every, days, axis, requests: None, at_least_every: None };
         let hourly = rule(3_600, 3, Some(Axis::Modified));
         let daily = rule(86_400, 45, None);
         assert_eq!(hourly.key(), "3600s/3d/modified");

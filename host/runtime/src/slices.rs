@@ -9,6 +9,7 @@ use sluice_fetch::Fetcher;
 use sluice_model::{Axis, ErrorKind, Grain, Slice, Stream, Window};
 use sluice_state::{PlannedSlice, Selection};
 
+use crate::adaptive::{self, AdaptiveRead};
 use crate::app::Network;
 use crate::failure::{Failure, SliceError};
 use crate::run::SliceDone;
@@ -21,7 +22,7 @@ use crate::widths::Widths;
 pub struct SliceJob {
     /// What to read.
     pub slice: Slice,
-    /// The key of the look-back rule that asks for it.
+    /// The key of the look-back rule that asks for it, if it asks for all of its days.
     pub rule: Option<String>,
     /// The way to the network, with the account's secrets.
     pub account: Arc<sluice_fetch::Account>,
@@ -53,7 +54,8 @@ impl Jobs {
 /// The slices of a selection, oldest windows first, there accounts in the order of the settings: so the accounts'
 /// limits are used side by side, and what is written together belongs to the same months.
 ///
-/// Windows are no wider than `widths` allows, and begin no earlier than the network's history.
+/// Windows are no wider than `widths` allows, and begin no earlier than the network's history. `adaptive`: windows that are
+/// read beside those of the selection.
 ///
 /// # Errors
 /// A failure if the selection names what isn't there, if it has more than `most` slices, which are counted before they are
@@ -62,14 +64,19 @@ pub async fn jobs(
     network: &Network,
     fetcher: &Fetcher,
     selection: &Selection,
-    widths: &Widths,
-    most: u64,
+    adaptive: &[AdaptiveRead],
+    limits: (&Widths, u64),
     now: DateTime<Utc>,
 ) -> Result<Jobs, Failure> {
+    let (widths, most) = limits;
     let (_, streams) = selected(network, selection)?;
     let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
     let mut slices = Vec::new();
-    for read in reads(network, selection, widths, most, now)? {
+    let mut all = reads(network, selection, widths, most, now)?;
+    for read in adaptive {
+        all.extend(adaptive_read(network, widths, read)?);
+    }
+    for read in all {
         let made = read.slices().map(|slice| PlannedSlice { slice, rule: read.rule.clone() });
         slices.extend(made);
     }
@@ -110,43 +117,64 @@ pub fn reads(
     most: u64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Read>, Failure> {
-    let manifest = network.manifest();
     let (accounts, streams) = selected(network, selection)?;
     let (mut reads, mut count) = (Vec::new(), 0_u64);
     for account in accounts {
-        // Of an account whose settings are wrong the slices are named, and none is read.
-        let settings = network.settings.account_settings(manifest, account).unwrap_or_default();
         for stream in &streams {
-            let timezone: Tz = stream.timezone.parse().map_err(|_| {
-                let (id, zone) = (&manifest.network, &stream.timezone);
-                Failure::failed(anyhow::anyhow!("connector `{id}` names no zone: `{zone}`"))
-            })?;
-            // Days that are asked for are the network's; those of exact times are the account's.
-            let timezone = match stream.grain {
-                Grain::Day => timezone,
-                Grain::Second => account.timezone.or(network.settings.content.timezone).unwrap_or(timezone),
-            };
             for (axis, window, rule) in windows(network, stream, selection, now)? {
-                let stream = widths.narrowed(account.id(), stream, axis);
-                count = count.saturating_add(schedule::window_count(&stream, axis, window));
+                let read = read(network, account, &widths.narrowed(account.id(), stream, axis), axis, window, rule)?;
+                count = count.saturating_add(schedule::window_count(&read.stream, axis, window));
                 if count > most {
-                    return Err(too_many_slices(network, &stream, most));
+                    return Err(too_many_slices(network, &read.stream, most));
                 }
-                let whole = Slice {
-                    network: manifest.network.clone(),
-                    account: account.id().to_owned(),
-                    stream: stream.name.clone(),
-                    settings: settings.clone(),
-                    window,
-                    timezone,
-                    axis,
-                    cursor: None,
-                };
-                reads.push(Read { whole, stream, rule });
+                reads.push(read);
             }
         }
     }
     Ok(reads)
+}
+
+/// A window of a stream, no wider than the stream allows.
+fn read(
+    network: &Network,
+    account: &Account,
+    stream: &Stream,
+    axis: Axis,
+    window: Window,
+    rule: Option<String>,
+) -> Result<Read, Failure> {
+    let manifest = network.manifest();
+    // Of an account whose settings are wrong the slices are named, and none is read.
+    let settings = network.settings.account_settings(manifest, account).unwrap_or_default();
+    let timezone: Tz = stream.timezone.parse().map_err(|_| {
+        let (id, zone) = (&manifest.network, &stream.timezone);
+        Failure::failed(anyhow::anyhow!("connector `{id}` names no zone: `{zone}`"))
+    })?;
+    // Days that are asked for are the network's; those of exact times are the account's.
+    let timezone = match stream.grain {
+        Grain::Day => timezone,
+        Grain::Second => account.timezone.or(network.settings.content.timezone).unwrap_or(timezone),
+    };
+    let whole = Slice {
+        network: manifest.network.clone(),
+        account: account.id().to_owned(),
+        stream: stream.name.clone(),
+        settings,
+        window,
+        timezone,
+        axis,
+        cursor: None,
+    };
+    Ok(Read { whole, stream: stream.clone(), rule })
+}
+
+/// What an adaptive rule reads; nothing of an account or a stream that is no longer there. Its windows are scattered, so
+/// that they have no cursor, and no rule.
+fn adaptive_read(network: &Network, widths: &Widths, of: &AdaptiveRead) -> Result<Option<Read>, Failure> {
+    let account = network.settings.content.accounts.iter().find(|account| account.id() == of.account);
+    let (Some(account), Some(stream)) = (account, network.manifest().stream(&of.stream)) else { return Ok(None) };
+    let stream = widths.narrowed(account.id(), stream, adaptive::AXIS);
+    read(network, account, &stream, adaptive::AXIS, of.window, None).map(Some)
 }
 
 fn too_many_slices(network: &Network, stream: &Stream, most: u64) -> Failure {
@@ -272,7 +300,7 @@ fn windows(
         return Ok(vec![(axis, schedule::remembered(stream, window, now), None)]);
     }
     let rules = look_back_rules(network);
-    let chosen = rules.iter().filter(|rule| {
+    let chosen = rules.iter().filter(|rule| rule.budget().is_none()).filter(|rule| {
         selection.rules.as_ref().is_none_or(|keys| keys.contains(&rule.key()))
             && selection.axis.is_none_or(|axis| rule.axis.unwrap_or(default) == axis)
     });
@@ -294,6 +322,8 @@ pub fn look_back_rules(network: &Network) -> Vec<LookBackRule> {
             every: rule.every_secs,
             days: rule.days,
             axis: Some(rule.axis),
+            requests: None,
+            at_least_every: None,
         })
     };
     network.settings.content.look_back.clone().unwrap_or_else(|| own().collect())

@@ -27,6 +27,7 @@ mod process;
 mod questions;
 mod replay;
 mod report;
+mod rereading;
 mod row;
 mod swap;
 mod yardstick;
@@ -40,10 +41,10 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers]";
+    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading]";
 /// What can be measured alone.
-const PARTS: [&str; 9] =
-    ["map", "end-to-end", "swap", "replay", "load", "exact", "detection", "questions", "attackers"];
+const PARTS: [&str; 10] =
+    ["map", "end-to-end", "swap", "replay", "load", "exact", "detection", "questions", "attackers", "rereading"];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
 /// Transactions of the histories that they are read again in.
@@ -126,6 +127,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
     if wanted("exact") {
         report.exact = exact::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
         report.print_exact();
+    }
+    if wanted("rereading") {
+        report.reread = rereading::measure(arguments.quick)?;
+        report.print_reread();
     }
     if wanted("attackers") {
         report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;

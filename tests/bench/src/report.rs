@@ -11,6 +11,7 @@ use crate::map::MapSpeed;
 use crate::process::Usage;
 use crate::questions::Answered;
 use crate::replay::Replay;
+use crate::rereading::Reread;
 use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the limit for this machine.
@@ -59,6 +60,8 @@ pub(crate) struct Report {
     pub(crate) questions: Vec<Answered>,
     /// An honest network beside attackers.
     pub(crate) attacked: Vec<Attacked>,
+    /// Policies of re-reading.
+    pub(crate) reread: Vec<Reread>,
 }
 
 impl Report {
@@ -101,6 +104,18 @@ impl Report {
         let wall = measured.wall_ratio;
         println!("wall ratio to native: {wall:.2}, at most {MAX_WALL_RATIO}{judged}");
         println!("peak memory: {:.0} MiB, at most {MAX_PEAK_MIB}{judged}", measured.peak_mib());
+    }
+
+    /// Prints the policies of re-reading.
+    pub(crate) fn print_reread(&self) {
+        println!("\nre-reading, once a day: requests a day and account, and how late changes are found (days)\n");
+        println!(
+            "{:<44} {:>9} {:>8} {:>10} {:>10} {:>10}",
+            "", "requests", "changes", "not found", "late", "latest 5 %"
+        );
+        for Reread { policy, requests, changes, not_found, days_late: [mean, late] } in &self.reread {
+            println!("{policy:<44} {requests:>9.1} {changes:>8} {not_found:>10} {mean:>10.2} {late:>10.2}");
+        }
     }
 
     /// Prints the time of a swap.

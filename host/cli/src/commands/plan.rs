@@ -30,7 +30,7 @@ pub(super) async fn plan(settings: Settings, args: &ReadArgs, json: bool) -> Res
 fn print(planned: &PlannedRequest) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let request = &planned.request;
-    writeln!(out, "{}\n  {} {}", planned.slice, request.method, request.url)?;
+    writeln!(out, "{}  ({})\n  {} {}", planned.slice, planned.why, request.method, request.url)?;
     for (name, value) in &request.headers {
         writeln!(out, "  {name}: {value}")?;
     }

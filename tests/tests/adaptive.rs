@@ -1,0 +1,56 @@
+//! A look-back rule with a budget reads history bit by bit, and says why.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use sluice_simulator::{Options, Simulator};
+use sluice_tests::{Operator, lake_sums, runtime, true_sums};
+
+/// Windows that the rule may read in each run.
+const BUDGET: usize = 2;
+
+/// The slices that `sluice plan` shows, each with the reason.
+fn planned(operator: &Operator) -> BTreeSet<(String, String)> {
+    let plan: Value = serde_json::from_str(&operator.succeed(&["--output", "json", "plan", "awin"]).unwrap()).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    plan.as_array().unwrap().iter().map(|planned| (text(&planned["slice"]), text(&planned["why"]))).collect()
+}
+
+#[test]
+fn a_rule_with_a_budget_reads_history_in_parts_until_all_is_read() {
+    let runtime = runtime();
+    let options = Options { start: Utc::now(), history_days: 30, rows_per_day: 2, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let accounts = operator.accounts(&simulator, "awin");
+    let names = accounts.len();
+    let file = json!({
+        "connector": "awin", "base_url": simulator.origin("awin"),
+        "rate": {"requests": 2000, "per_secs": 1, "concurrency": 8}, "accounts": accounts,
+        "look_back": [
+            {"every": "1h", "days": 2},
+            {"every": "1h", "days": 40, "requests": BUDGET, "at_least_every": "10d", "axis": "transaction"},
+        ],
+    });
+    operator.write("networks/awin.json", &file.to_string()).unwrap();
+    let adaptive = |operator: &Operator| planned(operator).into_iter().filter(|(_, why)| !why.starts_with("look_back"));
+    let (mut runs, mut before) = (0, 0);
+    while adaptive(&operator).count() > 0 {
+        let wanted: Vec<_> = adaptive(&operator).collect();
+        assert!(wanted.len() <= BUDGET && wanted.iter().all(|(_, why)| why.contains("ever read")), "{wanted:?}");
+        operator.succeed(&["run", "awin"]).unwrap();
+        let reads = operator.sql("SELECT count(*) AS reads FROM meta.coverage").unwrap()[0]["reads"].as_u64().unwrap();
+        let read = usize::try_from(reads).unwrap() - before;
+        assert!((names + 1..=2 * names + BUDGET).contains(&read), "run {runs} made {read} reads");
+        (runs, before) = (runs + 1, before + read);
+        assert!(runs < 40, "it reads the same again and again: {wanted:?}");
+    }
+    assert!(runs * BUDGET >= 5 * names, "all was read in {runs} runs");
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
+    let gaps = operator.sql("SELECT * FROM meta.gaps WHERE axis = 'transaction'").unwrap();
+    assert!(gaps.is_empty(), "{gaps:?}");
+    let shown = operator.succeed(&["plan", "awin"]).unwrap();
+    assert!(shown.contains("(look_back: 2 d, every 1 h)"), "{shown}");
+}
