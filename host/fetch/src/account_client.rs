@@ -71,8 +71,11 @@ impl AccountClient {
         let (live, slot, permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
-        let derived = Redactor::new(rendered.derived.iter().map(|value| value.as_slice()), Vec::new());
-        let redactor = inner.session.redactor().preceded_by(&derived);
+        let redactor = inner.session.redactor();
+        // `Bearer TOKEN` is found by the token in it: another pass over each body isn't needed.
+        let derived = rendered.derived.iter().filter(|value| !redactor.covers(value)).map(|value| value.as_slice());
+        let derived = Redactor::new(derived, Vec::new());
+        let redactor = redactor.preceded_by(&derived);
         admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
         drop(slot);

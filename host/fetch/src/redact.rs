@@ -3,6 +3,7 @@
 //! Where the name of a secret is known (templates, headers) it is masked by name. This is the second line of defence, for
 //! secrets echoed in bodies, headers, URLs and error texts. What it can't find is listed in `docs/security.md`.
 
+mod candidates;
 mod escapes;
 mod forms;
 mod framing;
@@ -16,7 +17,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use escapes::{in_escapes, is_ambiguous, partial_in_escapes};
+use candidates::Pairs;
+use escapes::{Sought, in_escapes, is_ambiguous, partial_in_escapes};
 use forms::add_forms;
 pub(crate) use framing::describes_body;
 
@@ -53,6 +55,10 @@ pub(crate) struct Redactor {
     longest: usize,
     /// Whether a value may be taken for an escape.
     ambiguous: bool,
+    /// Of all forms.
+    pairs: Arc<Pairs>,
+    /// The values themselves.
+    values: Arc<[Zeroizing<Vec<u8>>]>,
     /// Lower-case names of further headers that are masked whatever their value.
     headers: Arc<[String]>,
 }
@@ -71,15 +77,28 @@ impl Redactor {
         let passes = passes_of(&values);
         let longest = passes.iter().flat_map(|pass| &pass.forms).map(|form| form.len()).max().unwrap_or_default();
         let ambiguous = values.iter().any(|value| is_ambiguous(value));
-        Self { passes, longest, ambiguous, headers: headers.into() }
+        let pairs = Arc::new(pairs_of(&passes));
+        let values = values.into_iter().map(|value| Zeroizing::new(value.to_vec())).collect();
+        Self { passes, longest, ambiguous, pairs, values, headers: headers.into() }
     }
 
-    /// Masks the values of `first` too, before those that it masks itself. Nothing is rebuilt.
+    /// Whether all forms of a value hold a form that is masked: it holds a value that is.
+    pub(crate) fn covers(&self, value: &[u8]) -> bool {
+        self.values.iter().any(|own| memchr::memmem::find(value, own).is_some())
+    }
+
+    /// Masks the values of `first` too, before those that it masks itself. No search is rebuilt.
     pub(crate) fn preceded_by(&self, first: &Self) -> Self {
+        if first.passes.is_empty() {
+            return self.clone();
+        }
+        let passes: Vec<_> = first.passes.iter().chain(&self.passes).cloned().collect();
         Self {
-            passes: first.passes.iter().chain(&self.passes).cloned().collect(),
+            pairs: Arc::new(pairs_of(&passes)),
+            passes,
             longest: first.longest.max(self.longest),
             ambiguous: first.ambiguous || self.ambiguous,
+            values: first.values.iter().chain(self.values.iter()).cloned().collect(),
             headers: Arc::clone(&self.headers),
         }
     }
@@ -145,7 +164,8 @@ impl Redactor {
         if self.passes.is_empty() {
             return Vec::new();
         }
-        in_escapes(bytes, self.longest, self.ambiguous, |text| {
+        let sought = Sought { longest: self.longest, ambiguous: self.ambiguous, pairs: &self.pairs };
+        in_escapes(bytes, &sought, |text| {
             self.passes.iter().flat_map(|pass| pass.search.find_iter(text).map(|found| found.range())).collect()
         })
     }
@@ -168,6 +188,12 @@ fn passes_of(values: &[&[u8]]) -> Vec<Arc<Pass>> {
         Some(Arc::new(Pass { search, forms: forms.iter().cloned().map(Zeroizing::new).collect() }))
     };
     forms.chunks(FORMS_PER_PASS).filter_map(pass).collect()
+}
+
+fn pairs_of(passes: &[Arc<Pass>]) -> Pairs {
+    let mut pairs = Pairs::default();
+    passes.iter().flat_map(|pass| &pass.forms).for_each(|form| pairs.add(form));
+    pairs
 }
 
 /// The bytes with every place masked; none if there are no places. Places are in order and don't overlap.

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::candidates::{Pairs, areas};
+
 /// Kinds of escapes.
 const BACKSLASH: u8 = 1;
 const REFERENCE: u8 = 2;
@@ -29,32 +31,43 @@ const PART_BYTES: usize = 1 << 20;
 const BYTES_PER_BYTE: usize = 36;
 
 /// The longest escape: `&#x000000041;`, or two of `\uXXXX`.
-const LONGEST_ESCAPE: usize = 14;
+pub(super) const LONGEST_ESCAPE: usize = 14;
+
+/// What the forms that are searched are like.
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'a> {
+    /// Bytes of the longest one.
+    pub(super) longest: usize,
+    /// Whether one may hold what begins an escape.
+    pub(super) ambiguous: bool,
+    /// Which bytes stand side by side in them.
+    pub(super) pairs: &'a Pairs,
+}
 
 /// The places in `text` at which `find` finds something after escapes are resolved: sorted and without overlaps.
-/// `longest`: what it finds isn't longer; `ambiguous`: whether it may find what begins an escape.
 pub(super) fn in_escapes(
     text: &[u8],
-    longest: usize,
-    ambiguous: bool,
+    sought: &Sought<'_>,
     find: impl Fn(&[u8]) -> Vec<Range<usize>>,
 ) -> Vec<Range<usize>> {
     let mut places = Vec::new();
-    let overlap = longest * BYTES_PER_BYTE;
+    let overlap = sought.longest * BYTES_PER_BYTE;
     let part = PART_BYTES.max(4 * overlap);
-    // Without an escape nothing is found that isn't found without this.
-    let Some(mut start) = next_marker(text, 0).map(|marker| marker.saturating_sub(longest)) else { return places };
-    loop {
-        let end = text.len().min(start + part);
-        for plan in &PLANS[..if ambiguous { PLANS.len() } else { 1 }] {
-            for place in in_part(&text[start..end], plan, &find) {
-                places.push(start + place.start..start + place.end);
+    let plans = &PLANS[..if sought.ambiguous { PLANS.len() } else { 1 }];
+    for area in areas(text, sought, overlap) {
+        let mut start = area.start;
+        loop {
+            let end = area.end.min(start + part);
+            for plan in plans {
+                for place in in_part(&text[start..end], plan, &find) {
+                    places.push(start + place.start..start + place.end);
+                }
             }
+            if end == area.end {
+                break;
+            }
+            start = end - overlap;
         }
-        if end == text.len() {
-            break;
-        }
-        start = end - overlap;
     }
     merged(places)
 }
@@ -194,21 +207,23 @@ fn resolve(text: &[u8], kinds: u8) -> Option<Resolved> {
     Some(resolved)
 }
 
-fn next_marker(text: &[u8], from: usize) -> Option<usize> {
+/// The next place of what may begin an escape.
+pub(super) fn next_marker(text: &[u8], from: usize) -> Option<usize> {
     memchr::memchr3(b'\\', b'&', b'%', text.get(from..)?).map(|at| from + at)
 }
 
 /// An escape at the beginning of a text.
-struct Escape {
+pub(super) struct Escape {
     kind: u8,
     /// Its bytes in the text.
-    length: usize,
+    pub(super) length: usize,
     utf8: [u8; 4],
     utf8_length: usize,
 }
 
 impl Escape {
-    fn at(text: &[u8]) -> Option<Self> {
+    /// The escape that a text begins with.
+    pub(super) fn at(text: &[u8]) -> Option<Self> {
         match text.first()? {
             b'\\' => Self::backslash(text),
             b'&' => Self::reference(text),
@@ -216,7 +231,8 @@ impl Escape {
         }
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// The character that it stands for, in UTF-8.
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.utf8[..self.utf8_length]
     }
 
