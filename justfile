@@ -16,6 +16,8 @@ test: check connectors guests tools _everything && fuzz
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests \
         {{target}}/checks/bin/cargo-nextest nextest run --workspace -E 'not package(sluice-fuzz)'
     cargo test --workspace --doc
+    # With a feature that nothing else here builds.
+    cargo test -p sluice-cli --features otlp traces
 
 # Format, clippy, documentation, dependencies and spelling: what is wrong without running anything.
 check: _checkers
@@ -75,7 +77,7 @@ connectors: _wasm
 guests:
     CARGO_TARGET_DIR={{target}} bash tests/guests/javascript/build.sh
 
-# Servers and readers that tests need: S3 (moto), DuckDB, Polars, deltalake in Python; PostgreSQL if there is none.
+# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, schemathesis in Python; PostgreSQL if there is none.
 tools:
     CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh tests
 

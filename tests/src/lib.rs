@@ -1,5 +1,6 @@
 //! What end-to-end tests share: an operator's folder, the real binary, and sums without floats.
 
+mod api;
 mod child;
 mod exactness;
 mod hostile;
@@ -15,13 +16,14 @@ mod service;
 mod tables;
 mod variant;
 
+pub use api::{API_SETTINGS, Api};
 pub use child::{Background, Ended};
 pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
 pub use http::{HttpAnswer, http};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
-pub use paths::{connectors_dir, python_tool, repository, sluice_binary, target_dir, visit_files};
+pub use paths::{connectors_dir, python_tool, repository, schemathesis, sluice_binary, target_dir, visit_files};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresServer;
 pub use python::{Reader, Reading};

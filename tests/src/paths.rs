@@ -36,6 +36,11 @@ pub fn python_tool(name: &str) -> PathBuf {
     std::env::var_os("SLUICE_PYTHON").map_or_else(|| target_dir().join("python"), PathBuf::from).join("bin").join(name)
 }
 
+/// The program that tries an HTTP API by its description, which `just tools` installs.
+pub fn schemathesis() -> PathBuf {
+    target_dir().join("schemathesis/bin/schemathesis")
+}
+
 /// Shows `see` every file below a folder: its name, and its bytes as they are and, if they are packed, unpacked.
 ///
 /// # Errors

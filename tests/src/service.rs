@@ -89,6 +89,21 @@ impl Service {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Ends it as a crash does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end, as an operator or a scheduler of containers does, and gives its exit code once it has.
+    ///
+    /// # Errors
+    /// A process that is gone.
+    pub fn terminate(&mut self) -> anyhow::Result<Option<i32>> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        Ok(self.child.wait()?.code())
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -130,7 +145,6 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install.sh tests: what tests run beside the binary. Python tools (an S3 server, readers of Delta tables) go to
-# $CARGO_TARGET_DIR/python (default: target/ of this repository); PostgreSQL and PgBouncer are installed if they are missing.
+# $CARGO_TARGET_DIR/python, schemathesis to …/schemathesis (default: target/ of this repository); PostgreSQL and PgBouncer are installed if they are missing.
 # install.sh checks: the programs of `just check`, and the test runner, to $CARGO_TARGET_DIR/checks and machete.
 set -euo pipefail
 
@@ -56,6 +56,7 @@ tests)
     has_postgres || install_packages postgresql
     has_pgbouncer || install_packages pgbouncer
     install_wheels requirements.txt "$target/python"
+    install_wheels api.txt "$target/schemathesis"
     ;;
 checks)
     install_wheels checks.txt "$target/checks"

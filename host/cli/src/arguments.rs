@@ -6,9 +6,10 @@ mod selection;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
-pub(crate) use selection::window;
+pub(crate) use sluice_runtime::selection::window;
 
 /// Collect the transactions of affiliate networks into one data lake
 #[derive(Parser)]
@@ -79,6 +80,22 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Show a response that is kept in raw, or one of its records
     Raw(RawArgs),
+    /// Print new versions of transactions in their order, from a cursor on
+    Changes(ChangesArgs),
+    /// Show what networks and accounts used, priced by the rates of the settings
+    Usage(UsageArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write a page per command
+    Man {
+        /// Write all pages into this folder, and print nothing
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Where the demo leaves its lake.
@@ -248,7 +265,7 @@ pub(crate) enum TokensCommand {
     Create {
         /// A name for it
         name: String,
-        /// What it may do: read, operate (also decide doubts, pause and resume) or admin (also decide about connectors)
+        /// What it may do: read, operate (also run, backfill, decide doubts, pause and resume) or admin (also decide about connectors, apply replays and rebuild)
         #[arg(long, value_parser = ["read", "operate", "admin"])]
         role: String,
     },
@@ -356,6 +373,37 @@ pub(crate) struct StatusArgs {
     /// Exit with 1 if a window is missing, or if a stream was not read for two periods of its schedule
     #[arg(long)]
     pub(crate) fail_if_gaps: bool,
+}
+
+/// Which part of the change feed.
+#[derive(Args)]
+pub(crate) struct ChangesArgs {
+    /// Begin after this cursor: `next` of an earlier answer, or `now` [default: the beginning of the feed]
+    #[arg(long)]
+    pub(crate) after: Option<String>,
+    /// Only of this network id; may be given several times
+    #[arg(long)]
+    pub(crate) network: Vec<String>,
+    /// Only for this reason: first-seen, network-change, vanished …; may be given several times
+    #[arg(long)]
+    pub(crate) change: Vec<String>,
+    /// Stop after this many, or a few more
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+/// Whose use, and when.
+#[derive(Args)]
+pub(crate) struct UsageArgs {
+    /// Only runs that began at this moment or later: a day or RFC 3339, UTC [default: the first day of this month]
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Only runs that began before this moment [default: now]
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Write the result as table, csv or json [default: table, or json with --output json]
+    #[arg(long, value_parser = ["table", "csv", "json"])]
+    pub(crate) format: Option<String>,
 }
 
 /// Which transaction.

@@ -1,11 +1,13 @@
 //! One function per command.
 
+mod changes;
 mod check;
 mod connectors;
 mod demo;
 mod doubts;
 mod explain;
 mod maintain;
+mod manual;
 mod plan;
 mod raw;
 mod rejects;
@@ -15,6 +17,7 @@ mod scheduled;
 mod serve;
 mod sql;
 mod status;
+mod usage;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -61,6 +64,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Status(args) => status::status(&settings()?, args, json).await,
         Command::Explain(args) => explain::explain(&settings()?, args, json).await,
         Command::Raw(args) => raw::raw(&settings()?, args, json).await,
+        Command::Changes(args) => changes::changes(&settings()?, args).await,
+        Command::Usage(args) => usage::usage(&settings()?, args, json).await,
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { dir } => manual::man(dir.as_deref()),
     }
 }
 

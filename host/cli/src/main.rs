@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod log;
 mod progress;
 
 use std::io::Write;
@@ -19,26 +20,20 @@ const IDLE_THREAD: std::time::Duration = std::time::Duration::from_millis(100);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
-    let log = tracing_subscriber::fmt()
-        .with_writer(|| progress::LogWriter)
-        .with_ansi(progress::takes_colours())
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SLUICE_LOG")
-                .unwrap_or_else(|_| commands::default_log(&cli.command).into()),
-        );
-    match std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        true => log.json().init(),
-        false => log.init(),
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(failed(&error.into(), json)),
     };
+    let log = log::start(&cli, &runtime);
     match runtime.block_on(commands::execute(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            drop(log);
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             let code = failed(&failure, json);
+            drop(log);
             // What is still under way is given up as if the process were killed. Its threads would wait for each other, and
             // some panic when others are gone.
             std::mem::forget(runtime);

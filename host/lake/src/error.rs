@@ -111,6 +111,14 @@ pub enum Error {
         /// The object.
         path: String,
     },
+    /// A cursor of the change feed whose place is no longer known.
+    #[error(
+        "the change feed can't go on after `{cursor}`: the log no longer reaches back to it, or tables were rebuilt"
+    )]
+    FeedGone {
+        /// The cursor.
+        cursor: String,
+    },
     /// An envelope that can't be written as JSON.
     #[error("cannot write the envelope of request {request_id} as JSON")]
     Envelope {
@@ -239,6 +247,10 @@ impl Error {
             Self::Gone { .. } => Some(
                 "if an upkeep deleted it meanwhile, as [raw] keep_days says, run this again; if somebody else did, \
                  restore it from a backup or read its window again"
+                    .to_owned(),
+            ),
+            Self::FeedGone { .. } => Some(
+                "take the cursor of `sluice changes --after now`, read unified.transactions, and go on from that cursor"
                     .to_owned(),
             ),
             Self::Conflict { .. } => Some(

@@ -29,6 +29,7 @@
 
 mod append;
 mod batch;
+mod changes;
 mod committer;
 mod coverage;
 mod error;
@@ -58,6 +59,7 @@ mod unified;
 mod vanished;
 
 pub use append::Causes;
+pub use changes::{ChangeCursor, ChangeFilter, ChangeReader, Changes};
 pub use committer::{Committer, HeldMemory, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
@@ -66,8 +68,8 @@ pub use latest::{WindowState, WindowStates};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{
-    AccountRow, ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow, SYSTEM_TABLES,
-    SystemColumn, SystemTable,
+    AccountRow, AccountUsage, ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow,
+    SYSTEM_TABLES, SystemColumn, SystemTable,
 };
 pub use options::CommitterOptions;
 pub use prepare::{Prepared, reject_conflicts};

@@ -14,7 +14,7 @@ pub use doubts::{DoubtRow, DoubtState};
 pub(crate) use rejects::{REJECTS, RejectRows};
 pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
-pub use rows::{ConnectorRow, CoverageRow, Covered, RunRow};
+pub use rows::{AccountUsage, ConnectorRow, CoverageRow, Covered, RunRow};
 pub(crate) use tables::{ABSENT, COVERAGE_STATE};
 pub use tables::{SYSTEM_TABLES, SystemColumn, SystemTable};
 

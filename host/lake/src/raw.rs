@@ -88,9 +88,19 @@ impl WireBody {
     }
 }
 
-/// Where an envelope is.
+/// Where an envelope is, and what was written for its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvelopePath(Path);
+pub struct EnvelopePath {
+    path: Path,
+    written_bytes: u64,
+}
+
+impl EnvelopePath {
+    /// Bytes in the store that this response took: its envelope, and its body unless it was there.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+}
 
 impl Lake {
     /// Keeps a response: the body's wire bytes, then its envelope, which names it. It is stored when this returns.
@@ -108,12 +118,14 @@ impl Lake {
             Err(StoreError::NotFound { .. }) => None,
             Err(source) => return Err(Error::store("read", self.display(&path), source)),
         };
+        let mut body_bytes = 0;
         if there.is_none_or(|bytes| bytes == 0) {
             let wire = body.bytes.clone();
             let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await?;
             let damaged =
                 |error: std::io::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };
             let packed = Bytes::from(packed.map_err(damaged)?);
+            body_bytes = packed.len() as u64;
             match there {
                 None => _ = self.put_if_absent(&path, packed).await?,
                 // No frame is empty: it is what a crash of the machine left of one.
@@ -124,13 +136,14 @@ impl Lake {
             }
         }
         self.passed(Step::BodyKept);
-        self.put_envelope(object).await
+        let envelope = self.put_envelope(object).await?;
+        Ok(EnvelopePath { written_bytes: envelope.written_bytes + body_bytes, ..envelope })
     }
 
     /// Notes a response's outcome in its envelope. Nothing else of `object` may differ from what is there.
     pub async fn put_outcome(&self, at: &EnvelopePath, object: &RawObject) -> Result<(), Error> {
-        let failed = |source| Error::store("write", self.display(&at.0), source);
-        self.store().put(&at.0, envelope_text(object)?.into()).await.map(drop).map_err(failed)
+        let failed = |source| Error::store("write", self.display(&at.path), source);
+        self.store().put(&at.path, envelope_text(object)?.into()).await.map(drop).map_err(failed)
     }
 
     async fn put_envelope(&self, object: &RawObject) -> Result<EnvelopePath, Error> {
@@ -145,7 +158,7 @@ impl Lake {
             copy += 1;
             path = envelope_path(object, copy);
         }
-        Ok(EnvelopePath(path))
+        Ok(EnvelopePath { path, written_bytes: text.len() as u64 })
     }
 
     /// A body's wire bytes, checked against the digest that names it.
@@ -248,7 +261,12 @@ impl Lake {
 
     /// All responses that a run kept, whatever their outcome, oldest first.
     pub async fn run_responses(&self, run_id: &str) -> Result<Vec<(EnvelopePath, RawObject)>, Error> {
-        Ok(self.envelopes(run_id).await?.into_iter().map(|(path, object)| (EnvelopePath(path), object)).collect())
+        Ok(self
+            .envelopes(run_id)
+            .await?
+            .into_iter()
+            .map(|(path, object)| (EnvelopePath { path, written_bytes: 0 }, object))
+            .collect())
     }
 
     /// All envelopes of a run and where they are, oldest first.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod causes;
+mod changes;
 mod committer;
 mod concurrent;
 mod coverage;

@@ -176,7 +176,7 @@ const COUNTED: &[(&str, &str)] = &[
 const META: &[(&str, &str, Columns)] = &[
     ("meta.gaps", "One row per window that the tables may lack rows of.", Columns::View(GAPS)),
     ("meta.doubts", "One row per doubtful slice, with what was decided of it.", Columns::Of("meta.doubt_events")),
-    ("meta.usage", "What each run took from networks and from the processor.", Columns::View(USAGE)),
+    ("meta.usage", "What each account used in each run.", Columns::View(USAGE)),
     (
         "meta.unified_columns",
         "One row per column of the unified tables: this page as a table.",
@@ -196,10 +196,17 @@ const GAPS: &[(&str, &str)] = &[
 
 const USAGE: &[(&str, &str)] = &[
     ("network", "The network, by the name of the operator's file."),
+    ("account", "The operator's name for the account; null for all of a run that asked no network."),
     ("run_id", "The run, in `meta.runs`."),
     ("command", "The command."),
     ("started_at", "When it began."),
     ("requests", "Requests that were sent, retries included."),
     ("bytes", "Bytes of response bodies as received, compressed."),
     ("guest_cpu_ms", "Processor time of guests and of decoding for them, in milliseconds."),
+    (
+        "host_cpu_ms",
+        "Processor time of the host's own work on the account's slices, in milliseconds; without what writes the tables for all.",
+    ),
+    ("records", "Records in the responses."),
+    ("stored_bytes", "Bytes that were added to raw."),
 ];

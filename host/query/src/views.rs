@@ -17,6 +17,8 @@ use sluice_model::unified::TRANSACTION_COLUMNS;
 use crate::DEFAULT_SCHEMA;
 use crate::live::is_live;
 
+mod usage;
+
 /// The table that holds all versions: a scan that names it so is known as one of it.
 const VERSIONS: &str = "unified.transaction_versions";
 
@@ -102,7 +104,7 @@ impl View {
     pub(crate) fn over(self, base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::RawObjects => stored_objects(base),
-            Self::Usage => usage(base),
+            Self::Usage => usage::view(base),
             _ => latest_versions(base, None),
         }
     }
@@ -232,17 +234,4 @@ fn stored_objects(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>
         plan = plan.filter(ident(body).is_not_null())?;
     }
     Ok(Arc::new(ViewTable::new(plan.build()?, Some(definition))))
-}
-
-/// What runs took from networks and from the processor. A lake's first runs may lack some of it.
-fn usage(base: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
-    let columns = base.schema();
-    let column = |name: &str| match columns.field_with_name(name) {
-        Ok(_) => ident(name),
-        Err(_) => lit(ScalarValue::Int64(None)).alias(name),
-    };
-    let names = ["network", "run_id", "command", "started_at", "requests", "bytes", "guest_cpu_ms"];
-    let plan = LogicalPlanBuilder::scan("meta.runs", provider_as_source(base), None)?;
-    let plan = plan.project(names.map(column))?.build()?;
-    Ok(Arc::new(ViewTable::new(plan, Some(format!("SELECT {} FROM meta.runs", names.join(", "))))))
 }

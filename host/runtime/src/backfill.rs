@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use sluice_model::Window;
 use sluice_state::{Selection, Verb};
 use tokio::time::Instant;
 
@@ -35,9 +36,7 @@ pub struct Backfill {
 /// # Errors
 /// A usage failure without a window. A failure of the settings, the state store or the lake.
 pub async fn backfill(app: &Arc<App>, network: &str, selection: &Selection) -> Result<Backfill, Failure> {
-    let now = Utc::now();
-    let window =
-        selection.window(now).ok_or_else(|| Failure::usage("a backfill needs a window").hint("set --since"))?;
+    let window = window(selection)?;
     let mut at = app.state.backfilled_until(network, selection).await?.unwrap_or(window.since);
     if at > window.since {
         tracing::warn!("the backfill goes on at {}: what is before was read", at.format("%F %H:%M UTC"));
@@ -64,6 +63,18 @@ pub async fn backfill(app: &Arc<App>, network: &str, selection: &Selection) -> R
     }
     app.state.forget_backfill(network, selection).await?;
     Ok(Backfill { reports, stopped_at: None })
+}
+
+/// Fails for a selection without a window.
+///
+/// # Errors
+/// A usage failure.
+pub fn check(selection: &Selection) -> Result<(), Failure> {
+    window(selection).map(drop)
+}
+
+fn window(selection: &Selection) -> Result<Window, Failure> {
+    selection.window(Utc::now()).ok_or_else(|| Failure::usage("a backfill needs a window").hint("set --since"))
 }
 
 /// Waits while the network is due and a service runs that could begin with it.

@@ -120,11 +120,39 @@ pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
     app.guests.run(counted).await?.map_err(Into::into)
 }
 
-/// What a future gives, and the processor time that guest code took in it, with the decoding of records for it.
-pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+/// Processor time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessorTime {
+    /// Of guest code, with the decoding of records for it.
+    pub guest: Duration,
+    /// Of the host's own work in a task: not of what other tasks do for it.
+    pub host: Duration,
+}
+
+impl ProcessorTime {
+    /// Adds another one.
+    pub fn add(&mut self, other: Self) {
+        self.guest += other.guest;
+        self.host += other.host;
+    }
+}
+
+/// What a future gives, and the processor time that it took. What a part of it took is its whole's too.
+pub async fn timed<F: Future>(future: F) -> (F::Output, ProcessorTime) {
     let taken = Arc::new(AtomicU64::new(0));
-    let output = TAKEN.scope(taken.clone(), future).await;
-    (output, Duration::from_nanos(taken.load(Ordering::Relaxed)))
+    let mut future = std::pin::pin!(TAKEN.scope(taken.clone(), future));
+    let mut host_nanos = 0;
+    let output = std::future::poll_fn(|context| {
+        let before = thread_nanos();
+        let polled = future.as_mut().poll(context);
+        host_nanos += thread_nanos().saturating_sub(before);
+        polled
+    })
+    .await;
+    let guest_nanos = taken.load(Ordering::Relaxed);
+    let _ = TAKEN.try_with(|whole| whole.fetch_add(guest_nanos, Ordering::Relaxed));
+    let took = ProcessorTime { guest: Duration::from_nanos(guest_nanos), host: Duration::from_nanos(host_nanos) };
+    (output, took)
 }
 
 /// Processor time of this thread; always zero where the system doesn't give it.

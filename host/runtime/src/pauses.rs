@@ -79,7 +79,11 @@ pub async fn resume(settings: &Settings, network: &str, account: Option<&str>) -
     Ok(State::open(&settings.state_url).await?.resume(network, account.as_deref()).await?)
 }
 
-fn known_account(network: &NetworkSettings, named: &str) -> Result<String, Failure> {
+/// The id of an account that the settings have, by name or id.
+///
+/// # Errors
+/// A usage failure that lists those that there are.
+pub(crate) fn known_account(network: &NetworkSettings, named: &str) -> Result<String, Failure> {
     let accounts = &network.content.accounts;
     match accounts.iter().find(|account| account.name == named || account.id() == named) {
         Some(account) => Ok(account.id().to_owned()),

@@ -44,6 +44,7 @@ pub async fn finish(app: &App, network: &Network, report: &RunReport, is_resumed
         bytes: report.bytes,
         guest_cpu_ms: Some(report.guest_cpu_ms),
         counts: report.counts,
+        usage: report.usage.clone(),
     };
     lake.append_runs(&[row]).await?;
     telemetry::count_run(report);
@@ -77,6 +78,7 @@ pub fn offline(
         bytes: 0,
         guest_cpu_ms: None,
         counts,
+        usage: BTreeMap::new(),
     }
 }
 

@@ -161,6 +161,7 @@ async fn forgive_errors(
 }
 
 /// Collects the slices, builds the tables, and records the run. `kept`: of a run that is resumed.
+#[tracing::instrument(name = "run", skip_all, fields(network = noted.network, run_id = noted.run_id))]
 async fn carry_out(
     app: &Arc<App>,
     network: &Network,
@@ -189,7 +190,7 @@ async fn carry_out(
     };
     let left_out = std::mem::take(&mut jobs.left_out);
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
-    let (collected, guests_took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
+    let (collected, took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
     drop(collector);
     app.meter.rename(format!("write the tables of {}", noted.network));
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
@@ -204,7 +205,7 @@ async fn carry_out(
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = [left_out, held::versions(app, network), warnings].concat();
-    report.set_guest_time(guests_took);
+    report.set_time(took);
     report.count(counts);
     if counts.causes.without_amount > 0 {
         let of = &network.manifest().network;
@@ -312,11 +313,11 @@ pub async fn build(
     record::keep_connector(app, network).await?;
     let writer = app.committer.run(Some(fence(lease)));
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
-    let (read, guests_took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
+    let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     app.meter.rename(format!("write the tables of {}", network.settings.name));
     let counts = writer.finish().await;
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
-    report.set_guest_time(guests_took);
+    report.set_time(took);
     match read {
         Ok(read) => {
             report.records = read.records;

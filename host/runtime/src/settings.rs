@@ -10,6 +10,7 @@ pub mod schedule;
 pub mod secrets;
 pub mod server;
 mod state;
+pub mod usage;
 pub mod vanish;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::settings::maintenance::{MaintainSection, MaintenanceSettings, RawSect
 use crate::settings::secrets::SecretSources;
 use crate::settings::server::ServerSettings;
 use crate::settings::state::{ScheduleSection, StateSection};
+use crate::settings::usage::UsageRates;
 use crate::settings::vanish::VanishSettings;
 use sluice_state::LeaseTimes;
 
@@ -62,6 +64,8 @@ pub struct Settings {
     pub vanish: VanishSettings,
     /// Where the service answers HTTP; it doesn't without.
     pub server: Option<ServerSettings>,
+    /// What use costs; unknown without.
+    pub usage: Option<UsageRates>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +91,7 @@ struct File {
     #[serde(default)]
     vanish: VanishSettings,
     server: Option<ServerSettings>,
+    usage: Option<UsageRates>,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +139,7 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), mistake::of_toml(&text, &error));
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after and [server] listen")
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after, [server] listen and [usage] rates")
         })?;
         file.limits.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -174,6 +179,7 @@ impl Settings {
             maintenance: MaintenanceSettings::of(&file.maintain, &file.raw)?,
             vanish: file.vanish,
             server: file.server,
+            usage: file.usage,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use serde_json::json;
 use sluice_runtime::api_tokens;
 use sluice_state::{ApiCall, ApiToken, Role};
+use utoipa::openapi::OpenApi;
 
 use crate::Shared;
 use crate::error::ApiError;
@@ -36,79 +38,131 @@ impl Rates {
     }
 }
 
+/// The role that each route needs, by method and path, as its description has it.
+pub(crate) struct Roles(HashMap<(String, String), Role>);
+
+impl Roles {
+    /// Those that a description states.
+    pub(crate) fn of(description: &OpenApi) -> Self {
+        let description = json!(description);
+        let mut roles = HashMap::new();
+        for (path, item) in description["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                let role = operation["security"][0]["token"][0].as_str().and_then(Role::named);
+                roles.extend(role.map(|role| ((method.to_uppercase(), path.clone()), role)));
+            }
+        }
+        Self(roles)
+    }
+
+    /// The role that a call of a route needs: `admin` where nothing is stated. Where there is no route, nothing is done.
+    fn required(&self, method: &Method, route: Option<&str>) -> Role {
+        let Some(route) = route else { return Role::Read };
+        // What answers GET answers HEAD.
+        let method = if *method == Method::HEAD { Method::GET.as_str() } else { method.as_str() };
+        self.0.get(&(method.to_owned(), route.to_owned())).copied().unwrap_or(Role::Admin)
+    }
+}
+
+/// What the check of a call needs.
+pub(crate) struct Guard {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) roles: Roles,
+}
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// The token's name.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
 /// Lets through what the token's role may call.
-pub(crate) async fn check(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let token = match admitted(&shared, request.headers(), &method, &path).await {
-        Ok(token) => token,
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let required = guard.roles.required(&method, route.as_deref());
+    let caller = match admitted(&guard.shared, request.headers(), required).await {
+        Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
+    request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
-    if required(&method, &path) > Role::Read {
+    if required > Role::Read {
         let call = ApiCall {
             called_at: Utc::now(),
-            token: token.name,
+            token: caller.name,
             method: method.to_string(),
             path,
             status: response.status().as_u16(),
         };
-        if let Err(error) = shared.app.state.note_api_call(&call).await {
+        if let Err(error) = guard.shared.app.state.note_api_call(&call).await {
             tracing::error!(token = call.token, path = call.path, "a call of the API isn't noted: {error}");
         }
     }
     response
 }
 
-async fn admitted(shared: &Shared, headers: &HeaderMap, method: &Method, path: &str) -> Result<ApiToken, ApiError> {
+async fn admitted(shared: &Shared, headers: &HeaderMap, required: Role) -> Result<Caller, ApiError> {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let plain = header.and_then(|value| value.strip_prefix("Bearer "));
-    let token = match plain {
-        Some(plain) => api_tokens::find(&shared.app.state, plain).await?,
+    let caller = caller(shared, header.and_then(|value| value.strip_prefix("Bearer "))).await?;
+    if caller.role < required {
+        let (name, role) = (&caller.name, caller.role.name());
+        let error = format!("token `{name}` may {role}, and this needs {}", required.name());
+        return Err(ApiError::new(StatusCode::FORBIDDEN, error, "use a token of that role"));
+    }
+    if !shared.rates.admits(&caller.name, Utc::now().timestamp()) {
+        let error = format!("more than {CALLS_PER_SECOND} calls in a second");
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, error, "wait for a second"));
+    }
+    Ok(caller)
+}
+
+/// Whose token it is.
+async fn caller(shared: &Shared, token: Option<&str>) -> Result<Caller, ApiError> {
+    let known = match token {
+        Some(token) => api_tokens::find(&shared.app.state, token).await?,
         None => None,
     };
-    let token = token.ok_or_else(|| {
+    let ApiToken { name, role, .. } = known.ok_or_else(|| {
         ApiError::new(
             StatusCode::UNAUTHORIZED,
             "the request has no token that is known",
             "send `Authorization: Bearer …` with what `sluice tokens create` printed",
         )
     })?;
-    let required = required(method, path);
-    if token.role < required {
-        let (name, role) = (&token.name, token.role.name());
-        let error = format!("token `{name}` may {role}, and this needs {}", required.name());
-        return Err(ApiError::new(StatusCode::FORBIDDEN, error, "use a token of that role"));
-    }
-    if !shared.rates.admits(&token.name, Utc::now().timestamp()) {
-        let error = format!("more than {CALLS_PER_SECOND} calls in a second");
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, error, "wait for a second"));
-    }
-    Ok(token)
-}
-
-/// The role that a call needs. What isn't known to read needs more.
-fn required(method: &Method, path: &str) -> Role {
-    match *method {
-        Method::GET | Method::HEAD => Role::Read,
-        // A query is a question, however long.
-        Method::POST if path == "/v1/sql" => Role::Read,
-        Method::POST if path.starts_with("/v1/doubts/") || path.starts_with("/v1/networks/") => Role::Operate,
-        _ => Role::Admin,
-    }
+    Ok(Caller { name, role })
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn what_is_not_known_to_read_needs_more() {
-        assert_eq!(required(&Method::GET, "/v1/status"), Role::Read);
-        assert_eq!(required(&Method::POST, "/v1/sql"), Role::Read);
-        assert_eq!(required(&Method::POST, "/v1/sql/x"), Role::Admin);
-        assert_eq!(required(&Method::POST, "/v1/doubts/1/accept"), Role::Operate);
-        assert_eq!(required(&Method::POST, "/v1/connectors/awin/approve"), Role::Admin);
-        assert_eq!(required(&Method::DELETE, "/v1/doubts/1"), Role::Admin);
+    fn a_route_needs_the_role_that_it_states_and_admin_without_one() {
+        let description = json!({
+            "openapi": "3.1.0", "info": {"title": "", "version": ""},
+            "paths": {
+                "/v1/status": {"get": {"security": [{"token": ["read"]}], "responses": {}}},
+                "/v1/doubts/{id}/accept": {"post": {"security": [{"token": ["operate"]}], "responses": {}}},
+                "/v1/new": {"post": {"security": [{"token": []}], "responses": {}}, "get": {"responses": {}}},
+            },
+        });
+        let roles = Roles::of(&serde_json::from_value(description).unwrap());
+        assert_eq!(roles.required(&Method::GET, Some("/v1/status")), Role::Read);
+        assert_eq!(roles.required(&Method::HEAD, Some("/v1/status")), Role::Read);
+        assert_eq!(roles.required(&Method::POST, Some("/v1/doubts/{id}/accept")), Role::Operate);
+        for (method, path) in [
+            (Method::DELETE, Some("/v1/status")),
+            (Method::GET, Some("/v1/doubts/{id}/accept")),
+            (Method::POST, Some("/v1/new")),
+            (Method::GET, Some("/v1/new")),
+        ] {
+            assert_eq!(roles.required(&method, path), Role::Admin, "{method} {path:?}");
+        }
+        assert_eq!(roles.required(&Method::GET, None), Role::Read, "nothing answers there");
     }
 
     #[test]

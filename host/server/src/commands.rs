@@ -3,14 +3,16 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use sluice_runtime::failure::{Exit, Failure};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use crate::Shared;
+use crate::answer::Answer;
+use crate::api::Arguments;
 use crate::error::{ApiError, ErrorBody};
 
 /// The largest answer.
@@ -24,34 +26,67 @@ const WARNINGS: HeaderName = HeaderName::from_static("sluice-warnings");
 const MAX_WARNINGS_BYTES: usize = 4_096;
 
 /// Runs a command and answers with what it prints.
+///
+/// # Errors
+/// The command's failure, as it printed it; one of a command that takes too long or prints too much.
 pub(crate) async fn answer(
     shared: &Shared,
     content_type: &'static str,
-    arguments: &[&str],
+    arguments: Arguments,
 ) -> Result<Response, ApiError> {
+    // First the place for the answer: it is given back once the client has it, a command's turn when the command ends.
+    let place = shared.answers.clone().acquire_owned().await.map_err(Failure::failed)?;
+    let Printed { answer, messages } = run(shared, &arguments.0).await?;
+    let mut headers = headers(content_type, &messages);
+    headers.insert(header::CONTENT_LENGTH, answer.len().into());
+    Ok((headers, answer.into_body(place)).into_response())
+}
+
+/// Runs a command that prints an object, and answers with those values of its list `field` that are wanted.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn answer_part(
+    shared: &Shared,
+    arguments: Arguments,
+    field: &str,
+    is_wanted: impl Fn(&Value) -> bool,
+) -> Result<Response, ApiError> {
+    let _place = shared.answers.acquire().await.map_err(Failure::failed)?;
+    let Printed { answer, messages } = run(shared, &arguments.0).await?;
+    let bytes = answer.into_bytes().await.map_err(Failure::from)?;
+    let mut printed: Value = serde_json::from_slice(&bytes).map_err(Failure::failed)?;
+    let Value::Array(mut values) = printed[field].take() else {
+        return Err(Failure::failed(anyhow::anyhow!("the command printed no `{field}`")).into());
+    };
+    values.retain(is_wanted);
+    Ok((headers("application/json", &messages), Value::Array(values).to_string()).into_response())
+}
+
+struct Printed {
+    answer: Answer,
+    messages: Vec<u8>,
+}
+
+/// Runs a command to its end, within its time.
+async fn run(shared: &Shared, arguments: &[String]) -> Result<Printed, ApiError> {
     if arguments.iter().any(|argument| argument.contains('\0')) {
         let error = "the request holds a null character";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error, "leave it out"));
     }
-    let _permit = shared.commands.acquire().await.map_err(Failure::failed)?;
+    let _turn = shared.commands.acquire().await.map_err(Failure::failed)?;
     let seconds = shared.app.settings.limits.query_secs;
     let most = Duration::from_secs(seconds) + GRACE;
-    match tokio::time::timeout(most, run(shared, arguments)).await {
-        Ok(printed) => Ok(respond(content_type, printed?)),
-        Err(_) => Err(ApiError::new(
+    tokio::time::timeout(most, run_to_end(shared, arguments)).await.unwrap_or_else(|_| {
+        Err(ApiError::new(
             StatusCode::GATEWAY_TIMEOUT,
             format!("the command took more than {} s", most.as_secs()),
             "ask for less, or raise query_secs of [limits] in sluice.toml",
-        )),
-    }
+        ))
+    })
 }
 
-struct Printed {
-    answer: Vec<u8>,
-    messages: Vec<u8>,
-}
-
-async fn run(shared: &Shared, arguments: &[&str]) -> Result<Printed, ApiError> {
+async fn run_to_end(shared: &Shared, arguments: &[String]) -> Result<Printed, ApiError> {
     let failed = |error: std::io::Error| ApiError::from(Failure::from(error));
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg("--config")
@@ -64,10 +99,15 @@ async fn run(shared: &Shared, arguments: &[&str]) -> Result<Printed, ApiError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (answer, messages) = tokio::join!(read(stdout, MAX_ANSWER_BYTES), read(stderr, MAX_MESSAGE_BYTES));
-    let (answer, messages) = (answer.map_err(failed)?, messages.map_err(failed)?);
-    if answer.len() as u64 > MAX_ANSWER_BYTES {
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Failure::failed(anyhow::anyhow!("the command has no output")).into());
+    };
+    let mut messages = Vec::new();
+    let mut stderr = stderr.take(MAX_MESSAGE_BYTES);
+    let (answer, read) = tokio::join!(Answer::read(stdout, MAX_ANSWER_BYTES), stderr.read_to_end(&mut messages));
+    let answer = answer.map_err(failed)?;
+    read.map_err(failed)?;
+    if answer.len() > MAX_ANSWER_BYTES {
         return Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the answer has more than {MAX_ANSWER_BYTES} bytes"),
@@ -79,15 +119,6 @@ async fn run(shared: &Shared, arguments: &[&str]) -> Result<Printed, ApiError> {
         Some(0) => Ok(Printed { answer, messages }),
         code => Err(refused(code, &messages)),
     }
-}
-
-/// Reads to the end, and one byte more than `most` at the most.
-async fn read(from: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(from) = from {
-        from.take(most + 1).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
 }
 
 /// A command that failed, by its exit code and its last line.
@@ -109,24 +140,24 @@ fn refused(code: Option<i32>, messages: &[u8]) -> ApiError {
     ApiError { status, body }
 }
 
-fn respond(content_type: &'static str, Printed { answer, messages }: Printed) -> Response {
+fn headers(content_type: &'static str, messages: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // A network's body is never shown as a page.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(warnings) = warnings(&messages) {
+    if let Some(warnings) = warnings(messages) {
         headers.insert(WARNINGS, warnings);
     }
-    (headers, Body::from(answer)).into_response()
+    headers
 }
 
 /// The warnings that a command printed, in ASCII; none if there is none.
 fn warnings(messages: &[u8]) -> Option<HeaderValue> {
     let text = String::from_utf8_lossy(messages);
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let all: Vec<serde_json::Value> = lines.filter(|line| line.get("warning").is_some()).collect();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let all: Vec<Value> = lines.filter(|line| line.get("warning").is_some()).collect();
     if all.is_empty() {
         return None;
     }
@@ -135,7 +166,7 @@ fn warnings(messages: &[u8]) -> Option<HeaderValue> {
         if shown < all.len() {
             listed.push(serde_json::json!({"warning": format!("and {} more", all.len() - shown)}));
         }
-        let json = serde_json::Value::Array(listed).to_string();
+        let json = Value::Array(listed).to_string();
         json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>()
     };
     // As many as fit, and the number of the others.

@@ -5,10 +5,12 @@
 //! a token, except for health and metrics.
 
 mod access;
+mod answer;
 mod api;
 mod commands;
 mod error;
 mod health;
+mod patience;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,16 +20,20 @@ use axum::extract::DefaultBodyLimit;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sluice_runtime::app::App;
 use sluice_runtime::failure::Failure;
+use sluice_runtime::jobs::Jobs;
 use sluice_runtime::telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use access::Rates;
+use patience::Patient;
 
 /// The largest body of a request.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Commands at once. Each is a process with the memory that `[limits]` give a query; others wait.
 const COMMANDS_AT_ONCE: usize = 2;
+/// Answers that are kept for clients at once; further requests wait. Each takes a quarter of a MiB of memory at the most.
+const ANSWERS_AT_ONCE: usize = 32;
 /// How often samples of histograms are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -36,8 +42,12 @@ struct Shared {
     app: Arc<App>,
     metrics: PrometheusHandle,
     commands: Semaphore,
+    answers: Arc<Semaphore>,
+    jobs: Arc<Jobs>,
     rates: Rates,
 }
+
+type SharedState = Arc<Shared>;
 
 /// A server that listens.
 pub struct Server {
@@ -66,8 +76,14 @@ impl Server {
         let metrics = PrometheusBuilder::new().install_recorder().map_err(Failure::failed)?;
         telemetry::describe();
         let commands = Semaphore::new(COMMANDS_AT_ONCE);
-        let shared = Shared { app: app.clone(), metrics, commands, rates: Rates::default() };
+        let (answers, jobs) = (Arc::new(Semaphore::new(ANSWERS_AT_ONCE)), Arc::new(Jobs::new(app.clone())));
+        let shared = Shared { app: app.clone(), metrics, commands, answers, jobs, rates: Rates::default() };
         Ok(Some(Self { listener, shared: Arc::new(shared) }))
+    }
+
+    /// The jobs that calls started.
+    pub fn jobs(&self) -> Arc<Jobs> {
+        self.shared.jobs.clone()
     }
 
     /// Answers until `stop` ends; then what is being answered may finish.
@@ -76,17 +92,20 @@ impl Server {
     /// That of the operating system.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
         tracing::info!("the HTTP API listens on http://{}", self.listener.local_addr()?);
-        let metrics = self.shared.metrics.clone();
+        let shared = self.shared.clone();
         let upkeep = tokio::spawn(async move {
             let mut tick = tokio::time::interval(UPKEEP);
             loop {
                 tick.tick().await;
-                metrics.run_upkeep();
+                shared.metrics.run_upkeep();
             }
         });
-        let router = api::router(self.shared).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
-        let served = axum::serve(self.listener, router).with_graceful_shutdown(stop).await;
+        let shared = self.shared.clone();
+        let heartbeat = tokio::spawn(async move { shared.jobs.keep_alive().await });
+        let router = api::router(self.shared.clone()).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+        let served = axum::serve(Patient(self.listener), router).with_graceful_shutdown(stop).await;
         upkeep.abort();
+        heartbeat.abort();
         Ok(served?)
     }
 }

@@ -17,7 +17,7 @@ use sqlx::any::AnyRow;
 use tokio::time::Instant;
 
 pub use heartbeat::{NetworkLease, guard_all};
-use process::ProcessIdentity;
+pub(crate) use process::ProcessIdentity;
 
 use crate::State;
 use crate::database::Database;

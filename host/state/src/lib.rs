@@ -9,6 +9,7 @@ mod backfills;
 mod cursors;
 mod database;
 mod error;
+mod jobs;
 mod leases;
 mod migrations;
 mod pauses;
@@ -22,6 +23,7 @@ mod widths;
 
 pub use api::{ApiCall, ApiToken, Role};
 pub use error::Error;
+pub use jobs::{Job, JobEnd, JobState};
 pub use leases::{LeaseHolder, LeaseTimes, NetworkLease, guard_all};
 pub use pauses::Pause;
 pub use runs::{NotedRun, PlannedSlice, Selection, Verb};

@@ -24,10 +24,12 @@ pub(super) async fn serve(settings: Settings) -> Result<(), Failure> {
     let app = Arc::new(App::open(settings).await?);
     let Some(server) = Server::bind(&app).await? else { return service::serve(app).await };
     let (stop, stopped) = oneshot::channel::<()>();
+    let jobs = server.jobs();
     let answering = tokio::spawn(server.serve(async { _ = stopped.await }));
     let served = service::serve(app).await;
     drop(stop);
-    match tokio::time::timeout(GRACE, answering).await {
+    let (answered, ()) = tokio::join!(tokio::time::timeout(GRACE, answering), jobs.finish(GRACE));
+    match answered {
         Ok(answered) => answered.map_err(Failure::failed)??,
         Err(_) => tracing::warn!("answers of the HTTP API were cut off"),
     }

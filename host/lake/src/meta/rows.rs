@@ -1,6 +1,6 @@
 //! Rows of the small system tables.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -53,6 +53,38 @@ pub struct RunRow {
     pub guest_cpu_ms: Option<u64>,
     /// What its ledger did.
     pub counts: Counts,
+    /// What each account used, by its id; empty for a run that asked no network.
+    pub usage: BTreeMap<String, AccountUsage>,
+}
+
+/// What an account used in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountUsage {
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Body bytes that came off the wire.
+    pub bytes: u64,
+    /// Processor time of guests and of decoding for them, in milliseconds.
+    pub guest_cpu_ms: u64,
+    /// Processor time of the host's own work on the account's slices, in milliseconds.
+    pub host_cpu_ms: u64,
+    /// Records in the responses.
+    pub records: u64,
+    /// Bytes that were added to raw.
+    pub stored_bytes: u64,
+}
+
+impl RunRow {
+    /// The usage as text: a line per account, its values separated by tabs, in the order of [`AccountUsage`]'s fields. None
+    /// if there is none.
+    fn usage_text(&self) -> Option<String> {
+        let line = |(account, usage): (&String, &AccountUsage)| {
+            let AccountUsage { requests, bytes, guest_cpu_ms, host_cpu_ms, records, stored_bytes } = usage;
+            format!("{account}\t{requests}\t{bytes}\t{guest_cpu_ms}\t{host_cpu_ms}\t{records}\t{stored_bytes}")
+        };
+        let lines: Vec<String> = self.usage.iter().map(line).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
 }
 
 /// Slices of a run that are in `meta.coverage`: account, stream, axis, and when each was read, which distinguishes those of one
@@ -158,6 +190,7 @@ impl Lake {
             ("decode_notes", count(rows, |row| row.counts.notes.total())),
             ("guest_cpu_ms", some_count(rows, |row| row.guest_cpu_ms)),
             ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
+            ("usage", text(rows, RunRow::usage_text)),
         ];
         self.append_rows("meta", "runs", RUNS.rows(columns)?).await
     }

@@ -138,6 +138,7 @@ pub(super) const RUNS: SystemTable = SystemTable {
         count("guest_cpu_ms", "Processor time of guests and of decoding for them, in milliseconds."),
         ERROR_KIND,
         count("decode_notes", "Values that were odd and were read all the same: see `_decode_notes` in native tables."),
+        text("usage", "What each account used, as lines of text: `meta.usage` has it as columns."),
     ],
 };
 

@@ -60,6 +60,22 @@ impl Table {
         }
         Ok(Some(added))
     }
+
+    /// The files that one commit brought new rows in; none if the log no longer has the commit. A commit that also takes rows
+    /// away, such as a rollback, writes the rows of others again and brings none.
+    pub(crate) async fn commit_added(&self, version: u64) -> Result<Option<Vec<Add>>, Error> {
+        let failed = |source: DeltaTableError| Error::table("read the log of", &self.name, source);
+        let Some(text) = self.log.read_commit_entry(version).await.map_err(failed)? else { return Ok(None) };
+        let mut added = Vec::new();
+        for action in get_actions(version, &text).map_err(failed)? {
+            match action {
+                Action::Add(add) if add.data_change => added.push(add),
+                Action::Remove(remove) if remove.data_change => return Ok(Some(Vec::new())),
+                _ => {}
+            }
+        }
+        Ok(Some(added))
+    }
 }
 
 /// Takes a file away whose rows are gone or in other files of the same commit.

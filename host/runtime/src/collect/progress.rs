@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gate;
 use crate::failure::SliceError;
+use crate::guests::ProcessorTime;
 use crate::memory::{MemoryBudget, Reservation};
 use crate::meter::Meter;
 
@@ -22,6 +23,10 @@ pub struct SliceReport {
     pub reused: u64,
     /// Bytes received, as on the wire.
     pub bytes: u64,
+    /// Bytes added to raw.
+    pub stored_bytes: u64,
+    /// Processor time that it took.
+    pub processor: ProcessorTime,
     /// When the first request was sent that was answered; none if none was.
     pub first_sent_at: Option<DateTime<Utc>>,
     /// Records found in the responses.
@@ -46,11 +51,13 @@ impl SliceReport {
         self.first_sent_at = self.first_sent_at.into_iter().chain([sent_at]).min();
     }
 
-    /// Adds what another report sent and received.
+    /// Adds what another report sent, received, stored and took.
     pub fn add_traffic(&mut self, other: &Self) {
         self.requests += other.requests;
         self.reused += other.reused;
         self.bytes += other.bytes;
+        self.stored_bytes += other.stored_bytes;
+        self.processor.add(other.processor);
     }
 }
 

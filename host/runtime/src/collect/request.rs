@@ -52,6 +52,11 @@ pub(super) type Judged = Result<(Judgement, DecodedResponse), SliceError>;
 
 impl Collector {
     /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
+    #[tracing::instrument(
+        name = "request",
+        skip_all,
+        fields(request = request.key, request_id = request_id(&self.run_id, &slice.id(), &request.key))
+    )]
     pub(super) async fn answer(
         &self,
         job: &SliceJob,
@@ -126,6 +131,7 @@ impl Collector {
     /// One attempt: send, keep, judge, note the outcome, and only then map. The response is in raw before anything looks
     /// into its body, so that a body whose decoding ends the process is there afterwards. `chance`: whether a
     /// response that looks cut is worth another attempt.
+    #[tracing::instrument(level = "debug", skip_all, fields(attempt))]
     async fn attempt(
         &self,
         job: &SliceJob,
@@ -162,6 +168,7 @@ impl Collector {
             Ok(envelope) => envelope,
             Err(error) => return host_failed(error),
         };
+        progress.lock().stored_bytes += envelope.written_bytes();
         step::passed(Step::ResponseKept);
         let mut judged = self
             .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())

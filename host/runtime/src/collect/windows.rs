@@ -9,6 +9,7 @@ use sluice_model::{Axis, ErrorKind, Grain, Slice, Window};
 use super::gate::Settled;
 use super::{Collector, Progress, SliceReport};
 use crate::failure::SliceError;
+use crate::guests::{self, ProcessorTime};
 use crate::run::SliceDone;
 use crate::slices::SliceJob;
 
@@ -25,8 +26,8 @@ const MAX_SPLITS: u32 = 16;
 pub struct Collected {
     /// Slices that were read to their end, or failed.
     pub done: Vec<SliceDone>,
-    /// What was sent and received for windows that were then read in halves.
-    pub halved: SliceReport,
+    /// What was sent and received for windows that were then read in halves, by account.
+    pub halved: BTreeMap<String, SliceReport>,
 }
 
 /// A slice to read: how often its window was halved already.
@@ -69,6 +70,16 @@ enum Read {
     },
 }
 
+impl Read {
+    fn add_time(&mut self, took: ProcessorTime) {
+        match self {
+            Self::Done(done) => done.report.processor.add(took),
+            Self::Few(few) => few.progress.lock().processor.add(took),
+            Self::Halved { report, .. } => report.processor.add(took),
+        }
+    }
+}
+
 /// Collects slices. A window that the network finds too wide is halved and read again. Each slice that is done is given
 /// to `cover`.
 pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(&SliceDone) + Sync) -> Collected {
@@ -80,7 +91,8 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
     let mut few: Vec<Few> = Vec::new();
     while !waiting.is_empty() {
         let reads = stream::iter(waiting.drain(..)).map(|waiting| async move {
-            let read = read(collector, waiting, splitting).await;
+            let (mut read, took) = guests::timed(read(collector, waiting, splitting)).await;
+            read.add_time(took);
             match &read {
                 Read::Done(done) => cover(done),
                 Read::Halved { .. } => collector.app.meter.expect(2),
@@ -95,7 +107,7 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
                 Read::Done(done) => collected.done.push(done),
                 Read::Few(read) => few.push(*read),
                 Read::Halved { halves, waiting: whole, report } => {
-                    collected.halved.add_traffic(&report);
+                    collected.halved.entry(whole.job.slice.account.clone()).or_default().add_traffic(&report);
                     waiting.extend(halves.map(|window| {
                         let mut job = whole.job.clone();
                         job.slice.window = window;
@@ -147,6 +159,11 @@ async fn close(collector: &Collector, job: &SliceJob, progress: &Progress, mut r
 }
 
 /// Reads one slice within its time, and closes it unless it has to be read in halves.
+#[tracing::instrument(
+    name = "slice",
+    skip_all,
+    fields(account = waiting.job.slice.account, stream = waiting.job.slice.stream, slice = waiting.job.slice.id())
+)]
 async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) -> Read {
     let slice = &waiting.job.slice;
     let collector = collector.for_slice(&waiting.job);

@@ -1,18 +1,19 @@
 //! What a run did, counted.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sluice_lake::{Causes, Counts};
+use sluice_lake::{AccountUsage, Causes, Counts};
 use sluice_model::ErrorKind;
 
 use crate::app::Network;
 use crate::collect::{Collected, SliceReport};
 use crate::doubts::doubt_id_of;
 use crate::failure::{Exit, SliceError};
+use crate::guests::ProcessorTime;
 use crate::text::{count, thousands};
+use crate::usage;
 use sluice_state::Verb;
 
 /// Most texts in `errors`, and most failures of other messages.
@@ -49,6 +50,9 @@ pub struct RunReport {
     pub bytes: u64,
     /// Processor time of guests and of decoding for them, in milliseconds.
     pub guest_cpu_ms: u64,
+    /// What each account used, by its id.
+    #[serde(skip)]
+    pub usage: BTreeMap<String, AccountUsage>,
     /// Records in the answers.
     pub records: u64,
     /// Rows written to native tables.
@@ -141,15 +145,17 @@ pub(super) fn summarise(
     collected: &Collected,
 ) -> RunReport {
     let Collected { done, halved } = collected;
-    let total = |part: fn(&SliceReport) -> u64| done.iter().map(|slice| part(&slice.report)).sum::<u64>();
+    let reports = || done.iter().map(|slice| (&slice.slice.account, &slice.report)).chain(halved);
+    let total = |part: fn(&SliceReport) -> u64| reports().map(|(_, report)| part(report)).sum::<u64>();
     let mut report = RunReport {
         slices: done.len() as u64,
         slices_failed: done.iter().filter(|slice| slice.has_failed()).count() as u64,
         slices_doubtful: done.iter().filter(|slice| slice.is_doubtful()).count() as u64,
-        requests: total(|report| report.requests) + halved.requests,
-        reused: total(|report| report.reused) + halved.reused,
-        bytes: total(|report| report.bytes) + halved.bytes,
+        requests: total(|report| report.requests),
+        reused: total(|report| report.reused),
+        bytes: total(|report| report.bytes),
         records: total(|report| report.records),
+        usage: usage::by_account(reports()),
         connector_version: network.connector.version().to_owned(),
         ..RunReport::new(run_id, network.settings.name.clone(), verb, started_at)
     };
@@ -185,6 +191,7 @@ impl RunReport {
             reused: 0,
             bytes: 0,
             guest_cpu_ms: 0,
+            usage: BTreeMap::new(),
             records: 0,
             native_rows: 0,
             new_versions: 0,
@@ -244,8 +251,8 @@ impl RunReport {
     }
 
     /// Takes over what guests took.
-    pub(super) fn set_guest_time(&mut self, guests: Duration) {
-        self.guest_cpu_ms = u64::try_from(guests.as_millis()).unwrap_or(u64::MAX);
+    pub(super) fn set_time(&mut self, took: ProcessorTime) {
+        self.guest_cpu_ms = usage::millis(took.guest);
     }
 
     /// Takes over what the tables' writer counted.

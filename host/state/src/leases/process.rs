@@ -2,7 +2,7 @@
 
 /// A process among those of all hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ProcessIdentity {
+pub(crate) struct ProcessIdentity {
     /// The host as it calls itself, for people.
     pub host: String,
     /// Whose process ids these are: one boot of one machine, and there one namespace, since containers on a machine
@@ -17,7 +17,7 @@ pub(super) struct ProcessIdentity {
 
 impl ProcessIdentity {
     /// This process.
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         let id = i64::from(std::process::id());
         let stat = std::fs::read_to_string("/proc/self/stat").ok();
         let start = stat.as_deref().and_then(parse_stat).map_or(0, |(_, start)| start);
@@ -25,7 +25,7 @@ impl ProcessIdentity {
     }
 
     /// Whether it is known that this process has ended, as far as `observer` can see: only one of the same machine can.
-    pub(super) fn has_ended(&self, observer: &Self) -> bool {
+    pub(crate) fn has_ended(&self, observer: &Self) -> bool {
         if self.machine.is_empty() || self.machine != observer.machine || self.start == 0 {
             return false;
         }

@@ -1,0 +1,77 @@
+//! What an operator selects, as text: times, windows and dates to filter on.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use sluice_model::{Axis, Window};
+use sluice_state::Selection;
+
+use crate::failure::Failure;
+
+/// A part of a network as texts, on a command line or in a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PartText<'a> {
+    /// Only this account.
+    pub account: Option<&'a str>,
+    /// Only this stream.
+    pub stream: Option<&'a str>,
+    /// Only this date.
+    pub axis: Option<&'a str>,
+    /// Start of the window.
+    pub since: Option<&'a str>,
+    /// End of the window.
+    pub until: Option<&'a str>,
+}
+
+impl PartText<'_> {
+    /// What the texts select at `now`.
+    ///
+    /// # Errors
+    /// A usage failure for a text that is not a time or an axis.
+    pub fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
+        // An empty window is refused before anything else is checked.
+        window(self.since, self.until, now)?;
+        Ok(Selection {
+            account: self.account.map(str::to_owned),
+            stream: self.stream.map(str::to_owned),
+            axis: self.axis.map(axis).transpose()?,
+            since: self.since.map(moment).transpose()?,
+            until: self.until.map(moment).transpose()?,
+            ..Selection::default()
+        })
+    }
+}
+
+/// The window from `since` to `until`, or to `now`; none without `since`.
+///
+/// # Errors
+/// A usage failure for a text that is not a time, or for an empty window.
+pub fn window(since: Option<&str>, until: Option<&str>, now: DateTime<Utc>) -> Result<Option<Window>, Failure> {
+    let Some(since) = since.map(moment).transpose()? else { return Ok(None) };
+    let until = until.map(moment).transpose()?.unwrap_or(now);
+    if since >= until {
+        return Err(
+            Failure::usage(format!("the window {since} to {until} is empty")).hint("--since must be before --until")
+        );
+    }
+    Ok(Some(Window { since, until }))
+}
+
+/// A moment: a day or RFC 3339, in UTC.
+///
+/// # Errors
+/// A usage failure for another text.
+pub fn moment(text: &str) -> Result<DateTime<Utc>, Failure> {
+    let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc()).or_else(day).ok_or_else(|| {
+        Failure::usage(format!("`{text}` is not a time")).hint("write 2026-01-31 or 2026-01-31T12:00:00Z")
+    })
+}
+
+fn axis(text: &str) -> Result<Axis, Failure> {
+    [Axis::Transaction, Axis::Modified, Axis::Validation, Axis::Payment, Axis::None]
+        .into_iter()
+        .find(|axis| axis.name() == text)
+        .ok_or_else(|| {
+            Failure::usage(format!("`{text}` is not an axis"))
+                .hint("write transaction, modified, validation or payment")
+        })
+}

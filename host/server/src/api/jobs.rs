@@ -1,0 +1,243 @@
+//! Work that outlives the request: a call starts a job, and `/v1/jobs/{id}` says what became of it.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use sluice_runtime::jobs::{ReplayWork, Work};
+use sluice_runtime::selection::PartText;
+use sluice_state::{Job, JobState, Selection};
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Answer, Body, Of, Parameters, unprocessable};
+use crate::access::Caller;
+use crate::error::ApiError;
+use crate::{Shared, SharedState};
+
+/// Jobs that are listed at the most.
+const MOST_JOBS: u32 = 1_000;
+/// How long a call waits for a job at the most, and how often it looks.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(200);
+
+pub(super) fn routes() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(start_run))
+        .routes(routes!(start_backfill))
+        .routes(routes!(compare))
+        .routes(routes!(apply))
+        .routes(routes!(rebuild))
+        .routes(routes!(jobs))
+        .routes(routes!(job))
+}
+
+/// A job.
+#[derive(Serialize, ToSchema)]
+struct JobBody {
+    id: String,
+    /// `waiting`, `running`, `done`, `doubtful`, `failed`, or `lost`: the process ended that did it. The runs that it had
+    /// begun are resumed.
+    #[schema(value_type = String)]
+    state: JobState,
+    /// What is to be done.
+    #[schema(value_type = Value)]
+    work: serde_json::Value,
+    /// The name of the token that asked for it.
+    token: String,
+    created_at: String,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    /// The machine whose process does it.
+    host: String,
+    /// What the command prints with `--output json`.
+    #[schema(value_type = Value)]
+    result: Option<serde_json::Value>,
+    /// Why it failed, as commands print it.
+    #[schema(value_type = Value)]
+    error: Option<serde_json::Value>,
+}
+
+impl From<Job> for JobBody {
+    fn from(job: Job) -> Self {
+        Self {
+            id: job.id,
+            state: job.state,
+            work: job.work,
+            token: job.token,
+            created_at: job.created_at.to_rfc3339(),
+            started_at: job.started_at.map(|at| at.to_rfc3339()),
+            ended_at: job.ended_at.map(|at| at.to_rfc3339()),
+            host: job.host,
+            result: job.result,
+            error: job.error,
+        }
+    }
+}
+
+/// What to read.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PartBody {
+    /// The network: the name of its file in networks/.
+    network: String,
+    /// Only this account.
+    account: Option<String>,
+    /// Only this stream.
+    stream: Option<String>,
+    /// Start of the window: a day or RFC 3339, UTC. Where it may be left out, the look-back rules say what is read.
+    since: Option<String>,
+    /// End of the window, not part of it; now without it.
+    until: Option<String>,
+    /// Filter on this date: transaction, modified, validation or payment.
+    axis: Option<String>,
+}
+
+impl PartBody {
+    fn selection(&self) -> Result<Selection, ApiError> {
+        let Self { account, stream, since, until, axis, .. } = self;
+        let text = PartText {
+            account: account.as_deref(),
+            stream: stream.as_deref(),
+            axis: axis.as_deref(),
+            since: since.as_deref(),
+            until: until.as_deref(),
+        };
+        text.selection(Utc::now()).map_err(unprocessable)
+    }
+}
+
+/// Which history to map again, by which version.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReplayBody {
+    /// The network: the name of its file in networks/.
+    network: String,
+    /// A version that the lake keeps: a digest, its beginning, or a version's name; the one that serves without it.
+    version: Option<String>,
+    /// Only this account.
+    account: Option<String>,
+    /// Only this stream.
+    stream: Option<String>,
+    /// Only windows that end after this moment.
+    since: Option<String>,
+    /// Only windows that start before this moment.
+    until: Option<String>,
+    /// Conditions under which it fails, and writes nothing: those of `sluice replay --fail-if`.
+    #[serde(default)]
+    fail_if: Vec<String>,
+}
+
+impl ReplayBody {
+    fn work(self, apply: bool) -> Result<Work, ApiError> {
+        let text = PartText {
+            account: self.account.as_deref(),
+            stream: self.stream.as_deref(),
+            since: self.since.as_deref(),
+            until: self.until.as_deref(),
+            axis: None,
+        };
+        let selection = text.selection(Utc::now()).map_err(unprocessable)?;
+        let Self { network, version, fail_if, .. } = self;
+        Ok(Work::Replay(ReplayWork { network, version, selection, fail_if, apply }))
+    }
+}
+
+/// What to rebuild.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RebuildBody {
+    /// Although raw no longer holds everything; what only the old tables hold is lost.
+    #[serde(default)]
+    lossy: bool,
+}
+
+/// Collects a network, or an account of it, and builds its tables: `sluice run`.
+#[utoipa::path(post, path = "/v1/runs", request_body = PartBody, security(("token" = ["operate"])),
+    responses((status = 202, body = JobBody)))]
+async fn start_run(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<PartBody>) -> Answer {
+    let work = Work::Run { selection: body.selection()?, network: body.network };
+    start(&shared, &caller, work).await
+}
+
+/// Reads any range of a network's history, month by month: `sluice backfill`.
+#[utoipa::path(post, path = "/v1/backfills", request_body = PartBody, security(("token" = ["operate"])),
+    responses((status = 202, body = JobBody)))]
+async fn start_backfill(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<PartBody>) -> Answer {
+    let work = Work::Backfill { selection: body.selection()?, network: body.network };
+    start(&shared, &caller, work).await
+}
+
+/// Shows what another version of a connector would change, and changes nothing: `sluice replay --diff`.
+#[utoipa::path(post, path = "/v1/replays", request_body = ReplayBody, security(("token" = ["operate"])),
+    responses((status = 202, body = JobBody)))]
+async fn compare(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<ReplayBody>) -> Answer {
+    start(&shared, &caller, body.work(false)?).await
+}
+
+/// Writes what another version of a connector changes: `sluice replay --apply`.
+#[utoipa::path(post, path = "/v1/replays/apply", request_body = ReplayBody, security(("token" = ["admin"])),
+    responses((status = 202, body = JobBody)))]
+async fn apply(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<ReplayBody>) -> Answer {
+    start(&shared, &caller, body.work(true)?).await
+}
+
+/// Rebuilds all tables from raw: `sluice build --from-raw`.
+#[utoipa::path(post, path = "/v1/rebuilds", request_body = RebuildBody, security(("token" = ["admin"])),
+    responses((status = 202, body = JobBody)))]
+async fn rebuild(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<RebuildBody>) -> Answer {
+    start(&shared, &caller, Work::Rebuild { lossy: body.lossy }).await
+}
+
+async fn start(shared: &Shared, caller: &Caller, work: Work) -> Answer {
+    let id = shared.jobs.start(work, &caller.name).await.map_err(unprocessable)?;
+    let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(find(shared, &id).await?)).into_response())
+}
+
+async fn find(shared: &Shared, id: &str) -> Result<JobBody, ApiError> {
+    let job = shared.app.state.job(id).await?;
+    job.map(JobBody::from).ok_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, format!("there is no job `{id}`"), "/v1/jobs lists those of 30 days")
+    })
+}
+
+/// Jobs of the last 30 days, newest first.
+#[utoipa::path(get, path = "/v1/jobs", security(("token" = ["read"])), responses((status = 200, body = Vec<JobBody>)))]
+async fn jobs(State(shared): Of) -> Result<Json<Vec<JobBody>>, ApiError> {
+    let jobs = shared.app.state.jobs(MOST_JOBS).await?;
+    Ok(Json(jobs.into_iter().map(JobBody::from).collect()))
+}
+
+#[derive(Deserialize, IntoParams)]
+struct JobQuery {
+    /// Wait for the job's end, for so many seconds at the most: up to 60.
+    #[serde(default)]
+    wait_secs: u64,
+}
+
+/// What became of a job.
+#[utoipa::path(get, path = "/v1/jobs/{id}", params(("id" = String, Path, description = "the job's id"), JobQuery),
+    security(("token" = ["read"])), responses((status = 200, body = JobBody)))]
+async fn job(
+    State(shared): Of,
+    Path(id): Path<String>,
+    Parameters(query): Parameters<JobQuery>,
+) -> Result<Json<JobBody>, ApiError> {
+    let deadline = Instant::now() + Duration::from_secs(query.wait_secs).min(MAX_WAIT);
+    loop {
+        let job = find(&shared, &id).await?;
+        let is_over = !matches!(job.state, JobState::Waiting | JobState::Running);
+        if is_over || Instant::now() >= deadline {
+            return Ok(Json(job));
+        }
+        // Another host may be doing it.
+        tokio::time::sleep(POLL.min(deadline.saturating_duration_since(Instant::now()))).await;
+    }
+}
