@@ -199,17 +199,21 @@ fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a 
         _ => Ok(()),
     };
     let (all_accounts, all_streams) = (&network.settings.content.accounts, &network.manifest().streams);
-    let accounts: Vec<_> = all_accounts
-        .iter()
-        .filter(|a| selection.account.as_ref().is_none_or(|name| *name == a.name || *name == a.id()))
-        .filter(|a| !selection.without_accounts.iter().any(|id| id == a.id()))
-        .collect();
+    let accounts: Vec<_> = all_accounts.iter().filter(|account| selects(selection, account)).collect();
     let streams = all_streams.iter().filter(|s| selection.stream.as_ref().is_none_or(|name| *name == s.name));
     let streams: Vec<_> = streams.filter(|s| !selection.without_streams.contains(&s.name)).collect();
     let names = all_accounts.iter().map(|a| a.name.as_str()).collect();
     known(!accounts.is_empty(), "account", &selection.account, names)?;
     known(!streams.is_empty(), "stream", &selection.stream, all_streams.iter().map(|s| s.name.as_str()).collect())?;
     Ok((accounts, streams))
+}
+
+/// Whether a selection has an account.
+pub(crate) fn selects(selection: &Selection, account: &Account) -> bool {
+    let has = |ids: &[String]| ids.iter().any(|id| id == account.id());
+    selection.account.as_ref().is_none_or(|name| *name == account.name || *name == account.id())
+        && (selection.accounts.is_empty() || has(&selection.accounts))
+        && !has(&selection.without_accounts)
 }
 
 /// The slices of a run as they were planned, each with its account. An account that is gone, or whose settings or secrets
