@@ -32,7 +32,8 @@ use process::ProcessIdentity;
 use crate::database::{Database, Statements};
 use crate::error::Error;
 
-/// For how long takers of accounts name a lease that has lapsed, milliseconds. Those that took its accounts over did at once.
+/// For how long after its last change of hands a lease that lapsed is named by who claims accounts, milliseconds. Who took its
+/// accounts over did at once.
 const LAPSED_MS: i64 = 7 * 86_400_000;
 
 /// How long leases last.
@@ -164,7 +165,7 @@ impl LeaseStore {
             "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
              VALUES ($1, {now}, $2, $3, $4, $5, $6, {now}, {now} + $7)
              ON CONFLICT (resource) DO UPDATE SET
-                 epoch = {next_epoch}, lapsed = CASE WHEN leases.holder = '' THEN leases.lapsed ELSE {next_epoch} END,
+                 epoch = {next_epoch}, lapsed = CASE WHEN leases.holder = '' THEN leases.lapsed ELSE leases.epoch + 1 END,
                  holder = excluded.holder, host = excluded.host, machine = excluded.machine,
                  process_id = excluded.process_id, process_start = excluded.process_start,
                  since = excluded.since, expires_at = excluded.expires_at
@@ -200,7 +201,7 @@ impl LeaseStore {
     /// Ends a lease that has expired, or whose process has: what was claimed under it is free. False if neither holds.
     async fn lapse(&self, statements: &mut Statements, held: &HeldLease) -> Result<bool, sqlx::Error> {
         let sql = self.sql(
-            "UPDATE leases SET epoch = {next_epoch}, lapsed = {next_epoch}, holder = '', expires_at = 0
+            "UPDATE leases SET epoch = {next_epoch}, lapsed = leases.epoch + 1, holder = '', expires_at = 0
              WHERE resource = $1 AND holder = $2 AND (expires_at <= {now} OR $3 = 1)",
         );
         let has_ended = held.process.has_ended(&self.process);
@@ -213,9 +214,11 @@ impl LeaseStore {
         Ok(is_lapsed)
     }
 
-    /// Leases that were lately taken from holders that hadn't released them, with the epochs that they have since.
+    /// Leases that were taken from holders that hadn't released them, with the epochs below which those were; without leases
+    /// that nobody has had for long.
     async fn lapsed(&self, statements: &mut Statements, own: &str) -> Result<BTreeMap<String, i64>, sqlx::Error> {
-        let sql = self.sql("SELECT resource, lapsed FROM leases WHERE lapsed > {now} - $1 AND resource <> $2");
+        let sql =
+            self.sql("SELECT resource, lapsed FROM leases WHERE lapsed > 0 AND epoch > {now} - $1 AND resource <> $2");
         let rows = statements.fetch_all(sqlx::query(sql).bind(LAPSED_MS).bind(own.to_owned())).await?;
         rows.iter().map(|row| Ok((self.name(&row.try_get::<String, _>(0)?), row.try_get(1)?))).collect()
     }

@@ -1,5 +1,5 @@
--- A lease is a process's now, and not a network's: 'process/1', 'process/2', … `lapsed`: its epoch when it was last taken from
--- a holder that hadn't released it, 0 if it never was. Interrupted runs are resumed.
+-- A lease is a process's now, and not a network's: 'process/1', 'process/2', … `lapsed`: above the epoch of its last holder that
+-- lost it, 0 if none did. Interrupted runs are resumed.
 DELETE FROM leases;
 ALTER TABLE leases ADD COLUMN lapsed BIGINT NOT NULL DEFAULT 0;
 -- What a process has claimed under its lease: accounts of a network by their ids, as a JSON list; all of it if there are none.
