@@ -14,7 +14,7 @@ mod claims;
 mod heartbeat;
 mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -103,6 +103,8 @@ pub(crate) struct LeaseStore {
     store_id: Arc<str>,
     process: ProcessIdentity,
     own: Arc<Mutex<Weak<ProcessLease>>>,
+    /// The ids of claims that this process uses. Of its lease there may be others, which couldn't be deleted when they ended.
+    used: Arc<std::sync::Mutex<HashSet<String>>>,
     pub(crate) times: LeaseTimes,
 }
 
@@ -111,7 +113,8 @@ const NEXT_EPOCH: &str = "CASE WHEN leases.epoch < {now} THEN {now} ELSE leases.
 
 impl LeaseStore {
     pub(crate) fn new(database: Database, store_id: &str, times: LeaseTimes) -> Self {
-        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), own: Arc::default(), times }
+        let (own, used) = Default::default();
+        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), own, used, times }
     }
 
     /// A statement in which `{now}` is the store's clock, and `{next_epoch}` what a lease that changes hands gets.

@@ -1,8 +1,8 @@
 //! Claims: which accounts a process works on, under its lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -34,6 +34,7 @@ pub struct Claim {
 
 /// A claim of a lease that is held.
 struct ValidClaim {
+    id: String,
     network: String,
     accounts: Vec<String>,
     lease: HeldLease,
@@ -88,7 +89,7 @@ impl Claim {
     pub async fn release(mut self) {
         let lease = self.lease.take();
         if let Err(error) = self.store.forget_claim(&self.id).await {
-            tracing::warn!(network = self.network, %error, "the claim couldn't be released; it ends with the lease");
+            tracing::warn!(network = self.network, %error, "the claim couldn't be deleted; this process ignores it");
         }
         if let Some(last) = lease.and_then(Arc::into_inner) {
             last.release().await;
@@ -159,11 +160,30 @@ pub(crate) fn overlap(these: &[String], those: &[String]) -> bool {
 impl LeaseStore {
     /// Claims accounts of a network, or all of it; or who has claimed one of them.
     async fn try_claim(&self, network: &str, accounts: &[String]) -> Result<Result<Claim, LeaseHolder>, Error> {
-        let lease = self.lease().await?;
         let id = uuid::Uuid::now_v7().to_string();
+        self.used().insert(id.clone());
+        let claimed = self.claim_as(&id, network, accounts).await;
+        if !matches!(claimed, Ok(Ok(_))) {
+            self.used().remove(&id);
+        }
+        claimed
+    }
+
+    async fn claim_as(
+        &self,
+        id: &str,
+        network: &str,
+        accounts: &[String],
+    ) -> Result<Result<Claim, LeaseHolder>, Error> {
+        let lease = self.lease().await?;
         let mut statements = self.database.begin(&format!("claims/{network}")).await?;
         for claim in self.claims(&mut statements, Some(network)).await? {
-            if overlap(&claim.accounts, accounts) && !self.lapse(&mut statements, &claim.lease).await? {
+            if !overlap(&claim.accounts, accounts) {
+                continue;
+            }
+            if self.is_unused(&claim, &lease) {
+                statements.execute(sqlx::query(FORGET).bind(claim.id)).await?;
+            } else if !self.lapse(&mut statements, &claim.lease).await? {
                 return Ok(Err(claim.lease.holder));
             }
         }
@@ -173,7 +193,7 @@ impl LeaseStore {
              WHERE resource = $4 AND holder = $5 AND expires_at > {now}",
         );
         let text = serde_json::to_string(accounts).map_err(Error::value)?;
-        let query = sqlx::query(sql).bind(&id).bind(network).bind(text).bind(lease.resource()).bind(lease.token());
+        let query = sqlx::query(sql).bind(id).bind(network).bind(text).bind(lease.resource()).bind(lease.token());
         if statements.execute(query).await? == 0 {
             let why = "it wasn't renewed in time".to_owned();
             return Err(Error::LeaseLost { network: network.to_owned(), why, is_unreachable: false });
@@ -183,7 +203,7 @@ impl LeaseStore {
         statements.commit().await?;
         Ok(Ok(Claim {
             store: self.clone(),
-            id,
+            id: id.to_owned(),
             network: network.to_owned(),
             accounts: accounts.to_vec(),
             resource: self.name(lease.resource()),
@@ -194,13 +214,23 @@ impl LeaseStore {
     }
 
     async fn forget_claim(&self, id: &str) -> Result<(), sqlx::Error> {
-        self.database.execute(sqlx::query("DELETE FROM claims WHERE claim_id = $1").bind(id)).await.map(|_| ())
+        self.used().remove(id);
+        self.database.execute(sqlx::query(FORGET).bind(id)).await.map(|_| ())
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a claim is one of this process's lease that ended and couldn't be deleted.
+    fn is_unused(&self, claim: &ValidClaim, own: &ProcessLease) -> bool {
+        claim.lease.token == own.token() && !self.used().contains(&claim.id)
     }
 
     /// The valid claims of a network, or of all of them. Their leases may have expired.
     async fn claims(&self, statements: &mut Statements, network: Option<&str>) -> Result<Vec<ValidClaim>, Error> {
         let sql = sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS}, claims.since, network, accounts FROM claims JOIN leases
+            "SELECT {COLUMNS}, claims.since, claim_id, network, accounts FROM claims JOIN leases
              ON leases.resource = claims.lease AND leases.epoch = claims.epoch AND leases.holder <> ''
              WHERE $1 = '' OR network = $1 ORDER BY leases.resource, claim_id"
         ));
@@ -217,26 +247,32 @@ impl LeaseStore {
 
     /// The claims of processes that are there, as far as this one can see.
     async fn living_claims(&self, network: Option<&str>) -> Result<Vec<ValidClaim>, Error> {
+        let own = self.last_lease().await;
         let mut statements = self.database.begin_read().await?;
         let now = statements.fetch_all(sqlx::query(self.sql("SELECT {now}"))).await?;
         let now: i64 = now.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         let mut claims = self.claims(&mut statements, network).await?;
         claims.retain(|claim| {
             let HeldLease { process, holder, .. } = &claim.lease;
-            holder.expires_at.timestamp_millis() > now && !process.has_ended(&self.process)
+            holder.expires_at.timestamp_millis() > now
+                && !process.has_ended(&self.process)
+                && !own.as_ref().is_some_and(|own| self.is_unused(claim, own))
         });
         Ok(claims)
     }
 }
+
+const FORGET: &str = "DELETE FROM claims WHERE claim_id = $1";
 
 /// Claims of leases that have been taken over or released.
 const FORGET_INVALID: &str = "DELETE FROM claims WHERE network = $1 AND NOT EXISTS (
     SELECT 1 FROM leases WHERE leases.resource = claims.lease AND leases.epoch = claims.epoch AND leases.holder <> '')";
 
 fn valid_claim(row: &AnyRow) -> Result<ValidClaim, Error> {
-    let accounts: String = row.try_get(9)?;
+    let accounts: String = row.try_get(10)?;
     Ok(ValidClaim {
-        network: row.try_get(8)?,
+        id: row.try_get(8)?,
+        network: row.try_get(9)?,
         accounts: serde_json::from_str(&accounts).map_err(Error::value)?,
         lease: held(row)?,
     })

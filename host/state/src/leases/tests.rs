@@ -227,6 +227,24 @@ async fn who_takes_over_names_the_epoch_below_which_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn a_claim_that_could_not_be_deleted_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder, LeaseTimes::default()).await;
+    let other = state.claim("awin", &ids(&["de"])).await.unwrap();
+    let ended = state.claim("awin", &ids(&["uk"])).await.unwrap();
+    let copy = "CREATE TABLE copies AS SELECT * FROM claims";
+    state.database.execute(sqlx::query(copy)).await.unwrap();
+    ended.release().await;
+    // As if it were still there: the lease goes on, for the other account.
+    let restore = "INSERT INTO claims SELECT * FROM copies WHERE accounts LIKE '%uk%'";
+    state.database.execute(sqlx::query(restore)).await.unwrap();
+    assert_eq!(state.claimed().await.unwrap(), [("awin".to_owned(), ids(&["de"]))]);
+    assert!(state.try_claim("awin", &ids(&["uk"])).await.unwrap().is_some());
+    assert!(state.try_claim("awin", &ids(&["de"])).await.unwrap().is_none());
+    other.release().await;
+}
+
+#[tokio::test]
 async fn a_lease_ends_with_its_last_claim() {
     let folder = tempfile::tempdir().unwrap();
     let state = open(&folder, LeaseTimes::default()).await;
