@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
+use crate::State;
 use crate::error::Error;
 
 /// How long something may take that has to happen.
