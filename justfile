@@ -91,6 +91,10 @@ histories cases="1000":
     # With the features of all the workspace, so that nothing is built twice.
     PROPTEST_CASES={{cases}} cargo test --workspace --lib a_naive_model
 
+# Three hosts whose stores are cut, and which are killed and stopped, for so long; `just test` has each trouble once.
+chaos seconds="120": connectors tools _everything
+    SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace --test chaos
+
 # Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
 fuzz seconds="60":
     #!/usr/bin/env bash

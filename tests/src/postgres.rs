@@ -54,7 +54,17 @@ impl PostgresServer {
 
     /// Where it answers, as `state.url` wants it.
     pub fn url(&self) -> String {
-        format!("postgres://sluice@127.0.0.1:{}/postgres", self.port)
+        self.url_at(&self.address())
+    }
+
+    /// The same for what passes connections on to it from `host:port`.
+    pub fn url_at(&self, address: &str) -> String {
+        format!("postgres://sluice@{address}/postgres")
+    }
+
+    /// Where it answers, as `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// The rows of a query, one per line, columns parted by `|`.

@@ -58,6 +58,11 @@ impl S3Server {
         format!("http://{}", self.address)
     }
 
+    /// The same as `host:port`.
+    pub fn address(&self) -> String {
+        self.address.clone()
+    }
+
     /// What the `AWS_*` variables must be to reach it.
     pub fn environment(&self) -> BTreeMap<&'static str, String> {
         BTreeMap::from([

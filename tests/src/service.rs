@@ -1,7 +1,7 @@
 //! The real service beside a test.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,15 @@ impl Service {
     /// # Errors
     /// A binary that isn't built.
     pub fn start(operator: &Operator) -> anyhow::Result<Self> {
-        let mut command = operator.command(&["serve"]);
+        Self::start_as(operator, &[])
+    }
+
+    /// The same with further arguments, such as its roles.
+    ///
+    /// # Errors
+    /// A binary that isn't built.
+    pub fn start_as(operator: &Operator, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = operator.command(&[&["serve"], arguments].concat());
         command
             .env(
                 "SLUICE_LOG",
@@ -79,6 +87,12 @@ impl Service {
         Ok(line)
     }
 
+    /// The log up to now.
+    pub fn log(&mut self) -> &str {
+        while self.line(Instant::now()).is_ok() {}
+        &self.seen
+    }
+
     /// What of the log was read.
     pub fn seen(&self) -> &str {
         &self.seen
@@ -102,6 +116,14 @@ impl Service {
     pub fn terminate(&mut self) -> anyhow::Result<Option<i32>> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         Ok(self.child.wait()?.code())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// A process that can't be waited for.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.child.wait()?)
     }
 
     /// Its process id.

@@ -1,5 +1,5 @@
-//! Leases: one process at a time runs a network, whatever lies before the state store, and whoever dies or hangs loses
-//! its lease.
+//! Leases and claims: one process at a time works on a network's account, whatever lies before the state store, and whoever
+//! dies or hangs loses its lease.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -144,7 +144,8 @@ fn behind_a_pooler_one_process_does_an_interrupted_run_and_none_waits_for_the_de
     assert!(moment(&runs[1], "started_at") >= moment(&runs[0], "finished_at"), "one waited for the other: {runs:?}");
     assert!(world.is_read());
     assert_eq!(server.query("SELECT count(*) FROM runs").unwrap(), ["0"]);
-    assert_eq!(server.query("SELECT holder FROM leases WHERE resource = 'network/awin'").unwrap(), [""]);
+    assert_eq!(server.query("SELECT DISTINCT holder FROM leases").unwrap(), [""]);
+    assert_eq!(server.query("SELECT count(*) FROM claims").unwrap(), ["0"]);
 }
 
 #[test]
@@ -202,20 +203,24 @@ fn a_lease_of_another_host_is_waited_for_until_it_expires() {
     assert!(output.contains(&holder), "{output}");
     assert!(run.wait().unwrap().success());
     assert!(world.is_read());
-    let next: i64 = server.query("SELECT epoch FROM leases").unwrap()[0].parse().unwrap();
+    let next = "SELECT epoch FROM leases WHERE resource = 'process/1'";
+    let next: i64 = server.query(next).unwrap()[0].parse().unwrap();
     assert!(next > epoch);
 }
 
 #[test]
-fn whatever_writes_a_network_needs_its_lease() {
+fn whatever_writes_a_network_claims_it() {
     let server = PostgresServer::start().unwrap();
     let world = World::new(&server.url(), "lease_wait_secs = 0");
     world.operator.run("awin", &world.window).unwrap();
     let held = format!(
-        "UPDATE leases SET holder = 'x', host = 'elsewhere', machine = '', process_id = 17, since = {NOW},
-         expires_at = {NOW} + 3600000 RETURNING resource"
+        "WITH held AS (
+             UPDATE leases SET holder = 'x', host = 'elsewhere', machine = '', process_id = 17, since = {NOW},
+             expires_at = {NOW} + 3600000 RETURNING resource, epoch)
+         INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
+         SELECT 'c', 'awin', '[]', resource, epoch, {NOW} FROM held RETURNING lease"
     );
-    assert_eq!(server.query(&held).unwrap(), ["network/awin"]);
+    assert_eq!(server.query(&held).unwrap(), ["process/1"]);
     let asked = world.simulator.requests().len();
     let commands: [&[&str]; 6] = [
         &["run", "awin"],

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sluice_runtime::roles::Role;
 
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
 pub(crate) use sluice_runtime::selection::window;
@@ -41,7 +42,7 @@ pub(crate) enum Command {
     /// Show everything on simulated networks: collect, let time pass, collect again, query
     Demo(DemoArgs),
     /// Run networks by schedule as a service, and swap connectors while it runs
-    Serve,
+    Serve(ServeArgs),
     /// Collect a network and build its tables now
     Run(RunArgs),
     /// Collect a network into raw only
@@ -132,6 +133,18 @@ pub(crate) struct BuildArgs {
     /// With --from-raw: rebuild although raw no longer holds everything; what only the old tables hold is lost
     #[arg(long, requires = "from_raw")]
     pub(crate) lossy: bool,
+}
+
+/// What the service does.
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// Only these roles: scheduler, worker, api, query, by commas [default: all]
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', value_parser = role)]
+    pub(crate) role: Vec<Role>,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::named(name).ok_or_else(|| "there are scheduler, worker, api and query".to_owned())
 }
 
 /// What to replay.

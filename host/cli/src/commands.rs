@@ -44,7 +44,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
     let settings = || Settings::load(&cli.config);
     match &cli.command {
         Command::Demo(args) => demo::demo(args, json).await,
-        Command::Serve => serve::serve(settings()?).await,
+        Command::Serve(args) => serve::serve(settings()?, args).await,
         Command::Tokens(args) => serve::tokens(&settings()?, args, json).await,
         Command::Run(args) => scheduled::run(settings()?, args, json).await,
         Command::Collect(args) => read(settings()?, &args.network, &args.part, Verb::Collect, json).await,
@@ -75,7 +75,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
 pub(crate) fn default_log(command: &Command) -> &'static str {
     match command {
         // Delta calls it an error that another writer was first; the lake then tries again.
-        Command::Serve => {
+        Command::Serve(_) => {
             "warn,sluice_runtime=info,sluice_server=info,sluice_registry=info,sluice_state=info,sluice_engine=info,deltalake_core::kernel::transaction=off"
         }
         Command::Demo(_) => "off",
@@ -90,9 +90,9 @@ async fn read(settings: Settings, name: &str, part: &PartArgs, verb: Verb, json:
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
     let network = app.network(name)?;
-    let lease = app.lease(name).await?;
-    let report = lease.guard(run::run(&app, &network, &lease, verb, &selection)).await;
-    lease.release().await;
+    let claim = app.claim(name).await?;
+    let report = claim.guard(run::run(&app, &network, &claim, verb, &selection)).await;
+    claim.release().await;
     drop(display);
     report::print(&[report?], json)
 }
@@ -120,9 +120,9 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
         let network = app.network(&name)?;
         let account = selection.account.as_deref().map(|named| network.settings.account_id(named));
         let selection = RawSelection { account, ..selection.clone() };
-        let lease = app.lease(&name).await?;
-        let report = lease.guard(run::build(&app, &network, &lease, &selection)).await;
-        lease.release().await;
+        let claim = app.claim(&name).await?;
+        let report = claim.guard(run::build(&app, &network, &claim, &selection)).await;
+        claim.release().await;
         reports.push(report?);
     }
     drop(display);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::Client;
@@ -15,7 +15,8 @@ use crate::account::{Account, SecretReloader};
 use crate::address::Resolver;
 use crate::allow::Allow;
 use crate::error::Error;
-use crate::pace::Budget;
+use crate::grants::RateGrants;
+use crate::pace::{Budget, SharedCredential};
 use crate::session::Session;
 use crate::token_store::TokenPersistence;
 use crate::unpack::Limits;
@@ -136,7 +137,17 @@ impl Fetcher {
             trusted: Mutex::default(),
             budgets: Mutex::default(),
             sessions: Mutex::default(),
+            grants: OnceLock::new(),
         })))
+    }
+
+    /// The same where other processes send requests too: these are granted to each of them. To be called before accounts are
+    /// opened.
+    #[must_use]
+    pub fn granted_by(self, grants: Arc<dyn RateGrants>) -> Self {
+        // A second call would change nothing: who grants requests is one store.
+        let _ = self.0.grants.set(grants);
+        self
     }
 
     /// An account's client. Clients with the same access share tokens and budget.
@@ -162,6 +173,7 @@ pub(crate) struct Shared {
     trusted: Mutex<HashMap<String, Client>>,
     budgets: Mutex<HashMap<(String, Fingerprint), Arc<Budget>>>,
     sessions: Mutex<HashMap<(String, String), (Fingerprint, Arc<Session>)>>,
+    grants: OnceLock<Arc<dyn RateGrants>>,
 }
 
 impl Shared {
@@ -181,8 +193,10 @@ impl Shared {
     pub(crate) fn budget(&self, access: &Access) -> Arc<Budget> {
         let secrets = access.secrets.iter().flat_map(|(slot, secret)| [slot.as_bytes(), secret.expose().as_bytes()]);
         let key = (access.network.clone(), fingerprint(secrets));
+        let name = credential_name(&key.0, &key.1);
+        let shared = || self.grants.get().map(|grants| SharedCredential { name: name.clone(), grants: grants.clone() });
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Arc::new(Budget::new(access.rate));
+        let fresh = || Arc::new(Budget::new(access.rate, shared()));
         let budget = entry(&mut budgets, key, fresh);
         if budget.rate() != access.rate {
             *budget = fresh();
@@ -207,6 +221,12 @@ impl Shared {
         }
         Arc::clone(&session.1)
     }
+}
+
+/// Names a credential among those of all processes. 24 bits tell those of a network apart; two that they don't share a rate.
+/// They are stored where others may read them, and are too few to find out a secret by trying.
+fn credential_name(network: &str, fingerprint: &Fingerprint) -> String {
+    format!("{network}/{}", hex::encode(&fingerprint[..3]))
 }
 
 fn entry<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, fresh: impl FnOnce() -> V) -> &mut V {

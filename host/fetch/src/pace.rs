@@ -10,6 +10,9 @@
 //! permit ([`Admission`]: memory for the response), so that no memory is held while a request waits for its rate. If the
 //! rate is used up meanwhile, by the redirect of a request in flight, the permit is released.
 //!
+//! What other processes send of a credential counts too: where they share a state store, requests are granted in small
+//! batches, see [`crate::grants`].
+//!
 //! A network that answers 429 and names a pause gets no request of that budget until the pause ends.
 
 use std::collections::VecDeque;
@@ -20,6 +23,11 @@ use std::time::Duration;
 use sluice_model::Rate;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+use crate::grants::{Grant, GrantRequest, Granted, RateGrants, margin, window};
+
+/// How long a store that fails to grant requests is left alone.
+const GRANT_RETRY: Duration = Duration::from_millis(500);
 
 /// Hooks of the caller between the moment when the rate allows a request and the moment when it is sent.
 pub trait Admission: Send + Sync {
@@ -46,13 +54,19 @@ impl Admission for () {
 }
 
 /// A network's rate limit for one credential.
-#[derive(Debug)]
 pub(crate) struct Budget {
     rate: Rate,
+    shared: Option<SharedCredential>,
     in_flight: Arc<Semaphore>,
     /// Locked until the request may be sent. The lock is fair, so requests are sent in the order in which they arrived.
     queue: tokio::sync::Mutex<()>,
     log: Mutex<Log>,
+}
+
+/// A credential by its name among those of all processes, and who grants its requests.
+pub(crate) struct SharedCredential {
+    pub(crate) name: String,
+    pub(crate) grants: Arc<dyn RateGrants>,
 }
 
 /// The right to have one request in flight, until it is dropped.
@@ -62,10 +76,10 @@ pub(crate) struct RequestSlot {
 }
 
 impl Budget {
-    pub(crate) fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate, shared: Option<SharedCredential>) -> Self {
         let slots = (rate.concurrency as usize).min(Semaphore::MAX_PERMITS);
         let in_flight = Arc::new(Semaphore::new(slots));
-        Self { rate, in_flight, queue: tokio::sync::Mutex::default(), log: Mutex::default() }
+        Self { rate, shared, in_flight, queue: tokio::sync::Mutex::default(), log: Mutex::default() }
     }
 
     pub(crate) fn rate(&self) -> Rate {
@@ -79,6 +93,7 @@ impl Budget {
         let slot = RequestSlot { _permit: Arc::clone(&self.in_flight).acquire_owned().await.ok() };
         loop {
             self.wait_until_free(|log| log.redirects, |until| admission.waits_for_rate(until)).await;
+            self.wait_for_grant(|until| admission.waits_for_rate(until)).await;
             let permit = admission.permit().await;
             if self.take(|log| log.redirects) {
                 return (slot, permit);
@@ -92,6 +107,7 @@ impl Budget {
         let _waiting = WaitingHop::new(self);
         while !self.take(|_| 0) {
             self.wait_until_free(|_| 0, |_| {}).await;
+            self.wait_for_grant(|_| {}).await;
         }
     }
 
@@ -119,15 +135,52 @@ impl Budget {
         }
     }
 
-    /// Counts a request as sent now, if it is within the rate together with those that precede it.
+    /// Waits until a request is granted, if others share the credential. `waits` as above. Whoever doesn't get one because the
+    /// store fails waits on: what it works on ends with its lease.
+    async fn wait_for_grant(&self, waits: impl Fn(Instant)) {
+        let Some(SharedCredential { name, grants }) = &self.shared else { return };
+        loop {
+            let asked_at = Instant::now();
+            let request = {
+                let log = self.log();
+                if log.granted.has_one(asked_at) {
+                    return;
+                }
+                GrantRequest {
+                    credential: name.clone(),
+                    rate: self.rate,
+                    most: log.granted.next_batch(self.rate),
+                    valid_for: log.granted.validity(self.rate),
+                    pause: log.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(asked_at)),
+                }
+            };
+            let valid_for = request.valid_for;
+            match grants.grant(request).await {
+                Ok(Grant { requests: 0, wait }) => {
+                    let until = Instant::now() + wait;
+                    waits(until);
+                    tokio::time::sleep_until(until).await;
+                }
+                Ok(Grant { requests, .. }) => self.log().granted.add(requests, asked_at, valid_for),
+                Err(error) => {
+                    tracing::warn!(credential = name, %error, "no request is granted; asking again");
+                    tokio::time::sleep(GRANT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Counts a request as sent now, if it is granted and within the rate together with those that precede it.
     fn take(&self, before: fn(&Log) -> usize) -> bool {
         let mut log = self.log();
         let now = Instant::now();
         let is_free = log.free_at(self.rate, before(&log)).is_none_or(|free_at| free_at <= now);
-        if is_free {
-            log.add(now, self.rate);
+        if !is_free || self.shared.is_some() && !log.granted.has_one(now) {
+            return false;
         }
-        is_free
+        log.add(now, self.rate);
+        log.granted.take();
+        true
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -160,6 +213,8 @@ struct Log {
     redirects: usize,
     /// Until when the network asks for a pause.
     paused_until: Option<Instant>,
+    /// What other processes leave to this one.
+    granted: Granted,
 }
 
 impl Log {
@@ -170,13 +225,10 @@ impl Log {
     }
 
     fn within_rate_at(&self, rate: Rate, before: usize) -> Option<Instant> {
-        let window = Duration::from_secs(u64::from(rate.per_secs));
-        // Latency varies: requests sent a window apart may arrive closer together.
-        let margin = (window / 100).min(Duration::from_millis(250));
         // The request that must be a window in the past.
         let first = (self.sent.len() + before).checked_sub(rate.requests as usize)?;
         let counted = self.sent.get(first).or(self.sent.back())?;
-        Some(*counted + window + margin)
+        Some(*counted + window(rate) + margin(rate))
     }
 
     fn add(&mut self, sent: Instant, rate: Rate) {
@@ -188,156 +240,4 @@ impl Log {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use std::pin::pin;
-
-    use futures::{FutureExt, poll};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn no_window_ever_holds_more_than_the_rate() {
-        let rate = Rate { requests: 20, per_secs: 60, concurrency: 4 };
-        let mut log = Log::default();
-        let mut now = Instant::now();
-        let mut sent = Vec::new();
-        for n in 0..70_u32 {
-            now = log.free_at(rate, 0).map_or(now, |free| free.max(now)) + Duration::from_millis(u64::from(n % 7));
-            log.add(now, rate);
-            sent.push(now);
-        }
-        assert!(sent.windows(21).all(|window| window[20] - window[0] >= Duration::from_secs(60)));
-        let whole = sent[69] - sent[0];
-        assert!(whole < Duration::from_secs(182), "the rate is used fully: {whole:?}");
-    }
-
-    #[tokio::test]
-    async fn only_so_many_are_in_flight() {
-        let budget = Budget::new(Rate { requests: 1000, per_secs: 1, concurrency: 2 });
-        let first = budget.enter(&()).now_or_never().unwrap();
-        let _second = budget.enter(&()).now_or_never().unwrap();
-        assert!(budget.enter(&()).now_or_never().is_none());
-        drop(first);
-        assert!(budget.enter(&()).now_or_never().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_waiter_changes_nothing() {
-        let budget = Budget::new(Rate { requests: 1, per_secs: 10, concurrency: 1 });
-        drop(budget.enter(&()).now_or_never().unwrap());
-        let before = budget.log().sent.clone();
-        assert!(budget.enter(&()).now_or_never().is_none(), "the second has to wait");
-        assert!(budget.enter_hop().now_or_never().is_none(), "and so does a redirect");
-        assert_eq!(budget.log().sent, before, "and the first still counts");
-        assert_eq!(budget.log().redirects, 0);
-        assert_eq!(budget.in_flight.available_permits(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_pause_holds_back_all_requests_of_a_budget() {
-        let budget = Budget::new(Rate { requests: 9, per_secs: 1, concurrency: 9 });
-        budget.pause(Duration::ZERO);
-        assert!(budget.enter(&()).now_or_never().is_some());
-        budget.pause(Duration::from_secs(60));
-        budget.pause(Duration::from_secs(1));
-        assert!(budget.enter(&()).now_or_never().is_none() && budget.enter_hop().now_or_never().is_none());
-        assert!(budget.log().paused_until.unwrap() > Instant::now() + Duration::from_secs(30), "the longer one counts");
-    }
-
-    /// One request a minute.
-    const SLOW: Rate = Rate { requests: 1, per_secs: 60, concurrency: 9 };
-
-    /// Memory for so many responses.
-    struct Memory(Arc<Semaphore>);
-
-    impl Memory {
-        fn new(permits: usize) -> Self {
-            Self(Arc::new(Semaphore::new(permits)))
-        }
-
-        fn left(&self) -> usize {
-            self.0.available_permits()
-        }
-    }
-
-    impl Admission for Memory {
-        type Permit = OwnedSemaphorePermit;
-
-        async fn permit(&self) -> OwnedSemaphorePermit {
-            self.0.clone().acquire_owned().await.unwrap()
-        }
-    }
-
-    #[tokio::test]
-    async fn no_permit_is_held_while_a_request_waits_for_its_rate() {
-        let (budget, memory) = (Budget::new(SLOW), Memory::new(2));
-        let first = budget.enter(&memory).now_or_never().unwrap();
-        assert_eq!(memory.left(), 1);
-        let (mut second, mut third) = (pin!(budget.enter(&memory)), pin!(budget.enter(&memory)));
-        assert!(poll!(second.as_mut()).is_pending() && poll!(third.as_mut()).is_pending());
-        assert_eq!(memory.left(), 1, "two wait for the rate without a permit");
-        drop(first);
-        assert_eq!(memory.left(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_permit_is_released_when_the_rate_is_used_up_meanwhile() {
-        let (budget, memory) = (Budget::new(SLOW), Memory::new(1));
-        let other = memory.permit().await;
-        let mut late = pin!(budget.enter(&memory));
-        assert!(poll!(late.as_mut()).is_pending(), "the rate allows it, and there is no memory");
-        budget.enter_hop().now_or_never().expect("a redirect is within the rate");
-        drop(other);
-        assert!(poll!(late.as_mut()).is_pending(), "now there is memory, and the rate is used up");
-        assert_eq!(memory.left(), 1, "the permit is released");
-        assert_eq!(budget.log().sent.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn the_first_in_the_queue_gets_the_next_permit() {
-        let (budget, memory) = (Budget::new(Rate { requests: 9, ..SLOW }), Memory::new(1));
-        let other = memory.permit().await;
-        let (mut first, mut second) = (pin!(budget.enter(&memory)), pin!(budget.enter(&memory)));
-        assert!(poll!(first.as_mut()).is_pending() && poll!(second.as_mut()).is_pending());
-        drop(other);
-        assert!(poll!(second.as_mut()).is_pending(), "it arrived later");
-        assert!(poll!(first.as_mut()).is_ready());
-    }
-
-    #[tokio::test]
-    async fn a_redirect_precedes_the_queue() {
-        let budget = Budget::new(Rate { requests: 2, ..SLOW });
-        let _first = budget.enter(&()).now_or_never().unwrap();
-        let redirect = WaitingHop::new(&budget);
-        let mut queued = pin!(budget.enter(&()));
-        assert!(poll!(queued.as_mut()).is_pending(), "the last request of the window is the redirect's");
-        budget.enter_hop().now_or_never().expect("the redirect may be sent");
-        drop(redirect);
-        assert!(budget.enter_hop().now_or_never().is_none());
-    }
-
-    proptest! {
-        /// Requests and redirects arrive at random moments; each is sent as soon as the log allows it.
-        #[test]
-        fn no_window_holds_more_than_the_rate_whoever_sends(
-            requests in 1_u32..6, gaps in proptest::collection::vec((0_u64..9_000, any::<bool>()), 1..80),
-        ) {
-            let rate = Rate { requests, per_secs: 10, concurrency: 1 };
-            let (mut log, mut now, mut sent) = (Log::default(), Instant::now(), Vec::new());
-            for (gap, is_redirect) in gaps {
-                now += Duration::from_millis(gap);
-                // The queue waits as if a redirect were waiting too.
-                let before = usize::from(!is_redirect);
-                let free_at = log.free_at(rate, before).map_or(now, |free_at| free_at.max(now));
-                prop_assert!(log.free_at(rate, before).is_none_or(|at| log.free_at(rate, 0).is_none_or(|own| own <= at)));
-                log.add(free_at, rate);
-                sent.push(free_at);
-                now = free_at;
-            }
-            let counted = requests as usize + 1;
-            prop_assert!(sent.windows(counted).all(|window| window[counted - 1] - window[0] >= Duration::from_secs(10)));
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ mod features;
 mod growth;
 mod held;
 mod histories;
+mod hosts;
 mod index;
 mod intercepted;
 mod latest;

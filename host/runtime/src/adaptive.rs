@@ -24,7 +24,7 @@ use sluice_state::Selection;
 use crate::app::Network;
 use crate::failure::Failure;
 use crate::settings::network::{Budget, LookBackRule};
-use crate::slices::look_back_rules;
+use crate::slices::{look_back_rules, selects};
 use crate::text::span;
 use choice::{Choice, Reason, choose};
 
@@ -74,7 +74,8 @@ pub async fn reads(
         let evidence = evidence::Evidence::read(&session, &network.manifest().network, days, now).await?;
         let every = TimeDelta::seconds(budget.at_least_every.into());
         let candidates = evidence.candidates(&units(network, selection, days, now), now, every);
-        let Choice { chosen, left_overdue } = choose(candidates, budget.requests, every, now);
+        let requests = share(budget.requests, network, selection);
+        let Choice { chosen, left_overdue } = choose(candidates, requests, every, now);
         if left_overdue > 0 {
             left_out.push(format!(
                 "{left_overdue} windows of {} d were not read for {} and have no place in {} requests: raise `requests` of \
@@ -92,6 +93,16 @@ pub async fn reads(
         }));
     }
     Ok((joined(reads), left_out))
+}
+
+/// What of a budget is for a run of some of the network's accounts.
+fn share(requests: u32, network: &Network, selection: &Selection) -> u32 {
+    let (part, all) = (selection.accounts.len(), network.settings.content.accounts.len());
+    if part == 0 || all == 0 {
+        return requests;
+    }
+    let share = u64::from(requests) * part as u64;
+    u32::try_from(share.div_ceil(all as u64)).unwrap_or(requests)
 }
 
 fn describe(reason: &Reason, now: DateTime<Utc>) -> String {
@@ -157,10 +168,7 @@ fn units<'a>(network: &'a Network, selection: &Selection, days: Days, now: DateT
             && !selection.without_streams.contains(&stream.name)
     });
     let streams: Vec<&Stream> = streams.collect();
-    let accounts = network.settings.content.accounts.iter().filter(|account| {
-        selection.account.as_ref().is_none_or(|name| *name == account.name || *name == account.id())
-            && !selection.without_accounts.iter().any(|id| id == account.id())
-    });
+    let accounts = network.settings.content.accounts.iter().filter(|account| selects(selection, account));
     let mut units = Vec::new();
     for account in accounts {
         for stream in &streams {

@@ -11,7 +11,7 @@ use sluice_lake::{Committer, Fence, Lake};
 use sluice_model::{Manifest, describe};
 use sluice_query::{Session, SessionOptions};
 use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
-use sluice_state::{NetworkLease, State, token_persistence};
+use sluice_state::{Claim, State, rate_grants, token_persistence};
 use tokio::sync::Semaphore;
 
 use crate::collect::WaitingBytes;
@@ -35,7 +35,7 @@ pub struct App {
     pub fetcher: Fetcher,
     /// Raw, tables and connectors.
     pub lake: Lake,
-    /// Leases, unfinished runs, cursors, and which version serves.
+    /// Claims, the queue of runs, cursors, and which version serves.
     pub state: Arc<State>,
     /// How new versions of connectors take over.
     pub policy: Arc<Policy>,
@@ -89,7 +89,8 @@ impl App {
         let committer = lake.committer(settings.limits.committer());
         Ok(Self {
             registry,
-            fetcher: Fetcher::with_persistence(settings.fetch.clone(), tokens(&settings, &state).await?)?,
+            fetcher: Fetcher::with_persistence(settings.fetch.clone(), tokens(&settings, &state).await?)?
+                .granted_by(rate_grants(&state)),
             lake,
             state,
             policy,
@@ -103,13 +104,13 @@ impl App {
         })
     }
 
-    /// The network's lease, once other processes have given it up.
+    /// Claims a whole network, once no other run works on any of its accounts.
     ///
     /// # Errors
     /// The state store's failure, or that it is in use for too long.
-    pub async fn lease(&self, network: &str) -> Result<NetworkLease, Failure> {
-        self.meter.begin(format!("wait for the lease of {network}"), Unit::Nothing, 0);
-        Ok(self.state.acquire(network).await?)
+    pub async fn claim(&self, network: &str) -> Result<Claim, Failure> {
+        self.meter.begin(format!("wait until {network} is free"), Unit::Nothing, 0);
+        Ok(self.state.claim(network, &[]).await?)
     }
 
     /// The network of this name, its file read now, its connector as it serves now.
@@ -121,9 +122,9 @@ impl App {
     }
 }
 
-/// The fence in commits of rows that are read under a lease.
-pub fn fence(lease: &NetworkLease) -> Fence {
-    Fence { resource: lease.resource(), epoch: lease.epoch() }
+/// The fence in commits of rows that are read under a claim.
+pub fn fence(claim: &Claim) -> Fence {
+    Fence { resource: claim.resource().to_owned(), epoch: claim.epoch(), lapsed: claim.lapsed() }
 }
 
 /// The network of this name, its file read now, its connector as it serves now.

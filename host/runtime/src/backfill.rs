@@ -1,7 +1,7 @@
 //! Backfills: any range of a network's history, month by month, between the runs of its schedule.
 //!
-//! Each month is a run of its own under the network's lease, which is given back before the next one: a scheduled run
-//! waits for a month at most. Up to where it was read stands in the state store, so that the same command goes on there.
+//! Each month is a run of its own that claims the network, and gives it back before the next one: a scheduled run waits for a
+//! month at most. Up to where it was read stands in the state store, so that the same command goes on there.
 //! The windows are asked for by name, so no look-back rule counts as read and no cursor moves.
 
 use std::sync::Arc;
@@ -30,6 +30,45 @@ pub struct Backfill {
     pub stopped_at: Option<DateTime<Utc>>,
 }
 
+/// Queues the window of a selection for the services that run: a run for each month and part of the accounts, behind what
+/// their schedules name. One that fails leaves a gap in the coverage. Returns how many there are.
+///
+/// # Errors
+/// A usage failure without a window, or for an account that isn't there. The state store's failure.
+pub async fn queue(app: &App, network: &str, selection: &Selection) -> Result<usize, Failure> {
+    let window = window(selection)?;
+    let of = app.network(network)?;
+    let parts = match &selection.account {
+        None => due::parts(&of, due::workers(app).await?),
+        Some(named) => {
+            let known =
+                of.settings.content.accounts.iter().find(|account| account.name == *named || account.id() == named);
+            let known = known.ok_or_else(|| Failure::usage(format!("network `{network}` has no account `{named}`")))?;
+            vec![vec![known.id().to_owned()]]
+        }
+    };
+    let (mut runs, mut at) = (Vec::new(), window.since);
+    while at < window.until {
+        let end = next_month(at).min(window.until);
+        let month = |accounts: &Vec<String>| Selection {
+            account: None,
+            accounts: accounts.clone(),
+            since: Some(at),
+            until: Some(end),
+            ..selection.clone()
+        };
+        runs.extend(parts.iter().map(month));
+        at = end;
+    }
+    app.state.queue_bulk(network, &runs).await?;
+    Ok(runs.len())
+}
+
+fn window(selection: &Selection) -> Result<Window, Failure> {
+    let window = selection.window(Utc::now());
+    window.ok_or_else(|| Failure::usage("a backfill needs a window").hint("set --since"))
+}
+
 /// Reads the window of a selection, oldest month first, to its end or to the first month in which a slice fails. Doubtful
 /// slices don't stop it.
 ///
@@ -46,9 +85,9 @@ pub async fn backfill(app: &Arc<App>, network: &str, selection: &Selection) -> R
         let end = next_month(at).min(window.until);
         let part = Selection { since: Some(at), until: Some(end), ..selection.clone() };
         let of = app.network(network)?;
-        let lease = app.lease(network).await?;
-        let report = lease.guard(run::run(app, &of, &lease, Verb::Run, &part)).await;
-        lease.release().await;
+        let claim = app.claim(network).await?;
+        let report = claim.guard(run::run(app, &of, &claim, Verb::Run, &part)).await;
+        claim.release().await;
         let report = report?;
         let has_failed = report.slices_failed > 0;
         reports.push(report);

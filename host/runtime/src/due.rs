@@ -1,29 +1,26 @@
-//! What is due of a network: what its timetable names, and its interrupted runs.
+//! What is due: moments of the timetables become runs in the queue.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_model::describe;
-use sluice_state::{NetworkLease, ScheduleTimes, Selection, Verb};
+use sluice_state::{Round, ScheduleTimes, Selection};
 use tokio::task::JoinSet;
 
 use crate::app::{App, Network, with_connector};
 use crate::failure::Failure;
-use crate::run::{self, RunReport};
-use crate::schedule::{self, FailedStarts};
-use crate::settings::network::{self, NetworkSettings};
+use crate::roles::Role;
+use crate::schedule;
+use crate::settings::network::{self, Account, NetworkSettings};
 use crate::settings::schedule::Missed;
 use crate::slices::look_back_rules;
-use crate::timetable::Timetable;
+use crate::take::{self, RunOutcome, Taken};
+use crate::timetable::{Schedule, Timetable};
 
-/// A network to run now, under its lease.
-pub struct Due {
-    network: Network,
-    lease: NetworkLease,
-    /// Nothing if there is only an interrupted run to resume.
-    reads: Vec<DueRead>,
-}
+/// Parts of a network's accounts for each worker: the next one is for who is ready first.
+const PARTS_PER_WORKER: usize = 2;
+/// Accounts that are worth a run of their own.
+const ACCOUNTS_PER_PART: usize = 4;
 
 /// Streams that are read at the same moments, and what is due of them.
 struct DueRead {
@@ -37,71 +34,60 @@ struct DueRead {
     started_before: Option<DateTime<Utc>>,
 }
 
-/// The outcome of a network that was due.
-pub struct DueOutcome {
-    /// Its name in the settings.
-    pub network: String,
-    /// The runs that came to an end.
-    pub reports: Vec<RunReport>,
-    /// Why there are no more of them.
-    pub failure: Option<Failure>,
-}
-
-/// What to do of a network now: what its timetable says, and the run that was interrupted if there is one `to_resume`. A
-/// network that is paused isn't due.
+/// Queues the runs of a network that its timetable names now, and returns whether there are any. A network that is paused
+/// isn't due.
 ///
 /// # Errors
-/// A failure of the settings or the state store; one that names the holder, if another process runs the network.
-pub async fn due(
-    app: &App,
-    settings: NetworkSettings,
-    to_resume: bool,
-    failed: Option<&FailedStarts>,
-) -> Result<Option<Due>, Failure> {
+/// A failure of the settings or the state store.
+pub async fn queue_due(app: &App, settings: NetworkSettings) -> Result<bool, Failure> {
     let network = with_connector(&app.registry, &app.settings, settings)?;
     let name = &network.settings.name;
     let now = Utc::now();
     let timetable = Timetable::of(&network)?;
-    if failed.is_some_and(|failed| !failed.is_due(now, app.settings.retry_pauses, &timetable)) {
-        return Ok(None);
-    }
     let reads = due_reads(&network, &timetable, &app.state.schedule_times(name).await?, now);
-    if reads.is_empty() && !to_resume {
-        return Ok(None);
+    if reads.is_empty() || take::is_paused(app, name).await? {
+        return Ok(false);
     }
-    if app.state.pauses(name).await?.iter().any(|pause| pause.account.is_none()) {
-        return Ok(None);
-    }
-    let Some(lease) = app.state.try_acquire(name).await? else {
-        let Some(holder) = app.state.holder(name).await?.filter(|_| !reads.is_empty()) else { return Ok(None) };
-        return Err(Failure::failed(anyhow::anyhow!("network `{name}` is in use by {holder}"))
-            .hint("it runs here once the other run has ended"));
-    };
-    // Another process may have run it since this one checked.
-    let reads = due_reads(&network, &timetable, &app.state.schedule_times(name).await?, now);
-    if reads.is_empty() && !to_resume {
-        lease.release().await;
-        return Ok(None);
-    }
+    let accounts = parts(&network, workers(app).await?);
+    let mut is_queued = false;
     for read in &reads {
-        app.state.note_start_time(name, read.stream.as_deref(), Some(now)).await?;
+        let others: Vec<String> = timetable.streams.keys().filter(|_| read.stream.is_none()).cloned().collect();
+        let part = |accounts: &Vec<String>| Selection {
+            accounts: accounts.clone(),
+            stream: read.stream.clone(),
+            rules: Some(read.rules.clone()),
+            without_streams: others.clone(),
+            catch_up: read.catch_up.clone(),
+            ..Selection::default()
+        };
+        let round = Round {
+            network: name,
+            stream: read.stream.as_deref(),
+            rules: &read.rules,
+            at: now,
+            before: read.started_before,
+            parts: accounts.iter().map(part).collect(),
+        };
+        is_queued |= app.state.queue_round(&round).await?;
     }
-    Ok(Some(Due { network, lease, reads }))
+    Ok(is_queued)
 }
 
-/// Whether the network's timetable has something due now.
+/// Whether the network's timetable has something due now, or has queued it.
 ///
 /// # Errors
 /// A failure of the settings or the state store.
 pub async fn is_due(app: &App, network: &Network) -> Result<bool, Failure> {
-    let times = app.state.schedule_times(&network.settings.name).await?;
-    Ok(!due_reads(network, &Timetable::of(network)?, &times, Utc::now()).is_empty())
+    let name = &network.settings.name;
+    let times = app.state.schedule_times(name).await?;
+    Ok(!due_reads(network, &Timetable::of(network)?, &times, Utc::now()).is_empty()
+        || app.state.has_scheduled_runs(name).await?)
 }
 
 /// What the timetable has due, each schedule by itself.
 fn due_reads(network: &Network, timetable: &Timetable, times: &ScheduleTimes, now: DateTime<Utc>) -> Vec<DueRead> {
     let rules = look_back_rules(network);
-    let due_read = |(stream, schedule): (Option<&str>, &crate::timetable::Schedule)| {
+    let due_read = |(stream, schedule): (Option<&str>, &Schedule)| {
         let started_before = times.started_at(stream);
         if !schedule.is_due(now, started_before) {
             return None;
@@ -120,98 +106,93 @@ fn due_reads(network: &Network, timetable: &Timetable, times: &ScheduleTimes, no
     timetable.schedules().filter_map(due_read).collect()
 }
 
-impl Due {
-    /// Finishes the network's interrupted runs, then reads what is due, and releases the lease.
-    pub async fn carry_out(self, app: &Arc<App>) -> DueOutcome {
-        let name = self.network.settings.name.clone();
-        let mut reports = Vec::new();
-        let outcome = self.lease.guard(self.read_all(app, &mut reports)).await;
-        if outcome.is_err() {
-            for DueRead { stream, started_before, .. } in &self.reads {
-                let taken_back = app.state.note_start_time(&name, stream.as_deref(), *started_before).await;
-                if let Err(error) = taken_back {
-                    tracing::error!(network = name, "{}", describe(&error));
-                }
-            }
-        }
-        self.lease.release().await;
-        DueOutcome { network: name, reports, failure: outcome.err() }
-    }
-
-    async fn read_all(&self, app: &Arc<App>, reports: &mut Vec<RunReport>) -> Result<(), Failure> {
-        let Self { network, lease, reads } = self;
-        let name = &network.settings.name;
-        let now = Utc::now();
-        // On the heap, here and below: a run's future is larger than a worker's stack likes in a debug build.
-        for (noted, report) in Box::pin(run::finish_earlier(app, network, lease)).await? {
-            let rules = noted.selection.rules.unwrap_or_default();
-            note_rules(app, &report, noted.selection.stream.as_deref(), &rules, noted.started_at).await;
-            reports.push(report);
-        }
-        let timetable = Timetable::of(network)?;
-        for DueRead { stream, rules, catch_up, .. } in reads {
-            // Not what an interrupted run has read just now.
-            let times = app.state.schedule_times(name).await?;
-            let read_at = |rule: &str| times.read_at(rule, stream.as_deref());
-            let still_due = schedule::due_rules(now, &look_back_rules(network), read_at);
-            let rules: Vec<String> = rules.iter().filter(|rule| still_due.contains(rule)).cloned().collect();
-            if rules.is_empty() {
-                continue;
-            }
-            let others = timetable.streams.keys().filter(|_| stream.is_none()).cloned().collect();
-            let selection = Selection {
-                stream: stream.clone(),
-                rules: Some(rules.clone()),
-                without_streams: others,
-                catch_up: catch_up.clone(),
-                ..Selection::default()
-            };
-            tracing::info!(network = name, version = network.connector.version(), "run begins");
-            let report = Box::pin(run::run(app, network, lease, Verb::Run, &selection)).await?;
-            note_rules(app, &report, stream.as_deref(), &rules, now).await;
-            reports.push(report);
-        }
-        Ok(())
-    }
+/// How many services take runs from the queue.
+pub(crate) async fn workers(app: &App) -> Result<usize, Failure> {
+    let (services, now) = (app.state.services().await?, Utc::now());
+    let is_worker = |roles: &[String]| roles.iter().any(|role| role == Role::Worker.name());
+    Ok(services.iter().filter(|service| service.is_fresh(now) && is_worker(&service.roles)).count())
 }
 
-/// Notes which rules a run read completely. One that failed is due again at the schedule's next moment.
-async fn note_rules(app: &App, report: &RunReport, stream: Option<&str>, rules: &[String], began: DateTime<Utc>) {
-    if report.status == "done"
-        && let Err(error) = app.state.note_rules_read(&report.network, stream, rules, began).await
-    {
-        tracing::error!(network = report.network, "{}", describe(&error));
+/// The accounts of a network, by their ids, in parts that workers share; one part that names none where that isn't worth it.
+pub(crate) fn parts(network: &Network, workers: usize) -> Vec<Vec<String>> {
+    let ids: Vec<&str> = network.settings.content.accounts.iter().map(Account::id).collect();
+    split(&ids, workers)
+}
+
+fn split(accounts: &[&str], workers: usize) -> Vec<Vec<String>> {
+    let most = if workers > 1 { workers * PARTS_PER_WORKER } else { 1 };
+    let count = accounts.len().div_ceil(ACCOUNTS_PER_PART).min(most);
+    if count <= 1 {
+        return vec![Vec::new()];
     }
+    let mut parts = vec![Vec::new(); count];
+    for (place, account) in accounts.iter().enumerate() {
+        parts[place % count].push((*account).to_owned());
+    }
+    parts
 }
 
 /// Does what is due now of all networks, as a service would, and ends: for cron and for schedulers that start a process by
-/// event. What another process is running is left to it.
+/// event. What another process works on is left to it.
 ///
 /// # Errors
 /// A failure of the settings or the state store. That of one network is in its outcome.
-pub async fn run_due(app: &Arc<App>) -> Result<Vec<DueOutcome>, Failure> {
-    let to_resume = app.state.networks_to_resume().await?;
-    let mut running = JoinSet::new();
+pub async fn run_due(app: &Arc<App>) -> Result<Vec<RunOutcome>, Failure> {
     let mut outcomes = Vec::new();
     for settings in network::load_all(&app.settings.networks_dir)? {
         let name = settings.name.clone();
-        match due(app, settings, to_resume.contains(&name), None).await {
-            Ok(None) => {}
-            Ok(Some(due)) => {
-                let app = app.clone();
-                running.spawn(async move { due.carry_out(&app).await });
-            }
-            Err(failure) if app.state.holder(&name).await?.is_some() => {
-                tracing::warn!(network = name, "{}", failure.render(false));
-            }
-            Err(failure) => {
-                outcomes.push(DueOutcome { network: name, reports: Vec::new(), failure: Some(failure) });
-            }
+        if let Err(failure) = queue_due(app, settings).await {
+            outcomes.push(RunOutcome { network: name, report: None, failure: Some(failure) });
         }
     }
-    while let Some(ended) = running.join_next().await {
-        outcomes.push(ended.map_err(Failure::failed)?);
+    let mut failed: Vec<String> = outcomes.iter().map(|outcome| outcome.network.clone()).collect();
+    let mut running = JoinSet::new();
+    loop {
+        for taken in take_free(app, &failed, &mut outcomes).await? {
+            let app = app.clone();
+            running.spawn(async move { taken.carry_out(&app).await });
+        }
+        let Some(ended) = running.join_next().await else { break };
+        let outcome = ended.map_err(Failure::failed)?;
+        // It stays in the queue: the next call tries it again.
+        failed.extend(outcome.failure.as_ref().map(|_| outcome.network.clone()));
+        outcomes.push(outcome);
     }
     outcomes.sort_by(|a, b| a.network.cmp(&b.network));
     Ok(outcomes)
+}
+
+/// Takes the runs that nobody works on, but those of networks of which one has failed.
+async fn take_free(app: &Arc<App>, failed: &[String], outcomes: &mut Vec<RunOutcome>) -> Result<Vec<Taken>, Failure> {
+    let mut all = Vec::new();
+    for free in app.state.free_runs().await? {
+        if failed.contains(&free.network) || outcomes.iter().any(|outcome| outcome.has_failed(&free.network)) {
+            continue;
+        }
+        match take::take(app, &free).await {
+            Ok(taken) => all.extend(taken),
+            Err(failure) => {
+                outcomes.push(RunOutcome { network: free.network, report: None, failure: Some(failure) });
+            }
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_cut_into_as_many_parts_as_workers_can_share() {
+        let names: Vec<String> = (0..50).map(|number| format!("a{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let parts = |accounts: usize, workers| split(&names[..accounts], workers);
+        for (accounts, workers) in [(50, 0), (50, 1), (4, 3), (1, 3), (0, 3)] {
+            assert_eq!(parts(accounts, workers), [Vec::<String>::new()], "{accounts} accounts, {workers} workers");
+        }
+        assert_eq!(parts(5, 3), [vec!["a0", "a2", "a4"], vec!["a1", "a3"]]);
+        let sizes: Vec<usize> = parts(50, 3).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [9, 9, 8, 8, 8, 8]);
+    }
 }

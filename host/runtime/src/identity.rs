@@ -88,15 +88,17 @@ fn renamed(all: &[NetworkSettings], network: &Network, known: &BTreeMap<String, 
     None
 }
 
-/// Records the accounts of a network in `meta.accounts`, as far as they aren't there as they are now.
+/// Records accounts of a network in `meta.accounts`, as far as they aren't there as they are now: those of these ids, or all
+/// without any.
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn record(network: &Network, lake: &Lake) -> Result<(), Failure> {
+pub async fn record(network: &Network, accounts: &[String], lake: &Lake) -> Result<(), Failure> {
     let id = &network.manifest().network;
     let known = lake.accounts(id).await?;
     let mut rows = Vec::new();
-    for account in &network.settings.content.accounts {
+    let is_meant = |account: &&Account| accounts.is_empty() || accounts.iter().any(|id| id == account.id());
+    for account in network.settings.content.accounts.iter().filter(is_meant) {
         let Some(identity) = identity(&network.settings, network.manifest(), account) else { continue };
         let row = AccountRow {
             network: id.clone(),

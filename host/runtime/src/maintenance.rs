@@ -21,6 +21,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(3600);
 /// How long maintenance waits for runs to end before it starts while they run.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// What is claimed for maintenance: no network has this name.
+const LAKE: &str = "";
+
 /// The name of raw among tables.
 pub const RAW: &str = "raw.objects";
 
@@ -152,8 +155,9 @@ impl MaintenanceScheduler {
         self.quiet.store(quiet, Ordering::Relaxed);
         if let Some(task) = self.task.take_if(|task| task.is_finished()) {
             // A task that panicked is retried like one that failed.
-            let well = task.await.unwrap_or(false);
-            self.ask_at = Instant::now() + if well { Duration::ZERO } else { AFTER_FAILURE };
+            if !task.await.unwrap_or(false) {
+                self.ask_at = Instant::now() + AFTER_FAILURE;
+            }
         }
         let Some(every) = app.settings.maintenance.every else { return };
         if self.task.is_some() || !quiet || Instant::now() < self.ask_at {
@@ -161,7 +165,7 @@ impl MaintenanceScheduler {
         }
         self.ask_at = Instant::now() + ASK.min(every.to_std().unwrap_or(ASK));
         match is_due(app, every).await {
-            Ok(true) => self.task = Some(tokio::spawn(maintain(app.clone(), self.quiet.clone()))),
+            Ok(true) => self.task = Some(tokio::spawn(maintain_alone(app.clone(), self.quiet.clone(), every))),
             Ok(false) => {}
             Err(failure) => tracing::error!("maintenance: {}", failure.render(false)),
         }
@@ -180,6 +184,21 @@ impl Drop for MaintenanceScheduler {
 async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
     let last = app.state.maintained_at().await?;
     Ok(last.is_none_or(|last| last + every <= Utc::now()))
+}
+
+/// Maintains the lake unless another service does or just has, and returns whether it went well.
+async fn maintain_alone(app: Arc<App>, quiet: Arc<AtomicBool>, every: TimeDelta) -> bool {
+    let alone = async {
+        let Some(claim) = app.state.try_claim(LAKE, &[]).await? else { return Ok(true) };
+        let maintained = claim.guard(async { Ok(!is_due(&app, every).await? || maintain(app.clone(), quiet).await) });
+        let maintained: Result<bool, Failure> = maintained.await;
+        claim.release().await;
+        maintained
+    };
+    alone.await.unwrap_or_else(|failure: Failure| {
+        tracing::error!("maintenance: {}", failure.render(false));
+        false
+    })
 }
 
 /// Maintains all tables and raw, and returns whether it went well.

@@ -47,13 +47,13 @@ type Connectors = BTreeMap<(String, String, Digest), DateTime<Utc>>;
 /// A failure if raw holds responses of a network that no settings know, or, unless it may be `lossy`, if raw no longer
 /// holds all that the tables were made from: then nothing is replaced. The lake's failure.
 pub async fn rebuild(app: &Arc<App>, lossy: bool) -> Result<Vec<TableReport>, Failure> {
-    let mut leases = Vec::new();
+    let mut claims = Vec::new();
     for settings in network::load_all(&app.settings.networks_dir)? {
-        leases.push(app.lease(&settings.name).await?);
+        claims.push(app.claim(&settings.name).await?);
     }
-    let rebuilt = guard_all(&leases, rebuild_all(app, lossy)).await;
-    for lease in leases {
-        lease.release().await;
+    let rebuilt = guard_all(&claims, rebuild_all(app, lossy)).await;
+    for claim in claims {
+        claim.release().await;
     }
     rebuilt
 }

@@ -13,7 +13,7 @@ use crate::app::{App, Network, fence};
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::{record, replay, tables};
-use sluice_state::NetworkLease;
+use sluice_state::Claim;
 
 /// The outcome of retrying a network's rejects.
 #[derive(Clone, Debug, Serialize)]
@@ -41,13 +41,13 @@ pub struct Retried {
 /// # Errors
 /// The lake's failure. A reject is only resolved when what came of it is committed.
 pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
-    let lease = app.lease(&network.settings.name).await?;
-    let retried = lease.guard(retry_all(app, network, &lease)).await;
-    lease.release().await;
+    let claim = app.claim(&network.settings.name).await?;
+    let retried = claim.guard(retry_all(app, network, &claim)).await;
+    claim.release().await;
     retried
 }
 
-async fn retry_all(app: &Arc<App>, network: &Network, lease: &NetworkLease) -> Result<Retried, Failure> {
+async fn retry_all(app: &Arc<App>, network: &Network, claim: &Claim) -> Result<Retried, Failure> {
     let name = network.settings.name.clone();
     let id = network.manifest().network.clone();
     let open = app.lake.open_rejects(Some(&id)).await?;
@@ -69,7 +69,7 @@ async fn retry_all(app: &Arc<App>, network: &Network, lease: &NetworkLease) -> R
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
     let connector = replay::reference(&network.connector);
-    let tables = app.committer.run(Some(fence(lease)));
+    let tables = app.committer.run(Some(fence(claim)));
     let mut again = MappedAgain::default();
     for (run, rejects) in by_run(open) {
         let filter = RawFilter { network: Some(id.clone()), run_id: Some(run), ..RawFilter::default() };

@@ -158,9 +158,9 @@ pub async fn apply(
     request: &ReplayRequest<'_>,
 ) -> Result<ReplayOutcome, Failure> {
     // A run that wrote of the same transactions meanwhile would make this replay useless.
-    let lease = app.lease(&settings.name).await?;
-    let outcome = lease.guard(apply_all(app, settings, request)).await;
-    lease.release().await;
+    let claim = app.claim(&settings.name).await?;
+    let outcome = claim.guard(apply_all(app, settings, request)).await;
+    claim.release().await;
     outcome
 }
 
@@ -206,9 +206,9 @@ async fn apply_all(
 /// # Errors
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
-    let lease = app.lease(&settings.name).await?;
-    let rolled_back = lease.guard(roll_back_all(app, settings, run_id)).await;
-    lease.release().await;
+    let claim = app.claim(&settings.name).await?;
+    let rolled_back = claim.guard(roll_back_all(app, settings, run_id)).await;
+    claim.release().await;
     rolled_back
 }
 

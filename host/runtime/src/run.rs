@@ -1,7 +1,8 @@
 //! A run: plan → collect → build → publish what happened. Each stage is one call in this file.
 //!
 //! A run is recorded in the state store before it sends anything, and removed from it when `meta.runs` has it. An
-//! interrupted run is resumed under its own id: what it kept in raw is not requested again.
+//! interrupted run is resumed under its own id: what it kept in raw is not requested again. A run of the schedule is
+//! recorded, and waits in the queue, before anybody works on it; it may be of a part of its network's accounts.
 
 mod amounts;
 mod held;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Slice, Step, describe};
-use sluice_state::{NetworkLease, NotedRun, Selection, Verb};
+use sluice_state::{Claim, NotedRun, Selection, Verb};
 
 pub use report::{RunFailure, RunReport, VersionCounts};
 
@@ -64,29 +65,50 @@ impl SliceDone {
 
 /// Reads a network's slices into raw and, unless the verb is collect, into the tables.
 ///
-/// Interrupted runs of the network are finished first. One with the same verb and selection is this run.
+/// Interrupted runs of the network, which must be claimed as a whole, are finished first. One with the same verb and
+/// selection is this run.
 ///
 /// # Errors
 /// A failure of the settings, the state store or the lake. Requests that fail are in the report.
 pub async fn run(
     app: &Arc<App>,
     network: &Network,
-    lease: &NetworkLease,
+    claim: &Claim,
     verb: Verb,
     selection: &Selection,
 ) -> Result<RunReport, Failure> {
-    for (noted, report) in finish_earlier(app, network, lease).await? {
-        if noted.verb == verb && noted.selection == *selection {
+    for noted in app.state.unfinished_runs(&network.settings.name).await? {
+        let is_this_one = noted.verb == verb && noted.selection == *selection;
+        if let Some(report) = resume(app, network, claim, noted).await?.filter(|_| is_this_one) {
             return Ok(report);
         }
     }
+    let noted = NotedRun {
+        run_id: uuid::Uuid::now_v7().to_string(),
+        network: network.settings.name.clone(),
+        verb,
+        selection: selection.clone(),
+        slices: Vec::new(),
+        connector: network.connector.digest(),
+        started_at: Utc::now(),
+        starts: 0,
+        kept: 0,
+    };
+    begin(app, network, claim, noted).await
+}
+
+/// Plans a run that wasn't begun yet, records it and carries it out.
+///
+/// # Errors
+/// As [`run`].
+pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: NotedRun) -> Result<RunReport, Failure> {
     let starting = app.starting.acquire().await.map_err(Failure::failed)?;
     let all = crate::settings::network::load_all(&app.settings.networks_dir)?;
     identity::check(&all, network, &app.lake).await?;
-    identity::record(network, &app.lake).await?;
+    identity::record(network, &queued.selection.accounts, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
-    let (asked, warnings) = pauses::without_paused(app, network, selection).await?;
+    let (asked, warnings) = pauses::without_paused(app, network, &queued.selection).await?;
     let (again, unread) = adaptive::reads(&app.lake, network, &asked, started_at).await?;
     let limits = (&widths, app.settings.limits.slices_per_run);
     let mut jobs = slices::jobs(network, &app.fetcher, &asked, &again, limits, started_at).await?;
@@ -96,52 +118,39 @@ pub async fn run(
             job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
         }
     }
-    let noted = NotedRun {
-        run_id: uuid::Uuid::now_v7().to_string(),
-        network: network.settings.name.clone(),
-        verb,
-        selection: selection.clone(),
-        slices: jobs.planned(),
-        connector: network.connector.digest(),
-        started_at,
-        starts: 1,
-        kept: 0,
-    };
+    let connector = network.connector.digest();
+    let noted = NotedRun { slices: jobs.planned(), connector, started_at, starts: 1, ..queued };
     app.state.note_run(&noted).await?;
     drop(starting);
-    forgive_errors(app, &noted, carry_out(app, network, lease, &noted, jobs, None)).await
+    forgive_errors(app, &noted, carry_out(app, network, claim, &noted, jobs, None)).await
 }
 
-/// Finishes the network's interrupted runs, oldest first.
+/// Resumes an interrupted run; none if it was begun too often and is given up.
 ///
 /// # Errors
-/// As [`run`]; what isn't finished then is resumed by the next call.
-pub async fn finish_earlier(
+/// As [`run`]; the next call resumes it again.
+pub async fn resume(
     app: &Arc<App>,
     network: &Network,
-    lease: &NetworkLease,
-) -> Result<Vec<(NotedRun, RunReport)>, Failure> {
-    let mut finished = Vec::new();
-    for mut noted in app.state.unfinished_runs(&network.settings.name).await? {
-        let kept = ResumedResponses::of(&app.lake, &noted.run_id).await?;
-        let grew = kept.progress() > noted.kept;
-        noted.starts = if grew { 1 } else { noted.starts + 1 };
-        noted.kept = kept.progress();
-        if noted.starts > MAX_STARTS {
-            give_up(app, network, &noted).await?;
-            continue;
-        }
-        let (slices, paused) = pauses::split(app, &network.settings.name, noted.slices.clone()).await?;
-        let mut jobs = slices::jobs_of(network, &app.fetcher, &slices).await?;
-        jobs.failed.extend(paused);
-        app.state.note_start(&noted).await?;
-        let other_connector = noted.connector != network.connector.digest();
-        tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
-        let carried_out = carry_out(app, network, lease, &noted, jobs, Some(kept));
-        let report = forgive_errors(app, &noted, carried_out).await?;
-        finished.push((noted, report));
+    claim: &Claim,
+    mut noted: NotedRun,
+) -> Result<Option<RunReport>, Failure> {
+    let kept = ResumedResponses::of(&app.lake, &noted.run_id).await?;
+    let grew = kept.progress() > noted.kept;
+    noted.starts = if grew { 1 } else { noted.starts + 1 };
+    noted.kept = kept.progress();
+    if noted.starts > MAX_STARTS {
+        give_up(app, network, &noted).await?;
+        return Ok(None);
     }
-    Ok(finished)
+    let (slices, paused) = pauses::split(app, &network.settings.name, noted.slices.clone()).await?;
+    let mut jobs = slices::jobs_of(network, &app.fetcher, &slices).await?;
+    jobs.failed.extend(paused);
+    app.state.note_start(&noted).await?;
+    let other_connector = noted.connector != network.connector.digest();
+    tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
+    let carried_out = carry_out(app, network, claim, &noted, jobs, Some(kept));
+    Ok(Some(forgive_errors(app, &noted, carried_out).await?))
 }
 
 /// A start of a run that ends in an error hasn't ended the process, so it doesn't count, for a day.
@@ -165,7 +174,7 @@ async fn forgive_errors(
 async fn carry_out(
     app: &Arc<App>,
     network: &Network,
-    lease: &NetworkLease,
+    claim: &Claim,
     noted: &NotedRun,
     mut jobs: Jobs,
     kept: Option<ResumedResponses>,
@@ -173,7 +182,7 @@ async fn carry_out(
     step::passed(Step::Planned);
     record::keep_connector(app, network).await?;
     let run_id = noted.run_id.clone();
-    let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(lease)))));
+    let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(claim)))));
     let is_resumed = kept.is_some();
     let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
     let guard = Arc::new(Guard::open(app, network, &run_id, noted.verb).await?);
@@ -199,9 +208,9 @@ async fn carry_out(
         None => Counts::default(),
     };
     let warnings = guard.warnings();
-    guard.conclude(&app.lake, Some(fence(lease))).await?;
+    guard.conclude(&app.lake, Some(fence(claim))).await?;
     if counts.beyond_columns > 0 || is_resumed {
-        wide::note(app, network, &noted.run_id, &collected, fence(lease)).await;
+        wide::note(app, network, &noted.run_id, &collected, fence(claim)).await;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
     report.warnings = [left_out, held::versions(app, network), warnings].concat();
@@ -257,7 +266,7 @@ async fn close(
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
     widths::keep(app, network, &collected.done).await?;
-    app.state.forget_run(&report.run_id).await?;
+    app.state.end_run(&report.run_id, report.status == "done").await?;
     note_shadow(app, network).await
 }
 
@@ -287,7 +296,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
     report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
     record::finish(app, network, &report, true).await?;
-    Ok(app.state.forget_run(&noted.run_id).await?)
+    Ok(app.state.end_run(&noted.run_id, false).await?)
 }
 
 /// Builds tables from raw alone: no request is sent.
@@ -297,7 +306,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
 pub async fn build(
     app: &Arc<App>,
     network: &Network,
-    lease: &NetworkLease,
+    claim: &Claim,
     selection: &tables::RawSelection,
 ) -> Result<RunReport, Failure> {
     let started_at = Utc::now();
@@ -311,7 +320,7 @@ pub async fn build(
         );
     }
     record::keep_connector(app, network).await?;
-    let writer = app.committer.run(Some(fence(lease)));
+    let writer = app.committer.run(Some(fence(claim)));
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     app.meter.rename(format!("write the tables of {}", network.settings.name));

@@ -1,4 +1,4 @@
-//! `sluice serve`: runs networks by schedule and swaps connectors while it runs.
+//! `sluice serve`: queues what the schedule names, takes runs from the queue, and swaps connectors while it runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,13 +8,16 @@ use chrono::Utc;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::app::{App, GRACE};
-use crate::due::{self, Due, DueOutcome};
+use crate::due;
 use crate::failure::Failure;
 use crate::maintenance::MaintenanceScheduler;
+use crate::roles::{Role, Roles};
 use crate::run::RunReport;
 use crate::schedule::FailedStarts;
 use crate::service_stats::Heartbeat;
 use crate::settings::network;
+use crate::take::{self, RunOutcome, Taken};
+use crate::timetable::Timetable;
 
 /// How often the service checks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -25,7 +28,7 @@ const VITALS: &str = "(vitals)";
 ///
 /// # Errors
 /// A failure to watch the connectors folder. A run's failure is logged and stops nothing.
-pub async fn serve(app: Arc<App>) -> Result<(), Failure> {
+pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
     let _watcher = app.registry.watch()?;
     for entry in app.registry.entries() {
         match entry.refusal() {
@@ -35,26 +38,36 @@ pub async fn serve(app: Arc<App>) -> Result<(), Failure> {
             }
         }
     }
-    tracing::info!(lake = app.settings.lake_url, "serving");
+    tracing::info!(lake = app.settings.lake_url, roles = roles.names().join(","), "serving");
     let mut runs = Runs::default();
     let mut tick = tokio::time::interval(TICK);
     let mut stop = std::pin::pin!(stop_signal());
     let mut logged = HashMap::new();
     let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
     let mut keeper = MaintenanceScheduler::default();
-    let mut heartbeat = Heartbeat::default();
+    let mut heartbeat = Heartbeat::new(roles);
     loop {
         tokio::select! {
             _ = tick.tick() => {
                 poll_decisions(&app, &mut poller, &mut logged).await;
-                runs.start_due(&app, &mut logged).await;
-                keeper.tick(&app, runs.running.is_empty()).await;
+                // Before anything is queued: it is cut into parts by the workers that there are.
                 match heartbeat.record(&app, runs.running.len()).await {
                     Ok(()) => _ = logged.remove(VITALS),
                     Err(failure) => log_on_change(&mut logged, VITALS, failure),
                 }
+                if roles.has(Role::Scheduler) {
+                    queue_due(&app, &mut logged).await;
+                    keeper.tick(&app, runs.running.is_empty()).await;
+                }
+                if roles.has(Role::Worker) {
+                    runs.take_free(&app).await;
+                }
             }
-            Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => runs.ended(ended, &app),
+            Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => {
+                runs.ended(ended, &app);
+                // The next one needn't wait.
+                tick.reset_immediately();
+            }
             () = &mut stop => break,
         }
     }
@@ -62,6 +75,8 @@ pub async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let all = async { while runs.running.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("runs were cut off; what was answered is kept");
+        // Their accounts are given back.
+        runs.running.shutdown().await;
     }
     heartbeat.end(&app).await
 }
@@ -91,6 +106,22 @@ async fn poll_decisions(app: &Arc<App>, poller: &mut DecisionPoller, logged: &mu
     }
 }
 
+/// Queues what is due of each network.
+async fn queue_due(app: &App, logged: &mut HashMap<String, String>) {
+    let networks = match network::load_all(&app.settings.networks_dir) {
+        Ok(networks) => networks,
+        Err(failure) => return log_on_change(logged, "", failure),
+    };
+    logged.remove("");
+    for settings in networks {
+        let name = settings.name.clone();
+        match due::queue_due(app, settings).await {
+            Ok(_) => _ = logged.remove(&name),
+            Err(failure) => log_on_change(logged, &name, failure),
+        }
+    }
+}
+
 /// The runs of a service.
 #[derive(Default)]
 struct Runs {
@@ -98,6 +129,8 @@ struct Runs {
     names: HashMap<tokio::task::Id, String>,
     /// Networks whose last run failed without coming to an end.
     failed: HashMap<String, FailedStarts>,
+    /// Why runs couldn't be taken, by network.
+    logged: HashMap<String, String>,
 }
 
 /// How a run ended.
@@ -107,32 +140,36 @@ struct Ended {
 }
 
 impl Runs {
-    /// Starts a run of each network that is due and isn't running.
-    async fn start_due(&mut self, app: &Arc<App>, logged: &mut HashMap<String, String>) {
-        let networks = match network::load_all(&app.settings.networks_dir) {
-            Ok(networks) => networks,
-            Err(failure) => return log_on_change(logged, "", failure),
+    /// Takes runs that nobody works on from the queue: of each network one at a time, so that hosts share a network.
+    async fn take_free(&mut self, app: &Arc<App>) {
+        let free = match app.state.free_runs().await {
+            Ok(free) => free,
+            Err(failure) => return log_on_change(&mut self.logged, "", failure),
         };
-        let to_resume = match app.state.networks_to_resume().await {
-            Ok(networks) => networks,
-            Err(failure) => return log_on_change(logged, "", failure),
-        };
-        logged.remove("");
-        for settings in networks {
-            let name = settings.name.clone();
-            if self.names.values().any(|running| *running == name) {
+        self.logged.remove("");
+        for free in free {
+            let name = free.network.clone();
+            if self.names.values().any(|running| *running == name) || !self.may_begin(app, &name) {
                 continue;
             }
-            match due::due(app, settings, to_resume.contains(&name), self.failed.get(&name)).await {
-                Ok(Some(due)) => {
-                    logged.remove(&name);
-                    let handle = self.running.spawn(run_once(app.clone(), due));
+            match take::take(app, &free).await {
+                Ok(Some(taken)) => {
+                    let handle = self.running.spawn(run_once(app.clone(), taken));
+                    self.logged.remove(&name);
                     self.names.insert(handle.id(), name);
                 }
-                Ok(None) => _ = logged.remove(&name),
-                Err(failure) => log_on_change(logged, &name, failure),
+                Ok(None) => {}
+                Err(failure) => log_on_change(&mut self.logged, &name, failure),
             }
         }
+    }
+
+    /// Whether a network's run may be begun, after one that failed to come to an end.
+    fn may_begin(&self, app: &App, network: &str) -> bool {
+        let Some(failed) = self.failed.get(network) else { return true };
+        // Settings that are wrong by now are reported when the run is taken.
+        let timetable = app.network(network).and_then(|network| Timetable::of(&network));
+        timetable.map_or(true, |timetable| failed.is_due(Utc::now(), app.settings.retry_pauses, &timetable))
     }
 
     /// Notes the end of a run.
@@ -157,12 +194,10 @@ impl Runs {
     }
 }
 
-/// Runs what is due of a network, and logs what it did.
-async fn run_once(app: Arc<App>, due: Due) -> Ended {
-    let DueOutcome { network, reports, failure } = due.carry_out(&app).await;
-    for report in &reports {
-        log_report(report);
-    }
+/// Carries a run out, and logs what it did.
+async fn run_once(app: Arc<App>, taken: Taken) -> Ended {
+    let RunOutcome { network, report, failure } = taken.carry_out(&app).await;
+    report.iter().for_each(log_report);
     if let Some(failure) = &failure {
         tracing::error!(network, "{}", failure.render(false));
     }

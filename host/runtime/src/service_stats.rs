@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::roles::Roles;
 use crate::telemetry;
 
 /// How often it is noted, if nothing changes.
@@ -21,20 +22,19 @@ pub struct Heartbeat {
     note_at: Instant,
 }
 
-impl Default for Heartbeat {
+impl Heartbeat {
     /// Of a service that begins now.
-    fn default() -> Self {
+    pub fn new(roles: &Roles) -> Self {
         let last = ServiceStats {
             host: host(),
             process: std::process::id(),
             started_at: Utc::now(),
+            roles: roles.names(),
             ..ServiceStats::default()
         };
         Self { id: uuid::Uuid::now_v7().to_string(), last, note_at: Instant::now() }
     }
-}
 
-impl Heartbeat {
     /// Measures while this many runs are in flight; records and logs when that is due.
     ///
     /// # Errors
@@ -74,6 +74,7 @@ fn taken(app: &App, runs: usize, before: &ServiceStats) -> ServiceStats {
         process: before.process,
         started_at: before.started_at,
         noted_at,
+        roles: before.roles.clone(),
         runs,
         connectors: live.connectors,
         code_bytes: live.code_bytes,

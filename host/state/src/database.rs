@@ -111,12 +111,29 @@ impl Database {
         self.fetch_optional(query).await?.ok_or(sqlx::Error::RowNotFound)
     }
 
+    /// Begins a transaction of several statements. On PostgreSQL those that name the same `subject` come one after another;
+    /// in SQLite all that write do.
+    pub(crate) async fn begin(&self, subject: &str) -> Result<Statements, sqlx::Error> {
+        let mut statements = Statements { transaction: self.begin_write().await?, kind: self.kind };
+        if self.kind == Kind::Postgres {
+            // It ends with the transaction, so a pooler is harmless.
+            let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1))").bind(subject.to_owned());
+            statements.execute(lock).await?;
+        }
+        Ok(statements)
+    }
+
+    /// Begins a transaction of several queries.
+    pub(crate) async fn begin_read(&self) -> Result<Statements, sqlx::Error> {
+        Ok(Statements { transaction: self.pool.begin().await?, kind: self.kind })
+    }
+
     async fn begin_write(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         self.pool.begin_with(begin(self.kind)).await
     }
 
     fn unnamed<'q>(&self, query: Query<'q>) -> Query<'q> {
-        query.persistent(self.kind == Kind::Sqlite)
+        unnamed(self.kind, query)
     }
 
     /// Makes every later operation fail.
@@ -124,6 +141,38 @@ impl Database {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Statements of one transaction, which is rolled back when it is dropped.
+pub(crate) struct Statements {
+    transaction: Transaction<'static, Any>,
+    kind: Kind,
+}
+
+impl Statements {
+    /// Executes a statement, and returns how many rows it changed.
+    pub(crate) async fn execute(&mut self, query: Query<'_>) -> Result<u64, sqlx::Error> {
+        Ok(unnamed(self.kind, query).execute(&mut *self.transaction).await?.rows_affected())
+    }
+
+    /// The rows of a query.
+    pub(crate) async fn fetch_all(&mut self, query: Query<'_>) -> Result<Vec<AnyRow>, sqlx::Error> {
+        unnamed(self.kind, query).fetch_all(&mut *self.transaction).await
+    }
+
+    /// The first row of a query.
+    pub(crate) async fn fetch_optional(&mut self, query: Query<'_>) -> Result<Option<AnyRow>, sqlx::Error> {
+        unnamed(self.kind, query).fetch_optional(&mut *self.transaction).await
+    }
+
+    /// Commits them.
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+fn unnamed(kind: Kind, query: Query<'_>) -> Query<'_> {
+    query.persistent(kind == Kind::Sqlite)
 }
 
 /// Begins a transaction that writes. In SQLite a transaction that began as a reader can't wait for its turn to write; in

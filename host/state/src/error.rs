@@ -38,12 +38,12 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
-    /// Another process held the lease for longer than `lease_wait_secs`.
+    /// Another process worked on a network, or on accounts of it, for longer than `lease_wait_secs`.
     #[error("network `{network}` is in use by {holder}: gave up after {wait_secs} s")]
     InUse {
         /// The network's name in the settings.
         network: String,
-        /// Who holds the lease.
+        /// Who works on it.
         holder: Box<crate::LeaseHolder>,
         /// Seconds for which it was waited for.
         wait_secs: u64,

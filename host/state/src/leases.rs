@@ -1,30 +1,40 @@
-//! Leases: at most one process runs a network, as far as processes share a state store.
+//! Leases and claims: at most one process works on an account, as far as processes share a state store.
 //!
-//! A lease is a row with an epoch and an expiry. One conditional upsert acquires it, a [`Heartbeat`] renews it, and a
-//! holder that dies or hangs loses it when it expires. Nothing depends on a session or a file, so poolers and network file
-//! systems are harmless. A holder that was stopped and continues later can't know that its lease has gone; therefore each
-//! acquisition has a larger epoch than all before it, and the lake refuses commits with a smaller one.
+//! A lease is held by a process: a row with an epoch and an expiry. One conditional upsert acquires it, a heartbeat renews
+//! it, and a holder that dies or hangs loses it when it expires. Under its lease a process [claims](Claim) accounts of
+//! networks, or whole networks; a claim is valid as long as its lease is. So the heartbeat of a process is one statement,
+//! however many accounts it works on.
+//!
+//! Nothing depends on a session or a file, so poolers and network file systems are harmless. A holder that was stopped and
+//! continues later can't know that its lease has gone; therefore each acquisition has a larger epoch than all before it,
+//! whoever takes over accounts of a lease that lapsed writes that lease's new epoch beside its own into the lake, and the
+//! lake refuses commits with a smaller one.
 
+mod claims;
 mod heartbeat;
 mod process;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub use heartbeat::{NetworkLease, guard_all};
+pub(crate) use claims::overlap;
+pub use claims::{Claim, guard_all};
+use heartbeat::ProcessLease;
 pub(crate) use process::ProcessIdentity;
 
-use crate::State;
-use crate::database::Database;
+use crate::database::{Database, Statements};
 use crate::error::Error;
 
-/// How often acquiring a lease that another process holds is retried.
-const POLL: Duration = Duration::from_millis(100);
+/// For how long after its last change of hands a lease that lapsed is named by who claims accounts, milliseconds. Who took its
+/// accounts over did at once.
+const LAPSED_MS: i64 = 7 * 86_400_000;
 
 /// How long leases last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +43,7 @@ pub struct LeaseTimes {
     pub ttl: Duration,
     /// How often it is renewed.
     pub heartbeat: Duration,
-    /// How long a command waits for a lease that another process holds.
+    /// How long a command waits for accounts that another process has claimed.
     pub max_wait: Duration,
 }
 
@@ -47,21 +57,21 @@ impl Default for LeaseTimes {
     }
 }
 
-/// Who holds a lease.
+/// Who works on something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseHolder {
     /// The host, as it calls itself.
     pub host: String,
     /// The process there.
     pub process_id: i64,
-    /// Since when it holds the lease.
+    /// Since when it works on it.
     pub since: DateTime<Utc>,
-    /// When the lease expires unless it is renewed.
+    /// When its lease expires unless it is renewed.
     pub expires_at: DateTime<Utc>,
 }
 
 impl LeaseHolder {
-    /// What a process that waits for its lease can do. `ttl_secs`: how long after its last renewal a lease expires.
+    /// What a process that waits can do. `ttl_secs`: how long after its last renewal a lease expires.
     pub(crate) fn hint(&self, ttl_secs: u64) -> String {
         let Self { host, process_id, .. } = self;
         format!(
@@ -78,61 +88,95 @@ impl std::fmt::Display for LeaseHolder {
     }
 }
 
-/// A row of a lease that is held.
+/// A lease that somebody holds.
 struct HeldLease {
+    resource: String,
     token: String,
     process: ProcessIdentity,
     holder: LeaseHolder,
 }
 
-/// The leases in the state store.
+/// The leases in the state store, and that of this process.
 #[derive(Clone)]
 pub(crate) struct LeaseStore {
     database: Database,
     store_id: Arc<str>,
     process: ProcessIdentity,
+    own: Arc<Mutex<Weak<ProcessLease>>>,
+    /// The ids of claims that this process uses. Of its lease there may be others, which couldn't be deleted when they ended.
+    used: Arc<std::sync::Mutex<HashSet<String>>>,
     pub(crate) times: LeaseTimes,
 }
 
+/// A larger epoch than that of the row, and than those that a store gave before it was restored from a backup.
+const NEXT_EPOCH: &str = "CASE WHEN leases.epoch < {now} THEN {now} ELSE leases.epoch + 1 END";
+
 impl LeaseStore {
     pub(crate) fn new(database: Database, store_id: &str, times: LeaseTimes) -> Self {
-        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), times }
+        let (own, used) = Default::default();
+        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), own, used, times }
     }
 
-    /// The lease of a network; none while another process holds it.
-    async fn try_acquire(&self, network: &str) -> Result<Option<NetworkLease>, Error> {
-        let token = uuid::Uuid::now_v7().to_string();
-        // Taken before the store's clock is read, so that it expires here no later than there.
-        let asked_at = Instant::now();
-        let mut epoch = self.upsert(network, &token, "").await?;
-        if epoch.is_none()
-            && let Some(held) = self.held(network).await?
-            && held.process.has_ended(&self.process)
-        {
-            tracing::info!(network, "{} has ended without releasing its lease, which is taken over", held.holder);
-            epoch = self.upsert(network, &token, &held.token).await?;
+    /// A statement in which `{now}` is the store's clock, and `{next_epoch}` what a lease that changes hands gets.
+    fn sql(&self, text: &str) -> sqlx::AssertSqlSafe<String> {
+        sqlx::AssertSqlSafe(text.replace("{next_epoch}", NEXT_EPOCH).replace("{now}", self.database.clock()))
+    }
+
+    /// This process's lease, acquired if it has none. It is released with its last claim.
+    async fn lease(&self) -> Result<Arc<ProcessLease>, Error> {
+        let mut own = self.own.lock().await;
+        if let Some(lease) = own.upgrade().filter(|lease| !lease.is_lost()) {
+            return Ok(lease);
         }
-        Ok(epoch.map(|epoch| NetworkLease::start(self.clone(), network, token, epoch, asked_at)))
+        let lease = Arc::new(self.acquire().await?);
+        *own = Arc::downgrade(&lease);
+        Ok(lease)
+    }
+
+    /// The lease that this process acquired last, as long as something is claimed under it; it may be lost.
+    pub(crate) async fn last_lease(&self) -> Option<Arc<ProcessLease>> {
+        self.own.lock().await.upgrade()
+    }
+
+    /// The first lease that nobody holds.
+    async fn acquire(&self) -> Result<ProcessLease, Error> {
+        let token = uuid::Uuid::now_v7().to_string();
+        let mut number = 1;
+        loop {
+            let resource = format!("process/{number}");
+            // Taken before the store's clock is read, so that it expires here no later than there.
+            let asked_at = Instant::now();
+            let mut epoch = self.upsert(&resource, &token, "").await?;
+            if epoch.is_none()
+                && let Some(held) = self.held(&resource).await?
+                && held.process.has_ended(&self.process)
+            {
+                epoch = self.upsert(&resource, &token, &held.token).await?;
+            }
+            if let Some(epoch) = epoch {
+                return Ok(ProcessLease::start(self.clone(), resource, token, epoch, asked_at));
+            }
+            number += 1;
+        }
     }
 
     /// Writes a lease unless another one is valid, that of the token `ended` excepted. Returns its epoch: milliseconds since
-    /// 1970, so that a store that was restored from a backup goes on above those that it gave before, and larger than
+    /// 1970, so that a store that was restored from a backup continues above those that it gave before, and larger than
     /// the stored one.
-    async fn upsert(&self, network: &str, token: &str, ended: &str) -> Result<Option<i64>, sqlx::Error> {
-        let now = self.database.clock();
-        let sql = format!(
+    async fn upsert(&self, resource: &str, token: &str, ended: &str) -> Result<Option<i64>, sqlx::Error> {
+        let sql = self.sql(
             "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
              VALUES ($1, {now}, $2, $3, $4, $5, $6, {now}, {now} + $7)
              ON CONFLICT (resource) DO UPDATE SET
-                 epoch = CASE WHEN leases.epoch < excluded.epoch THEN excluded.epoch ELSE leases.epoch + 1 END,
+                 epoch = {next_epoch}, lapsed = CASE WHEN leases.holder = '' THEN leases.lapsed ELSE leases.epoch + 1 END,
                  holder = excluded.holder, host = excluded.host, machine = excluded.machine,
                  process_id = excluded.process_id, process_start = excluded.process_start,
                  since = excluded.since, expires_at = excluded.expires_at
              WHERE leases.expires_at <= {now} OR leases.holder = $8
-             RETURNING epoch"
+             RETURNING epoch",
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(resource(network))
+        let query = sqlx::query(sql)
+            .bind(resource)
             .bind(token)
             .bind(&self.process.host)
             .bind(&self.process.machine)
@@ -144,126 +188,77 @@ impl LeaseStore {
     }
 
     /// Extends a lease by its TTL from now on. False if it is no longer this holder's.
-    async fn renew(&self, network: &str, token: &str) -> Result<bool, sqlx::Error> {
-        let now = self.database.clock();
-        let sql = format!("UPDATE leases SET expires_at = {now} + $1 WHERE resource = $2 AND holder = $3");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(millis(self.times.ttl));
-        Ok(self.database.execute(query.bind(resource(network)).bind(token)).await? == 1)
+    async fn renew(&self, resource: &str, token: &str) -> Result<bool, sqlx::Error> {
+        let sql = self.sql("UPDATE leases SET expires_at = {now} + $1 WHERE resource = $2 AND holder = $3");
+        let query = sqlx::query(sql).bind(millis(self.times.ttl)).bind(resource).bind(token);
+        Ok(self.database.execute(query).await? == 1)
     }
 
     /// Ends a lease if it is still this holder's. Its epoch stays.
-    async fn release(&self, network: &str, token: &str) -> Result<(), sqlx::Error> {
+    async fn release(&self, resource: &str, token: &str) -> Result<(), sqlx::Error> {
         let query = sqlx::query("UPDATE leases SET holder = '', expires_at = 0 WHERE resource = $1 AND holder = $2");
-        self.database.execute(query.bind(resource(network)).bind(token)).await?;
+        self.database.execute(query.bind(resource).bind(token)).await?;
         Ok(())
     }
 
-    async fn held(&self, network: &str) -> Result<Option<HeldLease>, Error> {
-        let now = self.database.clock();
-        let sql = format!("{SELECT} FROM leases WHERE resource = $1 AND expires_at > {now}");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(resource(network));
-        self.database.fetch_optional(query).await?.map(|row| held(&row, 0)).transpose()
+    /// Ends a lease that has expired, or whose process has: what was claimed under it is free. False if neither holds.
+    async fn lapse(&self, statements: &mut Statements, held: &HeldLease) -> Result<bool, sqlx::Error> {
+        let sql = self.sql(
+            "UPDATE leases SET epoch = {next_epoch}, lapsed = leases.epoch + 1, holder = '', expires_at = 0
+             WHERE resource = $1 AND holder = $2 AND (expires_at <= {now} OR $3 = 1)",
+        );
+        let has_ended = held.process.has_ended(&self.process);
+        let query = sqlx::query(sql).bind(held.resource.clone()).bind(held.token.clone()).bind(i64::from(has_ended));
+        let is_lapsed = statements.execute(query).await? == 1;
+        if is_lapsed {
+            let why = if has_ended { "has ended without releasing its lease" } else { "let its lease expire" };
+            tracing::info!("{} {why}: its accounts are free", held.holder);
+        }
+        Ok(is_lapsed)
+    }
+
+    /// Leases that were taken from holders that hadn't released them, with the epochs below which those were; without leases
+    /// that nobody has had for long.
+    async fn lapsed(&self, statements: &mut Statements, own: &str) -> Result<BTreeMap<String, i64>, sqlx::Error> {
+        let sql =
+            self.sql("SELECT resource, lapsed FROM leases WHERE lapsed > 0 AND epoch > {now} - $1 AND resource <> $2");
+        let rows = statements.fetch_all(sqlx::query(sql).bind(LAPSED_MS).bind(own.to_owned())).await?;
+        rows.iter().map(|row| Ok((self.name(&row.try_get::<String, _>(0)?), row.try_get(1)?))).collect()
+    }
+
+    /// What commits call a lease. It has the store in it: stores that share a lake without knowing each other don't refuse
+    /// each other's commits, since their epochs can't be compared.
+    fn name(&self, resource: &str) -> String {
+        format!("{}/{resource}", self.store_id)
+    }
+
+    async fn held(&self, resource: &str) -> Result<Option<HeldLease>, Error> {
+        let sql =
+            self.sql(&format!("SELECT {COLUMNS}, since FROM leases WHERE resource = $1 AND expires_at > {{now}}"));
+        let row = self.database.fetch_optional(sqlx::query(sql).bind(resource)).await?;
+        row.map(|row| held(&row)).transpose()
     }
 }
 
-const SELECT: &str = "SELECT holder, host, machine, process_id, process_start, since, expires_at";
+const COLUMNS: &str = "leases.resource, leases.holder, leases.host, leases.machine, leases.process_id, leases.process_start, \
+                       leases.expires_at";
 
-/// The columns of [`SELECT`], the first of which is the row's number `at`.
-fn held(row: &AnyRow, at: usize) -> Result<HeldLease, Error> {
+/// A lease of a row that begins with [`COLUMNS`], and then has the moment since when it is held.
+fn held(row: &AnyRow) -> Result<HeldLease, Error> {
     let time = |at: usize| Ok::<_, sqlx::Error>(DateTime::from_timestamp_millis(row.try_get(at)?).unwrap_or_default());
     let process = ProcessIdentity {
-        host: row.try_get(at + 1)?,
-        machine: row.try_get(at + 2)?,
-        id: row.try_get(at + 3)?,
-        start: row.try_get(at + 4)?,
+        host: row.try_get(2)?,
+        machine: row.try_get(3)?,
+        id: row.try_get(4)?,
+        start: row.try_get(5)?,
     };
-    let holder = LeaseHolder {
-        host: process.host.clone(),
-        process_id: process.id,
-        since: time(at + 5)?,
-        expires_at: time(at + 6)?,
-    };
-    Ok(HeldLease { token: row.try_get(at)?, process, holder })
-}
-
-/// What a network's lease is called among leases.
-fn resource(network: &str) -> String {
-    format!("network/{network}")
+    let (since, expires_at) = (time(7)?, time(6)?);
+    let holder = LeaseHolder { host: process.host.clone(), process_id: process.id, since, expires_at };
+    Ok(HeldLease { resource: row.try_get(0)?, token: row.try_get(1)?, process, holder })
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
-}
-
-impl State {
-    /// The lease of a network; none while another process holds it.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn try_acquire(&self, network: &str) -> Result<Option<NetworkLease>, Error> {
-        self.leases.try_acquire(network).await
-    }
-
-    /// The lease of a network, as soon as no other process holds it. Logs who holds it.
-    ///
-    /// # Errors
-    /// A failure that names the holder if it holds the lease for longer than `lease_wait_secs`. The store's failure.
-    pub async fn acquire(&self, network: &str) -> Result<NetworkLease, Error> {
-        let max_wait = self.leases.times.max_wait;
-        let deadline = Instant::now() + max_wait;
-        let mut reported = None;
-        loop {
-            if let Some(lease) = self.try_acquire(network).await? {
-                return Ok(lease);
-            }
-            let Some(held) = self.leases.held(network).await? else { continue };
-            let wait_secs = max_wait.as_secs();
-            if Instant::now() >= deadline {
-                return Err(Error::InUse {
-                    network: network.to_owned(),
-                    holder: Box::new(held.holder),
-                    wait_secs,
-                    ttl_secs: self.leases.times.ttl.as_secs(),
-                });
-            }
-            if reported.as_ref() != Some(&held.token) {
-                tracing::warn!("network `{network}` is in use by {}: waiting for up to {wait_secs} s", held.holder);
-                reported = Some(held.token);
-            }
-            tokio::time::sleep(POLL.min(deadline.saturating_duration_since(Instant::now()))).await;
-        }
-    }
-
-    /// Who holds the lease of a network.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn holder(&self, network: &str) -> Result<Option<LeaseHolder>, Error> {
-        Ok(self.leases.held(network).await?.map(|held| held.holder))
-    }
-
-    /// Networks with runs that aren't over though no process can be running them.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn networks_to_resume(&self) -> Result<Vec<String>, Error> {
-        let now = self.database.clock();
-        let sql = format!(
-            "SELECT unfinished.network, coalesce(holder, ''), coalesce(host, ''), coalesce(machine, ''),
-                    coalesce(process_id, 0), coalesce(process_start, 0), coalesce(since, 0), coalesce(expires_at, 0)
-             FROM (SELECT DISTINCT network FROM runs) AS unfinished
-             LEFT JOIN leases ON leases.resource = 'network/' || unfinished.network AND leases.expires_at > {now}
-             ORDER BY 1"
-        );
-        let mut networks = Vec::new();
-        for row in self.database.fetch_all(sqlx::query(sqlx::AssertSqlSafe(sql))).await? {
-            let held = held(&row, 1)?;
-            if held.token.is_empty() || held.process.has_ended(&self.leases.process) {
-                networks.push(row.try_get(0)?);
-            }
-        }
-        Ok(networks)
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The state store: what the lake doesn't hold. All of it but the refresh tokens can be rebuilt from the lake.
 //!
-//! Leases, unfinished runs and backfills, pauses, cursors, times of the schedule, versions of connectors with the
-//! operator's decisions, and sealed refresh tokens, in SQLite or PostgreSQL. It depends on `sluice-model`, and on `sluice-fetch` for the trait
-//! by which tokens are kept; it is the only crate that knows sqlx.
+//! Leases and claims, the queue of runs, backfills, pauses, cursors, times of the schedule, rate budgets, versions of
+//! connectors with the operator's decisions, and sealed refresh tokens, in SQLite or PostgreSQL. It depends on
+//! `sluice-model`, and on `sluice-fetch` for the traits by which tokens are kept and requests are granted; it is the only
+//! crate that knows sqlx.
 
 mod api;
 mod backfills;
+mod budgets;
 mod cursors;
 mod database;
 mod error;
@@ -14,6 +16,7 @@ mod leases;
 mod migrations;
 mod pauses;
 mod profiles;
+mod queue;
 mod runs;
 mod schedule_times;
 mod services;
@@ -22,10 +25,12 @@ mod versions;
 mod widths;
 
 pub use api::{ApiCall, ApiToken, Role};
+pub use budgets::rate_grants;
 pub use error::Error;
 pub use jobs::{Job, JobEnd, JobState};
-pub use leases::{LeaseHolder, LeaseTimes, NetworkLease, guard_all};
+pub use leases::{Claim, LeaseHolder, LeaseTimes, guard_all};
 pub use pauses::Pause;
+pub use queue::{FreeRun, Round};
 pub use runs::{NotedRun, PlannedSlice, Selection, Verb};
 pub use schedule_times::ScheduleTimes;
 pub use services::{ServiceStats, host};

@@ -1,4 +1,7 @@
 //! Runs that aren't over: noted before anything is sent, forgotten once `meta.runs` has them.
+//!
+//! They are the queue, too: a run that waits to be begun, one that was interrupted, and one whose process died are taken in
+//! the same way, by whoever claims its accounts. See [`crate::queue`].
 
 use std::collections::BTreeMap;
 
@@ -39,6 +42,9 @@ impl Verb {
 pub struct Selection {
     /// Only this account.
     pub account: Option<String>,
+    /// Only these accounts, by their ids: this part of the network is a run of its own. All without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
     /// Only this stream.
     pub stream: Option<String>,
     /// Only this date.
@@ -102,14 +108,14 @@ pub struct NotedRun {
     pub connector: Digest,
     /// When it began.
     pub started_at: DateTime<Utc>,
-    /// How often it was begun without a further response being kept.
+    /// How often it was begun without a further response being kept; 0: it waits to be begun.
     pub starts: u32,
     /// Responses that it had kept at the last start.
     pub kept: u64,
 }
 
 impl State {
-    /// Notes a run before it sends anything.
+    /// Notes a run before it sends anything. One that waited in the queue keeps its place there.
     ///
     /// # Errors
     /// The store's failure.
@@ -117,7 +123,9 @@ impl State {
         let json = |value: serde_json::Result<String>| value.map_err(Error::value);
         let query = sqlx::query(
             "INSERT INTO runs (run_id, network, verb, selection, slices, connector, started_at, starts, kept)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (run_id) DO UPDATE SET slices = excluded.slices, connector = excluded.connector,
+                 started_at = excluded.started_at, starts = excluded.starts",
         )
         .bind(&run.run_id)
         .bind(&run.network)
@@ -132,16 +140,29 @@ impl State {
         Ok(())
     }
 
-    /// The network's unfinished runs, oldest first. The caller must hold its lease; otherwise they may be running.
+    /// The network's runs that were begun and aren't over, oldest first. The caller must have claimed the network; otherwise
+    /// they may be running.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn unfinished_runs(&self, network: &str) -> Result<Vec<NotedRun>, Error> {
-        let query = sqlx::query(
+        self.noted_runs(network, "starts > 0 AND $2 = ''", "").await
+    }
+
+    /// A run that isn't over; none if it is by now. The caller must have claimed its accounts.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn noted_run(&self, network: &str, run_id: &str) -> Result<Option<NotedRun>, Error> {
+        Ok(self.noted_runs(network, "run_id = $2", run_id).await?.pop())
+    }
+
+    async fn noted_runs(&self, network: &str, condition: &'static str, value: &str) -> Result<Vec<NotedRun>, Error> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT run_id, network, verb, selection, slices, connector, started_at, starts, kept
-             FROM runs WHERE network = $1 ORDER BY started_at, run_id",
-        );
-        let rows = self.database.fetch_all(query.bind(network)).await?;
+             FROM runs WHERE network = $1 AND {condition} ORDER BY started_at, run_id"
+        )));
+        let rows = self.database.fetch_all(query.bind(network).bind(value)).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
             match noted_run(row) {
@@ -150,7 +171,7 @@ impl State {
                     // Written by another version. The state isn't the truth: what was kept is in raw.
                     let run_id: String = row.try_get(0)?;
                     tracing::warn!(network, run_id, %error, "an unfinished run can't be read and is given up");
-                    self.forget_run(&run_id).await?;
+                    self.end_run(&run_id, false).await?;
                 }
             }
         }
@@ -165,15 +186,6 @@ impl State {
         let query = sqlx::query("UPDATE runs SET starts = $1, kept = $2 WHERE run_id = $3");
         let query = query.bind(i64::from(run.starts)).bind(run.kept.cast_signed()).bind(&run.run_id);
         self.database.execute(query).await?;
-        Ok(())
-    }
-
-    /// Deletes a run that has ended.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn forget_run(&self, run_id: &str) -> Result<(), Error> {
-        self.database.execute(sqlx::query("DELETE FROM runs WHERE run_id = $1").bind(run_id)).await?;
         Ok(())
     }
 }

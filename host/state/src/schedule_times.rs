@@ -33,11 +33,13 @@ impl ScheduleTimes {
     }
 }
 
-fn start_entry(stream: Option<&str>) -> String {
+/// The entry of the last start, of all streams or of one that has a schedule of its own.
+pub(crate) fn start_entry(stream: Option<&str>) -> String {
     stream.map_or_else(|| START.to_owned(), |stream| format!("{START}/{stream}"))
 }
 
-fn rule_entry(rule: &str, stream: Option<&str>) -> String {
+/// The entry of a look-back rule, of all streams or of one that has a schedule of its own.
+pub(crate) fn rule_entry(rule: &str, stream: Option<&str>) -> String {
     stream.map_or_else(|| rule.to_owned(), |stream| format!("{rule}@{stream}"))
 }
 
@@ -58,45 +60,6 @@ impl State {
             }
         }
         Ok(times)
-    }
-
-    /// Notes when a network's scheduled run started, of all streams or of one; without a `time`, that it didn't start after
-    /// all.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn note_start_time(
-        &self,
-        network: &str,
-        stream: Option<&str>,
-        time: Option<DateTime<Utc>>,
-    ) -> Result<(), Error> {
-        let entry = start_entry(stream);
-        match time {
-            Some(time) => self.note_time(network, &entry, time).await,
-            None => {
-                let query = sqlx::query("DELETE FROM schedule_times WHERE network = $1 AND entry = $2");
-                self.database.execute(query.bind(network).bind(entry)).await?;
-                Ok(())
-            }
-        }
-    }
-
-    /// Notes that a run which started at `time` read these look-back rules completely, of all streams or of one.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn note_rules_read(
-        &self,
-        network: &str,
-        stream: Option<&str>,
-        rules: &[String],
-        time: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        for rule in rules {
-            self.note_time(network, &rule_entry(rule, stream), time).await?;
-        }
-        Ok(())
     }
 
     /// When the last maintenance of the lake started that succeeded.
@@ -141,8 +104,9 @@ mod tests {
         let state = State::open("sqlite::memory:").await.unwrap();
         let (hourly, daily) = ("3600s/3d/modified".to_owned(), "86400s/45d/modified".to_owned());
         let (ten, eleven) = (at("2026-01-05T10:00:00Z"), at("2026-01-05T11:00:00Z"));
-        state.note_rules_read("awin", None, &[hourly.clone(), daily.clone()], ten).await.unwrap();
-        state.note_rules_read("awin", None, std::slice::from_ref(&hourly), eleven).await.unwrap();
+        for (rule, time) in [(&hourly, ten), (&daily, ten), (&hourly, eleven)] {
+            state.note_time("awin", &rule_entry(rule, None), time).await.unwrap();
+        }
         let times = state.schedule_times("awin").await.unwrap();
         assert_eq!(times.read_at(&hourly, None), Some(eleven));
         assert_eq!(times.read_at(&daily, None), Some(ten));
@@ -153,25 +117,21 @@ mod tests {
     #[tokio::test]
     async fn a_stream_with_a_schedule_of_its_own_has_its_own_times() {
         let state = State::open("sqlite::memory:").await.unwrap();
-        let (rule, ten, eleven) =
-            ("3600s/3d/modified".to_owned(), at("2026-01-05T10:00:00Z"), at("2026-01-05T11:00:00Z"));
-        state.note_start_time("awin", Some("payments"), Some(ten)).await.unwrap();
-        state.note_start_time("awin", None, Some(eleven)).await.unwrap();
-        state.note_rules_read("awin", Some("payments"), std::slice::from_ref(&rule), ten).await.unwrap();
+        let (rule, ten, eleven) = ("3600s/3d/modified", at("2026-01-05T10:00:00Z"), at("2026-01-05T11:00:00Z"));
+        state.note_time("awin", &start_entry(Some("payments")), ten).await.unwrap();
+        state.note_time("awin", &start_entry(None), eleven).await.unwrap();
+        state.note_time("awin", &rule_entry(rule, Some("payments")), ten).await.unwrap();
         let times = state.schedule_times("awin").await.unwrap();
         assert_eq!((times.started_at(Some("payments")), times.started_at(None)), (Some(ten), Some(eleven)));
-        assert_eq!((times.read_at(&rule, Some("payments")), times.read_at(&rule, None)), (Some(ten), None));
+        assert_eq!((times.read_at(rule, Some("payments")), times.read_at(rule, None)), (Some(ten), None));
     }
 
     #[tokio::test]
-    async fn a_start_can_be_taken_back() {
+    async fn maintenance_has_a_time_of_its_own() {
         let state = State::open("sqlite::memory:").await.unwrap();
         let at = at("2026-01-05T10:00:00Z");
-        state.note_start_time("awin", None, Some(at)).await.unwrap();
-        assert_eq!(state.schedule_times("awin").await.unwrap().started_at(None), Some(at));
-        state.note_start_time("awin", None, None).await.unwrap();
-        assert_eq!(state.schedule_times("awin").await.unwrap().started_at(None), None);
         state.note_maintained(at).await.unwrap();
         assert_eq!(state.maintained_at().await.unwrap(), Some(at));
+        assert_eq!(state.schedule_times("awin").await.unwrap(), ScheduleTimes::default());
     }
 }

@@ -28,6 +28,8 @@ pub struct ServiceStats {
     pub started_at: DateTime<Utc>,
     /// The moment.
     pub noted_at: DateTime<Utc>,
+    /// What it does of scheduler, worker, api and query.
+    pub roles: Vec<String>,
     /// Runs in flight.
     pub runs: usize,
     /// Compiled connectors in memory.

@@ -18,6 +18,7 @@ mod end_to_end;
 mod exact;
 mod front;
 mod history;
+mod hosts;
 mod http;
 mod load;
 mod map;
@@ -41,10 +42,21 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading]";
+    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading|hosts]";
 /// What can be measured alone.
-const PARTS: [&str; 10] =
-    ["map", "end-to-end", "swap", "replay", "load", "exact", "detection", "questions", "attackers", "rereading"];
+const PARTS: [&str; 11] = [
+    "map",
+    "end-to-end",
+    "swap",
+    "replay",
+    "load",
+    "exact",
+    "detection",
+    "questions",
+    "attackers",
+    "rereading",
+    "hosts",
+];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
 /// Transactions of the histories that they are read again in.
@@ -131,6 +143,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
     if wanted("rereading") {
         report.reread = rereading::measure(arguments.quick)?;
         report.print_reread();
+    }
+    if wanted("hosts") {
+        report.shared = hosts::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_shared();
     }
     if wanted("attackers") {
         report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;

@@ -6,6 +6,7 @@ use crate::attackers::Attacked;
 use crate::detection::Detection;
 use crate::end_to_end::EndToEnd;
 use crate::exact::Exact;
+use crate::hosts::Shared;
 use crate::load::Served;
 use crate::map::MapSpeed;
 use crate::process::Usage;
@@ -62,6 +63,8 @@ pub(crate) struct Report {
     pub(crate) attacked: Vec<Attacked>,
     /// Policies of re-reading.
     pub(crate) reread: Vec<Reread>,
+    /// One network on several hosts.
+    pub(crate) shared: Vec<Shared>,
 }
 
 impl Report {
@@ -115,6 +118,17 @@ impl Report {
         );
         for Reread { policy, requests, changes, not_found, days_late: [mean, late] } in &self.reread {
             println!("{policy:<44} {requests:>9.1} {changes:>8} {not_found:>10} {mean:>10.2} {late:>10.2}");
+        }
+    }
+
+    /// Prints what hosts that share a network take.
+    pub(crate) fn print_shared(&self) {
+        println!("\none network that answers late, on several hosts of this machine\n");
+        println!("{:>6} {:>9} {:>6} {:>9} {:>8} {:>8}", "hosts", "accounts", "runs", "requests", "s", "ratio");
+        let alone = self.shared.first().map_or(0.0, |shared| shared.secs);
+        for Shared { hosts, accounts, secs, runs, requests, faults } in &self.shared {
+            println!("{hosts:>6} {accounts:>9} {runs:>6} {requests:>9} {secs:>8.1} {:>8.2}", secs / alone);
+            faults.iter().for_each(|fault| println!("  not exact: {fault}"));
         }
     }
 
@@ -242,6 +256,7 @@ impl Report {
             faults.push(format!("the limits cost `{}` {:.2} times its time", speed.connector, speed.limits_ratio));
         }
         faults.extend(self.load.iter().flat_map(|served| &served.faults).cloned());
+        faults.extend(self.shared.iter().flat_map(|shared| &shared.faults).cloned());
         faults.extend(self.exact.iter().flat_map(|exact| &exact.faults).cloned());
         for Attacked { what, same_rows, is_named, .. } in &self.attacked {
             faults.extend((!same_rows).then(|| format!("beside `{what}` an honest network has other rows")));

@@ -255,11 +255,13 @@ impl Core {
         lock(&self.sessions).remove(session);
     }
 
-    /// Whether an account may ask again: at most `limit` requests in a minute of the real clock.
+    /// Whether an account may ask again: at most `limit` requests in a minute of the real clock, unless the options say
+    /// otherwise.
     pub(crate) fn within_pace(&self, account: usize, limit: usize) -> bool {
+        let (limit, secs) = self.options.awin_rate.unwrap_or((limit, 60));
         let mut pace = lock(&self.pace);
         let asked = pace.entry(account).or_default();
-        while asked.front().is_some_and(|at| at.elapsed().as_secs() >= 60) {
+        while asked.front().is_some_and(|at| at.elapsed().as_secs() >= secs) {
             asked.pop_front();
         }
         let free = asked.len() < limit;

@@ -79,6 +79,8 @@ pub struct Options {
     pub rakuten_page_limit: Option<usize>,
     /// Amounts as shops have them: without the sales of millions that exact sums are tested with.
     pub everyday_amounts: bool,
+    /// Requests of an Awin credential in so many seconds, as the simulator enforces them; none are the API's 20 in 60.
+    pub awin_rate: Option<(usize, u64)>,
     /// Adds an Awin account `bulk` that gives this many rows (at most 99,999) for any window.
     pub bulk_rows: Option<usize>,
     /// The first of six ports in a row: the networks', then the control listener's. None takes free ones.
@@ -101,6 +103,7 @@ impl Default for Options {
             rakuten_keep_days: None,
             rakuten_page_limit: None,
             everyday_amounts: false,
+            awin_rate: None,
             bulk_rows: None,
             port_base: None,
         }

@@ -37,7 +37,7 @@ const REPLACED: &[(&str, &str)] = &[
 const UNDEFINED: &[(&str, &str)] = &[
     ("Way", "AccountClient"),
     ("Door", "LockBackend"),
-    ("Owner", "NetworkLease"),
+    ("Owner", "Claim"),
     ("Word", "Decision"),
     ("say", "record_decision"),
     ("Found", "CandidateStatus"),

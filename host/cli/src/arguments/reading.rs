@@ -32,6 +32,9 @@ pub(crate) struct RunArgs {
 pub(crate) struct BackfillArgs {
     /// The network: the name of its file in networks/
     pub(crate) network: String,
+    /// Queue it for the services that run, and end: it is spread over them, behind what their schedules name
+    #[arg(long)]
+    pub(crate) queue: bool,
     /// Which part.
     #[command(flatten)]
     pub(crate) part: PartArgs,

@@ -102,9 +102,9 @@ async fn doubt(app: &Arc<App>, simulator: &Simulator) -> Result<DoubtRow, Failur
 }
 
 async fn read(app: &Arc<App>, network: &Network, selection: &Selection) -> Result<RunReport, Failure> {
-    let lease = app.lease(&network.settings.name).await?;
-    let report = lease.guard(run::run(app, network, &lease, Verb::Run, selection)).await;
-    lease.release().await;
+    let claim = app.claim(&network.settings.name).await?;
+    let report = claim.guard(run::run(app, network, &claim, Verb::Run, selection)).await;
+    claim.release().await;
     report
 }
 

@@ -7,10 +7,11 @@ use chrono::Utc;
 use serde_json::json;
 use sluice_runtime::app::App;
 use sluice_runtime::backfill::{self, Backfill};
-use sluice_runtime::due::{self, DueOutcome};
+use sluice_runtime::due;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::pauses;
 use sluice_runtime::settings::Settings;
+use sluice_runtime::take::RunOutcome;
 use sluice_state::Verb;
 
 use super::{print_json, read, report, rfc3339};
@@ -34,8 +35,8 @@ async fn run_due(settings: Settings, json: bool) -> Result<(), Failure> {
     let outcomes = due::run_due(&app).await;
     drop(display);
     let (mut reports, mut failures) = (Vec::new(), Vec::new());
-    for DueOutcome { reports: of_network, failure, .. } in outcomes? {
-        reports.extend(of_network);
+    for RunOutcome { report, failure, .. } in outcomes? {
+        reports.extend(report);
         failures.extend(failure);
     }
     if reports.is_empty() && failures.is_empty() && !json {
@@ -55,6 +56,11 @@ pub(super) async fn backfill(settings: Settings, args: &BackfillArgs, json: bool
     let selection = args.part.selection(Utc::now())?;
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
+    if args.queue {
+        let runs = backfill::queue(&app, &args.network, &selection).await;
+        drop(display);
+        return queued(&args.network, runs?, json);
+    }
     let done = backfill::backfill(&app, &args.network, &selection).await;
     drop(display);
     let Backfill { reports, stopped_at } = done?;
@@ -67,6 +73,13 @@ pub(super) async fn backfill(settings: Settings, args: &BackfillArgs, json: bool
             failure.hint(hint)
         }),
     }
+}
+
+fn queued(network: &str, runs: usize, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(&json!({"network": network, "queued": runs}));
+    }
+    Ok(writeln!(std::io::stdout(), "{runs} runs of `{network}` are queued for the services")?)
 }
 
 /// Pauses a network or an account.

@@ -7,26 +7,30 @@ use serde_json::json;
 use sluice_runtime::api_tokens;
 use sluice_runtime::app::{App, GRACE};
 use sluice_runtime::failure::Failure;
+use sluice_runtime::roles::{Role, Roles};
 use sluice_runtime::service;
 use sluice_runtime::settings::Settings;
 use sluice_server::Server;
-use sluice_state::{Role, State};
+use sluice_state::State;
 use tokio::sync::oneshot;
 
 use super::{print_json, rfc3339};
-use crate::arguments::{TokensArgs, TokensCommand};
+use crate::arguments::{ServeArgs, TokensArgs, TokensCommand};
 
-/// Runs networks by schedule, and answers HTTP where the settings say so, until a signal stops both.
+/// Does what its roles say until a signal stops it: by default queues and runs networks by schedule, and answers HTTP where
+/// the settings say so.
 ///
 /// # Errors
 /// A failure of the settings, the state store or the lake.
-pub(super) async fn serve(settings: Settings) -> Result<(), Failure> {
+pub(super) async fn serve(settings: Settings, args: &ServeArgs) -> Result<(), Failure> {
     let app = Arc::new(App::open(settings).await?);
-    let Some(server) = Server::bind(&app).await? else { return service::serve(app).await };
+    let roles = Roles::of(&args.role);
+    let server = if roles.has(Role::Api) { Server::bind(&app).await? } else { None };
+    let Some(server) = server else { return service::serve(app, &roles).await };
     let (stop, stopped) = oneshot::channel::<()>();
     let jobs = server.jobs();
     let answering = tokio::spawn(server.serve(async { _ = stopped.await }));
-    let served = service::serve(app).await;
+    let served = service::serve(app, &roles).await;
     drop(stop);
     let (answered, ()) = tokio::join!(tokio::time::timeout(GRACE, answering), jobs.finish(GRACE));
     match answered {
@@ -54,7 +58,7 @@ pub(super) async fn tokens(settings: &Settings, args: &TokensArgs, json: bool) -
             }
         }
         TokensCommand::Create { name, role } => {
-            let role = Role::named(role).ok_or_else(|| Failure::usage(format!("`{role}` is no role")))?;
+            let role = sluice_state::Role::named(role).ok_or_else(|| Failure::usage(format!("`{role}` is no role")))?;
             let plain = api_tokens::create(&state, name, role).await?;
             if json {
                 return print_json(&json!({"name": name, "role": role, "token": plain}));

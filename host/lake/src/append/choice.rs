@@ -1,6 +1,6 @@
 //! Which rows of a flush are appended, chosen on a snapshot and again on the next one if another writer was first.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Transaction;
@@ -69,13 +69,14 @@ impl<S: Source> table::TableChange for Choice<'_, S> {
 impl<S: Source> Choice<'_, S> {
     /// The leases under which the rows were read.
     fn fences(&self) -> Vec<Fence> {
-        self.fences.iter().map(|(_, fence)| fence.clone()).collect()
+        let fences: BTreeSet<&Fence> = self.fences.iter().map(|(_, fence)| fence).collect();
+        fences.into_iter().cloned().collect()
     }
 
     /// Leaves out the rows of runs whose lease was taken over by the snapshot's epochs.
     async fn leave_out_fenced(&mut self, table: &mut Table) -> Result<(), Error> {
         let mut fenced = HashSet::new();
-        for (run, Fence { resource, epoch }) in &self.fences {
+        for (run, Fence { resource, epoch, .. }) in &self.fences {
             if let Some(known) = table.epoch(resource).await?.filter(|known| known > epoch) {
                 let (table, resource, epoch) = (table.name().to_owned(), resource.clone(), *epoch);
                 self.appended.fenced.push((*run, Error::Fenced { table, resource, epoch, known }));

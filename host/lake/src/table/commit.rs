@@ -2,6 +2,7 @@
 //! refused when the lease under which their rows were read has been taken over.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::Field;
@@ -21,12 +22,15 @@ const LEASE: &str = "sluice/lease/";
 
 /// The lease under which rows were read: the resource's name, and the epoch of its acquisition. Every commit that
 /// carries such rows carries the epoch too, and fails on a snapshot that has a larger one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence {
     /// The name of what is leased, and of the store that knows its leases.
     pub resource: String,
     /// Grows with each acquisition of the lease.
     pub epoch: i64,
+    /// Other leases, whose holders let them lapse, and the epochs that they have since: what was done under them may be
+    /// continued under this one. The commit carries these epochs too, so that the late holders' commits fail after it.
+    pub lapsed: Arc<BTreeMap<String, i64>>,
 }
 
 /// What a commit does to a table.
@@ -164,18 +168,23 @@ impl Table {
     /// The epochs that the table doesn't have yet.
     ///
     /// # Errors
-    /// [`Error::Fenced`] if it has a larger one of any of these.
+    /// [`Error::Fenced`] if it has a larger one of any of the leases under which rows were read.
     async fn check_fences(&mut self, fences: &[Fence]) -> Result<BTreeMap<String, i64>, Error> {
+        let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
+        for Fence { resource, epoch, lapsed } in fences {
+            if let Some(known) = self.epoch(resource).await?.filter(|known| known > epoch) {
+                let (table, resource, epoch) = (self.name.clone(), resource.clone(), *epoch);
+                return Err(Error::Fenced { table, resource, epoch, known });
+            }
+            for (resource, epoch) in lapsed.iter().chain([(resource, epoch)]) {
+                let newest = newest.entry(resource).or_insert(*epoch);
+                *newest = (*newest).max(*epoch);
+            }
+        }
         let mut newer = BTreeMap::new();
-        for Fence { resource, epoch } in fences {
-            let known = self.epoch(resource).await?;
-            match known {
-                Some(known) if known > *epoch => {
-                    let (table, resource, epoch) = (self.name.clone(), resource.clone(), *epoch);
-                    return Err(Error::Fenced { table, resource, epoch, known });
-                }
-                Some(known) if known == *epoch => {}
-                _ => _ = newer.insert(resource.clone(), *epoch),
+        for (resource, epoch) in newest {
+            if self.epoch(resource).await?.is_none_or(|known| known < epoch) {
+                newer.insert(resource.to_owned(), epoch);
             }
         }
         Ok(newer)

@@ -52,7 +52,7 @@ async fn ended_while_held(run: RunWriter, holder: &Holder) -> Result<Counts, Err
 }
 
 fn fence(resource: &str, epoch: i64) -> Option<Fence> {
-    Some(Fence { resource: resource.to_owned(), epoch })
+    Some(Fence { resource: resource.to_owned(), epoch, ..Fence::default() })
 }
 
 /// Lets the task take what it was sent; on one thread it is its turn.
