@@ -3,7 +3,7 @@
 //! No other crate uses an HTTP client or secrets. A connector's request is data that names secrets; here its host is
 //! checked against the manifest and the operator's settings, tokens are obtained, the rate limit is waited for, templates
 //! are evaluated with the values of the secrets, and the response is masked before it is returned. This crate doesn't
-//! depend on the lake, the engine or WebAssembly.
+//! depend on the lake, the engine or WebAssembly. [`Notifier`] sends messages to the operator's own receivers.
 //!
 //! ```no_run
 //! # use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ mod error_kind;
 mod exchange;
 mod fetcher;
 mod function;
+mod notify;
 mod pace;
 mod redact;
 mod render;
@@ -69,6 +70,7 @@ pub use allow::is_origin;
 pub use error::{Error, Wait};
 pub use exchange::{Exchange, Framing, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};
+pub use notify::{Mail, MailServer, Notifier, NotifyError, SignedMessage};
 pub use pace::Admission;
 pub use retry::{Attempts, FailedAttempt, NextAttempt, Retry};
 pub use seal::SealKey;

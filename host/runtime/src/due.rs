@@ -94,8 +94,16 @@ pub async fn due(
 /// # Errors
 /// A failure of the settings or the state store.
 pub async fn is_due(app: &App, network: &Network) -> Result<bool, Failure> {
+    is_due_by(app, network, Utc::now()).await
+}
+
+/// Whether it had by a moment something due that wasn't started since.
+///
+/// # Errors
+/// As [`is_due`].
+pub async fn is_due_by(app: &App, network: &Network, moment: DateTime<Utc>) -> Result<bool, Failure> {
     let times = app.state.schedule_times(&network.settings.name).await?;
-    Ok(!due_reads(network, &Timetable::of(network)?, &times, Utc::now()).is_empty())
+    Ok(!due_reads(network, &Timetable::of(network)?, &times, moment).is_empty())
 }
 
 /// What the timetable has due, each schedule by itself.

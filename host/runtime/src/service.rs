@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::alarms::AlarmWatcher;
 use crate::app::{App, GRACE};
 use crate::due::{self, Due, DueOutcome};
 use crate::failure::Failure;
@@ -43,18 +44,22 @@ pub async fn serve(app: Arc<App>) -> Result<(), Failure> {
     let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
     let mut keeper = MaintenanceScheduler::default();
     let mut heartbeat = Heartbeat::default();
+    let mut alarms = AlarmWatcher::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {
                 poll_decisions(&app, &mut poller, &mut logged).await;
                 runs.start_due(&app, &mut logged).await;
                 keeper.tick(&app, runs.running.is_empty()).await;
+                alarms.tick(&app).await;
                 match heartbeat.record(&app, runs.running.len()).await {
                     Ok(()) => _ = logged.remove(VITALS),
                     Err(failure) => log_on_change(&mut logged, VITALS, failure),
                 }
             }
-            Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => runs.ended(ended, &app),
+            Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => {
+                alarms.ran(runs.ended(ended, &app));
+            }
             () = &mut stop => break,
         }
     }
@@ -135,8 +140,8 @@ impl Runs {
         }
     }
 
-    /// Notes the end of a run.
-    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) {
+    /// Notes the end of a run, and gives its network.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) -> String {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let name = self.names.remove(&id);
         let (network, has_failed) = match ended {
@@ -148,12 +153,13 @@ impl Runs {
         };
         if !has_failed {
             self.failed.remove(&network);
-            return;
+            return network;
         }
         let failed = FailedStarts::another(self.failed.remove(&network), Utc::now());
         let pause_secs = failed.pause(app.settings.retry_pauses).num_seconds();
         tracing::warn!(network, "tried again in {pause_secs} s, or at the schedule's next moment if that comes first");
-        self.failed.insert(network, failed);
+        self.failed.insert(network.clone(), failed);
+        network
     }
 }
 

@@ -16,6 +16,8 @@ use crate::error::ApiError;
 
 /// Calls of one token in a second.
 const CALLS_PER_SECOND: u32 = 20;
+/// What calls begin with that decide about data, and not about what runs.
+const OPERATING: [&str; 3] = ["/v1/alarms/", "/v1/doubts/", "/v1/networks/"];
 /// Names of tokens whose calls are counted.
 const MOST_COUNTED: usize = 10_000;
 
@@ -37,12 +39,13 @@ impl Rates {
 }
 
 /// Lets through what the token's role may call.
-pub(crate) async fn check(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let token = match admitted(&shared, request.headers(), &method, &path).await {
         Ok(token) => token,
         Err(error) => return error.into_response(),
     };
+    request.extensions_mut().insert(token.clone());
     let response = next.run(request).await;
     if required(&method, &path) > Role::Read {
         let call = ApiCall {
@@ -92,7 +95,7 @@ fn required(method: &Method, path: &str) -> Role {
         Method::GET | Method::HEAD => Role::Read,
         // A query is a question, however long.
         Method::POST if path == "/v1/sql" => Role::Read,
-        Method::POST if path.starts_with("/v1/doubts/") || path.starts_with("/v1/networks/") => Role::Operate,
+        Method::POST if OPERATING.iter().any(|start| path.starts_with(start)) => Role::Operate,
         _ => Role::Admin,
     }
 }

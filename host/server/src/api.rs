@@ -1,5 +1,7 @@
 //! The routes, each with its description.
 
+mod alarms;
+
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
@@ -56,6 +58,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(doubt))
         .routes(routes!(accept))
         .routes(routes!(reject))
+        .routes(routes!(alarms::alarms))
+        .routes(routes!(alarms::acknowledge))
         .routes(routes!(rejects))
         .routes(routes!(transaction))
         .routes(routes!(raw))

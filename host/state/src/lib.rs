@@ -4,6 +4,7 @@
 //! operator's decisions, and sealed refresh tokens, in SQLite or PostgreSQL. It depends on `sluice-model`, and on `sluice-fetch` for the trait
 //! by which tokens are kept; it is the only crate that knows sqlx.
 
+mod alarms;
 mod api;
 mod backfills;
 mod cursors;
@@ -20,6 +21,7 @@ mod tokens;
 mod versions;
 mod widths;
 
+pub use alarms::{AlarmChange, AlarmMessage};
 pub use api::{ApiCall, ApiToken, Role};
 pub use error::Error;
 pub use leases::{LeaseHolder, LeaseTimes, NetworkLease, guard_all};

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     7 "0007_widths",
     8 "0008_pauses",
     9 "0009_api",
+    10 "0010_alarms",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.
