@@ -1,5 +1,6 @@
 //! The command line.
 
+mod alarms;
 mod reading;
 mod selection;
 
@@ -9,6 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sluice_runtime::roles::Role;
 
+pub(crate) use alarms::{AlarmsArgs, AlarmsCommand, ChecksArgs};
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
 pub(crate) use sluice_runtime::selection::window;
 
@@ -59,6 +61,10 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Compare or rewrite a network's history with another connector, without sending requests
     Replay(ReplayArgs),
+    /// List alarms: faults that somebody should know of, and acknowledge them
+    Alarms(AlarmsArgs),
+    /// Run your own checks: checks/*.sql, each of which must return no row
+    Checks(ChecksArgs),
     /// List doubtful answers, which are held back, and accept or reject them
     Doubts(DoubtsArgs),
     /// List records that could not be mapped, or retry them

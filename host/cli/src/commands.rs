@@ -1,5 +1,6 @@
 //! One function per command.
 
+mod alarms;
 mod changes;
 mod check;
 mod connectors;
@@ -53,6 +54,8 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Resume(args) => scheduled::resume(&settings()?, args, json).await,
         Command::Build(args) => build(settings()?, args, json).await,
         Command::Replay(args) => replay::replay(settings()?, args, json).await,
+        Command::Alarms(args) => alarms::alarms(&settings()?, args, json).await,
+        Command::Checks(args) => alarms::checks(&settings()?, args, json).await,
         Command::Doubts(args) => doubts::doubts(settings()?, args, json).await,
         Command::Rejects(args) => rejects::rejects(settings()?, args, json).await,
         Command::Maintain(args) => maintain::maintain(&settings()?, args, json).await,

@@ -3,7 +3,7 @@
 //! No other crate uses an HTTP client or secrets. A connector's request is data that names secrets; here its host is
 //! checked against the manifest and the operator's settings, tokens are obtained, the rate limit is waited for, templates
 //! are evaluated with the values of the secrets, and the response is masked before it is returned. This crate doesn't
-//! depend on the lake, the engine or WebAssembly.
+//! depend on the lake, the engine or WebAssembly. [`Notifier`] sends messages to the operator's own receivers.
 //!
 //! ```no_run
 //! # use std::collections::BTreeMap;
@@ -50,6 +50,7 @@ mod exchange;
 mod fetcher;
 mod function;
 mod grants;
+mod notify;
 mod pace;
 mod redact;
 mod render;
@@ -71,6 +72,7 @@ pub use error::{Error, Wait};
 pub use exchange::{Exchange, Framing, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};
 pub use grants::{Grant, GrantError, GrantRequest, RateGrants};
+pub use notify::{Mail, MailServer, Notifier, NotifyError, SignedMessage};
 pub use pace::Admission;
 pub use retry::{Attempts, FailedAttempt, NextAttempt, Retry};
 pub use seal::SealKey;

@@ -1,6 +1,7 @@
 //! System tables: what happened, SQL like any other.
 
 mod accounts;
+mod alarms;
 mod connectors;
 mod doubts;
 mod rejects;

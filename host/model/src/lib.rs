@@ -12,6 +12,7 @@
 //! # Ok::<(), sluice_model::WindowError>(())
 //! ```
 
+mod alarm;
 mod currency;
 mod error_kind;
 mod ids;
@@ -30,6 +31,7 @@ mod step;
 mod transaction;
 pub mod unified;
 
+pub use alarm::{Alarm, AlarmState, Severity};
 pub use currency::iso_currency;
 pub use error_kind::{ErrorKind, describe};
 pub use ids::{Digest, request_id, transaction_key, transaction_keys};

@@ -176,6 +176,7 @@ const COUNTED: &[(&str, &str)] = &[
 const META: &[(&str, &str, Columns)] = &[
     ("meta.gaps", "One row per window that the tables may lack rows of.", Columns::View(GAPS)),
     ("meta.doubts", "One row per doubtful slice, with what was decided of it.", Columns::Of("meta.doubt_events")),
+    ("meta.alarms", "One row per alarm, as it now stands.", Columns::Of("meta.alarm_events")),
     ("meta.usage", "What each account used in each run.", Columns::View(USAGE)),
     (
         "meta.unified_columns",

@@ -36,6 +36,8 @@ pub(crate) enum View {
     RawObjects,
     /// `meta.doubts`.
     Doubts,
+    /// `meta.alarms`.
+    Alarms,
     /// `meta.usage`.
     Usage,
     /// `unified.earnings_daily`.
@@ -58,11 +60,12 @@ pub(crate) enum Definition {
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Transactions,
         Self::LiveTransactions,
         Self::RawObjects,
         Self::Doubts,
+        Self::Alarms,
         Self::Usage,
         Self::EarningsDaily,
         Self::Unpaid,
@@ -77,6 +80,7 @@ impl View {
             Self::LiveTransactions => ("unified", "live_transactions"),
             Self::RawObjects => ("raw", "objects"),
             Self::Doubts => ("meta", "doubts"),
+            Self::Alarms => ("meta", "alarms"),
             Self::Usage => ("meta", "usage"),
             Self::EarningsDaily => ("unified", "earnings_daily"),
             Self::Unpaid => ("unified", "unpaid"),
@@ -92,6 +96,7 @@ impl View {
             Self::LiveTransactions => Definition::Sql(include_str!("views/live_transactions.sql")),
             Self::RawObjects => Definition::Over("meta", "requests"),
             Self::Doubts => Definition::Sql(include_str!("views/doubts.sql")),
+            Self::Alarms => Definition::Sql(include_str!("views/alarms.sql")),
             Self::Usage => Definition::Over("meta", "runs"),
             Self::EarningsDaily => Definition::Sql(include_str!("views/earnings_daily.sql")),
             Self::Unpaid => Definition::Sql(include_str!("views/unpaid.sql")),

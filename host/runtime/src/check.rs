@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sluice_lake::Lake;
 use sluice_registry::Registry;
 
+use crate::alarms::{checks, outbox};
 use crate::app::{self, with_connector};
 use crate::failure::Failure;
 use crate::freshness;
@@ -23,6 +25,8 @@ pub struct CheckReport {
     pub networks: Vec<NetworkCheck>,
     /// Files in the connectors folder that are refused, each with the reason.
     pub refused: Vec<(String, String)>,
+    /// What is wrong beside networks: checks of the operator's own that can't be run, receivers whose secrets can't be read.
+    pub problems: Vec<String>,
 }
 
 /// What was found of a network.
@@ -63,7 +67,25 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
     }
     let refused =
         registry.entries().into_iter().filter_map(|entry| Some((entry.file.clone(), entry.refusal()?.to_owned())));
-    Ok(CheckReport { networks, refused: refused.collect() })
+    let mut problems = wrong_checks(settings, lake.clone()).await?;
+    problems.extend(outbox::unreadable_secrets(settings).await);
+    Ok(CheckReport { networks, refused: refused.collect(), problems })
+}
+
+/// The checks whose query can't be planned, or whose comments are wrong.
+async fn wrong_checks(settings: &Settings, lake: Lake) -> Result<Vec<String>, Failure> {
+    let session = app::open_limited_session(lake, settings).await?;
+    let mut wrong = Vec::new();
+    for (name, check) in checks::load_all(settings)? {
+        let planned = match check {
+            Ok(check) => session.query(&check.sql).await.map(drop).map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = planned {
+            wrong.push(format!("checks/{name}.sql: {}", failure.render(false).trim_start_matches("error: ")));
+        }
+    }
+    Ok(wrong)
 }
 
 async fn check_network(settings: &Settings, registry: &Registry, network: NetworkSettings) -> NetworkCheck {

@@ -6,6 +6,7 @@
 //! `crate::doubts`. See `docs/decisions/0022-doubt.md`.
 
 mod bands;
+mod days;
 mod names;
 mod observation;
 mod profile;
@@ -14,11 +15,14 @@ mod rules;
 use serde::{Deserialize, Serialize};
 
 pub use bands::{SliceView, judge_days};
+pub use days::{DayLimits, day_outside_band, quiet_day};
 pub use observation::Observation;
 pub(crate) use observation::money_json;
 pub use profile::Profile;
 pub use rules::{Doubts, judge_ending, judge_few, judge_response, suspicion, unknown_input, unknown_inputs};
 
+/// Days of the same weekday that make a band.
+const MIN_WEEKDAYS: usize = 4;
 /// Records from which on the absence of a field is more than chance.
 pub const MIN_RECORDS: u64 = 5;
 

@@ -78,10 +78,16 @@ pub async fn queue_due(app: &App, settings: NetworkSettings) -> Result<bool, Fai
 /// # Errors
 /// A failure of the settings or the state store.
 pub async fn is_due(app: &App, network: &Network) -> Result<bool, Failure> {
-    let name = &network.settings.name;
-    let times = app.state.schedule_times(name).await?;
-    Ok(!due_reads(network, &Timetable::of(network)?, &times, Utc::now()).is_empty()
-        || app.state.has_scheduled_runs(name).await?)
+    Ok(is_due_by(app, network, Utc::now()).await? || app.state.has_scheduled_runs(&network.settings.name).await?)
+}
+
+/// Whether it had by a moment something due that wasn't queued since.
+///
+/// # Errors
+/// As [`is_due`].
+pub async fn is_due_by(app: &App, network: &Network, moment: DateTime<Utc>) -> Result<bool, Failure> {
+    let times = app.state.schedule_times(&network.settings.name).await?;
+    Ok(!due_reads(network, &Timetable::of(network)?, &times, moment).is_empty())
 }
 
 /// What the timetable has due, each schedule by itself.

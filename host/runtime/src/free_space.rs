@@ -1,5 +1,6 @@
 //! The floor of free space of the lake's disk: below it nothing is fetched, so that what was fetched can be written.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sluice_model::ErrorKind;
@@ -25,6 +26,20 @@ pub(crate) fn check(settings: &Settings) -> Result<(), SliceError> {
     );
     tracing::error!(folder, free_bytes = free, "the lake's disk is full");
     Err(SliceError::new(ErrorKind::Host, reason))
+}
+
+/// Paths of the lake and the state store on this machine, with what is free there in bytes: one path per disk.
+pub(crate) fn disks(settings: &Settings) -> Vec<(String, u64)> {
+    let urls = [settings.lake_url.strip_prefix("file:"), settings.state_url.strip_prefix("sqlite:")];
+    let mut disks = BTreeMap::new();
+    for path in urls.into_iter().flatten().map(|path| path.trim_start_matches("//")) {
+        let Some(existing) = Path::new(path).ancestors().find(|folder| folder.exists()) else { continue };
+        let device = rustix::fs::stat(existing).map(|found| found.st_dev).ok();
+        if let Some(free) = free_bytes(existing) {
+            disks.entry(device).or_insert_with(|| (path.to_owned(), free));
+        }
+    }
+    disks.into_values().collect()
 }
 
 /// What is free for this user where a folder is or will be; none where the system doesn't say it.

@@ -4,6 +4,7 @@
 //! SQL is in the crates below it; this one puts them together. It prints nothing: its functions return what happened.
 
 pub mod adaptive;
+pub mod alarms;
 pub mod api_tokens;
 pub mod app;
 pub mod backfill;

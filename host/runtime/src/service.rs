@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::alarms::AlarmWatcher;
 use crate::app::{App, GRACE};
 use crate::due;
 use crate::failure::Failure;
@@ -46,6 +47,7 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
     let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
     let mut keeper = MaintenanceScheduler::default();
     let mut heartbeat = Heartbeat::new(roles);
+    let mut alarms = AlarmWatcher::default();
     loop {
         tokio::select! {
             _ = tick.tick() => {
@@ -62,9 +64,10 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
                 if roles.has(Role::Worker) {
                     runs.take_free(&app).await;
                 }
+                alarms.tick(&app).await;
             }
             Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => {
-                runs.ended(ended, &app);
+                alarms.ran(runs.ended(ended, &app));
                 // The next one needn't wait.
                 tick.reset_immediately();
             }
@@ -172,8 +175,8 @@ impl Runs {
         timetable.map_or(true, |timetable| failed.is_due(Utc::now(), app.settings.retry_pauses, &timetable))
     }
 
-    /// Notes the end of a run.
-    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) {
+    /// Notes the end of a run, and gives its network.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) -> String {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let name = self.names.remove(&id);
         let (network, has_failed) = match ended {
@@ -185,12 +188,13 @@ impl Runs {
         };
         if !has_failed {
             self.failed.remove(&network);
-            return;
+            return network;
         }
         let failed = FailedStarts::another(self.failed.remove(&network), Utc::now());
         let pause_secs = failed.pause(app.settings.retry_pauses).num_seconds();
         tracing::warn!(network, "tried again in {pause_secs} s, or at the schedule's next moment if that comes first");
-        self.failed.insert(network, failed);
+        self.failed.insert(network.clone(), failed);
+        network
     }
 }
 

@@ -1,11 +1,13 @@
 //! `sluice.toml` and `networks/*.json`: the operator's settings.
 
+pub mod alarms;
 mod fetch;
 pub mod file;
 pub mod limits;
 pub mod maintenance;
 mod mistake;
 pub mod network;
+pub mod receivers;
 pub mod schedule;
 pub mod secrets;
 pub mod server;
@@ -21,6 +23,7 @@ use sluice_registry::Keys;
 
 use crate::failure::Failure;
 use crate::schedule::RetryPauses;
+use crate::settings::alarms::AlarmSettings;
 use crate::settings::fetch::FetchSection;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::maintenance::{MaintainSection, MaintenanceSettings, RawSection};
@@ -66,6 +69,8 @@ pub struct Settings {
     pub server: Option<ServerSettings>,
     /// What use costs; unknown without.
     pub usage: Option<UsageRates>,
+    /// Which faults are alarms, and who is notified.
+    pub alarms: AlarmSettings,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +97,8 @@ struct File {
     vanish: VanishSettings,
     server: Option<ServerSettings>,
     usage: Option<UsageRates>,
+    #[serde(default)]
+    alarms: AlarmSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -139,9 +146,10 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), mistake::of_toml(&text, &error));
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after, [server] listen and [usage] rates")
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after, [server] listen, [usage] rates and [alarms]")
         })?;
         file.limits.check()?;
+        file.alarms.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
         let dir =
@@ -180,12 +188,20 @@ impl Settings {
             vanish: file.vanish,
             server: file.server,
             usage: file.usage,
+            alarms: file.alarms,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,
                 ..SecretSources::default()
             },
         })
+    }
+}
+
+impl Settings {
+    /// Folder of `*.sql` checks: beside that of the networks.
+    pub fn checks_dir(&self) -> PathBuf {
+        self.networks_dir.with_file_name("checks")
     }
 }
 

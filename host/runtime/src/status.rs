@@ -14,7 +14,7 @@ use sluice_state::{Pause, State};
 
 pub use services::ServiceStatus;
 
-use crate::app::{self, open_registry_read_only, open_session, with_connector};
+use crate::app::{self, App, open_registry_read_only, open_session, with_connector};
 use crate::check::SHOWN_MOMENTS;
 use crate::doubts;
 use crate::failure::Failure;
@@ -194,7 +194,10 @@ pub async fn status(settings: &Settings) -> Result<Status, Failure> {
     };
     // The state store decides which connectors serve.
     let (noted, wanted, state_failure) = match opened {
-        Ok((noted, state)) => (noted, wanted(settings, &state, now).await?, None),
+        Ok((noted, state)) => match open_registry_read_only(settings).await {
+            Ok(registry) => (noted, wanted(settings, &state, &registry, now).await?, None),
+            Err(failure) => (noted, Wanted { unknown: vec![failure], ..Wanted::default() }, None),
+        },
         Err(failure) => (Vec::new(), Wanted::default(), Some(Failure::from(failure))),
     };
     let lake = app::open_lake(settings).await?;
@@ -240,21 +243,29 @@ pub fn by_stream(rejects: &[RejectRow]) -> Vec<OpenRejects> {
     counts.into_iter().map(row).collect()
 }
 
+/// What was read of each stream, by the connectors that serve.
+///
+/// # Errors
+/// A failure of the settings, the state store or the lake.
+pub async fn streams_now(app: &App, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, Failure> {
+    let wanted = wanted(&app.settings, &app.state, &app.registry, now).await?;
+    let read = open_session(app.lake.clone()).await?.coverage().await?;
+    Ok(streams(&wanted, read, now))
+}
+
 /// What the settings require, as far as the connectors can be loaded.
-async fn wanted(settings: &Settings, state: &State, now: DateTime<Utc>) -> Result<Wanted, Failure> {
+async fn wanted(
+    settings: &Settings,
+    state: &State,
+    registry: &Registry,
+    now: DateTime<Utc>,
+) -> Result<Wanted, Failure> {
     let mut wanted = Wanted::default();
-    let registry = match open_registry_read_only(settings).await {
-        Ok(registry) => registry,
-        Err(failure) => {
-            wanted.unknown.push(failure);
-            return Ok(wanted);
-        }
-    };
     for network in network::load_all(&settings.networks_dir)? {
         let id = network.content.connector.clone();
         wanted.paused.entry(id.clone()).or_default().extend(state.pauses(&network.name).await?);
         wanted.names.insert(id, network.name.clone());
-        if let Err(failure) = wanted.add(settings, &registry, network, now) {
+        if let Err(failure) = wanted.add(settings, registry, network, now) {
             wanted.unknown.push(failure);
         }
     }

@@ -40,6 +40,14 @@ impl Schedule {
         Self::of(cron, Tz::UTC, Missed::Last, TimeDelta::zero())
     }
 
+    /// A cron expression in a zone.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn in_zone(cron: &str, timezone: Tz) -> Result<Self, String> {
+        Self::of(cron, timezone, Missed::Last, TimeDelta::zero())
+    }
+
     fn of(cron: &str, timezone: Tz, missed: Missed, delay: TimeDelta) -> Result<Self, String> {
         Ok(Self { parsed: parse_cron(cron)?, cron: cron.to_owned(), timezone, missed, delay })
     }

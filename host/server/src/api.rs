@@ -3,6 +3,7 @@
 //! A route states the role that it needs as the scope of its `security`; [`Roles`] reads it there. One that states none
 //! needs `admin`, so a new route is closed until somebody opens it.
 
+mod alarms;
 mod audit;
 mod changes;
 mod connectors;
@@ -61,6 +62,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics));
     let guarded = OpenApiRouter::new()
+        .merge(alarms::routes())
         .merge(audit::routes())
         .merge(changes::routes())
         .merge(connectors::routes())

@@ -93,6 +93,19 @@ impl Database {
         Ok(row)
     }
 
+    /// Executes statements in one transaction: the further ones only if the first changes a row. False if it doesn't.
+    pub(crate) async fn execute_all(&self, first: Query<'_>, further: Vec<Query<'_>>) -> Result<bool, sqlx::Error> {
+        let mut transaction = self.begin_write().await?;
+        if self.unnamed(first).execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        for query in further {
+            self.unnamed(query).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// The rows of a query.
     pub(crate) async fn fetch_all(&self, query: Query<'_>) -> Result<Vec<AnyRow>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;

@@ -5,6 +5,7 @@
 //! `sluice-model`, and on `sluice-fetch` for the traits by which tokens are kept and requests are granted; it is the only
 //! crate that knows sqlx.
 
+mod alarms;
 mod api;
 mod backfills;
 mod budgets;
@@ -24,6 +25,7 @@ mod tokens;
 mod versions;
 mod widths;
 
+pub use alarms::{AlarmChange, AlarmMessage};
 pub use api::{ApiCall, ApiToken, Role};
 pub use budgets::rate_grants;
 pub use error::Error;

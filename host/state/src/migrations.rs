@@ -35,6 +35,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     7 "0007_widths",
     8 "0008_pauses",
     9 "0009_api",
+    10 "0010_alarms",
     11 "0011_many_hosts",
     12 "0012_budgets",
     13 "0013_jobs",

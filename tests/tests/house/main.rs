@@ -18,6 +18,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wasmtime-wasi", &["sluice-engine"]),
     // Networks are talked to in one place, so that no check of where a request goes is forgotten.
     ("reqwest", &["sluice-fetch"]),
+    ("lettre", &["sluice-fetch"]),
     // SQL is planned in one place.
     ("datafusion", &["sluice-query"]),
     // The lake is written in one place and read as SQL in another.

@@ -13,7 +13,7 @@ use sluice_runtime::text::count;
 /// # Errors
 /// A settings failure if anything is wrong, with all that is.
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure> {
-    let CheckReport { networks, refused } = check::check(settings).await?;
+    let CheckReport { networks, refused, problems } = check::check(settings).await?;
     let mut out = std::io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string(&networks).map_err(Failure::failed)?)?;
@@ -28,7 +28,8 @@ pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure
             false => writeln!(err, "warning: {file} is refused: {reason}")?,
         }
     }
-    let problems: Vec<&str> = networks.iter().flat_map(|network| &network.problems).map(String::as_str).collect();
+    let problems = networks.iter().flat_map(|network| &network.problems).chain(&problems);
+    let problems: Vec<&str> = problems.map(String::as_str).collect();
     if problems.is_empty() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use serde_json::json;
+use sluice_runtime::alarms;
 use sluice_runtime::app::App;
 use sluice_runtime::backfill::{self, Backfill};
 use sluice_runtime::due;
@@ -33,6 +34,8 @@ async fn run_due(settings: Settings, json: bool) -> Result<(), Failure> {
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
     let outcomes = due::run_due(&app).await;
+    let ran = outcomes.iter().flatten().map(|outcome| outcome.network.clone()).collect();
+    alarms::evaluate_and_send(&app, &ran).await;
     drop(display);
     let (mut reports, mut failures) = (Vec::new(), Vec::new());
     for RunOutcome { report, failure, .. } in outcomes? {

@@ -69,6 +69,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     REJECTS,
     RESOLVED_REJECTS,
     DOUBT_EVENTS,
+    ALARM_EVENTS,
     COVERAGE,
     COVERAGE_STATE,
     ABSENT,
@@ -238,6 +239,31 @@ pub(super) const DOUBT_EVENTS: SystemTable = SystemTable {
         time("decided_at", "When it was decided."),
         text("decided_by", "The operator, the run or the doubt that decided it."),
         text("decision", "Why it was decided so."),
+    ],
+};
+
+pub(super) const ALARM_EVENTS: SystemTable = SystemTable {
+    name: "alarm_events",
+    documentation: "One row per alarm that was opened, acknowledged or resolved. `meta.alarms` shows the last one of each.",
+    columns: &[
+        text("alarm_id", "Names the alarm: `sluice alarms ack`."),
+        text("rule", "The rule that found it, such as `doubt` or `gap`."),
+        text("subject", "What it was found of: `awin/uk/transactions`, a host, a check."),
+        text("network", "The connector's network id; none if it isn't about one network."),
+        ACCOUNT,
+        STREAM,
+        text("host", "The machine that it is about, for what every machine judges by itself."),
+        text("severity", "`info`, `warning` or `critical`."),
+        text("state", "`open`, `acknowledged` or `resolved`."),
+        text("summary", "What is wrong."),
+        text("evidence", "What shows it: numbers, messages, first rows."),
+        text("advice", "What to do about it."),
+        time("opened_at", "When the fault was first found."),
+        time("acknowledged_at", "When somebody took notice."),
+        text("acknowledged_by", "Who did."),
+        time("snoozed_until", "When it opens again if the fault still lasts; none: never."),
+        time("resolved_at", "When the fault was gone."),
+        time("noted_at", "When this row was noted."),
     ],
 };
 

@@ -5,14 +5,12 @@ use chrono_tz::Tz;
 use sluice_model::{Window, start_of_day};
 
 use super::profile::Day;
-use super::{Doubt, DoubtKind, DoubtSettings, Observation, Profile};
+use super::{Doubt, DoubtKind, DoubtSettings, MIN_WEEKDAYS, Observation, Profile};
 
 /// How far a day must be from the usual ones.
 const FACTOR: u128 = 20;
 /// A day with too few rows counts if at least this many are usual; one with too many if it has more.
 const MANY: u64 = 200;
-/// Days of the same weekday that make a band.
-const MIN_WEEKDAYS: usize = 4;
 /// How long after its end a day is complete: networks book late.
 const SETTLED: TimeDelta = TimeDelta::days(2);
 
@@ -50,7 +48,7 @@ impl SliceView {
 }
 
 /// The first of January 1970 as days from the beginning of the common era.
-const UNIX_EPOCH_FROM_CE: i32 = 719_163;
+pub(super) const UNIX_EPOCH_FROM_CE: i32 = 719_163;
 
 /// Compares a slice's complete days with what is known of them and of the same weekdays.
 pub fn judge_days(profile: &Profile, rules: &DoubtSettings, seen: &Observation, slice: &SliceView) -> Option<Doubt> {

@@ -248,6 +248,12 @@ impl Profile {
         self.transactions /= 2;
     }
 
+    /// Native paths that most records have had, of so many at least.
+    pub fn usual_paths(&self, records: u64) -> impl Iterator<Item = &str> {
+        let is_usual = move |fill: &Fill| fill.of >= records && fill.filled * 2 >= fill.of;
+        self.paths.iter().filter(move |(_, path)| is_usual(&path.fill)).map(|(path, _)| path.as_str())
+    }
+
     /// Takes note that an input was reported that no record has.
     pub fn note_reported(&mut self, path: &str) {
         self.reported.insert(path.to_owned());

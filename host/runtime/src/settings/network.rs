@@ -176,12 +176,12 @@ impl std::fmt::Display for Scalar {
 }
 
 /// `90s`, `30m`, `1h 30m`, `1d` in seconds; none if it isn't a whole number of seconds above 0.
-pub(super) fn parse_duration_secs(text: &str) -> Option<u32> {
+pub(crate) fn parse_duration_secs(text: &str) -> Option<u32> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| duration.subsec_nanos() == 0)?;
     u32::try_from(duration.as_secs()).ok().filter(|secs| *secs > 0)
 }
 
-fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+pub(super) fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration_secs(&text)
         .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a duration like 1h or 1d")))

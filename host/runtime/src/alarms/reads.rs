@@ -1,0 +1,248 @@
+//! What is read late or not at all: schedules, stale accounts, gaps, refused and expiring secrets.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sluice_query::Session;
+
+use super::fault::{Fault, Findings, first_of};
+use super::rule::Rule;
+use super::scope::Networks;
+use crate::app::{App, with_connector};
+use crate::due;
+use crate::duplicates::texts;
+use crate::failure::Failure;
+use crate::settings::alarms::AlarmSettings;
+use crate::settings::network::NetworkSettings;
+use crate::status::{Freshness, StreamStatus};
+use crate::text::count;
+
+/// Lines of evidence.
+const MAX_LINES: usize = 10;
+
+/// Judges all streams. `paused`: accounts that the schedule leaves alone, by network id.
+pub(super) fn find_late(streams: &[StreamStatus], paused: &Paused, findings: &mut Findings) {
+    findings.add(Rule::Stale, |_| true, stale_accounts(streams, paused));
+    findings.add(Rule::Gap, |_| true, streams.iter().filter_map(gap));
+}
+
+/// Accounts that are paused, by network id; the whole network under an empty name.
+#[derive(Debug, Default)]
+pub(super) struct Paused(pub(super) Vec<(String, String)>);
+
+impl Paused {
+    fn has(&self, network: &str, account: &str) -> bool {
+        self.0.iter().any(|(of, paused)| of == network && (paused.is_empty() || paused == account))
+    }
+}
+
+fn stale_accounts(streams: &[StreamStatus], paused: &Paused) -> Vec<Fault> {
+    let mut stale: BTreeMap<(&str, &str), Vec<&StreamStatus>> = BTreeMap::new();
+    for stream in streams.iter().filter(|stream| stream.state == Freshness::Stale) {
+        if !paused.has(&stream.network, &stream.account) {
+            stale.entry((&stream.network, &stream.account)).or_default().push(stream);
+        }
+    }
+    let fault = |((network, account), streams): ((&str, &str), Vec<&StreamStatus>)| {
+        let summary =
+            format!("{network} {account} is stale: {} not read in time", count(streams.len() as u64, "stream"));
+        let line = |of: &&StreamStatus| {
+            let [read, due] = [&of.last_read_at, &of.stale_at].map(|at| at.as_deref().unwrap_or("never"));
+            format!("{} by {}: last read {read}, due again by {due}", of.stream, of.axis)
+        };
+        Fault::of(Rule::Stale, network, Some(account), None, summary)
+            .evidence(first_of(streams.iter().map(line).collect(), MAX_LINES))
+            .advice(format!(
+                "`sluice runs --network {network}` shows why its runs fail; `sluice status` what is missing"
+            ))
+    };
+    stale.into_iter().map(fault).collect()
+}
+
+fn gap(of: &StreamStatus) -> Option<Fault> {
+    let first = of.gaps.first()?;
+    let number = count(of.gaps.len() as u64, "window");
+    let summary = format!("{} {}: {number} of {} missing", of.network, of.account, of.stream);
+    let line = |gap: &crate::status::GapStatus| {
+        let error = gap.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("{} to {} by {}: {}{error}", gap.since, gap.until, of.axis, gap.kind)
+    };
+    let fault = Fault::of(Rule::Gap, &of.network, Some(&of.account), Some(&of.stream), summary);
+    // One stream may be read by several dates.
+    let fault = Fault { subject: format!("{}/{}", fault.subject, of.axis), ..fault };
+    Some(
+        fault
+            .evidence(first_of(of.gaps.iter().map(line).collect(), MAX_LINES))
+            .advice(format!("a later run reads it if it can; now: {}", first.command)),
+    )
+}
+
+/// Judges the schedules of networks.
+///
+/// # Errors
+/// The state store's failure.
+pub(super) async fn find_unstarted(
+    app: &App,
+    networks: &[NetworkSettings],
+    paused: &Paused,
+    alarms: &AlarmSettings,
+    now: DateTime<Utc>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let grace = TimeDelta::minutes(alarms.threshold(Rule::Schedule, |of| of.minutes, 15).into());
+    let mut faults = Vec::new();
+    for settings in networks {
+        let id = settings.content.connector.clone();
+        let Ok(network) = with_connector(&app.registry, &app.settings, settings.clone()) else { continue };
+        let name = &network.settings.name;
+        let times = app.state.schedule_times(name).await?;
+        let is_new = times.started_at(None).is_none() && is_younger(&app.settings.networks_dir, name, now - grace);
+        if is_new || paused.has(&id, "") || app.state.holder(name).await?.is_some() {
+            continue;
+        }
+        // A schedule that can't be known is a fault of the settings.
+        if due::is_due_by(app, &network, now - grace).await.unwrap_or_default() {
+            faults.push(unstarted(&id, name, times.started_at(None), grace));
+        }
+    }
+    findings.add(Rule::Schedule, |_| true, faults);
+    Ok(())
+}
+
+/// Whether a network's file was written after a moment.
+fn is_younger(folder: &std::path::Path, name: &str, moment: DateTime<Utc>) -> bool {
+    let written = std::fs::metadata(folder.join(format!("{name}.json"))).and_then(|file| file.modified());
+    written.is_ok_and(|at: SystemTime| DateTime::<Utc>::from(at) > moment)
+}
+
+fn unstarted(id: &str, name: &str, started_at: Option<DateTime<Utc>>, grace: TimeDelta) -> Fault {
+    let last = started_at.map_or_else(|| "never".to_owned(), |at| at.format("%F %T UTC").to_string());
+    let summary = format!("the schedule of {name} didn't fire: a run is due for more than {} min", grace.num_minutes());
+    let fault = Fault::of(Rule::Schedule, id, None, None, summary).evidence([format!("last start: {last}")]);
+    Fault { subject: name.to_owned(), ..fault }.advice(format!(
+        "see in the service's log why it doesn't start; without a service, let cron call `sluice run --due`. Now: sluice run \
+         {name}"
+    ))
+}
+
+/// Judges the secrets of networks that were read.
+///
+/// # Errors
+/// The lake's failure.
+pub(super) async fn find_refused(
+    session: &Session,
+    networks: &Networks,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let query = format!(
+        "SELECT network, account, stream, error, CAST(read_at AS VARCHAR) FROM (
+             SELECT *, row_number() OVER (PARTITION BY network, account, stream ORDER BY read_at DESC) AS place
+             FROM meta.coverage WHERE network IN ({}) AND read_at > now() - INTERVAL '30 days')
+         WHERE place = 1 AND error_kind = 'credentials' ORDER BY network, account, stream",
+        networks.list()
+    );
+    let rows: Vec<[String; 5]> = texts(session, &query).await?;
+    let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(refused).collect::<Vec<_>>();
+    findings.add(Rule::Credentials, networks.covers(), faults);
+    Ok(())
+}
+
+fn refused(rows: &[[String; 5]]) -> Fault {
+    let [network, account, ..] = &rows[0];
+    let line = |[_, _, stream, error, at]: &[String; 5]| format!("{stream} at {at}: {error}");
+    Fault::of(Rule::Credentials, network, Some(account), None, format!("{network} refuses the secrets of {account}"))
+        .evidence(first_of(rows.iter().map(line).collect(), MAX_LINES))
+        .advice(format!("renew them where networks/{network}.json says they are; the next run reads them again"))
+}
+
+/// Judges the last days of secrets.
+pub(super) fn find_expiring(alarms: &AlarmSettings, now: DateTime<Utc>, findings: &mut Findings) {
+    let days = alarms.threshold(Rule::Expiry, |of| of.days, 14);
+    findings.add(Rule::Expiry, |_| true, expiring(&alarms.expires, days, now.date_naive()));
+}
+
+fn expiring(expires: &BTreeMap<String, NaiveDate>, days: u32, today: NaiveDate) -> Vec<Fault> {
+    let fault = |(name, last): (&String, &NaiveDate)| {
+        let left = (*last - today).num_days();
+        if left > i64::from(days) {
+            return None;
+        }
+        let summary = match left {
+            ..0 => format!("the secrets of {name} expired on {last}"),
+            0 => format!("the secrets of {name} expire today"),
+            _ => format!("the secrets of {name} expire in {} on {last}", count(left.unsigned_abs(), "day")),
+        };
+        let mut parts = name.split('/').map(str::to_owned);
+        let (network, account) = (parts.next(), parts.next());
+        let fault = Fault { network, account, ..Fault::new(Rule::Expiry, name.clone(), summary) };
+        Some(fault.advice(format!("renew them, and set the new day in [alarms.expires]: \"{name}\" = \"…\"")))
+    };
+    expires.iter().filter_map(fault).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::status::GapStatus;
+
+    fn stream(account: &str, stream: &str, state: Freshness) -> StreamStatus {
+        StreamStatus {
+            network: "awin".to_owned(),
+            account: account.to_owned(),
+            stream: stream.to_owned(),
+            axis: "modified".to_owned(),
+            state,
+            last_read_at: Some("2026-01-05T10:00:00Z".to_owned()),
+            stale_at: Some("2026-01-05T12:00:00Z".to_owned()),
+            read_since: None,
+            read_until: None,
+            last_failed_at: None,
+            gaps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_account_is_stale_once_whatever_its_streams() {
+        let streams = [
+            stream("uk", "transactions", Freshness::Stale),
+            stream("uk", "payments", Freshness::Stale),
+            stream("de", "transactions", Freshness::Fresh),
+            stream("fr", "transactions", Freshness::Stale),
+        ];
+        let paused = Paused(vec![("awin".to_owned(), "fr".to_owned())]);
+        let faults = stale_accounts(&streams, &paused);
+        assert_eq!(faults.iter().map(|fault| fault.subject.as_str()).collect::<Vec<_>>(), ["awin/uk"]);
+        assert!(faults[0].summary.contains("2 streams not read in time"), "{faults:?}");
+        assert!(stale_accounts(&streams, &Paused(vec![("awin".to_owned(), String::new())])).is_empty());
+    }
+
+    #[test]
+    fn a_gap_names_the_command_that_closes_it() {
+        assert_eq!(gap(&stream("uk", "transactions", Freshness::Fresh)), None);
+        let missing = GapStatus {
+            since: "2026-01-01T00:00:00Z".to_owned(),
+            until: "2026-01-02T00:00:00Z".to_owned(),
+            kind: "failed",
+            failed_at: None,
+            error: Some("HTTP 500".to_owned()),
+            command: "sluice run awin --account uk".to_owned(),
+        };
+        let of = StreamStatus { gaps: vec![missing], ..stream("uk", "transactions", Freshness::Fresh) };
+        let fault = gap(&of).unwrap();
+        assert_eq!(fault.subject, "awin/uk/transactions/modified");
+        assert!(fault.evidence.ends_with("failed: HTTP 500") && fault.advice.ends_with("sluice run awin --account uk"));
+    }
+
+    #[test]
+    fn secrets_expire_in_so_many_days() {
+        let expires = |day: &str| BTreeMap::from([("awin/uk".to_owned(), day.parse().unwrap())]);
+        let today = "2026-01-05".parse().unwrap();
+        let summary = |day: &str| expiring(&expires(day), 14, today).pop().map(|fault| fault.summary);
+        assert_eq!(summary("2026-01-20"), None);
+        assert_eq!(summary("2026-01-19").unwrap(), "the secrets of awin/uk expire in 14 days on 2026-01-19");
+        assert_eq!(summary("2026-01-05").unwrap(), "the secrets of awin/uk expire today");
+        assert_eq!(summary("2026-01-04").unwrap(), "the secrets of awin/uk expired on 2026-01-04");
+    }
+}

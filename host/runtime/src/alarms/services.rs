@@ -1,0 +1,80 @@
+//! Services that are gone, and receivers that accept no messages.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sluice_state::{AlarmMessage, ServiceStats};
+
+use super::fault::{Fault, Findings};
+use super::rule::Rule;
+
+/// Attempts after which a receiver counts as out of reach.
+const MANY_ATTEMPTS: u32 = 5;
+
+pub(super) fn find(services: &[ServiceStats], messages: &[AlarmMessage], now: DateTime<Utc>, findings: &mut Findings) {
+    findings.add(Rule::Host, |_| true, gone_hosts(services, now));
+    findings.add(Rule::Receiver, |_| true, silent_receivers(messages));
+}
+
+/// Hosts of which no service reports, and one did that hasn't ended.
+fn gone_hosts(services: &[ServiceStats], now: DateTime<Utc>) -> Vec<Fault> {
+    let mut last: BTreeMap<&str, &ServiceStats> = BTreeMap::new();
+    for stats in services {
+        let latest = last.entry(&stats.host).or_insert(stats);
+        if stats.noted_at > latest.noted_at {
+            *latest = stats;
+        }
+    }
+    let gone = last.into_iter().filter(|(_, stats)| !stats.is_fresh(now));
+    let fault = |(host, stats): (&str, &ServiceStats)| {
+        let reported = stats.noted_at.format("%F %T UTC");
+        Fault::new(Rule::Host, host, format!("the service on {host} stopped reporting at {reported}"))
+            .evidence([format!("process {}, {} runs in flight", stats.process, stats.runs)])
+            .advice(
+                "start the service there again; its runs are resumed. If the host was removed for good, this ends a day \
+                 after its last report",
+            )
+    };
+    gone.map(fault).collect()
+}
+
+fn silent_receivers(messages: &[AlarmMessage]) -> Vec<Fault> {
+    let mut waiting: BTreeMap<&str, (usize, u32)> = BTreeMap::new();
+    for message in messages.iter().filter(|message| message.attempts >= MANY_ATTEMPTS) {
+        let (messages, attempts) = waiting.entry(&message.receiver).or_default();
+        *messages += 1;
+        *attempts = (*attempts).max(message.attempts);
+    }
+    let fault = |(name, (messages, attempts)): (&str, (usize, u32))| {
+        let of = crate::text::count(messages as u64, "message");
+        Fault::new(Rule::Receiver, name, format!("the receiver `{name}` of alarms accepts no messages: {of} wait"))
+            .evidence([format!("{attempts} attempts at the oldest; the log has the reasons")])
+            .advice(format!("correct [alarms.{name}] in sluice.toml, or the receiver"))
+    };
+    waiting.into_iter().map(fault).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_host_is_gone_until_another_service_reports_there() {
+        let now: DateTime<Utc> = "2026-01-05T10:00:00Z".parse().unwrap();
+        let stats = |host: &str, process, secs| ServiceStats {
+            host: host.to_owned(),
+            process,
+            noted_at: now - TimeDelta::seconds(secs),
+            ..ServiceStats::default()
+        };
+        let killed = [stats("blue", 1, 90), stats("red", 2, 5)];
+        let gone = gone_hosts(&killed, now);
+        assert_eq!(gone.len(), 1);
+        assert_eq!(gone[0].summary, "the service on blue stopped reporting at 2026-01-05 09:58:30 UTC");
+        assert!(gone_hosts(&[stats("blue", 1, 90), stats("blue", 3, 5)], now).is_empty());
+        assert!(gone_hosts(&killed, now - TimeDelta::seconds(60)).is_empty());
+    }
+}

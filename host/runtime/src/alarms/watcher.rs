@@ -1,0 +1,126 @@
+//! When a service evaluates alarms and sends messages: beside its loop, one at a time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::outage::StateOutage;
+use super::{evaluate, outbox};
+use crate::app::App;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// How long after an evaluation one follows because runs have ended, or because it failed.
+const SOON: Duration = Duration::from_secs(30);
+/// How often it looks for messages that are due.
+const SEND: Duration = Duration::from_secs(5);
+
+/// Evaluates alarms after runs and by time.
+#[derive(Default)]
+pub struct AlarmWatcher {
+    /// Networks that were run since the last evaluation.
+    ran: BTreeSet<String>,
+    /// The settings as they were at the last evaluation.
+    settings: Option<Settings>,
+    /// Whether the state store, which keeps alarms, fails itself.
+    outage: StateOutage,
+    evaluated_at: Option<Instant>,
+    evaluation: Option<JoinHandle<Evaluation>>,
+    sent_at: Option<Instant>,
+    sending: Option<JoinHandle<Result<(), Failure>>>,
+    /// What was logged last: the same isn't logged again.
+    logged: Option<String>,
+}
+
+/// An evaluation that has ended.
+struct Evaluation {
+    outage: StateOutage,
+    ran: BTreeSet<String>,
+    settings: Result<Settings, Failure>,
+}
+
+impl AlarmWatcher {
+    /// Takes note that a network was run.
+    pub fn ran(&mut self, network: String) {
+        self.ran.insert(network);
+    }
+
+    /// Begins what is due of evaluating and sending.
+    pub async fn tick(&mut self, app: &Arc<App>) {
+        if let Some(ended) = finished(&mut self.evaluation).await {
+            self.take_over(ended);
+        }
+        if let Some(ended) = finished(&mut self.sending).await {
+            self.log(ended.and_then(|sent| sent));
+            self.sent_at = Some(Instant::now());
+        }
+        let now = Instant::now();
+        let settings = self.settings.clone().unwrap_or_else(|| app.settings.clone());
+        let is_urgent = !self.ran.is_empty() || self.outage.is_there();
+        let pause = if is_urgent { settings.alarms.every().min(SOON) } else { settings.alarms.every() };
+        let is_due = |last: Option<Instant>, pause: Duration| last.is_none_or(|last| last + pause <= now);
+        if self.evaluation.is_none() && is_due(self.evaluated_at, pause) {
+            let (ran, outage) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.outage));
+            self.evaluation = Some(tokio::spawn(Evaluation::of(app.clone(), settings.clone(), ran, outage)));
+        }
+        let pause = SEND.min(Duration::from_secs(settings.alarms.retry_secs.into()));
+        if self.sending.is_none() && is_due(self.sent_at, pause) {
+            let app = app.clone();
+            self.sending = Some(tokio::spawn(async move { outbox::send_due(&app, &settings).await }));
+        }
+    }
+
+    fn take_over(&mut self, ended: Result<Evaluation, Failure>) {
+        let settings = match ended {
+            Ok(Evaluation { outage, ran, settings }) => {
+                self.outage = outage;
+                if settings.is_err() {
+                    self.ran.extend(ran);
+                }
+                settings
+            }
+            Err(failure) => Err(failure),
+        };
+        self.settings = self.log(settings).or(self.settings.take());
+        // What was found is sent at once.
+        (self.evaluated_at, self.sent_at) = (Some(Instant::now()), None);
+    }
+
+    /// Logs a failure, once as long as it stays the same.
+    fn log<T>(&mut self, ended: Result<T, Failure>) -> Option<T> {
+        match ended {
+            Ok(done) => {
+                self.logged = None;
+                Some(done)
+            }
+            Err(failure) => {
+                let text = failure.render(false);
+                if self.logged.as_ref() != Some(&text) {
+                    tracing::error!("alarms aren't evaluated or sent: {text}");
+                }
+                self.logged = Some(text);
+                None
+            }
+        }
+    }
+}
+
+impl Evaluation {
+    async fn of(app: Arc<App>, before: Settings, ran: BTreeSet<String>, mut outage: StateOutage) -> Self {
+        let settings = evaluate(&app, &ran).await;
+        match &settings {
+            Ok(now) => outage.ended(&app, now).await,
+            Err(failure) => outage.lasts(&before, failure).await,
+        }
+        Self { outage, ran, settings }
+    }
+}
+
+/// The result of a task that has ended.
+async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Option<Result<T, Failure>> {
+    let ended = task.take_if(|task| task.is_finished())?.await;
+    Some(ended.map_err(Failure::failed))
+}

@@ -1,0 +1,81 @@
+//! Alarms of a running service: hosts that are gone, a lake that can't be written, files edited to nonsense; and its API.
+
+use serde_json::{Value, json};
+use sluice_tests::{Service, http};
+
+use crate::world::{PROMPT, World, sales, wait_until};
+
+#[test]
+fn a_host_that_is_gone_is_an_alarm_until_a_service_reports_there() {
+    let world = World::new(PROMPT);
+    world.answer(200, &sales());
+    let mut service = Service::start(&world.operator).unwrap();
+    service.wait_for(&["awin", "new version"]).unwrap();
+    wait_until(|| service.vitals(&world.operator).is_ok(), "its note");
+    drop(service);
+    let long_ago = "2026-01-01T00:00:00Z";
+    // A minute passes.
+    let earlier = (chrono::Utc::now() - chrono::TimeDelta::minutes(5)).to_rfc3339();
+    world.change_state(&format!(
+        "UPDATE services SET vitals = json_set(vitals, '$.noted_at', '{earlier}', '$.started_at', '{long_ago}')"
+    ));
+    let gone = world.opened("host");
+    assert_eq!(gone["severity"], "critical");
+    assert!(gone["summary"].as_str().unwrap().contains("stopped reporting at"), "{gone}");
+    let service = Service::start(&world.operator).unwrap();
+    wait_until(|| world.open("host").is_empty(), "the end of the alarm");
+    drop(service);
+}
+
+#[test]
+fn a_service_whose_lake_and_settings_go_wrong_says_so_and_goes_on() {
+    let world = World::new(&format!("{PROMPT}[alarms.rules.lake]\nafter = \"0s\"\n"));
+    let settings = std::fs::read_to_string(world.operator.join("sluice.toml")).unwrap();
+    world.answer(200, &sales());
+    let mut service = Service::start(&world.operator).unwrap();
+    service.wait_for(&["awin", "new version"]).unwrap();
+    // Something else is where the lake was.
+    let (lake, aside) = (world.operator.join("lake"), world.operator.join("aside"));
+    std::fs::rename(&lake, &aside).unwrap();
+    std::fs::write(&lake, "no folder").unwrap();
+    service.wait_for(&["alarm: ", "the lake", "open"]).unwrap();
+    std::fs::remove_file(&lake).unwrap();
+    std::fs::rename(&aside, &lake).unwrap();
+    service.wait_for(&["alarm: ", "the lake", "resolved"]).unwrap();
+    world.operator.write("sluice.toml", "nonsense").unwrap();
+    service.wait_for(&["alarm: ", "sluice.toml can't be used", "open"]).unwrap();
+    world.operator.write("sluice.toml", &settings).unwrap();
+    service.wait_for(&["alarm: ", "sluice.toml can't be used", "resolved"]).unwrap();
+    let query = "SELECT rule, state FROM meta.alarms WHERE rule IN ('lake', 'settings') ORDER BY rule";
+    let expected = [json!({"rule": "lake", "state": "resolved"}), json!({"rule": "settings", "state": "resolved"})];
+    wait_until(|| world.operator.sql(query).is_ok_and(|rows| rows == expected), "both in the lake");
+    assert!(service.is_alive());
+}
+
+#[test]
+fn the_api_lists_and_acknowledges_under_the_name_of_the_token() {
+    let world = World::new(&format!("{PROMPT}[server]\nlisten = \"127.0.0.1:0\"\n"));
+    world.answer(401, &[]);
+    let alarm = world.opened("credentials");
+    let id = alarm["alarm_id"].as_str().unwrap();
+    let token = |name: &str, role: &str| {
+        let made = world.operator.succeed(&["tokens", "create", name, "--role", role]).unwrap();
+        made.trim().to_owned()
+    };
+    let (reader, operator) = (token("reader", "read"), token("night-shift", "operate"));
+    let mut service = Service::start(&world.operator).unwrap();
+    let line = service.wait_for(&["the HTTP API listens on http://"]).unwrap();
+    let address = line.rsplit("http://").next().unwrap().split(['"', ' ']).next().unwrap();
+    let listed = http(address, "GET", "/v1/alarms", Some(&reader), None).unwrap().json().unwrap();
+    assert!(listed.as_array().unwrap().iter().any(|alarm| alarm["alarm_id"] == id), "{listed}");
+    let path = format!("/v1/alarms/{id}/acknowledge");
+    let refused = http(address, "POST", &path, Some(&reader), Some(&json!({}))).unwrap();
+    assert_eq!(refused.status, 403, "{refused:?}");
+    let acknowledged: Value = http(address, "POST", &path, Some(&operator), Some(&json!({}))).unwrap().json().unwrap();
+    assert_eq!(
+        (&acknowledged["state"], &acknowledged["acknowledged_by"]),
+        (&json!("acknowledged"), &json!("night-shift"))
+    );
+    let unknown = http(address, "POST", "/v1/alarms/none/acknowledge", Some(&operator), Some(&json!({}))).unwrap();
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+}
