@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::{ApiError, ErrorBody};
-use crate::{Shared, access, commands, health};
+use crate::{Shared, access, commands, events, health};
 
 const JSON: &str = "application/json";
 
@@ -61,6 +61,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(raw))
         .routes(routes!(sql))
         .routes(routes!(calls))
+        .routes(routes!(events::events))
         .layer(middleware::from_fn_with_state(shared.clone(), access::check));
     let (router, description) = open.merge(guarded).split_for_parts();
     let description = Arc::new(description);

@@ -7,7 +7,9 @@
 mod access;
 mod api;
 mod commands;
+mod console;
 mod error;
+mod events;
 mod health;
 
 use std::future::Future;
@@ -20,9 +22,10 @@ use sluice_runtime::app::App;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::telemetry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use access::Rates;
+use events::Events;
 
 /// The largest body of a request.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -37,12 +40,14 @@ struct Shared {
     metrics: PrometheusHandle,
     commands: Semaphore,
     rates: Rates,
+    events: Events,
 }
 
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
+    changes: watch::Sender<events::Changes>,
 }
 
 impl Server {
@@ -66,8 +71,9 @@ impl Server {
         let metrics = PrometheusBuilder::new().install_recorder().map_err(Failure::failed)?;
         telemetry::describe();
         let commands = Semaphore::new(COMMANDS_AT_ONCE);
-        let shared = Shared { app: app.clone(), metrics, commands, rates: Rates::default() };
-        Ok(Some(Self { listener, shared: Arc::new(shared) }))
+        let (changes, events) = Events::new();
+        let shared = Shared { app: app.clone(), metrics, commands, rates: Rates::default(), events };
+        Ok(Some(Self { listener, shared: Arc::new(shared), changes }))
     }
 
     /// Answers until `stop` ends; then what is being answered may finish.
@@ -84,9 +90,17 @@ impl Server {
                 metrics.run_upkeep();
             }
         });
-        let router = api::router(self.shared).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+        let events = tokio::spawn(events::poll_changes(self.shared.clone(), self.changes));
+        let end_events = events.abort_handle();
+        let stop = async move {
+            stop.await;
+            // What streams ends with it, so that nothing is waited for.
+            end_events.abort();
+        };
+        let router = console::mount(api::router(self.shared)).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
         let served = axum::serve(self.listener, router).with_graceful_shutdown(stop).await;
         upkeep.abort();
+        events.abort();
         Ok(served?)
     }
 }
