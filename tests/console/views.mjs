@@ -129,7 +129,7 @@ async function doubts(page) {
 
 async function query(page) {
   await visit(page, "SQL", "/sql");
-  const editor = page.getByRole("combobox");
+  const editor = page.getByLabel(/^Query/);
   await editor.fill("");
   await editor.pressSequentially("SELECT network, commission_currency, sum(commission_eff");
   await editor.press("End");

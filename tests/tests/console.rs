@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
-    HostileServer, HttpAnswer, NETWORKS, Operator, Service, connectors_dir, http, patched, repository, response, runtime,
-    target_dir,
+    HostileServer, HttpAnswer, NETWORKS, Operator, Service, connectors_dir, http, patched, repository, response,
+    runtime, target_dir,
 };
 use tokio::runtime::Runtime;
 
@@ -138,7 +138,8 @@ fn every_view_does_its_work() {
     console.drive("views.mjs");
     let doubts = console.operator.sql("SELECT state, decision FROM meta.doubts").unwrap();
     assert_eq!(doubts, [json!({"state": "rejected", "decision": "Awin puts the field back"})]);
-    let calls = console.operator.sql("SELECT count(*) AS n FROM meta.gaps WHERE kind = 'never-read' AND account = 'alpha'");
+    let calls =
+        console.operator.sql("SELECT count(*) AS n FROM meta.gaps WHERE kind = 'never-read' AND account = 'alpha'");
     assert_eq!(calls.unwrap(), [json!({"n": 0})], "the gap is read");
 }
 
@@ -192,7 +193,10 @@ fn events_count_what_changed_and_end_with_the_service() {
     let console = Console::of(operator);
     let (address, token) = (&console.address, console.token("ops", "operate"));
     let once = http(address, "GET", "/v1/events", Some(&token), None).unwrap().json().unwrap();
-    assert_eq!((&once["token"], &once["role"], &once["changes"]["runs"]), (&"ops".into(), &"operate".into(), &0.into()));
+    assert_eq!(
+        (&once["token"], &once["role"], &once["changes"]["runs"]),
+        (&"ops".into(), &"operate".into(), &0.into())
+    );
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     write!(
@@ -225,7 +229,9 @@ fn the_page_is_the_same_at_every_view_and_may_load_nothing_else() {
         let answer = console.get(view);
         assert_eq!((answer.status, &answer.body), (200, &page.body), "{view}");
         let header = answer.header.to_lowercase();
-        for part in ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "nosniff", "no-cache", "no-referrer"] {
+        for part in
+            ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "nosniff", "no-cache", "no-referrer"]
+        {
             assert!(header.contains(part), "{view} lacks {part}: {header}");
         }
         assert!(!header.contains("unsafe-") && !header.contains("set-cookie"), "{header}");

@@ -6,14 +6,24 @@
 use axum::Router;
 
 #[cfg(feature = "console")]
-use {
-    crate::error::ApiError,
-    axum::extract::Request,
-    axum::http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    axum::middleware::{Next, from_fn},
-    axum::response::{IntoResponse, Response},
-    memory_serve::CacheControl,
+use axum::{
+    body::Bytes,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
 };
+
+/// A file of the page.
+#[cfg(feature = "console")]
+struct File {
+    path: &'static str,
+    bytes: &'static [u8],
+    /// The same, packed with brotli.
+    packed: &'static [u8],
+}
+
+#[cfg(feature = "console")]
+static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// What the page may do: run its own scripts and styles, and call this server. No script in its markup, no HTML made
 /// from text (`trusted-types`), no frame around it, nothing of other hosts.
@@ -22,12 +32,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Other headers of the page and its files.
+/// Headers of the page and its files.
 #[cfg(feature = "console")]
-const HEADERS: [(HeaderName, &str); 5] = [
+const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
+    (header::VARY, "accept-encoding"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
@@ -39,15 +50,7 @@ const ASSETS: &str = "/assets/";
 /// Adds the page: every path that isn't the API's is one of its views, so that each view has a URL.
 #[cfg(feature = "console")]
 pub(crate) fn mount(router: Router) -> Router {
-    let page = memory_serve::load!()
-        .index_file(Some("/index.html"))
-        .fallback(Some("/index.html"))
-        .fallback_status(StatusCode::OK)
-        .html_cache_control(CacheControl::NoCache)
-        .cache_control(CacheControl::Long)
-        .into_router()
-        .layer(from_fn(secure));
-    router.merge(page)
+    router.fallback(page)
 }
 
 /// Adds nothing: this binary was built without the page.
@@ -56,20 +59,48 @@ pub(crate) fn mount(router: Router) -> Router {
     router
 }
 
-/// The page with its headers. What no view can be is not found.
+/// A file of the page, or the page itself for a path that may be a view's.
 #[cfg(feature = "console")]
-async fn secure(request: Request, next: Next) -> Response {
-    let (path, method) = (request.uri().path().to_owned(), request.method().clone());
-    let is_read = matches!(method, Method::GET | Method::HEAD);
-    let mut response = next.run(request).await;
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_page = content_type.is_some_and(|value| value.starts_with("text/html"));
-    if !is_read || path.starts_with("/v1/") || (path.starts_with(ASSETS) && is_page) {
-        let error = format!("there is no {method} {path}");
-        return ApiError::new(StatusCode::NOT_FOUND, error, "see /openapi.json").into_response();
+async fn page(request: Request) -> Response {
+    let path = request.uri().path();
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_view = !path.starts_with("/v1/") && !path.starts_with(ASSETS);
+    let file = FILES.iter().find(|file| file.path == path);
+    let file = file.or_else(|| FILES.iter().find(|file| is_view && file.path == "/index.html"));
+    match file.filter(|_| is_read) {
+        Some(file) => file.respond(request.headers()),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(feature = "console")]
+impl File {
+    fn respond(&self, asked: &HeaderMap) -> Response {
+        let encodings = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_packed = encodings.split(',').any(|encoding| encoding.trim() == "br");
+        let mut headers: HeaderMap =
+            HEADERS.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+        let (content_type, cache) = (self.content_type(), self.cache());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        if is_packed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+        }
+        (headers, Bytes::from_static(if is_packed { self.packed } else { self.bytes })).into_response()
     }
-    response
+
+    fn content_type(&self) -> &'static str {
+        match self.path.rsplit('.').next() {
+            Some("html") => "text/html; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "application/octet-stream",
+        }
+    }
+
+    /// Assets of another content have another name; the page names them.
+    fn cache(&self) -> &'static str {
+        if self.path.starts_with(ASSETS) { "public, max-age=31536000, immutable" } else { "no-cache" }
+    }
 }

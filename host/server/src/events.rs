@@ -80,9 +80,8 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let plain = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
     let token = api_tokens::find(&shared.app.state, plain).await?;
-    let token = token.ok_or_else(|| {
-        ApiError::new(StatusCode::UNAUTHORIZED, "the token was removed", "use another token")
-    })?;
+    let token =
+        token.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "the token was removed", "use another token"))?;
     let changes = shared.events.changes.clone();
     let session = EventsBody { token: token.name, role: token.role, changes: *changes.borrow() };
     if !text(header::ACCEPT).contains("text/event-stream") {
@@ -92,7 +91,8 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap
         let error = format!("{MAX_STREAMS} streams are open");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "close one, or ask without `Accept: text/event-stream`")
     })?;
-    let stream = stream(Watching { changes, session: Some(session), ends: Instant::now() + STREAM_TIME, _permit: permit });
+    let stream =
+        stream(Watching { changes, session: Some(session), ends: Instant::now() + STREAM_TIME, _permit: permit });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
 }
 

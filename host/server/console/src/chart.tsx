@@ -26,7 +26,14 @@ export interface ChartProps {
 /** As many series as have a colour of their own. */
 export const MAX_SERIES = 10;
 
-const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** A colour of the style sheet as a canvas knows it: `light-dark()` is resolved only where it is used. */
+function colour(name: string): string {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
 
 export const seriesColour = (at: number) => `var(--series-${at % MAX_SERIES})`;
 
@@ -44,8 +51,13 @@ function stacked(series: Series[]): (number | null)[][] {
   );
 }
 
+/** `2026-01-31` for the first day, `02-07` for the others. */
+const dayTexts = (_: uPlot, ticks: number[]) =>
+  ticks.map((tick, at) => new Date(tick * 1_000).toISOString().slice(at === 0 ? 0 : 5, 10));
+
 function options(props: ChartProps, width: number): uPlot.Options {
   const isBars = props.kind === "bars";
+  const half = props.isTime ? 43_200 : 0.5;
   const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const drawn = props.series.map(({ name }, at): uPlot.Series => {
     const paint = colour(`--series-${at % MAX_SERIES}`);
@@ -57,8 +69,9 @@ function options(props: ChartProps, width: number): uPlot.Options {
     height: props.height ?? 240,
     legend: { show: false },
     cursor: { y: false, drag: { setScale: false }, points: { show: !isBars } },
-    scales: { x: { time: props.isTime } },
-    axes: [props.labels ? { ...axis, values: (_, ticks) => ticks.map((at) => props.labels?.[at] ?? "") } : axis, { ...axis, size: 60, values: (_, ticks) => ticks.map(compact) }],
+    // Room for half a bar at both ends.
+    scales: { x: { time: props.isTime, range: isBars ? (_, min, max) => [min - half, max + half] : undefined } },
+    axes: [{ ...axis, values: props.labels ? (_, ticks) => ticks.map((at) => props.labels?.[at] ?? "") : dayTexts, space: 70, size: 32 }, { ...axis, size: 60, values: (_, ticks) => ticks.map(compact) }],
     // What is stacked highest is painted first.
     series: [{}, ...(isBars ? drawn.reverse() : drawn)],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "UTC"),

@@ -69,6 +69,7 @@ export interface Slice {
   records: Numeric;
   complete: boolean;
   error: string | null;
+  error_kind: string | null;
 }
 
 export interface SentRequest {

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { answer, client, sql } from "../lib/api";
+import { answer, call, client, sql } from "../lib/api";
 import { count, literal } from "../lib/format";
 import { useAction, useLoad } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
@@ -35,7 +35,7 @@ function Responses({ doubt }: { doubt: Doubt }) {
   return (
     <Loaded load={load}>
       {({ rows }) => (
-        <ul class="plain">
+        <ul class="list">
           {rows.map((request) => (
             <li>
               <a href={path("runs", request.run_id, "requests", request.request_id)}>
@@ -138,7 +138,7 @@ const SHOWN = [
 function List() {
   const shown = parameters.value.get("show") === "all" ? "all" : "open";
   const load = useLoad(
-    (signal) => answer<Doubt[]>(client.GET("/v1/doubts", { params: { query: { all: shown === "all" } }, parseAs: "text", signal })),
+    (signal) => call<Doubt[]>("GET", `/v1/doubts?all=${shown === "all"}`, undefined, signal),
     [shown],
     ["doubts"],
   );

@@ -195,7 +195,7 @@ FROM unified.unpaid GROUP BY ALL ORDER BY currency, age`;
 function UnpaidByAge() {
   const load = useLoad((signal) => sql<Unpaid>(UNPAID, signal), [], ["runs", "doubts"]);
   return (
-    <Panel title="Approved and not paid, by age">
+    <Panel wide title="Approved and not paid, by age">
       <Loaded load={load}>
         {({ rows }) => {
           const all = [...new Set(rows.map((row) => row.currency))];

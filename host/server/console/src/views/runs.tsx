@@ -143,7 +143,7 @@ function Facts({ run }: { run: Run }) {
 }
 
 function Slices({ id }: { id: string }) {
-  const query = `SELECT account, stream, axis, since, until, read_at, requests, records, complete, error FROM meta.coverage
+  const query = `SELECT account, stream, axis, since, until, read_at, requests, records, complete, error, error_kind FROM meta.coverage
     WHERE run_id = ${literal(id)} ORDER BY account, stream, axis, since LIMIT 1000`;
   const load = useLoad((signal) => sql<Slice>(query, signal), [id]);
   return (
@@ -165,7 +165,7 @@ function Slices({ id }: { id: string }) {
                     <Window since={slice.since} until={slice.until} />
                   </td>
                   <td>
-                    <Badge text={slice.complete ? "read" : "failed"} />
+                    <Badge text={slice.complete ? "read" : slice.error_kind === "doubt" ? "doubtful" : "failed"} />
                   </td>
                   <td class="number">{count(slice.requests)}</td>
                   <td class="number">{count(slice.records)}</td>

@@ -95,7 +95,7 @@ function One({ network, status, again }: { network: Network; status?: NetworkSta
               {status.next.length === 0 ? (
                 <span class="dim">none</span>
               ) : (
-                <ul class="plain">
+                <ul class="list">
                   {status.next.map((at) => (
                     <li>
                       <Time at={at} seconds={!at.endsWith(":00Z")} />
@@ -119,7 +119,7 @@ function One({ network, status, again }: { network: Network; status?: NetworkSta
       )}
       <details>
         <summary>Accounts</summary>
-        <ul class="plain columns">
+        <ul class="list columns">
           {network.accounts.map(({ name, id }) => (
             <li>
               <Foreign text={name} /> {id !== name && <Foreign class="dim" text={`in tables ${id}`} />}

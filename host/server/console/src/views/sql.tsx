@@ -122,8 +122,6 @@ function Editor({ value, change, run }: EditorProps) {
         rows={8}
         spellcheck={false}
         autocapitalize="off"
-        role="combobox"
-        aria-expanded={found.length > 0}
         aria-controls="completions"
         aria-activedescendant={found.length > 0 ? `completion-${picked}` : undefined}
         aria-autocomplete="list"
@@ -193,7 +191,7 @@ function SavedQueries({ query, choose }: { query: string; choose: (query: string
   return (
     <details class="saved">
       <summary>Saved queries and examples</summary>
-      <ul class="plain">
+      <ul class="list">
         {[...saved, ...EXAMPLES].map((one, at) => (
           <li>
             <button type="button" class="link" onClick={() => choose(one.query)}>
