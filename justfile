@@ -2,25 +2,28 @@
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 connectors := `ls connectors | tr '\n' ' '`
+# The page of `serve` needs Node.js to be built: the demo goes without.
+page := "--features sluice-cli/console"
+# What tests and checks are built with: one set of features.
+tested := "--features sluice-cli/console,sluice-cli/otlp"
 
 _default:
     @just --list --unsorted
 
 # Everything on simulated networks, in under a minute once built.
-demo: connectors _everything
+demo: connectors
+    cargo build --workspace --all-targets
     {{target}}/debug/sluice demo
 
 # All tests, with the servers and tools that they need, and a minute of fuzzing.
 test: check connectors guests tools _everything && fuzz
     # Nextest runs tests of several binaries at once, as `.config/nextest.toml` has it. `fuzz` runs what isn't run here.
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests \
-        {{target}}/checks/bin/cargo-nextest nextest run --workspace -E 'not package(sluice-fuzz)'
-    cargo test --workspace --doc
-    # With a feature that nothing else here builds.
-    cargo test -p sluice-cli --features otlp traces
+        {{target}}/checks/bin/cargo-nextest nextest run --workspace {{tested}} -E 'not package(sluice-fuzz)'
+    cargo test --workspace {{tested}} --doc
 
 # Format, clippy, documentation, dependencies and spelling: what is wrong without running anything.
-check: _checkers
+check: _checkers console
     cargo fmt --all --check
     {{target}}/checks/bin/typos
     {{target}}/machete/bin/cargo-machete
@@ -30,7 +33,7 @@ check: _checkers
     # target/lint: they are empty, and would replace programs in target/debug.
     CARGO_BUILD_BUILD_DIR={{target}} CARGO_TARGET_DIR={{target}}/lint \
         RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/tests/tools/lint.sh \
-        cargo build --workspace --all-targets --keep-going
+        cargo build --workspace {{tested}} --all-targets --keep-going
 
 # Known vulnerabilities among the dependencies. Needs RustSec's database, which is on GitHub, in no package registry.
 advisories: _checkers
@@ -41,11 +44,11 @@ duplicates:
     cargo tree --workspace --duplicates --edges normal,build
 
 # For use: the binary in target/release/sluice, its symbols in sluice.debug beside it, the connectors in target/connectors.
-build: connectors
+build: connectors console
     #!/usr/bin/env bash
     set -euo pipefail
     # The bench is named for its features, so that it takes the same crates.
-    cargo build --release -p sluice-cli -p sluice-bench --bin sluice
+    cargo build --release -p sluice-cli -p sluice-bench {{page}} --bin sluice
     cd "{{target}}/release"
     # Backtraces and profilers find the symbols through the link. Where there is no objcopy, the symbols stay inside.
     if command -v objcopy >/dev/null; then
@@ -73,17 +76,29 @@ connectors: _wasm
         fi
     done
 
+# The page of `sluice serve`: host/server/console into its dist/, which the feature `console` embeds. Node.js builds it.
+console:
+    bash host/server/console/build.sh
+
+# The pictures in docs/pictures: what the tests of the console photograph.
+pictures: connectors tools _everything
+    SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{tested}} --test console -- --exact every_view_does_its_work
+    mkdir -p docs/pictures
+    cp {{target}}/console/overview-1280-light.png docs/pictures/overview.png
+    cp {{target}}/console/completeness-1280-dark.png docs/pictures/completeness.png
+
 # Guests that tests need: one made by another language's tool.
 guests:
     CARGO_TARGET_DIR={{target}} bash tests/guests/javascript/build.sh
 
-# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, schemathesis in Python; PostgreSQL if there is none.
+# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, schemathesis in Python; PostgreSQL and Chromium if
+# there is none.
 tools:
     CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh tests
 
 # Speed, each against a yardstick; half an hour, 15 GB of disk. `--scale 100` is for trying, `--only detection` for one part.
 bench *options: build tools
-    cargo build --release -p sluice-cli -p sluice-bench --bin sluice-bench
+    cargo build --release -p sluice-cli -p sluice-bench {{page}} --bin sluice-bench
     {{target}}/release/sluice-bench --connectors {{target}}/connectors --sluice {{target}}/release/sluice {{options}}
 
 # A thousand random histories of the ledger against a naive model; `just test` tries 60.
@@ -93,7 +108,7 @@ histories cases="1000":
 
 # Three hosts whose stores are cut, and which are killed and stopped, for so long; `just test` has each trouble once.
 chaos seconds="120": connectors tools _everything
-    SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace --test chaos
+    SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{tested}} --test chaos
 
 # Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
 fuzz seconds="60":
@@ -108,11 +123,11 @@ fuzz-keep: (fuzz "0")
 
 # Takes what the tests see now as what they shall see.
 bless: connectors guests tools _everything
-    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace
+    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace {{tested}}
 
-# The demo and the tests share one build with one set of features: another set would build 300 crates again.
-_everything:
-    cargo build --workspace --all-targets
+# All tests share one build with one set of features: another set of dependencies would build 300 crates again.
+_everything: console
+    cargo build --workspace {{tested}} --all-targets
 
 # The programs and components that `check` runs.
 _checkers:

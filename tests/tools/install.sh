@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # install.sh tests: what tests run beside the binary. Python tools (an S3 server, readers of Delta tables) go to
-# $CARGO_TARGET_DIR/python, schemathesis to …/schemathesis (default: target/ of this repository); PostgreSQL and PgBouncer are installed if they are missing.
+# $CARGO_TARGET_DIR/python, schemathesis to …/schemathesis (default: target/ of this repository), what drives a browser to
+# browser/; PostgreSQL, PgBouncer and Chromium are installed if they are missing.
 # install.sh checks: the programs of `just check`, and the test runner, to $CARGO_TARGET_DIR/checks and machete.
 set -euo pipefail
 
@@ -32,6 +33,21 @@ has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || com
 
 has_pgbouncer() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
 
+has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+
+# What drives the browser, in the versions of tests/console/package-lock.json. Its scripts would download browsers.
+install_browser_tools() {
+    local from="$root/tests/console" to="$target/browser"
+    cmp -s "$from/package-lock.json" "$to/installed.json" && return
+    command -v npm >/dev/null || install_packages nodejs npm
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$to/"
+    (cd "$to" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
+        fail "npm can't install Playwright" "it needs a package registry: see \`npm config get registry\`"
+    cp "$from/package-lock.json" "$to/installed.json"
+}
+
 # Usage: install_wheels <requirements> <environment>
 install_wheels() {
     has_python || install_packages python3 python3-venv
@@ -55,6 +71,8 @@ case "${1:-}" in
 tests)
     has_postgres || install_packages postgresql
     has_pgbouncer || install_packages pgbouncer
+    has_chromium || install_packages chromium
+    install_browser_tools
     install_wheels requirements.txt "$target/python"
     install_wheels api.txt "$target/schemathesis"
     ;;

@@ -33,7 +33,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Guard, Roles};
 use crate::error::{ApiError, ErrorBody};
-use crate::{Shared, health};
+use crate::{Shared, events, health};
 
 const JSON: &str = "application/json";
 
@@ -72,7 +72,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(lake::routes())
         .merge(networks::routes())
         .merge(runs::routes())
-        .merge(usage::routes());
+        .merge(usage::routes())
+        .routes(routes!(events::events));
     let guard = Guard { shared: shared.clone(), roles: Roles::of(guarded.get_openapi()) };
     let guarded = guarded.layer(middleware::from_fn_with_state(Arc::new(guard), access::check));
     let (router, description) = open.merge(guarded).split_for_parts();

@@ -8,7 +8,9 @@ mod access;
 mod answer;
 mod api;
 mod commands;
+mod console;
 mod error;
+mod events;
 mod health;
 mod patience;
 
@@ -23,9 +25,10 @@ use sluice_runtime::failure::Failure;
 use sluice_runtime::jobs::Jobs;
 use sluice_runtime::telemetry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use access::Rates;
+use events::Events;
 use patience::Patient;
 
 /// The largest body of a request.
@@ -45,6 +48,7 @@ struct Shared {
     answers: Arc<Semaphore>,
     jobs: Arc<Jobs>,
     rates: Rates,
+    events: Events,
 }
 
 type SharedState = Arc<Shared>;
@@ -53,6 +57,7 @@ type SharedState = Arc<Shared>;
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
+    changes: watch::Sender<events::Changes>,
 }
 
 impl Server {
@@ -77,8 +82,9 @@ impl Server {
         telemetry::describe();
         let commands = Semaphore::new(COMMANDS_AT_ONCE);
         let (answers, jobs) = (Arc::new(Semaphore::new(ANSWERS_AT_ONCE)), Arc::new(Jobs::new(app.clone())));
-        let shared = Shared { app: app.clone(), metrics, commands, answers, jobs, rates: Rates::default() };
-        Ok(Some(Self { listener, shared: Arc::new(shared) }))
+        let ((changes, events), rates) = (Events::new(), Rates::default());
+        let shared = Shared { app: app.clone(), metrics, commands, answers, jobs, rates, events };
+        Ok(Some(Self { listener, shared: Arc::new(shared), changes }))
     }
 
     /// The jobs that calls started.
@@ -102,10 +108,18 @@ impl Server {
         });
         let shared = self.shared.clone();
         let heartbeat = tokio::spawn(async move { shared.jobs.keep_alive().await });
-        let router = api::router(self.shared.clone()).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+        let events = tokio::spawn(events::poll_changes(self.shared.clone(), self.changes));
+        let end_events = events.abort_handle();
+        let stop = async move {
+            stop.await;
+            // What streams ends with it, so that nothing is waited for.
+            end_events.abort();
+        };
+        let router = console::mount(api::router(self.shared.clone())).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
         let served = axum::serve(Patient(self.listener), router).with_graceful_shutdown(stop).await;
         upkeep.abort();
         heartbeat.abort();
+        events.abort();
         Ok(served?)
     }
 }

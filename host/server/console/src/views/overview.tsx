@@ -1,0 +1,364 @@
+import { useMemo } from "preact/hooks";
+import { Chart, MAX_SERIES, seriesColour } from "../chart";
+import { sql, type Rows } from "../lib/api";
+import { type Exact, toNumber, type Numeric } from "../lib/exact";
+import { count } from "../lib/format";
+import { useLoad, type Load } from "../lib/load";
+import { parameters, path, setParameters } from "../lib/route";
+import { Age, Badge, Choice, Empty, Foreign, Loaded, Money, Panel, Table, Warnings } from "../ui";
+
+const BASES = [
+  ["transaction", "Transaction day"],
+  ["validation", "Validation day"],
+  ["payment", "Payment day"],
+] as const;
+const SPANS = [
+  ["30", "30 days"],
+  ["90", "90 days"],
+  ["400", "400 days"],
+] as const;
+
+interface Daily {
+  day: string;
+  /** Empty for all networks beyond those that have a colour. */
+  network: string;
+  currency: string | null;
+  commission: Numeric;
+  transactions: Numeric;
+}
+
+const daily = (basis: string, days: string) => `
+WITH daily AS (
+  SELECT day, network, commission_currency AS currency, sum(commission_effective) AS commission, sum(transactions) AS transactions
+  FROM unified.earnings_daily
+  WHERE basis = '${basis}' AND day > current_date() - INTERVAL '${days} days' AND day <= current_date() + INTERVAL '1 day'
+  GROUP BY ALL
+),
+largest AS (SELECT network FROM daily GROUP BY network ORDER BY sum(transactions) DESC, network LIMIT ${MAX_SERIES - 1})
+SELECT day, coalesce(largest.network, '') AS network, currency, sum(commission) AS commission, sum(transactions) AS transactions
+FROM daily LEFT JOIN largest ON largest.network = daily.network
+GROUP BY ALL ORDER BY day`;
+
+/** Days as they follow each other, also those without rows. */
+function days(rows: Daily[]): string[] {
+  const first = rows[0]?.day;
+  const last = rows[rows.length - 1]?.day;
+  const all: string[] = [];
+  if (!first || !last) return all;
+  for (let at = Date.parse(first); at <= Date.parse(last); at += 86_400_000) all.push(new Date(at).toISOString().slice(0, 10));
+  return all;
+}
+
+const OTHERS = "other networks";
+
+function Earnings({ rows, currency }: { rows: Daily[]; currency: string | null }) {
+  const chart = useMemo(() => {
+    const own = rows.filter((row) => row.currency === currency);
+    const names = [...new Set(own.map((row) => row.network))].sort((a, b) => (a === "" ? 1 : b === "" ? -1 : a.localeCompare(b)));
+    const all = days(rows);
+    const place = new Map(all.map((day, at) => [day, at]));
+    const series = names.map((name) => ({ name: name || OTHERS, values: new Array<number | null>(all.length).fill(null) }));
+    for (const row of own) {
+      const values = series[names.indexOf(row.network)]?.values;
+      const at = place.get(row.day);
+      if (values && at !== undefined) values[at] = toNumber(row.commission);
+    }
+    return { x: all.map((day) => Date.parse(day) / 1_000), series };
+  }, [rows, currency]);
+  return (
+    <>
+      <Chart
+        label={`Commission by day and network in ${currency ?? "no currency"}; the same numbers are in the table below`}
+        isTime
+        kind="bars"
+        currency={currency ?? ""}
+        {...chart}
+      />
+      <ul class="legend">
+        {chart.series.map(({ name }, at) => (
+          <li>
+            <i style={{ background: seriesColour(at) }} />
+            <Foreign text={name} />
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+interface Sum {
+  currency: string | null;
+  network: string;
+  commission: Numeric;
+  transactions: Numeric;
+}
+
+const sums = (basis: string, days: string) => `
+SELECT commission_currency AS currency, network, sum(commission_effective) AS commission, sum(transactions) AS transactions
+FROM unified.earnings_daily
+WHERE basis = '${basis}' AND day > current_date() - INTERVAL '${days} days' AND day <= current_date() + INTERVAL '1 day'
+GROUP BY ALL ORDER BY currency, commission DESC`;
+
+/** The numbers of the chart, of all networks: summed where they are exact. */
+function Sums({ basis, days }: { basis: string; days: string }) {
+  const load = useLoad((signal) => sql<Sum>(sums(basis, days), signal), [basis, days], ["runs", "doubts"]);
+  return (
+    <Loaded load={load}>
+      {({ rows }) => (
+        <Table label="Commission by network and currency" head={["Network", ["Commission", "number"], ["Transactions", "number"]]}>
+          {rows.map((row) => (
+            <tr>
+              <td>
+                <Foreign text={row.network} />
+              </td>
+              <td class="number">
+                <Money value={row.commission} currency={row.currency} />
+              </td>
+              <td class="number">{count(row.transactions)}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </Loaded>
+  );
+}
+
+/** Currencies, that with the most transactions first. */
+function currencies(rows: Daily[]): (string | null)[] {
+  const counts = new Map<string | null, number>();
+  for (const row of rows) counts.set(row.currency, (counts.get(row.currency) ?? 0) + toNumber(row.transactions));
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([currency]) => currency);
+}
+
+function Commission() {
+  const basis = BASES.find(([name]) => name === parameters.value.get("by"))?.[0] ?? "transaction";
+  const span = SPANS.find(([name]) => name === parameters.value.get("days"))?.[0] ?? "90";
+  const load = useLoad((signal) => sql<Daily>(daily(basis, span), signal), [basis, span], ["runs", "doubts"]);
+  const found = currencies(load.value?.rows ?? []);
+  const named = parameters.value.get("currency");
+  const currency = found.includes(named) ? named : (found[0] ?? null);
+  return (
+    <Panel
+      wide
+      title="Commission by day"
+      aside={
+        <div class="choices">
+          <Choice label="Day of" options={BASES} value={basis} choose={(by) => setParameters({ by })} />
+          <Choice label="Span" options={SPANS} value={span} choose={(days) => setParameters({ days })} />
+        </div>
+      }
+    >
+      <Loaded load={load} rows={8}>
+        {({ rows, warnings }) =>
+          rows.length === 0 ? (
+            <Empty>
+              No transactions in the last {span} days. <a href="/runs">See the runs</a>, or <a href="/completeness">what was read</a>.
+            </Empty>
+          ) : (
+            <>
+              {found.length > 1 && (
+                <Choice
+                  label="Currency"
+                  options={found.map((one) => [one ?? "", one ?? "no currency"] as const)}
+                  value={currency ?? ""}
+                  choose={(one) => setParameters({ currency: one })}
+                />
+              )}
+              <Earnings rows={rows} currency={currency} />
+              <details>
+                <summary>As a table, all currencies</summary>
+                <Sums basis={basis} days={span} />
+              </details>
+              <Warnings warnings={warnings} />
+            </>
+          )
+        }
+      </Loaded>
+    </Panel>
+  );
+}
+
+const AGES = ["0–30 days", "31–60 days", "61–90 days", "91–180 days", "over 180 days"];
+
+interface Unpaid {
+  currency: string | null;
+  age: number;
+  transactions: Numeric;
+  commission: Numeric;
+}
+
+const UNPAID = `
+SELECT commission_currency AS currency, count(*) AS transactions, sum(commission_effective) AS commission,
+  CASE WHEN age_days <= 30 THEN 0 WHEN age_days <= 60 THEN 1 WHEN age_days <= 90 THEN 2 WHEN age_days <= 180 THEN 3 ELSE 4 END AS age
+FROM unified.unpaid GROUP BY ALL ORDER BY currency, age`;
+
+function UnpaidByAge() {
+  const load = useLoad((signal) => sql<Unpaid>(UNPAID, signal), [], ["runs", "doubts"]);
+  return (
+    <Panel wide title="Approved and not paid, by age">
+      <Loaded load={load}>
+        {({ rows }) => {
+          const all = [...new Set(rows.map((row) => row.currency))];
+          const of = (currency: string | null, age: number) => rows.find((row) => row.currency === currency && row.age === age);
+          if (rows.length === 0) return <Empty>Nothing is owed: all that is approved is paid.</Empty>;
+          return (
+            <Table label="Unpaid commission by currency and age" head={["Currency", ...AGES.map((age) => [age, "number"] as [string, "number"])]}>
+              {all.map((currency) => (
+                <tr>
+                  <th scope="row">{currency ?? "no currency"}</th>
+                  {AGES.map((_, age) => {
+                    const row = of(currency, age);
+                    return <td class="number">{row ? <Money value={row.commission} currency={currency} /> : <span class="dim">–</span>}</td>;
+                  })}
+                </tr>
+              ))}
+            </Table>
+          );
+        }}
+      </Loaded>
+    </Panel>
+  );
+}
+
+interface Restated {
+  network: string;
+  cause: string;
+  currency: string | null;
+  transactions: Numeric;
+  difference: Numeric;
+}
+
+const RESTATED = `
+SELECT network, cause, commission_currency AS currency, count(*) AS transactions, sum(commission_difference) AS difference
+FROM unified.restatements(now() - INTERVAL '1 day', now())
+GROUP BY ALL ORDER BY transactions DESC, network LIMIT 60`;
+
+function Changed() {
+  const load = useLoad((signal) => sql<Restated>(RESTATED, signal), [], ["runs", "doubts"]);
+  return (
+    <Panel title="What changed in 24 hours, and why">
+      <Loaded load={load}>
+        {({ rows }) =>
+          rows.length === 0 ? (
+            <Empty>Nothing changed since yesterday.</Empty>
+          ) : (
+            <Table label="Changes by network and cause" head={["Network", "Cause", ["Transactions", "number"], ["Commission", "number"]]}>
+              {rows.map((row) => (
+                <tr>
+                  <td>
+                    <Foreign text={row.network} />
+                  </td>
+                  <td>
+                    {row.cause.split(", ").map((cause) => (
+                      <Badge text={cause} />
+                    ))}
+                  </td>
+                  <td class="number">{count(row.transactions)}</td>
+                  <td class="number">
+                    <Money value={row.difference} currency={row.currency} />
+                  </td>
+                </tr>
+              ))}
+            </Table>
+          )
+        }
+      </Loaded>
+    </Panel>
+  );
+}
+
+interface Fresh {
+  network: string;
+  streams: Numeric;
+  failing: Numeric;
+  oldest: string | null;
+  gaps: Numeric;
+  doubts: Numeric;
+}
+
+/** One row per network, however many accounts it has. */
+const FRESH = `
+WITH streams AS (
+  SELECT network, count(*) AS streams, min(read_at) AS oldest,
+    count(*) FILTER (WHERE failed_at > read_at OR read_at IS NULL) AS failing
+  FROM meta.coverage_state WHERE kind = 'stream' GROUP BY network
+),
+gaps AS (SELECT network, count(*) AS gaps FROM meta.gaps GROUP BY network),
+doubts AS (SELECT network, count(*) AS doubts FROM meta.doubts WHERE state = 'open' GROUP BY network)
+SELECT streams.*, coalesce(gaps, 0) AS gaps, coalesce(doubts, 0) AS doubts
+FROM streams LEFT JOIN gaps ON gaps.network = streams.network LEFT JOIN doubts ON doubts.network = streams.network
+ORDER BY doubts DESC, gaps DESC, oldest`;
+
+const total = (rows: Fresh[], of: (row: Fresh) => Numeric) => rows.reduce((sum, row) => sum + toNumber(of(row)), 0);
+
+function Tile({ title, value, href, tone }: { title: string; value: number | Exact; href: string; tone: string }) {
+  return (
+    <a class={`tile ${tone}`} href={href}>
+      <b>{count(value)}</b>
+      <span>{title}</span>
+    </a>
+  );
+}
+
+function Tiles({ load }: { load: Load<Rows<Fresh>> }) {
+  return (
+    <Loaded load={load} rows={1}>
+      {({ rows }) => {
+        const [doubts, gaps, failing] = [total(rows, (row) => row.doubts), total(rows, (row) => row.gaps), total(rows, (row) => row.failing)];
+        return (
+          <div class="tiles">
+            <Tile title="open doubts" value={doubts} href="/doubts" tone={doubts ? "warn" : "good"} />
+            <Tile title="gaps" value={gaps} href="/completeness" tone={gaps ? "bad" : "good"} />
+            <Tile title="streams whose last read failed" value={failing} href="/completeness" tone={failing ? "bad" : "good"} />
+            <Tile title="networks" value={rows.length} href="/settings" tone="plain" />
+          </div>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+function Freshness({ load }: { load: Load<Rows<Fresh>> }) {
+  return (
+    <Panel title="Freshness">
+      <Loaded load={load}>
+        {({ rows }) =>
+          rows.length === 0 ? (
+            <Empty>Nothing was read yet.</Empty>
+          ) : (
+            <Table label="Freshness by network" head={["Network", "Oldest read", ["Streams", "number"], ["Gaps", "number"], ["Doubts", "number"]]}>
+              {rows.map((row) => (
+                <tr>
+                  <td>
+                    <a href={path("completeness", row.network)}>
+                      <Foreign text={row.network} />
+                    </a>
+                  </td>
+                  <td>
+                    <Age at={row.oldest} />
+                  </td>
+                  <td class="number">{count(row.streams)}</td>
+                  <td class="number">{count(row.gaps)}</td>
+                  <td class="number">{count(row.doubts)}</td>
+                </tr>
+              ))}
+            </Table>
+          )
+        }
+      </Loaded>
+    </Panel>
+  );
+}
+
+export function Overview() {
+  const fresh = useLoad((signal) => sql<Fresh>(FRESH, signal), [], ["runs", "doubts", "alarms"]);
+  return (
+    <div class="panels">
+      <Tiles load={fresh} />
+      <Commission />
+      <UnpaidByAge />
+      <Changed />
+      <Freshness load={fresh} />
+    </div>
+  );
+}
