@@ -63,8 +63,12 @@ impl<C: Connector> contract::Guest for Guest<C> {
         records: Vec<contract::TextColumn>,
     ) -> Result<contract::Mapped, Refusal> {
         let stream = slice.stream.clone();
+        let rows = records.first().map_or(0, |column| column.offsets.len().saturating_sub(1));
+        let mut out = Output::with_capacity(rows);
+        let described = C::describe().streams.into_iter().find(|described| described.name == stream);
+        // A row's zone is its stream's, unless the connector says another one.
+        out.timezone = described.map_or_else(|| "UTC".into(), |described| described.timezone);
         let records = Records::new(records)?.with_paths(move || input_paths::<C>(&stream));
-        let mut out = Output::with_capacity(records.len());
         C::map(&slice, &request, &Response::from_host(&response), &records, &mut out)?;
         Ok(out.into_mapped().into())
     }

@@ -58,12 +58,16 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod body_error;
 mod columns;
 mod connector;
 mod manifest;
+mod moment;
 mod money;
+mod nested;
 mod no_time;
 mod output;
+mod paging;
 mod records;
 mod request;
 mod response;
@@ -84,6 +88,7 @@ pub use bindings::sluice::connector0_1_0::requests::{Digest, Function, Method, O
 pub use bindings::sluice::connector0_1_0::responses::{Judgement, Refusal, RefusalKind, Retry, Verdict, Wait};
 pub use bindings::sluice::connector0_2_0::columns::TimezoneBasis;
 pub use bindings::sluice::connector0_3_0_draft_4::manifests::{Delimited, Format, Layout, Manifest, Setting, Stream};
+pub use body_error::{BodyError, Then, error_in, error_in_text};
 pub use connector::Connector;
 #[doc(hidden)]
 pub use connector::Guest;
@@ -91,10 +96,14 @@ pub use manifest::{
     Status, delimited, json, look_back, manifest, optional_setting, pins, pins_by_kind, required_secret,
     required_setting, stream, xml,
 };
+pub use moment::Moment;
 pub use money::Money;
+pub use nested::Nested;
 pub use output::{Output, kind_in};
+pub use paging::{End, Pages};
 pub use records::{Record, Records};
-pub use request::{Template, get, post, quoted, setting, text};
-pub use response::{Body, Response, by_status, done, more, refused, retry};
+pub use request::{Template, get, post, quoted, setting, text, url_encoded};
+pub use response::{Body, Response, by_status, done, more, refusal, refused, renew, retry, retry_after, split};
+pub use sluice_connector_macros::declared;
 pub use time::{DAY_MICROS, SECOND_MICROS, Time, format_time};
 pub use transaction::{Mapped, Transaction, Transactions};

@@ -54,23 +54,84 @@ impl Money {
         (value <= Self::MAX).then_some(Self(if negative { -(value as i64) } else { value as i64 }))
     }
 
-    /// Reads an amount as people write it: `1,234.56` with `decimal` `.`, `1.234,56` with `,`; spaces and the
-    /// other of the two are grouping; parentheses are negative: `(12.34)`. A currency sign before it is skipped.
+    /// Reads an amount as people write it: `1,234.56` with `decimal` `.`, `1.234,56` with `,`. The other of the two, spaces and
+    /// apostrophes group digits by three; parentheses are negative: `(12.34)`. A currency sign or code around it is skipped.
+    ///
+    /// It is strict, so that a separator that is taken for the other one is no amount and not a hundred times as much:
+    ///
+    /// ```
+    /// use sluice_connector::Money;
+    /// assert_eq!(Money::parse_grouped("1.234,56", ',').map(Money::micros), Some(1_234_560_000));
+    /// assert_eq!(Money::parse_grouped("12.50", ','), None);
+    /// ```
     pub fn parse_grouped(text: &str, decimal: char) -> Option<Self> {
         let text = text.trim();
-        let (text, negative) = match text.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+        let (text, in_parentheses) = match text.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
             Some(inner) => (inner, true),
             None => (text, false),
         };
-        let grouping = if decimal == ',' { '.' } else { ',' };
-        let plain: String = text
-            .chars()
-            .filter(|c| *c != grouping && !c.is_whitespace() && !matches!(c, '$' | '€' | '£' | '\''))
-            .map(|c| if c == decimal { '.' } else { c })
-            .collect();
-        let Self(micros) = Self::parse(&plain)?;
-        Some(Self(if negative { -micros } else { micros }))
+        let is_sign = |c: char| c.is_whitespace() || c.is_alphabetic() || matches!(c, '$' | '€' | '£' | '¥');
+        let text = text.trim_matches(is_sign);
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest.trim_start_matches(is_sign)),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (whole, fraction) = text.split_once(decimal).unwrap_or((text, ""));
+        let digits = ungrouped(whole, if decimal == ',' { '.' } else { ',' })?;
+        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) || (digits.is_empty() && fraction.is_empty()) {
+            return None;
+        }
+        let Self(micros) = Self::parse(&format!("{digits}.{fraction}"))?;
+        Some(Self(if is_negative != in_parentheses { -micros } else { micros }))
     }
+
+    /// Reads a whole number of parts, `places` of which are behind the point of the major unit: `scaled("1250", 2)` is 12.50.
+    /// None for a text with a point: the network has changed its unit.
+    pub fn scaled(text: &str, places: u8) -> Option<Self> {
+        let digits = text.trim();
+        let unsigned = digits.strip_prefix('-').unwrap_or(digits);
+        let is_whole = !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit());
+        if is_whole { Self::parse(&format!("{digits}e-{places}")) } else { None }
+    }
+
+    /// Reads a whole number of the currency's minor unit: cents of a euro, but whole yen and thousandths of a dinar (ISO 4217).
+    ///
+    /// ```
+    /// use sluice_connector::Money;
+    /// let of = |currency| Money::minor("1250", currency).map(Money::micros);
+    /// assert_eq!([of("EUR"), of("jpy"), of("KWD")], [Some(12_500_000), Some(1_250_000_000), Some(1_250_000)]);
+    /// ```
+    pub fn minor(text: &str, currency: &str) -> Option<Self> {
+        let is_in = |codes: &str| codes.split(' ').any(|code| code.eq_ignore_ascii_case(currency.trim()));
+        let places = match () {
+            () if is_in("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF") => 0,
+            () if is_in("BHD IQD JOD KWD LYD OMR TND") => 3,
+            () if is_in("CLF UYW") => 4,
+            () => 2,
+        };
+        Self::scaled(text, places)
+    }
+
+    /// The sum; none beyond what an amount may be.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let sum = self.0.checked_add(other.0)?;
+        (i128::from(sum).abs() <= Self::MAX).then_some(Self(sum))
+    }
+}
+
+/// Digits without their grouping; none if a group is no group of three.
+fn ungrouped(text: &str, grouping: char) -> Option<String> {
+    let is_grouping = |c: char| c == grouping || matches!(c, '\'' | '’') || c.is_whitespace();
+    let mut groups = text.split(is_grouping);
+    let first = groups.next()?;
+    let mut digits = first.to_owned();
+    for group in groups {
+        if group.len() != 3 || first.is_empty() || first.len() > 3 {
+            return None;
+        }
+        digits.push_str(group);
+    }
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)
 }
 
 /// `value` × 10^`power`, rounded half to even.
@@ -113,6 +174,45 @@ mod tests {
         assert_eq!(Money::parse_grouped("$1,234.56", '.'), Some(Money(1_234_560_000)));
         assert_eq!(Money::parse_grouped("1.234,56", ','), Some(Money(1_234_560_000)));
         assert_eq!(Money::parse_grouped("($12.34)", '.'), Some(Money(-12_340_000)));
+    }
+
+    #[test]
+    fn separators_are_taken_at_their_word() {
+        let of = |text, decimal| Money::parse_grouped(text, decimal).map(Money::micros);
+        for (text, decimal, micros) in [
+            ("12,50", ',', 12_500_000),
+            ("1 234,5 €", ',', 1_234_500_000),
+            ("EUR 1'234'567.00", '.', 1_234_567_000_000),
+            ("-1.234", ',', -1_234_000_000),
+            ("$-5", '.', -5_000_000),
+            (",5", ',', 500_000),
+            ("1234567,8", ',', 1_234_567_800_000),
+        ] {
+            assert_eq!(of(text, decimal), Some(micros), "{text}");
+        }
+        for (text, decimal) in [
+            ("12.50", ','),
+            ("12,50", '.'),
+            ("1.23.456", ','),
+            ("1234.567", ','),
+            (".234", ','),
+            ("1,2,3", ','),
+            ("", ','),
+            ("EUR", ','),
+            ("1,5e3", ','),
+            ("12,-", ','),
+        ] {
+            assert_eq!(of(text, decimal), None, "{text} with {decimal}");
+        }
+    }
+
+    #[test]
+    fn parts_are_whole_numbers() {
+        assert_eq!(Money::scaled("55000", 4), Some(Money(5_500_000)));
+        assert_eq!(Money::scaled("-7", 2), Some(Money(-70_000)));
+        assert_eq!([Money::scaled("5.5", 4), Money::scaled("", 2), Money::scaled("-", 2)], [None; 3]);
+        assert_eq!(Money(1).plus(Money(-2)), Some(Money(-1)));
+        assert_eq!(Money(i64::MAX).plus(Money(1)), None);
     }
 
     /// Exponents around zero, around the bounds of the types that may hold one, and beyond all of them.

@@ -29,7 +29,7 @@ pub fn kind_in(word: &str) -> TransactionKind {
 
 /// The transactions and rejects of one response.
 pub struct Output {
-    /// IANA zone of the network's reporting day and of local times; UTC unless set.
+    /// IANA zone of the network's reporting day and of local times; that of the stream unless set.
     pub timezone: String,
     /// How that zone is known.
     pub timezone_basis: TimezoneBasis,

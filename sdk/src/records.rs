@@ -130,8 +130,26 @@ impl<'a> Record<'a> {
     /// # Errors
     /// The reason to reject the record, if there is a text that is no amount.
     pub fn money(&self, input: usize) -> Result<Option<Money>, String> {
+        self.money_by(input, Money::parse)
+    }
+
+    /// The field as money read by `parse`.
+    ///
+    /// # Errors
+    /// The reason to reject the record, if there is a text that `parse` can't read.
+    pub fn money_by(&self, input: usize, parse: impl Fn(&str) -> Option<Money>) -> Result<Option<Money>, String> {
         let Some(text) = self.filled(input) else { return Ok(None) };
-        Money::parse(text).map(Some).ok_or_else(|| format!("{}: `{}` is no amount", self.place(input), cut(text)))
+        parse(text).map(Some).ok_or_else(|| format!("{}: `{}` is no amount", self.place(input), cut(text)))
+    }
+
+    /// The field's JSON text, an array or an object; nothing if it is absent.
+    pub fn nested(&self, input: usize) -> crate::Nested<'a> {
+        crate::Nested::new(self.text(input).unwrap_or_default())
+    }
+
+    /// The first of these fields that is filled.
+    pub fn first_filled(&self, inputs: &[usize]) -> Option<&'a str> {
+        inputs.iter().find_map(|input| self.filled(*input))
     }
 
     /// The field as a time written by `pattern`: see [`Time::parse`].

@@ -49,6 +49,11 @@ impl Template {
         self.op(Op::Token(name.into()))
     }
 
+    /// Adds the refresh token of a token source, in its `refresh` request.
+    pub fn refresh_token(self, name: &str) -> Self {
+        self.op(Op::RefreshToken(name.into()))
+    }
+
     /// Adds the moment of sending by a strftime pattern, UTC.
     pub fn now(self, pattern: &str) -> Self {
         self.op(Op::Now(pattern.into()))
@@ -69,7 +74,7 @@ impl Template {
     /// Adds a query parameter, `?` or `&` by what the literal texts hold so far; the value is percent-encoded.
     pub fn query(self, name: &str, value: &str) -> Self {
         let separator = self.separator();
-        self.text(format!("{separator}{name}={}", percent_encoded(value)))
+        self.text(format!("{separator}{name}={}", url_encoded(value)))
     }
 
     /// Adds a query parameter whose value is a template, percent-encoded by the host.
@@ -200,7 +205,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// Percent-encoding of all but unreserved characters (RFC 3986 section 2.3).
-fn percent_encoded(text: &str) -> String {
+pub fn url_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -77,9 +77,30 @@ pub fn retry(reason: impl Into<String>) -> Judgement {
     Judgement { verdict: Verdict::Retry(Retry { reason: reason.into(), after_secs: None }), cursor: None }
 }
 
+/// Ask the same again after so many seconds. A `Retry-After` of the answer wins.
+pub fn retry_after(response: &Response, secs: u32, reason: impl Into<String>) -> Judgement {
+    let after_secs = response.header("retry-after").is_none().then_some(secs);
+    Judgement { verdict: Verdict::Retry(Retry { reason: reason.into(), after_secs }), cursor: None }
+}
+
+/// Sign in anew by this token source, then ask the same again.
+pub fn renew(token: &str) -> Judgement {
+    Judgement { verdict: Verdict::Renew(token.to_owned()), cursor: None }
+}
+
+/// Too much for one answer: halve the window and plan again.
+pub fn split() -> Judgement {
+    Judgement { verdict: Verdict::Split, cursor: None }
+}
+
+/// Why something won't be answered: what `plan`, `follow` and `map` fail with.
+pub fn refusal(kind: RefusalKind, text: impl Into<String>) -> Refusal {
+    Refusal { kind, text: text.into() }
+}
+
 /// It won't be answered.
 pub fn refused(kind: RefusalKind, text: impl Into<String>) -> Judgement {
-    Judgement { verdict: Verdict::Refused(Refusal { kind, text: text.into() }), cursor: None }
+    Judgement { verdict: Verdict::Refused(refusal(kind, text)), cursor: None }
 }
 
 /// The usual judgement: 2xx is done unless the layout doesn't fit the body, then it is retried; 401 renews
@@ -90,7 +111,7 @@ pub fn by_status(response: &Response, token: Option<&str>) -> Judgement {
         (200..=299, None) => done(),
         (200..=299, Some(problem)) => retry(problem),
         (401, _) => match token {
-            Some(token) => Judgement { verdict: Verdict::Renew(token.to_owned()), cursor: None },
+            Some(token) => renew(token),
             None => retry("the network doesn't accept the credentials (401)"),
         },
         (403, _) => refused(RefusalKind::Credentials, "the network forbids it (403)"),

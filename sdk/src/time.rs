@@ -66,6 +66,31 @@ impl Time {
         }
     }
 
+    /// Reads seconds since 1970, whole or with a fraction.
+    ///
+    /// ```
+    /// use sluice_connector::Time;
+    /// assert_eq!(Time::unix("1.5").map(|time| time.micros), Some(1_500_000));
+    /// assert_eq!(Time::unix("2026-01-01"), None);
+    /// ```
+    pub fn unix(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+        let seconds: i64 = whole.parse().ok()?;
+        let micros =
+            Scanner(fraction.as_bytes()).fraction().filter(|_| fraction.bytes().all(|b| b.is_ascii_digit()))?;
+        let micros = if whole.starts_with('-') { -micros } else { micros };
+        Some(Self { micros: seconds.checked_mul(SECOND_MICROS)?.checked_add(micros)?, basis: TimeBasis::Instant })
+    }
+
+    /// The same reading of the clock as an instant in UTC: for networks whose times leave out that they are UTC. A day stays one.
+    #[must_use]
+    pub fn in_utc(self) -> Self {
+        match self.basis {
+            TimeBasis::Local => Self { basis: TimeBasis::Instant, ..self },
+            _ => self,
+        }
+    }
+
     /// Whether it is of the years 1900 to 2200. Beyond them are networks' words for never, such as `0001-01-01`.
     pub fn is_real(&self) -> bool {
         YEARS.contains(&self.micros)

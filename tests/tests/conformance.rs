@@ -115,7 +115,12 @@ fn with_overrides(base: &Value, about: &Value) -> Value {
 fn answer(connector: &Connector, base: &Value, case: &Path) -> Value {
     let about = read_json(&case.join("response.json"));
     let slice = slice(connector, &with_overrides(base, &about));
-    let request = connector.plan(&slice).unwrap()[about["plan_request"].as_u64().unwrap_or(0) as usize].clone();
+    let mut request = connector.plan(&slice).unwrap()[about["plan_request"].as_u64().unwrap_or(0) as usize].clone();
+    // A response to a later request of the slice: a page, or what a lookup led to.
+    if let Some(state) = about["state"].as_str() {
+        state.clone_into(&mut request.state);
+        request.yields_records = true;
+    }
     let headers = about["headers"].as_object().cloned().unwrap_or_default();
     let mut response = Response {
         status: about["status"].as_u64().unwrap() as u16,
@@ -229,6 +234,8 @@ fn dates_of_zeros_are_none_everywhere() {
             let is_date = |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && is_separated(text);
             column.is_some_and(|column| column.text.iter().flatten().any(is_date))
         };
+        // Seconds since 1970 are no texts that a network writes zeros into.
+        let texts = layout.inputs.iter().filter(is_time).count();
         for path in layout.inputs.iter().filter(is_time) {
             let Some(without) = with(path, None).filter(|without| *without != whole) else { continue };
             tried += 1;
@@ -236,7 +243,7 @@ fn dates_of_zeros_are_none_everywhere() {
                 assert_eq!(with(path, Some(none)).unwrap(), without, "{}: `{path}` is {none}", folder.display());
             }
         }
-        assert!(tried >= 2, "{}: {tried} fields are times", folder.display());
+        assert!(tried >= texts.min(2), "{}: {tried} of {texts} fields are times", folder.display());
     }
 }
 
@@ -251,7 +258,7 @@ fn times(mapped: &Mapped) -> Vec<Value> {
     rows.into_iter().map(kept).collect()
 }
 
-/// In every recorded or made-up answer an id is one row's, as the documents of all five networks say; `odd-rows` have
+/// In every recorded or made-up answer an id is one row's, as the documents of all networks say; `odd-rows` have
 /// what no document allows.
 #[test]
 fn ids_are_unique_in_every_answer() {

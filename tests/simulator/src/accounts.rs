@@ -77,18 +77,37 @@ fn account(seed: u64, network: Network, spec: &AccountSpec, place: usize) -> Acc
         Network::Rakuten => vec![("sid", number(8))],
         Network::TradeTracker => vec![("customer_id", number(7)), ("affiliate_site_id", number(7))],
         Network::ShareAsale => vec![("affiliate_id", number(8))],
+        Network::Data(_) => Vec::new(),
     };
     let names: &[&str] = match network {
         Network::Awin | Network::Cj => &["token"],
         Network::Rakuten => &["client_id", "client_secret"],
         Network::TradeTracker => &["passphrase"],
         Network::ShareAsale => &["token", "secret_key"],
+        Network::Data(_) => &[],
     };
+    let facts = network.facts();
     let mut settings: BTreeMap<String, String> =
         settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    for (name, pattern) in facts.iter().flat_map(|facts| &facts.settings) {
+        settings.insert(name.clone(), patterned(&mut dice, pattern, place));
+    }
     settings.extend(spec.settings.clone());
-    let secrets = names.iter().map(|name| ((*name).to_owned(), secret(seed, network, &spec.name, name))).collect();
+    let by_data = facts.iter().flat_map(|facts| facts.secrets.iter().map(String::as_str));
+    let names = names.iter().copied().chain(by_data);
+    let secrets = names.map(|name| (name.to_owned(), secret(seed, network, &spec.name, name))).collect();
     Account { network: spec.network.clone(), name: spec.name.clone(), settings, secrets }
+}
+
+/// A setting by its pattern: digits for `#`, the last of which are the account's place; what follows a `=` as it is.
+fn patterned(dice: &mut Dice, pattern: &str, place: usize) -> String {
+    if let Some(text) = pattern.strip_prefix('=') {
+        return text.to_owned();
+    }
+    let digits = pattern.matches('#').count();
+    let mut number = format!("{}{:02}", dice.text(b"123456789", digits.saturating_sub(2)), place % 100).into_bytes();
+    number.reverse();
+    pattern.chars().map(|c| if c == '#' { number.pop().map_or('0', char::from) } else { c }).collect()
 }
 
 /// Forty characters, four of them in need of encoding (none in a client id, which is half of a basic credential).

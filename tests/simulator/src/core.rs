@@ -176,6 +176,7 @@ impl Core {
             Network::Rakuten => crate::rakuten::truth(self, index, clock),
             Network::TradeTracker => crate::tradetracker::truth(self, index, clock),
             Network::ShareAsale => crate::shareasale::truth(self, index, clock),
+            Network::Data(_) => network.facts().map_or_else(Vec::new, |facts| crate::data::truth(self, index, clock, facts)),
         }
     }
 
@@ -245,6 +246,11 @@ impl Core {
         let session = self.fresh("session");
         lock(&self.sessions).insert(session.clone(), account);
         session
+    }
+
+    /// Keeps a text as a session of an account.
+    pub(crate) fn note_session(&self, session: &str, account: usize) {
+        lock(&self.sessions).insert(session.to_owned(), account);
     }
 
     pub(crate) fn session(&self, session: &str) -> Option<usize> {

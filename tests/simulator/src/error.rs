@@ -13,7 +13,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// An account names a network that isn't played here.
-    #[error("cannot play the network `{0}`: it is none of awin, cj, rakuten, tradetracker, shareasale")]
+    #[error(
+        "cannot play the network `{0}`: it is none of awin, cj, rakuten, tradetracker, shareasale, and there is no \
+         connectors/{0}/simulated.json"
+    )]
     UnknownNetwork(String),
     /// Two accounts of a network have the same name.
     #[error("two accounts of `{network}` are named `{name}`")]

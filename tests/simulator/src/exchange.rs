@@ -23,6 +23,11 @@ impl Ask {
         (!found.1.is_empty()).then_some(found.1.as_str())
     }
 
+    /// All values of a query parameter, decoded.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

@@ -1,4 +1,5 @@
-//! Five affiliate networks (Awin, CJ, Rakuten, TradeTracker, ShareASale) on this machine, for end-to-end tests.
+//! Affiliate networks on this machine, for end-to-end tests: Awin, CJ, Rakuten, TradeTracker and ShareASale, each in code of
+//! its own, and every network whose connector has a facts file, `connectors/<network>/simulated.json`.
 //!
 //! Each plays its public API as the fact files describe it (`networks/*.json`): paths, credentials, windows, paging,
 //! formats, refusals. Transactions are drawn from a seed; a simulated clock makes them appear, change, be decided,
@@ -34,6 +35,7 @@ mod bulk;
 mod cj;
 mod control;
 mod core;
+mod data;
 mod dice;
 mod error;
 mod exchange;

@@ -37,6 +37,11 @@ impl Money {
         self.fixed(1)
     }
 
+    /// The whole number of its parts, so many of their digits being behind the point; what is smaller is cut off.
+    pub(crate) fn parts(self, digits: u32) -> String {
+        (self.0 / 10_i64.pow(6_u32.saturating_sub(digits))).to_string()
+    }
+
     /// A plain decimal of at least `places` decimals, and as many as it needs.
     pub(crate) fn fixed(self, places: usize) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
@@ -62,5 +67,6 @@ mod tests {
         assert_eq!(Money::cents(123_450).part(3, 6).fixed(2), "3.7035");
         assert_eq!(Money::cents(-50).fixed(2), "-0.50");
         assert_eq!(Money::cents(0).negated().plain(), "0");
+        assert_eq!([Money::cents(1999).parts(4), Money::cents(-50).parts(2)], ["199900", "-50"]);
     }
 }

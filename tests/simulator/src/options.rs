@@ -60,7 +60,7 @@ pub struct Options {
     pub history_days: u32,
     /// Transactions per account and day, about.
     pub rows_per_day: u32,
-    /// The accounts; empty means two for each network (`alpha`, `beta`).
+    /// The accounts; empty means two (`alpha`, `beta`) for each network but those by data.
     pub accounts: Vec<AccountSpec>,
     /// Which requests fail, and how.
     pub faults: FaultPlan,
@@ -77,13 +77,16 @@ pub struct Options {
     pub rakuten_keep_days: Option<u32>,
     /// The most rows in one Rakuten page, whatever limit is asked for; none gives what is asked for.
     pub rakuten_page_limit: Option<usize>,
+    /// The most rows in one page of networks by data whose servers may give fewer than they are asked for.
+    pub page_limit: Option<usize>,
     /// Amounts as shops have them: without the sales of millions that exact sums are tested with.
     pub everyday_amounts: bool,
     /// Requests of an Awin credential in so many seconds, as the simulator enforces them; none are the API's 20 in 60.
     pub awin_rate: Option<(usize, u64)>,
     /// Adds an Awin account `bulk` that gives this many rows (at most 99,999) for any window.
     pub bulk_rows: Option<usize>,
-    /// The first of six ports in a row: the networks', then the control listener's. None takes free ones.
+    /// The first of six ports in a row: the networks', then the control listener's, then those of networks by data that have
+    /// accounts. None takes free ones.
     pub port_base: Option<u16>,
 }
 
@@ -102,6 +105,7 @@ impl Default for Options {
             token_life_secs: 3600,
             rakuten_keep_days: None,
             rakuten_page_limit: None,
+            page_limit: None,
             everyday_amounts: false,
             awin_rate: None,
             bulk_rows: None,

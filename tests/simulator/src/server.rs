@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::exchange::{Ask, Reply};
 use crate::fault::{Fault, cut, identity};
 use crate::network::Network;
-use crate::{SeenRequest, awin, cj, rakuten, shareasale, tradetracker};
+use crate::{SeenRequest, awin, cj, data, rakuten, shareasale, tradetracker};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::Connected;
@@ -143,7 +143,9 @@ async fn handle(
     if endpoint.network.is_none() && ask.path.starts_with("/_sim/") {
         return respond(control::answer(&endpoint.core, &ask));
     }
-    let network = Network::of_path(&ask.path).filter(|it| endpoint.network.is_none_or(|only| only == *it));
+    let by_data = endpoint.network.filter(|network| network.facts().is_some());
+    let with_code = || Network::of_path(&ask.path).filter(|it| endpoint.network.is_none_or(|only| only == *it));
+    let network = by_data.or_else(with_code);
     match network {
         Some(network) => played(&endpoint.core, network, &ask, &connection).await,
         None => respond(Reply::text(404, "no network has this path here")),
@@ -191,6 +193,10 @@ fn answer(core: &Core, network: Network, ask: &Ask) -> Reply {
         Network::Rakuten => rakuten::answer(core, ask),
         Network::TradeTracker => tradetracker::answer(core, ask),
         Network::ShareAsale => shareasale::answer(core, ask),
+        Network::Data(_) => match network.facts() {
+            Some(facts) => data::answer(core, network, facts, ask),
+            None => Reply::text(404, ""),
+        },
     }
 }
 
@@ -200,6 +206,10 @@ fn instead(core: &Core, network: Network, ask: &Ask, fault: Fault, identity: u64
         Fault::Status429 if network == Network::Rakuten && !rakuten::is_login(ask) => {
             let reply = rakuten::refusal(403, "forbidden", "the allowed number of requests per minute is exceeded");
             Some(reply.with("retry-after", "0".to_owned()))
+        }
+        Fault::Status429 if network.facts().is_some() => {
+            // Connectors wait a minute or more without the header.
+            Some(Reply::text(429, "Too Many Requests").with("retry-after", "0".to_owned()))
         }
         Fault::Status429 => {
             let reply = Reply::text(429, "Too Many Requests");
@@ -228,6 +238,7 @@ fn error_at_200(network: Network) -> Reply {
         Network::Rakuten => rakuten::refusal(200, "internal_error", "please try again later"),
         Network::TradeTracker => tradetracker::fault(200, "Internal error, please try again later"),
         Network::ShareAsale => shareasale::refusal(4030),
+        Network::Data(_) => network.facts().map_or_else(|| Reply::text(404, ""), data::error_at_200),
     }
 }
 
@@ -246,6 +257,7 @@ fn expired(core: &Core, network: Network, ask: &Ask) -> Reply {
             tradetracker::session_fault()
         }
         Network::ShareAsale => error_at_200(network),
+        Network::Data(_) => network.facts().map_or_else(|| Reply::text(404, ""), |facts| data::expired(core, facts, ask)),
     }
 }
 

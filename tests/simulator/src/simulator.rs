@@ -29,7 +29,7 @@ pub struct SeenRequest {
     pub fault: Option<Fault>,
 }
 
-/// Five networks that serve until this is dropped.
+/// Networks that serve until this is dropped.
 #[derive(Debug)]
 pub struct Simulator {
     core: Arc<Core>,
@@ -54,7 +54,10 @@ impl Simulator {
             control: String::new(),
             tasks: Vec::new(),
         };
-        let doors = Network::ALL.into_iter().map(Some).chain([None]);
+        let mut by_data: Vec<Network> = simulator.core.accounts.iter().map(|played| played.network).collect();
+        by_data.retain(|network| network.facts().is_some());
+        by_data.dedup();
+        let doors = Network::ALL.into_iter().map(Some).chain([None]).chain(by_data.into_iter().map(Some));
         for (offset, network) in (0_u16..).zip(doors) {
             let port = port_base.map_or(0, |base| base.saturating_add(offset));
             let origin = simulator.open(port, network).await?;
@@ -76,7 +79,7 @@ impl Simulator {
     }
 
     /// Where a network listens, as `http://127.0.0.1:PORT`; for any other name the control listener, which serves
-    /// all five networks too.
+    /// all networks with code of their own too.
     pub fn origin(&self, network: &str) -> String {
         self.origins.get(network).unwrap_or(&self.control).clone()
     }

@@ -52,7 +52,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sluice-server", &["sluice-runtime", "sluice-state"]),
-    ("sluice-connector", &[]),
+    ("sluice-connector", &["sluice-connector-macros"]),
+    ("sluice-connector-macros", &[]),
     ("sluice-simulator", &[]),
 ];
 
@@ -103,9 +104,13 @@ fn rooms_know_only_their_neighbours() {
 fn every_connector_has_the_same_shape() {
     let connectors = std::fs::read_dir(repository().join("connectors")).unwrap();
     for folder in connectors.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
-        for part in
-            ["Cargo.toml", "README.md", "src/lib.rs", "src/requests.rs", "src/mapping.rs", "fixtures/slice.json"]
-        {
+        // A network is declared, or written in two parts.
+        let own = if folder.join("network.toml").is_file() {
+            &["network.toml"][..]
+        } else {
+            &["src/requests.rs", "src/mapping.rs"]
+        };
+        for part in ["Cargo.toml", "README.md", "src/lib.rs", "fixtures/slice.json"].iter().chain(own) {
             assert!(folder.join(part).is_file(), "{} lacks {part}", folder.display());
         }
         for case in ["normal", "empty", "error-body", "odd-rows"] {
@@ -116,4 +121,28 @@ fn every_connector_has_the_same_shape() {
             );
         }
     }
+}
+
+/// A network by data lives in its folder: nothing else names its crate, so that adding one touches nothing else.
+#[test]
+fn adding_a_network_touches_its_folder_and_nothing_else() {
+    let folders = std::fs::read_dir(repository().join("connectors")).unwrap().map(|entry| entry.unwrap().path());
+    let networks: Vec<String> = folders
+        .filter(|folder| folder.join("network.toml").is_file() && folder.join("simulated.json").is_file())
+        .map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert!(networks.len() >= 15, "{networks:?}");
+    let mut named = Vec::new();
+    for source in files::sources(&["rs", "toml", "yml", "yaml", "sh", "py"]) {
+        let path = source.path.strip_prefix(repository()).unwrap().display().to_string();
+        for network in networks.iter().filter(|network| !path.starts_with(&format!("connectors/{network}/"))) {
+            let names = [format!("connector-{network}"), format!("connector_{}", network.replace('-', "_"))];
+            if names.iter().any(|name| source.text.contains(name)) || source.text.contains(&format!("connectors/{network}/")) {
+                named.push(format!("{path}: {network}"));
+            }
+        }
+    }
+    assert!(named.is_empty(), "these name a network of a folder: {named:?}");
+    let justfile = std::fs::read_to_string(repository().join("justfile")).unwrap();
+    assert!(justfile.contains("`ls connectors"), "the recipes follow the folders");
 }

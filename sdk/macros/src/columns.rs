@@ -1,0 +1,259 @@
+//! The columns of a stream's transactions, each with the fields that it comes from and how they are read.
+
+use crate::document::{Read, Section, Text, Value, mistake};
+use crate::template::Names;
+
+/// Columns that are texts, times, money and flags, by their names in the schema of transactions.
+const TEXTS: &[&str] = &[
+    "parent_transaction_id",
+    "group_key",
+    "order_id",
+    "advertiser_id",
+    "advertiser_name",
+    "site_id",
+    "site_name",
+    "payment_status_raw",
+    "reason_raw",
+    "sale_currency",
+    "commission_currency",
+    "click_id",
+    "voucher_code",
+    "device",
+    "customer_country",
+    "commission_group",
+    "payment_id",
+];
+const TIMES: &[&str] = &[
+    "clicked_at",
+    "transacted_at",
+    "recorded_at",
+    "modified_at",
+    "validated_at",
+    "reversed_at",
+    "locks_at",
+    "payable_at",
+    "paid_at",
+];
+const MONEY: &[&str] = &["sale_amount", "commission_amount", "original_sale_amount", "original_commission_amount"];
+const FLAGS: &[&str] = &["is_locked", "customer_is_new"];
+
+/// Where a value comes from, as an expression.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A field of the record, by its place among the inputs.
+    Input(usize),
+    Constant(String),
+    Setting(String),
+    /// A place of the body.
+    Body(String),
+}
+
+/// A column that is read.
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// The first that is filled counts. Each with its forms.
+    pub(crate) sources: Vec<(Source, Vec<String>)>,
+    /// The decisions on which it is filled: `decided`, `approved`, `declined`.
+    pub(crate) when: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Time,
+    Money,
+    Flag,
+}
+
+/// The id of a transaction.
+pub(crate) struct Id {
+    /// The field that holds it, if the network gives one.
+    pub(crate) field: Option<usize>,
+    /// The fields that it is put together of otherwise.
+    pub(crate) parts: Vec<usize>,
+    pub(crate) separator: String,
+}
+
+/// What a record is.
+pub(crate) struct KindOf {
+    pub(crate) field: Option<usize>,
+    /// The network's word, and the variant.
+    pub(crate) words: Vec<(String, &'static str)>,
+    pub(crate) negative_is_adjustment: bool,
+}
+
+/// The mapping of a stream.
+pub(crate) struct Columns {
+    pub(crate) inputs: Vec<String>,
+    pub(crate) id: Id,
+    /// The first that is filled.
+    pub(crate) status: Vec<usize>,
+    /// A flag that says that it was paid.
+    pub(crate) paid: Option<usize>,
+    pub(crate) kind: KindOf,
+    pub(crate) columns: Vec<Column>,
+    /// Names and inputs.
+    pub(crate) sub_ids: Vec<(String, usize)>,
+    /// A function of the connector's own that changes a row before it is taken.
+    pub(crate) adjust: Option<String>,
+}
+
+/// The inputs as they are gathered.
+#[derive(Default)]
+struct Inputs(Vec<String>);
+
+impl Inputs {
+    fn place(&mut self, path: &str) -> usize {
+        match self.0.iter().position(|known| known == path) {
+            Some(place) => place,
+            None => {
+                self.0.push(path.to_owned());
+                self.0.len() - 1
+            }
+        }
+    }
+}
+
+/// Reads `[streams.map]`.
+pub(crate) fn read(table: &Section, names: &Names) -> Read<Columns> {
+    let mut inputs = Inputs::default();
+    let id = id(table, &mut inputs)?;
+    let one = |key: &str, inputs: &mut Inputs| Ok(table.text(key)?.map(|path| inputs.place(&path.text)));
+    let status = table.texts("status")?.iter().map(|path| inputs.place(&path.text)).collect();
+    let paid = one("paid", &mut inputs)?;
+    let kind = kind(table, &mut inputs)?;
+    let mut columns = Vec::new();
+    for (known, kind) in [(TEXTS, Kind::Text), (TIMES, Kind::Time), (MONEY, Kind::Money), (FLAGS, Kind::Flag)] {
+        for name in known {
+            if let Some(value) = table.value(name) {
+                columns.push(column(name, kind, value, &mut inputs, names)?);
+            }
+        }
+    }
+    if !columns.iter().any(|column| column.name == "transacted_at") {
+        return mistake(table.line, "`[streams.map]` has no `transacted_at`");
+    }
+    let sub_ids = table.texts("sub_ids")?.into_iter().map(|path| {
+        let name = path.text.rsplit('.').next().unwrap_or(&path.text).to_owned();
+        (name, inputs.place(&path.text))
+    });
+    let sub_ids = sub_ids.collect();
+    let adjust = table.text("adjust")?.map(|path| path.text);
+    // What a function of one's own reads beside.
+    for (name, value) in table.section("inputs")?.map(|extra| extra.all()).unwrap_or_default() {
+        inputs.place(&value.text(&name)?.text);
+    }
+    table.finish()?;
+    Ok(Columns { inputs: inputs.0, id, status, paid, kind, columns, sub_ids, adjust })
+}
+
+/// `"id"`, or `{ field = "id", parts = ["a", "b"], separator = "-" }`.
+fn id(table: &Section, inputs: &mut Inputs) -> Read<Id> {
+    let value = table.required("transaction_id")?;
+    if let Some(field) = value.as_text() {
+        let field = Some(inputs.place(&field.text));
+        return Ok(Id { field, parts: Vec::new(), separator: String::new() });
+    }
+    let section = value.section("transaction_id")?;
+    let field = section.text("field")?.map(|path| inputs.place(&path.text));
+    let parts: Vec<usize> = section.texts("parts")?.iter().map(|path| inputs.place(&path.text)).collect();
+    if parts.len() < 2 {
+        return mistake(value.line, "`transaction_id` is put together of at least two `parts`");
+    }
+    let separator = section.text("separator")?.map_or_else(|| "-".to_owned(), |text| text.text);
+    section.finish()?;
+    Ok(Id { field, parts, separator })
+}
+
+fn kind(table: &Section, inputs: &mut Inputs) -> Read<KindOf> {
+    let mut found = KindOf { field: None, words: Vec::new(), negative_is_adjustment: false };
+    let Some(section) = table.section("kind")? else { return Ok(found) };
+    found.negative_is_adjustment = section.flag("negative_is_adjustment", false)?;
+    found.field = section.text("field")?.map(|path| inputs.place(&path.text));
+    for (word, value) in section.section("words")?.map(|words| words.all()).unwrap_or_default() {
+        let variant = match value.text(&word)?.text.as_str() {
+            "sale" => "Sale",
+            "lead" => "Lead",
+            "click" => "Click",
+            "bonus" => "Bonus",
+            "adjustment" => "Adjustment",
+            "line-item" => "LineItem",
+            "event" => "Event",
+            other => {
+                return mistake(
+                    value.line,
+                    format!("`{other}` is no kind: sale, lead, click, bonus, adjustment, line-item or event"),
+                );
+            }
+        };
+        found.words.push((word, variant));
+    }
+    if found.words.is_empty() != found.field.is_none() {
+        return mistake(section.line, "a kind needs both `field` and `words`");
+    }
+    section.finish()?;
+    Ok(found)
+}
+
+fn column(name: &str, kind: Kind, value: Value, inputs: &mut Inputs, names: &Names) -> Read<Column> {
+    let mut when = None;
+    let mut sources = Vec::new();
+    for text in value.texts(name)? {
+        let (rest, condition) = match text.text.split_once(" when ") {
+            Some((rest, condition)) => (rest.to_owned(), Some(condition.trim().to_owned())),
+            None => (text.text.clone(), None),
+        };
+        if let Some(condition) = condition {
+            if !["decided", "approved", "declined"].contains(&condition.as_str()) {
+                return mistake(text.line, format!("`{condition}` is no decision: decided, approved or declined"));
+            }
+            when = Some(condition);
+        }
+        let (place, forms) = match rest.split_once(" as ") {
+            Some((place, forms)) => (place.trim().to_owned(), forms.split(" | ").map(str::to_owned).collect()),
+            None => (rest.trim().to_owned(), Vec::new()),
+        };
+        let source = source(&Text { text: place, line: text.line }, kind, inputs, names)?;
+        for form in &forms {
+            check_form(form, kind, text.line)?;
+        }
+        sources.push((source, forms));
+    }
+    if sources.is_empty() {
+        return mistake(value.line, format!("`{name}` comes from nothing"));
+    }
+    Ok(Column { name: name.to_owned(), kind, sources, when })
+}
+
+/// A field, `$const TEXT`, `$setting NAME` or `$body PLACE`.
+fn source(text: &Text, kind: Kind, inputs: &mut Inputs, names: &Names) -> Read<Source> {
+    let Some(special) = text.text.strip_prefix('$') else { return Ok(Source::Input(inputs.place(&text.text))) };
+    if kind != Kind::Text {
+        return mistake(text.line, "times, amounts and flags come from fields of the record");
+    }
+    match special.split_once(' ').unwrap_or((special, "")) {
+        ("const", constant) if !constant.is_empty() => Ok(Source::Constant(constant.to_owned())),
+        ("setting", name) if names.settings.iter().any(|known| known == name) => Ok(Source::Setting(name.to_owned())),
+        ("setting", name) => mistake(text.line, format!("there is no setting `{name}`")),
+        ("body", place) if !place.is_empty() => Ok(Source::Body(place.to_owned())),
+        _ => mistake(text.line, format!("`${special}` is none of: $const TEXT, $setting NAME, $body PLACE")),
+    }
+}
+
+fn check_form(form: &str, kind: Kind, line: usize) -> Read<()> {
+    let is_known = match kind {
+        Kind::Time => matches!(form, "iso" | "utc" | "unix") || form.contains('%'),
+        Kind::Money => {
+            matches!(form, "plain" | "decimal-comma" | "decimal-point" | "minor")
+                || form.strip_prefix("scaled ").is_some_and(|places| places.parse::<u8>().is_ok_and(|p| p <= 12))
+        }
+        Kind::Text | Kind::Flag => false,
+    };
+    let known = match kind {
+        Kind::Time => "a time is read as iso, utc (the zone's name left out), unix, or a pattern such as %d.%m.%Y",
+        Kind::Money => "an amount is read as plain, decimal-comma, decimal-point, scaled PLACES or minor",
+        Kind::Text | Kind::Flag => "texts and flags have no form",
+    };
+    if is_known { Ok(()) } else { mistake(line, format!("`{form}`: {known}")) }
+}
