@@ -23,6 +23,7 @@ use sluice_state::Selection;
 
 use crate::app::Network;
 use crate::failure::Failure;
+use crate::settings::limits::LimitsSettings;
 use crate::settings::network::{Budget, LookBackRule};
 use crate::slices::{look_back_rules, selects};
 use crate::text::span;
@@ -52,6 +53,7 @@ pub struct AdaptiveRead {
 /// A failure of the lake.
 pub async fn reads(
     lake: &sluice_lake::Lake,
+    limits: &LimitsSettings,
     network: &Network,
     selection: &Selection,
     now: DateTime<Utc>,
@@ -68,7 +70,8 @@ pub async fn reads(
     if wanted.is_empty() {
         return Ok((reads, left_out));
     }
-    let session = Session::open(lake.clone(), lake.tables().await?, SessionOptions::default())?;
+    let options = SessionOptions { memory_bytes: limits.query_bytes_of_a_run(), ..SessionOptions::default() };
+    let session = Session::open(lake.clone(), lake.tables().await?, options)?;
     for (rule, budget) in wanted {
         let days = Days { first: day_number(now) - i64::from(rule.days), last: day_number(now) };
         let evidence = evidence::Evidence::read(&session, &network.manifest().network, days, now).await?;

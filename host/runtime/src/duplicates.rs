@@ -17,7 +17,10 @@ const MAX_SPAN: TimeDelta = TimeDelta::days(100);
 /// # Errors
 /// A failure of the lake.
 pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
-    let session = Session::open(app.lake.clone(), app.lake.tables().await?, SessionOptions::default())?;
+    // A share of the process's memory: what doesn't fit goes to disk.
+    let options =
+        SessionOptions { memory_bytes: app.settings.limits.query_bytes_of_a_run(), ..SessionOptions::default() };
+    let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let span = format!(
         "SELECT CAST(min(transacted_at) AS VARCHAR), CAST(max(transacted_at) AS VARCHAR)

@@ -58,7 +58,7 @@ pub async fn plan(
     let widths = Widths::new(state.widths(&network.manifest().network).await?);
     let rules = slices::look_back_rules(&network);
     let (again, unread) = match rules.iter().any(|rule| rule.budget().is_some()) {
-        true => adaptive::reads(&app::open_lake(settings).await?, &network, selection, now).await?,
+        true => adaptive::reads(&app::open_lake(settings).await?, &settings.limits, &network, selection, now).await?,
         false => Default::default(),
     };
     let limits = (&widths, settings.limits.slices_per_run);

@@ -109,7 +109,7 @@ pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: Not
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
     let (asked, warnings) = pauses::without_paused(app, network, &queued.selection).await?;
-    let (again, unread) = adaptive::reads(&app.lake, network, &asked, started_at).await?;
+    let (again, unread) = adaptive::reads(&app.lake, &app.settings.limits, network, &asked, started_at).await?;
     let limits = (&widths, app.settings.limits.slices_per_run);
     let mut jobs = slices::jobs(network, &app.fetcher, &asked, &again, limits, started_at).await?;
     jobs.left_out.extend(warnings.into_iter().chain(unread));

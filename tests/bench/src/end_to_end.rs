@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::map;
 use crate::network::{Address, FIRST_PUBLISHER, Network, Work};
 use crate::process::{self, Usage};
 use crate::yardstick;
@@ -29,6 +30,8 @@ pub(crate) struct EndToEnd {
     pub(crate) again_new_versions: u64,
     /// The native pipeline.
     pub(crate) native: Usage,
+    /// The share of the first run's CPU time that its guards take.
+    pub(crate) guards_share: f64,
     /// CPU seconds of the first run for one of the native pipeline.
     pub(crate) ratio: f64,
     /// Seconds of the first run for one of the native pipeline.
@@ -51,7 +54,9 @@ pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::R
     operator.holds(work.rows())?;
     let (again_report, again) = operator.run(work)?;
     operator.holds(work.rows())?;
+    let guards_secs = map::guard_secs_per_row(connectors, "awin")? * work.rows() as f64;
     Ok(EndToEnd {
+        guards_share: guards_secs / first.cpu_secs,
         requests: work.requests(),
         rows: work.rows(),
         first,

@@ -27,6 +27,8 @@ const MAX_TABLES_RATIO: f64 = 4.0;
 const GOAL_RATIO: f64 = 1.25;
 /// Time of mapping with all limits for that with none, in any connector: the limit.
 const MAX_LIMITS_RATIO: f64 = 1.25;
+/// The share of a run's CPU time that its guards may take: the limit.
+const MAX_GUARDS_SHARE: f64 = 0.02;
 /// Most memory of a run, whatever the number of requests: the limit.
 const MAX_PEAK_MIB: f64 = 512.0;
 /// How much longer an honest network's run may take beside an attacker: the limit.
@@ -107,6 +109,7 @@ impl Report {
         let wall = measured.wall_ratio;
         println!("wall ratio to native: {wall:.2}, at most {MAX_WALL_RATIO}{judged}");
         println!("peak memory: {:.0} MiB, at most {MAX_PEAK_MIB}{judged}", measured.peak_mib());
+        println!("guards: {:.2} of the CPU time, at most {MAX_GUARDS_SHARE}{judged}", measured.guards_share);
     }
 
     /// Prints the policies of re-reading.
@@ -275,6 +278,7 @@ impl Report {
             limits.push((measured.ratio > MAX_RATIO, "it takes too much CPU time"));
             limits.push((measured.wall_ratio > MAX_WALL_RATIO, "it takes too long"));
             limits.push((measured.peak_mib() > MAX_PEAK_MIB, "it takes too much memory"));
+            limits.push((measured.guards_share > MAX_GUARDS_SHARE, "the guards take too much CPU time"));
             limits.push((measured.again_new_versions > 0, "reading the same again added versions"));
         }
         if let [one, others @ ..] = self.load.as_slice() {

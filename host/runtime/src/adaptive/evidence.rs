@@ -37,7 +37,7 @@ impl Evidence {
         now: DateTime<Utc>,
     ) -> Result<Self, Failure> {
         let network = quoted(network);
-        let rates = rates(&texts(session, &rates_query(&network, now)).await?);
+        let rates = rates(&texts(session, &rates_query(&network, days, now)).await?);
         let mut evidence = Self { rates, ..Self::default() };
         for [account, stream, day, advertiser, status, count] in texts(session, &rows_query(&network, days)).await? {
             let kind = RowKind { advertiser, status };
@@ -125,8 +125,8 @@ impl Evidence {
     }
 }
 
-/// Ages and changes of all versions of a network's transactions: a line for each advertiser, status and class of age.
-fn rates_query(network: &str, now: DateTime<Utc>) -> String {
+/// Ages and changes of the versions of a network's transactions of these days: a line for each advertiser, status and class of age.
+fn rates_query(network: &str, days: Days, now: DateTime<Utc>) -> String {
     let ends = AGE_CLASSES.iter().map(|end| format!("{end}"));
     let classes: Vec<String> = std::iter::once("0".to_owned())
         .chain(ends.clone())
@@ -137,13 +137,15 @@ fn rates_query(network: &str, now: DateTime<Utc>) -> String {
     let age = |moment: &str| format!("(date_part('epoch', {moment}) - date_part('epoch', transacted_at)) / 86400.0");
     let (seen, next) =
         (age("observed_at"), age("lead(observed_at) OVER (PARTITION BY transaction_key ORDER BY version)"));
+    let since = day_start(days.first).format("%F %T");
     let today = age(&format!("TIMESTAMP '{}'", now.format("%F %T")));
     format!(
         "WITH classes(class, begins, ends) AS (VALUES {}),
          spans AS (
              SELECT coalesce(advertiser_id, '') AS advertiser, concat(validation_status, '/', payment_status) AS status,
                     greatest({seen}, 0) AS seen, {next} AS changed, {today} AS today
-             FROM unified.transaction_versions WHERE network = {network} AND change <> 'mapping-change'
+             FROM unified.transaction_versions
+             WHERE network = {network} AND change <> 'mapping-change' AND transacted_at >= TIMESTAMP '{since}'
          ),
          aged AS (SELECT advertiser, status, seen, changed, greatest(coalesce(changed, today), seen) AS last FROM spans)
          SELECT advertiser, status, CAST(class AS VARCHAR),

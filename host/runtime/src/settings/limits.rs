@@ -104,6 +104,11 @@ impl LimitsSettings {
         self.memory_mb.saturating_mul(1 << 20) / 4
     }
 
+    /// Memory of a query that a run makes at its end: an eighth of the process's memory.
+    pub fn query_bytes_of_a_run(&self) -> usize {
+        self.memory_mb.saturating_mul(1 << 20) / 8
+    }
+
     /// Bytes of text of requests that wait for their turn: an eighth of the process's memory.
     pub fn waiting_bytes(&self) -> usize {
         self.memory_mb.saturating_mul(1 << 20) / 8
