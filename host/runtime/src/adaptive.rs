@@ -85,7 +85,7 @@ pub async fn reads(
                  that rule of look_back, or its `at_least_every`",
                 rule.days,
                 span(every.num_seconds()),
-                budget.requests
+                requests
             ));
         }
         reads.extend(chosen.into_iter().map(|(candidate, reason)| AdaptiveRead {
@@ -106,6 +106,17 @@ fn share(requests: u32, network: &Network, selection: &Selection) -> u32 {
     }
     let share = u64::from(requests) * part as u64;
     u32::try_from(share.div_ceil(all as u64)).unwrap_or(requests)
+}
+
+/// What of a rule's requests a part of a network has: its share of the accounts, at least one.
+fn share_of(network: &Network, selection: &Selection, requests: u32) -> u32 {
+    let all = &network.settings.content.accounts;
+    if selection.accounts.is_empty() {
+        return requests;
+    }
+    let part = all.iter().filter(|account| selection.accounts.iter().any(|id| id == account.id())).count();
+    let share = u64::from(requests) * part as u64 / all.len().max(1) as u64;
+    u32::try_from(share).unwrap_or(requests).max(1)
 }
 
 fn describe(reason: &Reason, now: DateTime<Utc>) -> String {

@@ -176,7 +176,9 @@ impl Core {
             Network::Rakuten => crate::rakuten::truth(self, index, clock),
             Network::TradeTracker => crate::tradetracker::truth(self, index, clock),
             Network::ShareAsale => crate::shareasale::truth(self, index, clock),
-            Network::Data(_) => network.facts().map_or_else(Vec::new, |facts| crate::data::truth(self, index, clock, facts)),
+            Network::Data(_) => {
+                network.facts().map_or_else(Vec::new, |facts| crate::data::truth(self, index, clock, facts))
+            }
         }
     }
 

@@ -257,7 +257,9 @@ fn expired(core: &Core, network: Network, ask: &Ask) -> Reply {
             tradetracker::session_fault()
         }
         Network::ShareAsale => error_at_200(network),
-        Network::Data(_) => network.facts().map_or_else(|| Reply::text(404, ""), |facts| data::expired(core, facts, ask)),
+        Network::Data(_) => {
+            network.facts().map_or_else(|| Reply::text(404, ""), |facts| data::expired(core, facts, ask))
+        }
     }
 }
 

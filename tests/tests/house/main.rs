@@ -137,7 +137,9 @@ fn adding_a_network_touches_its_folder_and_nothing_else() {
         let path = source.path.strip_prefix(repository()).unwrap().display().to_string();
         for network in networks.iter().filter(|network| !path.starts_with(&format!("connectors/{network}/"))) {
             let names = [format!("connector-{network}"), format!("connector_{}", network.replace('-', "_"))];
-            if names.iter().any(|name| source.text.contains(name)) || source.text.contains(&format!("connectors/{network}/")) {
+            if names.iter().any(|name| source.text.contains(name))
+                || source.text.contains(&format!("connectors/{network}/"))
+            {
                 named.push(format!("{path}: {network}"));
             }
         }

@@ -43,7 +43,7 @@ pub(super) fn view(runs: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider
         .project(projected)?
         .unnest_column_with_options(
             Column::from_name("line"),
-            UnnestOptions { preserve_nulls: true, ..UnnestOptions::default() },
+            UnnestOptions::default(),
         )?;
     let part = |place: i64| split_part(ident("line"), lit("\t"), lit(place));
     let mut values: Vec<Expr> =
