@@ -1,4 +1,4 @@
-//! What bodies without records mean, whatever their status: mostly errors.
+//! What bodies without records mean: mostly errors, which many networks send with status 200.
 
 use crate::{Judgement, RefusalKind, Response, done, refused, renew, retry, split};
 

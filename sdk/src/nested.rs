@@ -159,11 +159,12 @@ fn unescaped(text: &str) -> String {
 fn unicode(text: &str) -> (char, usize) {
     let unit = |at: usize| text.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
     let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, 0) };
-    if (0xd800..0xdc00).contains(&first) && text.get(4..6) == Some("\\u") {
-        if let Some(second) = unit(6).filter(|unit| (0xdc00..0xe000).contains(unit)) {
-            let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
-        }
+    if (0xd800..0xdc00).contains(&first)
+        && text.get(4..6) == Some("\\u")
+        && let Some(second) = unit(6).filter(|unit| (0xdc00..0xe000).contains(unit))
+    {
+        let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
     }
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sluice_engine::{Connector, Engine, EngineOptions};
 use sluice_model::{Axis, Mapped, Response, Slice, Window};
-use sluice_tests::{connectors_dir, repository};
+use sluice_tests::{connectors_dir, repository, target_dir};
 
 fn connector_folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(repository().join("connectors"))
@@ -176,7 +176,9 @@ fn batch_rows(batch: &RecordBatch) -> Vec<Value> {
 
 /// The connectors, each with its folder's name.
 fn connectors() -> Vec<(PathBuf, Connector)> {
-    let engine = Engine::new(EngineOptions::default()).unwrap();
+    // Twenty components take minutes to compile: once is enough for all tests.
+    let cache_dir = Some(target_dir().join("conformance"));
+    let engine = Engine::new(EngineOptions { cache_dir, ..EngineOptions::default() }).unwrap();
     let load = |folder: PathBuf| {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let wasm = std::fs::read(connectors_dir().join(format!("{name}.wasm"))).expect("built by `just build`");
@@ -236,14 +238,16 @@ fn dates_of_zeros_are_none_everywhere() {
         };
         // Seconds since 1970 are no texts that a network writes zeros into.
         let texts = layout.inputs.iter().filter(is_time).count();
-        for path in layout.inputs.iter().filter(is_time) {
+        // A date that is a part of an id is no less a text there.
+        let is_key = |path: &&String| layout.key.contains(path);
+        for path in layout.inputs.iter().filter(is_time).filter(|path| !is_key(path)) {
             let Some(without) = with(path, None).filter(|without| *without != whole) else { continue };
             tried += 1;
             for none in NO_DATES {
                 assert_eq!(with(path, Some(none)).unwrap(), without, "{}: `{path}` is {none}", folder.display());
             }
         }
-        assert!(tried >= texts.min(2), "{}: {tried} of {texts} fields are times", folder.display());
+        assert!(tried >= 2 || texts < 2, "{}: {tried} of {texts} fields are times", folder.display());
     }
 }
 

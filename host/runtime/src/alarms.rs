@@ -26,13 +26,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sluice_model::{Alarm, AlarmState};
+use sluice_query::{Session, SessionOptions};
 use sluice_state::{AlarmChange, AlarmMessage};
 
 use self::fault::Findings;
 use self::reads::Paused;
 use self::scope::Networks;
 pub use self::watcher::AlarmWatcher;
-use crate::app::{self, App, with_connector};
+use crate::app::{App, with_connector};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
@@ -123,7 +124,10 @@ async fn find_in_networks(
     if ran.is_empty() {
         return Ok(());
     }
-    let session = app::open_session(app.lake.clone()).await?;
+    // A share of the process's memory: what doesn't fit goes to disk.
+    let options =
+        SessionOptions { memory_bytes: app.settings.limits.query_bytes_of_a_run(), ..SessionOptions::default() };
+    let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
     reads::find_refused(&session, &ran, findings).await?;
     answers::find_rejects(&session, &ran, &app.lake.open_rejects(None).await?, alarms, findings).await?;
     answers::find_unknown(&session, &ran, alarms, findings).await?;

@@ -37,8 +37,7 @@ pub(crate) fn code(network: &Network) -> String {
         pub(crate) const STATUSES: &[::sluice_connector::Status] = {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             &[{statuses}]
-        }};
-        fn declared_manifest() -> ::sluice_connector::Manifest {{
+        }}; fn declared_manifest() -> ::sluice_connector::Manifest {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             Manifest {{
                 hosts: vec![{hosts}],

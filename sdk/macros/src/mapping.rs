@@ -10,8 +10,7 @@ pub(crate) fn code(network: &Network) -> String {
     let arms: String = network.streams.iter().map(arm).collect();
     format!(
         "{functions}
-        #[allow(unused_variables)]
-        fn declared_map(slice: &::sluice_connector::Slice, request: &::sluice_connector::Request,
+        #[allow(unused_variables)] fn declared_map(slice: &::sluice_connector::Slice, request: &::sluice_connector::Request,
             response: &::sluice_connector::Response, records: &::sluice_connector::Records,
             out: &mut ::sluice_connector::Output) -> Result<(), ::sluice_connector::Refusal> {{
             #[allow(unused_imports)] use ::sluice_connector::*;
@@ -65,10 +64,10 @@ fn arm(stream: &Stream) -> String {
 fn body_places(columns: &Columns) -> Vec<&str> {
     let mut places = Vec::new();
     for (source, _) in columns.columns.iter().flat_map(|column| &column.sources) {
-        if let Source::Body(place) = source {
-            if !places.contains(&place.as_str()) {
-                places.push(place);
-            }
+        if let Source::Body(place) = source
+            && !places.contains(&place.as_str())
+        {
+            places.push(place);
         }
     }
     places
@@ -134,8 +133,7 @@ fn row(name: &str, columns: &Columns) -> String {
     };
     let is_mut = if columns.adjust.is_some() { "mut " } else { "" };
     format!(
-        "#[allow(unused_variables)]
-        fn map_of_{name}(slice: &::sluice_connector::Slice, stated: &[Option<&str>],
+        "#[allow(unused_variables)] fn map_of_{name}(slice: &::sluice_connector::Slice, stated: &[Option<&str>],
             record: ::sluice_connector::Record, out: &mut ::sluice_connector::Output) -> Result<(), String> {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             {status}

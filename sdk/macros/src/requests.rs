@@ -170,8 +170,7 @@ fn settings(network: &Network) -> String {
         })
         .collect();
     format!(
-        "#[allow(unused_variables)]
-        fn declared_settings(slice: &::sluice_connector::Slice) -> Result<(), ::sluice_connector::Refusal> {{
+        "#[allow(unused_variables)] fn declared_settings(slice: &::sluice_connector::Slice) -> Result<(), ::sluice_connector::Refusal> {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             {checks}
             Ok(())
@@ -205,8 +204,7 @@ fn request(network: &Network, stream: &Stream) -> String {
     };
     format!(
         "/// The request of this stream at a position in its list.
-        #[allow(unused_variables)]
-        pub(crate) fn request_of_{}(slice: &::sluice_connector::Slice, position: u64) -> ::sluice_connector::Request {{
+        #[allow(unused_variables)] pub(crate) fn request_of_{}(slice: &::sluice_connector::Slice, position: u64) -> ::sluice_connector::Request {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             let url = match slice.axis.as_str() {{ {urls} _ => {} }};
             {fixed}
@@ -235,8 +233,7 @@ fn plan(network: &Network) -> String {
         })
         .collect();
     format!(
-        "#[allow(dead_code)]
-        fn declared_plan(slice: &::sluice_connector::Slice)
+        "#[allow(dead_code)] fn declared_plan(slice: &::sluice_connector::Slice)
             -> Result<Vec<::sluice_connector::Request>, ::sluice_connector::Refusal> {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             match slice.stream.as_str() {{
@@ -270,13 +267,12 @@ fn follow(network: &Network) -> String {
         })
         .collect();
     format!(
-        "#[allow(unused_variables)]
-        fn declared_follow(slice: &::sluice_connector::Slice, request: &::sluice_connector::Request,
+        "#[allow(unused_variables)] fn declared_follow(slice: &::sluice_connector::Slice, request: &::sluice_connector::Request,
             response: &::sluice_connector::Response) -> ::sluice_connector::Judgement {{
             #[allow(unused_imports)] use ::sluice_connector::*;
             {hook}
-            {}
             match response.status {{ {http} _ => {{}} }}
+            {}
             let judgement = by_status(response, {renews});
             if !matches!(judgement.verdict, Verdict::Done) || !request.yields_records {{ return judgement; }}
             match slice.stream.as_str() {{ {arms} _ => judgement }}
@@ -319,5 +315,6 @@ fn errors(network: &Network) -> String {
             }}"
         ));
     }
-    code
+    // Another status says enough: a 401 renews the token, whatever stands in its body.
+    if code.is_empty() { code } else { format!("if (200..300).contains(&response.status) {{ {code} }}") }
 }

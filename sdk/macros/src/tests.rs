@@ -73,7 +73,7 @@ fn a_good_file_becomes_rust() {
 #[test]
 fn a_mistake_names_its_line() {
     for (from, to, expected) in [
-        ("title = \"Brightlink\"", "titel = \"B\"", "1: the file has no `title`"),
+        ("title = \"Brightlink\"", "name = \"B\"", "1: the file has no `title`"),
         ("hosts = [", "colour = \"red\"\nhosts = [", "4: the file has no key `colour`; it has errors, "),
         ("every = \"1h\"", "every = \"hourly\"", "5: `hourly` is no time like `30m`, `2h` or `7d`"),
         ("axis = \"transaction\"", "axis = \"sale\"", "5: `sale` is no axis: "),
