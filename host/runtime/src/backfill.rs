@@ -112,10 +112,6 @@ pub fn check(selection: &Selection) -> Result<(), Failure> {
     window(selection).map(drop)
 }
 
-fn window(selection: &Selection) -> Result<Window, Failure> {
-    selection.window(Utc::now()).ok_or_else(|| Failure::usage("a backfill needs a window").hint("set --since"))
-}
-
 /// Waits while the network is due and a service runs that could begin with it.
 async fn let_the_schedule_in(app: &App, network: &str) -> Result<(), Failure> {
     let deadline = Instant::now() + COURTESY;

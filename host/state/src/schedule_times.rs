@@ -80,6 +80,15 @@ impl State {
         self.note_time(network, entry, time).await
     }
 
+    /// Notes when an entry of nobody's schedule but its own, such as `check/NAME`, last happened. `read_at` of the network
+    /// `""` has it.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn note_happened(&self, entry: &str, time: DateTime<Utc>) -> Result<(), Error> {
+        self.note_time("", entry, time).await
+    }
+
     async fn note_time(&self, network: &str, entry: &str, time: DateTime<Utc>) -> Result<(), Error> {
         let query = sqlx::query(
             "INSERT INTO schedule_times (network, entry, happened_at) VALUES ($1, $2, $3)

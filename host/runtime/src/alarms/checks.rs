@@ -252,7 +252,7 @@ pub(super) async fn find(
                     continue;
                 }
                 if check.schedule.is_some() {
-                    app.state.note_rules_read("", None, &[entry], now).await?;
+                    app.state.note_happened(&entry, now).await?;
                 }
                 (run_apart(settings, &name).await, check.severity)
             }

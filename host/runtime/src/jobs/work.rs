@@ -102,9 +102,9 @@ impl Work {
         match self {
             Self::Run { network, selection } => {
                 let of = app.network(network)?;
-                let lease = app.lease(network).await?;
-                let report = lease.guard(run::run(app, &of, &lease, Verb::Run, selection)).await;
-                lease.release().await;
+                let claim = app.claim(network).await?;
+                let report = claim.guard(run::run(app, &of, &claim, Verb::Run, selection)).await;
+                claim.release().await;
                 of_runs(&[report?])
             }
             Self::Backfill { network, selection } => {
