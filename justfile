@@ -16,8 +16,6 @@ test: check connectors guests tools _everything && fuzz
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests \
         {{target}}/checks/bin/cargo-nextest nextest run --workspace -E 'not package(sluice-fuzz)'
     cargo test --workspace --doc
-    # With a feature that nothing else here builds.
-    cargo test -p sluice-cli --features otlp traces
 
 # Format, clippy, documentation, dependencies and spelling: what is wrong without running anything.
 check: _checkers
