@@ -4,8 +4,6 @@ target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 connectors := `ls connectors | tr '\n' ' '`
 # The page of `serve` needs Node.js to be built: the demo goes without.
 page := "--features sluice-cli/console"
-# What tests and checks are built with: one set of features.
-tested := "--features sluice-cli/console,sluice-cli/otlp"
 
 _default:
     @just --list --unsorted
@@ -19,8 +17,8 @@ demo: connectors
 test: check connectors guests tools _everything && fuzz
     # Nextest runs tests of several binaries at once, as `.config/nextest.toml` has it. `fuzz` runs what isn't run here.
     SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests \
-        {{target}}/checks/bin/cargo-nextest nextest run --workspace {{tested}} -E 'not package(sluice-fuzz)'
-    cargo test --workspace {{tested}} --doc
+        {{target}}/checks/bin/cargo-nextest nextest run --workspace {{page}} -E 'not package(sluice-fuzz)'
+    cargo test --workspace {{page}} --doc
 
 # Format, clippy, documentation, dependencies and spelling: what is wrong without running anything.
 check: _checkers console
@@ -33,7 +31,7 @@ check: _checkers console
     # target/lint: they are empty, and would replace programs in target/debug.
     CARGO_BUILD_BUILD_DIR={{target}} CARGO_TARGET_DIR={{target}}/lint \
         RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/tests/tools/lint.sh \
-        cargo build --workspace {{tested}} --all-targets --keep-going
+        cargo build --workspace {{page}} --all-targets --keep-going
 
 # Known vulnerabilities among the dependencies. Needs RustSec's database, which is on GitHub, in no package registry.
 advisories: _checkers
@@ -82,7 +80,7 @@ console:
 
 # The pictures in docs/pictures: what the tests of the console photograph.
 pictures: connectors tools _everything
-    SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{tested}} --test console -- --exact every_view_does_its_work
+    SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{page}} --test console -- --exact every_view_does_its_work
     mkdir -p docs/pictures
     cp {{target}}/console/overview-1280-light.png docs/pictures/overview.png
     cp {{target}}/console/completeness-1280-dark.png docs/pictures/completeness.png
@@ -108,7 +106,7 @@ histories cases="1000":
 
 # Three hosts whose stores are cut, and which are killed and stopped, for so long; `just test` has each trouble once.
 chaos seconds="120": connectors tools _everything
-    SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{tested}} --test chaos
+    SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{page}} --test chaos
 
 # Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
 fuzz seconds="60":
@@ -123,11 +121,11 @@ fuzz-keep: (fuzz "0")
 
 # Takes what the tests see now as what they shall see.
 bless: connectors guests tools _everything
-    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace {{tested}}
+    SLUICE_BLESS=1 INSTA_UPDATE=always SLUICE_CONNECTORS={{target}}/connectors SLUICE_GUESTS={{target}}/guests cargo test --workspace {{page}}
 
 # All tests share one build with one set of features: another set of dependencies would build 300 crates again.
 _everything: console
-    cargo build --workspace {{tested}} --all-targets
+    cargo build --workspace {{page}} --all-targets
 
 # The programs and components that `check` runs.
 _checkers:

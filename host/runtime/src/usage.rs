@@ -84,7 +84,8 @@ pub async fn usage(settings: &Settings, since: DateTime<Utc>, until: DateTime<Ut
     let rates = settings.usage.as_ref();
     let line = |used: Used| UsageLine { cost: rates.map(|rates| price(&used, rates)), used };
     let accounts: Vec<UsageLine> = used.into_iter().map(line).collect();
-    let cost = rates.map(|_| accounts.iter().filter_map(|line| line.cost.as_ref()).sum());
+    let total = || accounts.iter().filter_map(|line| line.cost.as_ref()).sum::<BigDecimal>().with_scale(COST_DECIMALS);
+    let cost = rates.map(|_| total());
     Ok(Usage { since, until, currency: rates.map(|rates| rates.currency.clone()), accounts, cost })
 }
 

@@ -102,11 +102,13 @@ async fn run_to_end(shared: &Shared, arguments: &[String]) -> Result<Printed, Ap
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::failed(anyhow::anyhow!("the command has no output")).into());
     };
-    let mut messages = Vec::new();
-    let mut stderr = stderr.take(MAX_MESSAGE_BYTES);
-    let (answer, read) = tokio::join!(Answer::read(stdout, MAX_ANSWER_BYTES), stderr.read_to_end(&mut messages));
-    let answer = answer.map_err(failed)?;
-    read.map_err(failed)?;
+    // Each pipe is closed once it was read, so that a command that prints more ends instead of waiting for a reader.
+    let messages = async move {
+        let mut messages = Vec::new();
+        stderr.take(MAX_MESSAGE_BYTES).read_to_end(&mut messages).await.map(|_| messages)
+    };
+    let (answer, messages) = tokio::join!(Answer::read(stdout, MAX_ANSWER_BYTES), messages);
+    let (answer, messages) = (answer.map_err(failed)?, messages.map_err(failed)?);
     if answer.len() > MAX_ANSWER_BYTES {
         return Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,

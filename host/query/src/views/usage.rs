@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Column, ScalarValue, UnnestOptions};
+use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::functions::expr_fn::split_part;
@@ -43,7 +43,7 @@ pub(super) fn view(runs: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider
         .project(projected)?
         .unnest_column_with_options(
             Column::from_name("line"),
-            UnnestOptions::default(),
+            UnnestOptions { null_handling: NullHandling::Preserve, ..UnnestOptions::default() },
         )?;
     let part = |place: i64| split_part(ident("line"), lit("\t"), lit(place));
     let mut values: Vec<Expr> =

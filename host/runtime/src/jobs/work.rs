@@ -103,17 +103,17 @@ impl Work {
             Self::Run { network, selection } => {
                 let of = app.network(network)?;
                 let claim = app.claim(network).await?;
-                let report = claim.guard(run::run(app, &of, &claim, Verb::Run, selection)).await;
+                let report = claim.guard(Box::pin(run::run(app, &of, &claim, Verb::Run, selection))).await;
                 claim.release().await;
                 of_runs(&[report?])
             }
             Self::Backfill { network, selection } => {
-                let done = backfill::backfill(app, network, selection).await?;
+                let done = Box::pin(backfill::backfill(app, network, selection)).await?;
                 of_runs(&done.reports)
             }
-            Self::Replay(work) => work.carry_out(app).await,
+            Self::Replay(work) => Box::pin(work.carry_out(app)).await,
             Self::Rebuild { lossy } => {
-                let tables = rebuild::rebuild(app, *lossy).await?;
+                let tables = Box::pin(rebuild::rebuild(app, *lossy)).await?;
                 Ok((JobState::Done, serde_json::to_value(tables).map_err(Failure::failed)?))
             }
         }
