@@ -102,7 +102,8 @@ export async function photographed(page, name) {
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       assert.ok(wide <= 0, `${name} at ${width} is ${wide} pixels too wide`);
       await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), animations: "disabled" });
-      await accessible(page, `${name} at ${width} in ${colorScheme}`);
+      // Colours don't depend on the width.
+      if (width === 1280 || colorScheme === "light") await accessible(page, `${name} at ${width} in ${colorScheme}`);
     }
   }
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });

@@ -163,7 +163,9 @@ fn bodies_and_strings_of_others_stay_texts() {
         record["transactionDate"] = text(Utc::now() - TimeDelta::days(1)).trim_end_matches('Z').into();
         record
     };
-    let body = serde_json::to_vec(&(0..1_500).map(hostile).collect::<Vec<_>>()).unwrap();
+    let body = serde_json::to_string(&(0..1_500).map(hostile).collect::<Vec<_>>()).unwrap();
+    // As it is, which JSON doesn't allow.
+    let body = body.replace("\\u0001", "\u{1}").into_bytes();
     assert!(body.len() > 2_000_000, "{}", body.len());
     let server = HostileServer::saying(response(200, &[("Content-Type", "text/html")], &body)).unwrap();
     let mut operator = Operator::empty().unwrap();

@@ -43,6 +43,8 @@ impl World {
             });
             host.write(&format!("networks/{NETWORK}.json"), &file.to_string()).unwrap();
         }
+        // The store's tables are there before anybody asks for them.
+        hosts[0].succeed(&["check"]).unwrap();
         Self { runtime, simulator, server, hosts }
     }
 
@@ -138,7 +140,6 @@ fn a_backfill_is_spread_over_the_services() {
 fn a_command_that_needs_the_whole_network_waits_for_the_accounts_of_others() {
     let world = World::new(1, "0 0 29 2 *");
     let host = &world.hosts[0];
-    host.succeed(&["check"]).unwrap();
     let now = "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)";
     let elsewhere = format!(
         "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)

@@ -26,14 +26,18 @@ function useBody(digest: string) {
     const stop = new AbortController();
     const decoder = new TextDecoder();
     let all: Read = { text: "", size: 0, isWhole: false };
+    // What has come and isn't shown yet.
+    let rest = new Uint8Array();
     const reader = rawBody(digest, stop.signal);
     const piece = async () => {
       const bytes = await reader;
       const until = all.size + PIECE;
       while (all.size < until && !all.isWhole) {
-        const { done, value } = await bytes.read();
-        const text = all.text + decoder.decode(value, { stream: !done });
-        all = { text, size: all.size + (value?.length ?? 0), isWhole: done };
+        const { done, value } = rest.length > 0 ? { done: false, value: rest } : await bytes.read();
+        const now = value?.subarray(0, until - all.size) ?? new Uint8Array();
+        rest = new Uint8Array(value?.subarray(now.length) ?? []);
+        const text = all.text + decoder.decode(now, { stream: !done });
+        all = { text, size: all.size + now.length, isWhole: done };
       }
       setRead(all);
     };

@@ -4,7 +4,7 @@ import { toNumber, type Numeric } from "../lib/exact";
 import { counted, literal } from "../lib/format";
 import { run } from "../lib/jobs";
 import { useAction, useLoad } from "../lib/load";
-import { parameters, path, setParameters } from "../lib/route";
+import { navigate, parameters, path, setParameters } from "../lib/route";
 import type { Gap } from "../lib/types";
 import { ActionButton, Age, Badge, Choice, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Table, Time, Window } from "../ui";
 import { useNetworks } from "./runs";
@@ -241,7 +241,12 @@ export function Completeness({ network }: { network?: string }) {
     const next = (day: string) => new Date(Date.parse(day) + DAY).toISOString();
     return [
       ...(gaps.value?.rows.filter(isOf).map((gap) => ({ ...gap, text: `${gap.account}: ${gapText(gap)}`, open: () => setGap(gap) })) ?? []),
-      ...(doubts.value?.rows.filter(isOf).map((doubt) => ({ ...doubt, kind: "doubtful" as const, text: `Doubtful: ${doubt.reason}` })) ?? []),
+      ...(doubts.value?.rows.filter(isOf).map((doubt) => ({
+        ...doubt,
+        kind: "doubtful" as const,
+        text: `${doubt.account}: Doubtful: ${doubt.reason}`,
+        open: () => navigate(path("doubts", doubt.doubt_id)),
+      })) ?? []),
       ...lost.map(({ day, transactions }) => ({
         since: day,
         until: next(day),

@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { Chart, MAX_SERIES, seriesColour } from "../chart";
-import { sql, type Rows } from "../lib/api";
+import { call, sql, type Rows } from "../lib/api";
 import { type Exact, toNumber, type Numeric } from "../lib/exact";
 import { count } from "../lib/format";
 import { useLoad, type Load } from "../lib/load";
@@ -301,12 +301,16 @@ function Tile({ title, value, href, tone }: { title: string; value: number | Exa
 }
 
 function Tiles({ load }: { load: Load<Rows<Fresh>> }) {
+  // A server of an earlier release has none.
+  const alarms = useLoad((signal) => call<{ state: string }[]>("GET", "/v1/alarms", undefined, signal), [], ["alarms", "runs", "doubts"]);
+  const open = alarms.value?.filter(({ state }) => state === "open").length;
   return (
     <Loaded load={load} rows={1}>
       {({ rows }) => {
         const [doubts, gaps, failing] = [total(rows, (row) => row.doubts), total(rows, (row) => row.gaps), total(rows, (row) => row.failing)];
         return (
           <div class="tiles">
+            {open !== undefined && <Tile title="open alarms" value={open} href="/doubts" tone={open ? "bad" : "good"} />}
             <Tile title="open doubts" value={doubts} href="/doubts" tone={doubts ? "warn" : "good"} />
             <Tile title="gaps" value={gaps} href="/completeness" tone={gaps ? "bad" : "good"} />
             <Tile title="streams whose last read failed" value={failing} href="/completeness" tone={failing ? "bad" : "good"} />
