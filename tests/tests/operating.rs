@@ -74,7 +74,7 @@ fn the_commands_of_the_operators_manual_work_as_they_stand() {
     let options = Options { start, history_days: 20, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let account = simulator.accounts().iter().find(|account| account.network == "awin").unwrap();
-    let token = account.secrets.iter().next().unwrap().1;
+    let (_, token) = account.secrets.iter().next().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
 
     let mut script = "set -euo pipefail\n".to_owned();

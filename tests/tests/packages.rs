@@ -94,7 +94,7 @@ fn compose_starts_what_the_image_holds() {
     let services = compose["services"].as_object().unwrap();
     assert_eq!(
         services.keys().map(String::as_str).collect::<BTreeSet<_>>(),
-        ["bucket", "postgres", "s3", "sluice"].into()
+        BTreeSet::from(["bucket", "postgres", "s3", "sluice"])
     );
     let sluice = &services["sluice"];
     accepted(&strings(&sluice["command"]));

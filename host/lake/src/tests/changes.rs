@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ChangeCursor, ChangeFilter, Changes};
+use crate::{ChangeCursor, ChangeFilter, Changes, Error};
 
 async fn commit(lake: &Lake, run: &str, secs: i64, sales: &[Sale]) {
     let mut ledger = lake.ledger();
