@@ -108,17 +108,6 @@ fn share(requests: u32, network: &Network, selection: &Selection) -> u32 {
     u32::try_from(share.div_ceil(all as u64)).unwrap_or(requests)
 }
 
-/// What of a rule's requests a part of a network has: its share of the accounts, at least one.
-fn share_of(network: &Network, selection: &Selection, requests: u32) -> u32 {
-    let all = &network.settings.content.accounts;
-    if selection.accounts.is_empty() {
-        return requests;
-    }
-    let part = all.iter().filter(|account| selection.accounts.iter().any(|id| id == account.id())).count();
-    let share = u64::from(requests) * part as u64 / all.len().max(1) as u64;
-    u32::try_from(share).unwrap_or(requests).max(1)
-}
-
 fn describe(reason: &Reason, now: DateTime<Utc>) -> String {
     let last = |read_at: &Option<DateTime<Utc>>| match read_at {
         Some(read_at) => {
