@@ -1,6 +1,7 @@
 //! The command line.
 
 mod alarms;
+mod held_back;
 mod lists;
 mod reading;
 mod selection;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use sluice_runtime::roles::Role;
 
 pub(crate) use alarms::{AlarmsArgs, AlarmsCommand, ChecksArgs};
+pub(crate) use held_back::{DecideArgs, DoubtsArgs, DoubtsCommand, RejectsArgs, RejectsCommand};
 pub(crate) use lists::{ChangesArgs, UsageArgs};
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
 pub(crate) use sluice_runtime::selection::window;
@@ -197,76 +199,6 @@ pub(crate) struct ReplayArgs {
     /// `rejects`, `unknown`; with `>` or `>=` and a number or a share
     #[arg(long, value_name = "CONDITION")]
     pub(crate) fail_if: Vec<String>,
-}
-
-/// Which doubts.
-#[derive(Args)]
-pub(crate) struct DoubtsArgs {
-    /// The action [default: list]
-    #[command(subcommand)]
-    pub(crate) command: Option<DoubtsCommand>,
-    /// List only doubts of this network: the name of its file in networks/
-    #[arg(long)]
-    pub(crate) network: Option<String>,
-    /// List decided doubts too
-    #[arg(long)]
-    pub(crate) all: bool,
-}
-
-/// What to do with doubts.
-#[derive(Subcommand)]
-pub(crate) enum DoubtsCommand {
-    /// List doubts, oldest first
-    List {
-        /// Only doubts of this network: the name of its file in networks/
-        #[arg(long)]
-        network: Option<String>,
-        /// Decided doubts too
-        #[arg(long)]
-        all: bool,
-    },
-    /// Show a doubt: the reason, the responses that are held back, and the money
-    Show {
-        /// The doubt's id, or its beginning
-        id: String,
-    },
-    /// Commit what a doubt holds back, mapped by the connector that serves, and treat it as usual from now on
-    Accept(DecideArgs),
-    /// Reject what a doubt holds back: it is never committed
-    Reject(DecideArgs),
-}
-
-/// Which doubt, and why it is decided so.
-#[derive(Args)]
-pub(crate) struct DecideArgs {
-    /// The doubt's id, or its beginning
-    pub(crate) id: String,
-    /// The reason, which is kept in meta.doubts
-    #[arg(long)]
-    pub(crate) reason: Option<String>,
-}
-
-/// Which rejects.
-#[derive(Args)]
-pub(crate) struct RejectsArgs {
-    /// The action [default: list]
-    #[command(subcommand)]
-    pub(crate) command: Option<RejectsCommand>,
-}
-
-/// What to do with rejects.
-#[derive(Subcommand)]
-pub(crate) enum RejectsCommand {
-    /// List open rejects by reason, with the records and responses that they are about
-    List {
-        /// The network: the name of its file in networks/ [default: all]
-        network: Option<String>,
-    },
-    /// Map their responses again with the connector that serves, and write the result
-    Retry {
-        /// The network: the name of its file in networks/ [default: all]
-        network: Option<String>,
-    },
 }
 
 /// Which tokens.

@@ -24,7 +24,7 @@ use sluice_state::Selection;
 use crate::app::Network;
 use crate::failure::Failure;
 use crate::settings::limits::LimitsSettings;
-use crate::settings::network::{Budget, LookBackRule};
+use crate::settings::look_back::{Budget, LookBackRule};
 use crate::slices::{look_back_rules, selects};
 use crate::text::span;
 use choice::{Choice, Reason, choose};

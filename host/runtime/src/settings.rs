@@ -4,6 +4,7 @@ pub mod alarms;
 mod fetch;
 pub mod file;
 pub mod limits;
+pub mod look_back;
 pub mod maintenance;
 mod mistake;
 pub mod network;

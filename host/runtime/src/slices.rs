@@ -14,7 +14,8 @@ use crate::app::Network;
 use crate::failure::{Failure, SliceError};
 use crate::run::SliceDone;
 use crate::schedule;
-use crate::settings::network::{Account, LookBackRule};
+use crate::settings::look_back::LookBackRule;
+use crate::settings::network::Account;
 use crate::widths::Widths;
 
 /// A slice and the account that may ask for it.

@@ -8,7 +8,8 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
 use sluice_model::Severity;
 
-use super::network::{duration_secs, parse_duration_secs};
+use super::look_back::duration_secs;
+use super::network::parse_duration_secs;
 use super::receivers::ReceiverSettings;
 use crate::alarms::rule::Rule;
 use crate::failure::Failure;
