@@ -120,6 +120,18 @@ impl State {
         Ok(self.database.fetch_one(query).await?.try_get::<i64, _>(0)? > 0)
     }
 
+    /// Since when the network's longest waiting run of its schedule waits to be begun.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn waiting_since(&self, network: &str) -> Result<Option<DateTime<Utc>>, Error> {
+        let query =
+            sqlx::query("SELECT started_at FROM runs WHERE network = $1 AND entry <> '' AND starts = 0").bind(network);
+        let times = self.database.fetch_all(query).await?;
+        let times = times.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(times.iter().filter_map(|time| time.parse().ok()).min())
+    }
+
     /// Deletes a run that has ended. `is_done`: without a failure or doubt. With the last run of a moment of the schedule, its
     /// look-back rules count as read, unless one of its runs wasn't done: then they stay due.
     ///

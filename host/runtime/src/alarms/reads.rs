@@ -102,7 +102,9 @@ pub(super) async fn find_unstarted(
             continue;
         }
         // A schedule that can't be known is a fault of the settings.
-        if due::is_due_by(app, &network, now - grace).await.unwrap_or_default() {
+        let is_due = due::is_due_by(app, &network, now - grace).await.unwrap_or_default();
+        // What is due is queued, and then waits to be begun.
+        if is_due || app.state.waiting_since(name).await?.is_some_and(|since| since <= now - grace) {
             faults.push(unstarted(&id, name, times.started_at(None), grace));
         }
     }

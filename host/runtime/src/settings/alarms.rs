@@ -254,7 +254,7 @@ mod tests {
             ("[rules.gap]\nshare = 0.5", "alarms.rules.gap has no `share`"),
             ("[rules.bands]\nfactor = 1", "every run would be an alarm"),
             ("[expires]\n\"awin/uk\" = \"soon\"", "is not a day"),
-            ("evry = \"1m\"", "invalid type"),
+            ("often = \"1m\"", "invalid type"),
             ("[ops]\nwebhok = \"https://x\"", "unknown field"),
             ("[checks.a]\ncron = \"never\"", "alarms.checks.a.cron"),
         ] {

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::Utc;
 use chrono_tz::Tz;
 use serde::Deserialize;
-use sluice_model::{Axis, ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
+use sluice_model::{ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
 use url::Url;
 
 use super::look_back::LookBackRule;
