@@ -25,7 +25,7 @@ pub enum End<'a> {
 
 /// A list whose requests are numbered: by page, or by how many records come before.
 ///
-/// A request of it has the state that [`Pages::state`] gives: its position, and what tells the page before it.
+/// A request of it has the state that [`Pages::follow`] gives: its position, and what tells the page before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
     /// Position of the first request: page 0 or 1, or offset 0.

@@ -59,6 +59,9 @@ if [ -z "$test" ]; then
     "${rustc%rustc}rustdoc" "${doc[@]}" -D warnings --out-dir "$docs"
 fi
 
+# The compiler loads macros: they need machine code.
+case " ${types[*]-} " in *" proc-macro "*) [ -n "$test" ] || exec "$rustc" "${lint[@]}" "--emit=$emit" ;; esac
+
 # Cargo runs a unit again whose outputs are missing, so they are there, as empty files. Connectors have no hash in their
 # names: their outputs are those of `cargo build`, and stay as they are.
 [ -n "$extra" ] || exit 0

@@ -69,6 +69,7 @@ impl Notifier {
     ///
     /// # Errors
     /// [`NotifyError::Client`].
+    #[expect(clippy::disallowed_methods, reason = "receivers are the operator's own, in whatever network")]
     pub fn new(user_agent: &str) -> Result<Self, NotifyError> {
         let client = Client::builder().user_agent(user_agent).timeout(TIMEOUT).redirect(Policy::none());
         Ok(Self { client: client.build().map_err(NotifyError::Client)? })

@@ -1,6 +1,6 @@
 //! Alarms: what a person should know of, each open for as long as its fault lasts.
 //!
-//! [`evaluate`] shows the stages: rules judge what they can and give [`Findings`](fault::Findings); [`ledger`] compares these
+//! [`evaluate`] shows the stages: rules judge what they can and give [`Findings`]; [`ledger`] compares these
 //! with the alarms that are open; what changes is noted in the state store, with the messages to receivers, in one
 //! transaction; the lake gets each event, and [`outbox`] sends the messages. See `docs/decisions/0024-alarms.md`.
 

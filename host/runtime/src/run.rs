@@ -161,7 +161,8 @@ async fn forgive_errors(
 ) -> Result<RunReport, Failure> {
     let carried_out = carried_out.await;
     if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
-        let forgiven = NotedRun { starts: noted.starts.saturating_sub(1), ..noted.clone() };
+        // Not below 1: a run that was begun isn't one that waits to be.
+        let forgiven = NotedRun { starts: noted.starts.saturating_sub(1).max(1), ..noted.clone() };
         if let Err(error) = app.state.note_start(&forgiven).await {
             tracing::warn!(run_id = noted.run_id, "the failed start counts: {}", describe(&error));
         }

@@ -161,9 +161,10 @@ fn schedules_hosts_disks_files_and_days_of_secrets() {
     assert!(settings["evidence"].as_str().unwrap().contains("awin.json"), "{settings}");
     world.operator.write("networks/awin.json", &file).unwrap();
     world.resolved(&settings);
-    // A run that can't start, and was last started long ago.
+    // A run that can't start, and was queued long ago.
     world.operator.write("networks/awin.json", &file.replace("publisher_id", "publisher")).unwrap();
-    world.change_state("UPDATE schedule_times SET happened_at = '2026-01-01T00:00:00+00:00'");
+    world.run();
+    world.change_state("UPDATE runs SET started_at = '2026-01-01T00:00:00+00:00'");
     let schedule = world.opened("schedule");
     assert!(schedule["summary"].as_str().unwrap().starts_with("the schedule of awin didn't fire"), "{schedule}");
     world.operator.write("networks/awin.json", &file).unwrap();

@@ -55,6 +55,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All accounts of all networks. */
+        get: operations["accounts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Faults that somebody should know of: `sluice alarms`. */
+        get: operations["alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/alarms/{id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Acknowledges an alarm under the token's name: `sluice alarms ack`, or `snooze`. */
+        post: operations["acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -64,6 +115,40 @@ export interface paths {
         };
         /** Calls that changed something, or tried to, newest first. */
         get: operations["calls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/backfills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads any range of a network's history, month by month: `sluice backfill`. */
+        post: operations["start_backfill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** New versions of transactions, in order per transaction, each at least once to whoever keeps `next`: `sluice changes`. */
+        get: operations["changes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -99,7 +184,27 @@ export interface paths {
         get?: never;
         put?: never;
         /** Approves, promotes or rolls back a connector: `sluice connectors approve|promote|rollback`. */
-        post: operations["decide_version"];
+        post: operations["decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was read of each stream of each account by each date, and the gaps: which window, since when, the reason, and the
+         *     command that reads it.
+         */
+        get: operations["coverage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -194,6 +299,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs of the last 30 days, newest first. */
+        get: operations["jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What became of a job. */
+        get: operations["job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/networks": {
         parameters: {
             query?: never;
@@ -245,6 +384,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The first requests that a run would send, secrets masked; nothing is sent: `sluice plan`. */
+        get: operations["plan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/raw/{digest}": {
         parameters: {
             query?: never;
@@ -256,6 +412,23 @@ export interface paths {
         get: operations["raw"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/rebuilds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rebuilds all tables from raw: `sluice build --from-raw`. */
+        post: operations["rebuild"];
         delete?: never;
         options?: never;
         head?: never;
@@ -279,6 +452,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/replays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Shows what another version of a connector would change, and changes nothing: `sluice replay --diff`. */
+        post: operations["compare"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/replays/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Writes what another version of a connector changes: `sluice replay --apply`. */
+        post: operations["apply"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests that were sent, newest first, secrets masked: rows of `meta.requests`. `raw_object` names the body for `/v1/raw`. */
+        get: operations["requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs": {
         parameters: {
             query?: never;
@@ -288,6 +512,41 @@ export interface paths {
         };
         /** Runs, newest first: `sluice runs`. */
         get: operations["runs"];
+        put?: never;
+        /** Collects a network, or an account of it, and builds its tables: `sluice run`. */
+        post: operations["start_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One run: its row of `meta.runs`. Empty if there is none. */
+        get: operations["run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/slices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Slices that were read, newest first, with what failed: rows of `meta.coverage`. */
+        get: operations["slices"];
         put?: never;
         post?: never;
         delete?: never;
@@ -347,6 +606,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What networks and accounts used, priced by the rates of the settings: `sluice usage`. */
+        get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -355,6 +631,11 @@ export interface components {
             /** @description What tables call it. */
             id: string;
             name: string;
+        };
+        /** @description For how long an alarm is acknowledged. */
+        AcknowledgeBody: {
+            /** @description Such as `4h`: if the fault lasts longer, the alarm opens again. Without it, for as long as it lasts. */
+            snooze?: string | null;
         };
         /** @description A call that changed something. */
         CallBody: {
@@ -417,6 +698,38 @@ export interface components {
             /** @description The token's name. */
             token: string;
         };
+        /** @description A job. */
+        JobBody: {
+            created_at: string;
+            ended_at?: string | null;
+            /** @description Why it failed, as commands print it. */
+            error: unknown;
+            /** @description The machine whose process does it. */
+            host: string;
+            id: string;
+            /** @description What the command prints with `--output json`. */
+            result: unknown;
+            started_at?: string | null;
+            /**
+             * @description `waiting`, `running`, `done`, `doubtful`, `failed`, or `lost`: the process ended that did it. The runs that it had
+             *     begun are resumed.
+             */
+            state: string;
+            /** @description The name of the token that asked for it. */
+            token: string;
+            /** @description What is to be done. */
+            work: unknown;
+        };
+        /** @description An account of a network. */
+        NetworkAccountBody: {
+            connector: string;
+            /** @description What tables call it. */
+            id: string;
+            name: string;
+            network: string;
+            /** @description Since when the schedule leaves it alone, by itself or with its network; null: it doesn't. */
+            paused?: Record<string, never> | null;
+        };
         /** @description A network as the settings have it. References to secrets stay there. */
         NetworkBody: {
             accounts: components["schemas"]["AccountBody"][];
@@ -424,6 +737,21 @@ export interface components {
             name: string;
             /** @description What is paused of it. */
             paused: Record<string, never>[];
+        };
+        /** @description What to read. */
+        PartBody: {
+            /** @description Only this account. */
+            account?: string | null;
+            /** @description Filter on this date: transaction, modified, validation or payment. */
+            axis?: string | null;
+            /** @description The network: the name of its file in networks/. */
+            network: string;
+            /** @description Start of the window: a day or RFC 3339, UTC. Where it may be left out, the look-back rules say what is read. */
+            since?: string | null;
+            /** @description Only this stream. */
+            stream?: string | null;
+            /** @description End of the window, not part of it; now without it. */
+            until?: string | null;
         };
         /** @description What to pause. */
         PauseBody: {
@@ -438,6 +766,28 @@ export interface components {
             problems: string[];
             /** @description Whether it can. */
             ready: boolean;
+        };
+        /** @description What to rebuild. */
+        RebuildBody: {
+            /** @description Although raw no longer holds everything; what only the old tables hold is lost. */
+            lossy?: boolean;
+        };
+        /** @description Which history to map again, by which version. */
+        ReplayBody: {
+            /** @description Only this account. */
+            account?: string | null;
+            /** @description Conditions under which it fails, and writes nothing: those of `sluice replay --fail-if`. */
+            fail_if?: string[];
+            /** @description The network: the name of its file in networks/. */
+            network: string;
+            /** @description Only windows that end after this moment. */
+            since?: string | null;
+            /** @description Only this stream. */
+            stream?: string | null;
+            /** @description Only windows that start before this moment. */
+            until?: string | null;
+            /** @description A version that the lake keeps: a digest, its beginning, or a version's name; the one that serves without it. */
+            version?: string | null;
         };
         /** @description What to resume. */
         ResumeBody: {
@@ -531,6 +881,100 @@ export interface operations {
             };
         };
     };
+    accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworkAccountBody"][];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Those that are resolved too. */
+                all: boolean;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>[];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the alarm's id, or its beginning */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcknowledgeBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     calls: {
         parameters: {
             query?: never;
@@ -548,7 +992,77 @@ export interface operations {
                     "application/json": components["schemas"]["CallBody"][];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    start_backfill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PartBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    changes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Begin after this cursor: `next` of an earlier answer, or `now`. Without it the feed begins at its beginning. */
+                after: string | null;
+                /** @description Only of these network ids, separated by commas. */
+                network: string | null;
+                /** @description Only for these reasons, separated by commas: `first-seen`, `network-change`, `vanished` … */
+                change: string | null;
+                /** @description Stop after this many, or a few more: 1000 without it, 10000 at the most. */
+                limit: number | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -575,7 +1089,8 @@ export interface operations {
                     "application/json": Record<string, never>[];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -585,12 +1100,12 @@ export interface operations {
             };
         };
     };
-    decide_version: {
+    decide: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description the name of its file in networks/ */
+                /** @description the connector's network id */
                 network: string;
                 /** @description approve, promote or rollback */
                 decision: string;
@@ -607,7 +1122,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -615,23 +1131,34 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            403: {
+        };
+    };
+    coverage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Only streams of this network id. */
+                network: string | null;
+                /** @description Only streams of this account, as tables call it. */
+                account: string | null;
+                /** @description Only streams with gaps. */
+                gaps: boolean;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/json": Record<string, never>[];
                 };
             };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            422: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -661,7 +1188,8 @@ export interface operations {
                     "application/json": Record<string, never>[];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -691,15 +1219,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -733,31 +1254,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            422: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -791,31 +1289,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            422: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -858,6 +1333,76 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"][];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                id: string;
+                /** @description Wait for the job's end, for so many seconds at the most: up to 60. */
+                wait_secs: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     networks: {
@@ -877,7 +1422,8 @@ export interface operations {
                     "application/json": components["schemas"]["NetworkBody"][];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -911,31 +1457,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            422: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -969,7 +1492,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -977,23 +1501,40 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            403: {
+        };
+    };
+    plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The network: the name of its file in networks/. */
+                network: string;
+                /** @description Only this account. */
+                account: string | null;
+                /** @description Only this stream. */
+                stream: string | null;
+                /** @description Start of the window: a day or RFC 3339, UTC. Without it the look-back rules say what is read. */
+                since: string | null;
+                /** @description End of the window, not part of it; now without it. */
+                until: string | null;
+                /** @description Filter on this date: transaction, modified, validation or payment. */
+                axis: string | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/json": Record<string, never>[];
                 };
             };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            422: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1023,7 +1564,8 @@ export interface operations {
                     "application/octet-stream": number[];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1031,7 +1573,31 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            404: {
+        };
+    };
+    rebuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RebuildBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1058,7 +1624,115 @@ export interface operations {
                     "application/json": Record<string, never>[];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    compare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    apply: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Only those of this run. */
+                run: string | null;
+                /** @description Only those of this network id. */
+                network: string | null;
+                /** @description Only those of this account, as tables call it. */
+                account: string | null;
+                /** @description Only those of this stream. */
+                stream: string | null;
+                /** @description Only from this moment on: a day or RFC 3339, UTC. */
+                since: string | null;
+                /** @description Only before this moment. */
+                until: string | null;
+                /** @description At most this many: 100 without it, 10000 at the most. */
+                limit: number | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>[];
+                };
+            };
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1090,7 +1764,114 @@ export interface operations {
                     "application/json": Record<string, never>[];
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    start_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PartBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>[];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    slices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Only those of this run. */
+                run: string | null;
+                /** @description Only those of this network id. */
+                network: string | null;
+                /** @description Only those of this account, as tables call it. */
+                account: string | null;
+                /** @description Only those of this stream. */
+                stream: string | null;
+                /** @description Only from this moment on: a day or RFC 3339, UTC. */
+                since: string | null;
+                /** @description Only before this moment. */
+                until: string | null;
+                /** @description At most this many: 100 without it, 10000 at the most. */
+                limit: number | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>[];
+                };
+            };
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1119,17 +1900,13 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>[];
+                    "application/vnd.apache.arrow.stream": number[];
+                    "application/vnd.apache.parquet": number[];
+                    "text/csv": string;
                 };
             };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            422: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1156,7 +1933,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1186,7 +1964,8 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            401: {
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1194,7 +1973,32 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            404: {
+        };
+    };
+    usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Only runs that began at this moment or later: a day or RFC 3339, UTC; the first day of this month without it. */
+                since: string | null;
+                /** @description Only runs that began before this moment; now without it. */
+                until: string | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description a failure */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
