@@ -24,8 +24,8 @@ use sluice_state::Selection;
 use crate::app::Network;
 use crate::failure::Failure;
 use crate::settings::limits::LimitsSettings;
-use crate::settings::network::{Budget, LookBackRule};
-use crate::slices::look_back_rules;
+use crate::settings::look_back::{Budget, LookBackRule};
+use crate::slices::{look_back_rules, selects};
 use crate::text::span;
 use choice::{Choice, Reason, choose};
 
@@ -160,10 +160,7 @@ fn units<'a>(network: &'a Network, selection: &Selection, days: Days, now: DateT
             && !selection.without_streams.contains(&stream.name)
     });
     let streams: Vec<&Stream> = streams.collect();
-    let accounts = network.settings.content.accounts.iter().filter(|account| {
-        selection.account.as_ref().is_none_or(|name| *name == account.name || *name == account.id())
-            && !selection.without_accounts.iter().any(|id| id == account.id())
-    });
+    let accounts = network.settings.content.accounts.iter().filter(|account| selects(selection, account));
     let mut units = Vec::new();
     for account in accounts {
         for stream in &streams {

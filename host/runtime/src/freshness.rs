@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Axis, Stream};
 
 use crate::schedule::names_two_days;
-use crate::settings::network::LookBackRule;
+use crate::settings::look_back::LookBackRule;
 use crate::text::span;
 use crate::timetable::Schedule;
 

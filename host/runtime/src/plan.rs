@@ -12,7 +12,7 @@ use crate::adaptive::{self, AdaptiveRead};
 use crate::app;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::settings::network::LookBackRule;
+use crate::settings::look_back::LookBackRule;
 use crate::slices::{self, SliceJob};
 use crate::text::span;
 use crate::widths::Widths;

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use croner::Cron;
 use sluice_model::{Axis, Grain, Stream, Window, start_of_day};
 
-use crate::settings::network::LookBackRule;
+use crate::settings::look_back::LookBackRule;
 use crate::timetable::{Schedule, Timetable};
 
 /// A cron expression of five fields, or of six with seconds first.

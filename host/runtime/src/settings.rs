@@ -3,6 +3,7 @@
 mod fetch;
 pub mod file;
 pub mod limits;
+pub mod look_back;
 pub mod maintenance;
 mod mistake;
 pub mod network;

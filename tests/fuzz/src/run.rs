@@ -20,10 +20,11 @@ const LONGEST: usize = 48 << 10;
 const GROWN_EVERY: usize = 256;
 /// Length of a grown input, in bytes.
 const GROWN: usize = 1 << 20;
-/// Processor time that a mebibyte of input may take.
-const TIME_PER_MIB: Duration = Duration::from_secs(1);
-/// Shorter inputs may take the time of this length, in bytes: what an input costs whatever its length.
-const SHORTEST_TIMED: usize = 256 << 10;
+/// Processor time that a mebibyte of input may take: a second, and targets decode each input twice. The code is hardly
+/// optimised, and counts its branches.
+const TIME_PER_MIB: Duration = Duration::from_secs(2);
+/// Shorter inputs may take the time of this length, in bytes: any body may have four million cells.
+const SHORTEST_TIMED: usize = 1 << 20;
 
 /// What is fuzzed.
 pub struct Target<'a> {
@@ -101,19 +102,7 @@ pub fn fuzz(target: &Target<'_>, corpus: &Path, scratch: &Path, effort: Effort) 
     };
     let mut dice = Dice::new(seed);
     while goes_on(outcome.tried) {
-        // Half of the tries go to what was found last.
-        let recent = session.pool.len().saturating_sub(16);
-        let from = if dice.below(2) == 0 {
-            recent + dice.below(session.pool.len() - recent)
-        } else {
-            dice.below(session.pool.len())
-        };
-        let other = dice.below(session.pool.len());
-        let mut input = mutated(&session.pool[from], &session.pool[other], target.words, LONGEST, &mut dice);
-        let is_grown = dice.below(GROWN_EVERY) == 0;
-        if is_grown {
-            input = grown(&input, GROWN, &mut dice);
-        }
+        let (input, is_grown) = session.next_input(target.words, &mut dice);
         outcome.tried += 1;
         if let Some(fault) = session.try_input(target, &input)? {
             outcome.fault = Some((keep(&corpus, "fault", &input)?, fault));
@@ -136,6 +125,23 @@ struct Session {
 }
 
 impl Session {
+    /// An input made of earlier ones, and whether it is a grown one.
+    fn next_input(&self, words: &[&str], dice: &mut Dice) -> (Vec<u8>, bool) {
+        // Half of the tries go to what was found last.
+        let recent = self.pool.len().saturating_sub(16);
+        let from = if dice.below(2) == 0 {
+            recent + dice.below(self.pool.len() - recent)
+        } else {
+            dice.below(self.pool.len())
+        };
+        let other = dice.below(self.pool.len());
+        let input = mutated(&self.pool[from], &self.pool[other], words, LONGEST, dice);
+        match dice.below(GROWN_EVERY) {
+            0 => (grown(&input, GROWN, dice), true),
+            _ => (input, false),
+        }
+    }
+
     /// What the target did that it may not.
     fn try_input(&mut self, target: &Target<'_>, input: &[u8]) -> io::Result<Option<String>> {
         self.last.set_len(input.len() as u64)?;

@@ -5,7 +5,7 @@ use sluice_model::Window;
 
 /// A window of a stream of an account that may be read again.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub struct KnownWindow {
     /// The account's id.
     pub account: String,
     /// The stream, by its name in the manifest.
@@ -45,14 +45,14 @@ pub enum Reason {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
     /// The windows, with the reason.
-    pub chosen: Vec<(Candidate, Reason)>,
+    pub chosen: Vec<(KnownWindow, Reason)>,
     /// Windows that are overdue and that the budget has no requests for.
     pub left_overdue: usize,
 }
 
 /// Chooses windows for at most `budget` requests: first those that weren't read for `at_least_every`, longest first; then
 /// those with the most expected changes per request. One without an expected change isn't read before it is overdue.
-pub fn choose(candidates: Vec<Candidate>, budget: u32, at_least_every: TimeDelta, now: DateTime<Utc>) -> Choice {
+pub fn choose(candidates: Vec<KnownWindow>, budget: u32, at_least_every: TimeDelta, now: DateTime<Utc>) -> Choice {
     let oldest_allowed = now - at_least_every;
     let (mut overdue, mut others): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|candidate| candidate.read_at.is_none_or(|read_at| read_at <= oldest_allowed));
@@ -74,7 +74,7 @@ pub fn choose(candidates: Vec<Candidate>, budget: u32, at_least_every: TimeDelta
             continue;
         }
         left -= candidate.requests;
-        let Candidate { expected_changes: changes, rows, read_at, .. } = candidate;
+        let KnownWindow { expected_changes: changes, rows, read_at, .. } = candidate;
         choice.chosen.push((candidate, Reason::Expected { changes, rows, read_at }));
     }
     choice
@@ -92,14 +92,14 @@ mod tests {
         "2026-06-01T00:00:00Z".parse().unwrap()
     }
 
-    fn candidate(name: &str, read_days_ago: Option<i64>, expected_changes: f64, requests: f64) -> Candidate {
+    fn candidate(name: &str, read_days_ago: Option<i64>, expected_changes: f64, requests: f64) -> KnownWindow {
         let window = "2026-01-01T00:00:00Z/2026-01-08T00:00:00Z".parse().unwrap();
         let read_at = read_days_ago.map(|days| now() - TimeDelta::days(days));
         let (account, stream) = (name.to_owned(), "sales".to_owned());
-        Candidate { account, stream, window, rows: 10, read_at, expected_changes, requests }
+        KnownWindow { account, stream, window, rows: 10, read_at, expected_changes, requests }
     }
 
-    fn chosen(candidates: Vec<Candidate>, budget: u32) -> (Vec<String>, usize) {
+    fn chosen(candidates: Vec<KnownWindow>, budget: u32) -> (Vec<String>, usize) {
         let choice = choose(candidates, budget, TimeDelta::days(30), now());
         (choice.chosen.into_iter().map(|(candidate, _)| candidate.account).collect(), choice.left_overdue)
     }

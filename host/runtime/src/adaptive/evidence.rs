@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::Window;
 use sluice_query::Session;
 
-use super::choice::Candidate;
+use super::choice::KnownWindow;
 use super::rates::{AGE_CLASSES, CLASSES, ChangeRates, Observed, RowKind, age_class};
 use super::{AXIS, Days, Unit, day_number, day_start};
 use crate::duplicates::{quoted, texts};
@@ -65,7 +65,7 @@ impl Evidence {
     }
 
     /// What is known of each unit.
-    pub fn candidates(&self, units: &[Unit<'_>], now: DateTime<Utc>, at_least_every: TimeDelta) -> Vec<Candidate> {
+    pub fn candidates(&self, units: &[Unit<'_>], now: DateTime<Utc>, at_least_every: TimeDelta) -> Vec<KnownWindow> {
         let mut read_at: HashMap<StreamKey, HashMap<i64, DateTime<Utc>>> = HashMap::new();
         let mut candidates = Vec::with_capacity(units.len());
         for unit in units {
@@ -83,7 +83,7 @@ impl Evidence {
         read_days: &HashMap<i64, DateTime<Utc>>,
         now: DateTime<Utc>,
         at_least_every: TimeDelta,
-    ) -> Candidate {
+    ) -> KnownWindow {
         let (mut rows, mut expected_changes, mut read_at) = (0, 0.0, Some(now));
         for day in unit.days.first..=unit.days.last {
             let day_read_at = read_days.get(&day).copied();
@@ -97,7 +97,7 @@ impl Evidence {
         }
         let (requests, records) = self.costs.get(key).copied().unwrap_or_default();
         let requests = if records > 0.0 { (requests / records * rows as f64).max(1.0) } else { 1.0 };
-        Candidate {
+        KnownWindow {
             account: key.0.clone(),
             stream: key.1.clone(),
             window: unit.window(now),
@@ -236,7 +236,7 @@ mod tests {
         evidence
     }
 
-    fn candidates(evidence: &Evidence) -> Vec<Candidate> {
+    fn candidates(evidence: &Evidence) -> Vec<KnownWindow> {
         let today = day_number(now());
         let units = [(today - 7, today - 1), (today - 14, today - 8), (today - 25, today - 15)];
         let units = units.map(|(first, last)| Unit { account: "uk", stream: "sales", days: Days { first, last } });

@@ -6,9 +6,10 @@ use std::path::Path;
 use chrono::Utc;
 use chrono_tz::Tz;
 use serde::Deserialize;
-use sluice_model::{Axis, ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
+use sluice_model::{ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
 use url::Url;
 
+use super::look_back::LookBackRule;
 use super::schedule::ScheduleSettings;
 use super::secrets::SecretSources;
 use super::vanish::VanishSettings;
@@ -67,67 +68,6 @@ pub struct NetworkFile {
 /// One record in twenty: a few odd rows are no reason to distrust a window.
 const MAX_REJECT_SHARE: f64 = 0.05;
 
-/// One rule of `look_back`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LookBackRule {
-    /// How often: `30m`, `1h`, `1d`.
-    #[serde(deserialize_with = "duration_secs")]
-    pub every: u32,
-    /// How many days back.
-    pub days: u32,
-    /// Which date; without it the stream's default.
-    pub axis: Option<Axis>,
-    /// With this many requests for each run of the rule, those windows are read in which changes are expected; without
-    /// it all days are read.
-    #[serde(default)]
-    pub requests: Option<u32>,
-    /// Such a rule reads each window at least this often, in seconds.
-    #[serde(default, deserialize_with = "optional_duration_secs")]
-    pub at_least_every: Option<u32>,
-}
-
-/// What an adaptive rule may spend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Requests for each run of the rule.
-    pub requests: u32,
-    /// Each window is read at least this often, in seconds.
-    pub at_least_every: u32,
-}
-
-/// How often an adaptive rule reads each window that nothing is expected of: every 30 days.
-const AT_LEAST_EVERY_SECS: u32 = 30 * 86_400;
-
-impl LookBackRule {
-    /// The rule as a text: the same rule has the same key wherever it is in the list.
-    pub fn key(&self) -> String {
-        let budget = self.requests.map_or_else(String::new, |requests| format!("/{requests}r"));
-        format!("{}s/{}d/{}{budget}", self.every, self.days, self.axis.map_or("default", Axis::name))
-    }
-
-    /// Its budget; none for a rule that reads all of its days.
-    pub fn budget(&self) -> Option<Budget> {
-        let at_least_every = self.at_least_every.unwrap_or(AT_LEAST_EVERY_SECS);
-        Some(Budget { requests: self.requests?, at_least_every })
-    }
-
-    /// Why there can be no such rule.
-    fn mistake(&self) -> Option<&'static str> {
-        match (self.requests, self.axis) {
-            _ if self.days == 0 => Some("a rule of look_back has 0 days, so it would read nothing"),
-            (None, _) if self.at_least_every.is_some() => {
-                Some("a rule of look_back has `at_least_every` and no `requests`: it reads all of its days each time")
-            }
-            (Some(0), _) => Some("a rule of look_back has 0 requests, so it would read nothing"),
-            (Some(_), Some(axis)) if axis != Axis::Transaction => {
-                Some("a rule of look_back with `requests` reads by the axis `transaction` alone")
-            }
-            _ => None,
-        }
-    }
-}
-
 /// One account of a network.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,16 +119,6 @@ impl std::fmt::Display for Scalar {
 pub(super) fn parse_duration_secs(text: &str) -> Option<u32> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| duration.subsec_nanos() == 0)?;
     u32::try_from(duration.as_secs()).ok().filter(|secs| *secs > 0)
-}
-
-fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration_secs(&text)
-        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a duration like 1h or 1d")))
-}
-
-fn optional_duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    duration_secs(deserializer).map(Some)
 }
 
 /// All networks in a folder, by name.
@@ -426,20 +356,6 @@ mod tests {
         for wrong in ["", "h", "1", "0m", "-1h", "1ms", "99999999999d"] {
             assert_eq!(parse_duration_secs(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_rule_with_a_budget_says_how_much_and_by_which_date() {
-        let rule = |json: &str| serde_json::from_str::<LookBackRule>(json).expect("a rule");
-        let adaptive = rule(r#"{"every": "1d", "days": 400, "requests": 50, "axis": "transaction"}"#);
-        assert_eq!(adaptive.key(), "86400s/400d/transaction/50r");
-        assert_eq!(adaptive.budget(), Some(Budget { requests: 50, at_least_every: 30 * 86_400 }));
-        assert_eq!(adaptive.mistake(), None);
-        assert_eq!(rule(r#"{"every": "1d", "days": 400}"#).budget(), None);
-        let mistake = |json: &str| rule(json).mistake().unwrap_or_default();
-        assert!(mistake(r#"{"every": "1d", "days": 4, "at_least_every": "7d"}"#).contains("no `requests`"));
-        assert!(mistake(r#"{"every": "1d", "days": 4, "requests": 0}"#).contains("0 requests"));
-        assert!(mistake(r#"{"every": "1d", "days": 4, "requests": 5, "axis": "modified"}"#).contains("`transaction`"));
     }
 
     #[test]
