@@ -7,6 +7,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{Operator, lake_sums, runtime, true_sums};
+use tokio::runtime::Runtime;
 
 /// Windows that the rule may read in each run.
 const BUDGET: usize = 2;
@@ -18,8 +19,8 @@ fn planned(operator: &Operator) -> BTreeSet<(String, String)> {
     plan.as_array().unwrap().iter().map(|planned| (text(&planned["slice"]), text(&planned["why"]))).collect()
 }
 
-#[test]
-fn a_rule_with_a_budget_reads_history_in_parts_until_all_is_read() {
+/// An operator of Awin's simulated accounts with such a rule, and how many accounts there are.
+fn operator() -> (Runtime, Simulator, Operator, usize) {
     let runtime = runtime();
     let options = Options { start: Utc::now(), history_days: 30, rows_per_day: 2, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
@@ -35,6 +36,26 @@ fn a_rule_with_a_budget_reads_history_in_parts_until_all_is_read() {
         ],
     });
     operator.write("networks/awin.json", &file.to_string()).unwrap();
+    (runtime, simulator, operator, names)
+}
+
+#[test]
+fn what_it_reads_counts_among_the_slices_of_a_run() {
+    let (_runtime, _simulator, operator, names) = operator();
+    let settings = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
+    let slices = planned(&operator).len();
+    assert!(slices > names, "{slices}");
+    for (most, code) in [(slices - 1, 78), (slices, 0)] {
+        operator.write("sluice.toml", &format!("{settings}\n[limits]\nslices_per_run = {most}\n")).unwrap();
+        let answer = operator.sluice(&["plan", "awin"]).unwrap();
+        assert_eq!(answer.code, code, "{most}: {}", answer.stderr);
+        assert_eq!(answer.stderr.contains(&format!("more than {most} slices")), code != 0, "{}", answer.stderr);
+    }
+}
+
+#[test]
+fn a_rule_with_a_budget_reads_history_in_parts_until_all_is_read() {
+    let (_runtime, simulator, operator, names) = operator();
     let adaptive = |operator: &Operator| planned(operator).into_iter().filter(|(_, why)| !why.starts_with("look_back"));
     let (mut runs, mut before) = (0, 0);
     while adaptive(&operator).count() > 0 {

@@ -74,8 +74,14 @@ pub async fn jobs(
     let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
     let mut slices = Vec::new();
     let mut all = reads(network, selection, widths, most, now)?;
+    let mut count = all.iter().fold(0, |count: u64, read| count.saturating_add(read.count()));
     for read in adaptive {
-        all.extend(adaptive_read(network, widths, read)?);
+        let Some(read) = adaptive_read(network, widths, read)? else { continue };
+        count = count.saturating_add(read.count());
+        if count > most {
+            return Err(too_many_slices(network, &read.stream, most));
+        }
+        all.push(read);
     }
     for read in all {
         let made = read.slices().map(|slice| PlannedSlice { slice, rule: read.rule.clone() });
@@ -99,6 +105,11 @@ pub struct Read {
 }
 
 impl Read {
+    /// How many slices it has, by arithmetic.
+    fn count(&self) -> u64 {
+        schedule::window_count(&self.stream, self.whole.axis, self.whole.window)
+    }
+
     /// Its slices, oldest first.
     pub fn slices(&self) -> impl DoubleEndedIterator<Item = Slice> {
         let Slice { axis, timezone, window, .. } = self.whole;
@@ -124,7 +135,7 @@ pub fn reads(
         for stream in &streams {
             for (axis, window, rule) in windows(network, stream, selection, now)? {
                 let read = read(network, account, &widths.narrowed(account.id(), stream, axis), axis, window, rule)?;
-                count = count.saturating_add(schedule::window_count(&read.stream, axis, window));
+                count = count.saturating_add(read.count());
                 if count > most {
                     return Err(too_many_slices(network, &read.stream, most));
                 }

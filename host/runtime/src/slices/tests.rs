@@ -1,3 +1,4 @@
+//! Cursors of rules, and selections as they are kept.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::collect::SliceReport;
