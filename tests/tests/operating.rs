@@ -94,7 +94,7 @@ fn the_commands_of_the_operators_manual_work_as_they_stand() {
     }
     assert!(script.contains("export AWIN_TOKEN=…") && script.contains("--from-raw"), "{script}");
     let script = script
-        .replace("export AWIN_TOKEN=…", &format!("export AWIN_TOKEN={token}"))
+        .replace("export AWIN_TOKEN=…", &format!("export AWIN_TOKEN='{}'", token.replace('\'', r"'\''")))
         .replace(":7420", &format!(":{port}"));
     let folder = tempfile::tempdir().unwrap();
     let binaries = sluice_binary().parent().unwrap().display().to_string();
@@ -105,8 +105,8 @@ fn the_commands_of_the_operators_manual_work_as_they_stand() {
         .env("SLUICE_CONNECTORS", std::path::absolute(connectors_dir()).unwrap())
         .output()
         .unwrap();
-    let (printed, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{printed}\n{said}");
+    let (printed, messages) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{printed}\n{messages}");
     let restored = Operator::empty().unwrap();
     let lake = folder.path().join("sluice/lake").display().to_string();
     restored.write("sluice.toml", &format!("[lake]\nurl = \"file:{lake}\"\n")).unwrap();

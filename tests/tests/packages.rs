@@ -54,9 +54,9 @@ fn systemd_accepts_the_unit_and_finds_it_confined() {
     std::fs::write(&path, unit.replace("/usr/bin/sluice", &sluice_binary().display().to_string())).unwrap();
     let analyze = |arguments: &[&str]| Command::new("systemd-analyze").args(arguments).arg(&path).output().unwrap();
     let verified = analyze(&["verify", "--man=no"]);
-    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    let own: Vec<&str> = said.lines().filter(|line| line.contains("sluice.service")).collect();
-    assert!(verified.status.success() && own.is_empty(), "{said}");
+    let messages = String::from_utf8_lossy(&verified.stderr).into_owned();
+    let own: Vec<&str> = messages.lines().filter(|line| line.contains("sluice.service")).collect();
+    assert!(verified.status.success() && own.is_empty(), "{messages}");
     let exposure = analyze(&["security", "--offline=true", "--threshold=20", "--no-pager"]);
     assert!(exposure.status.success(), "{}", String::from_utf8_lossy(&exposure.stdout));
 }

@@ -228,6 +228,19 @@ fn a_rollback_to_looser_rights_names_them_and_lets_no_other_version_have_more() 
     assert_eq!(bench.entry()["reason"], "waiting for approval: + host cdn.awin.com");
 }
 
+#[test]
+fn a_version_that_was_approved_can_be_rolled_back_before_a_run_has_used_it() {
+    let bench = Bench::new();
+    bench.run();
+    bench.put(&bench.second(&[("api.awin.com", "cdn.awin.com")]));
+    bench.connectors(&["approve", "awin"]);
+    assert_eq!(bench.entry()["version"], "0.2.0");
+    let output = bench.connectors(&["rollback", "awin"]);
+    assert!(output.contains("back at 0.1.0") && output.contains("0.2.0"), "{output}");
+    assert_eq!(bench.run(), "0.1.0");
+    assert!(bench.entry()["reason"].as_str().unwrap().starts_with("0.2.0 was rolled back at "));
+}
+
 /// A guest of Awin's name and stream, of version 0.3.0, that answers `map-response` so.
 fn guest(map: &Value) -> Vec<u8> {
     Guest::new("awin", &description(map)).component().unwrap()

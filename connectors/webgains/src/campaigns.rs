@@ -30,7 +30,7 @@ fn campaigns(slice: &Slice, page: u64) -> Request {
 fn transactions(slice: &Slice, ids: &str, page: u64) -> Request {
     let mut request = request_of_transactions(slice, page);
     for id in ids.split(',') {
-        request.url.push(Op::Text(format!("&{}={}", url_encoded("filters[campaign_ids][]"), url_encoded(id))));
+        request.url.push(Op::Text(format!("&filters[campaign_ids][]={}", url_encoded(id))));
     }
     Request { key: format!("campaigns-{ids}-page-{page}"), ..request }.state(format!("{ids} {page}"))
 }
@@ -101,8 +101,8 @@ mod tests {
         assert_eq!(found.len(), 1);
         let url: String =
             found[0].url.iter().map(|op| if let Op::Text(text) = op { text.as_str() } else { "" }).collect();
-        assert!(url.contains("filters%5Bstart_date%5D=0&filters%5Bend_date%5D=86399"), "{url}");
-        assert!(url.ends_with("&filters%5Bcampaign_ids%5D%5B%5D=11&filters%5Bcampaign_ids%5D%5B%5D=22"), "{url}");
+        assert!(url.contains("filters[start_date]=0&filters[end_date]=86399"), "{url}");
+        assert!(url.ends_with("&filters[campaign_ids][]=11&filters[campaign_ids][]=22"), "{url}");
         let next = judged(&found[0], Some(250), "[]", "2");
         assert_eq!(next[0].state, "11,22 2");
         assert!(judged(&next[0], Some(3), "[]", "2").is_empty());

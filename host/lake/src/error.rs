@@ -234,16 +234,10 @@ impl Error {
                 "it must honour `If-None-Match: *` on PUT, as AWS S3 does; a lake on a local disk is safe too".to_owned(),
             ),
             Self::Store { path, source, .. } => store_hint(path, source),
-            Self::Table { table, source, .. } => match source.as_ref() {
-                DeltaTableError::ObjectStore { source } => store_hint(table, source),
-                DeltaTableError::Io { source } => io_hint(table, source),
-                _ => None,
-            },
-            Self::Damaged { path, .. } => {
-                Some(format!(
-                    "restore {path} from a backup, or read its window again: `sluice run NETWORK --since … --until …`"
-                ))
-            }
+            Self::Table { table, source, .. } => table_hint(table, source),
+            Self::Damaged { path, .. } => Some(format!(
+                "restore {path} from a backup, or read its window again: `sluice run NETWORK --since … --until …`"
+            )),
             Self::Gone { .. } => Some(
                 "if an upkeep deleted it meanwhile, as [raw] keep_days says, run this again; if somebody else did, \
                  restore it from a backup or read its window again"
@@ -309,6 +303,14 @@ impl Error {
 
     pub(crate) fn rows(table: &str, source: arrow::error::ArrowError) -> Self {
         Self::Rows { table: table.to_owned(), source }
+    }
+}
+
+fn table_hint(table: &str, source: &DeltaTableError) -> Option<String> {
+    match source {
+        DeltaTableError::ObjectStore { source } => store_hint(table, source),
+        DeltaTableError::Io { source } => io_hint(table, source),
+        _ => None,
     }
 }
 

@@ -88,26 +88,24 @@ impl WireBody {
     }
 }
 
-/// Where an envelope is, and what was written for its response.
+/// Where an envelope is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvelopePath {
-    path: Path,
-    written_bytes: u64,
-}
+pub struct EnvelopePath(Path);
 
-impl EnvelopePath {
-    /// Bytes in the store that this response took: its envelope, and its body unless it was there.
-    pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
-    }
+/// A response that is kept.
+#[derive(Clone, Debug)]
+pub struct StoredResponse {
+    /// Where its envelope is.
+    pub envelope: EnvelopePath,
+    /// Bytes in the store that it took: its envelope, and its body unless it was there.
+    pub written_bytes: u64,
 }
 
 impl Lake {
     /// Keeps a response: the body's wire bytes, then its envelope, which names it. It is stored when this returns.
     ///
-    /// The same response twice is stored once; a different one under the same names gets a name of its own. Returns where
-    /// the envelope is.
-    pub async fn put_raw(&self, object: &RawObject, body: &WireBody) -> Result<EnvelopePath, Error> {
+    /// The same response twice is stored once; a different one under the same names gets a name of its own.
+    pub async fn put_raw(&self, object: &RawObject, body: &WireBody) -> Result<StoredResponse, Error> {
         let path = body_path(object.body);
         if body.digest != object.body {
             let reason = format!("request {} has a body of digest {}", object.request_id, body.digest.short());
@@ -136,17 +134,17 @@ impl Lake {
             }
         }
         self.passed(Step::BodyKept);
-        let envelope = self.put_envelope(object).await?;
-        Ok(EnvelopePath { written_bytes: envelope.written_bytes + body_bytes, ..envelope })
+        let stored = self.put_envelope(object).await?;
+        Ok(StoredResponse { written_bytes: stored.written_bytes + body_bytes, ..stored })
     }
 
     /// Notes a response's outcome in its envelope. Nothing else of `object` may differ from what is there.
     pub async fn put_outcome(&self, at: &EnvelopePath, object: &RawObject) -> Result<(), Error> {
-        let failed = |source| Error::store("write", self.display(&at.path), source);
-        self.store().put(&at.path, envelope_text(object)?.into()).await.map(drop).map_err(failed)
+        let failed = |source| Error::store("write", self.display(&at.0), source);
+        self.store().put(&at.0, envelope_text(object)?.into()).await.map(drop).map_err(failed)
     }
 
-    async fn put_envelope(&self, object: &RawObject) -> Result<EnvelopePath, Error> {
+    async fn put_envelope(&self, object: &RawObject) -> Result<StoredResponse, Error> {
         let text = envelope_text(object)?;
         let mut path = envelope_path(object, 1);
         let mut copy = 1_u32;
@@ -158,7 +156,7 @@ impl Lake {
             copy += 1;
             path = envelope_path(object, copy);
         }
-        Ok(EnvelopePath { path, written_bytes: text.len() as u64 })
+        Ok(StoredResponse { envelope: EnvelopePath(path), written_bytes: text.len() as u64 })
     }
 
     /// A body's wire bytes, checked against the digest that names it.
@@ -261,12 +259,7 @@ impl Lake {
 
     /// All responses that a run kept, whatever their outcome, oldest first.
     pub async fn run_responses(&self, run_id: &str) -> Result<Vec<(EnvelopePath, RawObject)>, Error> {
-        Ok(self
-            .envelopes(run_id)
-            .await?
-            .into_iter()
-            .map(|(path, object)| (EnvelopePath { path, written_bytes: 0 }, object))
-            .collect())
+        Ok(self.envelopes(run_id).await?.into_iter().map(|(path, object)| (EnvelopePath(path), object)).collect())
     }
 
     /// All envelopes of a run and where they are, oldest first.

@@ -92,15 +92,16 @@ pub async fn usage(settings: &Settings, since: DateTime<Utc>, until: DateTime<Ut
 /// Sums by network and account. What was added to raw before the period is stored in it, too, until it is deleted.
 fn query(since: DateTime<Utc>, until: DateTime<Utc>, keep_raw: Option<TimeDelta>) -> String {
     let (from, to) = (since.timestamp(), until.timestamp());
+    let [first, end] = [since, until].map(|time| format!("to_timestamp_micros({})", time.timestamp_micros()));
     let gone = keep_raw.map_or_else(|| to.to_string(), |keep| format!("least({to}, began + {})", keep.num_seconds()));
     let sums = ["requests", "bytes", "guest_cpu_ms", "host_cpu_ms", "records", "stored_bytes"]
-        .map(|name| format!("coalesce(sum({name}) FILTER (WHERE began >= {from}), 0) AS {name}"));
+        .map(|name| format!("coalesce(sum({name}) FILTER (WHERE started_at >= {first}), 0) AS {name}"));
     // A TiB for a century is below 2^63 MiB-hours; bytes and seconds are multiplied as decimals.
     format!(
         "SELECT network, account, {}, CAST(coalesce(sum(
                 CAST(stored_bytes AS DECIMAL(38, 0)) * greatest(0, {gone} - greatest(began, {from}))
             ), 0) / {} AS BIGINT) AS stored_mib_hours
-         FROM (SELECT *, to_unixtime(started_at) AS began FROM meta.usage) WHERE began < {to}
+         FROM (SELECT *, to_unixtime(started_at) AS began FROM meta.usage) WHERE started_at < {end}
          GROUP BY network, account ORDER BY network, account",
         sums.join(", "),
         3_600_i64 << 20,

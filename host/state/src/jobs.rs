@@ -1,4 +1,4 @@
-//! Work that was asked for over the HTTP API, and what became of it.
+//! Work that was asked for over the HTTP API, and its outcome.
 //!
 //! A job lives in one process, which renews the job's heartbeat. One whose process has ended, or hasn't been heard of for
 //! [`SILENT_MS`], is lost; the runs that it began are resumed as any others.
@@ -18,7 +18,7 @@ const SILENT_MS: i64 = 60_000;
 /// How long jobs are kept.
 const KEPT: TimeDelta = TimeDelta::days(30);
 
-/// What became of a job.
+/// The outcome of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
@@ -59,7 +59,7 @@ pub struct Job {
     pub work: Value,
     /// The name of the token that asked for it.
     pub token: String,
-    /// What became of it.
+    /// Its outcome.
     pub state: JobState,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,

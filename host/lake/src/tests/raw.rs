@@ -94,7 +94,7 @@ async fn raw_is_found_oldest_first_indexed_or_not() {
 async fn an_envelope_gets_its_outcome_once_it_is_known() {
     let (_folder, lake) = new_lake().await;
     let unjudged = RawObject { outcome: "unjudged".to_owned(), ..answer("run", "a", 1, b"body") };
-    let at = lake.put_raw(&unjudged, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
+    let at = lake.put_raw(&unjudged, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap().envelope;
     let all = RawFilter::default();
     assert!(found(&lake, &all).await.is_empty(), "nothing is made of it yet");
     assert_eq!(lake.run_responses("run").await.unwrap(), [(at.clone(), unjudged.clone())]);

@@ -33,7 +33,7 @@ fn severity(fault: &Fault, settings: &AlarmSettings) -> Severity {
 
 /// A fault that is new: pending, if its rule has it last before it is an alarm.
 pub(super) fn found(fault: &Fault, settings: &AlarmSettings, now: DateTime<Utc>) -> AlarmChange {
-    let is_pending = settings.after(fault.rule) > chrono::TimeDelta::zero();
+    let is_pending = settings.delay(fault.rule) > chrono::TimeDelta::zero();
     let alarm = Alarm {
         alarm_id: uuid::Uuid::now_v7().to_string(),
         rule: fault.rule.name().to_owned(),
@@ -66,7 +66,7 @@ fn lasts(alarm: &Alarm, fault: &Fault, settings: &AlarmSettings, now: DateTime<U
         advice: fault.advice.clone(),
         ..alarm.clone()
     };
-    let is_mature = now - alarm.opened_at >= settings.after(fault.rule);
+    let is_mature = now - alarm.opened_at >= settings.delay(fault.rule);
     let is_awake = alarm.snoozed_until.is_some_and(|until| until <= now);
     match alarm.state {
         AlarmState::Pending if is_mature => after.state = AlarmState::Open,

@@ -33,7 +33,7 @@ impl StateOutage {
         let now = Utc::now();
         let since = *self.since.get_or_insert(now);
         let alarms = &settings.alarms;
-        if self.alarm.is_none() && alarms.holds(Rule::State) && now - since >= alarms.after(Rule::State) {
+        if self.alarm.is_none() && alarms.holds(Rule::State) && now - since >= alarms.delay(Rule::State) {
             let opened = opened(&fault(failure), settings, since);
             tracing::error!(rule = "state", state = "open", "alarm: {}", opened.alarm.summary);
             self.unsent = messages(settings, &opened, now);

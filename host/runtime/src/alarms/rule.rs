@@ -117,7 +117,7 @@ impl Rule {
     }
 
     /// How long a fault lasts before it is an alarm, unless the settings say otherwise: what passes by itself is none.
-    pub fn after(self) -> TimeDelta {
+    pub fn delay(self) -> TimeDelta {
         match self {
             Self::Gap => TimeDelta::hours(1),
             Self::Lake | Self::State => TimeDelta::minutes(1),

@@ -164,11 +164,11 @@ impl Collector {
         }
         let wire = WireBody::of(exchange.wire.clone());
         let kept = self.raw_object(slice, request, &exchange, &wire, moments, attempt, UNJUDGED);
-        let envelope = match self.app.lake.put_raw(&kept, &wire).await {
-            Ok(envelope) => envelope,
+        let stored = match self.app.lake.put_raw(&kept, &wire).await {
+            Ok(stored) => stored,
             Err(error) => return host_failed(error),
         };
-        progress.lock().stored_bytes += envelope.written_bytes();
+        progress.lock().stored_bytes += stored.written_bytes;
         step::passed(Step::ResponseKept);
         let mut judged = self
             .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())
@@ -176,7 +176,7 @@ impl Collector {
         let transfer = Transfer::of(&exchange, kept.body);
         let ending = self.ending(slice, request, transfer, &mut judged, chance).await;
         let raw = Arc::new(RawObject { outcome: outcome_word(&judged, &ending, request).to_owned(), ..kept });
-        if let Err(error) = self.app.lake.put_outcome(&envelope, &raw).await {
+        if let Err(error) = self.app.lake.put_outcome(&stored.envelope, &raw).await {
             return host_failed(error);
         }
         step::passed(Step::OutcomeKept);

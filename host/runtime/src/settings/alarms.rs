@@ -128,9 +128,9 @@ impl AlarmSettings {
     }
 
     /// How long a fault lasts before it is an alarm.
-    pub fn after(&self, rule: Rule) -> TimeDelta {
+    pub fn delay(&self, rule: Rule) -> TimeDelta {
         let secs = self.rules.get(&rule).and_then(|of| of.after_secs);
-        secs.map_or_else(|| rule.after(), |secs| TimeDelta::seconds(secs.into()))
+        secs.map_or_else(|| rule.delay(), |secs| TimeDelta::seconds(secs.into()))
     }
 
     /// A threshold of a rule, or its default.
@@ -240,7 +240,7 @@ mod tests {
         let settings = settings.unwrap();
         assert_eq!(settings.threshold(Rule::Rejects, |of| of.share, 0.01), 0.05);
         assert_eq!(settings.severity(Rule::Rejects), Severity::Critical);
-        assert_eq!((settings.after(Rule::Gap), settings.after(Rule::Stale)), (TimeDelta::zero(), TimeDelta::zero()));
+        assert_eq!((settings.delay(Rule::Gap), settings.delay(Rule::Stale)), (TimeDelta::zero(), TimeDelta::zero()));
         assert!(!settings.holds(Rule::NewColumns) && settings.disables("new-columns") && settings.holds(Rule::Gap));
         assert_eq!(settings.receivers["ops"].rules, [Rule::Gap, Rule::Doubt]);
         assert_eq!(settings.expires.len(), 1);

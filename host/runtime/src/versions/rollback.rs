@@ -41,15 +41,16 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
     let active = active.ok_or_else(|| {
         Failure::usage(format!("no version of `{name}` was ever active")).hint("see `sluice connectors list`")
     })?;
+    let rolled_back = rolled_back(settings, &active).await?;
     let history = lake.activations(&network).await?;
-    let target = target(&state, &history, &active, to).await?;
+    let target = target(&state, &history, &rolled_back, to).await?;
     let version = load(settings, &lake, &target).await?;
-    state.record_decision(&network, active.digest, Decision::Hold).await?;
+    state.record_decision(&network, rolled_back.digest, Decision::Hold).await?;
     if let Some((Decision::Hold, _)) = state.decision(&network, target.digest).await? {
         state.record_decision(&network, target.digest, Decision::Approve).await?;
     }
     let rights = Rights::of(version.manifest());
-    let before: Option<Rights> = serde_json::from_str(&active.rights).ok();
+    let before: Option<Rights> = serde_json::from_str(&rolled_back.rights).ok();
     let regained = before.map(|before| rights.beyond(&before)).unwrap_or_default();
     let now = Active {
         network: network.clone(),
@@ -59,12 +60,26 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
         rights: serde_json::to_string(&rights).map_err(Failure::failed)?,
         since: Utc::now(),
     };
-    activate(&lake, &state, &now, Some(active.digest)).await?;
+    activate(&lake, &state, &now, Some(rolled_back.digest)).await?;
     Ok(Rollback {
         version: VersionId { network, version: target.version, digest: target.digest },
-        rolled_back_version: active.version,
-        rolled_back_digest: active.digest,
+        rolled_back_version: rolled_back.version,
+        rolled_back_digest: rolled_back.digest,
         regained,
+    })
+}
+
+/// What the list shows as serving: the version that was noted, or one that was let in since and no process has noted yet.
+async fn rolled_back(settings: &Settings, active: &Active) -> Result<Active, Failure> {
+    let registry = app::open_registry_read_only(settings).await?;
+    let Some(serving) = registry.get(&active.network).filter(|serving| serving.digest() != active.digest) else {
+        return Ok(active.clone());
+    };
+    Ok(Active {
+        digest: serving.digest(),
+        version: serving.version().to_owned(),
+        rights: serde_json::to_string(&Rights::of(serving.manifest())).map_err(Failure::failed)?,
+        ..active.clone()
     })
 }
 
@@ -72,18 +87,18 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
 async fn target(
     state: &State,
     history: &[ConnectorRow],
-    active: &Active,
+    rolled_back: &Active,
     to: Option<&str>,
 ) -> Result<ConnectorRow, Failure> {
-    let others = || history.iter().rev().filter(|row| row.digest != active.digest);
-    let see = format!("see `sluice connectors history {}`", active.network);
+    let others = || history.iter().rev().filter(|row| row.digest != rolled_back.digest);
+    let see = format!("see `sluice connectors history {}`", rolled_back.network);
     let Some(to) = to else {
         for row in others() {
-            if !matches!(state.decision(&active.network, row.digest).await?, Some((Decision::Hold, _))) {
+            if !matches!(state.decision(&rolled_back.network, row.digest).await?, Some((Decision::Hold, _))) {
                 return Ok(row.clone());
             }
         }
-        return Err(Failure::usage(format!("`{}` had no other version that isn't held", active.network)).hint(see));
+        return Err(Failure::usage(format!("`{}` had no other version that isn't held", rolled_back.network)).hint(see));
     };
     let lower = to.to_ascii_lowercase();
     let is_prefix = lower.len() >= 4 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -93,7 +108,10 @@ async fn target(
     found.dedup_by_key(|row| row.digest);
     match found[..] {
         [row] => Ok(row.clone()),
-        [] => Err(Failure::usage(format!("no other version `{to}` of `{}` was ever active", active.network)).hint(see)),
+        [] => {
+            Err(Failure::usage(format!("no other version `{to}` of `{}` was ever active", rolled_back.network))
+                .hint(see))
+        }
         _ => {
             let digests: Vec<String> = found.iter().map(|row| row.digest.short()).collect();
             Err(Failure::usage(format!("`{to}` names several versions"))

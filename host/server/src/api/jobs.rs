@@ -1,4 +1,4 @@
-//! Work that outlives the request: a call starts a job, and `/v1/jobs/{id}` says what became of it.
+//! Work that outlives the request: a call starts a job, and `/v1/jobs/{id}` gives its outcome.
 
 use std::time::Duration;
 
@@ -222,7 +222,7 @@ struct JobQuery {
     wait_secs: u64,
 }
 
-/// What became of a job.
+/// The outcome of a job.
 #[utoipa::path(get, path = "/v1/jobs/{id}", params(("id" = String, Path, description = "the job's id"), JobQuery),
     security(("token" = ["read"])), responses((status = 200, body = JobBody)))]
 async fn job(

@@ -103,7 +103,7 @@ impl Claim {
         let (is_unreachable, why) = match loss {
             Loss::Taken => {
                 // Only for the message: it isn't this process.
-                let held = self.store.holder(&network, &self.accounts).await.ok().flatten();
+                let held = self.store.claimant(&network, &self.accounts).await.ok().flatten();
                 let heir = held.map_or("another process".to_owned(), |holder| holder.to_string());
                 (false, format!("it wasn't renewed for {ttl:?}, and {heir} took it over"))
             }
@@ -239,7 +239,7 @@ impl LeaseStore {
     }
 
     /// Who has claimed one of these accounts of a network, unless its process has ended or its lease has expired.
-    async fn holder(&self, network: &str, accounts: &[String]) -> Result<Option<LeaseHolder>, Error> {
+    async fn claimant(&self, network: &str, accounts: &[String]) -> Result<Option<LeaseHolder>, Error> {
         let claims = self.living_claims(Some(network)).await?;
         let claim = claims.into_iter().find(|claim| overlap(&claim.accounts, accounts));
         Ok(claim.map(|claim| claim.lease.holder))
@@ -319,7 +319,7 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn holder(&self, network: &str) -> Result<Option<LeaseHolder>, Error> {
-        self.leases.holder(network, &[]).await
+        self.leases.claimant(network, &[]).await
     }
 
     /// What is claimed by processes that are there: networks with the ids of their accounts, none of them for all.

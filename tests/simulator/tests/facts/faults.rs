@@ -97,7 +97,7 @@ async fn control_moves_the_clock_and_serves_all_networks() {
 
 #[tokio::test]
 async fn names_what_it_cannot_play() {
-    let accounts = vec![sluice_simulator::AccountSpec::new("impact", "a")];
+    let accounts = vec![sluice_simulator::AccountSpec::new("optimise", "a")];
     let error = Simulator::start(Options { accounts, ..busy() }).await.unwrap_err();
-    assert!(error.to_string().contains("`impact`"));
+    assert!(error.to_string().contains("`optimise`"));
 }
