@@ -159,7 +159,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Waits until all accounts were read once more.
-    fn settle(&mut self) {
+    fn read_once_more(&mut self) {
         let (after, deadline) = (Utc::now(), Instant::now() + PATIENCE);
         for network in NETWORKS {
             while self.world.read_at(network).is_none_or(|at| at <= after) {
@@ -187,7 +187,7 @@ fn hosts_that_die_hang_and_lose_their_stores_leave_the_tables_exact() {
     let world = World::new();
     let (time, outage) = trouble();
     let mut fleet = Fleet::start(&world);
-    fleet.settle();
+    fleet.read_once_more();
     let (deadline, mut turn) = (Instant::now() + time, 0);
     while turn == 0 || Instant::now() < deadline {
         if i64::try_from(turn).unwrap() < ADVANCE_DAYS {
@@ -196,7 +196,7 @@ fn hosts_that_die_hang_and_lose_their_stores_leave_the_tables_exact() {
         fleet.trouble(turn, outage);
         turn += 1;
     }
-    fleet.settle();
+    fleet.read_once_more();
     let (logs, stopped) = fleet.end();
     let sharing = logs.iter().filter(|log| log.contains("run begins") && log.contains("awin")).count();
     assert!(sharing >= 2, "{sharing} hosts worked on awin");

@@ -234,7 +234,7 @@ fn a_version_that_was_approved_can_be_rolled_back_before_a_run_has_used_it() {
     bench.run();
     bench.put(&bench.second(&[("api.awin.com", "cdn.awin.com")]));
     bench.connectors(&["approve", "awin"]);
-    assert_eq!(bench.entry()["version"], "0.2.0");
+    assert_eq!(bench.entry()["candidate_version"], "0.2.0");
     let output = bench.connectors(&["rollback", "awin"]);
     assert!(output.contains("back at 0.1.0") && output.contains("0.2.0"), "{output}");
     assert_eq!(bench.run(), "0.1.0");

@@ -37,8 +37,10 @@ fn a_log_line_names_its_run_slice_account_and_request() {
 
 #[test]
 fn use_is_metered_by_account_and_priced_exactly() {
-    let api = Api::with_settings("[usage]\ncurrency = \"EUR\"\nper_thousand_requests = \"0.10\"\n").unwrap();
+    let mut api = Api::with_settings("[usage]\ncurrency = \"EUR\"\nper_thousand_requests = \"0.10\"\n").unwrap();
     let token = api.token("reader", "read").unwrap();
+    // The service reads once at its start.
+    api.service.wait_for(&["new versions"]).unwrap();
     let truth = api
         .operator
         .sql(

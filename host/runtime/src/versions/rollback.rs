@@ -41,7 +41,7 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
     let active = active.ok_or_else(|| {
         Failure::usage(format!("no version of `{name}` was ever active")).hint("see `sluice connectors list`")
     })?;
-    let rolled_back = rolled_back(settings, &active).await?;
+    let rolled_back = rolled_back(settings, &state, &active).await?;
     let history = lake.activations(&network).await?;
     let target = target(&state, &history, &rolled_back, to).await?;
     let version = load(settings, &lake, &target).await?;
@@ -69,18 +69,19 @@ pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Res
     })
 }
 
-/// What the list shows as serving: the version that was noted, or one that was let in since and no process has noted yet.
-async fn rolled_back(settings: &Settings, active: &Active) -> Result<Active, Failure> {
+/// The version that is rolled back: one that was let in and hasn't taken over yet, else the one that serves.
+async fn rolled_back(settings: &Settings, state: &State, active: &Active) -> Result<Active, Failure> {
     let registry = app::open_registry_read_only(settings).await?;
-    let Some(serving) = registry.get(&active.network).filter(|serving| serving.digest() != active.digest) else {
-        return Ok(active.clone());
-    };
-    Ok(Active {
-        digest: serving.digest(),
-        version: serving.version().to_owned(),
-        rights: serde_json::to_string(&Rights::of(serving.manifest())).map_err(Failure::failed)?,
-        ..active.clone()
-    })
+    let Some(candidate) = registry.candidate(&active.network) else { return Ok(active.clone()) };
+    match state.decision(&active.network, candidate.digest()).await? {
+        Some((Decision::Approve | Decision::Promote, _)) => Ok(Active {
+            digest: candidate.digest(),
+            version: candidate.version().to_owned(),
+            rights: serde_json::to_string(&Rights::of(candidate.manifest())).map_err(Failure::failed)?,
+            ..active.clone()
+        }),
+        _ => Ok(active.clone()),
+    }
 }
 
 /// The version to go back to.
