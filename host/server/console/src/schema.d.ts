@@ -323,7 +323,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What became of a job. */
+        /** The outcome of a job. */
         get: operations["job"];
         put?: never;
         post?: never;

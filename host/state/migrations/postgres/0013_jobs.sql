@@ -1,4 +1,4 @@
--- Work that was asked for over the HTTP API, which process does it, and what became of it.
+-- Work that was asked for over the HTTP API, which process does it, and its outcome.
 CREATE TABLE jobs (
     id TEXT NOT NULL PRIMARY KEY, work TEXT NOT NULL, token TEXT NOT NULL, created_at TEXT NOT NULL, started_at TEXT,
     host TEXT NOT NULL, machine TEXT NOT NULL, process_id BIGINT NOT NULL, process_start BIGINT NOT NULL,
