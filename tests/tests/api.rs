@@ -105,6 +105,21 @@ fn a_query_answers_in_each_format_and_a_wrong_one_says_why() {
 }
 
 #[test]
+fn the_change_feed_goes_on_from_its_cursor_and_refuses_what_is_none() {
+    let api = Api::start().unwrap();
+    let token = api.token("shop", "read").unwrap();
+    let versions = api.operator.sql("SELECT count(*) AS n FROM unified.transaction_versions").unwrap()[0]["n"].clone();
+    let page = |after: &str| api.get(&format!("/v1/changes?limit=10000{after}"), &token).unwrap();
+    let first = page("").json().unwrap();
+    assert_eq!(first["changes"].as_array().unwrap().len(), versions);
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(page(&format!("&after={next}")).json().unwrap()["changes"], json!([]));
+    let refused = page("&after=yesterday");
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(refused.json().unwrap()["error"].as_str().unwrap().contains("no cursor"), "{refused:?}");
+}
+
+#[test]
 fn a_token_is_kept_as_a_hash_and_refused_once_it_is_removed() {
     let api = Api::start().unwrap();
     let token = api.token("reader", "read").unwrap();

@@ -16,7 +16,7 @@ use sluice_guests::{Guest, case};
 use sluice_tests::{HostileServer, Operator, response};
 
 use crate::load::{self, Load, Service};
-use crate::network::{Address, Network};
+use crate::network::{Address, Network, ROWS_PER_REQUEST};
 use crate::process;
 
 /// What `networks/attacker.json` and its log lines are called.
@@ -62,11 +62,11 @@ struct Attacker {
 /// Serves the honest network alone, and then beside each attacker.
 pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::Result<Vec<Attacked>> {
     let load = if quick {
-        Load { networks: 1, accounts: 2, windows: 2 }
+        Load { networks: 1, accounts: 2, windows: 2, rows_each: ROWS_PER_REQUEST }
     } else {
-        Load { networks: 1, accounts: 20, windows: 12 }
+        Load { networks: 1, accounts: 20, windows: 12, rows_each: ROWS_PER_REQUEST }
     };
-    let network = Network::start()?;
+    let network = Network::start(ROWS_PER_REQUEST)?;
     let honest = || honest(load, &network.address, sluice, connectors);
     let alone = served(&honest()?, None)?;
     let mut attacked = Vec::new();

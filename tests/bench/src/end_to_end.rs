@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::map;
-use crate::network::{Address, FIRST_PUBLISHER, Network, Work};
+use crate::network::{Address, FIRST_PUBLISHER, Network, ROWS_PER_REQUEST, Work};
 use crate::process::{self, Usage};
 use crate::yardstick;
 
@@ -40,7 +40,7 @@ pub(crate) struct EndToEnd {
 
 /// Measures all three.
 pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::Result<EndToEnd> {
-    let network = Network::start()?;
+    let network = Network::start(ROWS_PER_REQUEST)?;
     // Its folder stays until all is measured: ext4 without a journal looks around files that were just deleted whenever
     // it makes a new one, which cost the runs after it up to a tenth of their time.
     let (native, _folder) = native(work, &network.address)?;

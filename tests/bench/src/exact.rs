@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::front::{COMMISSION, find};
 use crate::http::Client;
-use crate::network::{FIRST_PUBLISHER, Network, Work};
+use crate::network::{FIRST_PUBLISHER, Network, ROWS_PER_REQUEST, Work};
 use crate::yardstick;
 
 const TOKEN: &str = "BENCH_TOKEN";
@@ -100,7 +100,7 @@ fn simulated(history: History, sluice: &Path, connectors: &Path) -> anyhow::Resu
 }
 
 fn bulk(work: Work, sluice: &Path, connectors: &Path) -> anyhow::Result<Exact> {
-    let mut network = Network::start()?;
+    let mut network = Network::start(ROWS_PER_REQUEST)?;
     let mut operator = Operator::using(sluice, connectors)?;
     operator.set(TOKEN, &network.address.token);
     let account = |number: usize| {

@@ -37,18 +37,25 @@ pub(crate) struct Load {
     pub(crate) accounts: usize,
     /// Windows of 31 days of each account.
     pub(crate) windows: usize,
+    /// Rows of each window.
+    pub(crate) rows_each: usize,
 }
 
 impl Load {
     /// What the limits hold for: 180 accounts.
-    pub(crate) const FULL: Self = Self { networks: 60, accounts: 3, windows: 3 };
+    pub(crate) const FULL: Self = Self { networks: 60, accounts: 3, windows: 3, rows_each: ROWS_PER_REQUEST };
     /// For two processes over a store that answers one request at a time.
-    pub(crate) const SHARED: Self = Self { networks: 20, accounts: 3, windows: 2 };
+    pub(crate) const SHARED: Self = Self { networks: 20, accounts: 3, windows: 2, rows_each: ROWS_PER_REQUEST };
     /// For trying.
-    pub(crate) const QUICK: Self = Self { networks: 4, accounts: 2, windows: 1 };
+    pub(crate) const QUICK: Self = Self { networks: 4, accounts: 2, windows: 1, rows_each: ROWS_PER_REQUEST };
+
+    /// Windows in all.
+    pub(crate) fn slices(self) -> usize {
+        self.networks * self.accounts * self.windows
+    }
 
     fn rows(self) -> usize {
-        self.networks * self.accounts * self.windows * ROWS_PER_REQUEST
+        self.slices() * self.rows_each
     }
 }
 
@@ -77,7 +84,7 @@ pub(crate) struct Served {
 
 /// How the accounts are parted into networks.
 #[derive(Clone, Copy, PartialEq)]
-enum Parts {
+pub(crate) enum Parts {
     One,
     Same,
     Distinct,
@@ -86,17 +93,14 @@ enum Parts {
 /// Serves all loads, the same accounts as one network first.
 pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::Result<Vec<Served>> {
     let (load, shared) = if quick { (Load::QUICK, Load::QUICK) } else { (Load::FULL, Load::SHARED) };
-    let network = Network::start()?;
+    let network = Network::start(ROWS_PER_REQUEST)?;
     let mut served = Vec::new();
     for (what, parts) in [
         ("one network", Parts::One),
         ("networks of one connector", Parts::Same),
         ("networks of their own connectors", Parts::Distinct),
     ] {
-        let operator = operator(load, parts, &network.address, sluice, connectors)?;
-        let mut taken = serve(what, load, parts, &[&operator])?;
-        (taken.commits, taken.data_files) = objects(&files(&operator.join("lake/tables"))?);
-        served.push(taken);
+        served.push(measure_one(what, (load, parts), &network.address, sluice, connectors)?);
     }
     served.push(two_processes(shared, &network.address, sluice, connectors)?);
     Ok(served)
@@ -118,6 +122,20 @@ fn two_processes(load: Load, address: &Address, sluice: &Path, connectors: &Path
 /// An operator of one network with all accounts, that was never read.
 pub(crate) fn one_network(load: Load, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Operator> {
     operator(load, Parts::One, address, sluice, connectors)
+}
+
+/// Serves a load alone.
+pub(crate) fn measure_one(
+    what: &'static str,
+    (load, parts): (Load, Parts),
+    address: &Address,
+    sluice: &Path,
+    connectors: &Path,
+) -> anyhow::Result<Served> {
+    let operator = operator(load, parts, address, sluice, connectors)?;
+    let mut taken = serve(what, load, parts, &[&operator])?;
+    (taken.commits, taken.data_files) = objects(&files(&operator.join("lake/tables"))?);
+    Ok(taken)
 }
 
 /// An operator whose networks have all accounts between them and were never read.

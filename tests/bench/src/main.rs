@@ -1,13 +1,13 @@
 //! `just bench`: what the sandbox and the lake cost.
 //!
-//! Nine measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
+//! Its measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
 //! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
 //! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
-//! files. **Attackers**: an honest network beside guests and networks that want time and memory.
+//! files. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000. **Attackers**: an honest network beside guests and networks that want time and memory.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
@@ -30,6 +30,7 @@ mod replay;
 mod report;
 mod rereading;
 mod row;
+mod scale;
 mod swap;
 mod yardstick;
 
@@ -42,9 +43,9 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading|hosts]";
+    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale]";
 /// What can be measured alone.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "map",
     "end-to-end",
     "swap",
@@ -56,6 +57,7 @@ const PARTS: [&str; 11] = [
     "attackers",
     "rereading",
     "hosts",
+    "scale",
 ];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         // Parts of the bench that run as processes of their own.
-        Some("network") => network::serve().map(|()| true),
+        Some("network") => network::serve(arguments.get(1)).map(|()| true),
         Some("yardstick") => yardstick::run(&arguments[1..]).map(|()| true),
         _ => parse(arguments).and_then(|arguments| bench(&arguments)),
     };
@@ -147,6 +149,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
     if wanted("hosts") {
         report.shared = hosts::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
         report.print_shared();
+    }
+    if wanted("scale") {
+        report.scale = scale::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_scale();
     }
     if wanted("attackers") {
         report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;

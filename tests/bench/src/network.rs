@@ -92,10 +92,11 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Starts this binary's `network`.
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    /// Starts this binary's `network`, each of whose answers has so many rows.
+    pub(crate) fn start(rows: usize) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg("network").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child =
+            command.args(["network", &rows.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().context("no output")?);
         stdout.read_line(&mut line)?;
@@ -122,11 +123,12 @@ impl Drop for Network {
 }
 
 /// Prints the address, then serves until the input is closed. A line of the input is the state to be in from then on.
-pub(crate) fn serve() -> anyhow::Result<()> {
+pub(crate) fn serve(rows: Option<&String>) -> anyhow::Result<()> {
+    let rows = rows.and_then(|rows| rows.parse().ok()).context("how many rows?")?;
     let state: Arc<AtomicU8> = Arc::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _serving = runtime.block_on(async {
-        let options = Options { bulk_rows: Some(ROWS_PER_REQUEST), history_days: 1, ..Options::default() };
+        let options = Options { bulk_rows: Some(rows), history_days: 1, ..Options::default() };
         let simulator = Simulator::start(options).await?;
         let bulk = simulator.accounts().iter().find(|account| account.name == "bulk").context("no bulk account")?;
         let setting = |of: &std::collections::BTreeMap<String, String>, name| of.get(name).cloned().unwrap_or_default();

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use serde::Serialize;
 
 use crate::end_to_end::Operator;
-use crate::network::{Network, Work};
+use crate::network::{Network, ROWS_PER_REQUEST, Work};
 use crate::process::Usage;
 
 /// What was measured.
@@ -24,7 +24,7 @@ pub(crate) struct Replay {
 
 /// Collects, builds, and replays.
 pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::Result<Replay> {
-    let network = Network::start()?;
+    let network = Network::start(ROWS_PER_REQUEST)?;
     let operator = Operator::new(work, &network.address, sluice, connectors)?;
     let [since, until] = [0, work.windows].map(|windows| format!("{}Z", Work::bound(windows)));
     operator.succeed(&["collect", "awin", "--since", &since, "--until", &until])?;

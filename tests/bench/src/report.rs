@@ -13,6 +13,7 @@ use crate::process::Usage;
 use crate::questions::Answered;
 use crate::replay::Replay;
 use crate::rereading::Reread;
+use crate::scale::{self, Scaled};
 use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the limit for this machine.
@@ -53,6 +54,8 @@ pub(crate) struct Report {
     pub(crate) replay: Option<Replay>,
     /// Many networks due at once; first the same accounts as one network.
     pub(crate) load: Vec<Served>,
+    /// Many accounts with little to read.
+    pub(crate) scale: Vec<Scaled>,
     /// Exactness at size.
     pub(crate) exact: Vec<Exact>,
     /// Change detection, from the smallest history to the largest.
@@ -191,6 +194,29 @@ impl Report {
         );
     }
 
+    /// Prints many accounts with little to read.
+    pub(crate) fn print_scale(&self) {
+        println!("\nscale: a window of {} rows of each account\n", scale::ROWS_EACH);
+        println!(
+            "{:<28} {:>8} {:>8} {:>10} {:>10} {:>9} {:>8} {:>6}",
+            "", "slices", "wall s", "ms a slice", "CPU ms", "peak MiB", "commits", "files"
+        );
+        for Scaled { slices, served } in &self.scale {
+            let cpu_secs = served.processes.iter().map(|usage| usage.cpu_secs).sum::<f64>();
+            let peak = served.processes.iter().map(|usage| usage.peak_mib).fold(0.0, f64::max);
+            let each = |secs: f64| secs * 1_000.0 / *slices as f64;
+            println!(
+                "{:<28} {slices:>8} {:>8.1} {:>10.2} {:>10.2} {peak:>9.0} {:>8} {:>6}",
+                served.what,
+                served.wall_secs(),
+                each(served.wall_secs()),
+                each(cpu_secs),
+                served.commits,
+                served.data_files
+            );
+        }
+    }
+
     /// Prints what was exact.
     pub(crate) fn print_exact(&self) {
         println!("\nexactness\n");
@@ -259,6 +285,7 @@ impl Report {
             faults.push(format!("the limits cost `{}` {:.2} times its time", speed.connector, speed.limits_ratio));
         }
         faults.extend(self.load.iter().flat_map(|served| &served.faults).cloned());
+        faults.extend(self.scale.iter().flat_map(|scaled| &scaled.served.faults).cloned());
         faults.extend(self.shared.iter().flat_map(|shared| &shared.faults).cloned());
         faults.extend(self.exact.iter().flat_map(|exact| &exact.faults).cloned());
         for Attacked { what, same_rows, is_named, .. } in &self.attacked {

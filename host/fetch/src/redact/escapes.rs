@@ -2,7 +2,7 @@
 //!
 //! JSON's and JavaScript's backslashes, the character references of XML and HTML, and the percent-encoding of URLs are
 //! resolved together, and up to three times: texts are nested, such as a URL in a JSON string in a JSON string. A value
-//! that itself holds such a character would be resolved with them, so for it the kinds are resolved one by one as well.
+//! that itself holds an escape would be resolved with them, so for it the kinds are resolved one by one as well.
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ const BACKSLASH: u8 = 1;
 const REFERENCE: u8 = 2;
 const PERCENT: u8 = 4;
 const ALL: u8 = BACKSLASH | REFERENCE | PERCENT;
-/// The kinds that are resolved in each round. The first plan is enough for values that hold none of the characters that
-/// begin an escape.
+/// The kinds that are resolved in each round. The first plan is enough for values that hold nothing that may be taken for
+/// an escape.
 const PLANS: [[u8; 3]; 7] = [
     [ALL, ALL, ALL],
     [BACKSLASH, REFERENCE, PERCENT],
@@ -178,9 +178,22 @@ impl Resolved {
     }
 }
 
-/// Whether a value may be taken for an escape, or for the beginning of one.
+/// Whether a value may be taken for an escape, or for the beginning of one, where it stands in a text.
+///
+/// 1. After a backslash an escape of the value's next character may stand, which begins with a backslash or another sign:
+///    two backslashes are an escape.
+/// 2. After `%` and `&` no escape can stand within an escape: what makes one are characters of the value as they are, and
+///    those after the value.
 pub(super) fn is_ambiguous(value: &[u8]) -> bool {
-    next_marker(value, 0).is_some()
+    std::iter::successors(next_marker(value, 0), |at| next_marker(value, at + 1)).any(|at| {
+        let rest = &value[at + 1..];
+        match value[at] {
+            b'&' if rest.contains(&b';') => Escape::at(&value[at..]).is_some(),
+            b'&' => matches!(rest, [] | [b'#', ..]) || NAMED.iter().any(|(name, _)| name.as_bytes().starts_with(rest)),
+            b'%' => rest.iter().take(2).all(u8::is_ascii_hexdigit),
+            _ => true,
+        }
+    })
 }
 
 /// Resolves each escape of these kinds once; none if there are none.

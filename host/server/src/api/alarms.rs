@@ -16,6 +16,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct AlarmsQuery {
     /// Those that are resolved too.
     #[serde(default)]

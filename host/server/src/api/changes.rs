@@ -1,12 +1,14 @@
 //! The change feed.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Answer, Arguments, JSON, Of, Parameters};
+use crate::error::ApiError;
 use crate::{SharedState, commands};
 
 pub(super) fn routes() -> OpenApiRouter<SharedState> {
@@ -14,6 +16,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct ChangesQuery {
     /// Begin after this cursor: `next` of an earlier answer, or `now`. Without it the feed begins at its beginning.
     after: Option<String>,
@@ -37,5 +40,9 @@ async fn changes(State(shared): Of, Parameters(query): Parameters<ChangesQuery>)
             arguments = arguments.option(name, Some(value));
         }
     }
-    commands::answer(&shared, JSON, arguments).await
+    commands::answer(&shared, JSON, arguments).await.map_err(|error| match error.status {
+        // The path is there: what was asked of it is wrong.
+        StatusCode::NOT_FOUND => ApiError { status: StatusCode::UNPROCESSABLE_ENTITY, ..error },
+        _ => error,
+    })
 }

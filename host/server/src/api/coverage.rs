@@ -20,6 +20,7 @@ async fn status(State(shared): Of) -> Answer {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct CoverageQuery {
     /// Only streams of this network id.
     network: Option<String>,

@@ -19,6 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct DoubtsQuery {
     /// Those that are decided too.
     #[serde(default)]

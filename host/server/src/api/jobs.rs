@@ -216,6 +216,7 @@ async fn jobs(State(shared): Of) -> Result<Json<Vec<JobBody>>, ApiError> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct JobQuery {
     /// Wait for the job's end, for so many seconds at the most: up to 60.
     #[serde(default)]

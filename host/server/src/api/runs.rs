@@ -25,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct RunsQuery {
     /// At most this many.
     limit: Option<u32>,
@@ -51,6 +52,7 @@ async fn run(State(shared): Of, Path(id): Path<String>) -> Answer {
 
 /// Which rows of a table.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct RowsQuery {
     /// Only those of this run.
     run: Option<String>,
@@ -111,6 +113,7 @@ fn literal(text: &str) -> String {
 
 /// What to plan.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct PlanQuery {
     /// The network: the name of its file in networks/.
     network: String,

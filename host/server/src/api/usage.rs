@@ -14,6 +14,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct UsageQuery {
     /// Only runs that began at this moment or later: a day or RFC 3339, UTC; the first day of this month without it.
     since: Option<String>,
