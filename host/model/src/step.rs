@@ -1,16 +1,18 @@
-//! The named steps of a run and of a rebuild: where they may be interrupted.
+//! The named steps of a run, of a rebuild and of publishing: where they may be interrupted.
 
 macro_rules! steps {
     (
         run { $($(#[$doc:meta])+ $step:ident = $name:literal,)+ }
         rebuild { $($(#[$rebuild_doc:meta])+ $rebuild_step:ident = $rebuild_name:literal,)+ }
+        publish { $($(#[$publish_doc:meta])+ $publish_step:ident = $publish_name:literal,)+ }
     ) => {
         /// A point that is passed when what it names is done. A run that dies at one is resumed from there, a rebuild
-        /// begins again; a test dies at each.
+        /// and publishing begin again; a test dies at each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Step {
             $($(#[$doc])+ $step,)+
             $($(#[$rebuild_doc])+ $rebuild_step,)+
+            $($(#[$publish_doc])+ $publish_step,)+
         }
 
         impl Step {
@@ -20,11 +22,15 @@ macro_rules! steps {
             /// Those that only a rebuild passes.
             pub const OF_REBUILD: &[Self] = &[$(Self::$rebuild_step),+];
 
+            /// Those of publishing to an outside database.
+            pub const OF_PUBLISHING: &[Self] = &[$(Self::$publish_step),+];
+
             /// Its name, kebab-case.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$step => $name,)+
                     $(Self::$rebuild_step => $rebuild_name,)+
+                    $(Self::$publish_step => $publish_name,)+
                 }
             }
         }
@@ -77,5 +83,13 @@ steps! {
         TableReplaced = "table-replaced",
         /// All new tables are in their place, and what is left beside them is still there.
         TablesReplaced = "tables-replaced",
+    }
+    publish {
+        /// New rows are in a staging table of the published database's transaction.
+        RowsStaged = "rows-staged",
+        /// They are merged, and the place is written; the transaction isn't committed.
+        RowsMerged = "rows-merged",
+        /// The transaction is committed.
+        Published = "published",
     }
 }
