@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -204,6 +204,13 @@ fn a_receiver_gets_what_it_asked_for_from_now_on() {
     let filter = format!("change = 'network-change' AND observed_at > TIMESTAMP '{earlier}'");
     world.has_all(&mut service, &filter);
     assert!(!world.delivered().is_empty());
+    service.kill();
+    let settings = std::fs::read_to_string(world.operator.join("sluice.toml")).unwrap();
+    let unreadable = settings.replace("env:FEED_KEY", "env:NOT_THERE") + "[publish.reporting]\nurl = \"env:NOWHERE\"\n";
+    world.operator.write("sluice.toml", &unreadable).unwrap();
+    let checked = world.operator.sluice(&["check"]).unwrap();
+    assert!(checked.code == 78 && checked.stderr.contains("feed.shop: "), "{checked:?}");
+    assert!(checked.stderr.contains("publish.reporting"), "{checked:?}");
 }
 
 #[test]
@@ -213,6 +220,8 @@ fn a_feed_that_can_not_go_on_says_so_and_goes_on_now() {
     let mut service = Service::start(&world.operator).unwrap();
     world.has_all(&mut service, "true");
     service.kill();
+    // Other tables take the place of those that it followed.
+    std::fs::remove_dir_all(world.operator.join("lake/tables")).unwrap();
     world.operator.succeed(&["build", "--from-raw"]).unwrap();
     let before = world.receiver.events().len();
     let mut service = Service::start(&world.operator).unwrap();

@@ -78,7 +78,8 @@ impl World {
             assert!(!ours.is_empty(), "{table} {when} shows nothing");
             assert_eq!(ours, theirs, "{table} {when}");
             let sums = "CAST(sum(commission_effective) AS VARCHAR), CAST(sum(sale_amount) AS VARCHAR)";
-            let ours = self.operator.succeed(&["sql", &format!("SELECT {sums} FROM unified.{table}"), "--format", "csv"]);
+            let ours =
+                self.operator.succeed(&["sql", &format!("SELECT {sums} FROM unified.{table}"), "--format", "csv"]);
             let theirs = self.server.query(&format!("SELECT {sums} FROM sluice.{table}")).unwrap();
             assert_eq!(ours.unwrap().lines().nth(1).unwrap(), theirs[0].replace('|', ","), "{table} {when}");
         }
@@ -103,7 +104,8 @@ fn the_published_tables_equal_the_lake_after_each_run() {
     assert_eq!((&again["versions"], &again["is_anew"]), (&0.into(), &false.into()), "{again}");
     for advance in 0..3 {
         world.simulator.advance(TimeDelta::days(5));
-        let written = world.run("awin")["new_versions"].as_u64().unwrap() + world.run("tradetracker")["new_versions"].as_u64().unwrap();
+        let written = world.run("awin")["new_versions"].as_u64().unwrap()
+            + world.run("tradetracker")["new_versions"].as_u64().unwrap();
         let published = world.publish(&[]);
         assert_eq!(published["versions"].as_u64(), Some(written), "only what is new is read: {published}");
         assert_eq!(published["is_anew"], false);
@@ -111,7 +113,8 @@ fn the_published_tables_equal_the_lake_after_each_run() {
     }
     let truth = true_sums(&world.simulator, "awin");
     assert_eq!(lake_sums(&world.operator, "awin").unwrap(), truth);
-    let sub_ids = "SELECT count(*) FROM sluice.transactions WHERE sub_ids <> '{}'::jsonb AND jsonb_typeof(sub_ids) = 'object'";
+    let sub_ids =
+        "SELECT count(*) FROM sluice.transactions WHERE sub_ids <> '{}'::jsonb AND jsonb_typeof(sub_ids) = 'object'";
     assert_ne!(world.server.query(sub_ids).unwrap(), ["0"], "sub-ids are there");
     let types = "SELECT data_type || numeric_precision || '.' || numeric_scale FROM information_schema.columns \
                  WHERE table_schema = 'sluice' AND table_name = 'transactions' AND column_name = 'commission_amount'";
@@ -154,12 +157,13 @@ fn a_replay_and_its_rollback_and_a_rebuild_are_followed() {
     world.publish(&[]);
     let exchanged = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
     std::fs::write(world.operator.join("exchanged.wasm"), exchanged).unwrap();
-    let text = world.operator.succeed(&["--output", "json", "replay", "awin", "--connector", "exchanged.wasm", "--apply"]);
+    let text =
+        world.operator.succeed(&["--output", "json", "replay", "awin", "--connector", "exchanged.wasm", "--apply"]);
     let applied: Value = serde_json::from_str(&text.unwrap()).unwrap();
     let published = world.publish(&[]);
     assert!(published["is_anew"] == false && published["versions"].as_u64() > Some(0), "{published}");
     world.is_equal("after a replay");
-    let run = applied["applied"]["run_id"].as_str().unwrap();
+    let run = applied["applied_by"].as_str().unwrap();
     world.operator.succeed(&["replay", "awin", "--rollback", run]).unwrap();
     assert_eq!(world.publish(&[])["is_anew"], true, "rows went");
     world.is_equal("after its rollback");
@@ -187,7 +191,8 @@ fn what_vanishes_and_returns_does_so_there() {
     world.run("awin");
     assert_eq!(world.run("awin")["new_versions"], 1);
     world.publish(&[]);
-    let change = format!("SELECT change FROM sluice.transactions WHERE account = 'alpha' AND transaction_id = '{gone}'");
+    let change =
+        format!("SELECT change FROM sluice.transactions WHERE account = 'alpha' AND transaction_id = '{gone}'");
     assert_eq!(world.server.query(&change).unwrap(), ["vanished"]);
     world.is_equal("after one vanished");
     world.simulator.deliver_all();

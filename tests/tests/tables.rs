@@ -28,7 +28,10 @@ fn operator(place: impl FnOnce(&mut Operator)) -> Operator {
 fn tables(operator: &Operator) -> Vec<String> {
     let text = operator.succeed(&["--output", "json", "tables"]).unwrap();
     let tables: Vec<Value> = serde_json::from_str(&text).unwrap();
-    tables.iter().map(|table| format!("{}.{}", table["schema"].as_str().unwrap(), table["name"].as_str().unwrap())).collect()
+    tables
+        .iter()
+        .map(|table| format!("{}.{}", table["schema"].as_str().unwrap(), table["name"].as_str().unwrap()))
+        .collect()
 }
 
 /// The tables that an engine's statements register, as a parser of its dialect has it, and DuckDB's rows.
@@ -83,7 +86,29 @@ fn engines_that_read_buckets_get_all_tables() {
         assert_eq!(parsed(&operator, engine).0, tables, "{engine}");
     }
     let script = operator.succeed(&["tables", "--ddl", "redshift-spectrum", "--prefix", "sluice_"]).unwrap();
-    assert!(script.contains("\"sluice_unified\".\"transactions\" ADD IF NOT EXISTS PARTITION (\"network\" = 'awin'"), "{script}");
+    assert!(
+        script.contains("\"sluice_unified\".\"transactions\" ADD IF NOT EXISTS PARTITION (\"network\" = 'awin'"),
+        "{script}"
+    );
+}
+
+#[test]
+fn redshift_gets_a_script_that_copies_the_files_of_the_snapshot() {
+    let redshift = "[publish.warehouse]\ndialect = \"redshift\"\nnetworks = [\"awin\"]\n";
+    let server = S3Server::start().unwrap();
+    let operator = operator(|operator| server.hold_lake_of(operator, "lake").unwrap());
+    let settings = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
+    operator.write("sluice.toml", &format!("{settings}{redshift}")).unwrap();
+    let script = operator.succeed(&["publish"]).unwrap();
+    assert!(script.starts_with("BEGIN;\n") && script.contains("\nCOMMIT;\n"), "{script}");
+    let copies = script.lines().filter(|line| line.starts_with("COPY sluice_staged (\"transaction_key\", \"account\""));
+    let copies: Vec<&str> = copies.collect();
+    assert!(!copies.is_empty(), "{script}");
+    for copy in copies {
+        assert!(copy.contains("/tables/unified/transaction_versions/network=awin/month=2025-1"), "{copy}");
+    }
+    operator.write("sluice.toml", &format!("[lake]\nurl = \"file:./other\"\n{redshift}")).unwrap();
+    assert_eq!(operator.sluice(&["publish"]).unwrap().code, 78, "Redshift reads no files");
 }
 
 #[test]

@@ -120,8 +120,7 @@ impl VersionReader {
     /// The store's failure; see [`Self::is_gone`].
     pub async fn rows(&self, file: &VersionFile) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         let (schema, table, path) = (self.schema()?, self.versions.name().to_owned(), path_of(&file.0));
-        let failed =
-            move |source| Error::DataFile { table: table.clone(), path: path.to_string(), source };
+        let failed = move |source| Error::DataFile { table: table.clone(), path: path.to_string(), source };
         let stream = stream_rows(self.versions.store(), &path_of(&file.0)).await.map_err(&failed)?;
         let add = file.0.clone();
         Ok(stream.map_err(failed).map(move |batch| aligned(&batch?, &schema, &add)).boxed())

@@ -61,10 +61,12 @@ impl Error {
             Self::Name { .. } => Some("use letters, digits, `_`, `-`, `.` and what a role's name has".to_owned()),
             Self::Lake(error) => error.hint(),
             Self::Connect(_) => Some(
-                "check the url of [publish] in sluice.toml: postgres://user@host/database, reached without TLS".to_owned(),
+                "check the url of [publish] in sluice.toml: postgres://user@host/database, reached without TLS"
+                    .to_owned(),
             ),
             Self::Database { .. } => Some(
-                "nothing of it was kept; its user needs CREATE on the database, or on the schema if that is there".to_owned(),
+                "nothing of it was kept; its user needs CREATE on the database, or on the schema if that is there"
+                    .to_owned(),
             ),
             Self::Rows { .. } => None,
         }

@@ -162,7 +162,7 @@ impl Receiver<'_> {
         Ok(Sent::More)
     }
 
-    /// The feed can't go on where it was: the receiver is told, and gets what comes from now on.
+    /// The feed can't go on where it was: the receiver is notified, and gets what comes from now on.
     async fn reset(&self, reader: &mut ChangeReader, claimed: &Outlet) -> Result<Sent, Failure> {
         let place = claimed.cursor.as_deref().unwrap_or_default();
         let next = reader.end().await?.map(|cursor| cursor.to_string()).unwrap_or_default();

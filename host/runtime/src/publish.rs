@@ -179,7 +179,8 @@ pub async fn url(secrets: &SecretSources, name: &str, database: &PublishSettings
     if database.is_written_out() {
         return Ok(Secret::new(database.url.clone()));
     }
-    secrets.read(&database.url, "url").await.map_err(|why| {
-        Failure::settings(format!("publish.{name}.url can't be read: {}", why.reason)).hint(why.hint)
-    })
+    secrets
+        .read(&database.url, "url")
+        .await
+        .map_err(|why| Failure::settings(format!("publish.{name}.url can't be read: {}", why.reason)).hint(why.hint))
 }

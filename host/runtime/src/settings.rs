@@ -144,6 +144,16 @@ struct DirSection {
     dir: String,
 }
 
+impl File {
+    /// Refuses what its sections can't mean.
+    fn check(&self) -> Result<(), Failure> {
+        self.limits.check()?;
+        self.alarms.check()?;
+        self.publish.iter().try_for_each(|(name, database)| database.check(name))?;
+        self.feed.iter().try_for_each(|(name, receiver)| receiver.check(name))
+    }
+}
+
 const EXAMPLE: &str = "[lake]\nurl = \"file:./lake\"";
 
 impl Settings {
@@ -162,10 +172,7 @@ impl Settings {
             Failure::settings(message)
                 .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after, [server] listen, [usage] rates, [alarms], [publish] databases and [feed] receivers")
         })?;
-        file.limits.check()?;
-        file.alarms.check()?;
-        file.publish.iter().try_for_each(|(name, database)| database.check(name))?;
-        file.feed.iter().try_for_each(|(name, receiver)| receiver.check(name))?;
+        file.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
         let dir =

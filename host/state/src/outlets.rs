@@ -79,11 +79,7 @@ fn millis(time: Duration) -> i64 {
 
 fn outlet(row: &AnyRow) -> Result<Outlet, Error> {
     let attempts: i64 = row.try_get(2)?;
-    Ok(Outlet {
-        name: row.try_get(0)?,
-        cursor: row.try_get(1)?,
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-    })
+    Ok(Outlet { name: row.try_get(0)?, cursor: row.try_get(1)?, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) })
 }
 
 #[cfg(test)]

@@ -21,9 +21,7 @@ pub(super) async fn tables(settings: &Settings, args: &TablesArgs, json: bool) -
     let mut out = std::io::stdout();
     let Some(dialect) = args.ddl.as_deref().and_then(Dialect::named) else {
         if json {
-            let row = |table: &sluice_lake::TableRef| {
-                json!({"schema": table.schema, "name": table.name, "url": table.url.as_str()})
-            };
+            let row = |table: &sluice_lake::TableRef| json!({"schema": table.schema, "name": table.name, "url": table.url.as_str()});
             return print_json(&tables.iter().map(row).collect::<Vec<Value>>());
         }
         for table in tables {

@@ -89,7 +89,8 @@ impl<'c> Transaction<'c> {
     /// Gives the tables the columns that the lake's got since.
     pub(super) async fn add_columns(&mut self, publication: &Publication, columns: &Schema) -> Result<(), Error> {
         for table in &publication.tables {
-            let select = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
+            let select =
+                "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
             let query = sqlx::query(select).bind(&self.schema).bind(table.name()).persistent(false);
             let rows = query.fetch_all(&mut *self.transaction).await.map_err(Error::database("read"))?;
             let known = rows.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<String>, _>>();

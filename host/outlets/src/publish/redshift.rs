@@ -73,9 +73,7 @@ fn merge(script: &mut String, table: PublishedTable, name: &str, columns: &Schem
         }
     };
     let same = |one: &str, other: &str| {
-        format!(
-            "{one}.\"transaction_key\" = {other}.\"transaction_key\" AND {one}.\"version\" = {other}.\"version\""
-        )
+        format!("{one}.\"transaction_key\" = {other}.\"transaction_key\" AND {one}.\"version\" = {other}.\"version\"")
     };
     let gone = same(source, name);
     line(script, &format!("DELETE FROM {name} WHERE NOT EXISTS (SELECT 1 FROM {source} WHERE {gone})"));
@@ -127,7 +125,9 @@ mod tests {
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let columns = columns.into_iter().filter(|name| !parted.contains(&name.as_str())).collect::<Vec<_>>();
         let file = |month: &str| StoredFile {
-            url: format!("s3://bucket/lake/tables/unified/transaction_versions/network=awin/month={month}/part-0.parquet"),
+            url: format!(
+                "s3://bucket/lake/tables/unified/transaction_versions/network=awin/month={month}/part-0.parquet"
+            ),
             columns: columns.clone(),
             partition: vec![("network".to_owned(), "awin".to_owned()), ("month".to_owned(), month.to_owned())],
         };

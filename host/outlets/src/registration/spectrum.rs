@@ -23,7 +23,8 @@ pub(super) fn table(schema: &str, table: &TableRef, columns: &TableColumns) -> V
     let defined = |is_partition: bool| {
         let fields = columns.schema.fields().iter();
         let fields = fields.filter(move |field| columns.partitioned_by.contains(field.name()) == is_partition);
-        let fields = fields.map(|field| format!("\"{}\" {}", field.name(), column_type(field.data_type(), is_partition)));
+        let fields =
+            fields.map(|field| format!("\"{}\" {}", field.name(), column_type(field.data_type(), is_partition)));
         fields.collect::<Vec<_>>().join(", ")
     };
     let parted = match columns.partitioned_by.is_empty() {

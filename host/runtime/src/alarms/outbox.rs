@@ -12,6 +12,7 @@ use sluice_state::AlarmMessage;
 use super::text;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::publish;
 use crate::settings::Settings;
 use crate::settings::receivers::{EmailSettings, ReceiverSettings};
 use crate::settings::secrets::SecretSources;
@@ -184,6 +185,25 @@ pub async fn unreadable_secrets(settings: &Settings) -> Vec<String> {
                 unreadable.push(format!("alarms.{name}: {}", text.trim_start_matches("error: ")));
             }
         }
+    }
+    unreadable.extend(unreadable_of_outlets(settings).await);
+    unreadable
+}
+
+/// The same of receivers of the change feed, and of published databases.
+async fn unreadable_of_outlets(settings: &Settings) -> Vec<String> {
+    let mut unreadable = Vec::new();
+    let mut note = |section: String, read: Result<Secret, Failure>| {
+        if let Err(failure) = read {
+            unreadable.push(format!("{section}: {}", failure.render(false).trim_start_matches("error: ")));
+        }
+    };
+    for (name, receiver) in &settings.feed {
+        note(format!("feed.{name}"), url(&settings.secrets, &receiver.webhook).await);
+        note(format!("feed.{name}"), secret(&settings.secrets, &receiver.secret, "secret").await);
+    }
+    for (name, database) in settings.publish.iter().filter(|(_, database)| !database.url.is_empty()) {
+        note(format!("publish.{name}"), publish::url(&settings.secrets, name, database).await);
     }
     unreadable
 }

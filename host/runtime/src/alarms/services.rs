@@ -85,7 +85,10 @@ mod tests {
         let outlet = |attempts| Outlet { name: "feed/shop".to_owned(), cursor: None, attempts };
         assert!(failing_outlets(&[outlet(MANY_ATTEMPTS - 1)]).is_empty());
         let failing = failing_outlets(&[outlet(MANY_ATTEMPTS)]);
-        assert_eq!((failing[0].subject.as_str(), failing[0].summary.as_str()), ("feed/shop", "[feed.shop] accepts no changes"));
+        assert_eq!(
+            (failing[0].subject.as_str(), failing[0].summary.as_str()),
+            ("feed/shop", "[feed.shop] accepts no changes")
+        );
     }
 
     #[test]

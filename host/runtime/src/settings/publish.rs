@@ -86,9 +86,8 @@ impl PublishSettings {
 
 /// Also if it can't be parsed: then nobody knows.
 fn has_password(url: &str) -> bool {
-    url::Url::parse(url).map_or(true, |url| {
-        url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password")
-    })
+    url::Url::parse(url)
+        .map_or(true, |url| url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"))
 }
 
 #[cfg(test)]
