@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -176,6 +178,60 @@ fn a_replay_and_its_rollback_and_a_rebuild_are_followed() {
     world.server.query("UPDATE sluice.transactions SET commission_amount = 1").unwrap();
     assert_eq!(world.publish(&["reporting", "--rebuild"])["is_anew"], true);
     world.is_equal("after a rebuild by hand");
+}
+
+#[test]
+fn several_that_publish_at_once_take_turns_and_what_compaction_took_away_is_no_loss() {
+    let world = World::new(&["awin"], "");
+    let settings = std::fs::read_to_string(world.operator.join("sluice.toml")).unwrap();
+    world.operator.write("sluice.toml", &format!("{settings}[maintain]\nmin_files = 2\n")).unwrap();
+    world.run("awin");
+    let spawn = || {
+        let mut command = world.operator.command(&["--output", "json", "publish"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let published = [spawn(), spawn(), spawn()].map(|child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Vec<Value>>(&output.stdout).unwrap().remove(0)
+    });
+    let read = |published: &Value| published["versions"].as_u64().unwrap();
+    let written =
+        world.operator.sql("SELECT count(*) AS n FROM unified.transaction_versions").unwrap()[0]["n"].as_u64();
+    assert_eq!(Some(published.iter().map(read).sum()), written, "one reads them all: {published:?}");
+    world.is_equal("after three at once");
+
+    for _ in 0..2 {
+        world.simulator.advance(TimeDelta::days(3));
+        assert!(world.run("awin")["new_versions"].as_u64() > Some(0));
+    }
+    let output = world.operator.succeed(&["maintain", "--table", "unified.transaction_versions"]).unwrap();
+    assert!(output.contains("merged into"), "{output}");
+    delete_removed(&world.operator.join("lake/tables/unified/transaction_versions"));
+    assert_eq!(world.publish(&[])["is_anew"], true, "its log names files that are gone");
+    world.is_equal("after files were merged and deleted");
+    world.server.query("ALTER TABLE sluice.transactions DROP COLUMN status_raw").unwrap();
+    assert_eq!(world.publish(&[])["is_anew"], true, "a column was taken away");
+    world.is_equal("after a column was taken away");
+}
+
+/// Deletes the files of a table that a commit took out of it, as maintenance does after some days.
+fn delete_removed(table: &Path) {
+    let mut deleted = 0;
+    for entry in std::fs::read_dir(table.join("_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let action: Value = serde_json::from_str(line).unwrap();
+            if let Some(removed) = action["remove"]["path"].as_str() {
+                std::fs::remove_file(table.join(removed)).unwrap();
+                deleted += 1;
+            }
+        }
+    }
+    assert!(deleted > 0, "nothing was merged");
 }
 
 #[test]

@@ -162,7 +162,11 @@ impl Publisher {
         let absorbed = transaction.prepare(&self.publication, self.versions.schema()?.as_ref()).await?;
         // After the place was read under the lock: the snapshot is never older than it.
         let Some(place) = self.versions.refresh().await? else { return Ok(Published::default()) };
-        let absorbed = absorbed.filter(|_| !anew);
+        // The snapshot may have columns by now that the first one had not. Earlier rows have no values of a column that is
+        // added, whether the lake has got it or somebody took it away there.
+        let schema = self.versions.schema()?;
+        let is_wider = transaction.add_columns(&self.publication, &schema).await?;
+        let absorbed = absorbed.filter(|_| !anew && !is_wider);
         let mut published = Published { version: Some(place.version), ..Published::default() };
         if absorbed.as_ref() == Some(&place) {
             transaction.roll_back().await?;
@@ -179,9 +183,6 @@ impl Publisher {
         let networks = &self.publication.networks;
         let files: Vec<_> =
             files.iter().filter(|file| networks.is_empty() || networks.contains(file.network())).collect();
-        // The snapshot may have columns by now that the first one had not.
-        let schema = self.versions.schema()?;
-        transaction.add_columns(&self.publication, &schema).await?;
         if !files.is_empty() {
             published.versions = transaction.stage(&self.versions, &schema, &files).await?;
             (self.passed)(Step::RowsStaged);

@@ -17,6 +17,8 @@ use crate::error::Error;
 const SOURCE: &str = "unified.transaction_versions";
 /// Where the place is kept that the tables have absorbed.
 const PLACES: &str = "sluice_published";
+/// How long another process is waited for.
+const LOCK_TIMEOUT: &str = "5min";
 /// Bytes that are sent at once.
 const PIECE: usize = 1 << 20;
 
@@ -40,6 +42,8 @@ impl<'c> Transaction<'c> {
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
         let transaction = connection.begin_with(begin).await.map_err(&failed)?;
         let mut begun = Self { transaction, schema: schema.to_owned() };
+        // Who holds the lock may have been suspended.
+        begun.execute("read", format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1))").bind(format!("sluice/publish/{schema}"));
         lock.persistent(false).execute(&mut *begun.transaction).await.map_err(&failed)?;
         Ok(begun)
@@ -86,8 +90,9 @@ impl<'c> Transaction<'c> {
         Ok(place.transpose().map_err(Error::database("read"))?.filter(|_| is_whole))
     }
 
-    /// Gives the tables the columns that the lake's got since.
-    pub(super) async fn add_columns(&mut self, publication: &Publication, columns: &Schema) -> Result<(), Error> {
+    /// Gives the tables the columns of the lake's that they lack. False if they have all.
+    pub(super) async fn add_columns(&mut self, publication: &Publication, columns: &Schema) -> Result<bool, Error> {
+        let mut is_wider = false;
         for table in &publication.tables {
             let select =
                 "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
@@ -98,9 +103,10 @@ impl<'c> Transaction<'c> {
             for field in columns.fields().iter().filter(|field| !known.contains(field.name())) {
                 let name = self.named(table.name());
                 self.execute("add columns to", format!("ALTER TABLE {name} ADD COLUMN {}", definition(field))).await?;
+                is_wider = true;
             }
         }
-        Ok(())
+        Ok(is_wider)
     }
 
     /// Copies the rows of files to a table of this transaction, and gives their number.
