@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -13,8 +14,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
+use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Ask, HostileServer, Micros, Operator, Service, response, runtime, whole_window};
+use sluice_tests::{Ask, HostileServer, Micros, Operator, PostgresServer, Service, response, runtime, whole_window};
+use sqlx::Connection;
 use tokio::runtime::Runtime;
 
 const HISTORY_DAYS: u32 = 20;
@@ -162,6 +165,64 @@ fn every_version_comes_at_least_once_and_in_order_over_outages_and_crashes() {
         world.receiver.set_down(false);
         service.wait_for(&["changes are delivered"]).unwrap();
         world.has_all(&mut service, "true");
+    }
+    let several = world.delivered().values().filter(|versions| versions.len() > 1).count();
+    assert!(several > 0, "no transaction changed: the test shows nothing of their order");
+}
+
+/// Changes the state store, as time would.
+fn change_state(operator: &Operator, statement: &str) {
+    let url = format!("sqlite:{}", operator.join("state.db").display());
+    runtime().block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+        assert!(done.rows_affected() > 0, "{statement} changed nothing");
+    });
+}
+
+#[test]
+fn a_batch_that_was_accepted_the_moment_before_a_crash_is_sent_again_under_its_id() {
+    let world = World::new("from = \"beginning\"\nbatch = 20\n");
+    world.run();
+    for step in Step::OF_FEED {
+        let died = world.operator.command(&["run", "--due"]).env("SLUICE_STOP_AT", step.name()).output().unwrap();
+        assert_eq!(died.status.signal(), Some(9), "{} isn't passed: {died:?}", step.name());
+    }
+    assert_eq!(world.receiver.server.asked().len(), 1);
+    world.operator.succeed(&["run", "--due"]).unwrap();
+    assert_eq!(world.receiver.server.asked().len(), 1, "the dead process's claim isn't over");
+    change_state(&world.operator, "UPDATE outlets SET due_at = 0");
+    world.operator.succeed(&["run", "--due"]).unwrap();
+    let asked = world.receiver.server.asked();
+    assert_eq!(header(&asked[0], "webhook-id"), header(&asked[1], "webhook-id"));
+    assert_eq!(asked[0].body, asked[1].body);
+    assert_ne!(header(&asked[1], "webhook-id"), header(&asked[2], "webhook-id"));
+    assert_eq!(world.delivered(), world.versions("true"));
+}
+
+#[test]
+fn two_services_take_turns_and_keep_the_order() {
+    let world = World::new("from = \"beginning\"\nbatch = 10\n");
+    let server = PostgresServer::start().unwrap();
+    let settings = std::fs::read_to_string(world.operator.join("sluice.toml")).unwrap();
+    let lake = world.operator.join("lake").display().to_string();
+    let settings = settings.replace("file:./lake", &format!("file:{lake}"));
+    let settings = settings.replace("sqlite:./state.db", &server.url());
+    let mut other = Operator::of(&world.simulator, &["awin"]).unwrap();
+    other.set("FEED_KEY", &format!("whsec_{}", STANDARD.encode(KEY)));
+    other.read_every_second(&world.simulator, "awin").unwrap();
+    for operator in [&world.operator, &other] {
+        operator.write("sluice.toml", &settings).unwrap();
+    }
+    world.run();
+    let mut services = [&world.operator, &other].map(|operator| Service::start(operator).unwrap());
+    for _ in 0..3 {
+        world.simulator.advance(TimeDelta::days(2));
+        world.run();
+        world.has_all(&mut services[0], "true");
+    }
+    for service in &mut services {
+        service.wait_for(&["changes are delivered"]).unwrap();
     }
     let several = world.delivered().values().filter(|versions| versions.len() > 1).count();
     assert!(several > 0, "no transaction changed: the test shows nothing of their order");

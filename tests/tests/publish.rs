@@ -1,6 +1,7 @@
 //! Tables of a PostgreSQL that are kept equal to the lake's: to the cent, whatever dies meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -115,6 +116,12 @@ fn the_published_tables_equal_the_lake_after_each_run() {
     }
     let truth = true_sums(&world.simulator, "awin");
     assert_eq!(lake_sums(&world.operator, "awin").unwrap(), truth);
+    let rows = world.operator.sql("SELECT transaction_key AS key, sub_ids FROM unified.transactions").unwrap();
+    let text = "SELECT json_build_object('key', transaction_key, 'sub_ids', sub_ids) FROM sluice.transactions";
+    let theirs = world.server.query(text).unwrap();
+    let by_key = |row: Value| (row["key"].as_str().unwrap().to_owned(), row["sub_ids"].clone());
+    let theirs: BTreeMap<String, Value> = theirs.iter().map(|row| by_key(serde_json::from_str(row).unwrap())).collect();
+    assert_eq!(theirs, rows.into_iter().map(by_key).collect());
     let sub_ids =
         "SELECT count(*) FROM sluice.transactions WHERE sub_ids <> '{}'::jsonb AND jsonb_typeof(sub_ids) = 'object'";
     assert_ne!(world.server.query(sub_ids).unwrap(), ["0"], "sub-ids are there");

@@ -12,13 +12,14 @@ use chrono::Utc;
 use futures::future::join_all;
 use sluice_fetch::{Notifier, SignedMessage};
 use sluice_lake::{ChangeCursor, ChangeReader, Error};
-use sluice_model::Digest;
+use sluice_model::{Digest, Step};
 use sluice_state::Outlet;
 
 use crate::alarms::outbox;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::settings::feed::{FeedBeginning, FeedSettings};
+use crate::step;
 
 /// How long nobody else sends to a receiver: longer than a request may take.
 const CLAIM: Duration = Duration::from_secs(30);
@@ -140,6 +141,7 @@ impl Receiver<'_> {
         let events = event::of_versions(&page.batches)?;
         if !events.is_empty() {
             self.post(place, &next, &events).await?;
+            step::passed(Step::BatchAccepted);
         }
         if !self.advance(claimed, &next).await? {
             return Ok(Sent::NotDue);
