@@ -11,7 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, PostgresServer, Service, lake_sums, runtime, true_sums, variant, whole_window};
+use sluice_tests::{
+    Operator, PgBouncer, PostgresServer, Service, lake_sums, runtime, true_sums, variant, whole_window,
+};
 
 const HISTORY_DAYS: u32 = 30;
 
@@ -220,6 +222,19 @@ fn several_that_publish_at_once_take_turns_and_what_compaction_took_away_is_no_l
     world.server.query("ALTER TABLE sluice.transactions DROP COLUMN status_raw").unwrap();
     assert_eq!(world.publish(&[])["is_anew"], true, "a column was taken away");
     world.is_equal("after a column was taken away");
+}
+
+#[test]
+fn a_pooler_between_changes_nothing() {
+    let mut world = World::new(&["awin"], "");
+    let pooler = PgBouncer::start(&world.server, "ignore_startup_parameters = extra_float_digits").unwrap();
+    world.operator.set("REPORTING_URL", &pooler.url());
+    for round in 0..3 {
+        world.run("awin");
+        assert!(world.publish(&[])["versions"].as_u64() > Some(0));
+        world.is_equal(&format!("through a pooler, round {round}"));
+        world.simulator.advance(TimeDelta::days(4));
+    }
 }
 
 /// Deletes the files of a table that a commit took out of it, as maintenance does after some days.
