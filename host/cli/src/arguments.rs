@@ -3,6 +3,7 @@
 mod alarms;
 mod held_back;
 mod lists;
+mod outlets;
 mod reading;
 mod selection;
 
@@ -15,6 +16,7 @@ use sluice_runtime::roles::Role;
 pub(crate) use alarms::{AlarmsArgs, AlarmsCommand, ChecksArgs};
 pub(crate) use held_back::{DecideArgs, DoubtsArgs, DoubtsCommand, RejectsArgs, RejectsCommand};
 pub(crate) use lists::{ChangesArgs, UsageArgs};
+pub(crate) use outlets::{PublishArgs, TablesArgs};
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
 pub(crate) use sluice_runtime::selection::window;
 
@@ -93,6 +95,10 @@ pub(crate) enum Command {
     Raw(RawArgs),
     /// Print new versions of transactions in their order, from a cursor on
     Changes(ChangesArgs),
+    /// Bring outside databases up to the lake: [publish] of sluice.toml
+    Publish(PublishArgs),
+    /// List the lake's tables, or print what registers them in another engine
+    Tables(TablesArgs),
     /// Show what networks and accounts used, priced by the rates of the settings
     Usage(UsageArgs),
     /// Print the completions of a shell

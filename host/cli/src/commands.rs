@@ -10,6 +10,7 @@ mod explain;
 mod maintain;
 mod manual;
 mod plan;
+mod publish;
 mod raw;
 mod rejects;
 mod replay;
@@ -18,6 +19,7 @@ mod scheduled;
 mod serve;
 mod sql;
 mod status;
+mod tables;
 mod usage;
 
 use std::io::Write;
@@ -68,6 +70,8 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Explain(args) => explain::explain(&settings()?, args, json).await,
         Command::Raw(args) => raw::raw(&settings()?, args, json).await,
         Command::Changes(args) => changes::changes(&settings()?, args).await,
+        Command::Publish(args) => publish::publish(&settings()?, args, json).await,
+        Command::Tables(args) => tables::tables(&settings()?, args, json).await,
         Command::Usage(args) => usage::usage(&settings()?, args, json).await,
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { dir } => manual::man(dir.as_deref()),

@@ -20,6 +20,8 @@ pub use mail::{Mail, MailServer};
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// What a key begins with that is written in base64.
 const KEY_PREFIX: &str = "whsec_";
+/// The media type of messages without a signature.
+const JSON: &str = "application/json";
 
 /// Why a message wasn't delivered. It never holds an address, which may be a secret.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub struct SignedMessage {
     pub id: String,
     /// When this attempt is made.
     pub sent_at: DateTime<Utc>,
+    /// The body's media type, `application/json` or a kind of it.
+    pub content_type: &'static str,
     /// JSON.
     pub body: String,
 }
@@ -85,7 +89,7 @@ impl Notifier {
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", message.sent_at.timestamp().to_string())
             .header("webhook-signature", signature(key, message)?);
-        send(request, message.body.clone()).await
+        send(request, message.content_type, message.body.clone()).await
     }
 
     /// Sends JSON without a signature, as Slack takes it.
@@ -93,7 +97,7 @@ impl Notifier {
     /// # Errors
     /// Whatever keeps it from being accepted.
     pub async fn post(&self, url: &Secret, body: String) -> Result<(), NotifyError> {
-        send(self.request(url)?, body).await
+        send(self.request(url)?, JSON, body).await
     }
 
     fn request(&self, url: &Secret) -> Result<RequestBuilder, NotifyError> {
@@ -102,14 +106,14 @@ impl Notifier {
     }
 }
 
-async fn send(request: RequestBuilder, body: String) -> Result<(), NotifyError> {
-    let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+async fn send(request: RequestBuilder, content_type: &str, body: String) -> Result<(), NotifyError> {
+    let request = request.header(header::CONTENT_TYPE, content_type).body(body);
     let response = request.send().await.map_err(|error| NotifyError::Unreachable(error.without_url()))?;
     if response.status().is_success() { Ok(()) } else { Err(NotifyError::Refused(response.status())) }
 }
 
 /// `v1,` and HMAC-SHA256 of `id.timestamp.body`.
-fn signature(key: &Secret, SignedMessage { id, sent_at, body }: &SignedMessage) -> Result<String, NotifyError> {
+fn signature(key: &Secret, SignedMessage { id, sent_at, body, .. }: &SignedMessage) -> Result<String, NotifyError> {
     let key = match key.expose().strip_prefix(KEY_PREFIX) {
         Some(encoded) => STANDARD.decode(encoded.trim()).map_err(|_| NotifyError::Key)?,
         None => key.expose().as_bytes().to_vec(),
@@ -129,6 +133,7 @@ mod tests {
         let message = SignedMessage {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned(),
             sent_at: DateTime::from_timestamp(1_614_265_330, 0).unwrap(),
+            content_type: JSON,
             body: r#"{"test": 2432232314}"#.to_owned(),
         };
         let key = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());

@@ -177,7 +177,7 @@ async fn read_partition(versions: &Table, files: &[&Add]) -> Result<RecordBatch,
 }
 
 /// A file's rows with the columns of the table: those of its partition, and those that came later, too.
-fn aligned(batch: &RecordBatch, schema: &SchemaRef, add: &Add) -> Result<RecordBatch, Error> {
+pub(crate) fn aligned(batch: &RecordBatch, schema: &SchemaRef, add: &Add) -> Result<RecordBatch, Error> {
     let columns = schema.fields().iter().map(|field| {
         if let Some(column) = batch.column_by_name(field.name()) {
             return cast(column, field.data_type());

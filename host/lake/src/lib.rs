@@ -30,6 +30,7 @@
 mod append;
 mod batch;
 mod changes;
+mod columns;
 mod committer;
 mod coverage;
 mod error;
@@ -57,9 +58,11 @@ mod table;
 mod tests;
 mod unified;
 mod vanished;
+mod version_reader;
 
 pub use append::Causes;
 pub use changes::{ChangeCursor, ChangeFilter, ChangeReader, Changes};
+pub use columns::TableColumns;
 pub use committer::{Committer, HeldMemory, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
@@ -83,3 +86,4 @@ pub use replay::{
     Rows,
 };
 pub use table::{Fence, require_honoured, unhonoured_in_log};
+pub use version_reader::{NewVersions, VersionFile, VersionPlace, VersionReader};

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
@@ -88,6 +89,12 @@ pub(crate) async fn stream_rows(
     let file = StoredFile { store, path: path.clone() };
     let builder = ParquetRecordBatchStreamBuilder::new(file).await?;
     Ok(builder.with_batch_size(8_192).build()?.boxed())
+}
+
+/// The columns of a file.
+pub(crate) async fn file_schema(store: Arc<dyn ObjectStore>, path: &Path) -> ParquetResult<SchemaRef> {
+    let file = StoredFile { store, path: path.clone() };
+    Ok(ParquetRecordBatchStreamBuilder::new(file).await?.schema().clone())
 }
 
 /// The column over which the file has a filter, if it has one.

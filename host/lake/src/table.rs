@@ -192,6 +192,11 @@ impl Table {
         Ok(Arc::new(arrow))
     }
 
+    /// The columns that its files are parted by; none if the table doesn't exist.
+    pub(crate) fn partitioned_by(&self) -> Vec<String> {
+        self.state.as_ref().map(|state| state.metadata().partition_columns().to_vec()).unwrap_or_default()
+    }
+
     /// The snapshot's files.
     pub(crate) fn files(&self) -> Vec<DataFile> {
         let Some(state) = &self.state else { return Vec::new() };

@@ -1,16 +1,20 @@
-//! The named steps of a run and of a rebuild: where they may be interrupted.
+//! The named steps of a run, of a rebuild, of publishing and of the feed: where they may be interrupted.
 
 macro_rules! steps {
     (
         run { $($(#[$doc:meta])+ $step:ident = $name:literal,)+ }
         rebuild { $($(#[$rebuild_doc:meta])+ $rebuild_step:ident = $rebuild_name:literal,)+ }
+        publish { $($(#[$publish_doc:meta])+ $publish_step:ident = $publish_name:literal,)+ }
+        feed { $($(#[$feed_doc:meta])+ $feed_step:ident = $feed_name:literal,)+ }
     ) => {
         /// A point that is passed when what it names is done. A run that dies at one is resumed from there, a rebuild
-        /// begins again; a test dies at each.
+        /// and an outlet begin again; a test dies at each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Step {
             $($(#[$doc])+ $step,)+
             $($(#[$rebuild_doc])+ $rebuild_step,)+
+            $($(#[$publish_doc])+ $publish_step,)+
+            $($(#[$feed_doc])+ $feed_step,)+
         }
 
         impl Step {
@@ -20,11 +24,19 @@ macro_rules! steps {
             /// Those that only a rebuild passes.
             pub const OF_REBUILD: &[Self] = &[$(Self::$rebuild_step),+];
 
+            /// Those of publishing to an outside database.
+            pub const OF_PUBLISHING: &[Self] = &[$(Self::$publish_step),+];
+
+            /// Those of sending the change feed.
+            pub const OF_FEED: &[Self] = &[$(Self::$feed_step),+];
+
             /// Its name, kebab-case.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$step => $name,)+
                     $(Self::$rebuild_step => $rebuild_name,)+
+                    $(Self::$publish_step => $publish_name,)+
+                    $(Self::$feed_step => $feed_name,)+
                 }
             }
         }
@@ -77,5 +89,17 @@ steps! {
         TableReplaced = "table-replaced",
         /// All new tables are in their place, and what is left beside them is still there.
         TablesReplaced = "tables-replaced",
+    }
+    publish {
+        /// New rows are in a staging table of the published database's transaction.
+        RowsStaged = "rows-staged",
+        /// They are merged, and the place is written; the transaction isn't committed.
+        RowsMerged = "rows-merged",
+        /// The transaction is committed.
+        Published = "published",
+    }
+    feed {
+        /// A receiver of the change feed accepted a batch, and its place isn't kept.
+        BatchAccepted = "batch-accepted",
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use sluice_model::{Alarm, AlarmState};
 use sluice_query::{Session, SessionOptions};
-use sluice_state::{AlarmChange, AlarmMessage};
+use sluice_state::{AlarmChange, AlarmMessage, Outlet};
 
 use self::fault::Findings;
 use self::reads::Paused;
@@ -35,6 +35,8 @@ use self::scope::Networks;
 pub use self::watcher::AlarmWatcher;
 use crate::app::{App, with_connector};
 use crate::failure::Failure;
+use crate::feed;
+use crate::publish;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
 use crate::status;
@@ -50,7 +52,8 @@ pub async fn evaluate(app: &Arc<App>, ran: &BTreeSet<String>) -> Result<Settings
     let (settings, mut unusable) = current_settings(app);
     let mut findings = Findings::default();
     let services = app.state.services().await?;
-    services::find(&services, &app.state.alarm_messages().await?, now, &mut findings);
+    let outlets = outlets_in_use(app).await?;
+    services::find(&services, &app.state.alarm_messages().await?, &outlets, now, &mut findings);
     reads::find_expiring(&settings.alarms, now, &mut findings);
     let mut unread = Vec::new();
     match network::load_all(&settings.networks_dir) {
@@ -80,6 +83,13 @@ pub async fn evaluate_and_send(app: &Arc<App>, ran: &BTreeSet<String>) {
     if let Err(failure) = done.await {
         tracing::warn!("alarms weren't evaluated: {}", failure.render(false));
     }
+}
+
+/// The outlets that the settings have.
+async fn outlets_in_use(app: &App) -> Result<Vec<Outlet>, Failure> {
+    let feeds = app.settings.feed.keys().map(|name| feed::outlet(name));
+    let in_use: BTreeSet<String> = feeds.chain(app.settings.publish.keys().map(|name| publish::outlet(name))).collect();
+    Ok(app.state.outlets().await?.into_iter().filter(|outlet| in_use.contains(&outlet.name)).collect())
 }
 
 /// The settings of the process with `[alarms]` as the file has it now; and the file with the reason, if it can't be used.

@@ -25,7 +25,8 @@ pub struct CheckReport {
     pub networks: Vec<NetworkCheck>,
     /// Files in the connectors folder that are refused, each with the reason.
     pub refused: Vec<(String, String)>,
-    /// What is wrong beside networks: checks of the operator's own that can't be run, receivers whose secrets can't be read.
+    /// What is wrong beside networks: checks of the operator's own that can't be run, receivers and databases whose
+    /// secrets can't be read.
     pub problems: Vec<String>,
 }
 

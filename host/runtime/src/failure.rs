@@ -195,6 +195,7 @@ fails!(
     sluice_engine::Error: |error| error.kind() == ErrorKind::Settings,
     sluice_fetch::Error: sluice_fetch::Error::is_local,
     sluice_lake::Error: |error| error.kind() == ErrorKind::Settings,
+    sluice_outlets::Error: |error| error.kind() == ErrorKind::Settings,
     sluice_registry::Error: sluice_registry::Error::is_settings,
     sluice_state::Error: sluice_state::Error::is_settings,
 );

@@ -12,6 +12,7 @@ use crate::app::{App, GRACE};
 use crate::due;
 use crate::failure::Failure;
 use crate::maintenance::MaintenanceScheduler;
+use crate::outlets::OutletWatcher;
 use crate::roles::{Role, Roles};
 use crate::run::RunReport;
 use crate::schedule::FailedStarts;
@@ -47,7 +48,7 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
     let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
     let mut keeper = MaintenanceScheduler::default();
     let mut heartbeat = Heartbeat::new(roles);
-    let mut alarms = AlarmWatcher::default();
+    let (mut alarms, mut outlets) = (AlarmWatcher::default(), OutletWatcher::default());
     loop {
         tokio::select! {
             _ = tick.tick() => {
@@ -63,11 +64,13 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
                 }
                 if roles.has(Role::Worker) {
                     runs.take_free(&app).await;
+                    outlets.tick(&app).await;
                 }
                 alarms.tick(&app).await;
             }
             Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => {
                 alarms.ran(runs.ended(ended, &app));
+                outlets.ran();
                 // The next one needn't wait.
                 tick.reset_immediately();
             }

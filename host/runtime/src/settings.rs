@@ -1,6 +1,7 @@
 //! `sluice.toml` and `networks/*.json`: the operator's settings.
 
 pub mod alarms;
+pub mod feed;
 mod fetch;
 pub mod file;
 pub mod limits;
@@ -8,6 +9,7 @@ pub mod look_back;
 pub mod maintenance;
 mod mistake;
 pub mod network;
+pub mod publish;
 pub mod receivers;
 pub mod schedule;
 pub mod secrets;
@@ -16,6 +18,7 @@ mod state;
 pub mod usage;
 pub mod vanish;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -25,9 +28,11 @@ use sluice_registry::Keys;
 use crate::failure::Failure;
 use crate::schedule::RetryPauses;
 use crate::settings::alarms::AlarmSettings;
+use crate::settings::feed::FeedSettings;
 use crate::settings::fetch::FetchSection;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::maintenance::{MaintainSection, MaintenanceSettings, RawSection};
+use crate::settings::publish::PublishSettings;
 use crate::settings::secrets::SecretSources;
 use crate::settings::server::ServerSettings;
 use crate::settings::state::{ScheduleSection, StateSection};
@@ -72,6 +77,10 @@ pub struct Settings {
     pub usage: Option<UsageRates>,
     /// Which faults are alarms, and who is notified.
     pub alarms: AlarmSettings,
+    /// Databases that get the unified tables, by name.
+    pub publish: BTreeMap<String, PublishSettings>,
+    /// Who gets the change feed, by name.
+    pub feed: BTreeMap<String, FeedSettings>,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +109,10 @@ struct File {
     usage: Option<UsageRates>,
     #[serde(default)]
     alarms: AlarmSettings,
+    #[serde(default)]
+    publish: BTreeMap<String, PublishSettings>,
+    #[serde(default)]
+    feed: BTreeMap<String, FeedSettings>,
 }
 
 #[derive(Default, Deserialize)]
@@ -131,6 +144,16 @@ struct DirSection {
     dir: String,
 }
 
+impl File {
+    /// Refuses what its sections can't mean.
+    fn check(&self) -> Result<(), Failure> {
+        self.limits.check()?;
+        self.alarms.check()?;
+        self.publish.iter().try_for_each(|(name, database)| database.check(name))?;
+        self.feed.iter().try_for_each(|(name, receiver)| receiver.check(name))
+    }
+}
+
 const EXAMPLE: &str = "[lake]\nurl = \"file:./lake\"";
 
 impl Settings {
@@ -147,10 +170,9 @@ impl Settings {
         let file: File = toml::from_str(&text).map_err(|error| {
             let message = format!("{} is wrong: {}", path.display(), mistake::of_toml(&text, &error));
             Failure::settings(message)
-                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after, [server] listen, [usage] rates and [alarms]")
+                .hint("the sections are [lake] url, [state] url, key and lease_secs, [connectors] dir and keys, [networks] dir, [secrets] commands, [fetch] limits, [limits], [maintain], [raw] keep_days, [schedule] retry_secs, [vanish] confirm_after, [server] listen, [usage] rates, [alarms], [publish] databases and [feed] receivers")
         })?;
-        file.limits.check()?;
-        file.alarms.check()?;
+        file.check()?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let base = std::path::absolute(base)?;
         let dir =
@@ -190,6 +212,8 @@ impl Settings {
             server: file.server,
             usage: file.usage,
             alarms: file.alarms,
+            publish: file.publish,
+            feed: file.feed,
             secrets: SecretSources {
                 base: lexical(&base),
                 commands: file.secrets.commands,

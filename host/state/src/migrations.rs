@@ -39,6 +39,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     11 "0011_many_hosts",
     12 "0012_budgets",
     13 "0013_jobs",
+    14 "0014_outlets",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

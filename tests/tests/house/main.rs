@@ -25,8 +25,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("deltalake", &["sluice-lake", "sluice-query"]),
     // One place answers over HTTP; networks that tests simulate are the other.
     ("axum", &["sluice-server", "sluice-simulator", "sluice-bench", "sluice-tests"]),
-    // State is kept in one place.
-    ("sqlx", &["sluice-state"]),
+    // State is kept in one place, and outside databases are written in another.
+    ("sqlx", &["sluice-state", "sluice-outlets"]),
 ];
 
 /// What the host's crates may know of each other.
@@ -37,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sluice-fetch", &["sluice-model"]),
     ("sluice-lake", &["sluice-model"]),
     ("sluice-query", &["sluice-model", "sluice-lake"]),
+    ("sluice-outlets", &["sluice-model", "sluice-lake"]),
     ("sluice-state", &["sluice-model", "sluice-fetch"]),
     ("sluice-registry", &["sluice-model", "sluice-engine", "sluice-fetch", "sluice-lake", "sluice-state"]),
     (
@@ -46,6 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sluice-engine",
             "sluice-fetch",
             "sluice-lake",
+            "sluice-outlets",
             "sluice-query",
             "sluice-registry",
             "sluice-state",

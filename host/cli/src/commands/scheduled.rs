@@ -10,6 +10,7 @@ use sluice_runtime::app::App;
 use sluice_runtime::backfill::{self, Backfill};
 use sluice_runtime::due;
 use sluice_runtime::failure::Failure;
+use sluice_runtime::outlets;
 use sluice_runtime::pauses;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::take::RunOutcome;
@@ -36,6 +37,7 @@ async fn run_due(settings: Settings, json: bool) -> Result<(), Failure> {
     let outcomes = due::run_due(&app).await;
     let ran = outcomes.iter().flatten().map(|outcome| outcome.network.clone()).collect();
     alarms::evaluate_and_send(&app, &ran).await;
+    outlets::pass_on(&app).await;
     drop(display);
     let (mut reports, mut failures) = (Vec::new(), Vec::new());
     for RunOutcome { report, failure, .. } in outcomes? {

@@ -12,6 +12,7 @@ use sluice_state::AlarmMessage;
 use super::text;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::publish;
 use crate::settings::Settings;
 use crate::settings::receivers::{EmailSettings, ReceiverSettings};
 use crate::settings::secrets::SecretSources;
@@ -21,6 +22,8 @@ pub const OPENED: &str = "alarm.opened";
 /// The event of an alarm that was resolved.
 pub const RESOLVED: &str = "alarm.resolved";
 
+/// The media type of messages.
+const JSON: &str = "application/json";
 /// How long nobody else sends a message that is being sent.
 const CLAIM: TimeDelta = TimeDelta::minutes(2);
 /// The longest pause.
@@ -99,7 +102,7 @@ async fn send_in_order(
         match send(notifier, &settings.secrets, receiver, &message, now).await {
             Ok(()) => app.state.forget_alarm_message(id).await?,
             Err(failure) => {
-                let pause = pause(settings.alarms.retry_secs, message.attempts);
+                let pause = pause(settings.alarms.retry_secs, message.attempts, MAX_PAUSE_SECS);
                 let (attempt, again_secs) = (message.attempts + 1, pause.num_seconds());
                 let why = failure.render(false);
                 tracing::warn!(
@@ -119,10 +122,10 @@ async fn send_in_order(
     Ok(())
 }
 
-/// The pause after so many attempts before this one: twice as long each time.
-fn pause(first_secs: u32, attempts: u32) -> TimeDelta {
+/// The pause after so many attempts before this one: twice as long each time, up to `max_secs`.
+pub(crate) fn pause(first_secs: u32, attempts: u32, max_secs: u32) -> TimeDelta {
     let factor = 1_u32.checked_shl(attempts).unwrap_or(u32::MAX);
-    TimeDelta::seconds(first_secs.saturating_mul(factor).min(MAX_PAUSE_SECS.max(first_secs)).into())
+    TimeDelta::seconds(first_secs.saturating_mul(factor).min(max_secs.max(first_secs)).into())
 }
 
 async fn send(
@@ -142,7 +145,8 @@ async fn send(
     }
     let url = url(secrets, receiver.webhook.as_deref().unwrap_or_default()).await?;
     let key = secret(secrets, receiver.secret.as_deref().unwrap_or_default(), "secret").await?;
-    let signed = SignedMessage { id: message.message_id.clone(), sent_at: now, body: body(message) };
+    let (id, body) = (message.message_id.clone(), body(message));
+    let signed = SignedMessage { id, sent_at: now, content_type: JSON, body };
     notifier.webhook(&url, &key, &signed).await.map_err(Failure::failed)
 }
 
@@ -153,14 +157,15 @@ fn body(message: &AlarmMessage) -> String {
 }
 
 /// An address that may be written out, or be kept as a secret.
-async fn url(secrets: &SecretSources, text: &str) -> Result<Secret, Failure> {
+pub(crate) async fn url(secrets: &SecretSources, text: &str) -> Result<Secret, Failure> {
     match text.starts_with("http://") || text.starts_with("https://") {
         true => Ok(Secret::new(text.to_owned())),
         false => secret(secrets, text, "url").await,
     }
 }
 
-async fn secret(secrets: &SecretSources, reference: &str, slot: &str) -> Result<Secret, Failure> {
+/// A secret that a reference names.
+pub(crate) async fn secret(secrets: &SecretSources, reference: &str, slot: &str) -> Result<Secret, Failure> {
     let read = secrets.read(reference, slot).await;
     read.map_err(|why| Failure::settings(format!("its {slot} can't be read: {}", why.reason)).hint(why.hint))
 }
@@ -180,6 +185,25 @@ pub async fn unreadable_secrets(settings: &Settings) -> Vec<String> {
                 unreadable.push(format!("alarms.{name}: {}", text.trim_start_matches("error: ")));
             }
         }
+    }
+    unreadable.extend(unreadable_of_outlets(settings).await);
+    unreadable
+}
+
+/// The same of receivers of the change feed, and of published databases.
+async fn unreadable_of_outlets(settings: &Settings) -> Vec<String> {
+    let mut unreadable = Vec::new();
+    let mut note = |section: String, read: Result<Secret, Failure>| {
+        if let Err(failure) = read {
+            unreadable.push(format!("{section}: {}", failure.render(false).trim_start_matches("error: ")));
+        }
+    };
+    for (name, receiver) in &settings.feed {
+        note(format!("feed.{name}"), url(&settings.secrets, &receiver.webhook).await);
+        note(format!("feed.{name}"), secret(&settings.secrets, &receiver.secret, "secret").await);
+    }
+    for (name, database) in settings.publish.iter().filter(|(_, database)| !database.url.is_empty()) {
+        note(format!("publish.{name}"), publish::url(&settings.secrets, name, database).await);
     }
     unreadable
 }
@@ -209,8 +233,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_an_hour() {
-        let secs = [0, 1, 2, 10, 40].map(|attempts| pause(5, attempts).num_seconds());
+        let secs = [0, 1, 2, 10, 40].map(|attempts| pause(5, attempts, MAX_PAUSE_SECS).num_seconds());
         assert_eq!(secs, [5, 10, 20, 3_600, 3_600]);
-        assert_eq!(pause(7_200, 3).num_seconds(), 7_200);
+        assert_eq!(pause(7_200, 3, MAX_PAUSE_SECS).num_seconds(), 7_200);
     }
 }

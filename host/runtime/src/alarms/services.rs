@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sluice_state::{AlarmMessage, ServiceStats};
+use sluice_state::{AlarmMessage, Outlet, ServiceStats};
 
 use super::fault::{Fault, Findings};
 use super::rule::Rule;
@@ -11,9 +11,28 @@ use super::rule::Rule;
 /// Attempts after which a receiver counts as out of reach.
 const MANY_ATTEMPTS: u32 = 5;
 
-pub(super) fn find(services: &[ServiceStats], messages: &[AlarmMessage], now: DateTime<Utc>, findings: &mut Findings) {
+pub(super) fn find(
+    services: &[ServiceStats],
+    messages: &[AlarmMessage],
+    outlets: &[Outlet],
+    now: DateTime<Utc>,
+    findings: &mut Findings,
+) {
     findings.add(Rule::Host, |_| true, gone_hosts(services, now));
-    findings.add(Rule::Receiver, |_| true, silent_receivers(messages));
+    let receivers = silent_receivers(messages).into_iter().chain(failing_outlets(outlets));
+    findings.add(Rule::Receiver, |_| true, receivers);
+}
+
+/// Receivers of the change feed that accept nothing, and databases that can't be published to.
+fn failing_outlets(outlets: &[Outlet]) -> Vec<Fault> {
+    let failing = outlets.iter().filter(|outlet| outlet.attempts >= MANY_ATTEMPTS);
+    let fault = |outlet: &Outlet| {
+        let section = outlet.name.replace('/', ".");
+        Fault::new(Rule::Receiver, &outlet.name, format!("[{section}] accepts no changes"))
+            .evidence([format!("{} attempts since the last that succeeded; the log has the reasons", outlet.attempts)])
+            .advice(format!("correct [{section}] in sluice.toml, or what it names; it goes on where it was"))
+    };
+    failing.map(fault).collect()
 }
 
 /// Hosts of which no service reports, and one did that hasn't ended.
@@ -60,6 +79,17 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+
+    #[test]
+    fn an_outlet_fails_once_it_was_tried_often() {
+        let outlet = |attempts| Outlet { name: "feed/shop".to_owned(), cursor: None, attempts };
+        assert!(failing_outlets(&[outlet(MANY_ATTEMPTS - 1)]).is_empty());
+        let failing = failing_outlets(&[outlet(MANY_ATTEMPTS)]);
+        assert_eq!(
+            (failing[0].subject.as_str(), failing[0].summary.as_str()),
+            ("feed/shop", "[feed.shop] accepts no changes")
+        );
+    }
 
     #[test]
     fn a_host_is_gone_until_another_service_reports_there() {

@@ -1,0 +1,198 @@
+//! Tables of an outside PostgreSQL that are kept equal to the unified ones of the lake.
+//!
+//! A follower of the table of versions, as the lake's own are: what is new since the place that the database has absorbed
+//! is copied to a staging table and merged, and the place is written, in one transaction. So the published tables are at
+//! every moment those of one snapshot of the lake, whatever dies meanwhile, and doing it again changes nothing. If the log
+//! can't be followed, they are made anew in such a transaction, during which readers have the earlier rows.
+
+mod columns;
+mod copy;
+mod database;
+mod redshift;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sluice_lake::{Lake, NewVersions, VersionPlace, VersionReader};
+use sluice_model::Step;
+
+use self::database::Transaction;
+use crate::error::Error;
+
+/// A table that is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishedTable {
+    /// The latest version of each transaction: `unified.transactions`.
+    Transactions,
+    /// All versions: `unified.transaction_versions`.
+    TransactionVersions,
+}
+
+impl PublishedTable {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Transactions, Self::TransactionVersions];
+
+    /// Its name, in the lake and there.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transactions => "transactions",
+            Self::TransactionVersions => "transaction_versions",
+        }
+    }
+}
+
+/// What is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The schema of the tables, which is made if it isn't there.
+    pub schema: String,
+    /// The tables.
+    pub tables: BTreeSet<PublishedTable>,
+    /// Only of these networks, by their ids; of all without any.
+    pub networks: BTreeSet<String>,
+}
+
+impl Default for Publication {
+    fn default() -> Self {
+        Self { schema: "sluice".to_owned(), tables: PublishedTable::ALL.into(), networks: BTreeSet::new() }
+    }
+}
+
+impl Publication {
+    /// What decides which rows there are: with another choice they are made anew.
+    fn choice(&self) -> String {
+        let tables: Vec<&str> = self.tables.iter().map(|table| table.name()).collect();
+        serde_json::json!({"tables": tables, "networks": self.networks}).to_string()
+    }
+}
+
+/// What publishing did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// The version of `unified.transaction_versions` that the tables now have; none if the lake has no transaction.
+    pub version: Option<u64>,
+    /// Versions of transactions that were read.
+    pub versions: u64,
+    /// Rows that changed, over all tables.
+    pub changed: u64,
+    /// Whether the tables were made anew.
+    pub is_anew: bool,
+}
+
+/// Keeps an outside database equal to the lake.
+pub struct Publisher {
+    publication: Publication,
+    versions: VersionReader,
+    /// What the database is known to have absorbed.
+    absorbed: Option<VersionPlace>,
+    passed: fn(Step),
+}
+
+impl Publisher {
+    /// One for a lake, which calls `passed` at each step.
+    ///
+    /// # Errors
+    /// The lake's failure.
+    pub async fn new(lake: &Lake, publication: Publication, passed: fn(Step)) -> Result<Self, Error> {
+        Ok(Self { publication, versions: lake.version_reader().await?, absorbed: None, passed })
+    }
+
+    /// Whether the lake has what the database hasn't absorbed, as far as this publisher knows.
+    ///
+    /// # Errors
+    /// The lake's failure.
+    pub async fn is_behind(&mut self) -> Result<bool, Error> {
+        let place = self.versions.refresh().await?;
+        Ok(place.is_some() && place != self.absorbed)
+    }
+
+    /// Publishes what is new to the database at a URL.
+    ///
+    /// # Errors
+    /// A database that can't be reached or written, and the lake's failure: nothing was changed then.
+    pub async fn catch_up(&mut self, url: &str) -> Result<Published, Error> {
+        match self.publish(url, false).await {
+            // A file that was compacted and deleted since: what took its place has no less.
+            Err(Error::Lake(error)) if VersionReader::is_gone(&error) => self.publish(url, true).await,
+            other => other,
+        }
+    }
+
+    /// Makes the published tables anew from the newest snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`].
+    pub async fn rebuild(&mut self, url: &str) -> Result<Published, Error> {
+        self.publish(url, true).await
+    }
+
+    /// A script that publishes the newest snapshot to Amazon Redshift, which copies the lake's files from S3; none if the
+    /// lake has no transaction.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] for a lake that isn't on S3; the lake's failure.
+    pub async fn redshift_script(&mut self, lake: &Lake) -> Result<Option<String>, Error> {
+        if lake.url().scheme() == "file" {
+            return Err(Error::Unreachable { dialect: "redshift", url: lake.url().to_string() });
+        }
+        let Some(place) = self.versions.refresh().await? else { return Ok(None) };
+        let root = lake.url_of("unified", "transaction_versions")?;
+        let networks = &self.publication.networks;
+        let mut files = Vec::new();
+        for file in self.versions.all() {
+            if networks.is_empty() || networks.contains(file.network()) {
+                files.push(redshift::StoredFile {
+                    url: format!("{root}{}", file.path()),
+                    columns: self.versions.columns_of(&file).await?,
+                    partition: file.partition().into_iter().collect(),
+                });
+            }
+        }
+        let schema = self.versions.schema()?;
+        Ok(Some(redshift::script(&self.publication, &schema, &files, place.version)))
+    }
+
+    async fn publish(&mut self, url: &str, anew: bool) -> Result<Published, Error> {
+        if self.versions.refresh().await?.is_none() {
+            return Ok(Published::default());
+        }
+        let mut connection = database::connect(url).await?;
+        let mut transaction = Transaction::begin(&mut connection, &self.publication.schema).await?;
+        let absorbed = transaction.prepare(&self.publication, self.versions.schema()?.as_ref()).await?;
+        // After the place was read under the lock: the snapshot is never older than it.
+        let Some(place) = self.versions.refresh().await? else { return Ok(Published::default()) };
+        // The snapshot may have columns by now that the first one had not. Earlier rows have no values of a column that is
+        // added, whether the lake has got it or somebody took it away there.
+        let schema = self.versions.schema()?;
+        let is_wider = transaction.add_columns(&self.publication, &schema).await?;
+        let absorbed = absorbed.filter(|_| !anew && !is_wider);
+        let mut published = Published { version: Some(place.version), ..Published::default() };
+        if absorbed.as_ref() == Some(&place) {
+            transaction.roll_back().await?;
+            self.absorbed = Some(place);
+            return Ok(published);
+        }
+        let files = match self.versions.new_since(absorbed.as_ref()).await? {
+            NewVersions::Added(files) => files,
+            NewVersions::All(files) => {
+                published.is_anew = true;
+                files
+            }
+        };
+        let networks = &self.publication.networks;
+        let files: Vec<_> =
+            files.iter().filter(|file| networks.is_empty() || networks.contains(file.network())).collect();
+        if !files.is_empty() {
+            published.versions = transaction.stage(&self.versions, &schema, &files).await?;
+            (self.passed)(Step::RowsStaged);
+        }
+        published.changed = transaction.merge(&self.publication, &schema, published.is_anew, !files.is_empty()).await?;
+        transaction.note(&self.publication, &place).await?;
+        (self.passed)(Step::RowsMerged);
+        transaction.commit().await?;
+        (self.passed)(Step::Published);
+        self.absorbed = Some(place);
+        Ok(published)
+    }
+}
