@@ -232,6 +232,14 @@ pub fn open_engine(settings: &Settings) -> Result<Engine, Failure> {
     Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), limits, check_every, ..EngineOptions::default() })?)
 }
 
+/// Where guests run within the default limits: for commands that need no settings.
+///
+/// # Errors
+/// A machine on which they can't.
+pub fn open_default_engine() -> Result<Engine, Failure> {
+    Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), ..EngineOptions::default() })?)
+}
+
 /// The connectors for a command that only reports: nothing is tried, switched or recorded.
 ///
 /// # Errors
