@@ -120,8 +120,11 @@ impl Package {
     }
 }
 
-/// A package of npm as a component: the script `build` writes the only `.wasm` of the folder.
+/// A package of npm as a component: the script `build` writes the only `.wasm` of the folder. Its tools are installed first.
 fn npm(folder: &Path) -> Result<Vec<u8>, Error> {
+    if !folder.join("node_modules").exists() {
+        run(folder, "npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"])?;
+    }
     run(folder, "npm", &["run", "--silent", "build"])?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::read(folder))? {

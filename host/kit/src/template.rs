@@ -15,6 +15,8 @@ pub enum Language {
     Declared,
     /// Rust.
     Rust,
+    /// JavaScript, made into a component by componentize-js.
+    JavaScript,
 }
 
 /// Where the SDK comes from.
@@ -73,6 +75,24 @@ const RUST: &[(&str, &str)] = files![
     "fixtures/pages/expected.json" from "rust/pages.json",
 ];
 
+const JAVASCRIPT: &[(&str, &str)] = files![
+    "package.json" from "javascript/package.json",
+    "package-lock.json" from "../../../tests/guests/javascript/package-lock.json",
+    "connector.js" from "javascript/connector.js",
+    "mapping.js" from "javascript/mapping.js",
+    "columns.js" from "../../../tests/guests/javascript/columns.js",
+    "values.js" from "../../../tests/guests/javascript/values.js",
+    "wit/connector.wit" from "../../../wit/v0.2/connector.wit",
+    "wit/deps/v0.1/connector.wit" from "../../../wit/v0.1/connector.wit",
+    ".gitignore" from "javascript/gitignore",
+    "fixtures/plan.json" from "javascript/plan.json",
+    "fixtures/normal/expected.json" from "javascript/normal.json",
+    "fixtures/empty/expected.json" from "javascript/empty.json",
+    "fixtures/error-body/expected.json" from "javascript/error-body.json",
+    "fixtures/odd-rows/expected.json" from "javascript/odd-rows.json",
+    "fixtures/pages/expected.json" from "javascript/pages.json",
+];
+
 /// The SDK of the repository that a folder is in, if it is in one: [`Sdk::Workspace`] in its `connectors/`, else its path.
 pub fn sdk_of(folder: &Path) -> Option<Sdk> {
     let folder = std::path::absolute(folder).ok()?;
@@ -85,11 +105,12 @@ pub fn sdk_of(folder: &Path) -> Option<Sdk> {
     Some(if is_member { Sdk::Workspace } else { Sdk::Path(root.join("sdk")) })
 }
 
-/// Writes a new connector's folder, which must not exist. It builds, and passes its tests.
+/// Writes a new connector's folder, which must not exist. It builds, and passes its tests. JavaScript has no SDK: what it needs
+/// of one is in its folder.
 ///
 /// # Errors
 /// A name that is none, or a folder that is there or can't be written.
-pub fn create(folder: &Path, name: &str, language: Language, sdk: &Sdk) -> Result<(), Error> {
+pub fn create(folder: &Path, name: &str, language: Language, sdk: Option<&Sdk>) -> Result<(), Error> {
     if !is_network(name) {
         return Err(Error::Name { name: name.to_owned() });
     }
@@ -105,10 +126,14 @@ pub fn create(folder: &Path, name: &str, language: Language, sdk: &Sdk) -> Resul
     let own = match language {
         Language::Declared => DECLARED,
         Language::Rust => RUST,
+        Language::JavaScript => JAVASCRIPT,
     };
     for (file, text) in FIXTURES.iter().chain(own) {
+        // The lock file's own network is another one.
+        let text = if *file == "package-lock.json" { text.replace("papercup", name) } else { (*text).to_owned() };
         write(file, &text.replace(TEMPLATE, name).replace(TEMPLATE_TITLE, &title(name)))?;
     }
+    let Some(sdk) = sdk.filter(|_| language != Language::JavaScript) else { return Ok(()) };
     write("Cargo.toml", &manifest(name, sdk))?;
     if *sdk != Sdk::Workspace {
         write(".gitignore", "/target\n")?;
@@ -169,13 +194,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("shop-2");
         let sdk = Sdk::Path("/sluice/sdk".into());
-        create(&folder, "shop-2", Language::Declared, &sdk).unwrap();
+        create(&folder, "shop-2", Language::Declared, Some(&sdk)).unwrap();
         let text = std::fs::read_to_string(folder.join("network.toml")).unwrap();
         assert!(text.contains("title = \"Shop 2\"") && text.contains("api.shop-2.example"), "{text}");
         assert!(!text.to_lowercase().contains(TEMPLATE));
-        assert!(matches!(create(&folder, "shop-2", Language::Rust, &sdk), Err(Error::Exists { .. })));
+        assert!(matches!(create(&folder, "shop-2", Language::Rust, Some(&sdk)), Err(Error::Exists { .. })));
         for name in ["", "Shop", "a_b", "a--b", "../x"] {
-            let refused = create(&dir.path().join("other"), name, Language::Rust, &sdk);
+            let refused = create(&dir.path().join("other"), name, Language::Rust, Some(&sdk));
             assert!(matches!(refused, Err(Error::Name { .. })), "{name}");
         }
     }

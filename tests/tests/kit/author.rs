@@ -1,6 +1,8 @@
 //! From nothing to a connector that passes. Each test has a network of its own, since all build into one folder.
 
-use sluice_tests::Background;
+use std::path::PathBuf;
+
+use sluice_tests::{Background, target_dir};
 
 use super::{author, sdk};
 
@@ -18,6 +20,18 @@ fn a_new_connector_builds_and_passes_at_once() {
     }
     let lost = operator.sluice(&["new", "other"]).unwrap();
     assert!(lost.code == 2 && lost.stderr.contains("hint: add --sdk PATH"), "{}", lost.stderr);
+}
+
+/// Its tools are those that `just guests` installed: the folder asks no registry.
+#[test]
+fn a_new_connector_in_javascript_builds_and_passes_at_once() {
+    let operator = author();
+    let guests = std::env::var("SLUICE_GUESTS").map_or_else(|_| target_dir().join("guests"), PathBuf::from);
+    operator.succeed(&["new", "pottery", "--language", "javascript"]).unwrap();
+    let tools = std::path::absolute(guests.join("javascript-tools/node_modules")).unwrap();
+    std::os::unix::fs::symlink(tools, operator.join("pottery/node_modules")).unwrap();
+    let tested = operator.succeed(&["test", "pottery"]).unwrap();
+    assert!(!tested.contains("FAILED") && tested.contains("pottery 0.1.0: 5 cases, 8 rows"), "{tested}");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn ids(sample: &MappedSample<'_>) -> Option<String> {
 /// The first half and the rest of the records, the rest first, as if they came on two pages.
 fn order(connector: &Connector, sample: &MappedSample<'_>) -> Option<String> {
     let total = sample.decoded.batch.rows;
-    let by_hash = |row: &Value| row["id_basis"] == Value::from(IdBasis::RowHash.name());
+    let by_hash = |row: &Value| row["id_basis"] == IdBasis::RowHash.name();
     // A row without an id is counted among its likes in an answer.
     if total < 2 || sample.rows.iter().any(by_hash) || sample.decoded.torn.total > 0 {
         return None;

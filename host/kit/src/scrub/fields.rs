@@ -120,7 +120,7 @@ fn names(row: &Value, text: &str, is_id: bool) -> bool {
     let is = |name: &&str| row[*name].as_str().is_some_and(|value| value.trim() == text);
     let is_sub_id = row["sub_ids"].as_str().is_some_and(|ids| ids.contains(&format!(": {text}")));
     let id = row["transaction_id"].as_str().unwrap_or_default();
-    NAMING.iter().any(|name| is(&name)) || is_sub_id || (is_id && !is_date(text) && id.contains(text))
+    NAMING.iter().any(is) || is_sub_id || (is_id && !is_date(text) && id.contains(text))
 }
 
 /// Whether a path ends with a field's: `data.sales.shop.id` with `shop.id`.

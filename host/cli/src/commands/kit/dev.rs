@@ -16,8 +16,8 @@ use crate::arguments::DevArgs;
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(300);
-/// Folders that builds write.
-const BUILT: [&str; 4] = ["target", "node_modules", ".git", "dist"];
+/// What builds write.
+const BUILT: [&str; 5] = ["target", "node_modules", ".git", "dist", "Cargo.lock"];
 /// Most lines of a difference that are shown.
 const MOST_LINES: usize = 60;
 
@@ -112,8 +112,8 @@ fn newest(path: &Path) -> (Option<SystemTime>, u64) {
     let mut found = (None, 0);
     for entry in entries.flatten() {
         let name = entry.file_name();
-        // `expected.json` is written by `--bless`, and a lock file by the build itself.
-        if BUILT.iter().any(|built| name == *built) || name == "Cargo.lock" {
+        let is_component = Path::new(&name).extension().is_some_and(|extension| extension == "wasm");
+        if is_component || BUILT.iter().any(|built| name == *built) {
             continue;
         }
         let (time, files) = newest(&entry.path());

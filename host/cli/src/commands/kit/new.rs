@@ -19,8 +19,11 @@ pub(in crate::commands) fn new(args: &NewArgs, json: bool) -> Result<(), Failure
     let language = match args.language {
         LanguageArg::Declared => Language::Declared,
         LanguageArg::Rust => Language::Rust,
+        LanguageArg::Javascript => Language::JavaScript,
     };
-    sluice_kit::create(&folder, &args.name, language, &sdk(args, &folder)?).map_err(failed)?;
+    // JavaScript needs no SDK.
+    let sdk = if language == Language::JavaScript { None } else { Some(sdk(args, &folder)?) };
+    sluice_kit::create(&folder, &args.name, language, sdk.as_ref()).map_err(failed)?;
     if json {
         return print_json(&serde_json::json!({"network": args.name, "folder": folder}));
     }
