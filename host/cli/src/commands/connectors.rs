@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_engine::{Connector, Engine, EngineOptions, Limits};
 use sluice_kit::Inspection;
 
 use sluice_runtime::app;
@@ -61,7 +61,7 @@ pub(super) async fn connectors(
 
 fn load(file: &Path) -> Result<Connector, Failure> {
     let bytes = read_component(file)?;
-    Ok(app::open_default_engine()?.load(&bytes, &file.display().to_string())?)
+    Ok(app::open_engine_within(Limits::default())?.load(&bytes, &file.display().to_string())?)
 }
 
 /// Shows a component. It is compiled anew, to see how long that takes.

@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use sluice_engine::Engine;
 use sluice_kit::{Fixtures, Source, difference};
-use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::text::count;
 
-use super::{failed, load};
+use super::{engine, failed, load};
 use crate::arguments::DevArgs;
 
 /// How often the files are looked at.
@@ -28,7 +27,7 @@ const MOST_LINES: usize = 60;
 pub(in crate::commands) async fn dev(args: &DevArgs) -> Result<(), Failure> {
     let source = Source::of(&args.path).map_err(failed)?;
     let fixtures = args.fixtures.clone().unwrap_or_else(|| source.fixtures());
-    let engine = app::open_default_engine()?;
+    let engine = engine()?;
     let mut before = None;
     loop {
         let changed = newest(&args.path).max(newest(&fixtures));

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use chrono::Utc;
+use sluice_engine::Limits;
 use sluice_kit::Recording;
 use sluice_runtime::app::{self, App};
 use sluice_runtime::explain::Evidence;
@@ -43,7 +44,7 @@ pub(in crate::commands) async fn record(settings: Settings, args: &RecordArgs, j
     let ran = ran?;
     let run_id = ran.run_id.clone();
     report::check(&[ran])?;
-    let evidence = Evidence::new(app.lake.clone(), app::open_default_engine()?, fetch);
+    let evidence = Evidence::new(app.lake.clone(), app::open_engine_within(Limits::default())?, fetch);
     let mut answers = Vec::new();
     for (_, raw) in app.lake.run_responses(&run_id).await? {
         let body = evidence.body(&raw).await?;

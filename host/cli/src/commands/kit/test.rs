@@ -5,11 +5,10 @@ use std::path::Path;
 
 use sluice_engine::Connector;
 use sluice_kit::{Bless, CHECKS, Finding, Fixtures, Source, TestReport};
-use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::text::count;
 
-use super::{failed, load};
+use super::{engine, failed, load};
 use crate::arguments::TestArgs;
 use crate::commands::print_json;
 
@@ -23,7 +22,7 @@ const MOST_LINES: usize = 40;
 pub(in crate::commands) fn test(args: &TestArgs, json: bool) -> Result<(), Failure> {
     let source = Source::of(&args.path).map_err(failed)?;
     let fixtures = args.fixtures.clone().unwrap_or_else(|| source.fixtures());
-    let connector = load(&app::open_default_engine()?, &source)?;
+    let connector = load(&engine()?, &source)?;
     let fixtures = Fixtures::read(&fixtures).map_err(failed)?;
     let bless = if args.bless { Bless::Yes } else { Bless::No };
     let report = sluice_kit::test(&connector, &fixtures, bless).map_err(failed)?;
