@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sluice_engine::{Connector, visible_headers};
-use sluice_model::{Digest, Format, RawObject, Slice};
+use sluice_model::{Digest, Format, Op, RawObject, Slice};
 
 use crate::answer::play;
 use crate::error::Error;
@@ -150,12 +150,26 @@ impl<'a> Scrub<'a> {
             let rows = mapped.and_then(|mapped| mapped.transactions).as_ref().map(batch_rows).unwrap_or_default();
             scrub.fields.entry(name.clone()).or_default().learn(&batch, &stream.layout.inputs, &rows);
         }
+        for (raw, _) in answers {
+            scrub.keep_words(&raw.slice);
+        }
         // Once without keeping anything, so that what the last answer has is known in the first.
         for (raw, body) in answers {
             scrub.slice(&raw.slice);
             scrub.body(raw, body);
         }
         Ok(scrub)
+    }
+
+    /// Keeps the words of requests, as they are planned for an account that has no names.
+    fn keep_words(&mut self, slice: &Slice) {
+        let settings = self.settings(slice);
+        let requests = self.connector.plan(&Slice { settings, ..slice.clone() }).unwrap_or_default();
+        for op in requests.iter().flat_map(|request| request.url.iter().chain(request.body.iter().flatten())) {
+            if let Op::Text(text) = op {
+                self.scrubber.keep_words(text);
+            }
+        }
     }
 
     fn body(&mut self, raw: &RawObject, body: &Bytes) -> Vec<u8> {
@@ -166,15 +180,22 @@ impl<'a> Scrub<'a> {
         self.scrubber.body(body, format, fields)
     }
 
-    /// `slice.json` of a slice: settings that identify the account are replaced.
-    fn slice(&mut self, slice: &Slice) -> Map<String, Value> {
-        let mut settings = Map::new();
-        for (name, value) in &slice.settings {
-            let setting = self.connector.manifest().settings.iter().find(|setting| setting.name == *name);
+    /// The settings of a slice: those that identify the account are replaced.
+    fn settings(&mut self, slice: &Slice) -> Vec<(String, String)> {
+        let manifest = self.connector.manifest();
+        let replaced = slice.settings.iter().map(|(name, value)| {
+            let setting = manifest.settings.iter().find(|setting| setting.name == *name);
             let identifies = setting.is_some_and(|setting| setting.identifies);
             let value = if identifies { self.scrubber.replace(value) } else { value.clone() };
-            settings.insert(name.clone(), value.into());
-        }
+            (name.clone(), value)
+        });
+        replaced.collect()
+    }
+
+    /// `slice.json` of a slice.
+    fn slice(&mut self, slice: &Slice) -> Map<String, Value> {
+        let settings: Map<String, Value> =
+            self.settings(slice).into_iter().map(|(name, value)| (name, value.into())).collect();
         let window = slice.window.to_string();
         let (since, until) = window.split_once('/').unwrap_or_default();
         let file = json!({

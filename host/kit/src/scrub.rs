@@ -36,6 +36,12 @@ impl Scrubber {
         Self { key, known: BTreeMap::new(), used: BTreeSet::new(), words, kept: BTreeSet::new() }
     }
 
+    /// Adds the words of a text that the connector itself writes: they name nobody.
+    pub(crate) fn keep_words(&mut self, text: &str) {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+        self.words.extend(words.filter(|word| word.bytes().all(|byte| byte.is_ascii_alphabetic())).map(str::to_owned));
+    }
+
     /// The text that stands for this one: digits for digits and letters for letters.
     pub(crate) fn replace(&mut self, text: &str) -> String {
         if let Some(known) = self.known.get(text) {
@@ -136,7 +142,9 @@ impl Scrubber {
 
 /// Whether a text has another one, not as a part of a longer word.
 pub(crate) fn stands_in(text: &str, part: &str) -> bool {
-    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    // The places of a decimal are no number of their own.
+    let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || (is_number && c == '.'));
     text.match_indices(part)
         .any(|(at, _)| !is_part(text[..at].chars().next_back()) && !is_part(text[at + part.len()..].chars().next()))
 }
