@@ -2,6 +2,7 @@
 
 mod alarms;
 mod held_back;
+mod kit;
 mod lists;
 mod outlets;
 mod reading;
@@ -15,6 +16,7 @@ use sluice_runtime::roles::Role;
 
 pub(crate) use alarms::{AlarmsArgs, AlarmsCommand, ChecksArgs};
 pub(crate) use held_back::{DecideArgs, DoubtsArgs, DoubtsCommand, RejectsArgs, RejectsCommand};
+pub(crate) use kit::{DevArgs, LanguageArg, NewArgs, RecordArgs, TestArgs};
 pub(crate) use lists::{ChangesArgs, UsageArgs};
 pub(crate) use outlets::{PublishArgs, TablesArgs};
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
@@ -101,6 +103,14 @@ pub(crate) enum Command {
     Tables(TablesArgs),
     /// Show what networks and accounts used, priced by the rates of the settings
     Usage(UsageArgs),
+    /// Make a connector's folder that builds and passes its tests
+    New(NewArgs),
+    /// Test a connector: its fixtures, and what holds of all connectors
+    Test(TestArgs),
+    /// Build a connector whenever its files change, and show how its records change
+    Dev(DevArgs),
+    /// Collect a window of an account, and write the answers as fixtures without ids, names and references
+    Record(RecordArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -269,7 +279,7 @@ pub(crate) struct ConnectorsArgs {
 pub(crate) enum ConnectorsCommand {
     /// List the files of the connectors folder, and why any is refused
     List,
-    /// Print a connector's manifest as JSON
+    /// Show a connector: streams, axes, limits, rights, status words, size; with --output json its manifest
     Inspect {
         /// A network id, or a `.wasm` file
         connector: String,

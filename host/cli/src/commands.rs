@@ -7,6 +7,7 @@ mod connectors;
 mod demo;
 mod doubts;
 mod explain;
+mod kit;
 mod maintain;
 mod manual;
 mod plan;
@@ -73,6 +74,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Publish(args) => publish::publish(&settings()?, args, json).await,
         Command::Tables(args) => tables::tables(&settings()?, args, json).await,
         Command::Usage(args) => usage::usage(&settings()?, args, json).await,
+        Command::New(args) => kit::new(args, json),
+        Command::Test(args) => kit::test(args, json),
+        Command::Dev(args) => kit::dev(args).await,
+        Command::Record(args) => kit::record(settings()?, args, json).await,
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { dir } => manual::man(dir.as_deref()),
     }

@@ -30,6 +30,7 @@ mod slice_read;
 mod step;
 mod transaction;
 pub mod unified;
+mod windows;
 
 pub use alarm::{Alarm, AlarmState, Severity};
 pub use currency::iso_currency;
@@ -50,3 +51,4 @@ pub use slice_read::SliceRead;
 pub use step::Step;
 pub use transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};
 pub use unified::{mapped_transactions_schema, money_type};
+pub use windows::slice_windows;

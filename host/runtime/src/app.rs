@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_engine::{Connector, Engine, EngineOptions, Limits};
 use sluice_fetch::{Access, Fetcher, SecretReloader, TokenPersistence};
 use sluice_lake::{Committer, Fence, Lake};
 use sluice_model::{Manifest, describe};
@@ -230,6 +230,14 @@ async fn tokens(settings: &Settings, state: &State) -> Result<TokenPersistence, 
 pub fn open_engine(settings: &Settings) -> Result<Engine, Failure> {
     let (limits, check_every) = (settings.limits.engine(), settings.limits.check_every);
     Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), limits, check_every, ..EngineOptions::default() })?)
+}
+
+/// Where guests run within limits that no settings say: for commands that need none.
+///
+/// # Errors
+/// A machine on which they can't.
+pub fn open_engine_within(limits: Limits) -> Result<Engine, Failure> {
+    Ok(Engine::new(EngineOptions { cache_dir: cache_dir(), limits, ..EngineOptions::default() })?)
 }
 
 /// The connectors for a command that only reports: nothing is tried, switched or recorded.

@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sluice-model", &[]),
     ("sluice-decode", &["sluice-model"]),
     ("sluice-engine", &["sluice-model", "sluice-decode"]),
+    ("sluice-kit", &["sluice-model", "sluice-engine"]),
     ("sluice-fetch", &["sluice-model"]),
     ("sluice-lake", &["sluice-model"]),
     ("sluice-query", &["sluice-model", "sluice-lake"]),

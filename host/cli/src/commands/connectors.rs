@@ -5,9 +5,12 @@ mod show;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
-use sluice_engine::{Connector, Engine, EngineOptions};
+use sluice_engine::{Connector, Engine, EngineOptions, Limits};
+use sluice_kit::Inspection;
 
+use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::settings::file::read_component;
@@ -33,13 +36,12 @@ pub(super) async fn connectors(
         }
         ConnectorsCommand::Inspect { connector } => {
             let path = Path::new(connector);
-            let found = if path.extension().is_some_and(|extension| extension == "wasm") {
-                load(path)?
+            let bytes = if path.extension().is_some_and(|extension| extension == "wasm") {
+                read_component(path)?.into()
             } else {
-                versions::serving(&settings()?, connector).await?
+                versions::serving(&settings()?, connector).await?.component().clone()
             };
-            let manifest = serde_json::to_string_pretty(found.manifest()).map_err(Failure::failed)?;
-            Ok(writeln!(std::io::stdout(), "{manifest}")?)
+            inspect(&bytes, connector, json)
         }
         ConnectorsCommand::Approve(args) => {
             let report = versions::approve(&settings()?, &args.network, args.digest.as_deref()).await?;
@@ -59,7 +61,19 @@ pub(super) async fn connectors(
 
 fn load(file: &Path) -> Result<Connector, Failure> {
     let bytes = read_component(file)?;
-    Ok(Engine::new(EngineOptions::default())?.load(&bytes, &file.display().to_string())?)
+    Ok(app::open_engine_within(Limits::default())?.load(&bytes, &file.display().to_string())?)
+}
+
+/// Shows a component. It is compiled anew, to see how long that takes.
+fn inspect(component: &[u8], origin: &str, json: bool) -> Result<(), Failure> {
+    let engine = Engine::new(EngineOptions::default())?;
+    let started = Instant::now();
+    let connector = engine.load(component, origin)?;
+    let inspection = Inspection::of(&connector, started.elapsed());
+    if json {
+        return print_json(&inspection);
+    }
+    Ok(write!(std::io::stdout(), "{inspection}")?)
 }
 
 fn print(connector: &Connector, json: bool) -> Result<(), Failure> {

@@ -34,6 +34,14 @@ pub(super) fn print(reports: &[RunReport], json: bool) -> Result<(), Failure> {
             writeln!(std::io::stderr().lock(), "warning: {}: {warning}", report.network)?;
         }
     }
+    check(reports)
+}
+
+/// Whether all runs are done.
+///
+/// # Errors
+/// A failure if any run failed, with what did.
+pub(super) fn check(reports: &[RunReport]) -> Result<(), Failure> {
     let failed: Vec<&RunReport> = reports.iter().filter(|report| report.status != "done").collect();
     match failed[..] {
         [] => Ok(()),

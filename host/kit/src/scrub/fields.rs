@@ -1,0 +1,198 @@
+//! Which fields of a stream are replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sluice_model::NativeBatch;
+
+/// Columns of transactions that name somebody or something.
+const NAMING: [&str; 11] = [
+    "transaction_id",
+    "parent_transaction_id",
+    "group_key",
+    "order_id",
+    "advertiser_id",
+    "advertiser_name",
+    "site_id",
+    "site_name",
+    "click_id",
+    "voucher_code",
+    "payment_id",
+];
+/// Columns that a mapping computes with, or that are words of the network's own.
+const MEANING: [&str; 8] = [
+    "status_raw",
+    "payment_status_raw",
+    "kind",
+    "sale_currency",
+    "commission_currency",
+    "commission_group",
+    "device",
+    "customer_country",
+];
+/// Words in the names of fields that hold an id or a reference.
+const ID_WORDS: [&str; 18] = [
+    "id",
+    "ids",
+    "uid",
+    "guid",
+    "uuid",
+    "ref",
+    "refs",
+    "reference",
+    "subid",
+    "ip",
+    "email",
+    "mail",
+    "phone",
+    "voucher",
+    "receipt",
+    "tracking",
+    "sku",
+    "username",
+];
+/// Words in the names of fields whose texts name somebody or something, and whose numbers and dates don't.
+const NAME_WORDS: [&str; 16] = [
+    "name", "referrer", "referer", "order", "click", "sub", "url", "uri", "link", "user", "member", "customer",
+    "title", "product", "agent", "comment",
+];
+
+/// What is known of the fields of a stream, by their paths in a record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fields {
+    scrubbed: BTreeSet<String>,
+    kept: BTreeSet<String>,
+}
+
+impl Fields {
+    /// Learns from an answer: its records and the transactions that they became.
+    pub(crate) fn learn(&mut self, batch: &NativeBatch, inputs: &[String], rows: &[Value]) {
+        let mut by_record = BTreeMap::<usize, Vec<&Value>>::new();
+        for row in rows {
+            if let Some(record) = row["record_index"].as_str().and_then(|record| record.parse().ok()) {
+                by_record.entry(record).or_default().push(row);
+            }
+        }
+        for column in &batch.columns {
+            let values = column.text.iter().enumerate().filter_map(|(at, text)| Some((at, text?.trim())));
+            let values: Vec<_> = values.filter(|(_, text)| !text.is_empty()).collect();
+            let lands = |in_row: &dyn Fn(&Value, &str) -> bool| {
+                let mut rows = values.iter().filter_map(|(at, text)| Some((by_record.get(at)?, text))).peekable();
+                rows.peek().is_some() && rows.all(|(rows, text)| rows.iter().any(|row| in_row(row, text)))
+            };
+            let (is_id, is_name) = (has_word(&column.path, &ID_WORDS), has_word(&column.path, &NAME_WORDS));
+            let names = lands(&|row, text| names(row, text, is_id));
+            let means = lands(&|row, text| MEANING.iter().any(|name| row[*name].as_str() == Some(text)));
+            let is_free = values.iter().any(|(_, text)| !is_plain(text));
+            let is_dates = values.iter().all(|(_, text)| is_date(text));
+            let by_name = !means && !is_dates && (is_id || (is_name && is_free));
+            let scrub = names || by_name || (is_free && !inputs.contains(&column.path));
+            if scrub {
+                self.scrubbed.insert(column.path.clone());
+            } else {
+                self.kept.insert(column.path.clone());
+            }
+        }
+    }
+
+    /// Whether the value at the end of a path is replaced.
+    pub(crate) fn is_scrubbed(&self, path: &str, value: &str, is_text: bool) -> bool {
+        if self.scrubbed.iter().any(|field| is_at(path, field)) {
+            return !is_word(value);
+        }
+        if self.is_kept(path) {
+            return false;
+        }
+        // Inside a record's own lists and objects, or outside of records.
+        let is_inside = self.scrubbed.iter().chain(&self.kept).any(|field| is_below(path, field));
+        let is_id = has_word(path, &ID_WORDS) && !is_word(value) && !is_date(value);
+        is_id || ((is_inside || has_word(path, &NAME_WORDS)) && is_text && !is_plain(value))
+    }
+
+    /// Whether the field stays as it is.
+    pub(crate) fn is_kept(&self, path: &str) -> bool {
+        self.kept.iter().any(|field| is_at(path, field)) && !self.scrubbed.iter().any(|field| is_at(path, field))
+    }
+}
+
+/// Whether a value is in one of the columns that name something, or a part of a composed id.
+fn names(row: &Value, text: &str, is_id: bool) -> bool {
+    let is = |name: &&str| row[*name].as_str().is_some_and(|value| value.trim() == text);
+    let is_sub_id = row["sub_ids"].as_str().is_some_and(|ids| ids.contains(&format!(": {text}")));
+    let id = row["transaction_id"].as_str().unwrap_or_default();
+    NAMING.iter().any(is) || is_sub_id || (is_id && !is_date(text) && id.contains(text))
+}
+
+/// Whether a path ends with a field's: `data.sales.shop.id` with `shop.id`.
+fn is_at(path: &str, field: &str) -> bool {
+    path.strip_suffix(field).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// Whether a path leads through a field.
+fn is_below(path: &str, field: &str) -> bool {
+    path.match_indices('.').any(|(dot, _)| is_at(&path[..dot], field))
+}
+
+/// Whether the last name of a path has one of these words: `orderId`, `order_id`.
+fn has_word(path: &str, wanted: &[&str]) -> bool {
+    let last = path.rsplit('.').find(|name| !name.starts_with('#')).unwrap_or(path);
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for c in last.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.iter().any(|word| wanted.contains(&word.as_str()))
+}
+
+/// A word of programs, which names nobody.
+fn is_word(value: &str) -> bool {
+    ["true", "false", "null", "yes", "no", "none", "0", "n/a"].contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// A number, a date, a code of a currency or a country, a word of programs.
+fn is_plain(value: &str) -> bool {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.,".contains(&byte));
+    let is_code = matches!(value.len(), 2 | 3) && value.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_number || is_code || is_word(value) || is_date(value)
+}
+
+/// `2026-01-05T10:00:00Z`, `05.01.2026`, `10:00:00`.
+fn is_date(text: &str) -> bool {
+    let first = text.split([' ', 'T']).next().unwrap_or_default();
+    let is_number = |part: &str| matches!(part.len(), 1..=4) && part.bytes().all(|byte| byte.is_ascii_digit());
+    ['-', '/', '.', ':'].iter().any(|mark| first.split(*mark).count() == 3 && first.split(*mark).all(is_number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_fields_say_what_is_in_them() {
+        for path in ["id", "shop.name", "advertiserId", "order_ref", "data.clickRefs.clickRef", "subId1.@id"] {
+            assert!(has_word(path, &ID_WORDS) || has_word(path, &NAME_WORDS), "{path}");
+        }
+        for path in ["status", "amount", "currency", "paid", "validity", "side", "commission.rate"] {
+            assert!(!has_word(path, &ID_WORDS) && !has_word(path, &NAME_WORDS), "{path}");
+        }
+    }
+
+    #[test]
+    fn plain_values_name_nobody() {
+        for value in ["12.50", "-1,5", "2026-01-05T10:00:00Z", "05.01.2026 10:00", "EUR", "true", "1767225600"] {
+            assert!(is_plain(value), "{value}");
+        }
+        assert!(!is_date("1000.4636.73963000000"));
+        assert!(
+            ["Lamp & Co", "newsletter", "abc-1-2", "10.0.0.1"]
+                .iter()
+                .all(|value| !is_plain(value) || *value == "10.0.0.1")
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Brightlink, publisher side: sales by their date; see network.toml.
+
+sluice_connector::declared!("network.toml");
