@@ -155,7 +155,9 @@ fn every_version_comes_at_least_once_and_in_order_over_outages_and_crashes() {
     assert!(world.receiver.server.asked().len() > 3, "a batch is a part");
     for round in 0..2 {
         world.receiver.set_down(true);
+        // The service reads three days: whether any of their few sales changes is chance.
         world.simulator.advance(TimeDelta::days(2));
+        world.run();
         service.wait_for(&["changes aren't accepted"]).unwrap();
         if round == 1 {
             // What it had claimed is free again soon.
@@ -294,5 +296,6 @@ fn a_feed_that_can_not_go_on_says_so_and_goes_on_now() {
     let event = world.receiver.events().remove(before);
     assert_eq!(event["type"], "sluice.feed.reset", "{event}");
     world.simulator.advance(TimeDelta::days(3));
+    world.run();
     service.wait_for(&["changes are delivered"]).unwrap();
 }

@@ -306,6 +306,7 @@ fn a_service_publishes_after_its_commits_and_its_failures_name_no_password() {
     let mut service = Service::start(&world.operator).unwrap();
     service.wait_for(&["reporting: published"]).unwrap();
     world.simulator.advance(TimeDelta::days(2));
+    world.run("awin");
     service.wait_for(&["reporting: published up to version"]).unwrap();
     service.kill();
     world.operator.set("REPORTING_URL", "postgres://sluice:hunter2@127.0.0.1:1/none");

@@ -40,10 +40,10 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
             }
         }
     }
+    let mut stop = std::pin::pin!(stop_signal());
     tracing::info!(lake = app.settings.lake_url, roles = roles.names().join(","), "serving");
     let mut runs = Runs::default();
     let mut tick = tokio::time::interval(TICK);
-    let mut stop = std::pin::pin!(stop_signal());
     let mut logged = HashMap::new();
     let mut poller = DecisionPoller { mark: app.state.change_marker().await?, work: None };
     let mut keeper = MaintenanceScheduler::default();
@@ -229,20 +229,21 @@ fn log_on_change(logged: &mut HashMap<String, String>, name: &str, failure: impl
     }
 }
 
-/// Ends when the process gets a signal to stop.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Ends when the process gets a signal to stop, from the call on: not only once it is waited for.
+fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    async move {
+        let interrupt = tokio::signal::ctrl_c();
+        #[cfg(unix)]
+        if let Ok(mut terminate) = terminate {
             tokio::select! {
                 _ = interrupt => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        // Without a handler only the operating system can stop it.
+        let _ = interrupt.await;
     }
-    // Without a handler only the operating system can stop it.
-    let _ = interrupt.await;
 }
