@@ -81,7 +81,7 @@ fn wait_for(command: &Background, text: &str) {
     let printed = || [command.printed("stdout"), command.printed("stderr")].concat();
     let begun = std::time::Instant::now();
     while !printed().contains(text) {
-        assert!(begun.elapsed().as_secs() < 180, "no `{text}` in:\n{}", printed());
+        assert!(begun.elapsed().as_secs() < 400, "no `{text}` in:\n{}", printed());
         #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
         std::thread::sleep(std::time::Duration::from_millis(50));
     }

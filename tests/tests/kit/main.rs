@@ -12,6 +12,12 @@ use sluice_tests::{Operator, connectors_dir, patched, repository, target_dir};
 fn author() -> Operator {
     let mut operator = Operator::empty().unwrap();
     operator.set("CARGO_NET_OFFLINE", "true");
+    // Where cargo and its toolchains are, if not at home.
+    for name in ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+        if let Ok(value) = std::env::var(name) {
+            operator.set(name, &value);
+        }
+    }
     operator.set("CARGO_TARGET_DIR", &target_dir().join("authors").display().to_string());
     operator
 }
