@@ -911,12 +911,12 @@ export interface operations {
     };
     alarms: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Those that are resolved too. */
-                all: boolean;
+                all?: boolean;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1037,18 +1037,18 @@ export interface operations {
     };
     changes: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Begin after this cursor: `next` of an earlier answer, or `now`. Without it the feed begins at its beginning. */
-                after: string | null;
+                after?: string;
                 /** @description Only of these network ids, separated by commas. */
-                network: string | null;
+                network?: string;
                 /** @description Only for these reasons, separated by commas: `first-seen`, `network-change`, `vanished` … */
-                change: string | null;
+                change?: string;
                 /** @description Stop after this many, or a few more: 1000 without it, 10000 at the most. */
-                limit: number | null;
+                limit?: number;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1135,16 +1135,16 @@ export interface operations {
     };
     coverage: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Only streams of this network id. */
-                network: string | null;
+                network?: string;
                 /** @description Only streams of this account, as tables call it. */
-                account: string | null;
+                account?: string;
                 /** @description Only streams with gaps. */
-                gaps: boolean;
+                gaps?: boolean;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1170,12 +1170,12 @@ export interface operations {
     };
     doubts: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Those that are decided too. */
-                all: boolean;
+                all?: boolean;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1374,13 +1374,14 @@ export interface operations {
     };
     job: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Wait for the job's end, for so many seconds at the most: up to 60. */
+                wait_secs?: number;
+            };
             header?: never;
             path: {
                 /** @description the job's id */
                 id: string;
-                /** @description Wait for the job's end, for so many seconds at the most: up to 60. */
-                wait_secs: number;
             };
             cookie?: never;
         };
@@ -1505,22 +1506,22 @@ export interface operations {
     };
     plan: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query: {
                 /** @description The network: the name of its file in networks/. */
                 network: string;
                 /** @description Only this account. */
-                account: string | null;
+                account?: string;
                 /** @description Only this stream. */
-                stream: string | null;
+                stream?: string;
                 /** @description Start of the window: a day or RFC 3339, UTC. Without it the look-back rules say what is read. */
-                since: string | null;
+                since?: string;
                 /** @description End of the window, not part of it; now without it. */
-                until: string | null;
+                until?: string;
                 /** @description Filter on this date: transaction, modified, validation or payment. */
-                axis: string | null;
+                axis?: string;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1701,24 +1702,24 @@ export interface operations {
     };
     requests: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Only those of this run. */
-                run: string | null;
+                run?: string;
                 /** @description Only those of this network id. */
-                network: string | null;
+                network?: string;
                 /** @description Only those of this account, as tables call it. */
-                account: string | null;
+                account?: string;
                 /** @description Only those of this stream. */
-                stream: string | null;
+                stream?: string;
                 /** @description Only from this moment on: a day or RFC 3339, UTC. */
-                since: string | null;
+                since?: string;
                 /** @description Only before this moment. */
-                until: string | null;
+                until?: string;
                 /** @description At most this many: 100 without it, 10000 at the most. */
-                limit: number | null;
+                limit?: number;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1744,14 +1745,14 @@ export interface operations {
     };
     runs: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description At most this many. */
-                limit: number | null;
+                limit?: number;
                 /** @description Only those of this network. */
-                network: string | null;
+                network?: string;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1840,24 +1841,24 @@ export interface operations {
     };
     slices: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Only those of this run. */
-                run: string | null;
+                run?: string;
                 /** @description Only those of this network id. */
-                network: string | null;
+                network?: string;
                 /** @description Only those of this account, as tables call it. */
-                account: string | null;
+                account?: string;
                 /** @description Only those of this stream. */
-                stream: string | null;
+                stream?: string;
                 /** @description Only from this moment on: a day or RFC 3339, UTC. */
-                since: string | null;
+                since?: string;
                 /** @description Only before this moment. */
-                until: string | null;
+                until?: string;
                 /** @description At most this many: 100 without it, 10000 at the most. */
-                limit: number | null;
+                limit?: number;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -1977,14 +1978,14 @@ export interface operations {
     };
     usage: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
+            query?: {
                 /** @description Only runs that began at this moment or later: a day or RFC 3339, UTC; the first day of this month without it. */
-                since: string | null;
+                since?: string;
                 /** @description Only runs that began before this moment; now without it. */
-                until: string | null;
+                until?: string;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
