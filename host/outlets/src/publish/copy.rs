@@ -101,7 +101,7 @@ impl<'a> Cells<'a> {
                 out.extend_from_slice(b"\\\\x");
                 column.as_binary::<i32>().value(row).iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
             }
-            _ => append_text(&pairs(column.as_map(), row)?.replace("\\u0000", REPLACEMENT), out),
+            _ => append_text(&pairs(column.as_map(), row)?, out),
         }
         Ok(())
     }
@@ -178,11 +178,11 @@ mod tests {
     fn pairs_are_json_and_types_without_an_equal_are_text() {
         let mut map = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
         map.keys().append_value("clickRef\"");
-        map.values().append_value("a\\b\0");
+        map.values().append_value("a\\b\0\\u0000");
         map.keys().append_value("epi");
         map.values().append_null();
         map.append(true).unwrap();
-        let expected = "{\"clickRef\\\\\"\":\"a\\\\\\\\b\u{fffd}\",\"epi\":null}\n";
+        let expected = "{\"clickRef\\\\\"\":\"a\\\\\\\\b\u{fffd}\\\\\\\\u0000\",\"epi\":null}\n";
         assert_eq!(copied(Arc::new(map.finish())), expected);
         let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)])]);
         assert_eq!(copied(Arc::new(list)), "[1, 2]\n");
