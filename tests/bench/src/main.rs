@@ -1,13 +1,14 @@
 //! `just bench`: what the sandbox and the lake cost.
 //!
-//! Its measurements. The **map stage**: each connector's component against the same Rust code run natively, on one
+//! What it measures. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
 //! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
 //! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
-//! files. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000. **Attackers**: an honest network beside guests and networks that want time and memory.
+//! files. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000.
+//! **Attackers**: an honest network beside guests and networks that want time and memory.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 

@@ -1,12 +1,13 @@
 //! `sluice changes`: the change feed.
 
+use std::io::Write;
+
 use sluice_lake::ChangeFilter;
 use sluice_runtime::app::open_lake;
 use sluice_runtime::changes::page;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 
-use super::print_json;
 use crate::arguments::ChangesArgs;
 
 /// Prints a page of the feed, as JSON in either form: it is for programs.
@@ -19,5 +20,7 @@ pub(super) async fn changes(settings: &Settings, args: &ChangesArgs) -> Result<(
         networks: args.network.iter().cloned().collect(),
         changes: args.change.iter().cloned().collect(),
     };
-    print_json(&page(&mut reader, args.after.as_deref(), &filter, args.limit as usize).await?)
+    let page = page(&mut reader, args.after.as_deref(), &filter, args.limit as usize).await?;
+    // Not by way of a value, whose numbers are floats.
+    Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string(&page).map_err(Failure::failed)?)?)
 }

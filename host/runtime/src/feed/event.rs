@@ -3,9 +3,9 @@
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow::json::writer::{JsonArray, WriterBuilder};
 use serde_json::{Value, json};
 
+use crate::changes::json_rows;
 use crate::failure::Failure;
 
 /// What the types of events begin with; the change follows.
@@ -18,16 +18,8 @@ const RESET: &str = "sluice.feed.reset";
 /// # Errors
 /// Rows that can't be JSON.
 pub(super) fn of_versions(batches: &[RecordBatch]) -> Result<Vec<Value>, Failure> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-    for batch in batches {
-        writer.write(&with_texts(batch)?).map_err(Failure::failed)?;
-    }
-    writer.finish().map_err(Failure::failed)?;
-    let written = writer.into_inner();
-    if written.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<Value> = serde_json::from_slice(&written).map_err(Failure::failed)?;
+    let batches = batches.iter().map(with_texts).collect::<Result<Vec<_>, _>>()?;
+    let rows: Vec<Value> = serde_json::from_str(&json_rows(&batches)?).map_err(Failure::failed)?;
     Ok(rows.into_iter().map(of_version).collect())
 }
 
