@@ -82,12 +82,14 @@ async function transactions(page) {
   await visit(page, "Transactions", "/transactions");
   const first = page.getByRole("region", { name: "Transactions" }).getByRole("link").first();
   const id = await first.innerText();
+  // Two networks may give two transactions one id: the row is known by its address.
+  const address = await first.getAttribute("href");
   await page.getByRole("searchbox").fill(id);
   await page.getByRole("button", { name: "Search" }).click();
   await page.waitForURL(/q=/);
   await settled(page);
   await photographed(page, "transactions");
-  await page.getByRole("region", { name: "Transactions" }).getByRole("link", { name: id }).click();
+  await page.getByRole("region", { name: "Transactions" }).locator(`a[href="${address}"]`).click();
   await settled(page);
   await page.getByText("first seen").waitFor();
   await photographed(page, "transaction");
