@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sluice_fetch::Fetcher;
-use sluice_model::{Axis, ErrorKind, Grain, Slice, Stream, Window};
+use sluice_model::{Axis, ErrorKind, Format, Grain, Layout, Slice, Stream, Window};
 use sluice_state::{PlannedSlice, Selection};
 
 use crate::adaptive::{self, AdaptiveRead};
@@ -73,17 +73,12 @@ pub async fn jobs(
     let (_, streams) = selected(network, selection)?;
     let clipped = streams.iter().filter_map(|stream| clipped(stream, selection, now)).collect();
     let mut slices = Vec::new();
-    let mut all = reads(network, selection, widths, most, now)?;
-    let mut count = all.iter().fold(0, |count: u64, read| count.saturating_add(read.count()));
+    let mut all = counted(network, selection, widths, most, now)?;
     for read in adaptive {
         let Some(read) = adaptive_read(network, widths, read)? else { continue };
-        count = count.saturating_add(read.count());
-        if count > most {
-            return Err(too_many_slices(network, &read.stream, most));
-        }
-        all.push(read);
+        all.add(network, read)?;
     }
-    for read in all {
+    for read in all.reads {
         let made = read.slices().map(|slice| PlannedSlice { slice, rule: read.rule.clone() });
         slices.extend(made);
     }
@@ -99,6 +94,7 @@ pub async fn jobs(
 pub struct Read {
     /// A slice of the whole window.
     whole: Slice,
+    /// Without its layout, which may have a megabyte.
     stream: Stream,
     /// The key of the look-back rule that asks for it.
     rule: Option<String>,
@@ -118,6 +114,36 @@ impl Read {
     }
 }
 
+/// The most bytes of settings in all slices of a run: each slice has its account's.
+const MAX_SETTINGS_BYTES: u64 = 32 << 20;
+
+/// Reads whose slices are counted, and bounded.
+struct CountedReads {
+    reads: Vec<Read>,
+    most: u64,
+    count: u64,
+    settings_bytes: u64,
+}
+
+impl CountedReads {
+    /// Adds a read; fails if its slices are too many, or too large.
+    fn add(&mut self, network: &Network, read: Read) -> Result<(), Failure> {
+        let count = read.count();
+        self.count = self.count.saturating_add(count);
+        if self.count > self.most {
+            return Err(too_many_slices(network, &read.stream, self.most));
+        }
+        let of_one: usize = read.whole.settings.iter().map(|(name, value)| name.len() + value.len()).sum();
+        // The read itself has them, even if none of its window is left.
+        self.settings_bytes = self.settings_bytes.saturating_add(count.max(1).saturating_mul(of_one as u64));
+        if self.settings_bytes > MAX_SETTINGS_BYTES {
+            return Err(too_many_settings(network, &read.whole.account, of_one));
+        }
+        self.reads.push(read);
+        Ok(())
+    }
+}
+
 /// What a run would read, counted by arithmetic: no slice is made yet.
 ///
 /// # Errors
@@ -129,28 +155,34 @@ pub fn reads(
     most: u64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Read>, Failure> {
+    counted(network, selection, widths, most, now).map(|counted| counted.reads)
+}
+
+fn counted(
+    network: &Network,
+    selection: &Selection,
+    widths: &Widths,
+    most: u64,
+    now: DateTime<Utc>,
+) -> Result<CountedReads, Failure> {
     let (accounts, streams) = selected(network, selection)?;
-    let (mut reads, mut count) = (Vec::new(), 0_u64);
+    let mut counted = CountedReads { reads: Vec::new(), most, count: 0, settings_bytes: 0 };
     for account in accounts {
         for stream in &streams {
             for (axis, window, rule) in windows(network, stream, selection, now)? {
-                let read = read(network, account, &widths.narrowed(account.id(), stream, axis), axis, window, rule)?;
-                count = count.saturating_add(read.count());
-                if count > most {
-                    return Err(too_many_slices(network, &read.stream, most));
-                }
-                reads.push(read);
+                let stream = widths.narrowed(account.id(), stream, axis);
+                counted.add(network, read(network, account, stream, axis, window, rule)?)?;
             }
         }
     }
-    Ok(reads)
+    Ok(counted)
 }
 
 /// A window of a stream, no wider than the stream allows.
 fn read(
     network: &Network,
     account: &Account,
-    stream: &Stream,
+    stream: Stream,
     axis: Axis,
     window: Window,
     rule: Option<String>,
@@ -177,7 +209,8 @@ fn read(
         axis,
         cursor: None,
     };
-    Ok(Read { whole, stream: stream.clone(), rule })
+    let layout = Layout { format: Format::Opaque, pins: Vec::new(), inputs: Vec::new(), key: Vec::new() };
+    Ok(Read { whole, stream: Stream { layout, ..stream }, rule })
 }
 
 /// What an adaptive rule reads; nothing of an account or a stream that is no longer there. Its windows are scattered, so
@@ -186,7 +219,7 @@ fn adaptive_read(network: &Network, widths: &Widths, of: &AdaptiveRead) -> Resul
     let account = network.settings.content.accounts.iter().find(|account| account.id() == of.account);
     let (Some(account), Some(stream)) = (account, network.manifest().stream(&of.stream)) else { return Ok(None) };
     let stream = widths.narrowed(account.id(), stream, adaptive::AXIS);
-    read(network, account, &stream, adaptive::AXIS, of.window, None).map(Some)
+    read(network, account, stream, adaptive::AXIS, of.window, None).map(Some)
 }
 
 fn too_many_slices(network: &Network, stream: &Stream, most: u64) -> Failure {
@@ -199,6 +232,16 @@ fn too_many_slices(network: &Network, stream: &Stream, most: u64) -> Failure {
     .hint(format!(
         "shorten look_back in networks/{name}.json or the window, or raise slices_per_run of [limits] in sluice.toml"
     ))
+}
+
+fn too_many_settings(network: &Network, account: &str, bytes: usize) -> Failure {
+    let (name, manifest) = (&network.settings.name, network.manifest());
+    Failure::settings(format!(
+        "the slices of a run of {name} would have more than {MAX_SETTINGS_BYTES} bytes of settings: account `{account}` \
+         has {bytes}, the defaults of connector `{}` {} included",
+        manifest.network, manifest.version
+    ))
+    .hint(format!("shorten look_back in networks/{name}.json or the window, or the account's settings"))
 }
 
 /// The accounts and streams of a selection.

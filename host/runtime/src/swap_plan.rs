@@ -42,11 +42,13 @@ impl SwapPlan {
             let network = Network { settings, connector: connector.clone(), shadow: None, secrets };
             let (all, widths) = (Selection::default(), Widths::default());
             match slices::reads(&network, &all, &widths, self.slices_per_run, now) {
-                Ok(reads) => newest.extend(reads.iter().filter_map(|read| read.slices().next_back())),
+                Ok(reads) => {
+                    let left = MOST_PLANNED - newest.len();
+                    newest.extend(reads.iter().filter_map(|read| read.slices().next_back()).take(left));
+                }
                 Err(failure) => return Ok(PlannedReads::TooMany(reason(failure))),
             }
         }
-        newest.truncate(MOST_PLANNED);
         Ok(PlannedReads::Slices { newest, requests_per_slice: self.requests_per_slice })
     }
 }

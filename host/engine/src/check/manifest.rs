@@ -25,8 +25,15 @@ const MAX_SKIPPED_LINES: u32 = 10_000;
 const MAX_LOOK_BACK_DAYS: u32 = 3_660;
 const DAY_SECS: u32 = 86_400;
 
+/// The most bytes of a manifest as JSON. Its texts are copied for accounts, streams and look-backs.
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
+/// The most bytes of all defaults of settings: each slice has them.
+const MAX_DEFAULT_BYTES: usize = 64 << 10;
+
 /// Checks a manifest.
 pub(crate) fn manifest(manifest: &Manifest) -> Checked<()> {
+    let bytes = json_bytes(manifest);
+    ensure(bytes <= MAX_MANIFEST_BYTES, || format!("it has {bytes} bytes as JSON, {MAX_MANIFEST_BYTES} are allowed"))?;
     is_slug(&manifest.network)?;
     words("title", &manifest.title)?;
     is_version(&manifest.version)?;
@@ -170,6 +177,11 @@ fn slots(manifest: &Manifest) -> Checked<()> {
         is_identifier(name)?;
         words(name, meaning)?;
     }
+    let defaults = manifest.settings.iter().filter_map(|setting| setting.default.as_ref());
+    let bytes: usize = defaults.map(String::len).sum();
+    ensure(bytes <= MAX_DEFAULT_BYTES, || {
+        format!("defaults of settings: {bytes} bytes, {MAX_DEFAULT_BYTES} are allowed")
+    })?;
     manifest
         .settings
         .iter()
@@ -238,6 +250,23 @@ fn schedule(manifest: &Manifest) -> Checked<()> {
     ensure(windows <= MAX_WINDOWS, || {
         format!("look-back and max-window-secs: {windows} windows of an account, {MAX_WINDOWS} are allowed")
     })
+}
+
+/// How long a manifest is as JSON.
+fn json_bytes(manifest: &Manifest) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, manifest).map_or(usize::MAX, |()| counter.0)
 }
 
 fn is_identifier(name: &str) -> Checked<()> {

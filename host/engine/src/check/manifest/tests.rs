@@ -203,3 +203,23 @@ fn windows_are_complete_on_axes_that_there_are_and_reach_back_a_day_at_least() {
     good.streams[0].history_days = Some(14);
     assert_eq!(super::manifest(&good), Ok(()));
 }
+
+#[test]
+fn what_each_slice_or_account_has_a_copy_of_is_bounded() {
+    let setting = |nth: usize, bytes: usize| Setting {
+        name: format!("s{nth}"),
+        meaning: "m".to_owned(),
+        required: false,
+        default: Some("x".repeat(bytes)),
+    };
+    let mut right = manifest();
+    right.settings = (0..16).map(|nth| setting(nth, 4 << 10)).collect();
+    assert_eq!(super::manifest(&right), Ok(()));
+    let text = refused(|m| m.settings = (0..17).map(|nth| setting(nth, 4 << 10)).collect());
+    assert_eq!(text, "defaults of settings: 69632 bytes, 65536 are allowed");
+    let text = refused(|m| {
+        let pin = |nth: usize| Pin { path: format!("{nth}{}", "x".repeat(4_000)), kind: Kind::Text };
+        m.streams[0].layout.pins = (0..300).map(pin).collect();
+    });
+    assert!(text.contains("bytes as JSON, 1048576 are allowed"), "{text}");
+}
