@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,6 +13,9 @@ use sluice_tests::{HostileServer, Operator, response};
 const CASES: u32 = 6;
 /// A field of the connector's layout.
 const DECLARED: &str = "transaction_type";
+/// Pieces of the data with letters and digits, as a token has them.
+const PIECE: &str = r#","sale_amount":100.0,"#;
+const AMOUNT: &str = r#""amount":"5.00""#;
 const WINDOW: [&str; 6] = ["--since", "2026-01-01", "--until", "2026-01-15", "--axis", "modified"];
 
 /// What is secret of one account: what the operator gives, and what the network issues.
@@ -70,7 +74,10 @@ fn secret() -> impl Strategy<Value = String> {
 }
 
 fn secrets() -> impl Strategy<Value = Secrets> {
-    (secret(), secret(), "[A-Za-z0-9._-]{8,40}").prop_map(|(id, secret, token)| Secrets { id, secret, token })
+    // A network may give a piece of its data as a token, so as to have it blanked out.
+    let token =
+        prop_oneof![6 => "[A-Za-z0-9._-]{8,40}", 1 => prop_oneof![Just(PIECE), Just(AMOUNT)].prop_map(str::to_owned)];
+    (secret(), secret(), token).prop_map(|(id, secret, token)| Secrets { id, secret, token })
 }
 
 fn echo() -> impl Strategy<Value = Echo> {
@@ -197,16 +204,55 @@ fn check(secrets: &Secrets, echoes: &[Echo], zstd: bool) -> Result<(), TestCaseE
     let build = operator.sluice(&["build", "--from-raw"]).unwrap();
     let after = tables(&operator);
     prop_assert_eq!(&before, &after, "run {:?}, build {:?}", run, build);
-    // Nothing that is secret enough to be masked is left in the tables. Names that the connector declares are theirs.
-    for value in [&secrets.secret, &secrets.token].into_iter().filter(|value| *value != DECLARED) {
+    // Nothing that is secret enough to be masked is left in the tables, in a file or in a log. Names that the connector
+    // declares are theirs, and pieces of the data are no tokens.
+    let is_masked = |value: &&String| {
         let is_long = value.len() >= 8 && value.bytes().any(|byte| !byte.is_ascii_digit());
-        prop_assert!(
-            !is_long || !before.iter().any(|line| line.contains(value.as_str())),
-            "{} is in the tables",
-            value
-        );
+        is_long && ![DECLARED, PIECE, AMOUNT].contains(&value.as_str())
+    };
+    let logs = [&run, &build].map(|answer| format!("{}{}", answer.stdout, answer.stderr)).concat();
+    let files = files(&operator);
+    for value in [&secrets.secret, &secrets.token].into_iter().filter(is_masked) {
+        prop_assert!(!before.iter().any(|line| line.contains(value.as_str())), "{} is in the tables", value);
+        prop_assert!(!logs.contains(value.as_str()), "{} is in the logs: {}", value, logs);
+        for (path, bytes) in &files {
+            let holds = bytes.windows(value.len()).any(|window| window == value.as_bytes());
+            prop_assert!(!holds, "{} is in {}", value, path.display());
+        }
     }
     Ok(())
+}
+
+/// What the lake and the state store have on disk, unpacked.
+fn files(operator: &Operator) -> Vec<(PathBuf, Vec<u8>)> {
+    let (mut found, mut folders) = (Vec::new(), vec![operator.join("lake")]);
+    let state = std::fs::read_dir(operator.join("")).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = state.filter(|path| path.to_string_lossy().contains("state.")).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { paths.push(entry.path()) }
+        }
+    }
+    for path in paths {
+        let bytes = std::fs::read(&path).unwrap();
+        let is_packed = bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        let bytes = if is_packed { zstd::decode_all(&bytes[..]).unwrap() } else { bytes };
+        // A connector's code holds no secret, and is large.
+        if path.extension().is_none_or(|extension| extension != "wasm") {
+            found.push((path, bytes));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_piece_of_the_data_that_a_network_gives_as_a_token_is_not_blanked_out() {
+    let secrets = Secrets { id: "client-id-01".into(), secret: "client-secret-01".into(), token: PIECE.into() };
+    let server = network(&secrets, &[], false);
+    let operator = operator(&secrets, &server.origin());
+    let run = operator.sluice(&[&["run", "rakuten"][..], &WINDOW].concat()).unwrap();
+    let rows = operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap();
+    assert_eq!(rows[0], json!({"n": 4}), "{run:?}");
 }
 
 proptest! {

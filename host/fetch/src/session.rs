@@ -184,9 +184,9 @@ pub(crate) fn looks_like_a_token(value: &str) -> bool {
         (_, false) => 16,
         (false, true) => 20,
     };
-    (shortest..=MAX_TOKEN_BYTES).contains(&value.len())
-        && !is_date
-        && !value.bytes().any(|byte| byte.is_ascii_control())
+    // Tokens are base64, hexadecimal, UUIDs, JWTs or cookies. JSON, CSV and XML need a quote, comma, brace or angle bracket.
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=%:|!*$@".contains(&byte);
+    (shortest..=MAX_TOKEN_BYTES).contains(&value.len()) && !is_date && value.bytes().all(is_token_byte)
 }
 
 fn cookie_values(header: &str) -> impl Iterator<Item = &str> {
@@ -290,9 +290,22 @@ mod tests {
 
     #[test]
     fn what_occurs_in_a_networks_data_is_no_token() {
-        for word in
-            ["5.00", "123456789012", "approved", "2026-11-29T10:00:00Z", "1,234,567.89", "EUR", "", "a\nb1234567"]
-        {
+        for word in [
+            "5.00",
+            "123456789012",
+            "approved",
+            "2026-11-29T10:00:00Z",
+            "1,234,567.89",
+            "EUR",
+            "",
+            "a\nb1234567",
+            r#""amount":"5.00""#,
+            r#"{"id":1,"status":"paid"}"#,
+            "<amount>5.00</amount>",
+            "2026-11-29 10:00:00,12,paid",
+            "a word and 1 number",
+            "número-de-orden-1",
+        ] {
             assert!(!looks_like_a_token(word), "{word}");
         }
         let session_id = "s".repeat(16);
