@@ -65,6 +65,11 @@ fn a_store_that_can_not_be_used_is_named_with_a_hint() {
         (check(&locked, "s3://lake/x", &[]), "s3://lake/x", "check AWS_ACCESS_KEY_ID"),
         (check(&open, "s3://lake/x", &[("AWS_ENDPOINT_URL", &nobody)]), "s3://lake/x", "check AWS_ENDPOINT_URL"),
         (check(&open, "s3://lake/x", &[("AWS_ALLOW_HTTP", "false")]), "s3://lake/x", "AWS_ALLOW_HTTP=true"),
+        (
+            check(&open, "s3://lake/x", &[("AWS_ACCESS_KEY_ID", "")]),
+            "no keys for the object store",
+            "set AWS_ACCESS_KEY_ID",
+        ),
     ] {
         assert_eq!(answer.code, 1, "{answer:?}");
         let hints = answer.stderr.split_once("hint: ").map_or("", |(_, hint)| hint);

@@ -8,6 +8,12 @@ use sluice_model::ErrorKind;
 /// A failure of the lake.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// An object store to which nothing gives keys.
+    #[error("cannot open {url}: no keys for the object store are given")]
+    NoStoreKeys {
+        /// The lake's URL.
+        url: String,
+    },
     /// A URL that names no lake.
     #[error("`{url}` names no lake: {reason}")]
     Url {
@@ -230,6 +236,7 @@ impl Error {
                 Some("set `url` in [lake] of sluice.toml to `file:./lake` or `s3://bucket/prefix`".to_owned())
             }
             Self::Create { path, source } | Self::OpenFolder { path, source } => io_hint(path, source),
+            Self::NoStoreKeys { .. } => Some(STORE_KEYS.to_owned()),
             Self::LosesCommits { .. } => Some(
                 "it must honour `If-None-Match: *` on PUT, as AWS S3 does; a lake on a local disk is safe too".to_owned(),
             ),
@@ -322,6 +329,10 @@ fn unhonoured_hint(table: &str) -> String {
         table.replace('.', "/")
     )
 }
+
+/// What gives an object store its keys.
+const STORE_KEYS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or, to use the identity of this machine, \
+                          AWS_METADATA_ENDPOINT=http://169.254.169.254";
 
 fn io_hint(path: &str, error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind;

@@ -374,6 +374,18 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
     let endpoint = setting(AmazonS3ConfigKey::Endpoint)
         .unwrap_or_else(|| format!("aws {}", setting(AmazonS3ConfigKey::Region).unwrap_or_default()));
     let store_name = format!("{} {bucket}", endpoint.trim_end_matches('/'));
+    // Without any of these the client would ask a cloud's metadata address, which no setting names.
+    let identities = [
+        AmazonS3ConfigKey::AccessKeyId,
+        AmazonS3ConfigKey::WebIdentityTokenFile,
+        AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+        AmazonS3ConfigKey::ContainerCredentialsFullUri,
+        AmazonS3ConfigKey::MetadataEndpoint,
+    ];
+    let is_public = setting(AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
+    if !is_public && !identities.into_iter().any(|key| setting(key).is_some()) {
+        return Err(Error::NoStoreKeys { url: text.to_owned() });
+    }
     let store = builder.build().map_err(|source| Error::store("open", text, source))?;
     let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
     let root: Arc<dyn ObjectStore> = Arc::new(store);
