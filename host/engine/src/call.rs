@@ -1,5 +1,7 @@
 //! One call into a guest: a fresh instance, its limits, and the fault if it fails.
 
+use std::sync::atomic::AtomicBool;
+
 use sluice_model::Refusal;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi::I32Exit;
@@ -19,15 +21,18 @@ pub(crate) struct Caller<'a> {
     pub(crate) connector: &'a str,
     pub(crate) version: &'a str,
     pub(crate) call: &'static str,
+    /// Whether a call of it has wanted more memory than any call may have.
+    pub(crate) is_large: &'a AtomicBool,
 }
 
 impl Caller<'_> {
     /// Runs `call` in a store of its own and distinguishes its faults.
     pub(crate) fn run<T>(
         &self,
-        call: impl FnOnce(&mut Store<GuestState>) -> wasmtime::Result<Result<T, Refusal>>,
+        call: impl Fn(&mut Store<GuestState>) -> wasmtime::Result<Result<T, Refusal>>,
     ) -> Result<T, Error> {
-        let answer = self.engine.with_store(call).map_err(|(error, out_of_memory)| self.fault(error, out_of_memory))?;
+        let answer = self.engine.with_store(self.is_large, call);
+        let answer = answer.map_err(|(error, out_of_memory)| self.fault(error, out_of_memory))?;
         answer.map_err(|refusal| Error::Refused {
             connector: self.connector.to_owned(),
             version: self.version.to_owned(),

@@ -1,6 +1,6 @@
 //! A loaded connector: the four functions of the contract, in the model's nouns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -33,6 +33,8 @@ struct Inner {
     component: Bytes,
     /// How many responses it was asked to map.
     maps: AtomicU64,
+    /// Whether a call of it has wanted more memory than any call may have.
+    is_large: AtomicBool,
     /// Where it was seen to give another answer for the same bytes. From then on it maps nothing.
     unsteady: OnceLock<String>,
     _tally: Tally,
@@ -42,8 +44,9 @@ impl Connector {
     /// `code_bytes`: of the machine code that the guest was compiled to.
     pub(crate) fn new(engine: Engine, guest: Guest, manifest: Manifest, component: Bytes, code_bytes: usize) -> Self {
         let digest = Digest::of(&component);
-        let (maps, unsteady, _tally) = (AtomicU64::new(0), OnceLock::new(), engine.tally(code_bytes));
-        Self(Arc::new(Inner { engine, guest, manifest, digest, component, maps, unsteady, _tally }))
+        let (maps, is_large, unsteady) = (AtomicU64::new(0), AtomicBool::new(false), OnceLock::new());
+        let _tally = engine.tally(code_bytes);
+        Self(Arc::new(Inner { engine, guest, manifest, digest, component, maps, is_large, unsteady, _tally }))
     }
 
     /// Its address in memory, which is the same for all its clones.
@@ -235,7 +238,8 @@ impl Connector {
     }
 
     fn caller(&self, call: &'static str) -> Caller<'_> {
-        Caller { engine: &self.0.engine, connector: self.network(), version: self.version(), call }
+        let Inner { engine, is_large, .. } = &*self.0;
+        Caller { engine, connector: self.network(), version: self.version(), call, is_large }
     }
 }
 

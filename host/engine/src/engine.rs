@@ -1,7 +1,7 @@
 //! The one wasmtime engine of a process: its configuration, its clock, its pool.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::compile::Compiler;
 use crate::connector::Connector;
 use crate::error::{Error, LoadFault};
 use crate::limits::Limits;
-use crate::state::GuestState;
+use crate::state::{GuestState, LargeCall};
 use crate::{bounds, contract, load, wasi};
 
 /// How often the deadline is looked at.
@@ -76,7 +76,9 @@ struct Inner {
     linker: Linker<GuestState>,
     cache: Option<Cache>,
     limits: Limits,
-    slots: Slots,
+    slots: Arc<Slots>,
+    /// Of the one call that may take more memory than any may.
+    large: Arc<Slots>,
     check_every: u64,
     connectors: Arc<Connectors>,
     memory: Arc<AtomicUsize>,
@@ -122,7 +124,8 @@ impl Engine {
             linker,
             cache,
             limits: options.limits,
-            slots: Slots::new(options.max_instances.max(1)),
+            slots: Arc::new(Slots::new(options.max_instances.max(1))),
+            large: Arc::new(Slots::new(1)),
             check_every: u64::from(options.check_every),
             connectors: Arc::default(),
             memory: Arc::default(),
@@ -190,20 +193,36 @@ impl Engine {
         }
     }
 
-    /// Runs `call` with a fresh store, in a slot of the pool.
+    /// Runs `call` with a fresh store, in a slot of the pool. One that wants more memory than any call may have, while
+    /// another has it, is run again once that has ended, and from then on waits for it first (`is_large`): calls are pure.
     pub(crate) fn with_store<T>(
         &self,
-        call: impl FnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
+        is_large: &AtomicBool,
+        call: impl Fn(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, (wasmtime::Error, bool)> {
-        let _slot = self.0.slots.take();
+        loop {
+            // Before its time begins.
+            let large = is_large.load(Ordering::Relaxed).then(|| Slots::take(&self.0.large));
+            let _slot = Slots::take(&self.0.slots);
+            let mut store = self.store(LargeCall::new(self.0.large.clone(), large));
+            let answer = call(&mut store);
+            if store.data().is_crowded() {
+                is_large.store(true, Ordering::Relaxed);
+                continue;
+            }
+            return answer.map_err(|error| (error, store.data().wanted_more_memory()));
+        }
+    }
+
+    fn store(&self, large: LargeCall) -> Store<GuestState> {
         let limits = &self.0.limits;
-        let mut store = Store::new(&self.0.wasmtime, GuestState::new(limits, self.0.memory.clone()));
+        let mut store = Store::new(&self.0.wasmtime, GuestState::new(limits, self.0.memory.clone(), large));
         store.limiter(GuestState::limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.epoch_deadline_trap();
         let ticks = limits.call_timeout.as_millis() / TICK.as_millis();
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
-        call(&mut store).map_err(|error| (error, store.data().wanted_more_memory()))
+        store
     }
 }
 
@@ -267,28 +286,36 @@ fn tick(engine: EngineWeak) -> Result<(), Error> {
         .map_err(|error| Error::host("start the thread that watches deadlines")(error.into()))
 }
 
-/// Counts the pool's slots, so that a call waits for one instead of failing.
-struct Slots {
+/// Counts slots of the pool, or of large calls, so that a call waits for one instead of failing.
+pub(crate) struct Slots {
     free: Mutex<u32>,
     freed: Condvar,
 }
 
-struct Slot<'a>(&'a Slots);
+/// A slot, given back when dropped.
+pub(crate) struct Slot(Arc<Slots>);
 
 impl Slots {
-    fn new(free: u32) -> Self {
+    pub(crate) fn new(free: u32) -> Self {
         Self { free: Mutex::new(free), freed: Condvar::new() }
     }
 
-    fn take(&self) -> Slot<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+    fn take(slots: &Arc<Self>) -> Slot {
+        let free = slots.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = slots.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
-        Slot(self)
+        Slot(slots.clone())
+    }
+
+    /// A slot, if one is free.
+    pub(crate) fn try_take(self: &Arc<Self>) -> Option<Slot> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = free.checked_sub(1)?;
+        Some(Slot(self.clone()))
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.freed.notify_one();
@@ -303,10 +330,11 @@ mod tests {
 
     #[test]
     fn a_call_waits_for_a_slot() {
-        let slots = Slots::new(1);
-        let taken = slots.take();
+        let slots = Arc::new(Slots::new(1));
+        let taken = Slots::take(&slots);
+        assert!(slots.try_take().is_none());
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| drop(slots.take()));
+            let second = scope.spawn(|| drop(Slots::take(&slots)));
             drop(taken);
             second.join().expect("the second call gets the slot");
         });

@@ -8,6 +8,9 @@ pub struct Limits {
     /// Linear memory of one instance, in bytes, over all its memories. A guest that asks for more is refused
     /// the growth and usually aborts.
     pub memory_bytes: usize,
+    /// What of it any call may take. One call at a time may take more: so many guests of others as there are cores can't
+    /// take the whole each.
+    pub small_memory_bytes: usize,
     /// Wall-clock time of one call. Compiling isn't part of it.
     pub call_timeout: Duration,
     /// Bytes that one call may hand to the host: its whole result, as the host holds it.
@@ -45,6 +48,7 @@ impl Limits {
     pub fn none() -> Self {
         Self {
             memory_bytes: 4 << 30,
+            small_memory_bytes: usize::MAX,
             call_timeout: Duration::MAX,
             output_bytes: usize::MAX,
             requests_per_answer: usize::MAX,
@@ -74,6 +78,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes: 256 << 20,
+            small_memory_bytes: 32 << 20,
             call_timeout: Duration::from_secs(10),
             output_bytes: 128 << 20,
             requests_per_answer: 10_000,

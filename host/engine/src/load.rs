@@ -1,5 +1,7 @@
 //! From a file's bytes to a connector: know what it is before anything of it runs.
 
+use std::sync::atomic::AtomicBool;
+
 use bytes::Bytes;
 use sluice_model::Digest;
 use wasmparser::{Encoding, Parser, Payload};
@@ -27,7 +29,8 @@ pub(crate) fn load(engine: &Engine, wasm: &[u8], origin: &str) -> Result<Connect
     let component = engine.compile(wasm, digest).map_err(refuse)?;
     let guest = Guest::new(contract, engine.linker(), &component)
         .map_err(|error| refuse(LoadFault::WrongTypes { source: error.into() }))?;
-    let caller = Caller { engine, connector: origin, version: "", call: "describe" };
+    let is_large = AtomicBool::new(false);
+    let caller = Caller { engine, connector: origin, version: "", call: "describe", is_large: &is_large };
     let manifest = guest.describe(&caller)?;
     check::manifest(&manifest).map_err(|what| refuse(LoadFault::Manifest { what }))?;
     let code = component.image_range();

@@ -9,6 +9,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::engine::{Slot, Slots};
 use crate::limits::Limits;
 use crate::wasi;
 
@@ -38,13 +39,21 @@ pub struct Body {
 
 impl GuestState {
     /// For one call; what of memory it takes is added to `held`, and taken off again when it is dropped.
-    pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(limits: &Limits, held: Arc<AtomicUsize>, large: LargeCall) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             table,
             wasi: None,
-            memory: MemoryLimit { bytes: limits.memory_bytes, used: 0, refused: false, held },
+            memory: MemoryLimit {
+                bytes: limits.memory_bytes,
+                small_bytes: limits.small_memory_bytes,
+                used: 0,
+                refused: false,
+                crowded: false,
+                held,
+                large,
+            },
             lookups: limits.lookups,
             lookup_bytes: limits.lookup_bytes,
             deadline: Instant::now().checked_add(limits.call_timeout),
@@ -58,6 +67,11 @@ impl GuestState {
     /// Whether the guest was refused memory.
     pub(crate) fn wanted_more_memory(&self) -> bool {
         self.memory.refused
+    }
+
+    /// Whether the guest was stopped because another call has the memory that it wanted.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.memory.crowded
     }
 
     pub(crate) fn push_body(&mut self, bytes: Bytes) -> wasmtime::Result<Resource<Body>> {
@@ -115,10 +129,34 @@ impl WasiView for GuestState {
 /// follows can be distinguished from others.
 struct MemoryLimit {
     bytes: usize,
+    /// What any call may take. Beyond it, it needs the engine's one large slot.
+    small_bytes: usize,
     used: usize,
     refused: bool,
+    crowded: bool,
+    large: LargeCall,
     /// The same over all calls of an engine.
     held: Arc<AtomicUsize>,
+}
+
+/// A call's way to more memory than any call may take.
+pub(crate) struct LargeCall {
+    slots: Arc<Slots>,
+    slot: Option<Slot>,
+}
+
+impl LargeCall {
+    pub(crate) fn new(slots: Arc<Slots>, slot: Option<Slot>) -> Self {
+        Self { slots, slot }
+    }
+
+    /// Whether it has the slot, or can have it without waiting: what waits inside a call would use up its time.
+    fn has_slot(&mut self) -> bool {
+        if self.slot.is_none() {
+            self.slot = self.slots.try_take();
+        }
+        self.slot.is_some()
+    }
 }
 
 impl Drop for MemoryLimit {
@@ -131,6 +169,10 @@ impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         let granted = used <= self.bytes;
+        if granted && used > self.small_bytes && !self.large.has_slot() {
+            self.crowded = true;
+            return Err(format_err!("another call has the memory that it wants"));
+        }
         if granted {
             self.held.fetch_add(used - self.used, Ordering::Relaxed);
             self.used = used;
@@ -154,9 +196,28 @@ mod tests {
 
     use super::*;
 
+    fn large() -> LargeCall {
+        LargeCall::new(Arc::new(Slots::new(1)), None)
+    }
+
+    #[test]
+    fn one_call_at_a_time_takes_more_memory_than_any_may() {
+        let limits = Limits { memory_bytes: 100, small_memory_bytes: 10, ..Limits::default() };
+        let slots = Arc::new(Slots::new(1));
+        let new = || GuestState::new(&limits, Arc::default(), LargeCall::new(slots.clone(), None));
+        let (mut first, mut second) = (new(), new());
+        assert!(first.limiter().memory_growing(0, 10, None).unwrap());
+        assert!(first.limiter().memory_growing(10, 90, None).unwrap());
+        assert!(second.limiter().memory_growing(0, 10, None).unwrap());
+        assert!(second.limiter().memory_growing(10, 11, None).is_err());
+        assert!(second.is_crowded() && !first.is_crowded());
+        drop(first);
+        assert!(second.limiter().memory_growing(10, 11, None).unwrap(), "it is free again");
+    }
+
     #[test]
     fn reads_a_body_in_pieces_up_to_its_end() {
-        let mut state = GuestState::new(&Limits::default(), Arc::default());
+        let mut state = GuestState::new(&Limits::default(), Arc::default(), large());
         let body = state.push_body(Bytes::from(vec![7; MAX_READ + 10])).unwrap();
         let same = || Resource::new_borrow(body.rep());
         assert_eq!(state.body_size(&same()).unwrap(), MAX_READ as u64 + 10);
@@ -168,7 +229,7 @@ mod tests {
 
     #[test]
     fn lookups_are_counted() {
-        let mut state = GuestState::new(&Limits { lookups: 2, ..Limits::default() }, Arc::default());
+        let mut state = GuestState::new(&Limits { lookups: 2, ..Limits::default() }, Arc::default(), large());
         let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
         assert!(state.value_at(&body, "/a").is_ok());
         assert!(state.value_at(&body, "/a").is_ok());
@@ -177,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_lookup_gives_nothing_once_the_time_is_over() {
-        let mut state = GuestState::new(&Limits { call_timeout: Duration::ZERO, ..Limits::default() }, Arc::default());
+        let mut state =
+            GuestState::new(&Limits { call_timeout: Duration::ZERO, ..Limits::default() }, Arc::default(), large());
         let body = state.push_body(Bytes::from_static(b"{\"a\":1}")).unwrap();
         let error = state.value_at(&body, "/a").unwrap_err();
         assert_eq!(error.downcast_ref::<wasmtime::Trap>(), Some(&wasmtime::Trap::Interrupt));
@@ -186,7 +248,8 @@ mod tests {
     #[test]
     fn memory_is_counted_over_all_memories() {
         let held = Arc::new(AtomicUsize::new(7));
-        let mut limit = MemoryLimit { bytes: 100, used: 0, refused: false, held: held.clone() };
+        let limits = Limits { memory_bytes: 100, small_memory_bytes: 100, ..Limits::default() };
+        let mut limit = GuestState::new(&limits, held.clone(), large()).memory;
         assert!(limit.memory_growing(0, 60, None).unwrap());
         assert!(!limit.memory_growing(0, 60, None).unwrap());
         assert!(limit.refused);
