@@ -54,8 +54,8 @@ pub use notes::{NoteCount, NoteKind, Notes};
 const MAX_DEPTH: usize = 128;
 /// How many paths the records of one body may have.
 const MAX_FIELDS: usize = 10_000;
-/// How many values one body may become, counting nulls: 512 MiB of offsets.
-const MAX_CELLS: usize = 1 << 27;
+/// How many values one body may become, counting nulls: 320 MiB of them.
+const MAX_CELLS: usize = 1 << 26;
 
 /// Every field of every record as literal text columns, and what is odd about the body.
 ///

@@ -12,11 +12,11 @@ use super::number::number_kinds;
 use super::scan::Number;
 use super::{DecodeError, MAX_CELLS, MAX_FIELDS};
 
-/// How many cells a body may have for each of its bytes, and how many besides: a record of the shortest fields takes 6
-/// bytes for each, so beyond this nearly all cells are empty.
-const CELLS_PER_BYTE: usize = 32;
-const FREE_CELLS: usize = 1 << 22;
-const TOO_MANY_CELLS: &str = "134217728 values, or 32 for each of its bytes, most of them empty";
+/// How many cells a body may have for each of its bytes, and how many besides: in JSON the shortest field takes 6 bytes and
+/// in delimited text one, so beyond this nearly all cells are empty. Each takes 5 bytes of memory.
+const CELLS_PER_BYTE: usize = 2;
+const FREE_CELLS: usize = 1 << 18;
+const TOO_MANY_CELLS: &str = "67108864 values, or 2 for each of its bytes, most of them empty";
 /// How long a path may be, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
 /// How many steps may be spent on taking back the values of names that stand twice.
@@ -391,7 +391,7 @@ mod tests {
         let refused = (0..MAX_CELLS).any(|_| table.end_record().is_err());
         assert!(refused);
         let mut small = Table::new(100, Clock::new(None));
-        assert!((0..FREE_CELLS + 3_200).all(|_| small.end_record().is_ok()));
+        assert!((0..FREE_CELLS + 200).all(|_| small.end_record().is_ok()));
         assert!(small.end_record().is_err());
         assert!(table.child(ROOT, &mut 0, &"x".repeat(MAX_PATH_BYTES + 1)).is_err());
     }

@@ -23,7 +23,7 @@ const GROWN: usize = 1 << 20;
 /// Processor time that a mebibyte of input may take: a second in a release build. Here targets decode each input twice, in
 /// code that is hardly optimised and counts its branches.
 const TIME_PER_MIB: Duration = Duration::from_secs(10);
-/// Shorter inputs may take the time of this length, in bytes: any body may have four million cells.
+/// Shorter inputs may take the time of this length, in bytes: any body may have a quarter of a million cells.
 const SHORTEST_TIMED: usize = 1 << 20;
 
 /// What is fuzzed.
