@@ -266,7 +266,8 @@ fn envelopes(operator: &Operator) -> Vec<Value> {
         for file in std::fs::read_dir(run.unwrap().path()).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                found.push(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap());
+                let text = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
+                found.push(serde_json::from_slice(&text).unwrap());
             }
         }
     }

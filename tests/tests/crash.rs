@@ -155,7 +155,7 @@ fn kept(operator: &Operator) -> BTreeSet<(String, Asked)> {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let text = std::fs::read(path).unwrap();
+            let text = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
             let raw: RawObject = serde_json::from_slice(&text).unwrap();
             let (_, rest) = raw.sent.url.split_once("://").unwrap();
             let uri = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();

@@ -3,6 +3,7 @@
 //! A response gives the same rows whoever maps it and whenever, because all that mapping takes is in its [`RawObject`]
 //! and its body.
 
+use arrow::array::Array;
 use bytes::Bytes;
 use sluice_decode::{DecodeError, DecodeErrorKind, Decoded};
 use sluice_model::{Mapped, RawObject, Response, Verdict};
@@ -25,6 +26,12 @@ impl DecodedResponse {
     pub fn without_records(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let response = Response { status, headers, body, records: None, problem: None };
         Self { response, decoded: None, problem: None }
+    }
+
+    /// What it takes in memory: its body and its cells.
+    pub fn bytes(&self) -> usize {
+        let columns = self.decoded.iter().flat_map(|decoded| &decoded.batch.columns);
+        self.response.body.len() + columns.map(|column| column.text.get_array_memory_size()).sum::<usize>()
     }
 
     /// Whether the body ends before its end: what there is of it can't be read, and the rest may come if it is asked for again.

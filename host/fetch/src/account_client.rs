@@ -68,7 +68,7 @@ impl AccountClient {
         inner.allow.request(request)?;
         let rotates = self.rotates(request);
         let _rotation = if rotates { Some(inner.session.rotation.lock().await) } else { None };
-        let (live, slot, permit) = self.admitted(request, admission).await?;
+        let (live, slot, mut permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
         let redactor = inner.session.redactor();
@@ -86,7 +86,7 @@ impl AccountClient {
         }
         // The current one: this response may have brought a value to mask.
         let redactor = inner.session.redactor().preceded_by(&derived);
-        let body = clean(&raw, inner.shared.options.limits(), &redactor).await;
+        let body = clean(&raw, inner.shared.options.limits(), &redactor, &mut permit).await;
         let (headers, header_masked) = headers_of(&raw, &body, &redactor);
         tracing::debug!(
             network = %inner.network, account = %inner.account, request = %request.key, status = raw.status,
@@ -180,7 +180,7 @@ impl AccountClient {
 
     pub(crate) fn wire<'a>(&'a self, redactor: &'a Redactor) -> Wire<'a> {
         let Inner { network, shared, allow, budget, .. } = self.inner();
-        Wire { network, shared, allow, budget, redactor, max_body_bytes: shared.options.max_body_bytes }
+        Wire { network, shared, allow, budget, redactor, max_body_bytes: shared.options.limits().max_bytes }
     }
 
     pub(crate) fn inner(&self) -> &Inner {

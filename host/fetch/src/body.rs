@@ -1,10 +1,10 @@
-//! Receives a response's body within limits, unpacks it, and masks the secrets that it echoes.
+//! Receives a response's body within limits ([`crate::spool`] holds it), unpacks it, and masks the secrets that it echoes.
 //!
 //! Of a body that can't be received in full a sample is stored: its first bytes, unpacked and masked, as evidence.
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
@@ -14,8 +14,10 @@ use crate::allow::host_of;
 use crate::error::{Error, Wait};
 use crate::exchange::Framing;
 use crate::fetcher::FetchOptions;
+use crate::pace::ResponseMemory;
 use crate::redact::Redactor;
 use crate::sign_in_response::SignInResponse;
+use crate::spool::{Spool, Spooled};
 use crate::unpack::{EncodingMismatch, Limits, StatedEncoding, unpack, unpack_start};
 use crate::wire::Wire;
 
@@ -23,8 +25,12 @@ use crate::wire::Wire;
 const SMALL_BYTES: usize = 256 << 10;
 /// The most that is stored of a body that can't be received in full.
 pub(crate) const SAMPLE_BYTES: usize = 64 << 10;
-/// The most that is reserved for a body because of its `Content-Length` alone.
-const MAX_RESERVED_BYTES: u64 = 64 << 20;
+/// First bytes that show whether a body is packed.
+const MAGIC_BYTES: u64 = 1 << 10;
+/// How many times its packed size a body is expected to have; one that has more is unpacked again, with more memory.
+const EXPECTED_RATIO: u64 = 8;
+/// Memory that a packed body may have unpacked in any case.
+const MIN_UNPACKED_BYTES: u64 = 1 << 20;
 
 /// A response as it was received, nothing masked yet.
 pub(crate) struct WireResponse {
@@ -33,7 +39,7 @@ pub(crate) struct WireResponse {
     /// Of this response and of the redirects of one origin before it.
     pub(crate) cookies: Vec<String>,
     /// The body, or its first bytes if it was `cut`.
-    pub(crate) wire: Bytes,
+    pub(crate) wire: Spooled,
     pub(crate) framing: Framing,
     pub(crate) host: String,
     /// Why the body isn't complete.
@@ -49,7 +55,8 @@ impl WireResponse {
 
     /// Its parts in which a sign-in's tokens may be, the body unpacked.
     pub(crate) async fn response(&self, limits: Limits) -> Result<SignInResponse, Error> {
-        let body = unpack(&self.stated_encoding(), &self.wire, limits, &self.host).await?.body;
+        let wire = self.wire.whole().await.map_err(|source| Error::Spool { source: Arc::new(source) })?;
+        let body = unpack(&self.stated_encoding(), &wire, limits, &self.host).await?.body;
         Ok(SignInResponse { body, ..self.response_without_body() })
     }
 
@@ -83,25 +90,31 @@ impl Wire<'_> {
     }
 
     /// The body; or a sample of it, and why it isn't complete.
-    async fn body(&self, response: &mut Response, url: &Url, sent: Instant) -> (Bytes, Option<Error>) {
+    async fn body(&self, response: &mut Response, url: &Url, sent: Instant) -> (Spooled, Option<Error>) {
         let max = self.max_body_bytes;
         let expected = response.content_length();
         if expected.is_some_and(|bytes| bytes > max) {
-            return (Bytes::new(), Some(Error::TooLarge { host: host_of(url), what: "body", max }));
+            return (Spooled::Memory(Bytes::new()), Some(Error::TooLarge { host: host_of(url), what: "body", max }));
         }
-        let mut buffer = BodyBuffer::new(expected);
-        let cut = self.receive_body(response, &mut buffer, url, sent).await.err();
-        let wire = buffer.into_bytes();
-        match cut {
-            Some(_) => (Bytes::copy_from_slice(&wire[..wire.len().min(SAMPLE_BYTES)]), cut),
-            None => (wire, None),
+        let mut spool = Spool::new(&self.shared.options.spool_folder);
+        let cut = self.receive_body(response, expected, &mut spool, url, sent).await.err();
+        let spooled = match spool.finish().await {
+            Ok(spooled) if cut.is_none() => return (spooled, None),
+            Ok(spooled) => spooled.start(SAMPLE_BYTES as u64).await,
+            Err(source) => Err(source),
+        };
+        match spooled {
+            // A copy, which doesn't keep the whole alive.
+            Ok(sample) => (Spooled::Memory(Bytes::copy_from_slice(&sample)), cut),
+            Err(source) => (Spooled::Memory(Bytes::new()), cut.or(Some(Error::Spool { source: Arc::new(source) }))),
         }
     }
 
     async fn receive_body(
         &self,
         response: &mut Response,
-        buffer: &mut BodyBuffer,
+        expected: Option<u64>,
+        spool: &mut Spool,
         url: &Url,
         sent: Instant,
     ) -> Result<(), Error> {
@@ -111,7 +124,7 @@ impl Wire<'_> {
         let too_slow = |what, limit| Error::Timeout { host: host(), what, limit };
         let deadline = sent + request_timeout;
         loop {
-            let (received, expected) = (buffer.received, buffer.expected);
+            let received = spool.received;
             let read_deadline = Instant::now() + read_timeout;
             let chunk = match tokio::time::timeout_at(read_deadline.min(deadline), response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -123,8 +136,8 @@ impl Wire<'_> {
                 Err(_) if deadline <= read_deadline => return Err(too_slow(Wait::Whole, request_timeout)),
                 Err(_) => return Err(too_slow(Wait::Read, read_timeout)),
             };
-            buffer.add(chunk);
-            if buffer.received > max {
+            spool.add(chunk).await.map_err(|source| Error::Spool { source: Arc::new(source) })?;
+            if spool.received > max {
                 return Err(Error::TooLarge { host: host(), what: "body", max });
             }
             // Chunks that are always ready would keep the timeout from being polled.
@@ -132,39 +145,6 @@ impl Wire<'_> {
                 return Err(too_slow(Wait::Whole, request_timeout));
             }
         }
-    }
-}
-
-/// The chunks of a body, collected in one buffer of the expected size; a single chunk isn't copied.
-struct BodyBuffer {
-    first: Bytes,
-    rest: BytesMut,
-    received: u64,
-    /// The `Content-Length`.
-    expected: Option<u64>,
-}
-
-impl BodyBuffer {
-    fn new(expected: Option<u64>) -> Self {
-        Self { first: Bytes::new(), rest: BytesMut::new(), received: 0, expected }
-    }
-
-    fn add(&mut self, chunk: Bytes) {
-        self.received += chunk.len() as u64;
-        if self.first.is_empty() && self.rest.is_empty() {
-            self.first = chunk;
-            return;
-        }
-        if self.rest.is_empty() {
-            let expected = self.expected.unwrap_or_default().min(MAX_RESERVED_BYTES);
-            self.rest.reserve(expected.max(self.received) as usize);
-            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.rest.extend_from_slice(&chunk);
-    }
-
-    fn into_bytes(self) -> Bytes {
-        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
     }
 }
 
@@ -190,11 +170,48 @@ impl CleanBody {
     }
 }
 
-/// Unpacks a body and masks the secrets that it echoes. If there are any, `wire` is the masked unpacked body: the packed
-/// one would still hold them.
-pub(crate) async fn clean(raw: &WireResponse, limits: Limits, redactor: &Redactor) -> CleanBody {
+/// Unpacks a body and masks the secrets that it echoes, once there is memory for it. If there are any, `wire` is the masked
+/// unpacked body: the packed one would still hold them.
+pub(crate) async fn clean(
+    raw: &WireResponse,
+    limits: Limits,
+    redactor: &Redactor,
+    memory: &mut impl ResponseMemory,
+) -> CleanBody {
     let stated = raw.stated_encoding();
-    let (wire, host, cut) = (raw.wire.clone(), raw.host.clone(), raw.cut.clone());
+    let failed = |source| CleanBody::failed(Bytes::new(), false, Error::Spool { source: Arc::new(source) });
+    let is_plain = match raw.wire.start(MAGIC_BYTES).await {
+        Ok(start) => stated.is_plain(&start),
+        Err(source) => return failed(source),
+    };
+    // How large a packed body is shows when it is unpacked.
+    let expected = raw.wire.len().saturating_mul(EXPECTED_RATIO).max(MIN_UNPACKED_BYTES);
+    let mut max_bytes = if is_plain { limits.max_bytes } else { expected.min(limits.max_bytes) };
+    loop {
+        let unpacked = if is_plain { 0 } else { max_bytes };
+        memory.make_room(raw.wire.len().max(unpacked)).await;
+        let wire = match raw.wire.whole().await {
+            Ok(wire) => wire,
+            Err(source) => return failed(source),
+        };
+        let clean = clean_wire(raw, &stated, wire, Limits { max_bytes, ..limits }, redactor).await;
+        match &clean.problem {
+            Some(Error::TooLarge { max, .. }) if *max == max_bytes && max_bytes < limits.max_bytes => {
+                max_bytes = max_bytes.saturating_mul(EXPECTED_RATIO).min(limits.max_bytes);
+            }
+            _ => return clean,
+        }
+    }
+}
+
+async fn clean_wire(
+    raw: &WireResponse,
+    stated: &StatedEncoding,
+    wire: Bytes,
+    limits: Limits,
+    redactor: &Redactor,
+) -> CleanBody {
+    let (stated, host, cut) = (stated.clone(), raw.host.clone(), raw.cut.clone());
     if wire.len() <= SMALL_BYTES && stated.is_plain(&wire) {
         return clean_here(&stated, wire, limits, &host, redactor, cut).await;
     }

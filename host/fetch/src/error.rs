@@ -144,6 +144,13 @@ pub enum Error {
         /// The limit.
         max_ratio: u32,
     },
+    /// A body that can't be written to a file while it is received, or read from it.
+    #[error("cannot keep a body in a file while it is received")]
+    Spool {
+        /// The failure.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
     /// A body whose content encoding can't be undone.
     #[error("cannot unpack the body from `{host}` as `{encoding}`")]
     Unpack {

@@ -22,7 +22,15 @@ impl Error {
             }
             Self::Timeout { what, .. } => Some(raise(what.setting(), "be that slow")),
             Self::TooLarge { what: "headers", .. } => Some(raise("max_header_bytes", "send that much")),
-            Self::TooLarge { .. } => Some(raise("max_body_bytes", "send that much")),
+            Self::TooLarge { .. } => Some(format!(
+                "{}; it is at most an eighth of `memory_mb` under [limits]",
+                raise("max_body_bytes", "send that much")
+            )),
+            Self::Spool { .. } => Some(
+                "bodies of more than 256 KiB are kept in the folder of the lake, or of the state store, or of temporary \
+                 files, until they have come whole: see that its disk has space"
+                    .to_owned(),
+            ),
             Self::Bomb { .. } => Some(raise("max_ratio", "send that")),
             Self::Deferred { .. } => Some(
                 "a later run sends the request again; to wait longer within a run, raise `max_retry_wait_secs` under \

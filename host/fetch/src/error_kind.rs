@@ -15,7 +15,7 @@ impl Error {
     /// The kind by which alarms and exit codes are chosen.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Client(_) | Self::TokenStore { .. } => ErrorKind::Host,
+            Self::Client(_) | Self::TokenStore { .. } | Self::Spool { .. } => ErrorKind::Host,
             Self::Settings { .. }
             | Self::MissingSetting { .. }
             | Self::PrivateAddress { .. }

@@ -116,7 +116,9 @@ impl Framing {
 /// [`Error::Unpack`], [`Error::Truncated`], [`Error::TooLarge`], [`Error::Bomb`].
 pub async fn unpack_body(headers: &[(String, String)], wire: &Bytes, options: &FetchOptions) -> Result<Bytes, Error> {
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let unpacked = unpack(&StatedEncoding::of(headers), wire, options.limits(), "the lake").await?;
+    // What was kept with more memory can be read with less.
+    let limits = FetchOptions { body_memory_bytes: u64::MAX, ..options.clone() }.limits();
+    let unpacked = unpack(&StatedEncoding::of(headers), wire, limits, "the lake").await?;
     Ok(unpacked.body)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::Hash;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ pub struct FetchOptions {
     pub request_timeout: Duration,
     /// The largest body, both as received and unpacked.
     pub max_body_bytes: u64,
+    /// The largest body that the caller has memory for, as received and unpacked; the smaller one of both counts.
+    pub body_memory_bytes: u64,
+    /// Where bodies larger than 256 KiB are while they are received, in files without a name.
+    pub spool_folder: PathBuf,
     /// The most bytes of all response headers.
     pub max_header_bytes: u64,
     /// The most redirects that are followed in one exchange.
@@ -62,6 +67,8 @@ impl Default for FetchOptions {
             request_timeout: Duration::from_secs(300),
             read_timeout: Duration::from_secs(120),
             max_body_bytes: 256 << 20,
+            body_memory_bytes: u64::MAX,
+            spool_folder: std::env::temp_dir(),
             max_header_bytes: 128 << 10,
             max_redirects: 5,
             max_ratio: 500,
@@ -75,7 +82,7 @@ impl Default for FetchOptions {
 
 impl FetchOptions {
     pub(crate) fn limits(&self) -> Limits {
-        Limits { max_bytes: self.max_body_bytes, max_ratio: self.max_ratio }
+        Limits { max_bytes: self.max_body_bytes.min(self.body_memory_bytes), max_ratio: self.max_ratio }
     }
 }
 
@@ -148,6 +155,11 @@ impl Fetcher {
         // A second call would change nothing: who grants requests is one store.
         let _ = self.0.grants.set(grants);
         self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.0)
     }
 
     /// An account's client. Clients with the same access share tokens and budget.

@@ -33,7 +33,7 @@ const GRANT_RETRY: Duration = Duration::from_millis(500);
 pub trait Admission: Send + Sync {
     /// Acquired before the request is sent and returned with the response: see
     /// [`Account::send_with`](crate::Account::send_with).
-    type Permit: Send;
+    type Permit: ResponseMemory;
 
     /// Waits for a permit. Called when the rate allows the request, and again, after the permit was dropped, if the rate
     /// doesn't allow it any more. Must not wait for another request of the same account to be sent.
@@ -44,6 +44,19 @@ pub trait Admission: Send + Sync {
 
     /// Called when the request is sent, and again if it is sent again with changed secrets.
     fn sent(&self) {}
+}
+
+/// The memory that a response may take.
+pub trait ResponseMemory: Send {
+    /// Waits until a response may have so many bytes in memory, instead of what it might have before. Called when it has
+    /// come whole, so that nobody waits for memory that a slow network holds; a body larger than 256 KiB is in a file until
+    /// then. Called again with more if the body turns out to be larger when it is unpacked.
+    fn make_room(&mut self, bytes: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// Memory is not counted.
+impl ResponseMemory for () {
+    async fn make_room(&mut self, _bytes: u64) {}
 }
 
 /// No permit is needed.

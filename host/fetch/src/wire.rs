@@ -70,11 +70,9 @@ impl Wire<'_> {
                     "it redirects again and again (more often than `max_redirects` of [fetch] in sluice.toml)",
                 ));
             }
-            let from = hop.url.origin();
+            let from = hop.url.clone();
             hop = self.next_hop(hop, response.status().as_u16(), &location)?;
-            if hop.url.origin() != from {
-                cookies.clear();
-            }
+            cookies = cookies_after(cookies, &from, &hop.url);
             self.budget.enter_hop().await;
         }
     }
@@ -183,6 +181,11 @@ fn first_hop(rendered: &Rendered) -> Hop<'_> {
     }
 }
 
+/// The cookies that are left after a redirect: those of another origin aren't taken.
+fn cookies_after(cookies: Vec<String>, from: &Url, to: &Url) -> Vec<String> {
+    if from.origin() == to.origin() { cookies } else { Vec::new() }
+}
+
 fn redirect_of(response: &Response) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -218,4 +221,94 @@ fn is_cut(error: &reqwest::Error) -> bool {
         (_, Some(error)) => error.is_incomplete_message(),
         _ => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use sluice_model::{Method, Op, Rate, Request, Secret};
+
+    use super::*;
+    use crate::fetcher::Fetcher;
+    use crate::render::Context;
+    use crate::template::TokenValues;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn cookies_of_another_origin_are_dropped() {
+        let from = url("https://a.example.com/login");
+        for (to, kept) in [
+            ("https://a.example.com/", 1),
+            ("https://a.example.com:443/x", 1),
+            ("https://a.example.com:8443/", 0),
+            ("http://a.example.com/", 0),
+            ("https://b.example.com/", 0),
+            ("https://a.example.com.evil.com/", 0),
+        ] {
+            assert_eq!(cookies_after(vec!["sid=1".to_owned()], &from, &url(to)).len(), kept, "{to}");
+        }
+    }
+
+    /// The headers of a request after a redirect, and its body.
+    fn redirected(status: u16, location: &str) -> Result<(Vec<String>, bool), Error> {
+        let hosts = vec!["a.example.com".to_owned(), "b.example.com".to_owned()];
+        let allow = Allow::new("n".to_owned(), hosts.clone(), hosts, None).unwrap();
+        let shared = Fetcher::new(FetchOptions::default()).unwrap().shared();
+        let budget = Budget::new(Rate { requests: 1, per_secs: 1, concurrency: 1 }, None);
+        let secrets = BTreeMap::from([("key".to_owned(), Secret::new("s3cret-value-01".to_owned()))]);
+        let redactor = Redactor::new([&b"s3cret-value-01"[..]].into_iter(), Vec::new());
+        let header = |name: &str, op: Op| (name.to_owned(), vec![op]);
+        let request = Request {
+            key: "1".to_owned(),
+            method: Method::Post,
+            url: vec![Op::Text("https://a.example.com/x".to_owned())],
+            headers: vec![
+                header("X-Key", Op::Secret("key".to_owned())),
+                header("Cookie", Op::Text("sid=1".to_owned())),
+                header("Accept", Op::Text("text/csv".to_owned())),
+            ],
+            body: Some(vec![Op::Text("q=1".to_owned())]),
+            state: String::new(),
+            yields_records: true,
+        };
+        let tokens = TokenValues { live: BTreeMap::new(), refresh: BTreeMap::new() };
+        let (network, account, settings) = ("n", "a", &[][..]);
+        let context = Context {
+            network,
+            account,
+            allow: &allow,
+            secrets: &secrets,
+            settings,
+            tokens: &tokens,
+            now: chrono::Utc::now(),
+        };
+        let rendered = context.render(&request).unwrap();
+        let wire =
+            Wire { network, shared: &shared, allow: &allow, budget: &budget, redactor: &redactor, max_body_bytes: 1 };
+        let hop = wire.next_hop(first_hop(&rendered), status, location)?;
+        let mut names: Vec<String> = hop.headers.keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        Ok((names, hop.body.is_some()))
+    }
+
+    #[test]
+    fn another_origin_gets_no_secret_no_cookie_and_no_body() {
+        let all = || ["accept", "cookie", "x-key"].map(str::to_owned).to_vec();
+        assert_eq!(redirected(307, "/y").unwrap(), (all(), true));
+        assert_eq!(redirected(302, "https://a.example.com/y").unwrap(), (all(), false));
+        assert_eq!(redirected(302, "https://b.example.com/y").unwrap(), (vec!["accept".to_owned()], false));
+        for (status, location) in [
+            (307, "https://b.example.com/y"),
+            (302, "https://b.example.com/?k=s3cret-value-01"),
+            (302, "https://c.example.com/"),
+            (302, "http://a.example.com/"),
+        ] {
+            assert!(redirected(status, location).is_err(), "{location}");
+        }
+    }
 }

@@ -79,7 +79,7 @@ pub use prepare::{Prepared, reject_conflicts};
 /// The `content_hash` of a tombstone: its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 
-pub use raw::{EnvelopePath, Gone, RawFilter, RawRetired, StoredResponse, WireBody};
+pub use raw::{EnvelopePath, Gone, KeptResponse, RawFilter, RawRetired, StoredResponse, WireBody};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
     Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,

@@ -5,8 +5,10 @@
 //!
 //! Bodies are named by their digest, so the same answer is stored once however often it is read. All are kept as
 //! zstd frames, also those that came compressed: one rule, and an incompressible frame costs next to nothing.
-//! An envelope is written after its body, so an envelope's body is always there; a slice's marker after all
-//! its envelopes. What is older than `[raw] keep_days` is deleted by [`retention`].
+//! An envelope is JSON in a zstd frame. It is written after its body, so an envelope's body is always there; a slice's
+//! marker after all its envelopes. What is older than `[raw] keep_days` is deleted by [`retention`].
+
+use std::io::{BufReader, BufWriter};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -29,8 +31,10 @@ use crate::lake::Lake;
 
 /// Level 1 is faster than level 3, for a few percent more bytes.
 const ZSTD_LEVEL: i32 = 1;
-/// Envelopes read ahead.
-const READ_AHEAD: usize = 16;
+/// Envelopes read ahead: each may hold a request of megabytes.
+const READ_AHEAD: usize = 4;
+/// How a zstd frame begins. An envelope that is none is plain JSON, as they were before 2026-12.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Which raw objects to read again; what is none fits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +96,21 @@ impl WireBody {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvelopePath(Path);
 
+/// What resuming a run takes of a response that it kept: see [`RawObject`] for the fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as those of `RawObject`")]
+pub struct KeptResponse {
+    /// Where its envelope is.
+    pub envelope: EnvelopePath,
+    pub request_id: String,
+    pub attempt: u32,
+    pub received_at: DateTime<Utc>,
+    pub status: u16,
+    pub body: Digest,
+    pub body_bytes: u64,
+    pub outcome: String,
+}
+
 /// A response that is kept.
 #[derive(Clone, Debug)]
 pub struct StoredResponse {
@@ -141,22 +160,22 @@ impl Lake {
     /// Notes a response's outcome in its envelope. Nothing else of `object` may differ from what is there.
     pub async fn put_outcome(&self, at: &EnvelopePath, object: &RawObject) -> Result<(), Error> {
         let failed = |source| Error::store("write", self.display(&at.0), source);
-        self.store().put(&at.0, envelope_text(object)?.into()).await.map(drop).map_err(failed)
+        self.store().put(&at.0, packed(object)?.into()).await.map(drop).map_err(failed)
     }
 
     async fn put_envelope(&self, object: &RawObject) -> Result<StoredResponse, Error> {
-        let text = envelope_text(object)?;
+        let stored = packed(object)?;
         let mut path = envelope_path(object, 1);
         let mut copy = 1_u32;
         // A run that crashed and went on may use an attempt's number again: both answers are kept.
-        while !self.put_if_absent(&path, text.clone()).await? {
-            if self.get(&path).await? == text {
+        while !self.put_if_absent(&path, stored.clone()).await? {
+            if self.get(&path).await? == stored {
                 break;
             }
             copy += 1;
             path = envelope_path(object, copy);
         }
-        Ok(StoredResponse { envelope: EnvelopePath(path), written_bytes: text.len() as u64 })
+        Ok(StoredResponse { envelope: EnvelopePath(path), written_bytes: stored.len() as u64 })
     }
 
     /// A body's wire bytes, checked against the digest that names it.
@@ -209,7 +228,8 @@ impl Lake {
         let retired = self.retired().await?;
         found.envelopes.retain(|(received_at, path)| !retired.holds_envelope(path, *received_at));
         for run_id in self.unindexed_runs(filter, &found.runs).await? {
-            for (path, object) in self.envelopes(&run_id).await? {
+            let mut envelopes = self.envelopes(&run_id).await?;
+            while let Some((path, object)) = envelopes.try_next().await? {
                 if filter.fits(&object) && !retired.holds(&run_id, object.received_at) {
                     found.envelopes.push((object.received_at, path));
                 }
@@ -257,21 +277,39 @@ impl Lake {
         Ok(None)
     }
 
-    /// All responses that a run kept, whatever their outcome, oldest first.
-    pub async fn run_responses(&self, run_id: &str) -> Result<Vec<(EnvelopePath, RawObject)>, Error> {
-        Ok(self.envelopes(run_id).await?.into_iter().map(|(path, object)| (EnvelopePath(path), object)).collect())
+    /// What resuming a run takes of all responses that it kept, whatever their outcome, oldest first. Their requests stay
+    /// in raw: thousands may have megabytes each.
+    pub async fn run_responses(&self, run_id: &str) -> Result<Vec<KeptResponse>, Error> {
+        let envelopes = self.envelopes(run_id).await?;
+        let kept = envelopes.map_ok(|(path, object)| KeptResponse {
+            envelope: EnvelopePath(path),
+            request_id: object.request_id,
+            attempt: object.attempt,
+            received_at: object.received_at,
+            status: object.status,
+            body: object.body,
+            body_bytes: object.body_bytes,
+            outcome: object.outcome,
+        });
+        let mut kept: Vec<KeptResponse> = kept.try_collect().await?;
+        kept.sort_by(|a, b| (a.received_at, &a.envelope.0).cmp(&(b.received_at, &b.envelope.0)));
+        Ok(kept)
     }
 
-    /// All envelopes of a run and where they are, oldest first.
-    pub(crate) async fn envelopes(&self, run_id: &str) -> Result<Vec<(Path, RawObject)>, Error> {
+    /// A response that a run kept.
+    pub async fn run_response(&self, at: &EnvelopePath) -> Result<RawObject, Error> {
+        self.envelope(&at.0).await
+    }
+
+    /// The envelopes of a run and where they are, in any order: a few of them are in memory at once.
+    pub(crate) async fn envelopes(
+        &self,
+        run_id: &str,
+    ) -> Result<BoxStream<'_, Result<(Path, RawObject), Error>>, Error> {
         let paths = self.kept_in(&Path::from_iter(["raw", "envelopes", run_id])).await?;
-        let mut envelopes: Vec<(Path, RawObject)> = stream::iter(paths)
-            .map(|path| async move { self.envelope(&path).await.map(|object| (path, object)) })
-            .buffer_unordered(READ_AHEAD)
-            .try_collect()
-            .await?;
-        envelopes.sort_by(|(a_path, a), (b_path, b)| (a.received_at, a_path).cmp(&(b.received_at, b_path)));
-        Ok(envelopes)
+        let read =
+            stream::iter(paths).map(move |path| async move { self.envelope(&path).await.map(|object| (path, object)) });
+        Ok(read.buffer_unordered(READ_AHEAD).boxed())
     }
 
     /// The objects in a folder of raw, without the empty ones that a crash of the machine may leave on a local disk:
@@ -283,9 +321,8 @@ impl Lake {
     }
 
     pub(crate) async fn envelope(&self, path: &Path) -> Result<RawObject, Error> {
-        let text = self.get_kept(path).await?;
-        serde_json::from_slice(&text)
-            .map_err(|error| Error::Damaged { path: self.display(path), reason: error.to_string() })
+        let stored = self.get_kept(path).await?;
+        unpacked(&stored).map_err(|error| Error::Damaged { path: self.display(path), reason: error.to_string() })
     }
 
     /// The bytes of an object that raw had.
@@ -311,9 +348,23 @@ fn envelopes_folder() -> Path {
     Path::from("raw/envelopes")
 }
 
-fn envelope_text(object: &RawObject) -> Result<Bytes, Error> {
+/// An envelope as it is stored. It is packed as it is written: one whose request is of NULs has six times their bytes.
+fn packed(object: &RawObject) -> Result<Bytes, Error> {
     let failed = |source| Error::Envelope { request_id: object.request_id.clone(), source };
-    Ok(Bytes::from(serde_json::to_vec(object).map_err(failed)?))
+    let stored = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(serde_json::Error::io).map_err(failed)?;
+    let mut text = BufWriter::new(stored);
+    serde_json::to_writer(&mut text, object).map_err(failed)?;
+    let stored = text.into_inner().map_err(|error| serde_json::Error::io(error.into_error())).map_err(failed)?;
+    Ok(Bytes::from(stored.finish().map_err(serde_json::Error::io).map_err(failed)?))
+}
+
+/// An envelope from how it is stored, parsed as it is unpacked.
+fn unpacked(stored: &[u8]) -> serde_json::Result<RawObject> {
+    if !stored.starts_with(&ZSTD_MAGIC) {
+        return serde_json::from_slice(stored);
+    }
+    let text = zstd::Decoder::with_buffer(stored).map_err(serde_json::Error::io)?;
+    serde_json::from_reader(BufReader::new(text))
 }
 
 fn envelope_path(object: &RawObject, copy: u32) -> Path {

@@ -14,6 +14,15 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The digest of a value as JSON, without making the text: it may be many times as large.
+    pub fn of_json(value: &impl Serialize) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        match serde_json::to_writer(std::io::BufWriter::new(&mut hasher), value) {
+            Ok(()) => Self(*hasher.finalize().as_bytes()),
+            Err(_) => Self::of(&[]),
+        }
+    }
+
     /// 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()

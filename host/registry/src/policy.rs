@@ -13,7 +13,7 @@ use sluice_fetch::FetchOptions;
 use sluice_lake::{ConnectorRow, Lake};
 use sluice_model::{Digest, Slice, describe};
 use sluice_state::{Active, CandidateStatus, Decision, State};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::compare::Comparison;
 use crate::error::Error;
@@ -53,6 +53,8 @@ pub struct PolicyOptions {
     pub swap_settings: ReadSwapSettings,
     /// What a version would read, counted before it is made.
     pub planned_reads: PlanReads,
+    /// Guests that may run at once: a trial's take turns with those of runs.
+    pub guest_turns: Arc<Semaphore>,
 }
 
 /// Decides what may serve, by the operator's decisions and the network's responses.
@@ -158,7 +160,8 @@ impl Policy {
         let mut tried: Option<TrialReport> = Some(&found.trial).filter(|text| !text.is_empty()).map(|text| parse(text));
         if self.acts && tried.as_ref().is_none_or(|trial| trial.against != against) {
             let (connector, serving) = (candidate.connector, candidate.serving);
-            let trial = trial::run(self.lake().await?, &self.options.fetch, connector, serving, planned);
+            let PolicyOptions { fetch, guest_turns, .. } = &self.options;
+            let trial = trial::run(self.lake().await?, (fetch, guest_turns), connector, serving, planned);
             let trial = trial.await?;
             found.trial = serde_json::to_string(&trial)?;
             tried = Some(trial);

@@ -1,6 +1,7 @@
 //! How a version does on the network's latest responses, before anything depends on it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use sluice_engine::{Connector, Error as EngineError, TwiceCheck};
 use sluice_fetch::FetchOptions;
 use sluice_lake::{Lake, RawFilter, reject_conflicts};
 use sluice_model::{Mapped, RawObject, Slice, describe};
+use tokio::sync::Semaphore;
 
 use crate::compare::{Comparison, Pair};
 use crate::error::Error;
@@ -52,14 +54,14 @@ pub struct TrialReport {
 /// The lake's failure.
 pub(crate) async fn run(
     lake: &Lake,
-    fetch: &FetchOptions,
+    (fetch, turns): (&FetchOptions, &Arc<Semaphore>),
     candidate: &Connector,
     serving: Option<&Connector>,
     (slices, requests_per_slice): (&[Slice], usize),
 ) -> Result<TrialReport, Error> {
     let against = serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
     let mut trial = TrialReport { against, ..TrialReport::default() };
-    if let Some(fault) = plan(candidate, serving, slices, requests_per_slice).await? {
+    if let Some(fault) = plan(turns, candidate, serving, slices, requests_per_slice).await? {
         let Fault { text, is_grave } = fault;
         *if is_grave { &mut trial.fault } else { &mut trial.doubt } = Some(text);
     }
@@ -69,7 +71,9 @@ pub(crate) async fn run(
     for (raw, body) in latest(lake, fetch, candidate.network()).await? {
         let (candidate, serving) = (candidate.clone(), serving.cloned());
         // Guests take processor time: not on the threads of asynchronous tasks.
+        let turn = turns.clone().acquire_owned().await.ok();
         let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let running = serving.map(|serving| map(&serving, &raw, body.clone(), TwiceCheck::Sampled));
             (map(&candidate, &raw, body, TwiceCheck::Always), running, raw)
         });
@@ -98,14 +102,17 @@ pub(crate) async fn run(
 
 /// The first slice that a version can't plan, though the one that serves can, or of which it would send too many requests.
 async fn plan(
+    turns: &Arc<Semaphore>,
     candidate: &Connector,
     serving: Option<&Connector>,
     slices: &[Slice],
     requests_per_slice: usize,
 ) -> Result<Option<Fault>, Error> {
     let (candidate, serving, slices) = (candidate.clone(), serving.cloned(), slices.to_vec());
+    let turn = turns.clone().acquire_owned().await.ok();
     let begun = Instant::now();
     let first_fault = move || {
+        let _turn = turn;
         slices.iter().take_while(|_| begun.elapsed() < PLANNING).find_map(|slice| {
             let fault = |what: String, is_grave| Fault { text: format!("{PLANS} {}: {what}", slice.id()), is_grave };
             match candidate.plan(slice) {

@@ -1,12 +1,12 @@
 //! What commands share: settings, connectors, the lake, the state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use sluice_engine::{Connector, Engine, EngineOptions, Limits};
-use sluice_fetch::{Access, Fetcher, SecretReloader, TokenPersistence};
+use sluice_fetch::{Access, FetchOptions, Fetcher, SecretReloader, TokenPersistence};
 use sluice_lake::{Committer, Fence, Lake};
 use sluice_model::{Manifest, describe};
 use sluice_query::{Session, SessionOptions};
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::collect::WaitingBytes;
 use crate::failure::Failure;
+use crate::free_space::DiskFloor;
 use crate::guests::Guests;
 use crate::memory::MemoryBudget;
 use crate::meter::{Meter, Unit};
@@ -49,6 +50,8 @@ pub struct App {
     pub memory: MemoryBudget,
     /// Bytes of requests that wait for their turn, of all runs of this process.
     pub waiting: WaitingBytes,
+    /// Whether the lake's disk has room for what is fetched.
+    pub disk: DiskFloor,
     /// What this process is doing.
     pub meter: Arc<Meter>,
 }
@@ -83,22 +86,25 @@ impl App {
         meter.begin("open the lake", Unit::Nothing, 0);
         let lake = open_writable_lake(&settings).await?;
         let state = Arc::new(State::open(&settings.state_url).await?.with_lease_times(settings.lease_times));
-        let policy = Arc::new(Policy::new(lake.clone(), state.clone(), policy_options(&settings)));
+        let guests = Guests::new(cores());
+        let options = policy_options(&settings, guests.turns());
+        let policy = Arc::new(Policy::new(lake.clone(), state.clone(), options));
         meter.begin("load connectors (each is compiled once)", Unit::Nothing, 0);
         let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
         let committer = lake.committer(settings.limits.committer());
         Ok(Self {
             registry,
-            fetcher: Fetcher::with_persistence(settings.fetch.clone(), tokens(&settings, &state).await?)?
+            fetcher: Fetcher::with_persistence(fetch_options(&settings), tokens(&settings, &state).await?)?
                 .granted_by(rate_grants(&state)),
             lake,
             state,
             policy,
-            guests: Guests::new(cores()),
+            guests,
             starting: Arc::new(Semaphore::new(2 * cores())),
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
             waiting: WaitingBytes::new(settings.limits.waiting_bytes()),
+            disk: DiskFloor::default(),
             settings,
             meter,
         })
@@ -181,7 +187,7 @@ pub async fn open_registry(settings: &Settings, policy: Arc<Policy>) -> Result<R
 }
 
 /// What the policy of connectors needs of the settings.
-fn policy_options(settings: &Settings) -> PolicyOptions {
+fn policy_options(settings: &Settings, guest_turns: Arc<Semaphore>) -> PolicyOptions {
     let networks_dir = settings.networks_dir.clone();
     let swap_settings = move |network: &str| {
         let failed = |failure: Failure| sluice_registry::Error::Settings {
@@ -205,6 +211,20 @@ fn policy_options(settings: &Settings) -> PolicyOptions {
         lake_url: settings.lake_url.clone(),
         fetch: settings.fetch.clone(),
         swap_settings: Arc::new(swap_settings),
+        guest_turns,
+    }
+}
+
+/// How responses are received: within the process's memory, the larger ones in files on the disk of the lake or the state
+/// store, if one of them is on this machine.
+fn fetch_options(settings: &Settings) -> FetchOptions {
+    let lake = settings.lake_url.strip_prefix("file:").map(|path| PathBuf::from(path.trim_start_matches("//")));
+    let state = settings.state_url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")));
+    let folder = lake.or(state.and_then(|file| file.parent().map(Path::to_owned)));
+    FetchOptions {
+        body_memory_bytes: settings.limits.body_bytes(),
+        spool_folder: folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| settings.fetch.spool_folder.clone()),
+        ..settings.fetch.clone()
     }
 }
 
@@ -246,7 +266,8 @@ pub fn open_engine_within(limits: Limits) -> Result<Engine, Failure> {
 /// A failure of the settings or the state store.
 pub async fn open_registry_read_only(settings: &Settings) -> Result<Registry, Failure> {
     let state = Arc::new(State::open(&settings.state_url).await?);
-    open_registry(settings, Arc::new(Policy::read_only(state, policy_options(settings)))).await
+    open_registry(settings, Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).turns()))))
+        .await
 }
 
 /// The lake of the settings, to be read.

@@ -12,8 +12,8 @@ mod request;
 mod request_chain;
 mod request_queue;
 mod resume;
+mod run_warnings;
 mod suspect;
-mod unknown_words;
 mod verdict;
 mod windows;
 
@@ -29,15 +29,15 @@ pub use clock::ObservationClock;
 pub use close::too_many_rejects;
 pub use gate::Gate;
 pub use guard::Guard;
+pub(crate) use progress::response_bytes;
 pub use progress::{Progress, ResponseBounds, SliceReport};
 pub use request_queue::WaitingBytes;
 pub use resume::ResumedResponses;
-pub use unknown_words::UnknownWords;
+pub use run_warnings::RunWarnings;
 pub use windows::{Collected, collect};
 
 use crate::app::{App, Network};
 use crate::failure::SliceError;
-use crate::free_space;
 use crate::guests::in_guest;
 use crate::slices::SliceJob;
 use request::RequestOutcome;
@@ -79,8 +79,8 @@ pub struct Collector {
     pub clock: Arc<ObservationClock>,
     /// The way into the tables; none if responses are only collected.
     pub tables: Option<Arc<RunWriter>>,
-    /// Status words that the run has warned of.
-    pub unknown_words: Arc<UnknownWords>,
+    /// What the run has warned of.
+    pub warnings: Arc<RunWarnings>,
     /// By which answers are judged before they reach the tables; of a run that only collects, whether they came whole.
     pub guard: Arc<Guard>,
 }
@@ -115,9 +115,6 @@ impl Collector {
 
     /// Collects one slice. A failing request fails nothing but itself.
     pub async fn slice(&self, job: &SliceJob, progress: &Progress) {
-        if let Err(error) = free_space::check(&self.app.settings) {
-            return progress.fail(error);
-        }
         let connector = self.network.connector.clone();
         let slice = Arc::new(job.slice.clone());
         let planned = {
@@ -133,9 +130,9 @@ impl Collector {
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE
-                && let Some((request, wait)) = queue.pop()
+                && let Some((queued, wait)) = queue.pop()
             {
-                running.push(self.answer(job, slice.clone(), request, wait, progress));
+                running.push(self.answer(job, slice.clone(), queued, wait, progress));
             }
             let next = tokio::select! {
                 next = running.next() => next,

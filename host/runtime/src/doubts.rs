@@ -14,6 +14,7 @@ use sluice_state::Claim;
 use crate::app::{App, Network, fence};
 use crate::doubt::{DoubtKind, Observation, Profile, judge_response};
 use crate::failure::Failure;
+use crate::tables::Remapped;
 use crate::{record, replay, tables};
 
 /// The name of a doubt: the same whenever the same run reads the same slice.
@@ -208,7 +209,7 @@ async fn commit_held(
     let objects = futures::stream::iter(objects.into_iter().map(Ok));
     let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
     let mut again = MappedAgain::default();
-    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+    while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
         let answer = outcome.map_err(|failure| {
             let reason = describe(failure.error.as_ref());
             Failure::failed(anyhow::anyhow!("raw object {} can't be mapped: {reason}", raw.body.short()))
@@ -217,8 +218,8 @@ async fn commit_held(
         again.responses += 1;
         again.rejects += answer.prepared.rejects();
         again.seen.merge(&answer.seen);
-        let held = app.memory.reserve(answer.prepared.bytes()).await;
-        tables.add(answer.prepared, Box::new(held)).await?;
+        memory.resize(answer.prepared.bytes());
+        tables.add(answer.prepared, Box::new(memory)).await?;
     }
     Ok(again)
 }

@@ -2,30 +2,69 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sluice_model::ErrorKind;
 
 use crate::failure::SliceError;
 use crate::settings::Settings;
 
-/// Fails if the lake is on a disk of this machine that has less free space than `limits.min_free_mb`.
-///
-/// # Errors
-/// A failure of the host that names the folder, what is free and what has to be.
-pub(crate) fn check(settings: &Settings) -> Result<(), SliceError> {
-    let floor = settings.limits.min_free_mb.saturating_mul(1 << 20);
-    let Some(folder) = settings.lake_url.strip_prefix("file:") else { return Ok(()) };
-    let Some(free) = free_bytes(Path::new(folder.trim_start_matches("//"))).filter(|free| *free < floor) else {
-        return Ok(());
-    };
-    let reason = format!(
-        "the disk of {folder} has {} MiB of free space, and nothing is fetched below {} MiB (min_free_mb of [limits]): free \
-         space, or run `sluice maintain`",
-        free >> 20,
-        settings.limits.min_free_mb
-    );
-    tracing::error!(folder, free_bytes = free, "the lake's disk is full");
-    Err(SliceError::new(ErrorKind::Host, reason))
+/// How long what was found counts: a request takes longer than asking, but thousands come at once.
+const FRESH: Duration = Duration::from_secs(1);
+/// The pause between two lines of the log.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// The free space of the lake's disk, asked before every request. Bytes that come between two of them are bounded by the
+/// largest body.
+#[derive(Debug, Default)]
+pub struct DiskFloor(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// When it was asked, and what is free if that is too little.
+    asked: Option<(Instant, Option<u64>)>,
+    logged: Option<Instant>,
+}
+
+impl DiskFloor {
+    /// Fails if the lake is on a disk of this machine that has less free space than `limits.min_free_mb`.
+    ///
+    /// # Errors
+    /// A failure of the host that names the folder, what is free and what has to be.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), SliceError> {
+        let Some(folder) = settings.lake_url.strip_prefix("file:") else { return Ok(()) };
+        let floor_mb = settings.limits.min_free_mb;
+        let Some(free) = self.too_little(Path::new(folder.trim_start_matches("//")), floor_mb.saturating_mul(1 << 20))
+        else {
+            return Ok(());
+        };
+        let reason = format!(
+            "the disk of {folder} has {} MiB of free space, and nothing is fetched below {floor_mb} MiB (min_free_mb of \
+             [limits]): free space, or run `sluice maintain`",
+            free >> 20,
+        );
+        Err(SliceError::new(ErrorKind::Host, reason))
+    }
+
+    /// What is free if that is less than the floor.
+    fn too_little(&self, folder: &Path, floor: u64) -> Option<u64> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, free)) = known.asked
+            && at.elapsed() < FRESH
+        {
+            return free;
+        }
+        let free = free_bytes(folder).filter(|free| *free < floor);
+        known.asked = Some((Instant::now(), free));
+        if let Some(free_bytes) = free
+            && known.logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE)
+        {
+            known.logged = Some(Instant::now());
+            tracing::error!(folder = %folder.display(), free_bytes, "the lake's disk is full");
+        }
+        free
+    }
 }
 
 /// Paths of the lake and the state store on this machine, with what is free there in bytes: one path per disk.
@@ -58,5 +97,21 @@ mod tests {
         let here = free_bytes(Path::new("/"));
         assert!(here.is_some_and(|bytes| bytes > 0));
         assert!(free_bytes(Path::new("/no/such/folder")).is_some());
+    }
+
+    #[test]
+    fn a_disk_is_asked_once_a_second_and_logged_once_a_minute() {
+        let floor = DiskFloor::default();
+        assert!(floor.too_little(Path::new("/"), u64::MAX).is_some());
+        assert!(floor.too_little(Path::new("/"), 0).is_some(), "what was found counts for a second");
+        let logged = || floor.0.lock().map(|known| known.logged).ok().flatten();
+        let first = logged();
+        assert!(first.is_some());
+        let forget = || floor.0.lock().map(|mut known| known.asked = None).unwrap_or_default();
+        forget();
+        assert!(floor.too_little(Path::new("/"), u64::MAX).is_some());
+        assert_eq!(logged(), first, "it isn't logged again");
+        forget();
+        assert_eq!(floor.too_little(Path::new("/"), 0), None);
     }
 }

@@ -26,6 +26,11 @@ impl Guests {
         Self { turns: Arc::new(Semaphore::new(at_once)), orphaned: Arc::default() }
     }
 
+    /// What a call elsewhere takes one of, for as long as its thread lives.
+    pub fn turns(&self) -> Arc<Semaphore> {
+        self.turns.clone()
+    }
+
     /// How many calls could begin now.
     pub fn free(&self) -> usize {
         self.turns.available_permits()

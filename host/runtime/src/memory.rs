@@ -1,9 +1,12 @@
 //! The process's budget of memory for responses: their bodies, decoded cells and rows, until these are durable.
 //!
-//! Memory for a response is reserved before it is sent; reservations wait in order of arrival. What a response
-//! really takes is known only later: a reservation can grow beyond the budget then, and others wait so much longer.
+//! Memory for a response is reserved once it has come whole: until then it is in a file, so that whoever holds memory only
+//! computes or writes, and gives it back soon whatever a network does. Reservations wait in order of arrival. What a
+//! response really takes is known only later: a reservation can grow beyond the budget then, by half of it at most, and
+//! others wait so much longer.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -29,7 +32,8 @@ struct Used {
 #[derive(Debug)]
 pub struct Reservation {
     budget: MemoryBudget,
-    bytes: usize,
+    /// Changed under the budget's lock only.
+    bytes: AtomicUsize,
 }
 
 impl MemoryBudget {
@@ -46,7 +50,7 @@ impl MemoryBudget {
             let mut used = self.lock();
             if used.waiting.is_empty() && used.has_room(bytes) {
                 used.take(bytes);
-                return Reservation { budget: self.clone(), bytes };
+                return self.of(bytes);
             }
             let (reply, answer) = oneshot::channel();
             used.waiting.push_back((bytes, reply));
@@ -58,9 +62,18 @@ impl MemoryBudget {
             // The budget never drops who waits; without it there is no limit to keep to.
             Err(_) => {
                 self.lock().take(bytes);
-                Reservation { budget: self.clone(), bytes }
+                self.of(bytes)
             }
         }
+    }
+
+    /// Nothing of it, yet.
+    pub fn nothing(&self) -> Reservation {
+        self.of(0)
+    }
+
+    fn of(&self, bytes: usize) -> Reservation {
+        Reservation { budget: self.clone(), bytes: AtomicUsize::new(bytes) }
     }
 
     /// Waits until a reservation waits. What is held without need is then released.
@@ -104,7 +117,7 @@ impl MemoryBudget {
                 (reply, bytes)
             };
             // A cancelled reservation is dropped at once, and the next one is served.
-            drop(reply.send(Reservation { budget: self.clone(), bytes }));
+            drop(reply.send(self.of(bytes)));
         }
     }
 }
@@ -121,16 +134,21 @@ impl Used {
 }
 
 impl Reservation {
+    /// Its bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Changes its size to the actual one.
-    pub fn resize(&mut self, bytes: usize) {
-        {
+    pub fn resize(&self, bytes: usize) {
+        let before = {
             let mut used = self.budget.lock();
-            used.used = used.used.saturating_sub(self.bytes);
+            let before = self.bytes.swap(bytes, Ordering::Relaxed);
+            used.used = used.used.saturating_sub(before);
             used.take(bytes);
-        }
-        let shrunk = bytes < self.bytes;
-        self.bytes = bytes;
-        if shrunk {
+            before
+        };
+        if bytes < before {
             self.budget.serve();
         }
     }
@@ -140,7 +158,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         {
             let mut used = self.budget.lock();
-            used.used = used.used.saturating_sub(self.bytes);
+            used.used = used.used.saturating_sub(self.bytes());
         }
         self.budget.serve();
     }
@@ -169,7 +187,7 @@ mod tests {
         drop(first);
         let large = large.await;
         let small = small.await;
-        assert_eq!((large.bytes, small.bytes, budget.peak()), (6, 1, 8));
+        assert_eq!((large.bytes(), small.bytes(), budget.peak()), (6, 1, 8));
     }
 
     #[tokio::test]
@@ -196,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn what_grows_beyond_the_budget_makes_others_wait() {
         let budget = MemoryBudget::new(10);
-        let mut grown = budget.reserve(2).await;
+        let grown = budget.reserve(2).await;
         grown.resize(12);
         let next = waiting(&budget, 1);
         grown.resize(3);

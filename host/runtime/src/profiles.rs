@@ -11,7 +11,7 @@ use crate::app::{App, Network};
 use crate::doubt::Profile;
 use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
-use crate::tables;
+use crate::tables::{self, Remapped};
 
 /// Responses with records that a profile is made of.
 const RESPONSES: u64 = 8;
@@ -38,7 +38,7 @@ pub async fn seed(app: &Arc<App>, network: &Network, run_id: &str) -> Result<(),
     });
     let mut profiles: HashMap<(String, String), Profile> = HashMap::new();
     let mut mapped = tables::prepare_all(app, &network.connector, wanted.boxed());
-    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+    while let Some(Remapped { raw, outcome, .. }) = mapped.next().await.transpose()? {
         let Ok(answer) = outcome else { continue };
         let profile = profiles.entry((raw.slice.account.clone(), raw.slice.stream.clone())).or_default();
         if answer.seen.records > 0 && profile.responses < RESPONSES {

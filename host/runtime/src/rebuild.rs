@@ -15,6 +15,7 @@ use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::settings::network::{self, NetworkFile, NetworkSettings};
+use crate::tables::Remapped;
 use crate::{record, replay, tables};
 use sluice_state::guard_all;
 
@@ -143,13 +144,14 @@ async fn of_run(
     let connector = replay::reference(&network.connector);
     let objects = stream::iter([Ok(first)]).chain(objects).boxed();
     let mut mapped = tables::prepare_all(app, &network.connector, objects);
-    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+    while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
         note_connector(connectors, &raw);
         let slice = raw.slice.id();
         match outcome {
             Ok(answer) => {
                 *rebuilt.rejects.entry(slice).or_default() += answer.prepared.rejects();
                 ledger.add_prepared(answer.prepared).await?;
+                drop(memory);
             }
             Err(failure) => {
                 rebuilt.unmapped.insert(slice);

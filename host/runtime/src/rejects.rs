@@ -12,6 +12,7 @@ use sluice_model::{RawObject, Reject, describe};
 use crate::app::{App, Network, fence};
 use crate::failure::Failure;
 use crate::meter::Unit;
+use crate::tables::Remapped;
 use crate::{record, replay, tables};
 use sluice_state::Claim;
 
@@ -111,7 +112,7 @@ async fn map_again(
         std::future::ready(wanted.contains(&(object.request_id.clone(), object.body.to_hex())))
     });
     let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());
-    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+    while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
         let of_object = rejects.get(&(raw.request_id.clone(), raw.body.to_hex()));
         let of_object = of_object.map_or(&[][..], Vec::as_slice);
         again.reached.extend(of_object.iter().map(|reject| reject.key));
@@ -119,8 +120,8 @@ async fn map_again(
             Ok(answer) => {
                 let rejected = answer.prepared.rejected();
                 again.resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, rejected)));
-                let held = app.memory.reserve(answer.prepared.bytes()).await;
-                tables.add(answer.prepared, Box::new(held)).await?;
+                memory.resize(answer.prepared.bytes());
+                tables.add(answer.prepared, Box::new(memory)).await?;
             }
             Err(failure) => {
                 let reason = describe(failure.error.as_ref());

@@ -19,7 +19,7 @@ use crate::meter::Unit;
 use crate::record;
 use crate::settings::file::read_component;
 use crate::settings::network::NetworkSettings;
-use crate::tables::{self, RawSelection};
+use crate::tables::{self, RawSelection, Remapped};
 
 /// How often a replay is made again because other writers wrote of the same transactions.
 const MAX_ATTEMPTS: u32 = 3;
@@ -240,7 +240,7 @@ async fn go_through(
         replay.begin(pass).await?;
         let objects = withheld.without(app.lake.raw_objects(&filter).await?);
         let mut mapped = tables::map_all(app, connector, objects);
-        while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+        while let Some(Remapped { raw, outcome, .. }) = mapped.next().await.transpose()? {
             let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
             match (outcome, layout) {
                 (Ok(mapped), Some(layout)) => replay.add(raw, layout, mapped).await?,

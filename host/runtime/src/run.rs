@@ -194,7 +194,7 @@ async fn carry_out(
         kept: Arc::new(kept.unwrap_or_default()),
         bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
-        unknown_words: Arc::default(),
+        warnings: Arc::default(),
         tables: tables.clone(),
         guard: guard.clone(),
     };

@@ -11,11 +11,12 @@ use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Window, describe};
 
 use crate::app::{App, Network};
-use crate::collect::UnknownWords;
+use crate::collect::{RunWarnings, response_bytes};
 use crate::doubt::Observation;
 use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
+use crate::memory::Reservation;
 use crate::replay;
 
 /// Which raw objects to build from.
@@ -108,14 +109,14 @@ pub async fn read_raw(
     let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
-    let unknown_words = UnknownWords::default();
-    while let Some((raw, outcome)) = mapped.next().await.transpose()? {
+    let warnings = RunWarnings::default();
+    while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
         match outcome {
             Ok(answer) => {
-                unknown_words.warn(&raw.slice, &answer.unknown_statuses);
+                warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
                 read.records += answer.records;
-                let held = app.memory.reserve(answer.prepared.bytes()).await;
-                tables.add(answer.prepared, Box::new(held)).await?;
+                memory.resize(answer.prepared.bytes());
+                tables.add(answer.prepared, Box::new(memory)).await?;
             }
             Err(failure) => {
                 let reason = describe(failure.error.as_ref());
@@ -128,7 +129,14 @@ pub async fn read_raw(
 }
 
 /// A raw object and its outcome.
-pub type Remapped<T> = (Arc<RawObject>, Result<T, Failure>);
+pub struct Remapped<T> {
+    /// The object.
+    pub raw: Arc<RawObject>,
+    /// What it gave.
+    pub outcome: Result<T, Failure>,
+    /// What both take of the process's budget.
+    pub memory: Arc<Reservation>,
+}
 
 /// Maps raw objects in parallel and returns them in their order. No request is sent.
 ///
@@ -161,18 +169,28 @@ fn map_then<'a, T: Send + 'static>(
 ) -> BoxStream<'a, Result<Remapped<T>, Failure>> {
     let (app, connector) = (app.clone(), connector.clone());
     let at_once = app.guests.free().max(1);
-    let map = move |object: Result<RawObject, sluice_lake::Error>| {
-        let (app, connector) = (app.clone(), connector.clone());
+    let reserving = app.clone();
+    // In their order, and before anything of them is read: one that waits for memory never holds up one that has some.
+    let reserved = objects.then(move |object| {
+        let app = reserving.clone();
         async move {
             let raw = Arc::new(object?);
+            let memory = Arc::new(app.memory.reserve(response_bytes(raw.body_bytes)).await);
+            Ok::<_, Failure>((raw, memory))
+        }
+    });
+    let map = move |reserved: Result<(Arc<RawObject>, Arc<Reservation>), Failure>| {
+        let (app, connector) = (app.clone(), connector.clone());
+        async move {
+            let (raw, memory) = reserved?;
             let wire = app.lake.raw_body(raw.body).await?;
             app.meter.read(wire.len());
-            let mapped = map_body(&app, connector, &raw, wire, then).await;
+            let outcome = map_body(&app, connector, &raw, wire, then, &memory).await;
             app.meter.done();
-            Ok((raw, mapped))
+            Ok(Remapped { raw, outcome, memory })
         }
     };
-    objects.map(map).buffered(at_once).boxed()
+    reserved.map(map).buffered(at_once).boxed()
 }
 
 async fn map_body<T: Send + 'static>(
@@ -181,10 +199,14 @@ async fn map_body<T: Send + 'static>(
     raw: &Arc<RawObject>,
     wire: Bytes,
     then: Then<T>,
+    memory: &Arc<Reservation>,
 ) -> Result<T, Failure> {
     let body = sluice_fetch::unpack_body(&raw.headers, &wire, &app.settings.fetch).await?;
-    let (object, meter) = (raw.clone(), app.meter.clone());
+    // A packed body may be larger than what was reserved; as many as there are guests at once.
+    memory.resize(response_bytes(body.len() as u64));
+    let (object, meter, memory) = (raw.clone(), app.meter.clone(), memory.clone());
     in_guest(app, move || {
+        let _memory = memory;
         let mapped = connector.map_raw(&object, body, TwiceCheck::Sampled)?;
         meter.found(mapped.records());
         then(&connector, &object, mapped)

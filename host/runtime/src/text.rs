@@ -19,6 +19,25 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// The most bytes of reasons that are joined.
+const MAX_JOINED_BYTES: usize = 1 << 10;
+
+/// Reasons in one line, cut where they are too long to be read: a network can give thousands.
+pub fn joined(reasons: &[&str]) -> String {
+    let mut text = String::new();
+    for (at, reason) in reasons.iter().enumerate() {
+        let separator = if at == 0 { "" } else { "; " };
+        let room = MAX_JOINED_BYTES.saturating_sub(text.len() + separator.len());
+        text.push_str(separator);
+        text.push_str(&reason[..reason.floor_char_boundary(room)]);
+        if reason.len() > room {
+            text.push('…');
+            break;
+        }
+    }
+    text
+}
+
 /// `is` or `are`.
 pub fn is_are(number: u64) -> &'static str {
     if number == 1 { "is" } else { "are" }
@@ -52,6 +71,15 @@ mod tests {
     #[test]
     fn thousands_are_apart() {
         assert_eq!([7, 999, 1_000, 1_234_567].map(thousands), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn joined_reasons_have_a_kibibyte() {
+        assert_eq!(joined(&["a", "b"]), "a; b");
+        let many = vec!["é is odd"; 10_000];
+        let text = joined(&many);
+        assert!((1_000..1_030).contains(&text.len()) && text.ends_with('…'), "{text}");
+        assert!(joined(&["é".repeat(600).as_str(), "b"]).len() < 1_030);
     }
 
     #[test]

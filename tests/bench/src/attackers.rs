@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_guests::{Guest, case};
+use sluice_guests::{Guest, case, follows_with_libraries};
 use sluice_tests::{HostileServer, Operator, response};
 
 use crate::load::{self, Load, Service};
@@ -171,6 +171,10 @@ fn attackers() -> anyhow::Result<Vec<Attacker>> {
     attackers.push(names_on_each_page(&json)?);
     attackers.push(network("bodies-of-200-mb", &json, b"application/json", large_body(200 << 20))?);
     attackers.push(slow(&json)?);
+    attackers.push(libraries()?);
+    let padded = [one_wide_record(), vec![b' '; 4 << 20]].concat();
+    attackers.push(network("padded-wide-records", &json, b"application/json", padded)?);
+    attackers.push(large_then_drips(&json)?);
     Ok(attackers)
 }
 
@@ -215,6 +219,34 @@ fn names_on_each_page(format: &Value) -> anyhow::Result<Attacker> {
         stream.write_all(&response(200, &[("content-type", "application/json")], body.as_bytes()))
     })?;
     of_server("names-on-each-page", format, server)
+}
+
+/// Each answer leads to a request with 8 MiB of NULs.
+fn libraries() -> anyhow::Result<Attacker> {
+    let server = HostileServer::start(|ask, stream| {
+        let body = format!("{{\"data\":[{{\"id\":\"{}\"}}]}}", ask.number);
+        stream.write_all(&response(200, &[("content-type", "application/json")], body.as_bytes()))
+    })?;
+    let component = follows_with_libraries(NAME).component()?;
+    let (what, id, origin) = ("follows-with-libraries", NAME.to_owned(), server.origin());
+    Ok(Attacker { what, component, id, origin, _server: Some(server) })
+}
+
+/// One large body, and then bodies that come byte by byte.
+fn large_then_drips(format: &Value) -> anyhow::Result<Attacker> {
+    let large = response(200, &[("content-type", "application/json")], &large_body(26 << 20));
+    let server = HostileServer::start(move |ask, stream: &mut TcpStream| {
+        if ask.number == 0 {
+            return stream.write_all(&large);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{\"data\":[")?;
+        loop {
+            stream.write_all(b" ")?;
+            #[expect(clippy::disallowed_methods, reason = "a server that is slow")]
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })?;
+    of_server("large-then-drips", format, server)
 }
 
 /// A body that never ends, a piece now and then.

@@ -16,6 +16,8 @@
 mod case;
 mod guest;
 mod image;
+mod libraries;
 
 pub use case::{Case, Expectation, Stage, case, cases, expectation, repository};
 pub use guest::Guest;
+pub use libraries::{LIBRARY_BYTES, follows_with_libraries};

@@ -4,6 +4,7 @@
 //! of what came, what can be kept is in raw.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bounds;
 mod rows;
 mod secrets;
 

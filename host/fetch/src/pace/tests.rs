@@ -71,6 +71,10 @@ impl Memory {
     }
 }
 
+impl ResponseMemory for OwnedSemaphorePermit {
+    async fn make_room(&mut self, _bytes: u64) {}
+}
+
 impl Admission for Memory {
     type Permit = OwnedSemaphorePermit;
 

@@ -1,10 +1,16 @@
 //! Bodies: as received, unpacked, cut, too large.
 
+use std::sync::{Arc, Mutex};
+
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
-use sluice_fetch::{EncodingMismatch, Error, FetchOptions, Fetcher, Framing, Retry, unpack_body};
+use sluice_fetch::{
+    Admission, EncodingMismatch, Error, FetchOptions, Fetcher, Framing, ResponseMemory, Retry, unpack_body,
+};
 use sluice_model::ErrorKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::server::{Reply, Server};
 use super::{access, account, get};
@@ -32,6 +38,78 @@ async fn packed_bodies_are_stored_packed_and_returned_unpacked() {
         let again = unpack_body(&exchange.headers, &exchange.wire, &FetchOptions::default()).await.unwrap();
         assert_eq!(again, exchange.body, "a stored body unpacks by its stored headers");
     }
+}
+
+/// Records the memory that responses want.
+#[derive(Clone, Default)]
+struct Rooms(Arc<Mutex<Vec<u64>>>);
+
+impl ResponseMemory for Rooms {
+    async fn make_room(&mut self, bytes: u64) {
+        self.0.lock().unwrap().push(bytes);
+    }
+}
+
+impl Admission for Rooms {
+    type Permit = Self;
+
+    async fn permit(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Rooms {
+    fn wanted(&self) -> Vec<u64> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_drips_holds_no_memory_that_others_wait_for() {
+    const BYTES: usize = 1 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut access = access(&Server::start(|_| Reply::ok("")).await);
+    access.base_url = Some(format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap());
+    let account = super::fetcher().account(access).unwrap();
+    let (is_most_sent, most_is_sent) = oneshot::channel();
+    let (go_on, may_go_on) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut [0; 4_096]).await.unwrap();
+        stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {BYTES}\r\n\r\n").as_bytes()).await.unwrap();
+        // As much as this and the system's buffers don't hold: the client has read most of it.
+        stream.write_all(&vec![b' '; BYTES - 1]).await.unwrap();
+        is_most_sent.send(()).unwrap();
+        may_go_on.await.unwrap();
+        stream.write_all(b" ").await.unwrap();
+    });
+    let rooms = Rooms::default();
+    let request = get("/");
+    let mut sent = std::pin::pin!(account.send_with(&request, &rooms));
+    tokio::select! {
+        _ = &mut sent => unreachable!("the body isn't whole"),
+        sent = most_is_sent => sent.unwrap(),
+    }
+    assert!(rooms.wanted().is_empty());
+    go_on.send(()).unwrap();
+    let (exchange, _) = sent.await.unwrap();
+    assert_eq!((exchange.body.len(), rooms.wanted()), (BYTES, vec![BYTES as u64]));
+}
+
+#[tokio::test]
+async fn a_body_that_is_larger_than_expected_when_it_is_unpacked_waits_for_more() {
+    let text: String = (0..200_000).map(|n| format!("{{\"id\":{}}}\n", n / 100)).collect();
+    let wire = packed(GzipEncoder::new(text.as_bytes())).await;
+    assert!(wire.len() * 8 < 1 << 20 && text.len() > 1 << 20, "{} {}", wire.len(), text.len());
+    let server = Server::start(move |_| Reply::ok(wire.clone()).header("Content-Encoding", "gzip")).await;
+    let rooms = Rooms::default();
+    let (exchange, _) = account(&server).send_with(&get("/"), &rooms).await.unwrap();
+    assert_eq!((exchange.body, rooms.wanted()), (text.into(), vec![1 << 20, 8 << 20]));
+    let options = FetchOptions { body_memory_bytes: 1 << 20, ..FetchOptions::default() };
+    let (error, _) = problem(&server, options).await;
+    let Error::TooLarge { max, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*max, 1 << 20);
+    assert!(error.hint().unwrap().contains("an eighth of `memory_mb`"), "{error:?}");
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use object_store::path::Path;
-use sluice_model::RawObject;
+use sluice_model::{Axis, Digest, RawObject, Window};
 
 use super::rows::{count, flag, text, time};
 use super::tables::REQUESTS;
@@ -17,6 +18,10 @@ use crate::scan::read_columns;
 use crate::table::{DataFile, Table};
 
 const TABLE: &str = "meta.requests";
+/// Rows that one commit of the table has at most.
+const ROWS_AT_ONCE: usize = 1_000;
+/// The longest beginning of a URL that the table has; the envelope has it whole.
+const MAX_URL_BYTES: usize = 4 << 10;
 
 /// Envelopes that the table knows of.
 #[derive(Default)]
@@ -38,12 +43,31 @@ impl Lake {
                 known.extend(envelopes.iter().flatten().map(str::to_owned));
             }
         }
+        // Envelopes come one by one, and of each only what becomes a row is kept: its request may have megabytes.
+        let mut indexed = 0;
+        let mut rows: Vec<RequestRow> = Vec::new();
         let mut envelopes = self.envelopes(run_id).await?;
-        envelopes.retain(|(path, _)| !known.contains(path.as_ref()));
-        if !envelopes.is_empty() {
-            self.append_rows("meta", "requests", rows_of(&envelopes)?).await?;
+        while let Some((path, object)) = envelopes.try_next().await? {
+            if known.contains(path.as_ref()) {
+                continue;
+            }
+            indexed += 1;
+            rows.push(RequestRow::of(&path, object));
+            if rows.len() == ROWS_AT_ONCE {
+                self.append_requests(&mut rows).await?;
+            }
         }
-        Ok(envelopes.len())
+        self.append_requests(&mut rows).await?;
+        Ok(indexed)
+    }
+
+    async fn append_requests(&self, rows: &mut Vec<RequestRow>) -> Result<(), Error> {
+        let mut rows = std::mem::take(rows);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by(|a, b| (a.received_at, &a.envelope).cmp(&(b.received_at, &b.envelope)));
+        self.append_rows("meta", "requests", rows_of(&rows)?).await
     }
 
     /// The envelopes in `meta.requests` that a filter selects.
@@ -140,30 +164,86 @@ fn find(
     Ok(())
 }
 
-fn rows_of(envelopes: &[(Path, RawObject)]) -> Result<RecordBatch, Error> {
+/// What of an envelope is a row.
+struct RequestRow {
+    run_id: String,
+    request_id: String,
+    attempt: u32,
+    network: String,
+    account: String,
+    stream: String,
+    axis: Axis,
+    window: Window,
+    request_key: String,
+    method: String,
+    url: String,
+    sent_at: DateTime<Utc>,
+    received_at: DateTime<Utc>,
+    status: u16,
+    body: Digest,
+    body_bytes: u64,
+    masked: bool,
+    outcome: String,
+    connector_version: String,
+    connector_digest: Digest,
+    envelope: String,
+}
+
+impl RequestRow {
+    fn of(path: &Path, raw: RawObject) -> Self {
+        let mut url = raw.sent.url;
+        url.truncate(url.floor_char_boundary(MAX_URL_BYTES));
+        url.shrink_to_fit();
+        Self {
+            run_id: raw.run_id,
+            request_id: raw.request_id,
+            attempt: raw.attempt,
+            network: raw.slice.network,
+            account: raw.slice.account,
+            stream: raw.slice.stream,
+            axis: raw.slice.axis,
+            window: raw.slice.window,
+            request_key: raw.request.key,
+            method: raw.sent.method,
+            url,
+            sent_at: raw.sent_at,
+            received_at: raw.received_at,
+            status: raw.status,
+            body: raw.body,
+            body_bytes: raw.body_bytes,
+            masked: raw.masked,
+            outcome: raw.outcome,
+            connector_version: raw.connector_version,
+            connector_digest: raw.connector_digest,
+            envelope: path.to_string(),
+        }
+    }
+}
+
+fn rows_of(rows: &[RequestRow]) -> Result<RecordBatch, Error> {
     let columns = [
-        ("run_id", text(envelopes, |(_, raw)| Some(raw.run_id.clone()))),
-        ("request_id", text(envelopes, |(_, raw)| Some(raw.request_id.clone()))),
-        ("attempt", count(envelopes, |(_, raw)| u64::from(raw.attempt))),
-        ("network", text(envelopes, |(_, raw)| Some(raw.slice.network.clone()))),
-        ("account", text(envelopes, |(_, raw)| Some(raw.slice.account.clone()))),
-        ("stream", text(envelopes, |(_, raw)| Some(raw.slice.stream.clone()))),
-        ("axis", text(envelopes, |(_, raw)| Some(raw.slice.axis.name().to_owned()))),
-        ("window_since", time(envelopes, |(_, raw)| raw.slice.window.since)),
-        ("window_until", time(envelopes, |(_, raw)| raw.slice.window.until)),
-        ("request_key", text(envelopes, |(_, raw)| Some(raw.request.key.clone()))),
-        ("method", text(envelopes, |(_, raw)| Some(raw.sent.method.clone()))),
-        ("url", text(envelopes, |(_, raw)| Some(raw.sent.url.clone()))),
-        ("sent_at", time(envelopes, |(_, raw)| raw.sent_at)),
-        ("received_at", time(envelopes, |(_, raw)| raw.received_at)),
-        ("status", count(envelopes, |(_, raw)| u64::from(raw.status))),
-        ("raw_object", text(envelopes, |(_, raw)| Some(raw.body.to_hex()))),
-        ("body_bytes", count(envelopes, |(_, raw)| raw.body_bytes)),
-        ("masked", flag(envelopes, |(_, raw)| raw.masked)),
-        ("outcome", text(envelopes, |(_, raw)| Some(raw.outcome.clone()))),
-        ("connector_version", text(envelopes, |(_, raw)| Some(raw.connector_version.clone()))),
-        ("connector_digest", text(envelopes, |(_, raw)| Some(raw.connector_digest.to_hex()))),
-        ("envelope", text(envelopes, |(path, _)| Some(path.to_string()))),
+        ("run_id", text(rows, |row| Some(row.run_id.clone()))),
+        ("request_id", text(rows, |row| Some(row.request_id.clone()))),
+        ("attempt", count(rows, |row| u64::from(row.attempt))),
+        ("network", text(rows, |row| Some(row.network.clone()))),
+        ("account", text(rows, |row| Some(row.account.clone()))),
+        ("stream", text(rows, |row| Some(row.stream.clone()))),
+        ("axis", text(rows, |row| Some(row.axis.name().to_owned()))),
+        ("window_since", time(rows, |row| row.window.since)),
+        ("window_until", time(rows, |row| row.window.until)),
+        ("request_key", text(rows, |row| Some(row.request_key.clone()))),
+        ("method", text(rows, |row| Some(row.method.clone()))),
+        ("url", text(rows, |row| Some(row.url.clone()))),
+        ("sent_at", time(rows, |row| row.sent_at)),
+        ("received_at", time(rows, |row| row.received_at)),
+        ("status", count(rows, |row| u64::from(row.status))),
+        ("raw_object", text(rows, |row| Some(row.body.to_hex()))),
+        ("body_bytes", count(rows, |row| row.body_bytes)),
+        ("masked", flag(rows, |row| row.masked)),
+        ("outcome", text(rows, |row| Some(row.outcome.clone()))),
+        ("connector_version", text(rows, |row| Some(row.connector_version.clone()))),
+        ("connector_digest", text(rows, |row| Some(row.connector_digest.to_hex()))),
+        ("envelope", text(rows, |row| Some(row.envelope.clone()))),
     ];
     REQUESTS.rows(columns)
 }

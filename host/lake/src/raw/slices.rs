@@ -7,9 +7,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use sluice_model::{Digest, SliceRead};
 
-use super::READ_AHEAD;
 use crate::error::Error;
 use crate::lake::Lake;
+
+/// Markers read ahead.
+const MARKERS_AHEAD: usize = 16;
 
 impl Lake {
     /// Keeps the outcome of a slice. It is stored when this returns.
@@ -35,7 +37,7 @@ impl Lake {
         let paths = self.kept_in(&Path::from_iter(["raw", "slices", run_id])).await?;
         let markers: Vec<SliceRead> = stream::iter(paths)
             .map(|path| async move { self.slice_read(&path).await })
-            .buffer_unordered(READ_AHEAD)
+            .buffer_unordered(MARKERS_AHEAD)
             .try_collect()
             .await?;
         let mut latest: BTreeMap<String, SliceRead> = BTreeMap::new();

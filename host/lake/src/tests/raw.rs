@@ -1,10 +1,11 @@
+use arrow::array::{AsArray, StringArray};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
-use sluice_model::{Digest, ErrorKind, RawObject, SliceRead};
+use sluice_model::{Digest, ErrorKind, Op, RawObject, SliceRead};
 
 use super::*;
-use crate::{Error, RawFilter, WireBody};
+use crate::{EnvelopePath, Error, RawFilter, WireBody};
 
 fn answer(run: &str, request: &str, secs: i64, body: &'static [u8]) -> RawObject {
     let object = response(run, request, secs);
@@ -97,11 +98,49 @@ async fn an_envelope_gets_its_outcome_once_it_is_known() {
     let at = lake.put_raw(&unjudged, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap().envelope;
     let all = RawFilter::default();
     assert!(found(&lake, &all).await.is_empty(), "nothing is made of it yet");
-    assert_eq!(lake.run_responses("run").await.unwrap(), [(at.clone(), unjudged.clone())]);
+    assert_eq!(kept(&lake, "run").await, [(at.clone(), unjudged.clone())]);
     let judged = RawObject { outcome: "answered".to_owned(), ..unjudged };
     lake.put_outcome(&at, &judged).await.unwrap();
     assert_eq!(found(&lake, &all).await, ["run/a"]);
-    assert_eq!(lake.run_responses("run").await.unwrap(), [(at, judged)], "and it is one response still");
+    assert_eq!(kept(&lake, "run").await, [(at, judged)], "and it is one response still");
+}
+
+/// All that a run kept.
+async fn kept(lake: &Lake, run: &str) -> Vec<(EnvelopePath, RawObject)> {
+    let mut kept = Vec::new();
+    for response in lake.run_responses(run).await.unwrap() {
+        let raw = lake.run_response(&response.envelope).await.unwrap();
+        kept.push((response.envelope, raw));
+    }
+    kept
+}
+
+#[tokio::test]
+async fn an_envelope_is_packed_and_one_that_is_not_is_read_all_the_same() {
+    let (folder, lake) = new_lake().await;
+    let mut object = answer("run", "a", 1, b"body");
+    object.request.body = Some(vec![Op::Text("\0".repeat(1 << 20))]);
+    let stored = lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
+    assert!(stored.written_bytes < 16 << 10, "{}", stored.written_bytes);
+    assert_eq!(kept(&lake, "run").await, [(stored.envelope.clone(), object.clone())]);
+    let path = folder.path().join("lake/raw/envelopes/run/a-1.json");
+    std::fs::write(path, serde_json::to_vec(&object).unwrap()).unwrap();
+    assert_eq!(kept(&lake, "run").await, [(stored.envelope, object)]);
+    assert_eq!(found(&lake, &RawFilter::default()).await, ["run/a"]);
+}
+
+#[tokio::test]
+async fn a_long_url_is_cut_in_the_index_of_requests() {
+    let (_folder, lake) = new_lake().await;
+    let mut object = answer("run", "a", 1, b"body");
+    object.sent.url = format!("https://api.example.com/{}", "é".repeat(1 << 20));
+    lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
+    assert_eq!(lake.index_requests("run").await.unwrap(), 1);
+    assert_eq!(lake.index_requests("run").await.unwrap(), 0, "no row twice");
+    let table = lake.system_table("requests").await.unwrap();
+    let rows = crate::scan::read_columns(table.store(), &table.files()[0].path, &["url"]).await.unwrap();
+    let urls: &StringArray = rows[0].column(0).as_string();
+    assert!((4_000..=4_096).contains(&urls.value(0).len()), "{}", urls.value(0).len());
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::doubt::{Doubt, DoubtKind, Observation, Profile};
 use crate::failure::{Failure, SliceError};
 use crate::memory::Reservation;
 use crate::tables::Answer;
+use crate::text;
 
 /// Responses of a slice that are held at most.
 const MAX_HELD: usize = 16;
@@ -24,7 +25,7 @@ const MAX_HELD: usize = 16;
 /// A response on its way to the tables.
 struct HeldResponse {
     prepared: Prepared,
-    memory: Reservation,
+    memory: Arc<Reservation>,
     seen: Observation,
     raw: Arc<RawObject>,
 }
@@ -83,8 +84,8 @@ impl Gate {
         for (raw, _) in &cut {
             self.withheld.add(raw, &Observation::default());
         }
-        let reasons: Vec<String> = cut.into_iter().map(|(_, reason)| reason).collect();
-        let doubt = Doubt { kind: DoubtKind::Cut, field: None, reason: reasons.join("; ") };
+        let reasons: Vec<&str> = cut.iter().map(|(_, reason)| reason.as_str()).collect();
+        let doubt = Doubt { kind: DoubtKind::Cut, field: None, reason: text::joined(&reasons) };
         if reasons.is_empty() { Vec::new() } else { vec![doubt] }
     }
 
@@ -117,7 +118,7 @@ impl Collector {
         progress: &Progress,
         raw: Arc<RawObject>,
         answer: Answer,
-        memory: Reservation,
+        memory: Arc<Reservation>,
     ) -> Result<(), SliceError> {
         self.guard.note_conflicts(slice, answer.prepared.conflicts());
         let held = HeldResponse { prepared: answer.prepared, memory, seen: answer.seen, raw };
@@ -195,7 +196,7 @@ impl Collector {
         };
         if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
             // They may be held for long and are small: they don't count against the budget.
-            progress.gate().held.iter_mut().for_each(|held| held.memory.resize(0));
+            progress.gate().held.iter().for_each(|held| held.memory.resize(0));
             return Settled::Few;
         }
         self.settle_by(guard, &profile, slice, progress, is_whole, Vec::new()).await;
@@ -254,7 +255,7 @@ impl Collector {
             }
         }
         let may_agree = may_agree && progress.gate().doubts.is_empty();
-        if may_agree && guard.agrees(slice, &doubts) {
+        if may_agree && guard.agrees(&self.warnings, slice, &doubts) {
             doubts.clear();
         }
         if let Err(error) = self.decide(progress, held, doubts).await {

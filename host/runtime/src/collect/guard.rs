@@ -11,6 +11,7 @@ use sluice_state::{State, Verb};
 use super::Collector;
 use super::earlier_doubts::{Clean, is_of, is_read_again, length, overlap, replaces};
 use super::listings::Listings;
+use super::run_warnings::{RunWarnings, WarningKind};
 use super::suspect::Transfer;
 use crate::app::{App, Network};
 use crate::doubt::{
@@ -19,7 +20,7 @@ use crate::doubt::{
 };
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
-use crate::{profiles, record};
+use crate::{profiles, record, text};
 
 /// How long after the first doubt a read that agrees with it may accept it.
 const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -195,7 +196,7 @@ impl Guard {
     }
 
     /// Whether earlier doubts of the same kinds let these pass, because a read agrees with them an hour later or more.
-    pub(super) fn agrees(&self, slice: &Slice, doubts: &[Doubt]) -> bool {
+    pub(super) fn agrees(&self, warnings: &RunWarnings, slice: &Slice, doubts: &[Doubt]) -> bool {
         if doubts.is_empty() || doubts.iter().any(|doubt| !self.rules.auto_accept.contains(&doubt.kind)) {
             return false;
         }
@@ -203,12 +204,10 @@ impl Guard {
         else {
             return false;
         };
-        tracing::warn!(
-            slice = slice.id(),
-            doubt = earlier.doubt_id,
-            "another read agrees, an hour later or more: accepted: {}",
-            doubts[0].reason
-        );
+        if warnings.admits(WarningKind::Agreed, &slice.id()) {
+            let (slice, doubt, reason) = (slice.id(), &earlier.doubt_id, &doubts[0].reason);
+            tracing::warn!(slice, doubt, "another read agrees, an hour later or more: accepted: {reason}");
+        }
         self.found().agreed.push(earlier.clone());
         true
     }
@@ -246,7 +245,7 @@ impl Guard {
             run_id: self.run_id.clone(),
             kind: first.kind.name().to_owned(),
             field: first.field.clone(),
-            reason: reasons.join("; "),
+            reason: text::joined(&reasons),
             request_ids: serde_json::to_string(&withheld.request_ids).unwrap_or_default(),
             records: withheld.seen.records,
             money_in_tables: self.money_in_tables(&collector.app.lake, slice).await?,
@@ -259,7 +258,9 @@ impl Guard {
             decided_by: None,
             decision: None,
         };
-        tracing::warn!(slice = slice.id(), doubt = row.doubt_id, "doubtful: {}", row.reason);
+        if collector.warnings.admits(WarningKind::Doubtful, &row.doubt_id) {
+            tracing::warn!(slice = slice.id(), doubt = row.doubt_id, "doubtful: {}", row.reason);
+        }
         self.found().doubts.push(row);
         Ok(())
     }

@@ -1,10 +1,9 @@
 //! What collecting a slice has come to.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use sluice_fetch::Admission;
+use sluice_fetch::{Admission, ResponseMemory};
 use sluice_model::Slice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -51,6 +50,12 @@ impl SliceReport {
         self.first_sent_at = self.first_sent_at.into_iter().chain([sent_at]).min();
     }
 
+    /// Records a response.
+    pub(super) fn note_received(&mut self, bytes: u64, sent_at: DateTime<Utc>) {
+        self.bytes += bytes;
+        self.note_sent(sent_at);
+    }
+
     /// Adds what another report sent, received, stored and took.
     pub fn add_traffic(&mut self, other: &Self) {
         self.requests += other.requests;
@@ -95,6 +100,8 @@ pub(super) struct ResponseAdmission<'a> {
     pub(super) progress: &'a Progress,
     pub(super) meter: &'a Meter,
     pub(super) slice: &'a Slice,
+    /// Bytes of the request's text.
+    pub(super) request_bytes: usize,
 }
 
 /// What bounds the responses of one run in memory.
@@ -103,42 +110,59 @@ pub struct ResponseBounds {
     response_permits: Arc<Semaphore>,
     /// The process's budget.
     memory: MemoryBudget,
-    /// What the run's responses took of it lately, bytes.
-    usual: AtomicUsize,
 }
 
 /// The right to have one response in memory.
 pub(super) struct ResponsePermit {
     _turn: Option<OwnedSemaphorePermit>,
-    /// What the response takes of the process's budget.
-    pub(super) memory: Reservation,
+    budget: MemoryBudget,
+    /// What the response takes of the process's budget: shared with the threads that work on it, which may outlive their
+    /// slice.
+    pub(super) memory: Arc<Reservation>,
+    request_bytes: usize,
 }
 
-/// What a response takes before any of the run has come, bytes.
-const UNKNOWN_BYTES: usize = 1 << 20;
 /// Memory that a response takes for each byte of its body, while it is decoded and mapped: the body, its cells, its
-/// columns for the guest, its rows.
-const BYTES_PER_BODY_BYTE: usize = 5;
+/// columns for the guest, its rows. Twice what those of networks take.
+const BYTES_PER_BODY_BYTE: usize = 8;
+/// What any response takes.
+const MIN_RESPONSE_BYTES: usize = 64 << 10;
+/// Copies of a request that are made to send it and to keep it: as it is rendered and sent, and twice in its envelope.
+const REQUEST_COPIES: usize = 4;
+
+/// What a response takes at most until it is decoded.
+pub(crate) fn response_bytes(body_bytes: u64) -> usize {
+    let body_bytes = usize::try_from(body_bytes).unwrap_or(usize::MAX);
+    body_bytes.saturating_mul(BYTES_PER_BODY_BYTE).max(MIN_RESPONSE_BYTES)
+}
 
 impl ResponseBounds {
     /// At most so many responses at once, within the process's budget.
     pub fn new(at_once: usize, memory: MemoryBudget) -> Self {
-        Self { response_permits: Arc::new(Semaphore::new(at_once)), memory, usual: AtomicUsize::new(UNKNOWN_BYTES) }
+        Self { response_permits: Arc::new(Semaphore::new(at_once)), memory }
     }
 
-    /// The right to a response of unknown size.
-    pub(super) async fn permit(&self) -> ResponsePermit {
+    /// The right to a response to a request with so many bytes of text. The response takes no memory yet, the copies of
+    /// the request do.
+    pub(super) async fn permit(&self, request_bytes: usize) -> ResponsePermit {
         let _turn = self.response_permits.clone().acquire_owned().await.ok();
-        ResponsePermit { _turn, memory: self.memory.reserve(self.usual.load(Ordering::Relaxed)).await }
+        let (budget, request_bytes) = (self.memory.clone(), request_bytes * REQUEST_COPIES);
+        ResponsePermit { _turn, memory: Arc::new(budget.nothing()), budget, request_bytes }
     }
+}
 
-    /// Records how large a response turned out to be.
-    pub(super) fn arrived(&self, permit: &mut ResponsePermit, body_bytes: usize) {
-        let bytes = body_bytes.saturating_mul(BYTES_PER_BODY_BYTE).max(16 << 10);
-        permit.memory.resize(bytes);
-        let usual = self.usual.load(Ordering::Relaxed);
-        // A larger one counts at once, smaller ones bit by bit.
-        self.usual.store(bytes.max(usual - usual / 8), Ordering::Relaxed);
+impl ResponsePermit {
+    /// Changes what is reserved to what a response takes now that its parts are known, its request's copies aside.
+    pub(super) fn resize(&self, bytes: usize) {
+        self.memory.resize(bytes.saturating_add(self.request_bytes));
+    }
+}
+
+impl ResponseMemory for ResponsePermit {
+    async fn make_room(&mut self, bytes: u64) {
+        // Given back first: whoever holds some and waits for more could wait for others who do the same.
+        self.memory = Arc::new(self.budget.nothing());
+        self.memory = Arc::new(self.budget.reserve(response_bytes(bytes).saturating_add(self.request_bytes)).await);
     }
 }
 
@@ -146,7 +170,7 @@ impl Admission for ResponseAdmission<'_> {
     type Permit = ResponsePermit;
 
     async fn permit(&self) -> Self::Permit {
-        self.bounds.permit().await
+        self.bounds.permit(self.request_bytes).await
     }
 
     fn waits_for_rate(&self, until: tokio::time::Instant) {

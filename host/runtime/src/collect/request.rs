@@ -13,6 +13,7 @@ use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Request, Slice, Step
 use super::clock::Moments;
 use super::outcome::{BROKEN, outcome_word};
 use super::progress::{ResponseAdmission, ResponsePermit};
+use super::request_queue::QueuedRequest;
 use super::resume::{SentBefore, UNJUDGED};
 use super::suspect::{Chance, Ending, Transfer};
 use super::verdict::{act, failed, host_failed};
@@ -47,6 +48,11 @@ pub(super) enum RequestOutcome {
     Failed(SliceError),
 }
 
+/// What a response's envelope takes in memory because of its request, which may have megabytes.
+pub(super) fn envelope_bytes(raw: &RawObject) -> usize {
+    raw.request.text_bytes() + raw.sent.body.as_ref().map_or(0, String::len)
+}
+
 /// A connector's judgement, and the response as it saw it.
 pub(super) type Judged = Result<(Judgement, DecodedResponse), SliceError>;
 
@@ -55,17 +61,17 @@ impl Collector {
     #[tracing::instrument(
         name = "request",
         skip_all,
-        fields(request = request.key, request_id = request_id(&self.run_id, &slice.id(), &request.key))
+        fields(request = queued.request.key, request_id = request_id(&self.run_id, &slice.id(), &queued.request.key))
     )]
     pub(super) async fn answer(
         &self,
         job: &SliceJob,
         slice: Arc<Slice>,
-        request: Request,
+        queued: QueuedRequest,
         wait: Duration,
         progress: &Progress,
     ) -> RequestOutcome {
-        let request = Arc::new(request);
+        let request = queued.request.clone();
         let before = match self.recall(&slice, &request, progress).await {
             Ok(outcome) => return outcome,
             Err(before) => before,
@@ -141,20 +147,19 @@ impl Collector {
         chance: Chance,
         progress: &Progress,
     ) -> RequestOutcome {
+        if let Err(error) = self.app.disk.check(&self.app.settings) {
+            return RequestOutcome::Failed(error);
+        }
         let meter = &*self.app.meter;
-        let admission = ResponseAdmission { bounds: &self.bounds, progress, meter, slice };
-        let (exchange, mut permit) = match job.account.send_with(request, &admission).await {
+        let request_bytes = request.text_bytes();
+        let admission = ResponseAdmission { bounds: &self.bounds, progress, meter, slice, request_bytes };
+        let (mut exchange, permit) = match job.account.send_with(request, &admission).await {
             Ok(sent) => sent,
             Err(error) => return failed(&error),
         };
         step::passed(Step::ResponseCame);
         meter.read(exchange.wire.len());
-        self.bounds.arrived(&mut permit, exchange.body.len().max(exchange.wire.len()));
-        {
-            let mut report = progress.lock();
-            report.bytes += exchange.wire.len() as u64;
-            report.note_sent(exchange.sent_at);
-        }
+        progress.lock().note_received(exchange.wire.len() as u64, exchange.sent_at);
         let moments = match self.moments(&exchange).await {
             Ok(moments) => moments,
             Err(error) => return RequestOutcome::Failed(error),
@@ -171,7 +176,7 @@ impl Collector {
         progress.lock().stored_bytes += stored.written_bytes;
         step::passed(Step::ResponseKept);
         let mut judged = self
-            .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone())
+            .judge(slice, request, exchange.status, visible_headers(&exchange.headers), exchange.body.clone(), &permit)
             .await;
         let transfer = Transfer::of(&exchange, kept.body);
         let ending = self.ending(slice, request, transfer, &mut judged, chance).await;
@@ -180,7 +185,12 @@ impl Collector {
             return host_failed(error);
         }
         step::passed(Step::OutcomeKept);
-        if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, ..)) = &judged {
+        if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, found)) = &mut judged {
+            // Another request may be signing in, as slowly as the network likes: nothing may be held meanwhile.
+            (exchange.wire, exchange.body, found.response.body) = (Bytes::new(), Bytes::new(), Bytes::new());
+            found.decoded = None;
+            drop(wire);
+            permit.resize(0);
             job.account.renew(token, &exchange).await;
         }
         self.apply_response(slice, request, raw, (judged, ending), exchange.retry_after, progress, permit).await
@@ -267,10 +277,12 @@ impl Collector {
         status: u16,
         headers: Vec<(String, String)>,
         body: Bytes,
+        permit: &ResponsePermit,
     ) -> Judged {
         let connector = self.network.connector.clone();
-        let (slice, request) = (slice.clone(), request.clone());
-        self.in_guest(move || {
+        let (slice, request, memory) = (slice.clone(), request.clone(), permit.memory.clone());
+        let judged = self.in_guest(move || {
+            let _memory = memory;
             let found = if request.yields_records {
                 let found = connector.decode_response(&slice.stream, status, headers, body);
                 step::passed(Step::ResponseDecoded);
@@ -279,8 +291,13 @@ impl Collector {
                 DecodedResponse::without_records(status, headers, body)
             };
             connector.follow(&slice, &request, &found.response).map(|judgement| (judgement, found))
-        })
-        .await
+        });
+        let judged = judged.await;
+        if let Ok((_, found)) = &judged {
+            // The columns for the guest and the rows are about as large again.
+            permit.resize(found.bytes().saturating_mul(2));
+        }
+        judged
     }
 
     /// Maps an answer, takes it into the slice's gate, and returns how many of its records could not be mapped.
@@ -290,7 +307,7 @@ impl Collector {
         slice: &Arc<Slice>,
         found: DecodedResponse,
         progress: &Progress,
-        mut permit: ResponsePermit,
+        permit: ResponsePermit,
     ) -> Result<u64, SliceError> {
         if self.tables.is_none() {
             return Ok(0);
@@ -298,7 +315,9 @@ impl Collector {
         let connector = self.network.connector.clone();
         let origin = raw.clone();
         let shadow = self.network.shadow.clone().map(|shadow| (shadow, found.response.body.clone()));
+        let memory = permit.memory.clone();
         let map = move || {
+            let _memory = memory;
             let mapped = connector.map_decoded(&origin, found, TwiceCheck::Sampled)?;
             if let Some((shadow, body)) = shadow {
                 shadow.compare(&origin, body, &mapped);
@@ -306,10 +325,10 @@ impl Collector {
             Answer::of(&connector, origin, mapped)
         };
         let answer = in_guest(&self.app, map).await?;
-        self.unknown_words.warn(&raw.slice, &answer.unknown_statuses);
+        self.warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
         progress.gate().listings().answered(&raw.request.key, answer.records, answer.total);
         let rejects = answer.prepared.rejects();
-        permit.memory.resize(answer.prepared.bytes());
+        permit.memory.resize(answer.prepared.bytes() + envelope_bytes(&raw));
         self.hold(slice, progress, raw, answer, permit.memory).await?;
         Ok(rejects)
     }

@@ -81,7 +81,7 @@ impl RequestChain {
 /// What a request asks, whatever it is called.
 fn content(request: &Request) -> Digest {
     let Request { method, url, headers, body, .. } = request;
-    Digest::of(&serde_json::to_vec(&(method, url, headers, body)).unwrap_or_default())
+    Digest::of_json(&(method, url, headers, body))
 }
 
 #[cfg(test)]

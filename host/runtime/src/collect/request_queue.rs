@@ -1,9 +1,9 @@
-//! The requests of a slice that wait for their turn, within limits on their bytes: of the slice, and of all slices of the
-//! process together.
+//! The requests of a slice that wait for their turn or their answer, within limits on their bytes: of the slice, and of all
+//! slices of the process together.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sluice_model::{ErrorKind, Request};
@@ -42,55 +42,86 @@ impl WaitingBytes {
 
 /// Requests, each with a pause before it.
 pub(super) struct RequestQueue {
-    requests: VecDeque<(Request, Duration)>,
-    bytes: usize,
+    requests: VecDeque<(QueuedRequest, Duration)>,
+    bytes: Arc<SliceBytes>,
+}
+
+/// A request of a slice. It counts against the limits until it is dropped, so while it is sent and answered too: the
+/// requests of a slice that run at once may be as large as those that wait.
+pub(super) struct QueuedRequest {
+    pub(super) request: Arc<Request>,
+    text: usize,
+    bytes: Arc<SliceBytes>,
+}
+
+/// The bytes of text of a slice's requests.
+struct SliceBytes {
+    used: Mutex<usize>,
     process: WaitingBytes,
+}
+
+impl SliceBytes {
+    fn used(&self) -> MutexGuard<'_, usize> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes bytes; returns why not if they are too many.
+    fn take(&self, text: usize) -> Result<(), SliceError> {
+        let mut used = self.used();
+        let bytes = used.saturating_add(text);
+        if bytes > MAX_WAITING_BYTES {
+            let reason =
+                format!("the requests that it wants to send next have more than {MAX_WAITING_BYTES} bytes of text");
+            return Err(SliceError::new(ErrorKind::Guest, reason));
+        }
+        if !self.process.take(shared(bytes) - shared(*used)) {
+            let reason = format!(
+                "the requests that wait, of all slices of this process, would have more than {} bytes of text, and \
+                 this slice's {bytes} of them",
+                self.process.most
+            );
+            return Err(SliceError::new(ErrorKind::Host, reason));
+        }
+        *used = bytes;
+        Ok(())
+    }
+
+    fn give_back(&self, text: usize) {
+        let mut used = self.used();
+        let bytes = used.saturating_sub(text);
+        self.process.give_back(shared(*used) - shared(bytes));
+        *used = bytes;
+    }
+}
+
+impl Drop for QueuedRequest {
+    fn drop(&mut self) {
+        self.bytes.give_back(self.text);
+    }
 }
 
 impl RequestQueue {
     pub(super) fn new(process: WaitingBytes) -> Self {
-        Self { requests: VecDeque::new(), bytes: 0, process }
+        Self { requests: VecDeque::new(), bytes: Arc::new(SliceBytes { used: Mutex::default(), process }) }
     }
 
     /// Adds requests; returns why not if they are too many.
     pub(super) fn extend(&mut self, requests: Vec<Request>, wait: Duration) -> Result<(), SliceError> {
         for request in requests {
-            let bytes = self.bytes.saturating_add(request.text_bytes());
-            if bytes > MAX_WAITING_BYTES {
-                let reason =
-                    format!("the requests that it wants to send next have more than {MAX_WAITING_BYTES} bytes of text");
-                return Err(SliceError::new(ErrorKind::Guest, reason));
-            }
-            if !self.process.take(shared(bytes) - shared(self.bytes)) {
-                let reason = format!(
-                    "the requests that wait, of all slices of this process, would have more than {} bytes of text, and \
-                     this slice's {bytes} of them",
-                    self.process.most
-                );
-                return Err(SliceError::new(ErrorKind::Host, reason));
-            }
-            self.bytes = bytes;
-            self.requests.push_back((request, wait));
+            let text = request.text_bytes();
+            self.bytes.take(text)?;
+            let queued = QueuedRequest { request: Arc::new(request), text, bytes: self.bytes.clone() };
+            self.requests.push_back((queued, wait));
         }
         Ok(())
     }
 
-    pub(super) fn pop(&mut self) -> Option<(Request, Duration)> {
-        let (request, wait) = self.requests.pop_front()?;
-        let bytes = self.bytes.saturating_sub(request.text_bytes());
-        self.process.give_back(shared(self.bytes) - shared(bytes));
-        self.bytes = bytes;
-        Some((request, wait))
+    pub(super) fn pop(&mut self) -> Option<(QueuedRequest, Duration)> {
+        self.requests.pop_front()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Request> {
-        self.requests.iter().map(|(request, _)| request)
-    }
-}
-
-impl Drop for RequestQueue {
-    fn drop(&mut self) {
-        self.process.give_back(shared(self.bytes));
+        self.requests.iter().map(|(queued, _)| &*queued.request)
     }
 }
 
@@ -116,13 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_has_a_limit_and_what_was_sent_does_not_count() {
+    fn what_waits_or_runs_has_a_limit_and_what_was_answered_does_not_count() {
         let mut queue = RequestQueue::new(WaitingBytes::new(usize::MAX));
         for _ in 0..40 {
             queue.extend(vec![request(8 << 20), request(8 << 20)], Duration::ZERO).unwrap();
             assert!(queue.pop().is_some() && queue.pop().is_some());
         }
         assert!(queue.pop().is_none());
+        queue.extend(vec![request(8 << 20), request(8 << 20)], Duration::ZERO).unwrap();
+        let running = (queue.pop().unwrap(), queue.pop().unwrap());
+        let refused = queue.extend(vec![request(8 << 20), request(8 << 20)], Duration::ZERO).unwrap_err();
+        assert!(refused.message.contains("more than 33554432 bytes"), "{}", refused.message);
+        drop((running, queue.pop()));
         let many = (0..4).map(|_| request(8 << 20)).collect();
         let refused = queue.extend(many, Duration::ZERO).unwrap_err();
         assert!(refused.message.contains("more than 33554432 bytes"), "{}", refused.message);

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sluice_engine::visible_headers;
-use sluice_lake::{EnvelopePath, Lake};
+use sluice_fetch::ResponseMemory;
+use sluice_lake::{EnvelopePath, KeptResponse, Lake};
 use sluice_model::{
     Digest, ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
 };
 
 use super::outcome::{BROKEN, RETRIED, outcome_word};
+use super::progress::{ResponsePermit, response_bytes};
 use super::request::{Judged, RequestOutcome};
+use super::run_warnings::WarningKind;
 use super::suspect::{Chance, Ending, Transfer};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
@@ -31,7 +34,7 @@ const MAX_JUDGEMENTS: u32 = 3;
 /// Responses by request, and slices by their id.
 #[derive(Default)]
 pub struct ResumedResponses {
-    responses: HashMap<String, (EnvelopePath, Arc<RawObject>)>,
+    responses: HashMap<String, KeptResponse>,
     /// Bodies of 2xx responses after which the request was sent again: they looked cut, or the connector asked for it.
     asked_again: HashMap<String, Digest>,
     slices: HashMap<String, SliceRead>,
@@ -47,13 +50,11 @@ impl ResumedResponses {
     pub async fn of(lake: &Lake, run_id: &str) -> Result<Self, Failure> {
         let mut kept = Self::default();
         // Oldest first: of several attempts the last one counts.
-        for (path, response) in lake.run_responses(run_id).await? {
+        for response in lake.run_responses(run_id).await? {
             let id = response.request_id.clone();
-            let earlier = kept.responses.insert(id.clone(), (path, Arc::new(response)));
-            if let Some((_, raw)) =
-                earlier.filter(|(_, raw)| raw.outcome == RETRIED && (200..300).contains(&raw.status))
-            {
-                kept.asked_again.insert(id, raw.body);
+            let earlier = kept.responses.insert(id.clone(), response);
+            if let Some(earlier) = earlier.filter(|raw| raw.outcome == RETRIED && (200..300).contains(&raw.status)) {
+                kept.asked_again.insert(id, earlier.body);
             }
         }
         for read in lake.slice_reads(run_id).await? {
@@ -64,7 +65,7 @@ impl ResumedResponses {
 
     /// How far the run got: rises with every response that is kept, and again when it is judged.
     pub fn progress(&self) -> u64 {
-        let judged = self.responses.values().filter(|(_, response)| judgements(&response.outcome).is_none()).count();
+        let judged = self.responses.values().filter(|response| judgements(&response.outcome).is_none()).count();
         (self.responses.len() + judged) as u64
     }
 
@@ -75,7 +76,7 @@ impl ResumedResponses {
 
     /// When the last response came up to a moment.
     pub(super) fn last_received(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.responses.values().map(|(_, response)| response.received_at).filter(|at| *at <= until).max()
+        self.responses.values().map(|response| response.received_at).filter(|at| *at <= until).max()
     }
 }
 
@@ -89,8 +90,20 @@ pub(super) struct SentBefore {
 }
 
 impl SentBefore {
-    fn attempts_of(raw: &RawObject) -> Self {
-        Self { attempts: raw.attempt, cut: None }
+    fn attempts_of(kept: &KeptResponse) -> Self {
+        Self { attempts: kept.attempt, cut: None }
+    }
+}
+
+/// Why a kept response isn't used.
+enum Unread {
+    OtherRequest,
+    Failed(SliceError),
+}
+
+impl From<SliceError> for Unread {
+    fn from(error: SliceError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -119,28 +132,26 @@ impl Collector {
         progress: &Progress,
     ) -> Result<RequestOutcome, SentBefore> {
         let id = request_id(&self.run_id, &slice.id(), &request.key);
-        let Some((path, raw)) = self.kept.responses.get(&id) else { return Err(SentBefore::default()) };
-        if raw.request != **request || raw.outcome == BROKEN {
-            // Another version of the connector asks something else under the same key; or there is only a sample.
-            return Err(SentBefore::attempts_of(raw));
+        let Some(kept) = self.kept.responses.get(&id) else { return Err(SentBefore::default()) };
+        if kept.outcome == BROKEN {
+            // There is only a sample.
+            return Err(SentBefore::attempts_of(kept));
         }
-        let mut permit = self.bounds.permit().await;
-        self.bounds.arrived(&mut permit, usize::try_from(raw.body_bytes).unwrap_or(usize::MAX));
-        let read = match judgements(&raw.outcome) {
-            None if raw.outcome == FATAL => return Ok(given_up(raw)),
-            None => self.judge_kept(slice, request, raw, Chance::None).await,
-            Some(begun) => match self.judge_suspect(slice, request, path, raw, begun).await {
-                Ok(Some(judged)) => Ok(judged),
-                Ok(None) => return Ok(given_up(raw)),
-                Err(error) => Err(error),
-            },
-        };
-        let ReadAgain { raw, judged, ending } = match read {
-            Ok(read) => read,
-            Err(error) => {
+        let request_bytes = request.text_bytes();
+        let mut permit = self.bounds.permit(request_bytes).await;
+        permit.make_room(kept.body_bytes).await;
+        let ReadAgain { raw, judged, ending } = match self.read_kept(slice, request, kept, &permit).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(given_up(kept, request)),
+            // Another version of the connector asks something else under the same key.
+            Err(Unread::OtherRequest) => return Err(SentBefore::attempts_of(kept)),
+            Err(Unread::Failed(error)) => {
                 let reason = error.message;
-                tracing::warn!(request = request.key, reason, "a kept response can't be read: it is asked for again");
-                return Err(SentBefore::attempts_of(raw));
+                if self.warnings.admits(WarningKind::UnreadResponse, &id) {
+                    let key = &request.key;
+                    tracing::warn!(request = key, reason, "a kept response can't be read: it is asked for again");
+                }
+                return Err(SentBefore::attempts_of(kept));
             }
         };
         // Its request was to be sent again, though the connector takes it for an answer: it looked cut.
@@ -167,6 +178,26 @@ impl Collector {
         })
     }
 
+    /// Reads a kept response and judges it; none if that ended the process too often.
+    async fn read_kept(
+        &self,
+        slice: &Arc<Slice>,
+        request: &Arc<Request>,
+        kept: &KeptResponse,
+        permit: &ResponsePermit,
+    ) -> Result<Option<ReadAgain>, Unread> {
+        let raw = self.app.lake.run_response(&kept.envelope).await.map_err(Failure::from).map_err(SliceError::from)?;
+        if raw.request != **request {
+            return Err(Unread::OtherRequest);
+        }
+        let raw = Arc::new(raw);
+        Ok(match judgements(&raw.outcome) {
+            None if raw.outcome == FATAL => None,
+            None => Some(self.judge_kept(slice, request, &raw, Chance::None, permit).await?),
+            Some(begun) => self.judge_suspect(slice, request, &kept.envelope, &raw, begun, permit).await?,
+        })
+    }
+
     /// Judges a kept response. `chance`: whether it is asked for again if it looks cut, which the run that kept it may not
     /// have come to.
     async fn judge_kept(
@@ -175,11 +206,14 @@ impl Collector {
         request: &Arc<Request>,
         raw: &Arc<RawObject>,
         chance: Chance,
+        permit: &ResponsePermit,
     ) -> Result<ReadAgain, SliceError> {
         let wire = self.app.lake.raw_body(raw.body).await.map_err(Failure::from)?;
         let unpacked = sluice_fetch::unpack_body(&raw.headers, &wire, &self.app.settings.fetch).await;
         let body = unpacked.map_err(Failure::from)?;
-        let mut judged = self.judge(slice, request, raw.status, visible_headers(&raw.headers), body).await;
+        // It waits for nothing while it holds what others may wait for.
+        permit.resize(response_bytes(body.len() as u64));
+        let mut judged = self.judge(slice, request, raw.status, visible_headers(&raw.headers), body, permit).await;
         let ending = self.ending(slice, request, Transfer::of_kept(raw), &mut judged, chance).await;
         Ok(ReadAgain { raw: raw.clone(), judged, ending })
     }
@@ -193,6 +227,7 @@ impl Collector {
         path: &EnvelopePath,
         raw: &Arc<RawObject>,
         begun: u32,
+        permit: &ResponsePermit,
     ) -> Result<Option<ReadAgain>, SliceError> {
         let _alone = self.kept.judging.lock().await;
         let note = async |outcome: String| {
@@ -206,18 +241,18 @@ impl Collector {
         }
         note(format!("{UNJUDGED}-{}", begun + 1)).await?;
         let chance = Chance::After(self.kept.asked_again.get(&raw.request_id).copied());
-        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, chance).await?;
+        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, chance, permit).await?;
         let raw = note(outcome_word(&judged, &ending, request).to_owned()).await?;
         Ok(Some(ReadAgain { raw, judged, ending }))
     }
 }
 
 /// The outcome of a request whose response ends the process.
-fn given_up(raw: &RawObject) -> RequestOutcome {
+fn given_up(kept: &KeptResponse, request: &Request) -> RequestOutcome {
     let reason = format!(
         "request `{}`: the process ended {MAX_JUDGEMENTS} times while its response was decoded, so it is no longer \
          decoded; it is kept in raw with the body {} ({} bytes)",
-        raw.request.key, raw.body, raw.body_bytes
+        request.key, kept.body, kept.body_bytes
     );
     RequestOutcome::Failed(SliceError::new(ErrorKind::Host, reason))
 }

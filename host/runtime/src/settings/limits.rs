@@ -109,9 +109,15 @@ impl LimitsSettings {
         self.memory_mb.saturating_mul(1 << 20) / 8
     }
 
-    /// Bytes of text of requests that wait for their turn: an eighth of the process's memory.
+    /// Bytes of text of requests that wait for their turn or their answer: a thirty-second of the process's memory, since
+    /// four copies are made of each to send and to keep it; and what one connector's result may have.
     pub fn waiting_bytes(&self) -> usize {
-        self.memory_mb.saturating_mul(1 << 20) / 8
+        (self.memory_mb.saturating_mul(1 << 20) / 32).max(Limits::default().request_text_bytes)
+    }
+
+    /// Bytes of one body, as received and unpacked: an eighth of the process's memory.
+    pub fn body_bytes(&self) -> u64 {
+        (self.memory_mb as u64).saturating_mul(1 << 20) / 8
     }
 
     /// What the writer of tables gathers and keeps: at most a fourteenth of the process's memory in rows that wait, a

@@ -46,7 +46,8 @@ pub(in crate::commands) async fn record(settings: Settings, args: &RecordArgs, j
     report::check(&[ran])?;
     let evidence = Evidence::new(app.lake.clone(), app::open_engine_within(Limits::default())?, fetch);
     let mut answers = Vec::new();
-    for (_, raw) in app.lake.run_responses(&run_id).await? {
+    for kept in app.lake.run_responses(&run_id).await? {
+        let raw = app.lake.run_response(&kept.envelope).await?;
         let body = evidence.body(&raw).await?;
         answers.push((raw, body));
     }

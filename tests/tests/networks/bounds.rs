@@ -1,0 +1,86 @@
+//! What a connector and its network make of small answers: the process's memory and the lake's disk stay bounded.
+
+use std::os::unix::process::ExitStatusExt;
+
+use serde_json::{Value, json};
+use sluice_guests::{Guest, LIBRARY_BYTES, follows_with_libraries};
+use sluice_tests::{HostileServer, Operator, response};
+
+use super::run;
+
+const SIGKILL: i32 = 9;
+/// Most memory of a run with `memory_mb = 64`.
+const MAX_PEAK_KIB: u64 = 350 << 10;
+/// Most bytes of its envelopes.
+const MAX_ENVELOPE_BYTES: u64 = 20 << 20;
+
+fn operator(network: &str, guest: &Guest, server: &HostileServer, settings: &str) -> Operator {
+    let operator = Operator::empty().unwrap();
+    let account = json!({"name": "main", "settings": {}, "secrets": {}});
+    operator.write_network(network, &server.origin(), vec![account]).unwrap();
+    operator.put_connector(&format!("{network}.wasm"), &guest.component().unwrap()).unwrap();
+    let sections = std::fs::read_to_string(operator.join("sluice.toml")).unwrap();
+    operator.write("sluice.toml", &format!("{sections}{settings}")).unwrap();
+    operator
+}
+
+fn envelope_bytes(operator: &Operator) -> u64 {
+    let runs = std::fs::read_dir(operator.join("lake/raw/envelopes")).into_iter().flatten().flatten();
+    let files = runs.flat_map(|run| std::fs::read_dir(run.path()).unwrap().flatten());
+    files.map(|file| file.metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn answers_that_lead_to_large_requests_take_little_memory_and_disk() {
+    let page = json!({"data": [{"id": "1"}]}).to_string();
+    let server = HostileServer::start(move |ask, stream| {
+        use std::io::Write as _;
+        let body = format!("{}{}", page, " ".repeat(ask.number));
+        stream.write_all(&response(200, &[super::JSON], body.as_bytes()))
+    })
+    .unwrap();
+    let limits = "[limits]\nmemory_mb = 64\nrequests_per_slice = 8\n";
+    let operator = operator("libraries", &follows_with_libraries("libraries"), &server, limits);
+    // Interrupted in the middle first: what is kept is read again.
+    let arguments = ["run", "libraries", "--since", "2026-01-01", "--until", "2026-01-02"];
+    let mut child = operator.command(&arguments).env("SLUICE_STOP_AT", "outcome-kept:5").spawn().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(SIGKILL));
+    let outcome = run(&operator, "libraries");
+    assert!(outcome.errors.contains("more than 8 requests for one slice"), "{outcome:?}");
+    assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
+    assert!(envelope_bytes(&operator) < MAX_ENVELOPE_BYTES, "{}", envelope_bytes(&operator));
+    let large = server.asked().iter().filter(|ask| ask.body.len() == LIBRARY_BYTES).count();
+    assert_eq!((large, server.asked().len()), (7, 8), "what is kept isn't asked for again");
+}
+
+/// Slices of a second each.
+fn seconds(manifest: &Value) -> Guest {
+    Guest::new("seconds", &json!({"stream": {"max-window-secs": 1}, "manifest": manifest}))
+}
+
+#[test]
+fn a_thousand_doubtful_slices_are_a_few_lines_of_the_log() {
+    let server = HostileServer::saying(response(200, &[super::JSON], br#"{"data":[{"id":"1"},{"id":"#)).unwrap();
+    let operator = operator("seconds", &seconds(&json!({})), &server, "[fetch]\nmax_attempts = 1\n");
+    let window = ["--since", "2026-01-01T00:00:00Z", "--until", "2026-01-01T00:16:40Z"];
+    let answer = operator.sluice(&[&["--output", "json", "run", "seconds"][..], &window].concat()).unwrap();
+    let doubts = operator.sql("SELECT count(*) AS n, max(length(reason)) <= 1030 AS short FROM meta.doubts").unwrap();
+    assert_eq!(doubts[0], json!({"n": 1_000, "short": true}), "{answer:?}");
+    let lines = |words: &str| answer.stderr.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((lines("doubtful: "), lines("further doubtful slices")), (20, 1), "{answer:?}");
+    assert!(answer.stderr.lines().count() < 30, "{}", answer.stderr);
+}
+
+#[test]
+fn settings_of_all_slices_are_bounded_before_a_slice_is_made() {
+    let server = HostileServer::saying(response(200, &[super::JSON], b"{}")).unwrap();
+    let settings: Vec<Value> = (0..15)
+        .map(|n| json!({"name": format!("s{n}"), "meaning": "m", "required": false, "default": "x".repeat(4_000)}))
+        .collect();
+    let operator = operator("seconds", &seconds(&json!({"settings": settings})), &server, "");
+    let plan = |until: &str| operator.sluice(&["plan", "seconds", "--since", "2026-01-01T00:00:00Z", "--until", until]);
+    assert_eq!(plan("2026-01-01T00:01:00Z").unwrap().code, 0);
+    let refused = plan("2026-01-01T02:00:00Z").unwrap();
+    assert_eq!(refused.code, 78, "{refused:?}");
+    assert!(refused.stderr.contains("more than 33554432 bytes of settings: account `main`"), "{refused:?}");
+}
