@@ -200,6 +200,13 @@ mod tests {
         LargeCall::new(Arc::new(Slots::new(1)), None)
     }
 
+    impl GuestState {
+        /// For a call that no other is beside.
+        pub(crate) fn alone(limits: &Limits) -> Self {
+            Self::new(limits, Arc::default(), large())
+        }
+    }
+
     #[test]
     fn one_call_at_a_time_takes_more_memory_than_any_may() {
         let limits = Limits { memory_bytes: 100, small_memory_bytes: 10, ..Limits::default() };

@@ -194,7 +194,7 @@ pub(crate) mod tests {
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).unwrap();
         let component = Component::from_binary(&engine, &wat::parse_str(SLEEPER).unwrap()).unwrap();
-        let mut store = Store::new(&engine, GuestState::new(&Limits::default(), std::sync::Arc::default()));
+        let mut store = Store::new(&engine, GuestState::alone(&Limits::default()));
         let instance = linker.instantiate(&mut store, &component).unwrap();
         // On the host's own clock this would never return.
         instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
@@ -217,7 +217,7 @@ pub(crate) mod tests {
 
     #[test]
     fn there_is_nothing_to_be_seen() {
-        let mut state = GuestState::new(&Limits::default(), std::sync::Arc::default());
+        let mut state = GuestState::alone(&Limits::default());
         assert!(std::env::vars().next().is_some());
         assert!(cli::environment::Host::get_environment(&mut state.cli()).unwrap().is_empty());
         assert!(cli::environment::Host::get_arguments(&mut state.cli()).unwrap().is_empty());
@@ -232,7 +232,7 @@ pub(crate) mod tests {
     #[test]
     fn time_and_chance_are_the_same_in_every_call() {
         let seen = || {
-            let mut state = GuestState::new(&Limits::default(), std::sync::Arc::default());
+            let mut state = GuestState::alone(&Limits::default());
             let now = clocks::wall_clock::Host::now(&mut wasmtime_wasi::clocks::WasiClocksView::clocks(&mut state));
             let now = now.unwrap();
             let bytes = random::random::Host::get_random_bytes(state.ctx().ctx.random(), 8).unwrap();

@@ -210,6 +210,7 @@ fn what_each_slice_or_account_has_a_copy_of_is_bounded() {
         name: format!("s{nth}"),
         meaning: "m".to_owned(),
         required: false,
+        identifies: false,
         default: Some("x".repeat(bytes)),
     };
     let mut right = manifest();
