@@ -87,7 +87,7 @@ impl App {
         let lake = open_writable_lake(&settings).await?;
         let state = Arc::new(State::open(&settings.state_url).await?.with_lease_times(settings.lease_times));
         let guests = Guests::new(cores());
-        let options = policy_options(&settings, guests.turns());
+        let options = policy_options(&settings, guests.permits());
         let policy = Arc::new(Policy::new(lake.clone(), state.clone(), options));
         meter.begin("load connectors (each is compiled once)", Unit::Nothing, 0);
         let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
@@ -266,7 +266,7 @@ pub fn open_engine_within(limits: Limits) -> Result<Engine, Failure> {
 /// A failure of the settings or the state store.
 pub async fn open_registry_read_only(settings: &Settings) -> Result<Registry, Failure> {
     let state = Arc::new(State::open(&settings.state_url).await?);
-    open_registry(settings, Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).turns()))))
+    open_registry(settings, Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).permits()))))
         .await
 }
 

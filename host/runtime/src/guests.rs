@@ -27,7 +27,7 @@ impl Guests {
     }
 
     /// What a call elsewhere takes one of, for as long as its thread lives.
-    pub fn turns(&self) -> Arc<Semaphore> {
+    pub fn permits(&self) -> Arc<Semaphore> {
         self.turns.clone()
     }
 

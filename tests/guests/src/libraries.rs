@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::guest::Guest;
 
-/// Bytes of the body of each request of [`follows_with_libraries`].
-pub const LIBRARY_BYTES: usize = 8 << 20;
+/// Bytes of the body of each request of [`follows_with_libraries`]: with its other texts nearly all that one answer may have.
+pub const LIBRARY_BYTES: usize = (8 << 20) - (1 << 10);
 
 /// Each answer leads to a request with 8 MiB of NULs: six times as many bytes in JSON.
 pub fn follows_with_libraries(network: &str) -> Guest {
