@@ -100,7 +100,7 @@ pub use moment::Moment;
 pub use money::Money;
 pub use nested::Nested;
 pub use output::{Output, kind_in};
-pub use paging::{End, Pages};
+pub use paging::{End, Pages, fingerprint};
 pub use records::{Record, Records};
 pub use request::{Template, get, post, quoted, setting, text, url_encoded};
 pub use response::{Body, Response, by_status, done, more, refusal, refused, renew, retry, retry_after, split};

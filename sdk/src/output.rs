@@ -6,7 +6,9 @@ use crate::bindings::sluice::connector0_1_0::columns::Reject;
 use crate::row_check::check;
 use crate::row_hash::RowHashes;
 use crate::transaction::Columns;
-use crate::{Mapped, Record, Records, Status, TimezoneBasis, Transaction, TransactionKind};
+use crate::{
+    Body, Mapped, Record, Records, Response, Slice, Status, TimezoneBasis, Transaction, TransactionKind, Window,
+};
 
 /// Most unknown status words that it takes of one response.
 const MAX_UNKNOWN: usize = 1_000;
@@ -68,6 +70,27 @@ impl Output {
         let mut out = Self::with_capacity(1);
         out.map_each(&Records::of_one(inputs, fields), map);
         out.into_mapped()
+    }
+
+    /// The same for a `map` that also sees the slice, of an account with these settings, and the response: 200 without a
+    /// body.
+    pub fn of_one_answer(
+        inputs: usize,
+        fields: &[(usize, &str)],
+        settings: &[(&str, &str)],
+        map: impl Fn(&Slice, &Response, Record, &mut Self) -> Result<(), String>,
+    ) -> Mapped {
+        let slice = Slice {
+            stream: "transactions".to_owned(),
+            account: "main".to_owned(),
+            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            window: Window { since: 0, until: 0, local_since: 0, local_until: 0 },
+            axis: "transaction".to_owned(),
+            cursor: None,
+        };
+        let look_up = |_: &str| None;
+        let response = Response::new(200, &[], Some(1), Body::Bytes(b"", &look_up));
+        Self::of_one(inputs, fields, |record, out| map(&slice, &response, record, out))
     }
 
     /// Maps every record; one for which `map` fails becomes a reject with that reason.

@@ -116,7 +116,7 @@ fn state_of(request: &Request) -> (Option<u64>, &str) {
 }
 
 /// 64 bits of FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), hexadecimal: tells a text from another one.
-fn fingerprint(text: &str) -> String {
+pub fn fingerprint(text: &str) -> String {
     let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));

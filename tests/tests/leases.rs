@@ -173,8 +173,11 @@ fn processes_that_start_at_once_make_the_tables_once() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let applied = server.query("SELECT count(*), count(DISTINCT version) FROM _sqlx_migrations").unwrap();
-    let migrations = sluice_tests::repository().join("host/state/migrations/postgres");
-    let all = std::fs::read_dir(migrations).unwrap().count();
+    let files = |folder: &str| {
+        let migrations = sluice_tests::repository().join("host/state/migrations").join(folder);
+        std::fs::read_dir(migrations).unwrap().count()
+    };
+    let all = files("both") + files("postgres");
     assert_eq!(applied, [format!("{all}|{all}")]);
     server.query("ALTER ROLE sluice SET default_transaction_read_only = on").unwrap();
     // A pooler keeps its connections, and with them the default of before.

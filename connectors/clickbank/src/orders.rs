@@ -82,20 +82,10 @@ mod tests {
     use super::*;
 
     fn mapped(kind: &str, items: &str) -> Mapped {
-        let slice = Slice {
-            stream: "transactions".into(),
-            account: "main".into(),
-            settings: vec![],
-            window: Window { since: 0, until: 0, local_since: 0, local_until: 0 },
-            axis: "transaction".into(),
-            cursor: None,
-        };
-        let look_up = |_: &str| None;
-        let response = Response::new(200, &[], Some(1), Body::Bytes(b"", &look_up));
         // One item as an object is what the host makes columns of.
         let place = if items.starts_with('[') { ITEMS } else { ONLY_AMOUNT };
         let fields = [(RECEIPT, "R1"), (TIME, "2026-01-05T10:00:00-08:00"), (KIND, kind), (place, items)];
-        Output::of_one(18, &fields, |record, out| map(&slice, &response, record, out))
+        Output::of_one_answer(18, &fields, &[], map)
     }
 
     #[test]

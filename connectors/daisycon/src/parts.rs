@@ -83,18 +83,8 @@ mod tests {
     use super::*;
 
     fn mapped(currency: &str, parts: &str) -> Mapped {
-        let slice = Slice {
-            stream: "transactions".into(),
-            account: "main".into(),
-            settings: vec![("currency".into(), currency.into())],
-            window: Window { since: 0, until: 0, local_since: 0, local_until: 0 },
-            axis: "transaction".into(),
-            cursor: None,
-        };
-        let look_up = |_: &str| None;
-        let response = Response::new(200, &[], Some(1), Body::Bytes(b"", &look_up));
         let fields = [(ID, "ABC"), (DATE, "2026-01-05 10:00:00"), (PARTS, parts)];
-        Output::of_one(6, &fields, |record, out| map(&slice, &response, record, out))
+        Output::of_one_answer(6, &fields, &[("currency", currency)], map)
     }
 
     #[test]

@@ -72,16 +72,6 @@ mod tests {
     use super::*;
 
     fn mapped(sites: &str) -> Mapped {
-        let slice = Slice {
-            stream: "transactions".into(),
-            account: "main".into(),
-            settings: vec![],
-            window: Window { since: 0, until: 0, local_since: 0, local_until: 0 },
-            axis: "transaction".into(),
-            cursor: None,
-        };
-        let look_up = |_: &str| None;
-        let response = Response::new(200, &[], Some(1), Body::Bytes(b"", &look_up));
         let fields = [
             (ID, "7"),
             (CAMPAIGN, "500"),
@@ -91,7 +81,7 @@ mod tests {
             (SALE_CURRENCY, "EUR"),
             (SITES, sites),
         ];
-        Output::of_one(11, &fields, |record, out| map(&slice, &response, record, out))
+        Output::of_one_answer(11, &fields, &[], map)
     }
 
     #[test]

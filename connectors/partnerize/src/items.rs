@@ -117,18 +117,8 @@ mod tests {
     /// The rows of a conversion with these fields.
     fn mapped(fields: &[(usize, &str)]) -> Transactions {
         let inputs = 19;
-        let slice = Slice {
-            stream: "transactions".into(),
-            account: "main".into(),
-            settings: vec![],
-            window: Window { since: 0, until: 0, local_since: 0, local_until: 0 },
-            axis: "transaction".into(),
-            cursor: None,
-        };
-        let look_up = |_: &str| None;
-        let response = Response::new(200, &[], Some(1), Body::Bytes(b"", &look_up));
         let fields = [fields, &[(ID, "1l2"), (TIME, "2026-01-05 10:00:00"), (STATUS, "mixed")]].concat();
-        let rows = Output::of_one(inputs, &fields, |record, out| map(&slice, &response, record, out));
+        let rows = Output::of_one_answer(inputs, &fields, &[], map);
         rows.transactions.expect("rows")
     }
 

@@ -107,14 +107,6 @@ fn described(response: &Response, head: &[u8]) -> String {
     }
 }
 
-/// 64 bits of FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): tells a page from the one before it.
-fn fingerprint(text: &str) -> String {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("{hash:016x}")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -233,6 +233,20 @@ pub(crate) trait Source: Send + Sync {
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error>;
 }
 
+/// The two ways to the rows of a [`Source`] that has them in its field `incoming`.
+macro_rules! has_incoming {
+    () => {
+        fn incoming(&self) -> &Incoming {
+            &self.incoming
+        }
+
+        fn incoming_mut(&mut self) -> &mut Incoming {
+            &mut self.incoming
+        }
+    };
+}
+pub(crate) use has_incoming;
+
 /// Names a run among those whose rows are gathered together.
 pub(crate) type RunNumber = u32;
 

@@ -18,7 +18,7 @@ use self::columns::Columns;
 pub(crate) use self::declared::Declared;
 use self::rest::REST;
 use self::shape::{SeenField, Shaping};
-use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source};
+use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source, has_incoming};
 use crate::error::Error;
 use crate::gather::runs;
 use crate::index::IndexColumns;
@@ -210,13 +210,7 @@ impl NativeResponse {
 }
 
 impl Source for NativeRows {
-    fn incoming(&self) -> &Incoming {
-        &self.incoming
-    }
-
-    fn incoming_mut(&mut self) -> &mut Incoming {
-        &mut self.incoming
-    }
+    has_incoming!();
 
     fn scope(&self, _: u32) -> &str {
         ""

@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use sluice_model::unified::transaction_versions_schema;
 use sluice_model::{Change, RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
 
-use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known};
+use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known, has_incoming};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::hash::{TransactionCells, VANISHED, same_core};
@@ -188,13 +188,7 @@ impl UnifiedRows {
 }
 
 impl Source for UnifiedRows {
-    fn incoming(&self) -> &Incoming {
-        &self.incoming
-    }
-
-    fn incoming_mut(&mut self) -> &mut Incoming {
-        &mut self.incoming
-    }
+    has_incoming!();
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)

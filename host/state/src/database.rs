@@ -245,10 +245,15 @@ pub(crate) fn hint(error: &sqlx::Error) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
+    use chrono::{DateTime, Utc};
     use sqlx::Row;
 
     use super::*;
     use crate::State;
+
+    pub(crate) fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
 
     /// One store, as two processes open it. The folder lasts as long as the store.
     pub(crate) async fn two_stores() -> (tempfile::TempDir, State, State) {

@@ -1,4 +1,4 @@
-//! The state store's tables, version by version: `migrations/sqlite` and `migrations/postgres`.
+//! The state store's tables, version by version: `migrations/both`, and `sqlite` and `postgres` where their SQL differs.
 //!
 //! All that is missing is applied in one transaction, so a process that dies leaves the version of before, and of
 //! several processes one does it.
@@ -14,32 +14,32 @@ use crate::error::Error;
 type Entry = (i64, &'static str, &'static str, &'static str);
 
 macro_rules! migrations {
-    ($($version:literal $name:literal,)+) => {
+    ($($version:literal $name:literal in $sqlite:literal $postgres:literal,)+) => {
         &[$((
             $version,
             $name,
-            include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
-            include_str!(concat!("../migrations/postgres/", $name, ".sql")),
+            include_str!(concat!("../migrations/", $sqlite, "/", $name, ".sql")),
+            include_str!(concat!("../migrations/", $postgres, "/", $name, ".sql")),
         ),)+]
     };
 }
 
 /// In their order. One that was released never changes: its checksum is in the stores that it was applied to.
 const MIGRATIONS: &[Entry] = migrations! {
-    1 "0001_first_release",
-    2 "0002_leases",
-    3 "0003_schedule_times",
-    4 "0004_cursors_by_rule",
-    5 "0005_identity",
-    6 "0006_profiles",
-    7 "0007_widths",
-    8 "0008_pauses",
-    9 "0009_api",
-    10 "0010_alarms",
-    11 "0011_many_hosts",
-    12 "0012_budgets",
-    13 "0013_jobs",
-    14 "0014_outlets",
+    1 "0001_first_release" in "both" "both",
+    2 "0002_leases" in "sqlite" "postgres",
+    3 "0003_schedule_times" in "both" "both",
+    4 "0004_cursors_by_rule" in "both" "both",
+    5 "0005_identity" in "sqlite" "postgres",
+    6 "0006_profiles" in "both" "both",
+    7 "0007_widths" in "both" "both",
+    8 "0008_pauses" in "both" "both",
+    9 "0009_api" in "both" "both",
+    10 "0010_alarms" in "both" "both",
+    11 "0011_many_hosts" in "both" "both",
+    12 "0012_budgets" in "both" "both",
+    13 "0013_jobs" in "both" "both",
+    14 "0014_outlets" in "both" "both",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::State;
 
-    /// What the release before migrations made and wrote.
+    /// What the release before migrations wrote, into the tables of the first one.
     const EARLIER_STORE: &str = include_str!("earlier_store.sql");
 
     async fn connect(path: &Path) -> AnyConnection {
@@ -133,16 +133,18 @@ mod tests {
 
     #[test]
     fn every_file_is_a_migration_of_both_databases() {
-        for folder in ["sqlite", "postgres"] {
+        let files = |folder: &str| {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
-            let mut files: Vec<String> =
-                std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-            files.sort();
-            let listed: Vec<String> = MIGRATIONS.iter().map(|(_, name, ..)| format!("{name}.sql")).collect();
-            assert_eq!(files, listed, "{folder}");
-            for (version, name, ..) in MIGRATIONS {
-                assert!(name.starts_with(&format!("{version:04}_")), "{name}");
-            }
+            std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap())
+        };
+        let listed: Vec<String> = MIGRATIONS.iter().map(|(_, name, ..)| format!("{name}.sql")).collect();
+        for folder in ["sqlite", "postgres"] {
+            let mut found: Vec<String> = files("both").chain(files(folder)).collect();
+            found.sort();
+            assert_eq!(found, listed, "{folder}");
+        }
+        for (version, name, ..) in MIGRATIONS {
+            assert!(name.starts_with(&format!("{version:04}_")), "{name}");
         }
     }
 
@@ -151,7 +153,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let mut earlier = connect(&path).await;
-        sqlx::raw_sql(EARLIER_STORE).execute(&mut earlier).await.unwrap();
+        for sql in [MIGRATIONS[0].2, EARLIER_STORE] {
+            sqlx::raw_sql(sql).execute(&mut earlier).await.unwrap();
+        }
         earlier.close().await.unwrap();
 
         let state = State::open(&format!("sqlite:{}", path.display())).await.unwrap();

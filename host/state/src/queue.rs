@@ -207,11 +207,7 @@ async fn queue_run(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::database::tests::two_stores;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::database::tests::{at, two_stores};
 
     fn part(account: &str) -> Selection {
         Selection { accounts: vec![account.to_owned()], ..Selection::default() }

@@ -103,10 +103,7 @@ impl State {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::database::tests::at;
 
     #[tokio::test]
     async fn a_rule_keeps_its_time_wherever_it_stands_in_the_list() {

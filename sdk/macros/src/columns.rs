@@ -1,41 +1,28 @@
 //! The columns of a stream's transactions, each with the fields that it comes from and how they are read.
 
 use crate::document::{Read, Section, Text, Value, mistake};
+use crate::schema::transaction_columns;
 use crate::template::Names;
 
-/// Columns that are texts, times, money and flags, by their names in the schema of transactions.
-const TEXTS: &[&str] = &[
-    "parent_transaction_id",
-    "group_key",
-    "order_id",
-    "advertiser_id",
-    "advertiser_name",
-    "site_id",
-    "site_name",
-    "payment_status_raw",
-    "reason_raw",
-    "sale_currency",
-    "commission_currency",
-    "click_id",
-    "voucher_code",
-    "device",
-    "customer_country",
-    "commission_group",
-    "payment_id",
-];
-const TIMES: &[&str] = &[
-    "clicked_at",
-    "transacted_at",
-    "recorded_at",
-    "modified_at",
-    "validated_at",
-    "reversed_at",
-    "locks_at",
-    "payable_at",
-    "paid_at",
-];
-const MONEY: &[&str] = &["sale_amount", "commission_amount", "original_sale_amount", "original_commission_amount"];
-const FLAGS: &[&str] = &["is_locked", "customer_is_new"];
+macro_rules! columns {
+    ($($who:ident { $($name:ident $kind:ident $(($($word:tt)*))? $presence:ident $group:ident $doc:literal;)* })*) => {
+        /// The columns of transactions: who gives each, its name and its kind.
+        const COLUMNS: &[[&str; 3]] = &[$($([stringify!($who), stringify!($name), stringify!($kind)],)*)*];
+    };
+}
+
+transaction_columns!(columns);
+
+/// Columns that are filled otherwise: from `status`, and by functions of a connector's own.
+const FILLED_OTHERWISE: [&str; 2] = ["status_raw", "amounts_reported"];
+
+/// The columns that a field of one of these kinds is read into.
+fn columns_of(kinds: &[&str]) -> impl Iterator<Item = &'static str> {
+    let is_read = move |[who, name, kind]: &&[&str; 3]| {
+        *who == "connector" && kinds.contains(kind) && !FILLED_OTHERWISE.contains(name)
+    };
+    COLUMNS.iter().filter(is_read).map(|[_, name, _]| *name)
+}
 
 /// Where a value comes from, as an expression.
 #[derive(Clone, Debug)]
@@ -124,8 +111,14 @@ pub(crate) fn read(table: &Section, names: &Names) -> Read<Columns> {
     let paid = one("paid", &mut inputs)?;
     let kind = kind(table, &mut inputs)?;
     let mut columns = Vec::new();
-    for (known, kind) in [(TEXTS, Kind::Text), (TIMES, Kind::Time), (MONEY, Kind::Money), (FLAGS, Kind::Flag)] {
-        for name in known {
+    let kinds: [(&[&str], Kind); 4] = [
+        (&["text", "currency"], Kind::Text),
+        (&["time"], Kind::Time),
+        (&["money"], Kind::Money),
+        (&["flag"], Kind::Flag),
+    ];
+    for (kinds, kind) in kinds {
+        for name in columns_of(kinds) {
             if let Some(value) = table.value(name) {
                 columns.push(column(name, kind, value, &mut inputs, names)?);
             }

@@ -10,6 +10,9 @@ mod mapping;
 mod network;
 mod pages;
 mod requests;
+/// The schema of the unified layer, as the host has it.
+#[path = "../../../host/model/src/unified/table.rs"]
+mod schema;
 mod stream;
 mod template;
 mod tokens;

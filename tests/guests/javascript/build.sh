@@ -11,26 +11,7 @@ target="$(cd "${CARGO_TARGET_DIR:-$root/target}" && pwd)"
 out="$target/guests/papercup.wasm"
 tools="$target/guests/javascript-tools"
 
-fail() {
-    echo "error: $1" >&2
-    echo "hint: $2" >&2
-    exit 1
-}
-
-has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
-
-install_node() {
-    local missing="the JavaScript guest needs node (18 or newer) and npm, which aren't here"
-    command -v apt-get >/dev/null || fail "$missing" "install Node.js, then run $0 again"
-    local sudo=()
-    [ "$(id -u)" -eq 0 ] || sudo=(sudo -n)
-    echo "node or npm is missing: installing both with apt-get" >&2
-    { "${sudo[@]}" apt-get update -qq &&
-        DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends nodejs npm; } >&2 ||
-        fail "$missing, and apt-get can't install them" "install Node.js, then run $0 again"
-    hash -r
-    has_node || fail "$missing, even after apt-get" "install Node.js, then run $0 again"
-}
+source "$root/tests/tools/node.sh"
 
 install_tools() {
     # The copy that is made last says that the installation is whole.
@@ -56,7 +37,7 @@ check_world() {
 if [ -e "$out" ] && [ -z "$(find "$here" "$wit" -type f ! -name '*.md' -newer "$out" -print -quit)" ]; then
     exit 0
 fi
-has_node || install_node
+need_node "the JavaScript guest"
 [ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] ||
     fail "node $(node --version) is too old for componentize-js" "install Node.js 18 or newer"
 install_tools

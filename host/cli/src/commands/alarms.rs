@@ -7,7 +7,6 @@ use sluice_runtime::alarms::checks::{self, CheckResult};
 use sluice_runtime::alarms::{decide, text};
 use sluice_runtime::app::{open_lake, open_limited_session};
 use sluice_runtime::failure::Failure;
-use sluice_runtime::query_watch::QueryWatch;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::text::count;
 
@@ -88,14 +87,7 @@ pub(super) async fn checks(settings: &Settings, args: &ChecksArgs, json: bool) -
     for (name, check) in known {
         let result = match check {
             Ok(check) => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "the query doesn't pause to be ended, and nothing was taken to write"
-                )]
-                let watch = QueryWatch::start(&settings.limits, move |failure| {
-                    let code = crate::failed(&failure, json);
-                    std::process::exit(code.into());
-                });
+                let watch = super::sql::watch(settings, json);
                 let result = checks::run(&session, &check).await;
                 drop(watch);
                 result

@@ -34,14 +34,7 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     let lake = open_lake(settings).await?;
     let session = open_limited_session(lake.clone(), settings).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the query doesn't pause to be ended, and nothing was taken to write"
-    )]
-    let watch = QueryWatch::start(&settings.limits, move |failure| {
-        let code = crate::failed(&failure, json);
-        std::process::exit(code.into());
-    });
+    let watch = watch(settings, json);
     let result = session.query(&args.query).await?;
     let scope = result.scope().clone();
     sluice_query::write(result, format, &mut out).await?;
@@ -53,6 +46,18 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     warn_of_doubts(&lake, &scope, json).await?;
     warn_of_gaps(&session, &scope, json).await?;
     warn_of_rejects(&lake, &scope, json).await
+}
+
+/// Ends the process, with the failure that says so, when a query takes more than it may.
+pub(super) fn watch(settings: &Settings, json: bool) -> QueryWatch {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the query doesn't pause to be ended, and nothing was taken to write"
+    )]
+    QueryWatch::start(&settings.limits, move |failure| {
+        let code = crate::failed(&failure, json);
+        std::process::exit(code.into());
+    })
 }
 
 /// Warns on standard error of answers that are held back, and that the result may lack.

@@ -4,21 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sluice_model::NativeBatch;
+use sluice_model::unified::{ColumnKind, GivenBy, TRANSACTION_COLUMNS};
 
-/// Columns of transactions that name somebody or something.
-const NAMING: [&str; 11] = [
-    "transaction_id",
-    "parent_transaction_id",
-    "group_key",
-    "order_id",
-    "advertiser_id",
-    "advertiser_name",
-    "site_id",
-    "site_name",
-    "click_id",
-    "voucher_code",
-    "payment_id",
-];
 /// Columns that a mapping computes with, or that are words of the network's own.
 const MEANING: [&str; 8] = [
     "status_raw",
@@ -30,6 +17,8 @@ const MEANING: [&str; 8] = [
     "device",
     "customer_country",
 ];
+/// Texts that tell nothing of the field that they came from.
+const OTHERS: [&str; 2] = ["reason_raw", "amounts_reported"];
 /// Words in the names of fields that hold an id or a reference.
 const ID_WORDS: [&str; 18] = [
     "id",
@@ -115,12 +104,19 @@ impl Fields {
     }
 }
 
+/// Columns of transactions that name somebody or something: all texts that don't do otherwise.
+fn naming() -> impl Iterator<Item = &'static str> {
+    let given = TRANSACTION_COLUMNS.iter().filter(|column| column.given_by == GivenBy::Connector);
+    let texts = given.filter(|column| matches!(column.kind, ColumnKind::Text | ColumnKind::Id));
+    texts.map(|column| column.name).filter(|name| !MEANING.contains(name) && !OTHERS.contains(name))
+}
+
 /// Whether a value is in one of the columns that name something, or a part of a composed id.
 fn names(row: &Value, text: &str, is_id: bool) -> bool {
-    let is = |name: &&str| row[*name].as_str().is_some_and(|value| value.trim() == text);
+    let is = |name: &str| row[name].as_str().is_some_and(|value| value.trim() == text);
     let is_sub_id = row["sub_ids"].as_str().is_some_and(|ids| ids.contains(&format!(": {text}")));
     let id = row["transaction_id"].as_str().unwrap_or_default();
-    NAMING.iter().any(is) || is_sub_id || (is_id && !is_date(text) && id.contains(text))
+    naming().any(is) || is_sub_id || (is_id && !is_date(text) && id.contains(text))
 }
 
 /// Whether a path ends with a field's: `data.sales.shop.id` with `shop.id`.

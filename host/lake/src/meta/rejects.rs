@@ -7,7 +7,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sluice_model::{RawObject, Reject};
 
 use super::{RejectRow, tables};
-use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source};
+use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, has_incoming};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
@@ -114,13 +114,7 @@ impl RejectRows {
 }
 
 impl Source for RejectRows {
-    fn incoming(&self) -> &Incoming {
-        &self.incoming
-    }
-
-    fn incoming_mut(&mut self) -> &mut Incoming {
-        &mut self.incoming
-    }
+    has_incoming!();
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)

@@ -10,7 +10,7 @@ use sluice_model::{Change, money_type};
 
 use super::StreamRead;
 use super::windows::Missing;
-use crate::append::{Beyond, Chosen, Incoming, IncomingRow, Observed, RunNumber, Shaped, Source};
+use crate::append::{Beyond, Chosen, Incoming, IncomingRow, Observed, RunNumber, Shaped, Source, has_incoming};
 use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{LatestRow, column, keys_of, wrong};
@@ -101,13 +101,7 @@ impl VanishedRows {
 }
 
 impl Source for VanishedRows {
-    fn incoming(&self) -> &Incoming {
-        &self.incoming
-    }
-
-    fn incoming_mut(&mut self) -> &mut Incoming {
-        &mut self.incoming
-    }
+    has_incoming!();
 
     fn scope(&self, _: u32) -> &str {
         &self.network
