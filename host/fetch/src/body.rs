@@ -94,9 +94,9 @@ impl Wire<'_> {
         let max = self.max_body_bytes;
         let expected = response.content_length();
         if expected.is_some_and(|bytes| bytes > max) {
-            return (Spooled::Memory(Bytes::new()), Some(Error::TooLarge { host: host_of(url), what: "body", max }));
+            return (Spooled::small(Bytes::new()), Some(Error::TooLarge { host: host_of(url), what: "body", max }));
         }
-        let mut spool = Spool::new(&self.shared.options.spool_folder);
+        let mut spool = Spool::new(&self.shared.options.spool_folder, &self.shared.options.spool_memory, expected);
         let cut = self.receive_body(response, expected, &mut spool, url, sent).await.err();
         let spooled = match spool.finish().await {
             Ok(spooled) if cut.is_none() => return (spooled, None),
@@ -105,8 +105,8 @@ impl Wire<'_> {
         };
         match spooled {
             // A copy, which doesn't keep the whole alive.
-            Ok(sample) => (Spooled::Memory(Bytes::copy_from_slice(&sample)), cut),
-            Err(source) => (Spooled::Memory(Bytes::new()), cut.or(Some(Error::Spool { source: Arc::new(source) }))),
+            Ok(sample) => (Spooled::small(Bytes::copy_from_slice(&sample)), cut),
+            Err(source) => (Spooled::small(Bytes::new()), cut.or(Some(Error::Spool { source: Arc::new(source) }))),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::grants::RateGrants;
 use crate::pace::{Budget, SharedCredential};
 use crate::session::Session;
+use crate::spool::SpoolMemory;
 use crate::token_store::TokenPersistence;
 use crate::unpack::Limits;
 
@@ -40,7 +41,9 @@ pub struct FetchOptions {
     pub max_body_bytes: u64,
     /// The largest body that the caller has memory for, as received and unpacked; the smaller one of both counts.
     pub body_memory_bytes: u64,
-    /// Where bodies larger than 256 KiB are while they are received, in files without a name.
+    /// What bodies larger than 256 KiB share while they are received.
+    pub spool_memory: SpoolMemory,
+    /// Where those are that find no room in it, in files without a name.
     pub spool_folder: PathBuf,
     /// The most bytes of all response headers.
     pub max_header_bytes: u64,
@@ -68,6 +71,7 @@ impl Default for FetchOptions {
             read_timeout: Duration::from_secs(120),
             max_body_bytes: 256 << 20,
             body_memory_bytes: u64::MAX,
+            spool_memory: SpoolMemory::new(32 << 20),
             spool_folder: std::env::temp_dir(),
             max_header_bytes: 128 << 10,
             max_redirects: 5,

@@ -77,5 +77,6 @@ pub use notify::{Mail, MailServer, Notifier, NotifyError, SignedMessage};
 pub use pace::{Admission, ResponseMemory};
 pub use retry::{Attempts, FailedAttempt, NextAttempt, Retry};
 pub use seal::SealKey;
+pub use spool::SpoolMemory;
 pub use token_store::{StoredToken, TokenKey, TokenPersistence, TokenStore, TokenStoreError};
 pub use unpack::EncodingMismatch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use sluice_engine::{Connector, Engine, EngineOptions, Limits};
-use sluice_fetch::{Access, FetchOptions, Fetcher, SecretReloader, TokenPersistence};
+use sluice_fetch::{Access, FetchOptions, Fetcher, SecretReloader, SpoolMemory, TokenPersistence};
 use sluice_lake::{Committer, Fence, Lake};
 use sluice_model::{Manifest, describe};
 use sluice_query::{Session, SessionOptions};
@@ -223,6 +223,7 @@ fn fetch_options(settings: &Settings) -> FetchOptions {
     let folder = lake.or(state.and_then(|file| file.parent().map(Path::to_owned)));
     FetchOptions {
         body_memory_bytes: settings.limits.body_bytes(),
+        spool_memory: SpoolMemory::new(settings.limits.spool_bytes()),
         spool_folder: folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| settings.fetch.spool_folder.clone()),
         ..settings.fetch.clone()
     }

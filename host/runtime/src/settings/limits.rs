@@ -115,9 +115,14 @@ impl LimitsSettings {
         (self.memory_mb.saturating_mul(1 << 20) / 32).max(Limits::default().request_text_bytes)
     }
 
-    /// Bytes of one body, as received and unpacked: an eighth of the process's memory.
+    /// Bytes of one body, as received and unpacked: a quarter of the process's memory.
     pub fn body_bytes(&self) -> u64 {
-        (self.memory_mb as u64).saturating_mul(1 << 20) / 8
+        (self.memory_mb as u64).saturating_mul(1 << 20) / 4
+    }
+
+    /// Bytes of the bodies that are being received: a sixteenth of the process's memory, beside the first of each.
+    pub fn spool_bytes(&self) -> usize {
+        self.memory_mb.saturating_mul(1 << 20) / 16
     }
 
     /// What the writer of tables gathers and keeps: at most a fourteenth of the process's memory in rows that wait, a
