@@ -40,6 +40,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     12 "0012_budgets",
     13 "0013_jobs",
     14 "0014_outlets",
+    15 "0015_rule_reads",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

@@ -121,25 +121,58 @@ pub(crate) fn parse_duration_secs(text: &str) -> Option<u32> {
     u32::try_from(duration.as_secs()).ok().filter(|secs| *secs > 0)
 }
 
+/// The networks in a folder.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those whose files can be used, by name.
+    pub networks: Vec<NetworkSettings>,
+    /// The others, by name, each with the reason.
+    pub broken: Vec<(String, Failure)>,
+}
+
 /// All networks in a folder, by name.
 ///
 /// # Errors
 /// A settings failure that names the file and what is wrong in it.
 pub fn load_all(dir: &Path) -> Result<Vec<NetworkSettings>, Failure> {
+    let Loaded { networks, broken } = load_each(dir)?;
+    match broken.is_empty() {
+        true => Ok(networks),
+        false => Err(Failure::all(broken.into_iter().map(|(_, failure)| failure).collect())),
+    }
+}
+
+/// All networks in a folder: one whose file can't be used stops no other.
+///
+/// # Errors
+/// A settings failure for a folder that can't be read.
+pub fn load_each(dir: &Path) -> Result<Loaded, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::settings(format!("cannot read the networks folder {}: {error}", dir.display()))
             .hint("make the folder and put one <name>.json per network there, or change networks.dir in sluice.toml")
     };
-    let mut networks = Vec::new();
+    let mut loaded = Loaded::default();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            networks.push(load(&path)?);
+            match load(&path) {
+                Ok(network) => loaded.networks.push(network),
+                Err(failure) => loaded.broken.push((name_of(&path), failure)),
+            }
         }
     }
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
-    unique_accounts(&networks)?;
-    Ok(networks)
+    loaded.networks.sort_by(|a, b| a.name.cmp(&b.name));
+    for (name, failure) in shared_accounts(&loaded.networks) {
+        loaded.networks.retain(|network| network.name != name);
+        loaded.broken.push((name, failure));
+    }
+    loaded.broken.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(loaded)
+}
+
+/// What commands call the network of a file.
+fn name_of(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn load(path: &Path) -> Result<NetworkSettings, Failure> {
@@ -153,7 +186,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
              cut, total, bands, columns, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
         )
     })?;
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name_of(path);
     check_schedule(&file, &content)?;
     if content.accounts.is_empty() {
         return Err(Failure::settings(format!("{file} has no accounts")).hint("add one to `accounts`"));
@@ -201,29 +234,34 @@ fn check_schedule(file: &str, content: &NetworkFile) -> Result<(), Failure> {
     }
 }
 
-/// Tables distinguish accounts by connector and name, so these pairs must be unique.
-fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
-    let mut seen = BTreeMap::new();
+/// The networks that share an account with another file. Tables distinguish accounts by connector and id, so these pairs must be
+/// unique; and which file is the right one isn't known, so neither is used.
+fn shared_accounts(networks: &[NetworkSettings]) -> BTreeMap<String, Failure> {
+    let mut seen: BTreeMap<(&str, &str), (&NetworkSettings, &Account)> = BTreeMap::new();
+    let mut shared = BTreeMap::new();
     for network in networks {
         for account in &network.content.accounts {
-            let place = (&network.file, &account.settings);
-            if let Some((other, settings)) = seen.insert((&network.content.connector, account.id()), place) {
-                let same = settings.iter().filter(|(name, value)| {
-                    account.settings.get(*name).is_some_and(|own| own.to_string() == value.to_string())
-                });
-                let same: Vec<String> = same.map(|(name, value)| format!("{name} {value}")).collect();
-                let same = if same.is_empty() { String::new() } else { format!(", both with {}", same.join(", ")) };
-                let message = format!(
-                    "account `{}` of `{}` is in {other} and in {}{same}",
-                    account.id(),
-                    network.content.connector,
-                    network.file
-                );
-                return Err(Failure::settings(message).hint("give each account of a network its own name and id"));
+            let key = (network.content.connector.as_str(), account.id());
+            if let Some((other, theirs)) = seen.insert(key, (network, account)) {
+                for name in [&other.name, &network.name] {
+                    shared.entry(name.clone()).or_insert_with(|| shared_account(network, account, other, theirs));
+                }
             }
         }
     }
-    Ok(())
+    shared
+}
+
+fn shared_account(network: &NetworkSettings, account: &Account, other: &NetworkSettings, theirs: &Account) -> Failure {
+    let same = theirs
+        .settings
+        .iter()
+        .filter(|(name, value)| account.settings.get(*name).is_some_and(|own| own.to_string() == value.to_string()));
+    let same: Vec<String> = same.map(|(name, value)| format!("{name} {value}")).collect();
+    let same = if same.is_empty() { String::new() } else { format!(", both with {}", same.join(", ")) };
+    let (id, connector) = (account.id(), &network.content.connector);
+    Failure::settings(format!("account `{id}` of `{connector}` is in {} and in {}{same}", other.file, network.file))
+        .hint("give each account of a network its own name and id")
 }
 
 impl NetworkSettings {
