@@ -96,7 +96,7 @@ struct Address {
 enum Security {
     /// By TLS from its first byte.
     Tls,
-    /// By TLS, before anything else is said.
+    /// By TLS, before anything else is sent.
     StartTls,
     /// It doesn't leave the machine.
     None,

@@ -1,4 +1,4 @@
-//! STARTTLS (RFC 3207): a connection to a mail server that begins in the clear, and says nothing there before it is secure.
+//! STARTTLS (RFC 3207): a connection to a mail server that begins in the clear, where nothing is sent before it is secure.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ const MAX_LINES: usize = 100;
 /// What the server's greeting was, for a client that waits for one: the real one came before the connection was secure.
 const GREETING: &[u8] = b"220 secure\r\n";
 
-/// Asks a server to make the connection secure, and does so. Fails if the server doesn't offer it: what is said in the clear
-/// may be anybody's, also that it doesn't.
+/// Asks a server to make the connection secure, and does so. Fails if the server doesn't offer it: what comes in the clear may be
+/// anybody's, also that it doesn't.
 ///
 /// # Errors
 /// A server that doesn't offer it or refuses, or that doesn't prove to be `host`.
