@@ -279,8 +279,8 @@ mod tests {
         assert_eq!(count().await, 2);
         let age = sqlx::query("UPDATE budgets SET ends_at = ends_at - 90000000 WHERE credential = 'awin/1f'");
         state.database.execute(age).await.unwrap();
-        grants.grant(GrantRequest { credential: "awin/2f".to_owned(), ..request(RATE, 1) }).await.unwrap();
-        assert_eq!(count().await, 1);
+        grants.grant(GrantRequest { credential: "awin/3f".to_owned(), ..request(RATE, 1) }).await.unwrap();
+        assert_eq!(count().await, 2, "a new one takes its place");
     }
 
     proptest! {

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_jump_is_a_fault_for_ten_minutes_whichever_way() {
         let (begin, now) = (Instant::now(), "2026-01-05T10:00:00Z".parse::<DateTime<Utc>>().unwrap());
-        for (jump_secs, way) in [(-7_200, "back by 7200 s"), (86_400, "forward by 86400 s")] {
+        for (jump_secs, way) in [(-7_205, "back by 7210 s"), (86_405, "forward by 86400 s")] {
             let mut watch = ClockWatch::default();
             let jump = TimeDelta::seconds(jump_secs);
             let mut look = |secs: u64, jump: TimeDelta| {
