@@ -93,32 +93,34 @@ pub(crate) struct Caller {
 ///
 /// What may change something goes on to its end and is noted, also if the caller hangs up meanwhile: what was done by then stays
 /// done.
-pub(crate) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let required = guard.roles.required(request.method(), route.as_deref());
+    let answered = answer(guard, required, request, next);
+    if required == Role::Read {
+        return answered.await;
+    }
+    tokio::spawn(answered).await.unwrap_or_else(|error| ApiError::from(Failure::failed(error)).into_response())
+}
+
+async fn answer(guard: Arc<Guard>, required: Role, mut request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0);
-    let required = guard.roles.required(&method, route.as_deref());
     let caller = match caller(&guard.shared, request.headers(), peer).await {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
-    let admitted = admitted(&guard.shared, &caller, required);
-    request.extensions_mut().insert(caller.clone());
-    if required == Role::Read {
-        return match admitted {
-            Ok(()) => next.run(request).await,
-            Err(error) => error.into_response(),
-        };
-    }
-    let answered = async move {
-        let response = match admitted {
-            Ok(()) => next.run(request).await,
-            Err(error) => error.into_response(),
-        };
-        note(&guard.shared, caller, &method, path, response.status()).await;
-        response
+    let response = match admitted(&guard.shared, &caller, required) {
+        Ok(()) => {
+            request.extensions_mut().insert(caller.clone());
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
     };
-    tokio::spawn(answered).await.unwrap_or_else(|error| ApiError::from(Failure::failed(error)).into_response())
+    if required > Role::Read {
+        note(&guard.shared, caller, &method, path, response.status()).await;
+    }
+    response
 }
 
 /// Notes a call that may change something, or was refused that. Calls beyond what a token may send aren't noted.
