@@ -1,25 +1,46 @@
-//! An operator's state store in SQLite, seen and changed beside the binary, as time or another process would.
+//! An operator's state store in SQLite, seen, changed and locked beside the binary, as time or another process would.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
-use sqlx::{Connection, Row, SqliteConnection};
 
-use crate::{Operator, python_tool, runtime};
+use crate::{Operator, python_tool};
 
 /// Changes the state store: at least one row.
 ///
 /// # Panics
 /// If the store isn't there, or the statements change nothing.
 pub fn change_state(operator: &Operator, statements: &str) {
-    let changed = runtime().block_on(async {
-        let mut connection = connect(operator).await?;
-        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut connection).await?;
-        ensure!(done.rows_affected() > 0, "it changed nothing");
-        Ok(())
-    });
-    changed.unwrap_or_else(|error: anyhow::Error| panic!("{statements}: {error}"));
+    let changed = python(operator, CHANGE, statements);
+    changed.unwrap_or_else(|error| panic!("{statements}: {error}"));
+}
+
+const CHANGE: &str = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=60)
+db.executescript(sys.argv[2])
+assert db.total_changes > 0, 'it changed nothing'";
+
+/// The first column of a query's rows, as text.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn state_rows(operator: &Operator, query: &str) -> anyhow::Result<Vec<String>> {
+    Ok(python(operator, QUERY, query)?.lines().map(str::to_owned).collect())
+}
+
+const QUERY: &str = "import sqlite3, sys
+for row in sqlite3.connect(sys.argv[1], timeout=60).execute(sys.argv[2]):
+    print(row[0])";
+
+/// Runs a script on the store, and gives what it prints.
+fn python(operator: &Operator, script: &str, argument: &str) -> anyhow::Result<String> {
+    let store = operator.join("state.db");
+    let mut command = Command::new(python_tool("python"));
+    command.args(["-c", script, &store.display().to_string(), argument]);
+    let done = command.output().context("no Python: run `just tools`")?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(String::from_utf8(done.stdout)?)
 }
 
 /// Holds SQLite's lock until it is dropped.
@@ -53,21 +74,4 @@ impl Drop for StateLock {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// The first column of a query's rows, as text.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn state_rows(operator: &Operator, query: &str) -> anyhow::Result<Vec<String>> {
-    runtime().block_on(async {
-        let mut connection = connect(operator).await?;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-    })
-}
-
-async fn connect(operator: &Operator) -> anyhow::Result<SqliteConnection> {
-    let url = format!("sqlite:{}", operator.join("state.db").display());
-    Ok(SqliteConnection::connect(&url).await?)
 }

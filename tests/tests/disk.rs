@@ -62,7 +62,7 @@ fn a_full_disk_and_a_read_only_one_are_alarms_and_lose_nothing() {
     let mut service = Service::run(operator.wrapped(&["unshare", "-m", "sh", "-c", mount], &["serve"])).unwrap();
     service.wait_for(&[NETWORK, "new versions"]).unwrap();
     let disk = Disk::of(service.id(), &operator);
-    let mut goes_on = |service: &mut Service| {
+    let goes_on = |service: &mut Service| {
         service.wait_for(&["run begins", NETWORK]).unwrap();
         service.wait_for(&[NETWORK, "new versions"]).unwrap();
     };

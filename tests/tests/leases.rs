@@ -247,9 +247,9 @@ fn whatever_rewrites_history_claims_all_files_of_its_connector() {
     world.operator.run("awin", &world.window).unwrap();
     let file = std::fs::read_to_string(world.operator.join("networks/awin.json")).unwrap();
     let mut second: Value = serde_json::from_str(&file).unwrap();
-    for account in second["accounts"].as_array_mut().unwrap() {
+    for (number, account) in second["accounts"].as_array_mut().unwrap().iter_mut().enumerate() {
         account["id"] = format!("second-{}", account["name"].as_str().unwrap()).into();
-        account["settings"]["publisher_id"] = "999999".into();
+        account["settings"]["publisher_id"] = format!("99999{number}").into();
     }
     world.operator.write("networks/second.json", &second.to_string()).unwrap();
     let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();

@@ -66,7 +66,8 @@ fn a_service_that_is_stopped_in_the_midst_of_a_run_gives_its_accounts_back() {
     world.simulator.allow(0);
     let mut service = Service::start(&world.operator).unwrap();
     service.wait_for(&["run begins", NETWORK]).unwrap();
-    assert_eq!(state_rows(&world.operator, "SELECT network FROM claims").unwrap(), [NETWORK]);
+    let of_network = "SELECT network FROM claims WHERE network = 'awin'";
+    assert_eq!(state_rows(&world.operator, of_network).unwrap(), [NETWORK]);
     assert_eq!(service.terminate().unwrap(), Some(0));
     assert!(service.log().contains("runs were cut off"), "{}", service.seen());
     let claimed = state_rows(&world.operator, "SELECT network FROM claims").unwrap();

@@ -117,7 +117,7 @@ fn mail_goes_to_a_server_that_becomes_secure_and_to_no_other_one() {
     world.run();
     assert_eq!((downgraded.got("mails"), downgraded.got("secret")), (String::new(), String::new()));
     for server in [secure, downgraded] {
-        assert_eq!(server.got("leaked"), "", "nothing is said in the clear");
+        assert_eq!(server.got("leaked"), "", "nothing is sent in the clear");
     }
 }
 

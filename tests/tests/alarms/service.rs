@@ -35,7 +35,17 @@ fn of_three_services_on_a_machine_the_one_that_is_gone_is_an_alarm() {
         .iter()
         .map(|role| Service::start_as(&world.operator, &["--role", role]).unwrap())
         .collect();
-    wait_until(|| services.iter().all(|service| service.vitals(&world.operator).is_ok()), "their notes");
+    // What was started before another one's last report doesn't take its place.
+    let moment = |service: &Service, of: &str| {
+        let vitals = service.vitals(&world.operator).ok()?;
+        vitals[of].as_str()?.parse::<chrono::DateTime<chrono::Utc>>().ok()
+    };
+    let all_report = || {
+        let last = moment(&services[2], "noted_at")?;
+        let began = services.iter().map(|service| moment(service, "started_at")).collect::<Option<Vec<_>>>()?;
+        Some(began.into_iter().all(|began| began < last))
+    };
+    wait_until(|| all_report() == Some(true), "their notes");
     let gone = services.remove(2);
     let process = gone.id();
     drop(gone);
