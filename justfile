@@ -108,6 +108,11 @@ histories cases="1000":
 chaos seconds="120": connectors tools _everything
     SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{page}} --test chaos
 
+# Traces by OTLP, which only a binary with the feature `otlp` sends.
+test-otlp: connectors
+    cargo build --workspace {{page}},sluice-cli/otlp --bins
+    SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{page}},sluice-cli/otlp --test telemetry -- --ignored
+
 # Bodies and answers nobody would think of, for a minute in all; one that breaks something is put into the corpus.
 fuzz seconds="60":
     #!/usr/bin/env bash

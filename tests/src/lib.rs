@@ -15,6 +15,7 @@ mod proxy;
 mod python;
 mod s3;
 mod service;
+mod state_store;
 mod tables;
 mod variant;
 
@@ -23,7 +24,7 @@ pub use child::{Background, Ended};
 pub use exactness::{CLAIMS, broken_claims};
 pub use hostile::{Ask, HostileServer, response};
 pub use http::{HttpAnswer, http};
-pub use mail::MailReceiver;
+pub use mail::{MailReceiver, SecureMailReceiver};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
 pub use paths::{connectors_dir, python_tool, repository, schemathesis, sluice_binary, target_dir, visit_files};
@@ -33,6 +34,7 @@ pub use proxy::Proxy;
 pub use python::{Reader, Reading};
 pub use s3::{BUCKET, S3Server};
 pub use service::Service;
+pub use state_store::{StateLock, change_state, state_rows};
 pub use tables::{Tables, all_tables, differences};
 pub use variant::{noted, patched, renamed, variant};
 

@@ -168,7 +168,20 @@ impl Operator {
     /// A command in the folder, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).current_dir(self.path()).env_clear().envs(&self.environment);
+        command.args(arguments);
+        self.set_up(command)
+    }
+
+    /// The same as the last arguments of another program.
+    pub fn wrapped(&self, wrapper: &[&str], arguments: &[&str]) -> Command {
+        let (program, before) = wrapper.split_first().unwrap_or((&"env", &[]));
+        let mut command = Command::new(program);
+        command.args(before).arg(&self.binary).args(arguments);
+        self.set_up(command)
+    }
+
+    fn set_up(&self, mut command: Command) -> Command {
+        command.current_dir(self.path()).env_clear().envs(&self.environment);
         // Compiled components are shared by all tests; nothing else of the outside is seen.
         for name in ["HOME", "PATH", "XDG_CACHE_HOME", "TMPDIR"] {
             if let (Some(value), false) = (std::env::var_os(name), self.environment.contains_key(name)) {

@@ -1,7 +1,7 @@
 //! The real service beside a test.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,14 @@ impl Service {
     /// # Errors
     /// A binary that isn't built.
     pub fn start_as(operator: &Operator, arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut command = operator.command(&[&["serve"], arguments].concat());
+        Self::run(operator.command(&[&["serve"], arguments].concat()))
+    }
+
+    /// The same by a command that ends up as the service.
+    ///
+    /// # Errors
+    /// A program that isn't there.
+    pub fn run(mut command: Command) -> anyhow::Result<Self> {
         command
             .env(
                 "SLUICE_LOG",

@@ -1,6 +1,10 @@
 //! The HTTP API of a running service.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use sluice_tests::{API_SETTINGS, Api, Operator, Service, http};
 
@@ -72,6 +76,83 @@ fn a_pause_is_made_noted_and_seen() {
     let expected: Vec<(Value, Value)> =
         expected.iter().map(|(path, status)| (format!("/v1/networks/{path}").into(), (*status).into())).collect();
     assert_eq!(calls, expected);
+}
+
+#[test]
+fn a_call_whose_caller_hangs_up_is_noted_and_so_is_one_that_is_refused() {
+    let api = Api::start().unwrap();
+    let (token, reader) = (api.token("ops", "operate").unwrap(), api.token("reader", "read").unwrap());
+    let path = "/v1/networks/awin/pause";
+    let mut caller = TcpStream::connect(&api.address).unwrap();
+    write!(
+        caller,
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: 2\r\n\r\n{{}}",
+        api.address
+    )
+    .unwrap();
+    // The command takes longer than the caller does.
+    drop(caller);
+    let calls = || api.get("/v1/audit", &token).unwrap().json().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while calls().as_array().is_none_or(Vec::is_empty) {
+        assert!(Instant::now() < deadline, "it isn't noted");
+        #[expect(clippy::disallowed_methods, reason = "a token has so many calls a second")]
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!((&calls()[0]["path"], &calls()[0]["status"]), (&path.into(), &200.into()));
+    assert!(!api.get("/v1/networks", &token).unwrap().json().unwrap()[0]["paused"].as_array().unwrap().is_empty());
+    assert_eq!(api.post(path, &reader, &json!({})).unwrap().status, 403);
+    assert_eq!((&calls()[0]["token"], &calls()[0]["status"]), (&"reader".into(), &403.into()));
+}
+
+#[test]
+fn tokens_that_are_not_known_are_not_looked_for_without_end() {
+    let api = Api::start().unwrap();
+    let forged = format!("sluice_{}", "0".repeat(64));
+    let answers = (0..8).map(|_| {
+        std::thread::scope(|scope| {
+            let ask = || http(&api.address, "GET", "/v1/status", Some(&forged), None).unwrap();
+            let asked: Vec<_> =
+                (0..8).map(|_| scope.spawn(move || (0..100).map(|_| ask()).collect::<Vec<_>>())).collect();
+            asked.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        })
+    });
+    let refused = answers.flatten().find(|answer| answer.status != 401).expect("hundreds in a second");
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(refused.header.to_lowercase().contains("retry-after: 1"), "{refused:?}");
+}
+
+#[test]
+fn services_of_all_roles_show_their_health_and_their_counts() {
+    let api = Api::start().unwrap();
+    let others: Vec<(Service, String)> = ["scheduler", "worker"]
+        .iter()
+        .map(|role| {
+            let mut service = Service::start_as(&api.operator, &["--role", role]).unwrap();
+            let line = service.wait_for(&["health and metrics are on http://"]).unwrap();
+            let address = line.rsplit("http://").next().unwrap().split(['"', ' ']).next().unwrap().to_owned();
+            (service, address)
+        })
+        .collect();
+    for (_, address) in &others {
+        for (path, words) in [("/healthz", "ok"), ("/readyz", "\"ready\":true"), ("/metrics", "sluice_runs_in_flight")]
+        {
+            let answer = http(address, "GET", path, None, None).unwrap();
+            assert!(answer.status == 200 && answer.text().contains(words), "{path}: {answer:?}");
+        }
+        for path in ["/v1/networks", "/openapi.json", "/"] {
+            assert_eq!(http(address, "GET", path, None, None).unwrap().status, 404, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_the_limits_do_not_allow_is_the_callers_fault() {
+    let api = Api::with_settings("[limits]\nslices_per_run = 100\n").unwrap();
+    let token = api.token("reader", "read").unwrap();
+    let plan = api.get("/v1/plan?network=awin&since=2001-01-01&until=2026-01-01", &token).unwrap();
+    assert!(plan.status == 422 && plan.text().contains("slices"), "{plan:?}");
 }
 
 #[test]

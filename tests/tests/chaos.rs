@@ -76,7 +76,10 @@ impl World {
 
     /// When the rule was last read of all accounts of a network.
     fn read_at(&self, network: &str) -> Option<DateTime<Utc>> {
-        let query = format!("SELECT happened_at FROM schedule_times WHERE network = '{network}' AND entry = '{RULE}'");
+        let query = format!(
+            "SELECT happened_at FROM schedule_times WHERE network = '{network}' AND entry = '{RULE}'
+             AND NOT EXISTS (SELECT 1 FROM rule_reads WHERE network = '{network}' AND entry = '{RULE}')"
+        );
         self.database.query(&query).unwrap().first().map(|time| time.parse().unwrap())
     }
 }

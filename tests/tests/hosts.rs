@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_simulator::{AccountSpec, Options, Simulator};
-use sluice_tests::{Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums};
+use sluice_tests::{Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums, variant};
 use tokio::runtime::Runtime;
 
 const NETWORK: &str = "awin";
@@ -133,6 +133,52 @@ fn a_backfill_is_spread_over_the_services() {
     assert!(world.simulator.requests().len() > asked);
     let runs = host.sql("SELECT run_id FROM meta.runs WHERE outcome = 'done'").unwrap();
     assert_eq!(runs.len(), noted + 1, "and the run of the schedule");
+    world.is_exact();
+}
+
+/// Statuses of all transactions, as a replay changes them.
+fn statuses(host: &Operator) -> Vec<Value> {
+    let query =
+        "SELECT status_raw, validation_status, count(*) AS n FROM unified.transactions GROUP BY 1, 2 ORDER BY 1, 2";
+    host.sql(query).unwrap()
+}
+
+#[test]
+fn a_queued_replay_is_done_month_by_month_and_taken_back_as_one() {
+    let world = World::new(2, "0 0 29 2 *");
+    let host = &world.hosts[0];
+    host.succeed(&["run", "--due"]).unwrap();
+    let (before, asked) = (statuses(host), world.simulator.requests().len());
+    // Approved and declined exchanged.
+    let exchanged = variant(NETWORK, "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
+    std::fs::write(host.join("exchanged.wasm"), exchanged).unwrap();
+    let by = ["--output", "json", "replay", NETWORK, "--connector", "exchanged.wasm", "--apply"];
+    let since = (Utc::now() - chrono::TimeDelta::days(70)).format("%F").to_string();
+    let queued = host.succeed(&[&by[..], &["--queue", "--since", &since]].concat()).unwrap();
+    let queued: Value = serde_json::from_str(&queued).unwrap();
+    let (months, id) = (queued["queued"].as_u64().unwrap(), queued["replay"].as_str().unwrap());
+    assert!(months >= 3, "{queued}");
+    assert_eq!(statuses(host), before, "nobody has begun");
+    host.succeed(&["run", "--due"]).unwrap();
+    assert_eq!(statuses(host), before, "what is due is no replay");
+    let _workers: Vec<Service> =
+        world.hosts.iter().map(|host| Service::start_as(host, &["--role", "worker"]).unwrap()).collect();
+    world.wait_until("SELECT run_id FROM runs", |rows| rows.is_empty());
+    let runs = format!("SELECT run_id FROM meta.runs WHERE command = 'replay' AND starts_with(run_id, '{id}.')");
+    assert_eq!(host.sql(&runs).unwrap().len() as u64, months);
+    assert_eq!(world.simulator.requests().len(), asked, "nothing is requested");
+    assert_ne!(statuses(host), before);
+    let again: Value = serde_json::from_str(&host.succeed(&by).unwrap()).unwrap();
+    assert_eq!(again["changed"]["count"], 0, "the months left nothing: {again}");
+    host.succeed(&["replay", NETWORK, "--rollback", id]).unwrap();
+    assert_eq!(statuses(host), before);
+    // What waits when it is taken back isn't done.
+    drop(_workers);
+    let queued = host.succeed(&[&by[..], &["--queue", "--since", &since]].concat()).unwrap();
+    let queued: Value = serde_json::from_str(&queued).unwrap();
+    host.succeed(&["replay", NETWORK, "--rollback", queued["replay"].as_str().unwrap()]).unwrap();
+    assert!(world.server.query("SELECT run_id FROM runs").unwrap().is_empty());
+    assert_eq!(statuses(host), before);
     world.is_exact();
 }
 

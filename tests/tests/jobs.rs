@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_tests::{Api, HttpAnswer};
+use sluice_tests::{Api, HttpAnswer, change_state};
 
 /// A job once it has ended.
 fn end_of(api: &Api, token: &str, job: &str) -> Value {
@@ -48,6 +48,35 @@ fn a_run_that_is_asked_for_outlives_its_request() {
         api.post("/v1/backfills", &token, &json!({"network": "awin", "since": since, "until": until})).unwrap();
     let job = end_of(&api, &token, &id_of(&backfill));
     assert_eq!((&job["state"], job["result"].as_array().unwrap().is_empty()), (&"done".into(), false), "{job}");
+}
+
+#[test]
+fn a_full_queue_asks_for_patience_and_of_rebuilds_one_waits() {
+    let api = Api::start().unwrap();
+    let tokens: Vec<String> = (0..8).map(|number| api.token(&format!("admin-{number}"), "admin").unwrap()).collect();
+    // Nothing can begin: another process works on the network.
+    let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();
+    change_state(
+        &api.operator,
+        &format!(
+            "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
+             VALUES ('process/9', 5, 'x', 'elsewhere', '', 17, 0, 0, {ends});
+             INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
+             VALUES ('c', 'awin', '[]', 'process/9', 5, 0)"
+        ),
+    );
+    let run = json!({"network": "awin", "since": api.window[0], "until": api.window[1]});
+    let started: Vec<HttpAnswer> = (0..4).map(|_| api.post("/v1/runs", &tokens[0], &run).unwrap()).collect();
+    started.iter().for_each(|answer| _ = id_of(answer));
+    let rebuilds: Vec<String> =
+        (0..3).map(|_| id_of(&api.post("/v1/rebuilds", &tokens[0], &json!({})).unwrap())).collect();
+    assert!(rebuilds.iter().all(|id| *id == rebuilds[0]), "{rebuilds:?}");
+    let other = id_of(&api.post("/v1/rebuilds", &tokens[0], &json!({"lossy": true})).unwrap());
+    assert_ne!(other, rebuilds[0], "it does something else");
+    let full = (0..200).map(|number| api.post("/v1/runs", &tokens[number % 8], &run).unwrap());
+    let full = full.filter(|answer| answer.text().contains("jobs wait")).collect::<Vec<_>>();
+    assert!(full.iter().all(|answer| answer.status == 429), "{full:?}");
+    assert!(full[0].header.to_lowercase().contains("retry-after: 30"), "{full:?}");
 }
 
 #[test]

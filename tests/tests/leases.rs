@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, PgBouncer, PostgresServer, lake_sums, runtime, true_sums, whole_window};
+use sluice_tests::{Operator, PgBouncer, PostgresServer, change_state, lake_sums, runtime, true_sums, whole_window};
 use tokio::runtime::Runtime;
 
 /// How long something may take that has to happen.
@@ -241,6 +241,38 @@ fn whatever_writes_a_network_claims_it() {
         assert!(answer.stderr.contains("hint: wait until that run has ended, or stop process 17 on elsewhere"));
     }
     assert_eq!(world.simulator.requests().len(), asked);
+}
+
+/// Several files may name one connector: what rewrites its history is about all of them.
+#[test]
+fn whatever_rewrites_history_claims_all_files_of_its_connector() {
+    let world = World::new("sqlite:./state.db", "lease_wait_secs = 0");
+    world.operator.run("awin", &world.window).unwrap();
+    let file = std::fs::read_to_string(world.operator.join("networks/awin.json")).unwrap();
+    let mut second: Value = serde_json::from_str(&file).unwrap();
+    for (number, account) in second["accounts"].as_array_mut().unwrap().iter_mut().enumerate() {
+        account["id"] = format!("second-{}", account["name"].as_str().unwrap()).into();
+        account["settings"]["publisher_id"] = format!("99999{number}").into();
+    }
+    world.operator.write("networks/second.json", &second.to_string()).unwrap();
+    let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();
+    change_state(
+        &world.operator,
+        &format!(
+            "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
+             VALUES ('process/9', 5, 'x', 'elsewhere', '', 17, 0, 0, {ends});
+             INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
+             VALUES ('c', 'second', '[\"second-alpha\"]', 'process/9', 5, 0)"
+        ),
+    );
+    for command in [&["build", "awin"][..], &["rejects", "retry", "awin"], &["replay", "awin", "--apply"]] {
+        let answer = world.operator.sluice(command).unwrap();
+        assert_eq!(answer.code, 1, "{command:?}: {answer:?}");
+        let expected = "network `second` is in use by process 17 on elsewhere since";
+        assert!(answer.stderr.contains(expected), "{command:?}: {answer:?}");
+    }
+    // A run is of one file.
+    world.operator.run("awin", &world.window).unwrap();
 }
 
 /// A process that is stopped for longer than its lease can't know that another one has taken its work over.

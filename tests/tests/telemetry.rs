@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sluice_simulator::{FaultPlan, Options, Simulator};
-use sluice_tests::{Api, Background, Operator, runtime, whole_window};
+use sluice_tests::{Api, Background, HostileServer, Operator, response, runtime, whole_window};
 
 const START: &str = "2025-11-10T12:00:00Z";
 
@@ -33,6 +33,27 @@ fn a_log_line_names_its_run_slice_account_and_request() {
     assert!(field("slice", "slice").contains(&account), "{retry}");
     let known = format!("SELECT account FROM meta.requests WHERE request_id = '{}'", field("request", "request_id"));
     assert_eq!(operator.sql(&known).unwrap()[0]["account"], account.as_str(), "{retry}");
+}
+
+#[test]
+#[ignore = "it needs a binary with the feature otlp: just test-otlp"]
+fn traces_of_a_run_are_sent_to_the_collector_before_the_process_ends() {
+    let runtime = runtime();
+    let start = START.parse().unwrap();
+    let options = Options { start, history_days: 2, rows_per_day: 2, ..Options::default() };
+    let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    let collector = HostileServer::saying(response(200, &[("Content-Type", "application/x-protobuf")], b"")).unwrap();
+    operator.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.origin());
+    let report = operator.run("awin", &whole_window(&simulator, start, 2)).unwrap();
+    let asked = collector.asked();
+    assert!(!asked.is_empty(), "nothing was sent");
+    assert!(asked.iter().all(|ask| ask.head.starts_with("POST /v1/traces ")), "{:?}", asked[0].head);
+    let sent: String = asked.iter().map(|ask| ask.body.as_str()).collect();
+    for text in [report["run_id"].as_str().unwrap(), "request_id", "slice", "awin"] {
+        assert!(sent.contains(text), "no {text} in {sent:?}");
+    }
+    assert!(!sent.contains(&simulator.accounts()[0].secrets["token"]), "a secret is in no trace");
 }
 
 #[test]

@@ -2,12 +2,11 @@
 //! mended.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use chrono::Utc;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Service, broken_claims, lake_sums, python_tool, runtime, true_sums};
+use sluice_tests::{Operator, Service, StateLock, broken_claims, lake_sums, runtime, state_rows, true_sums};
 use tokio::runtime::Runtime;
 
 const NETWORK: &str = "awin";
@@ -61,6 +60,25 @@ fn a_service_that_is_told_to_stop_finishes_its_run_and_gives_its_accounts_back()
 }
 
 #[test]
+fn a_service_that_is_stopped_in_the_midst_of_a_run_gives_its_accounts_back() {
+    let world = World::new();
+    // The network never answers.
+    world.simulator.allow(0);
+    let mut service = Service::start(&world.operator).unwrap();
+    service.wait_for(&["run begins", NETWORK]).unwrap();
+    let of_network = "SELECT network FROM claims WHERE network = 'awin'";
+    assert_eq!(state_rows(&world.operator, of_network).unwrap(), [NETWORK]);
+    assert_eq!(service.terminate().unwrap(), Some(0));
+    assert!(service.log().contains("runs were cut off"), "{}", service.seen());
+    let claimed = state_rows(&world.operator, "SELECT network FROM claims").unwrap();
+    let held = state_rows(&world.operator, "SELECT resource FROM leases WHERE holder <> ''").unwrap();
+    assert!(claimed.is_empty() && held.is_empty(), "{claimed:?} {held:?}");
+    world.simulator.allow(usize::MAX);
+    world.operator.succeed(&["run", "--due"]).unwrap();
+    world.is_exact();
+}
+
+#[test]
 fn a_network_whose_file_becomes_nonsense_is_named_and_read_again_once_it_is_mended() {
     let world = World::new();
     let mut service = Service::start(&world.operator).unwrap();
@@ -79,30 +97,14 @@ fn a_network_whose_file_becomes_nonsense_is_named_and_read_again_once_it_is_mend
     world.is_exact();
 }
 
-/// Holds SQLite's lock until it is killed.
-const LOCK: &str = "import sqlite3, sys, time
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
-db.execute('BEGIN EXCLUSIVE')
-print('locked', flush=True)
-time.sleep(600)";
-
 #[test]
 fn a_state_store_that_is_locked_is_reported_and_waited_for() {
     let world = World::new();
     let mut service = Service::start(&world.operator).unwrap();
     service.wait_for(&[NETWORK, "new versions"]).unwrap();
-    let path = world.operator.join("state.db");
-    let mut locking = Command::new(python_tool("python"))
-        .args(["-c", LOCK, &path.display().to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(locking.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "locked\n");
+    let lock = StateLock::hold(&world.operator).unwrap();
     service.wait_for(&["database is locked"]).unwrap();
-    locking.kill().unwrap();
-    locking.wait().unwrap();
+    drop(lock);
     service.wait_for(&["run begins", NETWORK]).unwrap();
     service.wait_for(&[NETWORK, "new versions"]).unwrap();
     drop(service);

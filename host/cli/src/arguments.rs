@@ -211,6 +211,9 @@ pub(crate) struct ReplayArgs {
         conflicts_with_all = ["connector", "version", "account", "stream", "since", "fail_if"]
     )]
     pub(crate) rollback: Option<String>,
+    /// With --apply: only queue it, a run for each month, for the services that run; each month is atomic by itself
+    #[arg(long, requires = "apply", conflicts_with = "fail_if")]
+    pub(crate) queue: bool,
     /// Fail if this holds, and write nothing: `commission>0.1%`, `rows>0`, `added`, `removed`, `changed`, `native`,
     /// `rejects`, `unknown`; with `>` or `>=` and a number or a share
     #[arg(long, value_name = "CONDITION")]

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use sluice_runtime::app::App;
+use sluice_runtime::claims::Claims;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::rebuild;
 use sluice_runtime::run::{self, RunReport};
@@ -132,9 +133,9 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
         let network = app.network(&name)?;
         let account = selection.account.as_deref().map(|named| network.settings.account_id(named));
         let selection = RawSelection { account, ..selection.clone() };
-        let claim = app.claim(&name).await?;
-        let report = claim.guard(run::build(&app, &network, &claim, &selection)).await;
-        claim.release().await;
+        let claims = Claims::of_connector(&app, &network.settings.content.connector, &name).await?;
+        let report = claims.guard(run::build(&app, &network, &claims, &selection)).await;
+        claims.release().await;
         reports.push(report?);
     }
     drop(display);

@@ -3,12 +3,18 @@
 mod arguments;
 mod commands;
 mod progress;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use sluice_runtime::failure::Failure;
+use tokio::runtime::Handle;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::arguments::{Cli, OutputForm};
 
@@ -23,17 +29,6 @@ const STACK_BYTES: usize = 8 << 20;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
-    let log = tracing_subscriber::fmt()
-        .with_writer(|| progress::LogWriter)
-        .with_ansi(progress::takes_colours())
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SLUICE_LOG")
-                .unwrap_or_else(|_| commands::default_log(&cli.command).into()),
-        );
-    match std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        true => log.json().init(),
-        false => log.init(),
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_keep_alive(IDLE_THREAD)
@@ -43,7 +38,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(failed(&error.into(), json)),
     };
-    match runtime.block_on(commands::execute(cli)) {
+    let tracing = match Tracing::start(commands::default_log(&cli.command), runtime.handle()) {
+        Ok(tracing) => tracing,
+        Err(failure) => return ExitCode::from(failed(&failure, json)),
+    };
+    let done = runtime.block_on(commands::execute(cli));
+    tracing.end();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failed(&failure, json);
@@ -52,6 +53,47 @@ fn main() -> ExitCode {
             std::mem::forget(runtime);
             ExitCode::from(code)
         }
+    }
+}
+
+/// What is logged, and traced where that is built in.
+struct Tracing {
+    #[cfg(feature = "otlp")]
+    traces: Option<traces::Traces>,
+}
+
+impl Tracing {
+    /// Begins to log, by this filter unless the environment has another one.
+    #[cfg_attr(not(feature = "otlp"), expect(clippy::unnecessary_wraps, reason = "a collector may be named wrongly"))]
+    fn start(default_log: &str, runtime: &Handle) -> Result<Self, Failure> {
+        let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| default_log.into());
+        let log = fmt::layer().with_writer(|| progress::LogWriter).with_ansi(progress::takes_colours());
+        let log = match std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
+            true => log.json().with_filter(filter).boxed(),
+            false => log.with_filter(filter).boxed(),
+        };
+        let registry = tracing_subscriber::registry().with(log);
+        #[cfg(feature = "otlp")]
+        {
+            let traces = traces::Traces::start(runtime).map_err(Failure::settings)?;
+            let layer = traces.as_ref().map(|traces| {
+                tracing_opentelemetry::layer().with_tracer(traces.tracer()).with_filter(EnvFilter::new(traces::SPANS))
+            });
+            registry.with(layer).init();
+            Ok(Self { traces })
+        }
+        #[cfg(not(feature = "otlp"))]
+        {
+            let _ = runtime;
+            registry.init();
+            Ok(Self {})
+        }
+    }
+
+    /// Sends what is left of traces. The runtime must still be there.
+    fn end(&self) {
+        #[cfg(feature = "otlp")]
+        self.traces.iter().for_each(traces::Traces::shut_down);
     }
 }
 

@@ -3,7 +3,8 @@
 //! No other crate uses an HTTP client or secrets. A connector's request is data that names secrets; here its host is
 //! checked against the manifest and the operator's settings, tokens are obtained, the rate limit is waited for, templates
 //! are evaluated with the values of the secrets, and the response is masked before it is returned. This crate doesn't
-//! depend on the lake, the engine or WebAssembly. [`Notifier`] sends messages to the operator's own receivers.
+//! depend on the lake, the engine or WebAssembly. [`Notifier`] sends messages to the operator's own receivers,
+//! [`CollectorClient`] traces to the operator's collector.
 //!
 //! ```no_run
 //! # use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ mod address;
 mod allow;
 mod body;
 mod clock;
+mod collector;
 mod error;
 mod error_hint;
 mod error_kind;
@@ -69,6 +71,7 @@ mod wire;
 
 pub use account::{Account, SecretReloader};
 pub use allow::is_origin;
+pub use collector::CollectorClient;
 pub use error::{Error, Wait};
 pub use exchange::{Exchange, Framing, unpack_body};
 pub use fetcher::{Access, FetchOptions, Fetcher};

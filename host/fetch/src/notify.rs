@@ -2,6 +2,7 @@
 
 mod mail;
 mod secure_stream;
+mod starttls;
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@
 //! function (`choice.rs`).
 //!
 //! Claims:
-//! 1. A rule spends at most its `requests` on each run, as far as past reads of a stream tell what a window takes.
+//! 1. A rule spends at most its `requests` on each moment, whoever reads what of it, as far as past reads of a stream tell what a
+//!    window takes. Only a window that is overdue and takes more than there is at once is read all the same, if nothing else is.
 //! 2. Each window of the rule's days is read at least once in `at_least_every`, if the budget suffices; if not, the run
 //!    says how many are left over.
 //! 3. It reads more and never less: what other rules read doesn't depend on it.
@@ -25,6 +26,7 @@ use crate::app::Network;
 use crate::failure::Failure;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::look_back::{Budget, LookBackRule};
+use crate::settings::network::Account;
 use crate::slices::{look_back_rules, selects};
 use crate::text::span;
 use choice::{Choice, Reason, choose};
@@ -98,14 +100,21 @@ pub async fn reads(
     Ok((joined(reads), left_out))
 }
 
-/// What of a budget is for a run of some of the network's accounts.
+/// What of a budget is for a run of some of the network's accounts. Runs that have each account once have the budget together.
 fn share(requests: u32, network: &Network, selection: &Selection) -> u32 {
-    let (part, all) = (selection.accounts.len(), network.settings.content.accounts.len());
-    if part == 0 || all == 0 {
+    let all: Vec<&str> = network.settings.content.accounts.iter().map(Account::id).collect();
+    share_of(requests, &all, &selection.accounts)
+}
+
+fn share_of(requests: u32, all: &[&str], part: &[String]) -> u32 {
+    if part.is_empty() {
         return requests;
     }
-    let share = u64::from(requests) * part as u64;
-    u32::try_from(share.div_ceil(all as u64)).unwrap_or(requests)
+    // Each account has what rounding down leaves between it and the one before.
+    let up_to = |place: usize| u64::from(requests) * place as u64 / (all.len().max(1) as u64);
+    let places = all.iter().enumerate().filter(|(_, id)| part.iter().any(|account| account == *id));
+    let share: u64 = places.map(|(place, _)| up_to(place + 1) - up_to(place)).sum();
+    u32::try_from(share).unwrap_or(requests)
 }
 
 fn describe(reason: &Reason, now: DateTime<Utc>) -> String {
@@ -213,4 +222,24 @@ fn joined(reads: Vec<AdaptiveRead>) -> Vec<AdaptiveRead> {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_network_have_its_budget_together() {
+        let ids: Vec<String> = (0..50).map(|number| format!("a{number}")).collect();
+        let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+        for budget in [0, 1, 6, 49, 50, 51, 1_000, u32::MAX] {
+            for parts in [1, 2, 6, 50] {
+                let part = |part: usize| ids.iter().skip(part).step_by(parts).cloned().collect::<Vec<_>>();
+                let shares: Vec<u32> = (0..parts).map(|of| share_of(budget, &all, &part(of))).collect();
+                let sum: u64 = shares.iter().copied().map(u64::from).sum();
+                assert_eq!(sum, u64::from(budget), "{parts} parts: {shares:?}");
+            }
+            assert_eq!(share_of(budget, &all, &[]), budget, "a run of all accounts");
+        }
+    }
 }

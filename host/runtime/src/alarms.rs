@@ -1,12 +1,13 @@
 //! Alarms: what a person should know of, each open for as long as its fault lasts.
 //!
-//! [`evaluate`] shows the stages: rules judge what they can and give [`Findings`]; [`ledger`] compares these
+//! `evaluate` shows the stages: rules judge what they can and give [`Findings`]; [`ledger`] compares these
 //! with the alarms that are open; what changes is noted in the state store, with the messages to receivers, in one
 //! transaction; the lake gets each event, and [`outbox`] sends the messages. See `docs/decisions/0024-alarms.md`.
 
 mod answers;
 mod business;
 pub mod checks;
+mod clock;
 mod columns;
 pub mod decide;
 pub mod fault;
@@ -23,65 +24,178 @@ mod watcher;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Alarm, AlarmState};
 use sluice_query::{Session, SessionOptions};
-use sluice_state::{AlarmChange, AlarmMessage, Outlet};
+use sluice_state::{AlarmChange, AlarmMessage, Claim, Outlet, ServiceStats};
+use tokio::time::Instant;
 
+use self::clock::ClockWatch;
 use self::fault::Findings;
 use self::reads::Paused;
-use self::scope::Networks;
+use self::scope::{Files, Networks};
 pub use self::watcher::AlarmWatcher;
 use crate::app::{App, with_connector};
 use crate::failure::Failure;
 use crate::feed;
 use crate::publish;
+use crate::schedule::has_come;
 use crate::settings::Settings;
-use crate::settings::network::{self, NetworkSettings};
+use crate::settings::network::{self, Loaded, NetworkSettings};
 use crate::status;
 use crate::timetable::Timetable;
 
-/// Judges everything, or of what is costly the networks that `ran` since the last time, and notes what changed. Returns the
-/// settings as they are now.
+/// What is claimed by who judges what all hosts share. No network has this name.
+const SHARED: &str = "/alarms";
+/// When that was judged last, among the times of what happens by itself.
+const JUDGED: &str = "alarms";
+/// How long a command waits until another process has judged.
+const COMMAND_WAITS: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+
+/// Why alarms are evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// A service does it by time and after runs: what another process has just judged isn't judged again.
+    Service,
+    /// A command has run what was due, and ends.
+    Command,
+}
+
+/// What an evaluation did.
+struct Evaluated {
+    /// The settings as they are now.
+    settings: Settings,
+    /// Whether it judged what all hosts share, and the networks that were run.
+    is_whole: bool,
+}
+
+/// Judges this machine, and what all hosts share: that is for one process at a time. Of what is costly it judges the networks
+/// that `ran` since the last time. Notes what changed.
 ///
 /// # Errors
 /// The state store's failure. Whatever else fails is a fault like others.
-pub async fn evaluate(app: &Arc<App>, ran: &BTreeSet<String>) -> Result<Settings, Failure> {
+async fn evaluate(
+    app: &Arc<App>,
+    ran: &BTreeSet<String>,
+    clock: Option<&ClockWatch>,
+    occasion: Occasion,
+) -> Result<Evaluated, Failure> {
     let now = Utc::now();
-    let (settings, mut unusable) = current_settings(app);
-    let mut findings = Findings::default();
+    let (settings, unusable) = current_settings(app);
     let services = app.state.services().await?;
-    let outlets = outlets_in_use(app).await?;
-    services::find(&services, &app.state.alarm_messages().await?, &outlets, now, &mut findings);
-    reads::find_expiring(&settings.alarms, now, &mut findings);
-    let mut unread = Vec::new();
-    match network::load_all(&settings.networks_dir) {
-        Ok(networks) => {
-            unusable.extend(networks.iter().filter_map(|network| unservable(app, network)));
-            let found = find_in_networks(app, &settings, &networks, ran, now, &mut findings).await;
-            unread.extend(found.err());
-        }
-        Err(failure) => unusable.push(("networks".to_owned(), failure)),
+    let (files, unusable) = files_now(app, &settings, unusable);
+    let claim = claim_shared(app, &settings, ran, occasion, now).await?;
+    let judge = Judge { app, settings: &settings, services: &services, files, ran, now };
+    let judged = match &claim {
+        Some(claim) => claim.guard(judge.shared()).await,
+        // Whether it reads the lake each machine judges itself.
+        None => Ok((Findings::default(), app.lake.tables().await.err().map(Failure::from).into_iter().collect())),
+    };
+    let done = async {
+        let (mut findings, unread) = judged?;
+        machine::find(&settings, &services, unusable, unread, now, &mut findings).await;
+        clock.iter().for_each(|clock| clock.find(&mut findings));
+        let changes = ledger::changes(&known(app).await?, &findings, &settings.alarms, now);
+        note(app, &settings, changes, now).await
+    };
+    let done = done.await;
+    let is_whole = claim.is_some();
+    if let Some(claim) = claim {
+        claim.release().await;
     }
-    checks::find(app, &settings, !ran.is_empty(), now, &mut findings).await?;
-    machine::find(&settings, &services, unusable, unread, now, &mut findings).await;
-    let changes = ledger::changes(&known(app).await?, &findings, &settings.alarms, now);
-    note(app, &settings, changes, now).await?;
+    done?;
     if let Err(failure) = decide::record(&app.state, &app.lake).await {
         tracing::warn!("alarms aren't in the lake yet: {}", failure.render(false));
     }
-    Ok(settings)
+    Ok(Evaluated { settings, is_whole })
+}
+
+/// The networks' files, none if they can't be known; and the settings that can't be used, with those of before.
+fn files_now(
+    app: &App,
+    settings: &Settings,
+    mut unusable: Vec<(String, Failure)>,
+) -> (Option<Files>, Vec<(String, Failure)>) {
+    match network::load_each(&settings.networks_dir) {
+        Ok(Loaded { networks, broken }) => {
+            unusable.extend(networks.iter().filter_map(|network| unservable(app, network)));
+            let files = Files { networks, broken: broken.iter().map(|(name, _)| name.clone()).collect() };
+            unusable.extend(broken.into_iter().map(|(name, failure)| (format!("networks/{name}.json"), failure)));
+            (Some(files), unusable)
+        }
+        Err(failure) => {
+            unusable.push(("networks".to_owned(), failure));
+            (None, unusable)
+        }
+    }
+}
+
+/// The right to judge what all hosts share; none while another process does, or if one just has and nothing was run since.
+async fn claim_shared(
+    app: &App,
+    settings: &Settings,
+    ran: &BTreeSet<String>,
+    occasion: Occasion,
+    now: DateTime<Utc>,
+) -> Result<Option<Claim>, Failure> {
+    let deadline = Instant::now() + COMMAND_WAITS;
+    loop {
+        let last = app.state.schedule_times("").await?.read_at(JUDGED, None);
+        let every = TimeDelta::from_std(settings.alarms.every()).unwrap_or_default();
+        let is_judged = last.is_some_and(|last| has_come(last, now) && now < last + every);
+        if is_judged && ran.is_empty() && occasion == Occasion::Service {
+            return Ok(None);
+        }
+        if let Some(claim) = app.state.try_claim(SHARED, &[]).await? {
+            app.state.note_happened(JUDGED, last, now).await?;
+            return Ok(Some(claim));
+        }
+        if occasion == Occasion::Service || Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Evaluates after what was due has run, and sends what is due. What fails is logged: the runs are done.
 pub async fn evaluate_and_send(app: &Arc<App>, ran: &BTreeSet<String>) {
     let done = async {
-        let settings = evaluate(app, ran).await?;
+        let settings = evaluate(app, ran, None, Occasion::Command).await?.settings;
         outbox::send_due(app, &settings).await
     };
     if let Err(failure) = done.await {
         tracing::warn!("alarms weren't evaluated: {}", failure.render(false));
+    }
+}
+
+/// Judges what all hosts share.
+struct Judge<'a> {
+    app: &'a Arc<App>,
+    settings: &'a Settings,
+    services: &'a [ServiceStats],
+    /// None if they can't be known.
+    files: Option<Files>,
+    ran: &'a BTreeSet<String>,
+    now: DateTime<Utc>,
+}
+
+impl Judge<'_> {
+    /// The findings, and why the lake can't be read.
+    async fn shared(&self) -> Result<(Findings, Vec<Failure>), Failure> {
+        let Self { app, settings, services, files, ran, now } = self;
+        let mut findings = Findings::default();
+        let outlets = outlets_in_use(app).await?;
+        services::find(services, &app.state.alarm_messages().await?, &outlets, *now, &mut findings);
+        reads::find_expiring(&settings.alarms, *now, &mut findings);
+        let unread = match files {
+            Some(files) => find_in_networks(app, settings, files, ran, *now, &mut findings).await.err(),
+            None => None,
+        };
+        checks::find(app, settings, !ran.is_empty(), *now, &mut findings).await?;
+        Ok((findings, unread.into_iter().collect()))
     }
 }
 
@@ -115,20 +229,20 @@ fn unservable(app: &App, network: &NetworkSettings) -> Option<(String, Failure)>
 async fn find_in_networks(
     app: &App,
     settings: &Settings,
-    networks: &[NetworkSettings],
+    files: &Files,
     ran: &BTreeSet<String>,
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let alarms = &settings.alarms;
+    let (alarms, networks) = (&settings.alarms, &files.networks);
     let mut paused = Paused::default();
     for network in networks {
         let id = &network.content.connector;
         let pauses = app.state.pauses(&network.name).await?.into_iter();
         paused.0.extend(pauses.map(|pause| (id.clone(), pause.account.unwrap_or_default())));
     }
-    reads::find_unstarted(app, networks, &paused, alarms, now, findings).await?;
-    reads::find_late(&status::streams_now(app, now).await?, &paused, findings);
+    reads::find_unstarted(app, files, &paused, alarms, now, findings).await?;
+    reads::find_late(&status::streams_now(app, now).await?, &paused, files, findings);
     answers::find_doubts(&status::open_doubts(&app.lake).await?, findings);
     let ran = Networks::named(ran, networks);
     if ran.is_empty() {

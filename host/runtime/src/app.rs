@@ -21,7 +21,7 @@ use crate::guests::Guests;
 use crate::memory::MemoryBudget;
 use crate::meter::{Meter, Unit};
 use crate::settings::Settings;
-use crate::settings::network::{self, Account, NetworkSettings};
+use crate::settings::network::{self, Account, Loaded, NetworkSettings};
 use crate::settings::secrets::SecretSources;
 use crate::step;
 use crate::swap_plan::SwapPlan;
@@ -146,7 +146,10 @@ pub fn find_network(registry: &Registry, settings: &Settings, name: &str) -> Res
 /// # Errors
 /// A settings failure if there is no such network.
 pub fn network_settings(settings: &Settings, name: &str) -> Result<NetworkSettings, Failure> {
-    let networks = network::load_all(&settings.networks_dir)?;
+    let Loaded { networks, broken } = network::load_each(&settings.networks_dir)?;
+    if let Some((_, failure)) = broken.into_iter().find(|(broken, _)| broken == name) {
+        return Err(failure);
+    }
     let names: Vec<_> = networks.iter().map(|network| network.name.clone()).collect();
     networks.into_iter().find(|network| network.name == name).ok_or_else(|| {
         let known =
@@ -194,9 +197,14 @@ fn policy_options(settings: &Settings, guest_turns: Arc<Semaphore>) -> PolicyOpt
             reason: describe(failure.error.as_ref()),
             hint: failure.hint,
         };
-        let all = network::load_all(&networks_dir).map_err(failed)?;
+        let Loaded { networks, mut broken } = network::load_each(&networks_dir).map_err(failed)?;
+        let is_named = networks.iter().any(|file| file.content.connector == network);
+        if !is_named && !broken.is_empty() {
+            // It may be one of these, and its operator's decision.
+            return Err(failed(broken.remove(0).1));
+        }
         // A connector that several files name is swapped by the strictest of them.
-        let mut named = all.iter().filter(|file| file.content.connector == network).map(|file| file.content.swap);
+        let mut named = networks.iter().filter(|file| file.content.connector == network).map(|file| file.content.swap);
         let first = named.next().unwrap_or_default();
         Ok(named.fold(first, SwapSettings::stricter))
     };

@@ -47,18 +47,16 @@ pub async fn queue(app: &App, network: &str, selection: &Selection) -> Result<us
             vec![vec![known.id().to_owned()]]
         }
     };
-    let (mut runs, mut at) = (Vec::new(), window.since);
-    while at < window.until {
-        let end = next_month(at).min(window.until);
-        let month = |accounts: &Vec<String>| Selection {
+    let mut runs = Vec::new();
+    for month in months(window) {
+        let of_part = |accounts: &Vec<String>| Selection {
             account: None,
             accounts: accounts.clone(),
-            since: Some(at),
-            until: Some(end),
+            since: Some(month.since),
+            until: Some(month.until),
             ..selection.clone()
         };
-        runs.extend(parts.iter().map(month));
-        at = end;
+        runs.extend(parts.iter().map(of_part));
     }
     app.state.queue_bulk(network, &runs).await?;
     Ok(runs.len())
@@ -124,6 +122,14 @@ async fn let_the_schedule_in(app: &App, network: &str) -> Result<(), Failure> {
         tokio::time::sleep(POLL).await;
     }
     Ok(())
+}
+
+/// The months of a window, the first and the last one as far as they are in it.
+pub(crate) fn months(window: Window) -> impl Iterator<Item = Window> {
+    let month = move |since: DateTime<Utc>| {
+        (since < window.until).then(|| Window { since, until: next_month(since).min(window.until) })
+    };
+    std::iter::successors(month(window.since), move |before| month(before.until))
 }
 
 /// The first moment of the month after.

@@ -9,9 +9,9 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sluice_lake::{CoverageRow, DoubtRow, DoubtState, Lake, RawFilter, RunWriter};
 use sluice_model::{Digest, RawObject, Slice, SliceRead, describe};
-use sluice_state::Claim;
 
-use crate::app::{App, Network, fence};
+use crate::app::{App, Network};
+use crate::claims::Claims;
 use crate::doubt::{DoubtKind, Observation, Profile, judge_response};
 use crate::failure::Failure;
 use crate::tables::Remapped;
@@ -134,16 +134,16 @@ pub async fn accept(
     why: Option<&str>,
 ) -> Result<Accepted, Failure> {
     undecided(doubt)?;
-    let claim = app.state.claim(&network.settings.name, &[]).await?;
-    let accepted = claim.guard(accept_under(app, network, &claim, doubt, why)).await;
-    claim.release().await;
+    let claims = Claims::of_connector(app, &network.settings.content.connector, &network.settings.name).await?;
+    let accepted = claims.guard(accept_under(app, network, &claims, doubt, why)).await;
+    claims.release().await;
     accepted
 }
 
 async fn accept_under(
     app: &Arc<App>,
     network: &Network,
-    claim: &Claim,
+    claims: &Claims,
     doubt: &DoubtRow,
     why: Option<&str>,
 ) -> Result<Accepted, Failure> {
@@ -153,7 +153,7 @@ async fn accept_under(
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
-    let tables = app.committer.run(Some(fence(claim)));
+    let tables = app.committer.run(claims.fence());
     let mapped = commit_held(app, network, doubt, &tables).await?;
     let reads = app.lake.slice_reads(&doubt.run_id).await?;
     let read = reads.into_iter().rfind(|read| doubt_id(&read.run_id, &read.slice) == doubt.doubt_id);
@@ -165,7 +165,7 @@ async fn accept_under(
     let row = record::offline(&run_id, &network.settings.name, "accept", started_at, Some(&connector), counts);
     app.lake.append_runs(&[row]).await?;
     let why = why.unwrap_or("accepted");
-    decide(app, doubt, DoubtState::Accepted, &format!("operator, run {run_id}"), why, Some(fence(claim))).await?;
+    decide(app, doubt, DoubtState::Accepted, &format!("operator, run {run_id}"), why, claims.fence()).await?;
     learn(app, network, doubt, &mapped.seen).await?;
     Ok(Accepted {
         doubt_id: doubt.doubt_id.clone(),

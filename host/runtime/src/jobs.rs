@@ -24,14 +24,40 @@ use crate::failure::Failure;
 /// Jobs that are done at once; others wait.
 const AT_ONCE: usize = 4;
 /// Jobs that may wait.
-const MOST_WAITING: usize = 100;
+pub const MOST_WAITING: usize = 100;
 /// How often the heartbeat of jobs is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long after a failure of the state store the end of a job is noted again.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// Jobs among which one that waits is looked for.
+const MOST_JOBS: u32 = 1_000;
+
+/// Why work isn't begun.
+#[derive(Debug)]
+pub enum Refused {
+    /// As many jobs wait as may.
+    Full,
+    /// It can't be done as it is asked for, or the state store fails.
+    Failed(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<sluice_state::Error> for Refused {
+    fn from(error: sluice_state::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// The jobs of this process.
 pub struct Jobs {
+    /// Held while it is found out whether a rebuild waits.
+    rebuilds: tokio::sync::Mutex<()>,
     app: Arc<App>,
     turns: Arc<Semaphore>,
     tasks: Mutex<JoinSet<()>>,
@@ -40,26 +66,44 @@ pub struct Jobs {
 impl Jobs {
     /// None yet.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, turns: Arc::new(Semaphore::new(AT_ONCE)), tasks: Mutex::default() }
+        let rebuilds = tokio::sync::Mutex::default();
+        Self { rebuilds, app, turns: Arc::new(Semaphore::new(AT_ONCE)), tasks: Mutex::default() }
     }
 
-    /// Starts work in the name of a token, and gives the job's id.
+    /// Starts work in the name of a token, and gives the job's id. A rebuild that waits does what another one would, so its id
+    /// is given instead.
     ///
     /// # Errors
-    /// A usage failure for work that can't be done as it is asked for; a failure if too many jobs wait; the state store's.
-    pub async fn start(&self, work: Work, token: &str) -> Result<String, Failure> {
+    /// A usage failure for work that can't be done as it is asked for; the state store's; that too many jobs wait.
+    pub async fn start(&self, work: Work, token: &str) -> Result<String, Refused> {
         work.check(&self.app)?;
+        let as_json = serde_json::to_value(&work).map_err(Failure::failed)?;
+        let _rebuilds = match work {
+            Work::Rebuild { .. } => {
+                let alone = self.rebuilds.lock().await;
+                if let Some(waiting) = self.waiting(&as_json).await? {
+                    return Ok(waiting);
+                }
+                Some(alone)
+            }
+            _ => None,
+        };
         if self.unfinished() >= AT_ONCE + MOST_WAITING {
-            return Err(Failure::failed(anyhow::anyhow!("{MOST_WAITING} jobs wait already"))
-                .hint("ask again once some of them have ended"));
+            return Err(Refused::Full);
         }
         let id = uuid::Uuid::now_v7().to_string();
-        let as_json = serde_json::to_value(&work).map_err(Failure::failed)?;
         self.app.state.add_job(&id, &as_json, token).await?;
         tracing::info!(job = id, token, kind = work.kind(), "job is asked for");
         let task = carry_out(self.app.clone(), self.turns.clone(), id.clone(), work);
         self.lock().spawn(task);
         Ok(id)
+    }
+
+    /// A job of any host that waits to do the same.
+    async fn waiting(&self, work: &Value) -> Result<Option<String>, Failure> {
+        let jobs = self.app.state.jobs(MOST_JOBS).await?;
+        let same = jobs.into_iter().find(|job| job.state == JobState::Waiting && job.work == *work);
+        Ok(same.map(|job| job.id))
     }
 
     /// Renews the heartbeat of jobs for as long as it is polled.

@@ -10,6 +10,7 @@ pub mod app;
 pub mod backfill;
 pub mod changes;
 pub mod check;
+pub mod claims;
 pub mod collect;
 pub mod doubt;
 pub mod doubts;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::schedule::has_come;
 
 /// How often, at most, the service asks the state whether maintenance is due.
 const ASK: Duration = Duration::from_secs(60);
@@ -183,7 +184,8 @@ impl Drop for MaintenanceScheduler {
 
 async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
     let last = app.state.maintained_at().await?;
-    Ok(last.is_none_or(|last| last + every <= Utc::now()))
+    let now = Utc::now();
+    Ok(last.is_none_or(|last| last + every <= now || !has_come(last, now)))
 }
 
 /// Maintains the lake unless another service does or just has, and returns whether it went well.

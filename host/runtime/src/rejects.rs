@@ -9,12 +9,12 @@ use serde::Serialize;
 use sluice_lake::{RawFilter, RejectRow, Resolution, RunWriter};
 use sluice_model::{RawObject, Reject, describe};
 
-use crate::app::{App, Network, fence};
+use crate::app::{App, Network};
+use crate::claims::Claims;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::tables::Remapped;
 use crate::{record, replay, tables};
-use sluice_state::Claim;
 
 /// The outcome of retrying a network's rejects.
 #[derive(Clone, Debug, Serialize)]
@@ -42,13 +42,13 @@ pub struct Retried {
 /// # Errors
 /// The lake's failure. A reject is only resolved when what came of it is committed.
 pub async fn retry(app: &Arc<App>, network: &Network) -> Result<Retried, Failure> {
-    let claim = app.claim(&network.settings.name).await?;
-    let retried = claim.guard(retry_all(app, network, &claim)).await;
-    claim.release().await;
+    let claims = Claims::of_connector(app, &network.settings.content.connector, &network.settings.name).await?;
+    let retried = claims.guard(retry_all(app, network, &claims)).await;
+    claims.release().await;
     retried
 }
 
-async fn retry_all(app: &Arc<App>, network: &Network, claim: &Claim) -> Result<Retried, Failure> {
+async fn retry_all(app: &Arc<App>, network: &Network, claims: &Claims) -> Result<Retried, Failure> {
     let name = network.settings.name.clone();
     let id = network.manifest().network.clone();
     let open = app.lake.open_rejects(Some(&id)).await?;
@@ -70,7 +70,7 @@ async fn retry_all(app: &Arc<App>, network: &Network, claim: &Claim) -> Result<R
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
     let connector = replay::reference(&network.connector);
-    let tables = app.committer.run(Some(fence(claim)));
+    let tables = app.committer.run(claims.fence());
     let mut again = MappedAgain::default();
     for (run, rejects) in by_run(open) {
         let filter = RawFilter { network: Some(id.clone()), run_id: Some(run), ..RawFilter::default() };

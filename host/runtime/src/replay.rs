@@ -1,8 +1,10 @@
 //! Replay: raw history through any connector version, with no network: what would change, and changing it.
 
 pub mod conditions;
+pub mod queued;
 pub mod report;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -13,6 +15,7 @@ use sluice_model::{Digest, NoteTotals, describe};
 
 use self::conditions::Condition;
 use crate::app::{App, open_session};
+use crate::claims::Claims;
 use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
@@ -158,9 +161,9 @@ pub async fn apply(
     request: &ReplayRequest<'_>,
 ) -> Result<ReplayOutcome, Failure> {
     // A run that wrote of the same transactions meanwhile would make this replay useless.
-    let claim = app.claim(&settings.name).await?;
-    let outcome = claim.guard(apply_all(app, settings, request)).await;
-    claim.release().await;
+    let claims = Claims::of_connector(app, &settings.content.connector, &settings.name).await?;
+    let outcome = claims.guard(apply_all(app, settings, request, &uuid::Uuid::now_v7().to_string())).await;
+    claims.release().await;
     outcome
 }
 
@@ -168,17 +171,17 @@ async fn apply_all(
     app: &Arc<App>,
     settings: &NetworkSettings,
     request: &ReplayRequest<'_>,
+    run_id: &str,
 ) -> Result<ReplayOutcome, Failure> {
     let ReplayRequest { connector, selection, conditions } = *request;
     let candidate = reference(connector);
-    let run_id = uuid::Uuid::now_v7().to_string();
     let started_at = Utc::now();
     // Before any row names its digest.
     app.lake.put_connector(connector.component().clone()).await?;
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let mut attempt = 1;
     let (diff, results) = loop {
-        let replay = app.lake.replay(candidate.clone(), Some(&run_id)).await?;
+        let replay = app.lake.replay(candidate.clone(), Some(run_id)).await?;
         let mut replay = replay.with_columns_per_table(app.settings.limits.columns_per_table);
         go_through(app, connector, selection, &mut replay).await?;
         let mut replayed = replay.finish().await?;
@@ -196,29 +199,45 @@ async fn apply_all(
             Err(error) => return Err(error.into()),
         }
     };
-    let row = record::offline(&run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
+    let row = record::offline(run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
     app.lake.append_runs(&[row]).await?;
-    Ok(ReplayOutcome { connector: candidate, diff, run_id: Some(run_id), gone, results })
+    Ok(ReplayOutcome { connector: candidate, diff, run_id: Some(run_id.to_owned()), gone, results })
 }
 
-/// Takes back what a replay wrote, and notes that as a run.
+/// Takes back what a replay wrote, and notes that as a run. Of one that was queued by months all that are written, the newest
+/// first.
 ///
 /// # Errors
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
-    let claim = app.claim(&settings.name).await?;
-    let rolled_back = claim.guard(roll_back_all(app, settings, run_id)).await;
-    claim.release().await;
+    let claims = Claims::of_connector(app, &settings.content.connector, &settings.name).await?;
+    let rolled_back = claims.guard(roll_back_all(app, settings, run_id)).await;
+    claims.release().await;
     rolled_back
 }
 
 async fn roll_back_all(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
     let started_at = Utc::now();
-    let rolled_back = app.lake.roll_back_replay(&settings.content.connector, run_id).await?;
+    let mut months = queued::written_months(app, run_id).await?;
+    // Those of its months that wait are no longer wanted.
+    let is_queued = app.state.forget_queued(run_id).await? > 0 || !months.is_empty();
+    if !is_queued {
+        months.push(run_id.to_owned());
+    }
+    let mut all = RolledBack { run_id: run_id.to_owned(), tables: BTreeMap::new() };
+    for month in months.iter().rev() {
+        let rolled_back = match app.lake.roll_back_replay(&settings.content.connector, month).await {
+            Err(error) if is_queued && queued::wrote_nothing(&error) => continue,
+            rolled_back => rolled_back?,
+        };
+        for (table, rows) in rolled_back.tables {
+            *all.tables.entry(table).or_default() += rows;
+        }
+    }
     let own_id = uuid::Uuid::now_v7().to_string();
     let row = record::offline(&own_id, &settings.name, "rollback", started_at, None, Counts::default());
     app.lake.append_runs(&[row]).await?;
-    Ok(rolled_back)
+    Ok(all)
 }
 
 async fn go_through(

@@ -9,20 +9,23 @@ mod held;
 mod report;
 mod wide;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Slice, Step, describe};
-use sluice_state::{Claim, NotedRun, Selection, Verb};
+use sluice_state::{Claim, NotedRun, RunEnd, Selection, Verb};
 
 pub use report::{RunFailure, RunReport, VersionCounts};
 
 use crate::app::{App, Network, fence};
+use crate::claims::Claims;
 use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedResponses, SliceReport, collect};
 use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
-use crate::slices::{self, Jobs};
+use crate::settings::look_back::LookBackRule;
+use crate::slices::{self, Jobs, look_back_rules};
 use crate::widths::Widths;
 use crate::{adaptive, duplicates, guests, identity, pauses, record, step, tables, widths};
 
@@ -78,6 +81,10 @@ pub async fn run(
     selection: &Selection,
 ) -> Result<RunReport, Failure> {
     for noted in app.state.unfinished_runs(&network.settings.name).await? {
+        if noted.selection.work.is_some() {
+            // It reads nothing: a service goes on with it.
+            continue;
+        }
         let is_this_one = noted.verb == verb && noted.selection == *selection;
         if let Some(report) = resume(app, network, claim, noted).await?.filter(|_| is_this_one) {
             return Ok(report);
@@ -103,7 +110,7 @@ pub async fn run(
 /// As [`run`].
 pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: NotedRun) -> Result<RunReport, Failure> {
     let starting = app.starting.acquire().await.map_err(Failure::failed)?;
-    let all = crate::settings::network::load_all(&app.settings.networks_dir)?;
+    let all = crate::settings::network::load_each(&app.settings.networks_dir)?.networks;
     identity::check(&all, network, &app.lake).await?;
     identity::record(network, &queued.selection.accounts, &app.lake).await?;
     let started_at = Utc::now();
@@ -221,7 +228,7 @@ async fn carry_out(
         let of = &network.manifest().network;
         report.versions.amounts_nulled = amounts::nulled(app, of, &noted.run_id).await?;
     }
-    close(app, network, &report, is_resumed, &collected).await?;
+    close(app, network, noted, &report, is_resumed, &collected).await?;
     if counts.new_versions > 0 {
         report.warnings.extend(suspected_duplicates(app, network, &report.run_id).await);
     }
@@ -257,6 +264,7 @@ async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) ->
 async fn close(
     app: &Arc<App>,
     network: &Network,
+    noted: &NotedRun,
     report: &RunReport,
     is_resumed: bool,
     collected: &Collected,
@@ -267,8 +275,26 @@ async fn close(
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
     widths::keep(app, network, &collected.done).await?;
-    app.state.end_run(&report.run_id, report.status == "done").await?;
+    app.state.end_run(&report.run_id, &run_end(network, noted, report, collected)).await?;
     note_shadow(app, network).await
+}
+
+/// Which look-back rules a run has read, and of which accounts. A slice without a rule is an adaptive one's.
+fn run_end(network: &Network, noted: &NotedRun, report: &RunReport, collected: &Collected) -> RunEnd {
+    if report.status == "done" {
+        return RunEnd::all_read();
+    }
+    let rules = look_back_rules(network);
+    let adaptive: Vec<String> = rules.iter().filter(|rule| rule.budget().is_some()).map(LookBackRule::key).collect();
+    let mut unread = BTreeSet::new();
+    for done in collected.done.iter().filter(|done| !done.report.errors.is_empty()) {
+        let of_slice = done.rule.as_ref().map_or(&adaptive[..], std::slice::from_ref);
+        let wanted =
+            of_slice.iter().filter(|rule| noted.selection.rules.iter().flatten().any(|wanted| wanted == *rule));
+        unread.extend(wanted.map(|rule| (done.slice.account.clone(), rule.clone())));
+    }
+    // What failed beside the slices may be about all of them.
+    if unread.is_empty() { RunEnd::Unread } else { RunEnd::Read { unread } }
 }
 
 /// Records the shadow's comparison, after which it may serve.
@@ -297,7 +323,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
     report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
     record::finish(app, network, &report, true).await?;
-    Ok(app.state.end_run(&noted.run_id, false).await?)
+    Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?)
 }
 
 /// Builds tables from raw alone: no request is sent.
@@ -307,7 +333,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
 pub async fn build(
     app: &Arc<App>,
     network: &Network,
-    claim: &Claim,
+    claims: &Claims,
     selection: &tables::RawSelection,
 ) -> Result<RunReport, Failure> {
     let started_at = Utc::now();
@@ -321,7 +347,7 @@ pub async fn build(
         );
     }
     record::keep_connector(app, network).await?;
-    let writer = app.committer.run(Some(fence(claim)));
+    let writer = app.committer.run(claims.fence());
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     app.meter.rename(format!("write the tables of {}", network.settings.name));

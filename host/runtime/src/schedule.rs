@@ -30,6 +30,15 @@ pub fn names_two_days(cron: &str) -> bool {
     given(1) && given(3)
 }
 
+/// How far clocks of hosts may differ.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
+
+/// Whether a moment that was noted has come. One that hasn't was noted by a clock that was ahead and went back since: nothing
+/// may wait until it comes.
+pub fn has_come(noted: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    noted <= now + CLOCKS_DIFFER
+}
+
 /// The keys of the look-back rules that are due at `now`, given by key when each was last read completely. One that was
 /// never read is due.
 pub fn due_rules(
@@ -83,7 +92,9 @@ impl FailedStarts {
     /// Whether to try again: after the pause, or when the schedule names a moment before its end.
     pub fn is_due(&self, now: DateTime<Utc>, pauses: RetryPauses, timetable: &Timetable) -> bool {
         let is_due = |schedule: &Schedule| schedule.is_due(now, Some(self.last_at));
-        self.last_at + self.pause(pauses) <= now || timetable.schedules().any(|(_, schedule)| is_due(schedule))
+        self.last_at + self.pause(pauses) <= now
+            || !has_come(self.last_at, now)
+            || timetable.schedules().any(|(_, schedule)| is_due(schedule))
     }
 }
 

@@ -1,10 +1,11 @@
 //! `sluice serve`: queues what the schedule names, takes runs from the queue, and swaps connectors while it runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use sluice_state::FreeRun;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::alarms::AlarmWatcher;
@@ -17,7 +18,7 @@ use crate::roles::{Role, Roles};
 use crate::run::RunReport;
 use crate::schedule::FailedStarts;
 use crate::service_stats::Heartbeat;
-use crate::settings::network;
+use crate::settings::network::{self, Loaded};
 use crate::take::{self, RunOutcome, Taken};
 use crate::timetable::Timetable;
 
@@ -114,11 +115,14 @@ async fn poll_decisions(app: &Arc<App>, poller: &mut DecisionPoller, logged: &mu
 
 /// Queues what is due of each network.
 async fn queue_due(app: &App, logged: &mut HashMap<String, String>) {
-    let networks = match network::load_all(&app.settings.networks_dir) {
-        Ok(networks) => networks,
+    let Loaded { networks, broken } = match network::load_each(&app.settings.networks_dir) {
+        Ok(loaded) => loaded,
         Err(failure) => return log_on_change(logged, "", failure),
     };
     logged.remove("");
+    for (name, failure) in broken {
+        log_on_change(logged, &name, failure);
+    }
     for settings in networks {
         let name = settings.name.clone();
         match due::queue_due(app, settings).await {
@@ -139,6 +143,13 @@ struct Runs {
     logged: HashMap<String, String>,
 }
 
+/// The first run of each network: only one of a network is begun at a time, and what keeps it from being taken, as a pause does,
+/// keeps the others too.
+fn first_of_each(free: Vec<FreeRun>) -> Vec<FreeRun> {
+    let mut seen = HashSet::new();
+    free.into_iter().filter(|run| seen.insert(run.network.clone())).collect()
+}
+
 /// How a run ended.
 struct Ended {
     network: String,
@@ -153,7 +164,7 @@ impl Runs {
             Err(failure) => return log_on_change(&mut self.logged, "", failure),
         };
         self.logged.remove("");
-        for free in free {
+        for free in first_of_each(free) {
             let name = free.network.clone();
             if self.names.values().any(|running| *running == name) || !self.may_begin(app, &name) {
                 continue;
@@ -245,5 +256,23 @@ fn stop_signal() -> impl Future<Output = ()> {
         }
         // Without a handler only the operating system can stop it.
         let _ = interrupt.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_thousand_runs_of_a_network_one_is_tried_at_a_time() {
+        let run = |number: usize, network: &str| FreeRun {
+            run_id: number.to_string(),
+            network: network.to_owned(),
+            accounts: Vec::new(),
+        };
+        let mut queued: Vec<FreeRun> = (0..1_000).map(|number| run(number, "awin")).collect();
+        queued.push(run(1_000, "cj"));
+        let tried: Vec<String> = first_of_each(queued).into_iter().map(|run| run.run_id).collect();
+        assert_eq!(tried, ["0", "1000"]);
     }
 }

@@ -25,14 +25,16 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Of a service that begins now.
     pub fn new(roles: &Roles) -> Self {
+        let id = uuid::Uuid::now_v7().to_string();
         let last = ServiceStats {
+            id: id.clone(),
             host: host(),
             process: std::process::id(),
             started_at: Utc::now(),
             roles: roles.names(),
             ..ServiceStats::default()
         };
-        Self { id: uuid::Uuid::now_v7().to_string(), last, note_at: Instant::now() }
+        Self { id, last, note_at: Instant::now() }
     }
 
     /// Measures while this many runs are in flight; records and logs when that is due.
@@ -70,6 +72,7 @@ fn taken(app: &App, runs: usize, before: &ServiceStats) -> ServiceStats {
     let (live, connectors_held) = (app.registry.engine().live(), app.registry.held());
     let is_left_over = runs == 0 && live.connectors > connectors_held;
     ServiceStats {
+        id: before.id.clone(),
         host: before.host.clone(),
         process: before.process,
         started_at: before.started_at,

@@ -60,7 +60,7 @@ impl Jobs {
 ///
 /// # Errors
 /// A failure if the selection names what isn't there, if it has more than `most` slices, which are counted before they are
-/// made, or if no account at all can be read.
+/// made, or if no account at all of a network can be read.
 pub async fn jobs(
     network: &Network,
     fetcher: &Fetcher,
@@ -84,7 +84,8 @@ pub async fn jobs(
     }
     slices.sort_by_key(|planned| planned.slice.window.since);
     let mut jobs = Jobs { left_out: clipped, ..jobs_of(network, fetcher, &slices).await? };
-    if jobs.jobs.is_empty() && !jobs.failures.is_empty() {
+    // A part of a network whose accounts all fail is a run that failed: it mustn't keep the others waiting.
+    if jobs.jobs.is_empty() && !jobs.failures.is_empty() && selection.accounts.is_empty() {
         return Err(Failure::all(std::mem::take(&mut jobs.failures)));
     }
     Ok(jobs)

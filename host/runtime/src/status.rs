@@ -20,7 +20,7 @@ use crate::doubts;
 use crate::failure::Failure;
 use crate::freshness;
 use crate::settings::Settings;
-use crate::settings::network::{self, NetworkSettings};
+use crate::settings::network::{self, Loaded, NetworkSettings};
 use crate::slices::look_back_rules;
 use crate::timetable::{Schedule, Timetable};
 
@@ -261,7 +261,9 @@ async fn wanted(
     now: DateTime<Utc>,
 ) -> Result<Wanted, Failure> {
     let mut wanted = Wanted::default();
-    for network in network::load_all(&settings.networks_dir)? {
+    let Loaded { networks, broken } = network::load_each(&settings.networks_dir)?;
+    wanted.unknown.extend(broken.into_iter().map(|(_, failure)| failure));
+    for network in networks {
         let id = network.content.connector.clone();
         wanted.paused.entry(id.clone()).or_default().extend(state.pauses(&network.name).await?);
         wanted.names.insert(id, network.name.clone());

@@ -54,10 +54,11 @@ impl SwapPlan {
 }
 
 fn load(dir: &Path) -> Result<Vec<network::NetworkSettings>, Error> {
-    network::load_all(dir).map_err(|failure| {
+    let loaded = network::load_each(dir).map_err(|failure| {
         let reason = reason(failure);
         Error::Settings { reason: reason.reason, hint: reason.hint }
-    })
+    })?;
+    Ok(loaded.networks)
 }
 
 fn reason(failure: Failure) -> sluice_registry::Reason {

@@ -6,8 +6,9 @@ use sluice_state::{Claim, FreeRun, NotedRun};
 
 use crate::app::{App, Network, with_connector};
 use crate::failure::Failure;
+use crate::replay;
 use crate::run::{self, RunReport};
-use crate::settings::network;
+use crate::settings::network::{self, Loaded};
 
 /// A run whose accounts this process has claimed.
 pub struct Taken {
@@ -38,8 +39,11 @@ impl RunOutcome {
 /// # Errors
 /// A failure of the settings or the state store.
 pub async fn take(app: &App, free: &FreeRun) -> Result<Option<Taken>, Failure> {
-    let all = network::load_all(&app.settings.networks_dir)?;
-    let Some(settings) = all.into_iter().find(|settings| settings.name == free.network) else { return Ok(None) };
+    let Loaded { networks, broken } = network::load_each(&app.settings.networks_dir)?;
+    if let Some((_, failure)) = broken.into_iter().find(|(name, _)| *name == free.network) {
+        return Err(failure);
+    }
+    let Some(settings) = networks.into_iter().find(|settings| settings.name == free.network) else { return Ok(None) };
     let network = with_connector(&app.registry, &app.settings, settings)?;
     if is_paused(app, &free.network).await? {
         return Ok(None);
@@ -91,6 +95,10 @@ async fn carry_on(
     claim: &Claim,
     noted: NotedRun,
 ) -> Result<Option<RunReport>, Failure> {
+    if noted.selection.work.is_some() {
+        replay::queued::carry_out(app, &network.settings, claim, &noted).await?;
+        return Ok(None);
+    }
     if noted.starts > 0 {
         return run::resume(app, network, claim, noted).await;
     }

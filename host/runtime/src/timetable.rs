@@ -252,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_the_clocks_by_half_an_hour_is_followed_like_any_other() {
+        // Lord Howe: from +11 to +10:30 on 5 April 2026 at 02:00, and back on 4 October.
+        let lord_howe = chrono_tz::Australia::Lord_Howe;
+        let morning = schedule("0 6 * * *", lord_howe, Missed::Last);
+        assert_eq!(moments(&morning, "2026-04-03T00:00:00Z"), ["03 19:00", "04 19:30", "05 19:30"]);
+        assert_eq!(moments(&morning, "2026-10-02T00:00:00Z"), ["02 19:30", "03 19:00", "04 19:00"]);
+        // 01:45 comes twice on 5 April, and 02:15 isn't there on 4 October.
+        let twice = schedule("45 1 * * *", lord_howe, Missed::Last);
+        assert_eq!(moments(&twice, "2026-04-04T00:00:00Z"), ["04 14:45", "05 15:15", "06 15:15"]);
+        assert_eq!(moments(&twice, "2026-04-04T15:00:00Z"), ["05 15:15", "06 15:15", "07 15:15"]);
+        let skipped = schedule("15 2 * * *", lord_howe, Missed::Last);
+        assert_eq!(moments(&skipped, "2026-10-02T16:00:00Z"), ["03 15:30", "04 15:15", "05 15:15"]);
+        let quarters = schedule("*/15 * * * *", lord_howe, Missed::Last);
+        assert_eq!(moments(&quarters, "2026-04-04T14:40:00Z"), ["04 14:45", "04 15:00", "04 15:15"]);
+    }
+
+    #[test]
     fn a_moment_that_was_missed_counts_unless_none_shall() {
         let (last, now) = (Some(at("2026-01-01T04:00:00Z")), at("2026-01-01T10:30:00Z"));
         for (missed, due) in [(Missed::All, true), (Missed::Last, true), (Missed::None, false)] {

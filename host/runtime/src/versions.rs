@@ -81,7 +81,7 @@ pub struct Activation {
 
 /// The network id of a connector: of the network with this name in the settings, else the name itself.
 pub fn network_id(settings: &Settings, name: &str) -> String {
-    let all = network::load_all(&settings.networks_dir).unwrap_or_default();
+    let all = network::load_each(&settings.networks_dir).unwrap_or_default().networks;
     all.into_iter()
         .find(|network| network.name == name)
         .map_or_else(|| name.to_owned(), |network| network.content.connector)

@@ -1,40 +1,51 @@
 //! Who may call what: a bearer token with a role, so many calls a second, and a note of each call that changes something.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde_json::json;
 use sluice_runtime::api_tokens;
+use sluice_runtime::failure::Failure;
 use sluice_state::{ApiCall, ApiToken, Role};
 use utoipa::openapi::OpenApi;
 
 use crate::Shared;
 use crate::error::ApiError;
+use crate::patience::Peer;
 
 /// Calls of one token in a second.
 const CALLS_PER_SECOND: u32 = 20;
-/// Names of tokens whose calls are counted.
+/// Calls with tokens that aren't known from one address in a second: each is looked for in the state store.
+const UNKNOWN_PER_SECOND: u32 = 200;
+/// Names of tokens, and addresses, whose calls are counted.
 const MOST_COUNTED: usize = 10_000;
 
-/// How often each token has called in this second.
+/// How often each token has called in this second, and each address without one that is known.
 #[derive(Default)]
 pub(crate) struct Rates(Mutex<(i64, HashMap<String, u32>)>);
 
 impl Rates {
-    /// Counts a call at a second since 1970. False if there were too many in it.
-    fn admits(&self, token: &str, second: i64) -> bool {
+    /// Counts a call at a second since 1970. False if there were more than `most` in it.
+    fn admits(&self, name: &str, second: i64, most: u32) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.0 != second || counts.1.len() > MOST_COUNTED {
             *counts = (second, HashMap::new());
         }
-        let count = counts.1.entry(token.to_owned()).or_default();
-        *count += 1;
-        *count <= CALLS_PER_SECOND
+        let count = counts.1.entry(name.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count <= most
+    }
+
+    /// How many calls were counted in a second.
+    fn count(&self, name: &str, second: i64) -> u32 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.0 == second { counts.1.get(name).copied().unwrap_or_default() } else { 0 }
     }
 }
 
@@ -79,59 +90,93 @@ pub(crate) struct Caller {
 }
 
 /// Lets through what the token's role may call.
-pub(crate) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+///
+/// What may change something goes on to its end and is noted, also if the caller hangs up meanwhile: what was done by then stays
+/// done.
+pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
-    let required = guard.roles.required(&method, route.as_deref());
-    let caller = match admitted(&guard.shared, request.headers(), required).await {
+    let required = guard.roles.required(request.method(), route.as_deref());
+    let answered = answer(guard, required, request, next);
+    if required == Role::Read {
+        return answered.await;
+    }
+    tokio::spawn(answered).await.unwrap_or_else(|error| ApiError::from(Failure::failed(error)).into_response())
+}
+
+async fn answer(guard: Arc<Guard>, required: Role, mut request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0);
+    let caller = match caller(&guard.shared, request.headers(), peer).await {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
-    request.extensions_mut().insert(caller.clone());
-    let response = next.run(request).await;
-    if required > Role::Read {
-        let call = ApiCall {
-            called_at: Utc::now(),
-            token: caller.name,
-            method: method.to_string(),
-            path,
-            status: response.status().as_u16(),
-        };
-        if let Err(error) = guard.shared.app.state.note_api_call(&call).await {
-            tracing::error!(token = call.token, path = call.path, "a call of the API isn't noted: {error}");
+    let response = match admitted(&guard.shared, &caller, required) {
+        Ok(()) => {
+            request.extensions_mut().insert(caller.clone());
+            next.run(request).await
         }
+        Err(error) => error.into_response(),
+    };
+    if required > Role::Read {
+        note(&guard.shared, caller, &method, path, response.status()).await;
     }
     response
 }
 
-async fn admitted(shared: &Shared, headers: &HeaderMap, required: Role) -> Result<Caller, ApiError> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let caller = caller(shared, header.and_then(|value| value.strip_prefix("Bearer "))).await?;
+/// Notes a call that may change something, or was refused that. Calls beyond what a token may send aren't noted.
+async fn note(shared: &Shared, caller: Caller, method: &Method, path: String, status: StatusCode) {
+    // No token's name holds a space.
+    let refused = format!("refused {}", caller.name);
+    let is_noted = match status {
+        StatusCode::TOO_MANY_REQUESTS => false,
+        StatusCode::FORBIDDEN => shared.rates.admits(&refused, Utc::now().timestamp(), CALLS_PER_SECOND),
+        _ => true,
+    };
+    if !is_noted {
+        return;
+    }
+    let (called_at, method, status) = (Utc::now(), method.to_string(), status.as_u16());
+    let call = ApiCall { called_at, token: caller.name, method, path, status };
+    if let Err(error) = shared.app.state.note_api_call(&call).await {
+        tracing::error!(token = call.token, path = call.path, "a call of the API isn't noted: {error}");
+    }
+}
+
+fn admitted(shared: &Shared, caller: &Caller, required: Role) -> Result<(), ApiError> {
     if caller.role < required {
         let (name, role) = (&caller.name, caller.role.name());
         let error = format!("token `{name}` may {role}, and this needs {}", required.name());
         return Err(ApiError::new(StatusCode::FORBIDDEN, error, "use a token of that role"));
     }
-    if !shared.rates.admits(&caller.name, Utc::now().timestamp()) {
-        let error = format!("more than {CALLS_PER_SECOND} calls in a second");
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, error, "wait for a second"));
+    if !shared.rates.admits(&caller.name, Utc::now().timestamp(), CALLS_PER_SECOND) {
+        return Err(too_many(CALLS_PER_SECOND));
     }
-    Ok(caller)
+    Ok(())
 }
 
-/// Whose token it is.
-async fn caller(shared: &Shared, token: Option<&str>) -> Result<Caller, ApiError> {
-    let known = match token {
+fn too_many(most: u32) -> ApiError {
+    let error = format!("more than {most} calls in a second");
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, error, "wait for a second")
+}
+
+/// Whose token it is. Where many that aren't known come from, none is looked for until the second is over.
+async fn caller(shared: &Shared, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, ApiError> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let now = Utc::now().timestamp();
+    let place = format!("from {}", peer.map_or_else(String::new, |peer| peer.to_string()));
+    let known = match header.and_then(|value| value.strip_prefix("Bearer ")) {
+        Some(_) if shared.rates.count(&place, now) >= UNKNOWN_PER_SECOND => return Err(too_many(UNKNOWN_PER_SECOND)),
         Some(token) => api_tokens::find(&shared.app.state, token).await?,
         None => None,
     };
-    let ApiToken { name, role, .. } = known.ok_or_else(|| {
-        ApiError::new(
+    let Some(ApiToken { name, role, .. }) = known else {
+        shared.rates.admits(&place, now, UNKNOWN_PER_SECOND);
+        return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
             "the request has no token that is known",
             "send `Authorization: Bearer …` with what `sluice tokens create` printed",
-        )
-    })?;
+        ));
+    };
     Ok(Caller { name, role })
 }
 
@@ -168,9 +213,10 @@ mod tests {
     #[test]
     fn a_token_calls_so_often_in_a_second() {
         let rates = Rates::default();
-        let admitted = (0..30).filter(|_| rates.admits("a", 1)).count();
-        assert_eq!(admitted, 20);
-        assert!(rates.admits("b", 1), "another one has its own");
-        assert!(rates.admits("a", 2), "the next second");
+        let admitted = (0..30).filter(|_| rates.admits("a", 1, 20)).count();
+        assert_eq!((admitted, rates.count("a", 1)), (20, 30));
+        assert!(rates.admits("b", 1, 20), "another one has its own");
+        assert_eq!(rates.count("a", 2), 0);
+        assert!(rates.admits("a", 2, 20), "the next second");
     }
 }

@@ -33,7 +33,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Guard, Roles};
 use crate::error::{ApiError, ErrorBody};
-use crate::{Shared, events, health};
+use crate::{Shared, SharedState, events, health};
 
 const JSON: &str = "application/json";
 
@@ -55,12 +55,22 @@ impl Modify for Bearer {
     }
 }
 
-/// All routes.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let open = OpenApiRouter::with_openapi(Description::openapi())
+/// The routes that need no token.
+fn open_routes() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics));
+        .routes(routes!(health::metrics))
+}
+
+/// What a service answers that has no API.
+pub(crate) fn health_router(shared: Arc<Shared>) -> Router {
+    open_routes().split_for_parts().0.with_state(shared)
+}
+
+/// All routes.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let open = open_routes();
     let guarded = OpenApiRouter::new()
         .merge(alarms::routes())
         .merge(audit::routes())

@@ -132,6 +132,7 @@ fn refused(code: Option<i32>, messages: &[u8]) -> ApiError {
         code if code == exit(Exit::Doubtful) => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
+    let code_is_settings = code == exit(Exit::Settings);
     let text = String::from_utf8_lossy(messages);
     let body = text.lines().rev().find_map(|line| serde_json::from_str::<ErrorBody>(line).ok());
     let body = body.unwrap_or_else(|| ErrorBody {
@@ -139,7 +140,9 @@ fn refused(code: Option<i32>, messages: &[u8]) -> ApiError {
         kind: "host".to_owned(),
         ..ErrorBody::default()
     });
-    ApiError { status, body }
+    // What the settings of a network don't allow can't be had by asking for it. A store that fails is the server's fault.
+    let is_refused = code_is_settings && ["settings", "credentials"].contains(&body.kind.as_str());
+    ApiError::of(if is_refused { StatusCode::UNPROCESSABLE_ENTITY } else { status }, body)
 }
 
 fn headers(content_type: &'static str, messages: &[u8]) -> HeaderMap {
@@ -188,6 +191,9 @@ mod tests {
         assert_eq!((error.status, error.body.error.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "a"));
         assert_eq!((error.body.causes.len(), error.body.hint.as_deref()), (1, Some("c")));
         assert_eq!(refused(Some(2), b"").status, StatusCode::NOT_FOUND);
+        let settings = |kind: &str| refused(Some(78), format!("{{\"error\":\"a\",\"kind\":\"{kind}\"}}").as_bytes());
+        assert_eq!(settings("settings").status, StatusCode::UNPROCESSABLE_ENTITY, "too many slices");
+        assert_eq!(settings("host").status, StatusCode::INTERNAL_SERVER_ERROR, "a store that fails");
         assert!(refused(None, b"killed").body.error.contains("a signal"));
     }
 

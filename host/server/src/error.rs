@@ -28,6 +28,8 @@ pub(crate) struct ErrorBody {
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) body: ErrorBody,
+    /// With 429: after how many seconds to ask again.
+    pub(crate) retry_after_secs: u32,
 }
 
 impl ApiError {
@@ -38,7 +40,17 @@ impl ApiError {
             hint: Some(hint.into()),
             ..Default::default()
         };
-        Self { status, body }
+        Self::of(status, body)
+    }
+
+    /// An error as a command printed it.
+    pub(crate) fn of(status: StatusCode, body: ErrorBody) -> Self {
+        Self { status, body, retry_after_secs: 1 }
+    }
+
+    /// With 429: after how many seconds to ask again, if not after one.
+    pub(crate) fn retry_after(self, secs: u32) -> Self {
+        Self { retry_after_secs: secs, ..self }
     }
 }
 
@@ -49,7 +61,7 @@ impl From<Failure> for ApiError {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let body = serde_json::from_str(&failure.render(true)).unwrap_or_default();
-        Self { status, body }
+        Self::of(status, body)
     }
 }
 
@@ -63,12 +75,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         let header = match self.status {
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, "1")),
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, self.retry_after_secs.into())),
             _ => None,
         };
         if let Some((name, value)) = header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         response
     }

@@ -2,7 +2,7 @@
 //!
 //! What reads or changes the lake runs as a command of its own, `sluice --output json …`: a program gets what the command
 //! prints, under the same limits, and a query that takes too much ends its own process, never the service. Each request needs
-//! a token, except for health and metrics.
+//! a token, except for health and metrics, which services of all roles answer.
 
 mod access;
 mod answer;
@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, watch};
 
 use access::Rates;
 use events::Events;
-use patience::Patient;
+use patience::{Patient, Peer};
 
 /// The largest body of a request.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -58,17 +58,19 @@ pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
     changes: watch::Sender<events::Changes>,
+    has_api: bool,
 }
 
 impl Server {
-    /// Listens where the settings say; nothing without `[server]`.
+    /// Listens where the settings say; nothing without `[server]`. Health and metrics are answered by services of all roles:
+    /// each counts what it does itself. `has_api`: whether the rest is.
     ///
     /// # Errors
     /// A settings failure for an address that is taken, and for one that other machines reach while no token is there.
-    pub async fn bind(app: &Arc<App>) -> Result<Option<Self>, Failure> {
+    pub async fn bind(app: &Arc<App>, has_api: bool) -> Result<Option<Self>, Failure> {
         let Some(settings) = &app.settings.server else { return Ok(None) };
         let listen = settings.listen;
-        if !listen.ip().is_loopback() && app.state.api_tokens().await?.is_empty() {
+        if has_api && !listen.ip().is_loopback() && app.state.api_tokens().await?.is_empty() {
             return Err(Failure::settings(format!(
                 "server.listen = \"{listen}\" is reached by other machines, and there is no token"
             ))
@@ -84,7 +86,7 @@ impl Server {
         let (answers, jobs) = (Arc::new(Semaphore::new(ANSWERS_AT_ONCE)), Arc::new(Jobs::new(app.clone())));
         let ((changes, events), rates) = (Events::new(), Rates::default());
         let shared = Shared { app: app.clone(), metrics, commands, answers, jobs, rates, events };
-        Ok(Some(Self { listener, shared: Arc::new(shared), changes }))
+        Ok(Some(Self { listener, shared: Arc::new(shared), changes, has_api }))
     }
 
     /// The jobs that calls started.
@@ -97,7 +99,8 @@ impl Server {
     /// # Errors
     /// That of the operating system.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
-        tracing::info!("the HTTP API listens on http://{}", self.listener.local_addr()?);
+        let what = if self.has_api { "the HTTP API listens" } else { "health and metrics are" };
+        tracing::info!("{what} on http://{}", self.listener.local_addr()?);
         let shared = self.shared.clone();
         let upkeep = tokio::spawn(async move {
             let mut tick = tokio::time::interval(UPKEEP);
@@ -115,8 +118,13 @@ impl Server {
             // What streams ends with it, so that nothing is waited for.
             end_events.abort();
         };
-        let router = console::mount(api::router(self.shared.clone())).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
-        let served = axum::serve(Patient(self.listener), router).with_graceful_shutdown(stop).await;
+        let router = match self.has_api {
+            true => console::mount(api::router(self.shared.clone())),
+            false => api::health_router(self.shared.clone()),
+        };
+        let router = router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        let served = axum::serve(Patient(self.listener), service).with_graceful_shutdown(stop).await;
         upkeep.abort();
         heartbeat.abort();
         events.abort();

@@ -19,6 +19,8 @@ use crate::leases::LeaseStore;
 
 /// The most grants that are remembered one by one.
 const MOST_ENTRIES: usize = 64;
+/// How long after its last grant has ended a budget is forgotten.
+const KEPT_MS: i64 = 86_400_000;
 /// The shortest time after which it is of use to ask again.
 const SHORTEST_WAIT_MS: i64 = 10;
 
@@ -93,7 +95,13 @@ impl Queue {
         }
         let mut grants = Vec::with_capacity(requests.len());
         for request in requests {
-            let mut budget = Budget::read(&mut statements, &request.credential).await?;
+            let known = Budget::read(&mut statements, &request.credential).await?;
+            if known.is_none() {
+                // Each new one gives way to those that aren't used any more.
+                let forget = sqlx::query("DELETE FROM budgets WHERE ends_at > 0 AND ends_at < $1").bind(now - KEPT_MS);
+                statements.execute(forget).await?;
+            }
+            let mut budget = known.unwrap_or_default();
             grants.push(budget.grant(request, now));
             budget.write(&mut statements, &request.credential).await?;
         }
@@ -109,31 +117,52 @@ struct Budget {
     grants: Vec<(i64, u32)>,
     /// Until when the network wants no request.
     paused_until: i64,
+    /// When it was used last.
+    noted_at: i64,
 }
 
 impl Budget {
-    async fn read(statements: &mut Statements, credential: &str) -> Result<Self, Error> {
-        let query = sqlx::query("SELECT grants, paused_until FROM budgets WHERE credential = $1");
+    async fn read(statements: &mut Statements, credential: &str) -> Result<Option<Self>, Error> {
+        let query = sqlx::query("SELECT grants, paused_until, noted_at FROM budgets WHERE credential = $1");
         let Some(row) = statements.fetch_optional(query.bind(credential.to_owned())).await? else {
-            return Ok(Self::default());
+            return Ok(None);
         };
         let grants: String = row.try_get(0)?;
-        Ok(Self { grants: serde_json::from_str(&grants).map_err(Error::value)?, paused_until: row.try_get(1)? })
+        let grants = serde_json::from_str(&grants).map_err(Error::value)?;
+        Ok(Some(Self { grants, paused_until: row.try_get(1)?, noted_at: row.try_get(2)? }))
     }
 
     async fn write(&self, statements: &mut Statements, credential: &str) -> Result<(), Error> {
         let query = sqlx::query(
-            "INSERT INTO budgets (credential, grants, paused_until) VALUES ($1, $2, $3)
-             ON CONFLICT (credential) DO UPDATE SET grants = excluded.grants, paused_until = excluded.paused_until",
+            "INSERT INTO budgets (credential, grants, paused_until, ends_at, noted_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (credential) DO UPDATE SET grants = excluded.grants, paused_until = excluded.paused_until,
+                 ends_at = excluded.ends_at, noted_at = excluded.noted_at",
         );
         let grants = serde_json::to_string(&self.grants).map_err(Error::value)?;
-        statements.execute(query.bind(credential.to_owned()).bind(grants).bind(self.paused_until)).await?;
+        let query = query.bind(credential.to_owned()).bind(grants).bind(self.paused_until);
+        statements.execute(query.bind(self.ends_at()).bind(self.noted_at)).await?;
         Ok(())
+    }
+
+    /// When nothing of it counts any more.
+    fn ends_at(&self) -> i64 {
+        self.grants.iter().map(|(until, _)| *until).max().unwrap_or_default().max(self.paused_until)
+    }
+
+    /// Follows a clock that went back since the last use: what counts does so for as long as it would have then.
+    fn follow_clock(&mut self, now: i64) {
+        let back = self.noted_at - now;
+        if back > 0 {
+            self.grants.iter_mut().for_each(|(until, _)| *until -= back);
+            self.paused_until -= back;
+        }
+        self.noted_at = now;
     }
 
     /// Grants as many requests as the rate allows at `now`.
     fn grant(&mut self, request: &GrantRequest, now: i64) -> Grant {
-        self.paused_until = self.paused_until.max(now + millis(request.pause));
+        self.follow_clock(now);
+        self.paused_until = self.paused_until.max(now.saturating_add(millis(request.pause)));
         self.grants.retain(|(until, _)| *until > now);
         let counted = self.grants.iter().fold(0_u32, |sum, (_, requests)| sum.saturating_add(*requests));
         let requests = request.rate.requests.saturating_sub(counted).min(request.most);
@@ -220,6 +249,38 @@ mod tests {
         let error = grants.grant(request(RATE, 1)).await.unwrap_err();
         assert!(error.to_string().contains("isn't held any more"), "{error}");
         drop(claim);
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_noted_counts_no_longer_than_it_would_have() {
+        let year = 365 * 86_400_000;
+        let mut budget = Budget::default();
+        assert_eq!(budget.grant(&request(RATE, 20), year).requests, 20);
+        let wait = budget.grant(&request(RATE, 1), year + 10_000).wait;
+        // The clock is put back by a year.
+        assert_eq!(budget.grant(&request(RATE, 1), 0), Grant { requests: 0, wait });
+        let paused = GrantRequest { pause: Duration::from_secs(600), ..request(RATE, 1) };
+        assert_eq!(budget.grant(&paused, year).requests, 0);
+        assert_eq!(budget.grant(&request(RATE, 1), 0).wait, Duration::from_secs(600));
+        assert_eq!(budget.grant(&request(RATE, 1), 600_001).requests, 1);
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_is_not_used_any_more_is_forgotten() {
+        let state = State::open("sqlite::memory:").await.unwrap();
+        let grants = rate_grants(&state);
+        let count = async || {
+            let row = state.database.fetch_one(sqlx::query("SELECT count(*) FROM budgets")).await.unwrap();
+            row.try_get::<i64, _>(0).unwrap()
+        };
+        for credential in ["awin/1f", "awin/2f"] {
+            grants.grant(GrantRequest { credential: credential.to_owned(), ..request(RATE, 1) }).await.unwrap();
+        }
+        assert_eq!(count().await, 2);
+        let age = sqlx::query("UPDATE budgets SET ends_at = ends_at - 90000000 WHERE credential = 'awin/1f'");
+        state.database.execute(age).await.unwrap();
+        grants.grant(GrantRequest { credential: "awin/3f".to_owned(), ..request(RATE, 1) }).await.unwrap();
+        assert_eq!(count().await, 2, "a new one takes its place");
     }
 
     proptest! {

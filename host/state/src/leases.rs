@@ -103,6 +103,8 @@ pub(crate) struct LeaseStore {
     store_id: Arc<str>,
     process: ProcessIdentity,
     own: Arc<Mutex<Weak<ProcessLease>>>,
+    /// The leases that this process has acquired, by resource and token: until it ends, it answers for each.
+    acquired: Arc<std::sync::Mutex<Vec<(String, String)>>>,
     /// The ids of claims that this process uses. Of its lease there may be others, which couldn't be deleted when they ended.
     used: Arc<std::sync::Mutex<HashSet<String>>>,
     pub(crate) times: LeaseTimes,
@@ -113,8 +115,8 @@ const NEXT_EPOCH: &str = "CASE WHEN leases.epoch < {now} THEN {now} ELSE leases.
 
 impl LeaseStore {
     pub(crate) fn new(database: Database, store_id: &str, times: LeaseTimes) -> Self {
-        let (own, used) = Default::default();
-        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), own, used, times }
+        let (own, acquired, used) = Default::default();
+        Self { database, store_id: store_id.into(), process: ProcessIdentity::current(), own, acquired, used, times }
     }
 
     /// A statement in which `{now}` is the store's clock, and `{next_epoch}` what a lease that changes hands gets.
@@ -130,7 +132,26 @@ impl LeaseStore {
         }
         let lease = Arc::new(self.acquire().await?);
         *own = Arc::downgrade(&lease);
+        self.acquired().push((lease.resource().to_owned(), lease.token().to_owned()));
         Ok(lease)
+    }
+
+    fn acquired(&self) -> std::sync::MutexGuard<'_, Vec<(String, String)>> {
+        self.acquired.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Ends all leases of this process, with what it has claimed under them.
+    async fn release_all(&self) -> Result<(), sqlx::Error> {
+        let acquired = std::mem::take(&mut *self.acquired());
+        for (resource, token) in acquired {
+            let claims = sqlx::query(
+                "DELETE FROM claims WHERE lease = $1
+                     AND epoch = (SELECT epoch FROM leases WHERE resource = $1 AND holder = $2)",
+            );
+            self.database.execute(claims.bind(&resource).bind(&token)).await?;
+            self.release(&resource, &token).await?;
+        }
+        Ok(())
     }
 
     /// The lease that this process acquired last, as long as something is claimed under it; it may be lost.
@@ -198,6 +219,7 @@ impl LeaseStore {
     async fn release(&self, resource: &str, token: &str) -> Result<(), sqlx::Error> {
         let query = sqlx::query("UPDATE leases SET holder = '', expires_at = 0 WHERE resource = $1 AND holder = $2");
         self.database.execute(query.bind(resource).bind(token)).await?;
+        self.acquired().retain(|(_, acquired)| acquired != token);
         Ok(())
     }
 

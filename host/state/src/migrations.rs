@@ -40,6 +40,7 @@ const MIGRATIONS: &[Entry] = migrations! {
     12 "0012_budgets" in "both" "both",
     13 "0013_jobs" in "both" "both",
     14 "0014_outlets" in "both" "both",
+    15 "0015_rule_reads" in "both" "both",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.

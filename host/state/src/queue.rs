@@ -12,6 +12,7 @@ use crate::State;
 use crate::database::Statements;
 use crate::error::Error;
 use crate::leases::overlap;
+use crate::rule_reads::{self, RunEnd};
 use crate::runs::{Selection, Verb};
 use crate::schedule_times::{rule_entry, start_entry};
 
@@ -22,7 +23,8 @@ pub struct Round<'a> {
     pub network: &'a str,
     /// The stream, if it has a schedule of its own.
     pub stream: Option<&'a str>,
-    /// The keys of the look-back rules that count as read once all of its runs are done.
+    /// The keys of the look-back rules that all accounts are read by: they count as read once all of its runs are over, of the
+    /// accounts for which none failed. Other rules of its runs are those of single accounts.
     pub rules: &'a [String],
     /// When its runs are queued.
     pub at: DateTime<Utc>,
@@ -90,12 +92,53 @@ impl State {
         Ok(statements.commit().await?)
     }
 
+    /// The same with ids of the caller's own.
+    ///
+    /// # Errors
+    /// As [`State::queue_bulk`].
+    pub async fn queue_bulk_as(&self, network: &str, runs: &[(String, Selection)]) -> Result<(), Error> {
+        let mut statements = self.database.begin(&format!("schedule/{network}")).await?;
+        let at = Utc::now().to_rfc3339();
+        for (run_id, run) in runs {
+            let queued = Queued { entry: "", priority: BULK, at: &at };
+            queue_run_as(&mut statements, network, run_id, &queued, run).await?;
+        }
+        Ok(statements.commit().await?)
+    }
+
+    /// Forgets runs that were queued with ids which begin with this one and a point. The caller must have claimed the network:
+    /// nobody works on one. Returns how many there were.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn forget_queued(&self, id: &str) -> Result<u64, Error> {
+        let query = sqlx::query("DELETE FROM runs WHERE substr(run_id, 1, $2) = $1");
+        let prefix = format!("{id}.");
+        let length = i32::try_from(prefix.len()).map_err(Error::value)?;
+        Ok(self.database.execute(query.bind(prefix).bind(length)).await?)
+    }
+
     /// Runs that nobody works on, in the order in which they are to be taken.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn free_runs(&self) -> Result<Vec<FreeRun>, Error> {
-        let query = sqlx::query("SELECT run_id, network, selection FROM runs ORDER BY priority, started_at, run_id");
+        self.free_runs_up_to(BULK).await
+    }
+
+    /// The same without those that have time, such as queued backfills.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn free_runs_of_schedules(&self) -> Result<Vec<FreeRun>, Error> {
+        self.free_runs_up_to(SCHEDULED).await
+    }
+
+    async fn free_runs_up_to(&self, priority: i64) -> Result<Vec<FreeRun>, Error> {
+        let query = sqlx::query(
+            "SELECT run_id, network, selection FROM runs WHERE priority <= $1 ORDER BY priority, started_at, run_id",
+        );
+        let query = query.bind(priority);
         let rows = self.database.fetch_all(query).await?;
         let claimed = if rows.is_empty() { Vec::new() } else { self.claimed().await? };
         let mut free = Vec::new();
@@ -132,28 +175,29 @@ impl State {
         Ok(times.iter().filter_map(|time| time.parse().ok()).min())
     }
 
-    /// Deletes a run that has ended. `is_done`: without a failure or doubt. With the last run of a moment of the schedule, its
-    /// look-back rules count as read, unless one of its runs wasn't done: then they stay due.
+    /// Deletes a run that has ended. With the last run of a moment of the schedule its look-back rules count as read, of those
+    /// accounts of which they were.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn end_run(&self, run_id: &str, is_done: bool) -> Result<(), Error> {
-        let query = sqlx::query("SELECT network, entry FROM runs WHERE run_id = $1").bind(run_id);
+    pub async fn end_run(&self, run_id: &str, end: &RunEnd) -> Result<(), Error> {
+        let query = sqlx::query("SELECT network, entry, selection FROM runs WHERE run_id = $1").bind(run_id);
         let Some(row) = self.database.fetch_optional(query).await? else { return Ok(()) };
-        let (network, entry): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (network, entry, selection): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let mut statements = self.database.begin(&format!("schedule/{network}")).await?;
         statements.execute(sqlx::query("DELETE FROM runs WHERE run_id = $1").bind(run_id)).await?;
-        if is_done && !entry.is_empty() && !is_queued(&mut statements, &network, &entry).await? {
-            let read = sqlx::query(
-                "INSERT INTO schedule_times (network, entry, happened_at)
-                 SELECT network, rule, began_at FROM rounds WHERE network = $1 AND entry = $2
-                 ON CONFLICT (network, entry) DO UPDATE SET happened_at = excluded.happened_at",
-            );
-            statements.execute(read.bind(&network).bind(&entry)).await?;
-        }
-        if !is_done {
-            let forget = sqlx::query("DELETE FROM rounds WHERE network = $1 AND entry = $2");
-            statements.execute(forget.bind(&network).bind(&entry)).await?;
+        if !entry.is_empty() {
+            match serde_json::from_str::<Selection>(&selection) {
+                Ok(selection) => rule_reads::note(&mut statements, &network, &entry, &selection, end).await?,
+                // One of another version: whatever it was to read stays due.
+                Err(_) => {
+                    let forget = sqlx::query("DELETE FROM rounds WHERE network = $1 AND entry = $2");
+                    _ = statements.execute(forget.bind(&network).bind(&entry)).await?;
+                }
+            }
+            if !is_queued(&mut statements, &network, &entry).await? {
+                rule_reads::note_over(&mut statements, &network, &entry).await?;
+            }
         }
         Ok(statements.commit().await?)
     }
@@ -185,12 +229,22 @@ async fn queue_run(
     queued: &Queued<'_>,
     selection: &Selection,
 ) -> Result<(), Error> {
+    queue_run_as(statements, network, &uuid::Uuid::now_v7().to_string(), queued, selection).await
+}
+
+async fn queue_run_as(
+    statements: &mut Statements,
+    network: &str,
+    run_id: &str,
+    queued: &Queued<'_>,
+    selection: &Selection,
+) -> Result<(), Error> {
     let query = sqlx::query(
         "INSERT INTO runs (run_id, network, verb, selection, slices, connector, started_at, starts, kept, entry, priority)
          VALUES ($1, $2, $3, $4, '[]', $5, $6, 0, 0, $7, $8)",
     );
     let query = query
-        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(run_id.to_owned())
         .bind(network.to_owned())
         .bind(serde_json::to_string(&Verb::Run).map_err(Error::value)?)
         .bind(serde_json::to_string(selection).map_err(Error::value)?)
@@ -214,12 +268,14 @@ mod tests {
     }
 
     fn round<'a>(rules: &'a [String], before: Option<&str>, now: &str) -> Round<'a> {
+        let part = |account| Selection { rules: Some(rules.to_vec()), ..part(account) };
         let parts = vec![part("uk"), part("de")];
         Round { network: "awin", stream: None, rules, at: at(now), before: before.map(at), parts }
     }
 
     const TEN: &str = "2026-01-05T10:00:00Z";
     const ELEVEN: &str = "2026-01-05T11:00:00Z";
+    const NEXT_DAY: &str = "2026-01-06T10:00:00Z";
 
     #[tokio::test]
     async fn of_two_schedulers_one_queues_a_moment() {
@@ -245,29 +301,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rules_count_as_read_once_all_parts_are_done() {
+    async fn rules_count_as_read_once_all_parts_are_over_of_those_that_did_not_fail() {
         let state = State::open("sqlite::memory:").await.unwrap();
         let rules = ["3600s/3d/modified".to_owned(), "86400s/45d/modified".to_owned()];
-        let read_at = async || state.schedule_times("awin").await.unwrap().read_at(&rules[1], None);
+        let times = async || state.schedule_times("awin").await.unwrap();
+        let read_at = async |account: &str| times().await.read_at_of(&rules[1], None, account);
         assert!(state.queue_round(&round(&rules, None, TEN)).await.unwrap());
         let runs = state.free_runs().await.unwrap();
         let accounts: Vec<&String> = runs.iter().flat_map(|run| &run.accounts).collect();
         assert_eq!(accounts, ["uk", "de"]);
-        state.end_run(&runs[0].run_id, true).await.unwrap();
-        assert_eq!(read_at().await, None, "one isn't over");
-        state.end_run(&runs[1].run_id, true).await.unwrap();
-        assert_eq!(read_at().await, Some(at(TEN)));
-        // A part that fails leaves them due, whichever ends last.
-        for failing in [0, 1] {
-            let before = state.schedule_times("awin").await.unwrap().started_at(None).unwrap();
-            let next =
-                Round { at: before + chrono::TimeDelta::hours(1), before: Some(before), ..round(&rules, None, TEN) };
+        state.end_run(&runs[0].run_id, &RunEnd::all_read()).await.unwrap();
+        assert_eq!(read_at("uk").await, None, "one isn't over");
+        let unread = RunEnd::Read { unread: [("de".to_owned(), rules[1].clone())].into() };
+        state.end_run(&runs[1].run_id, &unread).await.unwrap();
+        assert_eq!((read_at("uk").await, read_at("de").await), (Some(at(TEN)), None));
+        assert_eq!(times().await.read_at_of(&rules[0], None, "de"), Some(at(TEN)), "only that rule failed");
+        // The next moment reads it of that account alone, which fails again, and then doesn't.
+        let mut before = at(TEN);
+        for (end, expected) in [(RunEnd::Unread, None), (RunEnd::all_read(), Some(at(TEN)))] {
+            let now = before + chrono::TimeDelta::hours(1);
+            let parts = vec![Selection { rules: Some(rules[1..].to_vec()), ..part("de") }];
+            let next = Round { rules: &[], at: now, before: Some(before), parts, ..round(&rules, None, TEN) };
             assert!(state.queue_round(&next).await.unwrap());
-            for (place, run) in state.free_runs().await.unwrap().iter().enumerate() {
-                state.end_run(&run.run_id, place != failing).await.unwrap();
-            }
-            assert_eq!(read_at().await, Some(at(TEN)));
+            let run = state.free_runs().await.unwrap().remove(0);
+            state.end_run(&run.run_id, &end).await.unwrap();
+            assert_eq!((read_at("uk").await, read_at("de").await), (Some(at(TEN)), expected));
+            before = now;
         }
+        // A part that was given up leaves its accounts as they were.
+        let next = Round { at: at(NEXT_DAY), before: Some(before), ..round(&rules, None, TEN) };
+        assert!(state.queue_round(&next).await.unwrap());
+        for (run, end) in state.free_runs().await.unwrap().iter().zip([RunEnd::Unread, RunEnd::all_read()]) {
+            state.end_run(&run.run_id, &end).await.unwrap();
+        }
+        assert_eq!((read_at("uk").await, read_at("de").await), (Some(at(TEN)), Some(at(NEXT_DAY))));
+    }
+
+    #[tokio::test]
+    async fn a_round_of_one_run_that_was_given_up_has_read_nothing() {
+        let state = State::open("sqlite::memory:").await.unwrap();
+        let rules = ["3600s/3d/modified".to_owned()];
+        let whole = Selection { rules: Some(rules.to_vec()), ..Selection::default() };
+        assert!(state.queue_round(&Round { parts: vec![whole], ..round(&rules, None, TEN) }).await.unwrap());
+        let run = state.free_runs().await.unwrap().remove(0);
+        state.end_run(&run.run_id, &RunEnd::Unread).await.unwrap();
+        assert_eq!(state.schedule_times("awin").await.unwrap().read_at_of(&rules[0], None, "uk"), None);
     }
 
     #[tokio::test]
@@ -276,8 +354,9 @@ mod tests {
         let rules = ["3600s/3d/modified".to_owned()];
         state.queue_bulk("awin", &[part("fr"), part("nl")]).await.unwrap();
         assert!(state.queue_round(&round(&rules, None, TEN)).await.unwrap());
-        let accounts: Vec<String> = state.free_runs().await.unwrap().into_iter().flat_map(|run| run.accounts).collect();
-        assert_eq!(accounts, ["uk", "de", "fr", "nl"]);
+        let accounts = |runs: Vec<FreeRun>| runs.into_iter().flat_map(|run| run.accounts).collect::<Vec<String>>();
+        assert_eq!(accounts(state.free_runs().await.unwrap()), ["uk", "de", "fr", "nl"]);
+        assert_eq!(accounts(state.free_runs_of_schedules().await.unwrap()), ["uk", "de"]);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use sqlx::any::AnyRow;
 
 use crate::State;
 use crate::error::Error;
+use crate::rule_reads::RunEnd;
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,20 @@ pub struct Selection {
     /// The windows of these rules, by key, reach back to this moment at least.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub catch_up: BTreeMap<String, DateTime<Utc>>,
+    /// What is done with the window instead of reading it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<BulkWork>,
+}
+
+/// Work on a window of history that reads nothing of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum BulkWork {
+    /// What raw holds of it is mapped again, and what differs is written.
+    Replay {
+        /// The digest of the connector that maps, which the lake keeps.
+        connector: String,
+    },
 }
 
 /// The keys of rules. Earlier versions wrote places in the list, which name nothing for certain.
@@ -171,7 +186,7 @@ impl State {
                     // Written by another version. The state isn't the truth: what was kept is in raw.
                     let run_id: String = row.try_get(0)?;
                     tracing::warn!(network, run_id, %error, "an unfinished run can't be read and is given up");
-                    self.end_run(&run_id, false).await?;
+                    self.end_run(&run_id, &RunEnd::Unread).await?;
                 }
             }
         }

@@ -18,6 +18,8 @@ const MAINTENANCE: (&str, &str) = ("", "maintenance");
 pub struct ScheduleTimes {
     started_at: HashMap<String, DateTime<Utc>>,
     rules: HashMap<String, DateTime<Utc>>,
+    /// Of accounts that weren't read when the others were, by rule and account; none if they never were.
+    of_accounts: HashMap<(String, String), Option<DateTime<Utc>>>,
 }
 
 impl ScheduleTimes {
@@ -30,6 +32,15 @@ impl ScheduleTimes {
     /// its own. `rule`: the rule's key.
     pub fn read_at(&self, rule: &str, stream: Option<&str>) -> Option<DateTime<Utc>> {
         self.rules.get(&rule_entry(rule, stream)).copied()
+    }
+
+    /// The same of one account, by its id: it may have failed when the others were read.
+    pub fn read_at_of(&self, rule: &str, stream: Option<&str>, account: &str) -> Option<DateTime<Utc>> {
+        if self.of_accounts.is_empty() {
+            return self.read_at(rule, stream);
+        }
+        let own = self.of_accounts.get(&(rule_entry(rule, stream), account.to_owned()));
+        own.copied().unwrap_or_else(|| self.read_at(rule, stream))
     }
 }
 
@@ -49,14 +60,21 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn schedule_times(&self, network: &str) -> Result<ScheduleTimes, Error> {
-        let query = sqlx::query("SELECT entry, happened_at FROM schedule_times WHERE network = $1").bind(network);
+        let query = sqlx::query(
+            "SELECT entry, happened_at, '' FROM schedule_times WHERE network = $1
+             UNION ALL SELECT entry, read_at, account FROM rule_reads WHERE network = $1",
+        );
         let mut times = ScheduleTimes::default();
-        for row in self.database.fetch_all(query).await? {
+        for row in self.database.fetch_all(query.bind(network)).await? {
+            let (entry, account): (String, String) = (row.try_get(0)?, row.try_get(2)?);
             // A time that can't be read is as good as none: its entry is due.
-            let Ok(time) = row.try_get::<String, _>(1)?.parse() else { continue };
-            match row.try_get::<String, _>(0)? {
-                entry if entry.split('/').next() == Some(START) => _ = times.started_at.insert(entry, time),
-                entry => _ = times.rules.insert(entry, time),
+            let time: Option<DateTime<Utc>> = row.try_get::<String, _>(1)?.parse().ok();
+            if !account.is_empty() {
+                times.of_accounts.insert((entry, account), time);
+            } else if let Some(time) = time {
+                let is_start = entry.split('/').next() == Some(START);
+                let of = if is_start { &mut times.started_at } else { &mut times.rules };
+                of.insert(entry, time);
             }
         }
         Ok(times)
@@ -80,13 +98,32 @@ impl State {
         self.note_time(network, entry, time).await
     }
 
-    /// Notes when an entry of nobody's schedule but its own, such as `check/NAME`, last happened. `read_at` of the network
-    /// `""` has it.
+    /// Notes when an entry of nobody's schedule but its own, such as `check/NAME`, last happened, if it happened at `before`
+    /// until now. False if another process was first. `read_at` of the network `""` has it.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn note_happened(&self, entry: &str, time: DateTime<Utc>) -> Result<(), Error> {
-        self.note_time("", entry, time).await
+    pub async fn note_happened(
+        &self,
+        entry: &str,
+        before: Option<DateTime<Utc>>,
+        time: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let query = match before {
+            None => sqlx::query(
+                "INSERT INTO schedule_times (network, entry, happened_at) VALUES ('', $1, $2)
+                 ON CONFLICT (network, entry) DO NOTHING",
+            )
+            .bind(entry)
+            .bind(time.to_rfc3339()),
+            Some(before) => sqlx::query(
+                "UPDATE schedule_times SET happened_at = $2 WHERE network = '' AND entry = $1 AND happened_at = $3",
+            )
+            .bind(entry)
+            .bind(time.to_rfc3339())
+            .bind(before.to_rfc3339()),
+        };
+        Ok(self.database.execute(query).await? > 0)
     }
 
     async fn note_time(&self, network: &str, entry: &str, time: DateTime<Utc>) -> Result<(), Error> {
@@ -130,6 +167,18 @@ mod tests {
         let times = state.schedule_times("awin").await.unwrap();
         assert_eq!((times.started_at(Some("payments")), times.started_at(None)), (Some(ten), Some(eleven)));
         assert_eq!((times.read_at(rule, Some("payments")), times.read_at(rule, None)), (Some(ten), None));
+    }
+
+    #[tokio::test]
+    async fn what_happens_by_itself_is_noted_by_one_process() {
+        let (_folder, here, there) = crate::database::tests::two_stores().await;
+        let (ten, eleven) = (at("2026-01-05T10:00:00Z"), at("2026-01-05T11:00:00Z"));
+        for (before, now) in [(None, ten), (Some(ten), eleven)] {
+            let both =
+                tokio::join!(here.note_happened("check/a", before, now), there.note_happened("check/a", before, now));
+            assert_eq!(usize::from(both.0.unwrap()) + usize::from(both.1.unwrap()), 1);
+            assert_eq!(there.schedule_times("").await.unwrap().read_at("check/a", None), Some(now));
+        }
     }
 
     #[tokio::test]

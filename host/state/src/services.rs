@@ -12,6 +12,8 @@ const KEPT: TimeDelta = TimeDelta::days(1);
 
 /// A service that has recorded nothing for so long was killed, or hangs.
 const SILENT: TimeDelta = TimeDelta::minutes(1);
+/// How far a clock may be ahead of another one: what it notes is no moment to come.
+const AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// How long a connector may outlive its last run before it counts as leaked: a call that was given up ends at its
 /// deadline, and a candidate is being tried.
 const CONNECTOR_LINGER: TimeDelta = TimeDelta::minutes(2);
@@ -20,6 +22,8 @@ const CONNECTOR_LINGER: TimeDelta = TimeDelta::minutes(2);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceStats {
+    /// Names the service among all that ever ran; empty in what earlier versions noted.
+    pub id: String,
     /// The machine, as it calls itself.
     pub host: String,
     /// The process on it.
@@ -59,9 +63,9 @@ pub struct ServiceStats {
 }
 
 impl ServiceStats {
-    /// Whether the service noted it lately.
+    /// Whether the service noted it lately. What a clock noted that was ahead and went back since says nothing.
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
-        now - self.noted_at < SILENT
+        now - self.noted_at < SILENT && self.noted_at - now < AHEAD
     }
 
     /// How many connectors nothing accounts for, and have not for long.
@@ -109,9 +113,13 @@ impl State {
     /// The store's failure.
     pub async fn services(&self) -> Result<Vec<ServiceStats>, Error> {
         let old = (Utc::now() - KEPT).to_rfc3339();
-        let rows = sqlx::query("SELECT vitals FROM services WHERE noted_at >= $1 ORDER BY id").bind(old);
+        let rows = sqlx::query("SELECT vitals, id FROM services WHERE noted_at >= $1 ORDER BY id").bind(old);
         let rows = self.database.fetch_all(rows).await?;
-        rows.iter().map(|row| serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(Error::value)).collect()
+        let stats = |row: &sqlx::any::AnyRow| {
+            let stats: ServiceStats = serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(Error::value)?;
+            Ok(ServiceStats { id: row.try_get(1)?, ..stats })
+        };
+        rows.iter().map(stats).collect()
     }
 }
 
@@ -156,5 +164,7 @@ mod tests {
         assert_eq!(since(Some(TimeDelta::seconds(10))).leaked(), 0);
         assert_eq!(since(Some(TimeDelta::minutes(3))).leaked(), 2);
         assert!(since(None).is_fresh(now) && !since(None).is_fresh(now + SILENT));
+        assert!(since(None).is_fresh(now - TimeDelta::minutes(1)), "clocks differ");
+        assert!(!since(None).is_fresh(now - TimeDelta::hours(1)), "the clock went back since");
     }
 }

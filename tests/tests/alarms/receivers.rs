@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use sluice_tests::{Ask, HostileServer, MailReceiver, response};
+use sluice_tests::{Ask, HostileServer, MailReceiver, SecureMailReceiver, response};
 
 use crate::world::{PROMPT, World, sales};
 
@@ -92,6 +92,33 @@ fn mail_and_slack_get_what_they_asked_for() {
     let rules = world.open("credentials").len() + world.open("gap").len() + world.open("stale").len();
     world.run();
     assert!(slack.asked().len() <= rules + 1, "`other` isn't notified of awin");
+}
+
+#[test]
+fn mail_goes_to_a_server_that_becomes_secure_and_to_no_other_one() {
+    let (secure, downgraded) = (SecureMailReceiver::start(true).unwrap(), SecureMailReceiver::start(false).unwrap());
+    let receiver = |name: &str, server: &SecureMailReceiver| {
+        format!(
+            "[alarms.{name}]\nseverity = \"critical\"\n[alarms.{name}.email]\nsmtp = \"{}\"\nuser = \"sluice\"\n\
+             password = \"env:SMTP_PASSWORD\"\nfrom = \"sluice@example.com\"\nto = [\"a@example.com\"]\n",
+            server.url()
+        )
+    };
+    let mut world = world(&(receiver("ops", &secure) + &receiver("night", &downgraded)));
+    world.operator.set("SMTP_PASSWORD", "hunter2");
+    world.answer(401, &[]);
+    // Nobody has vouched for its certificate yet.
+    world.opened("credentials");
+    assert_eq!(secure.got("mails"), "");
+    world.operator.set("SSL_CERT_FILE", &secure.certificate().display().to_string());
+    world.change_state("UPDATE alarm_messages SET due_at = 0");
+    world.until(|| secure.got("mails").contains("Subject: [sluice] critical"), "the mail");
+    assert!(secure.got("secret").starts_with("AUTH PLAIN "), "the password goes over TLS");
+    world.run();
+    assert_eq!((downgraded.got("mails"), downgraded.got("secret")), (String::new(), String::new()));
+    for server in [secure, downgraded] {
+        assert_eq!(server.got("leaked"), "", "nothing is sent in the clear");
+    }
 }
 
 #[test]

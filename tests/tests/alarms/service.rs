@@ -1,7 +1,7 @@
 //! Alarms of a running service: hosts that are gone, a lake that can't be written, files edited to nonsense; and its API.
 
 use serde_json::{Value, json};
-use sluice_tests::{Service, http};
+use sluice_tests::{HostileServer, Service, StateLock, http, response};
 
 use crate::world::{PROMPT, World, sales, wait_until};
 
@@ -25,6 +25,56 @@ fn a_host_that_is_gone_is_an_alarm_until_a_service_reports_there() {
     let service = Service::start(&world.operator).unwrap();
     wait_until(|| world.open("host").is_empty(), "the end of the alarm");
     drop(service);
+}
+
+#[test]
+fn of_three_services_on_a_machine_the_one_that_is_gone_is_an_alarm() {
+    let world = World::new(PROMPT);
+    world.answer(200, &sales());
+    let mut services: Vec<Service> = ["scheduler", "worker", "worker"]
+        .iter()
+        .map(|role| Service::start_as(&world.operator, &["--role", role]).unwrap())
+        .collect();
+    // What was started before another one's last report doesn't take its place.
+    let moment = |service: &Service, of: &str| {
+        let vitals = service.vitals(&world.operator).ok()?;
+        vitals[of].as_str()?.parse::<chrono::DateTime<chrono::Utc>>().ok()
+    };
+    let all_report = || {
+        let last = moment(&services[2], "noted_at")?;
+        let began = services.iter().map(|service| moment(service, "started_at")).collect::<Option<Vec<_>>>()?;
+        Some(began.into_iter().all(|began| began < last))
+    };
+    wait_until(|| all_report() == Some(true), "their notes");
+    let gone = services.remove(2);
+    let process = gone.id();
+    drop(gone);
+    wait_until(|| world.open("host").len() == 1, "the alarm");
+    let alarm = world.open("host").remove(0);
+    assert!(alarm["evidence"].as_str().unwrap().starts_with(&format!("process {process} since")), "{alarm}");
+    // Those that were there before don't end it, a new one does.
+    services.push(Service::start_as(&world.operator, &["--role", "worker"]).unwrap());
+    wait_until(|| world.open("host").is_empty(), "the end of the alarm");
+}
+
+#[test]
+fn a_state_store_that_is_locked_is_an_alarm_until_it_is_not() {
+    let receiver = HostileServer::saying(response(204, &[], b"")).unwrap();
+    let url = receiver.origin();
+    let world = World::new(&format!(
+        "{PROMPT}[alarms.rules.state]\nafter = \"0s\"\n[alarms.chat]\nslack = \"{url}\"\nrules = [\"state\"]\n"
+    ));
+    world.answer(200, &sales());
+    let mut service = Service::start(&world.operator).unwrap();
+    service.wait_for(&["awin", "new version"]).unwrap();
+    let lock = StateLock::hold(&world.operator).unwrap();
+    service.wait_for(&["alarm: ", "the state store fails", "open"]).unwrap();
+    wait_until(|| !receiver.asked().is_empty(), "its message");
+    drop(lock);
+    service.wait_for(&["the state store answers again"]).unwrap();
+    let query = "SELECT state FROM meta.alarms WHERE rule = 'state'";
+    wait_until(|| world.operator.sql(query).is_ok_and(|rows| rows == [json!({"state": "resolved"})]), "it in the lake");
+    wait_until(|| receiver.asked().len() == 2, "the message that it is over");
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use sluice_tests::{HostileServer, Operator, response};
-use sqlx::Connection;
+use sluice_tests::{HostileServer, Operator, change_state, response};
 
 /// How long something may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -131,12 +130,7 @@ impl World {
 
     /// Changes the state store, as time or another process would.
     pub(crate) fn change_state(&self, statement: &str) {
-        let url = format!("sqlite:{}", self.operator.join("state.db").display());
-        sluice_tests::runtime().block_on(async {
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
-            assert!(done.rows_affected() > 0, "{statement} changed nothing");
-        });
+        change_state(&self.operator, statement);
     }
 }
 

@@ -132,7 +132,7 @@ async fn reject(settings: Settings, decision: &DecideArgs, json: bool) -> Result
 
 /// What the settings call the network of a doubt.
 fn name_of(app: &App, doubt: &DoubtRow) -> Result<String, Failure> {
-    let networks = network::load_all(&app.settings.networks_dir)?;
+    let networks = network::load_each(&app.settings.networks_dir)?.networks;
     let has_account = |network: &network::NetworkSettings| {
         network.content.accounts.iter().any(|account| account.name == doubt.account)
     };

@@ -9,11 +9,13 @@ use sluice_lake::RolledBack;
 use sluice_runtime::app::{self, App};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::replay::conditions::Condition;
+use sluice_runtime::replay::queued::{self, QueuedReplay};
 use sluice_runtime::replay::{self, ReplayConnector, ReplayOutcome, ReplayRequest, report};
 use sluice_runtime::settings::Settings;
 use sluice_runtime::tables::RawSelection;
 use sluice_runtime::text::count;
 
+use super::print_json;
 use crate::arguments::{self, ReplayArgs};
 use crate::progress::Display;
 
@@ -43,6 +45,11 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
         (None, None) => ReplayConnector::Running,
     };
     let connector = replay::connector(&app, &network, &candidate).await?;
+    if args.queue {
+        let queued = queued::queue(&app, &network, &connector, &selection).await;
+        drop(display);
+        return print_queued(&network.name, &queued?, json);
+    }
     let request = ReplayRequest { connector: &connector, selection: &selection, conditions: &conditions };
     let outcome =
         if args.apply { replay::apply(&app, &network, &request).await? } else { replay::diff(&app, &request).await? };
@@ -56,6 +63,16 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
             Err(Failure::failed(anyhow::anyhow!(message)).hint("the diff above shows what differs"))
         }
     }
+}
+
+fn print_queued(network: &str, queued: &QueuedReplay, json: bool) -> Result<(), Failure> {
+    let QueuedReplay { replay_id, months } = queued;
+    if json {
+        return print_json(&serde_json::json!({"network": network, "queued": months, "replay": replay_id}));
+    }
+    let months = count(*months as u64, "month");
+    let mut out = std::io::stdout();
+    Ok(writeln!(out, "{months} of `{network}` are queued for the services as replay {replay_id}")?)
 }
 
 fn print(network: &str, outcome: &ReplayOutcome, json: bool) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde_json::json;
+use sluice_model::describe;
 use sluice_runtime::api_tokens;
 use sluice_runtime::app::{App, GRACE};
 use sluice_runtime::failure::Failure;
@@ -25,12 +26,20 @@ use crate::arguments::{ServeArgs, TokensArgs, TokensCommand};
 pub(super) async fn serve(settings: Settings, args: &ServeArgs) -> Result<(), Failure> {
     let app = Arc::new(App::open(settings).await?);
     let roles = Roles::of(&args.role);
-    let server = if roles.has(Role::Api) { Server::bind(&app).await? } else { None };
-    let Some(server) = server else { return service::serve(app, &roles).await };
+    let served = serve_roles(&app, &roles).await;
+    // Whatever was cut off has claimed nothing any more when this process is gone.
+    if let Err(error) = app.state.release_own().await {
+        tracing::warn!("what was claimed isn't given back; it is free once the lease expires: {}", describe(&error));
+    }
+    served
+}
+
+async fn serve_roles(app: &Arc<App>, roles: &Roles) -> Result<(), Failure> {
+    let Some(server) = bind(app, roles).await? else { return service::serve(app.clone(), roles).await };
     let (stop, stopped) = oneshot::channel::<()>();
     let jobs = server.jobs();
     let answering = tokio::spawn(server.serve(async { _ = stopped.await }));
-    let served = service::serve(app, &roles).await;
+    let served = service::serve(app.clone(), roles).await;
     drop(stop);
     let (answered, ()) = tokio::join!(tokio::time::timeout(GRACE, answering), jobs.finish(GRACE));
     match answered {
@@ -38,6 +47,19 @@ pub(super) async fn serve(settings: Settings, args: &ServeArgs) -> Result<(), Fa
         Err(_) => tracing::warn!("answers of the HTTP API were cut off"),
     }
     served
+}
+
+/// Listens where the settings say so: for the API, or for health and metrics alone. Without these it can do its work, as where
+/// several services of one machine have one settings file.
+async fn bind(app: &Arc<App>, roles: &Roles) -> Result<Option<Server>, Failure> {
+    let has_api = roles.has(Role::Api);
+    match Server::bind(app, has_api).await {
+        Err(failure) if !has_api => {
+            tracing::error!("there are no health and metrics: {}", failure.render(false));
+            Ok(None)
+        }
+        bound => bound,
+    }
 }
 
 /// Lists, makes or removes tokens.

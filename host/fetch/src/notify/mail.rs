@@ -1,4 +1,4 @@
-//! Mail by SMTP: over TLS from the first byte (RFC 8314), or to a server on this machine.
+//! Mail by SMTP: over TLS from the first byte (RFC 8314) or from STARTTLS on, or to a server on this machine.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::secure_stream::SecureStream;
-use super::{Notifier, NotifyError};
+use super::{Notifier, NotifyError, starttls};
 
 /// How long sending a mail may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that takes mail.
 #[derive(Clone, Debug)]
 pub struct MailServer {
-    /// `smtps://host`, or `smtp://localhost` for a relay on this machine.
+    /// `smtps://host`, `smtp+starttls://host`, or `smtp://localhost` for a relay on this machine.
     pub url: String,
     /// The user there.
     pub user: Option<String>,
@@ -63,11 +63,12 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> NotifyError 
 }
 
 async fn send(server: &MailServer, message: &Message) -> Result<(), NotifyError> {
-    let Address { host, port, is_secure } = Address::of(&server.url)?;
+    let Address { host, port, security } = Address::of(&server.url)?;
     let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
-    let stream: Box<dyn AsyncTokioStream> = match is_secure {
-        true => Box::new(SecureStream::connect(&host, tcp).await.map_err(failed)?),
-        false => Box::new(tcp),
+    let stream: Box<dyn AsyncTokioStream> = match security {
+        Security::Tls => Box::new(SecureStream::connect(&host, tcp).await.map_err(failed)?),
+        Security::StartTls => Box::new(starttls::secure(&host, tcp).await.map_err(failed)?),
+        Security::None => Box::new(tcp),
     };
     let smtp = |error: transport::smtp::Error| failed(error);
     let mut connection =
@@ -87,7 +88,18 @@ async fn send(server: &MailServer, message: &Message) -> Result<(), NotifyError>
 struct Address {
     host: String,
     port: u16,
-    is_secure: bool,
+    security: Security,
+}
+
+/// How a connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    /// By TLS from its first byte.
+    Tls,
+    /// By TLS, before anything else is sent.
+    StartTls,
+    /// It doesn't leave the machine.
+    None,
 }
 
 impl Address {
@@ -96,9 +108,12 @@ impl Address {
         let host = url.host_str().ok_or(NotifyError::Address)?.trim_matches(['[', ']']).to_owned();
         let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         match url.scheme() {
-            "smtps" => Ok(Self { host, port: url.port().unwrap_or(465), is_secure: true }),
-            "smtp" if is_here => Ok(Self { host, port: url.port().unwrap_or(25), is_secure: false }),
-            "smtp" => Err(NotifyError::Mail("it would go to another machine in the clear: write smtps://".to_owned())),
+            "smtps" => Ok(Self { host, port: url.port().unwrap_or(465), security: Security::Tls }),
+            "smtp+starttls" => Ok(Self { host, port: url.port().unwrap_or(587), security: Security::StartTls }),
+            "smtp" if is_here => Ok(Self { host, port: url.port().unwrap_or(25), security: Security::None }),
+            "smtp" => Err(NotifyError::Mail(
+                "it would go to another machine in the clear: write smtps:// or smtp+starttls://".to_owned(),
+            )),
             _ => Err(NotifyError::Address),
         }
     }
@@ -122,11 +137,12 @@ mod tests {
 
     #[test]
     fn another_machine_gets_no_mail_in_the_clear() {
-        let of = |url: &str| Address::of(url).map(|address| (address.host, address.port, address.is_secure));
-        assert_eq!(of("smtps://mail.example").unwrap(), ("mail.example".to_owned(), 465, true));
+        let of = |url: &str| Address::of(url).map(|address| (address.host, address.port, address.security));
+        assert_eq!(of("smtps://mail.example").unwrap(), ("mail.example".to_owned(), 465, Security::Tls));
         assert_eq!(of("smtps://mail.example:4650").unwrap().1, 4650);
-        assert_eq!(of("smtp://127.0.0.1:2525").unwrap(), ("127.0.0.1".to_owned(), 2525, false));
-        assert_eq!(of("smtp://[::1]").unwrap(), ("::1".to_owned(), 25, false));
+        assert_eq!(of("smtp://127.0.0.1:2525").unwrap(), ("127.0.0.1".to_owned(), 2525, Security::None));
+        assert_eq!(of("smtp://[::1]").unwrap(), ("::1".to_owned(), 25, Security::None));
+        assert_eq!(of("smtp+starttls://mail.example").unwrap(), ("mail.example".to_owned(), 587, Security::StartTls));
         for wrong in ["smtp://mail.example:587", "mail.example", "https://mail.example"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }

@@ -51,7 +51,8 @@ pub struct Choice {
 }
 
 /// Chooses windows for at most `budget` requests: first those that weren't read for `at_least_every`, longest first; then
-/// those with the most expected changes per request. One without an expected change isn't read before it is overdue.
+/// those with the most expected changes per request. One without an expected change isn't read before it is overdue. The first
+/// one is read even if it takes more than the budget, and nothing else then.
 pub fn choose(candidates: Vec<KnownWindow>, budget: u32, at_least_every: TimeDelta, now: DateTime<Utc>) -> Choice {
     let oldest_allowed = now - at_least_every;
     let (mut overdue, mut others): (Vec<_>, Vec<_>) =
@@ -61,7 +62,9 @@ pub fn choose(candidates: Vec<KnownWindow>, budget: u32, at_least_every: TimeDel
     let mut left = f64::from(budget);
     let mut choice = Choice::default();
     for candidate in overdue {
-        if candidate.requests > left {
+        // One that takes more than the whole budget would never be read.
+        let is_dear = choice.chosen.is_empty() && budget > 0 && candidate.requests > f64::from(budget);
+        if candidate.requests > left && !is_dear {
             choice.left_overdue += 1;
             continue;
         }
@@ -120,5 +123,15 @@ mod tests {
         assert_eq!(chosen(all(), 4), (["never", "older", "old", "few"].map(str::to_owned).to_vec(), 0));
         assert_eq!(chosen(all(), 2), (["never", "older"].map(str::to_owned).to_vec(), 1));
         assert_eq!(chosen(all(), 0), (vec![], 3));
+    }
+
+    #[test]
+    fn a_window_that_takes_more_than_the_budget_is_read_by_itself() {
+        let all = || vec![candidate("dear", Some(90), 0.0, 7.5), candidate("old", Some(40), 0.0, 1.0)];
+        assert_eq!(chosen(all(), 5), (vec!["dear".to_owned()], 1));
+        assert_eq!(chosen(all(), 8), (vec!["dear".to_owned()], 1));
+        assert_eq!(chosen(all(), 0), (vec![], 2), "nothing is to be spent");
+        let after = vec![candidate("older", Some(99), 0.0, 1.0), candidate("dear", Some(90), 0.0, 7.5)];
+        assert_eq!(chosen(after, 5), (vec!["older".to_owned()], 1), "another one is longer overdue");
     }
 }

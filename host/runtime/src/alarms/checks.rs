@@ -20,6 +20,7 @@ use super::fault::{Fault, Findings};
 use super::rule::Rule;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::schedule::has_come;
 use crate::settings::Settings;
 use crate::settings::alarms::CheckSettings;
 use crate::settings::file::read_settings;
@@ -244,15 +245,17 @@ pub(super) async fn find(
             Err(failure) => (CheckResult::failed(&name, failure.error.to_string()), None),
             Ok(check) => {
                 let entry = format!("check/{name}");
+                let noted_at = times.read_at(&entry, None);
                 let is_due = match &check.schedule {
-                    Some(schedule) => schedule.is_due(now, times.read_at(&entry, None)),
+                    Some(schedule) => schedule.is_due(now, noted_at.filter(|at| has_come(*at, now))),
                     None => has_run,
                 };
                 if !is_due {
                     continue;
                 }
-                if check.schedule.is_some() {
-                    app.state.note_happened(&entry, now).await?;
+                if check.schedule.is_some() && !app.state.note_happened(&entry, noted_at, now).await? {
+                    // Another process runs it.
+                    continue;
                 }
                 (run_apart(settings, &name).await, check.severity)
             }

@@ -5,6 +5,7 @@ use sluice_model::{Alarm, AlarmState, Severity};
 use sluice_state::AlarmChange;
 
 use super::fault::{Fault, Findings};
+use crate::schedule::has_come;
 use crate::settings::alarms::AlarmSettings;
 
 /// What changes of alarms now.
@@ -66,7 +67,7 @@ fn lasts(alarm: &Alarm, fault: &Fault, settings: &AlarmSettings, now: DateTime<U
         advice: fault.advice.clone(),
         ..alarm.clone()
     };
-    let is_mature = now - alarm.opened_at >= settings.delay(fault.rule);
+    let is_mature = now - alarm.opened_at >= settings.delay(fault.rule) || !has_come(alarm.opened_at, now);
     let is_awake = alarm.snoozed_until.is_some_and(|until| until <= now);
     match alarm.state {
         AlarmState::Pending if is_mature => after.state = AlarmState::Open,

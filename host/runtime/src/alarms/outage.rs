@@ -10,6 +10,7 @@ use super::rule::Rule;
 use super::{ledger, messages, outbox};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::schedule::has_come;
 use crate::settings::Settings;
 
 /// Whether the state store fails, as evaluations find it.
@@ -33,7 +34,10 @@ impl StateOutage {
         let now = Utc::now();
         let since = *self.since.get_or_insert(now);
         let alarms = &settings.alarms;
-        if self.alarm.is_none() && alarms.holds(Rule::State) && now - since >= alarms.delay(Rule::State) {
+        if self.alarm.is_none()
+            && alarms.holds(Rule::State)
+            && (now - since >= alarms.delay(Rule::State) || !has_come(since, now))
+        {
             let opened = opened(&fault(failure), settings, since);
             tracing::error!(rule = "state", state = "open", "alarm: {}", opened.alarm.summary);
             self.unsent = messages(settings, &opened, now);

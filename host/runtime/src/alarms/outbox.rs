@@ -13,6 +13,7 @@ use super::text;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::publish;
+use crate::schedule::has_come;
 use crate::settings::Settings;
 use crate::settings::receivers::{EmailSettings, ReceiverSettings};
 use crate::settings::secrets::SecretSources;
@@ -89,7 +90,8 @@ async fn send_in_order(
             app.state.forget_alarm_message(id).await?;
             continue;
         };
-        if message.due_at > now {
+        // One of a clock that was ahead doesn't wait until that moment comes.
+        if message.due_at > now && has_come(message.made_at, now) {
             // One that waits for the end of quiet hours keeps nobody back.
             if message.attempts == 0 || message.attempts >= MAX_KEPT_BACK {
                 continue;

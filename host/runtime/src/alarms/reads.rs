@@ -1,20 +1,20 @@
 //! What is read late or not at all: schedules, stale accounts, gaps, refused and expiring secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sluice_model::Alarm;
 use sluice_query::Session;
 
 use super::fault::{Fault, Findings, first_of};
 use super::rule::Rule;
-use super::scope::Networks;
+use super::scope::{Files, Networks};
 use crate::app::{App, with_connector};
 use crate::due;
 use crate::duplicates::texts;
 use crate::failure::Failure;
 use crate::settings::alarms::AlarmSettings;
-use crate::settings::network::NetworkSettings;
 use crate::status::{Freshness, StreamStatus};
 use crate::text::count;
 
@@ -22,9 +22,13 @@ use crate::text::count;
 const MAX_LINES: usize = 10;
 
 /// Judges all streams. `paused`: accounts that the schedule leaves alone, by network id.
-pub(super) fn find_late(streams: &[StreamStatus], paused: &Paused, findings: &mut Findings) {
-    findings.add(Rule::Stale, |_| true, stale_accounts(streams, paused));
-    findings.add(Rule::Gap, |_| true, streams.iter().filter_map(gap));
+/// What a network whose file can't be used would have isn't judged.
+pub(super) fn find_late(streams: &[StreamStatus], paused: &Paused, files: &Files, findings: &mut Findings) {
+    let known: BTreeSet<String> = files.networks.iter().map(|network| network.content.connector.clone()).collect();
+    let are_all_known = files.broken.is_empty();
+    let covers = move |alarm: &Alarm| are_all_known || alarm.network.as_ref().is_some_and(|id| known.contains(id));
+    findings.add(Rule::Stale, covers.clone(), stale_accounts(streams, paused));
+    findings.add(Rule::Gap, covers, streams.iter().filter_map(gap));
 }
 
 /// Accounts that are paused, by network id; the whole network under an empty name.
@@ -84,7 +88,7 @@ fn gap(of: &StreamStatus) -> Option<Fault> {
 /// The state store's failure.
 pub(super) async fn find_unstarted(
     app: &App,
-    networks: &[NetworkSettings],
+    files: &Files,
     paused: &Paused,
     alarms: &AlarmSettings,
     now: DateTime<Utc>,
@@ -92,23 +96,27 @@ pub(super) async fn find_unstarted(
 ) -> Result<(), Failure> {
     let grace = TimeDelta::minutes(alarms.threshold(Rule::Schedule, |of| of.minutes, 15).into());
     let mut faults = Vec::new();
-    for settings in networks {
+    for settings in &files.networks {
         let id = settings.content.connector.clone();
         let Ok(network) = with_connector(&app.registry, &app.settings, settings.clone()) else { continue };
         let name = &network.settings.name;
         let times = app.state.schedule_times(name).await?;
         let is_new = times.started_at(None).is_none() && is_younger(&app.settings.networks_dir, name, now - grace);
-        if is_new || paused.has(&id, "") || app.state.holder(name).await?.is_some() {
+        if is_new || paused.has(&id, "") {
             continue;
         }
-        // A schedule that can't be known is a fault of the settings.
-        let is_due = due::is_due_by(app, &network, now - grace).await.unwrap_or_default();
-        // What is due is queued, and then waits to be begun.
+        // A schedule that can't be known is a fault of the settings. While runs of the last moment go on, the next one waits.
+        let is_due = !app.state.has_scheduled_runs(name).await?
+            && app.state.holder(name).await?.is_none()
+            && due::is_due_by(app, &network, now - grace).await.unwrap_or_default();
+        // What is due is queued, and then waits to be begun, whatever other accounts of the network are about.
         if is_due || app.state.waiting_since(name).await?.is_some_and(|since| since <= now - grace) {
             faults.push(unstarted(&id, name, times.started_at(None), grace));
         }
     }
-    findings.add(Rule::Schedule, |_| true, faults);
+    // A network whose file can't be used isn't judged.
+    let broken = files.broken.clone();
+    findings.add(Rule::Schedule, move |alarm| !broken.contains(&alarm.subject), faults);
     Ok(())
 }
 

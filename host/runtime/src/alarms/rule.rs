@@ -44,6 +44,8 @@ pub enum Rule {
     State,
     /// A settings file that can't be used.
     Settings,
+    /// A machine's clock that jumped.
+    Clock,
     /// A check of the operator's own.
     Check,
     /// A receiver of alarms that accepts none.
@@ -52,7 +54,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ZeroRows,
         Self::Bands,
         Self::Doubt,
@@ -71,6 +73,7 @@ impl Rule {
         Self::Lake,
         Self::State,
         Self::Settings,
+        Self::Clock,
         Self::Check,
         Self::Receiver,
     ];
@@ -96,6 +99,7 @@ impl Rule {
             Self::Lake => "lake",
             Self::State => "state",
             Self::Settings => "settings",
+            Self::Clock => "clock",
             Self::Check => "check",
             Self::Receiver => "receiver",
         }
@@ -144,6 +148,7 @@ impl Rule {
             | Self::Lake
             | Self::State
             | Self::Settings
+            | Self::Clock
             | Self::Check
             | Self::Receiver => &[],
         }

@@ -7,6 +7,14 @@ use sluice_model::Alarm;
 use crate::duplicates::quoted;
 use crate::settings::network::NetworkSettings;
 
+/// The files of networks.
+pub(super) struct Files {
+    /// Those that can be used.
+    pub(super) networks: Vec<NetworkSettings>,
+    /// The names of the others: what is known of their networks isn't judged.
+    pub(super) broken: BTreeSet<String>,
+}
+
 /// Networks by their connector's id, each with its names in the settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Networks(BTreeMap<String, Vec<String>>);

@@ -18,7 +18,7 @@ pub(super) fn find(
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) {
-    findings.add(Rule::Host, |_| true, gone_hosts(services, now));
+    findings.add(Rule::Host, |_| true, gone_services(services, now));
     let receivers = silent_receivers(messages).into_iter().chain(failing_outlets(outlets));
     findings.add(Rule::Receiver, |_| true, receivers);
 }
@@ -35,26 +35,37 @@ fn failing_outlets(outlets: &[Outlet]) -> Vec<Fault> {
     failing.map(fault).collect()
 }
 
-/// Hosts of which no service reports, and one did that hasn't ended.
-fn gone_hosts(services: &[ServiceStats], now: DateTime<Utc>) -> Vec<Fault> {
-    let mut last: BTreeMap<&str, &ServiceStats> = BTreeMap::new();
-    for stats in services {
-        let latest = last.entry(&stats.host).or_insert(stats);
-        if stats.noted_at > latest.noted_at {
-            *latest = stats;
-        }
-    }
-    let gone = last.into_iter().filter(|(_, stats)| !stats.is_fresh(now));
-    let fault = |(host, stats): (&str, &ServiceStats)| {
-        let reported = stats.noted_at.format("%F %T UTC");
-        Fault::new(Rule::Host, host, format!("the service on {host} stopped reporting at {reported}"))
-            .evidence([format!("process {}, {} runs in flight", stats.process, stats.runs)])
-            .advice(
-                "start the service there again; its runs are resumed. If the host was removed for good, this ends a day \
-                 after its last report",
-            )
+/// Services that stopped reporting without having ended, and in whose place no younger one runs on their host. Each younger one
+/// takes the place of one: of one with its roles, if there is any.
+fn gone_services(services: &[ServiceStats], now: DateTime<Utc>) -> Vec<Fault> {
+    let mut gone: Vec<&ServiceStats> = services.iter().filter(|stats| !stats.is_fresh(now)).collect();
+    gone.sort_by_key(|stats| stats.noted_at);
+    let mut heirs: Vec<&ServiceStats> = services.iter().collect();
+    heirs.sort_by_key(|stats| stats.started_at);
+    let mut take_heir = |of: &ServiceStats, with_its_roles: bool| {
+        // What a clock noted that was ahead is older than whatever runs.
+        let is_younger =
+            |heir: &&ServiceStats| heir.started_at > of.noted_at || heir.is_fresh(now) && of.noted_at > now;
+        let place = heirs.iter().position(|heir| {
+            heir.host == of.host && heir.id != of.id && is_younger(heir) && (!with_its_roles || heir.roles == of.roles)
+        });
+        place.map(|place| heirs.remove(place)).is_some()
     };
-    gone.map(fault).collect()
+    for with_its_roles in [true, false] {
+        gone.retain(|stats| !take_heir(stats, with_its_roles));
+    }
+    gone.into_iter().map(gone_service).collect()
+}
+
+fn gone_service(stats: &ServiceStats) -> Fault {
+    let ServiceStats { host, process, roles, id, .. } = stats;
+    let (reported, began) = (stats.noted_at.format("%F %T UTC"), stats.started_at.format("%F %T UTC"));
+    Fault::new(Rule::Host, format!("{host}/{id}"), format!("a service on {host} stopped reporting at {reported}"))
+        .evidence([format!("process {process} since {began}, {}, {} runs in flight", roles.join(","), stats.runs)])
+        .advice(
+            "start the service there again; its runs are resumed. If it was removed for good, this ends a day after its last \
+             report",
+        )
 }
 
 fn silent_receivers(messages: &[AlarmMessage]) -> Vec<Fault> {
@@ -92,19 +103,36 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_gone_until_another_service_reports_there() {
+    fn a_service_is_gone_until_a_younger_one_has_its_place() {
         let now: DateTime<Utc> = "2026-01-05T10:00:00Z".parse().unwrap();
-        let stats = |host: &str, process, secs| ServiceStats {
+        let ago = |secs| now - TimeDelta::seconds(secs);
+        let stats = |host: &str, id: &str, role: &str, began, noted| ServiceStats {
+            id: id.to_owned(),
             host: host.to_owned(),
-            process,
-            noted_at: now - TimeDelta::seconds(secs),
+            roles: vec![role.to_owned()],
+            started_at: ago(began),
+            noted_at: ago(noted),
             ..ServiceStats::default()
         };
-        let killed = [stats("blue", 1, 90), stats("red", 2, 5)];
-        let gone = gone_hosts(&killed, now);
-        assert_eq!(gone.len(), 1);
-        assert_eq!(gone[0].summary, "the service on blue stopped reporting at 2026-01-05 09:58:30 UTC");
-        assert!(gone_hosts(&[stats("blue", 1, 90), stats("blue", 3, 5)], now).is_empty());
-        assert!(gone_hosts(&killed, now - TimeDelta::seconds(60)).is_empty());
+        let subjects = |services: &[ServiceStats]| {
+            gone_services(services, now).iter().map(|fault| fault.subject.clone()).collect::<Vec<_>>()
+        };
+        let mut all = vec![
+            stats("blue", "a", "worker", 900, 90),
+            stats("blue", "b", "worker", 900, 5),
+            stats("blue", "c", "api", 900, 5),
+            stats("red", "d", "worker", 20, 5),
+        ];
+        let gone = gone_services(&all, now);
+        assert_eq!(gone.len(), 1, "two others run there, and were there before: {gone:?}");
+        assert_eq!(gone[0].subject, "blue/a");
+        assert_eq!(gone[0].summary, "a service on blue stopped reporting at 2026-01-05 09:58:30 UTC");
+        assert!(gone_services(&all, ago(60)).is_empty());
+        all.push(stats("blue", "e", "worker", 60, 5));
+        assert!(subjects(&all).is_empty(), "it was started again");
+        all[2].noted_at = ago(80);
+        assert_eq!(subjects(&all), ["blue/c"], "one service takes the place of one");
+        let ahead = [stats("blue", "a", "worker", -900, -800), stats("blue", "e", "worker", 60, 5)];
+        assert!(subjects(&ahead).is_empty(), "the clock was ahead when it reported");
     }
 }

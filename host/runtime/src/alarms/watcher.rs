@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::clock::ClockWatch;
 use super::outage::StateOutage;
-use super::{evaluate, outbox};
+use super::{Evaluated, Occasion, evaluate, outbox};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -27,6 +29,8 @@ pub struct AlarmWatcher {
     settings: Option<Settings>,
     /// Whether the state store, which keeps alarms, fails itself.
     outage: StateOutage,
+    /// This machine's clock.
+    clock: ClockWatch,
     evaluated_at: Option<Instant>,
     evaluation: Option<JoinHandle<Evaluation>>,
     sent_at: Option<Instant>,
@@ -39,7 +43,7 @@ pub struct AlarmWatcher {
 struct Evaluation {
     outage: StateOutage,
     ran: BTreeSet<String>,
-    settings: Result<Settings, Failure>,
+    evaluated: Result<Evaluated, Failure>,
 }
 
 impl AlarmWatcher {
@@ -58,13 +62,15 @@ impl AlarmWatcher {
             self.sent_at = Some(Instant::now());
         }
         let now = Instant::now();
+        self.clock.look(now, Utc::now());
         let settings = self.settings.clone().unwrap_or_else(|| app.settings.clone());
-        let is_urgent = !self.ran.is_empty() || self.outage.is_there();
+        let is_urgent = !self.ran.is_empty() || self.outage.is_there() || self.clock.has_jumped();
         let pause = if is_urgent { settings.alarms.every().min(SOON) } else { settings.alarms.every() };
         let is_due = |last: Option<Instant>, pause: Duration| last.is_none_or(|last| last + pause <= now);
         if self.evaluation.is_none() && is_due(self.evaluated_at, pause) {
             let (ran, outage) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.outage));
-            self.evaluation = Some(tokio::spawn(Evaluation::of(app.clone(), settings.clone(), ran, outage)));
+            let of = Evaluation::of(app.clone(), settings.clone(), ran, outage, self.clock.clone());
+            self.evaluation = Some(tokio::spawn(of));
         }
         let pause = SEND.min(Duration::from_secs(settings.alarms.retry_secs.into()));
         if self.sending.is_none() && is_due(self.sent_at, pause) {
@@ -75,12 +81,13 @@ impl AlarmWatcher {
 
     fn take_over(&mut self, ended: Result<Evaluation, Failure>) {
         let settings = match ended {
-            Ok(Evaluation { outage, ran, settings }) => {
+            Ok(Evaluation { outage, ran, evaluated }) => {
                 self.outage = outage;
-                if settings.is_err() {
+                // What another host kept this one from is judged next time.
+                if !evaluated.as_ref().is_ok_and(|evaluated| evaluated.is_whole) {
                     self.ran.extend(ran);
                 }
-                settings
+                evaluated.map(|evaluated| evaluated.settings)
             }
             Err(failure) => Err(failure),
         };
@@ -109,13 +116,19 @@ impl AlarmWatcher {
 }
 
 impl Evaluation {
-    async fn of(app: Arc<App>, before: Settings, ran: BTreeSet<String>, mut outage: StateOutage) -> Self {
-        let settings = evaluate(&app, &ran).await;
-        match &settings {
-            Ok(now) => outage.ended(&app, now).await,
+    async fn of(
+        app: Arc<App>,
+        before: Settings,
+        ran: BTreeSet<String>,
+        mut outage: StateOutage,
+        clock: ClockWatch,
+    ) -> Self {
+        let evaluated = evaluate(&app, &ran, Some(&clock), Occasion::Service).await;
+        match &evaluated {
+            Ok(now) => outage.ended(&app, &now.settings).await,
             Err(failure) => outage.lasts(&before, failure).await,
         }
-        Self { outage, ran, settings }
+        Self { outage, ran, evaluated }
     }
 }
 

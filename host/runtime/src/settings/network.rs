@@ -1,9 +1,9 @@
 //! `networks/<name>.json`: one network's accounts, schedule and rights. Re-read for every run.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod load;
 
-use chrono::Utc;
+use std::collections::BTreeMap;
+
 use chrono_tz::Tz;
 use serde::Deserialize;
 use sluice_model::{ErrorKind, Grain, Manifest, Rate, Secret, TIMEZONE_SETTING};
@@ -13,11 +13,11 @@ use super::look_back::LookBackRule;
 use super::schedule::ScheduleSettings;
 use super::secrets::SecretSources;
 use super::vanish::VanishSettings;
-use super::{file, mistake};
 use crate::doubt::DoubtSettings;
 use crate::failure::Failure;
-use crate::timetable::Schedule;
 use sluice_registry::SwapSettings;
+
+pub use load::{Loaded, load_all, load_each};
 
 /// One network's settings.
 #[derive(Clone, Debug)]
@@ -119,111 +119,6 @@ impl std::fmt::Display for Scalar {
 pub(crate) fn parse_duration_secs(text: &str) -> Option<u32> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| duration.subsec_nanos() == 0)?;
     u32::try_from(duration.as_secs()).ok().filter(|secs| *secs > 0)
-}
-
-/// All networks in a folder, by name.
-///
-/// # Errors
-/// A settings failure that names the file and what is wrong in it.
-pub fn load_all(dir: &Path) -> Result<Vec<NetworkSettings>, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::settings(format!("cannot read the networks folder {}: {error}", dir.display()))
-            .hint("make the folder and put one <name>.json per network there, or change networks.dir in sluice.toml")
-    };
-    let mut networks = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            networks.push(load(&path)?);
-        }
-    }
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
-    unique_accounts(&networks)?;
-    Ok(networks)
-}
-
-fn load(path: &Path) -> Result<NetworkSettings, Failure> {
-    let file = path.display().to_string();
-    let text = file::read_settings(path)
-        .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
-    let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
-        Failure::settings(format!("{file} is wrong: {}", mistake::of_json(&error))).hint(
-            "the keys are connector, schedule (cron, timezone, missed, jitter, streams), look_back, hosts, base_url, rate, max_reject_share, vanish \
-             (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
-             cut, total, bands, columns, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
-        )
-    })?;
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    check_schedule(&file, &content)?;
-    if content.accounts.is_empty() {
-        return Err(Failure::settings(format!("{file} has no accounts")).hint("add one to `accounts`"));
-    }
-    if content.rate.is_some_and(|rate| rate.requests == 0 || rate.per_secs == 0 || rate.concurrency == 0) {
-        return Err(Failure::settings(format!("{file}: a rate of nothing would never ask"))
-            .hint("write rate like {\"requests\": 20, \"per_secs\": 60, \"concurrency\": 4}"));
-    }
-    if content.base_url.as_ref().is_some_and(|url| !sluice_fetch::is_origin(url)) {
-        return Err(Failure::settings(format!("{file}: base_url is no http or https origin with a path at most"))
-            .hint("write it like \"https://proxy.example.com/awin\", without user, password and parameters"));
-    }
-    if content.max_reject_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-        return Err(Failure::settings(format!("{file}: max_reject_share is not a share"))
-            .hint("write a number from 0 (no reject is allowed) to 1 (all may be rejected)"));
-    }
-    Ok(NetworkSettings { name, file, content })
-}
-
-/// Refuses a schedule that names no moment, and look-back rules that read nothing.
-fn check_schedule(file: &str, content: &NetworkFile) -> Result<(), Failure> {
-    let settings = content.schedule.iter();
-    let crons = settings.flat_map(|settings| settings.cron.iter().chain(settings.streams.values().map(|of| &of.cron)));
-    for cron in crons {
-        let schedule = Schedule::utc(cron).map_err(|reason| {
-            Failure::settings(format!("{file}: schedule \"{cron}\" is not a cron expression: {reason}"))
-                .hint("write minute, hour, day of month, month and day of week: \"0 * * * *\" is hourly")
-        })?;
-        if schedule.next_moment(Utc::now()).is_none() {
-            return Err(Failure::settings(format!("{file}: schedule \"{cron}\" never comes"))
-                .hint("no year has such a day; the fields are minute, hour, day of month, month and day of week"));
-        }
-    }
-    let example = "leave it out for the connector's own rules, or write [{\"every\": \"1h\", \"days\": 3}]";
-    match &content.look_back {
-        Some(rules) if rules.is_empty() => {
-            Err(Failure::settings(format!("{file}: look_back is empty, so the schedule would read nothing"))
-                .hint(example))
-        }
-        Some(rules) => match rules.iter().find_map(LookBackRule::mistake) {
-            Some(mistake) => Err(Failure::settings(format!("{file}: {mistake}")).hint(example)),
-            None => Ok(()),
-        },
-        None => Ok(()),
-    }
-}
-
-/// Tables distinguish accounts by connector and name, so these pairs must be unique.
-fn unique_accounts(networks: &[NetworkSettings]) -> Result<(), Failure> {
-    let mut seen = BTreeMap::new();
-    for network in networks {
-        for account in &network.content.accounts {
-            let place = (&network.file, &account.settings);
-            if let Some((other, settings)) = seen.insert((&network.content.connector, account.id()), place) {
-                let same = settings.iter().filter(|(name, value)| {
-                    account.settings.get(*name).is_some_and(|own| own.to_string() == value.to_string())
-                });
-                let same: Vec<String> = same.map(|(name, value)| format!("{name} {value}")).collect();
-                let same = if same.is_empty() { String::new() } else { format!(", both with {}", same.join(", ")) };
-                let message = format!(
-                    "account `{}` of `{}` is in {other} and in {}{same}",
-                    account.id(),
-                    network.content.connector,
-                    network.file
-                );
-                return Err(Failure::settings(message).hint("give each account of a network its own name and id"));
-            }
-        }
-    }
-    Ok(())
 }
 
 impl NetworkSettings {

@@ -37,7 +37,7 @@ pub struct ReceiverSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmailSettings {
-    /// `smtps://host`, or `smtp://localhost` for a relay on this machine.
+    /// `smtps://host`, `smtp+starttls://host`, or `smtp://localhost` for a relay on this machine.
     pub smtp: String,
     /// The user at that server.
     pub user: Option<String>,

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use sluice_runtime::jobs::{ReplayWork, Work};
+use sluice_runtime::jobs::{MOST_WAITING, Refused, ReplayWork, Work};
 use sluice_runtime::selection::PartText;
 use sluice_state::{Job, JobState, Selection};
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ const MOST_JOBS: u32 = 1_000;
 /// How long a call waits for a job at the most, and how often it looks.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
+/// When it is of use to ask again for a job while as many wait as may.
+const FULL_QUEUE_SECS: u32 = 30;
 
 pub(super) fn routes() -> OpenApiRouter<SharedState> {
     OpenApiRouter::new()
@@ -196,7 +198,14 @@ async fn rebuild(State(shared): Of, Extension(caller): Extension<Caller>, Body(b
 }
 
 async fn start(shared: &Shared, caller: &Caller, work: Work) -> Answer {
-    let id = shared.jobs.start(work, &caller.name).await.map_err(unprocessable)?;
+    let id = shared.jobs.start(work, &caller.name).await.map_err(|refused| match refused {
+        Refused::Failed(failure) => unprocessable(failure),
+        Refused::Full => {
+            let error = format!("{MOST_WAITING} jobs wait already");
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, error, "ask again once some of them have ended: /v1/jobs")
+                .retry_after(FULL_QUEUE_SECS)
+        }
+    })?;
     let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(find(shared, &id).await?)).into_response())
 }

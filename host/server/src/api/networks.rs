@@ -39,7 +39,7 @@ struct AccountBody {
     id: String,
 }
 
-/// Networks and accounts as the settings have them.
+/// Networks and accounts as the settings have them; without those whose files can't be used, which are alarms.
 #[utoipa::path(get, path = "/v1/networks", security(("token" = ["read"])),
     responses((status = 200, body = Vec<NetworkBody>)))]
 async fn networks(State(shared): Of) -> Result<Json<Vec<NetworkBody>>, ApiError> {
@@ -48,7 +48,7 @@ async fn networks(State(shared): Of) -> Result<Json<Vec<NetworkBody>>, ApiError>
 
 async fn load(shared: &Shared) -> Result<Vec<NetworkBody>, ApiError> {
     let mut found = Vec::new();
-    for network in network::load_all(&shared.app.settings.networks_dir)? {
+    for network in network::load_each(&shared.app.settings.networks_dir)?.networks {
         let accounts = network.content.accounts.iter();
         found.push(NetworkBody {
             accounts: accounts.map(|a| AccountBody { name: a.name.clone(), id: a.id().to_owned() }).collect(),

@@ -314,6 +314,15 @@ impl State {
         }
     }
 
+    /// Gives back all that this process has claimed, when it is about to end. What still works under a claim finds its lease
+    /// lost. A claim that is only dropped is given back by a task, which may come too late then.
+    ///
+    /// # Errors
+    /// The store's failure: what is claimed is free once the lease expires.
+    pub async fn release_own(&self) -> Result<(), Error> {
+        Ok(self.leases.release_all().await?)
+    }
+
     /// Who works on a network.
     ///
     /// # Errors

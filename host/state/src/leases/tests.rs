@@ -284,3 +284,21 @@ async fn a_run_without_a_living_process_is_to_be_taken() {
     state.database.execute(sqlx::query("UPDATE leases SET process_id = 4194305")).await.unwrap();
     assert_eq!(free().await, ["1", "2", "3"]);
 }
+
+#[tokio::test]
+async fn a_process_that_ends_gives_back_what_was_only_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, other) = (open(&folder, times(PATIENCE)).await, open(&folder, times(PATIENCE)).await);
+    let rows = async |query: &'static str| {
+        state.database.fetch_one(sqlx::query(query)).await.unwrap().try_get::<i64, _>(0).unwrap()
+    };
+    let theirs = other.claim("cj", &[]).await.unwrap();
+    let held = state.claim("awin", &ids(&["uk"])).await.unwrap();
+    drop(state.claim("awin", &ids(&["de"])).await.unwrap());
+    // Not even the tasks of what was dropped have run when this returns.
+    state.release_own().await.unwrap();
+    assert_eq!(rows("SELECT count(*) FROM claims WHERE network = 'awin'").await, 0);
+    assert_eq!(rows("SELECT count(*) FROM leases WHERE holder <> ''").await, 1, "another process keeps its own");
+    assert!(other.try_claim("awin", &[]).await.unwrap().is_some());
+    drop((held, theirs));
+}

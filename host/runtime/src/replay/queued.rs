@@ -1,0 +1,146 @@
+//! A replay in the queue: a run for each month, which services take when nothing else waits.
+//!
+//! Each month is atomic by itself, the replay as a whole isn't: a partial selection compares nothing that it can't know of
+//! (decision 13), so months may come in any order and on any host. They are called after the replay, `<replay>.<month>`, so that
+//! one rollback finds all of them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sluice_engine::Connector;
+use sluice_lake::Error as LakeError;
+use sluice_model::Window;
+use sluice_state::{BulkWork, Claim, NotedRun, RunEnd, Selection};
+
+use super::{ReplayConnector, ReplayOutcome, ReplayRequest, apply_all, connector, reference};
+use crate::app::{App, open_session};
+use crate::backfill::months;
+use crate::claims::{Claims, networks_of};
+use crate::duplicates::{quoted, texts};
+use crate::failure::Failure;
+use crate::settings::network::NetworkSettings;
+use crate::tables::RawSelection;
+
+/// How often a month is begun before it is given up: each time it ended its process.
+const MAX_STARTS: u32 = 3;
+
+/// What was queued.
+pub struct QueuedReplay {
+    /// What `replay --rollback` takes.
+    pub replay_id: String,
+    /// How many months.
+    pub months: usize,
+}
+
+/// Queues a replay of a selection by a connector, which the lake keeps from now on.
+///
+/// # Errors
+/// A usage failure if raw holds nothing of it; the failure of the lake or the state store.
+pub async fn queue(
+    app: &App,
+    settings: &NetworkSettings,
+    connector: &Connector,
+    selection: &RawSelection,
+) -> Result<QueuedReplay, Failure> {
+    let id = connector.network();
+    app.lake.put_connector(connector.component().clone()).await?;
+    let window = match selection.window {
+        Some(window) => window,
+        None => window_of_raw(app, id).await?.ok_or_else(|| {
+            Failure::usage(format!("raw holds nothing of `{}`", settings.name))
+                .hint("run it first: there is no history")
+        })?,
+    };
+    let replay_id = uuid::Uuid::now_v7().to_string();
+    let work = BulkWork::Replay { connector: connector.digest().to_hex() };
+    let runs = months(window).map(|month| {
+        let selection = Selection {
+            account: selection.account.clone(),
+            stream: selection.stream.clone(),
+            since: Some(month.since),
+            until: Some(month.until),
+            work: Some(work.clone()),
+            ..Selection::default()
+        };
+        (format!("{replay_id}.{}", month.since.format("%Y%m")), selection)
+    });
+    let runs: Vec<(String, Selection)> = runs.collect();
+    // Of several files that name the connector the first: the others are claimed after it, in the order of their names.
+    let first = networks_of(app, id)?.into_iter().next().unwrap_or_else(|| settings.name.clone());
+    app.state.queue_bulk_as(&first, &runs).await?;
+    Ok(QueuedReplay { replay_id, months: runs.len() })
+}
+
+/// The window that holds all that raw has of a network.
+async fn window_of_raw(app: &App, id: &str) -> Result<Option<Window>, Failure> {
+    let session = open_session(app.lake.clone()).await?;
+    let query = format!(
+        "SELECT CAST(min(window_since) AS VARCHAR), CAST(max(window_until) AS VARCHAR) FROM meta.requests WHERE network = {}
+         HAVING min(window_since) IS NOT NULL",
+        quoted(id)
+    );
+    let rows: Vec<[String; 2]> = texts(&session, &query).await?;
+    let moment = |text: &String| {
+        let text = text.replace(' ', "T");
+        let text = if text.ends_with('Z') { text } else { format!("{text}Z") };
+        text.parse::<DateTime<Utc>>().map_err(Failure::failed)
+    };
+    rows.first().map(|[since, until]| Ok(Window { since: moment(since)?, until: moment(until)? })).transpose()
+}
+
+/// Carries out a month that was taken from the queue under a claim of its network.
+///
+/// # Errors
+/// The failure of the lake or the state store: it stays in the queue.
+pub async fn carry_out(
+    app: &Arc<App>,
+    settings: &NetworkSettings,
+    claim: &Claim,
+    noted: &NotedRun,
+) -> Result<(), Failure> {
+    let Some(BulkWork::Replay { connector: digest }) = &noted.selection.work else { return Ok(()) };
+    if noted.starts >= MAX_STARTS {
+        tracing::error!(run_id = noted.run_id, "this month of a replay ended its process {MAX_STARTS} times: given up");
+        return Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?);
+    }
+    let started = NotedRun { starts: noted.starts + 1, ..noted.clone() };
+    app.state.note_start(&started).await?;
+    let by = connector(app, settings, &ReplayConnector::Stored(digest.clone())).await?;
+    let selection = RawSelection {
+        account: noted.selection.account.clone(),
+        stream: noted.selection.stream.clone(),
+        run_id: None,
+        window: noted.selection.window(Utc::now()),
+    };
+    let request = ReplayRequest { connector: &by, selection: &selection, conditions: &[] };
+    let id = &settings.content.connector;
+    let others = Claims::of_others(app, id, &settings.name, Some(claim.network())).await?;
+    let applied = others.guard(apply_all(app, settings, &request, &noted.run_id)).await;
+    others.release().await;
+    let ReplayOutcome { diff, .. } = match applied {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            // It hasn't ended the process, so this start doesn't count.
+            app.state.note_start(&NotedRun { starts: started.starts.saturating_sub(1).max(1), ..started }).await?;
+            return Err(failure);
+        }
+    };
+    tracing::info!(run_id = noted.run_id, rows = diff.rows(), version = reference(&by).version, "a month was replayed");
+    Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
+}
+
+/// The runs of the months of a replay that were written, oldest first; none of one that wasn't queued.
+pub(super) async fn written_months(app: &App, replay_id: &str) -> Result<Vec<String>, Failure> {
+    let session = open_session(app.lake.clone()).await?;
+    let query = format!(
+        "SELECT run_id FROM meta.runs WHERE command = 'replay' AND starts_with(run_id, {}) ORDER BY run_id",
+        quoted(&format!("{replay_id}."))
+    );
+    let rows: Vec<[String; 1]> = texts(&session, &query).await?;
+    Ok(rows.into_iter().map(|[run_id]| run_id).collect())
+}
+
+/// Whether a rollback found nothing to take back: a month in which nothing differed was no commit.
+pub(super) fn wrote_nothing(error: &LakeError) -> bool {
+    matches!(error, LakeError::NoReplay { .. })
+}
