@@ -104,7 +104,7 @@ pub async fn run(
 pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: NotedRun) -> Result<RunReport, Failure> {
     let starting = app.starting.acquire().await.map_err(Failure::failed)?;
     let all = crate::settings::network::load_all(&app.settings.networks_dir)?;
-    identity::check(&all, network, &app.lake).await?;
+    identity::check(&all, network, &app.settings.secrets, &app.lake).await?;
     identity::record(network, &queued.selection.accounts, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
