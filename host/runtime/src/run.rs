@@ -321,19 +321,23 @@ pub async fn build(
         );
     }
     record::keep_connector(app, network).await?;
-    let writer = app.committer.run(Some(fence(claim)));
+    let writer = Arc::new(app.committer.run(Some(fence(claim))));
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     app.meter.rename(format!("write the tables of {}", network.settings.name));
     let counts = writer.finish().await;
-    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
+    let (mut read, failure) = match read {
+        Ok(read) => (read, None),
+        Err(failure) => (tables::RawRead::default(), Some(failure)),
+    };
+    let mut collected = Collected { done: std::mem::take(&mut read.judged.done), ..Collected::default() };
+    collected.done.retain(SliceDone::is_doubtful);
+    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &collected);
     report.set_time(took);
-    match read {
-        Ok(read) => {
-            report.records = read.records;
-            read.errors.into_iter().for_each(|error| report.fail(error));
-        }
-        Err(failure) => report.fail(failure.into()),
+    report.records = read.records;
+    read.errors.into_iter().chain(failure.map(SliceError::from)).for_each(|error| report.fail(error));
+    if counts.is_ok() {
+        report.warnings = read.judged.keep(&app.lake, claim).await?;
     }
     match counts {
         Ok(counts) => report.count(counts),
