@@ -12,6 +12,8 @@ const MANY: u64 = 200;
 /// The same of days with fewer rows, if they have as many as say something: how many times the factor a sum must be more,
 /// since one large order is no fault.
 const FEW_FACTOR: u128 = 5;
+/// How many times `min_records` such a day and one of its weekdays must have.
+const FEW_ROWS: u64 = 4;
 /// How long after its end a day is complete: networks book late.
 const SETTLED: TimeDelta = TimeDelta::days(2);
 
@@ -89,8 +91,7 @@ fn odd_day(
     let money = |sum: u128| sum / 1_000_000;
     let rows = u128::from(found.rows);
     let of = weekdays.len();
-    let may_have_sums =
-        found.rows.min(weekdays.iter().map(|day| day.rows).max().unwrap_or_default()) >= rules.min_records;
+    let may_have_sums = rows.min(most) >= u128::from(FEW_ROWS * rules.min_records);
     let sum_factor = if found.rows >= MANY { factor } else { FEW_FACTOR * factor };
     match () {
         () if found.rows >= MANY && most > 0 && rows > most * factor => {

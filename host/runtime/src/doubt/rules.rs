@@ -140,14 +140,13 @@ fn currency(profile: &Profile, rules: &DoubtSettings, seen: &Observation) -> Opt
 /// Amounts of another order of magnitude.
 fn unit(column: &str, rules: &DoubtSettings, before: &Magnitude, now: &Magnitude) -> Option<Doubt> {
     let (usual, found) = (before.mean()?, now.mean()?);
-    let fewer = before.count.min(now.count);
-    if fewer < rules.min_records {
+    // Fewer tell too little of how much amounts differ: they are compared one by one with those of the tables.
+    if before.count.min(now.count) < MIN_KNOWN.max(rules.min_records) {
         return None;
     }
-    // Where amounts differ much among themselves, they must differ more than that; and the more, the fewer there are.
+    // Where amounts differ much among themselves, they must differ more than that.
     let distance = (found - usual).abs();
-    let deviations = if fewer < MIN_KNOWN { 3.0 } else { 2.0 };
-    if distance < f64::from(rules.factor).log2() || distance < deviations * before.deviation() {
+    if distance < f64::from(rules.factor).log2() || distance < 2.0 * before.deviation() {
         return None;
     }
     let typical = |log: f64| log.exp2() / 1e6;
