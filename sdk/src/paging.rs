@@ -9,11 +9,12 @@ pub enum End<'a> {
     Empty,
     /// By a page of fewer records than were asked for. Only where the network's documents say so.
     Short,
-    /// By the number of the last page, at a place of the body.
+    /// By the number of the last page, at a place of the body. An answer that doesn't state it is followed until a page is
+    /// empty.
     LastPage(&'a str),
-    /// By the number of all records, at a place of the body.
+    /// By the number of all records, at a place of the body; else as [`End::LastPage`].
     Total(&'a str),
-    /// By the number of all records, in a header with this name in lower case.
+    /// By the number of all records, in a header with this name in lower case; else as [`End::LastPage`].
     TotalHeader(&'a str),
     /// By the position of the next page, at a place of the body: empty, 0 or none behind this one if there is none.
     NextPosition(&'a str),
@@ -25,7 +26,8 @@ pub enum End<'a> {
 
 /// A list whose requests are numbered: by page, or by how many records come before.
 ///
-/// A request of it has the state that [`Pages::follow`] gives: its position, and what tells the page before it.
+/// A request of it has the state that [`Pages::follow`] gives: its position, what tells the page before it, and how many
+/// records came so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
     /// Position of the first request: page 0 or 1, or offset 0.
@@ -50,28 +52,38 @@ impl Pages<'_> {
 
     /// The position that a request's state holds.
     pub fn position(&self, request: &Request) -> u64 {
-        state_of(request).0.unwrap_or(self.first)
+        PageState::of(request).position.unwrap_or(self.first)
     }
 
     /// What an answered page means: the list is over, or `ask` makes the request for another position. A page that begins with
     /// the same record as the one before it is refused, rather than followed for ever.
     pub fn follow(&self, request: &Request, response: &Response, ask: impl FnOnce(u64) -> Request) -> Judgement {
         let here = self.position(request);
-        let Some(next) = self.next(here, response) else { return done() };
+        let before = PageState::of(request);
+        let came = self.came(here, &before, response);
+        let Some(next) = self.next(here, came, response) else { return done() };
         let asked = if self.by_offset { (here - self.first) / self.size.max(1) } else { here - self.first } + 1;
         if asked >= self.most {
             return split();
         }
         let mark = self.fingerprint(response);
-        if !mark.is_empty() && state_of(request).1 == mark {
+        if !mark.is_empty() && before.mark == mark {
             let text = format!("the page at {here} begins with the record of the one before it: no paging takes place");
             return refused(RefusalKind::Response, text);
         }
-        more(vec![ask(next).state(format!("{next} {mark}"))])
+        more(vec![ask(next).state(format!("{next} {mark} {came}"))])
     }
 
-    /// The position behind this one, if there is another page.
-    fn next(&self, here: u64, response: &Response) -> Option<u64> {
+    /// How many records came with this page and those before it. A server may give fewer than it is asked for, so pages
+    /// times their size is only what an answer without a count is taken for, and a request that an earlier release sent.
+    fn came(&self, here: u64, before: &PageState, response: &Response) -> u64 {
+        let asked =
+            if self.by_offset { here - self.first.min(here) } else { (here - self.first.min(here)) * self.size };
+        before.came.unwrap_or(asked) + response.records.map_or(self.size, u64::from)
+    }
+
+    /// The position behind this one, if there is another page; `came`: the records up to here.
+    fn next(&self, here: u64, came: u64, response: &Response) -> Option<u64> {
         let records = response.records.map(u64::from);
         let is_empty = records == Some(0);
         // A server may give fewer records than it is asked for.
@@ -81,15 +93,16 @@ impl Pages<'_> {
             _ => here + 1,
         };
         let number = |place: &str| response.value_at(place).and_then(|text| text.trim().parse::<u64>().ok());
-        let reached = if self.by_offset { behind } else { (here + 1).saturating_sub(self.first) * self.size };
+        // What isn't stated ends nothing: a short page may come before others.
+        let until_empty = records.is_some_and(|records| records > 0);
         let is_more = match self.end {
             End::Empty => !is_empty,
             End::Short => records.is_none_or(|records| records >= self.size) && !is_empty,
-            End::LastPage(place) => number(place).is_some_and(|last| here < last),
-            End::Total(place) => !is_empty && number(place).is_some_and(|total| reached < total),
+            End::LastPage(place) => number(place).map_or(until_empty, |last| here < last),
+            End::Total(place) => number(place).map_or(until_empty, |total| !is_empty && came < total),
             End::TotalHeader(name) => {
                 let total = response.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-                !is_empty && total.is_some_and(|total| reached < total)
+                total.map_or(until_empty, |total| !is_empty && came < total)
             }
             End::NextPosition(place) => return number(place).filter(|next| *next > here && !is_empty),
             End::Marked(place) => {
@@ -109,10 +122,24 @@ impl Pages<'_> {
     }
 }
 
-/// The position and the mark of a request's state.
-fn state_of(request: &Request) -> (Option<u64>, &str) {
-    let (position, mark) = request.state.split_once(' ').unwrap_or((&request.state, ""));
-    (position.parse().ok(), mark)
+/// What a request's state tells.
+struct PageState<'a> {
+    position: Option<u64>,
+    /// What the page before it begins with.
+    mark: &'a str,
+    /// How many records came before it.
+    came: Option<u64>,
+}
+
+impl<'a> PageState<'a> {
+    fn of(request: &'a Request) -> Self {
+        let mut parts = request.state.splitn(3, ' ');
+        Self {
+            position: parts.next().and_then(|position| position.parse().ok()),
+            mark: parts.next().unwrap_or_default(),
+            came: parts.next().and_then(|came| came.parse().ok()),
+        }
+    }
 }
 
 /// 64 bits of FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), hexadecimal: tells a text from another one.
@@ -162,18 +189,22 @@ mod tests {
             (End::LastPage("/last"), 3, &[("/last", "2")], true),
             (End::LastPage("/last"), 3, &[("/last", "1")], false),
             (End::LastPage("/last"), 0, &[("/last", "0")], false),
-            (End::LastPage("/last"), 3, &[], false),
+            (End::LastPage("/last"), 3, &[], true),
+            (End::LastPage("/last"), 0, &[], false),
             (End::Total("/total"), 100, &[("/total", "101")], true),
             (End::Total("/total"), 100, &[("/total", "100")], false),
             (End::TotalHeader("x-total"), 100, &[], true),
-            (End::TotalHeader("x-other"), 100, &[], false),
+            (End::TotalHeader("x-other"), 100, &[], true),
+            (End::TotalHeader("x-other"), 0, &[], false),
+            (End::Total("/total"), 3, &[], true),
+            (End::Total("/total"), 0, &[("/total", "100")], false),
             (End::Marked("/next"), 1, &[("/next", "https://x.example/2")], true),
             (End::Marked("/next"), 1, &[("/next", "false")], false),
             (End::Marked("/next"), 1, &[("/next", "")], false),
             (End::Partial, 1, &[("status", "206")], true),
             (End::Partial, 1, &[], false),
         ] {
-            assert_eq!(next(end, records, values), goes_on.then(|| "2 ".to_owned()), "{end:?} {values:?}");
+            assert_eq!(next(end, records, values), goes_on.then(|| format!("2  {records}")), "{end:?} {values:?}");
         }
     }
 
@@ -181,17 +212,29 @@ mod tests {
     fn an_offset_counts_the_records_that_came() {
         let end = End::Total("/total");
         let next = |state, records| follows(Pages { end, ..OFFSETS }, state, records, &[("/total", "250")]);
-        assert_eq!(next("0", 100).as_deref(), Some("100 "));
-        assert_eq!(next("100", 40).as_deref(), Some("140 "), "a server that gives fewer than it is asked for");
+        assert_eq!(next("0", 100).as_deref(), Some("100  100"));
+        assert_eq!(next("100", 40).as_deref(), Some("140  140"), "a server that gives fewer than it is asked for");
         assert_eq!(next("200", 50), None);
         assert_eq!(next("140", 0), None, "an empty page ends a list whose total says more");
+    }
+
+    #[test]
+    fn a_page_counts_for_the_records_that_it_has() {
+        let next = |end, state, records| follows(Pages { end, ..PAGES }, state, records, &[("/total", "150")]);
+        for end in [End::Total("/total"), End::TotalHeader("x-total")] {
+            assert_eq!(next(end, "1", 50).as_deref(), Some("2  50"), "pages of 50 where 100 were asked for");
+            assert_eq!(next(end, "2  50", 50).as_deref(), Some("3  100"));
+            assert_eq!(next(end, "3  100", 50), None);
+            assert_eq!(next(end, "3  100", 0), None, "an empty page ends a list whose total says more");
+            assert_eq!(next(end, "2 ", 50), None, "as an earlier release asked: 100 and 50");
+        }
     }
 
     #[test]
     fn the_next_position_lies_behind_this_one() {
         let end = End::NextPosition("/next");
         let next = |value| follows(Pages { end, ..OFFSETS }, "100", 100, &[("/next", value)]);
-        assert_eq!(next("200").as_deref(), Some("200 "));
+        assert_eq!(next("200").as_deref(), Some("200  200"));
         for over in ["100", "0", "", "null"] {
             assert_eq!(next(over), None, "{over}");
         }

@@ -176,8 +176,8 @@ fn each_network_by_data_gives_the_truth_as_it_advances() {
         let operator = Operator::of(&simulator, &[network]).unwrap();
         run(&operator, network, &whole_window(&simulator, start(), HISTORY_DAYS.into()), "at first");
         assert_true(&operator, &simulator, network, "at first");
-        for advance in 1_i64..=3 {
-            let until = simulator.advance(TimeDelta::hours(20 * advance)) + TimeDelta::hours(1);
+        for advance in 1_i64..=10 {
+            let until = simulator.advance(TimeDelta::hours(6 * advance)) + TimeDelta::hours(1);
             let window = [until - TimeDelta::days(3), until];
             let window = window.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
             run(&operator, network, &window, &format!("after advance {advance}"));

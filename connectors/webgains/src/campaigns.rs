@@ -41,13 +41,15 @@ pub(crate) fn follow(slice: &Slice, request: &Request, response: &Response) -> O
     if slice.stream != "transactions" || !is_answer {
         return None;
     }
-    let last = |page: u64| {
+    // What isn't stated ends nothing: an empty page does.
+    let last = |page: u64, is_empty: bool| {
         let last = response.value_at("/pagination/last_page").and_then(|last| last.trim().parse::<u64>().ok());
-        last.is_none_or(|last| page >= last)
+        last.map_or(is_empty, |last| page >= last)
     };
     if let Some((ids, page)) = request.state.split_once(' ') {
         let page = page.parse().unwrap_or(1);
-        return Some(if last(page) { done() } else { more(vec![transactions(slice, ids, page + 1)]) });
+        let is_empty = response.records.is_none_or(|records| records == 0);
+        return Some(if last(page, is_empty) { done() } else { more(vec![transactions(slice, ids, page + 1)]) });
     }
     let page = request.state.parse().unwrap_or(1);
     let Some(data) = response.value_at("/data") else {
@@ -57,7 +59,7 @@ pub(crate) fn follow(slice: &Slice, request: &Request, response: &Response) -> O
         Nested::new(&data).items().iter().filter_map(|one| one.filled("id")).map(|id| id.into_owned()).collect();
     let mut requests: Vec<Request> =
         ids.chunks(MAX_CAMPAIGNS).map(|ids| transactions(slice, &ids.join(","), 1)).collect();
-    if !last(page) {
+    if !last(page, ids.is_empty()) {
         requests.push(campaigns(slice, page + 1));
     }
     Some(if requests.is_empty() { done() } else { more(requests) })

@@ -83,8 +83,18 @@ fn read_records(
         _ if table.rows() > 0 => Ok(()),
         WalkReport { parent_is_nil: true, .. } => Err(DecodeError::NotAList { place: cut(place), found: "null" }),
         WalkReport { deepest, .. } if deepest + 1 < names.len() => Err(DecodeError::NothingAt { place: cut(place) }),
+        // Where any name will do for a parent, an error's or a page's does too.
+        WalkReport { is_html: true, .. } if has_wildcard(names) => Err(DecodeError::Html { format: "XML" }),
+        WalkReport { beside: Some(found), .. } if has_wildcard(names) => {
+            Err(DecodeError::NotAList { place: cut(place), found })
+        }
         WalkReport { .. } => Ok(()),
     }
+}
+
+/// Whether a parent of the records may have any name.
+fn has_wildcard(names: &[String]) -> bool {
+    names.iter().rev().skip(1).any(|name| name == "*")
 }
 
 /// The value at names; see [`super::value_at`].
@@ -126,6 +136,10 @@ struct WalkReport {
     deepest: usize,
     /// The element that should hold the records is nil.
     parent_is_nil: bool,
+    /// What the element that should hold the records has beside them.
+    beside: Option<&'static str>,
+    /// The root is a web page's.
+    is_html: bool,
 }
 
 /// Calls `found` at each element whose names from the root are `names`; it reads the element and decides whether to go
@@ -145,6 +159,7 @@ fn walk<'a>(
                 let name = local_name(&start).ok_or_else(|| document.malformed("an element has no name"))?;
                 if depth == 0 {
                     roots += 1;
+                    met.is_html |= name.eq_ignore_ascii_case("html");
                     check_root(document, name, names.first(), roots)?;
                 }
                 let is_next = matched == depth && names.get(depth).is_some_and(|want| want == "*" || want == name);
@@ -167,6 +182,8 @@ fn walk<'a>(
                     met.deepest = met.deepest.max(depth + 1);
                     met.parent_is_nil |= is_nil && depth + 2 == names.len();
                     matched += 1;
+                } else if matched == depth && depth + 1 == names.len() {
+                    met.beside = Some("other elements");
                 }
                 depth += 1;
                 document.check_depth(depth)?;
@@ -180,6 +197,10 @@ fn walk<'a>(
             }
             Event::CData(_) | Event::GeneralRef(_) if depth == 0 => {
                 return Err(document.malformed("there is text outside of the root"));
+            }
+            Event::Text(text) if text.trim_ascii().is_empty() => {}
+            Event::Text(_) | Event::CData(_) if matched == depth && depth + 1 == names.len() => {
+                met.beside = met.beside.or(Some("text"));
             }
             Event::Eof if depth > 0 || roots == 0 => return Err(document.cut_short()),
             Event::Eof => return Ok(met),

@@ -162,3 +162,27 @@ fn attributes_are_many_or_too_many_and_each_is_compared_with_none() {
     assert_eq!(refused.to_string(), "body has more than 10000 attributes in one element");
     assert_eq!(super::value_at(element(1_000_000).as_bytes(), "r.row.@a7"), None);
 }
+
+#[test]
+fn an_error_is_no_empty_list_whatever_its_root_is_called() {
+    for (place, body) in [
+        ("*.lead", "<error>wrong key</error>"),
+        ("*.lead", "<result><error><message>wrong key</message></error></result>"),
+        ("*.lead", "<html><head><title>Maintenance</title></head><body><p>Later</p></body></html>"),
+        ("*.lead", "<html/>"),
+        ("r.*.*", "<r><error>wrong key</error></r>"),
+        ("r.*.*", "<r><error><![CDATA[wrong key]]></error></r>"),
+    ] {
+        assert!(read(place, body).is_err(), "{place}: {body}");
+    }
+    assert_eq!(refused("*.lead", "<error>wrong key</error>"), "no list of records at *.lead: it is text");
+    for (place, body) in [
+        ("*.lead", "<leads/>"),
+        ("*.lead", "<leads>\n</leads>"),
+        ("r.*.*", "<r><list/></r>"),
+        ("r.s", "<r><count>0</count></r>"),
+    ] {
+        assert_eq!(read(place, body).map(|batch| batch.rows), Ok(0), "{place}: {body}");
+    }
+    assert_eq!(read("*.lead", "<leads><count>1</count><lead><id>1</id></lead></leads>").map(|batch| batch.rows), Ok(1));
+}

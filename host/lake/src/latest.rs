@@ -13,10 +13,12 @@
 
 mod duplicates;
 mod keys;
+mod known;
 mod merge;
 mod rewrite;
 mod window;
 
+pub use known::{KnownTransaction, Worth};
 pub(crate) use rewrite::lay_out;
 pub use window::{WindowState, WindowStates};
 

@@ -61,7 +61,7 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
     for network in &all {
         let mut found = check_network(settings, &registry, network.clone()).await;
         if let Ok(served) = with_connector(&registry, settings, network.clone()) {
-            let identity = identity::check(&all, &served, &lake).await;
+            let identity = identity::check(&all, &served, &settings.secrets, &lake).await;
             found.problems.extend(identity.err().map(|failure| failure.render(false)));
         }
         networks.push(found);

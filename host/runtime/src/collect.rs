@@ -3,6 +3,7 @@
 mod clock;
 mod close;
 mod earlier_doubts;
+mod from_raw;
 mod gate;
 mod guard;
 mod listings;
@@ -15,6 +16,7 @@ mod resume;
 mod run_warnings;
 mod suspect;
 mod verdict;
+mod whole;
 mod windows;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
 pub use close::too_many_rejects;
+pub use from_raw::{CollectedSlices, Judged};
 pub use gate::Gate;
 pub use guard::Guard;
 pub(crate) use progress::response_bytes;

@@ -7,19 +7,28 @@
 
 mod bands;
 mod days;
+mod empty;
+mod fill;
+mod inputs;
+mod known;
 mod names;
 mod observation;
 mod profile;
 mod rules;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use bands::{SliceView, judge_days};
 pub use days::{DayLimits, day_outside_band, quiet_day};
+pub use empty::{Emptied, emptied};
+pub use fill::judge_few;
+pub use inputs::{unknown_input, unknown_inputs};
+pub use known::{is_odd, judge_known};
 pub use observation::Observation;
 pub(crate) use observation::money_json;
-pub use profile::Profile;
-pub use rules::{Doubts, judge_ending, judge_few, judge_response, suspicion, unknown_input, unknown_inputs};
+pub use profile::{Profile, WindowsBy};
+pub use rules::{Doubts, judge_ending, judge_response, suspicion};
 
 /// Days of the same weekday that make a band.
 const MIN_WEEKDAYS: usize = 4;
@@ -30,11 +39,11 @@ pub const MIN_RECORDS: u64 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoubtKind {
-    /// A field that was filled is empty in all records.
+    /// A field that was filled is empty in all or most records.
     Fill,
     /// A field's values have another type.
     Type,
-    /// All amounts are in currencies that the account never had.
+    /// All or most amounts are in currencies that they never had.
     Currency,
     /// Amounts are of another order of magnitude: another unit, as cents for euros.
     Unit,
@@ -100,9 +109,9 @@ impl Doubt {
     pub fn title(&self) -> String {
         let field = self.field.as_deref().unwrap_or_default();
         match self.kind {
-            DoubtKind::Fill => format!("`{field}` is gone from all records"),
+            DoubtKind::Fill => format!("`{field}` is gone from all or most records"),
             DoubtKind::Type => format!("the values of `{field}` have another type"),
-            DoubtKind::Currency => "all amounts are in a currency that the account never had".to_owned(),
+            DoubtKind::Currency => "all or most amounts are in a currency that they never had".to_owned(),
             DoubtKind::Unit => format!("`{field}` is of another order of magnitude"),
             DoubtKind::Status => "most status words are unknown".to_owned(),
             DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
@@ -114,8 +123,8 @@ impl Doubt {
     }
 }
 
-/// `doubt` in `networks/<name>.json`: which rules hold, and what is accepted when a second read agrees.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// `doubt` in `networks/<name>.json`: which rules hold, how much they take, and what is accepted when a second read agrees.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DoubtSettings {
     /// [`DoubtKind::Fill`].
@@ -141,6 +150,30 @@ pub struct DoubtSettings {
     pub columns: bool,
     /// Kinds that are accepted when another read agrees, at least an hour later.
     pub auto_accept: Vec<DoubtKind>,
+    /// Records from which on an answer says something by itself, and that must be known before; at least 1.
+    #[serde(deserialize_with = "positive")]
+    pub min_records: u64,
+    /// The share of records above which a field, a currency or a status is doubted; from 0 to below 1.
+    #[serde(deserialize_with = "share")]
+    pub share: f64,
+    /// How many times larger or smaller amounts, counts and sums must be; at least 2.
+    #[serde(deserialize_with = "factor")]
+    pub factor: u32,
+}
+
+fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(from)?;
+    if number > 0 { Ok(number) } else { Err(D::Error::custom("it must be at least 1")) }
+}
+
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(from)?;
+    if (0.0..1.0).contains(&share) { Ok(share) } else { Err(D::Error::custom("a share is from 0 to below 1")) }
+}
+
+fn factor<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let factor = u32::deserialize(from)?;
+    if factor >= 2 { Ok(factor) } else { Err(D::Error::custom("it must be at least 2")) }
 }
 
 impl Default for DoubtSettings {
@@ -157,6 +190,9 @@ impl Default for DoubtSettings {
             bands: true,
             columns: true,
             auto_accept: vec![DoubtKind::Empty, DoubtKind::Bands],
+            min_records: MIN_RECORDS,
+            share: 0.5,
+            factor: 20,
         }
     }
 }

@@ -200,6 +200,12 @@ fails!(
     sluice_state::Error: sluice_state::Error::is_settings,
 );
 
+impl From<SliceError> for Failure {
+    fn from(error: SliceError) -> Self {
+        Self { exit: error.exit, kind: error.kind, ..Self::failed(anyhow::anyhow!(error.message)) }
+    }
+}
+
 impl From<sluice_query::Error> for Failure {
     fn from(error: sluice_query::Error) -> Self {
         let hint = error.hint();

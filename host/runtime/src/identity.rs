@@ -8,58 +8,125 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use sluice_lake::{AccountRow, Lake};
-use sluice_model::Manifest;
+use sluice_model::{Digest, Manifest};
 
 use crate::app::Network;
 use crate::failure::Failure;
 use crate::settings::network::{Account, NetworkSettings};
+use crate::settings::secrets::SecretSources;
 
-/// The settings that identify an account, by name. An account without any is known by its secrets' references.
-type Identity = BTreeMap<String, String>;
+/// What identifies an account.
+struct Identity {
+    /// The settings that do, by name; of an account without any the references of its secrets.
+    parts: BTreeMap<String, String>,
+    /// It has no such settings.
+    by_secrets: bool,
+    /// Where its requests go, if that isn't the network itself: a sandbox, a simulator, a proxy.
+    origin: Option<String>,
+}
 
-/// Refuses a network of which an account is configured twice, or was renamed without keeping its id.
+/// Refuses a network of which an account is configured twice, was renamed without keeping its id, or became another one.
 ///
 /// # Errors
 /// A settings failure that names the accounts; the lake's failure.
-pub async fn check(all: &[NetworkSettings], network: &Network, lake: &Lake) -> Result<(), Failure> {
-    refuse_same(all, network)?;
-    refuse_renamed(all, network, lake).await
+pub async fn check(
+    all: &[NetworkSettings],
+    network: &Network,
+    secrets: &SecretSources,
+    lake: &Lake,
+) -> Result<(), Failure> {
+    refuse_same(all, network, secrets).await?;
+    refuse_changed(all, network, lake).await
 }
 
-/// Refuses a network of which an account is the same as another one of the settings, in this file or another.
-///
-/// # Errors
-/// A settings failure that names both accounts and what is equal.
-pub fn refuse_same(all: &[NetworkSettings], network: &Network) -> Result<(), Failure> {
+/// Refuses a network of which an account is the same as another one of the settings, in this file or another. Behind another
+/// origin it may be another one; that must be said by an id of its own.
+async fn refuse_same(all: &[NetworkSettings], network: &Network, secrets: &SecretSources) -> Result<(), Failure> {
     let manifest = network.manifest();
-    let mut seen: BTreeMap<Identity, (&Account, &str)> = BTreeMap::new();
+    let mut seen: Vec<(BTreeMap<String, String>, Option<String>, &Account, &str)> = Vec::new();
     for file in all.iter().filter(|file| file.content.connector == network.settings.content.connector) {
         for account in &file.content.accounts {
             let Some(identity) = identity(file, manifest, account) else { continue };
-            let shown = shown(&identity);
-            if let Some((other, other_file)) = seen.insert(identity, (account, &file.file)) {
+            let (shown, known) = (shown(&identity), known_by(&identity, secrets).await);
+            let is_meant = |origin: &Option<String>, other: &Account| {
+                *origin != identity.origin && (account.id.is_some() || other.id.is_some())
+            };
+            let same = seen.iter().find(|(other, origin, of, _)| *other == known && !is_meant(origin, of));
+            if let Some((_, origin, other, other_file)) = same {
                 let message = format!(
                     "accounts `{}` ({other_file}) and `{}` ({}) are one account of `{}`: both have {shown}",
                     other.name, account.name, file.file, manifest.network
                 );
-                return Err(Failure::settings(message)
-                    .hint("remove one of them: under two names every transaction would count twice"));
+                let hint = "remove one of them: under two names every transaction would count twice";
+                let or = format!("; if `base_url` makes it another one, add \"id\": \"{}\" to it", account.name);
+                let or = if *origin == identity.origin { "" } else { &or };
+                return Err(Failure::settings(message).hint(format!("{hint}{or}")));
             }
+            seen.push((known, identity.origin, account, &file.file));
         }
     }
     Ok(())
 }
 
-/// Refuses an account that was read under another id which the settings no longer have: it was renamed.
-///
-/// # Errors
-/// A settings failure that says how the account keeps its transactions; the lake's failure.
-pub async fn refuse_renamed(all: &[NetworkSettings], network: &Network, lake: &Lake) -> Result<(), Failure> {
-    let known = lake.accounts(&network.manifest().network).await?;
-    match renamed(all, network, &known) {
-        Some(failure) => Err(failure),
-        None => Ok(()),
+/// By what an account is compared with others: two references may name one secret. Programs aren't run for that.
+async fn known_by(identity: &Identity, secrets: &SecretSources) -> BTreeMap<String, String> {
+    let mut known = identity.parts.clone();
+    for (slot, value) in known.iter_mut().filter(|_| identity.by_secrets) {
+        let is_read = value.starts_with("env:") || value.starts_with("file:");
+        if is_read && let Ok(secret) = secrets.read(value, slot).await {
+            *value = Digest::of(secret.expose().as_bytes()).to_hex();
+        }
     }
+    known
+}
+
+/// Refuses an account that was read under another id which the settings no longer have, since it was renamed; and one whose
+/// id another account had when it was read, since the rows of both would be one account's.
+async fn refuse_changed(all: &[NetworkSettings], network: &Network, lake: &Lake) -> Result<(), Failure> {
+    let known = lake.accounts(&network.manifest().network).await?;
+    if let Some(failure) = renamed(all, network, &known) {
+        return Err(failure);
+    }
+    let changed = changed(network, &known);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    // What was never read has no rows: it may have been a typing error.
+    let coverage = lake.coverage().await?;
+    let id = &network.manifest().network;
+    let was_read = |account: &str| {
+        coverage.iter().any(|read| read.of.network == *id && read.of.account == account && read.read.is_some())
+    };
+    changed.into_iter().find(|(account, _)| was_read(account)).map_or(Ok(()), |(_, failure)| Err(failure))
+}
+
+/// The accounts whose settings identify another account than when they were read, by id.
+fn changed(network: &Network, known: &BTreeMap<String, AccountRow>) -> Vec<(String, Failure)> {
+    let mut found = Vec::new();
+    for account in &network.settings.content.accounts {
+        let Some(before) = known.get(account.id()) else { continue };
+        let Some(identity) = identity(&network.settings, network.manifest(), account) else { continue };
+        let old: BTreeMap<String, String> = serde_json::from_str(&before.identity).unwrap_or_default();
+        // A connector may come to know more of what identifies an account.
+        let differs = |(name, value): &(&String, &String)| {
+            old.get(*name).is_some_and(|old| old != *value && account.was.get(*name) != Some(old))
+        };
+        let Some((name, value)) = identity.parts.iter().filter(|_| !identity.by_secrets).find(differs) else {
+            continue;
+        };
+        let (id, file, old) = (account.id(), &network.settings.file, &old[name]);
+        let message = format!(
+            "account `{id}` of `{}` was read with {name} {old}, and has {name} {value} now: its rows would be those of two \
+             accounts",
+            network.manifest().network
+        );
+        let hint = format!(
+            "if it is another account, add it beside this one, or give it an id of its own in {file}: \"id\": \"{id}-{value}\"; \
+             if the network numbered it anew, \"was\": {{\"{name}\": \"{old}\"}}"
+        );
+        found.push((id.to_owned(), Failure::settings(message).hint(hint)));
+    }
+    found
 }
 
 fn renamed(all: &[NetworkSettings], network: &Network, known: &BTreeMap<String, AccountRow>) -> Option<Failure> {
@@ -119,29 +186,21 @@ pub async fn record(network: &Network, accounts: &[String], lake: &Lake) -> Resu
 fn identity(file: &NetworkSettings, manifest: &Manifest, account: &Account) -> Option<Identity> {
     let settings = file.account_settings(manifest, account).ok()?;
     let identifies = |name: &str| manifest.settings.iter().any(|setting| setting.name == name && setting.identifies);
-    let mut identity: Identity = settings.into_iter().filter(|(name, _)| identifies(name)).collect();
-    if identity.is_empty() {
-        identity.extend(account.secrets.iter().map(|(slot, reference)| (slot.clone(), reference.clone())));
+    let mut parts: BTreeMap<String, String> = settings.into_iter().filter(|(name, _)| identifies(name)).collect();
+    let by_secrets = parts.is_empty();
+    if by_secrets {
+        parts.extend(account.secrets.iter().map(|(slot, reference)| (slot.clone(), reference.clone())));
     }
-    // Another origin is another network: a sandbox, a simulator.
-    if let Some(url) = file.content.base_url.as_ref().filter(|_| !identity.is_empty()) {
-        identity.insert("base_url".to_owned(), url.origin().ascii_serialization());
-    }
-    (!identity.is_empty()).then_some(identity)
+    let origin = file.content.base_url.as_ref().map(|url| url.origin().ascii_serialization());
+    (!parts.is_empty()).then_some(Identity { parts, by_secrets, origin })
 }
 
+/// The origin isn't part of who it is: a proxy may be put before a network at any time.
 fn text(identity: &Identity) -> String {
-    // The origin isn't part of who it is: a proxy may be put before a network at any time.
-    let settings: Identity = identity
-        .iter()
-        .filter(|(name, _)| *name != "base_url")
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    serde_json::to_string(&settings).unwrap_or_default()
+    serde_json::to_string(&identity.parts).unwrap_or_default()
 }
 
 /// `publisher_id 123456`.
 fn shown(identity: &Identity) -> String {
-    let settings = identity.iter().filter(|(name, _)| *name != "base_url");
-    settings.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+    identity.parts.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }

@@ -190,7 +190,7 @@ fn is_whole(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
 fn confirm_after(app: &App, all: &[NetworkSettings], slice: &Slice) -> TimeDelta {
     let is_own = |settings: &&NetworkSettings| {
         let NetworkFile { connector, accounts, .. } = &settings.content;
-        *connector == slice.network && accounts.iter().any(|account| account.name == slice.account)
+        *connector == slice.network && accounts.iter().any(|account| account.id() == slice.account)
     };
     let own = all.iter().find(is_own).map(|settings| settings.content.vanish).unwrap_or_default();
     own.confirm_after(app.settings.vanish)

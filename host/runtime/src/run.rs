@@ -111,7 +111,7 @@ pub async fn run(
 pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: NotedRun) -> Result<RunReport, Failure> {
     let starting = app.starting.acquire().await.map_err(Failure::failed)?;
     let all = crate::settings::network::load_each(&app.settings.networks_dir)?.networks;
-    identity::check(&all, network, &app.lake).await?;
+    identity::check(&all, network, &app.settings.secrets, &app.lake).await?;
     identity::record(network, &queued.selection.accounts, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
@@ -347,19 +347,23 @@ pub async fn build(
         );
     }
     record::keep_connector(app, network).await?;
-    let writer = app.committer.run(claims.fence());
+    let writer = Arc::new(app.committer.run(claims.fence()));
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
     app.meter.rename(format!("write the tables of {}", network.settings.name));
     let counts = writer.finish().await;
-    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &Collected::default());
+    let (mut read, failure) = match read {
+        Ok(read) => (read, None),
+        Err(failure) => (tables::RawRead::default(), Some(failure)),
+    };
+    let mut collected = Collected { done: std::mem::take(&mut read.judged.done), ..Collected::default() };
+    collected.done.retain(SliceDone::is_doubtful);
+    let mut report = report::summarise(run_id, network, Verb::Build, started_at, &collected);
     report.set_time(took);
-    match read {
-        Ok(read) => {
-            report.records = read.records;
-            read.errors.into_iter().for_each(|error| report.fail(error));
-        }
-        Err(failure) => report.fail(failure.into()),
+    report.records = read.records;
+    read.errors.into_iter().chain(failure.map(SliceError::from)).for_each(|error| report.fail(error));
+    if counts.is_ok() {
+        report.warnings = read.judged.keep(&app.lake, claims.fence()).await?;
     }
     match counts {
         Ok(counts) => report.count(counts),

@@ -8,10 +8,10 @@ use futures::stream::BoxStream;
 use sluice_engine::{Connector, TwiceCheck};
 use sluice_fetch::Framing;
 use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
-use sluice_model::{Mapped, RawObject, Window, describe};
+use sluice_model::{Mapped, RawObject, Slice, Window, describe};
 
 use crate::app::{App, Network};
-use crate::collect::{RunWarnings, response_bytes};
+use crate::collect::{CollectedSlices, Judged, RunWarnings, response_bytes};
 use crate::doubt::Observation;
 use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
@@ -33,6 +33,13 @@ pub struct RawSelection {
 }
 
 impl RawSelection {
+    /// Whether a slice is of it, whichever run read it.
+    pub fn has(&self, slice: &Slice) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let touches = |window: Window| window.since < slice.window.until && slice.window.since < window.until;
+        is(&self.account, &slice.account) && is(&self.stream, &slice.stream) && self.window.is_none_or(touches)
+    }
+
     /// What it asks the lake for, of a network id.
     pub fn filter(&self, network: &str) -> RawFilter {
         RawFilter {
@@ -47,12 +54,14 @@ impl RawSelection {
 }
 
 /// What reading raw gave.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RawRead {
     /// Records found.
     pub records: u64,
     /// Raw objects that could not be mapped.
     pub errors: Vec<SliceError>,
+    /// Slices of which no table was made before.
+    pub judged: Judged,
 }
 
 /// What raw no longer holds, for people.
@@ -94,7 +103,8 @@ impl Answer {
     }
 }
 
-/// Maps the network's raw objects again and hands them on to the tables, oldest first.
+/// Maps the network's raw objects again and hands them on to the tables, oldest first. Slices of which no table was made yet
+/// are judged before.
 ///
 /// # Errors
 /// The lake's failure. A raw object that can't be mapped is in the result.
@@ -102,7 +112,7 @@ pub async fn read_raw(
     app: &Arc<App>,
     network: &Network,
     selection: &RawSelection,
-    tables: &RunWriter,
+    tables: &Arc<RunWriter>,
 ) -> Result<RawRead, Failure> {
     let id = &network.manifest().network;
     let withheld = WithheldResponses::of(&app.lake, Some(id)).await?;
@@ -110,21 +120,36 @@ pub async fn read_raw(
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
     let warnings = RunWarnings::default();
-    while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
+    let mut collected = CollectedSlices::new(app, network, selection, tables);
+    loop {
+        let next = tokio::select! {
+            next = mapped.next() => next,
+            // Whoever waits may be the next response.
+            () = app.memory.contended(), if collected.is_holding() => {
+                collected.hand_on().await?;
+                continue;
+            }
+        };
+        let Some(Remapped { raw, outcome, memory }) = next.transpose()? else { break };
         match outcome {
             Ok(answer) => {
                 warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
                 read.records += answer.records;
                 memory.resize(answer.prepared.bytes());
-                tables.add(answer.prepared, Box::new(memory)).await?;
+                if let Some((answer, memory)) = collected.take(&raw, answer, memory).await? {
+                    tables.add(answer.prepared, Box::new(memory)).await?;
+                }
             }
             Err(failure) => {
                 let reason = describe(failure.error.as_ref());
-                read.errors.push(SliceError::from(failure).about(raw.body));
+                let error = SliceError::from(failure).about(raw.body);
+                collected.failed(&raw, &error).await?;
+                read.errors.push(error);
                 tables.reject(raw, &replay::reference(&network.connector), &reason);
             }
         }
     }
+    read.judged = collected.judge().await?;
     Ok(read)
 }
 

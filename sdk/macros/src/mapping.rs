@@ -24,8 +24,8 @@ pub(crate) fn code(network: &Network) -> String {
 fn arm(stream: &Stream) -> String {
     let name = &stream.name;
     let total = stream.pages.as_ref().and_then(|pages| pages.total.as_ref());
-    let total = total.map_or_else(String::new, |place| {
-        format!("out.total = response.value_at({place:?}).and_then(|total| total.trim().parse().ok());")
+    let total = total.map_or_else(String::new, |stated| {
+        format!("out.total = {}.and_then(|total| total.trim().parse().ok());", stated.code())
     });
     let mut zone = format!(
         "out.timezone = {:?}.into(); out.timezone_basis = TimezoneBasis::{};",

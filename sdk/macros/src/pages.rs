@@ -13,7 +13,25 @@ pub(crate) struct Pages {
     /// Place of the first record.
     pub(crate) record: String,
     /// Where the number of all records stands.
-    pub(crate) total: Option<String>,
+    pub(crate) total: Option<Stated>,
+}
+
+/// Where an answer states how many records there are.
+pub(crate) enum Stated {
+    /// At a place of the body.
+    Body(String),
+    /// In a header.
+    Header(String),
+}
+
+impl Stated {
+    /// An expression of the text that states it, of a `response`.
+    pub(crate) fn code(&self) -> String {
+        match self {
+            Self::Body(place) => format!("response.value_at({place:?})"),
+            Self::Header(name) => format!("response.header({name:?}).map(str::to_owned)"),
+        }
+    }
 }
 
 /// Reads `[streams.pages]`.
@@ -50,6 +68,11 @@ pub(crate) fn read(section: &Section) -> Read<Option<Pages>> {
             );
         }
     };
+    let by_end = match word {
+        "total" => Some(Stated::Body(place.to_owned())),
+        "total-header" => Some(Stated::Header(place.to_owned())),
+        _ => None,
+    };
     let pages = Pages {
         first: table.number("first")?.unwrap_or(u32::from(!by_offset)),
         by_offset,
@@ -57,7 +80,7 @@ pub(crate) fn read(section: &Section) -> Read<Option<Pages>> {
         end: code,
         most: table.number("most")?.unwrap_or(1_000),
         record: table.text("record")?.map(|text| text.text).unwrap_or_default(),
-        total: table.text("total")?.map(|text| text.text),
+        total: table.text("total")?.map(|text| Stated::Body(text.text)).or(by_end),
     };
     table.finish()?;
     Ok(Some(pages))

@@ -7,6 +7,7 @@
 mod course;
 mod cut;
 mod earlier;
+mod held;
 mod network;
 mod oddities;
 mod special;

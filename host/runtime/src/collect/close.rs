@@ -26,6 +26,18 @@ impl Collector {
             }
         };
         step::passed(Step::SliceRead);
+        self.conclude_slice(slice, report, progress, read_at).await;
+        read_at
+    }
+
+    /// Applies the limit of rejects to a slice, and lets its tables and the guard know of one that is read.
+    pub(super) async fn conclude_slice(
+        &self,
+        slice: &Slice,
+        report: &mut SliceReport,
+        progress: &Progress,
+        read_at: DateTime<Utc>,
+    ) {
         report.errors.extend(too_many_rejects(report, self.network.settings.max_reject_share()));
         if report.errors.is_empty()
             && report.rejects == 0
@@ -40,7 +52,6 @@ impl Collector {
         {
             report.errors.push(error);
         }
-        read_at
     }
 
     /// Lets the guard learn what is usual from a slice that was read without doubt or failure.

@@ -19,7 +19,7 @@ use crate::memory::Reservation;
 use crate::tables::Answer;
 use crate::text;
 
-/// Responses of a slice that are held at most.
+/// Responses of a slice that are held at most, if nothing states how many records it has.
 const MAX_HELD: usize = 16;
 
 /// A response on its way to the tables.
@@ -130,7 +130,9 @@ impl Collector {
                 return Ok(());
             }
             gate.held.push(held);
-            gate.is_open || gate.held.len() >= MAX_HELD || self.app.memory.is_half_used()
+            // Where the network states how many records there are, nothing is handed on before they are counted.
+            let is_long = gate.held.len() >= MAX_HELD && !gate.listings.are_stated();
+            gate.is_open || is_long || self.app.memory.is_half_used()
         };
         if is_full { self.pass(slice, progress).await } else { Ok(()) }
     }
@@ -150,23 +152,36 @@ impl Collector {
             }
             held
         };
-        let doubts = self.judge_held(&self.guard, &profile, slice, &held);
+        let doubts = self.judge_held(&self.guard, &profile, slice, &held).await?;
         self.decide(progress, held, doubts).await
     }
 
-    /// What is odd about held responses: about each, and about all of them together.
-    fn judge_held(&self, guard: &Guard, profile: &Profile, slice: &Slice, held: &[HeldResponse]) -> Vec<Doubt> {
-        let Some(stream) = self.network.manifest().stream(&slice.stream) else { return Vec::new() };
-        let mut doubts = Vec::new();
+    /// What is odd about held responses: about each, and about all of them together, compared with what was usual and
+    /// with what the tables have of the same transactions.
+    async fn judge_held(
+        &self,
+        guard: &Guard,
+        profile: &Profile,
+        slice: &Slice,
+        held: &[HeldResponse],
+    ) -> Result<Vec<Doubt>, SliceError> {
+        let Some(stream) = self.network.manifest().stream(&slice.stream) else { return Ok(Vec::new()) };
+        let layout = &stream.layout;
+        let (mut doubts, mut known, mut all) = (Vec::new(), Vec::new(), Observation::default());
+        held.iter().for_each(|held| all.merge(&held.seen));
         if held.len() > 1 {
-            let mut all = Observation::default();
-            held.iter().for_each(|held| all.merge(&held.seen));
-            doubts = guard.judge_response(profile, &stream.layout, &all);
+            doubts = guard.judge_response(profile, layout, &all);
         }
         for held in held {
-            doubts.extend(guard.judge_response(profile, &stream.layout, &held.seen));
+            doubts.extend(guard.judge_response(profile, layout, &held.seen));
+            let found = guard.known(&self.app.lake, profile, &held.seen, &held.prepared).await?;
+            doubts.extend(guard.judge_known(profile, layout, &held.seen, &found));
+            known.extend(found);
         }
-        doubts
+        if held.len() > 1 {
+            doubts.extend(guard.judge_known(profile, layout, &all, &known));
+        }
+        Ok(doubts)
     }
 
     async fn decide(&self, progress: &Progress, held: Vec<HeldResponse>, doubts: Vec<Doubt>) -> Result<(), SliceError> {
@@ -245,7 +260,11 @@ impl Collector {
         // What can't be read can't be accepted, whatever other reads say.
         let may_agree = cut.is_empty();
         doubts.extend(cut);
-        doubts.extend(self.judge_held(guard, profile, slice, &held));
+        match self.judge_held(guard, profile, slice, &held).await {
+            Ok(more) => doubts.extend(more),
+            // Raw keeps what can't be judged now.
+            Err(error) => return progress.fail(error),
+        }
         if is_whole {
             doubts.extend(guard.judge_total(progress.gate().listings()));
             let (seen, first_sent_at) = (progress.gate().seen().clone(), progress.lock().first_sent_at);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_lake::{DoubtRow, DoubtState, Fence, Lake, WindowState, WindowStates};
+use sluice_lake::{DoubtRow, DoubtState, Fence, KnownTransaction, Lake, Prepared, WindowStates};
 use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
 use sluice_state::{State, Verb};
 
@@ -13,14 +13,15 @@ use super::earlier_doubts::{Clean, is_of, is_read_again, length, overlap, replac
 use super::listings::Listings;
 use super::run_warnings::{RunWarnings, WarningKind};
 use super::suspect::Transfer;
+use super::whole::view;
 use crate::app::{App, Network};
 use crate::doubt::{
-    Doubt, DoubtKind, DoubtSettings, Observation, Profile, SliceView, judge_days, judge_ending, judge_few,
-    judge_response, money_json, suspicion, unknown_input, unknown_inputs,
+    Doubt, DoubtKind, DoubtSettings, Observation, Profile, WindowsBy, is_odd, judge_ending, judge_few, judge_known,
+    judge_response, suspicion, unknown_input, unknown_inputs,
 };
 use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
-use crate::{profiles, record, text};
+use crate::{profiles, text};
 
 /// How long after the first doubt a read that agrees with it may accept it.
 const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -46,14 +47,14 @@ impl Withheld {
 
 /// What a run compares its answers with.
 pub struct Guard {
-    rules: DoubtSettings,
-    network: String,
+    pub(super) rules: DoubtSettings,
+    pub(super) network: String,
     run_id: String,
     state: Arc<State>,
     /// Doubts of the network when the run began.
     earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
-    windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
+    pub(super) windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
     found: Mutex<Findings>,
 }
@@ -112,8 +113,44 @@ impl Guard {
         Ok(profile)
     }
 
+    /// Takes over what another run learned before, instead of what was kept.
+    pub(super) async fn know(&self, learned: &HashMap<(String, String), Profile>) {
+        let mut profiles = self.profiles.lock().await;
+        profiles.extend(learned.iter().map(|(of, profile)| (of.clone(), Arc::new(profile.clone()))));
+    }
+
+    /// The profiles with what was learned, by account and stream.
+    pub(super) fn learned(&self) -> HashMap<(String, String), Profile> {
+        self.found().learned.clone()
+    }
+
     pub(super) fn judge_response(&self, profile: &Profile, layout: &Layout, seen: &Observation) -> Vec<Doubt> {
         judge_response(profile, layout, &self.rules, seen)
+    }
+
+    /// The transactions of an answer that the tables have, if it is odd enough to be compared with them.
+    pub(super) async fn known(
+        &self,
+        lake: &Lake,
+        profile: &Profile,
+        seen: &Observation,
+        answer: &Prepared,
+    ) -> Result<Vec<KnownTransaction>, Failure> {
+        if !is_odd(profile, seen) {
+            return Ok(Vec::new());
+        }
+        Ok(lake.known_transactions(answer).await?)
+    }
+
+    /// What is odd about transactions that the tables have, and an answer reports otherwise.
+    pub(super) fn judge_known(
+        &self,
+        profile: &Profile,
+        layout: &Layout,
+        seen: &Observation,
+        found: &[KnownTransaction],
+    ) -> Vec<Doubt> {
+        judge_known(profile, layout, &self.rules, seen, found)
     }
 
     /// Whether a rule holds.
@@ -154,45 +191,6 @@ impl Guard {
     pub(super) fn judge_total(&self, listings: &Listings) -> Option<Doubt> {
         let reason = listings.difference().filter(|_| self.rules.has(DoubtKind::Total))?;
         Some(Doubt { kind: DoubtKind::Total, field: None, reason })
-    }
-
-    /// What is odd about a slice as a whole: that it is empty, and its days.
-    pub(super) async fn judge_whole(
-        &self,
-        collector: &Collector,
-        profile: &Profile,
-        slice: &Slice,
-        seen: &Observation,
-        first_sent_at: Option<DateTime<Utc>>,
-    ) -> Result<Vec<Doubt>, Failure> {
-        let Some(view) = view(collector, slice, first_sent_at).filter(|_| slice.axis == Axis::Transaction) else {
-            return Ok(Vec::new());
-        };
-        let is_unified = collector.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.unified);
-        if seen.records == 0 && is_unified && self.rules.has(DoubtKind::Empty) {
-            // Slices of many accounts have one window, whose end is its own: nothing is in the future.
-            let window = Window { until: slice.window.until, ..view.window };
-            let held = self.in_tables(&collector.app.lake, slice, window).await?.map_or(0, |state| state.rows);
-            if held > 0 {
-                let reason = format!("the answer is empty, and the tables hold {held} transactions of its window");
-                return Ok(vec![Doubt { kind: DoubtKind::Empty, field: None, reason }]);
-            }
-        }
-        Ok(judge_days(profile, &self.rules, seen, &view).into_iter().collect())
-    }
-
-    /// What the tables hold of a slice's account and stream in a window, which is read once for all accounts.
-    async fn in_tables(&self, lake: &Lake, slice: &Slice, window: Window) -> Result<Option<WindowState>, Failure> {
-        let mut windows = self.windows.lock().await;
-        let states = match windows.get(&window) {
-            Some(states) => states.clone(),
-            None => {
-                let states = Arc::new(lake.window_states(&self.network, window).await?);
-                windows.insert(window, states.clone());
-                states
-            }
-        };
-        Ok(states.of(&slice.account, &slice.stream).cloned())
     }
 
     /// Whether earlier doubts of the same kinds let these pass, because a read agrees with them an hour later or more.
@@ -265,15 +263,6 @@ impl Guard {
         Ok(())
     }
 
-    /// The commission that the tables hold of a slice's window, if that is of transactions, as JSON.
-    async fn money_in_tables(&self, lake: &Lake, slice: &Slice) -> Result<String, Failure> {
-        let state = match slice.axis {
-            Axis::Transaction => self.in_tables(lake, slice, slice.window).await?,
-            _ => None,
-        };
-        Ok(money_json(&state.unwrap_or_default().commission))
-    }
-
     /// Records a slice that was read without doubt or failure. `rejects`: whether records of it are missing.
     pub(super) async fn learn(
         &self,
@@ -297,11 +286,11 @@ impl Guard {
                 profile.note_reported(&path);
             }
         }
-        if let Some(view) = view(collector, slice, first_sent_at)
-            && slice.axis == Axis::Transaction
-            && !rejects
-        {
-            profile.learn_days(seen, &view);
+        match (slice.axis, view(collector, slice, first_sent_at)) {
+            (Axis::Transaction, Some(view)) if !rejects => profile.learn_days(seen, &view),
+            (Axis::Transaction | Axis::None, _) => {}
+            (axis, Some(view)) => profile.set_window(WindowsBy::Axis(axis), view.window, seen.records),
+            (axis, None) => profile.set_window(WindowsBy::Beyond(axis), slice.window, seen.records),
         }
         found.warnings.extend(warnings);
         found.clean.push(Clean { slice: slice.clone(), read_at, is_judged: true });
@@ -374,11 +363,4 @@ impl Guard {
         }
         events
     }
-}
-
-/// What the rules need of a slice to know which of its days are complete.
-fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc>>) -> Option<SliceView> {
-    let read_at = first_sent_at.unwrap_or_else(Utc::now);
-    let window = record::readable_window(collector.network.manifest(), slice, read_at)?;
-    Some(SliceView { window, timezone: slice.timezone, read_at })
 }

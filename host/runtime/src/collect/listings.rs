@@ -47,6 +47,11 @@ impl Listings {
         }
     }
 
+    /// Whether the network states how many records a listing has.
+    pub(super) fn are_stated(&self) -> bool {
+        self.all.iter().any(|listing| listing.stated.is_some())
+    }
+
     /// What is odd about the number of records, of a slice all of whose requests were answered.
     pub(super) fn difference(&self) -> Option<String> {
         self.all.iter().find_map(|listing| {

@@ -1,5 +1,5 @@
-//! A response that may be cut: it is asked for again. One that can be read and looks so again is an answer, which the gate
-//! judges. One that can't is asked for until the same comes twice: then its slice is doubtful.
+//! A response that may be cut: it is asked for until it looks whole, or the same comes twice. One that can be read is an answer
+//! then, which the gate judges. One that can't makes its slice doubtful.
 
 use std::sync::Arc;
 
@@ -37,11 +37,10 @@ pub(super) enum Chance {
 }
 
 impl Chance {
-    /// `is_readable`: it has records, however it ends.
-    fn is_left(self, body: Digest, is_readable: bool) -> bool {
+    /// One that may be cut elsewhere each time is asked for until the same comes twice.
+    fn is_left(self, body: Digest) -> bool {
         match self {
             Self::None => false,
-            Self::After(cut) if is_readable => cut.is_none(),
             Self::After(cut) => cut != Some(body),
         }
     }
@@ -84,7 +83,7 @@ impl Collector {
         if !request.yields_records || !guard.holds(DoubtKind::Cut) {
             return Ending::Whole;
         }
-        let may_ask_again = chance.is_left(transfer.body, found.decoded.is_some());
+        let may_ask_again = chance.is_left(transfer.body);
         let why = match (&judgement.verdict, &found.decoded) {
             // Whatever the connector makes of it, a body without its end is no answer, and none that refuses.
             (Verdict::Done | Verdict::More(_) | Verdict::Retry { .. } | Verdict::Refused(_), None)

@@ -7,10 +7,13 @@ use sluice_model::{Window, start_of_day};
 use super::profile::Day;
 use super::{Doubt, DoubtKind, DoubtSettings, MIN_WEEKDAYS, Observation, Profile};
 
-/// How far a day must be from the usual ones.
-const FACTOR: u128 = 20;
 /// A day with too few rows counts if at least this many are usual; one with too many if it has more.
 const MANY: u64 = 200;
+/// The same of days with fewer rows, if they have as many as say something: how many times the factor a sum must be more,
+/// since one large order is no fault.
+const FEW_FACTOR: u128 = 5;
+/// How many times `min_records` such a day and one of its weekdays must have.
+const FEW_ROWS: u64 = 4;
 /// How long after its end a day is complete: networks book late.
 const SETTLED: TimeDelta = TimeDelta::days(2);
 
@@ -55,16 +58,23 @@ pub fn judge_days(profile: &Profile, rules: &DoubtSettings, seen: &Observation, 
     if !rules.has(DoubtKind::Bands) {
         return None;
     }
-    let odd = slice.whole_days().find_map(|day| Some((day, odd_day(profile, seen, slice, day)?)))?;
+    let odd = slice.whole_days().find_map(|day| Some((day, odd_day(profile, rules, seen, slice, day)?)))?;
     let (day, what) = odd;
     let date = NaiveDate::from_num_days_from_ce_opt(day + UNIX_EPOCH_FROM_CE)?;
     Some(Doubt { kind: DoubtKind::Bands, field: None, reason: format!("{}: {what}", date.format("%a %F")) })
 }
 
-fn odd_day(profile: &Profile, seen: &Observation, slice: &SliceView, day: i32) -> Option<String> {
+fn odd_day(
+    profile: &Profile,
+    rules: &DoubtSettings,
+    seen: &Observation,
+    slice: &SliceView,
+    day: i32,
+) -> Option<String> {
+    let factor = u128::from(rules.factor);
     let found = seen.days.get(&day).copied().unwrap_or_default();
     if let Some(before) = profile.days.get(&day).filter(|before| before.rows >= MANY)
-        && u128::from(found.rows) * FACTOR < u128::from(before.rows)
+        && u128::from(found.rows) * factor < u128::from(before.rows)
     {
         return Some(format!("{} transactions, where an earlier read had {}", found.rows, before.rows));
     }
@@ -81,19 +91,21 @@ fn odd_day(profile: &Profile, seen: &Observation, slice: &SliceView, day: i32) -
     let money = |sum: u128| sum / 1_000_000;
     let rows = u128::from(found.rows);
     let of = weekdays.len();
+    let may_have_sums = rows.min(most) >= u128::from(FEW_ROWS * rules.min_records);
+    let sum_factor = if found.rows >= MANY { factor } else { FEW_FACTOR * factor };
     match () {
-        () if found.rows >= MANY && most > 0 && rows > most * FACTOR => {
+        () if found.rows >= MANY && most > 0 && rows > most * factor => {
             Some(format!("{rows} transactions, where {of} days like it had at most {most}"))
         }
-        () if found.rows >= MANY && greatest > 0 && found.sum > greatest.saturating_mul(FACTOR) => {
+        () if greatest > 0 && may_have_sums && found.sum > greatest.saturating_mul(sum_factor) => {
             let (sum, greatest) = (money(found.sum), money(greatest));
             Some(format!("commissions of {sum}, where {of} days like it had at most {greatest}"))
         }
         () if !slice.is_settled(day) || fewest < u128::from(MANY) => None,
-        () if rows * FACTOR < fewest => {
+        () if rows * factor < fewest => {
             Some(format!("{rows} transactions, where {of} days like it had at least {fewest}"))
         }
-        () if least > 0 && found.sum.saturating_mul(FACTOR) < least => {
+        () if least > 0 && found.sum.saturating_mul(factor) < least => {
             let (sum, least) = (money(found.sum), money(least));
             Some(format!("commissions of {sum}, where {of} days like it had at least {least}"))
         }

@@ -5,9 +5,21 @@ const OFFERED: usize = 2;
 
 /// Of `names` those that resemble `path` most: the same letters, the one within the other, or the same last step.
 pub(super) fn resembling<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    ranked(path, names).into_iter().take(OFFERED).map(|(_, name)| name).collect()
+}
+
+/// The names that resemble `path` most of all, and how much: the less, the more.
+pub(super) fn closest<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Option<(usize, Vec<&'a str>)> {
+    let ranked = ranked(path, names);
+    let (best, _) = *ranked.first()?;
+    let names = ranked.into_iter().take_while(|(rank, _)| *rank == best).take(OFFERED).map(|(_, name)| name);
+    Some((best, names.collect()))
+}
+
+fn ranked<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Vec<(usize, &'a str)> {
     let mut ranked: Vec<(usize, &str)> = names.filter_map(|name| Some((rank(path, name)?, name))).collect();
     ranked.sort_unstable();
-    ranked.into_iter().take(OFFERED).map(|(_, name)| name).collect()
+    ranked
 }
 
 fn rank(path: &str, name: &str) -> Option<usize> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch};
+use arrow::array::{Array, AsArray, Decimal128Array, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type};
 use sluice_model::{BodyFindings, Kinds, Mapped, NativeBatch};
 
@@ -23,6 +23,9 @@ pub(super) const COLUMNS: [&str; 12] = [
     "modified_at",
     "validated_at",
 ];
+
+/// The place of `sub_ids`.
+pub(super) const SUB_IDS: usize = 7;
 
 /// Fields of a record of which it is known how often they are filled; further ones are left out.
 const MAX_PATHS: usize = 1_000;
@@ -90,6 +93,9 @@ impl Observation {
         self.transactions = count as u64;
         for (filled, name) in self.columns.iter_mut().zip(COLUMNS) {
             *filled = rows.column_by_name(name).map_or(0, |column| (count - column.null_count()) as u64);
+        }
+        if let Some(sub_ids) = rows.column_by_name("sub_ids").and_then(|column| column.as_map_opt()) {
+            self.columns[SUB_IDS] = (0..count).filter(|row| has_text(sub_ids, *row)).count() as u64;
         }
         let statuses = rows.column_by_name("validation_status").and_then(|column| column.as_string_opt::<i32>());
         let is_unknown = |status: &Option<&str>| *status == Some("unknown");
@@ -225,11 +231,25 @@ fn present(amounts: &Decimal128Array) -> impl Iterator<Item = (usize, i128)> + '
     values.filter(|(row, _)| amounts.is_valid(*row)).map(|(row, amount)| (row, *amount))
 }
 
+/// How many texts aren't empty: delimited text has no other way to say that there is no value.
+fn with_text(texts: &StringArray) -> usize {
+    let filled = texts.value_offsets().windows(2).filter(|ends| ends[1] > ends[0]).count();
+    filled.min(texts.len() - texts.null_count())
+}
+
+/// Whether a row's pairs have a value that isn't blank.
+fn has_text(pairs: &MapArray, row: usize) -> bool {
+    let values = pairs.values().as_string_opt::<i32>();
+    let range = pairs.value_offsets()[row] as usize..pairs.value_offsets()[row + 1] as usize;
+    let is_text = |values: &StringArray, at: usize| values.is_valid(at) && !values.value(at).trim().is_empty();
+    pairs.is_valid(row) && values.is_some_and(|values| range.into_iter().any(|at| is_text(values, at)))
+}
+
 fn paths(native: &NativeBatch) -> Vec<PathSeen> {
     let columns = native.columns.iter().take(MAX_PATHS);
     let seen = columns.map(|column| PathSeen {
         path: column.path.clone(),
-        filled: (native.rows - column.text.null_count()) as u64,
+        filled: with_text(&column.text) as u64,
         kinds: column.kinds,
     });
     seen.collect()

@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sluice_model::Kinds;
+use sluice_model::{Axis, Kinds, Window};
 
 use super::DoubtKind;
-use super::observation::{COLUMNS, Observation};
+use super::observation::{COLUMNS, Observation, SUB_IDS};
 
 /// Records at which all counters are halved: what was usual a year ago counts for little.
 const MAX_RECORDS: u64 = 20_000;
 /// Days that are remembered.
 const MAX_DAYS: usize = 120;
+/// Windows with records that are remembered of each axis.
+const MAX_WINDOWS: usize = 32;
+/// How fields are counted: from 1 on, empty texts aren't filled.
+const COUNTS: u8 = 1;
 /// Native fields that are remembered: those of which names are values come without end.
 const MAX_PATHS: usize = 2_000;
 
@@ -38,6 +43,12 @@ impl Fill {
     /// In 99 of 100 or more.
     pub(super) fn is_nearly_always(self) -> bool {
         self.of > 0 && self.filled * 100 >= self.of * 99
+    }
+
+    /// In fewer than the rest of a share.
+    pub(super) fn lacks_more_than(self, share: f64) -> bool {
+        let missing = self.of - self.filled.min(self.of);
+        missing as f64 > share * self.of as f64
     }
 
     /// In 2 of 100 or fewer.
@@ -116,6 +127,32 @@ impl Day {
     }
 }
 
+/// Which windows are compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowsBy {
+    /// Those of an axis, as far as the network keeps them.
+    Axis(Axis),
+    /// Those that the network should no longer know, and answers all the same.
+    Beyond(Axis),
+}
+
+impl WindowsBy {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Axis(axis) => axis.name().to_owned(),
+            Self::Beyond(axis) => format!("{} beyond", axis.name()),
+        }
+    }
+}
+
+/// A window that had records when it was read last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WindowSeen {
+    pub(super) since: DateTime<Utc>,
+    pub(super) until: DateTime<Utc>,
+    pub(super) records: u64,
+}
+
 /// A native field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PathProfile {
@@ -152,17 +189,28 @@ pub struct Profile {
     /// Inputs that no record had, and that were reported.
     pub(super) reported: BTreeSet<String>,
     pub(super) days: BTreeMap<i32, Day>,
+    /// The latest windows of each axis that had records.
+    pub(super) windows: BTreeMap<String, Vec<WindowSeen>>,
+    /// How fields are counted: see [`COUNTS`].
+    counts: u8,
 }
 
 impl Profile {
     /// The profile in a JSON text; an empty one for a text that is none.
     pub fn from_json(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+        let mut profile: Self = serde_json::from_str(text).unwrap_or_default();
+        if profile.counts != COUNTS {
+            // What was counted otherwise isn't compared.
+            profile.paths.values_mut().for_each(|path| path.fill = Fill::default());
+            profile.columns.remove(COLUMNS[SUB_IDS]);
+        }
+        profile.counts = 0;
+        profile
     }
 
     /// As JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        serde_json::to_string(&Self { counts: COUNTS, ..self.clone() }).unwrap_or_default()
     }
 
     /// Adds what undoubted responses are like.
@@ -208,6 +256,17 @@ impl Profile {
         while self.days.len() > MAX_DAYS {
             self.days.pop_first();
         }
+    }
+
+    /// Takes over how many records a window has by an axis, instead of those of windows within it.
+    pub fn set_window(&mut self, by: WindowsBy, window: Window, records: u64) {
+        let windows = self.windows.entry(by.name()).or_default();
+        windows.retain(|known| known.since < window.since || known.until > window.until);
+        if records > 0 {
+            windows.push(WindowSeen { since: window.since, until: window.until, records });
+        }
+        let surplus = windows.len().saturating_sub(MAX_WINDOWS);
+        windows.drain(..surplus);
     }
 
     /// Adds another profile of the same stream, without its days, which are an account's.
@@ -271,8 +330,9 @@ impl Profile {
             (DoubtKind::Status, _) => self.statuses = Fill::default(),
             (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
             (DoubtKind::Bands, _) => self.days.clear(),
+            (DoubtKind::Empty, _) => self.windows.clear(),
             (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
-            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Empty | DoubtKind::Total | DoubtKind::Columns, _) => {}
+            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Total | DoubtKind::Columns, _) => {}
         }
     }
 }

@@ -11,6 +11,7 @@ use sluice_model::{BodyFindings, Format, Kinds, Layout, Mapped, NativeBatch, Nat
 use super::*;
 
 mod ends;
+mod few;
 
 /// A transaction, as far as the rules look at it; amounts in millionths.
 #[derive(Clone, Debug)]
@@ -168,13 +169,15 @@ fn a_field_without_money_needs_more_evidence() {
 }
 
 #[test]
-fn a_currency_that_the_account_never_had_is_doubted_if_all_are_in_it() {
+fn a_currency_that_the_account_never_had_is_doubted_if_most_are_in_it() {
     let dollars = vec![Row { currency: Some("USD"), ..row() }; 5];
     let usual = profile(1, &rows(10));
     assert_eq!(judged(&usual, &seen(&dollars)), about(DoubtKind::Currency, "commission_currency"));
-    let mut mixed = dollars.clone();
-    mixed.push(row());
-    assert_eq!(judged(&usual, &seen(&mixed)), [], "one of them is known");
+    let with_pounds = |count| seen(&[dollars.clone(), rows(count)].concat());
+    assert_eq!(judged(&usual, &with_pounds(1)), about(DoubtKind::Currency, "commission_currency"));
+    assert_eq!(judged(&usual, &with_pounds(5)), [], "half of them are known");
+    assert_eq!(judged(&profile(1, &rows(5)), &with_pounds(1)), [], "little is known");
+    assert_eq!(judged(&profile(1, &rows(5)), &with_pounds(0)), about(DoubtKind::Currency, "commission_currency"));
     let lower = vec![Row { currency: Some("gbp"), ..row() }; 5];
     assert_eq!(judged(&usual, &seen(&lower)), [], "case is no difference");
     let mut other = usual.clone();
@@ -276,6 +279,19 @@ fn days_far_from_their_weekdays_are_doubted() {
     assert_eq!(day_doubt(&days(3, 300), 20_021, 10), None, "three weeks are no band");
     assert_eq!(day_doubt(&days(5, 100), 20_035, 0), None, "small numbers tell nothing");
     assert_eq!(day_doubt(&known, 19_000, 10), None, "business grows");
+}
+
+#[test]
+fn a_sum_far_beyond_its_weekdays_is_doubted_on_small_days_too() {
+    let sum = |count: usize, largest: i128| {
+        let mut day_rows = vec![Row { day: 20_035, ..row() }; count];
+        day_rows[0].commission = Some(largest * 1_000_000);
+        let rules = DoubtSettings::default();
+        judge_days(&days(5, 20), &rules, &seen(&day_rows), &view(20_035, 1)).map(|doubt| doubt.reason)
+    };
+    assert!(sum(20, 160_000).unwrap().contains("commissions of 160152"), "1,000 times the 160 of its weekdays");
+    assert_eq!(sum(20, 8_000), None, "one large order may be");
+    assert_eq!(sum(3, 160_000), None, "three transactions tell nothing");
 }
 
 #[test]

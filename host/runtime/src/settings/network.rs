@@ -81,6 +81,9 @@ pub struct Account {
     /// What the connector must know of it.
     #[serde(default)]
     pub settings: BTreeMap<String, Scalar>,
+    /// Settings that identified it before the network numbered it anew.
+    #[serde(default)]
+    pub was: BTreeMap<String, String>,
     /// References to its secrets: `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENTS`.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,

@@ -53,8 +53,10 @@ fn a_response_that_looks_cut_is_suspected_unless_that_is_usual() {
     };
     let new = Profile::default();
     assert!(suspected(&new, &open, false, false) && suspected(&new, &torn, false, false));
-    assert!(!suspected(&new, &lines, false, true) && !suspected(&new, &lines, true, false));
-    assert!(suspected(&new, &lines, true, true), "no length, and not encoded as it states");
+    assert!(!suspected(&new, &lines, false, true));
+    assert!(suspected(&new, &lines, true, false), "nothing is known of how they end");
+    assert!(!suspected(&after(1, &lines, true), &lines, true, false), "none has a length");
+    assert!(suspected(&after(1, &lines, true), &lines, true, true), "no length, and not encoded as it states");
     assert!(suspected(&after(3, &lines, false), &lines, true, false), "a length is missing that was always there");
     assert!(
         !suspected(&after(1, &open, false), &open, false, false)

@@ -1,0 +1,94 @@
+//! The inputs of a mapping, and the names that there are in their place.
+
+use sluice_model::Layout;
+
+use super::MIN_RECORDS;
+use super::names::{closest, letters, resembling};
+use super::observation::{COLUMNS, Observation};
+use super::profile::Profile;
+
+/// How many of [`COLUMNS`] are amounts and their currencies.
+const MONEY: usize = 4;
+/// Names that are offered where none resembles.
+const SHOWN_NAMES: usize = 12;
+
+/// The paths that the mapping reads or that identify a record, each once.
+pub(super) fn inputs(layout: &Layout) -> impl Iterator<Item = &str> {
+    let keys = layout.key.iter().filter(|key| !layout.inputs.contains(key));
+    layout.inputs.iter().chain(keys).map(String::as_str)
+}
+
+/// New fields that may have taken a field's place, as the end of a sentence.
+pub(super) fn instead(profile: &Profile, path: &str, seen: &Observation) -> String {
+    let is_new = |name: &str| profile.paths.get(name).is_none_or(|known| known.fill.filled == 0);
+    let new = seen.paths.iter().filter(|now| now.filled > 0 && is_new(&now.path)).map(|now| now.path.as_str());
+    let named: Vec<String> = resembling(path, new).into_iter().map(|name| format!("`{name}`")).collect();
+    match &named[..] {
+        [] => String::new(),
+        [one] => format!("; {one} is new"),
+        more => format!("; {} are new", more.join(" and ")),
+    }
+}
+
+/// The inputs that no record of an answer has, and the names that there are and nothing reads which resemble them: those that
+/// resemble most.
+pub(super) fn absent<'a>(layout: &'a Layout, seen: &'a Observation) -> Vec<(&'a str, Vec<&'a str>)> {
+    let unread: Vec<&str> = seen
+        .paths
+        .iter()
+        .filter(|path| path.filled > 0 && !inputs(layout).any(|input| input == path.path))
+        .map(|path| path.path.as_str())
+        .collect();
+    let is_absent = |path: &&str| seen.path(path).is_none_or(|path| path.filled == 0);
+    let found =
+        inputs(layout).filter(is_absent).filter_map(|path| Some((path, closest(path, unread.iter().copied())?)));
+    let found: Vec<(&str, (usize, Vec<&str>))> = found.collect();
+    let best = found.iter().map(|(_, (rank, _))| *rank).min();
+    let closest = found.into_iter().filter(|(_, (rank, _))| Some(*rank) == best);
+    closest.map(|(path, (_, names))| (path, names)).collect()
+}
+
+/// The inputs and key paths that no record of a stream has ever had, if that is known now and wasn't reported: those that
+/// identify a record, and those that are there under a similar name.
+pub fn unknown_inputs(profile: &Profile, layout: &Layout) -> Vec<String> {
+    if profile.records < MIN_RECORDS {
+        return Vec::new();
+    }
+    let has = |path: &str| profile.paths.get(path).is_some_and(|known| known.fill.filled > 0 || known.types != 0);
+    let inside = |path: &str| {
+        let inside = format!("{path}.");
+        profile.paths.iter().any(|(other, known)| other.starts_with(&inside) && known.fill.filled > 0)
+    };
+    let unread = || {
+        let names = profile.paths.keys().map(String::as_str).filter(|path| has(path));
+        names.filter(|name| !inputs(layout).any(|input| input == *name))
+    };
+    let unknown = inputs(layout).filter(|path| !has(path) && !inside(path) && !profile.reported.contains(*path));
+    // Where money is missing, a name that only resembles may be the one that is meant.
+    let is_missing = |column: &str| profile.columns.get(column).is_some_and(|fill| fill.of > 0 && fill.filled == 0);
+    let lacks_money = COLUMNS[..MONEY].iter().any(|column| is_missing(column));
+    let is_meant = |path: &str| lacks_money && !resembling(path, unread()).is_empty();
+    let named = unknown.filter(|path| {
+        layout.key.iter().any(|key| key == path) || is_spelt_otherwise(path, unread()) || is_meant(path)
+    });
+    named.map(str::to_owned).collect()
+}
+
+/// Whether one of `names` is a path, written otherwise.
+fn is_spelt_otherwise<'a>(path: &str, mut names: impl Iterator<Item = &'a str>) -> bool {
+    names.any(|name| letters(name) == letters(path))
+}
+
+/// What a person reads of an input that no record has.
+pub fn unknown_input(profile: &Profile, layout: &Layout, path: &str) -> String {
+    let names: Vec<&str> =
+        profile.paths.iter().filter(|(_, p)| p.fill.filled > 0).map(|(name, _)| name.as_str()).collect();
+    let meant = resembling(path, names.iter().copied().filter(|name| !inputs(layout).any(|input| input == *name)));
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let there = match &meant[..] {
+        [] => format!("they have {}", quoted(&names[..names.len().min(SHOWN_NAMES)])),
+        meant => format!("they have {}", quoted(meant)),
+    };
+    let what = if layout.key.iter().any(|key| key == path) { "identifies records by" } else { "reads" };
+    format!("the connector {what} `{path}`, which none of {} records has; {there}", profile.records)
+}
