@@ -1266,14 +1266,39 @@ export interface components {
             until: string;
             url: string;
         };
-        /** @description A service as it noted itself last; further fields are what it holds in memory. */
+        /** @description A service as it noted itself last, and what it holds in memory. */
         ServiceStatus: {
+            /** Format: int64 */
+            allocated_bytes: number | null;
+            /** Format: int64 */
+            code_bytes: number;
+            /** Format: int64 */
+            connectors: number;
+            /** Format: int64 */
+            connectors_held: number;
             host: string;
+            /** Format: int64 */
+            idle_bytes: number;
+            /** Format: int64 */
+            instances: number;
+            /**
+             * Format: int64
+             * @description Connectors in memory that nothing has needed for minutes.
+             */
+            leaked: number;
+            left_over_since: string | null;
+            /** Format: int64 */
+            memories: number;
+            /** Format: int64 */
+            memory_bytes: number;
             noted_at: string;
+            /** Format: int64 */
+            orphaned_threads: number;
             /** Format: int64 */
             process: number;
             /** Format: int64 */
             resident_bytes: number | null;
+            roles: string[];
             /** @description Whether it reported in the last minute. */
             running: boolean;
             /** Format: int64 */

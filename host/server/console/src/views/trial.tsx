@@ -22,9 +22,9 @@ const whole = (number: number) => BigInt(String(number));
 
 const MONEY: Column<Counted>[] = [
   ["Currency", (row) => row.what || "no currency", "head"],
-  ["By the version that serves", (row) => <Money value={units(whole(row.running))} currency={row.what} />, "number"],
-  ["By the one that waits", (row) => <Money value={units(whole(row.candidate))} currency={row.what} />, "number"],
-  ["Difference", (row) => <Money value={units(whole(row.candidate) - whole(row.running))} currency={row.what} />, "number"],
+  ["By the version that serves", (row) => <Money value={units(whole(row.running))} currency={row.what || null} />, "number"],
+  ["By the one that waits", (row) => <Money value={units(whole(row.candidate))} currency={row.what || null} />, "number"],
+  ["Difference", (row) => <Money value={units(whole(row.candidate) - whole(row.running))} currency={row.what || null} />, "number"],
 ];
 
 const COUNTS: Column<Counted>[] = [
@@ -70,7 +70,10 @@ function Differences({ of }: { of: Comparison }) {
 }
 
 function Report({ title, of }: { title: string; of: Comparison }) {
-  const money = Object.entries(of.money).map(([what, pair]) => ({ what, ...pair }));
+  // What names no currency counts as `?`.
+  const money = Object.entries(of.money)
+    .filter(([, { running, candidate }]) => whole(running) !== 0n || whole(candidate) !== 0n)
+    .map(([currency, pair]) => ({ what: currency === "?" ? "" : currency, ...pair }));
   return (
     <section aria-label={title}>
       <h3>{title}</h3>
