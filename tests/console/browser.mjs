@@ -75,9 +75,27 @@ export async function visit(page, name, path) {
   await settled(page);
 }
 
+/** Waits until nothing loads any more: also what the last action has only just begun. */
 export async function settled(page) {
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))));
   await page.locator(".skeleton").first().waitFor({ state: "detached" });
   await page.locator('[aria-busy="true"]').first().waitFor({ state: "detached" });
+}
+
+/** Calls the API as a program does. */
+export async function ask(path, body) {
+  const headers = { Authorization: `Bearer ${tokens.admin}`, "Content-Type": "application/json" };
+  const answer = await fetch(`${url}${path}`, { headers, ...(body ? { method: "POST", body: JSON.stringify(body) } : {}) });
+  assert.ok(answer.ok, `${path}: ${answer.status}`);
+  return answer.json();
+}
+
+export const sql = (query) => ask("/v1/sql", { query });
+
+/** The texts of a table's cells, by row. */
+export async function cells(page, name) {
+  const rows = page.getByRole("region", { name, exact: true }).locator("tbody tr");
+  return rows.evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
 /** What axe finds that keeps people out. */

@@ -5,6 +5,7 @@ mod held_back;
 mod kit;
 mod lists;
 mod outlets;
+mod raw;
 mod reading;
 mod selection;
 
@@ -19,6 +20,7 @@ pub(crate) use held_back::{DecideArgs, DoubtsArgs, DoubtsCommand, RejectsArgs, R
 pub(crate) use kit::{DevArgs, LanguageArg, NewArgs, RecordArgs, TestArgs};
 pub(crate) use lists::{ChangesArgs, UsageArgs};
 pub(crate) use outlets::{PublishArgs, TablesArgs};
+pub(crate) use raw::RawArgs;
 pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
 pub(crate) use sluice_runtime::selection::window;
 
@@ -262,11 +264,15 @@ pub(crate) struct MaintainArgs {
 /// A query.
 #[derive(Args)]
 pub(crate) struct SqlArgs {
-    /// The query: one SELECT, or SHOW TABLES
-    pub(crate) query: String,
+    /// The query: one SELECT, or SHOW TABLES; with --batch several
+    #[arg(required = true, value_name = "QUERY")]
+    pub(crate) queries: Vec<String>,
     /// Write the result as table, csv, json, parquet or arrow [default: table, or json with --output json]
     #[arg(long)]
     pub(crate) format: Option<String>,
+    /// Print one JSON array with an object for each query: its rows, what they may lack, and its error
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) batch: bool,
 }
 
 /// Which connectors.
@@ -352,17 +358,4 @@ pub(crate) struct StatusArgs {
 pub(crate) struct ExplainArgs {
     /// Its key, the beginning of its key, or `network/account/transaction_id`
     pub(crate) transaction: String,
-}
-
-/// Which response.
-#[derive(Args)]
-pub(crate) struct RawArgs {
-    /// The digest of its body, or its beginning: `raw_object` in tables and reports
-    pub(crate) digest: String,
-    /// Show only this record, counted from 0
-    #[arg(long)]
-    pub(crate) record: Option<usize>,
-    /// Print the body byte for byte, and nothing else
-    #[arg(long, conflicts_with = "record")]
-    pub(crate) body: bool,
 }

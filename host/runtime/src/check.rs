@@ -24,10 +24,19 @@ pub struct CheckReport {
     /// By network.
     pub networks: Vec<NetworkCheck>,
     /// Files in the connectors folder that are refused, each with the reason.
-    pub refused: Vec<(String, String)>,
+    pub refused: Vec<RefusedFile>,
     /// What is wrong beside networks: checks of the operator's own that can't be run, receivers and databases whose
     /// secrets can't be read.
     pub problems: Vec<String>,
+}
+
+/// A file that may not serve.
+#[derive(Debug, Serialize)]
+pub struct RefusedFile {
+    /// Its name in the connectors folder.
+    pub file: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What was found of a network.
@@ -66,8 +75,10 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
         }
         networks.push(found);
     }
-    let refused =
-        registry.entries().into_iter().filter_map(|entry| Some((entry.file.clone(), entry.refusal()?.to_owned())));
+    let refused = registry
+        .entries()
+        .into_iter()
+        .filter_map(|entry| Some(RefusedFile { file: entry.file.clone(), reason: entry.refusal()?.to_owned() }));
     let mut problems = wrong_checks(settings, lake.clone()).await?;
     problems.extend(outbox::unreadable_secrets(settings).await);
     Ok(CheckReport { networks, refused: refused.collect(), problems })

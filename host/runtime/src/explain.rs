@@ -6,6 +6,7 @@ mod history;
 use sluice_query::Session;
 
 pub use evidence::{Evidence, Origin, RawResponse, Record};
+pub(crate) use history::texts;
 pub use history::{Absence, Changed, Identity, Version};
 
 use crate::app::{open_engine, open_lake, open_session};

@@ -1,9 +1,14 @@
 //! A response that raw keeps: found by the beginning of its body's digest, with the rejects that it gave.
 
+mod rows;
+
+pub use rows::{MappedRow, MappedRows, rows};
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
-use sluice_lake::RejectRow;
-use sluice_model::Digest;
+use bytes::Bytes;
+use sluice_lake::{Lake, RejectRow};
+use sluice_model::{Digest, RawObject};
 use sluice_query::Session;
 
 use crate::app::{open_engine, open_lake, open_session};
@@ -22,17 +27,23 @@ pub struct ShownResponse {
     pub record: Option<Record>,
 }
 
-/// The newest response whose body's digest begins so, and one of its records if `place` is given, from 0.
+/// Names a response.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseName<'a> {
+    /// The digest of its body, or its beginning.
+    pub digest: &'a str,
+    /// The request, where several responses have this body; none: the newest of them.
+    pub request: Option<&'a str>,
+}
+
+/// A response, and one of its records if `place` is given, from 0.
 ///
 /// # Errors
-/// A digest that fits none or several, a record that isn't there or can't be decoded, or the lake's failure.
-pub async fn show(settings: &Settings, digest: &str, place: Option<usize>) -> Result<ShownResponse, Failure> {
+/// A name that fits none or several, a record that isn't there or can't be decoded, or the lake's failure.
+pub async fn show(settings: &Settings, name: ResponseName<'_>, place: Option<usize>) -> Result<ShownResponse, Failure> {
     let lake = open_lake(settings).await?;
-    let session = open_session(lake.clone()).await?;
-    let (run_id, request_id, body) = find(&session, digest).await?;
-    let raw = lake.raw_object(&run_id, &request_id, body).await?;
-    let raw =
-        raw.ok_or_else(|| Failure::failed(anyhow::anyhow!("raw no longer holds the response {}", body.short())))?;
+    let raw = envelope(&lake, name).await?;
+    let body = raw.body;
     let mut rejects = lake.open_rejects(Some(&raw.slice.network)).await?;
     rejects.retain(|reject| reject.raw_object == body.to_hex());
     let mut evidence = Evidence::new(lake, open_engine(settings)?, settings.fetch.clone());
@@ -44,15 +55,36 @@ pub async fn show(settings: &Settings, digest: &str, place: Option<usize>) -> Re
     Ok(ShownResponse { response, rejects, record })
 }
 
-/// Run, request and body of the newest response whose digest begins so.
-async fn find(session: &Session, digest: &str) -> Result<(String, String, Digest), Failure> {
+/// The bytes of a response's body, unpacked.
+///
+/// # Errors
+/// A name that fits none or several, or the lake's failure.
+pub async fn body(settings: &Settings, name: ResponseName<'_>) -> Result<Bytes, Failure> {
+    let lake = open_lake(settings).await?;
+    let raw = envelope(&lake, name).await?;
+    let wire = lake.raw_body(raw.body).await?;
+    Ok(sluice_fetch::unpack_body(&raw.headers, &wire, &settings.fetch).await?)
+}
+
+/// The response without its body.
+async fn envelope(lake: &Lake, name: ResponseName<'_>) -> Result<RawObject, Failure> {
+    let session = open_session(lake.clone()).await?;
+    let (run_id, request_id, body) = find(&session, name).await?;
+    let raw = lake.raw_object(&run_id, &request_id, body).await?;
+    raw.ok_or_else(|| Failure::failed(anyhow::anyhow!("raw no longer holds the response {}", body.short())))
+}
+
+/// Run, request and body of the newest response of this name.
+async fn find(session: &Session, name: ResponseName<'_>) -> Result<(String, String, Digest), Failure> {
+    let ResponseName { digest, request } = name;
     let prefix = digest.to_lowercase();
     if prefix.len() < 4 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Failure::usage(format!("`{digest}` is not the beginning of a digest"))
             .hint("write at least 4 digits of a raw_object, as tables and reports name it"));
     }
+    let of_request = request.map(|id| format!("AND request_id = '{}'", id.replace('\'', "''"))).unwrap_or_default();
     let query = format!(
-        "SELECT run_id, request_id, raw_object FROM raw.objects WHERE starts_with(raw_object, '{prefix}')
+        "SELECT run_id, request_id, raw_object FROM raw.objects WHERE starts_with(raw_object, '{prefix}') {of_request}
          ORDER BY received_at DESC"
     );
     let mut found: Vec<[String; 3]> = Vec::new();

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Gone, Replay, RolledBack};
+use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Gone, Lake, Replay, RolledBack};
 use sluice_model::{Digest, NoteTotals, describe};
+use sluice_registry::Registry;
 
 use self::conditions::Condition;
 use crate::app::{App, open_session};
@@ -78,10 +79,7 @@ pub async fn connector(
         ReplayConnector::File(file) => {
             app.registry.engine().load(&read_component(file)?, &file.display().to_string())?
         }
-        ReplayConnector::Stored(name) => {
-            let digest = kept_digest(app, id, name).await?;
-            app.registry.engine().load(&app.lake.connector(digest).await?, &format!("{digest}.wasm"))?
-        }
+        ReplayConnector::Stored(name) => stored_version(&app.lake, &app.registry, id, name).await?,
     };
     if connector.network() != id {
         let message = format!("{} is a connector of `{}`, not of `{id}`", label(candidate), connector.network());
@@ -101,15 +99,40 @@ fn label(candidate: &ReplayConnector) -> String {
     }
 }
 
+/// The version of this name that the lake keeps, or the one that waits in the connectors folder, by its digest.
+///
+/// # Errors
+/// A usage failure if there is none, or several; a failure if it can't be loaded.
+pub(crate) async fn stored_version(
+    lake: &Lake,
+    registry: &Registry,
+    network: &str,
+    name: &str,
+) -> Result<Connector, Failure> {
+    let waiting = registry.candidate(network);
+    if let Some(waiting) = waiting.filter(|waiting| is_digest(name) && begins_so(waiting.digest(), name)) {
+        return Ok(waiting);
+    }
+    let digest = kept_digest(lake, network, name).await?;
+    Ok(registry.engine().load(&lake.connector(digest).await?, &format!("{digest}.wasm"))?)
+}
+
+/// Whether a text may be the beginning of a digest.
+fn is_digest(text: &str) -> bool {
+    text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn begins_so(digest: Digest, beginning: &str) -> bool {
+    digest.to_hex().starts_with(&beginning.to_ascii_lowercase())
+}
+
 /// The digest of a version that the lake keeps: by digest, by its beginning, or by the name of the version.
-async fn kept_digest(app: &App, network: &str, name: &str) -> Result<Digest, Failure> {
-    let digests = app.lake.connector_digests().await?;
-    let lower = name.to_ascii_lowercase();
-    let hex = lower.len() >= 4 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let mut found: Vec<Digest> =
-        digests.iter().copied().filter(|digest| hex && digest.to_hex().starts_with(&lower)).collect();
+async fn kept_digest(lake: &Lake, network: &str, name: &str) -> Result<Digest, Failure> {
+    let digests = lake.connector_digests().await?;
+    let hex = is_digest(name);
+    let mut found: Vec<Digest> = digests.iter().copied().filter(|digest| hex && begins_so(*digest, name)).collect();
     if found.is_empty() {
-        let session = open_session(app.lake.clone()).await?;
+        let session = open_session(lake.clone()).await?;
         let quoted = |text: &str| text.replace('\'', "''");
         let query = format!(
             "SELECT DISTINCT digest FROM meta.connectors WHERE network = '{}' AND version = '{}'",

@@ -6,12 +6,14 @@
 mod alarms;
 mod audit;
 mod changes;
+mod check;
 mod connectors;
 mod coverage;
 mod doubts;
 mod jobs;
 mod lake;
 mod networks;
+mod printed;
 mod runs;
 mod usage;
 
@@ -33,7 +35,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Guard, Roles};
 use crate::error::{ApiError, ErrorBody};
-use crate::{Shared, SharedState, events, health};
+use crate::{Shared, SharedState, commands, events, health};
 
 const JSON: &str = "application/json";
 
@@ -41,7 +43,7 @@ const JSON: &str = "application/json";
 #[openapi(
     info(title = "Sluice", description = "What `sluice --output json` prints, over HTTP."),
     modifiers(&Bearer),
-    components(schemas(ErrorBody))
+    components(schemas(ErrorBody, printed::ReplayReport))
 )]
 struct Description;
 
@@ -75,6 +77,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(alarms::routes())
         .merge(audit::routes())
         .merge(changes::routes())
+        .merge(check::routes())
         .merge(connectors::routes())
         .merge(coverage::routes())
         .merge(doubts::routes())
@@ -160,31 +163,47 @@ fn unprocessable(failure: Failure) -> ApiError {
     if is_usage { ApiError { status: StatusCode::UNPROCESSABLE_ENTITY, ..error } } else { error }
 }
 
-/// Arguments of a command as a request gives them.
-#[derive(Default)]
-pub(crate) struct Arguments(pub(crate) Vec<String>);
+/// Arguments of a command as a request gives them, and what its answer may be.
+pub(crate) struct Arguments {
+    pub(crate) words: Vec<String>,
+    /// The largest answer.
+    pub(crate) most_bytes: u64,
+    /// Whether a command that fails once it has printed all is answered with what it printed.
+    pub(crate) keeps_report: bool,
+}
 
 impl Arguments {
     fn of(words: &[&str]) -> Self {
-        Self(words.iter().map(|word| (*word).to_owned()).collect())
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self { words, most_bytes: commands::MAX_ANSWER_BYTES, keeps_report: false }
+    }
+
+    /// With another limit on the answer.
+    fn up_to(self, most_bytes: u64) -> Self {
+        Self { most_bytes, ..self }
+    }
+
+    /// Of a command whose report says what failed.
+    fn keeping_report(self) -> Self {
+        Self { keeps_report: true, ..self }
     }
 
     /// `--name=value`, if there is a value.
     fn option(mut self, name: &str, value: Option<&str>) -> Self {
-        self.0.extend(value.map(|value| format!("--{name}={value}")));
+        self.words.extend(value.map(|value| format!("--{name}={value}")));
         self
     }
 
     /// `--name`, if it is set.
     fn flag(mut self, name: &str, is_set: bool) -> Self {
-        self.0.extend(is_set.then(|| format!("--{name}")));
+        self.words.extend(is_set.then(|| format!("--{name}")));
         self
     }
 
     /// What isn't an option, whatever it begins with.
     fn values(mut self, values: &[&str]) -> Self {
-        self.0.push("--".to_owned());
-        self.0.extend(values.iter().map(|value| (*value).to_owned()));
+        self.words.push("--".to_owned());
+        self.words.extend(values.iter().map(|value| (*value).to_owned()));
         self
     }
 }

@@ -15,8 +15,8 @@ use crate::answer::Answer;
 use crate::api::Arguments;
 use crate::error::{ApiError, ErrorBody};
 
-/// The largest answer.
-const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// The largest answer, unless its route says otherwise.
+pub(crate) const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// As much of what a command says of itself.
 const MAX_MESSAGE_BYTES: u64 = 1 << 20;
 /// What a command may take longer than a query, to begin and to end.
@@ -36,7 +36,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, ApiError> {
     // First the place for the answer: it is given back once the client has it, a command's turn when the command ends.
     let place = shared.answers.clone().acquire_owned().await.map_err(Failure::failed)?;
-    let Printed { answer, messages } = run(shared, &arguments.0).await?;
+    let Printed { answer, messages } = run(shared, &arguments).await?;
     let mut headers = headers(content_type, &messages);
     headers.insert(header::CONTENT_LENGTH, answer.len().into());
     Ok((headers, answer.into_body(place)).into_response())
@@ -53,7 +53,7 @@ pub(crate) async fn answer_part(
     is_wanted: impl Fn(&Value) -> bool,
 ) -> Result<Response, ApiError> {
     let _place = shared.answers.acquire().await.map_err(Failure::failed)?;
-    let Printed { answer, messages } = run(shared, &arguments.0).await?;
+    let Printed { answer, messages } = run(shared, &arguments).await?;
     let bytes = answer.into_bytes().await.map_err(Failure::from)?;
     let mut printed: Value = serde_json::from_slice(&bytes).map_err(Failure::failed)?;
     let Value::Array(mut values) = printed[field].take() else {
@@ -69,8 +69,8 @@ struct Printed {
 }
 
 /// Runs a command to its end, within its time.
-async fn run(shared: &Shared, arguments: &[String]) -> Result<Printed, ApiError> {
-    if arguments.iter().any(|argument| argument.contains('\0')) {
+async fn run(shared: &Shared, arguments: &Arguments) -> Result<Printed, ApiError> {
+    if arguments.words.iter().any(|argument| argument.contains('\0')) {
         let error = "the request holds a null character";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error, "leave it out"));
     }
@@ -86,13 +86,13 @@ async fn run(shared: &Shared, arguments: &[String]) -> Result<Printed, ApiError>
     })
 }
 
-async fn run_to_end(shared: &Shared, arguments: &[String]) -> Result<Printed, ApiError> {
+async fn run_to_end(shared: &Shared, arguments: &Arguments) -> Result<Printed, ApiError> {
     let failed = |error: std::io::Error| ApiError::from(Failure::from(error));
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg("--config")
         .arg(&shared.app.settings.path)
         .args(["--output", "json"])
-        .args(arguments)
+        .args(&arguments.words)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -107,18 +107,20 @@ async fn run_to_end(shared: &Shared, arguments: &[String]) -> Result<Printed, Ap
         let mut messages = Vec::new();
         stderr.take(MAX_MESSAGE_BYTES).read_to_end(&mut messages).await.map(|_| messages)
     };
-    let (answer, messages) = tokio::join!(Answer::read(stdout, MAX_ANSWER_BYTES), messages);
+    let most_bytes = arguments.most_bytes;
+    let (answer, messages) = tokio::join!(Answer::read(stdout, most_bytes), messages);
     let (answer, messages) = (answer.map_err(failed)?, messages.map_err(failed)?);
-    if answer.len() > MAX_ANSWER_BYTES {
+    if answer.len() > most_bytes {
         return Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the answer has more than {MAX_ANSWER_BYTES} bytes"),
-            "ask for fewer rows",
+            format!("the answer has more than {most_bytes} bytes"),
+            "ask for less",
         ));
     }
     let status = child.wait().await.map_err(failed)?;
     match status.code() {
         Some(0) => Ok(Printed { answer, messages }),
+        Some(_) if arguments.keeps_report && answer.len() > 0 => Ok(Printed { answer, messages }),
         code => Err(refused(code, &messages)),
     }
 }

@@ -139,7 +139,13 @@ pub(crate) fn measure_one(
 }
 
 /// An operator whose networks have all accounts between them and were never read.
-fn operator(load: Load, parts: Parts, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Operator> {
+pub(crate) fn operator(
+    load: Load,
+    parts: Parts,
+    address: &Address,
+    sluice: &Path,
+    connectors: &Path,
+) -> anyhow::Result<Operator> {
     let mut operator = Operator::using(sluice, connectors)?;
     operator.set(TOKEN, &address.token);
     let (networks, accounts) =

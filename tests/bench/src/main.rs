@@ -8,12 +8,13 @@
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
 //! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
 //! files. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000.
-//! **Attackers**: an honest network beside guests and networks that want time and memory.
+//! **Console**: the page over 4,500 accounts and 400 days. **Attackers**: an honest network beside guests and networks that want time and memory.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
 mod attackers;
 mod bodies;
+mod console;
 mod detection;
 mod end_to_end;
 mod exact;
@@ -44,9 +45,9 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale]";
+    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console]";
 /// What can be measured alone.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "map",
     "end-to-end",
     "swap",
@@ -59,6 +60,7 @@ const PARTS: [&str; 12] = [
     "rereading",
     "hosts",
     "scale",
+    "console",
 ];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
@@ -147,14 +149,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         report.reread = rereading::measure(arguments.quick)?;
         report.print_reread();
     }
-    if wanted("hosts") {
-        report.shared = hosts::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
-        report.print_shared();
-    }
-    if wanted("scale") {
-        report.scale = scale::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
-        report.print_scale();
-    }
+    services(arguments, &mut report)?;
     if wanted("attackers") {
         report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
         report.print_attacked();
@@ -170,6 +165,24 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     println!("\nas JSON: {}", file.display());
     Ok(report.holds())
+}
+
+/// Measures services with many accounts.
+fn services(arguments: &Arguments, report: &mut report::Report) -> anyhow::Result<()> {
+    let wanted = |part: &str| arguments.only.as_deref().is_none_or(|only| only == part);
+    if wanted("hosts") {
+        report.shared = hosts::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_shared();
+    }
+    if wanted("scale") {
+        report.scale = scale::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.print_scale();
+    }
+    if wanted("console") {
+        report.console = Some(console::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?);
+        report.print_console();
+    }
+    Ok(())
 }
 
 /// Lets one lake grow, and measures on the way.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::attackers::Attacked;
+use crate::console::Console;
 use crate::detection::Detection;
 use crate::end_to_end::EndToEnd;
 use crate::exact::Exact;
@@ -39,6 +40,13 @@ const MAX_ATTACKED_MIB: f64 = 512.0 * 1.25;
 /// How much more reading a window again may cost with twenty times the history: the issue's limit.
 const MAX_GROWTH: f64 = 1.5;
 
+/// Milliseconds until all panels of a view of the page are there, and its bytes: the issue's limits.
+const MAX_VIEW_MS: f64 = 1_000.0;
+const MAX_VIEW_BYTES: u64 = 2_000_000;
+/// Milliseconds between frames while it is scrolled: 30 frames in a second, and no stop that is felt.
+const MAX_FRAME_MS: f64 = 33.5;
+const MAX_WORST_FRAME_MS: f64 = 100.0;
+
 /// All that was measured.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -70,6 +78,8 @@ pub(crate) struct Report {
     pub(crate) reread: Vec<Reread>,
     /// One network on several hosts.
     pub(crate) shared: Vec<Shared>,
+    /// The page.
+    pub(crate) console: Option<Console>,
 }
 
 impl Report {
@@ -217,6 +227,22 @@ impl Report {
         }
     }
 
+    /// Prints the page.
+    pub(crate) fn print_console(&self) {
+        let Some(Console { slices, gaps, views, scrolling }) = &self.console else { return };
+        println!("\nconsole: {slices} slices with {gaps} gaps, nothing cached, until all panels are there\n");
+        println!("{:<32} {:>8} {:>10}", "", "ms", "bytes");
+        for view in views {
+            println!("{:<32} {:>8.0} {:>10}", view.path, view.ms, view.bytes);
+        }
+        let judged = if self.quick { " (not judged: quick)" } else { "" };
+        println!(
+            "\nscrolling: {:.0} ms between 19 of 20 frames, {:.0} at the longest; at most {MAX_VIEW_MS} ms and \
+             {MAX_VIEW_BYTES} bytes a view, {MAX_FRAME_MS} ms and {MAX_WORST_FRAME_MS} ms between frames{judged}",
+            scrolling.p95_ms, scrolling.worst_ms
+        );
+    }
+
     /// Prints what was exact.
     pub(crate) fn print_exact(&self) {
         println!("\nexactness\n");
@@ -325,6 +351,15 @@ impl Report {
             let ratio = attacked.wall_secs / attacked.alone_secs;
             limits.push((ratio > MAX_ATTACKED_RATIO, "an attacker slows an honest network down"));
             limits.push((attacked.peak_mib > MAX_ATTACKED_MIB, "an attacker takes too much memory"));
+        }
+        if let Some(Console { views, scrolling, .. }) = &self.console {
+            limits.push((views.iter().any(|view| view.ms > MAX_VIEW_MS), "a view of the page takes too long"));
+            limits.push((
+                views.iter().any(|view| view.bytes > MAX_VIEW_BYTES),
+                "a view of the page takes too many bytes",
+            ));
+            let is_jerky = scrolling.p95_ms > MAX_FRAME_MS || scrolling.worst_ms > MAX_WORST_FRAME_MS;
+            limits.push((is_jerky, "the page doesn't scroll smoothly"));
         }
         if let [first, .., last] = self.detection.as_slice() {
             let most = growth(first, last).into_iter().fold(0.0, f64::max);

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
-use sluice_runtime::check::{self, CheckReport, NetworkCheck};
+use sluice_runtime::check::{self, CheckReport, NetworkCheck, RefusedFile};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::text::count;
@@ -13,16 +13,18 @@ use sluice_runtime::text::count;
 /// # Errors
 /// A settings failure if anything is wrong, with all that is.
 pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure> {
-    let CheckReport { networks, refused, problems } = check::check(settings).await?;
+    let report = check::check(settings).await?;
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&networks).map_err(Failure::failed)?)?;
-    } else {
+        writeln!(out, "{}", serde_json::to_string(&report).map_err(Failure::failed)?)?;
+    }
+    let CheckReport { networks, refused, problems } = report;
+    if !json {
         networks.iter().try_for_each(|network| write!(out, "{}", lines(network)))?;
         writeln!(out, "lake: ok ({})", settings.lake_url)?;
     }
     let mut err = std::io::stderr().lock();
-    for (file, reason) in &refused {
+    for RefusedFile { file, reason } in &refused {
         match json {
             true => writeln!(err, "{}", serde_json::json!({"warning": format!("{file} is refused: {reason}")}))?,
             false => writeln!(err, "warning: {file} is refused: {reason}")?,

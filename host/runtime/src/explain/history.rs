@@ -188,7 +188,7 @@ async fn rows(session: &Session, query: &str) -> Result<Vec<Row>, Failure> {
 }
 
 /// Decimals with all their digits, times as RFC 3339.
-fn texts(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
+pub(crate) fn texts(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
     let options = FormatOptions::default();
     let schema = batch.schema();
     let mut rows = vec![Row::with_capacity(batch.num_columns()); batch.num_rows()];

@@ -157,6 +157,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Checks settings, connectors, rights, secrets and schedules, and that the lake can be written: `sluice check`. What is wrong
+         *     is in the answer. No network is asked.
+         */
+        get: operations["check"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/connectors": {
         parameters: {
             query?: never;
@@ -166,6 +186,23 @@ export interface paths {
         };
         /** Which versions serve, which wait and why: `sluice connectors`. */
         get: operations["connectors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/connectors/{network}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the version that waits differs from the one that serves, in rows and money: `sluice connectors diff`. */
+        get: operations["diff"];
         put?: never;
         post?: never;
         delete?: never;
@@ -401,6 +438,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/queries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Runs queries in one process, with the limits of one: `sluice sql --batch`. The answers are in their order. */
+        post: operations["queries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/raw/{digest}": {
         parameters: {
             query?: never;
@@ -408,8 +462,45 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The bytes of a response: `sluice raw --body`. */
+        /** The bytes of a response, all of them or a piece: `sluice raw --body`. */
         get: operations["raw"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/raw/{digest}/envelope": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A response without its body: its request, secrets masked, status and headers, and what could not be mapped: `sluice raw`. */
+        get: operations["envelope"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/raw/{digest}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows that a version of its connector makes of a response, native ones and transactions: `sluice raw --rows`. Nothing is
+         *     written.
+         */
+        get: operations["rows"];
         put?: never;
         post?: never;
         delete?: never;
@@ -627,6 +718,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A read that did without a transaction. */
+        Absence: {
+            first_absent_at: string;
+            run_id: string;
+        };
         AccountBody: {
             /** @description What tables call it. */
             id: string;
@@ -637,6 +733,37 @@ export interface components {
             /** @description Such as `4h`: if the fault lasts longer, the alarm opens again. Without it, for as long as it lasts. */
             snooze?: string | null;
         };
+        /** @description A fault that a person should know of. */
+        Alarm: {
+            account: string | null;
+            acknowledged_at: string | null;
+            acknowledged_by: string | null;
+            /** @description What to do about it. */
+            advice: string;
+            alarm_id: string;
+            /** @description What shows it. */
+            evidence: string;
+            host: string | null;
+            network: string | null;
+            noted_at: string;
+            opened_at: string;
+            resolved_at: string | null;
+            /** @description The rule that found it. */
+            rule: string;
+            /** @description `info`, `warning` or `critical`. */
+            severity: components["schemas"]["AlarmSeverity"];
+            snoozed_until: string | null;
+            state: components["schemas"]["AlarmState"];
+            stream: string | null;
+            /** @description What the rule found it of. */
+            subject: string;
+            /** @description What is wrong, on one line. */
+            summary: string;
+        };
+        /** @enum {string} */
+        AlarmSeverity: "info" | "warning" | "critical";
+        /** @enum {string} */
+        AlarmState: "pending" | "open" | "acknowledged" | "resolved";
         /** @description A call that changed something. */
         CallBody: {
             called_at: string;
@@ -645,6 +772,23 @@ export interface components {
             /** Format: int32 */
             status: number;
             token: string;
+        };
+        /** @description A column that differs from the version before. */
+        Changed: {
+            after: string | null;
+            before: string | null;
+            field: string;
+        };
+        ChangedExample: {
+            account: string;
+            after: string | null;
+            before: string | null;
+            transaction_id: string;
+        };
+        ChangedField: {
+            /** Format: int64 */
+            count: number;
+            examples: components["schemas"]["ChangedExample"][];
         };
         /** @description How often each topic changed since the service began. */
         Changes: {
@@ -674,10 +818,138 @@ export interface components {
              */
             runs: number;
         };
+        /** @description What can be known to be wrong before a run. */
+        CheckReport: {
+            networks: components["schemas"]["NetworkCheck"][];
+            /** @description What is wrong beside networks. */
+            problems: string[];
+            /** @description Files of the connectors folder that may not serve. */
+            refused: components["schemas"]["RefusedFile"][];
+        };
+        /** @description How a candidate's rows differ from those of the version that serves. */
+        Comparison: {
+            /** Format: int64 */
+            added: number;
+            /** Format: int64 */
+            changed: number;
+            /** @description Responses in which a native column differs, by its path. */
+            columns: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Responses on which the candidate failed.
+             */
+            faults: number;
+            /** @description In how many changed transactions each field differs. */
+            fields: {
+                [key: string]: number;
+            };
+            first_fault: string | null;
+            /** @description Commissions by currency, in millionths. */
+            money: {
+                [key: string]: components["schemas"]["Pair"];
+            };
+            records: components["schemas"]["Pair"];
+            rejects: components["schemas"]["Pair"];
+            /** Format: int64 */
+            removed: number;
+            /** Format: int64 */
+            responses: number;
+            /** Format: int64 */
+            slices: number;
+            transactions: components["schemas"]["Pair"];
+            unknown_statuses: components["schemas"]["Pair"];
+        };
+        /** @description Who mapped. */
+        Connector: {
+            digest: string;
+            name: string;
+            version: string;
+        };
+        /** @description A file of the connectors folder. */
+        ConnectorEntry: {
+            candidate_digest: string | null;
+            candidate_version: string | null;
+            contract: string | null;
+            digest: string | null;
+            file: string;
+            hint: string | null;
+            network: string | null;
+            /** @description Why it, or the version that waits, may not serve. */
+            reason: string | null;
+            state: string;
+            version: string | null;
+        };
         /** @description Why a doubt is decided so. */
         DecisionBody: {
             /** @description The reason, which is kept in `meta.doubts`. */
             reason?: string | null;
+        };
+        /** @description An answer that is held back. */
+        Doubt: {
+            account: string;
+            agrees_since: string;
+            axis: string;
+            connector_version: string;
+            decided_at: string | null;
+            decided_by: string | null;
+            decision: string | null;
+            doubt_id: string;
+            field: string | null;
+            found_at: string;
+            /** @description The rule that found it; of several the first. */
+            kind: string;
+            /** @description Commission by currency that the held responses state. */
+            money_in_answer: {
+                [key: string]: string;
+            };
+            /** @description Commission by currency that the tables hold of the window. */
+            money_in_tables: {
+                [key: string]: string;
+            };
+            network: string;
+            /** @description Everything that is doubted. */
+            reason: string;
+            /** Format: int64 */
+            records: number;
+            request_ids: string[];
+            run_id: string;
+            since: string;
+            state: components["schemas"]["DoubtState"];
+            stream: string;
+            until: string;
+        };
+        /** @enum {string} */
+        DoubtState: "open" | "accepted" | "rejected" | "superseded";
+        /** @description A response without its body. */
+        Envelope: {
+            account: string;
+            /** Format: int64 */
+            body_bytes: number;
+            /** @description Names and values, secrets masked. */
+            headers: string[][];
+            method: string;
+            network: string;
+            outcome: string;
+            raw_object: string;
+            received_at: string;
+            record: {
+                [key: string]: string | null;
+            } | null;
+            /** Format: int64 */
+            record_index: number | null;
+            rejects: components["schemas"]["Reject"][];
+            /** @description The request's body, secrets masked. */
+            request_body: string | null;
+            /** @description Names and values of the request's, secrets masked. */
+            request_headers: string[][];
+            request_id: string;
+            run_id: string;
+            /** Format: int32 */
+            status: number;
+            stream: string;
+            url: string;
         };
         /** @description A failure as the API gives it. */
         ErrorBody: {
@@ -697,6 +969,27 @@ export interface components {
             role: string;
             /** @description The token's name. */
             token: string;
+        };
+        /** @description A window that is missing. */
+        GapStatus: {
+            /** @description What reads it. */
+            command: string;
+            error: string | null;
+            failed_at: string | null;
+            /** @description `never-read` or `failed`. */
+            kind: string;
+            since: string;
+            until: string;
+        };
+        /** @description A transaction with its versions and what each came from. */
+        History: {
+            absent: components["schemas"]["Absence"] | null;
+            account: string;
+            network: string;
+            stream: string;
+            transaction_id: string;
+            transaction_key: string;
+            versions: components["schemas"]["Version"][];
         };
         /** @description A job. */
         JobBody: {
@@ -720,6 +1013,45 @@ export interface components {
             /** @description What is to be done. */
             work: unknown;
         };
+        /** @description So many days back, so often. */
+        LookBackBody: {
+            /** @description The date; null: the stream's default. */
+            axis: string | null;
+            /** Format: int32 */
+            days: number;
+            /** Format: int32 */
+            every_secs: number;
+            /**
+             * Format: int32
+             * @description Only so many requests each time, for windows in which changes are expected; null: all days.
+             */
+            requests: number | null;
+        };
+        /** @description A record, and the transactions that are made of it. */
+        MappedRow: {
+            /** @description The fields that it has, by path. */
+            native: {
+                [key: string]: string;
+            };
+            /** Format: int64 */
+            record_index: number;
+            /** @description The columns of each that aren't null. */
+            transactions: {
+                [key: string]: string;
+            }[];
+        };
+        /** @description The rows that a version makes of a response. */
+        MappedRows: {
+            connector: components["schemas"]["Connector"];
+            /**
+             * Format: int64
+             * @description How many records the response has.
+             */
+            records: number;
+            rejects: components["schemas"]["Reject"][];
+            /** @description Those of the first records. */
+            rows: components["schemas"]["MappedRow"][];
+        };
         /** @description An account of a network. */
         NetworkAccountBody: {
             connector: string;
@@ -727,16 +1059,73 @@ export interface components {
             id: string;
             name: string;
             network: string;
-            /** @description Since when the schedule leaves it alone, by itself or with its network; null: it doesn't. */
-            paused?: Record<string, never> | null;
+            paused: components["schemas"]["Pause"] | null;
         };
         /** @description A network as the settings have it. References to secrets stay there. */
         NetworkBody: {
             accounts: components["schemas"]["AccountBody"][];
             connector: string;
+            /** @description Which days are read again, and how often. */
+            look_back: components["schemas"]["LookBackBody"][];
             name: string;
             /** @description What is paused of it. */
-            paused: Record<string, never>[];
+            paused: components["schemas"]["Pause"][];
+            rate: components["schemas"]["RateBody"] | null;
+            /** @description Its cron expressions; null: no connector serves, and the file has none. */
+            schedule: string | null;
+            /** @description Which of `schedule`, `look_back` and `rate` the file states; the others are the connector's own. */
+            stated: string[];
+        };
+        /** @description What was found of a network. */
+        NetworkCheck: {
+            /** Format: int64 */
+            accounts: number;
+            connector: string;
+            /** @description Its name in the settings. */
+            network: string;
+            /** @description The next moments of its schedule. */
+            next: string[];
+            /** @description What an operator may not have meant. */
+            notes: string[];
+            /** @description What is wrong. */
+            problems: string[];
+            schedule: string | null;
+        };
+        /** @description A network's streams, summed up. */
+        NetworkStatus: {
+            /** Format: int64 */
+            accounts: number;
+            /** Format: int64 */
+            fresh: number;
+            /** Format: int64 */
+            gaps: number;
+            network: string;
+            /** Format: int64 */
+            never_read: number;
+            /** @description The next moments of its schedule. */
+            next: string[];
+            paused: components["schemas"]["Pause"][];
+            /** Format: int64 */
+            stale: number;
+            /** Format: int64 */
+            streams: number;
+            /** Format: int64 */
+            unscheduled: number;
+        };
+        /** @description Records of a stream that could not be mapped. */
+        OpenRejects: {
+            account: string;
+            /** Format: int64 */
+            count: number;
+            network: string;
+            stream: string;
+        };
+        /** @description A sum by the version that serves and by the candidate. */
+        Pair: {
+            /** Format: int64 */
+            candidate: number;
+            /** Format: int64 */
+            running: number;
         };
         /** @description What to read. */
         PartBody: {
@@ -753,12 +1142,41 @@ export interface components {
             /** @description End of the window, not part of it; now without it. */
             until?: string | null;
         };
+        /** @description What the schedule leaves alone. */
+        Pause: {
+            /** @description The account's id; null: the whole network. */
+            account: string | null;
+            paused_at: string;
+            reason: string;
+        };
         /** @description What to pause. */
         PauseBody: {
             /** @description Only this account. */
             account?: string | null;
             /** @description The reason. */
             reason?: string;
+        };
+        /** @description Queries that are run side by side. */
+        QueriesBody: {
+            /** @description Each one SELECT, or SHOW TABLES; 16 at the most. */
+            queries: string[];
+        };
+        /** @description The answer to one of several queries. */
+        QueryAnswer: {
+            error: components["schemas"]["ErrorBody"] | null;
+            /** @description Decimals have all their digits. */
+            rows: Record<string, never>[];
+            /** @description What the rows may lack. */
+            warnings: components["schemas"]["Warning"][];
+        };
+        /** @description So many requests in so many seconds, so many at once. */
+        RateBody: {
+            /** Format: int32 */
+            concurrency: number;
+            /** Format: int32 */
+            per_secs: number;
+            /** Format: int32 */
+            requests: number;
         };
         /** @description Whether the service can do its work. */
         Readiness: {
@@ -771,6 +1189,21 @@ export interface components {
         RebuildBody: {
             /** @description Although raw no longer holds everything; what only the old tables hold is lost. */
             lossy?: boolean;
+        };
+        /** @description A file that may not serve. */
+        RefusedFile: {
+            file: string;
+            reason: string;
+        };
+        /** @description A record that could not be mapped. */
+        Reject: {
+            reason: string;
+            /** Format: int32 */
+            record_index: number;
+        };
+        Rejects: {
+            /** Format: int64 */
+            count: number;
         };
         /** @description Which history to map again, by which version. */
         ReplayBody: {
@@ -789,10 +1222,88 @@ export interface components {
             /** @description A version that the lake keeps: a digest, its beginning, or a version's name; the one that serves without it. */
             version?: string | null;
         };
+        ReplayConnector: {
+            digest: string;
+            network: string;
+            version: string;
+        };
+        /** @description What another version of a connector would change: the `result` of a job of `/v1/replays`, beside further fields. */
+        ReplayReport: {
+            added: components["schemas"]["Transactions"];
+            changed: components["schemas"]["Transactions"];
+            /** Format: int64 */
+            compared: number;
+            connector: components["schemas"]["ReplayConnector"];
+            /** @description Whether nothing differs. */
+            empty: boolean;
+            fields: {
+                [key: string]: components["schemas"]["ChangedField"];
+            };
+            gone_rejects: components["schemas"]["Rejects"];
+            network: string;
+            new_rejects: components["schemas"]["Rejects"];
+            removed: components["schemas"]["Transactions"];
+            /** Format: int64 */
+            responses: number;
+            /** @description By currency. */
+            totals: components["schemas"]["Total"][];
+        };
         /** @description What to resume. */
         ResumeBody: {
             /** @description Only this account. */
             account?: string | null;
+        };
+        /** @description A request, secrets masked. */
+        SentRequest: {
+            axis: string;
+            body: string | null;
+            method: string;
+            received_at: string;
+            sent_at: string;
+            since: string;
+            /** Format: int32 */
+            status: number;
+            until: string;
+            url: string;
+        };
+        /** @description A service as it noted itself last, and what it holds in memory. */
+        ServiceStatus: {
+            /** Format: int64 */
+            allocated_bytes: number | null;
+            /** Format: int64 */
+            code_bytes: number;
+            /** Format: int64 */
+            connectors: number;
+            /** Format: int64 */
+            connectors_held: number;
+            host: string;
+            /** Format: int64 */
+            idle_bytes: number;
+            /** Format: int64 */
+            instances: number;
+            /**
+             * Format: int64
+             * @description Connectors in memory that nothing has needed for minutes.
+             */
+            leaked: number;
+            left_over_since: string | null;
+            /** Format: int64 */
+            memories: number;
+            /** Format: int64 */
+            memory_bytes: number;
+            noted_at: string;
+            /** Format: int64 */
+            orphaned_threads: number;
+            /** Format: int64 */
+            process: number;
+            /** Format: int64 */
+            resident_bytes: number | null;
+            roles: string[];
+            /** @description Whether it reported in the last minute. */
+            running: boolean;
+            /** Format: int64 */
+            runs: number;
+            started_at: string;
         };
         /** @description A query. */
         SqlBody: {
@@ -803,6 +1314,96 @@ export interface components {
         };
         /** @enum {string} */
         SqlFormat: "json" | "csv" | "parquet" | "arrow";
+        /** @description What was read and what is missing. */
+        Status: {
+            doubts: components["schemas"]["Doubt"][];
+            networks: components["schemas"]["NetworkStatus"][];
+            rejects: components["schemas"]["OpenRejects"][];
+            services: components["schemas"]["ServiceStatus"][];
+            streams: components["schemas"]["StreamStatus"][];
+        };
+        /** @description What was read of a stream by one date. */
+        StreamStatus: {
+            account: string;
+            axis: string;
+            gaps: components["schemas"]["GapStatus"][];
+            last_failed_at: string | null;
+            last_read_at: string | null;
+            network: string;
+            read_since: string | null;
+            read_until: string | null;
+            stale_at: string | null;
+            /** @description `fresh`, `stale`, `never-read` or `unscheduled`. */
+            state: string;
+            stream: string;
+        };
+        Total: {
+            absolute: string;
+            after: string;
+            before: string;
+            currency: string | null;
+            difference: string;
+        };
+        TransactionName: {
+            account: string;
+            transaction_id: string;
+        };
+        Transactions: {
+            /** Format: int64 */
+            count: number;
+            examples: components["schemas"]["TransactionName"][];
+        };
+        /** @description What a version did on the latest kept responses. */
+        Trial: {
+            /** @description Digest of the version that it was compared with; empty: none served. */
+            against: string;
+            comparison: components["schemas"]["Comparison"];
+            /** @description What may be wrong or intended. */
+            doubt: string | null;
+            /** @description What no decision overrides. */
+            fault: string | null;
+        };
+        /** @description A version: its cause, and what it changes. */
+        Version: {
+            /** @description The cause. */
+            change: string;
+            changed: components["schemas"]["Changed"][];
+            connector: components["schemas"]["Connector"];
+            /** @description Whether the transaction is there by this version. */
+            live: boolean;
+            observed_at: string;
+            /** @description Why something isn't known. */
+            problem: string | null;
+            raw_object: string;
+            /** @description The record's fields by path. */
+            record: {
+                [key: string]: string | null;
+            } | null;
+            /** Format: int64 */
+            record_index: number | null;
+            request: components["schemas"]["SentRequest"] | null;
+            request_id: string;
+            run_id: string;
+            /** Format: int64 */
+            version: number;
+        };
+        /** @description How a version that waits differs from the one that serves. */
+        VersionDiff: {
+            digest: string;
+            kept: components["schemas"]["Trial"] | null;
+            live: components["schemas"]["Comparison"] | null;
+            network: string;
+            /** @description `waiting`, `shadow` or `refused`; empty if it wasn't tried yet. */
+            state: string;
+            version: string;
+        };
+        /** @description Something that a result may lack. */
+        Warning: {
+            /** @description The doubt that holds it back. */
+            doubt_id?: string;
+            network?: string;
+            warning: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -926,7 +1527,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>[];
+                    "application/json": components["schemas"]["Alarm"][];
                 };
             };
             /** @description a failure */
@@ -961,7 +1562,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["Alarm"];
                 };
             };
             /** @description a failure */
@@ -1072,6 +1673,34 @@ export interface operations {
             };
         };
     };
+    check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckReport"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     connectors: {
         parameters: {
             query?: never;
@@ -1086,7 +1715,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>[];
+                    "application/json": components["schemas"]["ConnectorEntry"][];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    diff: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the connector's network id */
+                network: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionDiff"];
                 };
             };
             /** @description a failure */
@@ -1154,7 +1814,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>[];
+                    "application/json": components["schemas"]["StreamStatus"][];
                 };
             };
             /** @description a failure */
@@ -1185,7 +1845,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>[];
+                    "application/json": components["schemas"]["Doubt"][];
                 };
             };
             /** @description a failure */
@@ -1216,7 +1876,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["Doubt"];
                 };
             };
             /** @description a failure */
@@ -1545,9 +2205,46 @@ export interface operations {
             };
         };
     };
-    raw: {
+    queries: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueriesBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryAnswer"][];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    raw: {
+        parameters: {
+            query?: {
+                /** @description Leave out so many bytes; what is empty is beyond the end. */
+                skip_bytes?: number;
+                /** @description At most so many bytes; all without it. */
+                max_bytes?: number;
+            };
             header?: never;
             path: {
                 /** @description the body's digest, or its beginning */
@@ -1563,6 +2260,81 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": number[];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    envelope: {
+        parameters: {
+            query?: {
+                /** @description Of several responses with this body, the one of this request; the newest without it. */
+                request?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the body's digest, or its beginning */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope"];
+                };
+            };
+            /** @description a failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rows: {
+        parameters: {
+            query?: {
+                /** @description Of several responses with this body, the one of this request; the newest without it. */
+                request?: string;
+                /**
+                 * @description Made by this version of the connector, which may be one that waits: a digest, its beginning, or a version's name.
+                 *     That which mapped the response when it came without it.
+                 */
+                version?: string;
+                /** @description Of at most so many records: 100 without it, 1000 at the most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the body's digest, or its beginning */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MappedRows"];
                 };
             };
             /** @description a failure */
@@ -1931,7 +2703,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["Status"];
                 };
             };
             /** @description a failure */
@@ -1962,7 +2734,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["History"];
                 };
             };
             /** @description a failure */

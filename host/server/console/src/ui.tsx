@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { Warning } from "./lib/api";
+import type { Warning } from "./lib/types";
 import type { Numeric } from "./lib/exact";
 import { age, amount, isUtc, localText, utcText, visible } from "./lib/format";
 import type { Action, Load } from "./lib/load";

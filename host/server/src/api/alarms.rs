@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, Arguments, Body, JSON, Of, Parameters};
+use super::{Answer, Arguments, Body, JSON, Of, Parameters, printed};
 use crate::access::Caller;
 use crate::{SharedState, commands};
 
@@ -25,7 +25,7 @@ struct AlarmsQuery {
 
 /// Faults that somebody should know of: `sluice alarms`.
 #[utoipa::path(get, path = "/v1/alarms", params(AlarmsQuery), security(("token" = ["read"])),
-    responses((status = 200, body = Vec<Object>)))]
+    responses((status = 200, body = Vec<printed::Alarm>)))]
 async fn alarms(State(shared): Of, Parameters(query): Parameters<AlarmsQuery>) -> Answer {
     commands::answer(&shared, JSON, Arguments::of(&["alarms", "list"]).flag("all", query.all)).await
 }
@@ -41,7 +41,7 @@ struct AcknowledgeBody {
 /// Acknowledges an alarm under the token's name: `sluice alarms ack`, or `snooze`.
 #[utoipa::path(post, path = "/v1/alarms/{id}/acknowledge",
     params(("id" = String, Path, description = "the alarm's id, or its beginning")), request_body = AcknowledgeBody,
-    security(("token" = ["operate"])), responses((status = 200, body = Object)))]
+    security(("token" = ["operate"])), responses((status = 200, body = printed::Alarm)))]
 async fn acknowledge(
     State(shared): Of,
     Extension(caller): Extension<Caller>,

@@ -5,18 +5,26 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, Arguments, JSON, Of};
+use super::{Answer, Arguments, JSON, Of, printed};
 use crate::error::ApiError;
 use crate::{SharedState, commands};
 
 pub(super) fn routes() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new().routes(routes!(connectors)).routes(routes!(decide))
+    OpenApiRouter::new().routes(routes!(connectors)).routes(routes!(diff)).routes(routes!(decide))
 }
 
 /// Which versions serve, which wait and why: `sluice connectors`.
-#[utoipa::path(get, path = "/v1/connectors", security(("token" = ["read"])), responses((status = 200, body = Vec<Object>)))]
+#[utoipa::path(get, path = "/v1/connectors", security(("token" = ["read"])), responses((status = 200, body = Vec<printed::ConnectorEntry>)))]
 async fn connectors(State(shared): Of) -> Answer {
     commands::answer(&shared, JSON, Arguments::of(&["connectors", "list"])).await
+}
+
+/// How the version that waits differs from the one that serves, in rows and money: `sluice connectors diff`.
+#[utoipa::path(get, path = "/v1/connectors/{network}/diff",
+    params(("network" = String, Path, description = "the connector's network id")),
+    security(("token" = ["read"])), responses((status = 200, body = printed::VersionDiff)))]
+async fn diff(State(shared): Of, Path(network): Path<String>) -> Answer {
+    commands::answer(&shared, JSON, Arguments::of(&["connectors", "diff"]).values(&[&network])).await
 }
 
 /// Approves, promotes or rolls back a connector: `sluice connectors approve|promote|rollback`.

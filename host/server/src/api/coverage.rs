@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, Arguments, JSON, Of, Parameters};
+use super::{Answer, Arguments, JSON, Of, Parameters, printed};
 use crate::{SharedState, commands};
 
 pub(super) fn routes() -> OpenApiRouter<SharedState> {
@@ -14,7 +14,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 }
 
 /// Freshness, gaps, rejects, doubts and services: `sluice status`.
-#[utoipa::path(get, path = "/v1/status", security(("token" = ["read"])), responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/v1/status", security(("token" = ["read"])), responses((status = 200, body = printed::Status)))]
 async fn status(State(shared): Of) -> Answer {
     commands::answer(&shared, JSON, Arguments::of(&["status"])).await
 }
@@ -34,7 +34,7 @@ struct CoverageQuery {
 /// What was read of each stream of each account by each date, and the gaps: which window, since when, the reason, and the
 /// command that reads it.
 #[utoipa::path(get, path = "/v1/coverage", params(CoverageQuery), security(("token" = ["read"])),
-    responses((status = 200, body = Vec<Object>)))]
+    responses((status = 200, body = Vec<printed::StreamStatus>)))]
 async fn coverage(State(shared): Of, Parameters(query): Parameters<CoverageQuery>) -> Answer {
     let is_wanted = move |stream: &serde_json::Value| {
         let is = |field: &str, wanted: &Option<String>| {

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, Arguments, Body, JSON, Of, Parameters};
+use super::{Answer, Arguments, Body, JSON, Of, Parameters, printed};
 use crate::{Shared, SharedState, commands};
 
 pub(super) fn routes() -> OpenApiRouter<SharedState> {
@@ -28,14 +28,14 @@ struct DoubtsQuery {
 
 /// Answers that are held back: `sluice doubts`.
 #[utoipa::path(get, path = "/v1/doubts", params(DoubtsQuery), security(("token" = ["read"])),
-    responses((status = 200, body = Vec<Object>)))]
+    responses((status = 200, body = Vec<printed::Doubt>)))]
 async fn doubts(State(shared): Of, Parameters(query): Parameters<DoubtsQuery>) -> Answer {
     commands::answer(&shared, JSON, Arguments::of(&["doubts", "list"]).flag("all", query.all)).await
 }
 
 /// One of them: `sluice doubts show`.
 #[utoipa::path(get, path = "/v1/doubts/{id}", params(("id" = String, Path, description = "the doubt's id, or its beginning")),
-    security(("token" = ["read"])), responses((status = 200, body = Object)))]
+    security(("token" = ["read"])), responses((status = 200, body = printed::Doubt)))]
 async fn doubt(State(shared): Of, Path(id): Path<String>) -> Answer {
     commands::answer(&shared, JSON, Arguments::of(&["doubts", "show"]).values(&[&id])).await
 }

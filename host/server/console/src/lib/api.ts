@@ -1,15 +1,8 @@
 import { signal } from "@preact/signals";
-import createClient from "openapi-fetch";
+import createClient, { type MaybeOptionalInit } from "openapi-fetch";
 import type { paths } from "../schema";
 import { parseExact } from "./exact";
-
-/** What the API gives as a failure. */
-export interface ErrorBody {
-  error: string;
-  kind?: string;
-  causes?: string[];
-  hint?: string | null;
-}
+import type { ErrorBody, QueryAnswer, Warning } from "./types";
 
 export class ApiFailure extends Error {
   constructor(
@@ -18,13 +11,6 @@ export class ApiFailure extends Error {
   ) {
     super(body.error);
   }
-}
-
-/** Something that a result may lack. */
-export interface Warning {
-  warning: string;
-  doubt_id?: string;
-  network?: string;
 }
 
 const KEY = "sluice-token";
@@ -62,34 +48,36 @@ async function send(request: Request): Promise<Response> {
   }
 }
 
-export const client = createClient<paths>({ baseUrl: window.location.origin, fetch: send });
-
-/** What openapi-fetch gives: the body as text, or what a failure's body was parsed to. */
-interface Answer {
-  data?: unknown;
-  error?: unknown;
-  response: Response;
-}
+const client = createClient<paths>({ baseUrl: window.location.origin, fetch: send });
 
 function failure(status: number, body: unknown): ApiFailure {
   const isBody = typeof body === "object" && body !== null && "error" in body;
   return new ApiFailure(status, isBody ? (body as ErrorBody) : { error: `the server answered ${status}` });
 }
 
-/** A call's answer, asked for as text so that no digit is lost. */
-export async function answer<T>(sent: Promise<Answer>): Promise<T> {
+type Method = "get" | "post";
+/** The routes that answer a method. */
+type Route<M extends Method> = { [P in keyof paths]: paths[P] extends Record<M, { responses: unknown }> ? P : never }[keyof paths];
+/** What a route answers with, as `/openapi.json` describes it. */
+type Json<R> = R extends { responses: infer S }
+  ? { [K in keyof S]: K extends 200 | 202 ? (S[K] extends { content: { "application/json": infer T } } ? T : never) : never }[keyof S]
+  : never;
+type Init<P extends Route<M>, M extends Method> = MaybeOptionalInit<paths[P], M>;
+type Sent = Promise<{ data?: unknown; error?: unknown; response: Response }>;
+
+/** A call's answer, read as text so that no digit is lost. */
+async function answer<T>(sent: Sent): Promise<T> {
   const { data, error, response } = await sent;
   if (!response.ok) throw failure(response.status, error);
   return parseExact(String(data)) as T;
 }
 
-/** A call that starts a job, or asks for one. */
-export async function call<T>(method: "GET" | "POST", path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const text = method === "POST" ? JSON.stringify(body) : undefined;
-  const headers = { "Content-Type": "application/json" };
-  const response = await send(new Request(new URL(path, window.location.origin), { method, headers, body: text, signal }));
-  if (!response.ok) throw failure(response.status, await response.json().catch(() => null));
-  return parseExact(await response.text()) as T;
+export function get<P extends Route<"get">>(route: P, init: Init<P, "get">): Promise<Json<paths[P]["get"]>> {
+  return answer((client.GET as (route: string, init: object) => Sent)(route, { ...(init as object), parseAs: "text" }));
+}
+
+export function post<P extends Route<"post">>(route: P, init: Init<P, "post">): Promise<Json<paths[P]["post"]>> {
+  return answer((client.POST as (route: string, init: object) => Sent)(route, { ...(init as object), parseAs: "text" }));
 }
 
 /** Rows of a query, and what they may lack. */
@@ -100,12 +88,55 @@ export interface Rows<T> {
 
 export type SqlFormat = "json" | "csv" | "parquet" | "arrow";
 
-const warningsOf = (response: Response) => JSON.parse(response.headers.get("sluice-warnings") ?? "[]") as Warning[];
+interface Asked {
+  query: string;
+  signal?: AbortSignal;
+  resolve: (rows: Rows<unknown>) => void;
+  reject: (error: unknown) => void;
+}
 
-export async function sql<T>(query: string, signal?: AbortSignal): Promise<Rows<T>> {
-  const sent = client.POST("/v1/sql", { body: { query, format: "json" }, parseAs: "text", signal });
+/** Queries of one call at the most. */
+const MOST_QUERIES = 16;
+let waiting: Asked[] = [];
+
+/** Rows of a query. Those that a view asks for at once are one call, and one process of the server. */
+export function sql<T>(query: string, signal?: AbortSignal): Promise<Rows<T>> {
+  return new Promise((resolve, reject) => {
+    if (waiting.length === 0) setTimeout(askWaiting);
+    waiting.push({ query, signal, resolve: resolve as Asked["resolve"], reject });
+  });
+}
+
+function askWaiting(): void {
+  const asked = waiting.filter(({ signal }) => !signal?.aborted);
+  waiting = [];
+  for (let at = 0; at < asked.length; at += MOST_QUERIES) void ask(asked.slice(at, at + MOST_QUERIES));
+}
+
+async function ask(asked: Asked[]): Promise<void> {
+  const stop = new AbortController();
+  // It goes on for as long as one of them is wanted.
+  const leave = () => asked.every(({ signal }) => signal?.aborted) && stop.abort();
+  for (const { signal } of asked) signal?.addEventListener("abort", leave);
+  try {
+    const answers = await post("/v1/queries", { body: { queries: asked.map(({ query }) => query) }, signal: stop.signal });
+    asked.forEach(({ resolve, reject }, at) => take(answers[at], resolve, reject));
+  } catch (error) {
+    for (const { reject } of asked) reject(error);
+  }
+}
+
+function take(answer: QueryAnswer | undefined, resolve: Asked["resolve"], reject: Asked["reject"]): void {
+  if (answer && !answer.error) resolve(answer);
+  else reject(new ApiFailure(422, answer?.error ?? { error: "the server left a query out" }));
+}
+
+/** Rows of a query that the viewer wrote, in a process of its own. */
+export async function ownSql<T>(query: string): Promise<Rows<T>> {
+  const sent = client.POST("/v1/sql", { body: { query, format: "json" }, parseAs: "text" });
   const rows = await answer<T[]>(sent);
-  return { rows, warnings: warningsOf((await sent).response) };
+  const warnings = JSON.parse((await sent).response.headers.get("sluice-warnings") ?? "[]") as Warning[];
+  return { rows, warnings };
 }
 
 /** The result of a query as a file. */
@@ -115,12 +146,12 @@ export async function sqlFile(query: string, format: SqlFormat): Promise<Blob> {
   return data as unknown as Blob;
 }
 
-/** The bytes of a response, as they come. */
-export async function rawBody(digest: string, signal: AbortSignal): Promise<ReadableStreamDefaultReader<Uint8Array>> {
-  const request = new Request(new URL(`/v1/raw/${encodeURIComponent(digest)}`, window.location.origin), { signal });
-  const response = await send(request);
-  if (!response.ok || !response.body) throw failure(response.status, await response.json().catch(() => null));
-  return response.body.getReader();
+/** A piece of a response's body; an empty one is beyond its end. */
+export async function rawPiece(digest: string, skip_bytes: number, max_bytes: number, signal: AbortSignal): Promise<Uint8Array> {
+  const params = { path: { digest }, query: { skip_bytes, max_bytes } };
+  const { data, error, response } = await client.GET("/v1/raw/{digest}", { params, parseAs: "arrayBuffer", signal });
+  if (!response.ok) throw failure(response.status, error);
+  return new Uint8Array((data as ArrayBuffer | undefined) ?? new ArrayBuffer(0));
 }
 
 /** The stream of changes. */

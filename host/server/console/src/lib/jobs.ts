@@ -1,61 +1,23 @@
-import { call, ApiFailure, type ErrorBody } from "./api";
+import { ApiFailure, get, post } from "./api";
+import type { ErrorBody, Job, Part, ReplayReport } from "./types";
 
-/** Work that outlives the call that started it. */
-export interface Job<T> {
-  id: string;
-  state: "waiting" | "running" | "done" | "doubtful" | "failed" | "lost";
-  result: T | null;
-  error: ErrorBody | null;
-}
-
-const POLL_MS = 1_000;
-
-/** Which part of a network. */
-export interface Part {
-  network: string;
-  account?: string;
-  stream?: string;
-  axis?: string;
-  since?: string;
-  until?: string;
-}
-
-/** Starts a job and waits for its end. */
-async function finish<T>(path: string, body: unknown): Promise<Job<T>> {
-  let job = await call<Job<T>>("POST", path, body);
+/** Waits for a job's end. */
+async function finished(job: Job): Promise<Job> {
   while (job.state === "waiting" || job.state === "running") {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    job = await call<Job<T>>("GET", `/v1/jobs/${encodeURIComponent(job.id)}`);
+    job = await get("/v1/jobs/{id}", { params: { path: { id: job.id }, query: { wait_secs: 30 } } });
   }
   if (job.state === "failed" || job.state === "lost") {
-    throw new ApiFailure(422, job.error ?? { error: job.state === "lost" ? "the process that did it has ended" : "it failed" });
+    const error = job.state === "lost" ? "the process that did it has ended" : "it failed";
+    throw new ApiFailure(422, (job.error as ErrorBody | null) ?? { error });
   }
   return job;
 }
 
 /** Reads a window now. */
-export const run = (part: Part) => finish<unknown>("/v1/runs", part);
-
-/** How a table of counts differs. */
-interface Rows {
-  count: number;
-  examples: { account: string; transaction_id: string }[];
-}
-
-/** What another version would make of history. */
-export interface ReplayReport {
-  connector: { version: string; digest: string };
-  empty: boolean;
-  responses: number;
-  compared: number;
-  added: Rows;
-  removed: Rows;
-  changed: Rows;
-  fields: Record<string, { count: number; examples: { account: string; transaction_id: string; before: string | null; after: string | null }[] }>;
-  totals: { currency: string | null; before: string; after: string; difference: string }[];
-  new_rejects: { count: number };
-  gone_rejects: { count: number };
-}
+export const run = async (part: Part) => finished(await post("/v1/runs", { body: part }));
 
 /** Maps history by a version, and changes nothing. */
-export const compare = (part: Part & { version?: string }) => finish<ReplayReport>("/v1/replays", part);
+export async function compare(part: Omit<Part, "axis"> & { version?: string }): Promise<ReplayReport> {
+  const job = await finished(await post("/v1/replays", { body: { ...part, fail_if: [] } }));
+  return job.result as unknown as ReplayReport;
+}

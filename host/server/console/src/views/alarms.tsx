@@ -1,24 +1,9 @@
 import { useState } from "preact/hooks";
-import { call } from "../lib/api";
+import { get, post } from "../lib/api";
 import { useAction, useLoad } from "../lib/load";
-import { path } from "../lib/route";
+import type { Alarm } from "../lib/types";
+import { Select } from "../parts";
 import { ActionButton, Age, Badge, Empty, Foreign, Loaded, Outcome, Panel, Time } from "../ui";
-
-interface Alarm {
-  alarm_id: string;
-  rule: string;
-  subject: string;
-  network: string | null;
-  severity: "info" | "warning" | "critical";
-  state: "open" | "acknowledged" | "resolved";
-  summary: string;
-  evidence: string;
-  advice: string;
-  opened_at: string;
-  acknowledged_at: string | null;
-  acknowledged_by: string | null;
-  snoozed_until: string | null;
-}
 
 const SNOOZES = [
   ["", "until it is resolved"],
@@ -29,19 +14,36 @@ const SNOOZES = [
 
 const SEVERITIES = { info: "plain", warning: "warn", critical: "bad" };
 
-function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
+function Acknowledge({ alarm, again }: { alarm: Alarm; again: () => void }) {
   const [snooze, setSnooze] = useState("");
   const action = useAction();
   const acknowledge = async () => {
-    await call("POST", path("v1", "alarms", alarm.alarm_id, "acknowledge"), snooze ? { snooze } : {});
+    await post("/v1/alarms/{id}/acknowledge", { params: { path: { id: alarm.alarm_id } }, body: snooze ? { snooze } : {} });
     again();
     return "Acknowledged.";
   };
   return (
+    <>
+      <div class="row">
+        <Select label="Quiet" options={SNOOZES} value={snooze} choose={setSnooze} />
+        <ActionButton role="operate" action={action} onClick={() => action.run(acknowledge)}>
+          Acknowledge
+        </ActionButton>
+      </div>
+      <Outcome action={action} />
+    </>
+  );
+}
+
+function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
+  return (
     <li class={SEVERITIES[alarm.severity]}>
       <header>
         <Badge text={alarm.severity} tone={SEVERITIES[alarm.severity]} /> <Badge text={alarm.state} /> <Badge text={alarm.rule} tone="plain" />{" "}
-        <Foreign text={alarm.subject} /> <span class="dim">since <Age at={alarm.opened_at} /></span>
+        <Foreign text={alarm.subject} />{" "}
+        <span class="dim">
+          since <Age at={alarm.opened_at} />
+        </span>
       </header>
       <p>
         <Foreign text={alarm.summary} />
@@ -54,21 +56,7 @@ function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
       <p>
         <Foreign text={alarm.advice} />
       </p>
-      {alarm.state === "open" && (
-        <div class="row">
-          <label>
-            Quiet{" "}
-            <select value={snooze} onChange={(event) => setSnooze(event.currentTarget.value)}>
-              {SNOOZES.map(([value, text]) => (
-                <option value={value}>{text}</option>
-              ))}
-            </select>
-          </label>
-          <ActionButton role="operate" action={action} onClick={() => action.run(acknowledge)}>
-            Acknowledge
-          </ActionButton>
-        </div>
-      )}
+      {alarm.state === "open" && <Acknowledge alarm={alarm} again={again} />}
       {alarm.state === "acknowledged" && (
         <p class="dim">
           Acknowledged by <Foreign text={alarm.acknowledged_by} /> <Time at={alarm.acknowledged_at} />
@@ -79,15 +67,14 @@ function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
           )}
         </p>
       )}
-      <Outcome action={action} />
     </li>
   );
 }
 
+export const useAlarms = () => useLoad((signal) => get("/v1/alarms", { signal }), [], ["alarms", "runs", "doubts"]);
+
 export function Alarms() {
-  const load = useLoad((signal) => call<Alarm[]>("GET", "/v1/alarms", undefined, signal), [], ["alarms", "runs", "doubts"]);
-  // A server of an earlier release has none.
-  if (load.failure?.status === 404) return null;
+  const load = useAlarms();
   return (
     <Panel wide title="Alarms">
       <Loaded load={load}>

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { rawBody, type ApiFailure } from "../lib/api";
+import { rawPiece, type ApiFailure } from "../lib/api";
 import { kindOf, parseCsv, prettyJson, prettyXml, type BodyKind } from "../lib/body";
 import { bytes, visible } from "../lib/format";
 import { asFailure } from "../lib/load";
@@ -18,37 +18,36 @@ interface Read {
   failure?: ApiFailure;
 }
 
-/** Reads a body piece by piece: the next one when it is asked for. */
+/** Reads a body piece by piece, each when it is asked for: nothing of the rest is held, here or by the server. */
 function useBody(digest: string) {
   const [read, setRead] = useState<Read>({ text: "", size: 0, isWhole: false });
+  const [isReading, setReading] = useState(true);
   const more = useRef<() => void>(() => {});
   useEffect(() => {
     const stop = new AbortController();
     const decoder = new TextDecoder();
     let all: Read = { text: "", size: 0, isWhole: false };
-    // What has come and isn't shown yet.
-    let rest = new Uint8Array();
-    const reader = rawBody(digest, stop.signal);
-    const piece = async () => {
-      const bytes = await reader;
-      const until = all.size + PIECE;
-      while (all.size < until && !all.isWhole) {
-        const { done, value } = rest.length > 0 ? { done: false, value: rest } : await bytes.read();
-        const now = value?.subarray(0, until - all.size) ?? new Uint8Array();
-        rest = new Uint8Array(value?.subarray(now.length) ?? []);
-        const text = all.text + decoder.decode(now, { stream: !done });
-        all = { text, size: all.size + now.length, isWhole: done };
-      }
-      setRead(all);
+    const next = async () => {
+      const piece = await rawPiece(digest, all.size, PIECE, stop.signal);
+      const isWhole = piece.length < PIECE;
+      all = { text: all.text + decoder.decode(piece, { stream: !isWhole }), size: all.size + piece.length, isWhole };
+      return all;
     };
-    const begin = () => {
-      piece().catch((error) => stop.signal.aborted || setRead({ ...all, failure: asFailure(error) }));
+    more.current = () => {
+      setReading(true);
+      const failed = (error: unknown) => ({ ...all, failure: asFailure(error) });
+      void next()
+        .catch(failed)
+        .then((read) => {
+          if (stop.signal.aborted) return;
+          setRead(read);
+          setReading(false);
+        });
     };
-    more.current = begin;
-    begin();
+    more.current();
     return () => stop.abort();
   }, [digest]);
-  return { ...read, more: () => more.current() };
+  return { ...read, isReading, more: () => more.current() };
 }
 
 const PRETTY: Record<BodyKind, string> = { json: "JSON, laid out", xml: "XML, laid out", csv: "Table", text: "Text" };
@@ -76,7 +75,7 @@ function AsTable({ text }: { text: string }) {
 
 /** A response's body: text, whatever it holds. */
 export function Body({ digest, record }: { digest: string; record?: number }) {
-  const { text, size, isWhole, failure, more } = useBody(digest);
+  const { text, size, isWhole, isReading, failure, more } = useBody(digest);
   const [shows, setShows] = useState<"pretty" | "plain">("pretty");
   const kind = useMemo(() => kindOf(text), [text.length > 0]);
   const isPretty = shows === "pretty" && kind !== "text" && isWhole && size <= MAX_PRETTY;
@@ -86,17 +85,9 @@ export function Body({ digest, record }: { digest: string; record?: number }) {
   }, [text, isPretty, kind]);
   if (failure) return <Failed failure={failure} />;
   return (
-    <div>
+    <div aria-busy={isReading}>
       <div class="choices">
-        <Choice
-          label="Shown as"
-          options={[
-            ["pretty", PRETTY[kind]],
-            ["plain", "As it came"],
-          ]}
-          value={shows}
-          choose={setShows}
-        />
+        <Choice label="Shown as" options={[["pretty", PRETTY[kind]], ["plain", "As it came"]]} value={shows} choose={setShows} />
         <span class="dim">
           {bytes(size)}
           {isWhole ? "" : " so far"}
@@ -114,7 +105,7 @@ export function Body({ digest, record }: { digest: string; record?: number }) {
         </pre>
       )}
       {!isWhole && size > 0 && (
-        <button type="button" onClick={more}>
+        <button type="button" disabled={isReading} onClick={more}>
           Read on
         </button>
       )}

@@ -1,38 +1,60 @@
 import { useState } from "preact/hooks";
-import { answer, client, sql } from "../lib/api";
+import { get, post, sql } from "../lib/api";
 import { literal, short } from "../lib/format";
 import { useAction, useLoad } from "../lib/load";
 import type { ConnectorEntry } from "../lib/types";
+import { Details, Fact, Rows, type Column } from "../parts";
+import { ActionButton, Badge, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Time } from "../ui";
 import { Replay } from "./replay";
 import { useNetworks } from "./runs";
-import { ActionButton, Badge, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Table, Time } from "../ui";
+import { Trial } from "./trial";
 
-type Decision = "approve" | "promote" | "rollback";
-
-const MEANING: Record<Decision, string> = {
-  approve: "It gets the rights that it asks for, and what its trial found is accepted. A running service swaps it in within a second.",
-  promote: "It takes over from the version that serves.",
-  rollback: "The version that served before serves again. The current one is held until it is approved.",
+const DECISIONS = {
+  approve: {
+    name: "Approve",
+    done: "Approved",
+    meaning: "It gets the rights that it asks for, and what its trial found is accepted. A running service swaps it in within a second.",
+  },
+  promote: { name: "Promote", done: "Promoted", meaning: "It takes over from the version that serves." },
+  rollback: {
+    name: "Roll back",
+    done: "Rolled back",
+    meaning: "The version that served before serves again. The current one is held until it is approved.",
+  },
 };
 
-interface Activation {
+type Decision = keyof typeof DECISIONS;
+
+interface VersionName {
   version: string;
   digest: string;
+}
+
+interface Activation extends VersionName {
   activated_at: string;
   source: string | null;
 }
 
 /** Versions of a network that were active, the latest first. */
-export function useActivations(network: string) {
+function useActivations(network: string) {
   const query = `SELECT version, digest, activated_at, source FROM meta.connectors WHERE network = ${literal(network)}
     ORDER BY activated_at DESC LIMIT 20`;
   return useLoad((signal) => sql<Activation>(query, signal), [network], ["connectors"]);
 }
 
-/** Versions to compare with, each once. */
-export function versionsOf(rows: Activation[] | undefined): { version: string; digest: string }[] {
-  return [...new Map((rows ?? []).map((row) => [row.digest, row])).values()];
+const useConnectors = () => useLoad((signal) => get("/v1/connectors", { signal }), [], ["connectors"]);
+
+/** Versions to compare with, each once: that which waits, and those that were active. */
+export function useVersions(network: string): VersionName[] {
+  const entries = useConnectors().value ?? [];
+  const active = useActivations(network).value?.rows ?? [];
+  const waiting = entries.filter((entry) => entry.network === network && entry.candidate_digest);
+  const candidates = waiting.map((entry) => ({ version: entry.candidate_version ?? "", digest: entry.candidate_digest ?? "" }));
+  return [...new Map([...candidates, ...active].map((row) => [row.digest, row])).values()];
 }
+
+export const versionOptions = (versions: VersionName[]) =>
+  versions.map(({ version, digest }) => [digest, `${version} (${short(digest)})`] as const);
 
 /** What the settings call the networks of a connector. */
 export function useNamesOf(connector: string): string[] {
@@ -40,158 +62,159 @@ export function useNamesOf(connector: string): string[] {
   return (networks.value ?? []).filter((network) => network.connector === connector).map(({ name }) => name);
 }
 
-function Comparison({ entry, network }: { entry: ConnectorEntry; network: string }) {
-  const load = useActivations(network);
+function Comparison({ network }: { network: string }) {
+  const versions = useVersions(network);
   const [name] = useNamesOf(network);
-  const waiting = entry.candidate_digest ? [{ version: entry.candidate_version ?? "", digest: entry.candidate_digest }] : [];
-  if (!name) return null;
-  return (
-    <details>
-      <summary>What another version would make of history</summary>
-      <Replay part={{ network: name }} versions={[...waiting, ...versionsOf(load.value?.rows)]} />
-    </details>
-  );
+  return name ? <Replay part={{ network: name }} versions={versions} /> : null;
 }
+
+const ACTIVATIONS: Column<Activation>[] = [
+  ["Active since", (row) => <Time at={row.activated_at} seconds />],
+  ["Version", (row) => <Foreign text={row.version} />],
+  ["Digest", (row) => <code title={row.digest}>{short(row.digest)}</code>],
+  ["From", (row) => <Foreign text={row.source} />],
+];
 
 function Activations({ network }: { network: string }) {
   const load = useActivations(network);
   return (
-    <details>
-      <summary>When each version became active</summary>
-      <Loaded load={load}>
-        {({ rows }) =>
-          rows.length === 0 ? (
-            <Empty>None has been used in a run.</Empty>
-          ) : (
-            <Table label={`Activations of ${network}`} head={["Active since", "Version", "Digest", "From"]}>
-              {rows.map((row) => (
-                <tr>
-                  <td>
-                    <Time at={row.activated_at} seconds />
-                  </td>
-                  <td>
-                    <Foreign text={row.version} />
-                  </td>
-                  <td>
-                    <code title={row.digest}>{short(row.digest)}</code>
-                  </td>
-                  <td>
-                    <Foreign text={row.source} />
-                  </td>
-                </tr>
-              ))}
-            </Table>
-          )
-        }
-      </Loaded>
-    </details>
+    <Loaded load={load}>
+      {({ rows }) =>
+        rows.length === 0 ? (
+          <Empty>None has been used in a run.</Empty>
+        ) : (
+          <Rows label={`Activations of ${network}`} rows={rows} columns={ACTIVATIONS} />
+        )
+      }
+    </Loaded>
+  );
+}
+
+const version = (name: string | null, digest: string | null) => (
+  <>
+    <Foreign text={name} /> <code title={digest ?? ""}>{short(digest ?? "")}</code>
+  </>
+);
+
+function Facts({ entry }: { entry: ConnectorEntry }) {
+  return (
+    <dl class="facts">
+      <Fact name="Serves">
+        {entry.version ? (
+          <>
+            {version(entry.version, entry.digest)}, contract {entry.contract}
+          </>
+        ) : (
+          <span class="dim">nothing</span>
+        )}
+      </Fact>
+      {entry.candidate_digest && (
+        <Fact name="Waits">
+          {version(entry.candidate_version, entry.candidate_digest)} <Badge text={entry.state} />
+        </Fact>
+      )}
+      <Fact name="File">
+        <Foreign text={entry.file} />
+      </Fact>
+    </dl>
+  );
+}
+
+function Reason({ entry }: { entry: ConnectorEntry }) {
+  if (!entry.reason) return null;
+  return (
+    <div class="note warn">
+      <p>
+        <Foreign text={entry.reason} />
+      </p>
+      {entry.hint && (
+        <p class="dim">
+          <Foreign text={entry.hint} />
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface DecisionProps {
+  entry: ConnectorEntry;
+  network: string;
+  decision: Decision;
+  decide: () => void;
+  close: () => void;
+}
+
+function DecisionDialog({ entry, network, decision, decide, close }: DecisionProps) {
+  const isBack = decision === "rollback";
+  return (
+    <Dialog title={`${DECISIONS[decision].name} ${network}?`} close={close}>
+      <p>{DECISIONS[decision].meaning}</p>
+      {!isBack && <Reason entry={entry} />}
+      <div class="row">
+        <button type="button" class={isBack ? "danger" : "primary"} onClick={decide}>
+          Yes
+        </button>
+        <button type="button" onClick={close}>
+          No
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+const KINDS: [Decision, string][] = [
+  ["approve", "primary"],
+  ["promote", ""],
+  ["rollback", "danger"],
+];
+
+function Decisions({ entry, network, again }: { entry: ConnectorEntry; network: string; again: () => void }) {
+  const [asked, setAsked] = useState<Decision | null>(null);
+  const action = useAction();
+  const decide = async (decision: Decision) => {
+    setAsked(null);
+    await post("/v1/connectors/{network}/{decision}", { params: { path: { network, decision } } });
+    again();
+    return `${DECISIONS[decision].done}: ${network}`;
+  };
+  const possible = KINDS.filter(([decision]) => decision === "rollback" || entry.candidate_digest);
+  return (
+    <>
+      <div class="row">
+        {possible.map(([decision, kind]) => (
+          <ActionButton role="admin" kind={kind} action={action} onClick={() => setAsked(decision)}>
+            {DECISIONS[decision].name}
+          </ActionButton>
+        ))}
+      </div>
+      <Outcome action={action} />
+      {asked && (
+        <DecisionDialog entry={entry} network={network} decision={asked} decide={() => action.run(() => decide(asked))} close={() => setAsked(null)} />
+      )}
+    </>
   );
 }
 
 function Entry({ entry, again }: { entry: ConnectorEntry; again: () => void }) {
-  const [decision, setDecision] = useState<Decision | null>(null);
-  const action = useAction();
-  const { network } = entry;
-  const decide = async (decision: Decision) => {
-    setDecision(null);
-    const params = { path: { network: network ?? "", decision } };
-    await answer(client.POST("/v1/connectors/{network}/{decision}", { params, parseAs: "text" }));
-    again();
-    return `${decision === "rollback" ? "Rolled back" : decision === "approve" ? "Approved" : "Promoted"}: ${network}`;
-  };
-  const waits = entry.candidate_digest !== null;
+  const { network, candidate_digest } = entry;
   return (
-    <Panel wide title={visibleName(entry)}>
-      <dl class="facts">
-        <div>
-          <dt>Serves</dt>
-          <dd>
-            {entry.version ? (
-              <>
-                <Foreign text={entry.version} /> <code title={entry.digest ?? ""}>{short(entry.digest ?? "")}</code>, contract{" "}
-                {entry.contract}
-              </>
-            ) : (
-              <span class="dim">nothing</span>
-            )}
-          </dd>
-        </div>
-        {waits && (
-          <div>
-            <dt>Waits</dt>
-            <dd>
-              <Foreign text={entry.candidate_version} /> <code title={entry.candidate_digest ?? ""}>{short(entry.candidate_digest ?? "")}</code>{" "}
-              <Badge text={entry.state} />
-            </dd>
-          </div>
-        )}
-        <div>
-          <dt>File</dt>
-          <dd>
-            <Foreign text={entry.file} />
-          </dd>
-        </div>
-      </dl>
-      {entry.reason && (
-        <div class="note warn">
-          <p>
-            <Foreign text={entry.reason} />
-          </p>
-          {entry.hint && (
-            <p class="dim">
-              <Foreign text={entry.hint} />
-            </p>
-          )}
-        </div>
-      )}
+    <Panel wide title={network ?? entry.file}>
+      <Facts entry={entry} />
+      <Reason entry={entry} />
       {network && (
         <>
-          <div class="row">
-            {waits && (
-              <>
-                <ActionButton role="admin" kind="primary" action={action} onClick={() => setDecision("approve")}>
-                  Approve
-                </ActionButton>
-                <ActionButton role="admin" action={action} onClick={() => setDecision("promote")}>
-                  Promote
-                </ActionButton>
-              </>
-            )}
-            <ActionButton role="admin" kind="danger" action={action} onClick={() => setDecision("rollback")}>
-              Roll back
-            </ActionButton>
-          </div>
-          <Outcome action={action} />
-          <Comparison entry={entry} network={network} />
-          <Activations network={network} />
+          {candidate_digest && <Trial network={network} digest={candidate_digest} />}
+          <Decisions entry={entry} network={network} again={again} />
+          <Details summary="What another version would make of history">{() => <Comparison network={network} />}</Details>
+          <Details summary="When each version became active">{() => <Activations network={network} />}</Details>
         </>
-      )}
-      {decision && (
-        <Dialog title={`${decision === "rollback" ? "Roll back" : decision === "approve" ? "Approve" : "Promote"} ${network}?`} close={() => setDecision(null)}>
-          <p>{MEANING[decision]}</p>
-          {decision !== "rollback" && entry.reason && (
-            <p class="note warn">
-              <Foreign text={entry.reason} />
-            </p>
-          )}
-          <div class="row">
-            <button type="button" class={decision === "rollback" ? "danger" : "primary"} onClick={() => action.run(() => decide(decision))}>
-              Yes
-            </button>
-            <button type="button" onClick={() => setDecision(null)}>
-              No
-            </button>
-          </div>
-        </Dialog>
       )}
     </Panel>
   );
 }
 
-const visibleName = (entry: ConnectorEntry) => entry.network ?? entry.file;
-
 export function Connectors() {
-  const load = useLoad((signal) => answer<ConnectorEntry[]>(client.GET("/v1/connectors", { parseAs: "text", signal })), [], ["connectors"]);
+  const load = useConnectors();
   return (
     <div class="panels">
       <Loaded load={load} rows={6}>

@@ -1,23 +1,19 @@
 import { useMemo } from "preact/hooks";
 import { Chart, MAX_SERIES, seriesColour } from "../chart";
-import { call, sql, type Rows } from "../lib/api";
+import { sql, type Rows as Answer } from "../lib/api";
 import { type Exact, toNumber, type Numeric } from "../lib/exact";
 import { count } from "../lib/format";
 import { useLoad, type Load } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
-import { Age, Badge, Choice, Empty, Foreign, Loaded, Money, Panel, Table, Warnings } from "../ui";
+import { Details, Rows, SPANS, type Column } from "../parts";
+import { Age, Badge, Choice, Empty, Foreign, Loaded, Money, Panel, Warnings } from "../ui";
+import { useAlarms } from "./alarms";
 
 const BASES = [
   ["transaction", "Transaction day"],
   ["validation", "Validation day"],
   ["payment", "Payment day"],
 ] as const;
-const SPANS = [
-  ["30", "30 days"],
-  ["90", "90 days"],
-  ["400", "400 days"],
-] as const;
-
 interface Daily {
   day: string;
   /** Empty for all networks beyond those that have a colour. */
@@ -99,28 +95,16 @@ FROM unified.earnings_daily
 WHERE basis = '${basis}' AND day > current_date() - INTERVAL '${days} days' AND day <= current_date() + INTERVAL '1 day'
 GROUP BY ALL ORDER BY currency, commission DESC`;
 
+const SUMS: Column<Sum>[] = [
+  ["Network", (row) => <Foreign text={row.network} />],
+  ["Commission", (row) => <Money value={row.commission} currency={row.currency} />, "number"],
+  ["Transactions", (row) => count(row.transactions), "number"],
+];
+
 /** The numbers of the chart, of all networks: summed where they are exact. */
 function Sums({ basis, days }: { basis: string; days: string }) {
   const load = useLoad((signal) => sql<Sum>(sums(basis, days), signal), [basis, days], ["runs", "doubts"]);
-  return (
-    <Loaded load={load}>
-      {({ rows }) => (
-        <Table label="Commission by network and currency" head={["Network", ["Commission", "number"], ["Transactions", "number"]]}>
-          {rows.map((row) => (
-            <tr>
-              <td>
-                <Foreign text={row.network} />
-              </td>
-              <td class="number">
-                <Money value={row.commission} currency={row.currency} />
-              </td>
-              <td class="number">{count(row.transactions)}</td>
-            </tr>
-          ))}
-        </Table>
-      )}
-    </Loaded>
-  );
+  return <Loaded load={load}>{({ rows }) => <Rows label="Commission by network and currency" rows={rows} columns={SUMS} />}</Loaded>;
 }
 
 /** Currencies, that with the most transactions first. */
@@ -130,24 +114,46 @@ function currencies(rows: Daily[]): (string | null)[] {
   return [...counts].sort((a, b) => b[1] - a[1]).map(([currency]) => currency);
 }
 
+interface Shown {
+  rows: Daily[];
+  basis: string;
+  span: string;
+}
+
+function Charted({ rows, basis, span }: Shown) {
+  const found = currencies(rows);
+  const named = parameters.value.get("currency");
+  const currency = found.includes(named) ? named : (found[0] ?? null);
+  return (
+    <>
+      {found.length > 1 && (
+        <Choice
+          label="Currency"
+          options={found.map((one) => [one ?? "", one ?? "no currency"] as const)}
+          value={currency ?? ""}
+          choose={(one) => setParameters({ currency: one })}
+        />
+      )}
+      <Earnings rows={rows} currency={currency} />
+      <Details summary="As a table, all currencies">
+        {() => <Sums basis={basis} days={span} />}
+      </Details>
+    </>
+  );
+}
+
 function Commission() {
   const basis = BASES.find(([name]) => name === parameters.value.get("by"))?.[0] ?? "transaction";
   const span = SPANS.find(([name]) => name === parameters.value.get("days"))?.[0] ?? "90";
   const load = useLoad((signal) => sql<Daily>(daily(basis, span), signal), [basis, span], ["runs", "doubts"]);
-  const found = currencies(load.value?.rows ?? []);
-  const named = parameters.value.get("currency");
-  const currency = found.includes(named) ? named : (found[0] ?? null);
+  const choices = (
+    <div class="choices">
+      <Choice label="Day of" options={BASES} value={basis} choose={(by) => setParameters({ by })} />
+      <Choice label="Span" options={SPANS} value={span} choose={(days) => setParameters({ days })} />
+    </div>
+  );
   return (
-    <Panel
-      wide
-      title="Commission by day"
-      aside={
-        <div class="choices">
-          <Choice label="Day of" options={BASES} value={basis} choose={(by) => setParameters({ by })} />
-          <Choice label="Span" options={SPANS} value={span} choose={(days) => setParameters({ days })} />
-        </div>
-      }
-    >
+    <Panel wide title="Commission by day" aside={choices}>
       <Loaded load={load} rows={8}>
         {({ rows, warnings }) =>
           rows.length === 0 ? (
@@ -156,19 +162,7 @@ function Commission() {
             </Empty>
           ) : (
             <>
-              {found.length > 1 && (
-                <Choice
-                  label="Currency"
-                  options={found.map((one) => [one ?? "", one ?? "no currency"] as const)}
-                  value={currency ?? ""}
-                  choose={(one) => setParameters({ currency: one })}
-                />
-              )}
-              <Earnings rows={rows} currency={currency} />
-              <details>
-                <summary>As a table, all currencies</summary>
-                <Sums basis={basis} days={span} />
-              </details>
+              <Charted rows={rows} basis={basis} span={span} />
               <Warnings warnings={warnings} />
             </>
           )
@@ -198,21 +192,19 @@ function UnpaidByAge() {
     <Panel wide title="Approved and not paid, by age">
       <Loaded load={load}>
         {({ rows }) => {
-          const all = [...new Set(rows.map((row) => row.currency))];
-          const of = (currency: string | null, age: number) => rows.find((row) => row.currency === currency && row.age === age);
           if (rows.length === 0) return <Empty>Nothing is owed: all that is approved is paid.</Empty>;
+          const owed = (currency: string | null, age: number) => {
+            const row = rows.find((row) => row.currency === currency && row.age === age);
+            return row ? <Money value={row.commission} currency={currency} /> : <span class="dim">–</span>;
+          };
+          const ages = AGES.map((name, age): Column<string | null> => [name, (currency) => owed(currency, age), "number"]);
+          const currencies = [...new Set(rows.map((row) => row.currency))];
           return (
-            <Table label="Unpaid commission by currency and age" head={["Currency", ...AGES.map((age) => [age, "number"] as [string, "number"])]}>
-              {all.map((currency) => (
-                <tr>
-                  <th scope="row">{currency ?? "no currency"}</th>
-                  {AGES.map((_, age) => {
-                    const row = of(currency, age);
-                    return <td class="number">{row ? <Money value={row.commission} currency={currency} /> : <span class="dim">–</span>}</td>;
-                  })}
-                </tr>
-              ))}
-            </Table>
+            <Rows
+              label="Unpaid commission by currency and age"
+              rows={currencies}
+              columns={[["Currency", (currency) => currency ?? "no currency", "head"], ...ages]}
+            />
           );
         }}
       </Loaded>
@@ -233,6 +225,13 @@ SELECT network, cause, commission_currency AS currency, count(*) AS transactions
 FROM unified.restatements(now() - INTERVAL '1 day', now())
 GROUP BY ALL ORDER BY transactions DESC, network LIMIT 60`;
 
+const CHANGES: Column<Restated>[] = [
+  ["Network", (row) => <Foreign text={row.network} />],
+  ["Cause", (row) => row.cause.split(", ").map((cause) => <Badge text={cause} />)],
+  ["Transactions", (row) => count(row.transactions), "number"],
+  ["Commission", (row) => <Money value={row.difference} currency={row.currency} />, "number"],
+];
+
 function Changed() {
   const load = useLoad((signal) => sql<Restated>(RESTATED, signal), [], ["runs", "doubts"]);
   return (
@@ -242,24 +241,7 @@ function Changed() {
           rows.length === 0 ? (
             <Empty>Nothing changed since yesterday.</Empty>
           ) : (
-            <Table label="Changes by network and cause" head={["Network", "Cause", ["Transactions", "number"], ["Commission", "number"]]}>
-              {rows.map((row) => (
-                <tr>
-                  <td>
-                    <Foreign text={row.network} />
-                  </td>
-                  <td>
-                    {row.cause.split(", ").map((cause) => (
-                      <Badge text={cause} />
-                    ))}
-                  </td>
-                  <td class="number">{count(row.transactions)}</td>
-                  <td class="number">
-                    <Money value={row.difference} currency={row.currency} />
-                  </td>
-                </tr>
-              ))}
-            </Table>
+            <Rows label="Changes by network and cause" rows={rows} columns={CHANGES} />
           )
         }
       </Loaded>
@@ -300,9 +282,8 @@ function Tile({ title, value, href, tone }: { title: string; value: number | Exa
   );
 }
 
-function Tiles({ load }: { load: Load<Rows<Fresh>> }) {
-  // A server of an earlier release has none.
-  const alarms = useLoad((signal) => call<{ state: string }[]>("GET", "/v1/alarms", undefined, signal), [], ["alarms", "runs", "doubts"]);
+function Tiles({ load }: { load: Load<Answer<Fresh>> }) {
+  const alarms = useAlarms();
   const open = alarms.value?.filter(({ state }) => state === "open").length;
   return (
     <Loaded load={load} rows={1}>
@@ -322,32 +303,27 @@ function Tiles({ load }: { load: Load<Rows<Fresh>> }) {
   );
 }
 
-function Freshness({ load }: { load: Load<Rows<Fresh>> }) {
+const FRESHNESS: Column<Fresh>[] = [
+  [
+    "Network",
+    (row) => (
+      <a href={path("completeness", row.network)}>
+        <Foreign text={row.network} />
+      </a>
+    ),
+  ],
+  ["Oldest read", (row) => <Age at={row.oldest} />],
+  ["Streams", (row) => count(row.streams), "number"],
+  ["Gaps", (row) => count(row.gaps), "number"],
+  ["Doubts", (row) => count(row.doubts), "number"],
+];
+
+function Freshness({ load }: { load: Load<Answer<Fresh>> }) {
   return (
     <Panel title="Freshness">
       <Loaded load={load}>
         {({ rows }) =>
-          rows.length === 0 ? (
-            <Empty>Nothing was read yet.</Empty>
-          ) : (
-            <Table label="Freshness by network" head={["Network", "Oldest read", ["Streams", "number"], ["Gaps", "number"], ["Doubts", "number"]]}>
-              {rows.map((row) => (
-                <tr>
-                  <td>
-                    <a href={path("completeness", row.network)}>
-                      <Foreign text={row.network} />
-                    </a>
-                  </td>
-                  <td>
-                    <Age at={row.oldest} />
-                  </td>
-                  <td class="number">{count(row.streams)}</td>
-                  <td class="number">{count(row.gaps)}</td>
-                  <td class="number">{count(row.doubts)}</td>
-                </tr>
-              ))}
-            </Table>
-          )
+          rows.length === 0 ? <Empty>Nothing was read yet.</Empty> : <Rows label="Freshness by network" rows={rows} columns={FRESHNESS} />
         }
       </Loaded>
     </Panel>

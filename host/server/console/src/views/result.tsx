@@ -2,7 +2,8 @@ import { useMemo, useState } from "preact/hooks";
 import { Chart, MAX_SERIES, seriesColour } from "../chart";
 import { Exact } from "../lib/exact";
 import { counted } from "../lib/format";
-import { Choice, Empty, Foreign, Table } from "../ui";
+import { Rows, Select, type Column } from "../parts";
+import { Choice, Empty, Foreign } from "../ui";
 
 export type Row = Record<string, unknown>;
 
@@ -28,20 +29,10 @@ function Cell({ value }: { value: unknown }) {
 }
 
 function AsTable({ rows }: { rows: Row[] }) {
-  const columns = columnsOf(rows);
-  return (
-    <Table label="Result" head={columns.map(({ name, isNumber }) => (isNumber ? [name, "number"] : name))}>
-      {rows.slice(0, SHOWN).map((row) => (
-        <tr>
-          {columns.map(({ name, isNumber }) => (
-            <td class={isNumber ? "number" : "long"}>
-              <Cell value={row[name]} />
-            </td>
-          ))}
-        </tr>
-      ))}
-    </Table>
+  const columns = columnsOf(rows).map(
+    ({ name, isNumber }): Column<Row> => [name, (row) => <Cell value={row[name]} />, isNumber ? "number" : "long"],
   );
+  return <Rows label="Result" rows={rows.slice(0, SHOWN)} columns={columns} />;
 }
 
 interface Axes {
@@ -69,18 +60,7 @@ function points(rows: Row[], { x, y, by }: Axes, isTime: boolean) {
   return { labels, series: lines, left: series.size - lines.length, repeated };
 }
 
-function Pick({ label, options, value, choose }: { label: string; options: string[]; value: string; choose: (value: string) => void }) {
-  return (
-    <label>
-      {label}{" "}
-      <select value={value} onChange={(event) => choose(event.currentTarget.value)}>
-        {options.map((option) => (
-          <option value={option}>{option || "–"}</option>
-        ))}
-      </select>
-    </label>
-  );
-}
+const named = (names: string[]) => names.map((name) => [name, name || "–"] as const);
 
 function AsChart({ rows }: { rows: Row[] }) {
   const columns = columnsOf(rows);
@@ -101,9 +81,9 @@ function AsChart({ rows }: { rows: Row[] }) {
   return (
     <>
       <div class="choices">
-        <Pick label="Across" options={columns.map(({ name }) => name)} value={axes.x} choose={(x) => setAxes({ ...axes, x })} />
-        <Pick label="Up" options={numbers} value={axes.y} choose={(y) => setAxes({ ...axes, y })} />
-        <Pick label="A line each" options={["", ...others]} value={axes.by} choose={(by) => setAxes({ ...axes, by })} />
+        <Select label="Across" options={named(columns.map(({ name }) => name))} value={axes.x} choose={(x) => setAxes({ ...axes, x })} />
+        <Select label="Up" options={named(numbers)} value={axes.y} choose={(y) => setAxes({ ...axes, y })} />
+        <Select label="A line each" options={named(["", ...others])} value={axes.by} choose={(by) => setAxes({ ...axes, by })} />
         <Choice
           label="Kind of chart"
           options={[

@@ -1,9 +1,10 @@
 import { useState } from "preact/hooks";
-import { answer, client } from "../lib/api";
+import { get, post } from "../lib/api";
 import { bytes, counted } from "../lib/format";
 import { useAction, useLoad, type Load } from "../lib/load";
-import type { Call, Network, NetworkStatus, Pause, Status } from "../lib/types";
-import { ActionButton, Age, Badge, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Table, Time } from "../ui";
+import type { Call, CheckReport, Network, NetworkCheck, NetworkStatus, Pause, Status } from "../lib/types";
+import { Fact, Rows, type Column } from "../parts";
+import { ActionButton, Age, Badge, Dialog, Empty, Failed, Foreign, Loaded, Outcome, Panel, Time } from "../ui";
 import { useNetworks } from "./runs";
 
 function PauseDialog({ network, close, again }: { network: Network; close: () => void; again: () => void }) {
@@ -12,7 +13,7 @@ function PauseDialog({ network, close, again }: { network: Network; close: () =>
   const action = useAction();
   const pause = async () => {
     const params = { path: { network: network.name } };
-    await answer(client.POST("/v1/networks/{network}/pause", { params, body: { account: account || null, reason }, parseAs: "text" }));
+    await post("/v1/networks/{network}/pause", { params, body: { account: account || null, reason } });
     again();
     close();
   };
@@ -45,7 +46,7 @@ function Paused({ network, pause, again }: { network: Network; pause: Pause; aga
   const action = useAction();
   const resume = async () => {
     const params = { path: { network: network.name } };
-    await answer(client.POST("/v1/networks/{network}/resume", { params, body: { account: pause.account }, parseAs: "text" }));
+    await post("/v1/networks/{network}/resume", { params, body: { account: pause.account } });
     again();
   };
   return (
@@ -66,11 +67,106 @@ function Paused({ network, pause, again }: { network: Network; pause: Pause; aga
   );
 }
 
-function One({ network, status, again }: { network: Network; status?: NetworkStatus; again: () => void }) {
+const UNITS = [
+  [86_400, "day"],
+  [3_600, "hour"],
+  [60, "minute"],
+  [1, "second"],
+] as const;
+
+/** `day`, `6 hours`. */
+function period(seconds: number): string {
+  const [size, unit] = UNITS.find(([size]) => seconds % size === 0) ?? UNITS[3];
+  return seconds === size ? unit : counted(seconds / size, unit);
+}
+
+function lookBack({ every_secs, days, axis, requests }: Network["look_back"][number]): string {
+  const some = requests === null ? "" : `, at most ${counted(requests, "request")}`;
+  return `every ${period(every_secs)}: ${counted(days, "day")}${axis ? ` by ${axis}` : ""}${some}`;
+}
+
+/** What the file states, or the connector where it states nothing. */
+function Stated({ network }: { network: Network }) {
+  const { schedule, look_back, rate, stated } = network;
+  const own = (what: string) => !stated.includes(what) && <span class="dim"> (the connector’s own)</span>;
+  return (
+    <>
+      <Fact name="Schedule">
+        {schedule ? <code>{schedule}</code> : <span class="dim">not known</span>}
+        {schedule && own("schedule")}
+      </Fact>
+      <Fact name="Reads again">
+        <ul class="list">
+          {look_back.map((rule) => (
+            <li>{lookBack(rule)}</li>
+          ))}
+        </ul>
+        {look_back.length > 0 && own("look_back")}
+      </Fact>
+      <Fact name="Rate">
+        {rate ? (
+          <>
+            {counted(rate.requests, "request")} in {counted(rate.per_secs, "second")}, {rate.concurrency} at once{own("rate")}
+          </>
+        ) : (
+          <span class="dim">none is stated</span>
+        )}
+      </Fact>
+    </>
+  );
+}
+
+function Standing({ status }: { status: NetworkStatus }) {
+  return (
+    <>
+      <Fact name="Next runs">
+        {status.next.length === 0 ? (
+          <span class="dim">none</span>
+        ) : (
+          <ul class="list">
+            {status.next.map((at) => (
+              <li>
+                <Time at={at} seconds={!at.endsWith(":00Z")} />
+              </li>
+            ))}
+          </ul>
+        )}
+      </Fact>
+      <Fact name="Streams">
+        {status.fresh > 0 && <Badge text={`${status.fresh} fresh`} tone="good" />}{" "}
+        {status.stale > 0 && <Badge text={`${status.stale} stale`} tone="warn" />}{" "}
+        {status.never_read > 0 && <Badge text={`${status.never_read} never read`} tone="warn" />}{" "}
+        {status.unscheduled > 0 && <Badge text={`${status.unscheduled} not scheduled`} />}{" "}
+        {status.gaps > 0 && <Badge text={counted(status.gaps, "gap")} tone="bad" />}
+      </Fact>
+    </>
+  );
+}
+
+function Findings({ texts, tone }: { texts: string[]; tone: "bad" | "warn" }) {
+  return (
+    <>
+      {texts.map((text) => (
+        <p class={`note ${tone}`}>
+          <Foreign text={text} />
+        </p>
+      ))}
+    </>
+  );
+}
+
+interface OneProps {
+  network: Network;
+  status?: NetworkStatus;
+  check?: NetworkCheck;
+  again: () => void;
+}
+
+function One({ network, status, check, again }: OneProps) {
   const [isPausing, setPausing] = useState(false);
   const isPaused = network.paused.some(({ account }) => account === null);
   return (
-    <section class="setting">
+    <section class="setting" aria-label={`Settings of ${network.name}`}>
       <header>
         <h3>
           <Foreign text={network.name} />
@@ -87,36 +183,12 @@ function One({ network, status, again }: { network: Network; status?: NetworkSta
       {network.paused.map((pause) => (
         <Paused key={pause.account ?? ""} network={network} pause={pause} again={again} />
       ))}
-      {status && (
-        <dl class="facts">
-          <div>
-            <dt>Next runs</dt>
-            <dd>
-              {status.next.length === 0 ? (
-                <span class="dim">none</span>
-              ) : (
-                <ul class="list">
-                  {status.next.map((at) => (
-                    <li>
-                      <Time at={at} seconds={!at.endsWith(":00Z")} />
-                    </li>
-                  ))}
-                </ul>
-              )}
-            </dd>
-          </div>
-          <div>
-            <dt>Streams</dt>
-            <dd>
-              {status.fresh > 0 && <Badge text={`${status.fresh} fresh`} tone="good" />}{" "}
-              {status.stale > 0 && <Badge text={`${status.stale} stale`} tone="warn" />}{" "}
-              {status.never_read > 0 && <Badge text={`${status.never_read} never read`} tone="warn" />}{" "}
-              {status.unscheduled > 0 && <Badge text={`${status.unscheduled} not scheduled`} />}{" "}
-              {status.gaps > 0 && <Badge text={counted(status.gaps, "gap")} tone="bad" />}
-            </dd>
-          </div>
-        </dl>
-      )}
+      {check && <Findings texts={check.problems} tone="bad" />}
+      {check && <Findings texts={check.notes} tone="warn" />}
+      <dl class="facts">
+        <Stated network={network} />
+        {status && <Standing status={status} />}
+      </dl>
       <details>
         <summary>Accounts</summary>
         <ul class="list columns">
@@ -132,69 +204,80 @@ function One({ network, status, again }: { network: Network; status?: NetworkSta
   );
 }
 
+/** What `sluice check` finds. That of a network stands with it. */
+function Check({ load }: { load: Load<CheckReport> }) {
+  return (
+    <Panel
+      wide
+      title="Check"
+      aside={
+        <button type="button" disabled={load.isLoading} onClick={load.again}>
+          Check again
+        </button>
+      }
+    >
+      <Loaded load={load}>
+        {({ networks, refused, problems }) => {
+          const wrong = networks.filter(({ problems }) => problems.length > 0).map(({ network }) => network);
+          return (
+            <>
+              {wrong.length > 0 && <p class="note bad">Wrong: {wrong.join(", ")}. See each below.</p>}
+              <Findings texts={problems} tone="bad" />
+              <Findings texts={refused.map(({ file, reason }) => `${file} is refused: ${reason}`)} tone="warn" />
+              {wrong.length + problems.length + refused.length === 0 && <p class="note good">Nothing is wrong.</p>}
+            </>
+          );
+        }}
+      </Loaded>
+    </Panel>
+  );
+}
+
+const SERVICES: Column<Status["services"][number]>[] = [
+  ["Host", (service) => service.host],
+  ["Process", (service) => service.process, "number"],
+  ["Since", (service) => <Time at={service.started_at} />],
+  ["Noted", (service) => <Age at={service.noted_at} />],
+  ["Runs", (service) => service.runs, "number"],
+  ["Memory", (service) => (service.resident_bytes === null ? "–" : bytes(service.resident_bytes)), "number"],
+];
+
 function Services({ load }: { load: Load<Status> }) {
   return (
     <Panel wide title="Services">
       <Loaded load={load}>
         {({ services }) =>
-          services.length === 0 ? (
-            <Empty>No service has noted itself.</Empty>
-          ) : (
-            <Table label="Services" head={["Host", ["Process", "number"], "Since", "Noted", ["Runs", "number"], ["Memory", "number"]]}>
-              {services.map((service) => (
-                <tr>
-                  <td>{service.host}</td>
-                  <td class="number">{service.process}</td>
-                  <td>
-                    <Time at={service.started_at} />
-                  </td>
-                  <td>
-                    <Age at={service.noted_at} />
-                  </td>
-                  <td class="number">{service.runs}</td>
-                  <td class="number">{service.resident_bytes === null ? "–" : bytes(service.resident_bytes)}</td>
-                </tr>
-              ))}
-            </Table>
-          )
+          services.length === 0 ? <Empty>No service has noted itself.</Empty> : <Rows label="Services" rows={services} columns={SERVICES} />
         }
       </Loaded>
     </Panel>
   );
 }
 
+/** Calls that are listed. */
+const MOST_CALLS = 50;
+
+const CALLS: Column<Call>[] = [
+  ["When", (call) => <Time at={call.called_at} seconds />],
+  ["Token", (call) => <Foreign text={call.token} />],
+  [
+    "Call",
+    (call) => (
+      <code>
+        {call.method} <Foreign text={call.path} />
+      </code>
+    ),
+  ],
+  ["Status", (call) => call.status, "number"],
+];
+
 function Audit() {
-  const load = useLoad(
-    (signal) => answer<Call[]>(client.GET("/v1/audit", { parseAs: "text", signal })),
-    [],
-    ["networks", "doubts", "connectors", "alarms"],
-  );
+  const load = useLoad((signal) => get("/v1/audit", { signal }), [], ["networks", "doubts", "connectors", "alarms"]);
   return (
     <Panel wide title="Calls that changed something">
       <Loaded load={load}>
         {(calls) =>
-          calls.length === 0 ? (
-            <Empty>None yet.</Empty>
-          ) : (
-            <Table label="Calls" head={["When", "Token", "Call", ["Status", "number"]]}>
-              {calls.slice(0, 50).map((call) => (
-                <tr>
-                  <td>
-                    <Time at={call.called_at} seconds />
-                  </td>
-                  <td>
-                    <Foreign text={call.token} />
-                  </td>
-                  <td>
-                    <code>
-                      {call.method} <Foreign text={call.path} />
-                    </code>
-                  </td>
-                  <td class="number">{call.status}</td>
-                </tr>
-              ))}
-            </Table>
-          )
+          calls.length === 0 ? <Empty>None yet.</Empty> : <Rows label="Calls" rows={calls.slice(0, MOST_CALLS)} columns={CALLS} />
         }
       </Loaded>
     </Panel>
@@ -203,10 +286,12 @@ function Audit() {
 
 export function Settings() {
   const networks = useNetworks();
-  const status = useLoad((signal) => answer<Status>(client.GET("/v1/status", { parseAs: "text", signal })), [], ["networks"]);
+  const status = useLoad((signal) => get("/v1/status", { signal }), [], ["networks"]);
+  const check = useLoad((signal) => get("/v1/check", { signal }), []);
   const again = () => [networks, status].forEach((load) => load.again());
   return (
     <div class="panels">
+      <Check load={check} />
       <Panel wide title="Networks, as their files have them">
         <p class="dim">Files in networks/ are read anew at each run; secrets and references to them never leave the server.</p>
         <Loaded load={networks} rows={6}>
@@ -219,13 +304,14 @@ export function Settings() {
                   key={network.name}
                   network={network}
                   status={status.value?.networks.find((one) => one.network === network.connector)}
+                  check={check.value?.networks.find((one) => one.network === network.name)}
                   again={again}
                 />
               ))
             )
           }
         </Loaded>
-        {status.failure && <Outcome action={{ isBusy: false, failure: status.failure, run: () => {} }} />}
+        {status.failure && <Failed failure={status.failure} again={status.again} />}
       </Panel>
       <Services load={status} />
       <Audit />

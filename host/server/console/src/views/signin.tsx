@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import icon from "../icon.svg";
-import { ApiFailure, answer, client, signedOut, signIn, signOut, token } from "../lib/api";
+import { ApiFailure, get, signedOut, signIn, signOut, token } from "../lib/api";
 import { asFailure, useAction } from "../lib/load";
 import { Outcome } from "../ui";
 
@@ -11,7 +11,7 @@ export function SignIn() {
   const enter = async () => {
     const headers = { Authorization: `Bearer ${text.trim()}` };
     try {
-      await answer(client.GET("/v1/events", { headers, parseAs: "text" }));
+      await get("/v1/events", { headers });
     } catch (error) {
       const failure = asFailure(error);
       if (failure.status !== 401) throw failure;

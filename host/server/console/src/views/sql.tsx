@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { sql, sqlFile, type Rows, type SqlFormat } from "../lib/api";
+import { ownSql, sqlFile, type Rows, type SqlFormat } from "../lib/api";
 import { catalogue, completions, missingColumns, type Catalogue } from "../lib/catalogue";
 import { useAction, useLoad } from "../lib/load";
 import { parameters, setParameters } from "../lib/route";
@@ -85,6 +85,22 @@ interface EditorProps {
   run: () => void;
 }
 
+function Completions({ found, picked, accept }: { found: string[]; picked: number; accept: (text: string) => void }) {
+  const take = (text: string) => (event: MouseEvent) => {
+    event.preventDefault();
+    accept(text);
+  };
+  return (
+    <ul id="completions" role="listbox" aria-label="Completions" hidden={found.length === 0}>
+      {found.map((text, at) => (
+        <li id={`completion-${at}`} role="option" aria-selected={at === picked} onMouseDown={take(text)}>
+          {text}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 function Editor({ value, change, run }: EditorProps) {
   const area = useRef<HTMLTextAreaElement>(null);
   const known = useCatalogue(value);
@@ -134,21 +150,7 @@ function Editor({ value, change, run }: EditorProps) {
           setPicked(0);
         }}
       />
-      <ul id="completions" role="listbox" aria-label="Completions" hidden={found.length === 0}>
-        {found.map((text, at) => (
-          <li
-            id={`completion-${at}`}
-            role="option"
-            aria-selected={at === picked}
-            onMouseDown={(event) => {
-              event.preventDefault();
-              accept(text);
-            }}
-          >
-            {text}
-          </li>
-        ))}
-      </ul>
+      <Completions found={found} picked={picked} accept={accept} />
     </div>
   );
 }
@@ -231,7 +233,7 @@ export function Sql() {
     action.run(async () => {
       setParameters({ q: text });
       const began = performance.now();
-      const rows = await sql<Row>(text);
+      const rows = await ownSql<Row>(text);
       setAnswer({ ...rows, query: text, seconds: (performance.now() - began) / 1_000 });
     });
   useEffect(() => {

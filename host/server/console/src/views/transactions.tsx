@@ -1,10 +1,11 @@
 import { useState } from "preact/hooks";
-import { answer, client, sql } from "../lib/api";
+import { get, sql } from "../lib/api";
 import { literal, short } from "../lib/format";
 import { useLoad } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
 import type { History as Known, TransactionRow, Version } from "../lib/types";
-import { Badge, Empty, Foreign, Loaded, Money, Panel, Table, Time, Warnings } from "../ui";
+import { accountCell, Crumbs, Record, Rows, transactionLink, type Column } from "../parts";
+import { Badge, Empty, Foreign, Loaded, Money, Panel, Time, Warnings } from "../ui";
 
 const SHOWN = 100;
 
@@ -22,69 +23,75 @@ function search(text: string): string {
     FROM unified.transactions ${where} ORDER BY transacted_at DESC LIMIT ${SHOWN}`;
 }
 
+const FOUND: Column<TransactionRow>[] = [
+  ["When", (row) => <Time at={row.transacted_at} />],
+  ["Network", accountCell],
+  [
+    "Transaction",
+    (row) => (
+      <>
+        {transactionLink(row)}
+        {row.order_id && (
+          <>
+            <br />
+            <Foreign class="dim" text={row.order_id} />
+          </>
+        )}
+      </>
+    ),
+  ],
+  ["Advertiser", (row) => <Foreign text={row.advertiser_name} />],
+  [
+    "Status",
+    (row) => (
+      <>
+        {row.live ? <Badge text={row.validation_status} /> : <Badge text="gone" tone="bad" />} <Badge text={row.payment_status} />
+      </>
+    ),
+  ],
+  ["Commission", (row) => <Money value={row.commission_amount} currency={row.commission_currency} />, "number"],
+  [
+    "Last change",
+    (row) => (
+      <>
+        <Badge text={row.change} /> <span class="dim">version {row.version}</span>
+      </>
+    ),
+  ],
+];
+
+function Search({ text }: { text: string }) {
+  const [typed, setTyped] = useState(text);
+  const search = (event: Event) => {
+    event.preventDefault();
+    setParameters({ q: typed.trim() }, false);
+  };
+  return (
+    <form class="search" role="search" onSubmit={search}>
+      <label for="search">Transaction id, order, click id, sub-id, voucher, or a part of the advertiser’s name</label>
+      <div class="row">
+        <input id="search" type="search" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
+        <button type="submit" class="primary">
+          Search
+        </button>
+      </div>
+    </form>
+  );
+}
+
 export function Transactions() {
   const text = parameters.value.get("q") ?? "";
-  const [typed, setTyped] = useState(text);
   const load = useLoad((signal) => sql<TransactionRow>(search(text), signal), [text], ["runs", "doubts"]);
   return (
     <Panel wide title={text ? "Found" : "Newest transactions"}>
-      <form
-        class="search"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-          setParameters({ q: typed.trim() }, false);
-        }}
-      >
-        <label for="search">Transaction id, order, click id, sub-id, voucher, or a part of the advertiser’s name</label>
-        <div class="row">
-          <input id="search" type="search" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
-          <button type="submit" class="primary">
-            Search
-          </button>
-        </div>
-      </form>
+      <Search text={text} />
       <Loaded load={load} rows={8}>
         {({ rows, warnings }) => (
           <>
             {rows.length === 0 ? (
               <Empty>No transaction has this. Ids are compared exactly, names by what they hold.</Empty>
             ) : (
-              <Table label="Transactions" head={["When", "Network", "Transaction", "Advertiser", "Status", ["Commission", "number"], "Last change"]}>
-                {rows.map((row) => (
-                  <tr>
-                    <td>
-                      <Time at={row.transacted_at} />
-                    </td>
-                    <td>
-                      <Foreign text={row.network} /> <Foreign class="dim" text={row.account} />
-                    </td>
-                    <td>
-                      <a href={path("transactions", row.transaction_key)}>
-                        <Foreign text={row.transaction_id} />
-                      </a>
-                      {row.order_id && (
-                        <>
-                          <br />
-                          <Foreign class="dim" text={row.order_id} />
-                        </>
-                      )}
-                    </td>
-                    <td>
-                      <Foreign text={row.advertiser_name} />
-                    </td>
-                    <td>
-                      {row.live ? <Badge text={row.validation_status} /> : <Badge text="gone" tone="bad" />} <Badge text={row.payment_status} />
-                    </td>
-                    <td class="number">
-                      <Money value={row.commission_amount} currency={row.commission_currency} />
-                    </td>
-                    <td>
-                      <Badge text={row.change} /> <span class="dim">version {row.version}</span>
-                    </td>
-                  </tr>
-                ))}
-              </Table>
+              <Rows label="Transactions" rows={rows} columns={FOUND} />
             )}
             {rows.length === SHOWN && <p class="dim">The newest {SHOWN}.</p>}
             <Warnings warnings={warnings} />
@@ -95,25 +102,22 @@ export function Transactions() {
   );
 }
 
+type Field = Version["changed"][number];
+
+const AFTER: Column<Field> = ["After", ({ after }) => <Foreign text={after ?? "nothing"} />];
+const FIRST: Column<Field>[] = [
+  ["Field", ({ field }) => field, "head"],
+  ["Value", AFTER[1]],
+];
+const CHANGED: Column<Field>[] = [
+  ["Field", ({ field }) => field, "head"],
+  ["Before", ({ before }) => <Foreign class="before" text={before ?? "nothing"} />],
+  AFTER,
+];
+
 function Fields({ version }: { version: Version }) {
   if (version.changed.length === 0) return null;
-  return (
-    <Table label={`Fields of version ${version.version}`} head={version.version === 1 ? ["Field", "Value"] : ["Field", "Before", "After"]}>
-      {version.changed.map(({ field, before, after }) => (
-        <tr>
-          <th scope="row">{field}</th>
-          {version.version > 1 && (
-            <td>
-              <Foreign class="before" text={before ?? "nothing"} />
-            </td>
-          )}
-          <td>
-            <Foreign text={after ?? "nothing"} />
-          </td>
-        </tr>
-      ))}
-    </Table>
-  );
+  return <Rows label={`Fields of version ${version.version}`} rows={version.changed} columns={version.version === 1 ? FIRST : CHANGED} />;
 }
 
 function Evidence({ version }: { version: Version }) {
@@ -133,16 +137,7 @@ function Evidence({ version }: { version: Version }) {
       {record && (
         <details>
           <summary>Record {record_index}, all fields that the network gave</summary>
-          <dl class="record">
-            {Object.entries(record).map(([field, value]) => (
-              <div>
-                <dt>
-                  <Foreign text={field} />
-                </dt>
-                <dd>{value === null ? <span class="dim">null</span> : <Foreign text={value} />}</dd>
-              </div>
-            ))}
-          </dl>
+          <Record fields={Object.entries(record)} />
         </details>
       )}
       {version.problem && <p class="note warn">{version.problem}</p>}
@@ -188,21 +183,21 @@ function Timeline({ of }: { of: Known }) {
 
 export function History({ id }: { id: string }) {
   const load = useLoad(
-    (signal) => answer<Known>(client.GET("/v1/transactions/{key}", { params: { path: { key: id } }, parseAs: "text", signal })),
+    (signal) => get("/v1/transactions/{key}", { params: { path: { key: id } }, signal }),
     [id],
     ["runs", "doubts"],
   );
   return (
     <div class="panels">
-      <p class="crumbs">
-        <a href="/transactions">Transactions</a> / <code>{id}</code>
-      </p>
+      <Crumbs up={[["Transactions", "/transactions"]]}>
+        <code>{id}</code>
+      </Crumbs>
       <Panel wide title="History">
         <Loaded load={load} rows={8}>
           {(history) => (
             <>
               <p class="lead">
-                <Foreign text={history.network} /> / <Foreign text={history.account} /> / <b>{<Foreign text={history.transaction_id} />}</b>{" "}
+                <Foreign text={history.network} /> / <Foreign text={history.account} /> / <b><Foreign text={history.transaction_id} /></b>{" "}
                 <span class="dim">{history.stream}</span>
               </p>
               <Timeline of={history} />

@@ -1,0 +1,143 @@
+// The first view and completeness: whether all is there, and whether it is right.
+import assert from "node:assert/strict";
+import { cells, photographed, settled, sql, url, visit } from "./browser.mjs";
+
+const ROWS = "FROM unified.earnings_daily WHERE basis = 'payment' AND day > current_date() - INTERVAL '90 days' AND day <= current_date() + INTERVAL '1 day'";
+
+/** The digits of an amount as it is shown, with its sign: to the places of its currency. */
+const digits = (text) => text.replace(/[^\d.,-]/g, "").replaceAll(",", "");
+const rounded = (amount) => new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(amount).replaceAll(",", "");
+
+export async function overview(page) {
+  await visit(page, "Overview", "/");
+  await page.getByRole("img", { name: /Commission by day and network/ }).waitFor();
+  const doubts = page.getByRole("link", { name: /open doubts/ });
+  assert.match(await doubts.innerText(), /^2\s/);
+  await page.getByText("As a table, all currencies").click();
+  const sums = page.getByRole("region", { name: "Commission by network and currency" });
+  await sums.waitFor();
+  // A currency beside each amount, and no sum over several.
+  const amounts = await sums.locator("td .money").allInnerTexts();
+  assert.ok(amounts.length > 5 && amounts.every((amount) => /^-?[\d,.]+ [A-Z]{3}$/.test(amount)), amounts.join(" | "));
+  await page.getByText("As a table, all currencies").click();
+  await page.getByRole("button", { name: "Validation day" }).click();
+  await page.waitForURL(/by=validation/);
+  await settled(page);
+  await paid(page);
+  await unpaid(page);
+  await changed(page);
+  await page.getByRole("button", { name: "Transaction day" }).click();
+  await settled(page);
+  await photographed(page, "overview");
+}
+
+/** Commission by the day of payment: each sum is that of the transactions that were paid. */
+async function paid(page) {
+  await page.getByRole("button", { name: "Payment day" }).click();
+  await page.waitForURL(/by=payment/);
+  await settled(page);
+  await page.getByText("As a table, all currencies").click();
+  await settled(page);
+  const shown = await cells(page, "Commission by network and currency");
+  const asked = await sql(`SELECT network, commission_currency AS currency, sum(commission_effective) AS amount, sum(transactions) AS n ${ROWS}
+    GROUP BY ALL ORDER BY currency, amount DESC`);
+  assert.ok(asked.length > 0, "something was paid");
+  assert.deepEqual(
+    shown.map(([network, amount, n]) => [network, digits(amount), amount.slice(-3), digits(n)]),
+    asked.map(({ network, currency, amount, n }) => [network, rounded(amount), currency, String(n)]),
+  );
+}
+
+/** What is owed, by currency and age, and nothing lost between the ages. */
+async function unpaid(page) {
+  const shown = await cells(page, "Unpaid commission by currency and age");
+  const owed = await sql("SELECT commission_currency AS currency, age_days, commission_effective AS amount FROM unified.unpaid");
+  assert.ok(owed.length > 0, "something is owed");
+  const ages = [[0, 30], [31, 60], [61, 90], [91, 180], [181, Infinity]];
+  for (const [currency, ...amounts] of shown) {
+    const own = owed.filter((row) => row.currency === currency);
+    const sum = ([from, to]) => own.filter(({ age_days }) => (from === 0 || age_days >= from) && age_days <= to);
+    const expected = ages.map((age) => (sum(age).length === 0 ? "–" : rounded(sum(age).reduce((total, { amount }) => total + amount, 0))));
+    assert.deepEqual(amounts.map((amount) => (amount === "–" ? amount : digits(amount))), expected, `owed in ${currency}`);
+  }
+  assert.equal(shown.length, new Set(owed.map(({ currency }) => currency)).size);
+}
+
+/** What changed since yesterday, and why: as many transactions as have a version since. */
+async function changed(page) {
+  const shown = await cells(page, "Changes by network and cause");
+  const asked = await sql(`SELECT network, count(DISTINCT transaction_key) AS n FROM unified.transaction_versions
+    WHERE observed_at > now() - INTERVAL '1 day' GROUP BY network`);
+  assert.ok(asked.length > 0 && shown.length >= asked.length, JSON.stringify(shown));
+  for (const { network, n } of asked) {
+    const own = shown.filter(([name]) => name === network);
+    assert.equal(own.reduce((sum, [, , count]) => sum + Number(digits(count)), 0), n, `changes of ${network}`);
+    assert.ok(own.every(([, cause]) => cause.length > 0), "each has a cause");
+  }
+}
+
+/** The gap that the test left in Awin's alpha is found, and read. */
+export async function completeness(page) {
+  await visit(page, "Completeness", "/completeness");
+  await photographed(page, "completeness");
+  await page.getByRole("main").getByRole("link", { name: "awin" }).click();
+  await page.waitForURL(/\/completeness\/awin$/);
+  await settled(page);
+  const gap = page.getByRole("button", { name: /^alpha: Never read/ });
+  await gap.first().click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("alpha").waitFor();
+  await dialog.getByRole("button", { name: "Read this window now" }).click();
+  await dialog.getByText("It was read.").waitFor();
+  await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+  await gap.first().waitFor({ state: "detached" });
+  await unreadAccounts(page);
+  await hiddenGaps(page);
+}
+
+/** Accounts of which nothing was ever read have a row too: with what failed, and with nothing. */
+async function unreadAccounts(page) {
+  await page.goto(`${url}/completeness/shareasale`);
+  await settled(page);
+  const row = (account) => page.locator(".heat", { has: page.getByText(account, { exact: true }) });
+  await row("broken").getByText("never read to the end").waitFor();
+  await row("broken").getByRole("button", { name: /^broken: Failed/ }).first().click();
+  await page.getByRole("dialog").getByText("A read that failed").waitFor();
+  await page.getByRole("dialog").locator(".note.bad").first().waitFor();
+  await page.keyboard.press("Escape");
+  await row("unread").getByText("never read to the end").waitFor();
+  assert.equal(await row("unread").locator(".segment").count(), 0);
+}
+
+/** More gaps than are drawn don't look read, and the list says how many there are. */
+async function hiddenGaps(page) {
+  const total = (await sql("SELECT count(*) AS n FROM meta.gaps WHERE since IS NOT NULL AND network = 'awin'"))[0].n;
+  assert.ok(total >= 1, "a gap is left");
+  // As if no more could be drawn and listed.
+  await page.route("**/v1/queries", async (route) => {
+    const body = JSON.parse(route.request().postData());
+    const queries = body.queries.map((query) => (query.includes("meta.gaps") ? query.replace(/LIMIT \d+/, "LIMIT 0") : query));
+    await route.continue({ postData: JSON.stringify({ queries }) });
+  });
+  await page.goto(`${url}/completeness/awin`);
+  await settled(page);
+  await page.locator('.heat .segment.unknown[title*="not drawn"]').first().waitFor();
+  await page.goto(`${url}/completeness`);
+  await settled(page);
+  await page.locator('.heat .segment.unknown[title^="awin: "]').first().waitFor();
+  await page.unroute("**/v1/queries");
+}
+
+/** Rows that vanished are drawn where all networks are shown, and where one is. */
+export async function vanished(page) {
+  const rows = await sql("SELECT network, account, CAST(transaction_day AS VARCHAR) AS day, count(*) AS n FROM unified.transactions WHERE change = 'vanished' GROUP BY ALL ORDER BY day DESC");
+  assert.ok(rows.length > 0, "something vanished");
+  const [{ network, day }] = rows;
+  const n = rows.filter((row) => row.network === network && row.day === day).reduce((sum, row) => sum + row.n, 0);
+  await page.goto(`${url}/completeness`);
+  await settled(page);
+  await page.locator(`.heat .segment.vanished[title^="${network}: ${day}: ${n} transaction"]`).first().waitFor();
+  await page.goto(`${url}/completeness/${network}`);
+  await settled(page);
+  await page.locator(`.heat .segment.vanished[title*="${day}: "]`).first().waitFor();
+}
