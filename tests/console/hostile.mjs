@@ -21,7 +21,7 @@ await withBrowser(async (page) => {
   await settled(page);
   await harmless(page);
   await page.getByText("<img src=x onerror=").first().waitFor();
-  const body = page.getByLabel("The body");
+  const body = page.getByLabel("The body", { exact: true });
   await body.waitFor();
   // Of 100 MB one piece is there, and one more on demand: in the page, and over the wire.
   await page.getByText("256.0 kB so far").waitFor();

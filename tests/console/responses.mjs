@@ -14,7 +14,7 @@ export async function runs(page) {
   await photographed(page, "run");
   await page.getByRole("region", { name: "Requests" }).getByRole("link").first().click();
   await settled(page);
-  await page.getByLabel("The body").getByText("commission").first().waitFor();
+  await page.getByLabel("The body", { exact: true }).getByText("commission").first().waitFor();
   await headers(page);
   await photographed(page, "response");
 }
@@ -82,7 +82,7 @@ export async function transactions(page) {
   await photographed(page, "transaction");
   await page.getByRole("link", { name: "The response it came from" }).last().click();
   await settled(page);
-  const body = page.getByLabel("The body").or(page.getByRole("region", { name: "The body as a table" }));
+  const body = page.getByLabel("The body", { exact: true }).or(page.getByRole("region", { name: "The body as a table" }));
   await body.first().waitFor();
   await page.getByRole("button", { name: "As it came" }).click();
   await page.waitForFunction((id) => document.querySelector(".body")?.textContent?.includes(id), id);

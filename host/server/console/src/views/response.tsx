@@ -118,7 +118,7 @@ function Headers({ digest, request }: { digest: string; request: string }) {
             {request_body && (
               <>
                 <h3>Body of the request</h3>
-                <pre class="body">
+                <pre class="body" tabIndex={0} aria-label="The request’s body">
                   <Foreign text={request_body} />
                 </pre>
               </>
