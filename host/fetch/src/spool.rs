@@ -65,7 +65,10 @@ pub(crate) struct Spool {
 #[derive(Debug)]
 pub(crate) enum Spooled {
     /// With its share of what bodies have, which lasts as long.
-    Memory(Bytes, Vec<SpoolShare>),
+    Memory {
+        bytes: Bytes,
+        _shares: Vec<SpoolShare>,
+    },
     File(File, u64),
 }
 
@@ -152,8 +155,8 @@ impl Spool {
         }
         Ok(match self.file {
             Some(file) => Spooled::File(file, self.received),
-            None if self.rest.is_empty() => Spooled::Memory(self.first, self.shares),
-            None => Spooled::Memory(self.rest.freeze(), self.shares),
+            None if self.rest.is_empty() => Spooled::Memory { bytes: self.first, _shares: self.shares },
+            None => Spooled::Memory { bytes: self.rest.freeze(), _shares: self.shares },
         })
     }
 }
@@ -161,12 +164,12 @@ impl Spool {
 impl Spooled {
     /// A few bytes.
     pub(crate) fn small(bytes: Bytes) -> Self {
-        Self::Memory(bytes, Vec::new())
+        Self::Memory { bytes, _shares: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::Memory(bytes, _) => bytes.len() as u64,
+            Self::Memory { bytes, .. } => bytes.len() as u64,
             Self::File(_, bytes) => *bytes,
         }
     }
@@ -177,7 +180,7 @@ impl Spooled {
     /// A file that can't be read.
     pub(crate) async fn start(&self, most: u64) -> io::Result<Bytes> {
         let (file, most) = match self {
-            Self::Memory(bytes, _) => {
+            Self::Memory { bytes, .. } => {
                 return Ok(bytes.slice(..bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX))));
             }
             Self::File(file, bytes) => (file.try_clone()?, most.min(*bytes)),
@@ -238,7 +241,7 @@ mod tests {
         let left = || memory.0.load(Ordering::Relaxed);
         for expected in [Some(3 * MAX_IN_MEMORY as u64), None, Some(1)] {
             let (first, wanted) = spooled(folder.path(), &memory, expected, 12).await;
-            assert!(matches!(first, Spooled::Memory(..)), "{expected:?}");
+            assert!(matches!(first, Spooled::Memory { .. }), "{expected:?}");
             assert_eq!(first.whole().await.unwrap(), wanted);
             let before = left();
             assert!(before <= 2 * MAX_IN_MEMORY, "{before} of {expected:?}");

@@ -275,8 +275,11 @@ pub fn open_engine_within(limits: Limits) -> Result<Engine, Failure> {
 /// A failure of the settings or the state store.
 pub async fn open_registry_read_only(settings: &Settings) -> Result<Registry, Failure> {
     let state = Arc::new(State::open(&settings.state_url).await?);
-    open_registry(settings, Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).permits()))))
-        .await
+    open_registry(
+        settings,
+        Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).permits()))),
+    )
+    .await
 }
 
 /// The lake of the settings, to be read.
