@@ -98,8 +98,9 @@ async function find(page, text) {
 
 /** An order, a sub-id and a part of an advertiser's name each find their transaction. */
 async function searches(page) {
+  // The newest, as what is found is listed: others may have the same sub-id.
   const one = async (column, where) => {
-    const [row] = await sql(`SELECT transaction_key, ${column} AS text FROM unified.transactions WHERE ${where} LIMIT 1`);
+    const [row] = await sql(`SELECT transaction_key, ${column} AS text FROM unified.transactions WHERE ${where} ORDER BY transacted_at DESC LIMIT 1`);
     return row ?? assert.fail(`no transaction with ${where}`);
   };
   const advertiser = await one("advertiser_name", "advertiser_name IS NOT NULL");

@@ -1,9 +1,7 @@
-// Drives each view as an operator does.
+// Drives each view as somebody who looks does.
 import { photographed, signIn, tokens, url, withBrowser } from "./browser.mjs";
-import { connectors, doubts } from "./decisions.mjs";
 import { completeness, overview, vanished } from "./overview.mjs";
 import { beside, runs, transactions } from "./responses.mjs";
-import { keyboard, query, settings } from "./tools.mjs";
 
 await withBrowser(async (page) => {
   await page.goto(url);
@@ -20,9 +18,4 @@ await withBrowser(async (page) => {
   await runs(page);
   await beside(page);
   await transactions(page);
-  await connectors(page);
-  await doubts(page);
-  await query(page);
-  await settings(page);
-  await keyboard(page);
 });

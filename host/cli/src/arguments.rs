@@ -86,7 +86,7 @@ pub(crate) enum Command {
     /// Print the requests that a run would send, with secrets masked, and send nothing
     Plan(ReadArgs),
     /// Check settings, connectors, secrets and schedules, without sending requests to a network
-    Check,
+    Check(CheckArgs),
     /// Show connectors and decide which version serves
     Connectors(ConnectorsArgs),
     /// List runs, newest first
@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// List the lake's tables, or print what registers them in another engine
     Tables(TablesArgs),
+    /// Give assistants read-only tools on standard input and output, by the Model Context Protocol
+    Mcp,
     /// Show what networks and accounts used, priced by the rates of the settings
     Usage(UsageArgs),
     /// Make a connector's folder that builds and passes its tests
@@ -273,6 +275,14 @@ pub(crate) struct SqlArgs {
     /// Print one JSON array with an object for each query: its rows, what they may lack, and its error
     #[arg(long, conflicts_with = "format")]
     pub(crate) batch: bool,
+}
+
+/// How much a check prints.
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// With --output json: an object that also has what is wrong, not only the networks
+    #[arg(long)]
+    pub(crate) report: bool,
 }
 
 /// Which connectors.

@@ -10,6 +10,7 @@ mod explain;
 mod kit;
 mod maintain;
 mod manual;
+mod mcp;
 mod plan;
 mod publish;
 mod raw;
@@ -65,7 +66,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Maintain(args) => maintain::maintain(&settings()?, args, json).await,
         Command::Sql(args) => sql::sql(&settings()?, args, json).await,
         Command::Plan(args) => plan::plan(settings()?, args, json).await,
-        Command::Check => check::check(&settings()?, json).await,
+        Command::Check(args) => check::check(&settings()?, args, json).await,
         Command::Connectors(args) => connectors::connectors(settings, args, json).await,
         Command::Runs(args) => sql::runs(&settings()?, args, json).await,
         Command::Status(args) => status::status(&settings()?, args, json).await,
@@ -74,6 +75,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Changes(args) => changes::changes(&settings()?, args).await,
         Command::Publish(args) => publish::publish(&settings()?, args, json).await,
         Command::Tables(args) => tables::tables(&settings()?, args, json).await,
+        Command::Mcp => mcp::mcp(&settings()?).await,
         Command::Usage(args) => usage::usage(&settings()?, args, json).await,
         Command::New(args) => kit::new(args, json),
         Command::Test(args) => kit::test(args, json),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
@@ -11,6 +11,9 @@ use crate::NotifyError;
 
 /// How long a collector may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that is read of an answer: it says what was refused.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// A client of a collector, which follows no redirect.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ impl CollectorClient {
         Ok(Self(client.build().map_err(NotifyError::Client)?))
     }
 
-    /// Posts a body with its headers, and gives the answer's status and body.
+    /// Posts a body with its headers, and gives the answer's status and the beginning of its body.
     ///
     /// # Errors
     /// An address or a header that is none; no answer.
@@ -44,8 +47,14 @@ impl CollectorClient {
             map.append(name, HeaderValue::from_bytes(&value).map_err(|_| NotifyError::Address)?);
         }
         let sent = self.0.request(Method::POST, url).headers(map).body(body).send().await;
-        let response = sent.map_err(|error| NotifyError::Unreachable(error.without_url()))?;
-        let status = response.status().as_u16();
-        Ok((status, response.bytes().await.map_err(|error| NotifyError::Unreachable(error.without_url()))?))
+        let unreachable = |error: reqwest::Error| NotifyError::Unreachable(error.without_url());
+        let mut response = sent.map_err(unreachable)?;
+        let mut answer = BytesMut::new();
+        while answer.len() < MAX_ANSWER_BYTES
+            && let Some(chunk) = response.chunk().await.map_err(unreachable)?
+        {
+            answer.extend_from_slice(&chunk);
+        }
+        Ok((response.status().as_u16(), answer.freeze()))
     }
 }

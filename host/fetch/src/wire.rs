@@ -261,7 +261,7 @@ mod tests {
         let shared = Fetcher::new(FetchOptions::default()).unwrap().shared();
         let budget = Budget::new(Rate { requests: 1, per_secs: 1, concurrency: 1 }, None);
         let secrets = BTreeMap::from([("key".to_owned(), Secret::new("s3cret-value-01".to_owned()))]);
-        let redactor = Redactor::new([&b"s3cret-value-01"[..]].into_iter(), Vec::new());
+        let redactor = Redactor::new([&b"s3cret-value-01"[..]], Vec::new());
         let header = |name: &str, op: Op| (name.to_owned(), vec![op]);
         let request = Request {
             key: "1".to_owned(),

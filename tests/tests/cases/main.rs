@@ -93,7 +93,7 @@ fn sources(folder: &std::path::Path, text: &mut String) {
 #[test]
 fn every_kind_of_fault_has_tests_that_there_are() {
     let mut code = String::new();
-    for folder in ["host", "connectors", "tests"] {
+    for folder in ["host", "sdk", "connectors", "tests"] {
         sources(&sluice_tests::repository().join(folder), &mut code);
     }
     let page = std::fs::read_to_string(course::cases_dir().join("README.md")).unwrap();

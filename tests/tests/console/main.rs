@@ -20,6 +20,15 @@ use world::{Console, SETTINGS, five_networks};
 fn every_view_does_its_work() {
     let (console, _simulator) = five_networks();
     console.drive("views.mjs");
+    let calls =
+        console.operator.sql("SELECT count(*) AS n FROM meta.gaps WHERE kind = 'never-read' AND account = 'alpha'");
+    assert_eq!(calls.unwrap(), [json!({"n": 0})], "the gap is read");
+}
+
+#[test]
+fn every_decision_is_made_in_the_page() {
+    let (console, _simulator) = five_networks();
+    console.drive("work.mjs");
     let doubts = console.operator.sql("SELECT account, state, decision FROM meta.doubts ORDER BY account").unwrap();
     let decided = |account: &str, state: &str, why: &str| json!({"account": account, "state": state, "decision": why});
     let expected = [
@@ -27,9 +36,6 @@ fn every_view_does_its_work() {
         decided("beta", "rejected", "Awin puts the field back"),
     ];
     assert_eq!(doubts, expected);
-    let calls =
-        console.operator.sql("SELECT count(*) AS n FROM meta.gaps WHERE kind = 'never-read' AND account = 'alpha'");
-    assert_eq!(calls.unwrap(), [json!({"n": 0})], "the gap is read");
 }
 
 #[test]

@@ -8,15 +8,18 @@ use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::text::count;
 
+use crate::arguments::CheckArgs;
+
 /// Checks settings, connectors, rights, secrets and schedules, and the lake.
 ///
 /// # Errors
 /// A settings failure if anything is wrong, with all that is.
-pub(super) async fn check(settings: &Settings, json: bool) -> Result<(), Failure> {
+pub(super) async fn check(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(), Failure> {
     let report = check::check(settings).await?;
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&report).map_err(Failure::failed)?)?;
+        let text = if args.report { serde_json::to_string(&report) } else { serde_json::to_string(&report.networks) };
+        writeln!(out, "{}", text.map_err(Failure::failed)?)?;
     }
     let CheckReport { networks, refused, problems } = report;
     if !json {

@@ -377,7 +377,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Networks and accounts as the settings have them. */
+        /** Networks and accounts as the settings have them; without those whose files can't be used, which are alarms. */
         get: operations["networks"];
         put?: never;
         post?: never;
@@ -1277,6 +1277,8 @@ export interface components {
             /** Format: int64 */
             connectors_held: number;
             host: string;
+            /** @description Names the service among all that ever ran. */
+            id: string;
             /** Format: int64 */
             idle_bytes: number;
             /** Format: int64 */

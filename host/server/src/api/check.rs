@@ -16,5 +16,5 @@ pub(super) fn routes() -> OpenApiRouter<SharedState> {
 #[utoipa::path(get, path = "/v1/check", security(("token" = ["read"])),
     responses((status = 200, body = printed::CheckReport)))]
 async fn check(State(shared): Of) -> Answer {
-    commands::answer(&shared, JSON, Arguments::of(&["check"]).keeping_report()).await
+    commands::answer(&shared, JSON, Arguments::of(&["check", "--report"]).keeping_report()).await
 }

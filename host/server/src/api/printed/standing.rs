@@ -123,6 +123,8 @@ struct OpenRejects {
 /// A service as it noted itself last, and what it holds in memory.
 #[derive(ToSchema)]
 struct ServiceStatus {
+    /// Names the service among all that ever ran.
+    id: String,
     /// Whether it reported in the last minute.
     running: bool,
     /// Connectors in memory that nothing has needed for minutes.
