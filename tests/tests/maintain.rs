@@ -58,7 +58,10 @@ fn backdate(folder: &Path, day: DateTime<Utc>, days: i64) {
         if path.is_dir() {
             backdate(&path, day, days);
         } else if path.extension().is_some_and(|extension| extension == "json") {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            // Envelopes are packed, markers of slices aren't; both are read plain.
+            let text = zstd::decode_all(&bytes[..]).unwrap_or(bytes);
+            let text = String::from_utf8(text).unwrap();
             std::fs::write(path, text.replace(&quoted(day), &quoted(day - TimeDelta::days(days)))).unwrap();
         }
     }

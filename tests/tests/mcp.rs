@@ -4,9 +4,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{Operator, runtime, whole_window};
+use tokio::runtime::Runtime;
 
 struct Client {
     child: Child,
@@ -25,17 +27,17 @@ impl Client {
         let answer = client.ask("initialize", &hello);
         assert_eq!(answer["result"]["serverInfo"]["name"], "sluice");
         assert!(answer["result"]["instructions"].as_str().unwrap().contains("unified.transactions"));
-        client.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         client
     }
 
-    fn say(&mut self, message: &Value) {
+    fn send(&mut self, message: &Value) {
         writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
     }
 
     fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.asked += 1;
-        self.say(&json!({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params}));
+        self.send(&json!({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params}));
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
@@ -61,24 +63,31 @@ impl Client {
     }
 }
 
-#[test]
-fn an_assistant_asks_the_lake_and_changes_nothing() {
-    let runtime = runtime();
-    let start = "2026-01-20T12:00:00Z".parse().unwrap();
+/// A lake with a network that was read, and the secrets of its accounts.
+fn lake(runtime: &Runtime) -> (Simulator, Operator, Vec<String>) {
+    let start: DateTime<Utc> = "2026-01-20T12:00:00Z".parse().unwrap();
     let options = Options { seed: 31, start, history_days: 20, rows_per_day: 3, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let operator = Operator::of(&simulator, &["awin"]).unwrap();
-    operator.run("awin", &whole_window(&simulator, start, 20)).unwrap();
+    // Ten days between are never read: an answer may lack them.
+    let [since, until] = whole_window(&simulator, start, 20);
+    let day = |days| (start - TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    for window in [[since, day(15)], [day(5), until]] {
+        operator.run("awin", &window).unwrap();
+    }
+    let accounts = simulator.accounts().iter().filter(|account| account.network == "awin");
+    let secrets: Vec<String> = accounts.flat_map(|account| account.secrets.values().cloned()).collect();
+    assert!(!secrets.is_empty());
+    (simulator, operator, secrets)
+}
+
+#[test]
+fn an_assistant_asks_the_lake_and_changes_nothing() {
+    let runtime = runtime();
+    let (_simulator, operator, secrets) = lake(&runtime);
     let sum = "SELECT account, CAST(sum(commission_effective) AS VARCHAR) AS amount, min(transaction_id) AS id \
                FROM unified.transactions GROUP BY 1 ORDER BY 1";
     let expected = operator.sql(sum).unwrap();
-    let secrets: Vec<String> = simulator
-        .accounts()
-        .iter()
-        .filter(|account| account.network == "awin")
-        .flat_map(|account| account.secrets.values().cloned())
-        .collect();
-    assert!(!secrets.is_empty());
     let mut client = Client::start(&operator);
 
     let tools = client.ask("tools/list", &json!({}));

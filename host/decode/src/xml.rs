@@ -149,7 +149,7 @@ fn walk<'a>(
     names: &[String],
     mut found: impl FnMut(&mut Document<'a>, &BytesStart<'_>) -> Result<bool, DecodeError>,
 ) -> Result<WalkReport, DecodeError> {
-    // Open elements; how many of them, from the root, are those of the place; and those of a fault's place.
+    // Open elements; how many of them, from the root, are those of the place; and of a fault's, which who asks for it is given.
     let (mut depth, mut matched, mut fault) = (0, 0, 0);
     let (mut roots, mut met) = (0, WalkReport::default());
     let asks_for_fault = names.len() >= FAULT.len() && names.iter().zip(FAULT).all(|(name, fault)| name == fault);
@@ -165,16 +165,15 @@ fn walk<'a>(
                 let is_next = matched == depth && names.get(depth).is_some_and(|want| want == "*" || want == name);
                 if fault == depth && FAULT.get(depth) == Some(&name) {
                     fault += 1;
-                    // Who asks for the fault itself is given it.
                     if fault == FAULT.len() && !asks_for_fault {
                         return Err(document.soap_fault(&start));
                     }
                 }
                 if is_next && depth + 1 == names.len() {
-                    if !found(document, &start)? {
-                        return Ok(met);
+                    match found(document, &start)? {
+                        true => fault = fault.min(depth),
+                        false => return Ok(met),
                     }
-                    fault = fault.min(depth);
                     continue;
                 }
                 if is_next {
@@ -192,13 +191,10 @@ fn walk<'a>(
                 depth = depth.saturating_sub(1);
                 (matched, fault) = (matched.min(depth), fault.min(depth));
             }
-            Event::Text(text) if depth == 0 && !text.trim_ascii().is_empty() => {
-                return Err(document.malformed("there is text outside of the root"));
-            }
-            Event::CData(_) | Event::GeneralRef(_) if depth == 0 => {
-                return Err(document.malformed("there is text outside of the root"));
-            }
             Event::Text(text) if text.trim_ascii().is_empty() => {}
+            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if depth == 0 => {
+                return Err(document.malformed("there is text outside of the root"));
+            }
             Event::Text(_) | Event::CData(_) if matched == depth && depth + 1 == names.len() => {
                 met.beside = met.beside.or(Some("text"));
             }

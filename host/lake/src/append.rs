@@ -1,5 +1,6 @@
 //! Appending what is new: choose the rows, write them, commit, and choose again if another writer was first.
 
+mod access;
 mod choice;
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use sluice_model::{Change, RawObject, Step};
 use uuid::Uuid;
 
+pub(crate) use access::has_incoming;
 use choice::{Choice, Homes};
 
 use crate::error::Error;
@@ -232,20 +234,6 @@ pub(crate) trait Source: Send + Sync {
     /// The chosen rows in the shape of the table.
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error>;
 }
-
-/// The two ways to the rows of a [`Source`] that has them in its field `incoming`.
-macro_rules! has_incoming {
-    () => {
-        fn incoming(&self) -> &Incoming {
-            &self.incoming
-        }
-
-        fn incoming_mut(&mut self) -> &mut Incoming {
-            &mut self.incoming
-        }
-    };
-}
-pub(crate) use has_incoming;
 
 /// Names a run among those whose rows are gathered together.
 pub(crate) type RunNumber = u32;

@@ -40,7 +40,7 @@ pub async fn check(
 }
 
 /// Refuses a network of which an account is the same as another one of the settings, in this file or another. Behind another
-/// origin it may be another one; that must be said by an id of its own.
+/// origin it may be another one; then it needs an id of its own.
 async fn refuse_same(all: &[NetworkSettings], network: &Network, secrets: &SecretSources) -> Result<(), Failure> {
     let manifest = network.manifest();
     let mut seen: Vec<(BTreeMap<String, String>, Option<String>, &Account, &str)> = Vec::new();

@@ -149,7 +149,7 @@ pub async fn read_raw(
             }
         }
     }
-    read.judged = collected.judge().await?;
+    read.judged = collected.judge_all().await?;
     Ok(read)
 }
 

@@ -143,7 +143,7 @@ impl CollectedSlices {
     ///
     /// # Errors
     /// The lake's failure, or the state store's.
-    pub async fn judge(self) -> Result<Judged, Failure> {
+    pub async fn judge_all(self) -> Result<Judged, Failure> {
         let mut judged = Judged::default();
         let mut learned = HashMap::new();
         for CollectedRun { collector, slices } in self.runs.into_values().flatten() {

@@ -85,7 +85,7 @@ impl ReadTool {
         self.operand.iter().chain(self.options)
     }
 
-    /// What a client is told of it.
+    /// As `tools/list` shows it.
     pub(super) fn described(&self) -> Value {
         let property = |parameter: &Parameter| {
             (parameter.name.to_owned(), json!({"type": "string", "description": parameter.description}))
