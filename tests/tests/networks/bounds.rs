@@ -39,18 +39,18 @@ fn answers_that_lead_to_large_requests_take_little_memory_and_disk() {
         stream.write_all(&response(200, &[super::JSON], body.as_bytes()))
     })
     .unwrap();
-    let limits = "[limits]\nmemory_mb = 64\nrequests_per_slice = 8\n";
+    let limits = "[limits]\nmemory_mb = 64\nrequests_per_slice = 3\n";
     let operator = operator("libraries", &follows_with_libraries("libraries"), &server, limits);
     // Interrupted in the middle first: what is kept is read again.
     let arguments = ["run", "libraries", "--since", "2026-01-01", "--until", "2026-01-02"];
-    let mut child = operator.command(&arguments).env("SLUICE_STOP_AT", "outcome-kept:5").spawn().unwrap();
+    let mut child = operator.command(&arguments).env("SLUICE_STOP_AT", "outcome-kept:2").spawn().unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(SIGKILL));
     let outcome = run(&operator, "libraries");
-    assert!(outcome.errors.contains("more than 8 requests for one slice"), "{outcome:?}");
+    assert!(outcome.errors.contains("more than 3 requests for one slice"), "{outcome:?}");
     assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
     assert!(envelope_bytes(&operator) < MAX_ENVELOPE_BYTES, "{}", envelope_bytes(&operator));
     let large = server.asked().iter().filter(|ask| ask.body.len() == LIBRARY_BYTES).count();
-    assert_eq!((large, server.asked().len()), (7, 8), "what is kept isn't asked for again");
+    assert_eq!((large, server.asked().len()), (2, 3), "what is kept isn't asked for again");
 }
 
 /// Slices of a second each.

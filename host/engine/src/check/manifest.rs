@@ -32,8 +32,6 @@ const MAX_DEFAULT_BYTES: usize = 64 << 10;
 
 /// Checks a manifest.
 pub(crate) fn manifest(manifest: &Manifest) -> Checked<()> {
-    let bytes = json_bytes(manifest);
-    ensure(bytes <= MAX_MANIFEST_BYTES, || format!("it has {bytes} bytes as JSON, {MAX_MANIFEST_BYTES} are allowed"))?;
     is_slug(&manifest.network)?;
     words("title", &manifest.title)?;
     is_version(&manifest.version)?;
@@ -42,6 +40,8 @@ pub(crate) fn manifest(manifest: &Manifest) -> Checked<()> {
     manifest.hosts.iter().try_for_each(|host| is_host(host))?;
     ensure(!manifest.streams.is_empty(), || "streams: there are none".to_owned())?;
     at_most("streams", manifest.streams.len(), MAX_STREAMS)?;
+    let bytes = json_bytes(manifest);
+    ensure(bytes <= MAX_MANIFEST_BYTES, || format!("it has {bytes} bytes as JSON, {MAX_MANIFEST_BYTES} are allowed"))?;
     unique("streams", manifest.streams.iter().map(|stream| stream.name.as_str()))?;
     for stream in &manifest.streams {
         self::stream(stream).map_err(|what| format!("stream {}: {what}", quoted(&stream.name)))?;
