@@ -51,7 +51,8 @@ fn a_full_disk_and_a_read_only_one_are_alarms_and_lose_nothing() {
         return;
     }
     let runtime = runtime();
-    let start = Utc::now() - TimeDelta::days(1) - TimeDelta::hours(1);
+    // The history begins with a day, and is read by three days whatever time it is.
+    let start = Utc::now() - TimeDelta::hours(21);
     let options = Options { start, history_days: 1, rows_per_day: 4, ..Options::default() };
     let simulator = runtime.block_on(Simulator::start(options)).unwrap();
     let mut operator = Operator::of(&simulator, &[NETWORK]).unwrap();
@@ -68,7 +69,7 @@ fn a_full_disk_and_a_read_only_one_are_alarms_and_lose_nothing() {
         service.wait_for(&[NETWORK, "new versions"]).unwrap();
     };
     assert!(!disk.run("dd if=/dev/zero of=$1/filler bs=64k"), "the disk isn't full");
-    simulator.advance(TimeDelta::days(1));
+    simulator.advance(TimeDelta::hours(20));
     service.wait_for(&["No space left on device"]).unwrap();
     service.wait_for(&["alarm: ", "the disk of", "open"]).unwrap();
     assert!(disk.run("rm $1/filler"));

@@ -87,7 +87,7 @@ pub(super) async fn checks(settings: &Settings, args: &ChecksArgs, json: bool) -
     for (name, check) in known {
         let result = match check {
             Ok(check) => {
-                let watch = super::sql::watch(settings, json);
+                let watch = super::sql::query_watch(settings, json);
                 let result = checks::run(&session, &check).await;
                 drop(watch);
                 result

@@ -31,7 +31,7 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     };
     let lake = open_lake(settings).await?;
     let session = open_limited_session(lake.clone(), settings).await?;
-    let watch = watch(settings, json);
+    let watch = query_watch(settings, json);
     if args.batch {
         let answered = answer_all(&session, &args.queries).await?;
         drop(watch);
@@ -51,7 +51,7 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
 }
 
 /// Ends the process, with the failure that says so, when a query takes more than it may.
-pub(super) fn watch(settings: &Settings, json: bool) -> QueryWatch {
+pub(super) fn query_watch(settings: &Settings, json: bool) -> QueryWatch {
     #[expect(
         clippy::disallowed_methods,
         reason = "the query doesn't pause to be ended, and nothing was taken to write"
