@@ -123,7 +123,7 @@ fn thresholds_are_those_of_the_settings() {
     let judged = |seen: &Observation| judge_response(&profile(10, &rows(10)), &layout(), &parsed, seen).len();
     let without = |count| seen(&vec![Row { commission: None, ..row() }; count]);
     assert_eq!((judged(&without(19)), judged(&without(20))), (0, 1));
-    let cents = vec![Row { commission: Some(800_000_000), sale: None, ..row() }; 20];
+    let cents = vec![Row { commission: Some(800_000_000), ..row() }; 20];
     assert_eq!(judged(&seen(&cents)), 0);
     for wrong in [r#"{"share": 1}"#, r#"{"share": -0.1}"#, r#"{"min_records": 0}"#, r#"{"factor": 1}"#] {
         assert!(serde_json::from_str::<DoubtSettings>(wrong).is_err(), "{wrong}");
