@@ -34,7 +34,7 @@ pub use proxy::Proxy;
 pub use python::{Reader, Reading};
 pub use s3::{BUCKET, S3Server};
 pub use service::Service;
-pub use state_store::{StateLock, change_state, state_rows};
+pub use state_store::{StateLock, change_state, claim_elsewhere, state_rows};
 pub use tables::{Tables, all_tables, differences};
 pub use variant::{noted, patched, renamed, variant};
 

@@ -16,6 +16,24 @@ pub fn change_state(operator: &Operator, statements: &str) {
     changed.unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
+/// Notes that a process on another machine works on these accounts of a network, all without any, for an hour.
+///
+/// # Panics
+/// As [`change_state`].
+pub fn claim_elsewhere(operator: &Operator, network: &str, accounts: &[&str]) {
+    let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();
+    let accounts = serde_json::json!(accounts);
+    change_state(
+        operator,
+        &format!(
+            "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
+             VALUES ('process/9', 5, 'x', 'elsewhere', '', 17, 0, 0, {ends});
+             INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
+             VALUES ('c', '{network}', '{accounts}', 'process/9', 5, 0)"
+        ),
+    );
+}
+
 const CHANGE: &str = "import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], timeout=60)
 db.executescript(sys.argv[2])

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_tests::{Api, HttpAnswer, change_state};
+use sluice_tests::{Api, HttpAnswer, claim_elsewhere};
 
 /// A job once it has ended.
 fn end_of(api: &Api, token: &str, job: &str) -> Value {
@@ -55,16 +55,7 @@ fn a_full_queue_asks_for_patience_and_of_rebuilds_one_waits() {
     let api = Api::start().unwrap();
     let tokens: Vec<String> = (0..8).map(|number| api.token(&format!("admin-{number}"), "admin").unwrap()).collect();
     // Nothing can begin: another process works on the network.
-    let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();
-    change_state(
-        &api.operator,
-        &format!(
-            "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
-             VALUES ('process/9', 5, 'x', 'elsewhere', '', 17, 0, 0, {ends});
-             INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
-             VALUES ('c', 'awin', '[]', 'process/9', 5, 0)"
-        ),
-    );
+    claim_elsewhere(&api.operator, "awin", &[]);
     let run = json!({"network": "awin", "since": api.window[0], "until": api.window[1]});
     let started: Vec<HttpAnswer> = (0..4).map(|_| api.post("/v1/runs", &tokens[0], &run).unwrap()).collect();
     started.iter().for_each(|answer| _ = id_of(answer));

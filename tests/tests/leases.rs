@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, PgBouncer, PostgresServer, change_state, lake_sums, runtime, true_sums, whole_window};
+use sluice_tests::{Operator, PgBouncer, PostgresServer, claim_elsewhere, lake_sums, runtime, true_sums, whole_window};
 use tokio::runtime::Runtime;
 
 /// How long something may take that has to happen.
@@ -255,16 +255,7 @@ fn whatever_rewrites_history_claims_all_files_of_its_connector() {
         account["settings"]["publisher_id"] = format!("99999{number}").into();
     }
     world.operator.write("networks/second.json", &second.to_string()).unwrap();
-    let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();
-    change_state(
-        &world.operator,
-        &format!(
-            "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
-             VALUES ('process/9', 5, 'x', 'elsewhere', '', 17, 0, 0, {ends});
-             INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
-             VALUES ('c', 'second', '[\"second-alpha\"]', 'process/9', 5, 0)"
-        ),
-    );
+    claim_elsewhere(&world.operator, "second", &["second-alpha"]);
     for command in [&["build", "awin"][..], &["rejects", "retry", "awin"], &["replay", "awin", "--apply"]] {
         let answer = world.operator.sluice(command).unwrap();
         assert_eq!(answer.code, 1, "{command:?}: {answer:?}");

@@ -19,7 +19,6 @@ use crate::append::RunNumber;
 use crate::batch::Rejected;
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::latest::LatestState;
 use crate::ledger::{ConnectorRef, Counts};
 use crate::meta::CoverageRow;
 use crate::options::CommitterOptions;
@@ -101,7 +100,7 @@ impl Shared {
         if known(&self.known) {
             return Ok(true);
         }
-        let knows = LatestState::open(&self.lake).await?.knows(network).await?;
+        let knows = self.lake.knows_network(network).await?;
         if knows {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(network.to_owned());
         }

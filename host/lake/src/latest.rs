@@ -55,6 +55,16 @@ impl LatestState {
     }
 }
 
+impl Lake {
+    /// Whether there are versions of a network's transactions.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn knows_network(&self, network: &str) -> Result<bool, Error> {
+        LatestState::open(self).await?.knows(network).await
+    }
+}
+
 /// Keeps the latest version of each transaction.
 pub(crate) struct LatestVersions {
     lake: Lake,

@@ -4,6 +4,7 @@ mod table;
 
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::{Array, AsArray, MapArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};
@@ -74,6 +75,14 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Map(..) => "map(text, text)".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Whether a row of a column of [`ColumnKind::Pairs`] has a value that isn't blank.
+pub fn has_filled_pair(pairs: &MapArray, row: usize) -> bool {
+    let Some(values) = pairs.values().as_string_opt::<i32>() else { return false };
+    let ends = pairs.value_offsets();
+    let is_filled = |at: usize| values.is_valid(at) && !values.value(at).trim().is_empty();
+    pairs.is_valid(row) && (ends[row] as usize..ends[row + 1] as usize).any(is_filled)
 }
 
 /// What a column is about.

@@ -28,6 +28,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod meter;
 pub mod outlets;
+pub mod own_command;
 pub mod pauses;
 pub mod plan;
 pub mod profiles;

@@ -119,8 +119,8 @@ pub async fn read_raw(
     let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
-    let warnings = RunWarnings::default();
-    let mut collected = CollectedSlices::new(app, network, selection, tables);
+    let warnings = Arc::new(RunWarnings::default());
+    let mut collected = CollectedSlices::new(app, network, selection, tables, &warnings);
     loop {
         let next = tokio::select! {
             next = mapped.next() => next,

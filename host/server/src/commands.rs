@@ -1,14 +1,13 @@
 //! Commands of this binary, run for a request: what they print on standard output is the answer.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use sluice_runtime::failure::{Exit, Failure};
+use sluice_runtime::own_command::{self, own_command};
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 
 use crate::Shared;
 use crate::answer::Answer;
@@ -88,17 +87,8 @@ async fn run(shared: &Shared, arguments: &Arguments) -> Result<Printed, ApiError
 
 async fn run_to_end(shared: &Shared, arguments: &Arguments) -> Result<Printed, ApiError> {
     let failed = |error: std::io::Error| ApiError::from(Failure::from(error));
-    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
-        .arg("--config")
-        .arg(&shared.app.settings.path)
-        .args(["--output", "json"])
-        .args(&arguments.words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
+    let mut command = own_command(&shared.app.settings.path, &arguments.words).map_err(failed)?;
+    let mut child = command.spawn().map_err(failed)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::failed(anyhow::anyhow!("the command has no output")).into());
     };
@@ -162,9 +152,7 @@ fn headers(content_type: &'static str, messages: &[u8]) -> HeaderMap {
 
 /// The warnings that a command printed, in ASCII; none if there is none.
 fn warnings(messages: &[u8]) -> Option<HeaderValue> {
-    let text = String::from_utf8_lossy(messages);
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let all: Vec<Value> = lines.filter(|line| line.get("warning").is_some()).collect();
+    let all = own_command::warnings(&String::from_utf8_lossy(messages));
     if all.is_empty() {
         return None;
     }

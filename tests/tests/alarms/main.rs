@@ -7,6 +7,7 @@ mod world;
 
 use serde_json::json;
 
+use sluice_tests::claim_elsewhere;
 use world::{PROMPT, World, sale, sales, with};
 
 #[test]
@@ -168,13 +169,7 @@ fn schedules_hosts_disks_files_and_days_of_secrets() {
     let schedule = world.opened("schedule");
     assert!(schedule["summary"].as_str().unwrap().starts_with("the schedule of awin didn't fire"), "{schedule}");
     // Another host works on one account of it: the others wait all the same.
-    let ends = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).timestamp_millis();
-    world.change_state(&format!(
-        "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
-         VALUES ('process/9', 5, 'x', 'elsewhere', '', 17, 0, 0, {ends});
-         INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
-         VALUES ('c', 'awin', '[\"de\"]', 'process/9', 5, 0)"
-    ));
+    claim_elsewhere(&world.operator, "awin", &["de"]);
     assert_eq!(world.operator.succeed(&["run", "--due"]).unwrap(), "nothing is due\n");
     assert_eq!(world.open("schedule").len(), 1);
     world.change_state("UPDATE leases SET expires_at = 1 WHERE resource = 'process/9'");

@@ -6,16 +6,15 @@ mod tools;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use sluice_runtime::failure::Failure;
+use sluice_runtime::own_command::{own_command, warnings};
 use sluice_runtime::settings::Settings;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, stdin, stdout};
-use tokio::process::Command;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -192,16 +191,7 @@ impl Tools {
 
 /// What a command printed on both its outputs, and whether it succeeded.
 async fn run_to_end(settings: &Path, arguments: &[String]) -> std::io::Result<(String, String, bool)> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("--config")
-        .arg(settings)
-        .args(["--output", "json"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut child = own_command(settings, arguments)?.spawn()?;
     // Each pipe is closed once it was read, so that a command that prints more ends instead of waiting for a reader.
     let (printed, messages) = tokio::try_join!(
         // One byte more shows that there is more.
@@ -221,14 +211,13 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Resul
 
 /// An answer and its warnings, as JSON. The answer's numbers stay as they were printed, with all their digits.
 fn answer(printed: &str, messages: &str) -> String {
-    let lines = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let warnings: Vec<Value> = lines.filter(|line| line.get("warning").is_some()).collect();
+    let warnings = Value::Array(warnings(messages));
     let printed = match serde_json::from_str::<&RawValue>(printed.trim()) {
         Ok(json) => json.get().to_owned(),
         // Several values, a line each.
         Err(_) => json!(printed).to_string(),
     };
-    format!("{{\"answer\":{printed},\"warnings\":{}}}", Value::Array(warnings))
+    format!("{{\"answer\":{printed},\"warnings\":{warnings}}}")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, Decimal128Array, MapArray, RecordBatch, Strin
 use arrow::datatypes::Decimal128Type;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
+use sluice_model::unified::has_filled_pair;
 
 use super::keys::Filters;
 use super::{LatestVersions, network_of, path_of};
@@ -147,14 +148,7 @@ impl<'a> MoneyColumns<'a> {
             sale: money(self.sales),
             sale_currency: text(self.sale_currencies),
             status: text(self.statuses).unwrap_or_default(),
-            has_sub_ids: self.has_sub_ids(row),
+            has_sub_ids: has_filled_pair(self.sub_ids, row),
         }
-    }
-
-    fn has_sub_ids(&self, row: usize) -> bool {
-        let Some(values) = self.sub_ids.values().as_string_opt::<i32>() else { return false };
-        let ends = self.sub_ids.value_offsets();
-        let is_text = |at: usize| values.is_valid(at) && !values.value(at).trim().is_empty();
-        self.sub_ids.is_valid(row) && (ends[row] as usize..ends[row + 1] as usize).any(is_text)
     }
 }

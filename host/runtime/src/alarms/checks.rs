@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -14,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sluice_model::Severity;
 use sluice_query::Session;
-use tokio::process::Command;
 
 use super::fault::{Fault, Findings};
 use super::rule::Rule;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::own_command::own_command;
 use crate::schedule::has_come;
 use crate::settings::Settings;
 use crate::settings::alarms::CheckSettings;
@@ -199,11 +198,7 @@ fn row_json(batch: &RecordBatch, row: usize) -> Result<Value, Failure> {
 /// Runs a check as a process of its own: `sluice checks NAME`. A query that takes too much ends that.
 async fn run_apart(settings: &Settings, name: &str) -> CheckResult {
     let most = Duration::from_secs(settings.limits.query_secs) + GRACE;
-    let output = async {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--config").arg(&settings.path).args(["--output", "json", "checks", "--", name]);
-        command.stdin(Stdio::null()).kill_on_drop(true).output().await
-    };
+    let output = async { own_command(&settings.path, ["checks", "--", name])?.output().await };
     let output = match tokio::time::timeout(most, output).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return CheckResult::failed(name, format!("its process doesn't start: {error}")),

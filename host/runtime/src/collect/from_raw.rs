@@ -9,7 +9,7 @@ use sluice_model::{RawObject, Slice, SliceRead};
 use sluice_state::Verb;
 
 use super::gate::Settled;
-use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, SliceReport};
+use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, RunWarnings, SliceReport};
 use crate::app::{App, Network};
 use crate::failure::{Failure, SliceError};
 use crate::memory::Reservation;
@@ -30,18 +30,27 @@ pub struct CollectedSlices {
     network: Network,
     selection: RawSelection,
     tables: Arc<RunWriter>,
+    /// What the build has warned of, whichever run it was.
+    warnings: Arc<RunWarnings>,
     /// By run, whose ids rise with time.
     runs: BTreeMap<String, Option<CollectedRun>>,
 }
 
 impl CollectedSlices {
     /// Those of a build of this network.
-    pub fn new(app: &Arc<App>, network: &Network, selection: &RawSelection, tables: &Arc<RunWriter>) -> Self {
+    pub fn new(
+        app: &Arc<App>,
+        network: &Network,
+        selection: &RawSelection,
+        tables: &Arc<RunWriter>,
+        warnings: &Arc<RunWarnings>,
+    ) -> Self {
         Self {
             app: app.clone(),
             network: network.clone(),
             selection: selection.clone(),
             tables: tables.clone(),
+            warnings: warnings.clone(),
             runs: BTreeMap::new(),
         }
     }
@@ -78,7 +87,7 @@ impl CollectedSlices {
             kept: Arc::new(ResumedResponses::default()),
             bounds: Arc::new(ResponseBounds::new(1, self.app.memory.clone())),
             clock: Arc::default(),
-            warnings: Arc::default(),
+            warnings: self.warnings.clone(),
             tables: Some(self.tables.clone()),
             // By what was learned of tables: what else raw holds may be as odd as this.
             guard: Arc::new(Guard::open(&self.app, &self.network, run_id, Verb::Collect).await?),

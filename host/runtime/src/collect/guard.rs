@@ -55,6 +55,8 @@ pub struct Guard {
     earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
     pub(super) windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
+    /// Whether the tables had any transaction of the network when one was first looked for.
+    has_transactions: tokio::sync::OnceCell<bool>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
     found: Mutex<Findings>,
 }
@@ -91,6 +93,7 @@ impl Guard {
             state: app.state.clone(),
             earlier,
             windows: tokio::sync::Mutex::default(),
+            has_transactions: tokio::sync::OnceCell::new(),
             profiles: tokio::sync::Mutex::default(),
             found: Mutex::default(),
         })
@@ -136,7 +139,9 @@ impl Guard {
         seen: &Observation,
         answer: &Prepared,
     ) -> Result<Vec<KnownTransaction>, Failure> {
-        if !is_odd(profile, seen) {
+        // Of a network that is new all answers are odd, and there is nothing to compare them with.
+        let has_any = || async { lake.knows_network(&self.network).await };
+        if !is_odd(profile, seen) || !*self.has_transactions.get_or_try_init(has_any).await? {
             return Ok(Vec::new());
         }
         Ok(lake.known_transactions(answer).await?)

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, Decimal128Array, MapArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type};
+use sluice_model::unified::has_filled_pair;
 use sluice_model::{BodyFindings, Kinds, Mapped, NativeBatch};
 
 use super::profile::{Day, Magnitude};
@@ -95,7 +96,7 @@ impl Observation {
             *filled = rows.column_by_name(name).map_or(0, |column| (count - column.null_count()) as u64);
         }
         if let Some(sub_ids) = rows.column_by_name("sub_ids").and_then(|column| column.as_map_opt()) {
-            self.columns[SUB_IDS] = (0..count).filter(|row| has_text(sub_ids, *row)).count() as u64;
+            self.columns[SUB_IDS] = (0..count).filter(|row| has_filled_pair(sub_ids, *row)).count() as u64;
         }
         let statuses = rows.column_by_name("validation_status").and_then(|column| column.as_string_opt::<i32>());
         let is_unknown = |status: &Option<&str>| *status == Some("unknown");
@@ -235,14 +236,6 @@ fn present(amounts: &Decimal128Array) -> impl Iterator<Item = (usize, i128)> + '
 fn with_text(texts: &StringArray) -> usize {
     let filled = texts.value_offsets().windows(2).filter(|ends| ends[1] > ends[0]).count();
     filled.min(texts.len() - texts.null_count())
-}
-
-/// Whether a row's pairs have a value that isn't blank.
-fn has_text(pairs: &MapArray, row: usize) -> bool {
-    let values = pairs.values().as_string_opt::<i32>();
-    let range = pairs.value_offsets()[row] as usize..pairs.value_offsets()[row + 1] as usize;
-    let is_text = |values: &StringArray, at: usize| values.is_valid(at) && !values.value(at).trim().is_empty();
-    pairs.is_valid(row) && values.is_some_and(|values| range.into_iter().any(|at| is_text(values, at)))
 }
 
 fn paths(native: &NativeBatch) -> Vec<PathSeen> {
