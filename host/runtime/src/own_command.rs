@@ -1,5 +1,5 @@
 //! Commands of this binary that another one of it runs, in a process of its own: a query that takes too much ends that
-//! process alone. Their result is on standard output, what is to be said of it on standard error, a line of JSON each.
+//! process alone. Their result is on standard output, warnings and errors are on standard error, a line of JSON each.
 
 use std::ffi::OsStr;
 use std::io;
