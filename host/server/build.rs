@@ -38,11 +38,10 @@ fn add(path: &Path, list: &mut String) -> Result<()> {
     if is_packed || path.is_dir() {
         return Ok(());
     }
-    let url = path.strip_prefix(DIST).map_err(Error::other)?.display().to_string();
-    let whole = fs::canonicalize(path)?;
-    let packed = format!("{}.br", whole.display());
-    list.push_str(&format!(
-        "    File {{ path: \"/{url}\", bytes: include_bytes!({whole:?}), packed: include_bytes!({packed:?}) }},\n"
-    ));
+    let url = path.strip_prefix(DIST).map_err(Error::other)?.display();
+    // By the package's folder as it is then: another clone with this target directory gets this list too.
+    let embedded = |end: &str| format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{DIST}/{url}{end}\"))");
+    let (bytes, packed) = (embedded(""), embedded(".br"));
+    list.push_str(&format!("    File {{ path: \"/{url}\", bytes: {bytes}, packed: {packed} }},\n"));
     Ok(())
 }

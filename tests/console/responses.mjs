@@ -85,7 +85,7 @@ export async function transactions(page) {
   const body = page.getByLabel("The body", { exact: true }).or(page.getByRole("region", { name: "The body as a table" }));
   await body.first().waitFor();
   await page.getByRole("button", { name: "As it came" }).click();
-  await page.waitForFunction((id) => document.querySelector(".body")?.textContent?.includes(id), id);
+  await page.getByLabel("The body", { exact: true }).filter({ hasText: id }).waitFor();
   await searches(page);
 }
 

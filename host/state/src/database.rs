@@ -6,7 +6,7 @@
 //! in two steps, between which a pooler may change the connection outside of a transaction.)
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
@@ -17,6 +17,9 @@ use crate::error::Error;
 
 /// How long an operation waits for a connection, and SQLite for another writer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time between two attempts to set up a connection to a file in use.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// What each connection to SQLite is set to. The wait comes first: the next line may have to wait itself. With
 /// `synchronous = FULL`, what was committed survives a power cut: a refresh token can't be had again.
@@ -201,10 +204,23 @@ async fn set_up(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     if connection.backend_name() != "SQLite" {
         return Ok(());
     }
+    let deadline = Instant::now() + PATIENCE;
     for pragma in PRAGMAS {
-        sqlx::raw_sql(*pragma).execute(&mut *connection).await?;
+        // Of two connections that switch a file to WAL at once, SQLite refuses one without waiting.
+        while let Err(error) = sqlx::raw_sql(*pragma).execute(&mut *connection).await {
+            if !is_busy(&error) || Instant::now() >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
     Ok(())
+}
+
+/// Whether SQLite found the file in use: SQLITE_BUSY, with or without an extension (<https://sqlite.org/rescode.html#busy>).
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// The URL with what sqlx has to know: that a SQLite file may be made; that no statement is kept for later.
