@@ -108,7 +108,8 @@ impl LimitsSettings {
     /// so that none of it is rows between threads.
     pub fn queries_of_a_run(&self) -> SessionOptions {
         let memory_bytes = self.memory_mb.saturating_mul(1 << 20) / 8;
-        SessionOptions { memory_bytes, target_partitions: Some(1), ..SessionOptions::default() }
+        let timeout = Some(Duration::from_secs(self.query_secs));
+        SessionOptions { memory_bytes, target_partitions: Some(1), timeout, ..SessionOptions::default() }
     }
 
     /// Bytes of text of requests that wait for their turn or their answer: a thirty-second of the process's memory, since
