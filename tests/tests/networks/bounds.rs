@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use serde_json::{Value, json};
 use sluice_guests::{Guest, LIBRARY_BYTES, follows_with_libraries};
-use sluice_tests::{HostileServer, Operator, response};
+use sluice_tests::{HostileServer, Operator, repository, response};
 
 use super::run;
 
@@ -83,4 +83,61 @@ fn settings_of_all_slices_are_bounded_before_a_slice_is_made() {
     let refused = plan("2026-01-01T02:00:00Z").unwrap();
     assert_eq!(refused.code, 78, "{refused:?}");
     assert!(refused.stderr.contains("more than 33554432 bytes of settings: account `main`"), "{refused:?}");
+}
+
+/// A sale as Awin gives it.
+fn sale(id: usize, date: &str) -> Value {
+    let body = std::fs::read(repository().join("connectors/awin/fixtures/normal/body")).unwrap();
+    let mut sale = serde_json::from_slice::<Vec<Value>>(&body).unwrap().remove(0);
+    (sale["id"], sale["transactionDate"]) = (json!(1_000 + id), json!(date));
+    sale
+}
+
+/// Sales of Awin, one in each of these months after 1900.
+fn sales_of_months(months: impl Iterator<Item = u32>) -> HostileServer {
+    let date = |month: u32| format!("{}-{:02}-10T10:00:00", 1900 + month / 12, month % 12 + 1);
+    let sales: Vec<Value> = months.enumerate().map(|(id, month)| sale(id, &date(month))).collect();
+    super::saying(&[super::JSON], Value::from(sales).to_string().as_bytes())
+}
+
+#[test]
+fn a_row_in_every_month_of_three_centuries_makes_no_file_for_each() {
+    let operator = super::operator("awin", &sales_of_months(0..3_600), "[fetch]\nmax_attempts = 1\n");
+    let outcome = run(&operator, "awin");
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.errors.contains("transactions in more than 600 months"), "{outcome:?}");
+    let rows = operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap();
+    assert_eq!(rows[0]["n"], 0, "nothing of such an answer is in the tables");
+}
+
+#[test]
+fn two_rows_three_centuries_apart_are_read_like_others() {
+    let operator = super::operator("awin", &sales_of_months([1, 3_599].into_iter()), "[fetch]\nmax_attempts = 1\n");
+    let outcome = run(&operator, "awin");
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(!outcome.stderr.contains("WARN"), "{}", outcome.stderr);
+}
+
+#[test]
+fn slices_of_few_odd_and_large_records_are_not_all_held() {
+    let usual: Vec<Value> = (0..30).map(|id| sale(id, "2026-01-01T10:00:00")).collect();
+    let (usual, text) = (Value::from(usual).to_string(), "x".repeat(1 << 20));
+    let server = HostileServer::start(move |ask, stream| {
+        use std::io::Write as _;
+        // One record in a currency that was never seen: too few to judge alone.
+        let mut odd = sale(100 + ask.number, "2025-01-01T10:00:00");
+        (odd["commissionAmount"]["currency"], odd["saleAmount"]["currency"]) = (json!("XAF"), json!("XAF"));
+        odd["orderRef"] = json!(text);
+        let odd = Value::from(vec![odd]).to_string();
+        let body = if ask.head.contains("startDate=2026-01-01") { &usual } else { &odd };
+        stream.write_all(&response(200, &[super::JSON], body.as_bytes()))
+    })
+    .unwrap();
+    let operator = super::operator("awin", &server, "[limits]\nmemory_mb = 64\n");
+    let first = run(&operator, "awin");
+    assert_eq!(first.code, 0, "{first:?}");
+    let slices = super::run_window(&operator, "awin", ["2022-01-01", "2025-12-01"]);
+    assert!(server.asked().len() > 40, "{}", server.asked().len());
+    let more = slices.peak_kib.saturating_sub(first.peak_kib);
+    assert!(more < 50 << 10, "{} MiB more than one small slice", more >> 10);
 }

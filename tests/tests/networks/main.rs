@@ -53,9 +53,13 @@ fn operator(network: &str, server: &HostileServer, limits: &str) -> Operator {
     operator
 }
 
-/// One window of a network, with the most memory that the process ever had.
+/// A day of a network, with the most memory that the process ever had.
 fn run(operator: &Operator, network: &str) -> HostileRun {
-    let arguments = ["--output", "json", "run", network, "--since", "2026-01-01", "--until", "2026-01-02"];
+    run_window(operator, network, ["2026-01-01", "2026-01-02"])
+}
+
+fn run_window(operator: &Operator, network: &str, [since, until]: [&str; 2]) -> HostileRun {
+    let arguments = ["--output", "json", "run", network, "--since", since, "--until", until];
     let mut child = operator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let reader = |mut pipe: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
