@@ -2,7 +2,10 @@
 //! by itself once that is mended. The disk is one of the test's own, in a mount namespace.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::process::{Child, Command, Stdio};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 
 use chrono::{TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
@@ -14,33 +17,26 @@ const SETTINGS: &str = "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"sqlite:.
                         [limits]\nmin_free_mb = 0\n[alarms]\nevery = \"1s\"\n[alarms.rules.lake]\nafter = \"0s\"\n\
                         [alarms.rules.disk]\nmin_free_mb = 4\n";
 
-/// A process that keeps a mount namespace, and what is run in it.
+/// The mount namespace of a process, held open beyond that process's end, and what is run in it.
 struct Disk {
-    keeper: Child,
+    namespace: File,
     folder: String,
 }
 
 impl Disk {
-    /// Enters the namespace of a process.
     fn of(process: u32, operator: &Operator) -> Self {
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &process.to_string(), "-m", "sleep", "900"]).stdin(Stdio::null());
-        Self { keeper: command.spawn().unwrap(), folder: operator.join("lake").display().to_string() }
+        let namespace = File::open(format!("/proc/{process}/ns/mnt")).unwrap();
+        let ours = std::fs::metadata("/proc/self/ns/mnt").unwrap();
+        assert_ne!(namespace.metadata().unwrap().ino(), ours.ino(), "the process stands in the namespace of the tests");
+        Self { namespace, folder: operator.join("lake").display().to_string() }
     }
 
     /// Runs a script in it, `$1` being the lake's folder.
     fn run(&self, script: &str) -> bool {
-        let keeper = self.keeper.id().to_string();
+        let mount = format!("--mount=/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd());
         let mut command = Command::new("nsenter");
-        command.args(["-t", &keeper, "-m", "sh", "-c", script, "sh", &self.folder]);
+        command.args([&mount, "sh", "-c", script, "sh", &self.folder]);
         command.stderr(Stdio::null()).status().unwrap().success()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
     }
 }
 
@@ -68,7 +64,7 @@ fn a_full_disk_and_a_read_only_one_are_alarms_and_lose_nothing() {
         service.wait_for(&["run begins", NETWORK, "accounts=0"]).unwrap();
         service.wait_for(&[NETWORK, "new versions"]).unwrap();
     };
-    assert!(!disk.run("dd if=/dev/zero of=$1/filler bs=64k"), "the disk isn't full");
+    assert!(!disk.run("dd if=/dev/zero of=$1/filler bs=64k count=1024"), "a disk of 64 MiB takes 64 MiB beside the lake");
     simulator.advance(TimeDelta::hours(20));
     service.wait_for(&["No space left on device"]).unwrap();
     service.wait_for(&["alarm: ", "the disk of", "open"]).unwrap();
