@@ -95,6 +95,11 @@ impl Table {
         Ok(table)
     }
 
+    /// The same without a snapshot: its files can be read by their names.
+    pub(crate) fn without_snapshot(self) -> Self {
+        Self { state: None, ..self }
+    }
+
     /// Its name with its schema.
     pub(crate) fn name(&self) -> &str {
         &self.name

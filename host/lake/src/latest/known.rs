@@ -58,20 +58,23 @@ pub struct KnownTransaction {
     pub now: Worth,
 }
 
-/// The latest state as it was at one moment, to be asked about many answers.
+/// The latest state of a network's transactions as it was at one moment, to be asked about many answers. It holds the names of
+/// the network's files, and none of their rows.
 pub struct KnownTransactions {
     table: Table,
-    filters: Filters,
+    files: Vec<Add>,
 }
 
 impl Lake {
-    /// The latest state as it is now.
+    /// The latest state of a network's transactions as it is now.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn known_transactions(&self) -> Result<KnownTransactions, Error> {
+    pub async fn known_transactions(&self, network: &str) -> Result<KnownTransactions, Error> {
         let table = Table::open(self, LatestVersions::TARGET.0, LatestVersions::TARGET.1).await?;
-        Ok(KnownTransactions { table, filters: Filters::default() })
+        let files = table.adds().into_iter().filter(|add| network_of(add) == network).collect();
+        // Many runs may hold one at once, and the snapshot has the files of all networks.
+        Ok(KnownTransactions { table: table.without_snapshot(), files })
     }
 }
 
@@ -81,10 +84,9 @@ impl KnownTransactions {
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn of(&mut self, answer: &Prepared) -> Result<Vec<KnownTransaction>, Error> {
+    pub async fn of(&self, answer: &Prepared) -> Result<Vec<KnownTransaction>, Error> {
         let Some((rows, keyed)) = &answer.transactions else { return Ok(Vec::new()) };
-        let Self { table, filters } = self;
-        let network = &answer.origin.slice.network;
+        let Self { table, files } = self;
         let months: HashSet<String> = keyed.months.iter().map(|month| month::name(*month)).collect();
         let is_of_month = |add: &Add| {
             let month = INDEX.month.and_then(|column| add.partition_values.get(column)).cloned().flatten();
@@ -92,8 +94,8 @@ impl KnownTransactions {
         };
         let now = MoneyColumns::of(table, rows)?;
         let mut wanted: HashMap<u128, usize> = keyed.keys.iter().copied().zip(0..).collect();
-        let mut found = Vec::new();
-        for add in table.adds().iter().filter(|add| network_of(add) == *network && is_of_month(add)) {
+        let (mut filters, mut found) = (Filters::default(), Vec::new());
+        for add in files.iter().filter(|add| is_of_month(add)) {
             let keys: Vec<u128> = wanted.keys().copied().collect();
             if filters.may_hold(table, add, &keys).await? {
                 read_file(table, add, &now, &mut wanted, &mut found).await?;

@@ -55,8 +55,8 @@ pub struct Guard {
     earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
     pub(super) windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
-    /// The tables' transactions when one was first looked for; none if they had none of the network.
-    known: tokio::sync::OnceCell<Option<tokio::sync::Mutex<KnownTransactions>>>,
+    /// The tables' transactions of the network when one was first looked for.
+    known: tokio::sync::OnceCell<KnownTransactions>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
     found: Mutex<Findings>,
 }
@@ -142,16 +142,8 @@ impl Guard {
         if !is_odd(profile, seen) {
             return Ok(Vec::new());
         }
-        // Of a network that is new all answers are odd, and there is nothing to compare them with.
-        let open = || async {
-            let has_any = lake.knows_network(&self.network).await?;
-            let known = if has_any { Some(lake.known_transactions().await?) } else { None };
-            Ok::<_, Failure>(known.map(tokio::sync::Mutex::new))
-        };
-        match self.known.get_or_try_init(open).await? {
-            Some(known) => Ok(known.lock().await.of(answer).await?),
-            None => Ok(Vec::new()),
-        }
+        let known = self.known.get_or_try_init(|| lake.known_transactions(&self.network)).await?;
+        Ok(known.of(answer).await?)
     }
 
     /// What is odd about transactions that the tables have, and an answer reports otherwise.
