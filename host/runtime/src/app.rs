@@ -14,11 +14,10 @@ use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
 use sluice_state::{Claim, State, rate_grants, token_persistence};
 use tokio::sync::Semaphore;
 
-use crate::collect::{FewBytes, WaitingBytes};
 use crate::failure::Failure;
 use crate::free_space::DiskFloor;
 use crate::guests::Guests;
-use crate::memory::MemoryBudget;
+use crate::memory::{ByteLimit, MemoryBudget};
 use crate::meter::{Meter, Unit};
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, Loaded, NetworkSettings};
@@ -49,9 +48,9 @@ pub struct App {
     /// Memory for responses, of all runs of this process.
     pub memory: MemoryBudget,
     /// Bytes of requests that wait for their turn, of all runs of this process.
-    pub waiting: WaitingBytes,
+    pub waiting: ByteLimit,
     /// Bounds what slices of few records hold until others are read.
-    pub few: FewBytes,
+    pub few: ByteLimit,
     /// Whether the lake's disk has room for what is fetched.
     pub disk: DiskFloor,
     /// What this process is doing.
@@ -105,8 +104,8 @@ impl App {
             starting: Arc::new(Semaphore::new(2 * cores())),
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
-            waiting: WaitingBytes::new(settings.limits.waiting_bytes()),
-            few: FewBytes::new(settings.limits.few_bytes()),
+            waiting: ByteLimit::new(settings.limits.waiting_bytes()),
+            few: ByteLimit::new(settings.limits.few_bytes()),
             disk: DiskFloor::default(),
             settings,
             meter,

@@ -31,13 +31,11 @@ use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
 pub use close::too_many_rejects;
-pub use few::FewBytes;
 pub use from_raw::{CollectedSlices, Judged};
 pub use gate::Gate;
 pub use guard::Guard;
 pub(crate) use progress::response_bytes;
 pub use progress::{Progress, ResponseBounds, SliceReport};
-pub use request_queue::WaitingBytes;
 pub use resume::ResumedResponses;
 pub use run_months::RunMonths;
 pub use run_warnings::RunWarnings;

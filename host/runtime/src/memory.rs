@@ -36,6 +36,36 @@ pub struct Reservation {
     bytes: AtomicUsize,
 }
 
+/// A limit on bytes that nobody waits for: they are free, or refused. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ByteLimit {
+    used: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl ByteLimit {
+    /// At most so many bytes.
+    pub fn new(most: usize) -> Self {
+        Self { used: Arc::default(), most }
+    }
+
+    /// How many bytes there are in all.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Takes bytes; whether they were free.
+    pub fn take(&self, bytes: usize) -> bool {
+        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 impl MemoryBudget {
     /// A budget of `most` bytes.
     pub fn new(most: usize) -> Self {

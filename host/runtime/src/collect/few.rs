@@ -1,43 +1,28 @@
 //! The memory of slices of few records, which are held until the run's other slices of their stream are read, so for as long
 //! as a network likes: within a bound of their own, and not in the budget that others wait for.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::memory::ByteLimit;
 
 /// Bytes of a slice beside its responses: how it is read, by what it is judged, what it reports.
 const OF_SLICE: usize = 4 << 10;
 
-/// The bytes that slices of few records may hold, of all runs of a process. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct FewBytes {
-    used: Arc<AtomicUsize>,
-    most: usize,
-}
-
 /// What one slice holds, given back when dropped.
 pub(super) struct HeldFew {
-    of: FewBytes,
+    of: ByteLimit,
     bytes: usize,
 }
 
-impl FewBytes {
-    /// At most so many bytes.
-    pub fn new(most: usize) -> Self {
-        Self { used: Arc::default(), most }
-    }
-
+impl HeldFew {
     /// Takes what a slice holds beside the budget; none if that is too much, so that the slice is judged alone.
-    pub(super) fn hold(&self, bytes: usize) -> Option<HeldFew> {
+    pub(super) fn take(of: &ByteLimit, bytes: usize) -> Option<Self> {
         let bytes = bytes.saturating_add(OF_SLICE);
-        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        Some(HeldFew { of: self.clone(), bytes })
+        of.take(bytes).then(|| Self { of: of.clone(), bytes })
     }
 }
 
 impl Drop for HeldFew {
     fn drop(&mut self) {
-        self.of.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.give_back(self.bytes);
     }
 }
 
@@ -47,10 +32,11 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_held_again() {
-        let few = FewBytes::new(OF_SLICE + 100);
-        let held = few.hold(100);
-        assert!(held.is_some() && few.hold(0).is_none());
+        let few = ByteLimit::new(OF_SLICE + 100);
+        let hold = |bytes| HeldFew::take(&few, bytes);
+        let held = hold(100);
+        assert!(held.is_some() && hold(0).is_none());
         drop(held);
-        assert!(few.hold(101).is_none() && few.hold(usize::MAX).is_none() && few.hold(0).is_some());
+        assert!(hold(101).is_none() && hold(usize::MAX).is_none() && hold(0).is_some());
     }
 }

@@ -215,7 +215,7 @@ impl Collector {
         };
         if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
             let mut gate = progress.gate();
-            gate.few = self.app.few.hold(gate.held.iter().map(|held| held.memory.bytes()).sum());
+            gate.few = HeldFew::take(&self.app.few, gate.held.iter().map(|held| held.memory.bytes()).sum());
             if gate.few.is_some() {
                 // They may be held for long, so they don't count against the budget that others wait for.
                 gate.held.iter().for_each(|held| held.memory.resize(0));

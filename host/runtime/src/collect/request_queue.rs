@@ -2,43 +2,18 @@
 //! slices of the process together.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sluice_model::{ErrorKind, Request};
 
 use crate::failure::SliceError;
+use crate::memory::ByteLimit;
 
 /// The most bytes of text of the requests that wait: each answer may lead on to others with large bodies and states.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Bytes of each slice that don't count against those of the process: another network's slices can't take them away.
 const OWN_BYTES: usize = 256 << 10;
-
-/// The bytes of text that requests of all slices of a process may have while they wait, beyond each slice's own
-/// `OWN_BYTES`. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct WaitingBytes {
-    used: Arc<AtomicUsize>,
-    most: usize,
-}
-
-impl WaitingBytes {
-    /// At most so many bytes.
-    pub fn new(most: usize) -> Self {
-        Self { used: Arc::default(), most }
-    }
-
-    /// Takes bytes; whether they were free.
-    fn take(&self, bytes: usize) -> bool {
-        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// Requests, each with a pause before it.
 pub(super) struct RequestQueue {
@@ -57,7 +32,8 @@ pub(super) struct QueuedRequest {
 /// The bytes of text of a slice's requests.
 struct SliceBytes {
     used: Mutex<usize>,
-    process: WaitingBytes,
+    /// Of all slices, beyond each one's own `OWN_BYTES`.
+    process: ByteLimit,
 }
 
 impl SliceBytes {
@@ -78,7 +54,7 @@ impl SliceBytes {
             let reason = format!(
                 "the requests that wait, of all slices of this process, would have more than {} bytes of text, and \
                  this slice's {bytes} of them",
-                self.process.most
+                self.process.most()
             );
             return Err(SliceError::new(ErrorKind::Host, reason));
         }
@@ -101,7 +77,7 @@ impl Drop for QueuedRequest {
 }
 
 impl RequestQueue {
-    pub(super) fn new(process: WaitingBytes) -> Self {
+    pub(super) fn new(process: ByteLimit) -> Self {
         Self { requests: VecDeque::new(), bytes: Arc::new(SliceBytes { used: Mutex::default(), process }) }
     }
 
@@ -148,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_waits_or_runs_has_a_limit_and_what_was_answered_does_not_count() {
-        let mut queue = RequestQueue::new(WaitingBytes::new(usize::MAX));
+        let mut queue = RequestQueue::new(ByteLimit::new(usize::MAX));
         for _ in 0..40 {
             queue.extend(vec![request(8 << 20), request(8 << 20)], Duration::ZERO).unwrap();
             assert!(queue.pop().is_some() && queue.pop().is_some());
@@ -166,7 +142,7 @@ mod tests {
 
     #[test]
     fn slices_share_the_bytes_of_the_process_and_keep_some_of_their_own() {
-        let process = WaitingBytes::new(20 << 20);
+        let process = ByteLimit::new(20 << 20);
         let mut greedy = RequestQueue::new(process.clone());
         let mut second = RequestQueue::new(process.clone());
         let mut modest = RequestQueue::new(process.clone());
@@ -180,6 +156,6 @@ mod tests {
         drop(second);
         greedy.extend(vec![request(16 << 20)], Duration::ZERO).unwrap();
         drop((greedy, modest));
-        assert_eq!(process.used.load(Ordering::Relaxed), 0);
+        assert!(process.take(process.most()), "all of it is free again");
     }
 }
