@@ -14,14 +14,11 @@ use crate::error::Error;
 /// The lake's or the state store's failure.
 pub(crate) async fn take_over(lake: &Lake, state: &State, active: &Active) -> Result<bool, Error> {
     append(lake, active, None).await?;
-    if state.take_over(active).await? {
-        return Ok(true);
+    let serves = state.take_over(active).await?;
+    if !serves {
+        append_serving(lake, state, &active.network, Some(active.digest)).await?;
     }
-    // The history must not end in a version that doesn't serve.
-    if let Some(serving) = state.active("", Some(&active.network)).await? {
-        append(lake, &Active { since: Utc::now(), ..serving }, Some(active.digest)).await?;
-    }
-    Ok(false)
+    Ok(serves)
 }
 
 /// Puts a version back and holds others, of which the first is the one that is rolled back. False if `serving` serves no
@@ -37,7 +34,19 @@ pub async fn roll_back(
     held: &[Digest],
 ) -> Result<bool, Error> {
     append(lake, to, held.first().copied()).await?;
-    Ok(state.roll_back(to, serving, held).await?)
+    let serves = state.roll_back(to, serving, held).await?;
+    if !serves {
+        append_serving(lake, state, &to.network, None).await?;
+    }
+    Ok(serves)
+}
+
+/// Notes in the lake's history what serves: it must not end in a version that doesn't.
+async fn append_serving(lake: &Lake, state: &State, network: &str, rolled_back: Option<Digest>) -> Result<(), Error> {
+    match state.active("", Some(network)).await? {
+        Some(serving) => append(lake, &Active { since: Utc::now(), ..serving }, rolled_back).await,
+        None => Ok(()),
+    }
 }
 
 async fn append(lake: &Lake, active: &Active, rolled_back: Option<Digest>) -> Result<(), Error> {
