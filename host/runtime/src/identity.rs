@@ -132,7 +132,8 @@ fn changed(network: &Network, known: &BTreeMap<String, AccountRow>) -> Vec<(Stri
 fn renamed(all: &[NetworkSettings], network: &Network, known: &BTreeMap<String, AccountRow>) -> Option<Failure> {
     let files = all.iter().filter(|file| file.content.connector == network.settings.content.connector);
     let ids: HashSet<&str> = files.flat_map(|file| file.content.accounts.iter().map(Account::id)).collect();
-    let gone = known.values().filter(|row| !ids.contains(row.account.as_str()));
+    // Of several with one identity the first is named.
+    let gone = known.values().rev().filter(|row| !ids.contains(row.account.as_str()));
     let gone: HashMap<&str, &AccountRow> = gone.map(|row| (row.identity.as_str(), row)).collect();
     for account in &network.settings.content.accounts {
         // An id of its own says that it is meant: a new account, or one that keeps its history.
