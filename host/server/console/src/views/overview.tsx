@@ -262,7 +262,10 @@ function Changed() {
           rows.length === 0 ? (
             <Empty>Nothing changed since yesterday.</Empty>
           ) : (
-            <Rows label="Changes by network and cause" rows={rows} columns={CHANGES} />
+            <>
+              <Rows label="Changes by network and cause" rows={rows} columns={CHANGES} />
+              {rows.length === MAX_CHANGES && <p class="dim">The first {MAX_CHANGES}.</p>}
+            </>
           )
         }
       </Loaded>
