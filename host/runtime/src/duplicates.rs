@@ -17,9 +17,12 @@ const MAX_SPAN: TimeDelta = TimeDelta::days(100);
 /// # Errors
 /// A failure of the lake.
 pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
-    // A share of the process's memory: what doesn't fit goes to disk.
-    let options =
-        SessionOptions { memory_bytes: app.settings.limits.query_bytes_of_a_run(), ..SessionOptions::default() };
+    // A share of the process's memory: what doesn't fit goes to disk. Each partition would sort by itself.
+    let options = SessionOptions {
+        memory_bytes: app.settings.limits.query_bytes_of_a_run(),
+        target_partitions: Some(1),
+        ..SessionOptions::default()
+    };
     let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let span = format!(
