@@ -274,6 +274,11 @@ fn a_receiver_gets_what_it_asked_for_from_now_on() {
     let checked = world.operator.sluice(&["check"]).unwrap();
     assert!(checked.code == 78 && checked.stderr.contains("feed.shop: "), "{checked:?}");
     assert!(checked.stderr.contains("publish.reporting"), "{checked:?}");
+    let unknown = settings.replace("networks = [\"awin\"]", "networks = [\"awin\", \"awim\"]");
+    world.operator.write("sluice.toml", &unknown).unwrap();
+    let checked = world.operator.sluice(&["check"]).unwrap();
+    let expected = "feed.shop: no file in networks/ has the network `awim`: there are awin";
+    assert!(checked.code == 78 && checked.stderr.contains(expected), "{checked:?}");
 }
 
 #[test]

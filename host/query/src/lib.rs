@@ -44,6 +44,7 @@ mod fixed;
 mod function;
 mod gaps;
 mod live;
+mod memory;
 mod moment;
 mod names;
 mod output;

@@ -12,7 +12,6 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::physical_plan::execute_stream;
@@ -26,6 +25,7 @@ use crate::empty_scans::EmptyScans;
 use crate::error::Error;
 use crate::function::local_day;
 use crate::live::is_live;
+use crate::memory::QueryMemory;
 use crate::reads::Scope;
 use crate::{CATALOG, DEFAULT_SCHEMA, relations, statement};
 
@@ -35,7 +35,8 @@ const OPEN_AHEAD: usize = 16;
 /// What a session may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
-    /// Memory for sorts, aggregates and joins of all queries together; what exceeds it goes to disk where it can.
+    /// Memory for sorts, aggregates and joins of all queries together; what exceeds it goes to disk where it can. Rows on
+    /// their way between threads may take as much again.
     pub memory_bytes: usize,
     /// How many threads a query is cut for; none: one per core.
     pub target_partitions: Option<usize>,
@@ -84,7 +85,7 @@ impl Session {
             None => DiskManagerMode::OsTmpDirectory,
         };
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
+            .with_memory_pool(Arc::new(QueryMemory::new(options.memory_bytes)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .build_arc()
             .map_err(Error::setup)?;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Axis, Stream, Window};
-use sluice_query::{Session, SessionOptions};
+use sluice_query::Session;
 use sluice_state::Selection;
 
 use crate::app::Network;
@@ -72,8 +72,7 @@ pub async fn reads(
     if wanted.is_empty() {
         return Ok((reads, left_out));
     }
-    let options = SessionOptions { memory_bytes: limits.query_bytes_of_a_run(), ..SessionOptions::default() };
-    let session = Session::open(lake.clone(), lake.tables().await?, options)?;
+    let session = Session::open(lake.clone(), lake.tables().await?, limits.queries_of_a_run())?;
     for (rule, budget) in wanted {
         let days = Days { first: day_number(now) - i64::from(rule.days), last: day_number(now) };
         let evidence = evidence::Evidence::read(&session, &network.manifest().network, days, now).await?;

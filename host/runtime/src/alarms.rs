@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Alarm, AlarmState};
-use sluice_query::{Session, SessionOptions};
+use sluice_query::Session;
 use sluice_state::{AlarmChange, AlarmMessage, Claim, Outlet, ServiceStats};
 use tokio::time::Instant;
 
@@ -248,9 +248,7 @@ async fn find_in_networks(
     if ran.is_empty() {
         return Ok(());
     }
-    // A share of the process's memory: what doesn't fit goes to disk.
-    let options =
-        SessionOptions { memory_bytes: app.settings.limits.query_bytes_of_a_run(), ..SessionOptions::default() };
+    let options = app.settings.limits.queries_of_a_run();
     let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
     reads::find_refused(&session, &ran, findings).await?;
     answers::find_rejects(&session, &ran, &app.lake.open_rejects(None).await?, alarms, findings).await?;

@@ -81,6 +81,7 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
         .filter_map(|entry| Some(RefusedFile { file: entry.file.clone(), reason: entry.refusal()?.to_owned() }));
     let mut problems = wrong_checks(settings, lake.clone()).await?;
     problems.extend(outbox::unreadable_secrets(settings).await);
+    problems.extend(unknown_networks(settings, &all, &lake).await?);
     Ok(CheckReport { networks, refused: refused.collect(), problems })
 }
 
@@ -98,6 +99,35 @@ async fn wrong_checks(settings: &Settings, lake: Lake) -> Result<Vec<String>, Fa
         }
     }
     Ok(wrong)
+}
+
+/// Networks that the settings of alarms, databases and feeds name and that nobody has: these would get nothing of them.
+async fn unknown_networks(settings: &Settings, all: &[NetworkSettings], lake: &Lake) -> Result<Vec<String>, Failure> {
+    let names: Vec<String> = all.iter().map(|network| network.name.clone()).collect();
+    let mut ids: Vec<String> = all.iter().map(|network| network.content.connector.clone()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut unknown = Vec::new();
+    let mut note = |section: String, named: &String, known: &[String]| {
+        let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+        unknown.push(format!("{section}: no file in networks/ has the network `{named}`: {known}"));
+    };
+    for (name, receiver) in &settings.alarms.receivers {
+        for named in receiver.networks.iter().filter(|named| !names.contains(named)) {
+            note(format!("alarms.{name}"), named, &names);
+        }
+    }
+    let databases = settings.publish.iter().map(|(name, database)| (format!("publish.{name}"), &database.networks));
+    let feeds = settings.feed.iter().map(|(name, receiver)| (format!("feed.{name}"), &receiver.networks));
+    for (section, networks) in databases.chain(feeds) {
+        for named in networks.iter().filter(|named| !ids.contains(named)) {
+            // One that is read no longer has its history.
+            if !lake.knows_network(named).await? {
+                note(section.clone(), named, &ids);
+            }
+        }
+    }
+    Ok(unknown)
 }
 
 async fn check_network(settings: &Settings, registry: &Registry, network: NetworkSettings) -> NetworkCheck {

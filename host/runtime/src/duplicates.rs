@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray};
 use chrono::TimeDelta;
-use sluice_query::{Session, SessionOptions};
+use sluice_query::Session;
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -17,12 +17,7 @@ const MAX_SPAN: TimeDelta = TimeDelta::days(100);
 /// # Errors
 /// A failure of the lake.
 pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
-    // A share of the process's memory: what doesn't fit goes to disk. Each partition would sort by itself.
-    let options = SessionOptions {
-        memory_bytes: app.settings.limits.query_bytes_of_a_run(),
-        target_partitions: Some(1),
-        ..SessionOptions::default()
-    };
+    let options = app.settings.limits.queries_of_a_run();
     let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let span = format!(

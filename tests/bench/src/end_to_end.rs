@@ -82,6 +82,12 @@ fn count(report: &Value, name: &str) -> u64 {
     report[name].as_u64().unwrap_or_default()
 }
 
+/// `sluice run` over all windows.
+fn run_arguments(work: Work) -> [String; 8] {
+    let [since, until] = [0, work.windows].map(|windows| format!("{}Z", Work::bound(windows)));
+    ["--output", "json", "run", "awin", "--since", &since, "--until", &until].map(str::to_owned)
+}
+
 /// A folder with settings in which `sluice` runs.
 pub(crate) struct Operator {
     dir: TempDir,
@@ -127,11 +133,21 @@ impl Operator {
             .with_context(|| format!("`sluice {}` failed", arguments.join(" ")))
     }
 
+    /// A run over all windows by `perf` with these arguments: the file of its samples.
+    pub(crate) fn profiled(&self, work: Work, perf: &[&str]) -> anyhow::Result<PathBuf> {
+        let samples = self.dir.path().join("perf.data");
+        let run = self.command(&run_arguments(work).each_ref().map(String::as_str));
+        let mut profiled = Command::new("perf");
+        profiled.args(perf).arg("-o").arg(&samples).arg("--").arg(run.get_program()).args(run.get_args());
+        profiled.current_dir(self.dir.path());
+        profiled.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        process::measure(&mut profiled, self.dir.path())?;
+        Ok(samples)
+    }
+
     /// A run over all windows: its report and what it used up.
     fn run(&self, work: Work) -> anyhow::Result<(Value, Usage)> {
-        let [since, until] = [0, work.windows].map(|windows| format!("{}Z", Work::bound(windows)));
-        let arguments = ["--output", "json", "run", "awin", "--since", &since, "--until", &until];
-        let (text, usage) = self.succeed(&arguments)?;
+        let (text, usage) = self.succeed(&run_arguments(work).each_ref().map(String::as_str))?;
         let reports: Value = serde_json::from_str(&text).with_context(|| format!("no report: {text}"))?;
         Ok((reports[0].clone(), usage))
     }

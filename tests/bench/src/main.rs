@@ -2,7 +2,8 @@
 //!
 //! What it measures. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
-//! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Swap**: from a connector's
+//! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Stages**: where that time goes,
+//! by `perf`. **Swap**: from a connector's
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
@@ -34,6 +35,7 @@ mod report;
 mod rereading;
 mod row;
 mod scale;
+mod stages;
 mod swap;
 mod yardstick;
 
@@ -46,11 +48,12 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console]";
+    [--only map|end-to-end|stages|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console]";
 /// What can be measured alone.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "map",
     "end-to-end",
+    "stages",
     "swap",
     "replay",
     "load",
@@ -128,6 +131,11 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         let work = if arguments.quick { Work::QUICK } else { Work::FULL };
         report.end_to_end = Some(end_to_end::measure(work, &arguments.sluice, &arguments.connectors)?);
         report.print_end_to_end();
+    }
+    if wanted("stages") {
+        let work = if arguments.quick { Work::QUICK } else { Work::FULL };
+        report.stages = stages::measure(work, &arguments.sluice, &arguments.connectors)?;
+        stages::print(&report.stages);
     }
     if wanted("swap") {
         report.swap = Some(swap::measure(&arguments.sluice, &arguments.connectors)?);

@@ -15,6 +15,7 @@ use crate::questions::Answered;
 use crate::replay::Replay;
 use crate::rereading::Reread;
 use crate::scale::{self, Scaled};
+use crate::stages::Stage;
 use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the limit for this machine.
@@ -56,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) map: Vec<MapSpeed>,
     /// End to end.
     pub(crate) end_to_end: Option<EndToEnd>,
+    /// Where its time goes.
+    pub(crate) stages: Vec<Stage>,
     /// Hot swap.
     pub(crate) swap: Option<SwapSpeed>,
     /// Replay.

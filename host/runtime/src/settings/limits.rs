@@ -104,9 +104,12 @@ impl LimitsSettings {
         self.memory_mb.saturating_mul(1 << 20) / 4
     }
 
-    /// Memory of a query that a run makes at its end: an eighth of the process's memory.
-    pub fn query_bytes_of_a_run(&self) -> usize {
-        self.memory_mb.saturating_mul(1 << 20) / 8
+    /// What the queries of a run may use: an eighth of the process's memory, beyond which sorts go to disk. In one thread each,
+    /// so that none of it is rows between threads.
+    pub fn queries_of_a_run(&self) -> SessionOptions {
+        let memory_bytes = self.memory_mb.saturating_mul(1 << 20) / 8;
+        let timeout = Some(Duration::from_secs(self.query_secs));
+        SessionOptions { memory_bytes, target_partitions: Some(1), timeout, ..SessionOptions::default() }
     }
 
     /// Bytes of text of requests that wait for their turn or their answer: a thirty-second of the process's memory, since
