@@ -99,7 +99,7 @@ impl Decoded {
             is_lines: matches!(format, Format::Delimited(_) | Format::Ndjson),
             is_open: self.cut_at_end,
             torn_rows: if self.torn.excluded { short } else { 0 },
-            is_torn: self.cut_at_end && self.torn.is_last && (self.torn.excluded || self.torn.total == 1),
+            is_torn: self.torn.excluded && self.cut_at_end && self.torn.is_last,
         }
     }
 
@@ -125,7 +125,7 @@ pub struct TornRows {
     pub total: usize,
     /// They are no records of the batch, because the layout has `exact_fields`.
     pub excluded: bool,
-    /// The body's last row has fewer fields than the header.
+    /// The body's last row is one of them, and has fewer fields.
     pub is_last: bool,
 }
 

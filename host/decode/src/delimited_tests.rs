@@ -73,16 +73,6 @@ fn a_row_that_ends_in_a_delimiter_is_whole() {
 }
 
 #[test]
-fn a_last_row_that_alone_lacks_fields_and_a_line_end_is_torn() {
-    let layout = layout_of(format(b','));
-    let is_torn =
-        |body: &str| decode_body(&BodyLayout::from(&layout), body.as_bytes()).unwrap().findings(&layout.format).is_torn;
-    assert!(is_torn("a,b,c\n1,2,3\n4,5"));
-    assert!(!is_torn("a,b,c\n1,2\n4,5"), "rows of it lack fields");
-    assert!(!is_torn("a,b,c\n1,2,3\n4,5\n") && !is_torn("a,b,c\n1,2,3\n4,5,6"));
-}
-
-#[test]
 fn names_are_unique_and_escaped() {
     let body = b" id ,id,,Comm. Amount,id,column_3\n1,2,3,4,5,6,7";
     let want = "id: 1; id_2: 2; column_3: 3; Comm\\. Amount: 4; id_3: 5; column_3_2: 6; column_7: 7";

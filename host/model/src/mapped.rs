@@ -41,8 +41,7 @@ pub struct BodyFindings {
     pub is_open: bool,
     /// Rows with fewer fields than the header, where every row has all of them.
     pub torn_rows: usize,
-    /// The last line has fewer fields than the header, and no line end: the body is cut. Where rows may lack fields, it is the
-    /// only one that does.
+    /// The last line is one of them and has no line end: the body is cut.
     pub is_torn: bool,
 }
 

@@ -109,7 +109,8 @@ async fn unknown_networks(settings: &Settings, all: &[NetworkSettings], lake: &L
     ids.dedup();
     let mut unknown = Vec::new();
     let mut note = |section: String, named: &String, known: &[String]| {
-        let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+        let known =
+            if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
         unknown.push(format!("{section}: no file in networks/ has the network `{named}`: {known}"));
     };
     for (name, receiver) in &settings.alarms.receivers {

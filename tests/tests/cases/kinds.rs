@@ -68,9 +68,9 @@ fn a_page_with_one_row_less_than_asked_for_is_not_the_last() {
         {"text": "[]", "headers": headers},
     ]]);
     let folder = tempfile::tempdir().unwrap();
-    let (_network, operator) =
-        network(folder.path(), "rakuten", &[("first", &first), ("second", &second)], &steps);
-    let run = operator.sluice(&["run", "rakuten", "--since", "2026-01-01", "--until", "2026-01-15", "--axis", "modified"]);
+    let (_network, operator) = network(folder.path(), "rakuten", &[("first", &first), ("second", &second)], &steps);
+    let run =
+        operator.sluice(&["run", "rakuten", "--since", "2026-01-01", "--until", "2026-01-15", "--axis", "modified"]);
     assert_eq!(run.as_ref().unwrap().code, 0, "{run:?}");
     assert_eq!(rows(&operator, TOTAL), json!([{"n": 1040, "s": "1040.000000"}]));
 }
@@ -193,7 +193,9 @@ fn two_columns_of_one_name_are_not_mixed_up() {
 
 #[test]
 fn amounts_as_people_write_them_are_read_or_rejected() {
-    for (text, micros) in [("1,234.50", "1234.500000"), ("1.234,50", "1234.500000"), ("1 234.50", "1234.500000"), ("8,00", "8.000000")] {
+    for (text, micros) in
+        [("1,234.50", "1234.500000"), ("1.234,50", "1234.500000"), ("1 234.50", "1234.500000"), ("8,00", "8.000000")]
+    {
         let folder = tempfile::tempdir().unwrap();
         let one = changed(pounds()[..1].to_vec(), |record| record["commissionAmount"]["amount"] = json!(text));
         let (_network, operator) = steps_of(&folder, "awin", &[one]);
@@ -228,7 +230,8 @@ fn an_amount_that_moved_inside_a_list_is_doubted() {
         "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"});
     let step = |file: &str| json!([sign_in, {"file": file, "headers": headers}]);
     let folder = tempfile::tempdir().unwrap();
-    let secrets = json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
+    let secrets =
+        json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
     let (network, operator) = network_of(
         folder.path(),
         ("daisycon", json!({"publisher_id": "123456", "currency": "EUR"}), secrets),
@@ -260,7 +263,8 @@ fn records_that_come_twice_do_not_stand_for_others() {
         {"status": 204, "headers": {}},
     ]]);
     let folder = tempfile::tempdir().unwrap();
-    let secrets = json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
+    let secrets =
+        json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
     let (_network, operator) = network_of(
         folder.path(),
         ("daisycon", json!({"publisher_id": "123456", "currency": "EUR"}), secrets),

@@ -27,7 +27,7 @@ pub struct TransactionState<'a> {
 }
 
 impl Prepared {
-    /// The transactions of the response. Rows without an id are left out: they are told apart by their number.
+    /// The transactions of the response. Rows without an id are left out: they are distinguished by their number.
     pub fn states(&self) -> Vec<TransactionState<'_>> {
         let Some((rows, keyed)) = &self.transactions else { return Vec::new() };
         let text = |name: &str| rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
@@ -42,8 +42,10 @@ impl Prepared {
         let places = rows.column_by_name("record_index").and_then(|column| column.as_primitive_opt::<UInt32Type>());
         let has_id = |row: &usize| bases.is_none_or(|bases| bases.value(*row) != "row-hash");
         let state = |row: usize| {
-            let amounts = amounts.map(|column| column.filter(|cells| cells.is_valid(row)).map(|cells| cells.value(row)));
-            let codes = currencies.map(|column| column.filter(|cells| cells.is_valid(row)).map(|cells| cells.value(row)));
+            let amounts =
+                amounts.map(|column| column.filter(|cells| cells.is_valid(row)).map(|cells| cells.value(row)));
+            let codes =
+                currencies.map(|column| column.filter(|cells| cells.is_valid(row)).map(|cells| cells.value(row)));
             let mut hasher = DefaultHasher::new();
             (amounts, codes).hash(&mut hasher);
             TransactionState {

@@ -65,7 +65,8 @@ impl Contents {
             // Truncation is meant.
             self.known.get(&(state.key as u64)).is_some_and(|known| known.listing == listing)
         };
-        let repeated: HashSet<u32> = states.iter().filter(|state| is_repeated(state)).map(|state| state.record).collect();
+        let repeated: HashSet<u32> =
+            states.iter().filter(|state| is_repeated(state)).map(|state| state.record).collect();
         for state in states {
             self.add_state(&state, received_at, listing);
         }
@@ -76,7 +77,8 @@ impl Contents {
         // Truncation is meant: both are hashes.
         let (key, content) = (state.key as u64, (state.content >> 64) as u64 ^ state.content as u64);
         let commission = state.commission.and_then(|amount| i64::try_from(amount).ok());
-        let now = Known { content, money: state.money, commission, modified_at: state.modified_at, received_at, listing };
+        let now =
+            Known { content, money: state.money, commission, modified_at: state.modified_at, received_at, listing };
         let is_full = self.known.len() >= MAX_KNOWN;
         let Some(known) = self.known.get_mut(&key) else {
             self.is_full |= is_full;

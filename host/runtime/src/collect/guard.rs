@@ -322,9 +322,11 @@ impl Guard {
     /// Records transactions that changed while a slice was read.
     pub(super) fn note_changed(&self, slice: &Slice, contents: &Contents) {
         let mut texts = contents.warnings();
-        // What isn't doubted is said all the same.
+        // What isn't doubted is reported all the same.
         texts.extend(contents.doubt().filter(|_| !self.rules.has(DoubtKind::Conflict)).map(|doubt| doubt.reason));
-        self.found().warnings.extend(texts.into_iter().map(|text| format!("{} {}: {text}", slice.account, slice.stream)));
+        self.found()
+            .warnings
+            .extend(texts.into_iter().map(|text| format!("{} {}: {text}", slice.account, slice.stream)));
     }
 
     /// What people should know of answers that aren't doubted: at most 20 sentences, and how many more.

@@ -127,10 +127,11 @@ fn undecided<'a>(rows: &[&'a KnownTransaction]) -> Vec<(i128, i128, &'a KnownTra
     commissions.filter(|(before, ..)| *before != 0).collect()
 }
 
+/// One or two are what a return of all of a sale looks like where a network has no word for it.
 fn zeroed(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
     let all = undecided(rows);
     let zero = all.iter().filter(|(_, now, _)| *now == 0).count();
-    is_most(rules, zero, all.len()).then(|| Doubt {
+    (zero >= FEW && is_most(rules, zero, all.len())).then(|| Doubt {
         kind: DoubtKind::Fill,
         field: Some(COLUMNS[0].to_owned()),
         reason: reason(zero, all.len(), "would have a commission of zero, and the status that they had"),
@@ -140,7 +141,7 @@ fn zeroed(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
 fn other_sign(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
     let all = undecided(rows);
     let other = all.iter().filter(|(before, now, _)| before.signum() == -now.signum()).count();
-    is_most(rules, other, all.len()).then(|| Doubt {
+    (other >= FEW && is_most(rules, other, all.len())).then(|| Doubt {
         kind: DoubtKind::Unit,
         field: Some(COLUMNS[0].to_owned()),
         reason: reason(other, all.len(), "change the sign of their commission_amount"),
@@ -150,9 +151,8 @@ fn other_sign(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt
 /// Commissions that are what the sales were: another field is read.
 fn sale_for_commission(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
     let all = undecided(rows);
-    let is_sale = |(before, now, row): &&(i128, i128, &KnownTransaction)| {
-        before != now && row.before.sale == Some(*now)
-    };
+    let is_sale =
+        |(before, now, row): &&(i128, i128, &KnownTransaction)| before != now && row.before.sale == Some(*now);
     let sales = all.iter().filter(is_sale).count();
     is_most(rules, sales, all.len()).then(|| Doubt {
         kind: DoubtKind::Unit,

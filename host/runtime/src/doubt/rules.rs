@@ -51,18 +51,12 @@ const CUT: &str = "the text is cut off: its last line has fewer fields than the 
 /// Text in lines that may have been cut off, where that was never so: other formats mark their own end.
 fn cut(profile: &Profile, layout: &Layout, seen: &Observation) -> Option<Doubt> {
     let is_lines = matches!(layout.format, Format::Delimited(_) | Format::Ndjson);
-    let is_exact = matches!(&layout.format, Format::Delimited(delimited) if delimited.exact_fields);
-    let is_new = |fill: Fill| fill.of == 0 || fill.is_nearly_always();
     let was_so = |fill: Fill| fill.of >= MIN_RESPONSES && fill.is_nearly_always();
     let reason = match () {
         () if is_lines && seen.cut > 0 => CUT,
         () if !is_lines || seen.records == 0 => return None,
         () if seen.open_ended > 0 && was_so(profile.line_ends) => {
             "the last line has no line end, as a text that was cut off; every response had one before"
-        }
-        // Its last value may be half a value, and nothing is known of this account that says otherwise.
-        () if seen.open_ended > 0 && is_new(profile.line_ends) && (seen.closed > 0 || is_exact) => {
-            "the last line has no line end, as a text that was cut off, and it isn't known that this is usual"
         }
         () if seen.closed > 0 && was_so(profile.marked_ends) => {
             "the body ends where the connection was closed, and nothing says that it is whole; every response had a \
