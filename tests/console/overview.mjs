@@ -63,16 +63,22 @@ async function unpaid(page) {
   assert.equal(shown.length, new Set(owed.map(({ currency }) => currency)).size);
 }
 
-/** What changed since yesterday, and why: as many transactions as have a version since. */
+/** What changed since yesterday, and why: all versions since, and what they restate in money. */
 async function changed(page) {
   const shown = await cells(page, "Changes by network and cause");
-  const asked = await sql(`SELECT network, count(DISTINCT transaction_key) AS n FROM unified.transaction_versions
-    WHERE observed_at > now() - INTERVAL '1 day' GROUP BY network`);
+  const asked = await sql(`SELECT network, change, count(*) AS n FROM unified.transaction_versions
+    WHERE observed_at > now() - INTERVAL '1 day' GROUP BY ALL`);
   assert.ok(asked.length > 0 && shown.length >= asked.length, JSON.stringify(shown));
-  for (const { network, n } of asked) {
-    const own = shown.filter(([name]) => name === network);
-    assert.equal(own.reduce((sum, [, , count]) => sum + Number(digits(count)), 0), n, `changes of ${network}`);
-    assert.ok(own.every(([, cause]) => cause.length > 0), "each has a cause");
+  for (const { network, change, n } of asked) {
+    const own = shown.filter(([name, cause]) => name === network && cause === change.replaceAll("-", " "));
+    assert.equal(own.reduce((sum, [, , count]) => sum + Number(digits(count)), 0), n, `${change} of ${network}`);
+  }
+  const restated = await sql(`SELECT network, commission_currency AS currency, sum(commission_difference) AS difference
+    FROM unified.restatements(now() - INTERVAL '1 day', now()) GROUP BY ALL HAVING sum(commission_difference) <> 0`);
+  for (const { network, currency, difference } of restated) {
+    const own = shown.filter(([name, , , money]) => name === network && money.endsWith(currency));
+    const sum = own.reduce((sum, [, , , money]) => sum + Number(digits(money)), 0);
+    assert.ok(Math.abs(sum - difference) < 0.01 * own.length, `restated of ${network} in ${currency}: ${sum}, not ${difference}`);
   }
 }
 

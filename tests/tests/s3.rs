@@ -6,7 +6,10 @@ use std::net::{TcpListener, TcpStream};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Answer, Operator, S3Server, all_tables, lake_sums, runtime, true_sums, variant, whole_window};
+use sluice_tests::{
+    Answer, HostileServer, Operator, S3Server, all_tables, lake_sums, response, runtime, true_sums, variant,
+    whole_window,
+};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -76,6 +79,42 @@ fn a_store_that_can_not_be_used_is_named_with_a_hint() {
         assert!(answer.stderr.contains(error) && hints.contains(hint), "{answer:?}");
         assert!(!answer.stderr.contains("test-key-that-is-secret"), "{answer:?}");
     }
+}
+
+/// The client of the store obeys the environment's proxy, so that whatever address it asks is seen here.
+#[test]
+fn the_lake_asks_no_metadata_address_that_no_setting_names() {
+    let watched = HostileServer::saying(response(503, &[], b"")).unwrap();
+    let asked = |url: &str, environment: &[(&str, &str)]| {
+        let mut operator = Operator::empty().unwrap();
+        let proxies = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"];
+        proxies.iter().for_each(|name| operator.set(name, &watched.origin()));
+        environment.iter().for_each(|(name, value)| operator.set(name, value));
+        operator.write("sluice.toml", &format!("[lake]\nurl = \"{url}\"\n")).unwrap();
+        let answer = operator.sluice(&["check"]).unwrap();
+        assert_ne!(answer.code, 0, "{url} {environment:?}: {answer:?}");
+        watched.asked().into_iter().map(|ask| ask.head).collect::<Vec<_>>()
+    };
+    let none: &[&str] = &[];
+    for url in ["s3://lake/x", "s3://key:secret@lake/x", "s3://key@lake/x"] {
+        for environment in [
+            &[][..],
+            &[("AWS_ACCESS_KEY_ID", "")],
+            &[("AWS_ENDPOINT_URL", "http://127.0.0.1:9"), ("AWS_ALLOW_HTTP", "true")],
+            &[("AWS_SESSION_TOKEN", "t"), ("AWS_REGION", "eu-west-1")],
+            // Half of what an identity needs is none.
+            &[("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere")],
+            &[("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")],
+            &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/")],
+            &[("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/nowhere")],
+            &[("AWS_SKIP_SIGNATURE", "false")],
+        ] {
+            assert_eq!(asked(url, environment), none, "{url} {environment:?}");
+        }
+    }
+    // What a setting names is asked, and this test would see it.
+    let named = asked("s3://lake/x", &[("AWS_METADATA_ENDPOINT", "http://169.254.169.254")]);
+    assert!(named[0].contains("169.254.169.254"), "{named:?}");
 }
 
 /// What stands between an operator and a store.

@@ -363,6 +363,20 @@ fn folder_url(path: &FilePath) -> Result<Url, Error> {
     Url::from_directory_path(path).map_err(|()| Error::Url { url: path.display().to_string(), reason: reason() })
 }
 
+/// Whether the environment names who asks: with anything less the client would ask a cloud's metadata address, which no
+/// setting names.
+fn names_identity(builder: &AmazonS3Builder) -> bool {
+    let has = |key| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
+    let is_public = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
+    is_public
+        || has(AmazonS3ConfigKey::AccessKeyId)
+        || (has(AmazonS3ConfigKey::WebIdentityTokenFile) && has(AmazonS3ConfigKey::RoleArn))
+        || has(AmazonS3ConfigKey::ContainerCredentialsRelativeUri)
+        || (has(AmazonS3ConfigKey::ContainerCredentialsFullUri)
+            && has(AmazonS3ConfigKey::ContainerAuthorizationTokenFile))
+        || has(AmazonS3ConfigKey::MetadataEndpoint)
+}
+
 fn open_s3(text: &str) -> Result<Lake, Error> {
     let bad = |reason: String| Error::Url { url: text.to_owned(), reason };
     let slashed = format!("{}/", text.trim_end_matches('/'));
@@ -374,16 +388,7 @@ fn open_s3(text: &str) -> Result<Lake, Error> {
     let endpoint = setting(AmazonS3ConfigKey::Endpoint)
         .unwrap_or_else(|| format!("aws {}", setting(AmazonS3ConfigKey::Region).unwrap_or_default()));
     let store_name = format!("{} {bucket}", endpoint.trim_end_matches('/'));
-    // Without any of these the client would ask a cloud's metadata address, which no setting names.
-    let identities = [
-        AmazonS3ConfigKey::AccessKeyId,
-        AmazonS3ConfigKey::WebIdentityTokenFile,
-        AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
-        AmazonS3ConfigKey::ContainerCredentialsFullUri,
-        AmazonS3ConfigKey::MetadataEndpoint,
-    ];
-    let is_public = setting(AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
-    if !is_public && !identities.into_iter().any(|key| setting(key).is_some()) {
+    if !names_identity(&builder) {
         return Err(Error::NoStoreKeys { url: text.to_owned() });
     }
     let store = builder.build().map_err(|source| Error::store("open", text, source))?;

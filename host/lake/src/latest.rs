@@ -18,7 +18,7 @@ mod merge;
 mod rewrite;
 mod window;
 
-pub use known::{KnownTransaction, Worth};
+pub use known::{KnownTransaction, KnownTransactions, Worth};
 pub(crate) use rewrite::lay_out;
 pub use window::{WindowState, WindowStates};
 

@@ -67,7 +67,7 @@ pub use committer::{Committer, HeldMemory, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
-pub use latest::{KnownTransaction, WindowState, WindowStates, Worth};
+pub use latest::{KnownTransaction, KnownTransactions, WindowState, WindowStates, Worth};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{

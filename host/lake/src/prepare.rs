@@ -103,6 +103,14 @@ impl Prepared {
         conflicts.into_iter().collect()
     }
 
+    /// The months of its transactions, as numbers that follow each other.
+    pub fn months(&self) -> BTreeSet<i32> {
+        let months = self.transactions.as_ref().map_or(&[][..], |(_, keyed)| &keyed.months);
+        // Rows come in clusters: most are of the month of the one before.
+        let changes = months.chunk_by(|one, next| one == next).filter_map(|same| same.first());
+        changes.copied().collect()
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -10,6 +10,7 @@
 mod compare;
 mod error;
 mod folder;
+mod history;
 mod policy;
 mod rights;
 mod settings;
@@ -22,7 +23,8 @@ pub use folder::{
     Candidate, Entry, FileChange, FileOutcome, Keys, Reason, Recorded, Registry, Ruling, Serving, ServingPolicy,
     StoredVersion, Watcher,
 };
-pub use policy::{PlannedReads, Policy, PolicyOptions, activate, gained, restore};
+pub use history::{restore, roll_back};
+pub use policy::{PlannedReads, Policy, PolicyOptions, gained};
 pub use rights::Rights;
 pub use settings::{Promote, SwapMode, SwapSettings};
 pub use shadow::Shadow;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sluice_engine::Connector;
 use sluice_fetch::FetchOptions;
-use sluice_lake::{ConnectorRow, Lake};
+use sluice_lake::Lake;
 use sluice_model::{Digest, Slice, describe};
 use sluice_state::{Active, CandidateStatus, Decision, State};
 use tokio::sync::{OnceCell, Semaphore};
@@ -18,6 +18,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use crate::compare::Comparison;
 use crate::error::Error;
 use crate::folder::{Candidate, Reason, Recorded, Ruling, ServingPolicy, StoredVersion};
+use crate::history::{self, restore};
 use crate::rights::Rights;
 use crate::settings::{Promote, SwapMode, SwapSettings};
 use crate::trial::{self, TrialReport};
@@ -202,9 +203,10 @@ impl Policy {
         Ok(StoredVersion { component: component.to_vec(), signature })
     }
 
-    async fn note(&self, candidate: &Candidate<'_>) -> Result<(), Error> {
+    /// Notes that a candidate serves; false if it was rolled back since it was judged.
+    async fn note(&self, candidate: &Candidate<'_>) -> Result<bool, Error> {
         if !self.acts {
-            return Ok(());
+            return Ok(true);
         }
         let lake = self.lake().await?;
         let connector = candidate.connector;
@@ -212,7 +214,7 @@ impl Policy {
         let active = self.state.active(candidate.file, Some(network)).await?;
         // Another process may have been first.
         if active.is_some_and(|active| active.digest == digest) {
-            return Ok(());
+            return Ok(true);
         }
         lake.put_connector(connector.component().clone()).await?;
         if let Some(signature) = candidate.signature {
@@ -226,7 +228,7 @@ impl Policy {
             rights: serde_json::to_string(&Rights::of(connector.manifest()))?,
             since: Utc::now(),
         };
-        activate(lake, &self.state, &active, None).await
+        history::take_over(lake, &self.state, &active).await
     }
 }
 
@@ -245,59 +247,11 @@ impl ServingPolicy for Policy {
     }
 
     async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
-        self.note(candidate).await.map_err(reason)
-    }
-}
-
-/// Notes that a version serves: in the lake's history, then where running services look.
-///
-/// # Errors
-/// The lake's or the state store's failure.
-pub async fn activate(lake: &Lake, state: &State, active: &Active, rolled_back: Option<Digest>) -> Result<(), Error> {
-    let source = match rolled_back {
-        None => active.file.clone(),
-        Some(digest) => format!("{}{ROLLED_BACK}{digest}", active.file),
-    };
-    let row = ConnectorRow {
-        network: active.network.clone(),
-        version: active.version.clone(),
-        digest: active.digest,
-        activated_at: active.since,
-        source: Some(source),
-    };
-    lake.append_connectors(&[row]).await?;
-    Ok(state.note_active(active).await?)
-}
-
-/// Between a file's name and the digest that was rolled back, in the lake's history.
-const ROLLED_BACK: &str = ", rolled back from ";
-
-/// What serves a network by the lake's history, after the state store was lost; what was rolled back stays held.
-///
-/// # Errors
-/// The lake's or the state store's failure.
-pub async fn restore(lake: &Lake, state: &State, network: &str, file: &str) -> Result<Option<Active>, Error> {
-    let history = lake.activations(network).await?;
-    let Some(last) = history.last() else { return Ok(None) };
-    for row in &history {
-        let held = row.source.as_deref().and_then(|source| Digest::from_hex(source.split_once(ROLLED_BACK)?.1));
-        let Some(held) = held else { continue };
-        let came_back = history.iter().any(|later| later.digest == held && later.activated_at > row.activated_at);
-        if !came_back {
-            state.record_decision(network, held, Decision::Hold).await?;
+        match self.note(candidate).await.map_err(reason)? {
+            true => Ok(()),
+            false => Err(Reason { reason: format!("{} was rolled back", candidate.connector.version()), hint: None }),
         }
     }
-    let source = last.source.as_deref().unwrap_or(file);
-    let active = Active {
-        network: network.to_owned(),
-        file: source.split_once(ROLLED_BACK).map_or(source, |(file, _)| file).to_owned(),
-        digest: last.digest,
-        version: last.version.clone(),
-        rights: String::new(),
-        since: last.activated_at,
-    };
-    state.note_active(&active).await?;
-    Ok(Some(active))
 }
 
 /// What a candidate wants beyond the version that serves; none if that isn't known.

@@ -14,7 +14,7 @@ use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
 use sluice_state::{Claim, State, rate_grants, token_persistence};
 use tokio::sync::Semaphore;
 
-use crate::collect::WaitingBytes;
+use crate::collect::{FewBytes, WaitingBytes};
 use crate::failure::Failure;
 use crate::free_space::DiskFloor;
 use crate::guests::Guests;
@@ -50,6 +50,8 @@ pub struct App {
     pub memory: MemoryBudget,
     /// Bytes of requests that wait for their turn, of all runs of this process.
     pub waiting: WaitingBytes,
+    /// Bounds what slices of few records hold until others are read.
+    pub few: FewBytes,
     /// Whether the lake's disk has room for what is fetched.
     pub disk: DiskFloor,
     /// What this process is doing.
@@ -104,6 +106,7 @@ impl App {
             committer,
             memory: MemoryBudget::new(settings.limits.response_bytes()),
             waiting: WaitingBytes::new(settings.limits.waiting_bytes()),
+            few: FewBytes::new(settings.limits.few_bytes()),
             disk: DiskFloor::default(),
             settings,
             meter,

@@ -4,6 +4,7 @@ mod clock;
 mod close;
 mod contents;
 mod earlier_doubts;
+mod few;
 mod from_raw;
 mod gate;
 mod guard;
@@ -14,6 +15,7 @@ mod request;
 mod request_chain;
 mod request_queue;
 mod resume;
+mod run_months;
 mod run_warnings;
 mod suspect;
 mod verdict;
@@ -30,6 +32,7 @@ use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
 pub use close::too_many_rejects;
+pub use few::FewBytes;
 pub use from_raw::{CollectedSlices, Judged};
 pub use gate::Gate;
 pub use guard::Guard;
@@ -37,6 +40,7 @@ pub(crate) use progress::response_bytes;
 pub use progress::{Progress, ResponseBounds, SliceReport};
 pub use request_queue::WaitingBytes;
 pub use resume::ResumedResponses;
+pub use run_months::RunMonths;
 pub use run_warnings::RunWarnings;
 pub use windows::{Collected, collect};
 
@@ -85,6 +89,8 @@ pub struct Collector {
     pub tables: Option<Arc<RunWriter>>,
     /// What the run has warned of.
     pub warnings: Arc<RunWarnings>,
+    /// The months of its transactions.
+    pub months: Arc<RunMonths>,
     /// By which answers are judged before they reach the tables; of a run that only collects, whether they came whole.
     pub guard: Arc<Guard>,
 }

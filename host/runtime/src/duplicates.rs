@@ -24,7 +24,7 @@ pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<Str
         "SELECT CAST(min(transacted_at) AS VARCHAR), CAST(max(transacted_at) AS VARCHAR)
          FROM unified.transaction_versions
          WHERE network = {network} AND run_id = {run_id} AND change = 'first-seen'
-         HAVING max(transacted_at) - min(transacted_at) < INTERVAL '{} days'",
+         HAVING max(transacted_at) < min(transacted_at) + INTERVAL '{} days'",
         MAX_SPAN.num_days()
     );
     let Some([first, last]) = texts(&session, &span).await?.pop() else { return Ok(Vec::new()) };

@@ -4,7 +4,7 @@
 //! transaction twice. That happens when it is configured twice, and when it is renamed without keeping its id; both are
 //! refused before anything is requested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::Utc;
 use sluice_lake::{AccountRow, Lake};
@@ -43,7 +43,7 @@ pub async fn check(
 /// origin it may be another one; then it needs an id of its own.
 async fn refuse_same(all: &[NetworkSettings], network: &Network, secrets: &SecretSources) -> Result<(), Failure> {
     let manifest = network.manifest();
-    let mut seen: Vec<(BTreeMap<String, String>, Option<String>, &Account, &str)> = Vec::new();
+    let mut seen: HashMap<BTreeMap<String, String>, Vec<(Option<String>, &Account, &str)>> = HashMap::new();
     for file in all.iter().filter(|file| file.content.connector == network.settings.content.connector) {
         for account in &file.content.accounts {
             let Some(identity) = identity(file, manifest, account) else { continue };
@@ -51,8 +51,8 @@ async fn refuse_same(all: &[NetworkSettings], network: &Network, secrets: &Secre
             let is_meant = |origin: &Option<String>, other: &Account| {
                 *origin != identity.origin && (account.id.is_some() || other.id.is_some())
             };
-            let same = seen.iter().find(|(other, origin, of, _)| *other == known && !is_meant(origin, of));
-            if let Some((_, origin, other, other_file)) = same {
+            let others = seen.entry(known).or_default();
+            if let Some((origin, other, other_file)) = others.iter().find(|(origin, of, _)| !is_meant(origin, of)) {
                 let message = format!(
                     "accounts `{}` ({other_file}) and `{}` ({}) are one account of `{}`: both have {shown}",
                     other.name, account.name, file.file, manifest.network
@@ -62,7 +62,7 @@ async fn refuse_same(all: &[NetworkSettings], network: &Network, secrets: &Secre
                 let or = if *origin == identity.origin { "" } else { &or };
                 return Err(Failure::settings(message).hint(format!("{hint}{or}")));
             }
-            seen.push((known, identity.origin, account, &file.file));
+            others.push((identity.origin, account, &file.file));
         }
     }
     Ok(())
@@ -131,16 +131,16 @@ fn changed(network: &Network, known: &BTreeMap<String, AccountRow>) -> Vec<(Stri
 
 fn renamed(all: &[NetworkSettings], network: &Network, known: &BTreeMap<String, AccountRow>) -> Option<Failure> {
     let files = all.iter().filter(|file| file.content.connector == network.settings.content.connector);
-    let ids: Vec<&str> = files.flat_map(|file| file.content.accounts.iter().map(Account::id)).collect();
+    let ids: HashSet<&str> = files.flat_map(|file| file.content.accounts.iter().map(Account::id)).collect();
+    let gone = known.values().filter(|row| !ids.contains(row.account.as_str()));
+    let gone: HashMap<&str, &AccountRow> = gone.map(|row| (row.identity.as_str(), row)).collect();
     for account in &network.settings.content.accounts {
         // An id of its own says that it is meant: a new account, or one that keeps its history.
         if known.contains_key(account.id()) || account.id.is_some() {
             continue;
         }
         let Some(identity) = identity(&network.settings, network.manifest(), account) else { continue };
-        let text = text(&identity);
-        let gone = known.values().filter(|row| !ids.contains(&row.account.as_str()));
-        let Some(before) = gone.into_iter().find(|row| row.identity == text) else { continue };
+        let Some(before) = gone.get(text(&identity).as_str()) else { continue };
         let (name, id, file) = (&account.name, &before.account, &network.settings.file);
         let message = format!(
             "account `{id}` of `{}` left the settings, and `{name}` has the same {}: was it renamed?",

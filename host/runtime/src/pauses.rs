@@ -51,7 +51,7 @@ pub async fn split(
     let failed = paused.into_iter().map(|PlannedSlice { slice, rule }| {
         let account = &slice.account;
         let message = format!("account `{account}` is paused: sluice resume {network} --account {account}");
-        SliceDone::failed(&slice, rule, SliceError::new(ErrorKind::Settings, message))
+        SliceDone::failed(slice, rule, SliceError::new(ErrorKind::Settings, message))
     });
     Ok((slices, failed.collect()))
 }

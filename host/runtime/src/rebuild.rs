@@ -189,7 +189,7 @@ fn is_whole(networks: &BTreeMap<String, Network>, read: &SliceRead, rebuilt: &Ru
 /// How much later another read must confirm what a slice lacks, as the settings of its account say now.
 fn confirm_after(app: &App, all: &[NetworkSettings], slice: &Slice) -> TimeDelta {
     let is_own = |settings: &&NetworkSettings| {
-        let NetworkFile { connector, accounts, .. } = &settings.content;
+        let NetworkFile { connector, accounts, .. } = &*settings.content;
         *connector == slice.network && accounts.iter().any(|account| account.id() == slice.account)
     };
     let own = all.iter().find(is_own).map(|settings| settings.content.vanish).unwrap_or_default();

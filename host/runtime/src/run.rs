@@ -60,9 +60,9 @@ impl SliceDone {
     }
 
     /// A slice that can't be read.
-    pub fn failed(slice: &Slice, rule: Option<String>, error: SliceError) -> Self {
+    pub fn failed(slice: Slice, rule: Option<String>, error: SliceError) -> Self {
         let report = SliceReport { errors: vec![error], ..SliceReport::default() };
-        Self { slice: slice.clone(), rule, read_at: Utc::now(), report }
+        Self { slice, rule, read_at: Utc::now(), report }
     }
 }
 
@@ -126,9 +126,11 @@ pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: Not
         }
     }
     let connector = network.connector.digest();
-    let noted = NotedRun { slices: jobs.planned(), connector, started_at, starts: 1, ..queued };
+    let mut noted = NotedRun { slices: jobs.planned(), connector, started_at, starts: 1, ..queued };
     app.state.note_run(&noted).await?;
     drop(starting);
+    // The store has them for whoever resumes the run; here they are in its jobs.
+    noted.slices = Vec::new();
     forgive_errors(app, &noted, carry_out(app, network, claim, &noted, jobs, None)).await
 }
 
@@ -150,8 +152,8 @@ pub async fn resume(
         give_up(app, network, &noted).await?;
         return Ok(None);
     }
-    let (slices, paused) = pauses::split(app, &network.settings.name, noted.slices.clone()).await?;
-    let mut jobs = slices::jobs_of(network, &app.fetcher, &slices).await?;
+    let (slices, paused) = pauses::split(app, &network.settings.name, std::mem::take(&mut noted.slices)).await?;
+    let mut jobs = slices::jobs_of(network, &app.fetcher, slices).await?;
     jobs.failed.extend(paused);
     app.state.note_start(&noted).await?;
     let other_connector = noted.connector != network.connector.digest();
@@ -202,6 +204,7 @@ async fn carry_out(
         bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
         warnings: Arc::default(),
+        months: Arc::default(),
         tables: tables.clone(),
         guard: guard.clone(),
     };

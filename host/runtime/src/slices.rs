@@ -83,7 +83,7 @@ pub async fn jobs(
         slices.extend(made);
     }
     slices.sort_by_key(|planned| planned.slice.window.since);
-    let mut jobs = Jobs { left_out: clipped, ..jobs_of(network, fetcher, &slices).await? };
+    let mut jobs = Jobs { left_out: clipped, ..jobs_of(network, fetcher, slices).await? };
     // A part of a network whose accounts all fail is a run that failed: it mustn't keep the others waiting.
     if jobs.jobs.is_empty() && !jobs.failures.is_empty() && selection.accounts.is_empty() {
         return Err(Failure::all(std::mem::take(&mut jobs.failures)));
@@ -277,8 +277,8 @@ pub(crate) fn selects(selection: &Selection, account: &Account) -> bool {
 ///
 /// # Errors
 /// A failure of the machinery.
-pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlice]) -> Result<Jobs, Failure> {
-    let mut accounts: HashMap<&str, Result<Arc<sluice_fetch::Account>, SliceError>> = HashMap::new();
+pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: Vec<PlannedSlice>) -> Result<Jobs, Failure> {
+    let mut accounts: HashMap<String, Result<Arc<sluice_fetch::Account>, SliceError>> = HashMap::new();
     let mut jobs = Jobs::default();
     for PlannedSlice { slice, rule } in slices {
         if !accounts.contains_key(slice.account.as_str()) {
@@ -288,13 +288,13 @@ pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: &[PlannedSlic
                 jobs.failures.push(failure);
                 error
             });
-            accounts.insert(&slice.account, opened);
+            accounts.insert(slice.account.clone(), opened);
         }
         let gone = || SliceError::new(ErrorKind::Settings, format!("stream `{}` is no longer there", slice.stream));
         let account = accounts.get(slice.account.as_str()).cloned().unwrap_or_else(|| Err(gone()));
         match account.and_then(|account| network.manifest().stream(&slice.stream).map(|_| account).ok_or_else(gone)) {
-            Ok(account) => jobs.jobs.push(SliceJob { slice: slice.clone(), rule: rule.clone(), account }),
-            Err(error) => jobs.failed.push(SliceDone::failed(slice, rule.clone(), error)),
+            Ok(account) => jobs.jobs.push(SliceJob { slice, rule, account }),
+            Err(error) => jobs.failed.push(SliceDone::failed(slice, rule, error)),
         }
     }
     Ok(jobs)

@@ -84,7 +84,7 @@ pub fn network_id(settings: &Settings, name: &str) -> String {
     let all = network::load_each(&settings.networks_dir).unwrap_or_default().networks;
     all.into_iter()
         .find(|network| network.name == name)
-        .map_or_else(|| name.to_owned(), |network| network.content.connector)
+        .map_or_else(|| name.to_owned(), |network| network.content.connector.clone())
 }
 
 /// The connector that serves a network, by the network's name or id.

@@ -8,6 +8,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::State;
+use crate::database::Query;
 use crate::error::Error;
 
 /// The version of a connector that serves.
@@ -95,20 +96,56 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn note_active(&self, active: &Active) -> Result<(), Error> {
-        let query = sqlx::query(
-            "INSERT INTO active_connectors (network, file, digest, version, rights, since)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (network) DO UPDATE SET file = excluded.file, digest = excluded.digest,
-                 version = excluded.version, rights = excluded.rights, since = excluded.since",
+        let mut statements = self.database.begin(&active.network).await?;
+        statements.execute(upsert(active)).await?;
+        Ok(statements.commit().await?)
+    }
+
+    /// Notes that a version serves from now on, unless it is held. False if it is.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn take_over(&self, active: &Active) -> Result<bool, Error> {
+        let mut statements = self.database.begin(&active.network).await?;
+        let held = sqlx::query("SELECT 1 FROM connector_words WHERE network = $1 AND digest = $2 AND word = $3")
+            .bind(&active.network)
+            .bind(active.digest.to_hex())
+            .bind(Decision::Hold.name());
+        if statements.fetch_optional(held).await?.is_some() {
+            return Ok(false);
+        }
+        statements.execute(upsert(active)).await?;
+        statements.commit().await?;
+        Ok(true)
+    }
+
+    /// Puts a version back and holds others, in one step, if `serving` still serves. False if it doesn't.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn roll_back(&self, to: &Active, serving: Digest, held: &[Digest]) -> Result<bool, Error> {
+        let mut statements = self.database.begin(&to.network).await?;
+        let is_same = sqlx::query("SELECT 1 FROM active_connectors WHERE network = $1 AND digest = $2")
+            .bind(&to.network)
+            .bind(serving.to_hex());
+        if statements.fetch_optional(is_same).await?.is_none() {
+            return Ok(false);
+        }
+        for version in held {
+            statements.execute(decide(&to.network, *version, Decision::Hold)).await?;
+        }
+        let approved = sqlx::query(
+            "UPDATE connector_words SET word = $1, said_at = $2 WHERE network = $3 AND digest = $4 AND word = $5",
         )
-        .bind(&active.network)
-        .bind(&active.file)
-        .bind(active.digest.to_hex())
-        .bind(&active.version)
-        .bind(&active.rights)
-        .bind(active.since.to_rfc3339());
-        self.database.execute(query).await?;
-        Ok(())
+        .bind(Decision::Approve.name())
+        .bind(Utc::now().to_rfc3339())
+        .bind(&to.network)
+        .bind(to.digest.to_hex())
+        .bind(Decision::Hold.name());
+        statements.execute(approved).await?;
+        statements.execute(upsert(to)).await?;
+        statements.commit().await?;
+        Ok(true)
     }
 
     /// The operator's last decision about a version, and when it was made.
@@ -129,16 +166,9 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn record_decision(&self, network: &str, version: Digest, word: Decision) -> Result<(), Error> {
-        let query = sqlx::query(
-            "INSERT INTO connector_words (network, digest, word, said_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (network, digest) DO UPDATE SET word = excluded.word, said_at = excluded.said_at",
-        )
-        .bind(network)
-        .bind(version.to_hex())
-        .bind(word.name())
-        .bind(Utc::now().to_rfc3339());
-        self.database.execute(query).await?;
-        Ok(())
+        let mut statements = self.database.begin(network).await?;
+        statements.execute(decide(network, version, word)).await?;
+        Ok(statements.commit().await?)
     }
 
     /// What was found out about a version.
@@ -204,6 +234,32 @@ impl State {
     }
 }
 
+fn upsert(active: &Active) -> Query<'_> {
+    sqlx::query(
+        "INSERT INTO active_connectors (network, file, digest, version, rights, since)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (network) DO UPDATE SET file = excluded.file, digest = excluded.digest,
+             version = excluded.version, rights = excluded.rights, since = excluded.since",
+    )
+    .bind(&active.network)
+    .bind(&active.file)
+    .bind(active.digest.to_hex())
+    .bind(&active.version)
+    .bind(&active.rights)
+    .bind(active.since.to_rfc3339())
+}
+
+fn decide(network: &str, version: Digest, word: Decision) -> Query<'_> {
+    sqlx::query(
+        "INSERT INTO connector_words (network, digest, word, said_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (network, digest) DO UPDATE SET word = excluded.word, said_at = excluded.said_at",
+    )
+    .bind(network)
+    .bind(version.to_hex())
+    .bind(word.name())
+    .bind(Utc::now().to_rfc3339())
+}
+
 fn digest(row: &AnyRow, at: usize) -> Result<Digest, Error> {
     let text: String = row.try_get(at)?;
     Digest::from_hex(&text).ok_or_else(|| Error::Value(format!("`{text}` is no digest")))
@@ -239,19 +295,45 @@ mod tests {
     async fn one_version_of_a_network_is_active() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(&format!("sqlite:{}", folder.path().join("state.db").display())).await.unwrap();
-        let active = |version: &str| Active {
-            network: "awin".to_owned(),
-            file: "awin.wasm".to_owned(),
-            digest: Digest::of(version.as_bytes()),
-            version: version.to_owned(),
-            rights: String::new(),
-            since: Utc::now(),
-        };
         assert_eq!(state.active("awin.wasm", None).await.unwrap(), None);
         for version in ["1.0.0", "1.1.0"] {
             state.note_active(&active(version)).await.unwrap();
         }
         assert_eq!(state.active("other.wasm", Some("awin")).await.unwrap().unwrap().version, "1.1.0");
         assert_eq!(state.active("awin.wasm", None).await.unwrap().unwrap().version, "1.1.0");
+    }
+
+    fn active(version: &str) -> Active {
+        Active {
+            network: "awin".to_owned(),
+            file: "awin.wasm".to_owned(),
+            digest: Digest::of(version.as_bytes()),
+            version: version.to_owned(),
+            rights: String::new(),
+            since: Utc::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rollback_and_a_swap_at_once_leave_one_that_is_not_held() {
+        let (_folder, here, there) = two_stores().await;
+        let (first, second) = (active("1.0.0"), active("1.1.0"));
+        let served = async || there.active("", Some("awin")).await.unwrap().unwrap().version;
+        assert!(here.take_over(&first).await.unwrap());
+        // What was held meanwhile doesn't take over, whatever was decided of it before.
+        here.record_decision("awin", second.digest, Decision::Approve).await.unwrap();
+        assert!(there.roll_back(&first, first.digest, &[second.digest]).await.unwrap());
+        assert!(!here.take_over(&second).await.unwrap());
+        assert_eq!(served().await, "1.0.0");
+        // What took over meanwhile is what is rolled back: the rollback looks again.
+        here.record_decision("awin", second.digest, Decision::Approve).await.unwrap();
+        assert!(here.take_over(&second).await.unwrap());
+        assert!(!there.roll_back(&first, first.digest, &[first.digest]).await.unwrap());
+        assert_eq!(there.decision("awin", first.digest).await.unwrap(), None, "and has decided nothing");
+        assert!(there.roll_back(&first, second.digest, &[second.digest]).await.unwrap());
+        assert_eq!(served().await, "1.0.0");
+        // What is put back is held no more.
+        assert!(there.roll_back(&second, first.digest, &[first.digest]).await.unwrap());
+        assert_eq!(there.decision("awin", second.digest).await.unwrap().unwrap().0, Decision::Approve);
     }
 }

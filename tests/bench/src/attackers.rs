@@ -1,32 +1,36 @@
 //! One honest network in a service, alone and beside attackers, one after another: how long its run takes, whether its rows
 //! are the same, how much memory the process takes, and whether `sluice status` names the attacker.
 //!
-//! The attackers are guests of `tests/guests/`, and networks whose bodies are small and costly, or large and slow.
+//! The attackers are those of `attackers/list.rs`.
 
-use std::io::Write as _;
-use std::net::TcpStream;
+mod list;
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Serialize;
-use serde_json::{Value, json};
-use sluice_guests::{Guest, case, follows_with_libraries};
-use sluice_tests::{HostileServer, Operator, response};
+use serde_json::{Map, Value, json};
+use sluice_tests::Operator;
 
+use crate::attackers::list::{Attacker, NAME, attackers};
 use crate::load::{self, Load, Service};
 use crate::network::{Address, Network, ROWS_PER_REQUEST};
 use crate::process;
 
-/// What `networks/attacker.json` and its log lines are called.
-const NAME: &str = "attacker";
+/// How much longer an honest network's run may take beside an attacker: the issue's limit.
+const MAX_ATTACKED_RATIO: f64 = 2.0;
+/// Most memory beside an attacker: `memory_mb` plus 25 %, the issue's limit.
+const MAX_ATTACKED_MIB: f64 = 512.0 * 1.25;
 /// How the honest network's line of the log begins: it is named as `load` names it.
 const HONEST: &str = " n00: ";
-/// Accounts of an attacker, each of which has a slice.
-const ACCOUNTS: usize = 8;
+/// The variable that holds an attacker's secret.
+const SECRET: &str = "ATTACKER_SECRET";
 /// How long an attacker has until a status must name it.
 const NAMED_AFTER: Duration = Duration::from_secs(90);
+/// How long an attacker's run is watched after that. One that isn't let in has none.
+const OVER_AFTER: Duration = Duration::from_secs(30);
 /// Between two looks at the status.
 const LOOK: Duration = Duration::from_secs(1);
 /// Limits that let attackers end soon. None is stricter than an honest network needs.
@@ -38,6 +42,8 @@ const LIMITS: &str = "[limits]\ncall_timeout_ms = 2000\nslice_timeout_secs = 30\
 pub(crate) struct Attacked {
     /// The attacker.
     pub(crate) what: String,
+    /// The row of the issue's table that it is of; 0: none.
+    pub(crate) row: u8,
     /// Seconds of the honest network's run.
     pub(crate) wall_secs: f64,
     /// The same without the attacker.
@@ -46,17 +52,47 @@ pub(crate) struct Attacked {
     pub(crate) peak_mib: f64,
     /// Whether the honest network's rows are the same.
     pub(crate) same_rows: bool,
-    /// Whether `sluice status` names the attacker and what is wrong.
-    pub(crate) is_named: bool,
+    /// Whether `sluice status` names the attacker and what is wrong; none if nothing is.
+    pub(crate) is_named: Option<bool>,
 }
 
-struct Attacker {
-    what: &'static str,
-    component: Vec<u8>,
-    /// The connector's id.
-    id: String,
-    origin: String,
-    _server: Option<HostileServer>,
+impl Attacked {
+    fn ratio(&self) -> f64 {
+        self.wall_secs / self.alone_secs
+    }
+
+    /// What is wrong with it. `quick`: only for trying, so that time and memory aren't judged.
+    pub(crate) fn faults(&self, quick: bool) -> Vec<String> {
+        let (what, ratio, peak) = (&self.what, self.ratio(), self.peak_mib);
+        let slow = (ratio > MAX_ATTACKED_RATIO)
+            .then(|| format!("`{what}` slows an honest network down: {ratio:.2} times as long"));
+        let large = (peak > MAX_ATTACKED_MIB).then(|| format!("beside `{what}` the process takes {peak:.0} MiB"));
+        let rows = (!self.same_rows).then(|| format!("beside `{what}` an honest network has other rows"));
+        let unnamed = (self.is_named == Some(false)).then(|| format!("no status names `{what}`"));
+        let judged = slow.into_iter().chain(large).filter(|_| !quick);
+        rows.into_iter().chain(unnamed).chain(judged).collect()
+    }
+}
+
+/// Prints what attackers did to an honest network. `quick`: only for trying.
+pub(crate) fn print(all: &[Attacked], quick: bool) {
+    println!("\nan honest network beside an attacker, by the row of the issue's table; named: `sluice status` does,");
+    println!("unless nothing is wrong with it\n");
+    println!(
+        "{:<26} {:>4} {:>8} {:>8} {:>6} {:>9} {:>10} {:>6}",
+        "", "row", "wall s", "alone s", "ratio", "peak MiB", "same rows", "named"
+    );
+    for attacked in all {
+        let Attacked { what, row, wall_secs, alone_secs, peak_mib, same_rows, is_named } = attacked;
+        let row = if *row == 0 { "–".to_owned() } else { row.to_string() };
+        let is_named = is_named.map_or("–".to_owned(), |is_named| is_named.to_string());
+        let ratio = attacked.ratio();
+        println!(
+            "{what:<26} {row:>4} {wall_secs:>8.1} {alone_secs:>8.1} {ratio:>6.2} {peak_mib:>9.0} {same_rows:>10} {is_named:>6}"
+        );
+    }
+    let judged = if quick { " (not judged: quick)" } else { "" };
+    println!("\nratio at most {MAX_ATTACKED_RATIO}, peak at most {MAX_ATTACKED_MIB} MiB{judged}");
 }
 
 /// Serves the honest network alone, and then beside each attacker.
@@ -71,11 +107,12 @@ pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::
     let alone = served(&honest()?, None)?;
     let mut attacked = Vec::new();
     for attacker in attackers()? {
-        let operator = honest()?;
-        invite(&operator, &attacker)?;
+        let mut operator = honest()?;
+        invite(&mut operator, &attacker)?;
         let beside = served(&operator, Some(&attacker))?;
         attacked.push(Attacked {
             what: attacker.what.to_owned(),
+            row: attacker.row,
             wall_secs: beside.wall_secs,
             alone_secs: alone.wall_secs,
             peak_mib: beside.peak_mib,
@@ -93,14 +130,17 @@ fn honest(load: Load, address: &Address, sluice: &Path, connectors: &Path) -> an
     Ok(operator)
 }
 
-fn invite(operator: &Operator, attacker: &Attacker) -> anyhow::Result<()> {
+fn invite(operator: &mut Operator, attacker: &Attacker) -> anyhow::Result<()> {
+    operator.set(SECRET, "s3cret-of-the-attacker's-own");
+    let secrets: Map<_, _> =
+        attacker.secrets.iter().map(|slot| ((*slot).to_owned(), json!(format!("env:{SECRET}")))).collect();
     operator.put_connector(&format!("{}.wasm", attacker.id), &attacker.component)?;
-    let account = |number: usize| json!({"name": format!("a{number}"), "settings": {}, "secrets": {}});
+    let account = |number: usize| json!({"name": format!("a{number}"), "settings": {}, "secrets": secrets});
     let file = json!({
         "connector": attacker.id, "schedule": "* * * * *", "base_url": attacker.origin,
         "look_back": [{"every": "1h", "days": 1}],
         "rate": {"requests": 1000, "per_secs": 1, "concurrency": 16},
-        "accounts": (0..ACCOUNTS).map(account).collect::<Vec<_>>(),
+        "accounts": (0..attacker.accounts).map(account).collect::<Vec<_>>(),
     });
     operator.write(&format!("networks/{NAME}.json"), &file.to_string())
 }
@@ -110,7 +150,7 @@ struct ServedBeside {
     wall_secs: f64,
     peak_mib: f64,
     rows: Vec<Value>,
-    is_named: bool,
+    is_named: Option<bool>,
 }
 
 /// Serves until the honest network was run once, and a status names the attacker.
@@ -118,9 +158,18 @@ fn served(operator: &Operator, attacker: Option<&Attacker>) -> anyhow::Result<Se
     let start = Instant::now();
     let (sender, log) = channel();
     let service = Service::start(operator, sender)?;
-    until_honest_is_over(&log)?;
+    let mut attacker_is_over = until_honest_is_over(&log)?;
     let wall_secs = start.elapsed().as_secs_f64();
-    let is_named = attacker.map_or(Ok(true), |attacker| is_named(operator, &attacker.id))?;
+    let is_named = match attacker {
+        Some(attacker) if attacker.fails => Some(is_named(operator, &attacker.id)?),
+        _ => None,
+    };
+    // Its peak may be yet to come.
+    let last = Instant::now() + OVER_AFTER;
+    while attacker.is_some() && !attacker_is_over {
+        let Ok(line) = log.recv_timeout(last.saturating_duration_since(Instant::now())) else { break };
+        attacker_is_over = is_of_attacker(&line);
+    }
     let peak_mib = process::of_running(service.child(), start)?.peak_mib;
     drop(service);
     let rows = operator.sql(
@@ -130,13 +179,20 @@ fn served(operator: &Operator, attacker: Option<&Attacker>) -> anyhow::Result<Se
     Ok(ServedBeside { wall_secs, peak_mib, rows, is_named })
 }
 
-fn until_honest_is_over(log: &Receiver<String>) -> anyhow::Result<()> {
+/// Reads the log until the honest network's run is over, and gives whether the attacker's was over before.
+fn until_honest_is_over(log: &Receiver<String>) -> anyhow::Result<bool> {
+    let mut attacker_is_over = false;
     loop {
         let line = log.recv_timeout(load::PATIENCE).context("the honest network's run doesn't end")?;
+        attacker_is_over |= is_of_attacker(&line);
         if line.contains(HONEST) && line.contains(load::OVER) {
-            return Ok(());
+            return Ok(attacker_is_over);
         }
     }
+}
+
+fn is_of_attacker(line: &str) -> bool {
+    line.contains(&format!(" {NAME}: ")) && line.contains(load::OVER)
 }
 
 /// Looks at the status until it names a network with what failed, or a connector with why it isn't let in.
@@ -155,111 +211,4 @@ fn is_named(operator: &Operator, id: &str) -> anyhow::Result<bool> {
         std::thread::sleep(LOOK);
     }
     Ok(false)
-}
-
-fn attackers() -> anyhow::Result<Vec<Attacker>> {
-    let mut attackers = Vec::new();
-    for name in ["spins-in-map", "fills-its-memory", "returns-gigabytes", "follows-forever", "splits-forever"] {
-        let component = case(name)?.component.context("it is made by other tools")?;
-        let server = answering(b"application/json", br#"{"data":[{"id":"1"},{"id":"2"}]}"#.to_vec())?;
-        let origin = server.origin();
-        attackers.push(Attacker { what: name, component, id: name.to_owned(), origin, _server: Some(server) });
-    }
-    let json = json!({"json": "/data"});
-    attackers.push(network("xml-attributes", &json!({"xml": "r.row"}), b"text/xml", many_attributes(1_000_000))?);
-    attackers.push(network("one-wide-record", &json, b"application/json", one_wide_record())?);
-    attackers.push(names_on_each_page(&json)?);
-    attackers.push(network("bodies-of-200-mb", &json, b"application/json", large_body(200 << 20))?);
-    attackers.push(slow(&json)?);
-    attackers.push(libraries()?);
-    let padded = [one_wide_record(), vec![b' '; 4 << 20]].concat();
-    attackers.push(network("padded-wide-records", &json, b"application/json", padded)?);
-    attackers.push(large_then_drips(&json)?);
-    Ok(attackers)
-}
-
-/// An attacker whose connector is honest.
-fn network(what: &'static str, format: &Value, kind: &[u8], body: Vec<u8>) -> anyhow::Result<Attacker> {
-    of_server(what, format, answering(kind, body)?)
-}
-
-fn of_server(what: &'static str, format: &Value, server: HostileServer) -> anyhow::Result<Attacker> {
-    let description = json!({"stream": {"layout": {"format": format, "inputs": [], "key": []}}});
-    let component = Guest::new(NAME, &description).component()?;
-    Ok(Attacker { what, component, id: NAME.to_owned(), origin: server.origin(), _server: Some(server) })
-}
-
-fn answering(kind: &[u8], body: Vec<u8>) -> anyhow::Result<HostileServer> {
-    let kind = String::from_utf8_lossy(kind).into_owned();
-    HostileServer::saying(response(200, &[("content-type", &kind)], &body))
-}
-
-fn many_attributes(count: usize) -> Vec<u8> {
-    let attributes: String = (0..count).map(|n| format!(" a{n}=\"\"")).collect();
-    format!("<r><row{attributes}/></r>").into_bytes()
-}
-
-fn one_wide_record() -> Vec<u8> {
-    let wide: Vec<String> = (0..9_990).map(|n| format!("\"f{n}\":1")).collect();
-    let narrow = vec!["{\"f1\":1}"; 13_000].join(",");
-    format!("{{\"data\":[{{{}}},{narrow}]}}", wide.join(",")).into_bytes()
-}
-
-fn large_body(bytes: usize) -> Vec<u8> {
-    let record = r#"{"id":"0123456789","text":"a text that is as long as texts of networks are, more or less"}"#;
-    let count = bytes / (record.len() + 1);
-    format!("{{\"data\":[{}]}}", vec![record; count].join(",")).into_bytes()
-}
-
-/// Other names on each page.
-fn names_on_each_page(format: &Value) -> anyhow::Result<Attacker> {
-    let server = HostileServer::start(|ask, stream| {
-        let orders: Vec<String> = (0..9_000).map(|n| format!("\"o{}-{n}\":{{\"sum\":{n}}}", ask.number)).collect();
-        let body = format!("{{\"data\":[{{{}}}]}}", orders.join(","));
-        stream.write_all(&response(200, &[("content-type", "application/json")], body.as_bytes()))
-    })?;
-    of_server("names-on-each-page", format, server)
-}
-
-/// Each answer leads to a request with 8 MiB of NULs.
-fn libraries() -> anyhow::Result<Attacker> {
-    let server = HostileServer::start(|ask, stream| {
-        let body = format!("{{\"data\":[{{\"id\":\"{}\"}}]}}", ask.number);
-        stream.write_all(&response(200, &[("content-type", "application/json")], body.as_bytes()))
-    })?;
-    let component = follows_with_libraries(NAME).component()?;
-    let (what, id, origin) = ("follows-with-libraries", NAME.to_owned(), server.origin());
-    Ok(Attacker { what, component, id, origin, _server: Some(server) })
-}
-
-/// One large body, and then bodies that come byte by byte.
-fn large_then_drips(format: &Value) -> anyhow::Result<Attacker> {
-    let large = response(200, &[("content-type", "application/json")], &large_body(26 << 20));
-    let server = HostileServer::start(move |ask, stream: &mut TcpStream| {
-        if ask.number == 0 {
-            return stream.write_all(&large);
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{\"data\":[")?;
-        loop {
-            stream.write_all(b" ")?;
-            #[expect(clippy::disallowed_methods, reason = "a server that is slow")]
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    })?;
-    of_server("large-then-drips", format, server)
-}
-
-/// A body that never ends, a piece now and then.
-fn slow(format: &Value) -> anyhow::Result<Attacker> {
-    let server = HostileServer::start(|_, stream: &mut TcpStream| {
-        stream.write_all(
-            b"HTTP/1.1 200 OK\r\ncontent-length: 268435456\r\ncontent-type: application/json\r\n\r\n{\"data\":[",
-        )?;
-        loop {
-            stream.write_all(&[b' '; 64 << 10])?;
-            #[expect(clippy::disallowed_methods, reason = "a server that is slow")]
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    })?;
-    of_server("slow-bodies", format, server)
 }

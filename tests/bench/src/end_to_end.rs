@@ -32,6 +32,8 @@ pub(crate) struct EndToEnd {
     pub(crate) native: Usage,
     /// The share of the first run's CPU time that its guards take.
     pub(crate) guards_share: f64,
+    /// The share of the first run's CPU time that its bounds take.
+    pub(crate) bounds_share: f64,
     /// CPU seconds of the first run for one of the native pipeline.
     pub(crate) ratio: f64,
     /// Seconds of the first run for one of the native pipeline.
@@ -56,7 +58,9 @@ pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::R
     operator.holds(work.rows())?;
     let lake = operator.dir.path().join("lake");
     let guards_secs = guards::secs(connectors, "awin", &lake, &work.bounds()?, work.rows())?;
+    let bounds_secs = map::bounds_secs_per_row(connectors, "awin", ROWS_PER_REQUEST)? * work.rows() as f64;
     Ok(EndToEnd {
+        bounds_share: bounds_secs / first.cpu_secs,
         guards_share: guards_secs / first.cpu_secs,
         requests: work.requests(),
         rows: work.rows(),

@@ -71,10 +71,11 @@ fn judged(connector: &Connector, responses: Vec<(RawObject, Mapped)>) -> anyhow:
 async fn compared(lake: &Lake, connector: &Connector, answers: &[Answer], windows: &[Window]) -> anyhow::Result<f64> {
     let rules = DoubtSettings::default();
     let start = Instant::now();
+    let transactions = lake.known_transactions(connector.network()).await?;
     for (at, window) in windows.iter().enumerate() {
         black_box(lake.window_states(connector.network(), *window).await?);
         let answer = &answers[at % answers.len()];
-        let known = lake.known_transactions(&answer.prepared).await?;
+        let known = transactions.of(&answer.prepared).await?;
         let layout = layout(connector, answer.prepared.origin())?;
         black_box(judge_known(&Profile::default(), layout, &rules, &answer.seen, &known));
     }

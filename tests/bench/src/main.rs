@@ -161,7 +161,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
     services(arguments, &mut report)?;
     if wanted("attackers") {
         report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
-        report.print_attacked();
+        attackers::print(&report.attacked, report.quick);
     }
     if wanted("detection") || wanted("questions") {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

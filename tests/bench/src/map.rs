@@ -20,6 +20,8 @@ const RECORDS: usize = 5_000;
 const WARM_UPS: usize = 5;
 /// Rounds of which the median is taken.
 const ROUNDS: usize = 21;
+/// The same, of what is the difference of two of them.
+const BOUNDS_ROUNDS: usize = 201;
 
 /// What a connector's map stage gives.
 #[derive(Serialize)]
@@ -55,10 +57,7 @@ struct Case {
 
 /// Measures every connector of the repository, by its file in `dir`.
 pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<MapSpeed>> {
-    let engine = Engine::new(EngineOptions::default())?;
-    let unlimited =
-        EngineOptions { limits: Limits::none(), check_every: 0, max_instances: 2, ..EngineOptions::default() };
-    let unlimited = Engine::new(unlimited)?;
+    let [engine, unlimited] = engines()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors");
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
@@ -66,14 +65,14 @@ pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<MapSpeed>> {
     folders.sort();
     let measured = folders.iter().map(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let case = case([&engine, &unlimited], &name, folder, dir)
+        let case = case([&engine, &unlimited], &name, (folder, RECORDS), dir)
             .with_context(|| format!("cannot prepare connector `{name}`"))?;
         speed(name, &case)
     });
     measured.collect()
 }
 
-fn case(engines: [&Engine; 2], name: &str, folder: &Path, dir: &Path) -> anyhow::Result<Case> {
+fn case(engines: [&Engine; 2], name: &str, (folder, records): (&Path, usize), dir: &Path) -> anyhow::Result<Case> {
     let file = dir.join(format!("{name}.wasm"));
     let wasm = std::fs::read(&file).with_context(|| format!("no {}: run `just build`", file.display()))?;
     let [connector, unlimited] = engines.map(|engine| engine.load(&wasm, name));
@@ -82,9 +81,9 @@ fn case(engines: [&Engine; 2], name: &str, folder: &Path, dir: &Path) -> anyhow:
     let request = connector.plan(&slice)?.into_iter().next().context("it plans no request")?;
     let layout = &connector.manifest().stream(&slice.stream).context("no such stream")?.layout;
     let fixture = std::fs::read(folder.join("fixtures/normal/body"))?;
-    let body = Bytes::from(bodies::multiplied(layout, &fixture, RECORDS)?);
+    let body = Bytes::from(bodies::multiplied(layout, &fixture, records)?);
     let decoded = connector.decode(&slice.stream, &[], &body)?;
-    ensure!(decoded.records() == RECORDS, "{} records instead of {RECORDS}", decoded.records());
+    ensure!(decoded.records() == records, "{} records instead of {records}", decoded.records());
     let rows = u32::try_from(decoded.records())?;
     let twin = natives::twin(&slice, body.clone(), rows)?;
     let response = Response { status: 200, headers: Vec::new(), body, records: Some(rows), problem: None };
@@ -145,6 +144,33 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
         ratio: has_twin.then_some(sandboxed / native),
         decode_mb_per_s: case.response.body.len() as f64 / 1e6 / decoded,
     })
+}
+
+/// Seconds that the bounds of a run take for each row of a connector, in responses of so many: what decoding and mapping with
+/// all limits take longer than with none.
+pub(crate) fn bounds_secs_per_row(dir: &Path, name: &str, records: usize) -> anyhow::Result<f64> {
+    let [engine, unlimited] = engines()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors").join(name);
+    let case = case([&engine, &unlimited], name, (&folder, records), dir)?;
+    let work = |connector: &Connector| {
+        timed(|| {
+            let decoded = connector.decode(&case.slice.stream, &[], &case.response.body)?;
+            anyhow::Ok(connector.map(&case.slice, &case.request, &case.response, decoded)?)
+        })
+    };
+    let mut longer = Vec::new();
+    for round in 0..WARM_UPS + BOUNDS_ROUNDS {
+        let (with, without) = (work(&case.connector)?.as_secs_f64(), work(&case.unlimited)?.as_secs_f64());
+        longer.extend((round >= WARM_UPS).then_some(with - without));
+    }
+    Ok(median(longer).max(0.0) / records as f64)
+}
+
+/// With all limits, and with none.
+fn engines() -> anyhow::Result<[Engine; 2]> {
+    let unlimited =
+        EngineOptions { limits: Limits::none(), check_every: 0, max_instances: 2, ..EngineOptions::default() };
+    Ok([Engine::new(EngineOptions::default())?, Engine::new(unlimited)?])
 }
 
 /// Both ways must give the same number of rows, and some.

@@ -32,12 +32,10 @@ const GOAL_RATIO: f64 = 1.25;
 const MAX_LIMITS_RATIO: f64 = 1.25;
 /// The share of a run's CPU time that its guards may take: the limit.
 const MAX_GUARDS_SHARE: f64 = 0.02;
+/// The share of a run's CPU time that its bounds may take: the limit.
+const MAX_BOUNDS_SHARE: f64 = 0.03;
 /// Most memory of a run, whatever the number of requests: the limit.
 const MAX_PEAK_MIB: f64 = 512.0;
-/// How much longer an honest network's run may take beside an attacker: the limit.
-const MAX_ATTACKED_RATIO: f64 = 2.0;
-/// Most memory beside an attacker: `memory_mb` plus 25 %, the limit.
-const MAX_ATTACKED_MIB: f64 = 512.0 * 1.25;
 /// How much more reading a window again may cost with twenty times the history: the limit.
 const MAX_GROWTH: f64 = 1.5;
 
@@ -125,7 +123,8 @@ impl Report {
         let wall = measured.wall_ratio;
         println!("wall ratio to native: {wall:.2}, at most {MAX_WALL_RATIO}{judged}");
         println!("peak memory: {:.0} MiB, at most {MAX_PEAK_MIB}{judged}", measured.peak_mib());
-        println!("guards: {:.2} of the CPU time, at most {MAX_GUARDS_SHARE}{judged}", measured.guards_share);
+        println!("guards: {:.3} of the CPU time, at most {MAX_GUARDS_SHARE}{judged}", measured.guards_share);
+        println!("bounds: {:.3} of the CPU time, at most {MAX_BOUNDS_SHARE}{judged}", measured.bounds_share);
     }
 
     /// Prints the policies of re-reading.
@@ -255,23 +254,6 @@ impl Report {
         }
     }
 
-    /// Prints what attackers did to an honest network.
-    pub(crate) fn print_attacked(&self) {
-        println!("\nan honest network beside an attacker\n");
-        println!(
-            "{:<24} {:>8} {:>8} {:>6} {:>9} {:>10} {:>6}",
-            "", "wall s", "alone s", "ratio", "peak MiB", "same rows", "named"
-        );
-        for Attacked { what, wall_secs, alone_secs, peak_mib, same_rows, is_named } in &self.attacked {
-            let ratio = wall_secs / alone_secs;
-            println!(
-                "{what:<24} {wall_secs:>8.1} {alone_secs:>8.1} {ratio:>6.2} {peak_mib:>9.0} {same_rows:>10} {is_named:>6}"
-            );
-        }
-        let judged = if self.quick { " (not judged: quick)" } else { "" };
-        println!("\nratio at most {MAX_ATTACKED_RATIO}, peak at most {MAX_ATTACKED_MIB} MiB{judged}");
-    }
-
     /// Prints change detection.
     pub(crate) fn print_detection(&self) {
         let Some(first) = self.detection.first() else { return };
@@ -317,10 +299,7 @@ impl Report {
         faults.extend(self.scale.iter().flat_map(|scaled| &scaled.served.faults).cloned());
         faults.extend(self.shared.iter().flat_map(|shared| &shared.faults).cloned());
         faults.extend(self.exact.iter().flat_map(|exact| &exact.faults).cloned());
-        for Attacked { what, same_rows, is_named, .. } in &self.attacked {
-            faults.extend((!same_rows).then(|| format!("beside `{what}` an honest network has other rows")));
-            faults.extend((!is_named).then(|| format!("no status names `{what}`")));
-        }
+        faults.extend(self.attacked.iter().flat_map(|attacked| attacked.faults(self.quick)));
         if !self.quick {
             faults.extend(self.broken().into_iter().map(str::to_owned));
         }
@@ -335,6 +314,7 @@ impl Report {
             limits.push((measured.wall_ratio > MAX_WALL_RATIO, "it takes too long"));
             limits.push((measured.peak_mib() > MAX_PEAK_MIB, "it takes too much memory"));
             limits.push((measured.guards_share > MAX_GUARDS_SHARE, "the guards take too much CPU time"));
+            limits.push((measured.bounds_share > MAX_BOUNDS_SHARE, "the bounds take too much CPU time"));
             limits.push((measured.again_new_versions > 0, "reading the same again added versions"));
         }
         if let [one, others @ ..] = self.load.as_slice() {
@@ -349,11 +329,6 @@ impl Report {
             let judged = self.load.iter().filter(|served| served.native_tables == 1);
             let peak = judged.flat_map(|served| &served.processes).map(|usage| usage.peak_mib);
             limits.push((peak.fold(0.0, f64::max) > MAX_PEAK_MIB, "many networks take too much memory"));
-        }
-        for attacked in &self.attacked {
-            let ratio = attacked.wall_secs / attacked.alone_secs;
-            limits.push((ratio > MAX_ATTACKED_RATIO, "an attacker slows an honest network down"));
-            limits.push((attacked.peak_mib > MAX_ATTACKED_MIB, "an attacker takes too much memory"));
         }
         if let Some(Console { views, scrolling, .. }) = &self.console {
             limits.push((views.iter().any(|view| view.ms > MAX_VIEW_MS), "a view of the page takes too long"));

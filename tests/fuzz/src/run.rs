@@ -20,9 +20,10 @@ const LONGEST: usize = 48 << 10;
 const GROWN_EVERY: usize = 256;
 /// Length of a grown input, in bytes.
 const GROWN: usize = 1 << 20;
-/// Processor time that a mebibyte of input may take: a second in a release build. Here targets decode each input twice, in
-/// code that is hardly optimised and counts its branches.
-const TIME_PER_MIB: Duration = Duration::from_secs(10);
+/// Processor time that a megabyte of input may take each time that it is read: more is a finding.
+const TIME_PER_MB: Duration = Duration::from_secs(1);
+/// How much more it may take where branches aren't counted, so where nothing was optimised: see `rustc.sh`.
+const UNOPTIMISED: u32 = 10;
 /// Shorter inputs may take the time of this length, in bytes: any body may have a quarter of a million cells.
 const SHORTEST_TIMED: usize = 1 << 20;
 
@@ -34,6 +35,8 @@ pub struct Target<'a> {
     pub run: Box<dyn Fn(&[u8]) + 'a>,
     /// Inputs to begin with, beside the corpus.
     pub seeds: Vec<Vec<u8>>,
+    /// How often `run` reads an input.
+    pub reads: u32,
     /// What its inputs are made of.
     pub words: &'static [&'static str],
 }
@@ -142,6 +145,12 @@ impl Session {
         }
     }
 
+    /// The processor time that an input of `bytes` may take that is read so often.
+    fn most_time(&self, bytes: usize, reads: u32) -> Duration {
+        let factor = if self.coverage.is_counted() { 1 } else { UNOPTIMISED };
+        (TIME_PER_MB * factor * reads).mul_f64(bytes.max(SHORTEST_TIMED) as f64 / 1e6)
+    }
+
     /// What the target did that it may not.
     fn try_input(&mut self, target: &Target<'_>, input: &[u8]) -> io::Result<Option<String>> {
         self.last.set_len(input.len() as u64)?;
@@ -155,15 +164,12 @@ impl Session {
                 let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
                 Some(reason.to_owned())
             }
-            Ok(()) if took > most_time(input.len()) => Some(format!("{} bytes took {took:?}", input.len())),
+            Ok(()) if took > self.most_time(input.len(), target.reads) => {
+                Some(format!("{} bytes took {took:?}", input.len()))
+            }
             Ok(()) => None,
         })
     }
-}
-
-/// The processor time that an input of `bytes` may take.
-fn most_time(bytes: usize) -> Duration {
-    TIME_PER_MIB.mul_f64(bytes.max(SHORTEST_TIMED) as f64 / f64::from(1 << 20))
 }
 
 /// The processor time that this thread has taken: a busy machine doesn't make an input slow.
@@ -206,6 +212,7 @@ mod tests {
                 std::hint::black_box(sum);
             }),
             seeds: vec![b"seed".to_vec()],
+            reads: 1,
             words: &["word"],
         };
         let folder = std::env::temp_dir().join(format!("sluice-fuzz-{}-{}", std::process::id(), looks(1_000)));

@@ -102,6 +102,7 @@ fn json_target() -> Target<'static> {
             decoded(layout, body);
         }),
         seeds: fixtures(&["awin", "cj", "rakuten"]),
+        reads: 2,
         words: &[
             "{",
             "}",
@@ -155,6 +156,7 @@ fn csv_target() -> Target<'static> {
             decoded(layout, body);
         }),
         seeds: fixtures(&["shareasale"]),
+        reads: 2,
         words: &["\"", "\"\"", ",", "|", "\r\n", "\n", "\r", "\t", ";", "'", "\u{feff}", "id", "amount", "\0", "é"],
     }
 }
@@ -169,6 +171,7 @@ fn xml_target() -> Target<'static> {
             decoded(layout, body);
         }),
         seeds: fixtures(&["tradetracker"]),
+        reads: 2,
         words: &[
             "<",
             ">",
@@ -216,6 +219,7 @@ fn place_target() -> Target<'static> {
         ]
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
+        reads: 2,
         words: &["/", "~0", "~1", ".", "@", "\n", "{", "}", "[", "]", "<a>", "</a>", "\"", ":", ",", "<", ">", "&lt;"],
     }
 }
@@ -357,5 +361,5 @@ fn boundary_target(boundary: &Boundary) -> Target<'_> {
     // What doesn't fit into the fuzzed guest's memory is tried by the guest itself.
     let seeds = images.filter(|image| image.len() < 48 << 10).collect();
     let words = &["Europe/Berlin", "UTC", "EUR", "\0\0\0\0", "\u{1}\0\0\0", "é", "NaN"];
-    Target { name: "boundary", run: Box::new(|input| boundary.map(input)), seeds, words }
+    Target { name: "boundary", run: Box::new(|input| boundary.map(input)), seeds, reads: 1, words }
 }

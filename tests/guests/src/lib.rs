@@ -20,4 +20,4 @@ mod libraries;
 
 pub use case::{Case, Expectation, Stage, case, cases, expectation, repository};
 pub use guest::Guest;
-pub use libraries::{LIBRARY_BYTES, follows_with_libraries};
+pub use libraries::{follows_with_libraries, follows_with_nuls};

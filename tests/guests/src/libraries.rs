@@ -5,10 +5,15 @@ use serde_json::{Value, json};
 use crate::guest::Guest;
 
 /// Bytes of the body of each request of [`follows_with_libraries`]: with its other texts nearly all that one answer may have.
-pub const LIBRARY_BYTES: usize = (8 << 20) - (1 << 10);
+const LIBRARY_BYTES: usize = (8 << 20) - (1 << 10);
 
 /// Each answer leads to a request with 8 MiB of NULs: six times as many bytes in JSON.
 pub fn follows_with_libraries(network: &str) -> Guest {
+    follows_with_nuls(network, LIBRARY_BYTES)
+}
+
+/// Each answer leads to a request with so many NULs.
+pub fn follows_with_nuls(network: &str, bytes: usize) -> Guest {
     let request = |key: Value, body: Value| {
         json!({
             "key": key, "method": "post", "url": [{"text": "https://api.example.com/sales?page="}, {"text": key}],
@@ -17,7 +22,7 @@ pub fn follows_with_libraries(network: &str) -> Guest {
     };
     let counter = json!({"count": 8, "at": 4_096});
     // Behind all that the host gives the guest.
-    let library = json!([{"text": {"count": LIBRARY_BYTES, "at": 12 << 20}}]);
+    let library = json!([{"text": {"count": bytes, "at": 12 << 20}}]);
     let next = "(func $next (local $at i32)
         (local.set $at (i32.const 4103))
         (loop $carry

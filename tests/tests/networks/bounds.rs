@@ -3,16 +3,18 @@
 use std::os::unix::process::ExitStatusExt;
 
 use serde_json::{Value, json};
-use sluice_guests::{Guest, LIBRARY_BYTES, follows_with_libraries};
-use sluice_tests::{HostileServer, Operator, response};
+use sluice_guests::{Guest, follows_with_nuls};
+use sluice_tests::{HostileServer, Operator, repository, response};
 
 use super::run;
 
 const SIGKILL: i32 = 9;
-/// Most memory of a run with `memory_mb = 64`.
-const MAX_PEAK_KIB: u64 = 350 << 10;
-/// Most bytes of its envelopes.
-const MAX_ENVELOPE_BYTES: u64 = 20 << 20;
+/// Most memory of a run with `memory_mb = 16`; a debug build takes 150 MiB for nothing.
+const MAX_PEAK_KIB: u64 = 256 << 10;
+/// Bytes of the body of each request: in JSON six times as many, and a debug build reads 2 MB of it in a second.
+const BODY_BYTES: usize = 1 << 20;
+/// Most bytes of its envelopes: a fraction of one body.
+const MAX_ENVELOPE_BYTES: u64 = 256 << 10;
 
 fn operator(network: &str, guest: &Guest, server: &HostileServer, settings: &str) -> Operator {
     let operator = Operator::empty().unwrap();
@@ -39,18 +41,18 @@ fn answers_that_lead_to_large_requests_take_little_memory_and_disk() {
         stream.write_all(&response(200, &[super::JSON], body.as_bytes()))
     })
     .unwrap();
-    let limits = "[limits]\nmemory_mb = 64\nrequests_per_slice = 3\n";
-    let operator = operator("libraries", &follows_with_libraries("libraries"), &server, limits);
+    let limits = "[limits]\nmemory_mb = 16\nrequests_per_slice = 4\n";
+    let operator = operator("libraries", &follows_with_nuls("libraries", BODY_BYTES), &server, limits);
     // Interrupted in the middle first: what is kept is read again.
     let arguments = ["run", "libraries", "--since", "2026-01-01", "--until", "2026-01-02"];
     let mut child = operator.command(&arguments).env("SLUICE_STOP_AT", "outcome-kept:2").spawn().unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(SIGKILL));
     let outcome = run(&operator, "libraries");
-    assert!(outcome.errors.contains("more than 3 requests for one slice"), "{outcome:?}");
+    assert!(outcome.errors.contains("more than 4 requests for one slice"), "{outcome:?}");
     assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
     assert!(envelope_bytes(&operator) < MAX_ENVELOPE_BYTES, "{}", envelope_bytes(&operator));
-    let large = server.asked().iter().filter(|ask| ask.body.len() == LIBRARY_BYTES).count();
-    assert_eq!((large, server.asked().len()), (2, 3), "what is kept isn't asked for again");
+    let large = server.asked().iter().filter(|ask| ask.body.len() == BODY_BYTES).count();
+    assert_eq!((large, server.asked().len()), (3, 4), "what is kept isn't asked for again");
 }
 
 /// Slices of a second each.
@@ -83,4 +85,56 @@ fn settings_of_all_slices_are_bounded_before_a_slice_is_made() {
     let refused = plan("2026-01-01T02:00:00Z").unwrap();
     assert_eq!(refused.code, 78, "{refused:?}");
     assert!(refused.stderr.contains("more than 33554432 bytes of settings: account `main`"), "{refused:?}");
+}
+
+#[test]
+fn the_largest_plan_that_the_limit_allows_takes_little_memory() {
+    let server = HostileServer::saying(response(200, &[super::JSON], b"{}")).unwrap();
+    // An account that can't be read, so that its slices are made and nothing is asked.
+    let slot = json!({"secrets": [{"name": "key", "meaning": "A key.", "required": true}]});
+    let operator = operator("seconds", &seconds(&slot), &server, "");
+    let account = json!({"name": "main", "settings": {}, "secrets": {"key": "env:NOT_SET"}});
+    operator.write_network("seconds", &server.origin(), vec![account]).unwrap();
+    let peak = |until: &str| {
+        let window = ["--since", "2026-01-01T00:00:00Z", "--until", until];
+        let (answer, peak_kib) = super::measured(&operator, &[&["run", "seconds"][..], &window].concat());
+        assert!(answer.contains("NOT_SET"), "{answer}");
+        peak_kib
+    };
+    let (one, most) = (peak("2026-01-01T00:00:01Z"), peak("2026-01-02T03:30:00Z"));
+    assert!(most < one + (128 << 10), "a hundred thousand slices take {} MiB", (most - one) >> 10);
+    assert!(server.asked().is_empty());
+}
+
+/// A sale as Awin gives it.
+fn sale(id: usize, date: &str) -> Value {
+    let body = std::fs::read(repository().join("connectors/awin/fixtures/normal/body")).unwrap();
+    let mut sale = serde_json::from_slice::<Vec<Value>>(&body).unwrap().remove(0);
+    (sale["id"], sale["transactionDate"]) = (json!(1_000 + id), json!(date));
+    sale
+}
+
+/// Sales of Awin, one in each of these months after 1900.
+fn sales_of_months(months: impl Iterator<Item = u32>) -> HostileServer {
+    let date = |month: u32| format!("{}-{:02}-10T10:00:00", 1900 + month / 12, month % 12 + 1);
+    let sales: Vec<Value> = months.enumerate().map(|(id, month)| sale(id, &date(month))).collect();
+    super::saying(&[super::JSON], Value::from(sales).to_string().as_bytes())
+}
+
+#[test]
+fn a_row_in_every_month_of_three_centuries_makes_no_file_for_each() {
+    let operator = super::operator("awin", &sales_of_months(0..3_600), "[fetch]\nmax_attempts = 1\n");
+    let outcome = run(&operator, "awin");
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.errors.contains("transactions in more than 600 months"), "{outcome:?}");
+    let rows = operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap();
+    assert_eq!(rows[0]["n"], 0, "nothing of such an answer is in the tables");
+}
+
+#[test]
+fn two_rows_three_centuries_apart_are_read_like_others() {
+    let operator = super::operator("awin", &sales_of_months([1, 3_599].into_iter()), "[fetch]\nmax_attempts = 1\n");
+    let outcome = run(&operator, "awin");
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(!outcome.stderr.contains("WARN"), "{}", outcome.stderr);
 }

@@ -53,10 +53,28 @@ fn operator(network: &str, server: &HostileServer, limits: &str) -> Operator {
     operator
 }
 
-/// One window of a network, with the most memory that the process ever had.
+/// A day of a network, with the most memory that the process ever had.
 fn run(operator: &Operator, network: &str) -> HostileRun {
-    let arguments = ["--output", "json", "run", network, "--since", "2026-01-01", "--until", "2026-01-02"];
-    let mut child = operator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    run_window(operator, network, ["2026-01-01", "2026-01-02"])
+}
+
+fn run_window(operator: &Operator, network: &str, [since, until]: [&str; 2]) -> HostileRun {
+    let arguments = ["--output", "json", "run", network, "--since", since, "--until", until];
+    let (code, stdout, stderr, peak_kib) = output(operator, &arguments);
+    let reports: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"));
+    let errors: Vec<&str> = reports[0]["errors"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
+    HostileRun { code, errors: errors.join("\n"), stderr, peak_kib }
+}
+
+/// What a command that fails says, and the most memory that its process ever had.
+fn measured(operator: &Operator, arguments: &[&str]) -> (String, u64) {
+    let (code, stdout, stderr, peak_kib) = output(operator, arguments);
+    assert_ne!(code, 0, "{stdout}\n{stderr}");
+    (stdout + &stderr, peak_kib)
+}
+
+fn output(operator: &Operator, arguments: &[&str]) -> (i32, String, String, u64) {
+    let mut child = operator.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let reader = |mut pipe: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut text = String::new();
@@ -75,10 +93,7 @@ fn run(operator: &Operator, network: &str) -> HostileRun {
         // Only to sample the high-water mark now and then: nothing is waited for.
         std::thread::park_timeout(Duration::from_millis(5));
     };
-    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
-    let reports: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"));
-    let errors: Vec<&str> = reports[0]["errors"].as_array().unwrap().iter().map(|e| e.as_str().unwrap()).collect();
-    HostileRun { code, errors: errors.join("\n"), stderr, peak_kib }
+    (code, stdout.join().unwrap(), stderr.join().unwrap(), peak_kib)
 }
 
 /// The most memory that a process ever had; 0 once it is gone.

@@ -31,7 +31,7 @@ pub(super) async fn doubts(settings: Settings, args: &DoubtsArgs, json: bool) ->
 
 async fn list(settings: &Settings, name: Option<&str>, all: bool, json: bool) -> Result<(), Failure> {
     let id = name.map(|name| app::network_settings(settings, name)).transpose()?;
-    let id = id.map(|network| network.content.connector);
+    let id = id.map(|network| network.content.connector.clone());
     let mut found = open_lake(settings).await?.doubts(id.as_deref()).await?;
     found.retain(|doubt| all || doubt.state == DoubtState::Open);
     let mut out = std::io::stdout().lock();

@@ -28,7 +28,7 @@ pub(super) async fn rejects(settings: Settings, args: &RejectsArgs, json: bool) 
 
 async fn list(settings: &Settings, name: Option<&str>, json: bool) -> Result<(), Failure> {
     let id = name.map(|name| app::network_settings(settings, name)).transpose()?;
-    let id = id.map(|network| network.content.connector);
+    let id = id.map(|network| network.content.connector.clone());
     let open = open_lake(settings).await?.open_rejects(id.as_deref()).await?;
     let mut out = std::io::stdout().lock();
     if json {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_engine::{Connector, Decoded, Engine, Error, Limits, TrapReason};
+use sluice_engine::{Connector, Decoded, Engine, EngineOptions, Error, Limits, TrapReason};
 use sluice_model::{Judgement, Method, Op, RefusalKind, Request, Response, Slice, Verdict};
 
 use crate::guest::{BODY, Guest};
@@ -94,6 +94,35 @@ fn an_endless_loop_ends_at_the_deadline() {
 fn memory_ends_at_its_cap() {
     let hungry = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
     assert_eq!(trap(plan(&engine(), hungry, "")), TrapReason::Memory { bytes: 4 << 20 });
+}
+
+#[test]
+fn guests_on_all_cores_take_the_most_memory_one_after_another() {
+    const CORES: usize = 4;
+    let mut limits = Limits { memory_bytes: 16 << 20, call_timeout: Duration::from_secs(20), ..Limits::default() };
+    limits.small_memory_bytes = 1 << 20;
+    let options = EngineOptions { limits, max_instances: 8, ..EngineOptions::default() };
+    let engine = Engine::new(options).expect("an engine");
+    let mut guest = Guest::new("test", "1.0.0");
+    // It touches all of it before it answers.
+    guest.plan = format!(
+        "(drop (memory.grow (i32.const 200)))
+         (memory.fill (i32.const 1000000) (i32.const 7) (i32.const 12000000)) i32.const {}",
+        guest.image.requests(&[b"page-1"])
+    );
+    let connector = load(&engine, guest);
+    let most = std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            (0..CORES).map(|_| scope.spawn(|| (0..5).all(|_| connector.plan(&slice()).is_ok()))).collect();
+        let mut most = 0;
+        while !calls.iter().all(|call| call.is_finished()) {
+            most = most.max(engine.live().memory_bytes);
+            std::thread::yield_now();
+        }
+        assert!(calls.into_iter().all(|call| call.join().unwrap()), "each has its turn");
+        most
+    });
+    assert!(most <= (16 << 20) + ((CORES - 1) << 20), "{most} bytes at once");
 }
 
 #[test]

@@ -58,28 +58,45 @@ pub struct KnownTransaction {
     pub now: Worth,
 }
 
+/// The latest state as it was at one moment, to be asked about many answers.
+pub struct KnownTransactions {
+    table: Table,
+    filters: Filters,
+}
+
 impl Lake {
+    /// The latest state as it is now.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn known_transactions(&self) -> Result<KnownTransactions, Error> {
+        let table = Table::open(self, LatestVersions::TARGET.0, LatestVersions::TARGET.1).await?;
+        Ok(KnownTransactions { table, filters: Filters::default() })
+    }
+}
+
+impl KnownTransactions {
     /// The transactions of an answer that the latest state has, but for those that vanished. They are looked for in the
     /// months of their dates, where nearly all are.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn known_transactions(&self, answer: &Prepared) -> Result<Vec<KnownTransaction>, Error> {
+    pub async fn of(&mut self, answer: &Prepared) -> Result<Vec<KnownTransaction>, Error> {
         let Some((rows, keyed)) = &answer.transactions else { return Ok(Vec::new()) };
-        let table = Table::open(self, LatestVersions::TARGET.0, LatestVersions::TARGET.1).await?;
+        let Self { table, filters } = self;
         let network = &answer.origin.slice.network;
         let months: HashSet<String> = keyed.months.iter().map(|month| month::name(*month)).collect();
         let is_of_month = |add: &Add| {
             let month = INDEX.month.and_then(|column| add.partition_values.get(column)).cloned().flatten();
             month.is_none_or(|month| months.contains(&month))
         };
-        let now = MoneyColumns::of(&table, rows)?;
+        let now = MoneyColumns::of(table, rows)?;
         let mut wanted: HashMap<u128, usize> = keyed.keys.iter().copied().zip(0..).collect();
-        let (mut filters, mut found) = (Filters::default(), Vec::new());
+        let mut found = Vec::new();
         for add in table.adds().iter().filter(|add| network_of(add) == *network && is_of_month(add)) {
             let keys: Vec<u128> = wanted.keys().copied().collect();
-            if filters.may_hold(&table, add, &keys).await? {
-                read_file(&table, add, &now, &mut wanted, &mut found).await?;
+            if filters.may_hold(table, add, &keys).await? {
+                read_file(table, add, &now, &mut wanted, &mut found).await?;
             }
         }
         Ok(found)

@@ -5,6 +5,7 @@ mod folder;
 #[allow(dead_code, reason = "the engine's tests use the rest")]
 #[path = "../../../engine/tests/engine/guest.rs"]
 mod guest;
+mod rollback;
 mod signed;
 mod swaps;
 

@@ -88,6 +88,7 @@ impl CollectedSlices {
             bounds: Arc::new(ResponseBounds::new(1, self.app.memory.clone())),
             clock: Arc::default(),
             warnings: self.warnings.clone(),
+            months: Arc::default(),
             tables: Some(self.tables.clone()),
             // By what was learned of tables: what else raw holds may be as odd as this.
             guard: Arc::new(Guard::open(&self.app, &self.network, run_id, Verb::Collect).await?),

@@ -11,6 +11,7 @@ use sluice_lake::Prepared;
 use sluice_model::{ErrorKind, RawObject, Slice};
 
 use super::contents::Contents;
+use super::few::HeldFew;
 use super::guard::{Guard, Withheld};
 use super::listings::Listings;
 use super::{Collector, Progress};
@@ -37,6 +38,8 @@ struct HeldResponse {
 #[derive(Default)]
 pub struct Gate {
     held: Vec<HeldResponse>,
+    /// What of it isn't in the budget.
+    few: Option<HeldFew>,
     /// Something was handed on already.
     is_open: bool,
     /// All responses of the slice.
@@ -140,6 +143,7 @@ impl Collector {
         answer: Answer,
         memory: Arc<Reservation>,
     ) -> Result<(), SliceError> {
+        self.months.admit(answer.prepared.months())?;
         self.guard.note_conflicts(slice, answer.prepared.conflicts());
         let held = HeldResponse { prepared: answer.prepared, memory, seen: answer.seen, raw, is_compared: false };
         let is_full = {
@@ -235,9 +239,13 @@ impl Collector {
             }
         };
         if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
-            // They may be held for long and are small: they don't count against the budget.
-            progress.gate().held.iter().for_each(|held| held.memory.resize(0));
-            return Settled::Few;
+            let mut gate = progress.gate();
+            gate.few = self.app.few.hold(gate.held.iter().map(|held| held.memory.bytes()).sum());
+            if gate.few.is_some() {
+                // They may be held for long, so they don't count against the budget that others wait for.
+                gate.held.iter().for_each(|held| held.memory.resize(0));
+                return Settled::Few;
+            }
         }
         self.settle_by(guard, &profile, slice, progress, is_whole, Vec::new()).await;
         Settled::Done

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_lake::{DoubtRow, DoubtState, Fence, KnownTransaction, Lake, Prepared, WindowStates};
+use sluice_lake::{DoubtRow, DoubtState, Fence, KnownTransaction, KnownTransactions, Lake, Prepared, WindowStates};
 use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
 use sluice_state::{State, Verb};
 
@@ -56,8 +56,8 @@ pub struct Guard {
     earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
     pub(super) windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
-    /// Whether the tables had any transaction of the network when one was first looked for.
-    has_transactions: tokio::sync::OnceCell<bool>,
+    /// The tables' transactions when one was first looked for; none if they had none of the network.
+    known: tokio::sync::OnceCell<Option<tokio::sync::Mutex<KnownTransactions>>>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
     found: Mutex<Findings>,
 }
@@ -94,7 +94,7 @@ impl Guard {
             state: app.state.clone(),
             earlier,
             windows: tokio::sync::Mutex::default(),
-            has_transactions: tokio::sync::OnceCell::new(),
+            known: tokio::sync::OnceCell::new(),
             profiles: tokio::sync::Mutex::default(),
             found: Mutex::default(),
         })
@@ -140,12 +140,19 @@ impl Guard {
         seen: &Observation,
         answer: &Prepared,
     ) -> Result<Vec<KnownTransaction>, Failure> {
-        // Of a network that is new all answers are odd, and there is nothing to compare them with.
-        let has_any = || async { lake.knows_network(&self.network).await };
-        if !is_odd(profile, seen) || !*self.has_transactions.get_or_try_init(has_any).await? {
+        if !is_odd(profile, seen) {
             return Ok(Vec::new());
         }
-        Ok(lake.known_transactions(answer).await?)
+        // Of a network that is new all answers are odd, and there is nothing to compare them with.
+        let open = || async {
+            let has_any = lake.knows_network(&self.network).await?;
+            let known = if has_any { Some(lake.known_transactions().await?) } else { None };
+            Ok::<_, Failure>(known.map(tokio::sync::Mutex::new))
+        };
+        match self.known.get_or_try_init(open).await? {
+            Some(known) => Ok(known.lock().await.of(answer).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// What is odd about transactions that the tables have, and an answer reports otherwise.

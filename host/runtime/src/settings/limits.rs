@@ -118,6 +118,11 @@ impl LimitsSettings {
         (self.memory_mb.saturating_mul(1 << 20) / 32).max(Limits::default().request_text_bytes)
     }
 
+    /// Bytes that slices of few records hold until others are read: a thirty-second of the process's memory.
+    pub fn few_bytes(&self) -> usize {
+        self.memory_mb.saturating_mul(1 << 20) / 32
+    }
+
     /// Bytes of one body, as received and unpacked: a quarter of the process's memory.
     pub fn body_bytes(&self) -> u64 {
         (self.memory_mb as u64).saturating_mul(1 << 20) / 4

@@ -3,6 +3,7 @@
 mod load;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use serde::Deserialize;
@@ -26,8 +27,8 @@ pub struct NetworkSettings {
     pub name: String,
     /// The file, for messages.
     pub file: String,
-    /// Its content.
-    pub content: NetworkFile,
+    /// Its content: each slice holds it.
+    pub content: Arc<NetworkFile>,
 }
 
 /// The content of `networks/<name>.json`.

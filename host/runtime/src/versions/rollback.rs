@@ -5,13 +5,16 @@ use serde::Serialize;
 use sluice_engine::Connector;
 use sluice_lake::{ConnectorRow, Lake};
 use sluice_model::Digest;
-use sluice_registry::{Rights, activate, restore};
+use sluice_registry::{Rights, restore};
 use sluice_state::{Active, Decision, State};
 
 use super::{VersionId, network_id};
 use crate::app;
 use crate::failure::Failure;
 use crate::settings::Settings;
+
+/// How often what is to be rolled back is looked for.
+const ATTEMPTS: usize = 5;
 
 /// An earlier version that serves again.
 #[derive(Clone, Debug, Serialize)]
@@ -34,53 +37,75 @@ pub struct Rollback {
 pub async fn roll_back(settings: &Settings, name: &str, to: Option<&str>) -> Result<Rollback, Failure> {
     let network = network_id(settings, name);
     let (lake, state) = (app::open_writable_lake(settings).await?, State::open(&settings.state_url).await?);
-    let active = match state.active("", Some(&network)).await? {
+    // What takes over meanwhile is what is to be rolled back.
+    for _ in 0..ATTEMPTS {
+        if let Some(rollback) = attempt(settings, (&lake, &state), name, &network, to).await? {
+            return Ok(rollback);
+        }
+    }
+    Err(Failure::failed(anyhow::anyhow!("the versions of `{name}` change faster than one can be rolled back")))
+}
+
+/// One attempt to put a version back; none if another one has taken over since it was looked for.
+async fn attempt(
+    settings: &Settings,
+    (lake, state): (&Lake, &State),
+    name: &str,
+    network: &str,
+    to: Option<&str>,
+) -> Result<Option<Rollback>, Failure> {
+    let active = match state.active("", Some(network)).await? {
         Some(active) => Some(active),
-        None => restore(&lake, &state, &network, &format!("{network}.wasm")).await?,
+        None => restore(lake, state, network, &format!("{network}.wasm")).await?,
     };
     let active = active.ok_or_else(|| {
         Failure::usage(format!("no version of `{name}` was ever active")).hint("see `sluice connectors list`")
     })?;
-    let rolled_back = rolled_back(settings, &state, &active).await?;
-    let history = lake.activations(&network).await?;
-    let target = target(&state, &history, &rolled_back, to).await?;
-    let version = load(settings, &lake, &target).await?;
-    state.record_decision(&network, rolled_back.digest, Decision::Hold).await?;
-    if let Some((Decision::Hold, _)) = state.decision(&network, target.digest).await? {
-        state.record_decision(&network, target.digest, Decision::Approve).await?;
-    }
+    let (rolled_back, pending) = rolled_back(settings, state, &active).await?;
+    let history = lake.activations(network).await?;
+    let target = target(state, &history, &rolled_back, to).await?;
+    let version = load(settings, lake, &target).await?;
     let rights = Rights::of(version.manifest());
     let before: Option<Rights> = serde_json::from_str(&rolled_back.rights).ok();
     let regained = before.map(|before| rights.beyond(&before)).unwrap_or_default();
     let now = Active {
-        network: network.clone(),
+        network: network.to_owned(),
         file: active.file.clone(),
         digest: target.digest,
         version: target.version.clone(),
         rights: serde_json::to_string(&rights).map_err(Failure::failed)?,
         since: Utc::now(),
     };
-    activate(&lake, &state, &now, Some(rolled_back.digest)).await?;
-    Ok(Rollback {
-        version: VersionId { network, version: target.version, digest: target.digest },
+    let held: Vec<Digest> = std::iter::once(rolled_back.digest).chain(pending).collect();
+    if !sluice_registry::roll_back(lake, state, &now, active.digest, &held).await? {
+        return Ok(None);
+    }
+    Ok(Some(Rollback {
+        version: VersionId { network: network.to_owned(), version: target.version, digest: target.digest },
         rolled_back_version: rolled_back.version,
         rolled_back_digest: rolled_back.digest,
         regained,
-    })
+    }))
 }
 
-/// The version that is rolled back: one that was let in and hasn't taken over yet, else the one that serves.
-async fn rolled_back(settings: &Settings, state: &State, active: &Active) -> Result<Active, Failure> {
+/// The version that is rolled back: one that was approved and hasn't taken over yet, else the one that serves. With the
+/// latter, one that would take over by itself is held too.
+async fn rolled_back(settings: &Settings, state: &State, active: &Active) -> Result<(Active, Option<Digest>), Failure> {
     let registry = app::open_registry_read_only(settings).await?;
-    let Some(candidate) = registry.candidate(&active.network) else { return Ok(active.clone()) };
-    match state.decision(&active.network, candidate.digest()).await? {
-        Some((Decision::Approve | Decision::Promote, _)) => Ok(Active {
-            digest: candidate.digest(),
-            version: candidate.version().to_owned(),
-            rights: serde_json::to_string(&Rights::of(candidate.manifest())).map_err(Failure::failed)?,
-            ..active.clone()
-        }),
-        _ => Ok(active.clone()),
+    let Some(candidate) = registry.candidate(&active.network) else { return Ok((active.clone(), None)) };
+    let digest = candidate.digest();
+    match state.decision(&active.network, digest).await? {
+        Some((Decision::Approve | Decision::Promote, _)) => {
+            let rights = serde_json::to_string(&Rights::of(candidate.manifest())).map_err(Failure::failed)?;
+            Ok((Active { digest, version: candidate.version().to_owned(), rights, ..active.clone() }, None))
+        }
+        Some((Decision::Hold, _)) => Ok((active.clone(), None)),
+        None => {
+            let waits = !super::gained(&registry, state, &active.network, &candidate).await?.is_empty();
+            let status = state.candidate_status(&active.network, digest).await?.unwrap_or_default();
+            let takes_over = !waits && !matches!(status.state.as_str(), "refused" | "waiting");
+            Ok((active.clone(), takes_over.then_some(digest)))
+        }
     }
 }
 

@@ -106,7 +106,7 @@ fn body(network: NetworkSettings, served: Option<&Network>, paused: Vec<Pause>) 
     NetworkBody {
         name,
         accounts: content.accounts.iter().map(account).collect(),
-        schedule: schedule.or_else(|| content.schedule?.cron),
+        schedule: schedule.or_else(|| content.schedule.clone()?.cron),
         look_back: rules.iter().map(LookBackBody::from).collect(),
         rate: rate.map(|rate| RateBody {
             requests: rate.requests,
@@ -115,7 +115,7 @@ fn body(network: NetworkSettings, served: Option<&Network>, paused: Vec<Pause>) 
         }),
         stated: states.iter().filter(|(_, is)| *is).map(|(what, _)| (*what).to_owned()).collect(),
         paused,
-        connector: content.connector,
+        connector: content.connector.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::Utc;
 
@@ -93,7 +94,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         return Err(Failure::settings(format!("{file}: max_reject_share is not a share"))
             .hint("write a number from 0 (no reject is allowed) to 1 (all may be rejected)"));
     }
-    Ok(NetworkSettings { name, file, content })
+    Ok(NetworkSettings { name, file, content: Arc::new(content) })
 }
 
 /// Refuses a schedule that names no moment, and look-back rules that read nothing.

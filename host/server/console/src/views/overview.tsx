@@ -30,10 +30,12 @@ WITH daily AS (
   WHERE basis = '${basis}' AND day > current_date() - INTERVAL '${days} days' AND day <= current_date() + INTERVAL '1 day'
   GROUP BY ALL
 ),
-largest AS (SELECT network FROM daily GROUP BY network ORDER BY sum(transactions) DESC, network LIMIT ${MAX_SERIES - 1})
-SELECT day, coalesce(largest.network, '') AS network, currency, sum(commission) AS commission, sum(transactions) AS transactions
-FROM daily LEFT JOIN largest ON largest.network = daily.network
-GROUP BY ALL ORDER BY day`;
+-- A part that is named twice would be computed twice.
+sized AS (SELECT *, sum(transactions) OVER (PARTITION BY network) AS size FROM daily),
+ranked AS (SELECT *, dense_rank() OVER (ORDER BY size DESC, network) AS place FROM sized)
+SELECT day, CASE WHEN place < ${MAX_SERIES} THEN network ELSE '' END AS network, currency,
+  sum(commission) AS commission, sum(transactions) AS transactions
+FROM ranked GROUP BY ALL ORDER BY day`;
 
 /** Days as they follow each other, also those without rows. */
 function days(rows: Daily[]): string[] {
@@ -216,19 +218,38 @@ interface Restated {
   network: string;
   cause: string;
   currency: string | null;
-  transactions: Numeric;
+  versions: Numeric;
   difference: Numeric;
 }
 
+const MAX_CHANGES = 300;
+
+/**
+ * Each version against the one before it: in sum what `unified.restatements` has of each transaction, which compares far more.
+ * What moved to another currency leaves the one and comes to the other.
+ */
 const RESTATED = `
-SELECT network, cause, commission_currency AS currency, count(*) AS transactions, sum(commission_difference) AS difference
-FROM unified.restatements(now() - INTERVAL '1 day', now())
-GROUP BY ALL ORDER BY transactions DESC, network LIMIT 60`;
+WITH fresh AS (
+  SELECT network, transaction_key, version, change, commission_currency AS currency,
+    CASE WHEN is_live(content_hash) THEN commission_effective ELSE 0 END AS commission
+  FROM unified.transaction_versions WHERE observed_at > now() - INTERVAL '1 day'
+),
+parts AS (
+  SELECT network, change, currency, commission, 1 AS versions FROM fresh
+  UNION ALL
+  SELECT fresh.network, fresh.change, prior.commission_currency,
+    CASE WHEN is_live(prior.content_hash) THEN -prior.commission_effective ELSE 0 END, 0
+  FROM fresh JOIN unified.transaction_versions prior
+    ON prior.network = fresh.network AND prior.transaction_key = fresh.transaction_key AND prior.version = fresh.version - 1
+  WHERE fresh.version > 1
+)
+SELECT network, change AS cause, currency, sum(versions) AS versions, sum(commission) AS difference
+FROM parts GROUP BY ALL ORDER BY versions DESC, network LIMIT ${MAX_CHANGES}`;
 
 const CHANGES: Column<Restated>[] = [
   ["Network", (row) => <Foreign text={row.network} />],
-  ["Cause", (row) => row.cause.split(", ").map((cause) => <Badge text={cause} />)],
-  ["Transactions", (row) => count(row.transactions), "number"],
+  ["Cause", (row) => <Badge text={row.cause} />],
+  ["Versions", (row) => count(row.versions), "number"],
   ["Commission", (row) => <Money value={row.difference} currency={row.currency} />, "number"],
 ];
 
