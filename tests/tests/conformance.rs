@@ -81,6 +81,20 @@ fn default_look_backs_cover_late_bookings() {
     }
 }
 
+/// Where the simulated network states how many records a list has, as the network does, the connector reads that: the host
+/// compares it with what came.
+#[test]
+fn stated_totals_are_read() {
+    for folder in connector_folders() {
+        let Ok(simulated) = std::fs::read_to_string(folder.join("simulated.json")) else { continue };
+        let declared = std::fs::read_to_string(folder.join("network.toml")).unwrap();
+        let reads = |stream: &&str| stream.contains("\ntotal = ") || stream.contains("\nend = \"total");
+        let (stated, read) =
+            (simulated.matches("{total}").count(), declared.split("[[streams]]").skip(1).filter(reads).count());
+        assert!(read >= stated, "{}: {stated} lists state their total, and {read} totals are read", folder.display());
+    }
+}
+
 const BEGIN: &str = "<!-- generated from manifests and READMEs: edit there, then `just bless` -->\n";
 const END: &str = "<!-- end of what is generated -->\n";
 

@@ -29,6 +29,7 @@ inputs! {
     CLICK_DEVICE = "initiatingDeviceType",
     SHOPPER = "shopperId",
     SID = "sid",
+    ITEMS = "items",
 }
 
 /// Status words of `actionStatus`. None of them declines: a reversal is a further record.
@@ -119,6 +120,8 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
         ("pubCommissionAmountUsd", record.filled(COMMISSION_USD)),
         ("saleAmountUsd", record.filled(SALE_USD)),
     ]);
+    let skus: Vec<_> = record.nested(ITEMS).items().iter().filter_map(|item| item.filled("sku")).collect();
+    let skus = skus.join(", ");
     let row = Transaction {
         transaction_id: record.required(ID)?,
         kind: if is_further { TransactionKind::Adjustment } else { kind },
@@ -129,6 +132,7 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
         reason_raw: record.filled(REASON),
         group_key: record.filled(ORIGINAL_ACTION),
         order_id: record.filled(ORDER),
+        sku: Some(skus.as_str()).filter(|skus| !skus.is_empty()),
         advertiser_id: record.filled(ADVERTISER),
         advertiser_name: record.filled(ADVERTISER_NAME),
         site_id: record.filled(SITE),

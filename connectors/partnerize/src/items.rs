@@ -87,7 +87,7 @@ fn item_row(
     let status_raw = own_status.as_deref().or_else(|| record.filled(STATUS));
     let status = out.status(STATUSES, status_raw);
     let (commission, reason) = (money("item_publisher_commission")?, item.filled("reject_reason"));
-    let bill = item.filled("publisher_self_bill_id");
+    let (bill, sku) = (item.filled("publisher_self_bill_id"), item.filled("sku"));
     let voucher = item.at("voucher_codes").and_then(|codes| codes.items().first().copied());
     let voucher = voucher.and_then(|code| code.filled("voucher_code").or_else(|| code.filled("")));
     let row = Transaction {
@@ -97,6 +97,7 @@ fn item_row(
         payment_status: payment(record, status),
         status_raw,
         reason_raw: reason.as_deref(),
+        sku: sku.as_deref(),
         validated_at: time("approved_at").filter(|_| status.validation == ValidationStatus::Approved),
         sale_amount: money("item_value")?,
         commission_amount: commission,

@@ -65,6 +65,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         kind: kind(record.flag(EVENT), sale, commission),
         group_key: order,
         order_id: order,
+        sku: record.filled(SKU),
         advertiser_id: record.filled(ADVERTISER),
         site_id: record.filled(SITE),
         transacted_at: transacted,

@@ -29,6 +29,7 @@ inputs! {
     PAID = "PaidDate",
     TYPE = "TransType",
     REFERENCE = "ReferenceTrans",
+    SKUS = "SKUList",
     // What the host calls a field behind the last that the header names.
     EXTRA = "column_27",
 }
@@ -45,7 +46,12 @@ pub(crate) const STATUSES: &[Status] = &[
 const PINS: &[(Kind, &[&str])] = &[(Kind::Decimal, &["TransAmount", "Commission"]), (Kind::Text, TEXTS)];
 
 pub(crate) fn layout() -> Layout {
-    Layout { pins: pins_by_kind(PINS), inputs: inputs(), key: vec!["TransID".into()], ..delimited("|", "") }
+    let layout = delimited("|", "");
+    let format = match layout.format {
+        Format::Delimited(text) => Format::Delimited(Delimited { optional: vec!["SKUList".into()], ..text }),
+        other => other,
+    };
+    Layout { format, pins: pins_by_kind(PINS), inputs: inputs(), key: vec!["TransID".into()] }
 }
 
 /// Delimited text has no types, so ids stay the text that they are.
@@ -111,6 +117,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         reason_raw: comment.reason,
         parent_transaction_id: parent,
         order_id: comment.order,
+        sku: record.filled(SKUS),
         advertiser_id: record.filled(MERCHANT),
         advertiser_name: record.filled(MERCHANT_NAME),
         transacted_at: record.time_by(OCCURRED, time)?,

@@ -75,7 +75,7 @@ pub use meta::{
     SYSTEM_TABLES, SystemColumn, SystemTable,
 };
 pub use options::CommitterOptions;
-pub use prepare::{Prepared, reject_conflicts};
+pub use prepare::{Prepared, TransactionState, reject_conflicts};
 /// The `content_hash` of a tombstone: its transaction is no longer there.
 pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 

@@ -1,6 +1,8 @@
 //! A mapped response made ready for the tables: keys and hashes are made where it was mapped, on as many threads as
 //! map, so that the committer only compares numbers.
 
+mod states;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Decimal128Type;
 use sluice_model::{Layout, Mapped, NativeBatch, Notes, RawObject, Reject};
+
+pub use states::TransactionState;
 
 use crate::error::Error;
 use crate::hash::{native_hashes, native_keys};

@@ -357,7 +357,7 @@ mod tests {
     fn attribution_is_what_networks_fill_in_later() {
         let of = |group| TRANSACTION_COLUMNS.iter().filter(move |column| column.group == group);
         let attribution: Vec<&str> = of(Group::Attribution).map(|column| column.name).collect();
-        assert_eq!(attribution, ["order_id", "sub_ids", "click_id", "voucher_code"]);
+        assert_eq!(attribution, ["order_id", "sku", "sub_ids", "click_id", "voucher_code"]);
     }
 
     #[test]

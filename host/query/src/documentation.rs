@@ -116,7 +116,7 @@ const UNIFIED: &[(&str, &str, Columns)] = &[
     ),
     (
         "unified.suspected_duplicates",
-        "Sales and leads that may be one, reported under several ids and orders.",
+        "Sales and leads that may be one, reported under several ids.",
         Columns::View(SUSPECTED_DUPLICATES),
     ),
 ];

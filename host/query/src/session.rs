@@ -190,7 +190,9 @@ fn config(options: &SessionOptions) -> SessionConfig {
         .with_information_schema(true)
         // Money never goes through a float, neither in a literal.
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
-        .set_str("datafusion.execution.time_zone", "UTC");
+        .set_str("datafusion.execution.time_zone", "UTC")
+        // Each sort reserves it in each partition: several at once must fit.
+        .set_usize("datafusion.execution.sort_spill_reservation_bytes", (options.memory_bytes / 64).min(10 << 20));
     match options.target_partitions {
         Some(partitions) => config.with_target_partitions(partitions.max(1)),
         None => config,

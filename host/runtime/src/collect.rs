@@ -2,6 +2,7 @@
 
 mod clock;
 mod close;
+mod contents;
 mod earlier_doubts;
 mod few;
 mod from_raw;

@@ -53,6 +53,8 @@ pub enum DoubtKind {
     Empty,
     /// A body may have been cut off.
     Cut,
+    /// Two responses report one transaction differently, and nothing says which is newer.
+    Conflict,
     /// Other than as many records as the network states.
     Total,
     /// Counts or sums of days are far from those of the same account and weekday.
@@ -63,7 +65,7 @@ pub enum DoubtKind {
 
 impl DoubtKind {
     /// All rules, those first that say most about the cause.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fill,
         Self::Type,
         Self::Currency,
@@ -71,6 +73,7 @@ impl DoubtKind {
         Self::Status,
         Self::Empty,
         Self::Cut,
+        Self::Conflict,
         Self::Total,
         Self::Bands,
         Self::Columns,
@@ -86,6 +89,7 @@ impl DoubtKind {
             Self::Status => "status",
             Self::Empty => "empty",
             Self::Cut => "cut",
+            Self::Conflict => "conflict",
             Self::Total => "total",
             Self::Bands => "bands",
             Self::Columns => "columns",
@@ -116,6 +120,7 @@ impl Doubt {
             DoubtKind::Status => "most status words are unknown".to_owned(),
             DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
             DoubtKind::Cut => "the body may have been cut off".to_owned(),
+            DoubtKind::Conflict => "two responses report one transaction differently".to_owned(),
             DoubtKind::Total => "the network states another number of records than came".to_owned(),
             DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
             DoubtKind::Columns => "records have more fields than their table may have columns".to_owned(),
@@ -142,6 +147,8 @@ pub struct DoubtSettings {
     pub empty: bool,
     /// [`DoubtKind::Cut`].
     pub cut: bool,
+    /// [`DoubtKind::Conflict`].
+    pub conflict: bool,
     /// [`DoubtKind::Total`].
     pub total: bool,
     /// [`DoubtKind::Bands`].
@@ -186,6 +193,7 @@ impl Default for DoubtSettings {
             status: true,
             empty: true,
             cut: true,
+            conflict: true,
             total: true,
             bands: true,
             columns: true,
@@ -208,6 +216,7 @@ impl DoubtSettings {
             DoubtKind::Status => self.status,
             DoubtKind::Empty => self.empty,
             DoubtKind::Cut => self.cut,
+            DoubtKind::Conflict => self.conflict,
             DoubtKind::Total => self.total,
             DoubtKind::Bands => self.bands,
             DoubtKind::Columns => self.columns,

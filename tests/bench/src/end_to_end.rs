@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::map;
+use crate::guards;
 use crate::network::{Address, FIRST_PUBLISHER, Network, ROWS_PER_REQUEST, Work};
 use crate::process::{self, Usage};
 use crate::yardstick;
@@ -56,7 +56,8 @@ pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::R
     operator.holds(work.rows())?;
     let (again_report, again) = operator.run(work)?;
     operator.holds(work.rows())?;
-    let guards_secs = map::guard_secs_per_row(connectors, "awin")? * work.rows() as f64;
+    let lake = operator.dir.path().join("lake");
+    let guards_secs = guards::secs(connectors, "awin", &lake, &work.bounds()?, work.rows())?;
     let bounds_secs = map::bounds_secs_per_row(connectors, "awin", ROWS_PER_REQUEST)? * work.rows() as f64;
     Ok(EndToEnd {
         bounds_share: bounds_secs / first.cpu_secs,

@@ -20,6 +20,7 @@ mod detection;
 mod end_to_end;
 mod exact;
 mod front;
+mod guards;
 mod history;
 mod hosts;
 mod http;

@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sluice_engine::{Connector, Decoded, Engine, EngineOptions, Limits};
 use sluice_model::{Request, Response, Slice, Window};
-use sluice_runtime::doubt::{DoubtSettings, Observation, Profile, judge_response};
 
 use crate::bodies;
 use crate::natives::{self, Twin};
@@ -145,28 +144,6 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
         ratio: has_twin.then_some(sandboxed / native),
         decode_mb_per_s: case.response.body.len() as f64 / 1e6 / decoded,
     })
-}
-
-/// Seconds that the guards of a run take for each row of a connector: what a response is like, how that compares with what
-/// was usual, and what is learned of it.
-pub(crate) fn guard_secs_per_row(dir: &Path, name: &str) -> anyhow::Result<f64> {
-    let engine = Engine::new(EngineOptions::default())?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors").join(name);
-    let case = case([&engine, &engine], name, (&folder, RECORDS), dir)?;
-    let layout = &case.connector.manifest().stream(&case.slice.stream).context("no such stream")?.layout;
-    let mapped = case.connector.map(&case.slice, &case.request, &case.response, case.decoded.clone())?;
-    let (mut profile, rules) = (Profile::default(), DoubtSettings::default());
-    let mut times = Vec::new();
-    for round in 0..WARM_UPS + ROUNDS {
-        let time = timed(|| {
-            let seen = Observation::of(&mapped);
-            black_box(judge_response(&profile, layout, &rules, &seen));
-            profile.add(&seen);
-            anyhow::Ok(())
-        })?;
-        times.extend((round >= WARM_UPS).then_some(time.as_secs_f64()));
-    }
-    Ok(median(times) / case.decoded.batch.rows as f64)
 }
 
 /// Seconds that the bounds of a run take for each row of a connector, in responses of so many: what decoding and mapping with

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta};
 use serde::{Deserialize, Serialize};
+use sluice_model::Window;
 use sluice_simulator::{Options, Simulator};
 
 use crate::front::Front;
@@ -55,6 +56,12 @@ impl Work {
         let days = TimeDelta::days((windows * WINDOW_DAYS) as i64);
         let bound = DateTime::from_timestamp(SINCE, 0).unwrap_or_default() + days;
         bound.format("%Y-%m-%dT%H:%M:%S").to_string()
+    }
+
+    /// Its windows.
+    pub(crate) fn bounds(self) -> anyhow::Result<Vec<Window>> {
+        let at = |windows| anyhow::Ok(format!("{}Z", Self::bound(windows)).parse()?);
+        (0..self.windows).map(|window| Ok(Window { since: at(window)?, until: at(window + 1)? })).collect()
     }
 
     /// What the Awin connector asks for, request by request.

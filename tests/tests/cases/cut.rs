@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 use sluice_tests::{Answer, Operator};
 
+use crate::held::january;
 use crate::network::Network;
 use crate::oddities::{JSON, TOTAL, XML, awin, collect, network, rows, shareasale, sign_in, tradetracker};
+use crate::pages::network_of;
 
 /// The doubts and their states.
 const DOUBTS: &str = "SELECT kind k, state s FROM meta.doubts";
@@ -50,6 +52,21 @@ fn a_text_that_is_cut_again_is_doubtful() {
     assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "superseded"}]));
 }
 
+const EBAY_HEADER: &str = "EpnTransactionId,EventDate,UpdateDate,Status,Sales,Earnings,CustomId,Quantity\n";
+
+/// eBay's answer with so many sales of 5.00.
+fn ebay(count: usize) -> String {
+    let row = |at: usize| {
+        format!("500{at},2026-01-05T10:30:00-0700,2026-01-05T11:00:00-0700,Approved,100.00,5.00,\"member, {at}\",1\n")
+    };
+    EBAY_HEADER.to_owned() + &(0..count).map(row).collect::<String>()
+}
+
+fn ebay_network(folder: &std::path::Path, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
+    let account = json!({"account_sid": "sid1", "currency": "USD"});
+    network_of(folder, ("ebay", account, json!({"token": "env:AWIN_TOKEN"})), files, steps)
+}
+
 #[test]
 fn a_text_that_never_ends_in_a_line_end_is_asked_for_twice_and_then_known() {
     let whole = shareasale();
@@ -61,6 +78,20 @@ fn a_text_that_never_ends_in_a_line_end_is_asked_for_twice_and_then_known() {
     assert_eq!(network.asked().len(), 2);
     assert_eq!(collect(&operator, "shareasale").code, 0);
     assert_eq!(network.asked().len(), 3, "it is known by now");
+}
+
+/// Two windows whose texts both end within a row.
+#[test]
+fn a_text_with_quotes_that_is_cut_within_its_last_row_is_doubtful() {
+    let body = ebay(3);
+    let folder = tempfile::tempdir().unwrap();
+    let steps = json!([[{"query": "Page=1&", "file": "cut", "headers": {"content-type": "text/csv"}},
+        {"text": EBAY_HEADER, "headers": {"content-type": "text/csv"}}]]);
+    let (_network, operator) = ebay_network(folder.path(), &[("cut", &body.as_bytes()[..body.len() - 9])], &steps);
+    let answer = january(&operator, "run", "ebay", "transaction");
+    assert_eq!(answer.code, 3, "{answer:?}");
+    assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "open"}, {"k": "cut", "s": "open"}]));
+    assert_eq!(rows(&operator, "SELECT count(*) n FROM unified.transactions"), json!([{"n": 0}]));
 }
 
 /// A network's answer, and what it gives.

@@ -8,7 +8,7 @@ use crate::course::cases_dir;
 use crate::network::Network;
 use crate::oddities::{JSON, TOTAL, network, rows, shareasale};
 
-const DOUBTS: &str = "SELECT kind k, field f, state s FROM meta.doubts ORDER BY found_at";
+pub(crate) const DOUBTS: &str = "SELECT kind k, field f, state s FROM meta.doubts ORDER BY found_at";
 
 /// The records of a case's body.
 fn records(path: &str) -> Vec<Value> {
@@ -17,28 +17,28 @@ fn records(path: &str) -> Vec<Value> {
 }
 
 /// Awin's ten records of 8.00 and 100.00 pounds.
-fn pounds() -> Vec<Value> {
+pub(crate) fn pounds() -> Vec<Value> {
     records("01-awin-amount-moved/1-as-documented.json")
 }
 
 /// The same with the amount in another place.
-fn moved() -> Vec<Value> {
+pub(crate) fn moved() -> Vec<Value> {
     records("01-awin-amount-moved/2-amount-is-a-number.json")
 }
 
-fn changed(mut records: Vec<Value>, change: impl Fn(&mut Value)) -> Vec<Value> {
+pub(crate) fn changed(mut records: Vec<Value>, change: impl Fn(&mut Value)) -> Vec<Value> {
     records.iter_mut().for_each(change);
     records
 }
 
-fn times(record: &mut Value, factor: f64) {
+pub(crate) fn times(record: &mut Value, factor: f64) {
     for name in ["commissionAmount", "saleAmount"] {
         record[name]["amount"] = json!(record[name]["amount"].as_f64().unwrap() * factor);
     }
 }
 
 /// A network whose steps answer with these lists.
-fn steps_of(folder: &tempfile::TempDir, name: &str, lists: &[Vec<Value>]) -> (Network, Operator) {
+pub(crate) fn steps_of(folder: &tempfile::TempDir, name: &str, lists: &[Vec<Value>]) -> (Network, Operator) {
     let bodies: Vec<Vec<u8>> = lists.iter().map(|list| serde_json::to_vec(list).unwrap()).collect();
     let names: Vec<String> = (0..lists.len()).map(|at| at.to_string()).collect();
     let files: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(bodies.iter().map(Vec::as_slice)).collect();
@@ -46,16 +46,16 @@ fn steps_of(folder: &tempfile::TempDir, name: &str, lists: &[Vec<Value>]) -> (Ne
     network(folder.path(), name, &files, &names.iter().map(rule).collect())
 }
 
-fn january(operator: &Operator, verb: &str, network: &str, axis: &str) -> Answer {
+pub(crate) fn january(operator: &Operator, verb: &str, network: &str, axis: &str) -> Answer {
     operator.sluice(&[verb, network, "--since", "2026-01-01", "--until", "2026-02-01", "--axis", axis]).unwrap()
 }
 
-fn run(operator: &Operator) -> Answer {
+pub(crate) fn run(operator: &Operator) -> Answer {
     january(operator, "run", "awin", "transaction")
 }
 
 /// Runs both lists; the second must be doubted for this field, and move nothing.
-fn doubted(before: Vec<Value>, now: Vec<Value>, kind: &str, field: &str) {
+pub(crate) fn doubted(before: Vec<Value>, now: Vec<Value>, kind: &str, field: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (network, operator) = steps_of(&folder, "awin", &[before, now]);
     assert_eq!(run(&operator).code, 0);
@@ -68,7 +68,7 @@ fn doubted(before: Vec<Value>, now: Vec<Value>, kind: &str, field: &str) {
 }
 
 /// Runs both lists; nothing is odd.
-fn undoubted(before: Vec<Value>, now: Vec<Value>) {
+pub(crate) fn undoubted(before: Vec<Value>, now: Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let (network, operator) = steps_of(&folder, "awin", &[before, now]);
     assert_eq!(run(&operator).code, 0);
@@ -331,50 +331,4 @@ fn a_first_text_that_ends_with_its_connection_is_asked_for_again() {
     assert_eq!(network.asked().len(), 3, "until the same comes twice");
     assert_eq!(run().code, 0);
     assert_eq!(network.asked().len(), 4, "it is known by now");
-}
-
-/// Daisycon, whose pages have half of what is asked for.
-#[test]
-fn smaller_pages_than_asked_for_are_followed_to_the_stated_total() {
-    let record = |at: usize| {
-        json!({"affiliatemarketing_id": format!("AM{at}"), "program_id": 7, "date": "2026-01-10 10:00:00",
-            "parts": [{"id": "1", "status": "open", "commission": 1.0, "revenue": 10.0, "date": "2026-01-10 10:00:00"}]})
-    };
-    let page = |from: usize, until: usize| serde_json::to_vec(&(from..until).map(record).collect::<Vec<_>>()).unwrap();
-    let (first, second, short) = (page(0, 500), page(500, 800), page(500, 799));
-    for (total, last, code, asked, count) in
-        [(Some("800"), &second, 0, 2, 800), (None, &second, 0, 3, 800), (Some("800"), &short, 3, 3, 0)]
-    {
-        let mut headers = json!({"content-type": JSON});
-        if let Some(total) = total {
-            headers["x-total-count"] = total.into();
-        }
-        let steps = json!([[
-            {"path": "^/oauth/access-token$", "headers": {"content-type": JSON},
-                "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"},
-            {"query": "page=1&", "file": "first", "headers": headers},
-            {"query": "page=2&", "file": "last", "headers": headers},
-            {"status": 204, "headers": {}},
-        ]]);
-        let folder = tempfile::tempdir().unwrap();
-        let (network, operator) = daisycon(folder.path(), &[("first", &first), ("last", last)], &steps);
-        let answer = january(&operator, "run", "daisycon", "transaction");
-        assert_eq!(answer.code, code, "{total:?}: {answer:?}");
-        let pages = network.asked().iter().filter(|asked| asked.query.contains("page=")).count();
-        assert_eq!(pages, asked, "{total:?}");
-        assert_eq!(rows(&operator, "SELECT count(*) n FROM unified.transactions"), json!([{"n": count}]), "{total:?}");
-    }
-}
-
-fn daisycon(folder: &std::path::Path, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
-    std::fs::create_dir(folder.join("networks")).unwrap();
-    let secrets =
-        json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
-    let account = json!({"name": "nl", "settings": {"publisher_id": "123456", "currency": "EUR"}, "secrets": secrets});
-    let settings = json!({"connector": "daisycon", "base_url": "http://127.0.0.1:@PORT@",
-        "rate": {"requests": 1000, "per_secs": 1, "concurrency": 4}, "accounts": [account]});
-    std::fs::write(folder.join("networks/daisycon.json"), settings.to_string()).unwrap();
-    let (network, operator) = network(folder, "daisycon", files, steps);
-    operator.install("daisycon", "daisycon.wasm").unwrap();
-    (network, operator)
 }

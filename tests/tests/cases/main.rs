@@ -8,8 +8,10 @@ mod course;
 mod cut;
 mod earlier;
 mod held;
+mod kinds;
 mod network;
 mod oddities;
+mod pages;
 mod special;
 mod vector;
 mod wide;
@@ -65,6 +67,7 @@ cases! {
     days_are_those_of_the_accounts_zone: "56-awin-account-zone";
     what_is_no_currency_is_kept_and_not_summed: "57-awin-points";
     a_record_that_a_later_page_lost_is_noticed: "58-cj-page-loses-a-record";
+    rows_of_one_order_and_article_are_suspected_of_being_one: "59-rakuten-same-sku";
 }
 
 #[test]

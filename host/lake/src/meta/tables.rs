@@ -224,7 +224,7 @@ pub(super) const DOUBT_EVENTS: SystemTable = SystemTable {
         text(
             "kind",
             "The rule that the answer breaks, of several the most telling: `fill`, `type`, `currency`, `unit`, \
-             `status`, `empty`, `cut`, `total`, `bands` or `columns`.",
+             `status`, `empty`, `cut`, `conflict`, `total`, `bands` or `columns`.",
         ),
         text("field", "The path in the records, or the unified column, that it is about."),
         text("reason", "All that is odd, with numbers."),

@@ -211,7 +211,7 @@ impl Diff {
 }
 
 /// Columns that differ are bits of a `u64`.
-const _: () = assert!(TRANSACTION_COLUMNS.len() < 64);
+const _: () = assert!(TRANSACTION_COLUMNS.len() <= 64);
 
 pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {
     let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());

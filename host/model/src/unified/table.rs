@@ -28,6 +28,7 @@ macro_rules! transaction_columns {
                 parent_transaction_id text nullable core "The `transaction_id` of the row that this one corrects, where the network names it.";
                 group_key text nullable core "The network's key over the rows of one conversion, where it isn't a row's id.";
                 order_id text nullable attribution "The advertiser's order reference.";
+                sku text nullable attribution "The article, verbatim; several of one row are joined by `, `.";
                 kind enum(TransactionKind::Sale) required core "What kind of row it is. An `adjustment` corrects another row: its sign is the direction.";
                 advertiser_id text nullable core "The programme or merchant, by the network's id.";
                 advertiser_name text nullable core "The programme or merchant, by name.";

@@ -1,7 +1,11 @@
--- Sales and leads that may be one: reported under several transaction ids and several orders, though the account, the
--- advertiser, the sub-ids or the click, the amounts and the second are the same. Some advertisers send a sale at once
--- and again in a batch. Items of one order aren't suspected of each other. `duplicate_of` is the least of the ids.
--- Only rows that share account and second with another one are compared: the rest is never held in memory.
+-- Sales and leads that may be one: reported under several transaction ids, though the account, the advertiser, the SKU,
+-- the amounts and the second are the same, and
+-- - the sub-ids or the click, with several orders: some advertisers send a sale at once and again in a batch; or
+-- - the order. Two pieces of one article may look so too, and are for people to decide.
+-- Articles of one order that differ aren't suspected of each other, nor are the items that a network lists under one
+-- conversion, nor equal rows to which it gives no id. Where only one of the rows names its SKU, the others may be of it.
+-- `duplicate_of` is the least of the ids. Only rows that share account and second with another one are compared: the
+-- rest is never held in memory.
 WITH seconds AS (
     SELECT network, account, transacted_at
     FROM unified.live_transactions
@@ -10,24 +14,48 @@ WITH seconds AS (
     HAVING count(*) > 1
 ),
 candidates AS (
-    SELECT *, map_values(sub_ids) AS sub_id_values, coalesce(order_id, transaction_id) AS order_or_id
+    SELECT *, map_values(sub_ids) AS sub_id_values, coalesce(order_id, group_key, transaction_id) AS order_or_id,
+           CASE WHEN id_basis = 'row-hash' THEN NULL
+                WHEN group_key <> order_id THEN group_key
+                ELSE transaction_id
+           END AS conversion,
+           coalesce(sku, CASE WHEN min(sku) OVER alike = max(sku) OVER alike THEN min(sku) OVER alike END) AS article
     FROM unified.live_transactions JOIN seconds USING (network, account, transacted_at)
-    WHERE kind IN ('sale', 'lead') AND commission_effective > 0 AND (sub_ids IS NOT NULL OR click_id IS NOT NULL)
+    WHERE kind IN ('sale', 'lead') AND commission_effective > 0
+      AND (order_id IS NOT NULL OR sub_ids IS NOT NULL OR click_id IS NOT NULL)
+    WINDOW alike AS (
+        PARTITION BY network, account, advertiser_id, sale_amount, sale_currency, commission_amount,
+                     commission_currency, transacted_at
+    )
 ),
 grouped AS (
     SELECT *,
-           count(*) OVER same AS copies,
-           min(transaction_id) OVER same AS duplicate_of,
-           min(order_or_id) OVER same AS first_order,
-           max(order_or_id) OVER same AS last_order
+           (sub_ids IS NOT NULL OR click_id IS NOT NULL)
+               AND min(order_or_id) OVER by_sub_id <> max(order_or_id) OVER by_sub_id AS is_by_sub_id,
+           order_id IS NOT NULL
+               AND min(conversion) OVER by_order <> max(conversion) OVER by_order AS is_by_order,
+           count(*) OVER by_sub_id AS copies_by_sub_id,
+           count(*) OVER by_order AS copies_by_order,
+           min(transaction_id) OVER by_sub_id AS least_by_sub_id,
+           min(transaction_id) OVER by_order AS least_by_order
     FROM candidates
-    WINDOW same AS (
-        PARTITION BY network, account, advertiser_id, sub_id_values, click_id, sale_amount, sale_currency,
-                     commission_amount, commission_currency, transacted_at
-    )
+    WINDOW by_sub_id AS (
+               PARTITION BY network, account, advertiser_id, article, sale_amount, sale_currency, commission_amount,
+                            commission_currency, transacted_at, sub_id_values, click_id
+           ),
+           by_order AS (
+               PARTITION BY network, account, advertiser_id, article, sale_amount, sale_currency, commission_amount,
+                            commission_currency, transacted_at, order_id
+           )
 )
-SELECT network, account, advertiser_id, advertiser_name, duplicate_of, transaction_id, transaction_key, order_id,
-       sub_ids, click_id, kind, sale_amount, sale_currency, commission_amount, commission_effective,
-       commission_currency, transacted_at, observed_at, run_id, copies
+SELECT network, account, advertiser_id, advertiser_name,
+       CASE WHEN is_by_sub_id AND (NOT is_by_order OR least_by_sub_id < least_by_order) THEN least_by_sub_id
+            ELSE least_by_order
+       END AS duplicate_of,
+       transaction_id, transaction_key, order_id, sku, sub_ids, click_id, kind, sale_amount, sale_currency,
+       commission_amount, commission_effective, commission_currency, transacted_at, observed_at, run_id,
+       CASE WHEN is_by_sub_id AND (NOT is_by_order OR copies_by_sub_id > copies_by_order) THEN copies_by_sub_id
+            ELSE copies_by_order
+       END AS copies
 FROM grouped
-WHERE first_order <> last_order
+WHERE is_by_sub_id OR is_by_order

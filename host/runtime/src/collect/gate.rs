@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sluice_lake::Prepared;
 use sluice_model::{ErrorKind, RawObject, Slice};
 
+use super::contents::Contents;
 use super::few::HeldFew;
 use super::guard::{Guard, Withheld};
 use super::listings::Listings;
@@ -29,6 +30,8 @@ struct HeldResponse {
     memory: Arc<Reservation>,
     seen: Observation,
     raw: Arc<RawObject>,
+    /// It was compared with the slice's other responses.
+    is_compared: bool,
 }
 
 /// What of a slice is held, and what is known of it.
@@ -48,6 +51,7 @@ pub struct Gate {
     /// Responses that are cut and can't be read, and why.
     cut: Vec<(Arc<RawObject>, String)>,
     listings: Listings,
+    contents: Contents,
 }
 
 impl Gate {
@@ -64,6 +68,11 @@ impl Gate {
     /// How many records each listing gave, and the network states.
     pub(super) fn listings(&mut self) -> &mut Listings {
         &mut self.listings
+    }
+
+    /// What its responses report of each transaction.
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     /// Records a response that is cut and can't be read: its slice is doubtful.
@@ -90,6 +99,17 @@ impl Gate {
         let reasons: Vec<&str> = cut.iter().map(|(_, reason)| reason.as_str()).collect();
         let doubt = Doubt { kind: DoubtKind::Cut, field: None, reason: text::joined(&reasons) };
         if reasons.is_empty() { Vec::new() } else { vec![doubt] }
+    }
+
+    /// Compares held responses with the others of the slice. One that stays alone isn't read for that.
+    fn compare(&mut self) {
+        let Self { held, contents, listings, .. } = self;
+        for held in held.iter_mut().filter(|held| !held.is_compared) {
+            let listing = listings.place_of(&held.raw.request.key);
+            let repeated = contents.add(&held.prepared, listing);
+            listings.repeated(listing, repeated);
+            held.is_compared = true;
+        }
     }
 
     /// Records doubts, and drops what is held.
@@ -125,7 +145,7 @@ impl Collector {
     ) -> Result<(), SliceError> {
         self.months.admit(answer.prepared.months())?;
         self.guard.note_conflicts(slice, answer.prepared.conflicts());
-        let held = HeldResponse { prepared: answer.prepared, memory, seen: answer.seen, raw };
+        let held = HeldResponse { prepared: answer.prepared, memory, seen: answer.seen, raw, is_compared: false };
         let is_full = {
             let mut gate = progress.gate();
             gate.seen.merge(&held.seen);
@@ -134,6 +154,9 @@ impl Collector {
                 return Ok(());
             }
             gate.held.push(held);
+            if gate.seen.responses > 1 {
+                gate.compare();
+            }
             // Where the network states how many records there are, nothing is handed on before they are counted.
             let is_long = gate.held.len() >= MAX_HELD && !gate.listings.are_stated();
             gate.is_open || is_long || self.app.memory.is_half_used()
@@ -149,6 +172,7 @@ impl Collector {
         let profile = self.guard.profile(slice).await?;
         let held = {
             let mut gate = progress.gate();
+            gate.compare();
             let held = std::mem::take(&mut gate.held);
             if gate.is_cut() {
                 held.iter().for_each(|held| gate.withheld.add(&held.raw, &held.seen));
@@ -156,7 +180,8 @@ impl Collector {
             }
             held
         };
-        let doubts = self.judge_held(&self.guard, &profile, slice, &held).await?;
+        let mut doubts = self.judge_held(&self.guard, &profile, slice, &held).await?;
+        doubts.extend(self.guard.judge_contents(progress.gate().contents()));
         self.decide(progress, held, doubts).await
     }
 
@@ -273,6 +298,8 @@ impl Collector {
             // Raw keeps what can't be judged now.
             Err(error) => return progress.fail(error),
         }
+        doubts.extend(guard.judge_contents(progress.gate().contents()));
+        guard.note_changed(slice, progress.gate().contents());
         if is_whole {
             doubts.extend(guard.judge_total(progress.gate().listings()));
             let (seen, first_sent_at) = (progress.gate().seen().clone(), progress.lock().first_sent_at);

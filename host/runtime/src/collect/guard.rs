@@ -9,6 +9,7 @@ use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
 use sluice_state::{State, Verb};
 
 use super::Collector;
+use super::contents::Contents;
 use super::earlier_doubts::{Clean, is_of, is_read_again, length, overlap, replaces};
 use super::listings::Listings;
 use super::run_warnings::{RunWarnings, WarningKind};
@@ -191,6 +192,11 @@ impl Guard {
         judge_few(profile, &self.rules, seen)
     }
 
+    /// Whether two responses report one transaction differently.
+    pub(super) fn judge_contents(&self, contents: &Contents) -> Option<Doubt> {
+        contents.doubt().filter(|_| self.rules.has(DoubtKind::Conflict))
+    }
+
     /// Whether as many records came as the network states.
     pub(super) fn judge_total(&self, listings: &Listings) -> Option<Doubt> {
         let reason = listings.difference().filter(|_| self.rules.has(DoubtKind::Total))?;
@@ -310,6 +316,16 @@ impl Guard {
     pub(super) fn note_conflicts(&self, slice: &Slice, conflicts: Vec<&str>) {
         let texts = conflicts.into_iter().map(|reason| format!("{} {}: {reason}", slice.account, slice.stream));
         self.found().warnings.extend(texts);
+    }
+
+    /// Records transactions that changed while a slice was read.
+    pub(super) fn note_changed(&self, slice: &Slice, contents: &Contents) {
+        let mut texts = contents.warnings();
+        // What isn't doubted is reported all the same.
+        texts.extend(contents.doubt().filter(|_| !self.rules.has(DoubtKind::Conflict)).map(|doubt| doubt.reason));
+        self.found()
+            .warnings
+            .extend(texts.into_iter().map(|text| format!("{} {}: {text}", slice.account, slice.stream)));
     }
 
     /// What people should know of answers that aren't doubted: at most 20 sentences, and how many more.

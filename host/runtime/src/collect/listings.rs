@@ -9,6 +9,8 @@ use sluice_model::Request;
 #[derive(Clone, Copy, Debug, Default)]
 struct Listing {
     records: u64,
+    /// Of these, records that another answer of it has too.
+    repeated: u64,
     /// The least and the most that its answers state. They differ where sales come in while pages are asked for.
     stated: Option<(u64, u64)>,
 }
@@ -47,6 +49,18 @@ impl Listings {
         }
     }
 
+    /// The listing that a request belongs to.
+    pub(super) fn place_of(&self, key: &str) -> Option<usize> {
+        self.of.get(key).copied()
+    }
+
+    /// Records that so many records of an answer came with another one of its listing already.
+    pub(super) fn repeated(&mut self, listing: Option<usize>, records: u64) {
+        if let Some(listing) = listing.and_then(|place| self.all.get_mut(place)) {
+            listing.repeated += records;
+        }
+    }
+
     /// Whether the network states how many records a listing has.
     pub(super) fn are_stated(&self) -> bool {
         self.all.iter().any(|listing| listing.stated.is_some())
@@ -56,11 +70,13 @@ impl Listings {
     pub(super) fn difference(&self) -> Option<String> {
         self.all.iter().find_map(|listing| {
             let (least, most) = listing.stated?;
-            let records = listing.records;
+            let (records, repeated) = (listing.records, listing.repeated.min(listing.records));
             let what = if (least, most) == (1, 1) { "record" } else { "records" };
             let stated = if least == most { least.to_string() } else { format!("{least} to {most}") };
-            (records < least || records > most)
-                .then(|| format!("the network states {stated} {what}, and {records} came"))
+            let twice = if repeated == 0 { String::new() } else { format!(", {repeated} of them twice") };
+            // One that came twice doesn't stand for another, which was missed.
+            (records - repeated < least || records > most + repeated)
+                .then(|| format!("the network states {stated} {what}, and {records} came{twice}"))
         })
     }
 }

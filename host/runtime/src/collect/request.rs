@@ -53,6 +53,17 @@ pub(super) fn envelope_bytes(raw: &RawObject) -> usize {
     raw.request.text_bytes() + raw.sent.body.as_ref().map_or(0, String::len)
 }
 
+/// Why what a connector takes for a whole list of records is none, by its status.
+fn unanswered(verdict: &Verdict, request: &Request, status: u16) -> Option<&'static str> {
+    match (verdict, status) {
+        (Verdict::Done | Verdict::More(_), 202) if request.yields_records => {
+            Some("HTTP 202: the network took the request, and has no answer yet")
+        }
+        (Verdict::Done, 206) if request.yields_records => Some("HTTP 206: the response is a part of the answer"),
+        _ => None,
+    }
+}
+
 /// A connector's judgement, and the response as it saw it.
 pub(super) type Judged = Result<(Judgement, DecodedResponse), SliceError>;
 
@@ -290,7 +301,11 @@ impl Collector {
             } else {
                 DecodedResponse::without_records(status, headers, body)
             };
-            connector.follow(&slice, &request, &found.response).map(|judgement| (judgement, found))
+            let mut judgement = connector.follow(&slice, &request, &found.response)?;
+            if let Some(reason) = unanswered(&judgement.verdict, &request, status) {
+                judgement.verdict = Verdict::Retry { reason: reason.to_owned(), after_secs: None };
+            }
+            Ok((judgement, found))
         });
         let judged = judged.await;
         if let Ok((_, found)) = &judged {

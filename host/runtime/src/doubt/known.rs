@@ -41,6 +41,8 @@ pub fn is_odd(profile: &Profile, seen: &Observation) -> bool {
     };
     KEPT.iter().any(|(column, _)| is_sparser(known(profile, *column), now(seen, *column)))
         || is_sparser(profile.statuses, statuses)
+        || is_sparser(profile.commission.worth(), seen.commission.worth())
+        || is_sparser(profile.commission.positive(), seen.commission.positive())
         || seen.currencies.keys().any(|code| !profile.currencies.contains_key(code))
         || is_far(profile.commission.mean(), seen.commission.mean())
         || is_far(profile.sale.mean(), seen.sale.mean())
@@ -61,6 +63,7 @@ pub fn judge_known(
     if rules.has(DoubtKind::Fill) {
         let lost = KEPT.iter().find_map(|(column, has)| lost(profile, rules, &rows, *column, *has));
         doubts.extend(lost.map(|doubt| with_inputs(profile, layout, rules, seen, doubt)));
+        doubts.extend(zeroed(rules, &rows));
     }
     if rules.has(DoubtKind::Currency) {
         doubts.extend(other_currency(rules, &rows));
@@ -68,6 +71,8 @@ pub fn judge_known(
     if rules.has(DoubtKind::Unit) {
         doubts.extend(other_unit("commission_amount", rules, &rows, |worth| worth.commission));
         doubts.extend(other_unit("sale_amount", rules, &rows, |worth| worth.sale));
+        doubts.extend(other_sign(rules, &rows));
+        doubts.extend(sale_for_commission(rules, &rows));
     }
     if rules.has(DoubtKind::Status) {
         doubts.extend(unknown_status(rules, &rows));
@@ -112,6 +117,47 @@ fn lost(
         kind: DoubtKind::Fill,
         field: Some(name.to_owned()),
         reason: reason(lost, had.len(), &format!("would lose their {name}")),
+    })
+}
+
+/// Commissions of those whose decision stayed the same, before and now; none that were zero.
+fn undecided<'a>(rows: &[&'a KnownTransaction]) -> Vec<(i128, i128, &'a KnownTransaction)> {
+    let same = rows.iter().filter(|row| row.before.status == row.now.status && row.now.status != "declined");
+    let commissions = same.filter_map(|row| Some((row.before.commission?, row.now.commission?, *row)));
+    commissions.filter(|(before, ..)| *before != 0).collect()
+}
+
+/// One or two are what a return of all of a sale looks like where a network has no word for it.
+fn zeroed(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
+    let all = undecided(rows);
+    let zero = all.iter().filter(|(_, now, _)| *now == 0).count();
+    (zero >= FEW && is_most(rules, zero, all.len())).then(|| Doubt {
+        kind: DoubtKind::Fill,
+        field: Some(COLUMNS[0].to_owned()),
+        reason: reason(zero, all.len(), "would have a commission of zero, and the status that they had"),
+    })
+}
+
+fn other_sign(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
+    let all = undecided(rows);
+    let other = all.iter().filter(|(before, now, _)| before.signum() == -now.signum()).count();
+    (other >= FEW && is_most(rules, other, all.len())).then(|| Doubt {
+        kind: DoubtKind::Unit,
+        field: Some(COLUMNS[0].to_owned()),
+        reason: reason(other, all.len(), "change the sign of their commission_amount"),
+    })
+}
+
+/// Commissions that are what the sales were: another field is read.
+fn sale_for_commission(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
+    let all = undecided(rows);
+    let is_sale =
+        |(before, now, row): &&(i128, i128, &KnownTransaction)| before != now && row.before.sale == Some(*now);
+    let sales = all.iter().filter(is_sale).count();
+    is_most(rules, sales, all.len()).then(|| Doubt {
+        kind: DoubtKind::Unit,
+        field: Some(COLUMNS[0].to_owned()),
+        reason: reason(sales, all.len(), "would have as commission_amount what their sale_amount was"),
     })
 }
 

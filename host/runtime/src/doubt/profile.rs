@@ -65,6 +65,9 @@ pub(super) struct Magnitude {
     pub(super) squares: f64,
     /// Amounts that are zero.
     pub(super) zeros: u64,
+    /// Of those that aren't, amounts below zero.
+    #[serde(default)]
+    pub(super) negatives: u64,
 }
 
 impl Magnitude {
@@ -78,6 +81,7 @@ impl Magnitude {
         self.count += 1;
         self.sum += log;
         self.squares += log * log;
+        self.negatives += u64::from(amount < 0);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -85,17 +89,29 @@ impl Magnitude {
         self.sum += other.sum;
         self.squares += other.squares;
         self.zeros += other.zeros;
+        self.negatives += other.negatives;
     }
 
     fn halve(&mut self) {
         let half = self.count / 2;
         let share = if self.count == 0 { 0.0 } else { half as f64 / self.count as f64 };
-        *self = Self { count: half, sum: self.sum * share, squares: self.squares * share, zeros: self.zeros / 2 };
+        let (zeros, negatives) = (self.zeros / 2, self.negatives / 2);
+        *self = Self { count: half, sum: self.sum * share, squares: self.squares * share, zeros, negatives };
     }
 
     /// The mean of the logarithms; none without amounts.
     pub(super) fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+
+    /// How many of the amounts aren't zero.
+    pub(super) fn worth(&self) -> Fill {
+        Fill { of: self.count + self.zeros, filled: self.count }
+    }
+
+    /// How many of those that aren't zero are above it.
+    pub(super) fn positive(&self) -> Fill {
+        Fill { of: self.count, filled: self.count - self.negatives.min(self.count) }
     }
 
     /// The standard deviation of the logarithms.
@@ -332,7 +348,10 @@ impl Profile {
             (DoubtKind::Bands, _) => self.days.clear(),
             (DoubtKind::Empty, _) => self.windows.clear(),
             (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
-            (DoubtKind::Type | DoubtKind::Currency | DoubtKind::Total | DoubtKind::Columns, _) => {}
+            (
+                DoubtKind::Type | DoubtKind::Currency | DoubtKind::Conflict | DoubtKind::Total | DoubtKind::Columns,
+                _,
+            ) => {}
         }
     }
 }

@@ -74,7 +74,7 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
         Failure::settings(format!("{file} is wrong: {}", mistake::of_json(&error))).hint(
             "the keys are connector, schedule (cron, timezone, missed, jitter, streams), look_back, hosts, base_url, rate, max_reject_share, vanish \
              (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
-             cut, total, bands, columns, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
+             cut, conflict, total, bands, columns, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
         )
     })?;
     let name = name_of(path);

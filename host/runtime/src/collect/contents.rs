@@ -1,0 +1,195 @@
+//! What the responses of one slice report of each transaction: one that two of them report differently has changed while
+//! pages were read, or its id isn't one. Within a response such rows are rejects already.
+
+use std::collections::{HashMap, HashSet};
+
+use sluice_lake::{Prepared, TransactionState};
+
+use crate::doubt::{Doubt, DoubtKind};
+
+/// Transactions of a slice that are remembered: about 20 MB. Further ones are compared with these only.
+const MAX_KNOWN: usize = 250_000;
+
+/// A transaction as the response that was received last reports it. Sixty-four bits of its hashes tell it from others.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    content: u64,
+    money: u64,
+    commission: Option<i64>,
+    modified_at: Option<i64>,
+    received_at: i64,
+    /// The listing that gave it.
+    listing: Option<usize>,
+}
+
+/// Transactions that are reported twice, differently.
+#[derive(Debug, Default)]
+struct Differences {
+    count: u64,
+    /// One of them.
+    example: String,
+}
+
+impl Differences {
+    fn note(&mut self, example: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.example.is_empty() {
+            self.example = example();
+        }
+    }
+
+    fn transactions(&self) -> String {
+        if self.count == 1 { "1 transaction is".to_owned() } else { format!("{} transactions are", self.count) }
+    }
+}
+
+/// What a slice's responses report of each transaction.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    known: HashMap<u64, Known>,
+    /// The later response has a newer state, or one of the same money.
+    changed: Differences,
+    /// Nothing says which state is the newer one, or the later response has the older one.
+    conflicting: Differences,
+    is_full: bool,
+}
+
+impl Contents {
+    /// Compares a response of a listing with those before, and remembers it. Gives how many of its records are in another
+    /// response of the listing: they don't stand for further ones.
+    pub(super) fn add(&mut self, answer: &Prepared, listing: Option<usize>) -> u64 {
+        let received_at = answer.origin().received_at.timestamp_micros();
+        let states = answer.states();
+        // Of a record with several transactions each is there again.
+        let is_repeated = |state: &TransactionState<'_>| {
+            // Truncation is meant.
+            self.known.get(&(state.key as u64)).is_some_and(|known| known.listing == listing)
+        };
+        let repeated: HashSet<u32> =
+            states.iter().filter(|state| is_repeated(state)).map(|state| state.record).collect();
+        for state in states {
+            self.add_state(&state, received_at, listing);
+        }
+        repeated.len() as u64
+    }
+
+    fn add_state(&mut self, state: &TransactionState<'_>, received_at: i64, listing: Option<usize>) {
+        // Truncation is meant: both are hashes.
+        let (key, content) = (state.key as u64, (state.content >> 64) as u64 ^ state.content as u64);
+        let commission = state.commission.and_then(|amount| i64::try_from(amount).ok());
+        let now =
+            Known { content, money: state.money, commission, modified_at: state.modified_at, received_at, listing };
+        let is_full = self.known.len() >= MAX_KNOWN;
+        let Some(known) = self.known.get_mut(&key) else {
+            self.is_full |= is_full;
+            if !is_full {
+                self.known.insert(key, now);
+            }
+            return;
+        };
+        if known.content == content {
+            return;
+        }
+        let (earlier, later) = if known.received_at <= received_at { (*known, now) } else { (now, *known) };
+        *known = later;
+        match is_plausible(&earlier, &later) {
+            true => self.changed.note(|| state.id.chars().take(100).collect()),
+            false => self.conflicting.note(|| {
+                let id: String = state.id.chars().take(100).collect();
+                format!("`{id}` with commissions {} and {}", money(earlier.commission), money(later.commission))
+            }),
+        }
+    }
+
+    /// What is doubted.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        let Differences { count, example } = &self.conflicting;
+        (*count > 0).then(|| Doubt {
+            kind: DoubtKind::Conflict,
+            field: None,
+            reason: format!(
+                "{} in two responses with different contents, and nothing says which is newer: {example}",
+                self.conflicting.transactions()
+            ),
+        })
+    }
+
+    /// What people should know of transactions that aren't doubted.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if self.changed.count > 0 {
+            texts.push(format!(
+                "{} in two responses with different contents, as `{}`: the state that came last counts",
+                self.changed.transactions(),
+                self.changed.example
+            ));
+        }
+        if self.is_full {
+            texts.push(format!("only the first {MAX_KNOWN} transactions were looked for in several responses"));
+        }
+        texts
+    }
+}
+
+/// Whether a transaction may have changed between two responses: the later one has a newer state, or none that is older
+/// and the same money.
+fn is_plausible(earlier: &Known, later: &Known) -> bool {
+    match earlier.modified_at.zip(later.modified_at) {
+        Some((before, after)) if before != after => before < after,
+        _ => earlier.money == later.money,
+    }
+}
+
+fn money(amount: Option<i64>) -> String {
+    amount.map_or_else(|| "none".to_owned(), |amount| format!("{:.2}", amount as f64 / 1e6))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn state(content: u128, money: u64, modified_at: Option<i64>) -> TransactionState<'static> {
+        TransactionState { key: 7, id: "X-7", content, money, commission: Some(5_000_000), record: 0, modified_at }
+    }
+
+    /// The conflicts and the changes of two responses that come in this order.
+    fn found(first: (TransactionState<'_>, i64), second: (TransactionState<'_>, i64)) -> (u64, u64) {
+        let mut contents = Contents::default();
+        contents.add_state(&first.0, first.1, None);
+        contents.add_state(&second.0, second.1, None);
+        (contents.conflicting.count, contents.changed.count)
+    }
+
+    #[test]
+    fn the_same_twice_is_no_difference() {
+        assert_eq!(found((state(1, 1, None), 0), (state(1, 1, None), 1)), (0, 0));
+    }
+
+    #[test]
+    fn other_money_is_a_conflict_unless_a_date_of_change_explains_it() {
+        assert_eq!(found((state(1, 1, None), 0), (state(2, 2, None), 1)), (1, 0));
+        assert_eq!(found((state(1, 1, Some(10)), 0), (state(2, 2, Some(10)), 1)), (1, 0));
+        assert_eq!(found((state(1, 1, Some(10)), 0), (state(2, 2, Some(20)), 1)), (0, 1));
+        assert_eq!(found((state(2, 2, Some(20)), 1), (state(1, 1, Some(10)), 0)), (0, 1), "mapped in the other order");
+    }
+
+    #[test]
+    fn an_older_state_that_comes_later_is_a_conflict() {
+        assert_eq!(found((state(1, 1, Some(20)), 0), (state(2, 1, Some(10)), 1)), (1, 0));
+    }
+
+    #[test]
+    fn another_content_of_the_same_money_is_a_change() {
+        assert_eq!(found((state(1, 1, None), 0), (state(2, 1, None), 1)), (0, 1));
+    }
+
+    #[test]
+    fn a_conflict_names_the_id_and_both_commissions() {
+        let mut contents = Contents::default();
+        contents.add_state(&state(1, 1, None), 0, None);
+        contents.add_state(&TransactionState { commission: None, ..state(2, 2, None) }, 1, None);
+        let doubt = contents.doubt().unwrap();
+        assert!(doubt.reason.ends_with("`X-7` with commissions 5.00 and none"), "{}", doubt.reason);
+    }
+}
