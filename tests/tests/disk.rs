@@ -64,7 +64,10 @@ fn a_full_disk_and_a_read_only_one_are_alarms_and_lose_nothing() {
         service.wait_for(&["run begins", NETWORK, "accounts=0"]).unwrap();
         service.wait_for(&[NETWORK, "new versions"]).unwrap();
     };
-    assert!(!disk.run("dd if=/dev/zero of=$1/filler bs=64k count=1024"), "a disk of 64 MiB takes 64 MiB beside the lake");
+    assert!(
+        !disk.run("dd if=/dev/zero of=$1/filler bs=64k count=1024"),
+        "a disk of 64 MiB takes 64 MiB beside the lake"
+    );
     simulator.advance(TimeDelta::hours(20));
     service.wait_for(&["No space left on device"]).unwrap();
     service.wait_for(&["alarm: ", "the disk of", "open"]).unwrap();

@@ -120,7 +120,10 @@ pub(crate) fn map(record: Record, currency: &str, out: &mut Output) -> Result<()
         ("pubCommissionAmountUsd", record.filled(COMMISSION_USD)),
         ("saleAmountUsd", record.filled(SALE_USD)),
     ]);
-    let skus: Vec<_> = record.nested(ITEMS).items().iter().filter_map(|item| item.filled("sku")).collect();
+    let mut skus: Vec<_> = record.nested(ITEMS).items().iter().filter_map(|item| item.filled("sku")).collect();
+    // The network promises no order.
+    skus.sort_unstable();
+    skus.dedup();
     let skus = skus.join(", ");
     let row = Transaction {
         transaction_id: record.required(ID)?,

@@ -51,6 +51,8 @@ pub struct App {
     pub waiting: ByteLimit,
     /// Bounds what slices of few records hold until others are read.
     pub few: ByteLimit,
+    /// Bounds what slices remember of their transactions, to compare their responses.
+    pub contents: ByteLimit,
     /// Whether the lake's disk has room for what is fetched.
     pub disk: DiskFloor,
     /// What this process is doing.
@@ -106,6 +108,7 @@ impl App {
             memory: MemoryBudget::new(settings.limits.response_bytes()),
             waiting: ByteLimit::new(settings.limits.waiting_bytes()),
             few: ByteLimit::new(settings.limits.few_bytes()),
+            contents: ByteLimit::new(settings.limits.contents_bytes()),
             disk: DiskFloor::default(),
             settings,
             meter,

@@ -4,7 +4,6 @@ mod clock;
 mod close;
 mod contents;
 mod earlier_doubts;
-mod few;
 mod from_raw;
 mod gate;
 mod guard;

@@ -64,6 +64,24 @@ impl ByteLimit {
     pub fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
+
+    /// Takes bytes until what it gives is dropped; none if they aren't free.
+    pub fn hold(&self, bytes: usize) -> Option<HeldBytes> {
+        self.take(bytes).then(|| HeldBytes { of: self.clone(), bytes })
+    }
+}
+
+/// Bytes of a limit, given back when dropped.
+#[derive(Debug)]
+pub struct HeldBytes {
+    of: ByteLimit,
+    bytes: usize,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.of.give_back(self.bytes);
+    }
 }
 
 impl MemoryBudget {
@@ -200,6 +218,15 @@ mod tests {
     use futures::future::LocalBoxFuture;
 
     use super::*;
+
+    #[test]
+    fn what_is_given_back_can_be_held_again() {
+        let limit = ByteLimit::new(100);
+        let held = limit.hold(60);
+        assert!(held.is_some() && limit.hold(41).is_none());
+        drop(held);
+        assert!(limit.hold(101).is_none() && limit.hold(usize::MAX).is_none() && limit.hold(100).is_some());
+    }
 
     /// A reservation that doesn't succeed yet.
     fn waiting(budget: &MemoryBudget, bytes: usize) -> LocalBoxFuture<'_, Reservation> {

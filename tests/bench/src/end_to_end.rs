@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::guards;
 use crate::network::{Address, FIRST_PUBLISHER, Network, ROWS_PER_REQUEST, Work};
 use crate::process::{self, Usage};
 use crate::yardstick;
+use crate::{guards, map};
 
 const TOKEN: &str = "BENCH_TOKEN";
 

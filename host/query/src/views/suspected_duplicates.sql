@@ -3,7 +3,7 @@
 -- - the sub-ids or the click, with several orders: some advertisers send a sale at once and again in a batch; or
 -- - the order. Two pieces of one article may look so too, and are for people to decide.
 -- Articles of one order that differ aren't suspected of each other, nor are the items that a network lists under one
--- conversion, nor equal rows to which it gives no id. Where only one of the rows names its SKU, the others may be of it.
+-- conversion, nor those of one order without an SKU, nor equal rows to which it gives no id. Where only one of the rows names its SKU, the others may be of it.
 -- `duplicate_of` is the least of the ids. Only rows that share account and second with another one are compared: the
 -- rest is never held in memory.
 WITH seconds AS (
@@ -15,10 +15,6 @@ WITH seconds AS (
 ),
 candidates AS (
     SELECT *, map_values(sub_ids) AS sub_id_values, coalesce(order_id, group_key, transaction_id) AS order_or_id,
-           CASE WHEN id_basis = 'row-hash' THEN NULL
-                WHEN group_key <> order_id THEN group_key
-                ELSE transaction_id
-           END AS conversion,
            coalesce(sku, CASE WHEN min(sku) OVER alike = max(sku) OVER alike THEN min(sku) OVER alike END) AS article
     FROM unified.live_transactions JOIN seconds USING (network, account, transacted_at)
     WHERE kind IN ('sale', 'lead') AND commission_effective > 0
@@ -28,17 +24,25 @@ candidates AS (
                      commission_currency, transacted_at
     )
 ),
+conversions AS (
+    SELECT *,
+           CASE WHEN id_basis = 'row-hash' OR (group_key = order_id AND article IS NULL) THEN NULL
+                WHEN group_key <> order_id THEN group_key
+                ELSE transaction_id
+           END AS conversion
+    FROM candidates
+),
 grouped AS (
     SELECT *,
            (sub_ids IS NOT NULL OR click_id IS NOT NULL)
                AND min(order_or_id) OVER by_sub_id <> max(order_or_id) OVER by_sub_id AS is_by_sub_id,
            order_id IS NOT NULL
-               AND min(conversion) OVER by_order <> max(conversion) OVER by_order AS is_by_order,
+               AND coalesce(min(conversion) OVER by_order <> max(conversion) OVER by_order, false) AS is_by_order,
            count(*) OVER by_sub_id AS copies_by_sub_id,
            count(*) OVER by_order AS copies_by_order,
            min(transaction_id) OVER by_sub_id AS least_by_sub_id,
            min(transaction_id) OVER by_order AS least_by_order
-    FROM candidates
+    FROM conversions
     WINDOW by_sub_id AS (
                PARTITION BY network, account, advertiser_id, article, sale_amount, sale_currency, commission_amount,
                             commission_currency, transacted_at, sub_id_values, click_id

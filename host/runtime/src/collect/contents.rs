@@ -6,9 +6,12 @@ use std::collections::{HashMap, HashSet};
 use sluice_lake::{Prepared, TransactionState};
 
 use crate::doubt::{Doubt, DoubtKind};
+use crate::memory::{ByteLimit, HeldBytes};
 
-/// Transactions of a slice that are remembered: about 20 MB. Further ones are compared with these only.
-const MAX_KNOWN: usize = 250_000;
+/// Transactions for which a slice takes memory at once.
+const STEP: usize = 1024;
+/// Bytes of a transaction: a map has up to eight places for three, and both maps while it grows.
+const OF_TRANSACTION: usize = 4 * size_of::<(u64, Known)>();
 
 /// A transaction as the response that was received last reports it. Sixty-four bits of its hashes tell it from others.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +54,16 @@ pub(super) struct Contents {
     changed: Differences,
     /// Nothing says which state is the newer one, or the later response has the older one.
     conflicting: Differences,
+    /// Memory for the transactions that are remembered.
+    held: Vec<HeldBytes>,
+    /// There was no memory for all of them: further ones are compared with these only.
     is_full: bool,
 }
 
 impl Contents {
     /// Compares a response of a listing with those before, and remembers it. Gives how many of its records are in another
     /// response of the listing: they don't stand for further ones.
-    pub(super) fn add(&mut self, answer: &Prepared, listing: Option<usize>) -> u64 {
+    pub(super) fn add(&mut self, answer: &Prepared, listing: Option<usize>, limit: &ByteLimit) -> u64 {
         let received_at = answer.origin().received_at.timestamp_micros();
         let states = answer.states();
         // Of a record with several transactions each is there again.
@@ -68,22 +74,30 @@ impl Contents {
         let repeated: HashSet<u32> =
             states.iter().filter(|state| is_repeated(state)).map(|state| state.record).collect();
         for state in states {
-            self.add_state(&state, received_at, listing);
+            self.add_state(&state, received_at, listing, limit);
         }
         repeated.len() as u64
     }
 
-    fn add_state(&mut self, state: &TransactionState<'_>, received_at: i64, listing: Option<usize>) {
+    /// Whether there is memory for one more.
+    fn has_room(&mut self, limit: &ByteLimit) -> bool {
+        if self.known.len() == self.held.len() * STEP {
+            self.held.extend(limit.hold(STEP * OF_TRANSACTION));
+        }
+        self.known.len() < self.held.len() * STEP
+    }
+
+    fn add_state(&mut self, state: &TransactionState<'_>, received_at: i64, listing: Option<usize>, limit: &ByteLimit) {
         // Truncation is meant: both are hashes.
         let (key, content) = (state.key as u64, (state.content >> 64) as u64 ^ state.content as u64);
         let commission = state.commission.and_then(|amount| i64::try_from(amount).ok());
         let now =
             Known { content, money: state.money, commission, modified_at: state.modified_at, received_at, listing };
-        let is_full = self.known.len() >= MAX_KNOWN;
         let Some(known) = self.known.get_mut(&key) else {
-            self.is_full |= is_full;
-            if !is_full {
+            if self.has_room(limit) {
                 self.known.insert(key, now);
+            } else {
+                self.is_full = true;
             }
             return;
         };
@@ -108,7 +122,8 @@ impl Contents {
             kind: DoubtKind::Conflict,
             field: None,
             reason: format!(
-                "{} in two responses with different contents, and nothing says which is newer: {example}",
+                "{} in two responses with different contents, and no later date of change says which counts: {example}. \
+                 Where the network's ids aren't unique, `\"doubt\": {{\"conflict\": false}}` lets the response that came last count",
                 self.conflicting.transactions()
             ),
         })
@@ -125,7 +140,10 @@ impl Contents {
             ));
         }
         if self.is_full {
-            texts.push(format!("only the first {MAX_KNOWN} transactions were looked for in several responses"));
+            texts.push(format!(
+                "only {} transactions were looked for in several responses: more don't fit into a sixteenth of memory_mb",
+                self.known.len()
+            ));
         }
         texts
     }
@@ -156,8 +174,9 @@ mod tests {
     /// The conflicts and the changes of two responses that come in this order.
     fn found(first: (TransactionState<'_>, i64), second: (TransactionState<'_>, i64)) -> (u64, u64) {
         let mut contents = Contents::default();
-        contents.add_state(&first.0, first.1, None);
-        contents.add_state(&second.0, second.1, None);
+        let limit = ByteLimit::new(usize::MAX);
+        contents.add_state(&first.0, first.1, None, &limit);
+        contents.add_state(&second.0, second.1, None, &limit);
         (contents.conflicting.count, contents.changed.count)
     }
 
@@ -187,9 +206,27 @@ mod tests {
     #[test]
     fn a_conflict_names_the_id_and_both_commissions() {
         let mut contents = Contents::default();
-        contents.add_state(&state(1, 1, None), 0, None);
-        contents.add_state(&TransactionState { commission: None, ..state(2, 2, None) }, 1, None);
+        let limit = ByteLimit::new(usize::MAX);
+        contents.add_state(&state(1, 1, None), 0, None, &limit);
+        contents.add_state(&TransactionState { commission: None, ..state(2, 2, None) }, 1, None, &limit);
         let doubt = contents.doubt().unwrap();
-        assert!(doubt.reason.ends_with("`X-7` with commissions 5.00 and none"), "{}", doubt.reason);
+        assert!(doubt.reason.contains("`X-7` with commissions 5.00 and none. "), "{}", doubt.reason);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_compared_and_said() {
+        let limit = ByteLimit::new(2 * STEP * OF_TRANSACTION);
+        let mut contents = Contents::default();
+        let of = |key: usize, content| TransactionState { key: key as u128, ..state(content, content as u64, None) };
+        for key in 0..2 * STEP {
+            contents.add_state(&of(key, 1), 0, None, &limit);
+        }
+        assert!(contents.warnings().is_empty() && !limit.take(1));
+        contents.add_state(&of(2 * STEP, 1), 0, None, &limit);
+        contents.add_state(&of(2 * STEP, 2), 1, None, &limit);
+        contents.add_state(&of(0, 2), 1, None, &limit);
+        assert_eq!((contents.conflicting.count, contents.warnings().len()), (1, 1));
+        drop(contents);
+        assert!(limit.take(limit.most()), "all of it is free again");
     }
 }

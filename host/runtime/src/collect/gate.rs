@@ -11,18 +11,20 @@ use sluice_lake::Prepared;
 use sluice_model::{ErrorKind, RawObject, Slice};
 
 use super::contents::Contents;
-use super::few::HeldFew;
 use super::guard::{Guard, Withheld};
 use super::listings::Listings;
 use super::{Collector, Progress};
 use crate::doubt::{Doubt, DoubtKind, Observation, Profile};
 use crate::failure::{Failure, SliceError};
-use crate::memory::Reservation;
+use crate::memory::{ByteLimit, HeldBytes, Reservation};
 use crate::tables::Answer;
 use crate::text;
 
 /// Responses of a slice that are held at most, if nothing states how many records it has.
 const MAX_HELD: usize = 16;
+
+/// Bytes of a slice beside its responses: how it is read, by what it is judged, what it reports.
+const OF_SLICE: usize = 4 << 10;
 
 /// A response on its way to the tables.
 struct HeldResponse {
@@ -39,7 +41,7 @@ struct HeldResponse {
 pub struct Gate {
     held: Vec<HeldResponse>,
     /// What of it isn't in the budget.
-    few: Option<HeldFew>,
+    few: Option<HeldBytes>,
     /// Something was handed on already.
     is_open: bool,
     /// All responses of the slice.
@@ -102,11 +104,11 @@ impl Gate {
     }
 
     /// Compares held responses with the others of the slice. One that stays alone isn't read for that.
-    fn compare(&mut self) {
+    fn compare(&mut self, limit: &ByteLimit) {
         let Self { held, contents, listings, .. } = self;
         for held in held.iter_mut().filter(|held| !held.is_compared) {
             let listing = listings.place_of(&held.raw.request.key);
-            let repeated = contents.add(&held.prepared, listing);
+            let repeated = contents.add(&held.prepared, listing, limit);
             listings.repeated(listing, repeated);
             held.is_compared = true;
         }
@@ -155,7 +157,7 @@ impl Collector {
             }
             gate.held.push(held);
             if gate.seen.responses > 1 {
-                gate.compare();
+                gate.compare(&self.app.contents);
             }
             // Where the network states how many records there are, nothing is handed on before they are counted.
             let is_long = gate.held.len() >= MAX_HELD && !gate.listings.are_stated();
@@ -172,7 +174,7 @@ impl Collector {
         let profile = self.guard.profile(slice).await?;
         let held = {
             let mut gate = progress.gate();
-            gate.compare();
+            gate.compare(&self.app.contents);
             let held = std::mem::take(&mut gate.held);
             if gate.is_cut() {
                 held.iter().for_each(|held| gate.withheld.add(&held.raw, &held.seen));
@@ -240,7 +242,8 @@ impl Collector {
         };
         if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
             let mut gate = progress.gate();
-            gate.few = HeldFew::take(&self.app.few, gate.held.iter().map(|held| held.memory.bytes()).sum());
+            let bytes = gate.held.iter().fold(OF_SLICE, |sum, held| sum.saturating_add(held.memory.bytes()));
+            gate.few = self.app.few.hold(bytes);
             if gate.few.is_some() {
                 // They may be held for long, so they don't count against the budget that others wait for.
                 gate.held.iter().for_each(|held| held.memory.resize(0));

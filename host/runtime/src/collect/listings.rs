@@ -32,9 +32,13 @@ impl Listings {
         }
     }
 
-    /// Records the requests that follow from another one's answer.
-    pub(super) fn follow(&mut self, key: &str, follow_ups: &[Request]) {
-        if let Some(place) = self.of.get(key).copied() {
+    /// Records the requests that follow from another one's answer. Several that a step without records leads to are of no
+    /// listing: nothing says whether they share one.
+    pub(super) fn follow(&mut self, request: &Request, follow_ups: &[Request]) {
+        if !request.yields_records && follow_ups.len() > 1 {
+            return;
+        }
+        if let Some(place) = self.of.get(&request.key).copied() {
             self.of.extend(follow_ups.iter().map(|request| (request.key.clone(), place)));
         }
     }
@@ -100,13 +104,23 @@ mod tests {
     fn pages_of_a_listing_count_together_and_listings_apart() {
         let mut listings = listings(&["sales-1", "leads-1"]);
         listings.answered("sales-1", 100, Some(103));
-        listings.follow("sales-1", &[request("sales-2")]);
+        listings.follow(&request("sales-1"), &[request("sales-2")]);
         listings.answered("sales-2", 3, None);
         listings.answered("leads-1", 5, Some(5));
         assert_eq!(listings.difference(), None);
-        listings.follow("leads-1", &[request("leads-2")]);
+        listings.follow(&request("leads-1"), &[request("leads-2")]);
         listings.answered("leads-2", 1, None);
         assert_eq!(listings.difference().as_deref(), Some("the network states 5 records, and 6 came"));
+    }
+
+    #[test]
+    fn batches_that_a_lookup_leads_to_have_totals_of_their_own() {
+        let mut listings = listings(&["lookup"]);
+        let step = Request { yields_records: false, ..request("lookup") };
+        listings.follow(&step, &[request("batch-1"), request("batch-2")]);
+        listings.answered("batch-1", 120, Some(120));
+        listings.answered("batch-2", 3, Some(3));
+        assert_eq!(listings.difference(), None);
     }
 
     #[test]
@@ -114,7 +128,7 @@ mod tests {
         let after = |records: u64| {
             let mut listings = listings(&["1"]);
             listings.answered("1", 10, Some(19));
-            listings.follow("1", &[request("2")]);
+            listings.follow(&request("1"), &[request("2")]);
             listings.answered("2", records - 10, Some(21));
             listings.difference()
         };

@@ -256,7 +256,7 @@ impl Collector {
         let status = found.response.status;
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
         if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
-            progress.gate().listings().follow(&request.key, follow_ups);
+            progress.gate().listings().follow(request, follow_ups);
         }
         if let (true, true, Some(decoded)) = (answered, request.yields_records, &found.decoded) {
             progress.lock().records += decoded.records() as u64;

@@ -151,8 +151,9 @@ fn other_sign(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt
 /// Commissions that are what the sales were: another field is read.
 fn sale_for_commission(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
     let all = undecided(rows);
-    let is_sale =
-        |(before, now, row): &&(i128, i128, &KnownTransaction)| before != now && row.before.sale == Some(*now);
+    let is_sale = |(before, now, row): &&(i128, i128, &KnownTransaction)| {
+        *now != 0 && before != now && row.before.sale == Some(*now)
+    };
     let sales = all.iter().filter(is_sale).count();
     is_most(rules, sales, all.len()).then(|| Doubt {
         kind: DoubtKind::Unit,

@@ -118,6 +118,11 @@ impl LimitsSettings {
         (self.memory_mb.saturating_mul(1 << 20) / 32).max(Limits::default().request_text_bytes)
     }
 
+    /// Bytes of what slices remember of their transactions, to compare their responses: a sixteenth of the process's memory.
+    pub fn contents_bytes(&self) -> usize {
+        self.memory_mb.saturating_mul(1 << 20) / 16
+    }
+
     /// Bytes that slices of few records hold until others are read: a thirty-second of the process's memory.
     pub fn few_bytes(&self) -> usize {
         self.memory_mb.saturating_mul(1 << 20) / 32
