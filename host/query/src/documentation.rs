@@ -116,7 +116,7 @@ const UNIFIED: &[(&str, &str, Columns)] = &[
     ),
     (
         "unified.suspected_duplicates",
-        "Sales and leads that may be one, reported under several ids.",
+        "Sales and leads that may be one, reported under several ids or to several accounts.",
         Columns::View(SUSPECTED_DUPLICATES),
     ),
 ];
@@ -164,8 +164,14 @@ const VALIDATION_LATENCY: &[(&str, &str)] = &[
     ("days_max", "The most days."),
 ];
 
-const SUSPECTED_DUPLICATES: &[(&str, &str)] =
-    &[("duplicate_of", "The least `transaction_id` of those that may be one."), ("copies", "How many may be one.")];
+const SUSPECTED_DUPLICATES: &[(&str, &str)] = &[
+    ("duplicate_of", "The least `transaction_id` of those that may be one."),
+    (
+        "duplicate_account",
+        "The first account of those that may be one: another one if two accounts report the same id.",
+    ),
+    ("copies", "How many may be one."),
+];
 
 /// What is counted in the native tables when `meta.columns` is queried.
 const COUNTED: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Transactions of a run that may be others under another id: a warning with ids and money.
+//! Transactions of a run that may be others under another id, or of another account: a warning with ids and money.
 
 use arrow::array::{Array, AsArray};
 use chrono::TimeDelta;
@@ -31,23 +31,31 @@ pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<Str
     let suspected = format!(
         "WITH sets AS (
              SELECT coalesce(advertiser_id, '') AS advertiser, commission_currency AS currency, duplicate_of,
-                    max(transaction_id) AS other, count(*) - 1 AS more,
+                    duplicate_account, max(account) AS other_account, max(transaction_id) AS other, count(*) - 1 AS more,
                     sum(commission_effective) - max(commission_effective) AS surplus
              FROM unified.suspected_duplicates
              WHERE network = {network} AND transacted_at BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'
-             GROUP BY 1, 2, 3, account, transacted_at, commission_effective
+             GROUP BY 1, 2, 3, 4, transacted_at, commission_effective
              HAVING bool_or(run_id = {run_id})
          )
          SELECT advertiser, currency, CAST(sum(more) AS VARCHAR), CAST(sum(surplus) AS VARCHAR),
-                min(duplicate_of), first_value(other ORDER BY duplicate_of)
-         FROM sets GROUP BY advertiser, currency ORDER BY sum(surplus) DESC"
+                min(duplicate_of), first_value(other ORDER BY duplicate_of),
+                duplicate_account, other_account
+         FROM sets GROUP BY advertiser, currency, duplicate_account, other_account ORDER BY sum(surplus) DESC"
     );
     let rows = texts(&session, &suspected).await?;
     Ok(rows.into_iter().map(|row| line(&row)).collect())
 }
 
-fn line([advertiser, currency, more, surplus, first, other]: &[String; 6]) -> String {
+fn line([advertiser, currency, more, surplus, first, other, of, account]: &[String; 8]) -> String {
     let money = surplus.trim_end_matches('0').trim_end_matches('.');
+    if of != account {
+        return format!(
+            "{more} transactions of advertiser {advertiser} ({money} {currency}) were reported to the accounts {of} and \
+             {account} under the same ids, such as {first}, and count twice: compare the settings of the two; sluice sql \
+             \"SELECT * FROM unified.suspected_duplicates WHERE advertiser_id = '{advertiser}'\""
+        );
+    }
     format!(
         "{more} transactions of advertiser {advertiser} ({money} {currency}) may be others under another id, such as {other} \
          of {first}: sluice sql \"SELECT * FROM unified.suspected_duplicates WHERE advertiser_id = '{advertiser}'\""

@@ -112,13 +112,7 @@ fn amounts_that_all_change_their_sign_are_doubted() {
     let negative = |record: &mut Value| record["commissionAmount"]["amount"] = json!(-8.0);
     doubted(pounds(), changed(pounds(), negative), "unit", "commission_amount");
     // Rows of their own take something back.
-    undoubted(
-        pounds(),
-        changed(pounds(), |record| {
-            record["id"] = json!(record["id"].as_u64().unwrap() + 500);
-            negative(record);
-        }),
-    );
+    undoubted(pounds(), changed(more_by(pounds(), 500), negative));
 }
 
 #[test]
@@ -127,6 +121,29 @@ fn amounts_that_change_places_are_doubted() {
         (record["commissionAmount"]["amount"], record["saleAmount"]["amount"]) = (json!(100.0), json!(8.0));
     });
     doubted(pounds(), swapped, "unit", "commission_amount");
+}
+
+/// What a network does that gives each account the list of all, or an operator who names one account by two settings.
+#[test]
+fn ids_that_two_accounts_share_are_suspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, operator) = steps_of(&folder, "awin", &[pounds(), more_by(pounds(), 500)]);
+    let file = std::fs::read_to_string(operator.join("networks/awin.json")).unwrap();
+    operator.write("networks/awin-2.json", &file.replace("\"uk\"", "\"us\"").replace("123456", "654321")).unwrap();
+    assert_eq!(run(&operator).code, 0);
+    network.set_step(1);
+    let other = january(&operator, "run", "awin-2", "transaction");
+    assert!(other.code == 0 && !output(&other).contains("under the same ids"), "ids of its own: {other:?}");
+    network.set_step(0);
+    let same = january(&operator, "run", "awin-2", "transaction");
+    assert!(output(&same).contains("were reported to the accounts uk and us under the same ids"), "{same:?}");
+    let pairs = "SELECT duplicate_account a, count(*) n FROM unified.suspected_duplicates GROUP BY 1";
+    assert_eq!(rows(&operator, pairs), json!([{"a": "uk", "n": 20}]));
+}
+
+/// The same under ids that are so much higher.
+fn more_by(records: Vec<Value>, by: u64) -> Vec<Value> {
+    changed(records, |record| record["id"] = json!(record["id"].as_u64().unwrap() + by))
 }
 
 #[test]

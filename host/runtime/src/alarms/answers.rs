@@ -146,26 +146,29 @@ pub(super) async fn find_duplicates(
 ) -> Result<(), Failure> {
     let query = format!(
         "SELECT network, account, coalesce(commission_currency, ''), CAST(count(*) AS VARCHAR),
-                CAST(sum(commission_effective) AS VARCHAR), min(transaction_id), min(duplicate_of)
+                CAST(sum(commission_effective) AS VARCHAR), min(transaction_id), min(duplicate_of), min(duplicate_account)
          FROM unified.suspected_duplicates
-         WHERE network IN ({}) AND transacted_at > now() - INTERVAL '{} days' AND transaction_id <> duplicate_of
+         WHERE network IN ({}) AND transacted_at > now() - INTERVAL '{} days'
+               AND (transaction_id <> duplicate_of OR account <> duplicate_account)
          GROUP BY network, account, commission_currency ORDER BY network, account, count(*) DESC",
         networks.list(),
         alarms.threshold(Rule::Duplicates, |of| of.days, 45)
     );
-    let rows: Vec<[String; 7]> = texts(session, &query).await?;
+    let rows: Vec<[String; 8]> = texts(session, &query).await?;
     let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(duplicated).collect::<Vec<_>>();
     findings.add(Rule::Duplicates, networks.covers(), faults);
     Ok(())
 }
 
-fn duplicated(rows: &[[String; 7]]) -> Fault {
+fn duplicated(rows: &[[String; 8]]) -> Fault {
     let [network, account, ..] = &rows[0];
     let number: u64 = rows.iter().filter_map(|row| row[3].parse::<u64>().ok()).sum();
-    let summary = format!("{network} {account}: {} may be others under another id", count(number, "transaction"));
-    let line = |[_, _, currency, number, money, id, other]: &[String; 7]| {
+    let what = count(number, "transaction");
+    let summary = format!("{network} {account}: {what} may be others under another id, or of another account");
+    let line = |[_, account, currency, number, money, id, other, of]: &[String; 8]| {
         let money = money.trim_end_matches('0').trim_end_matches('.');
-        format!("{number} transactions, commission {money} {currency}, such as {id}, which may be {other}")
+        let of = if of == account { String::new() } else { format!(" of {of}") };
+        format!("{number} transactions, commission {money} {currency}, such as {id}, which may be {other}{of}")
     };
     let account_is = account.replace('\'', "''");
     Fault::of(Rule::Duplicates, network, Some(account), None, summary)
