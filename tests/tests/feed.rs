@@ -279,6 +279,8 @@ fn a_receiver_gets_what_it_asked_for_from_now_on() {
     let checked = world.operator.sluice(&["check"]).unwrap();
     let expected = "feed.shop: no file in networks/ has the network `awim`: there are awin";
     assert!(checked.code == 78 && checked.stderr.contains(expected), "{checked:?}");
+    let mut service = Service::start(&world.operator).unwrap();
+    service.wait_for(&[expected]).unwrap();
 }
 
 #[test]

@@ -102,7 +102,14 @@ async fn wrong_checks(settings: &Settings, lake: Lake) -> Result<Vec<String>, Fa
 }
 
 /// Networks that the settings of alarms, databases and feeds name and that nobody has: these would get nothing of them.
-async fn unknown_networks(settings: &Settings, all: &[NetworkSettings], lake: &Lake) -> Result<Vec<String>, Failure> {
+///
+/// # Errors
+/// The lake's failure.
+pub(crate) async fn unknown_networks(
+    settings: &Settings,
+    all: &[NetworkSettings],
+    lake: &Lake,
+) -> Result<Vec<String>, Failure> {
     let names: Vec<String> = all.iter().map(|network| network.name.clone()).collect();
     let mut ids: Vec<String> = all.iter().map(|network| network.content.connector.clone()).collect();
     ids.sort_unstable();

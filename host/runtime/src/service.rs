@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::alarms::AlarmWatcher;
 use crate::app::{App, GRACE};
+use crate::check;
 use crate::due;
 use crate::failure::Failure;
 use crate::maintenance::MaintenanceScheduler;
@@ -27,6 +28,18 @@ const TICK: Duration = Duration::from_secs(1);
 /// Where [`log_on_change`] keeps what stands in the way of noting what the service holds. No network is called so.
 const VITALS: &str = "(vitals)";
 
+/// Warns of networks that outlets and alarms are for and that nobody has, unless a file can't be read that may have them.
+async fn warn_of_unknown_networks(app: &App) {
+    let Ok(Loaded { networks, broken }) = network::load_each(&app.settings.networks_dir) else { return };
+    if !broken.is_empty() {
+        return;
+    }
+    match check::unknown_networks(&app.settings, &networks, &app.lake).await {
+        Ok(unknown) => unknown.into_iter().for_each(|unknown| tracing::warn!("{unknown}")),
+        Err(failure) => tracing::warn!("{}", failure.render(false)),
+    }
+}
+
 /// Serves until a signal stops it.
 ///
 /// # Errors
@@ -41,6 +54,7 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
             }
         }
     }
+    warn_of_unknown_networks(&app).await;
     let mut stop = std::pin::pin!(stop_signal());
     tracing::info!(lake = app.settings.lake_url, roles = roles.names().join(","), "serving");
     let mut runs = Runs::default();
