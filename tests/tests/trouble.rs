@@ -104,6 +104,7 @@ fn a_state_store_that_is_locked_is_reported_and_waited_for() {
     service.wait_for(&[NETWORK, "new versions"]).unwrap();
     let lock = StateLock::hold(&world.operator).unwrap();
     service.wait_for(&["database is locked"]).unwrap();
+    service.wait_for(&["`fuser -v` on it names that process"]).unwrap();
     drop(lock);
     service.wait_for(&["run begins", NETWORK]).unwrap();
     service.wait_for(&[NETWORK, "new versions"]).unwrap();

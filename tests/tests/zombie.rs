@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
     Background, Ended, Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums, whole_window,
 };
+use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::Runtime;
 
 const NETWORK: &str = "awin";
@@ -54,6 +57,7 @@ impl World {
 
     /// Has another process take over what a stopped one was about, on the same machine or another one.
     fn take_over(&self, there: &Operator, stopped: u32, when: &str) {
+        self.runtime.block_on(release_writers_lock(there, stopped)).unwrap();
         let heir = self.begin(there, None).end().unwrap();
         assert!(heir.status.success(), "{when}: {heir:?}");
         assert!(heir.stderr.contains(&stopped.to_string()), "{when}: its error doesn't name the holder: {heir:?}");
@@ -67,6 +71,22 @@ impl World {
         let twice = "SELECT run_id, count(*) AS n FROM meta.runs GROUP BY run_id HAVING count(*) > 1";
         assert_eq!(operator.sql(twice).unwrap(), Vec::<serde_json::Value>::new(), "{when}: a run is noted twice");
     }
+}
+
+/// A process may be stopped while one of its threads writes to SQLite: nobody else can write then, whoever has the lease. It
+/// continues until the test has the lock instead, and is stopped again.
+async fn release_writers_lock(operator: &Operator, stopped: u32) -> anyhow::Result<()> {
+    let process = i32::try_from(stopped).ok().and_then(Pid::from_raw).context("no process")?;
+    let mut store = SqliteConnection::connect(&format!("sqlite:{}", operator.join("state.db").display())).await?;
+    sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut store).await?;
+    if sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut store).await.is_err() {
+        kill_process(process, Signal::CONT)?;
+        sqlx::raw_sql("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE").execute(&mut store).await?;
+        kill_process(process, Signal::STOP)?;
+        waitpid(Some(process), WaitOptions::UNTRACED)?;
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut store).await?;
+    Ok(store.close().await?)
 }
 
 /// All rows of all tables, sorted.

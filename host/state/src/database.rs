@@ -255,6 +255,11 @@ pub(crate) fn hint(error: &sqlx::Error) -> String {
         return "the server is PgBouncer; add to its [pgbouncer] section: ignore_startup_parameters = extra_float_digits"
             .to_owned();
     }
+    if text.contains("database is locked") {
+        return "another process keeps writing to the file, or was stopped while it did: `fuser -v` on it names that process; \
+                where several services share a state store, use PostgreSQL"
+            .to_owned();
+    }
     "check state.url in sluice.toml: sqlite:./state.db or postgres://host/database".to_owned()
 }
 

@@ -61,16 +61,16 @@ grouped AS (
            )
 )
 SELECT network, account, advertiser_id, advertiser_name,
-       CASE WHEN is_by_sub_id AND (NOT is_by_order OR least_by_sub_id < least_by_order) THEN least_by_sub_id
-            WHEN is_by_order THEN least_by_order
-            ELSE transaction_id
+       CASE WHEN is_by_id THEN transaction_id
+            WHEN is_by_sub_id AND (NOT is_by_order OR least_by_sub_id < least_by_order) THEN least_by_sub_id
+            ELSE least_by_order
        END AS duplicate_of,
-       CASE WHEN is_by_sub_id OR is_by_order THEN account ELSE first_account END AS duplicate_account,
+       CASE WHEN is_by_id THEN first_account ELSE account END AS duplicate_account,
        transaction_id, transaction_key, order_id, sku, sub_ids, click_id, kind, sale_amount, sale_currency,
        commission_amount, commission_effective, commission_currency, transacted_at, observed_at, run_id,
-       CASE WHEN is_by_sub_id AND (NOT is_by_order OR copies_by_sub_id > copies_by_order) THEN copies_by_sub_id
-            WHEN is_by_order THEN copies_by_order
-            ELSE copies_by_id
+       CASE WHEN is_by_id THEN copies_by_id
+            WHEN is_by_sub_id AND (NOT is_by_order OR copies_by_sub_id > copies_by_order) THEN copies_by_sub_id
+            ELSE copies_by_order
        END AS copies
 FROM grouped
 WHERE is_by_sub_id OR is_by_order OR is_by_id
