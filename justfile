@@ -89,8 +89,8 @@ pictures: connectors tools _everything
 guests:
     CARGO_TARGET_DIR={{target}} bash tests/guests/javascript/build.sh
 
-# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, schemathesis in Python; PostgreSQL and Chromium if
-# there is none.
+# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, schemathesis, componentize-py in Python; PostgreSQL
+# and Chromium if there is none.
 tools:
     CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh tests
 

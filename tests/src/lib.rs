@@ -27,7 +27,9 @@ pub use http::{HttpAnswer, http};
 pub use mail::{MailReceiver, SecureMailReceiver};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
-pub use paths::{connectors_dir, python_tool, repository, schemathesis, sluice_binary, target_dir, visit_files};
+pub use paths::{
+    componentize_py, connectors_dir, python_tool, repository, schemathesis, sluice_binary, target_dir, visit_files,
+};
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresServer;
 pub use proxy::Proxy;

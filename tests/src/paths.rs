@@ -41,6 +41,12 @@ pub fn schemathesis() -> PathBuf {
     target_dir().join("schemathesis/bin/schemathesis")
 }
 
+/// The Python environment of componentize-py, which `just tools` installs.
+pub fn componentize_py() -> PathBuf {
+    let folder = target_dir().join("componentize-py");
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
 /// Shows `see` every file below a folder: its name, and its bytes as they are and, if they are packed, unpacked.
 ///
 /// # Errors

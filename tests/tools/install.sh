@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # install.sh tests: what tests run beside the binary. Python tools (an S3 server, readers of Delta tables) go to
-# $CARGO_TARGET_DIR/python, schemathesis to …/schemathesis (default: target/ of this repository), what drives a browser to
-# browser/; PostgreSQL, PgBouncer and Chromium are installed if they are missing.
+# $CARGO_TARGET_DIR/python, schemathesis to …/schemathesis, what builds connectors in Python to …/componentize-py (default:
+# target/ of this repository), what drives a browser to browser/; PostgreSQL, PgBouncer and Chromium are installed if they are
+# missing.
 # install.sh checks: the programs of `just check`, and the test runner, to $CARGO_TARGET_DIR/checks and machete.
 set -euo pipefail
 
@@ -75,6 +76,8 @@ tests)
     install_browser_tools
     install_wheels requirements.txt "$target/python"
     install_wheels api.txt "$target/schemathesis"
+    # What `sluice new --language python` writes.
+    install_wheels ../../host/kit/templates/python/requirements.txt "$target/componentize-py"
     ;;
 checks)
     install_wheels checks.txt "$target/checks"

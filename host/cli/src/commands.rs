@@ -78,7 +78,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Mcp => mcp::mcp(&settings()?).await,
         Command::Usage(args) => usage::usage(&settings()?, args, json).await,
         Command::New(args) => kit::new(args, json),
-        Command::Test(args) => kit::test(args, json),
+        Command::Test(args) => kit::test(args, json).await,
         Command::Dev(args) => kit::dev(args).await,
         Command::Record(args) => kit::record(settings()?, args, json).await,
         Command::Completions { shell } => manual::completions(*shell),

@@ -1,5 +1,6 @@
 //! From a connector's folder to its component.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,6 +13,12 @@ use crate::error::Error;
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The file of a folder whose connector another tool builds: its script `build` leaves `<network>.wasm`.
 const PACKAGE_JSON: &str = "package.json";
+/// The file of a folder whose connector componentize-py builds: the module of its class `Connector`.
+const CONNECTOR_PY: &str = "connector.py";
+/// The program that makes Python into a component.
+pub(crate) const COMPONENTIZE_PY: &str = "componentize-py";
+/// What it writes into the folder.
+const BUILT_PYTHON: &str = "connector.wasm";
 
 /// Where a connector comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +38,7 @@ impl Source {
         if path.is_file() {
             return Ok(Self::File(path.to_owned()));
         }
-        let is_source = ["Cargo.toml", PACKAGE_JSON].iter().any(|file| path.join(file).is_file());
+        let is_source = ["Cargo.toml", PACKAGE_JSON, CONNECTOR_PY].iter().any(|file| path.join(file).is_file());
         if is_source { Ok(Self::Folder(path.to_owned())) } else { Err(Error::NoSource { path: path.to_owned() }) }
     }
 
@@ -57,7 +64,14 @@ pub fn build(source: &Source) -> Result<(Vec<u8>, String), Error> {
         }
         Source::Folder(folder) => folder,
     };
-    let bytes = if folder.join("Cargo.toml").is_file() { rust(folder)? } else { npm(folder)? };
+    let has = |file: &str| folder.join(file).is_file();
+    let bytes = if has("Cargo.toml") {
+        rust(folder)?
+    } else if has(PACKAGE_JSON) {
+        npm(folder)?
+    } else {
+        python(folder)?
+    };
     Ok((bytes, folder.display().to_string()))
 }
 
@@ -67,7 +81,7 @@ fn rust(folder: &Path) -> Result<Vec<u8>, Error> {
     let package = Package::of(folder)?;
     let mut arguments = vec!["build", "--target", TARGET, "--lib"];
     arguments.extend(if package.has_guest_profile { ["--profile", "guest"] } else { ["--profile", "release"] });
-    run(folder, "cargo", &arguments)?;
+    run(folder, Command::new("cargo").args(&arguments))?;
     let profile = if package.has_guest_profile { "guest" } else { "release" };
     let file = format!("{}.wasm", package.library);
     let core = package.target.join(TARGET).join(profile).join(file);
@@ -123,9 +137,9 @@ impl Package {
 /// A package of npm as a component: the script `build` writes the only `.wasm` of the folder. Its tools are installed first.
 fn npm(folder: &Path) -> Result<Vec<u8>, Error> {
     if !folder.join("node_modules").exists() {
-        run(folder, "npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"])?;
+        run(folder, Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
     }
-    run(folder, "npm", &["run", "--silent", "build"])?;
+    run(folder, Command::new("npm").args(["run", "--silent", "build"]))?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::read(folder))? {
         let path = entry.map_err(Error::read(folder))?.path();
@@ -142,14 +156,36 @@ fn npm(folder: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
+/// Python modules as a component, by the componentize-py of the folder's `.venv` if it has one, else by that of the path.
+fn python(folder: &Path) -> Result<Vec<u8>, Error> {
+    // Absolute: it is run in the folder.
+    let environment = std::path::absolute(folder.join(".venv")).map_err(Error::read(folder))?;
+    let own = environment.join("bin").join(COMPONENTIZE_PY);
+    let mut tool = if own.is_file() {
+        let mut tool = Command::new(own);
+        // Packages that are installed beside it can be imported.
+        tool.env("VIRTUAL_ENV", environment);
+        tool
+    } else {
+        Command::new(COMPONENTIZE_PY)
+    };
+    tool.args(["--quiet", "--wit-path", "wit", "--world", "network"]);
+    // Without WASI: a connector that asks for the time or for a file traps instead of getting nothing.
+    tool.args(["componentize", "connector", "--python-path", ".", "--stub-wasi", "--output", BUILT_PYTHON]);
+    run(folder, &mut tool)?;
+    let built = folder.join(BUILT_PYTHON);
+    std::fs::read(&built).map_err(Error::read(&built))
+}
+
 /// Runs a tool in the folder. What it prints goes to standard error: standard output is for data.
-fn run(folder: &Path, tool: &str, arguments: &[&str]) -> Result<(), Error> {
+fn run(folder: &Path, tool: &mut Command) -> Result<(), Error> {
     let wrong = |what: String| Error::Build { path: folder.to_owned(), what };
-    let mut child = Command::new(tool);
-    child.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
-    let status = child.status().map_err(|error| wrong(format!("{tool} can't be run: {error}")))?;
-    if status.success() {
+    tool.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
+    let status = tool.status();
+    let name = tool.get_program().to_string_lossy();
+    if status.map_err(|error| wrong(format!("{name} can't be run: {error}")))?.success() {
         return Ok(());
     }
-    Err(wrong(format!("`{tool} {}` fails", arguments.join(" "))))
+    let arguments: Vec<_> = tool.get_args().map(OsStr::to_string_lossy).collect();
+    Err(wrong(format!("`{name} {}` fails", arguments.join(" "))))
 }

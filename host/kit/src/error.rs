@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::component::COMPONENTIZE_PY;
+
 /// A failure of the kit. That a connector doesn't do what its fixtures say is none, but a [`crate::Finding`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,7 +33,7 @@ pub enum Error {
         what: String,
     },
     /// A folder holds nothing that can be built.
-    #[error("{} is no connector's folder: it has no Cargo.toml", path.display())]
+    #[error("{} is no connector's folder: it has no Cargo.toml, package.json or connector.py", path.display())]
     NoSource {
         /// The folder.
         path: PathBuf,
@@ -85,6 +87,11 @@ impl Error {
             Self::Fixture { .. } => Some("docs/connectors.md, \"Fixtures\", has the files of a fixture".into()),
             Self::Build { what, .. } if what.contains("wasm32") => {
                 Some("rustup target add wasm32-unknown-unknown".into())
+            }
+            Self::Build { path, what } if what.starts_with(COMPONENTIZE_PY) => {
+                let folder = path.display();
+                let pip = format!("{folder}/.venv/bin/pip install -r {folder}/requirements.txt");
+                Some(format!("python3 -m venv {folder}/.venv && {pip}"))
             }
             _ => None,
         }

@@ -17,6 +17,15 @@ pub enum Language {
     Rust,
     /// JavaScript, made into a component by componentize-js.
     JavaScript,
+    /// Python, made into a component by componentize-py.
+    Python,
+}
+
+impl Language {
+    /// Whether a connector in it depends on the SDK. Else what it needs of one is in its folder.
+    pub fn has_sdk(self) -> bool {
+        matches!(self, Self::Declared | Self::Rust)
+    }
 }
 
 /// Where the SDK comes from.
@@ -93,6 +102,24 @@ const JAVASCRIPT: &[(&str, &str)] = files![
     "fixtures/pages/expected.json" from "javascript/pages.json",
 ];
 
+const PYTHON: &[(&str, &str)] = files![
+    "requirements.txt" from "python/requirements.txt",
+    "connector.py" from "python/connector.py",
+    "mapping.py" from "python/mapping.py",
+    "columns.py" from "python/columns.py",
+    "values.py" from "python/values.py",
+    "wit/connector.wit" from "../../../wit/v0.2/connector.wit",
+    "wit/deps/v0.1/connector.wit" from "../../../wit/v0.1/connector.wit",
+    ".gitignore" from "python/gitignore",
+    // It does what the one in JavaScript does.
+    "fixtures/plan.json" from "javascript/plan.json",
+    "fixtures/normal/expected.json" from "javascript/normal.json",
+    "fixtures/empty/expected.json" from "javascript/empty.json",
+    "fixtures/error-body/expected.json" from "javascript/error-body.json",
+    "fixtures/odd-rows/expected.json" from "javascript/odd-rows.json",
+    "fixtures/pages/expected.json" from "javascript/pages.json",
+];
+
 /// The SDK of the repository that a folder is in, if it is in one: [`Sdk::Workspace`] in its `connectors/`, else its path.
 pub fn sdk_of(folder: &Path) -> Option<Sdk> {
     let folder = std::path::absolute(folder).ok()?;
@@ -105,8 +132,8 @@ pub fn sdk_of(folder: &Path) -> Option<Sdk> {
     Some(if is_member { Sdk::Workspace } else { Sdk::Path(root.join("sdk")) })
 }
 
-/// Writes a new connector's folder, which must not exist. It builds, and passes its tests. JavaScript has no SDK: what it needs
-/// of one is in its folder.
+/// Writes a new connector's folder, which must not exist. It builds, and passes its tests. `sdk` is for languages that
+/// [have one](Language::has_sdk).
 ///
 /// # Errors
 /// A name that is none, or a folder that is there or can't be written.
@@ -127,13 +154,14 @@ pub fn create(folder: &Path, name: &str, language: Language, sdk: Option<&Sdk>) 
         Language::Declared => DECLARED,
         Language::Rust => RUST,
         Language::JavaScript => JAVASCRIPT,
+        Language::Python => PYTHON,
     };
     for (file, text) in FIXTURES.iter().chain(own) {
         // The lock file's own network is another one.
         let text = if *file == "package-lock.json" { text.replace("papercup", name) } else { (*text).to_owned() };
         write(file, &text.replace(TEMPLATE, name).replace(TEMPLATE_TITLE, &title(name)))?;
     }
-    let Some(sdk) = sdk.filter(|_| language != Language::JavaScript) else { return Ok(()) };
+    let Some(sdk) = sdk.filter(|_| language.has_sdk()) else { return Ok(()) };
     write("Cargo.toml", &manifest(name, sdk))?;
     if *sdk != Sdk::Workspace {
         write(".gitignore", "/target\n")?;
@@ -203,6 +231,19 @@ mod tests {
             let refused = create(&dir.path().join("other"), name, Language::Rust, Some(&sdk));
             assert!(matches!(refused, Err(Error::Name { .. })), "{name}");
         }
+    }
+
+    #[test]
+    fn a_language_without_sdk_gets_no_manifest_of_cargo() {
+        let dir = tempfile::tempdir().unwrap();
+        let sdk = Sdk::Path("/sluice/sdk".into());
+        for language in [Language::JavaScript, Language::Python] {
+            let folder = dir.path().join(format!("{language:?}"));
+            create(&folder, "shop-2", language, Some(&sdk)).unwrap();
+            assert!(folder.join("wit/connector.wit").is_file() && !folder.join("Cargo.toml").exists());
+        }
+        let text = std::fs::read_to_string(dir.path().join("Python/connector.py")).unwrap();
+        assert!(text.contains("title=\"Shop 2\"") && text.contains("api.shop-2.example"), "{text}");
     }
 
     #[test]

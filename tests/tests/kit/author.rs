@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sluice_tests::{Background, target_dir};
+use sluice_tests::{Background, componentize_py, target_dir};
 
 use super::{author, sdk};
 
@@ -32,6 +32,20 @@ fn a_new_connector_in_javascript_builds_and_passes_at_once() {
     std::os::unix::fs::symlink(tools, operator.join("pottery/node_modules")).unwrap();
     let tested = operator.succeed(&["test", "pottery"]).unwrap();
     assert!(!tested.contains("FAILED") && tested.contains("pottery 0.1.0: 5 cases, 8 rows"), "{tested}");
+}
+
+/// Its tool is the one that `just tools` installed: the folder asks no registry.
+#[test]
+fn a_new_connector_in_python_builds_and_passes_at_once() {
+    let operator = author();
+    operator.succeed(&["new", "bakery", "--language", "python"]).unwrap();
+    // Without the tool the command shows how to install it.
+    let lost = operator.command(&["test", "bakery"]).env("PATH", "/nowhere").output().unwrap();
+    let lost = String::from_utf8_lossy(&lost.stderr);
+    assert!(lost.contains("hint: python3 -m venv bakery/.venv && bakery/.venv/bin/pip install -r"), "{lost}");
+    std::os::unix::fs::symlink(componentize_py(), operator.join("bakery/.venv")).unwrap();
+    let tested = operator.succeed(&["test", "bakery"]).unwrap();
+    assert!(!tested.contains("FAILED") && tested.contains("bakery 0.1.0: 5 cases, 8 rows"), "{tested}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) struct TestArgs {
 pub(crate) struct NewArgs {
     /// The network's id: lower-case letters and digits, words joined by `-`
     pub(crate) name: String,
-    /// declared: a file network.toml, without code; rust: a crate; javascript: modules for componentize-js
+    /// declared: a file network.toml, without code; rust: a crate; javascript, python: modules for componentize-js, -py
     #[arg(long, value_enum, default_value_t = LanguageArg::Declared)]
     pub(crate) language: LanguageArg,
     /// Make this folder [default: one of the network's name, in connectors/ if that is here]
@@ -46,6 +46,8 @@ pub(crate) enum LanguageArg {
     Rust,
     /// JavaScript
     Javascript,
+    /// Python
+    Python,
 }
 
 /// What to record.

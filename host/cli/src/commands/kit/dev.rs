@@ -16,7 +16,7 @@ use crate::arguments::DevArgs;
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(300);
 /// What builds write.
-const BUILT: [&str; 5] = ["target", "node_modules", ".git", "dist", "Cargo.lock"];
+const BUILT: [&str; 7] = ["target", "node_modules", ".venv", "__pycache__", ".git", "dist", "Cargo.lock"];
 /// Most lines of a difference that are shown.
 const MOST_LINES: usize = 60;
 

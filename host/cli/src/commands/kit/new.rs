@@ -20,9 +20,9 @@ pub(in crate::commands) fn new(args: &NewArgs, json: bool) -> Result<(), Failure
         LanguageArg::Declared => Language::Declared,
         LanguageArg::Rust => Language::Rust,
         LanguageArg::Javascript => Language::JavaScript,
+        LanguageArg::Python => Language::Python,
     };
-    // JavaScript needs no SDK.
-    let sdk = if language == Language::JavaScript { None } else { Some(sdk(args, &folder)?) };
+    let sdk = if language.has_sdk() { Some(sdk(args, &folder)?) } else { None };
     sluice_kit::create(&folder, &args.name, language, sdk.as_ref()).map_err(failed)?;
     if json {
         return print_json(&serde_json::json!({"network": args.name, "folder": folder}));

@@ -19,13 +19,13 @@ const MOST_LINES: usize = 40;
 ///
 /// # Errors
 /// A connector that can't be built or loaded, fixtures that can't be read, and anything that isn't as it should be.
-pub(in crate::commands) fn test(args: &TestArgs, json: bool) -> Result<(), Failure> {
+pub(in crate::commands) async fn test(args: &TestArgs, json: bool) -> Result<(), Failure> {
     let source = Source::of(&args.path).map_err(failed)?;
     let fixtures = args.fixtures.clone().unwrap_or_else(|| source.fixtures());
-    let connector = load(&engine()?, &source)?;
-    let fixtures = Fixtures::read(&fixtures).map_err(failed)?;
     let bless = if args.bless { Bless::Yes } else { Bless::No };
-    let report = sluice_kit::test(&connector, &fixtures, bless).map_err(failed)?;
+    // WASI's streams wait for the runtime, and panic on a thread that drives it.
+    let tested = tokio::task::spawn_blocking(move || test_source(&source, &fixtures, bless));
+    let (connector, report) = tested.await.map_err(Failure::failed)??;
     if json {
         print_json(&report)?;
     } else {
@@ -40,6 +40,13 @@ pub(in crate::commands) fn test(args: &TestArgs, json: bool) -> Result<(), Failu
             Err(if differs { failure.hint("if that is meant, `--bless` takes it as expected") } else { failure })
         }
     }
+}
+
+fn test_source(source: &Source, fixtures: &Path, bless: Bless) -> Result<(Connector, TestReport), Failure> {
+    let connector = load(&engine()?, source)?;
+    let fixtures = Fixtures::read(fixtures).map_err(failed)?;
+    let report = sluice_kit::test(&connector, &fixtures, bless).map_err(failed)?;
+    Ok((connector, report))
 }
 
 /// Writes a component, whole or not at all: a service may watch the folder.
