@@ -120,46 +120,44 @@ fn lost(
     })
 }
 
-/// Commissions of those whose decision stayed the same, before and now; none that were zero.
-fn undecided<'a>(rows: &[&'a KnownTransaction]) -> Vec<(i128, i128, &'a KnownTransaction)> {
+/// Doubts commissions of which most changed alike, and `least` at least: of those transactions whose decision stayed the same
+/// and that had one. `is_odd` is given the commission before and now.
+fn changed_alike(
+    rules: &DoubtSettings,
+    rows: &[&KnownTransaction],
+    (kind, least, what): (DoubtKind, usize, &str),
+    is_odd: impl Fn(i128, i128, &KnownTransaction) -> bool,
+) -> Option<Doubt> {
     let same = rows.iter().filter(|row| row.before.status == row.now.status && row.now.status != "declined");
-    let commissions = same.filter_map(|row| Some((row.before.commission?, row.now.commission?, *row)));
-    commissions.filter(|(before, ..)| *before != 0).collect()
+    let commissions = same.filter_map(|row| Some((row.before.commission?, row.now.commission?, row)));
+    let (mut all, mut odd) = (0, 0);
+    for (before, now, row) in commissions.filter(|(before, ..)| *before != 0) {
+        all += 1;
+        odd += usize::from(is_odd(before, now, row));
+    }
+    (odd >= least && is_most(rules, odd, all)).then(|| Doubt {
+        kind,
+        field: Some(COLUMNS[0].to_owned()),
+        reason: reason(odd, all, what),
+    })
 }
 
 /// One or two are what a return of all of a sale looks like where a network has no word for it.
 fn zeroed(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
-    let all = undecided(rows);
-    let zero = all.iter().filter(|(_, now, _)| *now == 0).count();
-    (zero >= FEW && is_most(rules, zero, all.len())).then(|| Doubt {
-        kind: DoubtKind::Fill,
-        field: Some(COLUMNS[0].to_owned()),
-        reason: reason(zero, all.len(), "would have a commission of zero, and the status that they had"),
-    })
+    let what = "would have a commission of zero, and the status that they had";
+    changed_alike(rules, rows, (DoubtKind::Fill, FEW, what), |_, now, _| now == 0)
 }
 
 fn other_sign(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
-    let all = undecided(rows);
-    let other = all.iter().filter(|(before, now, _)| before.signum() == -now.signum()).count();
-    (other >= FEW && is_most(rules, other, all.len())).then(|| Doubt {
-        kind: DoubtKind::Unit,
-        field: Some(COLUMNS[0].to_owned()),
-        reason: reason(other, all.len(), "change the sign of their commission_amount"),
-    })
+    let what = "change the sign of their commission_amount";
+    changed_alike(rules, rows, (DoubtKind::Unit, FEW, what), |before, now, _| before.signum() == -now.signum())
 }
 
 /// Commissions that are what the sales were: another field is read.
 fn sale_for_commission(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
-    let all = undecided(rows);
-    let is_sale = |(before, now, row): &&(i128, i128, &KnownTransaction)| {
-        *now != 0 && before != now && row.before.sale == Some(*now)
-    };
-    let sales = all.iter().filter(is_sale).count();
-    is_most(rules, sales, all.len()).then(|| Doubt {
-        kind: DoubtKind::Unit,
-        field: Some(COLUMNS[0].to_owned()),
-        reason: reason(sales, all.len(), "would have as commission_amount what their sale_amount was"),
-    })
+    let what = "would have as commission_amount what their sale_amount was";
+    let is_sale = |before, now, row: &KnownTransaction| now != 0 && before != now && row.before.sale == Some(now);
+    changed_alike(rules, rows, (DoubtKind::Unit, 1, what), is_sale)
 }
 
 fn other_currency(rules: &DoubtSettings, rows: &[&KnownTransaction]) -> Option<Doubt> {
