@@ -91,15 +91,7 @@ const JAVASCRIPT: &[(&str, &str)] = files![
     "mapping.js" from "javascript/mapping.js",
     "columns.js" from "../../../tests/guests/javascript/columns.js",
     "values.js" from "../../../tests/guests/javascript/values.js",
-    "wit/connector.wit" from "../../../wit/v0.2/connector.wit",
-    "wit/deps/v0.1/connector.wit" from "../../../wit/v0.1/connector.wit",
     ".gitignore" from "javascript/gitignore",
-    "fixtures/plan.json" from "javascript/plan.json",
-    "fixtures/normal/expected.json" from "javascript/normal.json",
-    "fixtures/empty/expected.json" from "javascript/empty.json",
-    "fixtures/error-body/expected.json" from "javascript/error-body.json",
-    "fixtures/odd-rows/expected.json" from "javascript/odd-rows.json",
-    "fixtures/pages/expected.json" from "javascript/pages.json",
 ];
 
 const PYTHON: &[(&str, &str)] = files![
@@ -108,10 +100,13 @@ const PYTHON: &[(&str, &str)] = files![
     "mapping.py" from "python/mapping.py",
     "columns.py" from "python/columns.py",
     "values.py" from "python/values.py",
+    ".gitignore" from "python/gitignore",
+];
+
+/// What languages without an SDK have beside their modules: the contract, and what the connector does in each of them.
+const WITHOUT_SDK: &[(&str, &str)] = files![
     "wit/connector.wit" from "../../../wit/v0.2/connector.wit",
     "wit/deps/v0.1/connector.wit" from "../../../wit/v0.1/connector.wit",
-    ".gitignore" from "python/gitignore",
-    // It does what the one in JavaScript does.
     "fixtures/plan.json" from "javascript/plan.json",
     "fixtures/normal/expected.json" from "javascript/normal.json",
     "fixtures/empty/expected.json" from "javascript/empty.json",
@@ -156,7 +151,8 @@ pub fn create(folder: &Path, name: &str, language: Language, sdk: Option<&Sdk>) 
         Language::JavaScript => JAVASCRIPT,
         Language::Python => PYTHON,
     };
-    for (file, text) in FIXTURES.iter().chain(own) {
+    let shared = if language.has_sdk() { &[] } else { WITHOUT_SDK };
+    for (file, text) in FIXTURES.iter().chain(own).chain(shared) {
         // The lock file's own network is another one.
         let text = if *file == "package-lock.json" { text.replace("papercup", name) } else { (*text).to_owned() };
         write(file, &text.replace(TEMPLATE, name).replace(TEMPLATE_TITLE, &title(name)))?;
