@@ -17,8 +17,8 @@ const RESPONSES: usize = 50;
 
 /// Seconds that the guards of a run of `rows` rows take, by what a lake holds of a network after it.
 ///
-/// Each row is judged, learned of, and looked for in the slice's other responses, as if each slice had several. The tables
-/// are read as if one account of each window had an empty answer, and one answer of each window were odd: an ordinary run
+/// Each row is judged and learned of, and its state made ready to be looked for in the slice's other responses, as if each
+/// slice had several. The tables are read as if one account of each window had an empty answer, and one answer of each window were odd: an ordinary run
 /// reads none of them.
 pub(crate) fn secs(connectors: &Path, name: &str, lake: &Path, windows: &[Window], rows: usize) -> anyhow::Result<f64> {
     let engine = Engine::new(EngineOptions::default())?;

@@ -7,7 +7,7 @@ use crate::course::cases_dir;
 use crate::held::{DOUBTS, changed, doubted, january, pounds, run, steps_of, undoubted};
 use crate::network::Network;
 use crate::oddities::{JSON, TOTAL, collect, network, rows, shareasale};
-use crate::pages::network_of;
+use crate::pages::{daisycon, daisycon_page, daisycon_sign_in};
 
 fn output(answer: &Answer) -> String {
     format!("{}{}", answer.stdout, answer.stderr)
@@ -255,18 +255,10 @@ fn an_amount_that_moved_inside_a_list_is_doubted() {
     let list = |name: &str| serde_json::to_vec(&(0..6).map(|at| record(at, name)).collect::<Vec<_>>()).unwrap();
     let (first, second) = (list("commission"), list("commission_amount"));
     let headers = json!({"content-type": JSON, "x-total-count": "6"});
-    let sign_in = json!({"path": "^/oauth/access-token$", "headers": {"content-type": JSON},
-        "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"});
-    let step = |file: &str| json!([sign_in, {"file": file, "headers": headers}]);
+    let step = |file: &str| json!([daisycon_sign_in(), {"file": file, "headers": headers}]);
     let folder = tempfile::tempdir().unwrap();
-    let secrets =
-        json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
-    let (network, operator) = network_of(
-        folder.path(),
-        ("daisycon", json!({"publisher_id": "123456", "currency": "EUR"}), secrets),
-        &[("first", &first), ("second", &second)],
-        &json!([step("first"), step("second")]),
-    );
+    let files: [(&str, &[u8]); 2] = [("first", &first), ("second", &second)];
+    let (network, operator) = daisycon(folder.path(), &files, &json!([step("first"), step("second")]));
     assert_eq!(january(&operator, "run", "daisycon", "transaction").code, 0);
     network.set_step(1);
     let answer = january(&operator, "run", "daisycon", "transaction");
@@ -277,29 +269,16 @@ fn an_amount_that_moved_inside_a_list_is_doubted() {
 /// A list whose pages come in another order each time: as many records as the network states, and some of them twice.
 #[test]
 fn records_that_come_twice_do_not_stand_for_others() {
-    let record = |at: usize| {
-        json!({"affiliatemarketing_id": format!("AM{at}"), "program_id": 7, "date": "2026-01-10 10:00:00",
-            "parts": [{"id": "1", "status": "open", "commission": 1.0, "revenue": 10.0, "date": "2026-01-10 10:00:00"}]})
-    };
-    let page = |from: usize, until: usize| serde_json::to_vec(&(from..until).map(record).collect::<Vec<_>>()).unwrap();
-    let (first, second) = (page(0, 6), page(2, 8));
+    let (first, second) = (daisycon_page(0..6), daisycon_page(2..8));
     let headers = json!({"content-type": JSON, "x-total-count": "12"});
     let steps = json!([[
-        {"path": "^/oauth/access-token$", "headers": {"content-type": JSON},
-            "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"},
+        daisycon_sign_in(),
         {"query": "page=1&", "file": "first", "headers": headers},
         {"query": "page=2&", "file": "second", "headers": headers},
         {"status": 204, "headers": {}},
     ]]);
     let folder = tempfile::tempdir().unwrap();
-    let secrets =
-        json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
-    let (_network, operator) = network_of(
-        folder.path(),
-        ("daisycon", json!({"publisher_id": "123456", "currency": "EUR"}), secrets),
-        &[("first", &first), ("second", &second)],
-        &steps,
-    );
+    let (_network, operator) = daisycon(folder.path(), &[("first", &first), ("second", &second)], &steps);
     let answer = january(&operator, "run", "daisycon", "transaction");
     assert_eq!(answer.code, 3, "{answer:?}");
     assert_eq!(rows(&operator, DOUBTS), json!([{"k": "total", "f": null, "s": "open"}]));

@@ -10,12 +10,7 @@ use crate::oddities::{JSON, network, rows};
 /// Daisycon, whose pages have half of what is asked for.
 #[test]
 fn smaller_pages_than_asked_for_are_followed_to_the_stated_total() {
-    let record = |at: usize| {
-        json!({"affiliatemarketing_id": format!("AM{at}"), "program_id": 7, "date": "2026-01-10 10:00:00",
-            "parts": [{"id": "1", "status": "open", "commission": 1.0, "revenue": 10.0, "date": "2026-01-10 10:00:00"}]})
-    };
-    let page = |from: usize, until: usize| serde_json::to_vec(&(from..until).map(record).collect::<Vec<_>>()).unwrap();
-    let (first, second, short) = (page(0, 500), page(500, 800), page(500, 799));
+    let (first, second, short) = (daisycon_page(0..500), daisycon_page(500..800), daisycon_page(500..799));
     for (total, last, code, asked, count) in
         [(Some("800"), &second, 0, 2, 800), (None, &second, 0, 3, 800), (Some("800"), &short, 3, 3, 0)]
     {
@@ -24,8 +19,7 @@ fn smaller_pages_than_asked_for_are_followed_to_the_stated_total() {
             headers["x-total-count"] = total.into();
         }
         let steps = json!([[
-            {"path": "^/oauth/access-token$", "headers": {"content-type": JSON},
-                "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"},
+            daisycon_sign_in(),
             {"query": "page=1&", "file": "first", "headers": headers},
             {"query": "page=2&", "file": "last", "headers": headers},
             {"status": 204, "headers": {}},
@@ -57,11 +51,22 @@ pub(crate) fn network_of(
     (network, operator)
 }
 
-fn daisycon(folder: &std::path::Path, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
+pub(crate) fn daisycon(folder: &std::path::Path, files: &[(&str, &[u8])], steps: &Value) -> (Network, Operator) {
     let secrets =
         json!({"client_id": "env:AWIN_TOKEN", "client_secret": "env:CJ_TOKEN", "refresh_token": "env:TT_PASS"});
     let settings = json!({"publisher_id": "123456", "currency": "EUR"});
     network_of(folder, ("daisycon", settings, secrets), files, steps)
+}
+
+pub(crate) fn daisycon_sign_in() -> Value {
+    json!({"path": "^/oauth/access-token$", "headers": {"content-type": JSON},
+        "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"})
+}
+
+/// Transactions of 1.00 each.
+pub(crate) fn daisycon_page(ids: std::ops::Range<usize>) -> Vec<u8> {
+    let records: Vec<Value> = ids.map(|at| part(&format!("AM{at}"), 1.0, "open", None)).collect();
+    serde_json::to_vec(&records).unwrap()
 }
 
 const DOUBTS: &str = "SELECT kind k, state s FROM meta.doubts ORDER BY found_at";
@@ -77,8 +82,7 @@ fn part(id: &str, commission: f64, status: &str, changed: Option<&str>) -> Value
 fn two_pages(first: Value, second: Value) -> (sluice_tests::Answer, Value, Value) {
     let pages = [first, second].map(|page| serde_json::to_vec(&page).unwrap());
     let steps = json!([[
-        {"path": "^/oauth/access-token$", "headers": {"content-type": JSON},
-            "text": "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"expires_in\":1800}"},
+        daisycon_sign_in(),
         {"query": "page=1&", "file": "first", "headers": {"content-type": JSON}},
         {"query": "page=2&", "file": "second", "headers": {"content-type": JSON}},
         {"status": 204, "headers": {}},
