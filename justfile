@@ -89,8 +89,8 @@ pictures: connectors tools _everything
 guests:
     CARGO_TARGET_DIR={{target}} bash tests/guests/javascript/build.sh
 
-# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, schemathesis, componentize-py in Python; PostgreSQL
-# and Chromium if there is none.
+# Servers and tools that tests need: S3 (moto), DuckDB, Polars, deltalake, Sail, schemathesis, componentize-py and Go from PyPI;
+# PostgreSQL and Chromium if there is none.
 tools:
     CARGO_TARGET_DIR={{target}} bash tests/tools/install.sh tests
 
@@ -104,7 +104,8 @@ histories cases="1000":
     # With the features of all the workspace, so that nothing is built twice.
     PROPTEST_CASES={{cases}} cargo test --workspace --lib a_naive_model
 
-# Three hosts whose stores are cut, and which are killed and stopped, for so long; `just test` has each trouble once.
+# Three hosts of which one is killed every four seconds, whose stores are cut, and which are stopped past their leases, for so
+# long; `just test` has each trouble once.
 chaos seconds="120": connectors tools _everything
     SLUICE_CHAOS_SECS={{seconds}} SLUICE_CONNECTORS={{target}}/connectors cargo test --workspace {{page}} --test chaos
 
@@ -117,7 +118,7 @@ test-otlp: connectors
 fuzz seconds="60":
     #!/usr/bin/env bash
     set -euo pipefail
-    # With the features of all the workspace, so that only the engine is built again, with counters in it.
+    # With the features of all the workspace, so that only what is fuzzed is built again, with counters in it.
     SLUICE_FUZZ_SECS={{seconds}} RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/tests/fuzz/rustc.sh \
         cargo test --workspace --test fuzz
 

@@ -1,7 +1,7 @@
 //! The trait that a connector implements, and its export.
 
 use crate::bindings::exports::sluice::connector0_3_0_draft_4::connector as contract;
-use crate::{Judgement, Manifest, Output, Records, Refusal, Request, Response, Slice, response};
+use crate::{Judgement, Manifest, Output, Records, Refusal, Request, Response, Slice, panic_text, response};
 
 /// A network's connector: pure functions of their arguments.
 pub trait Connector {
@@ -41,10 +41,12 @@ pub struct Guest<C>(std::marker::PhantomData<C>);
 
 impl<C: Connector> contract::Guest for Guest<C> {
     fn describe() -> contract::Manifest {
+        panic_text::keep();
         C::describe()
     }
 
     fn plan(slice: contract::Slice) -> Result<Vec<contract::Request>, Refusal> {
+        panic_text::keep();
         C::plan(&slice)
     }
 
@@ -53,6 +55,7 @@ impl<C: Connector> contract::Guest for Guest<C> {
         request: contract::Request,
         response: contract::Response<'_>,
     ) -> Result<contract::Judgement, Refusal> {
+        panic_text::keep();
         C::follow(&slice, &request, &Response::from_host(&response))
     }
 
@@ -62,6 +65,7 @@ impl<C: Connector> contract::Guest for Guest<C> {
         response: contract::Response<'_>,
         records: Vec<contract::TextColumn>,
     ) -> Result<contract::Mapped, Refusal> {
+        panic_text::keep();
         let stream = slice.stream.clone();
         let rows = records.first().map_or(0, |column| column.offsets.len().saturating_sub(1));
         let mut out = Output::with_capacity(rows);
@@ -74,7 +78,6 @@ impl<C: Connector> contract::Guest for Guest<C> {
     }
 }
 
-/// The paths of a stream's inputs.
 fn input_paths<C: Connector>(stream: &str) -> Vec<String> {
     let streams = C::describe().streams.into_iter();
     streams.filter(|described| described.name == stream).flat_map(|described| described.layout.inputs).collect()

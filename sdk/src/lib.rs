@@ -59,8 +59,13 @@
 #[doc(hidden)]
 pub mod bindings;
 mod body_error;
+mod cells;
 mod columns;
 mod connector;
+mod fact;
+/// The schema of payments, programmes, aggregates and items, as the host has it.
+#[path = "../../host/model/src/unified/facts.rs"]
+mod fact_schema;
 mod manifest;
 mod moment;
 mod money;
@@ -68,6 +73,7 @@ mod nested;
 mod no_time;
 mod output;
 mod paging;
+mod panic_text;
 mod records;
 mod request;
 mod response;
@@ -92,6 +98,7 @@ pub use body_error::{BodyError, Then, error_in, error_in_text};
 pub use connector::Connector;
 #[doc(hidden)]
 pub use connector::Guest;
+pub use fact::{Aggregate, Item, Payment, Programme};
 pub use manifest::{
     Status, delimited, json, look_back, manifest, optional_setting, pins, pins_by_kind, required_secret,
     required_setting, stream, xml,

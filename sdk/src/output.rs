@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::bindings::sluice::connector0_1_0::columns::Reject;
+use crate::fact::Facts;
 use crate::row_check::check;
 use crate::row_hash::RowHashes;
 use crate::transaction::Columns;
@@ -29,7 +30,7 @@ pub fn kind_in(word: &str) -> TransactionKind {
     }
 }
 
-/// The transactions and rejects of one response.
+/// The transactions, other facts and rejects of one response.
 pub struct Output {
     /// IANA zone of the network's reporting day and of local times; that of the stream unless set.
     pub timezone: String,
@@ -40,8 +41,11 @@ pub struct Output {
     pub total: Option<u64>,
     pub(crate) records: Vec<u32>,
     pub(crate) columns: Columns,
+    pub(crate) facts: Facts,
     pub(crate) rejects: Vec<Reject>,
     pub(crate) unknown_statuses: BTreeSet<String>,
+    /// Records were left out on purpose.
+    leaves_out: bool,
     row_hashes: RowHashes,
 }
 
@@ -54,8 +58,10 @@ impl Output {
             total: None,
             records: Vec::with_capacity(rows),
             columns: Columns::default(),
+            facts: Facts::default(),
             rejects: Vec::new(),
             unknown_statuses: BTreeSet::new(),
+            leaves_out: false,
             row_hashes: RowHashes::default(),
         }
     }
@@ -121,6 +127,14 @@ impl Output {
         self.rejects.push(Reject { record: record.index() as u32, reason: reason.into() });
     }
 
+    /// Leaves out a record on purpose: it is no transaction, as the payout among a list's sales. The native table has it.
+    ///
+    /// A record of which a mapping gives nothing is one that got lost: a response without transactions is refused by the host
+    /// unless other facts or rejects name each of its records, or records were left out.
+    pub fn leave_out(&mut self) {
+        self.leaves_out = true;
+    }
+
     /// An id for a row to which the network gives none ([`crate::IdBasis::RowHash`]): a hash of its `parts`, another one
     /// for each further row of the response with the same parts.
     ///
@@ -148,8 +162,11 @@ impl Output {
 
     /// The contract's form, for native use: tests and the bench.
     pub fn into_mapped(self) -> Mapped {
+        let facts = self.facts.finish(&self.timezone, self.timezone_basis);
         Mapped {
-            transactions: self.columns.into_transactions(self.records, self.timezone, self.timezone_basis),
+            facts,
+            transactions: (self.leaves_out || !self.records.is_empty())
+                .then(|| self.columns.finish(self.records, self.timezone, self.timezone_basis)),
             rejects: self.rejects,
             unknown_statuses: self.unknown_statuses.into_iter().collect(),
             total: self.total,

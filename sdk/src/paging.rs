@@ -16,9 +16,11 @@ pub enum End<'a> {
     Total(&'a str),
     /// By the number of all records, in a header with this name in lower case; else as [`End::LastPage`].
     TotalHeader(&'a str),
-    /// By the position of the next page, at a place of the body: empty, 0 or none behind this one if there is none.
+    /// By the position of the next page, at a place of the body: empty, 0 or none behind this one if there is none. Where it is
+    /// missing, a full page is followed by the next.
     NextPosition(&'a str),
-    /// By a place of the body that holds a link or a cursor, or `true`, while there are more pages.
+    /// By a place of the body that holds a link or a cursor, or `true`, while there are more pages. Where it is missing, a full
+    /// page is followed by the next.
     Marked(&'a str),
     /// By a status other than 206.
     Partial,
@@ -61,15 +63,16 @@ impl Pages<'_> {
         let here = self.position(request);
         let before = PageState::of(request);
         let came = self.came(here, &before, response);
-        let Some(next) = self.next(here, came, response) else { return done() };
-        let asked = if self.by_offset { (here - self.first) / self.size.max(1) } else { here - self.first } + 1;
-        if asked >= self.most {
-            return split();
-        }
+        // The last page may be the one before it too.
         let mark = self.fingerprint(response);
         if !mark.is_empty() && before.mark == mark {
             let text = format!("the page at {here} begins with the record of the one before it: no paging takes place");
             return refused(RefusalKind::Response, text);
+        }
+        let Some(next) = self.next(here, came, response) else { return done() };
+        let asked = if self.by_offset { (here - self.first) / self.size.max(1) } else { here - self.first } + 1;
+        if asked >= self.most {
+            return split();
         }
         more(vec![ask(next).state(format!("{next} {mark} {came}"))])
     }
@@ -95,6 +98,7 @@ impl Pages<'_> {
         let number = |place: &str| response.value_at(place).and_then(|text| text.trim().parse::<u64>().ok());
         // What isn't stated ends nothing: a short page may come before others.
         let until_empty = records.is_some_and(|records| records > 0);
+        let is_full = records.is_some_and(|records| records > 0 && records >= self.size);
         let is_more = match self.end {
             End::Empty => !is_empty,
             End::Short => records.is_none_or(|records| records >= self.size) && !is_empty,
@@ -104,10 +108,12 @@ impl Pages<'_> {
                 let total = response.header(name).and_then(|text| text.trim().parse::<u64>().ok());
                 total.map_or(until_empty, |total| !is_empty && came < total)
             }
-            End::NextPosition(place) => return number(place).filter(|next| *next > here && !is_empty),
+            End::NextPosition(place) => match response.value_at(place) {
+                Some(text) => return text.trim().parse().ok().filter(|next| *next > here && !is_empty),
+                None => is_full,
+            },
             End::Marked(place) => {
-                let mark = response.value_at(place).unwrap_or_default();
-                !matches!(mark.trim(), "" | "false" | "0")
+                response.value_at(place).map_or(is_full, |mark| !matches!(mark.trim(), "" | "false" | "0"))
             }
             End::Partial => response.status == 206,
         };
@@ -201,6 +207,9 @@ mod tests {
             (End::Marked("/next"), 1, &[("/next", "https://x.example/2")], true),
             (End::Marked("/next"), 1, &[("/next", "false")], false),
             (End::Marked("/next"), 1, &[("/next", "")], false),
+            (End::Marked("/next"), 99, &[], false),
+            (End::Marked("/next"), 100, &[], true),
+            (End::Marked("/next"), 100, &[("/next", "")], false),
             (End::Partial, 1, &[("status", "206")], true),
             (End::Partial, 1, &[], false),
         ] {
@@ -238,6 +247,9 @@ mod tests {
         for over in ["100", "0", "", "null"] {
             assert_eq!(next(over), None, "{over}");
         }
+        let unstated = |records| follows(Pages { end, ..OFFSETS }, "100", records, &[]);
+        assert_eq!(unstated(100).as_deref(), Some("200  200"), "a full page that states nothing");
+        assert_eq!(unstated(99), None);
     }
 
     #[test]
@@ -245,6 +257,10 @@ mod tests {
         let first = follows(PAGES, "1", 100, &[("/rows/0", "a")]).unwrap();
         assert_eq!(follows(PAGES, &first, 100, &[("/rows/0", "a")]).as_deref(), Some("refused"));
         assert!(follows(PAGES, &first, 100, &[("/rows/0", "b")]).unwrap().starts_with("3 "));
+        let last = Pages { end: End::LastPage("/last"), ..PAGES };
+        let at_the_end = |row| follows(last, &first, 100, &[("/rows/0", row), ("/last", "2")]);
+        assert_eq!(at_the_end("a").as_deref(), Some("refused"), "the last page is no exception");
+        assert_eq!(at_the_end("b"), None);
     }
 
     #[test]

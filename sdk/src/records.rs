@@ -65,7 +65,7 @@ impl Records {
         self.rows == 0
     }
 
-    /// The record at `index`.
+    /// The record of this place, from 0; none beyond the last.
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
         (index < self.rows).then_some(Record { records: self, index })
     }
@@ -140,6 +140,17 @@ impl<'a> Record<'a> {
     pub fn money_by(&self, input: usize, parse: impl Fn(&str) -> Option<Money>) -> Result<Option<Money>, String> {
         let Some(text) = self.filled(input) else { return Ok(None) };
         parse(text).map(Some).ok_or_else(|| format!("{}: `{}` is no amount", self.place(input), cut(text)))
+    }
+
+    /// The field as a whole number: `12`, or `12.0` as some networks write counts.
+    ///
+    /// # Errors
+    /// The reason to reject the record, if there is a text that is no whole number.
+    pub fn count(&self, input: usize) -> Result<Option<i64>, String> {
+        let Some(text) = self.filled(input) else { return Ok(None) };
+        let micros = Money::parse(text).map(Money::micros).filter(|micros| micros % 1_000_000 == 0);
+        let number = micros.map(|micros| micros / 1_000_000);
+        number.map(Some).ok_or_else(|| format!("{}: `{}` is no whole number", self.place(input), cut(text)))
     }
 
     /// The field's JSON text, an array or an object; nothing if it is absent.

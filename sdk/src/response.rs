@@ -3,6 +3,9 @@
 use crate::bindings::sluice::connector0_1_0::responses as contract;
 use crate::{Judgement, Refusal, RefusalKind, Request, Retry, Verdict};
 
+/// The longest reason of a retry, in bytes: the contract takes more, people don't.
+const MAX_REASON_BYTES: usize = 4 << 10;
+
 /// A response as the host shows it.
 pub struct Response<'a> {
     /// HTTP status.
@@ -74,13 +77,27 @@ pub fn more(requests: Vec<Request>) -> Judgement {
 
 /// Ask the same again.
 pub fn retry(reason: impl Into<String>) -> Judgement {
-    Judgement { verdict: Verdict::Retry(Retry { reason: reason.into(), after_secs: None }), cursor: None }
+    retry_within(None, reason)
 }
 
 /// Ask the same again after so many seconds. A `Retry-After` of the answer wins.
 pub fn retry_after(response: &Response, secs: u32, reason: impl Into<String>) -> Judgement {
     let after_secs = response.header("retry-after").is_none().then_some(secs);
-    Judgement { verdict: Verdict::Retry(Retry { reason: reason.into(), after_secs }), cursor: None }
+    retry_within(after_secs, reason)
+}
+
+fn retry_within(after_secs: Option<u32>, reason: impl Into<String>) -> Judgement {
+    Judgement { verdict: Verdict::Retry(Retry { reason: printable(reason.into()), after_secs }), cursor: None }
+}
+
+/// A reason as the contract takes it: it may quote whatever a network sent.
+fn printable(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+    if reason.contains(is_unprintable) { reason.replace(is_unprintable, " ") } else { reason }
+}
+
+fn is_unprintable(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r')
 }
 
 /// Sign in anew by this token source, then ask the same again.
@@ -117,5 +134,20 @@ pub fn by_status(response: &Response, token: Option<&str>) -> Judgement {
         (403, _) => refused(RefusalKind::Credentials, "the network forbids it (403)"),
         (408 | 425 | 429 | 500..=599, _) => retry(format!("the network answered {}", response.status)),
         (status, _) => refused(RefusalKind::Request, format!("the network answered {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_may_quote_whatever_a_network_sent() {
+        let reason = |text: String| match retry(text).verdict {
+            Verdict::Retry(Retry { reason, .. }) => reason,
+            _ => String::new(),
+        };
+        assert_eq!(reason("error\0code\n1".into()), "error code\n1");
+        assert_eq!(reason("é".repeat(9_999)).len(), MAX_REASON_BYTES);
     }
 }

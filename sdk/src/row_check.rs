@@ -1,11 +1,13 @@
 //! What the contract takes of a row.
 
-use crate::Transaction;
+use crate::{Time, Transaction};
 
 /// Longest transaction id that the contract takes, in bytes.
 const MAX_ID: usize = 1_024;
 /// Longest word for a currency that the contract takes, in bytes.
 const MAX_CURRENCY: usize = 100;
+/// Largest count that the contract takes: it has twelve digits, as the whole part of an amount.
+const MAX_COUNT: i64 = 999_999_999_999;
 
 /// Why the contract doesn't take a row.
 pub(crate) fn check(row: &Transaction) -> Result<(), String> {
@@ -19,8 +21,40 @@ pub(crate) fn check(row: &Transaction) -> Result<(), String> {
     if !time.is_real() {
         return Err("its transaction time is outside of the years 1900 to 2200".into());
     }
-    match [row.sale_currency, row.commission_currency].into_iter().flatten().find(|word| word.len() > MAX_CURRENCY) {
+    check_currency(row.sale_currency)?;
+    check_currency(row.commission_currency)
+}
+
+/// Why the contract doesn't take a currency.
+pub(crate) fn check_currency(word: Option<&str>) -> Result<(), String> {
+    match word.filter(|word| word.len() > MAX_CURRENCY) {
         Some(word) => Err(format!("`{}…` is no currency", word.chars().take(40).collect::<String>())),
+        None => Ok(()),
+    }
+}
+
+/// Why the contract doesn't take an id.
+pub(crate) fn check_id(column: &str, id: &str) -> Result<(), String> {
+    match id.len() {
+        0 => Err(format!("`{column}` is empty")),
+        1..=MAX_ID => Ok(()),
+        bytes => Err(format!("`{column}` has {bytes} bytes, {MAX_ID} are allowed")),
+    }
+}
+
+/// Why the contract doesn't take a day that must be there.
+pub(crate) fn check_day(column: &str, day: Option<Time>) -> Result<(), String> {
+    match day {
+        None => Err(format!("`{column}` is missing")),
+        Some(day) if !day.is_real() => Err(format!("`{column}` is outside of the years 1900 to 2200")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Why the contract doesn't take a count.
+pub(crate) fn check_count(column: &str, count: Option<i64>) -> Result<(), String> {
+    match count.filter(|count| count.unsigned_abs() > MAX_COUNT.unsigned_abs()) {
+        Some(count) => Err(format!("`{column}`: {count} is too large a number")),
         None => Ok(()),
     }
 }
@@ -28,7 +62,6 @@ pub(crate) fn check(row: &Transaction) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Time;
 
     #[test]
     fn a_row_that_the_contract_does_not_take_has_its_reason() {

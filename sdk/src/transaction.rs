@@ -5,102 +5,10 @@ use crate::bindings::sluice::connector0_1_0::columns::{
     ByteColumn, MapColumn, MoneyColumn, Reject, TextColumn, TimeColumn,
 };
 use crate::bindings::sluice::connector0_3_0_draft_4::facts;
+use crate::cells::{buffer, cell, finish, first, push, select, values};
 use crate::columns::{ByteBuffer, Implied, MoneyBuffer, PairsBuffer, Sparse, TextBuffer, TimeBuffer};
 use crate::schema::transaction_columns;
 use crate::{IdBasis, Money, PaymentStatus, Time, TimezoneBasis, TransactionKind, ValidationStatus};
-
-/// Takes the blocks of columns that connectors give, and leaves out the others.
-macro_rules! select {
-    ([$($kept:tt)*] connector { $($columns:tt)* } $($rest:tt)*) => {
-        select! { [$($kept)* $($columns)*] $($rest)* }
-    };
-    ([$($kept:tt)*] $other:ident { $($columns:tt)* } $($rest:tt)*) => {
-        select! { [$($kept)*] $($rest)* }
-    };
-    ([$($kept:tt)*]) => {
-        define! { $($kept)* }
-    };
-}
-
-macro_rules! given {
-    ($($blocks:tt)*) => { select! { [] $($blocks)* } };
-}
-
-/// A field of [`Transaction`].
-macro_rules! cell {
-    ($a:lifetime id required) => { &$a str };
-    ($a:lifetime text nullable) => { Option<&$a str> };
-    ($a:lifetime currency nullable) => { Option<&$a str> };
-    ($a:lifetime money nullable) => { Option<Money> };
-    ($a:lifetime flag nullable) => { Option<bool> };
-    ($a:lifetime time $presence:ident) => { Option<Time> };
-    ($a:lifetime pairs nullable) => { &$a [(&$a str, Option<&$a str>)] };
-    ($a:lifetime enum $words:ident nullable) => { Option<$words> };
-    ($a:lifetime enum $words:ident $presence:ident) => { $words };
-}
-
-/// What a row begins with.
-macro_rules! first {
-    (id required) => {
-        ""
-    };
-    (pairs nullable) => {
-        &[]
-    };
-    (enum $words:ident $first:ident nullable) => {
-        None
-    };
-    (enum $words:ident $first:ident $presence:ident) => {
-        $words::$first
-    };
-    ($kind:ident $presence:ident) => {
-        None
-    };
-}
-
-/// The column that rows are pushed to.
-macro_rules! buffer {
-    (id $presence:ident) => { Sparse<TextBuffer> };
-    (text $presence:ident) => { Sparse<TextBuffer> };
-    (currency $presence:ident) => { Sparse<TextBuffer> };
-    (money $presence:ident) => { Sparse<MoneyBuffer> };
-    (flag $presence:ident) => { Sparse<ByteBuffer> };
-    (time $presence:ident) => { Sparse<TimeBuffer> };
-    (pairs $presence:ident) => { Sparse<PairsBuffer> };
-    (enum implied) => { Implied };
-    (enum $presence:ident) => { Sparse<ByteBuffer> };
-}
-
-macro_rules! push {
-    ($column:expr, $cell:expr, id required) => {
-        $column.push(Some($cell))
-    };
-    ($column:expr, $cell:expr, flag nullable) => {
-        $column.push($cell.map(u8::from))
-    };
-    ($column:expr, $cell:expr, time required) => {
-        $column.push($cell)
-    };
-    // Moments outside of these years are networks' words for none.
-    ($column:expr, $cell:expr, time nullable) => {
-        $column.push($cell.filter(Time::is_real))
-    };
-    ($column:expr, $cell:expr, pairs nullable) => {
-        $column.push((!$cell.is_empty()).then_some($cell))
-    };
-    ($column:expr, $cell:expr, enum $words:ident $first:ident nullable) => {
-        $column.push($cell.map(|word| word as u8))
-    };
-    ($column:expr, $cell:expr, enum $words:ident $first:ident required) => {
-        $column.push(Some($cell as u8))
-    };
-    ($column:expr, $cell:expr, enum $words:ident $first:ident implied) => {
-        $column.push($cell as u8, $words::$first as u8)
-    };
-    ($column:expr, $cell:expr, $kind:ident nullable) => {
-        $column.push($cell)
-    };
-}
 
 /// The contract's form of a column's values.
 macro_rules! wire {
@@ -114,28 +22,6 @@ macro_rules! wire {
     (enum $presence:ident) => { wire!(@ByteColumn $presence) };
     (@$column:ident required) => { $column };
     (@$column:ident $presence:ident) => { Option<$column> };
-}
-
-macro_rules! finish {
-    ($column:expr, required) => {
-        $column.into_whole()
-    };
-    ($column:expr, $presence:ident) => {
-        $column.into_wire()
-    };
-}
-
-macro_rules! values {
-    ($column:expr, $kind:ident required) => { Some(values!(@$kind)($column)) };
-    ($column:expr, $kind:ident $presence:ident) => { $column.map(values!(@$kind)) };
-    (@id) => { facts::Values::Text };
-    (@text) => { facts::Values::Text };
-    (@currency) => { facts::Values::Text };
-    (@money) => { facts::Values::Money };
-    (@flag) => { facts::Values::Flag };
-    (@time) => { facts::Values::Time };
-    (@pairs) => { facts::Values::Pairs };
-    (@enum) => { facts::Values::Words };
 }
 
 macro_rules! define {
@@ -167,7 +53,8 @@ macro_rules! define {
                 $(push!(self.$name, row.$name, $kind $($words $first)? $presence);)*
             }
 
-            fn finish(self, records: Vec<u32>, timezone: String, timezone_basis: TimezoneBasis) -> Transactions {
+            /// The rows that were pushed, in the zone of their local times.
+            pub(crate) fn finish(self, records: Vec<u32>, timezone: String, timezone_basis: TimezoneBasis) -> Transactions {
                 let columns = self;
                 Transactions { records, timezone, timezone_basis, $($name: finish!(columns.$name, $presence),)* }
             }
@@ -203,37 +90,31 @@ macro_rules! define {
     };
 }
 
+macro_rules! given {
+    ($($blocks:tt)*) => { select! { define [] [] $($blocks)* } };
+}
+
 transaction_columns!(given);
 
-/// What a mapping gives: transactions, records that can't be mapped, and words that the connector doesn't know.
+/// What a mapping gives: transactions and other facts, records that can't be mapped, and words that the connector doesn't know.
 #[derive(Debug)]
 pub struct Mapped {
-    /// The transactions; none without any row.
+    /// The transactions; none without any row, unless records were left out.
     pub transactions: Option<Transactions>,
     /// Records that can't be mapped, and why.
     pub rejects: Vec<Reject>,
     /// Status words that the connector doesn't know.
     pub unknown_statuses: Vec<String>,
+    /// Facts of other kinds, a batch of each that has rows.
+    pub facts: Vec<facts::Batch>,
     /// How many records the network states, see [`crate::Output::total`].
     pub total: Option<u64>,
-}
-
-impl Columns {
-    /// The rows that were pushed, in the zone of their local times; none without any.
-    pub(crate) fn into_transactions(
-        self,
-        records: Vec<u32>,
-        timezone: String,
-        timezone_basis: TimezoneBasis,
-    ) -> Option<Transactions> {
-        (!records.is_empty()).then(|| self.finish(records, timezone, timezone_basis))
-    }
 }
 
 impl From<Mapped> for facts::Mapped {
     fn from(mapped: Mapped) -> Self {
         Self {
-            facts: mapped.transactions.map(facts::Batch::from).into_iter().collect(),
+            facts: mapped.transactions.map(facts::Batch::from).into_iter().chain(mapped.facts).collect(),
             native: Vec::new(),
             rejects: mapped.rejects,
             unknown_statuses: mapped.unknown_statuses,
@@ -244,14 +125,13 @@ impl From<Mapped> for facts::Mapped {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn batch(rows: &[Transaction<'_>]) -> facts::Batch {
         let mut columns = Columns::default();
         rows.iter().for_each(|row| columns.push(row));
         let records = (0..rows.len() as u32).collect();
-        columns.into_transactions(records, "UTC".into(), TimezoneBasis::Declared).unwrap().into()
+        columns.finish(records, "UTC".into(), TimezoneBasis::Declared).into()
     }
 
     #[test]

@@ -98,6 +98,11 @@ export async function cells(page, name) {
   return rows.evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
+/** Moments as they are shown to people in Berlin: theirs, and UTC; with how long ago, and as the ends of a window. */
+const MOMENT = String.raw`\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?`;
+export const ago = new RegExp(String.raw`^(just now|.+ ago|yesterday), ${MOMENT} (\d{4}-\d\d-\d\d )?\d\d:\d\d UTC$`);
+export const span = new RegExp(String.raw`^${MOMENT} – ${MOMENT}\s+${MOMENT} – ${MOMENT} UTC$`);
+
 /** What axe finds that keeps people out. */
 export async function accessible(page, name) {
   await page.evaluate(AXE);

@@ -1,6 +1,6 @@
 // What an operator decides: on versions of connectors, on doubts, on alarms.
 import assert from "node:assert/strict";
-import { ask, cells, photographed, settled, visit } from "./browser.mjs";
+import { ago, ask, cells, photographed, settled, span, visit } from "./browser.mjs";
 
 const entry = (page, network) => page.locator(".panel", { has: page.getByRole("heading", { name: network, exact: true }) });
 
@@ -31,6 +31,12 @@ export async function connectors(page) {
   await cj.locator(".facts > div", { hasText: "Waits" }).waitFor({ state: "detached" });
   await decide(page, cj, "Roll back");
   await serving(cj).getByText("0.1.0").waitFor();
+  // One has a URL of its own.
+  await page.getByRole("link", { name: "Only awin" }).click();
+  assert.equal(new URL(page.url()).pathname, "/connectors/awin");
+  await settled(page);
+  await serving(awin).waitFor();
+  assert.equal(await cj.count(), 0);
 }
 
 /** What the version that waits does to the money of kept responses. */
@@ -54,6 +60,11 @@ async function trial(page) {
 export async function doubts(page) {
   await visit(page, "Doubts and alarms", "/doubts");
   await photographed(page, "doubts");
+  for (const [, , window, , , found] of await cells(page, "Doubts")) {
+    assert.match(window, span);
+    assert.match(found, ago);
+  }
+  await page.getByText(/^since .*, \d{4}-.* UTC$/).first().waitFor();
   await alarms(page);
   const list = page.getByRole("region", { name: "Doubts" });
   await list.getByRole("row", { name: /beta/ }).getByRole("link").click();
@@ -79,6 +90,13 @@ async function alarms(page) {
   assert.ok(open.length >= 2, JSON.stringify(open.map(({ rule }) => rule)));
   const one = ({ summary }) => page.locator(".alarms > li", { hasText: summary });
   const [first, second] = open;
+  await one(first).getByRole("link").first().click();
+  assert.equal(new URL(page.url()).pathname, `/doubts/alarm/${first.alarm_id}`);
+  await settled(page);
+  assert.equal(await page.locator(".alarms > li").count(), 1);
+  await one(first).waitFor();
+  await page.goBack();
+  await settled(page);
   await one(first).getByRole("button", { name: "Acknowledge" }).click();
   await one(first).getByText(/^Acknowledged by ops/).waitFor();
   await one(second).getByLabel("Quiet").selectOption("4h");

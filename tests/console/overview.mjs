@@ -1,6 +1,6 @@
 // The first view and completeness: whether all is there, and whether it is right.
 import assert from "node:assert/strict";
-import { cells, photographed, settled, sql, url, visit } from "./browser.mjs";
+import { ago, cells, photographed, settled, span, sql, url, visit } from "./browser.mjs";
 
 const ROWS = "FROM unified.earnings_daily WHERE basis = 'payment' AND day > current_date() - INTERVAL '90 days' AND day <= current_date() + INTERVAL '1 day'";
 
@@ -11,8 +11,13 @@ const rounded = (amount) => new Intl.NumberFormat("en", { minimumFractionDigits:
 export async function overview(page) {
   await visit(page, "Overview", "/");
   await page.getByRole("img", { name: /Commission by day and network/ }).waitFor();
-  const doubts = page.getByRole("link", { name: /open doubts/ });
+  const doubts = page.locator(".tile", { hasText: "open doubts" });
   assert.match(await doubts.innerText(), /^2\s/);
+  // Which ones, and where to decide them.
+  const open = page.locator(".panel", { has: page.getByRole("heading", { name: "Open alarms and doubts", exact: true }) });
+  assert.equal(await open.locator('a[href^="/doubts/"]:not([href^="/doubts/alarm/"])').count(), 2);
+  await open.locator('a[href^="/doubts/alarm/"]').first().waitFor();
+  for (const [network, read] of await cells(page, "Freshness by network")) assert.match(read, ago, network);
   await page.getByText("As a table, all currencies").click();
   const sums = page.getByRole("region", { name: "Commission by network and currency" });
   await sums.waitFor();
@@ -89,16 +94,36 @@ export async function completeness(page) {
   await page.getByRole("main").getByRole("link", { name: "awin" }).click();
   await page.waitForURL(/\/completeness\/awin$/);
   await settled(page);
+  for (const [, , window] of await cells(page, "Gaps")) assert.match(window, span);
   const gap = page.getByRole("button", { name: /^alpha: Never read/ });
   await gap.first().click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("alpha").waitFor();
+  // It has a URL, and a reason: what the settings and the schedule know.
+  await page.waitForURL(/\/completeness\/awin\?.*account=.*since=\d{4}-/);
+  await page.reload();
+  await dialog.getByText("A window that was never read").waitFor();
+  await dialog.getByText("It is paused, so the schedule leaves it alone: the test reads.").waitFor();
   await dialog.getByRole("button", { name: "Read this window now" }).click();
   await dialog.getByText("It was read.").waitFor();
   await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
   await gap.first().waitFor({ state: "detached" });
+  assert.equal(new URL(page.url()).searchParams.get("account"), null);
+  await heldBack(page);
   await unreadAccounts(page);
   await hiddenGaps(page);
+}
+
+/** What a doubt holds back is no read that failed, and leads to its doubt. */
+async function heldBack(page) {
+  await page.locator(".heat .segment.doubtful").first().waitFor();
+  assert.equal(await page.locator(".heat .segment.failed").count(), 0);
+  const kinds = (await cells(page, "Gaps")).map(([, , , kind]) => kind);
+  assert.ok(kinds.includes("doubtful") && !kinds.includes("failed"), kinds.join(", "));
+  const last = (await cells(page, "Streams whose last read failed or is doubtful")).map(([, , outcome]) => outcome);
+  assert.ok(last.includes("doubtful") && !last.includes("failed"), last.join(", "));
+  await page.getByRole("region", { name: "Gaps" }).getByRole("link", { name: "doubtful" }).first().click();
+  await page.waitForURL(/\/doubts\/./);
 }
 
 /** Accounts of which nothing was ever read have a row too: with what failed, and with nothing. */
@@ -113,6 +138,15 @@ async function unreadAccounts(page) {
   await page.keyboard.press("Escape");
   await row("unread").getByText("never read to the end").waitFor();
   assert.equal(await row("unread").locator(".segment").count(), 0);
+  const failing = await cells(page, "Streams whose last read failed or is doubtful");
+  assert.ok(failing.some(([account, , outcome, at]) => account.includes("broken") && outcome === "failed" && ago.test(at)), JSON.stringify(failing));
+  // What was never read can be read here, and says what keeps it from that.
+  await row("unread").getByRole("button", { name: /^Why\?/ }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("No run has asked for anything of it yet").waitFor();
+  await dialog.getByRole("button", { name: "Read it now" }).click();
+  await dialog.getByRole("alert").waitFor();
+  await page.keyboard.press("Escape");
 }
 
 /** More gaps than are drawn don't look read, and the list says how many there are. */

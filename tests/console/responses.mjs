@@ -4,6 +4,9 @@ import { cells, photographed, settled, sql, url, visit } from "./browser.mjs";
 
 export async function runs(page) {
   await visit(page, "Runs", "/runs");
+  await page.getByText("No service has a run in flight.").waitFor();
+  await older(page);
+  await visit(page, "Runs", "/runs");
   await photographed(page, "runs");
   await page.getByLabel("Outcome").selectOption("doubtful");
   await page.waitForURL(/outcome=doubtful/);
@@ -12,11 +15,43 @@ export async function runs(page) {
   await settled(page);
   await page.getByRole("heading", { name: "Slices" }).waitFor();
   await photographed(page, "run");
+  await slice(page);
   await page.getByRole("region", { name: "Requests" }).getByRole("link").first().click();
   await settled(page);
   await page.getByLabel("The body", { exact: true }).getByText("commission").first().waitFor();
   await headers(page);
   await photographed(page, "response");
+}
+
+/** Runs before one have a URL. */
+async function older(page) {
+  const all = await sql("SELECT run_id, started_at FROM meta.runs ORDER BY started_at DESC, run_id DESC LIMIT 4");
+  await page.goto(`${url}/runs?before=${encodeURIComponent(`${all[1].started_at} ${all[1].run_id}`)}`);
+  await settled(page);
+  const links = await page.getByRole("region", { name: "Runs" }).getByRole("link").evaluateAll((links) => links.map((link) => link.pathname));
+  assert.deepEqual(links.slice(0, 2), all.slice(2).map(({ run_id }) => `/runs/${run_id}`));
+  await page.getByRole("button", { name: "Newest" }).click();
+  await settled(page);
+  await page.getByRole("region", { name: "Runs" }).locator(`a[href="/runs/${all[0].run_id}"]`).waitFor();
+}
+
+/** A slice leads to its requests, and to no others. */
+async function slice(page) {
+  const all = page.url();
+  const slices = page.getByRole("region", { name: "Slices" });
+  const account = await slices.locator("tbody tr").last().locator("td").first().innerText();
+  await slices.getByRole("link").last().click();
+  await page.waitForURL(/[?&]since=/);
+  await settled(page);
+  await page.getByRole("heading", { name: "Requests of a slice" }).waitFor();
+  const [run, { stream, axis, since, until }] = [new URL(page.url()).pathname.split("/")[2], Object.fromEntries(new URL(page.url()).searchParams)];
+  const [{ n }] = await sql(`SELECT count(*) AS n FROM meta.requests WHERE run_id = '${run}' AND account = '${account}' AND stream = '${stream}'
+    AND axis = '${axis}' AND window_since = TIMESTAMP '${since}' AND window_until = TIMESTAMP '${until}'`);
+  const shown = await cells(page, "Requests");
+  assert.ok(n > 0 && shown.length === n && shown.every(([, one]) => one === account), `${shown.length} of ${n}`);
+  await page.getByRole("link", { name: "All requests of the run" }).click();
+  assert.equal(page.url(), all);
+  await settled(page);
 }
 
 /** The headers of the response as it came, and those of the request with its secret masked. */

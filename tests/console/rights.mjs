@@ -25,4 +25,21 @@ await withBrowser(async (page, context) => {
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Token").waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  await refused(page);
 });
+
+/** A page that doesn't know the role offers what the server then refuses, by name. */
+async function refused(page) {
+  await page.route("**/v1/events", (route) => {
+    const isStream = route.request().headers().accept === "text/event-stream";
+    return isStream ? route.abort() : route.continue();
+  });
+  await signIn(page, tokens.reader);
+  await visit(page, "Doubts and alarms", "/doubts");
+  await page.getByRole("region", { name: "Doubts" }).getByRole("link").first().click();
+  await settled(page);
+  await page.getByRole("button", { name: /^Accept/ }).click();
+  const alert = page.getByRole("alert");
+  await alert.getByText("token `reader` may read, and this needs operate").waitFor();
+  assert.match(await alert.innerText(), /^Not allowed: .*\s+use a token of that role$/);
+}

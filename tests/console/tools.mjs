@@ -1,7 +1,7 @@
 // Queries, settings, and the keyboard.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { ask, photographed, settled, url, visit } from "./browser.mjs";
+import { ask, cells, photographed, settled, url, visit } from "./browser.mjs";
 
 const DAILY =
   "SELECT transaction_day AS day, commission_currency, sum(commission_effective) AS commission FROM unified.live_transactions GROUP BY ALL ORDER BY 1, 2";
@@ -31,6 +31,12 @@ export async function query(page) {
   await page.getByLabel("Name").fill("By day");
   await page.getByRole("button", { name: "Save this query" }).click();
   await page.getByRole("button", { name: "By day", exact: true }).waitFor();
+  await page.getByRole("button", { name: "Table", exact: true }).click();
+  await editor.fill("SELECT max(read_at) AS read_at FROM meta.coverage_state");
+  await editor.press("Control+Enter");
+  await result.getByRole("columnheader", { name: "read_at", exact: true }).waitFor();
+  const [[moment]] = await cells(page, "Result");
+  assert.match(moment, /^\d{4}-\d\d-\d\dT[\d:.]+Z\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Europe\/Berlin$/);
   await editor.fill("SELECT comission_amount FROM unified.transactions");
   await editor.press("Control+Enter");
   await page.getByRole("alert").getByText(/comission_amount/).first().waitFor();

@@ -59,6 +59,22 @@ impl Api {
         Ok(Self { operator, service, address, window, _simulator: (simulator, runtime) })
     }
 
+    /// Starts it with a section for clients of another protocol, and more lines of it and more sections. Gives the port that it
+    /// logs after `words`, and the token of `analyst`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn with_clients(section: &str, words: &str, more: &str) -> anyhow::Result<(Self, String, String)> {
+        let mut api = Self::with_settings(&format!("[{section}]\nlisten = \"127.0.0.1:0\"\n{more}"))?;
+        let words = format!("{words} 127.0.0.1:");
+        let seen = api.service.seen().lines().find(|line| line.contains(&words)).map(str::to_owned);
+        let line = seen.map_or_else(|| api.service.wait_for(&[words.as_str()]), Ok)?;
+        let port = line.rsplit("127.0.0.1:").next().context("no port")?;
+        let port = port.chars().take_while(char::is_ascii_digit).collect();
+        let token = api.token("analyst", "read")?;
+        Ok((api, port, token))
+    }
+
     /// Ends the service as a crash does, and starts another one.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! A command beside a test, which the test may stop and continue.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -12,6 +13,18 @@ use tempfile::TempDir;
 
 /// How long something may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a tool prints that `just tools` installs and that reads its standard input to the end.
+///
+/// # Errors
+/// A tool that isn't there.
+pub(crate) fn output_for(mut command: Command, input: &str) -> anyhow::Result<Output> {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("no {:?}: run `just tools`", command.get_program()))?;
+    // Dropped at once, which ends the input.
+    child.stdin.take().context("no input")?.write_all(input.as_bytes())?;
+    Ok(child.wait_with_output()?)
+}
 
 /// A running command, its output in files; killed when dropped.
 pub struct Background {

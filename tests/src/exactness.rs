@@ -1,8 +1,10 @@
 //! What holds of the tables of transactions whatever was read, when, and by how many writers.
 
+use anyhow::ensure;
 use serde_json::Value;
+use sluice_simulator::Simulator;
 
-use crate::Operator;
+use crate::{Operator, lake_sums, true_sums};
 
 /// Claims, each with a query for the transactions that break it.
 pub const CLAIMS: [(&str, &str); 5] = [
@@ -50,4 +52,28 @@ pub fn broken_claims(operator: &Operator) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(broken)
+}
+
+/// Fails unless an operator's lake keeps all claims, and holds what these networks report now.
+///
+/// # Errors
+/// What doesn't hold, or what the binary says.
+pub fn check_exact(operator: &Operator, simulator: &Simulator, networks: &[&str]) -> anyhow::Result<()> {
+    let broken = broken_claims(operator)?;
+    ensure!(broken.is_empty(), "{broken:#?}");
+    for network in networks {
+        let (held, reported) = (lake_sums(operator, network)?, true_sums(simulator, network));
+        ensure!(held == reported, "the lake holds {held:#?}, {network} reports {reported:#?}");
+    }
+    Ok(())
+}
+
+/// Fails if a run is recorded twice in an operator's lake.
+///
+/// # Errors
+/// The runs that are, or what the binary says.
+pub fn check_runs_once(operator: &Operator) -> anyhow::Result<()> {
+    let twice = operator.sql("SELECT run_id, count(*) AS n FROM meta.runs GROUP BY run_id HAVING count(*) > 1")?;
+    ensure!(twice.is_empty(), "runs that are recorded twice: {twice:?}");
+    Ok(())
 }

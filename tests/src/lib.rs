@@ -1,8 +1,11 @@
 //! What end-to-end tests share: an operator's folder, the real binary, and sums without floats.
 
+mod allocator;
 mod api;
 mod child;
+mod clock;
 mod exactness;
+mod flight;
 mod hostile;
 mod http;
 mod mail;
@@ -13,32 +16,44 @@ mod pgbouncer;
 mod postgres;
 mod proxy;
 mod python;
+mod questions;
 mod s3;
+mod sail;
 mod service;
+mod simulated;
 mod state_store;
 mod tables;
 mod variant;
+mod wire;
 
+pub use allocator::CountingAllocator;
 pub use api::{API_SETTINGS, Api};
 pub use child::{Background, Ended};
-pub use exactness::{CLAIMS, broken_claims};
+pub use clock::WallClock;
+pub use exactness::{CLAIMS, broken_claims, check_exact, check_runs_once};
+pub use flight::{Flight, FlightClient};
 pub use hostile::{Ask, HostileServer, response};
 pub use http::{HttpAnswer, http};
 pub use mail::{MailReceiver, SecureMailReceiver};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
 pub use paths::{
-    componentize_py, connectors_dir, python_tool, repository, schemathesis, sluice_binary, target_dir, visit_files,
+    componentize_py, connectors_dir, copy_folder, go, python_tool, repository, sail_python, schemathesis,
+    sluice_binary, target_dir, visit_files,
 };
 pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresServer;
 pub use proxy::Proxy;
 pub use python::{Reader, Reading};
+pub use questions::{ASKED_TRANSACTION, QUESTIONS, naming_tables};
 pub use s3::{BUCKET, S3Server};
+pub use sail::{SailAnswer, SailAnswers, sail_table};
 pub use service::Service;
+pub use simulated::Simulated;
 pub use state_store::{StateLock, change_state, claim_elsewhere, state_rows};
 pub use tables::{Tables, all_tables, differences};
 pub use variant::{noted, patched, renamed, variant};
+pub use wire::{Driver, Wire, answer};
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluice_simulator::{Account, Simulator};
 use tempfile::TempDir;
 
-use crate::{connectors_dir, sluice_binary};
+use crate::{connectors_dir, copy_folder, sluice_binary};
 
 /// A folder in which `sluice` runs, removed when dropped.
 pub struct Operator {
@@ -60,7 +60,7 @@ impl Operator {
     /// A failure to copy it.
     pub fn fork(&self) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir()?;
-        copy(self.path(), dir.path())?;
+        copy_folder(self.path(), dir.path())?;
         let Self { environment, binary, connectors, .. } = self;
         Ok(Self { dir, environment: environment.clone(), binary: binary.clone(), connectors: connectors.clone() })
     }
@@ -241,18 +241,4 @@ impl Operator {
         let text = self.succeed(&["sql", query, "--format", "json"])?;
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            std::fs::create_dir(&target)?;
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
 }

@@ -41,9 +41,20 @@ pub fn schemathesis() -> PathBuf {
     target_dir().join("schemathesis/bin/schemathesis")
 }
 
+/// The Python that has Sail, which `just tools` installs.
+pub fn sail_python() -> PathBuf {
+    target_dir().join("sail/bin/python")
+}
+
 /// The Python environment of componentize-py, which `just tools` installs.
 pub fn componentize_py() -> PathBuf {
     let folder = target_dir().join("componentize-py");
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
+/// The Python environment that has Go, which `just tools` installs.
+pub fn go() -> PathBuf {
+    let folder = target_dir().join("go");
     std::path::absolute(&folder).unwrap_or(folder)
 }
 
@@ -64,6 +75,24 @@ pub fn visit_files(dir: &Path, see: &mut dyn FnMut(&str, &[u8])) -> std::io::Res
             see(&name, &unpacked);
         }
         see(&name, &bytes);
+    }
+    Ok(())
+}
+
+/// Copies a folder with all that is in it.
+///
+/// # Errors
+/// A file that can't be read or written.
+pub fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,9 @@ use crate::Operator;
 /// How long something may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// How long the last lines of a process may take that has ended.
+const LAST_LINES: Duration = Duration::from_secs(10);
+
 /// A running `sluice serve`, killed when dropped.
 pub struct Service {
     child: Child,
@@ -46,7 +49,7 @@ impl Service {
         command
             .env(
                 "SLUICE_LOG",
-                "sluice_runtime=info,sluice_registry=info,sluice_state=info,sluice_engine=info,sluice_server=info",
+                "sluice_runtime=info,sluice_registry=info,sluice_state=info,sluice_engine=info,sluice_server=info,sluice_wire=info,sluice_flight=info,sluice_query=info",
             )
             .env("NO_COLOR", "1");
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("no binary")?;
@@ -97,6 +100,13 @@ impl Service {
     /// The log up to now.
     pub fn log(&mut self) -> &str {
         while self.line(Instant::now()).is_ok() {}
+        &self.seen
+    }
+
+    /// The log of one that has ended, to its last line.
+    pub fn whole_log(&mut self) -> &str {
+        let deadline = Instant::now() + LAST_LINES;
+        while self.line(deadline).is_ok() {}
         &self.seen
     }
 

@@ -1,12 +1,13 @@
 //! The HTTP API of a running service.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluice_tests::{API_SETTINGS, Api, Operator, Service, http};
+use sluice_tests::{API_SETTINGS, Api, Operator, Service, http, state_rows};
 
 #[test]
 fn without_a_token_there_is_health_and_nothing_else() {
@@ -32,20 +33,54 @@ fn without_a_token_there_is_health_and_nothing_else() {
     assert!(api.service.is_alive());
 }
 
+/// All files below a folder, each with its size.
+fn files_in(folder: &Path, found: &mut Vec<String>) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        match std::fs::metadata(&path) {
+            Ok(entry) if entry.is_dir() => files_in(&path, found),
+            Ok(entry) => found.push(format!("{}: {}", path.display(), entry.len())),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The lake's files but those that the service's alarms come from, and what the state store has of an operator's decisions.
+fn stored(api: &Api) -> Vec<String> {
+    let mut stored = Vec::new();
+    files_in(&api.operator.join("lake"), &mut stored);
+    stored.retain(|name| !name.contains("_probe") && !name.contains("alarm"));
+    stored.sort();
+    let tables = "SELECT 'run ' || run_id FROM runs UNION ALL SELECT 'pause ' || network || account FROM pauses
+                  UNION ALL SELECT 'job ' || id FROM jobs UNION ALL SELECT 'token ' || name FROM api_tokens
+                  UNION ALL SELECT 'decision ' || network || digest || word FROM connector_words
+                  UNION ALL SELECT 'backfill ' || network || selection FROM backfills";
+    stored.extend(state_rows(&api.operator, tables).unwrap());
+    stored
+}
+
 #[test]
 fn a_token_that_reads_changes_nothing_by_any_route() {
-    let api = Api::start().unwrap();
+    let mut api = Api::with_settings("[maintain]\nevery = \"never\"\n").unwrap();
+    api.service.wait_for(&["awin", "new versions"]).unwrap();
     let token = api.token("reader", "read").unwrap();
     let mut writing = 0;
     for (method, path) in api.routes().unwrap() {
+        let before = stored(&api);
         let answer = http(&api.address, &method, &path, Some(&token), Some(&json!({}))).unwrap();
         // A query is a question, however long.
         let reads = method == "GET" || path == "/v1/sql" || path == "/v1/queries";
         assert_eq!(answer.status == 403, !reads, "{method} {path}: {answer:?}");
         assert_ne!(answer.status, 500, "{method} {path}: {answer:?}");
+        assert_eq!(stored(&api), before, "{method} {path}");
         writing += usize::from(!reads);
     }
     assert!(writing >= 10, "{writing}");
+    // Not even a probe is written: a lake that isn't there isn't made.
+    let (lake, aside) = (api.operator.join("lake"), api.operator.join("aside"));
+    std::fs::rename(&lake, &aside).unwrap();
+    let checked = api.get("/v1/check", &token).unwrap();
+    assert!(!lake.exists(), "{checked:?}");
+    std::fs::rename(&aside, &lake).unwrap();
     let operator = api.token("ops", "operate").unwrap();
     let refused = api.post("/v1/connectors/awin/approve", &operator, &json!({})).unwrap();
     assert_eq!(refused.status, 403, "{refused:?}");
@@ -144,6 +179,22 @@ fn services_of_all_roles_show_their_health_and_their_counts() {
         for path in ["/v1/networks", "/openapi.json", "/"] {
             assert_eq!(http(address, "GET", path, None, None).unwrap().status, 404, "{path}");
         }
+    }
+}
+
+#[test]
+fn a_connection_on_which_no_whole_request_comes_is_closed() {
+    let api = Api::start().unwrap();
+    let begun = ["", "GET /healthz HTTP/1.1\r\nHost: a"].map(|begin| {
+        let mut connection = TcpStream::connect(&api.address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
+        connection.write_all(begin.as_bytes()).unwrap();
+        connection
+    });
+    for mut connection in begun {
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).expect("it is closed in time");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
     }
 }
 

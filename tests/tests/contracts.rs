@@ -41,6 +41,8 @@ impl Bench {
                 "connector": network, "schedule": "* * * * * *", "look_back": [{"every": "1s", "days": 1}],
                 "base_url": server.origin(), "rate": {"requests": 1000, "per_secs": 1, "concurrency": 4},
                 "accounts": [{"name": "main", "settings": {}, "secrets": {}}],
+                // The guests give no commissions.
+                "doubt": {"fill": false},
             });
             operator.write(&format!("networks/{network}.json"), &file.to_string()).unwrap();
             operator.put_connector(&format!("{network}.wasm"), &guest(network, contract)).unwrap();

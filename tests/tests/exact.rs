@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use sluice_simulator::{AccountSpec, Options, Simulator};
-use sluice_tests::{Operator, all_tables, broken_claims, differences, lake_sums, runtime, true_sums};
+use sluice_tests::{Operator, all_tables, check_exact, differences, runtime};
 
 const ACCOUNTS: usize = 4;
 const HISTORY_DAYS: u32 = 150;
@@ -39,9 +39,7 @@ fn run(operator: &Operator) -> Value {
 }
 
 fn assert_exact(operator: &Operator, simulator: &Simulator, when: &str) {
-    let broken = broken_claims(operator).unwrap();
-    assert!(broken.is_empty(), "{when}: {broken:#?}");
-    assert_eq!(lake_sums(operator, "awin").unwrap(), true_sums(simulator, "awin"), "{when}");
+    check_exact(operator, simulator, &["awin"]).unwrap_or_else(|error| panic!("{when}: {error:#}"));
 }
 
 /// The tables that follow from raw.

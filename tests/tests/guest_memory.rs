@@ -5,16 +5,14 @@
 //! be counted too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_engine::{Engine, EngineOptions, Error, Limits, Live};
 use sluice_guests::cases;
 use sluice_model::Response;
-use sluice_tests::day_of;
+use sluice_tests::{CountingAllocator, day_of};
 
 /// Rounds before anything is compared: pools, caches and threads' own buffers have their size then.
 const WARM_UP: usize = 1;
@@ -24,29 +22,8 @@ const ROUNDS: usize = 2;
 /// much beside its machine code, and there are fifty guests in a round.
 const CHANCE_BYTES: isize = 16 << 10;
 
-static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
-
-/// The system's allocator, counted.
-struct Counted;
-
-#[expect(unsafe_code, reason = "an allocator is unsafe by its interface; everything is passed on to the system's")]
-// SAFETY: all calls are passed on unchanged.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(address, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counted = Counted;
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 /// Two records, as every network of these tests gives them.
 const BODY: &[u8] = br#"{"data":[{"id":"1"},{"id":"2"}]}"#;
@@ -75,7 +52,7 @@ fn visit(engine: &Engine, name: &str, component: &[u8]) -> Result<(), Error> {
 fn allocated(engine: &Engine) -> isize {
     let Live { connectors, code_bytes, instances, memories, memory_bytes, .. } = engine.live();
     assert_eq!((connectors, code_bytes, instances, memories, memory_bytes), (0, 0, 0, 0, 0));
-    ALLOCATED.load(Ordering::Relaxed)
+    ALLOCATOR.allocated()
 }
 
 #[test]

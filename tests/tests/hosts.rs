@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde_json::{Value, json};
 use sluice_simulator::{AccountSpec, Options, Simulator};
-use sluice_tests::{Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums, variant};
+use sluice_tests::{Operator, PostgresServer, Service, check_exact, runtime, variant};
 use tokio::runtime::Runtime;
 
 const NETWORK: &str = "awin";
@@ -63,9 +63,7 @@ impl World {
     }
 
     fn is_exact(&self) {
-        let broken = broken_claims(&self.hosts[0]).unwrap();
-        assert!(broken.is_empty(), "{broken:#?}");
-        assert_eq!(lake_sums(&self.hosts[0], NETWORK).unwrap(), true_sums(&self.simulator, NETWORK));
+        check_exact(&self.hosts[0], &self.simulator, &[NETWORK]).unwrap();
     }
 }
 
@@ -205,5 +203,86 @@ fn a_command_that_needs_the_whole_network_waits_for_the_accounts_of_others() {
     host.succeed(&["run", "awin"]).unwrap();
     assert_eq!(world.server.query("SELECT lapsed > 5 FROM leases WHERE resource = 'process/9'").unwrap(), ["t"]);
     world.runtime.block_on(world.simulator.wait_for_requests(1));
+    world.is_exact();
+}
+
+/// A worker that is pruned while its job runs.
+#[test]
+fn a_host_that_is_taken_for_dead_while_its_run_lasts_writes_nothing_more() {
+    // A moment that came before there was a service, and none after it.
+    let world = World::new(2, "0 0 29 2 *");
+    world.simulator.allow(0);
+    let mut pruned = Service::start(&world.hosts[0]).unwrap();
+    let run = world.wait_until("SELECT run_id FROM runs WHERE starts > 0", |rows| rows.len() == 1).remove(0);
+    let mut heir = Service::start_as(&world.hosts[1], &["--role", "worker"]).unwrap();
+    world.wait_until("SELECT id FROM services", |rows| rows.len() == 2);
+    // What a host does that finds a lease expired. This one is alive, and its run waits for answers.
+    let prune = "UPDATE leases SET epoch = epoch + 1, lapsed = epoch + 1, holder = '', expires_at = 0
+                 WHERE resource IN (SELECT lease FROM claims WHERE network = 'awin') RETURNING resource";
+    assert_eq!(world.server.query(prune).unwrap().len(), 1);
+    heir.wait_for(&["an interrupted run is resumed", &run]).unwrap();
+    // Both get their answers.
+    world.simulator.allow(usize::MAX);
+    pruned.wait_for(&[NETWORK, "lease"]).unwrap();
+    world.wait_until("SELECT run_id FROM runs", |rows| rows.is_empty());
+    assert!(pruned.is_alive() && heir.is_alive());
+    assert_eq!(pruned.terminate().unwrap(), Some(0));
+    world.is_exact();
+    let runs = world.hosts[0].sql("SELECT run_id, outcome FROM meta.runs").unwrap();
+    assert_eq!(runs, [json!({"run_id": run, "outcome": "done"})]);
+}
+
+/// This machine, as leases name it.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    format!("{} {}", boot.trim(), namespace.display())
+}
+
+/// A stale worker id that passes for alive.
+#[test]
+fn neither_a_reused_process_id_nor_a_reused_lease_keeps_the_accounts_of_the_dead() {
+    let world = World::new(1, "* * * * * *");
+    let now = "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)";
+    // The process that claimed the network is gone: another one, which lives, has got its number. Its lease is valid for an hour.
+    let (machine, living) = (machine(), std::process::id());
+    let stale = format!(
+        "INSERT INTO leases (resource, epoch, holder, host, machine, process_id, process_start, since, expires_at)
+         VALUES ('process/1', 5, 'x', 'here', '{machine}', {living}, 1, {now}, {now} + 3600000);
+         INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
+         VALUES ('c', 'awin', '[]', 'process/1', 5, {now})"
+    );
+    world.server.query(&stale).unwrap();
+    world.simulator.allow(0);
+    let _service = Service::start(&world.hosts[0]).unwrap();
+    // The service has the lease of that name now, and the claim of before isn't its.
+    let taken = "SELECT claims.epoch FROM claims JOIN leases ON lease = resource AND claims.epoch = leases.epoch
+                 WHERE network = 'awin' AND resource = 'process/1' AND claims.epoch > 5";
+    world.wait_until(taken, |rows| rows.len() == 1);
+    world.simulator.allow(usize::MAX);
+    world.wait_until("SELECT entry FROM schedule_times WHERE entry LIKE '1s/%'", |rows| !rows.is_empty());
+    world.is_exact();
+}
+
+/// A crash between a change of state and queueing.
+#[test]
+fn a_scheduler_that_dies_before_the_runs_of_a_moment_are_queued_has_not_noted_the_moment() {
+    let world = World::new(1, "* * * * * *");
+    let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+                AS 'BEGIN PERFORM pg_sleep(3600); RETURN NEW; END';
+                CREATE TRIGGER hold BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION hold()";
+    world.server.query(hold).unwrap();
+    let scheduler = Service::start_as(&world.hosts[0], &["--role", "scheduler"]).unwrap();
+    // It has noted the moment, and is about to queue its run.
+    let held = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    world.wait_until(held, |rows| !rows.is_empty());
+    // Killed. The server sees that when it next writes to the connection.
+    drop(scheduler);
+    world.server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").unwrap();
+    world.server.query("DROP TRIGGER hold ON runs").unwrap();
+    let noted = "SELECT entry FROM schedule_times WHERE network = 'awin' UNION ALL SELECT run_id FROM runs";
+    assert_eq!(world.server.query(noted).unwrap(), Vec::<String>::new());
+    let _service = Service::start(&world.hosts[0]).unwrap();
+    world.wait_until("SELECT entry FROM schedule_times WHERE entry LIKE '1s/%'", |rows| !rows.is_empty());
     world.is_exact();
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_tests::{Api, HttpAnswer, claim_elsewhere};
+use sluice_tests::{Api, HttpAnswer, Service, claim_elsewhere, http};
 
 /// A job once it has ended.
 fn end_of(api: &Api, token: &str, job: &str) -> Value {
@@ -113,6 +113,33 @@ fn history_is_compared_by_an_operator_and_rewritten_by_an_admin() {
     let job = end_of(&api, &operator, &id_of(&rebuilt));
     assert_eq!(job["state"], "done", "{job}");
     assert_eq!(api.operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap(), before);
+}
+
+#[test]
+fn bulk_work_is_queued_for_the_workers_and_not_twice() {
+    let api = Api::start().unwrap();
+    let admin = api.token("admin", "admin").unwrap();
+    // What is queued waits: another process works on the network.
+    claim_elsewhere(&api.operator, "awin", &[]);
+    let [since, until] = &api.window;
+    let backfill = json!({"network": "awin", "since": since, "until": until, "queue": true});
+    let job = end_of(&api, &admin, &id_of(&api.post("/v1/backfills", &admin, &backfill).unwrap()));
+    assert!(job["state"] == "done" && job["result"]["queued"].as_u64().unwrap() > 0, "{job}");
+    let again = end_of(&api, &admin, &id_of(&api.post("/v1/backfills", &admin, &backfill).unwrap()));
+    assert!(again["state"] == "failed" && again["error"].to_string().contains("queued for `awin` already"), "{again}");
+    let rebuild = json!({"queue": true});
+    let job = end_of(&api, &admin, &id_of(&api.post("/v1/rebuilds", &admin, &rebuild).unwrap()));
+    assert!(job["state"] == "done" && job["result"]["rebuild"].is_string(), "{job}");
+    let compared = api.post("/v1/replays", &admin, &json!({"network": "awin", "queue": true})).unwrap();
+    assert_eq!(compared.status, 422, "{compared:?}");
+    // A host that is no worker does none of it.
+    let mut other = Service::start_as(&api.operator, &["--role", "api"]).unwrap();
+    let line = other.wait_for(&["the HTTP API listens on http://"]).unwrap();
+    let address = line.rsplit("http://").next().unwrap().split(['"', ' ']).next().unwrap().to_owned();
+    let replay = json!({"network": "awin"});
+    let started = http(&address, "POST", "/v1/replays/apply", Some(&admin), Some(&replay)).unwrap();
+    let job = end_of(&api, &admin, &id_of(&started));
+    assert!(job["state"] == "done" && job["result"]["replay"].is_string(), "{job}");
 }
 
 #[test]

@@ -325,7 +325,7 @@ fn a_state_store_that_fails_is_a_settings_failure_of_every_command() {
         let answer = world.operator.sluice(command).unwrap();
         assert_eq!(answer.code, 78, "{command:?}: {answer:?}");
         let has_hint = answer.stderr.contains("hint: check state.url in sluice.toml");
-        assert!(answer.stderr.contains("postgres://127.0.0.1:1/none") && has_hint, "{command:?}: {answer:?}");
+        assert!(answer.stderr.contains("postgres://…@127.0.0.1:1/none") && has_hint, "{command:?}: {answer:?}");
         assert!(!answer.stderr.contains("a-password"), "{command:?}: {answer:?}");
     }
 }

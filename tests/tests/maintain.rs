@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, Service, lake_sums, runtime, true_sums, whole_window};
+use sluice_tests::{HostileServer, Operator, Service, change_state, lake_sums, runtime, true_sums, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -40,12 +41,11 @@ fn total(reports: &[Value], name: &str) -> u64 {
 fn age(folder: &Path, days: u64) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => age(&path, days),
-            false => {
-                let then = SystemTime::now() - Duration::from_secs(days * 86_400);
-                std::fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
-            }
+        if path.is_dir() {
+            age(&path, days)
+        } else {
+            let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
         }
     }
 }
@@ -70,10 +70,14 @@ fn backdate(folder: &Path, day: DateTime<Utc>, days: i64) {
 /// Data files in a folder; those of logs aren't.
 fn parquet_files(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let count = |path: std::path::PathBuf| match path.is_dir() {
-        true if path.ends_with("_delta_log") => 0,
-        true => parquet_files(&path),
-        false => u64::from(path.extension().is_some_and(|extension| extension == "parquet")),
+    let count = |path: std::path::PathBuf| {
+        if !path.is_dir() {
+            u64::from(path.extension().is_some_and(|extension| extension == "parquet"))
+        } else if path.ends_with("_delta_log") {
+            0
+        } else {
+            parquet_files(&path)
+        }
     };
     entries.map(count).sum()
 }
@@ -136,6 +140,33 @@ fn the_service_looks_after_its_lake_between_runs() {
     let mut service = Service::start(&operator).unwrap();
     service.wait_for(&["maintenance", "meta.runs", "merged into"]).unwrap();
     service.wait_for(&["awin", "0 new versions"]).unwrap();
+    service.wait_for(&["maintenance is done"]).unwrap();
+}
+
+#[test]
+fn maintenance_that_waited_long_enough_begins_while_a_run_is_in_flight() {
+    let (_runtime, simulator) = simulator(start(), 2);
+    let mut operator = Operator::of(&simulator, &["awin"]).unwrap();
+    operator.run("awin", &whole_window(&simulator, start(), HISTORY_DAYS.into())).unwrap();
+    set(&operator, "[maintain]\nevery = \"1s\"\n");
+    // The service's run gets no answer before the test is over.
+    let (_held, hold) = mpsc::channel::<()>();
+    let hold = Mutex::new(hold);
+    let network = HostileServer::start(move |_, _| {
+        let _ = hold.lock().unwrap().recv();
+        Ok(())
+    });
+    let accounts = operator.accounts(&simulator, "awin");
+    operator.write_network("awin", &network.unwrap().origin(), accounts).unwrap();
+    let maintained = |at: DateTime<Utc>| {
+        let row = format!("INSERT OR REPLACE INTO schedule_times VALUES ('', 'maintenance', '{}')", at.to_rfc3339());
+        change_state(&operator, &row);
+    };
+    // It isn't due for minutes.
+    maintained(Utc::now() + TimeDelta::minutes(4));
+    let mut service = Service::start(&operator).unwrap();
+    service.wait_for(&["run begins", "awin"]).unwrap();
+    maintained(Utc::now() - TimeDelta::hours(2));
     service.wait_for(&["maintenance is done"]).unwrap();
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
+use sluice_model::Fact;
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{Operator, runtime, whole_window};
 use tokio::runtime::Runtime;
@@ -26,7 +27,10 @@ impl Client {
         let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
         let answer = client.ask("initialize", &hello);
         assert_eq!(answer["result"]["serverInfo"]["name"], "sluice");
-        assert!(answer["result"]["instructions"].as_str().unwrap().contains("unified.transactions"));
+        let instructions = answer["result"]["instructions"].as_str().unwrap();
+        for fact in Fact::ALL {
+            assert!(instructions.contains(&format!("`unified.{}`", fact.view())), "{fact:?}: {instructions}");
+        }
         client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         client
     }

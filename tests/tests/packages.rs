@@ -168,11 +168,11 @@ fn the_binary_runs_in_a_root_that_has_what_the_image_has() {
 #[test]
 fn pods_run_commands_that_there_are_and_not_as_root() {
     let mut commands = BTreeSet::new();
-    for file in ["kubernetes/serve.yaml", "kubernetes/due.yaml"] {
+    for file in ["kubernetes/serve.yaml", "kubernetes/due.yaml", "kubernetes/token.yaml"] {
         for document in yaml(file) {
             let spec = &document["spec"];
             let pod = match document["kind"].as_str().unwrap() {
-                "Deployment" => &spec["template"]["spec"],
+                "Deployment" | "Job" => &spec["template"]["spec"],
                 "CronJob" => &spec["jobTemplate"]["spec"]["template"]["spec"],
                 _ => continue,
             };
@@ -189,7 +189,20 @@ fn pods_run_commands_that_there_are_and_not_as_root() {
             assert_eq!(mounts.collect::<BTreeSet<_>>(), volumes, "{file}");
         }
     }
-    assert_eq!(commands.iter().map(String::as_str).collect::<Vec<_>>(), ["maintain", "run --due", "serve"]);
+    let expected = ["maintain", "run --due", "serve", "tokens create ops --role admin"];
+    assert_eq!(commands.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_others_reach_has_a_token_before_it_serves() {
+    let manual = std::fs::read_to_string(repository().join("docs/operating.md")).unwrap();
+    let of = |start: &str| manual.lines().position(|line| line.contains(start)).unwrap_or_else(|| panic!("no {start}"));
+    let made_by = "run --rm sluice ";
+    let made = manual.lines().find_map(|line| line.split_once(made_by)).expect("compose makes a token").1;
+    assert!(made.starts_with("tokens create "), "{made}");
+    accepted(&made.split(' ').collect::<Vec<_>>());
+    assert!(of(made_by) < of("up --wait"));
+    assert!(of("-f host/cli/packages/kubernetes/token.yaml") < of("-f host/cli/packages/kubernetes/serve.yaml"));
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! All tables made anew from raw alone: equal to what was there.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{NETWORKS, Operator, lake_sums, runtime, true_sums, variant, whole_window};
+use sluice_tests::{
+    Background, NETWORKS, Operator, PostgresServer, Service, change_state, claim_elsewhere, lake_sums, runtime,
+    true_sums, variant, whole_window,
+};
 
 const HISTORY_DAYS: u32 = 25;
 
@@ -171,4 +176,222 @@ fn a_rebuild_that_is_killed_leaves_each_table_old_or_new_and_is_made_again() {
         assert_eq!(operator.sluice(&["sql", "SELECT 1"]).unwrap().stderr, "", "{step}");
     }
     assert!(mixed > 0, "no reader saw new tables beside old ones");
+}
+
+/// Networks of which three months of runs are in raw, and the simulator that they were read from.
+struct Months {
+    _runtime: tokio::runtime::Runtime,
+    simulator: Simulator,
+    operator: Operator,
+}
+
+const SHARED: [&str; 2] = ["awin", "cj"];
+
+impl Months {
+    fn new(seed: u64) -> Self {
+        let runtime = runtime();
+        let options = Options { seed, start: start(), history_days: 15, rows_per_day: 3, ..Options::default() };
+        let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+        let operator = Operator::of(&simulator, &SHARED).unwrap();
+        let months = Self { _runtime: runtime, simulator, operator };
+        for _ in 0..3 {
+            months.read(&SHARED);
+        }
+        age_runs(&months.operator, SHARED.len());
+        // Nothing but raw knows of the runs by their new names.
+        std::fs::remove_dir_all(months.operator.join("lake/tables")).unwrap();
+        months.operator.succeed(&["build", "--from-raw"]).unwrap();
+        months
+    }
+
+    fn read(&self, networks: &[&str]) {
+        self.simulator.advance(TimeDelta::days(5));
+        for network in networks {
+            self.operator.run(network, &whole_window(&self.simulator, start(), 15)).unwrap();
+        }
+    }
+
+    /// Another host of the same lake, and the database of both, in which leases are short.
+    fn second_host(&self) -> (PostgresServer, Operator) {
+        let server = PostgresServer::start().unwrap();
+        let there = self.operator.fork().unwrap();
+        let lake = self.operator.join("lake").display().to_string();
+        let state = server.url();
+        for host in [&self.operator, &there] {
+            let settings = format!("[lake]\nurl = \"file:{lake}\"\n[state]\nurl = \"{state}\"\nlease_secs = 3\n");
+            host.write("sluice.toml", &settings).unwrap();
+        }
+        (server, there)
+    }
+}
+
+/// Gives the runs in raw ids of other months: as many of each month, beginning with January.
+fn age_runs(operator: &Operator, of_each: usize) {
+    let raw = operator.join("lake/raw");
+    let names = |folder: &Path| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    for (place, run) in names(&raw.join("envelopes")).iter().enumerate() {
+        let month = format!("2026-{:02}-05T00:00:00Z", 1 + place / of_each);
+        let millis = month.parse::<DateTime<Utc>>().unwrap().timestamp_millis() + i64::try_from(place).unwrap();
+        let aged = format!("{:08x}-{:04x}{}", millis >> 16, millis & 0xffff, &run[13..]);
+        for folder in ["envelopes", "slices"].map(|folder| raw.join(folder)) {
+            for name in names(&folder.join(run)) {
+                let file = folder.join(run).join(&name);
+                let stored = std::fs::read(&file).unwrap();
+                let text = zstd::decode_all(stored.as_slice()).unwrap_or(stored);
+                std::fs::remove_file(&file).unwrap();
+                let text = String::from_utf8(text).unwrap().replace(run, &aged);
+                std::fs::write(folder.join(run).join(name.replace(run, &aged)), text).unwrap();
+            }
+            std::fs::rename(folder.join(run), folder.join(&aged)).unwrap();
+        }
+    }
+}
+
+/// All rows of the tables, without the examples of columns: a part that is resumed takes them from other rows.
+fn shared_state(operator: &Operator) -> BTreeMap<String, Vec<String>> {
+    let mut state = state(operator, &SHARED);
+    let query = "SELECT network, stream, \"column\", path, type FROM meta.columns ORDER BY 1, 2, 3, 4, 5";
+    let columns = operator.succeed(&["sql", query, "--format", "csv"]).unwrap();
+    state.insert("meta.columns".to_owned(), columns.lines().map(str::to_owned).collect());
+    state
+}
+
+/// Queues a rebuild, and gives what the command reports.
+fn queue(operator: &Operator) -> Value {
+    let queued = operator.succeed(&["--output", "json", "build", "--from-raw", "--queue"]).unwrap();
+    serde_json::from_str(&queued).unwrap()
+}
+
+fn worker(operator: &Operator, variable: &str, step: &str) -> Service {
+    let mut command = operator.command(&["serve", "--role", "worker"]);
+    command.env(variable, step);
+    Service::run(command).unwrap()
+}
+
+/// Has a service do what is left of a rebuild.
+fn finish(operator: &Operator) {
+    let mut service = Service::start_as(operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["all tables were rebuilt"]).unwrap();
+    service.terminate().unwrap();
+}
+
+#[test]
+fn a_queued_rebuild_is_exact_wherever_its_hosts_are_killed() {
+    let months = Months::new(44);
+    let operator = &months.operator;
+    // Another connector than the one that built the tables: old and new differ.
+    let words = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
+    std::fs::write(operator.join("connectors.d/awin.wasm"), words).unwrap();
+    let queued = queue(operator);
+    assert_eq!((&queued["queued"], &queued["runs"], &queued["left"]), (&6.into(), &6.into(), &0.into()), "{queued}");
+    let again = operator.sluice(&["build", "--from-raw", "--queue"]).unwrap();
+    assert!(again.code == 2 && again.stderr.contains("is queued already"), "{again:?}");
+    let old = shared_state(operator);
+    // What comes after it was cut is in the new tables too.
+    months.read(&["awin"]);
+    let read = shared_state(operator);
+    assert_ne!(read["unified.transaction_versions"], old["unified.transaction_versions"]);
+    let undisturbed = operator.fork().unwrap();
+    let built = undisturbed.sluice(&["build", "--from-raw"]).unwrap();
+    assert!(built.stderr.contains("the rebuild that was queued is forgotten"), "{built:?}");
+    let new = shared_state(&undisturbed);
+    assert_ne!(read["unified.transactions"], new["unified.transactions"], "nothing would show");
+    let of_rebuild = Step::OF_REBUILD.iter().map(|step| step.name().to_owned());
+    let further = ["files-written:3", "native-committed:2", "unified-committed:5", "latest-caught-up:4"];
+    for step in of_rebuild.chain(further.map(str::to_owned)) {
+        let operator = operator.fork().unwrap();
+        let mut killed = worker(&operator, "SLUICE_STOP_AT", &step);
+        assert_eq!(killed.wait().unwrap().code(), None, "{step} isn't passed: {}", killed.log());
+        finish(&operator);
+        let different = differences(&new, &shared_state(&operator));
+        assert!(different.is_empty(), "{step}: one process makes others: {different:#?}");
+        assert_eq!(files_in(&operator.join("lake/tables.new")), 0, "{step}");
+        let twice = "SELECT run_id FROM meta.runs WHERE command = 'rebuild' GROUP BY run_id HAVING count(*) > 1";
+        assert_eq!(operator.sql(twice).unwrap(), Vec::<Value>::new(), "{step}");
+    }
+}
+
+#[test]
+fn a_queued_rebuild_whose_connector_is_exchanged_replaces_nothing() {
+    let months = Months::new(45);
+    let operator = &months.operator;
+    let old = shared_state(operator);
+    queue(operator);
+    let words = variant("awin", "pendingapproveddeclined", "pendingdeclinedapproved").unwrap();
+    std::fs::write(operator.join("connectors.d/awin.wasm"), words).unwrap();
+    let mut service = Service::start_as(operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["the rebuild is given up", "a connector was exchanged"]).unwrap();
+    service.terminate().unwrap();
+    assert!(differences(&old, &shared_state(operator)).is_empty());
+    let runs = operator.sql("SELECT error FROM meta.runs WHERE command = 'rebuild' AND outcome = 'failed'").unwrap();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!(files_in(&operator.join("lake/tables.new")), 0);
+    // Nobody stands in the way of another one.
+    queue(operator);
+    finish(operator);
+    assert!(!differences(&old, &shared_state(operator)).is_empty());
+}
+
+#[test]
+fn a_rebuild_goes_on_while_its_network_is_paused_and_what_waits_keeps_nothing_back() {
+    let months = Months::new(48);
+    let operator = &months.operator;
+    queue(operator);
+    operator.succeed(&["pause", "cj"]).unwrap();
+    // The last step, which awin's name stands for, waits for the other one's months.
+    claim_elsewhere(operator, "cj", &[]);
+    let [since, until] = whole_window(&months.simulator, start(), 15);
+    operator.succeed(&["backfill", "awin", "--since", &since, "--until", &until, "--queue"]).unwrap();
+    let mut service = Service::start_as(operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["run begins", "awin"]).unwrap();
+    change_state(operator, "UPDATE leases SET expires_at = 1 WHERE resource = 'process/9'");
+    service.wait_for(&["all tables were rebuilt"]).unwrap();
+    service.terminate().unwrap();
+}
+
+#[test]
+fn a_host_that_wakes_up_late_writes_nothing_into_a_rebuild_that_another_one_finished() {
+    let months = Months::new(46);
+    let (_server, there) = months.second_host();
+    let here = &months.operator;
+    here.succeed(&["build", "--from-raw"]).unwrap();
+    let expected = shared_state(here);
+    for step in ["files-written:2", "native-committed:2", "unified-committed:2"] {
+        queue(here);
+        let late = worker(here, "SLUICE_PAUSE_AT", step);
+        let child = rustix::process::Pid::from_raw(i32::try_from(late.id()).unwrap());
+        rustix::process::waitpid(child, rustix::process::WaitOptions::UNTRACED).unwrap();
+        finish(&there);
+        let mut late = late;
+        late.go_on().unwrap();
+        late.wait_for(&["lease"]).unwrap();
+        late.terminate().unwrap();
+        let different = differences(&expected, &shared_state(&there));
+        assert!(different.is_empty(), "{step}: {different:#?}");
+    }
+}
+
+#[test]
+fn a_rebuild_in_one_process_that_wakes_up_late_replaces_nothing() {
+    let months = Months::new(47);
+    let (_server, there) = months.second_host();
+    let here = &months.operator;
+    let mut command = here.command(&["build", "--from-raw"]);
+    command.env("NO_COLOR", "1").env("SLUICE_PAUSE_AT", "tables-built");
+    let late = Background::start(command).unwrap();
+    late.wait_until_stopped().unwrap();
+    // What is read meanwhile is of one network: the other one's table would be replaced first.
+    months.simulator.advance(TimeDelta::days(5));
+    there.run("cj", &whole_window(&months.simulator, start(), 15)).unwrap();
+    let before = shared_state(&there);
+    late.go_on().unwrap();
+    let ended = late.end().unwrap();
+    assert!(!ended.status.success() && ended.stderr.contains("lease"), "{ended:?}");
+    let different = differences(&before, &shared_state(&there));
+    assert!(different.is_empty(), "{different:#?}");
+    let asked = there.sluice(&["sql", "SELECT 1"]).unwrap();
+    assert!(!asked.stderr.contains("some may be new and others old"), "{asked:?}");
 }

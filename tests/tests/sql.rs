@@ -270,7 +270,15 @@ fn no_query_takes_more_than_it_may_or_panics() {
     let toml = "[lake]\nurl = \"file:./lake\"\n[limits]\nquery_secs = 2\nquery_rows = 1000\nquery_memory_mb = 100\n";
     operator.write("sluice.toml", toml).unwrap();
     for (query, reason) in [
-        ("SELECT repeat('x', 2000000000)", "more than 200 MiB"),
+        ("SELECT repeat('x', 2000000000)", "more than its 100 MiB"),
+        ("SELECT repeat(arrow_cast('x', 'LargeUtf8'), 1000000000000000)", "more than its 100 MiB"),
+        ("SELECT lpad(arrow_cast('x', 'LargeUtf8'), 1000000000000000, 'y')", "more than its 100 MiB"),
+        ("SELECT array_repeat(1, 1000000000000000)", "more than its 100 MiB"),
+        ("SELECT array_resize([1], 1000000000000000, 2)", "more than its 100 MiB"),
+        (
+            "SELECT sum(length(repeat(arrow_cast('x', 'LargeUtf8'), value * 100000000))) FROM generate_series(1, 9000)",
+            "",
+        ),
         ("SELECT replace(repeat('a', 1000000), 'a', repeat('b', 10000))", "more than 200 MiB"),
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t", "longer than 2 s"),
         ("SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b", "longer than 2 s"),

@@ -95,8 +95,8 @@ fn other_commands_of_the_page_are_known_to_the_binary() {
         if language != "console" {
             continue;
         }
-        for line in text.lines() {
-            let words: Vec<&str> = line.trim_start_matches("sluice ").split(' ').collect();
+        for line in text.lines().filter_map(|line| line.strip_prefix("sluice ")) {
+            let words: Vec<&str> = line.split(' ').collect();
             let help = [&words[..], &["--help"]].concat();
             assert_eq!(operator.sluice(&help).unwrap().code, 0, "{line}");
             known += 1;

@@ -184,6 +184,24 @@ fn an_answer_without_records_is_one_by_each_way() {
     }
 }
 
+/// What breaks its format, or the host's limits, may hold records: a connector that doesn't look at it loses them.
+#[test]
+fn a_body_that_can_not_be_read_is_no_answer_whatever_the_connector_takes_it_for() {
+    let wide: Vec<String> = (0..12_000).map(|n| format!("\"f{n}\":1")).collect();
+    let wide = format!("{{\"data\":[{{{}}}]}}", wide.join(","));
+    for (body, problem) in
+        [(br#"{"data":[{"id":"1"},{"id":x}]}"#.as_slice(), "bad JSON"), (wide.as_bytes(), "body has more than")]
+    {
+        let server = HostileServer::saying(response(200, &[("content-type", "application/json")], body)).unwrap();
+        let component = Guest::new("quiet", &json!({})).component().unwrap();
+        let operator = operator("quiet", &json!({"name": "main"}), &server, Some(&component));
+        let answer = operator.sluice(&[&["run", "quiet"], &WINDOW[..]].concat()).unwrap();
+        assert!(answer.code != 0 && answer.stderr.contains(problem), "{answer:?}");
+        let covered = operator.sql("SELECT complete FROM meta.coverage").unwrap();
+        assert_eq!(covered, [json!({"complete": false})], "{problem}");
+    }
+}
+
 /// A body that only the operator's limits allow is shown as it was mapped.
 #[test]
 fn a_kept_response_is_shown_within_the_limits_of_the_settings() {

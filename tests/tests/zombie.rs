@@ -3,17 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use sluice_model::Step;
-use sluice_simulator::{Options, Simulator};
+use sluice_simulator::Options;
 use sluice_tests::{
-    Background, Ended, Operator, PostgresServer, Service, broken_claims, lake_sums, runtime, true_sums, whole_window,
+    Background, Ended, Operator, PostgresServer, Service, Simulated, broken_claims, check_exact, check_runs_once,
+    variant, whole_window,
 };
 use sqlx::{Connection, SqliteConnection};
-use tokio::runtime::Runtime;
 
 const NETWORK: &str = "awin";
 const HISTORY_DAYS: u32 = 40;
@@ -28,48 +29,50 @@ fn start() -> DateTime<Utc> {
 }
 
 /// A network that was read once, and has advanced since.
-struct World {
-    runtime: Runtime,
-    simulator: Simulator,
-    operator: Operator,
+fn world() -> Simulated {
+    let options = Options { start: start(), history_days: HISTORY_DAYS, rows_per_day: 3, ..Options::default() };
+    let world = Simulated::start(options, &[NETWORK]).unwrap();
+    world.operator.write("sluice.toml", &settings("file:./lake", "sqlite:./state.db")).unwrap();
+    world.operator.run(NETWORK, &whole_window(&world.simulator, start(), HISTORY_DAYS.into())).unwrap();
+    world.simulator.advance(TimeDelta::days(7));
+    world
 }
 
-impl World {
-    fn new() -> Self {
-        let runtime = runtime();
-        let options = Options { start: start(), history_days: HISTORY_DAYS, rows_per_day: 3, ..Options::default() };
-        let simulator = runtime.block_on(Simulator::start(options)).unwrap();
-        let operator = Operator::of(&simulator, &[NETWORK]).unwrap();
-        operator.write("sluice.toml", &settings("file:./lake", "sqlite:./state.db")).unwrap();
-        operator.run(NETWORK, &whole_window(&simulator, start(), HISTORY_DAYS.into())).unwrap();
-        simulator.advance(TimeDelta::days(7));
-        Self { runtime, simulator, operator }
-    }
+/// A run of all that there is, in the background.
+fn begin(world: &Simulated, operator: &Operator, pause_at: Option<&str>) -> Background {
+    let window = whole_window(&world.simulator, start(), HISTORY_DAYS.into());
+    let mut command =
+        operator.command(&["--output", "json", "run", NETWORK, "--since", &window[0], "--until", &window[1]]);
+    command.env("NO_COLOR", "1").envs(pause_at.map(|step| ("SLUICE_PAUSE_AT", step)));
+    Background::start(command).unwrap()
+}
 
-    /// A run of all that there is, in the background.
-    fn begin(&self, operator: &Operator, pause_at: Option<&str>) -> Background {
-        let window = whole_window(&self.simulator, start(), HISTORY_DAYS.into());
-        let mut command =
-            operator.command(&["--output", "json", "run", NETWORK, "--since", &window[0], "--until", &window[1]]);
-        command.env("NO_COLOR", "1").envs(pause_at.map(|step| ("SLUICE_PAUSE_AT", step)));
-        Background::start(command).unwrap()
-    }
+/// Has another process take over what a stopped one was about, on the same machine or another one.
+fn take_over(world: &Simulated, there: &Operator, stopped: u32, when: &str) {
+    world.runtime.block_on(release_writers_lock(there, stopped)).unwrap();
+    let heir = begin(world, there, None).end().unwrap();
+    assert!(heir.status.success(), "{when}: {heir:?}");
+    assert!(heir.stderr.contains(&stopped.to_string()), "{when}: its error doesn't name the holder: {heir:?}");
+    assert_exact(world, there, when);
+}
 
-    /// Has another process take over what a stopped one was about, on the same machine or another one.
-    fn take_over(&self, there: &Operator, stopped: u32, when: &str) {
-        self.runtime.block_on(release_writers_lock(there, stopped)).unwrap();
-        let heir = self.begin(there, None).end().unwrap();
-        assert!(heir.status.success(), "{when}: {heir:?}");
-        assert!(heir.stderr.contains(&stopped.to_string()), "{when}: its error doesn't name the holder: {heir:?}");
-        self.assert_exact(there, when);
-    }
+fn assert_exact(world: &Simulated, operator: &Operator, when: &str) {
+    let checked = check_exact(operator, &world.simulator, &[NETWORK]).and_then(|()| check_runs_once(operator));
+    checked.with_context(|| when.to_owned()).unwrap();
+}
 
-    fn assert_exact(&self, operator: &Operator, when: &str) {
-        let broken = broken_claims(operator).unwrap();
-        assert!(broken.is_empty(), "{when}: {broken:#?}");
-        assert_eq!(lake_sums(operator, NETWORK).unwrap(), true_sums(&self.simulator, NETWORK), "{when}");
-        let twice = "SELECT run_id, count(*) AS n FROM meta.runs GROUP BY run_id HAVING count(*) > 1";
-        assert_eq!(operator.sql(twice).unwrap(), Vec::<serde_json::Value>::new(), "{when}: a run is noted twice");
+/// No row is there twice, and no run is noted twice.
+fn assert_sound(operator: &Operator, when: &str) {
+    let broken = broken_claims(operator).unwrap();
+    assert!(broken.is_empty(), "{when}: {broken:#?}");
+    check_runs_once(operator).with_context(|| when.to_owned()).unwrap();
+}
+
+/// Fails if a table has other rows than before.
+fn assert_same(operator: &Operator, before: &BTreeMap<String, Vec<String>>, when: &str) {
+    for (name, rows) in &tables(operator) {
+        let came: Vec<&String> = rows.iter().filter(|row| !before[name].contains(row)).collect();
+        assert!(*rows == before[name], "{when}: it still wrote to {name}: {came:?}");
     }
 }
 
@@ -115,53 +118,51 @@ fn assert_lost(ended: &Ended, when: &str) {
 
 /// Some of the steps after which a run still has something to write: each takes half a minute.
 fn steps() -> impl Iterator<Item = &'static str> {
-    [Step::ResponseKept, Step::FilesWritten, Step::UnifiedCommitted].iter().map(|step| step.name())
+    [Step::ResponseKept, Step::FilesWritten, Step::UnifiedCommitted, Step::RequestsIndexed]
+        .iter()
+        .map(|step| step.name())
 }
 
 #[test]
 fn a_run_whose_work_was_taken_over_writes_nothing_more() {
-    let world = World::new();
+    let world = world();
     for step in steps() {
         let operator = world.operator.fork().unwrap();
-        let stopped = world.begin(&operator, Some(step));
+        let stopped = begin(&world, &operator, Some(step));
         stopped.wait_until_stopped().unwrap();
-        world.take_over(&operator, stopped.id(), step);
+        take_over(&world, &operator, stopped.id(), step);
         let before = tables(&operator);
         stopped.go_on().unwrap();
         assert_lost(&stopped.end().unwrap(), step);
-        let after = tables(&operator);
-        for (name, rows) in &after {
-            let came: Vec<&String> = rows.iter().filter(|row| !before[name].contains(row)).collect();
-            assert!(*rows == before[name], "{step}: it still wrote to {name}: {came:?}");
-        }
+        assert_same(&operator, &before, step);
         // Nobody stands in the way of the next run, and what was kept in raw makes the same tables.
-        let next = world.begin(&operator, None).end().unwrap();
+        let next = begin(&world, &operator, None).end().unwrap();
         assert!(next.status.success(), "{step}: {next:?}");
         operator.succeed(&["build", "--from-raw"]).unwrap();
-        world.assert_exact(&operator, &format!("{step}, from raw"));
+        assert_exact(&world, &operator, &format!("{step}, from raw"));
     }
 }
 
 #[test]
 fn a_run_on_another_machine_takes_over_by_postgresql() {
-    let world = World::new();
+    let world = world();
     let server = PostgresServer::start().unwrap();
     let [here, there] = [(), ()].map(|()| world.operator.fork().unwrap());
     let lake = format!("file:{}", here.join("lake").display());
     for operator in [&here, &there] {
         operator.write("sluice.toml", &settings(&lake, &server.url())).unwrap();
     }
-    let stopped = world.begin(&here, Some("files-written"));
+    let stopped = begin(&world, &here, Some("files-written"));
     stopped.wait_until_stopped().unwrap();
-    world.take_over(&there, stopped.id(), "files written");
+    take_over(&world, &there, stopped.id(), "files written");
     stopped.go_on().unwrap();
     assert_lost(&stopped.end().unwrap(), "files written");
-    world.assert_exact(&there, "continued");
+    assert_exact(&world, &there, "continued");
 }
 
 #[test]
 fn a_service_that_was_stopped_too_long_lets_its_run_go_and_serves_on() {
-    let world = World::new();
+    let world = world();
     let mut operator = world.operator.fork().unwrap();
     operator.read_every_second(&world.simulator, NETWORK).unwrap();
     // The service's run waits for its second answer.
@@ -171,7 +172,7 @@ fn a_service_that_was_stopped_too_long_lets_its_run_go_and_serves_on() {
     world.runtime.block_on(world.simulator.wait_for_requests(asked + 1));
     service.pause().unwrap();
     world.simulator.allow(usize::MAX);
-    world.take_over(&operator, service.id(), "mid-run");
+    take_over(&world, &operator, service.id(), "mid-run");
     let before = operator.sql("SELECT run_id FROM meta.runs").unwrap();
     service.go_on().unwrap();
     service.wait_for(&[NETWORK, "lease"]).unwrap();
@@ -181,5 +182,94 @@ fn a_service_that_was_stopped_too_long_lets_its_run_go_and_serves_on() {
     drop(service);
     let after = operator.sql("SELECT run_id FROM meta.runs").unwrap();
     assert!(after.len() > before.len(), "{after:?}");
-    world.assert_exact(&operator, "served on");
+    assert_exact(&world, &operator, "served on");
+}
+
+/// A copy of what was read, with a connector that takes nothing for a transaction: each one is removed, and rejected.
+fn with_dateless(world: &Simulated) -> Operator {
+    let operator = world.operator.fork().unwrap();
+    let dateless = variant(NETWORK, "transactionDate", "transactionTage").unwrap();
+    std::fs::write(operator.join("dateless.wasm"), dateless).unwrap();
+    operator
+}
+
+const APPLY: [&str; 7] = ["--output", "json", "replay", NETWORK, "--connector", "dateless.wasm", "--apply"];
+
+#[test]
+fn a_replay_whose_work_was_taken_over_writes_nothing_more() {
+    let world = world();
+    for step in ["files-written", "unified-committed"] {
+        let operator = with_dateless(&world);
+        let mut command = operator.command(&APPLY);
+        command.env("NO_COLOR", "1").env("SLUICE_PAUSE_AT", step);
+        let stopped = Background::start(command).unwrap();
+        stopped.wait_until_stopped().unwrap();
+        world.runtime.block_on(release_writers_lock(&operator, stopped.id())).unwrap();
+        operator.succeed(&APPLY).unwrap();
+        let before = tables(&operator);
+        stopped.go_on().unwrap();
+        let ended = stopped.end().unwrap();
+        assert!(!ended.status.success() && ended.stderr.contains("lease"), "{step}: {ended:?}");
+        assert_same(&operator, &before, step);
+        assert_sound(&operator, step);
+        let n = "SELECT count(DISTINCT transaction_key) AS keys, count(*) AS n FROM unified.transaction_versions
+                 WHERE change = 'mapping-change'";
+        let written = operator.sql(n).unwrap().remove(0);
+        assert!(written["n"].as_u64() > Some(0) && written["n"] == written["keys"], "{step}: {written}");
+    }
+}
+
+/// Queues the replay, and gives what the command reports and a service that stops itself in its first month.
+fn stopped_in_a_month(world: &Simulated, operator: &Operator, step: &str) -> (serde_json::Value, Service) {
+    let queued = operator.succeed(&[&APPLY[..], &["--queue"]].concat()).unwrap();
+    let queued: serde_json::Value = serde_json::from_str(&queued).unwrap();
+    let mut command = operator.command(&["serve", "--role", "worker"]);
+    command.env("SLUICE_PAUSE_AT", step);
+    let stopped = Service::run(command).unwrap();
+    let child = i32::try_from(stopped.id()).ok().and_then(Pid::from_raw).unwrap();
+    let (_, status) = waitpid(Some(child), WaitOptions::UNTRACED).unwrap().unwrap();
+    assert!(status.stopped(), "{step}: {status:?}");
+    world.runtime.block_on(release_writers_lock(operator, stopped.id())).unwrap();
+    (queued, stopped)
+}
+
+#[test]
+fn a_month_of_a_replay_that_was_rolled_back_while_its_host_was_stopped_is_not_written() {
+    let world = world();
+    for step in ["files-written", "unified-committed"] {
+        let operator = with_dateless(&world);
+        let first = operator.sql("SELECT * FROM unified.transactions ORDER BY transaction_key").unwrap();
+        let (queued, mut stopped) = stopped_in_a_month(&world, &operator, step);
+        operator.succeed(&["replay", NETWORK, "--rollback", queued["replay"].as_str().unwrap()]).unwrap();
+        let before = tables(&operator);
+        stopped.go_on().unwrap();
+        stopped.wait_for(&["lease"]).unwrap();
+        stopped.terminate().unwrap();
+        assert_same(&operator, &before, step);
+        let last = operator.sql("SELECT * FROM unified.transactions ORDER BY transaction_key").unwrap();
+        assert_eq!(last, first, "{step}: the rollback left something");
+    }
+}
+
+#[test]
+fn a_month_of_a_replay_that_another_host_took_over_is_noted_once() {
+    let world = world();
+    for step in ["unified-committed", "latest-caught-up"] {
+        let operator = with_dateless(&world);
+        let (queued, mut stopped) = stopped_in_a_month(&world, &operator, step);
+        let mut heir = Service::start_as(&operator, &["--role", "worker"]).unwrap();
+        heir.wait_for(&["a month was replayed"]).unwrap();
+        stopped.go_on().unwrap();
+        // Whoever of the two does the other months, the one that was stopped has done by then what it was about.
+        let months = queued["queued"].as_u64().unwrap();
+        assert!(months > 1, "{queued}");
+        let noted = "SELECT DISTINCT run_id FROM meta.runs WHERE command = 'replay'";
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while (operator.sql(noted).unwrap().len() as u64) < months {
+            assert!(Instant::now() < deadline, "{step}: the other months aren't done: {}", heir.log());
+        }
+        stopped.terminate().unwrap();
+        heir.terminate().unwrap();
+        assert_sound(&operator, step);
+    }
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # install.sh tests: what tests run beside the binary. Python tools (an S3 server, readers of Delta tables) go to
-# $CARGO_TARGET_DIR/python, schemathesis to …/schemathesis, what builds connectors in Python to …/componentize-py (default:
-# target/ of this repository), what drives a browser to browser/; PostgreSQL, PgBouncer and Chromium are installed if they are
-# missing.
+# $CARGO_TARGET_DIR/python, Sail to …/sail, schemathesis to …/schemathesis, what builds connectors in Python and Go to
+# …/componentize-py and …/go (default: target/ of this repository), what drives a browser to browser/, drivers of PostgreSQL
+# and Flight SQL to drivers/;
+# PostgreSQL, PgBouncer, runc and Chromium are installed if they are missing.
 # install.sh checks: the programs of `just check`, and the test runner, to $CARGO_TARGET_DIR/checks and machete.
 set -euo pipefail
 
@@ -36,16 +37,17 @@ has_pgbouncer() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ];
 
 has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 
-# What drives the browser, in the versions of tests/console/package-lock.json. Its scripts would download browsers.
-install_browser_tools() {
-    local from="$root/tests/console" to="$target/browser"
+# Packages in the versions of tests/$1/package-lock.json. Their scripts would download browsers.
+# Usage: install_node <folder of tests/> <where to> <what for>
+install_node() {
+    local from="$root/tests/$1" to="$2"
     cmp -s "$from/package-lock.json" "$to/installed.json" && return
     command -v npm >/dev/null || install_packages nodejs npm
     rm -rf "$to"
     mkdir -p "$to"
     cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$to/"
     (cd "$to" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
-        fail "npm can't install Playwright" "it needs a package registry: see \`npm config get registry\`"
+        fail "npm can't install $3" "it needs a package registry: see \`npm config get registry\`"
     cp "$from/package-lock.json" "$to/installed.json"
 }
 
@@ -71,13 +73,18 @@ install_machete() {
 case "${1:-}" in
 tests)
     has_postgres || install_packages postgresql
+    command -v runc >/dev/null || install_packages runc
     has_pgbouncer || install_packages pgbouncer
     has_chromium || install_packages chromium
-    install_browser_tools
+    install_node console "$target/browser" Playwright
     install_wheels requirements.txt "$target/python"
+    install_wheels sail.txt "$target/sail"
     install_wheels api.txt "$target/schemathesis"
-    # What `sluice new --language python` writes.
+    install_wheels drivers.txt "$target/drivers"
+    install_node drivers "$target/drivers/node" "node's pg"
+    # What `sluice new --language python` and `--language go` write.
     install_wheels ../../host/kit/templates/python/requirements.txt "$target/componentize-py"
+    install_wheels ../../host/kit/templates/go/requirements.txt "$target/go"
     ;;
 checks)
     install_wheels checks.txt "$target/checks"

@@ -150,11 +150,13 @@ pub(crate) fn total(request: &Request, response: &Response) -> Option<u64> {
     let (count, all) = (count(response)?, earlier.and(response)?);
     let readings = [all.counts, count, all.first];
     let records_before = earlier.had?.records;
-    Some(match readings.contains(&all.records) {
-        true => all.records,
+    Some(if readings.contains(&all.records) {
+        all.records
+    } else if count > records_before {
         // Only a list's is more than all pages before.
-        false if count > records_before => count,
-        false => all.counts,
+        count
+    } else {
+        all.counts
     })
 }
 

@@ -24,10 +24,10 @@ fn part_row(record: Record, id: &str, part: Nested, default: Option<&str>, out: 
     let time = |name: &str| {
         let Some(text) = part.filled(name) else { return Ok(None) };
         let time = Time::iso(&text);
-        match Time::stands_for_none(&text, time) {
-            true => Ok(None),
-            false => time.map(Some).ok_or_else(|| format!("`{name}` of a part: `{text}` is no time")),
+        if Time::stands_for_none(&text, time) {
+            return Ok(None);
         }
+        time.map(Some).ok_or_else(|| format!("`{name}` of a part: `{text}` is no time"))
     };
     let part_id = part.filled("id").ok_or("a part has no `id`")?;
     let transaction_id = format!("{id}-{part_id}");

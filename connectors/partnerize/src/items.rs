@@ -1,4 +1,4 @@
-//! A conversion's items: each has its own status and amounts, so each is a row.
+//! A conversion's items: each has its own status and amounts, so each is a row, and an item of it.
 
 use sluice_connector::*;
 
@@ -77,8 +77,13 @@ fn item_row(
         None => Ok(None),
     };
     let time = |name: &str| {
-        let text = item.filled(name);
-        text.and_then(|text| Time::iso(&text)).filter(Time::is_real).map(Time::in_utc)
+        let Some(text) = item.filled(name) else { return Ok(None) };
+        let time = Time::iso(&text);
+        if Time::stands_for_none(&text, time) {
+            return Ok(None);
+        }
+        let time = time.ok_or_else(|| format!("`{name}` of an item: `{text}` is no time"))?;
+        Ok::<_, String>(Some(time.in_utc()))
     };
     // Without an id of its own an item is known by its place.
     let item_id = item.filled("conversion_item_id").map_or_else(|| (number + 1).to_string(), |id| id.into_owned());
@@ -98,7 +103,7 @@ fn item_row(
         status_raw,
         reason_raw: reason.as_deref(),
         sku: sku.as_deref(),
-        validated_at: time("approved_at").filter(|_| status.validation == ValidationStatus::Approved),
+        validated_at: time("approved_at")?.filter(|_| status.validation == ValidationStatus::Approved),
         sale_amount: money("item_value")?,
         commission_amount: commission,
         payment_id: bill.as_deref(),
@@ -107,7 +112,39 @@ fn item_row(
         ..*row
     };
     out.push(record, &row);
+    push_item(record, (item, &item_id), &row, out);
     Ok(())
+}
+
+/// What was bought, beside the row that it is. It can't fail: the row is given already, and the conversion's other rows follow.
+fn push_item(record: Record, (item, number): (Nested, &str), row: &Transaction, out: &mut Output) {
+    // Such a row was rejected.
+    if row.transacted_at.is_none() {
+        return;
+    }
+    let category = item.filled("category");
+    // The native table has a quantity that is no number as it came.
+    let quantity = item.filled("quantity").and_then(|text| Money::parse(&text));
+    let item = Item {
+        item_id: row.transaction_id,
+        transaction_id: row.transaction_id,
+        item_number: Some(number),
+        order_id: row.order_id,
+        sku: row.sku,
+        category: category.as_deref(),
+        advertiser_id: row.advertiser_id,
+        transacted_at: row.transacted_at,
+        validation_status: row.validation_status,
+        status_raw: row.status_raw,
+        reason_raw: row.reason_raw,
+        quantity,
+        sale_amount: row.sale_amount,
+        sale_currency: row.sale_currency,
+        commission_amount: row.commission_amount,
+        commission_currency: row.commission_currency,
+        ..Item::default()
+    };
+    out.push_item(record, &item);
 }
 
 #[cfg(test)]
@@ -134,6 +171,18 @@ mod tests {
         assert_eq!(rows.validation_status.values, [approved, declined]);
         assert_eq!(rows.commission_amount.unwrap().values, [1_500_000, 600_000]);
         assert_eq!(rows.group_key.unwrap().bytes, b"1l21l2");
+    }
+
+    #[test]
+    fn a_quantity_that_is_no_number_costs_no_row() {
+        let items = r#"[{"conversion_item_id":"7","item_publisher_commission":6,"quantity":"1 pc"},
+            {"conversion_item_id":"8","item_publisher_commission":"6.00","quantity":2}]"#;
+        let fields = [(ID, "1l2"), (TIME, "2026-01-05 10:00:00"), (STATUS, "pending"), (ITEMS, items)];
+        let mapped = Output::of_one_answer(19, &fields, &[], map);
+        assert!(mapped.rejects.is_empty());
+        let rows = mapped.transactions.expect("rows");
+        assert_eq!(rows.commission_amount.unwrap().values, [6_000_000, 6_000_000]);
+        assert_eq!(mapped.facts[0].records, [0, 0], "an item of each");
     }
 
     #[test]

@@ -101,10 +101,7 @@ fn next_page(slice: &Slice, request: &Request, response: &Response) -> Judgement
 fn described(response: &Response, head: &[u8]) -> String {
     let places = ["/error", "/error_description", "/errorMessage", "/message", "/description", "/fault/faultstring"];
     let words: Vec<String> = places.into_iter().filter_map(|place| response.value_at(place)).collect();
-    match words.is_empty() {
-        true => String::from_utf8_lossy(head).into_owned(),
-        false => words.join(": "),
-    }
+    if words.is_empty() { String::from_utf8_lossy(head).into_owned() } else { words.join(": ") }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ const TEXTS: &[&str] = &[
 pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     check_width(record)?;
     if record.filled(TYPE).is_some_and(|word| word.eq_ignore_ascii_case(PAYOUT)) {
-        return Ok(());
+        return payout(record, out);
     }
     let (sale, commission) = (record.money(SALE)?, record.money(COMMISSION)?);
     let parent = record.filled(REFERENCE).filter(|id| *id != "0");
@@ -93,7 +93,9 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
     let is_adjustment = parent.is_some() && is_negative;
 
     let (voided, locked) = (flag(record.filled(VOIDED)), flag(record.filled(LOCKED)));
-    let is_paid = record.filled(PAID).is_some();
+    // A date of zeros is none: nothing was paid.
+    let paid_at = record.time_by(PAID, time)?;
+    let is_paid = paid_at.is_some();
     let status_raw = status_word(voided, is_paid, locked);
     let odd = format!("Voided={}, Locked={}", text(record, VOIDED), text(record, LOCKED));
     if status_raw.is_none() {
@@ -125,7 +127,7 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         reversed_at: record.time_by(REVERSED, time)?,
         // The scheduled lock, no decision.
         locks_at: record.time_by(LOCKS, time)?,
-        paid_at: record.time_by(PAID, time)?,
+        paid_at,
         sale_amount: sale,
         sale_currency: sale.map(|_| CURRENCY),
         commission_amount: commission,
@@ -134,6 +136,23 @@ pub(crate) fn map(record: Record, out: &mut Output) -> Result<(), String> {
         ..Transaction::default()
     };
     out.push(record, &row);
+    Ok(())
+}
+
+/// What was paid: the row takes it from the balance, so its sign is the other one.
+fn payout(record: Record, out: &mut Output) -> Result<(), String> {
+    let amount = record.money(COMMISSION)?.map(|amount| Money::from_micros(-amount.micros()));
+    let is_voided = flag(record.filled(VOIDED)) == Some(true);
+    let payment = Payment {
+        payment_id: id(record.required(ID)?)?,
+        created_at: record.time_by(OCCURRED, time)?,
+        paid_at: record.time_by(PAID, time)?,
+        payment_status: if is_voided { PaymentStatus::Unknown } else { PaymentStatus::Paid },
+        amount,
+        currency: amount.map(|_| CURRENCY),
+        ..Payment::default()
+    };
+    out.push_payment(record, &payment);
     Ok(())
 }
 

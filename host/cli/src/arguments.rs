@@ -1,6 +1,7 @@
 //! The command line.
 
 mod alarms;
+mod erase;
 mod held_back;
 mod kit;
 mod lists;
@@ -16,13 +17,13 @@ use clap_complete::Shell;
 use sluice_runtime::roles::Role;
 
 pub(crate) use alarms::{AlarmsArgs, AlarmsCommand, ChecksArgs};
+pub(crate) use erase::EraseArgs;
 pub(crate) use held_back::{DecideArgs, DoubtsArgs, DoubtsCommand, RejectsArgs, RejectsCommand};
-pub(crate) use kit::{DevArgs, LanguageArg, NewArgs, RecordArgs, TestArgs};
+pub(crate) use kit::{DevArgs, FuzzArgs, LanguageArg, NewArgs, RecordArgs, TestArgs};
 pub(crate) use lists::{ChangesArgs, UsageArgs};
 pub(crate) use outlets::{PublishArgs, TablesArgs};
 pub(crate) use raw::RawArgs;
-pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs};
-pub(crate) use sluice_runtime::selection::window;
+pub(crate) use reading::{BackfillArgs, PartArgs, PauseArgs, ReadArgs, ResumeArgs, RunArgs, ScopeArgs, WindowArgs};
 
 /// Collect the transactions of affiliate networks into one data lake
 #[derive(Parser)]
@@ -34,7 +35,6 @@ pub(crate) struct Cli {
     /// Print results in this form
     #[arg(long, global = true, value_enum, default_value_t = OutputForm::Human)]
     pub(crate) output: OutputForm,
-    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -48,7 +48,6 @@ pub(crate) enum OutputForm {
     Json,
 }
 
-/// The commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Show everything on simulated networks: collect, let time pass, collect again, query
@@ -79,6 +78,8 @@ pub(crate) enum Command {
     Doubts(DoubtsArgs),
     /// List records that could not be mapped, or retry them
     Rejects(RejectsArgs),
+    /// Erase sub-ids and order references of a person: from raw, tables, the state store and published databases
+    Erase(EraseArgs),
     /// Maintain the lake: merge small files, write checkpoints, delete expired files
     Maintain(MaintainArgs),
     /// Run a SQL query against the lake
@@ -105,12 +106,20 @@ pub(crate) enum Command {
     Tables(TablesArgs),
     /// Give assistants read-only tools on standard input and output, by the Model Context Protocol
     Mcp,
+    /// Answer the client of PostgreSQL at standard input, as `sluice serve` runs it for each connection
+    #[command(name = sluice_wire::SESSION_COMMAND, hide = true)]
+    WireSession,
+    /// Answer one query of a client of Flight SQL, as `sluice serve` runs it for each
+    #[command(name = sluice_flight::QUERY_COMMAND, hide = true)]
+    FlightQuery,
     /// Show what networks and accounts used, priced by the rates of the settings
     Usage(UsageArgs),
     /// Make a connector's folder that builds and passes its tests
     New(NewArgs),
     /// Test a connector: its fixtures, and what holds of all connectors
     Test(TestArgs),
+    /// Change the bodies of a connector's fixtures, and find those on which it fails
+    Fuzz(FuzzArgs),
     /// Build a connector whenever its files change, and show how its records change
     Dev(DevArgs),
     /// Collect a window of an account, and write the answers as fixtures without ids, names and references
@@ -137,32 +146,29 @@ pub(crate) struct DemoArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// What to build.
 #[derive(Args)]
 pub(crate) struct BuildArgs {
     /// The network: the name of its file in networks/ [default: all]
     pub(crate) network: Option<String>,
-    /// Only this account
-    #[arg(long)]
-    pub(crate) account: Option<String>,
-    /// Only this stream
-    #[arg(long)]
-    pub(crate) stream: Option<String>,
+    /// Of which account and stream.
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
     /// Only responses of this run
     #[arg(long)]
     pub(crate) run: Option<String>,
-    /// Only windows that end after this moment
-    #[arg(long)]
-    pub(crate) since: Option<String>,
-    /// Only windows that start before this moment
-    #[arg(long, requires = "since")]
-    pub(crate) until: Option<String>,
+    /// Of which windows.
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
     /// Rebuild all tables of all networks from raw alone, then replace the old ones
     #[arg(long, conflicts_with_all = ["network", "account", "stream", "run", "since"])]
     pub(crate) from_raw: bool,
     /// With --from-raw: rebuild although raw no longer holds everything; what only the old tables hold is lost
     #[arg(long, requires = "from_raw")]
     pub(crate) lossy: bool,
+    /// With --from-raw: only queue it, a part for each network and month, for the services that run; all tables are replaced
+    /// at the end
+    #[arg(long, requires = "from_raw")]
+    pub(crate) queue: bool,
 }
 
 /// What the service does.
@@ -177,7 +183,6 @@ fn role(name: &str) -> Result<Role, String> {
     Role::named(name).ok_or_else(|| "there are scheduler, worker, api and query".to_owned())
 }
 
-/// What to replay.
 #[derive(Args)]
 #[command(group = ArgGroup::new("action").required(true))]
 pub(crate) struct ReplayArgs {
@@ -189,18 +194,12 @@ pub(crate) struct ReplayArgs {
     /// Map by a version that the lake keeps: a digest, its beginning, or a version's name
     #[arg(long)]
     pub(crate) version: Option<String>,
-    /// Only this account
-    #[arg(long)]
-    pub(crate) account: Option<String>,
-    /// Only this stream
-    #[arg(long)]
-    pub(crate) stream: Option<String>,
-    /// Only windows that end after this moment: a day or RFC 3339, UTC
-    #[arg(long)]
-    pub(crate) since: Option<String>,
-    /// Only windows that start before this moment
-    #[arg(long, requires = "since")]
-    pub(crate) until: Option<String>,
+    /// Of which account and stream.
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    /// Of which windows.
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
     /// Show what would change, and change nothing
     #[arg(long, group = "action")]
     pub(crate) diff: bool,
@@ -224,7 +223,6 @@ pub(crate) struct ReplayArgs {
     pub(crate) fail_if: Vec<String>,
 }
 
-/// Which tokens.
 #[derive(Args)]
 pub(crate) struct TokensArgs {
     /// The action [default: list]
@@ -252,7 +250,6 @@ pub(crate) enum TokensCommand {
     },
 }
 
-/// What to maintain.
 #[derive(Args)]
 pub(crate) struct MaintainArgs {
     /// Only this table, such as `unified.transaction_versions` or `raw.objects`
@@ -283,9 +280,11 @@ pub(crate) struct CheckArgs {
     /// With --output json: an object that also has what is wrong, not only the networks
     #[arg(long)]
     pub(crate) report: bool,
+    /// Read the lake only, instead of writing a probe to it
+    #[arg(long)]
+    pub(crate) read_only: bool,
 }
 
-/// Which connectors.
 #[derive(Args)]
 pub(crate) struct ConnectorsArgs {
     /// The action [default: list]
@@ -332,7 +331,6 @@ pub(crate) enum ConnectorsCommand {
     },
 }
 
-/// Which version.
 #[derive(Args)]
 pub(crate) struct VersionArgs {
     /// The network
@@ -341,7 +339,6 @@ pub(crate) struct VersionArgs {
     pub(crate) digest: Option<String>,
 }
 
-/// Which runs.
 #[derive(Args)]
 pub(crate) struct RunsArgs {
     /// List at most this many

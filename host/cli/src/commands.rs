@@ -6,6 +6,7 @@ mod check;
 mod connectors;
 mod demo;
 mod doubts;
+mod erase;
 mod explain;
 mod kit;
 mod maintain;
@@ -38,7 +39,7 @@ use sluice_runtime::settings::{Settings, network};
 use sluice_runtime::tables::RawSelection;
 use sluice_state::Verb;
 
-use crate::arguments::{self, BuildArgs, Cli, Command, OutputForm, PartArgs};
+use crate::arguments::{BuildArgs, Cli, Command, OutputForm, PartArgs};
 use crate::progress::Display;
 
 /// Runs the command line.
@@ -63,6 +64,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Checks(args) => alarms::checks(&settings()?, args, json).await,
         Command::Doubts(args) => doubts::doubts(settings()?, args, json).await,
         Command::Rejects(args) => rejects::rejects(settings()?, args, json).await,
+        Command::Erase(args) => erase::erase(settings()?, args, json).await,
         Command::Maintain(args) => maintain::maintain(&settings()?, args, json).await,
         Command::Sql(args) => sql::sql(&settings()?, args, json).await,
         Command::Plan(args) => plan::plan(settings()?, args, json).await,
@@ -75,10 +77,13 @@ pub(crate) async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Changes(args) => changes::changes(&settings()?, args).await,
         Command::Publish(args) => publish::publish(&settings()?, args, json).await,
         Command::Tables(args) => tables::tables(&settings()?, args, json).await,
+        Command::FlightQuery => serve::flight_query(&settings()?).await,
+        Command::WireSession => serve::wire_session(&settings()?).await,
         Command::Mcp => mcp::mcp(&settings()?).await,
         Command::Usage(args) => usage::usage(&settings()?, args, json).await,
         Command::New(args) => kit::new(args, json),
         Command::Test(args) => kit::test(args, json).await,
+        Command::Fuzz(args) => kit::fuzz(args, json).await,
         Command::Dev(args) => kit::dev(args).await,
         Command::Record(args) => kit::record(settings()?, args, json).await,
         Command::Completions { shell } => manual::completions(*shell),
@@ -91,11 +96,11 @@ pub(crate) fn default_log(command: &Command) -> &'static str {
     match command {
         // Delta calls it an error that another writer was first; the lake then tries again.
         Command::Serve(_) => {
-            "warn,sluice_runtime=info,sluice_server=info,sluice_registry=info,sluice_state=info,sluice_engine=info,deltalake_core::kernel::transaction=off"
+            "warn,sluice_runtime=info,sluice_server=info,sluice_wire=info,sluice_flight=info,sluice_query=info,sluice_registry=info,sluice_state=info,sluice_engine=info,deltalake_core::kernel::transaction=off"
         }
         Command::Demo(_) => "off",
         _ => {
-            "off,sluice_cli=warn,sluice_runtime=warn,sluice_registry=warn,sluice_state=warn,sluice_engine=warn,sluice_fetch=warn,sluice_lake=warn"
+            "off,sluice_cli=warn,sluice_runtime=warn,sluice_wire=warn,sluice_flight=warn,sluice_query=warn,sluice_registry=warn,sluice_state=warn,sluice_engine=warn,sluice_fetch=warn,sluice_lake=warn"
         }
     }
 }
@@ -114,10 +119,10 @@ async fn read(settings: Settings, name: &str, part: &PartArgs, verb: Verb, json:
 
 async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), Failure> {
     let selection = RawSelection {
-        account: args.account.clone(),
-        stream: args.stream.clone(),
+        account: args.scope.account.clone(),
+        stream: args.scope.stream.clone(),
         run_id: args.run.clone(),
-        window: arguments::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
+        window: args.window.window(Utc::now())?,
     };
     let names = match &args.network {
         Some(name) => vec![name.clone()],
@@ -125,6 +130,11 @@ async fn build(settings: Settings, args: &BuildArgs, json: bool) -> Result<(), F
     };
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);
+    if args.queue {
+        let queued = rebuild::queued::queue(&app, args.lossy).await;
+        drop(display);
+        return report::print_queued_rebuild(&queued?, json);
+    }
     if args.from_raw {
         let rebuilt = rebuild::rebuild(&app, args.lossy).await;
         drop(display);

@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::arguments::{Cli, OutputForm};
+use crate::arguments::{Cli, Command, OutputForm};
 
 /// How long a thread for guests and files waits for more. Their number stays unlimited, since reading a table's log
 /// blocks one of them until others have read its files.
@@ -29,12 +29,14 @@ const STACK_BYTES: usize = 8 << 20;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.output == OutputForm::Json;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_keep_alive(IDLE_THREAD)
-        .thread_stack_size(STACK_BYTES)
-        .build();
-    let runtime = match runtime {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_keep_alive(IDLE_THREAD).thread_stack_size(STACK_BYTES);
+    if matches!(cli.command, Command::WireSession) {
+        // A query may keep a thread per core busy without a pause: one is left for its client.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        runtime.worker_threads(cores + 1);
+    }
+    let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(failed(&error.into(), json)),
     };
@@ -68,9 +70,10 @@ impl Tracing {
     fn start(default_log: &str, runtime: &Handle) -> Result<Self, Failure> {
         let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| default_log.into());
         let log = fmt::layer().with_writer(|| progress::LogWriter).with_ansi(progress::takes_colours());
-        let log = match std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
-            true => log.json().with_filter(filter).boxed(),
-            false => log.with_filter(filter).boxed(),
+        let log = if std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
+            log.json().with_filter(filter).boxed()
+        } else {
+            log.with_filter(filter).boxed()
         };
         let registry = tracing_subscriber::registry().with(log);
         #[cfg(feature = "otlp")]

@@ -65,9 +65,10 @@ fn decoded<'a>(encoding: &'static Encoding, body: &'a [u8]) -> Text<'a> {
 
 /// An XML body as text, by its byte-order mark or its declaration.
 pub(super) fn xml_text<'a>(headers: Option<&str>, body: &'a [u8]) -> Result<Text<'a>, DecodeError> {
-    let label = wide_label(body, b'<').or_else(|| declared_label(body)).unwrap_or("utf-8");
+    let wide = wide_label(body, b'<');
+    let label = wide.or_else(|| declared_label(body)).unwrap_or("utf-8");
     if super::is_charset(label) {
-        return text(label, headers, body);
+        return text(label, headers.filter(|_| wide.is_none()), body);
     }
     text("utf-8", headers, body).map(|text| Text { is_guessed: true, ..text })
 }
@@ -76,13 +77,14 @@ pub(super) fn xml_text<'a>(headers: Option<&str>, body: &'a [u8]) -> Result<Text
 pub(super) fn json_text<'a>(headers: Option<&str>, body: &'a [u8]) -> Option<Text<'a>> {
     let wide = [b'{', b'['].into_iter().find_map(|first| wide_label(body, first));
     let is_wide = wide.is_some() || Encoding::for_bom(body).is_some_and(|(encoding, _)| encoding != UTF_8);
-    match is_wide || std::str::from_utf8(body).is_err() {
-        true => text(wide.unwrap_or("utf-8"), headers, body).ok(),
-        false => None,
+    if !is_wide && std::str::from_utf8(body).is_ok() {
+        return None;
     }
+    text(wide.unwrap_or("utf-8"), headers.filter(|_| wide.is_none()), body).ok()
 }
 
-/// UTF-16, if a body without a byte-order mark begins with `first` and another ASCII character in it.
+/// UTF-16, if a body without a byte-order mark begins with `first` and another ASCII character in it. Headers that say UTF-8 are
+/// wrong then, though its bytes may be UTF-8, too: with a NUL behind each character.
 fn wide_label(body: &[u8], first: u8) -> Option<&'static str> {
     match body {
         [byte, 0, 1..=0x7f, 0, ..] if *byte == first => Some(UTF_16LE.name()),
@@ -177,6 +179,7 @@ mod tests {
         assert_eq!(declared(b"<?xml version=\"1.0\" encoding=\"utf-16\"?><a>\xc3\xa9"), Some('é'));
         assert_eq!(xml(b"<\0?\0\xe9\0"), "<?é");
         assert_eq!(xml(b"\0<\0a\0\xe9"), "<aé");
+        assert_eq!(xml_text(Some("utf-8"), b"<\0a\0").unwrap().text, "<a");
         assert!(xml_text(None, b"<?xml encoding=\"klingon\"?>").unwrap().is_guessed);
         assert_eq!(xml_text(None, b"<a>x\xe9</a>").unwrap().marks.left(), 1);
     }
@@ -200,6 +203,7 @@ mod tests {
     fn wide_json_is_known_by_its_nuls() {
         assert_eq!(json_text(None, b"[\0{\0\"\0").unwrap().text, "[{\"");
         assert_eq!(json_text(None, b"\0{\0\"").unwrap().text, "{\"");
+        assert_eq!(json_text(Some("utf-8"), b"[\0{\0").unwrap().text, "[{", "whatever the headers say");
         assert_eq!(json_text(None, b"\xfe\xff\0{").unwrap().text, "{");
         assert!(json_text(None, b"[\"a\0\"]").is_none());
     }

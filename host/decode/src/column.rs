@@ -68,14 +68,8 @@ impl Column {
     /// Replaces NULs, and gives `note` each row that has one; and each with another control character, where the
     /// format allows `no_controls`. One look at all bytes, if there is none.
     pub(super) fn clean(&mut self, no_controls: bool, note: impl FnMut(usize, NoteKind)) -> Result<(), DecodeError> {
-        let is_odd = match no_controls {
-            true => has(&self.bytes, is_control),
-            false => has(&self.bytes, |byte| byte == 0),
-        };
-        match is_odd {
-            true => self.mend(no_controls, note),
-            false => Ok(()),
-        }
+        let is_odd = if no_controls { has(&self.bytes, is_control) } else { has(&self.bytes, |byte| byte == 0) };
+        if is_odd { self.mend(no_controls, note) } else { Ok(()) }
     }
 
     #[cold]

@@ -129,7 +129,7 @@ pub struct TornRows {
     pub is_last: bool,
 }
 
-/// One torn row.
+/// A row of delimited text that has another number of fields than the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TornRow {
     /// The line of the body on which it begins, from 1.

@@ -76,7 +76,14 @@ fn read_header(
 ) -> Result<Header, DecodeError> {
     let mut names = format.header.clone();
     while names.is_empty() {
-        let Some(row) = rows.next()? else { break };
+        let Some(row) = rows.next()? else {
+            // A text without a header is none, not one without rows.
+            return if layout.known().next().is_none() {
+                Ok(Header::default())
+            } else {
+                Err(DecodeError::Empty { format: FORMAT })
+            };
+        };
         if !row.is_blank() {
             let found = row.fields().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
             names = named(layout, found, format.quote.is_some(), || begins(text.as_bytes()))?;

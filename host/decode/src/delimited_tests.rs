@@ -105,6 +105,20 @@ fn an_empty_body_has_no_records() {
 }
 
 #[test]
+fn an_empty_body_is_no_text_without_rows_where_columns_are_expected() {
+    let read = |header: &[&str], body: &[u8]| {
+        let header = header.iter().map(|&name| name.to_owned()).collect();
+        let format = Format::Delimited(Delimited { header, ..format(b',') });
+        decode(&Layout { format, pins: vec![], inputs: vec!["id".into()], key: vec![] }, body)
+    };
+    for body in [&b""[..], b" \r\n\n", b"\xef\xbb\xbf"] {
+        assert_eq!(read(&[], body).unwrap_err().to_string(), "no delimited text: the body is empty");
+        assert_eq!(read(&["id", "v"], body).unwrap().rows, 0, "its columns aren't in the body");
+    }
+    assert_eq!(read(&[], b"id\n").unwrap().rows, 0);
+}
+
+#[test]
 fn other_formats_and_open_quotes_are_refused() {
     let refused = |body: &[u8]| read(format(b','), body).unwrap_err().to_string();
     assert_eq!(refused(b"\n<!DOCTYPE HTML><p>"), "no delimited text: it is HTML");

@@ -1,5 +1,7 @@
 //! Entities and character references of XML, undeclared ones included.
 
+use sluice_model::named_character;
+
 use super::notes::{NoteKind, NoteSet};
 
 /// What a reference stands for.
@@ -13,44 +15,6 @@ pub(super) enum Entity {
     Unknown,
 }
 
-/// HTML's entities that are met in data, beyond the five of XML.
-const HTML: [(&str, char); 24] = [
-    ("nbsp", '\u{a0}'),
-    ("euro", '€'),
-    ("pound", '£'),
-    ("copy", '©'),
-    ("reg", '®'),
-    ("trade", '™'),
-    ("deg", '°'),
-    ("sect", '§'),
-    ("middot", '·'),
-    ("bull", '•'),
-    ("laquo", '«'),
-    ("raquo", '»'),
-    ("lsquo", '‘'),
-    ("rsquo", '’'),
-    ("ldquo", '“'),
-    ("rdquo", '”'),
-    ("sbquo", '‚'),
-    ("bdquo", '„'),
-    ("ndash", '–'),
-    ("mdash", '—'),
-    ("hellip", '…'),
-    ("szlig", 'ß'),
-    ("times", '×'),
-    ("shy", '\u{ad}'),
-];
-/// Letters whose entities are their base and a word: `&eacute;`.
-const ACCENTS: [(&str, &str, &str); 8] = [
-    ("acute", "AEIOUYaeiouy", "ÁÉÍÓÚÝáéíóúý"),
-    ("grave", "AEIOUaeiou", "ÀÈÌÒÙàèìòù"),
-    ("circ", "AEIOUaeiou", "ÂÊÎÔÛâêîôû"),
-    ("uml", "AEIOUYaeiouy", "ÄËÏÖÜŸäëïöüÿ"),
-    ("tilde", "ANOano", "ÃÑÕãñõ"),
-    ("cedil", "Cc", "Çç"),
-    ("ring", "Aa", "Åå"),
-    ("slash", "Oo", "Øø"),
-];
 /// How long the name of an entity may be.
 const MAX_NAME: usize = 32;
 
@@ -64,7 +28,7 @@ pub(super) fn resolve(name: &str) -> Entity {
         "apos" => Entity::Known('\''),
         _ => match name.strip_prefix('#') {
             Some(number) => character(number),
-            None => html(name).map_or(Entity::Unknown, |letter| Entity::Odd(letter, NoteKind::Entity)),
+            None => named_character(name).map_or(Entity::Unknown, |letter| Entity::Odd(letter, NoteKind::Entity)),
         },
     }
 }
@@ -87,17 +51,6 @@ fn code(number: &str) -> Option<u32> {
     };
     let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
     is_number.then(|| u32::from_str_radix(digits, radix).unwrap_or(u32::MAX))
-}
-
-fn html(name: &str) -> Option<char> {
-    if let Some((_, letter)) = HTML.iter().find(|(known, _)| *known == name) {
-        return Some(*letter);
-    }
-    ACCENTS.iter().find_map(|(accent, bases, letters)| {
-        let base = name.strip_suffix(accent)?;
-        let mut pairs = bases.chars().zip(letters.chars());
-        pairs.find(|(known, _)| base.chars().eq([*known])).map(|(_, letter)| letter)
-    })
 }
 
 /// The character that two halves of a surrogate pair give, as some serialisers write it: `&#55357;` with

@@ -136,7 +136,7 @@ pub enum DecodeError {
     /// The body exceeds a limit.
     #[error("body has more than {limit}")]
     Limit {
-        /// The limit.
+        /// The limit, in words, with its number and unit where it has one.
         limit: &'static str,
     },
 }

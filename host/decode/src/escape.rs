@@ -1,7 +1,7 @@
 //! Escapes in strings of JSON.
 
 use super::notes::{NoteKind, NoteSet};
-use super::scan::{Fault, Scanner, Text};
+use super::scan::{ScanError, Scanner, Text};
 
 /// What an escape means, and how long it is.
 pub(super) struct Escape {
@@ -20,8 +20,8 @@ impl Escape {
 impl Scanner<'_> {
     /// What the escape here means.
     #[cold]
-    pub(super) fn escape(&self) -> Result<Escape, Fault> {
-        let character = match self.body.get(self.at + 1).ok_or(Fault::End)? {
+    pub(super) fn escape(&self) -> Result<Escape, ScanError> {
+        let character = match self.body.get(self.at + 1).ok_or(ScanError::End)? {
             b'"' => '"',
             b'\\' => '\\',
             b'/' => '/',
@@ -36,7 +36,7 @@ impl Scanner<'_> {
         Ok(Escape { character, length: 2, odd: None })
     }
 
-    fn unicode_escape(&self) -> Result<Escape, Fault> {
+    fn unicode_escape(&self) -> Result<Escape, ScanError> {
         let Some(first) = self.hex(self.at + 2)? else { return Ok(Escape::BAD) };
         if let Some(character) = char::from_u32(first) {
             return Ok(Escape { character, length: 6, odd: None });
@@ -45,7 +45,7 @@ impl Scanner<'_> {
             match self.body.get(self.at + at) {
                 Some(byte) if *byte == want => {}
                 Some(_) => return Ok(Escape::LONE),
-                None => return Err(Fault::End),
+                None => return Err(ScanError::End),
             }
         }
         let second = match (first, self.hex(self.at + 8)?) {
@@ -57,10 +57,10 @@ impl Scanner<'_> {
     }
 
     /// The number that four hexadecimal digits give, if there are four.
-    fn hex(&self, at: usize) -> Result<Option<u32>, Fault> {
+    fn hex(&self, at: usize) -> Result<Option<u32>, ScanError> {
         let mut code = 0;
         for at in at..at + 4 {
-            match char::from(*self.body.get(at).ok_or(Fault::End)?).to_digit(16) {
+            match char::from(*self.body.get(at).ok_or(ScanError::End)?).to_digit(16) {
                 Some(digit) => code = code * 16 + digit,
                 None => return Ok(None),
             }

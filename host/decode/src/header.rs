@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::DecodeError;
 use super::decoded::BodyLayout;
-use super::table::{NodeId, ROOT, Table, unescape};
+use super::path::unescape;
+use super::table::{NodeId, ROOT, Table};
 
 /// The names of a header's columns, each as the layout spells it, if it names the column.
 ///

@@ -7,10 +7,11 @@ use super::clock::Clock;
 use super::decoded::{BodyLayout, Decoded, TornRows};
 use super::marked;
 use super::notes::{NoteKind, NoteSet};
+use super::path::first_name;
 use super::place::{Step, pointer_steps};
 use super::repair::Marks;
-use super::scan::{Fault, Scanner, Text};
-use super::table::{NodeId, ROOT, Table, first_name};
+use super::scan::{ScanError, Scanner, Text};
+use super::table::{NodeId, ROOT, Table};
 use super::{DecodeError, MAX_DEPTH, begins, cut};
 
 const FORMAT: &str = "JSON";
@@ -66,16 +67,16 @@ fn attempt(layout: &BodyLayout<'_>, records: Records<'_>, body: &[u8], marks: Ma
 /// Why reading stopped.
 enum Stop {
     /// The scanner can't continue.
-    Fault(Fault),
+    ScanError(ScanError),
     /// A limit, or something else that isn't about grammar.
     Error(DecodeError),
     /// There is no list of records at the place, but this.
     NotAList(&'static str),
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<ScanError> for Stop {
+    fn from(fault: ScanError) -> Self {
+        Self::ScanError(fault)
     }
 }
 
@@ -106,7 +107,7 @@ impl<'a, 't> Reader<'a, 't> {
         let steps = pointer_steps(place)?;
         let read = self.records_at(&steps, false).map_err(|stop| self.explain(stop, place))?;
         if !self.scanner.is_over() {
-            return Err(self.explain(Fault::Bad("something follows the value").into(), place));
+            return Err(self.explain(ScanError::Bad("something follows the value").into(), place));
         }
         if !read {
             return Err(DecodeError::NothingAt { place: cut(place) });
@@ -141,10 +142,10 @@ impl<'a, 't> Reader<'a, 't> {
             self.table.note_outside(NoteKind::Charset, odd);
         }
         // Values that were replaced are in no column, so they weren't checked to be UTF-8.
-        match self.table.has_taken_back() && std::str::from_utf8(self.scanner.body).is_err() {
-            true => Err(NOT_UTF_8),
-            false => Ok(()),
+        if self.table.has_taken_back() && std::str::from_utf8(self.scanner.body).is_err() {
+            return Err(NOT_UTF_8);
         }
+        Ok(())
     }
 
     /// Passes over a value that isn't kept.
@@ -190,12 +191,9 @@ impl<'a, 't> Reader<'a, 't> {
             };
             if is_it && seen && !any {
                 // Rows of the first one may be in the table already, and which one is meant isn't known.
-                return Err(Fault::Bad("a name on the way to the records stands twice").into());
+                return Err(ScanError::Bad("a name on the way to the records stands twice").into());
             }
-            match is_it {
-                true => found |= self.records_at(rest, many || any)?,
-                false => self.skip()?,
-            }
+            found |= if is_it { self.records_at(rest, many || any)? } else { self.skip().map(|()| false)? };
             seen |= is_it;
             more = self.scanner.more(close)?;
             at += 1;
@@ -253,7 +251,7 @@ impl<'a, 't> Reader<'a, 't> {
 
     fn object(&mut self, node: NodeId, depth: usize) -> Result<(), Stop> {
         if depth >= MAX_DEPTH {
-            return Err(Fault::Bad("it nests too deep").into());
+            return Err(ScanError::Bad("it nests too deep").into());
         }
         self.table.check_time(self.scanner.at)?;
         let mut cursor = 0;
@@ -291,18 +289,20 @@ impl<'a, 't> Reader<'a, 't> {
         match self.scanner.peek()? {
             b'"' => {
                 let text = self.scanner.string()?;
-                match text.escaped {
-                    false => self.table.put(node, &self.scanner.body[text.span], Kinds::TEXT)?,
-                    true => self.escaped(node, &text)?,
+                if text.escaped {
+                    self.escaped(node, &text)?
+                } else {
+                    self.table.put(node, &self.scanner.body[text.span], Kinds::TEXT)?
                 }
             }
             b'{' => self.object(node, depth + 1)?,
             b'[' => {
                 let start = self.scanner.at;
                 self.scanner.skip()?;
-                match self.scanner.odd.is_empty() {
-                    true => self.table.put(node, &self.scanner.body[start..self.scanner.at], Kinds::JSON)?,
-                    false => self.odd_array(node, start)?,
+                if self.scanner.odd.is_empty() {
+                    self.table.put(node, &self.scanner.body[start..self.scanner.at], Kinds::JSON)?
+                } else {
+                    self.odd_array(node, start)?
                 }
             }
             b'n' => match self.scanner.word("null") {
@@ -346,7 +346,7 @@ impl<'a, 't> Reader<'a, 't> {
     }
 
     #[cold]
-    fn no_number(&mut self, node: NodeId, start: usize, fault: Fault) -> Result<(), Stop> {
+    fn no_number(&mut self, node: NodeId, start: usize, fault: ScanError) -> Result<(), Stop> {
         self.scanner.no_number(start, fault)?;
         self.table.put_null(node);
         self.note_odd(node);
@@ -363,15 +363,15 @@ impl<'a, 't> Reader<'a, 't> {
     fn explain(&self, stop: Stop, place: &str) -> DecodeError {
         let Scanner { body, at, .. } = self.scanner;
         let fault = match stop {
-            Stop::Fault(fault) => fault,
+            Stop::ScanError(fault) => fault,
             Stop::Error(error) => return error,
             Stop::NotAList(found) => return DecodeError::NotAList { place: cut(place), found },
         };
         let text = body.get(mark_length(body)..).unwrap_or_default().trim_ascii_start();
         match (text.first(), fault) {
             (None, _) => DecodeError::Empty { format: FORMAT },
-            (Some(b'{' | b'[' | b'"'), Fault::End) => DecodeError::CutShort { at: body.len() },
-            (Some(b'{' | b'[' | b'"'), Fault::Bad(reason)) => {
+            (Some(b'{' | b'[' | b'"'), ScanError::End) => DecodeError::CutShort { at: body.len() },
+            (Some(b'{' | b'[' | b'"'), ScanError::Bad(reason)) => {
                 DecodeError::Malformed { format: FORMAT, at, reason: reason.into() }
             }
             (Some(_), _) => DecodeError::OtherFormat { format: FORMAT, begins: begins(body) },

@@ -1,7 +1,7 @@
 //! What isn't JSON and is read all the same, off the hot path.
 
 use super::notes::{NoteKind, NoteSet};
-use super::scan::{Fault, Scanner};
+use super::scan::{ScanError, Scanner};
 
 /// Words for what is no number.
 const NO_NUMBERS: [&str; 3] = ["infinity", "nan", "inf"];
@@ -21,14 +21,14 @@ impl Scanner<'_> {
 
     /// Takes `NaN` or `Infinity`, in any case and with a sign, where a value could not be taken because of `fault`.
     #[cold]
-    pub(super) fn no_number(&mut self, start: usize, fault: Fault) -> Result<(), Fault> {
+    pub(super) fn no_number(&mut self, start: usize, fault: ScanError) -> Result<(), ScanError> {
         let rest = self.body.get(start..).unwrap_or_default();
         let sign = usize::from(matches!(rest.first(), Some(b'+' | b'-')));
         let rest = rest.get(sign..).unwrap_or_default();
         for word in NO_NUMBERS {
             let Some(head) = rest.get(..word.len()) else {
                 match word.as_bytes().get(..rest.len()) {
-                    Some(begun) if !rest.is_empty() && begun.eq_ignore_ascii_case(rest) => return Err(Fault::End),
+                    Some(begun) if !rest.is_empty() && begun.eq_ignore_ascii_case(rest) => return Err(ScanError::End),
                     _ => continue,
                 }
             };
@@ -62,7 +62,7 @@ impl Scanner<'_> {
                     }
                     inner.odd = NoteSet::default();
                 }
-                b'n' | b'N' | b'i' | b'I' | b'+' | b'-' if inner.no_number(from, Fault::End).is_ok() => {
+                b'n' | b'N' | b'i' | b'I' | b'+' | b'-' if inner.no_number(from, ScanError::End).is_ok() => {
                     json.extend_from_slice(b"null");
                     inner.odd = NoteSet::default();
                 }

@@ -26,6 +26,7 @@ mod lookup;
 mod marked;
 mod notes;
 mod number;
+mod path;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -97,9 +98,10 @@ pub fn value_at(body: &[u8], place: &str) -> Option<String> {
 
 /// The same, and none if the deadline passes meanwhile.
 pub fn value_until(body: &[u8], place: &str, deadline: Option<Instant>) -> Option<String> {
-    match place.is_empty() || place.starts_with('/') {
-        true => lookup::value_at(body, place, deadline),
-        false => xml::value_at(body, place, deadline),
+    if place.is_empty() || place.starts_with('/') {
+        lookup::value_at(body, place, deadline)
+    } else {
+        xml::value_at(body, place, deadline)
     }
 }
 

@@ -6,10 +6,10 @@ use super::charset;
 use super::clock::Clock;
 use super::notes::NoteSet;
 use super::place::{Step, pointer_names};
-use super::scan::{Fault, Scanner};
+use super::scan::{ScanError, Scanner};
 
 /// Ends a lookup, which gives nothing then.
-const OUT_OF_TIME: Fault = Fault::Bad("it takes too long");
+const OUT_OF_TIME: ScanError = ScanError::Bad("it takes too long");
 
 /// The value at a JSON Pointer; see [`super::value_at`].
 pub(super) fn value_at(body: &[u8], place: &str, deadline: Option<Instant>) -> Option<String> {
@@ -18,7 +18,7 @@ pub(super) fn value_at(body: &[u8], place: &str, deadline: Option<Instant>) -> O
     let read = |body: &[u8]| {
         let mut scanner = Scanner::new(body);
         let value = find(&mut scanner, &steps, &mut Clock::new(deadline))?;
-        if scanner.is_over() { Ok(value) } else { Err(Fault::Bad("something follows the value")) }
+        if scanner.is_over() { Ok(value) } else { Err(ScanError::Bad("something follows the value")) }
     };
     match read(body) {
         Ok(None) => None,
@@ -31,7 +31,7 @@ pub(super) fn value_at(body: &[u8], place: &str, deadline: Option<Instant>) -> O
     }
 }
 
-fn find(scanner: &mut Scanner<'_>, steps: &[Step], clock: &mut Clock) -> Result<Option<Vec<u8>>, Fault> {
+fn find(scanner: &mut Scanner<'_>, steps: &[Step], clock: &mut Clock) -> Result<Option<Vec<u8>>, ScanError> {
     let (open, start) = (scanner.peek()?, scanner.at);
     let Some((step, rest)) = steps.split_first() else { return value(scanner, open, start) };
     let (mut found, mut at) = (None, 0);
@@ -47,9 +47,10 @@ fn find(scanner: &mut Scanner<'_>, steps: &[Step], clock: &mut Clock) -> Result<
             b'{' => step.is_named(scanner)?,
             _ => step.index() == Some(at),
         };
-        match is_it {
-            true => found = find(scanner, rest, clock)?,
-            false => scanner.skip()?,
+        if is_it {
+            found = find(scanner, rest, clock)?
+        } else {
+            scanner.skip()?
         }
         more = scanner.more(close)?;
         at += 1;
@@ -58,7 +59,7 @@ fn find(scanner: &mut Scanner<'_>, steps: &[Step], clock: &mut Clock) -> Result<
 }
 
 /// The value here: a string's text, and of all else the JSON text. None for null, and for what is no number.
-fn value(scanner: &mut Scanner<'_>, open: u8, start: usize) -> Result<Option<Vec<u8>>, Fault> {
+fn value(scanner: &mut Scanner<'_>, open: u8, start: usize) -> Result<Option<Vec<u8>>, ScanError> {
     if open == b'"' {
         let (text, mut buffer) = (scanner.string()?, Vec::new());
         scanner.unescape(&text, &mut buffer);
@@ -76,7 +77,7 @@ fn value(scanner: &mut Scanner<'_>, open: u8, start: usize) -> Result<Option<Vec
 
 impl Step {
     /// Takes a member's name, and decides whether it is this step.
-    pub(super) fn is_named(&self, scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
+    pub(super) fn is_named(&self, scanner: &mut Scanner<'_>) -> Result<bool, ScanError> {
         let text = scanner.name()?;
         let Self::Member(name) = self else { return Ok(true) };
         if !text.escaped {

@@ -2,7 +2,7 @@
 
 use super::notes::NoteKind;
 use super::repair::Marks;
-use super::scan::{Fault, Scanner};
+use super::scan::{ScanError, Scanner};
 use super::table::{NodeId, ROOT, Table};
 
 /// Reads the current record of `table` once more, from the scanner's place up to `end`, and notes its marked fields.
@@ -15,7 +15,7 @@ pub(super) fn note_fields(
     end: usize,
     marks: &mut Marks,
     table: &mut Table,
-) -> Result<(), Fault> {
+) -> Result<(), ScanError> {
     let outside = marks.pass(scanner.at);
     if outside > 0 {
         table.note_outside(NoteKind::Charset, outside);
@@ -31,7 +31,12 @@ pub(super) fn note_fields(
 }
 
 /// As deep as the record itself, so no deeper than that may be.
-fn note_members(scanner: &mut Scanner<'_>, node: NodeId, marks: &mut Marks, table: &mut Table) -> Result<(), Fault> {
+fn note_members(
+    scanner: &mut Scanner<'_>,
+    node: NodeId,
+    marks: &mut Marks,
+    table: &mut Table,
+) -> Result<(), ScanError> {
     let mut buffer = Vec::new();
     let mut more = scanner.enter(b'}')?;
     while more {

@@ -36,10 +36,7 @@ pub(super) fn pointer_names(place: &str) -> Result<Vec<String>, DecodeError> {
     }
     let names = place.strip_prefix('/').ok_or_else(|| bad("a JSON Pointer is empty or starts with `/`"))?;
     let names: Vec<String> = names.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
-    match names.len() > MAX_DEPTH {
-        true => Err(bad("it is too deep")),
-        false => Ok(names),
-    }
+    if names.len() > MAX_DEPTH { Err(bad("it is too deep")) } else { Ok(names) }
 }
 
 /// The element names of a path: joined by `.`, in which a `.` or `\` of a name is escaped by `\`.
@@ -55,10 +52,12 @@ pub(super) fn element_names(place: &str) -> Result<Vec<String>, DecodeError> {
             (_, None) => {}
         }
     }
-    match names.len() > MAX_DEPTH {
-        true => Err(bad("it is too deep")),
-        false if names.iter().any(String::is_empty) => Err(bad("a name is empty")),
-        false => Ok(names),
+    if names.len() > MAX_DEPTH {
+        Err(bad("it is too deep"))
+    } else if names.iter().any(String::is_empty) {
+        Err(bad("a name is empty"))
+    } else {
+        Ok(names)
     }
 }
 

@@ -218,9 +218,8 @@ proptest! {
     #[test]
     fn one_odd_byte_loses_no_record(names in vec("[A-Za-z]{1,8}", 1..6), byte in 0x80..=0xff_u8, at in any::<proptest::sample::Index>()) {
         let odd = at.index(names.len());
-        let text = |n: usize, name: &String| match n == odd {
-            true => [name.as_bytes(), &[byte], b"x"].concat(),
-            false => name.as_bytes().to_vec(),
+        let text = |n: usize, name: &String| {
+            if n == odd { [name.as_bytes(), &[byte], b"x"].concat() } else { name.as_bytes().to_vec() }
         };
         let texts: Vec<Vec<u8>> = names.iter().enumerate().map(|(n, name)| text(n, name)).collect();
         let joined = |before: &[u8], after: &[u8]| {

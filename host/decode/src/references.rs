@@ -173,9 +173,10 @@ impl<'a> Expansion<'a, '_> {
         let is_empty = tag.kind == TagKind::Empty || rest.trim_ascii_start().starts_with("</");
         let target = target.filter(|(id, _)| is_empty && !self.active.contains(id) && self.active.len() < MAX_DEPTH);
         let Some((id, target)) = target else {
-            match is_asked_for {
-                true => self.tag(tag, attributes.iter().filter(|(key, _)| !is_id(key))),
-                false => self.out.push_str(&self.text[tag.span.clone()]),
+            if is_asked_for {
+                self.tag(tag, attributes.iter().filter(|(key, _)| !is_id(key)))
+            } else {
+                self.out.push_str(&self.text[tag.span.clone()])
             }
             return Ok(());
         };

@@ -27,10 +27,7 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn push(&mut self, place: usize) {
-        match self.places.len() < MAX_MARKS {
-            true => self.places.push(place),
-            false => self.uncounted += 1,
-        }
+        if self.places.len() < MAX_MARKS { self.places.push(place) } else { self.uncounted += 1 }
     }
 
     /// Whether there is one before `end` that wasn't passed yet.

@@ -13,7 +13,7 @@ use super::notes::{NoteKind, NoteSet};
 
 /// Why scanning stopped at [`Scanner::at`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ScanError {
     /// The end of the body.
     End,
     /// It isn't JSON.
@@ -58,12 +58,12 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that isn't white space, not taken.
     #[inline]
-    pub(super) fn peek(&mut self) -> Result<u8, Fault> {
+    pub(super) fn peek(&mut self) -> Result<u8, ScanError> {
         loop {
             match self.body.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
                 Some(byte) => return Ok(*byte),
-                None => return Err(Fault::End),
+                None => return Err(ScanError::End),
             }
         }
     }
@@ -80,7 +80,7 @@ impl<'a> Scanner<'a> {
 
     /// Enters an object or array, and returns whether it has a member.
     #[inline]
-    pub(super) fn enter(&mut self, close: u8) -> Result<bool, Fault> {
+    pub(super) fn enter(&mut self, close: u8) -> Result<bool, ScanError> {
         self.at += 1;
         let empty = self.peek()? == close;
         self.at += usize::from(empty);
@@ -89,7 +89,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a member, and returns whether another one follows.
     #[inline]
-    pub(super) fn more(&mut self, close: u8) -> Result<bool, Fault> {
+    pub(super) fn more(&mut self, close: u8) -> Result<bool, ScanError> {
         match self.peek()? {
             b',' => {
                 self.at += 1;
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 Ok(false)
             }
-            _ => Err(Fault::Bad("expected a comma or the end of an object or array")),
+            _ => Err(ScanError::Bad("expected a comma or the end of an object or array")),
         }
     }
 
@@ -118,13 +118,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a member's name and the colon.
-    pub(super) fn name(&mut self) -> Result<Text, Fault> {
+    pub(super) fn name(&mut self) -> Result<Text, ScanError> {
         if self.peek()? != b'"' {
-            return Err(Fault::Bad("expected a name in quotes"));
+            return Err(ScanError::Bad("expected a name in quotes"));
         }
         let name = self.string()?;
         if self.peek()? != b':' {
-            return Err(Fault::Bad("expected a colon"));
+            return Err(ScanError::Bad("expected a colon"));
         }
         self.at += 1;
         Ok(name)
@@ -132,7 +132,7 @@ impl<'a> Scanner<'a> {
 
     /// Takes a string, from its quote on.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Text, Fault> {
+    pub(super) fn string(&mut self) -> Result<Text, ScanError> {
         let start = self.at + 1;
         let (mut at, mut escaped) = (start, false);
         loop {
@@ -159,7 +159,7 @@ impl<'a> Scanner<'a> {
                 }
                 None => {
                     self.at = at;
-                    return Err(Fault::End);
+                    return Err(ScanError::End);
                 }
             }
         }
@@ -189,15 +189,15 @@ impl<'a> Scanner<'a> {
 
     /// Takes a number, from its first byte on.
     #[inline]
-    pub(super) fn number(&mut self) -> Result<Number, Fault> {
+    pub(super) fn number(&mut self) -> Result<Number, ScanError> {
         let start = self.at;
         let (mut integer, mut exponent) = (true, false);
         self.at += usize::from(self.body.get(start) == Some(&b'-'));
         match self.body.get(self.at) {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.skip_digits()?,
-            None => return Err(Fault::End),
-            Some(_) => return Err(Fault::Bad("expected a value")),
+            None => return Err(ScanError::End),
+            Some(_) => return Err(ScanError::Bad("expected a value")),
         }
         if self.body.get(self.at) == Some(&b'.') {
             integer = false;
@@ -212,51 +212,51 @@ impl<'a> Scanner<'a> {
         }
         // What may follow a value is checked by the caller; digits and points may not follow a number.
         match self.body.get(self.at) {
-            Some(b'0'..=b'9' | b'.') => Err(Fault::Bad("malformed number")),
+            Some(b'0'..=b'9' | b'.') => Err(ScanError::Bad("malformed number")),
             _ => Ok(Number { span: start..self.at, integer, exponent }),
         }
     }
 
     #[inline]
-    fn skip_digits(&mut self) -> Result<(), Fault> {
+    fn skip_digits(&mut self) -> Result<(), ScanError> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.body.get(self.at) {
             self.at += 1;
         }
         match (self.at > start, self.at < self.body.len()) {
             (true, _) => Ok(()),
-            (false, true) => Err(Fault::Bad("expected a digit")),
-            (false, false) => Err(Fault::End),
+            (false, true) => Err(ScanError::Bad("expected a digit")),
+            (false, false) => Err(ScanError::End),
         }
     }
 
     /// Takes `true`, `false` or `null`.
     #[inline]
-    pub(super) fn word(&mut self, word: &str) -> Result<(), Fault> {
+    pub(super) fn word(&mut self, word: &str) -> Result<(), ScanError> {
         let rest = self.body.get(self.at..).unwrap_or_default();
         if rest.starts_with(word.as_bytes()) {
             self.at += word.len();
             Ok(())
         } else if word.as_bytes().starts_with(rest) {
-            Err(Fault::End)
+            Err(ScanError::End)
         } else {
-            Err(Fault::Bad("expected a value"))
+            Err(ScanError::Bad("expected a value"))
         }
     }
 
     /// Takes a value, whatever it is.
-    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self) -> Result<(), ScanError> {
         self.skip_within(0)
     }
 
-    fn skip_within(&mut self, depth: usize) -> Result<(), Fault> {
+    fn skip_within(&mut self, depth: usize) -> Result<(), ScanError> {
         let (open, start) = (self.peek()?, self.at);
         match open {
             b'"' => self.string().map(drop),
             b't' => self.word("true"),
             b'f' => self.word("false"),
             b'n' => self.word("null").or_else(|fault| self.no_number(start, fault)),
-            b'{' | b'[' if depth >= MAX_DEPTH => Err(Fault::Bad("it nests too deep")),
+            b'{' | b'[' if depth >= MAX_DEPTH => Err(ScanError::Bad("it nests too deep")),
             b'{' | b'[' => {
                 let close = if open == b'{' { b'}' } else { b']' };
                 let mut more = self.enter(close)?;

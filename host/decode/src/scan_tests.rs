@@ -3,7 +3,7 @@
 
 use super::*;
 
-fn unescaped(body: &str) -> Result<(String, Vec<NoteKind>), Fault> {
+fn unescaped(body: &str) -> Result<(String, Vec<NoteKind>), ScanError> {
     let mut scanner = Scanner::new(body.as_bytes());
     let text = scanner.string()?;
     let mut buffer = b"old".to_vec();
@@ -22,7 +22,7 @@ fn escapes_are_resolved() {
     let body = r#""a\"\\\/\b\f\n\r\t\u00e9\u20AC\ud83d\ude00z" tail"#;
     assert_eq!(unescaped(body).unwrap(), ("a\"\\/\u{8}\u{c}\n\r\té€\u{1f600}z".to_owned(), vec![]));
     for cut in [r#"""#, r#""a\"#, r#""\u00"#, r#""\ud83d"#, r#""\ud83d\u"#] {
-        assert_eq!(unescaped(cut), Err(Fault::End), "{cut}");
+        assert_eq!(unescaped(cut), Err(ScanError::End), "{cut}");
     }
 }
 
@@ -54,10 +54,10 @@ fn no_numbers_are_read() {
         assert_eq!(scanner.at, body.trim_end_matches([',', ']', ' ']).len());
     }
     for bad in ["NaNa", "nano", "Infinite", "+1", "-x", "nul1"] {
-        assert!(matches!(Scanner::new(bad.as_bytes()).skip(), Err(Fault::Bad(_))), "{bad}");
+        assert!(matches!(Scanner::new(bad.as_bytes()).skip(), Err(ScanError::Bad(_))), "{bad}");
     }
     for cut in ["Na", "-Infini", "i", "-", "n"] {
-        assert_eq!(Scanner::new(cut.as_bytes()).skip(), Err(Fault::End), "{cut}");
+        assert_eq!(Scanner::new(cut.as_bytes()).skip(), Err(ScanError::End), "{cut}");
     }
 }
 

@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::column::Column;
 use super::notes::{NoteKind, NoteLog, NoteSet, Notes};
 use super::number::number_kinds;
+use super::path::escape;
 use super::scan::Number;
 use super::{DecodeError, MAX_CELLS, MAX_FIELDS};
 
@@ -19,6 +20,11 @@ const FREE_CELLS: usize = 1 << 18;
 const TOO_MANY_CELLS: &str = "67108864 values, or 2 for each of its bytes, most of them empty";
 /// How long a path may be, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
+/// How long all paths together may be for each byte of the body, and how long in any case: a name stands once in a body, and
+/// in the path of each field below it.
+const PATH_BYTES_PER_BYTE: usize = 2;
+const FREE_PATH_BYTES: usize = 1 << 20;
+const TOO_LONG_PATHS: &str = "1048576 bytes, or 2 for each of its own, in the paths of all fields";
 /// How many steps may be spent on taking back the values of names that stand twice.
 const MAX_TAKEN_BACK: usize = 1 << 26;
 /// Steps of that between two looks at the clock.
@@ -54,6 +60,8 @@ pub(super) struct Table {
     log: Option<Box<NoteLog>>,
     /// How many cells the records may have, empty ones included.
     max_cells: usize,
+    /// How many bytes the paths of further fields may have.
+    path_bytes_left: usize,
     clock: Clock,
 }
 
@@ -62,8 +70,17 @@ impl Table {
     /// records of few fields would take hundreds of bytes for one of its own.
     pub(super) fn new(body_bytes: usize, clock: Clock) -> Self {
         let max_cells = body_bytes.saturating_mul(CELLS_PER_BYTE).saturating_add(FREE_CELLS).min(MAX_CELLS);
-        let mut table =
-            Self { nodes: Vec::new(), columns: Vec::new(), row: 0, taken_back: 0, log: None, max_cells, clock };
+        let path_bytes_left = body_bytes.saturating_mul(PATH_BYTES_PER_BYTE).saturating_add(FREE_PATH_BYTES);
+        let mut table = Self {
+            nodes: Vec::new(),
+            columns: Vec::new(),
+            row: 0,
+            taken_back: 0,
+            log: None,
+            max_cells,
+            path_bytes_left,
+            clock,
+        };
         table.add_node("", String::new());
         table
     }
@@ -147,6 +164,10 @@ impl Table {
         if path.len() > MAX_PATH_BYTES {
             return Err(DecodeError::Limit { limit: "4096 bytes in a field's path" });
         }
+        let Some(left) = self.path_bytes_left.checked_sub(path.len()) else {
+            return Err(DecodeError::Limit { limit: TOO_LONG_PATHS });
+        };
+        self.path_bytes_left = left;
         let child = self.add_node(name, path);
         let at = self.nodes[parent].children.len();
         self.nodes[parent].children.push(child);
@@ -257,9 +278,10 @@ impl Table {
     #[inline]
     pub(super) fn end_record(&mut self) -> Result<(), DecodeError> {
         self.row += 1;
-        match self.row.saturating_mul(self.columns.len().max(1)) > self.max_cells {
-            true => Err(DecodeError::Limit { limit: TOO_MANY_CELLS }),
-            false => Ok(()),
+        if self.row.saturating_mul(self.columns.len().max(1)) > self.max_cells {
+            Err(DecodeError::Limit { limit: TOO_MANY_CELLS })
+        } else {
+            Ok(())
         }
     }
 
@@ -293,38 +315,6 @@ impl Table {
         }
         Ok((batch, notes))
     }
-}
-
-/// A member name as a step of a path.
-pub(super) fn escape(name: &str) -> String {
-    match name.contains(['.', '\\']) {
-        true => name.replace('\\', r"\\").replace('.', r"\."),
-        false => name.to_owned(),
-    }
-}
-
-/// The member name that a path of one step is; none for a path of several.
-pub(super) fn unescape(path: &str) -> Option<String> {
-    let (name, rest) = split_first(path);
-    rest.is_none().then_some(name)
-}
-
-/// The first member name of a path.
-pub(super) fn first_name(path: &str) -> String {
-    split_first(path).0
-}
-
-/// A path's first member name, and what follows its point.
-fn split_first(path: &str) -> (String, Option<&str>) {
-    let (mut name, mut chars) = (String::with_capacity(path.len()), path.chars());
-    while let Some(c) = chars.next() {
-        match c {
-            '.' => return (name, Some(chars.as_str())),
-            '\\' => name.extend(chars.next()),
-            c => name.push(c),
-        }
-    }
-    (name, None)
 }
 
 #[cfg(test)]
@@ -372,12 +362,15 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_one_step_is_a_name() {
-        for name in ["id", "Comm. Amount", r"a\b.", ""] {
-            assert_eq!(unescape(&escape(name)).as_deref(), Some(name));
-        }
-        assert_eq!(unescape("a.b"), None);
-        assert_eq!((first_name(r"a\.b.c"), first_name("a")), ("a.b".to_owned(), "a".to_owned()));
+    fn a_long_name_may_not_stand_in_the_paths_of_very_many_fields() {
+        let long = "n".repeat(4000);
+        let mut table = Table::new(100_000, Clock::new(None));
+        let parent = table.child(ROOT, &mut 0, &long).unwrap();
+        let refused =
+            (0..9_000).find_map(|n| table.child(parent, &mut 0, &n.to_string()).err().map(|error| (n, error)));
+        let (n, error) = refused.unwrap();
+        assert!((250..350).contains(&n), "{n}");
+        assert_eq!(error.to_string(), format!("body has more than {TOO_LONG_PATHS}"));
     }
 
     #[test]

@@ -170,10 +170,10 @@ fn walk<'a>(
                     }
                 }
                 if is_next && depth + 1 == names.len() {
-                    match found(document, &start)? {
-                        true => fault = fault.min(depth),
-                        false => return Ok(met),
+                    if !found(document, &start)? {
+                        return Ok(met);
                     }
+                    fault = fault.min(depth);
                     continue;
                 }
                 if is_next {

@@ -299,14 +299,14 @@ impl Record {
     /// The value of the whole: its text, or JSON text if it has children.
     pub(super) fn value(&mut self) -> Option<String> {
         let root = self.parts.first()?;
-        match root.nil {
-            true => None,
-            false if self.has(0, Kind::Element) => {
-                let mut json = Vec::new();
-                self.write_json(0, &mut json);
-                String::from_utf8(json).ok()
-            }
-            false => Some(self.own_text(0)),
+        if root.nil {
+            None
+        } else if self.has(0, Kind::Element) {
+            let mut json = Vec::new();
+            self.write_json(0, &mut json);
+            String::from_utf8(json).ok()
+        } else {
+            Some(self.own_text(0))
         }
     }
 
@@ -351,9 +351,10 @@ impl Record {
             return write_string(&self.text[self.parts[part].text.clone()], json);
         }
         if !self.has(part, Kind::Element) && !self.has(part, Kind::Attribute) {
-            match nil {
-                true => json.extend_from_slice(b"null"),
-                false => write_string(&self.own_text(part), json),
+            if nil {
+                json.extend_from_slice(b"null")
+            } else {
+                write_string(&self.own_text(part), json)
             }
             return;
         }

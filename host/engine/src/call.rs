@@ -6,7 +6,7 @@ use sluice_model::Refusal;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use crate::engine::Engine;
+use crate::engine::{CallFault, Engine};
 use crate::error::{Error, TrapReason};
 use crate::state::GuestState;
 
@@ -32,7 +32,7 @@ impl Caller<'_> {
         call: impl Fn(&mut Store<GuestState>) -> wasmtime::Result<Result<T, Refusal>>,
     ) -> Result<T, Error> {
         let answer = self.engine.with_store(self.is_large, call);
-        let answer = answer.map_err(|(error, out_of_memory)| self.fault(error, out_of_memory))?;
+        let answer = answer.map_err(|fault| self.fault(fault))?;
         answer.map_err(|refusal| Error::Refused {
             connector: self.connector.to_owned(),
             version: self.version.to_owned(),
@@ -49,7 +49,8 @@ impl Caller<'_> {
         }
     }
 
-    fn fault(&self, error: wasmtime::Error, out_of_memory: bool) -> Error {
+    fn fault(&self, fault: CallFault) -> Error {
+        let CallFault { error, wanted_more_memory, panic_text } = fault;
         if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
             return Error::Host { action: "find a free instance", source: error.into() };
         }
@@ -58,7 +59,7 @@ impl Caller<'_> {
         let root = error.root_cause().to_string();
         let reason = if trap == Some(Trap::Interrupt) {
             TrapReason::Deadline { millis: limits.call_timeout.as_millis() }
-        } else if out_of_memory {
+        } else if wanted_more_memory {
             // A refused growth ends in an abort of whatever kind the guest's allocator has.
             TrapReason::Memory { bytes: limits.memory_bytes }
         } else if root.contains("fuel allocated for hostcalls") {
@@ -67,7 +68,7 @@ impl Caller<'_> {
         } else if let Some(I32Exit(code)) = error.downcast_ref() {
             TrapReason::Trap(format!("it exited with {code}"))
         } else {
-            TrapReason::Trap(shown(&trap.map_or(root, |trap| trap.to_string())))
+            TrapReason::Trap(shown(&panic_text.unwrap_or_else(|| trap.map_or(root, |trap| trap.to_string()))))
         };
         Error::Trapped {
             connector: self.connector.to_owned(),

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Decimal128Array, MapArray, StringArray, StructArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Decimal128Array, Int64Array, MapArray, StringArray, StructArray, UInt32Array,
+};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
 use sluice_model::money_type;
@@ -17,6 +19,8 @@ pub(crate) type Checked<T> = Result<T, String>;
 
 /// Largest amount of `decimal(18, 6)`, in millionths.
 const MAX_MICROS: i64 = 10_i64.pow(18) - 1;
+/// Millionths of one.
+const ONE: i64 = 1_000_000;
 
 /// Which rows are valid; none if all are.
 pub(crate) fn validity(bitmap: Vec<u8>, rows: usize) -> Checked<Option<NullBuffer>> {
@@ -69,6 +73,19 @@ pub(crate) fn money(column: wire::MoneyColumn, rows: usize) -> Checked<Decimal12
     Decimal128Array::try_new(values.into(), valid)
         .map(|array| array.with_data_type(money_type()))
         .map_err(|error| error.to_string())
+}
+
+/// Whole numbers, from millionths.
+pub(crate) fn whole(column: wire::MoneyColumn, rows: usize) -> Checked<Int64Array> {
+    same_length(column.values.len(), rows)?;
+    let valid = validity(column.valid, rows)?;
+    let is_valid = |row: usize| valid.as_ref().is_none_or(|valid| valid.is_valid(row));
+    let broken = column.values.iter().enumerate().find(|&(row, micros)| micros % ONE != 0 && is_valid(row));
+    if let Some((row, micros)) = broken {
+        return Err(format!("row {row} is {micros} millionths, which is no whole number"));
+    }
+    let values: Vec<i64> = column.values.iter().map(|micros| micros / ONE).collect();
+    Int64Array::try_new(values.into(), valid).map_err(|error| error.to_string())
 }
 
 /// Booleans from 0 and 1.
@@ -198,6 +215,14 @@ mod tests {
         assert_eq!(array.data_type(), &money_type());
         assert_eq!(array.value_as_string(0), "-0.000001");
         assert_eq!(array.value_as_string(1), "2.500000");
+    }
+
+    #[test]
+    fn numbers_are_whole_unless_they_are_null() {
+        let with = |valid: Vec<u8>| whole(wire::MoneyColumn { values: vec![-2_000_000, 1_500_000], valid }, 2);
+        assert_eq!(with(vec![]).unwrap_err(), "row 1 is 1500000 millionths, which is no whole number");
+        let array = with(vec![0b01]).unwrap();
+        assert_eq!((array.value(0), array.is_null(1)), (-2, true));
     }
 
     #[test]

@@ -39,10 +39,10 @@ impl Compiler {
         timeout: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, LoadFault> {
-        let turn = self.turn(timeout).ok_or(LoadFault::Busy)?;
+        let place = self.take_place(timeout).ok_or(LoadFault::Busy)?;
         let (sender, receiver) = sync_channel(1);
         let run = move || {
-            let _turn = turn;
+            let _place = place;
             let _ = sender.try_send(work());
         };
         let thread = std::thread::Builder::new().name("sluice-compiler".to_owned());
@@ -53,7 +53,7 @@ impl Compiler {
         })
     }
 
-    fn turn(&self, timeout: Duration) -> Option<Compiling> {
+    fn take_place(&self, timeout: Duration) -> Option<Compiling> {
         let place = &self.0;
         let is_taken = place.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = place.freed.wait_timeout_while(is_taken, timeout, |is_taken| *is_taken);

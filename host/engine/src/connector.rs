@@ -1,19 +1,23 @@
 //! A loaded connector: the four functions of the contract, in the model's nouns.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use chrono_tz::Tz;
 use sluice_decode::{BodyLayout, DecodeError, Decoded, decode_body};
-use sluice_model::{Digest, Format, Judgement, Manifest, Mapped, Reject, Request, Response, Slice, Stream, Verdict};
+use sluice_model::{
+    Digest, Fact, Format, Judgement, Manifest, Mapped, Reject, Request, Response, Slice, Stream, Verdict,
+};
 
 use crate::call::{Caller, shown};
 use crate::columns::Checked;
 use crate::contract::{Guest, wire};
 use crate::engine::{Engine, Tally};
 use crate::error::Error;
-use crate::{check, inputs, opaque, transactions, twice};
+use crate::map_raw::TwiceCheck;
+use crate::{check, facts, inputs, opaque, transactions, twice};
 
 /// Most status words that one answer may call unknown.
 const MAX_UNKNOWN: usize = 1_000;
@@ -38,6 +42,14 @@ struct Inner {
     /// Where it was seen to give another answer for the same bytes. From then on it maps nothing.
     unsteady: OnceLock<String>,
     _tally: Tally,
+}
+
+/// What mapping takes beside the records: a request of a slice, and its response.
+#[derive(Clone, Copy)]
+pub(crate) struct Answered<'a> {
+    pub(crate) slice: &'a Slice,
+    pub(crate) request: &'a Request,
+    pub(crate) response: &'a Response,
 }
 
 impl Connector {
@@ -108,10 +120,11 @@ impl Connector {
         let layout = BodyLayout { deadline: limits.decoding_deadline(body.len()), ..BodyLayout::from(&stream.layout) };
         let decoded = decode_body(&layout.with_content_type(content_type.unwrap_or_default()), body)?;
         let (records, allowed) = (decoded.records(), limits.rows_per_answer);
-        match records > allowed {
+        if records > allowed {
             // An error here is the network's; an error about what the guest makes of them would be the connector's.
-            true => Err(DecodeError::TooManyRecords { records, allowed }),
-            false => Ok(decoded),
+            Err(DecodeError::TooManyRecords { records, allowed })
+        } else {
+            Ok(decoded)
         }
     }
 
@@ -133,8 +146,8 @@ impl Connector {
     /// The response's records as unified transactions, as far as the stream has any. Torn rows are rejects. Hosts call
     /// [`Connector::map_raw`], which all ways of mapping share.
     ///
-    /// The first response, and then one in [`crate::EngineOptions::check_every`], is mapped twice: see
-    /// [`Connector::check_deterministic`].
+    /// The first response, and then one in [`crate::EngineOptions::check_every`], is mapped twice, each time in an instance
+    /// of its own. A connector whose answers aren't the same, bit for bit, maps nothing any more.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`], [`Error::Unsteady`]; [`Error::UnknownStream`].
@@ -145,31 +158,27 @@ impl Connector {
         response: &Response,
         decoded: Decoded,
     ) -> Result<Mapped, Error> {
-        if let Some(what) = self.0.unsteady.get() {
-            return Err(self.unsteady(what.clone()));
-        }
-        let count = self.0.maps.fetch_add(1, Ordering::Relaxed);
-        if self.0.engine.is_checked(count) {
-            self.check_deterministic(slice, request, response, decoded)
-        } else {
-            self.map_once(slice, request, response, decoded)
-        }
+        self.map_checked(Answered { slice, request, response }, decoded, TwiceCheck::Sampled)
     }
 
-    /// Maps a response twice, each in an instance of its own, and returns the answer if both are the same, bit for bit.
-    /// A connector that fails this maps nothing any more.
-    ///
-    /// # Errors
-    /// [`Error::Unsteady`] if the answers differ, and whatever [`Connector::map`] fails with.
-    pub fn check_deterministic(
+    /// [`Connector::map`], where responses may all be mapped twice.
+    pub(crate) fn map_checked(
         &self,
-        slice: &Slice,
-        request: &Request,
-        response: &Response,
+        answered: Answered<'_>,
         decoded: Decoded,
+        check: TwiceCheck,
     ) -> Result<Mapped, Error> {
-        let first = self.map_once(slice, request, response, decoded.clone())?;
-        let second = self.map_once(slice, request, response, decoded)?;
+        if check == TwiceCheck::Sampled {
+            if let Some(what) = self.0.unsteady.get() {
+                return Err(self.unsteady(what.clone()));
+            }
+            let count = self.0.maps.fetch_add(1, Ordering::Relaxed);
+            if !self.0.engine.is_checked(count) {
+                return self.map_once(answered, decoded);
+            }
+        }
+        let first = self.map_once(answered, decoded.clone())?;
+        let second = self.map_once(answered, decoded)?;
         match twice::difference(&first, &second) {
             None => Ok(first),
             Some(what) => Err(self.unsteady(self.0.unsteady.get_or_init(|| shown(&what)).clone())),
@@ -181,13 +190,8 @@ impl Connector {
         Error::Unsteady { connector, version, what }
     }
 
-    fn map_once(
-        &self,
-        slice: &Slice,
-        request: &Request,
-        response: &Response,
-        decoded: Decoded,
-    ) -> Result<Mapped, Error> {
+    fn map_once(&self, answered: Answered<'_>, decoded: Decoded) -> Result<Mapped, Error> {
+        let Answered { slice, request, response } = answered;
         let stream = self.stream(&slice.stream)?;
         let caller = self.caller("map-response");
         let inputs = inputs::inputs(&stream.layout.inputs, &decoded.batch);
@@ -211,18 +215,25 @@ impl Connector {
             _ => return Err("native records, though the layout isn't opaque".to_owned()),
         };
         let mut rejects = rejects(answer.rejects, native.rows, max_rows)?;
-        let transactions = match transactions::of(answer.facts)? {
-            Some(_) if !stream.unified => return Err(format!("transactions, though `{}` has none", stream.name)),
-            // Nothing is dropped in silence: a row or a reject says where a record went.
-            None if stream.unified && rejects.len() < native.rows => {
-                return Err(format!("no transactions, though `{}` has them", stream.name));
-            }
-            Some(transactions) => Some(transactions::batch(transactions, native.rows, max_rows, reporting)?),
-            None => None,
+        let mut batches = facts::by_kind(answer.facts)?;
+        let rows = batches.remove(&Fact::Transactions);
+        if rows.as_ref().is_some_and(|rows| !stream.unified && !rows.records.is_empty()) {
+            return Err(format!("transactions, though `{}` has none", stream.name));
+        }
+        if rows.is_none() && (stream.unified || !batches.is_empty()) {
+            facts::check_lost(&batches, &rejects, native.rows, &stream.name)?;
+        }
+        let rows = rows.filter(|_| stream.unified);
+        let transactions = rows.map(|rows| transactions::batch(rows, native.rows, max_rows, reporting)).transpose()?;
+        let records = native.rows;
+        let of_kind = |(fact, batch)| {
+            let rows = facts::batch(fact, batch, records, max_rows, reporting);
+            rows.map(|rows| (fact, rows))
         };
+        let facts = batches.into_iter().map(of_kind).collect::<Checked<BTreeMap<_, _>>>()?;
         let unknown_statuses = unknown_statuses(answer.unknown_statuses)?;
         rejects.extend(torn);
-        Ok(Mapped { native, transactions, rejects, unknown_statuses, findings, total: answer.total })
+        Ok(Mapped { native, transactions, facts, rejects, unknown_statuses, findings, total: answer.total })
     }
 
     fn check_requests(&self, caller: &Caller<'_>, requests: &[Request]) -> Result<(), Error> {

@@ -84,7 +84,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
 }
 
 /// What a guest answers: or that it refuses.
-type Answer<T> = wasmtime::Result<Result<T, wire::responses::Refusal>>;
+type GuestResult<T> = wasmtime::Result<Result<T, wire::responses::Refusal>>;
 /// The requests of a slice.
 type Requests = Vec<wire::requests::RequestResult>;
 
@@ -92,14 +92,14 @@ type Requests = Vec<wire::requests::RequestResult>;
 /// types.
 trait Calls: Send + Sync {
     fn describe(&self, store: &mut Store<GuestState>) -> wasmtime::Result<wire::Manifest>;
-    fn plan(&self, store: &mut Store<GuestState>, slice: wire::requests::Slice<'_>) -> Answer<Requests>;
-    fn follow(&self, store: &mut Store<GuestState>, of: Exchange<'_>) -> Answer<wire::responses::Judgement>;
+    fn plan(&self, store: &mut Store<GuestState>, slice: wire::requests::Slice<'_>) -> GuestResult<Requests>;
+    fn follow(&self, store: &mut Store<GuestState>, of: Exchange<'_>) -> GuestResult<wire::responses::Judgement>;
     fn map(
         &self,
         store: &mut Store<GuestState>,
         of: Exchange<'_>,
         records: &[wire::TextColumnParam<'_>],
-    ) -> Answer<wire::Mapped>;
+    ) -> GuestResult<wire::Mapped>;
 }
 
 /// The calls of one version, whose bindings differ from other ones' in names only. `$manifest` and `$mapped` convert what a
@@ -115,7 +115,7 @@ macro_rules! calls {
                 &self,
                 store: &mut Store<GuestState>,
                 slice: wire::requests::Slice<'_>,
-            ) -> super::Answer<super::Requests> {
+            ) -> super::GuestResult<super::Requests> {
                 self.instantiate(&mut *store)?.$guest().call_plan(store, slice)
             }
 
@@ -123,7 +123,7 @@ macro_rules! calls {
                 &self,
                 store: &mut Store<GuestState>,
                 of: super::Exchange<'_>,
-            ) -> super::Answer<wire::responses::Judgement> {
+            ) -> super::GuestResult<wire::responses::Judgement> {
                 let network = self.instantiate(&mut *store)?;
                 network.$guest().call_follow(store, of.slice, of.request, of.response)
             }
@@ -133,7 +133,7 @@ macro_rules! calls {
                 store: &mut Store<GuestState>,
                 of: super::Exchange<'_>,
                 records: &[wire::TextColumnParam<'_>],
-            ) -> super::Answer<wire::Mapped> {
+            ) -> super::GuestResult<wire::Mapped> {
                 let network = self.instantiate(&mut *store)?;
                 let mapped = network.$guest().call_map_response(store, of.slice, of.request, of.response, records);
                 mapped.map(|answer| answer.map($mapped))

@@ -14,7 +14,7 @@ use crate::connector::Connector;
 use crate::error::{Error, LoadFault};
 use crate::limits::Limits;
 use crate::state::{GuestState, LargeCall};
-use crate::{bounds, contract, load, wasi};
+use crate::{bounds, contract, load, panic_text, wasi};
 
 /// How often the deadline is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -90,6 +90,15 @@ struct Inner {
 struct Connectors {
     number: AtomicUsize,
     code_bytes: AtomicUsize,
+}
+
+/// How a call failed.
+pub(crate) struct CallFault {
+    pub(crate) error: wasmtime::Error,
+    /// Whether the guest was refused memory.
+    pub(crate) wanted_more_memory: bool,
+    /// What the guest itself wrote about its panic.
+    pub(crate) panic_text: Option<String>,
 }
 
 /// Counts a connector as long as it is in memory.
@@ -199,7 +208,7 @@ impl Engine {
         &self,
         is_large: &AtomicBool,
         call: impl Fn(&mut Store<GuestState>) -> wasmtime::Result<T>,
-    ) -> Result<T, (wasmtime::Error, bool)> {
+    ) -> Result<T, CallFault> {
         loop {
             // Before its time begins.
             let large = is_large.load(Ordering::Relaxed).then(|| Slots::take(&self.0.large));
@@ -210,7 +219,11 @@ impl Engine {
                 is_large.store(true, Ordering::Relaxed);
                 continue;
             }
-            return answer.map_err(|error| (error, store.data().wanted_more_memory()));
+            return answer.map_err(|error| CallFault {
+                wanted_more_memory: store.data().wanted_more_memory(),
+                panic_text: panic_text::of_trap(&error, &store),
+                error,
+            });
         }
     }
 
@@ -264,6 +277,8 @@ fn config(options: &EngineOptions) -> Config {
         // The last thing that processors may decide is a NaN's bits. Connectors hardly compute with floats (money is
         // text and integers), so it costs nothing that can be measured.
         .cranelift_nan_canonicalization(true)
+        // The memory of a guest that trapped can be read: it may hold the text of a panic.
+        .coredump_on_trap(true)
         .wasm_memory64(false)
         .wasm_multi_memory(false);
     config

@@ -93,7 +93,7 @@ pub enum Error {
     Path {
         /// What was tried: `read`, `write`, `watch`.
         action: &'static str,
-        /// With what.
+        /// The file or folder that it was tried with.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -149,7 +149,7 @@ pub enum LoadFault {
     TooLarge {
         /// The file's size.
         bytes: u64,
-        /// The limit.
+        /// Bytes that a component may have.
         limit: u64,
     },
     /// Something else.
@@ -168,7 +168,7 @@ pub enum LoadFault {
     /// A component for something else.
     #[error("the component doesn't export `sluice:connector/connector`; it exports {}", list(.exports))]
     WrongWorld {
-        /// What it exports.
+        /// Names of its exports, to tell what it is for.
         exports: Vec<String>,
     },
     /// A component for another version of the contract.
@@ -182,11 +182,11 @@ pub enum LoadFault {
     /// More of something than a compiler should be given.
     #[error("the component has {found} {what}, {limit} are allowed")]
     TooMuch {
-        /// Of what.
+        /// What there is too much of, in the plural.
         what: &'static str,
         /// How much there is, as far as it was counted.
         found: u64,
-        /// The limit.
+        /// How much is allowed, inclusive.
         limit: u64,
     },
     /// A component that keeps the compiler busy.
@@ -207,7 +207,7 @@ pub enum LoadFault {
     /// A component whose functions have other types than the contract.
     #[error("the component's imports or exports don't have the contract's types")]
     WrongTypes {
-        /// Which.
+        /// wasmtime's error, which tells what doesn't fit.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -237,7 +237,7 @@ pub enum LoadFault {
     /// Another file serves the network already.
     #[error("network `{network}` is already served by `{other}`")]
     Claimed {
-        /// The network.
+        /// The network's slug, which both files' manifests have.
         network: String,
         /// The file that serves it.
         other: String,

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use sluice_model::Digest;
+use sluice_model::{Digest, Manifest};
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::call::Caller;
@@ -31,11 +31,22 @@ pub(crate) fn load(engine: &Engine, wasm: &[u8], origin: &str) -> Result<Connect
         .map_err(|error| refuse(LoadFault::WrongTypes { source: error.into() }))?;
     let is_large = AtomicBool::new(false);
     let caller = Caller { engine, connector: origin, version: "", call: "describe", is_large: &is_large };
-    let manifest = guest.describe(&caller)?;
+    let manifest = describe(&guest, &caller)?;
     check::manifest(&manifest).map_err(|what| refuse(LoadFault::Manifest { what }))?;
     let code = component.image_range();
     let code_bytes = code.end.addr().saturating_sub(code.start.addr());
     Ok(Connector::new(engine.clone(), guest, manifest, Bytes::copy_from_slice(wasm), code_bytes))
+}
+
+/// Asks for the manifest on a thread of its own: a WASI stream blocks on the runtime of the thread that calls, which panics
+/// on a thread that drives one.
+fn describe(guest: &Guest, caller: &Caller<'_>) -> Result<Manifest, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("sluice-describe".to_owned());
+        let thread = thread.spawn_scoped(scope, || guest.describe(caller));
+        let thread = thread.map_err(|error| Error::host("start a thread")(error.into()))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// The contract of a component, from its outermost imports and exports; nothing is compiled.

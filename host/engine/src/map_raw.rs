@@ -3,12 +3,11 @@
 //! A response gives the same rows whoever maps it and whenever, because all that mapping takes is in its [`RawObject`]
 //! and its body.
 
-use arrow::array::Array;
 use bytes::Bytes;
 use sluice_decode::{DecodeError, DecodeErrorKind, Decoded};
 use sluice_model::{Mapped, RawObject, Response, Verdict};
 
-use crate::connector::{Connector, visible_headers};
+use crate::connector::{Answered, Connector, visible_headers};
 use crate::error::Error;
 
 /// A response with its body decoded: what `follow` judges and what is mapped.
@@ -28,10 +27,18 @@ impl DecodedResponse {
         Self { response, decoded: None, problem: None }
     }
 
-    /// What it takes in memory: its body and its cells.
+    /// What it takes in memory: its body, its cells and the names of its columns.
     pub fn bytes(&self) -> usize {
-        let columns = self.decoded.iter().flat_map(|decoded| &decoded.batch.columns);
-        self.response.body.len() + columns.map(|column| column.text.get_array_memory_size()).sum::<usize>()
+        self.response.body.len() + self.decoded.as_ref().map_or(0, |decoded| decoded.batch.bytes())
+    }
+
+    /// Why the body is no answer, whatever the connector takes it for: it breaks the rules of its format, lacks a column that the
+    /// mapping needs, or exceeds a limit of the host. What is something else than records, or a fault, may be the network's way
+    /// to say that there are none.
+    pub fn unreadable(&self) -> Option<String> {
+        let problem = self.problem.as_ref()?;
+        let is_open = matches!(problem.kind(), DecodeErrorKind::OtherContent | DecodeErrorKind::Fault);
+        (!is_open).then(|| problem.to_string())
     }
 
     /// Whether the body ends before its end: what there is of it can't be read, and the rest may come if it is asked for again.
@@ -92,14 +99,13 @@ impl Connector {
     /// # Errors
     /// As [`Connector::map_raw`].
     pub fn map_decoded(&self, raw: &RawObject, found: DecodedResponse, check: TwiceCheck) -> Result<Mapped, Error> {
+        let is_unreadable = found.unreadable().is_some();
         let DecodedResponse { response, decoded, problem } = found;
-        match (decoded, check) {
-            (Some(decoded), TwiceCheck::Sampled) => self.map(&raw.slice, &raw.request, &response, decoded),
-            (Some(decoded), TwiceCheck::Always) => {
-                self.check_deterministic(&raw.slice, &raw.request, &response, decoded)
-            }
-            (None, _) => match self.follow(&raw.slice, &raw.request, &response)?.verdict {
-                Verdict::Done | Verdict::More(_) => Ok(Mapped::default()),
+        let RawObject { slice, request, .. } = raw;
+        match decoded {
+            Some(decoded) => self.map_checked(Answered { slice, request, response: &response }, decoded, check),
+            None => match self.follow(slice, request, &response)?.verdict {
+                Verdict::Done | Verdict::More(_) if !is_unreadable => Ok(Mapped::default()),
                 _ => Err(match problem {
                     Some(problem) => Error::Decode(problem),
                     None => self.unanswered(response.status),

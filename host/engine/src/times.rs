@@ -150,7 +150,7 @@ impl Zone {
         }
     }
 
-    /// The offset at an instant.
+    /// Microseconds to add to UTC at an instant, which is in microseconds since 1970.
     fn offset_at(&mut self, instant: i64) -> i64 {
         let (tz, hour) = (self.tz, instant.div_euclid(HOUR));
         let plain = self.utc.offset(hour, || {

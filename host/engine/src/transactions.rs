@@ -4,40 +4,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Decimal128Array, RecordBatch, StringArray, new_null_array};
-use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Decimal128Array, RecordBatch, StringArray};
+use arrow::datatypes::Decimal128Type;
 use chrono_tz::Tz;
-use sluice_model::unified::{ColumnKind, GivenBy, Presence, TRANSACTION_COLUMNS, UnifiedColumn, mapped_column};
-use sluice_model::{TimeBasis, TimezoneBasis, ValidationStatus, mapped_transactions_schema, money_type};
+use sluice_model::unified::{ColumnKind, Fact, GivenBy, UnifiedColumn, mapped_column};
+use sluice_model::{TimeBasis, TimezoneBasis, ValidationStatus, money_type};
 
 use crate::call::quoted;
 use crate::columns::{self, Checked};
 use crate::contract::wire;
 use crate::currency::{self, is_no_money};
+use crate::facts;
 use crate::times::Zone;
 
 /// The kind of fact that unified transactions are.
-pub(crate) const TRANSACTIONS: &str = "transactions";
+pub(crate) const TRANSACTIONS: &str = Fact::Transactions.name();
 
 /// Longest id, in bytes.
 const MAX_ID: usize = 1_024;
-
-/// The transactions among the facts of an answer.
-///
-/// # Errors
-/// A kind of fact that this host has no table for, or that comes twice.
-pub(crate) fn of(facts: Vec<wire::Batch>) -> Checked<Option<wire::Batch>> {
-    let mut transactions = None;
-    for batch in facts {
-        if batch.fact != TRANSACTIONS {
-            return Err(format!("this host has no table for facts of the kind {}", quoted(&batch.fact)));
-        }
-        if transactions.replace(batch).is_some() {
-            return Err(format!("it gives two batches of {TRANSACTIONS}"));
-        }
-    }
-    Ok(transactions)
-}
 
 /// The record batch of transactions that came from so many records. `reporting`: the zone of the account's reporting days,
 /// where the operator sets it.
@@ -56,7 +40,7 @@ pub(crate) fn batch(wire: wire::Batch, records: usize, max_rows: usize, reportin
         batch.take(column, &mut zones)?;
     }
     batch.commission_effective()?;
-    batch.finish()
+    facts::in_order(Fact::Transactions, rows, batch.arrays)
 }
 
 /// The zones of an answer.
@@ -99,9 +83,10 @@ impl Batch {
         if let Some(reporting) = reporting.filter(|zone| zone.name() != stated) {
             (name, basis) = (reporting.name(), TimezoneBasis::Operator.name());
             let zone = Zone::of(reporting);
-            match given == TimezoneBasis::Assumed.name() || given == TimezoneBasis::AssumedUtc.name() {
-                true => zones.local = zone,
-                false => zones.days = Some(zone),
+            if given == TimezoneBasis::Assumed.name() || given == TimezoneBasis::AssumedUtc.name() {
+                zones.local = zone;
+            } else {
+                zones.days = Some(zone);
             }
         }
         self.keep_ref("network_timezone", columns::constant(name, self.rows))?;
@@ -139,10 +124,7 @@ impl Batch {
             (kind, _) => return self.check(column.name, Err(format!("its values are no {}", kind.type_name()))),
         }
         let has_nulls = self.arrays.get(column.name).is_some_and(|array| array.null_count() > 0);
-        match has_nulls && !column.nullable() {
-            true => self.check(column.name, Err("it has nulls".to_owned())),
-            false => Ok(()),
-        }
+        if has_nulls && !column.nullable() { self.check(column.name, Err("it has nulls".to_owned())) } else { Ok(()) }
     }
 
     fn words(&mut self, column: &UnifiedColumn, words: wire::ByteColumn, names: &[&str]) -> Checked<()> {
@@ -186,32 +168,10 @@ impl Batch {
         let effective = Decimal128Array::new(effective.into(), None).with_data_type(money_type());
         self.keep("commission_effective", Ok(effective))
     }
-
-    /// The batch in the schema's order, with what the guest may leave out.
-    fn finish(mut self) -> Checked<RecordBatch> {
-        for column in TRANSACTION_COLUMNS.iter().filter(|column| column.given_by == GivenBy::Connector) {
-            match column.presence {
-                Presence::Nullable => {}
-                _ if self.arrays.contains_key(column.name) => {}
-                Presence::Implied(word) => self.keep_ref(column.name, columns::constant(word, self.rows))?,
-                Presence::Required => return self.check(column.name, Err("it is missing".to_owned())),
-            }
-        }
-        let schema = mapped_transactions_schema();
-        // Most columns that are missing are texts, and share one array.
-        let no_text = new_null_array(&DataType::Utf8, self.rows);
-        let arrays = schema.fields().iter().map(|field| {
-            self.arrays.remove(field.name().as_str()).unwrap_or_else(|| match field.data_type() {
-                DataType::Utf8 => Arc::clone(&no_text),
-                other => new_null_array(other, self.rows),
-            })
-        });
-        let arrays = arrays.collect();
-        RecordBatch::try_new(schema, arrays).map_err(|error| format!("{TRANSACTIONS}: {error}"))
-    }
 }
 
-fn ids(ids: StringArray) -> Checked<StringArray> {
+/// Texts that name rows.
+pub(crate) fn ids(ids: StringArray) -> Checked<StringArray> {
     // What a null covers is no id.
     let is_id = |row: usize, length: usize| ids.is_null(row) || (1..=MAX_ID).contains(&length);
     let lengths = ids.offsets().windows(2).map(|pair| (pair[1] - pair[0]) as usize);

@@ -3,13 +3,14 @@
 //! Inside the sandbox a guest can't do otherwise: every call has a fresh memory, a clock that doesn't advance and one
 //! seed. The check detects a fault of the sandbox before the lake has rows that can't be reproduced.
 
-use arrow::array::Array;
-use sluice_model::Mapped;
+use arrow::array::{Array, RecordBatch};
+use sluice_model::{Fact, Mapped};
 
 /// Where two answers to the same bytes differ first; nothing if they don't.
 pub(crate) fn difference(first: &Mapped, second: &Mapped) -> Option<String> {
     native(first, second)
         .or_else(|| transactions(first, second))
+        .or_else(|| facts(first, second))
         .or_else(|| (first.rejects != second.rejects).then(|| "the rejects".to_owned()))
         .or_else(|| (first.unknown_statuses != second.unknown_statuses).then(|| "the unknown status words".to_owned()))
         .or_else(|| (first.total != second.total).then(|| "the total".to_owned()))
@@ -40,13 +41,27 @@ fn transactions(first: &Mapped, second: &Mapped) -> Option<String> {
         (None, None) => return None,
         _ => return Some("transactions: once there are some and once none".to_owned()),
     };
+    rows(Fact::Transactions, first, second)
+}
+
+fn facts(first: &Mapped, second: &Mapped) -> Option<String> {
+    Fact::OTHERS.into_iter().find_map(|fact| match (first.facts.get(&fact), second.facts.get(&fact)) {
+        (Some(first), Some(second)) => rows(fact, first, second),
+        (None, None) => None,
+        _ => Some(format!("{}: once there are some and once none", fact.name())),
+    })
+}
+
+/// Where rows of a kind differ first.
+fn rows(fact: Fact, first: &RecordBatch, second: &RecordBatch) -> Option<String> {
+    let name = fact.name();
     if first.num_rows() != second.num_rows() {
-        return Some(format!("transactions: {} rows and {}", first.num_rows(), second.num_rows()));
+        return Some(format!("{name}: {} rows and {}", first.num_rows(), second.num_rows()));
     }
     let fields = first.schema_ref().fields();
     fields.iter().zip(first.columns().iter().zip(second.columns())).find_map(|(field, (first, second))| {
         let row = differing_row(first, second)?;
-        Some(format!("transactions.{}, row {row}", field.name()))
+        Some(format!("{name}.{}, row {row}", field.name()))
     })
 }
 
@@ -63,9 +78,10 @@ fn differing_row(first: &dyn Array, second: &dyn Array) -> Option<usize> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
     use sluice_model::{Kinds, NativeBatch, NativeColumn, Reject};
 
     use super::*;
@@ -82,6 +98,7 @@ mod tests {
         Mapped {
             native: NativeBatch { rows: 2, columns: vec![column] },
             transactions: Some(batch(vec![Some("1"), None], vec![5, 6])),
+            facts: BTreeMap::from([(Fact::Payments, batch(vec![Some("p")], vec![7]))]),
             rejects: vec![Reject { record_index: 1, reason: "no date".to_owned() }],
             unknown_statuses: vec!["odd".to_owned()],
             total: Some(2),
@@ -117,6 +134,10 @@ mod tests {
         differs("transactions: 2 rows and 1", |other| other.transactions = Some(batch(vec![None], vec![1])));
         differs("transactions.amount, row 1", |other| {
             other.transactions = Some(batch(vec![Some("1"), None], vec![5, 7]));
+        });
+        differs("payments: once there are some and once none", |other| other.facts.clear());
+        differs("payments.amount, row 0", |other| {
+            other.facts.insert(Fact::Payments, batch(vec![Some("p")], vec![8]));
         });
         differs("the rejects", |other| other.rejects.clear());
         differs("the unknown status words", |other| other.unknown_statuses.clear());

@@ -45,6 +45,8 @@ const OFFERED: &[&str] = &[
 const MAX_RANDOM_BYTES: u64 = 1 << 20;
 /// What the random generator repeats. Any bytes do, as long as they never change.
 const SEED: &[u8] = b"sluice gives every guest the same bytes";
+/// The monotonic clock's reading, in nanoseconds. Not 0: Go's runtime takes 0 for a broken clock and exits.
+const READING: u64 = 1;
 
 /// Whether an import of this name (with or without a version) is given.
 pub(crate) fn offers(import: &str) -> bool {
@@ -79,7 +81,7 @@ pub(crate) fn nothing() -> WasiCtx {
         .build()
 }
 
-/// A clock that stays at the epoch, and on which every wait ends at once.
+/// A clock that stands still, and on which every wait ends at once.
 struct Frozen;
 
 struct FrozenView<'a> {
@@ -106,7 +108,7 @@ impl HostMonotonicClock for Frozen {
     }
 
     fn now(&self) -> u64 {
-        0
+        READING
     }
 }
 
@@ -145,7 +147,7 @@ impl monotonic_clock::Host for FrozenView<'_> {
 /// The clock's only reading.
 #[cfg(not(test))]
 fn moment() -> u64 {
-    0
+    READING
 }
 
 #[cfg(test)]
@@ -202,7 +204,7 @@ pub(crate) mod tests {
 
     thread_local! {
         static GOES: Cell<bool> = const { Cell::new(false) };
-        static MOMENT: Cell<u64> = const { Cell::new(0) };
+        static MOMENT: Cell<u64> = const { Cell::new(READING) };
     }
 
     /// Breaks the sandbox of this thread: the clock advances.
@@ -246,6 +248,7 @@ pub(crate) mod tests {
         // Pinned: a replay must give a guest what it read years ago.
         assert_eq!((seconds, nanoseconds, bytes.as_slice()), (0, 0, &b"igsegtem"[..]));
         assert_eq!(seen().5, (0, 0));
+        assert_eq!(HostMonotonicClock::now(&Frozen), 1);
     }
 
     #[test]

@@ -45,9 +45,6 @@ struct Inner {
     shared: Arc<Shared>,
     access: Access,
     client: RwLock<AccountClient>,
-    /// When the secrets were last read and turned out unchanged. Locked while reading, so that twenty rejected requests
-    /// read once.
-    reloaded: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Account {
@@ -59,7 +56,7 @@ impl fmt::Debug for Account {
 impl Account {
     pub(crate) fn new(shared: Arc<Shared>, access: Access) -> Result<Self, Error> {
         let client = RwLock::new(AccountClient::new(shared.clone(), &access, None)?);
-        Ok(Self(Arc::new(Inner { shared, access, client, reloaded: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner { shared, access, client })))
     }
 
     /// One attempt. Signs in first if the request needs a token, and waits until the budget allows the request.
@@ -122,7 +119,7 @@ impl Account {
     async fn refreshed_client(&self, rejected: &AccountClient) -> Option<AccountClient> {
         let Inner { shared, access, .. } = &*self.0;
         let reloader = access.secret_reloader.as_ref()?;
-        let mut reloaded = self.0.reloaded.lock().await;
+        let mut reloaded = rejected.inner().session.reloaded.lock().await;
         let current = self.client();
         if !current.is(rejected) {
             return Some(current);
@@ -147,6 +144,7 @@ impl Account {
             "secrets have changed and are used from now on"
         );
         *self.0.client.write().unwrap_or_else(PoisonError::into_inner) = client.clone();
+        // Who still has the old ones may read the new ones at once.
         *reloaded = None;
         Some(client)
     }

@@ -16,12 +16,13 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
 use crate::pace::{Admission, Budget, RequestSlot};
-use crate::redact::Redactor;
-use crate::render::{Context, tokens_of};
+use crate::redact::{MASK, Redactor};
+use crate::render::{Context, Rendered, tokens_of};
 use crate::retry_after::requested_pause;
-use crate::session::{Session, check_cycles};
+use crate::session::Session;
 use crate::template::TokenValues;
 use crate::token::LiveTokens;
+use crate::token_cycles::check_cycles;
 use crate::wire::Wire;
 
 /// After a longer wait for the budget, the lifetimes of the tokens are checked again.
@@ -71,11 +72,8 @@ impl AccountClient {
         let (live, slot, mut permit) = self.admitted(request, admission).await?;
         let sent_at = Utc::now();
         let rendered = self.context(&live.values, sent_at).render(request)?;
-        let redactor = inner.session.redactor();
-        // `Bearer TOKEN` is found by the token in it: another pass over each body isn't needed.
-        let derived = rendered.derived.iter().filter(|value| !redactor.covers(value)).map(|value| value.as_slice());
-        let derived = Redactor::new(derived, Vec::new());
-        let redactor = redactor.preceded_by(&derived);
+        let derived = self.derived(&rendered);
+        let redactor = inner.session.redactor().preceded_by(&derived);
         admission.sent();
         let raw = self.wire(&redactor).exchange(&rendered, &[]).await?;
         drop(slot);
@@ -114,6 +112,14 @@ impl AccountClient {
             used: live.used,
         };
         Ok((exchange, permit))
+    }
+
+    /// Masks what a request's templates made of secrets. `Bearer TOKEN` is found by the token in it: another pass over each
+    /// body isn't needed.
+    pub(crate) fn derived(&self, rendered: &Rendered) -> Redactor {
+        let known = self.inner().session.redactor();
+        let derived = rendered.derived.iter().filter(|value| !known.covers(value));
+        Redactor::new(derived.map(|value| value.as_slice()), Vec::new())
     }
 
     /// The pause that a response asks for. If the rate limit is exceeded, it applies to all requests of the budget, unless
@@ -199,19 +205,20 @@ fn headers_of(raw: &WireResponse, body: &CleanBody, redactor: &Redactor) -> (Vec
     let mut masked = false;
     let mut headers = Vec::with_capacity(raw.headers.len());
     for (name, value) in &raw.headers {
-        let received = String::from_utf8_lossy(value.as_bytes());
         let value = match name.as_str() {
             "content-encoding" if body.is_changed() => continue,
             // The length of a sample would hide that the body was cut.
             "content-length" if body.problem.is_some() => continue,
             "content-length" if body.masked => body.wire.len().to_string(),
             name => {
-                let value = redactor.header(name, &received);
-                masked |= *value != *received;
-                value
+                let shown = redactor.header(name, value.as_bytes());
+                masked |= shown != String::from_utf8_lossy(value.as_bytes());
+                shown
             }
         };
-        headers.push((name.as_str().to_owned(), value));
+        let is_secret = redactor.finds_in_name(name.as_str());
+        masked |= is_secret;
+        headers.push((if is_secret { MASK } else { name.as_str() }.to_owned(), value));
     }
     (headers, masked)
 }

@@ -189,20 +189,10 @@ fn matches(pattern: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use sluice_model::Method;
-
     use super::*;
 
     fn request(url: &[&str]) -> Request {
-        Request {
-            key: "page-1".into(),
-            method: Method::Get,
-            url: url.iter().map(|text| Op::Text((*text).to_owned())).collect(),
-            headers: Vec::new(),
-            body: None,
-            state: String::new(),
-            yields_records: true,
-        }
+        Request { url: url.iter().map(|text| Op::Text((*text).to_owned())).collect(), ..Request::get("page-1") }
     }
 
     fn allow(manifest: &[&str], operator: &[&str], base: Option<&str>) -> Allow {

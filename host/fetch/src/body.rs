@@ -3,6 +3,7 @@
 //! Of a body that can't be received in full a sample is stored: its first bytes, unpacked and masked, as evidence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Response;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::allow::host_of;
+use crate::deadline::Deadline;
 use crate::error::{Error, Wait};
 use crate::exchange::Framing;
 use crate::fetcher::FetchOptions;
@@ -29,6 +31,9 @@ pub(crate) const SAMPLE_BYTES: usize = 64 << 10;
 const MAGIC_BYTES: u64 = 1 << 10;
 /// How many times its packed size a body is expected to have; one that has more is unpacked again, with more memory.
 const EXPECTED_RATIO: u64 = 8;
+/// How long a body may take to be unpacked and searched, and how much longer for each MiB that it may have.
+const CLEANING_TIME: Duration = Duration::from_secs(10);
+const CLEANING_TIME_PER_MIB: Duration = Duration::from_millis(100);
 /// Memory that a packed body may have unpacked in any case.
 const MIN_UNPACKED_BYTES: u64 = 1 << 20;
 
@@ -194,7 +199,8 @@ pub(crate) async fn clean(
             Ok(wire) => wire,
             Err(source) => return failed(source),
         };
-        let clean = clean_wire(raw, &stated, wire, Limits { max_bytes, ..limits }, redactor).await;
+        let within = Limits { max_bytes, ..limits };
+        let clean = clean_wire(raw, &stated, wire, within, redactor, memory.hold()).await;
         match &clean.problem {
             Some(Error::TooLarge { max, .. }) if *max == max_bytes && max_bytes < limits.max_bytes => {
                 max_bytes = max_bytes.saturating_mul(EXPECTED_RATIO).min(limits.max_bytes);
@@ -210,6 +216,7 @@ async fn clean_wire(
     wire: Bytes,
     limits: Limits,
     redactor: &Redactor,
+    memory: Box<dyn Send>,
 ) -> CleanBody {
     let (stated, host, cut) = (stated.clone(), raw.host.clone(), raw.cut.clone());
     if wire.len() <= SMALL_BYTES && stated.is_plain(&wire) {
@@ -217,7 +224,10 @@ async fn clean_wire(
     }
     let redactor = redactor.clone();
     #[expect(clippy::disallowed_methods, reason = "on a blocking thread, and the future only computes")]
-    let work = move || futures::executor::block_on(clean_here(&stated, wire, limits, &host, &redactor, cut));
+    let work = move || {
+        let _memory = memory;
+        futures::executor::block_on(clean_here(&stated, wire, limits, &host, &redactor, cut))
+    };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
         let (host, encoding) = (raw.host.clone(), raw.stated_encoding().to_string());
         let source = Some(Arc::new(std::io::Error::other(error)));
@@ -233,21 +243,31 @@ async fn clean_here(
     redactor: &Redactor,
     cut: Option<Error>,
 ) -> CleanBody {
-    let unpacked = match cut {
-        Some(error) => Err(error),
-        None => unpack(stated, &wire, limits, host).await,
-    };
-    match unpacked {
-        Err(error) => sample(stated, &wire, redactor, error).await,
-        Ok(unpacked) => {
-            let masked = redactor.body(&unpacked.body);
-            let (wire, body, masked) = match masked {
-                Some(masked) => (masked.clone(), masked, true),
-                None => (wire, unpacked.body, false),
-            };
-            CleanBody { wire, body, mismatch: unpacked.mismatch, masked, problem: None }
-        }
+    match cut {
+        Some(error) => sample(stated, &wire, redactor, error).await,
+        None => match clean_whole(stated, &wire, limits, host, redactor).await {
+            Ok(clean) => clean,
+            Err(error) => sample(stated, &wire, redactor, error).await,
+        },
     }
+}
+
+async fn clean_whole(
+    stated: &StatedEncoding,
+    wire: &Bytes,
+    limits: Limits,
+    host: &str,
+    redactor: &Redactor,
+) -> Result<CleanBody, Error> {
+    // As much as is unpacked at most: how much that is shows only then.
+    let mebibytes = u32::try_from(limits.max_bytes >> 20).unwrap_or(u32::MAX);
+    let deadline = Deadline::within(CLEANING_TIME.saturating_add(CLEANING_TIME_PER_MIB.saturating_mul(mebibytes)));
+    let unpacked = unpack(stated, wire, Limits { deadline, ..limits }, host).await?;
+    let masked = redactor.body_until(&unpacked.body, deadline);
+    let masked = masked.map_err(|_| Error::SlowBody { host: host.to_owned() })?;
+    let is_masked = masked.is_some();
+    let (wire, body) = masked.map_or((wire.clone(), unpacked.body), |masked| (masked.clone(), masked));
+    Ok(CleanBody { wire, body, mismatch: unpacked.mismatch, masked: is_masked, problem: None })
 }
 
 /// The part of a body with a problem that may be stored.

@@ -75,7 +75,7 @@ pub enum Error {
     PrivateAddress {
         /// The network's id.
         network: String,
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
     },
     /// A redirect that may not be followed.
@@ -91,7 +91,7 @@ pub enum Error {
     /// No connection could be established.
     #[error("cannot connect to `{host}`")]
     Connect {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// The client's error, without its URL.
         #[source]
@@ -100,17 +100,17 @@ pub enum Error {
     /// The host exceeded a time limit.
     #[error("`{host}` took longer than {limit:?} to {what}")]
     Timeout {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// What it didn't complete in that time.
         what: Wait,
-        /// The limit.
+        /// How long it was given, by the setting of `[fetch]` for this step.
         limit: Duration,
     },
     /// The connection failed before the response's headers were complete, or the response isn't HTTP.
     #[error("the connection to `{host}` failed")]
     Transport {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// The client's error, without its URL.
         #[source]
@@ -119,7 +119,7 @@ pub enum Error {
     /// The body ended before its `Content-Length`, before its last chunk, or inside its content encoding.
     #[error("the body from `{host}` ended after {received} bytes{}", of_expected(.expected))]
     Truncated {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// Bytes received.
         received: u64,
@@ -129,7 +129,7 @@ pub enum Error {
     /// A response beyond a size limit.
     #[error("the {what} from `{host}` is larger than {max} bytes")]
     TooLarge {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// `body`, `unpacked body`, `headers`.
         what: &'static str,
@@ -139,10 +139,16 @@ pub enum Error {
     /// A body whose compression ratio exceeds the limit.
     #[error("the body from `{host}` unpacks to more than {max_ratio} times its size")]
     Bomb {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// The limit.
         max_ratio: u32,
+    },
+    /// A body that takes too long to unpack, or to search for secrets.
+    #[error("the body from `{host}` takes too long to unpack or to search for secrets")]
+    SlowBody {
+        /// The host, with its port if it isn't 443.
+        host: String,
     },
     /// A body that can't be written to a file while it is received, or read from it.
     #[error("cannot keep a body in a file while it is received")]
@@ -154,7 +160,7 @@ pub enum Error {
     /// A body whose content encoding can't be undone.
     #[error("cannot unpack the body from `{host}` as `{encoding}`")]
     Unpack {
-        /// The host.
+        /// The host, with its port if it isn't 443.
         host: String,
         /// Its content encoding.
         encoding: String,

@@ -23,7 +23,7 @@ impl Error {
             Self::Timeout { what, .. } => Some(raise(what.setting(), "be that slow")),
             Self::TooLarge { what: "headers", .. } => Some(raise("max_header_bytes", "send that much")),
             Self::TooLarge { .. } => Some(format!(
-                "{}; it is at most an eighth of `memory_mb` under [limits]",
+                "{}; it is at most a quarter of `memory_mb` under [limits]",
                 raise("max_body_bytes", "send that much")
             )),
             Self::Spool { .. } => Some(

@@ -30,7 +30,9 @@ impl Error {
             | Self::Transport { .. }
             | Self::Truncated { .. }
             | Self::Redirect { .. } => ErrorKind::Network,
-            Self::TooLarge { .. } | Self::Bomb { .. } | Self::Unpack { .. } => ErrorKind::Format,
+            Self::TooLarge { .. } | Self::Bomb { .. } | Self::SlowBody { .. } | Self::Unpack { .. } => {
+                ErrorKind::Format
+            }
             // Some networks answer 403 to too many requests.
             Self::Deferred { .. } | Self::SignIn { status: 403, retry_after: Some(_), .. } => ErrorKind::Quota,
             // Status 2xx without a token.
@@ -66,7 +68,7 @@ impl Error {
         match self {
             Self::Timeout { what, .. } => *what != Wait::Connect,
             Self::TooLarge { what, .. } => *what != "headers",
-            Self::Truncated { .. } => true,
+            Self::Truncated { .. } | Self::SlowBody { .. } => true,
             _ => false,
         }
     }

@@ -16,7 +16,7 @@ use crate::unpack::{EncodingMismatch, StatedEncoding, unpack};
 /// A request as it was sent and the response to it, with all secrets masked: safe to store.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The request.
+    /// As it was sent, with `***` for secrets.
     pub sent: SentRequest,
     /// The moment of sending; the templates' `now`.
     pub sent_at: DateTime<Utc>,

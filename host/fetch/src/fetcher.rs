@@ -15,10 +15,12 @@ use url::Url;
 use crate::account::{Account, SecretReloader};
 use crate::address::Resolver;
 use crate::allow::Allow;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::grants::RateGrants;
 use crate::pace::{Budget, SharedCredential};
-use crate::session::Session;
+use crate::session::{RecentRedactors, Session};
+use crate::sign_in_response::MAX_SIGN_IN_BYTES;
 use crate::spool::SpoolMemory;
 use crate::token_store::TokenPersistence;
 use crate::unpack::Limits;
@@ -86,7 +88,14 @@ impl Default for FetchOptions {
 
 impl FetchOptions {
     pub(crate) fn limits(&self) -> Limits {
-        Limits { max_bytes: self.max_body_bytes.min(self.body_memory_bytes), max_ratio: self.max_ratio }
+        let max_bytes = self.max_body_bytes.min(self.body_memory_bytes);
+        Limits { max_bytes, max_ratio: self.max_ratio, deadline: Deadline::NEVER }
+    }
+
+    /// The same for a response in which a token is sought, before there is memory for it.
+    pub(crate) fn sign_in_limits(&self) -> Limits {
+        let limits = self.limits();
+        Limits { max_bytes: limits.max_bytes.min(MAX_SIGN_IN_BYTES), ..limits }
     }
 }
 
@@ -148,6 +157,7 @@ impl Fetcher {
             trusted: Mutex::default(),
             budgets: Mutex::default(),
             sessions: Mutex::default(),
+            redactors: Arc::default(),
             grants: OnceLock::new(),
         })))
     }
@@ -189,6 +199,7 @@ pub(crate) struct Shared {
     trusted: Mutex<HashMap<String, Client>>,
     budgets: Mutex<HashMap<(String, Fingerprint), Arc<Budget>>>,
     sessions: Mutex<HashMap<(String, String), (Fingerprint, Arc<Session>)>>,
+    redactors: Arc<RecentRedactors>,
     grants: OnceLock<Arc<dyn RateGrants>>,
 }
 
@@ -230,7 +241,7 @@ impl Shared {
             fingerprint([tokens.as_slice(), base.as_bytes(), b"secrets"].into_iter().chain(secrets).chain(settings));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (access.network.clone(), access.account.clone());
-        let fresh = || (print, Arc::new(Session::new(&access.tokens, &access.secrets)));
+        let fresh = || (print, Arc::new(Session::new(&access.tokens, &access.secrets, self.redactors.clone())));
         let session = entry(&mut sessions, key, fresh);
         if session.0 != print {
             *session = fresh();

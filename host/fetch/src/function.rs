@@ -80,7 +80,6 @@ fn text<'a>(value: &'a [u8], error: &'static str) -> Result<&'a str, &'static st
     std::str::from_utf8(value).map_err(|_| error)
 }
 
-/// All functions.
 #[cfg(test)]
 pub(crate) const ALL: [Function; 11] = [
     Function::Base64,

@@ -52,6 +52,11 @@ pub trait ResponseMemory: Send {
     /// come whole, so that nobody waits for memory that a slow network holds; a body larger than 256 KiB is in a file until
     /// then. Called again with more if the body turns out to be larger when it is unpacked.
     fn make_room(&mut self, bytes: u64) -> impl Future<Output = ()> + Send;
+
+    /// Keeps that memory reserved for as long as it lives: a thread that computes goes on when its request is given up.
+    fn hold(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
 }
 
 /// Memory is not counted.

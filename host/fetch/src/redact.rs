@@ -4,9 +4,14 @@
 //! secrets echoed in bodies, headers, URLs and error texts. What it can't find is listed in `docs/security.md`.
 
 mod candidates;
+mod charsets;
+mod escape;
 mod escapes;
 mod forms;
 mod framing;
+mod resolved;
+mod wide;
+mod zeros;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,10 +22,13 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use crate::deadline::{Deadline, Late};
 use candidates::Pairs;
 use escapes::{Sought, in_escapes, is_ambiguous, partial_in_escapes};
+pub(crate) use escapes::{in_all_escapes, is_escape};
 use forms::add_forms;
-pub(crate) use framing::describes_body;
+pub(crate) use framing::{describes_body, is_coding};
+use wide::Wide;
 
 /// Replaces a secret.
 pub(crate) const MASK: &str = "***";
@@ -61,6 +69,8 @@ pub(crate) struct Redactor {
     values: Arc<[Zeroizing<Vec<u8>>]>,
     /// Lower-case names of further headers that are masked whatever their value.
     headers: Arc<[String]>,
+    /// What is masked in texts and headers, and not in bodies.
+    texts: Option<Arc<Self>>,
 }
 
 /// A search for some of the forms.
@@ -79,7 +89,13 @@ impl Redactor {
         let ambiguous = values.iter().any(|value| is_ambiguous(value));
         let pairs = Arc::new(pairs_of(&passes));
         let values = values.into_iter().map(|value| Zeroizing::new(value.to_vec())).collect();
-        Self { passes, longest, ambiguous, pairs, values, headers: headers.into() }
+        Self { passes, longest, ambiguous, pairs, values, headers: headers.into(), texts: None }
+    }
+
+    /// Masks `values` too, but not in bodies.
+    pub(crate) fn and_in_texts<'a>(self, values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let texts = Self::new(values, Vec::new());
+        Self { texts: (!texts.passes.is_empty()).then(|| Arc::new(texts)), ..self }
     }
 
     /// Whether all forms of a value hold a form that is masked: it holds a value that is.
@@ -100,12 +116,13 @@ impl Redactor {
             ambiguous: first.ambiguous || self.ambiguous,
             values: first.values.iter().chain(self.values.iter()).cloned().collect(),
             headers: Arc::clone(&self.headers),
+            texts: self.texts.clone(),
         }
     }
 
     /// The text without secrets.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.replaced(text.as_bytes()) {
+        match self.bytes(text.as_bytes()) {
             Some(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
             None => Cow::Borrowed(text),
         }
@@ -113,27 +130,61 @@ impl Redactor {
 
     /// The body without secrets; none if it contains none.
     pub(crate) fn body(&self, body: &[u8]) -> Option<Bytes> {
-        self.replaced(body).map(Bytes::from)
+        self.body_until(body, Deadline::NEVER).unwrap_or_default()
     }
 
-    /// A response header's value without secrets. `name` is in lower case. What describes the body's encoding stays.
-    pub(crate) fn header(&self, name: &str, value: &str) -> String {
-        if describes_body(name, value) {
-            return value.to_owned();
+    /// The same if it is done in time.
+    pub(crate) fn body_until(&self, body: &[u8], deadline: Deadline) -> Result<Option<Bytes>, Late> {
+        if self.passes.is_empty() {
+            return Ok(None);
+        }
+        let wide = match Wide::of(body) {
+            Some(wide) => {
+                let masked = self.replaced_until(wide.read(body).as_bytes(), deadline)?;
+                masked.map(|masked| wide.written(&String::from_utf8_lossy(&masked)))
+            }
+            None => None,
+        };
+        let masked = self.replaced_until(wide.as_deref().unwrap_or(body), deadline)?;
+        Ok(masked.or(wide).map(Bytes::from))
+    }
+
+    /// A response header's value without secrets, as text. `name` is in lower case. What describes the body's encoding stays.
+    pub(crate) fn header(&self, name: &str, value: &[u8]) -> String {
+        let received = String::from_utf8_lossy(value);
+        if describes_body(name, &received) {
+            return received.into_owned();
         }
         if SECRET_HEADERS.contains(&name) || self.headers.iter().any(|header| header == name) {
             return MASK.to_owned();
         }
-        self.text(value).into_owned()
+        // Before it is made text, which loses what isn't UTF-8.
+        self.bytes(value).map_or(received, |masked| String::from_utf8_lossy(&masked).into_owned().into()).into_owned()
+    }
+
+    /// Whether the name of a header contains a secret: its letters are in lower case, whatever the network sent.
+    pub(crate) fn finds_in_name(&self, name: &str) -> bool {
+        let holds = |form: &[u8]| name.as_bytes().windows(form.len()).any(|part| part.eq_ignore_ascii_case(form));
+        self.forms().any(holds) || self.texts.as_ref().is_some_and(|texts| texts.finds_in_name(name))
     }
 
     /// Whether a text contains a secret.
     pub(crate) fn finds(&self, text: &str) -> bool {
-        self.passes.iter().any(|pass| pass.search.is_match(text)) || !self.in_escapes(text.as_bytes()).is_empty()
+        self.passes.iter().any(|pass| pass.search.is_match(text))
+            || self.in_escapes(text.as_bytes(), Deadline::NEVER).is_ok_and(|places| !places.is_empty())
+            || self.texts.as_ref().is_some_and(|texts| texts.finds(text))
     }
 
-    /// How many bytes at the end of a text that was cut may be the start of a secret.
-    pub(crate) fn partial_at_end(&self, text: &[u8]) -> usize {
+    /// How many bytes at the end of a body that was cut may be the start of a secret.
+    pub(crate) fn partial_at_end(&self, body: &[u8]) -> usize {
+        let Some(wide) = Wide::of(body) else { return self.partial_at_end_of(body) };
+        let text = wide.read(body);
+        let start = text.floor_char_boundary(text.len() - self.partial_at_end_of(text.as_bytes()));
+        let units = text[start..].encode_utf16().count();
+        (2 * units).max(self.partial_at_end_of(body)).min(body.len())
+    }
+
+    fn partial_at_end_of(&self, text: &[u8]) -> usize {
         let partial = |text: &[u8], form: &[u8]| {
             let longest = text.len().min(form.len().saturating_sub(1));
             (1..=longest).rev().find(|length| text.ends_with(&form[..*length])).unwrap_or_default()
@@ -142,29 +193,41 @@ impl Redactor {
         partial_in_escapes(text, self.longest, partial)
     }
 
+    /// A text's bytes without secrets; none if they contain none.
+    fn bytes(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let masked = self.replaced(text);
+        let texts = self.texts.as_ref().and_then(|texts| texts.replaced(masked.as_deref().unwrap_or(text)));
+        texts.or(masked)
+    }
+
     fn forms(&self) -> impl Iterator<Item = &[u8]> {
         self.passes.iter().flat_map(|pass| &pass.forms).map(|form| form.as_slice())
     }
 
     fn replaced(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.replaced_until(bytes, Deadline::NEVER).unwrap_or_default()
+    }
+
+    fn replaced_until(&self, bytes: &[u8], deadline: Deadline) -> Result<Option<Vec<u8>>, Late> {
         let mut masked: Option<Vec<u8>> = None;
         for pass in &self.passes {
+            deadline.check()?;
             let found = pass.search.find_iter(masked.as_deref().unwrap_or(bytes)).map(|found| found.range());
             let next = replace(masked.as_deref().unwrap_or(bytes), found);
             masked = next.or(masked);
         }
         // Last: a form is masked as a whole before its escapes are resolved.
         let rest = masked.as_deref().unwrap_or(bytes);
-        let next = replace(rest, self.in_escapes(rest).into_iter());
-        next.or(masked)
+        let next = replace(rest, self.in_escapes(rest, deadline)?.into_iter());
+        Ok(next.or(masked))
     }
 
     /// The places of forms that are found only after escapes are resolved, in order, without overlaps.
-    fn in_escapes(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+    fn in_escapes(&self, bytes: &[u8], deadline: Deadline) -> Result<Vec<Range<usize>>, Late> {
         if self.passes.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let sought = Sought { longest: self.longest, ambiguous: self.ambiguous, pairs: &self.pairs };
+        let sought = Sought { longest: self.longest, ambiguous: self.ambiguous, pairs: &self.pairs, deadline };
         in_escapes(bytes, &sought, |text| {
             self.passes.iter().flat_map(|pass| pass.search.find_iter(text).map(|found| found.range())).collect()
         })

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::allow::Allow;
 use crate::error::Error;
 use crate::redact::Redactor;
-use crate::template::{Fault, Machine, Parts, TokenValues, Value};
+use crate::template::{Machine, Parts, TemplateError, TokenValues, Value};
 
 /// Headers that only the host sets.
 const HOST_HEADERS: [&str; 11] = [
@@ -95,7 +95,7 @@ impl Context<'_> {
         let value = run(&machine, "url", &request.url)?;
         if value.bytes.len() > MAX_URL_BYTES {
             let fault = format!("it is longer than {MAX_URL_BYTES} bytes");
-            return Err(self.error(request, "url", Fault::Other(fault)));
+            return Err(self.error(request, "url", TemplateError::Other(fault)));
         }
         let url = self.allow.target(request, &value.bytes)?;
         let shown = if value.is_tainted() { self.shown_url(&value.display, &url) } else { url.clone() };
@@ -117,7 +117,7 @@ impl Context<'_> {
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.bytes.len()).sum();
         if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
             let fault = format!("there are more than {MAX_HEADERS}, or more than {MAX_HEADER_BYTES} bytes of them");
-            return Err(self.error(request, "headers", Fault::Other(fault)));
+            return Err(self.error(request, "headers", TemplateError::Other(fault)));
         }
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -139,13 +139,13 @@ impl Context<'_> {
         })
     }
 
-    fn error(&self, request: &Request, place: &str, fault: Fault) -> Error {
+    fn error(&self, request: &Request, place: &str, fault: TemplateError) -> Error {
         let (network, request) = (self.network.to_owned(), request.key.clone());
         let account = self.account.to_owned();
         match fault {
-            Fault::MissingSecret(slot) => Error::MissingSecret { network, account, request, slot },
-            Fault::MissingSetting(setting) => Error::MissingSetting { network, account, request, setting },
-            Fault::Other(reason) => Error::Template { network, request, place: place.to_owned(), reason },
+            TemplateError::MissingSecret(slot) => Error::MissingSecret { network, account, request, slot },
+            TemplateError::MissingSetting(setting) => Error::MissingSetting { network, account, request, setting },
+            TemplateError::Other(reason) => Error::Template { network, request, place: place.to_owned(), reason },
         }
     }
 }
@@ -161,21 +161,22 @@ fn part(sent: &str, shown: &str, slots: &[String]) -> Value {
     value
 }
 
-fn header_name(name: &str) -> Result<HeaderName, Fault> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::from("its name is not a header name"))?;
+fn header_name(name: &str) -> Result<HeaderName, TemplateError> {
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| TemplateError::from("its name is not a header name"))?;
     if HOST_HEADERS.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
-        return Err(Fault::from("only the host sets it"));
+        return Err(TemplateError::from("only the host sets it"));
     }
     Ok(parsed)
 }
 
 /// The value as a header. Control characters are refused: a line break would start another header.
-pub(crate) fn header_value(value: &Value) -> Result<HeaderValue, Fault> {
+pub(crate) fn header_value(value: &Value) -> Result<HeaderValue, TemplateError> {
     if value.bytes.iter().any(u8::is_ascii_control) {
-        return Err(Fault::from("its value contains a control character"));
+        return Err(TemplateError::from("its value contains a control character"));
     }
     let mut header =
-        HeaderValue::from_bytes(&value.bytes).map_err(|_| Fault::from("its value is not a header value"))?;
+        HeaderValue::from_bytes(&value.bytes).map_err(|_| TemplateError::from("its value is not a header value"))?;
     header.set_sensitive(value.is_tainted());
     Ok(header)
 }
@@ -210,15 +211,8 @@ mod tests {
     }
 
     fn render(edit: impl FnOnce(&mut Request)) -> Result<(Rendered, SentRequest), Error> {
-        let mut request = Request {
-            key: "page-1".into(),
-            method: Method::Get,
-            url: vec![text("https://api.example.com/v1/rows?key="), secret("key"), text("&page=1")],
-            headers: Vec::new(),
-            body: None,
-            state: String::new(),
-            yields_records: true,
-        };
+        let url = vec![text("https://api.example.com/v1/rows?key="), secret("key"), text("&page=1")];
+        let mut request = Request { url, ..Request::get("page-1") };
         edit(&mut request);
         let hosts = vec!["api.example.com".to_owned()];
         let context = Context {

@@ -1,8 +1,8 @@
 //! An account's tokens: how they are shared, how long they are used, and the values that must be masked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
@@ -11,11 +11,14 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::redact::Redactor;
 use crate::render::tokens_of;
+use crate::token_text::{cookie_values, looks_like_a_token, may_be_a_token};
 
-/// The longest token that is masked.
-const MAX_TOKEN_BYTES: usize = 16 << 10;
 /// Values of one source that stay masked after they are replaced: responses to earlier requests may still arrive.
 const REMEMBERED_VALUES: usize = 4;
+/// Accounts whose secrets' search is kept though no request of theirs is on its way.
+const RECENT_REDACTORS: usize = 256;
+/// How often a warning about the same sign-in is logged at most.
+const WARNING_PAUSE: Duration = Duration::from_secs(3600);
 
 /// The sign-ins of one account.
 pub(crate) struct Session {
@@ -25,7 +28,25 @@ pub(crate) struct Session {
     secrets: Vec<Secret>,
     /// The last values of each source, newest first.
     issued: Mutex<BTreeMap<String, VecDeque<Secret>>>,
-    redactor: RwLock<Arc<Redactor>>,
+    /// What finds them, as long as somebody needs it.
+    redactor: Mutex<Weak<Redactor>>,
+    recent: Arc<RecentRedactors>,
+    /// When the secrets were last read again and turned out unchanged. Locked while reading, so that twenty rejected requests
+    /// read once.
+    pub(crate) reloaded: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// The searches for secrets that were made last, of all accounts. One takes some 20 kB, so of tens of thousands of accounts not
+/// all are kept: what isn't here and nobody uses is made again.
+#[derive(Default)]
+pub(crate) struct RecentRedactors(Mutex<VecDeque<Arc<Redactor>>>);
+
+impl RecentRedactors {
+    fn keep(&self, redactor: &Arc<Redactor>) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.truncate(RECENT_REDACTORS - 1);
+        recent.push_front(Arc::clone(redactor));
+    }
 }
 
 /// One sign-in and the sources that it fills. Sources with the same request share it: three headers of one response are
@@ -36,6 +57,27 @@ pub(crate) struct SignIn {
     pub(crate) state: Arc<tokio::sync::Mutex<TokenState>>,
     /// Sign-ins that have ended, successful or not.
     pub(crate) ended: AtomicU64,
+    rejections: Mutex<Rejections>,
+}
+
+/// How often the network rejected a refresh token that it gave.
+#[derive(Debug, Default)]
+struct Rejections {
+    logged: Option<Instant>,
+    /// Since then.
+    unlogged: u64,
+}
+
+impl Rejections {
+    /// Counts one; their number since the last time if it is to be logged.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.unlogged += 1;
+        if self.logged.is_some_and(|at| now.saturating_duration_since(at) < WARNING_PAUSE) {
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
+    }
 }
 
 /// The outcome of a sign-in.
@@ -84,6 +126,12 @@ impl SignIn {
         self.ended.fetch_add(1, Ordering::AcqRel) + 1
     }
 
+    /// Counts a refresh token as rejected; how many were since the last time, if that is to be logged: a connector may renew
+    /// a token after each of ten thousand requests.
+    pub(crate) fn count_rejection(&self) -> Option<u64> {
+        self.rejections.lock().unwrap_or_else(PoisonError::into_inner).count(Instant::now())
+    }
+
     /// Whether the sign-in fills the source of this name.
     pub(crate) fn provides(&self, token: &str) -> bool {
         self.sources.iter().any(|source| source.name == token)
@@ -101,7 +149,11 @@ impl SignIn {
 }
 
 impl Session {
-    pub(crate) fn new(tokens: &[TokenSource], secrets: &BTreeMap<String, Secret>) -> Self {
+    pub(crate) fn new(
+        tokens: &[TokenSource],
+        secrets: &BTreeMap<String, Secret>,
+        recent: Arc<RecentRedactors>,
+    ) -> Self {
         let mut sources: Vec<Vec<TokenSource>> = Vec::new();
         for source in tokens {
             match sources.iter_mut().find(|group| group.iter().all(|other| other.request == source.request)) {
@@ -109,17 +161,20 @@ impl Session {
                 None => sources.push(vec![source.clone()]),
             }
         }
-        let sign_in = |sources| Arc::new(SignIn { sources, state: Arc::default(), ended: AtomicU64::new(0) });
+        let sign_in = |sources| {
+            let ended = AtomicU64::new(0);
+            Arc::new(SignIn { sources, state: Arc::default(), ended, rejections: Mutex::default() })
+        };
         let sign_ins = sources.into_iter().map(sign_in).collect();
-        let session = Self {
+        Self {
             sign_ins,
             rotation: tokio::sync::Mutex::new(()),
             secrets: secrets.values().cloned().collect(),
             issued: Mutex::default(),
-            redactor: RwLock::default(),
-        };
-        session.rebuild(&BTreeMap::new());
-        session
+            redactor: Mutex::default(),
+            recent,
+            reloaded: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The sign-ins that a request needs, or the name of a token that has no source.
@@ -145,82 +200,44 @@ impl Session {
                 changed = true;
             }
         }
+        // Whoever makes a search holds its lock and waits for this one.
+        drop(issued);
         if changed {
-            self.rebuild(&issued);
+            *self.redactor.lock().unwrap_or_else(PoisonError::into_inner) = Weak::new();
         }
     }
 
-    fn rebuild(&self, issued: &BTreeMap<String, VecDeque<Secret>>) {
+    fn make_redactor(&self) -> Redactor {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let secrets = self.secrets.iter().map(Secret::expose);
         // A response may echo one cookie of a `Cookie` header.
         let issued = issued.values().flatten().map(Secret::expose);
         let issued = issued.flat_map(|value| std::iter::once(value).chain(cookie_values(value)));
-        let issued = issued.filter(|value| looks_like_a_token(value));
+        let issued = issued.filter(|value| may_be_a_token(value));
+        let (issued, short): (Vec<&str>, Vec<&str>) = issued.partition(|value| looks_like_a_token(value));
         let headers = self.sources().filter_map(|source| match &source.value {
             TokenPlace::Header(name) => Some(name.to_ascii_lowercase()),
             _ => None,
         });
-        let redactor = Arc::new(Redactor::new(secrets.chain(issued).map(str::as_bytes), headers.collect()));
-        *self.redactor.write().unwrap_or_else(PoisonError::into_inner) = redactor;
+        let redactor = Redactor::new(secrets.chain(issued).map(str::as_bytes), headers.collect());
+        redactor.and_in_texts(short.into_iter().map(str::as_bytes))
     }
 
+    /// What finds all values that are masked now.
     pub(crate) fn redactor(&self) -> Arc<Redactor> {
-        Arc::clone(&self.redactor.read().unwrap_or_else(PoisonError::into_inner))
+        let mut made = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(redactor) = made.upgrade() {
+            return redactor;
+        }
+        let redactor = Arc::new(self.make_redactor());
+        *made = Arc::downgrade(&redactor);
+        self.recent.keep(&redactor);
+        redactor
     }
 
     pub(crate) fn sources(&self) -> impl Iterator<Item = &TokenSource> {
         self.sign_ins.iter().flat_map(|sign_in| &sign_in.sources)
     }
-}
-
-/// Whether a value that a network gave as a token may be one, and is masked: random enough not to occur in its data. A
-/// network, or a connector that names the place of an amount or a status, must not be able to blank out what is kept.
-pub(crate) fn looks_like_a_token(value: &str) -> bool {
-    let is_date = matches!(value.as_bytes(), [a, b, c, d, b'-', e, f, b'-', ..]
-        if [a, b, c, d, e, f].iter().all(|byte| byte.is_ascii_digit()));
-    let has = |is: fn(&u8) -> bool| value.as_bytes().iter().any(is);
-    let shortest = match (has(u8::is_ascii_alphabetic), has(u8::is_ascii_digit)) {
-        (true, true) => 8,
-        (_, false) => 16,
-        (false, true) => 20,
-    };
-    // Tokens are base64, hexadecimal, UUIDs, JWTs or cookies. JSON, CSV and XML need a quote, comma, brace or angle bracket.
-    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=%:|!*$@".contains(&byte);
-    (shortest..=MAX_TOKEN_BYTES).contains(&value.len()) && !is_date && value.bytes().all(is_token_byte)
-}
-
-fn cookie_values(header: &str) -> impl Iterator<Item = &str> {
-    header.split("; ").filter_map(|pair| pair.split_once('=')).map(|(_, value)| value)
-}
-
-/// Fails if a sign-in needs its own token, directly or through others: it would wait for itself forever.
-pub(crate) fn check_cycles(network: &str, tokens: &[TokenSource]) -> Result<(), Error> {
-    let needs = |name: &str| -> BTreeSet<&str> {
-        tokens
-            .iter()
-            .filter(|source| source.name == name)
-            .flat_map(|source| std::iter::once(&source.request).chain(&source.refresh))
-            .flat_map(tokens_of)
-            // Sources with the same request are filled together, so each needs the tokens of all.
-            .flat_map(|token| {
-                let request = tokens.iter().find(|source| source.name == token).map(|source| &source.request);
-                let together = tokens.iter().filter(move |source| Some(&source.request) == request);
-                std::iter::once(token).chain(together.map(|source| source.name.as_str()))
-            })
-            .collect()
-    };
-    for source in tokens {
-        let mut reached = BTreeSet::new();
-        let mut open = vec![source.name.as_str()];
-        while let Some(name) = open.pop() {
-            open.extend(needs(name).into_iter().filter(|next| reached.insert(*next)));
-        }
-        if reached.contains(source.name.as_str()) {
-            let reason = format!("sign-in `{}` needs its own token", source.name);
-            return Err(Error::Settings { network: network.to_owned(), reason });
-        }
-    }
-    Ok(())
 }
 
 /// How long a token of this lifetime is used: a tenth less and at least 5 s less, but never less than half of it.
@@ -235,6 +252,7 @@ mod tests {
     use sluice_model::{Method, Op};
 
     use super::*;
+    use crate::token_cycles::check_cycles;
 
     fn source(name: &str, path: &str, needs: &[&str]) -> TokenSource {
         let mut url = vec![Op::Text(format!("https://a.example.com/{path}"))];
@@ -262,7 +280,7 @@ mod tests {
     #[test]
     fn sources_with_one_request_share_one_sign_in() {
         let tokens = [source("a", "in", &[]), source("b", "other", &[]), source("c", "in", &[])];
-        let session = Session::new(&tokens, &BTreeMap::new());
+        let session = Session::new(&tokens, &BTreeMap::new(), Arc::default());
         assert_eq!(session.sign_ins.len(), 2);
         assert!(session.sign_ins[0].provides("a") && session.sign_ins[0].provides("c"));
     }
@@ -273,6 +291,13 @@ mod tests {
         assert!(check_cycles("n", &[source("a", "1", &["a"])]).is_err());
         let cycle = check_cycles("n", &[source("a", "1", &["b"]), source("b", "2", &["a"])]).unwrap_err();
         assert_eq!(cycle.to_string(), "network `n`: sign-in `a` needs its own token");
+    }
+
+    #[test]
+    fn rejected_refresh_tokens_are_logged_once_an_hour_with_their_number() {
+        let (mut rejections, start) = (Rejections::default(), Instant::now());
+        let counted: Vec<_> = (0..10_000).filter_map(|n| rejections.count(start + Duration::from_secs(n))).collect();
+        assert_eq!(counted, [1, 3600, 3600]);
     }
 
     #[test]
@@ -305,18 +330,29 @@ mod tests {
             "2026-11-29 10:00:00,12,paid",
             "a word and 1 number",
             "número-de-orden-1",
+            "05-Jan-2026",
+            "20260105T101500Z",
+            "2026/01/05T10:15:00.000Z",
+            "2026-01-05T10:15:00",
+            "EUR12.50",
+            "12.50EUR",
+            "EUR1234567890.50",
+            "TX-10000001",
+            "TX-1000000000001",
         ] {
             assert!(!looks_like_a_token(word), "{word}");
         }
         let session_id = "s".repeat(16);
-        for token in ["t0k3n-01", "eyJhbGciOiJub25lIn0.e30.", "0123456789-0123456789", &session_id] {
+        for token in
+            ["t0k3n-01-of-shop", "0a1b2c3d4e5f6a7b", "eyJhbGciOiJub25lIn0.e30.", "0123456789-0123456789", &session_id]
+        {
             assert!(looks_like_a_token(token), "{token}");
         }
     }
 
     #[test]
     fn the_last_four_values_of_a_token_are_masked() {
-        let session = Session::new(&[source("a", "1", &[])], &BTreeMap::new());
+        let session = Session::new(&[source("a", "1", &[])], &BTreeMap::new(), Arc::default());
         assert_eq!(session.redactor().text("value-0000"), "value-0000");
         for n in 0..5 {
             session.learn([("a", Secret::new(format!("value-000{n}")))]);
@@ -324,6 +360,24 @@ mod tests {
         assert_eq!(session.redactor().text("value-0000 value-0001 value-0004"), "value-0000 *** ***");
         session.learn([("c", Secret::new("sid=abcdefg1; x=1".into()))]);
         assert_eq!(session.redactor().text("id abcdefg1"), "id ***");
-        assert_eq!(session.redactor().header("x-a", "anything"), "***");
+        assert_eq!(session.redactor().header("x-a", b"anything"), "***");
+    }
+
+    #[test]
+    fn what_is_masked_is_found_again_after_many_other_accounts() {
+        let recent = Arc::<RecentRedactors>::default();
+        let secrets = |n: usize| BTreeMap::from([("key".to_owned(), Secret::new(format!("s3cret-of-{n:04}")))]);
+        let sessions: Vec<Session> =
+            (0..2 * RECENT_REDACTORS).map(|n| Session::new(&[], &secrets(n), recent.clone())).collect();
+        sessions[0].learn([("a", Secret::new("t0ken-of-0000".into()))]);
+        let first = Arc::downgrade(&sessions[0].redactor());
+        sessions.iter().for_each(|session| drop(session.redactor()));
+        assert!(first.upgrade().is_none(), "it is kept");
+        assert_eq!(
+            sessions[0].redactor().text("s3cret-of-0000 t0ken-of-0000 s3cret-of-0001"),
+            "*** *** s3cret-of-0001"
+        );
+        let held = sessions[0].redactor();
+        assert!(Arc::ptr_eq(&held, &sessions[0].redactor()));
     }
 }

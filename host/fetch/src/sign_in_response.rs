@@ -8,10 +8,14 @@ use quick_xml::events::Event;
 use reqwest::header::HeaderMap;
 use sluice_model::TokenPlace;
 
+use crate::redact::Redactor;
 use json::{JsonShape, json_text};
 
 /// The largest sign-in response, as received and unpacked.
 pub(crate) const MAX_SIGN_IN_BYTES: u64 = 1 << 20;
+
+/// Characters that are shown of a member's name.
+const SHOWN_CHARS: usize = 40;
 
 /// A sign-in's response. It contains tokens, so it is never stored or logged.
 pub(crate) struct SignInResponse {
@@ -34,14 +38,16 @@ impl SignInResponse {
         value.filter(|text| !text.is_empty())
     }
 
-    /// A description of the response without any of its values.
-    pub(crate) fn shape(&self) -> String {
+    /// A description of the response without any of its values, and without secrets in its names.
+    pub(crate) fn shape(&self, redactor: &Redactor) -> String {
         if self.body.is_empty() {
             return "the response is empty".to_owned();
         }
         match serde_json::from_slice(&self.body) {
             Ok(JsonShape::Object(names)) => {
-                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                // Whole names: of one that is cut no more than a part of a secret may be left.
+                let shown = |name: &String| redactor.text(name).chars().take(SHOWN_CHARS).collect::<String>();
+                let names: Vec<String> = names.iter().map(|name| format!("`{}`", shown(name))).collect();
                 format!("the response is a JSON object with {}", names.join(", "))
             }
             Ok(JsonShape::Array(items)) => format!("the response is a JSON array of {items}"),
@@ -157,7 +163,7 @@ mod tests {
         assert_eq!(at(r#""whole""#, "").as_deref(), Some("whole"));
         assert_eq!(at(r#"{"a":"t"} cut"#, "/a"), None);
         assert_eq!(at(r#"[["t"]]"#, "/0/x"), None);
-        let shape = |body: &'static str| response(body).shape();
+        let shape = |body: &'static str| response(body).shape(&Redactor::default());
         assert_eq!(shape(r#"{"error":"x","b":2}"#), "the response is a JSON object with `error`, `b`");
         assert_eq!(shape("[1,2]"), "the response is a JSON array of 2");
         assert_eq!(shape("true"), "the response is a JSON scalar");

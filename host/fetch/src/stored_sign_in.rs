@@ -29,7 +29,6 @@ const CLAIM_POLL: Duration = Duration::from_millis(200);
 /// Attempts to store new tokens before the request that needs them fails.
 const STORE_ATTEMPTS: u32 = 5;
 
-/// The stored record of one sign-in.
 struct RecordSlot<'a> {
     client: &'a AccountClient,
     sign_in: &'a SignIn,

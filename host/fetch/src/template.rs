@@ -16,6 +16,8 @@ use crate::function;
 /// The most bytes of what the functions of one request make of secrets: each is searched for in its response, in every
 /// form.
 const MAX_DERIVED_BYTES: usize = 16 << 10;
+/// The most values of that kind: each has some 15 forms, and more than 56 forms are another pass over each body.
+const MAX_DERIVED_VALUES: usize = 64;
 /// Bytes that one template may push in total: each `hex` doubles a value.
 const MAX_PUSHED_BYTES: usize = 8 << 20;
 
@@ -95,13 +97,13 @@ pub(crate) struct Parts {
 
 /// Why a template can't be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum TemplateError {
     MissingSecret(String),
     MissingSetting(String),
     Other(String),
 }
 
-impl From<&str> for Fault {
+impl From<&str> for TemplateError {
     fn from(text: &str) -> Self {
         Self::Other(text.to_owned())
     }
@@ -120,14 +122,14 @@ pub(crate) struct Machine<'a> {
 
 impl Machine<'_> {
     /// Runs a template and joins the values on the stack.
-    pub(crate) fn run(&self, template: &[Op]) -> Result<Value, Fault> {
+    pub(crate) fn run(&self, template: &[Op]) -> Result<Value, TemplateError> {
         let mut stack: Vec<Value> = Vec::with_capacity(template.len());
         let mut pushed = 0_usize;
         for op in template {
             let value = self.step(op, &mut stack)?;
             pushed = pushed.saturating_add(value.bytes.len());
             if pushed > MAX_PUSHED_BYTES {
-                return Err(Fault::Other(format!("the template produces more than {MAX_PUSHED_BYTES} bytes")));
+                return Err(TemplateError::Other(format!("the template produces more than {MAX_PUSHED_BYTES} bytes")));
             }
             stack.push(value);
         }
@@ -135,20 +137,20 @@ impl Machine<'_> {
     }
 
     /// The value that one op pushes, after popping its arguments.
-    fn step(&self, op: &Op, stack: &mut Vec<Value>) -> Result<Value, Fault> {
+    fn step(&self, op: &Op, stack: &mut Vec<Value>) -> Result<Value, TemplateError> {
         Ok(match op {
             Op::Text(text) => Value::plain(text),
             Op::Secret(slot) => self
                 .secrets
                 .get(slot)
                 .map(|secret| Value::tainted(secret.expose().as_bytes(), slot))
-                .ok_or_else(|| Fault::MissingSecret(slot.clone()))?,
+                .ok_or_else(|| TemplateError::MissingSecret(slot.clone()))?,
             Op::Setting(name) => self
                 .settings
                 .iter()
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| Value::plain(value))
-                .ok_or_else(|| Fault::MissingSetting(name.clone()))?,
+                .ok_or_else(|| TemplateError::MissingSetting(name.clone()))?,
             Op::Token(name) => token(&self.tokens.live, name, "token")?,
             Op::RefreshToken(name) => token(&self.tokens.refresh, name, "refresh token")?,
             Op::Now(pattern) => Value::plain(moment(self.now, pattern)?),
@@ -172,40 +174,46 @@ impl Machine<'_> {
     }
 
     /// The result of a function, remembered if it is one of secrets.
-    fn computed(&self, bytes: Vec<u8>, slots: Vec<String>) -> Result<Value, Fault> {
+    fn computed(&self, bytes: Vec<u8>, slots: Vec<String>) -> Result<Value, TemplateError> {
         let value = Value::computed(bytes, slots);
         let mut derived = self.derived.borrow_mut();
         if value.is_tainted() && !derived.contains(&value.bytes) {
+            if derived.len() == MAX_DERIVED_VALUES {
+                let reason = format!("its functions of secrets give more than {MAX_DERIVED_VALUES} values");
+                return Err(TemplateError::Other(reason));
+            }
             let total: usize = derived.iter().map(|bytes| bytes.len()).sum();
             if total + value.bytes.len() > MAX_DERIVED_BYTES {
                 let reason = format!("its functions of secrets give more than {MAX_DERIVED_BYTES} bytes");
-                return Err(Fault::Other(reason));
+                return Err(TemplateError::Other(reason));
             }
             derived.push(value.bytes.clone());
         }
         Ok(value)
     }
 
-    fn part(&self, part: Part) -> Result<Value, Fault> {
+    fn part(&self, part: Part) -> Result<Value, TemplateError> {
         let known = match part {
             Part::Method => Some(&self.parts.method),
             Part::Path => self.parts.path.as_ref(),
             Part::Query => self.parts.query.as_ref(),
             Part::Body => self.parts.body.as_ref(),
         };
-        known.cloned().ok_or_else(|| Fault::Other(format!("it refers to the {part:?} of itself").to_lowercase()))
+        known
+            .cloned()
+            .ok_or_else(|| TemplateError::Other(format!("it refers to the {part:?} of itself").to_lowercase()))
     }
 }
 
-fn token(values: &BTreeMap<String, Secret>, name: &str, kind: &str) -> Result<Value, Fault> {
+fn token(values: &BTreeMap<String, Secret>, name: &str, kind: &str) -> Result<Value, TemplateError> {
     values
         .get(name)
         .map(|secret| Value::tainted(secret.expose().as_bytes(), name))
-        .ok_or_else(|| Fault::Other(format!("there is no {kind} `{name}`")))
+        .ok_or_else(|| TemplateError::Other(format!("there is no {kind} `{name}`")))
 }
 
-fn underflow(op: &str) -> Fault {
-    Fault::Other(format!("`{op}` takes more values than there are on the stack"))
+fn underflow(op: &str) -> TemplateError {
+    TemplateError::Other(format!("`{op}` takes more values than there are on the stack"))
 }
 
 fn join(values: Vec<Value>) -> Value {
@@ -216,8 +224,8 @@ fn join(values: Vec<Value>) -> Value {
 }
 
 /// `now` by a strftime pattern. chrono reports some invalid patterns only while formatting.
-fn moment(now: DateTime<Utc>, pattern: &str) -> Result<String, Fault> {
-    let bad = || Fault::Other(format!("`{pattern}` is no strftime pattern"));
+fn moment(now: DateTime<Utc>, pattern: &str) -> Result<String, TemplateError> {
+    let bad = || TemplateError::Other(format!("`{pattern}` is no strftime pattern"));
     let items = chrono::format::StrftimeItems::new(pattern).parse().map_err(|_| bad())?;
     let mut text = String::new();
     write!(text, "{}", now.format_with_items(items.iter())).map_err(|_| bad())?;
@@ -232,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    fn run(template: &[Op]) -> Result<Value, Fault> {
+    fn run(template: &[Op]) -> Result<Value, TemplateError> {
         let secrets = BTreeMap::from([
             ("user".to_owned(), Secret::new("Aladdin".into())),
             ("password".to_owned(), Secret::new("open sesame".into())),
@@ -289,10 +297,10 @@ mod tests {
 
     #[test]
     fn faults_name_what_is_missing() {
-        assert_eq!(run(&[Op::Secret("key".into())]), Err(Fault::MissingSecret("key".into())));
-        assert_eq!(run(&[Op::Setting("zone".into())]), Err(Fault::MissingSetting("zone".into())));
+        assert_eq!(run(&[Op::Secret("key".into())]), Err(TemplateError::MissingSecret("key".into())));
+        assert_eq!(run(&[Op::Setting("zone".into())]), Err(TemplateError::MissingSetting("zone".into())));
         let reason_of = |template: &[Op]| match run(template) {
-            Err(Fault::Other(text)) => text,
+            Err(TemplateError::Other(text)) => text,
             other => panic!("{other:?}"),
         };
         assert_eq!(reason_of(&[Op::Token("session".into())]), "there is no token `session`");
@@ -309,9 +317,19 @@ mod tests {
     fn a_value_can_not_be_doubled_forever() {
         let mut program = vec![text("aaaa")];
         program.extend(std::iter::repeat_n(Op::Apply(Function::Hex), 60));
-        assert!(matches!(run(&program), Err(Fault::Other(text)) if text.contains("more than")));
+        assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than")));
         program[0] = Op::Secret("user".into());
-        assert!(matches!(run(&program), Err(Fault::Other(text)) if text.contains("more than 16384 bytes")));
+        assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than 16384 bytes")));
+    }
+
+    #[test]
+    fn a_request_makes_no_more_values_of_secrets_than_are_searched_for() {
+        let signed =
+            |n: usize| [Op::Secret("user".into()), text(&n.to_string()), Op::Join(2), Op::Apply(Function::UrlEncode)];
+        let program = |values: usize| (0..values).flat_map(signed).collect::<Vec<_>>();
+        assert!(run(&program(MAX_DERIVED_VALUES)).is_ok());
+        let refused = run(&program(MAX_DERIVED_VALUES + 1));
+        assert!(matches!(refused, Err(TemplateError::Other(text)) if text.contains("more than 64 values")));
     }
 
     fn ops() -> impl Strategy<Value = Op> {

@@ -10,14 +10,15 @@ use futures::future::BoxFuture;
 use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
-use crate::account_client::AccountClient;
+use crate::account_client::{AccountClient, Inner};
 use crate::body::WireResponse;
 use crate::error::Error;
+use crate::redact::Redactor;
+use crate::render::Rendered;
 use crate::session::{SignIn, TokenState, usable};
 use crate::sign_in_response::{MAX_SIGN_IN_BYTES, SignInResponse};
 use crate::template::TokenValues;
 use crate::token_store::TokenPersistence;
-use crate::unpack::Limits;
 use crate::wire::Wire;
 
 /// Longer lifetimes are shortened to this, so that sums of times don't overflow.
@@ -118,7 +119,10 @@ impl AccountClient {
                 }
                 Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(network = %self.inner().network, account = %self.inner().account, %error, "refresh token rejected, signing in");
+                    let Inner { network, account, .. } = self.inner();
+                    if let Some(rejected) = sign_in.count_rejection() {
+                        tracing::warn!(%network, %account, rejected, %error, "refresh token rejected, signing in");
+                    }
                 }
             }
         }
@@ -152,10 +156,9 @@ impl AccountClient {
         tokens.refresh = refresh;
         let (slot, ()) = inner.budget.enter(&()).await;
         let rendered = self.context(&tokens, Utc::now()).render(request)?;
-        let redactor = inner.session.redactor();
+        let redactor = self.sign_in_redactor(&rendered, &tokens);
         let places: Vec<&TokenPlace> = sign_in.sources.iter().map(|source| &source.value).collect();
-        let limits = inner.shared.options.limits();
-        let limits = Limits { max_bytes: limits.max_bytes.min(MAX_SIGN_IN_BYTES), ..limits };
+        let limits = inner.shared.options.sign_in_limits();
         let wire = Wire { max_body_bytes: limits.max_bytes, ..self.wire(&redactor) };
         let raw = wire.exchange(&rendered, &places).await?;
         drop(slot);
@@ -166,16 +169,31 @@ impl AccountClient {
         let name = sign_in.name();
         tracing::debug!(network = %inner.network, account = %inner.account, token = name, status, "signed in");
         if status >= 400 {
-            return Err(self.rejection(name, status, &response));
+            return Err(self.rejection(name, status, &response, &redactor));
         }
         // On a blocking thread: a body is searched for each place.
         let (client, sources) = (self.clone(), sign_in.sources.clone());
-        let granted = tokio::task::spawn_blocking(move || client.granted(&sources, &response, status));
+        let granted = tokio::task::spawn_blocking(move || client.granted(&sources, &response, status, &redactor));
         granted.await.map_err(|error| self.store_error(sign_in, "read", error))?
     }
 
+    /// Masks in what is shown of a sign-in's response whatever its request held: secrets, tokens of any look, and what was
+    /// made of them.
+    fn sign_in_redactor(&self, rendered: &Rendered, tokens: &TokenValues) -> Redactor {
+        let sent = tokens.live.values().chain(tokens.refresh.values()).map(|token| token.expose().as_bytes());
+        let derived = rendered.derived.iter().map(|value| value.as_slice());
+        let sent = Redactor::new(sent.chain(derived), Vec::new());
+        self.inner().session.redactor().preceded_by(&sent)
+    }
+
     /// The tokens in a successful response; the error describes it without its values.
-    fn granted(&self, sources: &[TokenSource], response: &SignInResponse, status: u16) -> Result<Granted, Error> {
+    fn granted(
+        &self,
+        sources: &[TokenSource],
+        response: &SignInResponse,
+        status: u16,
+        redactor: &Redactor,
+    ) -> Result<Granted, Error> {
         let mut granted = Granted::default();
         for source in sources {
             let value = response.value_at(&source.value).ok_or_else(|| Error::SignIn {
@@ -183,7 +201,7 @@ impl AccountClient {
                 account: self.inner().account.clone(),
                 token: source.name.clone(),
                 status,
-                reason: format!("there is no value at {}; {}", place_name(&source.value), response.shape()),
+                reason: format!("there is no value at {}; {}", place_name(&source.value), response.shape(redactor)),
                 retry_after: None,
                 attempts: 0,
             })?;
@@ -199,13 +217,16 @@ impl AccountClient {
 
     /// The error for a sign-in's error status. An error page holds no new token, so its first 200 characters are shown,
     /// redacted.
-    fn rejection(&self, token: &str, status: u16, response: &SignInResponse) -> Error {
+    fn rejection(&self, token: &str, status: u16, response: &SignInResponse, redactor: &Redactor) -> Error {
         let (network, account) = (self.inner().network.clone(), self.inner().account.clone());
         let token = token.to_owned();
-        let text = String::from_utf8_lossy(&response.body);
+        // As it was received: decoded, cut or joined it may be none of a secret's forms any more.
+        let masked = redactor.body(&response.body).unwrap_or_else(|| response.body.clone());
+        let text = String::from_utf8_lossy(&masked);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let is_readable = !text.is_empty() && !text.starts_with('<');
-        let reason = if is_readable { self.redact(&text).chars().take(200).collect() } else { response.shape() };
+        let reason =
+            if is_readable { redactor.text(&text).chars().take(200).collect() } else { response.shape(redactor) };
         let retry_after = self.keep_to_pause(status, &response.headers, Utc::now());
         if matches!(status, 400 | 401 | 403) && retry_after.is_none() {
             return Error::Credentials { network, account, token, status, reason };
@@ -219,12 +240,18 @@ impl AccountClient {
         needed.iter().any(|sign_in| sign_in.sources.iter().any(|source| source.rotates))
     }
 
-    /// Takes the new values of rotating tokens out of a response, even if its body can't be used.
+    /// Takes the new values of rotating tokens out of a response, even if its body can't be used. Of a body of more than
+    /// `MAX_SIGN_IN_BYTES` none are taken: no memory is reserved for it yet.
     pub(crate) async fn rotate(&self, live: &LiveTokens, raw: &WireResponse) {
         let session = &self.inner().session;
-        let limits = self.inner().shared.options.limits();
-        let response = raw.response(limits).await.unwrap_or_else(|_| raw.response_without_body());
-        let response = Arc::new(response);
+        let mut rotating = session.sources().filter(|source| source.rotates);
+        let in_body = |source: &TokenSource| !matches!(source.value, TokenPlace::Header(_) | TokenPlace::Cookies);
+        let response = if raw.wire.len() <= MAX_SIGN_IN_BYTES && rotating.any(in_body) {
+            raw.response(self.inner().shared.options.sign_in_limits()).await.ok()
+        } else {
+            None
+        };
+        let response = Arc::new(response.unwrap_or_else(|| raw.response_without_body()));
         for sign_in in &session.sign_ins {
             let Some(used) = live.used.iter().find(|used| sign_in.provides(&used.token)) else { continue };
             let mut state = sign_in.state.lock().await;

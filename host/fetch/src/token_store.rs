@@ -55,7 +55,7 @@ pub enum TokenPersistence {
     /// Not at all, and a sign-in with a refresh token fails with [`Error::NoTokenStore`](crate::Error::NoTokenStore) and
     /// this hint.
     Refused(String),
-    /// In a store, sealed by a key.
+    /// Sealed by the key before the store sees them.
     With(Arc<dyn TokenStore>, Arc<SealKey>),
 }
 

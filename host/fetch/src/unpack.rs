@@ -11,7 +11,9 @@ use async_compression::zstd::DParameter;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::redact::is_coding;
 
 /// How large an unpacked body may be.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Limits {
     pub(crate) max_bytes: u64,
     /// How many times its packed size a body may have.
     pub(crate) max_ratio: u32,
+    pub(crate) deadline: Deadline,
 }
 
 /// The largest window of zstd, as a power of two: what brotli has at most, and twice what HTTP allows (RFC 9659). A frame of
@@ -34,6 +37,8 @@ const MIN_BOMB_BYTES: u64 = 4 << 20;
 const TEXT_SAMPLE_BYTES: usize = 1024;
 /// One control character in so many bytes is still text; in packed data it is one in eight.
 const TEXT_PER_CONTROL: usize = 50;
+/// Stands for an encoding that no standard names: what a network calls it may be anything, a secret too.
+const UNKNOWN: &str = "unknown";
 /// Content types of files whose bytes are packed by themselves: they aren't unpacked unless an encoding is stated.
 const PACKED_TYPES: [&str; 4] = ["application/gzip", "application/x-gzip", "application/zstd", "application/x-zstd"];
 
@@ -56,7 +61,8 @@ impl StatedEncoding {
                     value
                         .split(',')
                         .map(|name| name.trim().to_ascii_lowercase())
-                        .filter(|name| !matches!(name.as_str(), "" | "identity")),
+                        .filter(|name| !matches!(name.as_str(), "" | "identity"))
+                        .map(|name| if is_known(&name) { name } else { UNKNOWN.to_owned() }),
                 ),
                 "content-type" => {
                     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -72,6 +78,11 @@ impl StatedEncoding {
     pub(crate) fn is_plain(&self, wire: &[u8]) -> bool {
         self.names.is_empty() && (self.is_packed_file || Encoding::by_magic(wire).is_none())
     }
+}
+
+/// Whether a name is that of a coding, or `none` or a character set, which some servers state instead.
+fn is_known(name: &str) -> bool {
+    name == "none" || is_coding(name) || encoding_rs::Encoding::for_label(name.as_bytes()).is_some()
 }
 
 impl fmt::Display for StatedEncoding {
@@ -321,6 +332,7 @@ async fn undo(encoding: Encoding, packed: &Bytes, limits: Limits, host: &str) ->
         if body.len() as u64 > limits.max_bytes {
             return Err(Error::TooLarge { host: host.to_owned(), what: "unpacked body", max: limits.max_bytes });
         }
+        limits.deadline.check().map_err(|_| Error::SlowBody { host: host.to_owned() })?;
         if body.len() as u64 > ratio_limit {
             return Err(Error::Bomb { host: host.to_owned(), max_ratio: limits.max_ratio });
         }

@@ -96,7 +96,15 @@ impl Wire<'_> {
 
     /// The request that a redirect leads to; an error if it may not be sent.
     fn next_hop<'a>(&self, hop: Hop<'a>, status: u16, location: &str) -> Result<Hop<'a>, Error> {
-        let url = self.allow.hop(&hop.url, location)?;
+        // Not by name: the host may be what the network echoes.
+        let refused = |error| {
+            if self.redactor.finds(location) {
+                self.refused(&hop.url, "its location holds a secret and leads elsewhere")
+            } else {
+                error
+            }
+        };
+        let url = self.allow.hop(&hop.url, location).map_err(refused)?;
         let get = hop.method == reqwest::Method::GET;
         let same_origin = url.origin() == hop.url.origin();
         if matches!(status, 307 | 308) && !get && !same_origin {

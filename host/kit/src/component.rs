@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use wit_component::ComponentEncoder;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 use crate::error::Error;
 
@@ -19,11 +23,17 @@ const CONNECTOR_PY: &str = "connector.py";
 pub(crate) const COMPONENTIZE_PY: &str = "componentize-py";
 /// What it writes into the folder.
 const BUILT_PYTHON: &str = "connector.wasm";
+/// The file of a folder whose connector Go builds.
+const GO_MOD: &str = "go.mod";
+/// The program that makes Go into a module.
+pub(crate) const GO: &str = "go";
+/// What it writes into the folder.
+const BUILT_GO: &str = "core.wasm";
 
 /// Where a connector comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A component.
+    /// A component's file, taken as it is.
     File(PathBuf),
     /// A folder that is built.
     Folder(PathBuf),
@@ -38,7 +48,7 @@ impl Source {
         if path.is_file() {
             return Ok(Self::File(path.to_owned()));
         }
-        let is_source = ["Cargo.toml", PACKAGE_JSON, CONNECTOR_PY].iter().any(|file| path.join(file).is_file());
+        let is_source = ["Cargo.toml", PACKAGE_JSON, CONNECTOR_PY, GO_MOD].iter().any(|file| path.join(file).is_file());
         if is_source { Ok(Self::Folder(path.to_owned())) } else { Err(Error::NoSource { path: path.to_owned() }) }
     }
 
@@ -69,15 +79,16 @@ pub fn build(source: &Source) -> Result<(Vec<u8>, String), Error> {
         rust(folder)?
     } else if has(PACKAGE_JSON) {
         npm(folder)?
-    } else {
+    } else if has(CONNECTOR_PY) {
         python(folder)?
+    } else {
+        go(folder)?
     };
     Ok((bytes, folder.display().to_string()))
 }
 
 /// A Rust package as a component.
 fn rust(folder: &Path) -> Result<Vec<u8>, Error> {
-    let wrong = |what: String| Error::Build { path: folder.to_owned(), what };
     let package = Package::of(folder)?;
     let mut arguments = vec!["build", "--target", TARGET, "--lib"];
     arguments.extend(if package.has_guest_profile { ["--profile", "guest"] } else { ["--profile", "release"] });
@@ -88,7 +99,12 @@ fn rust(folder: &Path) -> Result<Vec<u8>, Error> {
     let module = std::fs::read(&core).map_err(Error::read(&core))?;
     let mut encoder = ComponentEncoder::default();
     let encoded = encoder.validate(true).module(&module).and_then(|encoder| encoder.encode());
-    encoded.map_err(|error| wrong(format!("its module is no connector: {error:#}")))
+    encoded.map_err(|error| no_connector(folder, &format!("{error:#}")))
+}
+
+/// The error about a module that can't be made into a component.
+fn no_connector(folder: &Path, error: &str) -> Error {
+    Error::Build { path: folder.to_owned(), what: format!("its module is no connector: {error}") }
 }
 
 /// What `cargo metadata` says of a package.
@@ -158,23 +174,59 @@ fn npm(folder: &Path) -> Result<Vec<u8>, Error> {
 
 /// Python modules as a component, by the componentize-py of the folder's `.venv` if it has one, else by that of the path.
 fn python(folder: &Path) -> Result<Vec<u8>, Error> {
-    // Absolute: it is run in the folder.
-    let environment = std::path::absolute(folder.join(".venv")).map_err(Error::read(folder))?;
-    let own = environment.join("bin").join(COMPONENTIZE_PY);
-    let mut tool = if own.is_file() {
-        let mut tool = Command::new(own);
-        // Packages that are installed beside it can be imported.
-        tool.env("VIRTUAL_ENV", environment);
-        tool
-    } else {
-        Command::new(COMPONENTIZE_PY)
-    };
+    let mut tool = tool_of(folder, COMPONENTIZE_PY)?;
     tool.args(["--quiet", "--wit-path", "wit", "--world", "network"]);
     // Without WASI: a connector that asks for the time or for a file traps instead of getting nothing.
     tool.args(["componentize", "connector", "--python-path", ".", "--stub-wasi", "--output", BUILT_PYTHON]);
     run(folder, &mut tool)?;
     let built = folder.join(BUILT_PYTHON);
     std::fs::read(&built).map_err(Error::read(&built))
+}
+
+/// A Go module as a component, by the Go of the folder's `.venv` if it has one, else by that of the path.
+fn go(folder: &Path) -> Result<Vec<u8>, Error> {
+    let mut tool = tool_of(folder, GO)?;
+    tool.env("GOOS", "wasip1").env("GOARCH", "wasm");
+    // The same bytes from the same sources: without paths, and without the state of a repository.
+    tool.args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false"]);
+    // Without symbols, and with what the bindings' allocator takes of Go's own.
+    tool.args(["-ldflags=-s -w -checklinkname=0", "-o", BUILT_GO, "."]);
+    run(folder, &mut tool)?;
+    let core = folder.join(BUILT_GO);
+    let module = std::fs::read(&core).map_err(Error::read(&core))?;
+    adapted(module, &folder.join("wit")).map_err(|error| no_connector(folder, &error))
+}
+
+/// A module for WASI's first preview, which knows nothing of components, as a component of the contract in `wit`.
+fn adapted(mut module: Vec<u8>, wit: &Path) -> Result<Vec<u8>, String> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit).map_err(|error| format!("{error:#}"))?;
+    let world = resolve.select_world(&[package], Some("network")).map_err(|error| format!("{error:#}"))?;
+    let embedded = embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8);
+    embedded.map_err(|error| format!("{error:#}"))?;
+    let mut encoder = ComponentEncoder::default();
+    let encoded = encoder
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| {
+            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+        })
+        .and_then(|encoder| encoder.encode());
+    encoded.map_err(|error| format!("{error:#}"))
+}
+
+/// A program of the folder's `.venv` if it has one, else of the path.
+fn tool_of(folder: &Path, program: &str) -> Result<Command, Error> {
+    // Absolute: it is run in the folder.
+    let environment = std::path::absolute(folder.join(".venv")).map_err(Error::read(folder))?;
+    let own = environment.join("bin").join(program);
+    if !own.is_file() {
+        return Ok(Command::new(program));
+    }
+    let mut tool = Command::new(own);
+    // Packages that are installed beside it can be imported.
+    tool.env("VIRTUAL_ENV", environment);
+    Ok(tool)
 }
 
 /// Runs a tool in the folder. What it prints goes to standard error: standard output is for data.

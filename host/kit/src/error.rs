@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::component::COMPONENTIZE_PY;
+use crate::component::{COMPONENTIZE_PY, GO};
 
 /// A failure of the kit. That a connector doesn't do what its fixtures say is none, but a [`crate::Finding`].
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum Error {
     /// A file or folder can't be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Its path.
+        /// The path that was tried.
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
@@ -19,7 +19,7 @@ pub enum Error {
     /// A file or folder can't be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Its path.
+        /// The path that was tried.
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
@@ -33,7 +33,7 @@ pub enum Error {
         what: String,
     },
     /// A folder holds nothing that can be built.
-    #[error("{} is no connector's folder: it has no Cargo.toml, package.json or connector.py", path.display())]
+    #[error("{} is no connector's folder: it has no Cargo.toml, package.json, connector.py or go.mod", path.display())]
     NoSource {
         /// The folder.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum Error {
     /// A name that no network may have.
     #[error("`{name}` can't be a network's id: lower-case letters and digits, words joined by `-`")]
     Name {
-        /// The name.
+        /// The name as it was given.
         name: String,
     },
     /// A folder that is to be made is there.
@@ -53,7 +53,7 @@ pub enum Error {
     /// Answers that the connector reads itself: nobody else knows where ids are in them.
     #[error("the answers of `{stream}` can't be scrubbed: the connector reads them itself")]
     Opaque {
-        /// The stream.
+        /// The stream, by its name in the manifest.
         stream: String,
     },
     /// No answer was recorded.
@@ -88,7 +88,7 @@ impl Error {
             Self::Build { what, .. } if what.contains("wasm32") => {
                 Some("rustup target add wasm32-unknown-unknown".into())
             }
-            Self::Build { path, what } if what.starts_with(COMPONENTIZE_PY) => {
+            Self::Build { path, what } if [COMPONENTIZE_PY, GO].iter().any(|tool| is_missing(tool, what)) => {
                 let folder = path.display();
                 let pip = format!("{folder}/.venv/bin/pip install -r {folder}/requirements.txt");
                 Some(format!("python3 -m venv {folder}/.venv && {pip}"))
@@ -110,4 +110,9 @@ impl Error {
     pub(crate) fn fixture(path: &Path, what: impl std::fmt::Display) -> Self {
         Self::Fixture { path: path.to_owned(), what: what.to_string() }
     }
+}
+
+/// Whether a build failed because its tool, which a folder's `.venv` can have, isn't there.
+fn is_missing(tool: &str, what: &str) -> bool {
+    what.strip_prefix(tool).is_some_and(|rest| rest.starts_with(" can't be run"))
 }

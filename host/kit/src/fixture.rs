@@ -14,7 +14,7 @@ use crate::error::Error;
 /// A folder of fixtures, read.
 #[derive(Clone, Debug)]
 pub struct Fixtures {
-    /// The folder.
+    /// The folder that has `slice.json` and the cases.
     pub folder: PathBuf,
     /// `slice.json`: what all cases read unless they say otherwise.
     slice: Map<String, Value>,
@@ -25,7 +25,7 @@ pub struct Fixtures {
 /// One case: a subfolder.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Its folder.
+    /// Its folder, by whose name reports call it.
     pub folder: PathBuf,
     /// The network's answers, in the order in which they come.
     pub answers: Vec<StoredAnswer>,
@@ -38,7 +38,7 @@ pub struct Case {
 pub struct StoredAnswer {
     /// `response.json`.
     pub about: ResponseFile,
-    /// `body`.
+    /// The bytes of the file `body`.
     pub body: Bytes,
 }
 

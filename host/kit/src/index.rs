@@ -11,7 +11,7 @@ use crate::inspect::{look_backs, rate_text, window_text};
 pub struct Indexed {
     /// Its folder's name.
     pub folder: String,
-    /// Its manifest.
+    /// As the built component describes itself.
     pub manifest: Manifest,
     /// The text of its README.
     pub readme: String,
@@ -48,7 +48,7 @@ pub fn index(connectors: &[Indexed]) -> String {
 fn stream(stream: &Stream) -> String {
     let axes: Vec<&str> = stream.axes.iter().map(|axis| axis.name()).collect();
     let history = stream.history_days.map(|days| format!("; {days} days")).unwrap_or_default();
-    let native = if stream.unified { "" } else { " (native only)" };
+    let native = if stream.unified { "" } else { " (no transactions)" };
     format!("`{}`{native}: {}; {}{history}", stream.name, axes.join(", "), window_text(stream))
 }
 

@@ -20,7 +20,7 @@ pub struct Inspection {
     pub compile_ms: u64,
     /// Settings by which an account is identified; without any, secrets do.
     pub identity: Vec<String>,
-    /// Its manifest.
+    /// As the component describes itself.
     pub manifest: Manifest,
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Display for Inspection {
             self.compile_ms
         )?;
         for stream in &self.manifest.streams {
-            writeln!(f, "stream {}{}", stream.name, if stream.unified { "" } else { " (native only)" })?;
+            writeln!(f, "stream {}{}", stream.name, if stream.unified { "" } else { " (no transactions)" })?;
             for (what, value) in stream_facts(stream) {
                 writeln!(f, "  {what:<12}{value}")?;
             }

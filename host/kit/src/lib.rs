@@ -1,6 +1,6 @@
 //! The kit of connector authors.
 //!
-//! What `sluice new`, `test`, `dev`, `record` and `connectors inspect` do, without their arguments and their output, so that the
+//! What `sluice new`, `test`, `fuzz`, `dev`, `record` and `connectors inspect` do, without their arguments and their output, so that the
 //! commands and the tests of this repository run the same code. It plays the fixtures of a connector's folder through
 //! `sluice-engine`, as a host does, and checks what holds of every connector whatever its network is.
 //!
@@ -24,6 +24,7 @@ mod component;
 mod conformance;
 mod error;
 mod fixture;
+mod fuzz;
 mod index;
 mod inspect;
 mod line_diff;
@@ -37,6 +38,7 @@ pub use answer::{Sample, plan, play};
 pub use component::{Source, build};
 pub use error::Error;
 pub use fixture::{Case, Fixtures, ResponseFile, StoredAnswer};
+pub use fuzz::{FuzzFinding, FuzzOptions, FuzzReport, fuzz, replay};
 pub use index::{Indexed, index};
 pub use inspect::Inspection;
 pub use line_diff::difference;

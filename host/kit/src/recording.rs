@@ -12,7 +12,7 @@ use sluice_model::{Digest, Format, Op, RawObject, Slice};
 use crate::answer::play;
 use crate::error::Error;
 use crate::fixture::{Fixtures, ResponseFile};
-use crate::rows::batch_rows;
+use crate::rows::{all_rows, row_count};
 use crate::scrub::{Fields, Scrubber, stands_in};
 
 /// The account of all fixtures.
@@ -27,7 +27,7 @@ pub struct Recording {
     pub cases: Vec<PathBuf>,
     /// How many answers they have.
     pub answers: usize,
-    /// How many rows they give.
+    /// How many rows they give: transactions and facts of other kinds.
     pub rows: usize,
     /// What doesn't play as it was recorded.
     pub warnings: Vec<String>,
@@ -107,8 +107,9 @@ impl Recording {
         for case in fixtures.cases.iter().filter(|case| self.cases.contains(&case.folder)) {
             let (seen, _) = play(connector, &fixtures, case)?;
             for answer in seen["answers"].as_array().into_iter().flatten() {
-                self.rows += answer["mapped"]["transactions"].as_array().map_or(0, Vec::len);
-                if let Some(error) = answer["error"].as_str() {
+                self.rows += row_count(answer);
+                // Where mapping fails, `mapped` is the reason: nothing was learned of where names land.
+                for error in [&answer["error"], &answer["mapped"]].into_iter().filter_map(Value::as_str) {
                     self.warnings.push(format!("{}: {error}", case.name()));
                 }
             }
@@ -147,7 +148,7 @@ impl<'a> Scrub<'a> {
             let Some(decoded) = found.decoded else { continue };
             let batch = decoded.batch.clone();
             let mapped = connector.map(&raw.slice, &raw.request, &found.response, decoded).ok();
-            let rows = mapped.and_then(|mapped| mapped.transactions).as_ref().map(batch_rows).unwrap_or_default();
+            let rows = mapped.as_ref().map(all_rows).unwrap_or_default();
             scrub.fields.entry(name.clone()).or_default().learn(&batch, &stream.layout.inputs, &rows);
         }
         for (raw, _) in answers {

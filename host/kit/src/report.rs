@@ -11,6 +11,7 @@ use crate::conformance;
 use crate::error::Error;
 use crate::fixture::Fixtures;
 use crate::line_diff::difference;
+use crate::rows::row_count;
 
 /// The checks, each with what it says of a connector.
 pub const CHECKS: &[(&str, &str)] = &[
@@ -37,7 +38,7 @@ pub enum Bless {
 /// Something that isn't as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The check: one of [`CHECKS`].
+    /// One of [`CHECKS`].
     pub check: &'static str,
     /// The case, file or stream.
     pub at: String,
@@ -59,7 +60,7 @@ impl Finding {
 pub struct TestReport {
     /// The connector's network.
     pub network: String,
-    /// Its version.
+    /// The connector's version, from its manifest.
     pub version: String,
     /// How many cases were played.
     pub cases: usize,
@@ -104,10 +105,9 @@ pub fn test(connector: &Connector, fixtures: &Fixtures, bless: Bless) -> Result<
     Ok(report)
 }
 
-/// How many transactions a case gave.
+/// How many transactions and other facts a case gave.
 fn rows_of(seen: &Value) -> usize {
-    let of = |answer: &Value| answer["mapped"]["transactions"].as_array().map_or(0, Vec::len);
-    of(seen) + seen["answers"].as_array().map_or(0, |answers| answers.iter().map(of).sum())
+    row_count(seen) + seen["answers"].as_array().map_or(0, |answers| answers.iter().map(row_count).sum())
 }
 
 impl TestReport {

@@ -1,6 +1,6 @@
 //! Replaces ids, names and references in answers by others of the same form, the same ones everywhere.
 //!
-//! What a field is decides whether it is replaced: a field whose values land in a transaction's ids, names and references is,
+//! What a field is decides whether it is replaced: a field whose values land in the ids, names and references of a fact is,
 //! and one that mapping reads otherwise (status words, amounts, times) isn't. Of fields that mapping doesn't read, texts are
 //! replaced unless they are numbers, dates or codes, and numbers where the field's name is that of an id.
 

@@ -13,18 +13,39 @@ const TEMPLATE_TITLE: &str = "Brightlink";
 pub enum Language {
     /// `network.toml`, without code.
     Declared,
-    /// Rust.
+    /// A crate that depends on the SDK.
     Rust,
     /// JavaScript, made into a component by componentize-js.
     JavaScript,
     /// Python, made into a component by componentize-py.
     Python,
+    /// Go, compiled for WASI's first preview and adapted.
+    Go,
 }
 
 impl Language {
     /// Whether a connector in it depends on the SDK. Else what it needs of one is in its folder.
     pub fn has_sdk(self) -> bool {
         matches!(self, Self::Declared | Self::Rust)
+    }
+
+    fn own(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Declared => DECLARED,
+            Self::Rust => RUST,
+            Self::JavaScript => JAVASCRIPT,
+            Self::Python => PYTHON,
+            Self::Go => GO,
+        }
+    }
+
+    /// What its tool doesn't make of the contract at every build.
+    fn bindings(self) -> &'static [(&'static str, &'static str)] {
+        if self == Self::Go { GO_BINDINGS } else { &[] }
+    }
+
+    fn shared(self) -> &'static [(&'static str, &'static str)] {
+        if self.has_sdk() { &[] } else { WITHOUT_SDK }
     }
 }
 
@@ -103,6 +124,47 @@ const PYTHON: &[(&str, &str)] = files![
     ".gitignore" from "python/gitignore",
 ];
 
+const GO: &[(&str, &str)] = files![
+    "requirements.txt" from "go/requirements.txt",
+    "go.mod" from "go/go.mod",
+    "main.go" from "go/main.go",
+    "network/connector.go" from "go/network/connector.go",
+    "network/mapping.go" from "go/network/mapping.go",
+    "network/columns.go" from "go/network/columns.go",
+    "network/values.go" from "go/network/values.go",
+    ".gitignore" from "go/gitignore",
+];
+
+/// What wit-bindgen makes of the contract for Go, and what its code needs at run time.
+const GO_BINDINGS: &[(&str, &str)] = files![
+    "bindings/exports/export_sluice_connector_0_2_0_connector/connector.go"
+        from "go/bindings/exports/export_sluice_connector_0_2_0_connector/connector.go",
+    "bindings/exports/export_sluice_connector_0_2_0_connector/empty.s"
+        from "go/bindings/exports/export_sluice_connector_0_2_0_connector/empty.s",
+    "bindings/exports/wit_exports/wit_exports.go" from "go/bindings/exports/wit_exports/wit_exports.go",
+    "bindings/imports/sluice_connector_0_1_0_columns/wit_bindings.go"
+        from "go/bindings/imports/sluice_connector_0_1_0_columns/wit_bindings.go",
+    "bindings/imports/sluice_connector_0_1_0_manifests/wit_bindings.go"
+        from "go/bindings/imports/sluice_connector_0_1_0_manifests/wit_bindings.go",
+    "bindings/imports/sluice_connector_0_1_0_requests/wit_bindings.go"
+        from "go/bindings/imports/sluice_connector_0_1_0_requests/wit_bindings.go",
+    "bindings/imports/sluice_connector_0_1_0_responses/empty.s"
+        from "go/bindings/imports/sluice_connector_0_1_0_responses/empty.s",
+    "bindings/imports/sluice_connector_0_1_0_responses/wit_bindings.go"
+        from "go/bindings/imports/sluice_connector_0_1_0_responses/wit_bindings.go",
+    "bindings/imports/sluice_connector_0_2_0_columns/wit_bindings.go"
+        from "go/bindings/imports/sluice_connector_0_2_0_columns/wit_bindings.go",
+    "bindings/imports/sluice_connector_0_2_0_manifests/wit_bindings.go"
+        from "go/bindings/imports/sluice_connector_0_2_0_manifests/wit_bindings.go",
+    "bindings/pkg/LICENSE" from "go/bindings/pkg/LICENSE",
+    "bindings/pkg/go.mod" from "go/bindings/pkg/go.mod",
+    "bindings/pkg/wit/runtime/empty.s" from "go/bindings/pkg/wit/runtime/empty.s",
+    "bindings/pkg/wit/runtime/runtime.go" from "go/bindings/pkg/wit/runtime/runtime.go",
+    "bindings/pkg/wit/types/option.go" from "go/bindings/pkg/wit/types/option.go",
+    "bindings/pkg/wit/types/result.go" from "go/bindings/pkg/wit/types/result.go",
+    "bindings/pkg/wit/types/tuple.go" from "go/bindings/pkg/wit/types/tuple.go",
+];
+
 /// What languages without an SDK have beside their modules: the contract, and what the connector does in each of them.
 const WITHOUT_SDK: &[(&str, &str)] = files![
     "wit/connector.wit" from "../../../wit/v0.2/connector.wit",
@@ -145,14 +207,8 @@ pub fn create(folder: &Path, name: &str, language: Language, sdk: Option<&Sdk>) 
         std::fs::create_dir_all(parent).map_err(Error::write(parent))?;
         std::fs::write(&path, text).map_err(Error::write(&path))
     };
-    let own = match language {
-        Language::Declared => DECLARED,
-        Language::Rust => RUST,
-        Language::JavaScript => JAVASCRIPT,
-        Language::Python => PYTHON,
-    };
-    let shared = if language.has_sdk() { &[] } else { WITHOUT_SDK };
-    for (file, text) in FIXTURES.iter().chain(own).chain(shared) {
+    let files = FIXTURES.iter().chain(language.own()).chain(language.bindings());
+    for (file, text) in files.chain(language.shared()) {
         // The lock file's own network is another one.
         let text = if *file == "package-lock.json" { text.replace("papercup", name) } else { (*text).to_owned() };
         write(file, &text.replace(TEMPLATE, name).replace(TEMPLATE_TITLE, &title(name)))?;
@@ -233,13 +289,15 @@ mod tests {
     fn a_language_without_sdk_gets_no_manifest_of_cargo() {
         let dir = tempfile::tempdir().unwrap();
         let sdk = Sdk::Path("/sluice/sdk".into());
-        for language in [Language::JavaScript, Language::Python] {
+        for language in [Language::JavaScript, Language::Python, Language::Go] {
             let folder = dir.path().join(format!("{language:?}"));
             create(&folder, "shop-2", language, Some(&sdk)).unwrap();
             assert!(folder.join("wit/connector.wit").is_file() && !folder.join("Cargo.toml").exists());
         }
         let text = std::fs::read_to_string(dir.path().join("Python/connector.py")).unwrap();
         assert!(text.contains("title=\"Shop 2\"") && text.contains("api.shop-2.example"), "{text}");
+        let text = std::fs::read_to_string(dir.path().join("Go/network/connector.go")).unwrap();
+        assert!(text.contains("\"Shop 2\"") && text.contains("\"api.shop-2.example\""), "{text}");
     }
 
     #[test]

@@ -5,30 +5,33 @@
 //! covers is noted only when all of its rows are durable.
 
 mod flushed;
+mod part;
 mod vanish;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::Field;
 use futures::future::join_all;
-use futures::{StreamExt, TryStreamExt, stream};
-use sluice_model::Step;
+use futures::{FutureExt, StreamExt, stream};
+use sluice_model::{Fact, Step};
 use tokio::time::Instant;
 
 pub(crate) use flushed::Flushed;
+use part::{TablePart, Target};
 
-use crate::append::{Appended, Appender, RunNumber, Source};
+use crate::append::{Appender, RunNumber};
 use crate::error::Error;
+use crate::facts::FactRows;
 use crate::follow::Followers;
-use crate::index::IndexColumns;
 use crate::lake::Lake;
 use crate::latest::LatestState;
 use crate::meta::{ColumnPlace, CoverageRow, REJECTS, RejectRows};
-use crate::native::{self, NativeResponse, NativeRows};
+use crate::native::{NativeResponse, NativeRows};
 use crate::options::CommitterOptions;
 use crate::prepare::Prepared;
 use crate::table::Fence;
-use crate::unified::{self, UnifiedRows};
+use crate::unified::UnifiedRows;
 
 /// Tables that are written at once: each holds a compressor per column, and there are few cores.
 const TABLES_AT_ONCE: usize = 3;
@@ -41,6 +44,7 @@ type TableName = (String, String);
 pub(crate) struct Batch {
     native: BTreeMap<TableName, NativeRows>,
     unified: UnifiedRows,
+    facts: BTreeMap<Fact, FactRows>,
     rejects: RejectRows,
     coverage: Vec<(RunNumber, CoverageRow)>,
     fences: BTreeMap<RunNumber, Option<Fence>>,
@@ -53,10 +57,16 @@ impl Batch {
     pub(crate) fn add(&mut self, run: RunNumber, fence: Option<&Fence>, prepared: Prepared) -> Result<(), Error> {
         self.fences.entry(run).or_insert_with(|| fence.cloned());
         self.bytes += prepared.bytes();
-        let Prepared { origin, connector, native, notes, records, declared, transactions, rejects, .. } = prepared;
+        let Prepared { origin, connector, native, notes, records, declared, transactions, facts, rejects, .. } =
+            prepared;
         if let Some((rows, keyed)) = transactions {
             self.rows += rows.num_rows();
             self.unified.push(run, origin.clone(), &connector, rows, keyed)?;
+        }
+        for batch in facts {
+            self.rows += batch.rows.num_rows();
+            let rows = self.facts.entry(batch.fact).or_insert_with_key(|fact| FactRows::new(*fact));
+            rows.push(run, origin.clone(), &connector, batch);
         }
         self.rejects.add(run, origin.clone(), &connector, rejects);
         if native.rows > 0 {
@@ -115,9 +125,11 @@ pub(crate) struct Rejected {
 pub(crate) struct Writers {
     lake: Lake,
     options: CommitterOptions,
+    unified: Option<Appender>,
     /// With the flush that used each last.
     native: BTreeMap<TableName, (u64, Appender)>,
-    unified: Option<Appender>,
+    /// The same.
+    facts: BTreeMap<Fact, (u64, Appender)>,
     rejects: Option<Appender>,
     followers: Option<Followers>,
     /// What `meta.columns` holds, once it was read.
@@ -127,56 +139,6 @@ pub(crate) struct Writers {
     behind_since: Option<Instant>,
 }
 
-/// A table's part of a flush: its writer, its rows, and what was done with them.
-struct TablePart<S> {
-    appender: Appender,
-    rows: S,
-    appended: Appended,
-}
-
-/// A table that rows are appended to if they are new.
-#[derive(Clone, Debug)]
-struct Target {
-    schema: String,
-    name: String,
-    columns: IndexColumns,
-    passed: Step,
-}
-
-impl Target {
-    fn of(schema: &str, name: &str, columns: IndexColumns, passed: Step) -> Self {
-        Self { schema: schema.to_owned(), name: name.to_owned(), columns, passed }
-    }
-
-    fn versions() -> Self {
-        Self::of("unified", "transaction_versions", unified::INDEX, Step::UnifiedCommitted)
-    }
-}
-
-/// Rows of a table that wait.
-trait Waiting: Source + Default + 'static {
-    /// Makes incoming rows of them.
-    fn make_incoming(&mut self);
-}
-
-impl Waiting for NativeRows {
-    fn make_incoming(&mut self) {
-        Self::make_incoming(self);
-    }
-}
-
-impl Waiting for UnifiedRows {
-    fn make_incoming(&mut self) {
-        Self::make_incoming(self);
-    }
-}
-
-impl Waiting for RejectRows {
-    fn make_incoming(&mut self) {
-        Self::make_incoming(self);
-    }
-}
-
 impl Writers {
     pub(crate) fn new(lake: Lake, options: CommitterOptions) -> Self {
         Self {
@@ -184,6 +146,7 @@ impl Writers {
             options,
             native: BTreeMap::new(),
             unified: None,
+            facts: BTreeMap::new(),
             rejects: None,
             followers: None,
             columns: None,
@@ -203,16 +166,21 @@ impl Writers {
         self.behind_since.get_or_insert_with(Instant::now);
         let fences: Vec<(RunNumber, Fence)> =
             batch.fences.iter().filter_map(|(run, fence)| Some((*run, fence.clone()?))).collect();
-        let Batch { native, unified, rejects, coverage, .. } = batch;
+        let Batch { native, unified, facts, rejects, coverage, .. } = batch;
         let (open_versions, open_rejects) = (self.unified.take(), self.rejects.take());
-        let versions = self.part(open_versions, Target::versions(), unified, &fences);
+        let versions = self.part(open_versions, Target::versions(Fact::Transactions), unified, &fences);
         let rejected = Target::of("meta", "rejects", REJECTS, Step::RejectsCommitted);
         let rejected = self.part(open_rejects, rejected, rejects, &fences);
         let natives: Vec<_> = native.into_iter().map(|(table, rows)| self.native_part(table, rows, &fences)).collect();
-        let natives = stream::iter(natives).buffer_unordered(TABLES_AT_ONCE).try_collect::<Vec<_>>();
-        let (versions, rejected, natives) = tokio::try_join!(versions, rejected, natives)?;
+        let natives = stream::iter(natives).buffer_unordered(TABLES_AT_ONCE).collect::<Vec<_>>();
+        let facts: Vec<_> = facts.into_iter().map(|(fact, rows)| self.fact_part(fact, rows, &fences)).collect();
+        let facts = stream::iter(facts).buffer_unordered(TABLES_AT_ONCE).collect::<Vec<_>>();
+        // One kind after the other: together they would be twice as many tables at once.
+        let others = async { (natives.await, facts.await) };
+        let (versions, rejected, (natives, facts)) = tokio::try_join!(versions, rejected, others.map(Ok))?;
         let mut flushed = Flushed::default();
-        for (table, part) in natives {
+        for (runs, part) in natives {
+            let Some((table, part)) = flushed.written(runs, part) else { continue };
             self.note_columns(&table, &part).await?;
             flushed.take(part.appended, |counts| &mut counts.native_written);
             self.native.insert(table, (self.flushes, part.appender));
@@ -223,56 +191,18 @@ impl Writers {
             flushed.take_versions(part.appended);
             self.unified = Some(part.appender);
         }
+        for (runs, part) in facts {
+            let Some((fact, part)) = flushed.written(runs, part) else { continue };
+            flushed.take(part.appended, |counts| &mut counts.new_facts);
+            self.facts.insert(fact, (self.flushes, part.appender));
+        }
         if let Some(part) = rejected {
-            flushed.fenced.extend(part.appended.fenced);
+            flushed.failed.extend(part.appended.fenced);
             self.rejects = Some(part.appender);
         }
         self.note_coverage(coverage, &fences, &mut flushed).await?;
         self.bound();
         Ok(flushed)
-    }
-
-    fn native_part(
-        &mut self,
-        table: TableName,
-        mut rows: NativeRows,
-        fences: &[(RunNumber, Fence)],
-    ) -> impl Future<Output = Result<(TableName, TablePart<NativeRows>), Error>> + use<> {
-        let open = self.native.remove(&table).map(|(_, appender)| appender);
-        rows.limit_columns(self.options.columns_per_table);
-        let target = Target::of(&table.0, &table.1, native::INDEX, Step::NativeCommitted);
-        let part = self.part(open, target, rows, fences);
-        async move {
-            let part = part.await?;
-            // There is a table only if there are rows of it.
-            part.map(|part| (table, part)).ok_or(Error::Stopped)
-        }
-    }
-
-    /// Writes rows of one table on a task of its own; nothing if there are none and the table wasn't open.
-    fn part<S: Waiting>(
-        &self,
-        open: Option<Appender>,
-        target: Target,
-        mut rows: S,
-        fences: &[(RunNumber, Fence)],
-    ) -> impl Future<Output = Result<Option<TablePart<S>>, Error>> + use<S> {
-        let (lake, most_keys, fences) = (self.lake.clone(), self.options.index_keys, fences.to_vec());
-        let write = async move {
-            rows.make_incoming();
-            if rows.incoming().rows.is_empty() && open.is_none() {
-                lake.passed(target.passed);
-                return Ok(None);
-            }
-            let mut appender = match open {
-                Some(open) => open,
-                None => Appender::open(&lake, &target.schema, &target.name, target.columns, most_keys).await?,
-            };
-            let appended = appender.append(&mut rows, &fences).await?;
-            lake.passed(target.passed);
-            Ok(Some(TablePart { appender, rows, appended }))
-        };
-        async move { tokio::spawn(write).await.map_err(|source| Error::Worker { source })? }
     }
 
     /// Notes a native table's new columns in `meta.columns`. What a crash kept from being noted is noted by the next
@@ -302,7 +232,7 @@ impl Writers {
         flushed: &mut Flushed,
     ) -> Result<(), Error> {
         let mut by_run: BTreeMap<RunNumber, Vec<CoverageRow>> = BTreeMap::new();
-        for (run, row) in coverage.into_iter().filter(|(run, _)| !flushed.fenced.contains_key(run)) {
+        for (run, row) in coverage.into_iter().filter(|(run, _)| !flushed.failed.contains_key(run)) {
             by_run.entry(run).or_default().push(row);
         }
         let (lake, noted) = (&self.lake, by_run.into_iter());
@@ -313,7 +243,7 @@ impl Writers {
         for (run, noted) in join_all(noted).await {
             match noted {
                 Ok(()) => {}
-                Err(error @ Error::Fenced { .. }) => _ = flushed.fenced.insert(run, error),
+                Err(error @ Error::Fenced { .. }) => _ = flushed.failed.insert(run, error),
                 Err(error) => return Err(error),
             }
         }
@@ -340,17 +270,25 @@ impl Writers {
         })
     }
 
-    /// Forgets the keys of the tables used longest ago, until the rest is within its limit.
+    /// Forgets the keys of the tables used longest ago, until the rest is within its limit. Of those used at once it forgets
+    /// the largest, so that as many as can be keep theirs.
     fn bound(&mut self) {
         let versions = self.unified.as_ref().map_or(0, Appender::keys);
         let mut left = self.options.all_keys.saturating_sub(versions);
-        let mut natives: Vec<&mut (u64, Appender)> = self.native.values_mut().collect();
-        natives.sort_by_key(|(used, _)| std::cmp::Reverse(*used));
-        for (_, appender) in natives {
+        let mut others: Vec<&mut (u64, Appender)> = self.native.values_mut().chain(self.facts.values_mut()).collect();
+        others.sort_by_key(|(used, appender)| (Reverse(*used), appender.keys()));
+        for (_, appender) in others {
             match left.checked_sub(appender.keys()) {
                 Some(rest) => left = rest,
                 None => appender.forget(),
             }
         }
+    }
+
+    /// How many keys are kept of all tables that are bounded together.
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> usize {
+        let others = self.native.values().chain(self.facts.values()).map(|(_, appender)| appender);
+        self.unified.iter().chain(others).map(Appender::keys).sum()
     }
 }

@@ -11,7 +11,7 @@ use crate::table::Table;
 /// A table's columns and partitions, as its newest snapshot has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumns {
-    /// All columns.
+    /// All columns, those by which files are parted included.
     pub schema: SchemaRef,
     /// The columns that its files are parted by, in the order of the folders. They aren't in the files.
     pub partitioned_by: Vec<String>,

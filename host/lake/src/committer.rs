@@ -56,6 +56,7 @@ pub struct RunWriter {
 enum Message {
     Begin(RunNumber, Option<Fence>, Arc<OnceLock<Arc<Error>>>),
     Add { run: RunNumber, prepared: Box<Prepared>, known: bool, held: HeldMemory },
+    Number { run: RunNumber, prepared: Box<Prepared>, held: HeldMemory },
     Reject(RunNumber, Rejected),
     WindowRead { run: RunNumber, slice: Slice, read_at: DateTime<Utc>, confirm_after: TimeDelta },
     Covered(RunNumber, CoverageRow),
@@ -119,6 +120,12 @@ impl RunWriter {
         let known = self.knows(network).await?;
         self.shared.send(Message::Add { run: self.number, prepared: Box::new(prepared), known, held });
         Ok(())
+    }
+
+    /// Takes note of a response that is in the tables already: rows without an id of responses that come after it are numbered
+    /// after its own. `held` is dropped once that is done.
+    pub fn number(&self, prepared: Prepared, held: HeldMemory) {
+        self.shared.send(Message::Number { run: self.number, prepared: Box::new(prepared), held });
     }
 
     /// Hands over a response that could not be mapped at all, with the reason.

@@ -71,7 +71,7 @@ pub struct Gap {
 /// What was read of one stream and axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// The stream and the axis.
+    /// Of which network, account, stream and axis.
     pub of: StreamAxis,
     /// From the first moment that was read to the last; none if nothing was. There may be gaps in it.
     pub read: Option<Window>,
@@ -102,7 +102,7 @@ pub struct WindowRead {
 pub struct CoverageFold(BTreeMap<StreamAxis, StreamFold>);
 
 impl CoverageFold {
-    /// Adds a read.
+    /// Takes a read into account; the order in which reads come makes no difference.
     pub fn add(&mut self, of: StreamAxis, read: WindowRead) {
         // Releases before 0.2 recorded windows as they were requested, up to the end of a day that was still to come.
         let window = Window { until: read.window.until.min(read.at), ..read.window };

@@ -96,7 +96,7 @@ pub enum Error {
     Column {
         /// `schema.table`.
         table: String,
-        /// The column.
+        /// Its name in the table.
         column: String,
         /// The type that it has, or `missing`.
         found: String,
@@ -122,13 +122,13 @@ pub enum Error {
         "the change feed can't go on after `{cursor}`: the log no longer reaches back to it, or tables were rebuilt"
     )]
     FeedGone {
-        /// The cursor.
+        /// The cursor in the form in which readers keep it.
         cursor: String,
     },
     /// An envelope that can't be written as JSON.
     #[error("cannot write the envelope of request {request_id} as JSON")]
     Envelope {
-        /// The request.
+        /// The id of the request that it is of.
         request_id: String,
         /// Why.
         source: serde_json::Error,
@@ -136,7 +136,7 @@ pub enum Error {
     /// A slice's marker that can't be written as JSON.
     #[error("cannot write the marker of slice {slice} as JSON")]
     Marker {
-        /// The slice.
+        /// The slice's id.
         slice: String,
         /// Why.
         source: serde_json::Error,
@@ -177,7 +177,7 @@ pub enum Error {
         table: String,
         /// The `transaction_key`.
         key: String,
-        /// The version.
+        /// The version of the transaction, from 1.
         version: i32,
         /// The file that holds it again, from the table's root.
         path: String,
@@ -193,13 +193,13 @@ pub enum Error {
     NoReplay {
         /// The network id.
         network: String,
-        /// The run.
+        /// The id of the run that should be a replay.
         run_id: String,
     },
     /// A replay that can't be taken back.
     #[error("cannot take back the replay of run {run_id}: in table {table} {reason}")]
     BuiltUpon {
-        /// The run.
+        /// The id of the replay's run.
         run_id: String,
         /// `schema.table`.
         table: String,
@@ -221,10 +221,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// What it needs: the settings where the lake's URL is wrong, else this host.
+    /// What it needs: the settings where the lake's URL is wrong or its keys are missing, else this host.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Url { .. } => ErrorKind::Settings,
+            Self::Url { .. } | Self::NoStoreKeys { .. } => ErrorKind::Settings,
             _ => ErrorKind::Host,
         }
     }

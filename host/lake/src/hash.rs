@@ -2,7 +2,7 @@
 
 mod transaction;
 
-pub(crate) use transaction::{TransactionCells, VANISHED, same_core};
+pub(crate) use transaction::{TransactionCells, VANISHED, content_hashes, same_core};
 
 use arrow::array::{Array, StringArray};
 use sluice_model::NativeBatch;

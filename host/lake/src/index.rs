@@ -30,7 +30,7 @@ use crate::month;
 use crate::table::{DataFile, Table};
 
 use cache::{FilterCache, Partitions};
-pub(crate) use keys::{FilterKeys, KeyMap, KeySet, to_hex};
+pub(crate) use keys::{FilterKeys, KeyMap, KeySet, parse_hex, to_hex};
 pub(crate) use read::{column, keys_of, unreadable, wrong};
 
 /// The latest row of a key.
@@ -143,7 +143,7 @@ impl KeyIndex {
         self.partitions.place(home).1
     }
 
-    /// The number of a partition.
+    /// The number by which rows name a partition, given when it is first asked for.
     pub(crate) fn number(&mut self, place: &Partition) -> u32 {
         self.partitions.number(place)
     }

@@ -41,7 +41,7 @@ struct Inner {
     /// Small tables to which this process appends: it doesn't race against itself.
     small: SmallTables,
     /// The folder of its tables.
-    tables: &'static str,
+    tables: Arc<str>,
     retired: Mutex<KnownRetired>,
     /// What follows the reads that are recorded through this handle.
     coverage: tokio::sync::Mutex<Option<CoverageState>>,
@@ -52,13 +52,13 @@ struct Inner {
 impl Inner {
     fn new(url: Url, store: Arc<dyn ObjectStore>, root: Arc<dyn ObjectStore>, store_name: Option<String>) -> Self {
         let (small, retired, coverage) = Default::default();
-        Self { url, store, root, small, tables: TABLES, retired, coverage, store_name }
+        Self { url, store, root, small, tables: TABLES.into(), retired, coverage, store_name }
     }
 
     /// The same place, of which nothing is known yet.
     fn alike(&self) -> Self {
         let (url, store, root) = (self.url.clone(), self.store.clone(), self.root.clone());
-        Self { tables: self.tables, ..Self::new(url, store, root, self.store_name.clone()) }
+        Self { tables: self.tables.clone(), ..Self::new(url, store, root, self.store_name.clone()) }
     }
 }
 
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Inner {
 pub struct TableRef {
     /// Its SQL schema: `unified`, `meta`, or a network with `-` as `_`.
     pub schema: String,
-    /// Its name.
+    /// Its name in the schema.
     pub name: String,
     /// Where it is, ending in `/`.
     pub url: Url,
@@ -254,13 +254,12 @@ impl Lake {
     }
 
     /// The same lake with its tables in another folder.
-    pub(crate) fn with_tables(&self, tables: &'static str) -> Self {
-        Self { inner: Arc::new(Inner { tables, ..self.inner.alike() }), passed: self.passed }
+    pub(crate) fn with_tables(&self, tables: &str) -> Self {
+        Self { inner: Arc::new(Inner { tables: tables.into(), ..self.inner.alike() }), passed: self.passed }
     }
 
-    /// The folder of its tables.
     pub(crate) fn tables_folder(&self) -> Path {
-        Path::from(self.inner.tables)
+        Path::from(&*self.inner.tables)
     }
 
     /// The sum of the notes of retention, if they were read.
@@ -304,7 +303,7 @@ impl Lake {
         }
     }
 
-    /// The folders in a folder.
+    /// The folders right below a folder; none if it isn't there.
     pub(crate) async fn folders(&self, path: &Path) -> Result<Vec<Path>, Error> {
         match self.store().list_with_delimiter(Some(path)).await {
             Ok(listed) => Ok(listed.common_prefixes),

@@ -18,7 +18,7 @@ mod merge;
 mod rewrite;
 mod window;
 
-pub use known::{KnownTransaction, KnownTransactions, Worth};
+pub use known::{KnownCounts, KnownTransaction, KnownTransactions, Worth};
 pub(crate) use rewrite::lay_out;
 pub use window::{WindowState, WindowStates};
 
@@ -37,7 +37,6 @@ use duplicates::refuse_duplicates;
 use keys::{Filters, KeyVersions};
 use merge::Merge;
 
-/// The latest state.
 pub(crate) type LatestState = Following<LatestVersions>;
 
 impl LatestState {

@@ -40,6 +40,10 @@ pub struct Counts {
     pub transactions: u64,
     /// Unified transactions that were new or had changed.
     pub new_versions: u64,
+    /// Facts of other kinds that were mapped.
+    pub facts: u64,
+    /// Facts of other kinds that were new or had changed.
+    pub new_facts: u64,
     /// Records that could not be mapped.
     pub rejects: u64,
     /// Values that were odd and were read all the same.
@@ -57,6 +61,8 @@ impl AddAssign for Counts {
         self.beyond_columns += more.beyond_columns;
         self.transactions += more.transactions;
         self.new_versions += more.new_versions;
+        self.facts += more.facts;
+        self.new_facts += more.new_facts;
         self.rejects += more.rejects;
         self.notes += more.notes;
         self.older += more.older;
@@ -84,11 +90,25 @@ impl RunBook {
         self.ordinals.number(&mut prepared)?;
         self.counts.native_rows += prepared.native.rows as u64;
         self.counts.transactions += prepared.rows() as u64;
+        self.counts.facts += prepared.fact_rows() as u64;
         self.counts.rejects += prepared.rejects();
         self.counts.notes.note(&prepared.notes);
         let has_rejects = prepared.rejects() > 0;
         self.seen.note(&prepared.origin, &prepared.connector, prepared.reported(), has_rejects);
         batch.add(self.number, self.fence.as_ref(), prepared)
+    }
+
+    /// Records a response that is in the tables already: rows without an id of later ones are numbered after its own.
+    pub(crate) fn number(&mut self, prepared: &mut Prepared) -> Result<(), Error> {
+        self.begin_if_other(&prepared.origin().clone());
+        self.ordinals.number(prepared)
+    }
+
+    /// The same as [`RunBook::begin`] if a response is of another run.
+    pub(crate) fn begin_if_other(&mut self, origin: &RawObject) {
+        if !self.seen.is_of_this_run(origin) {
+            self.begin(&origin.run_id);
+        }
     }
 
     /// The responses of another run come.
@@ -129,11 +149,16 @@ impl Lake {
 
     /// A ledger that gathers and keeps as much as `options` say.
     pub fn ledger_with(&self, options: CommitterOptions) -> Ledger {
+        self.ledger_under(options, None)
+    }
+
+    /// The same under a lease: its commits fail once another process has taken it over.
+    pub fn ledger_under(&self, options: CommitterOptions, fence: Option<Fence>) -> Ledger {
         Ledger {
             lake: self.clone(),
             batch: Batch::default(),
             writers: Writers::new(self.clone(), options.clone()),
-            book: RunBook::new(0, None),
+            book: RunBook::new(0, fence),
             options,
         }
     }
@@ -207,9 +232,8 @@ impl Ledger {
         }
         self.flush().await?;
         let streams = self.book.seen.take(self.book.number);
-        let judged = self.writers.mark_vanished(&streams, &[]).await?;
-        self.count(&judged);
-        Ok(())
+        let judged = self.writers.mark_vanished(&streams, &self.book.fences()).await?;
+        self.count(judged)
     }
 
     pub(crate) async fn flush(&mut self) -> Result<(), Error> {
@@ -217,10 +241,7 @@ impl Ledger {
             return Ok(());
         }
         match self.writers.flush(std::mem::take(&mut self.batch)).await {
-            Ok(flushed) => {
-                self.count(&flushed);
-                Ok(())
-            }
+            Ok(flushed) => self.count(flushed),
             Err(error) => {
                 self.writers = Writers::new(self.lake.clone(), self.options.clone());
                 Err(error)
@@ -228,9 +249,10 @@ impl Ledger {
         }
     }
 
-    fn count(&mut self, flushed: &Flushed) {
+    fn count(&mut self, mut flushed: Flushed) -> Result<(), Error> {
         if let Some(counts) = flushed.counts.get(&self.book.number) {
             self.book.counts += *counts;
         }
+        flushed.failed.remove(&self.book.number).map_or(Ok(()), Err)
     }
 }

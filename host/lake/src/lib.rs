@@ -9,7 +9,9 @@
 //! - `raw/envelopes/<run>/<request>-<attempt>.json`: the [`sluice_model::RawObject`] of each response;
 //! - `raw/retired/<id>.json`: what retention took out of raw; `raw/aside/`: bodies that it is about to delete;
 //! - `raw/slices/<run>/<blake3 hex of the slice's id>.json`: the [`sluice_model::SliceRead`] of each slice;
-//! - `tables/<schema>/<table>`: Delta tables: `unified.transaction_versions`, `<network>.<stream>`, `meta.*`;
+//! - `tables/<schema>/<table>`: Delta tables: `unified.transaction_versions`, `unified.payment_versions` and the like,
+//!   `<network>.<stream>`, `meta.*`;
+//! - `erasures/<id>.json`: what each erasure removed, without the values;
 //! - `connectors/<blake3 hex>.wasm`: every connector version that was ever active.
 //!
 //! ```no_run
@@ -33,7 +35,9 @@ mod changes;
 mod columns;
 mod committer;
 mod coverage;
+mod erase;
 mod error;
+mod facts;
 mod follow;
 mod gather;
 mod hash;
@@ -59,15 +63,17 @@ mod tests;
 mod unified;
 mod vanished;
 mod version_reader;
+mod versions;
 
 pub use append::Causes;
 pub use changes::{ChangeCursor, ChangeFilter, ChangeReader, Changes};
 pub use columns::TableColumns;
 pub use committer::{Committer, HeldMemory, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
+pub use erase::{ErasedRows, NativeSubstitutes, RawEnvelope, Replace, Substitutes, renamed};
 pub use error::Error;
 pub use lake::{Lake, TableRef};
-pub use latest::{KnownTransaction, KnownTransactions, WindowState, WindowStates, Worth};
+pub use latest::{KnownCounts, KnownTransaction, KnownTransactions, WindowState, WindowStates, Worth};
 pub use ledger::{ConnectorRef, Counts, Ledger};
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{
@@ -82,8 +88,8 @@ pub const TOMBSTONE: [u8; 16] = hash::VANISHED.to_be_bytes();
 pub use raw::{EnvelopePath, Gone, KeptResponse, RawFilter, RawRetired, StoredResponse, WireBody};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{
-    Diff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed, RolledBack,
-    Rows,
+    Diff, FactDiff, FieldDiff, FieldExample, Money, MoneyKey, NativeDiff, RejectExample, Rejects, Replay, Replayed,
+    RolledBack, Rows,
 };
 pub use table::{Fence, require_honoured, unhonoured_in_log};
 pub use version_reader::{NewVersions, VersionFile, VersionPlace, VersionReader};

@@ -10,7 +10,9 @@ mod log;
 mod vacuum;
 
 use chrono::{DateTime, TimeDelta, Utc};
+pub(crate) use log::checkpoint;
 use serde::Serialize;
+pub(crate) use vacuum::vacuum;
 
 use crate::error::Error;
 use crate::lake::{Lake, TableRef};
@@ -61,7 +63,7 @@ pub struct Maintained {
     pub checkpoint: bool,
     /// Data files that were deleted.
     pub deleted_files: u64,
-    /// Their bytes.
+    /// The sum of their sizes.
     pub deleted_bytes: u64,
     /// Entries of the log that were deleted.
     pub deleted_log_files: u64,
@@ -80,8 +82,8 @@ impl Lake {
         }
         compact::compact(&mut table, upkeep, &mut done).await?;
         table.refresh().await?;
-        log::checkpoint(&table, upkeep, &mut done).await?;
-        vacuum::vacuum(&table, now - upkeep.keep, upkeep.dry_run, &mut done).await?;
+        checkpoint(&table, upkeep, &mut done).await?;
+        vacuum(&table, now - upkeep.keep, upkeep.dry_run, &mut done).await?;
         log::clean(&table, now - upkeep.keep.max(upkeep.keep_log), upkeep.dry_run, &mut done).await?;
         Ok(done)
     }

@@ -12,7 +12,8 @@ mod tables;
 
 pub use accounts::AccountRow;
 pub use doubts::{DoubtRow, DoubtState};
-pub(crate) use rejects::{REJECTS, RejectRows};
+pub(crate) use rejects::{REJECTS, RejectRows, reject_key};
+pub(crate) use requests::networks_of_requests;
 pub use resolved::{RejectRow, Resolution};
 pub(crate) use rows::ColumnPlace;
 pub use rows::{AccountUsage, ConnectorRow, CoverageRow, Covered, RunRow};
@@ -32,7 +33,7 @@ use crate::lake::Lake;
 use crate::table::{Fence, Proposal, Table, TableChange, TableSpec, commit_with};
 
 /// Rows that wait to be appended to a small table.
-struct Waiting {
+struct PendingAppend {
     rows: RecordBatch,
     fence: Option<Fence>,
     reply: oneshot::Sender<Result<(), Error>>,
@@ -41,7 +42,7 @@ struct Waiting {
 /// A small table that this process appends to: what several bring at once is appended in one commit.
 #[derive(Default)]
 pub(crate) struct SmallTable {
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<PendingAppend>>,
     table: tokio::sync::Mutex<Option<Table>>,
 }
 
@@ -68,7 +69,7 @@ impl Lake {
         }
         let small = self.small_table(&format!("{schema}.{name}"));
         let (reply, answer) = oneshot::channel();
-        small.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { rows, fence, reply });
+        small.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(PendingAppend { rows, fence, reply });
         let (lake, schema, name) = (self.clone(), schema.to_owned(), name.to_owned());
         // Whoever comes first appends for all; not even a caller that is cancelled takes the others with it.
         tokio::spawn(async move { small.append_waiting(&lake, &schema, &name).await });
@@ -124,7 +125,7 @@ const INDEXED: [&str; 4] = ["run_id", "network", "digest", "received_at"];
 /// After a failure the table is opened `anew`, once: another one may have been made in its place.
 async fn append_all(
     table: &mut Table,
-    mut waiting: Vec<Waiting>,
+    mut waiting: Vec<PendingAppend>,
     anew: impl Future<Output = Result<Table, Error>> + Send,
 ) {
     let mut anew = Some(anew);
@@ -149,10 +150,10 @@ async fn append_all(
     }
 }
 
-fn answer_all(waiting: Vec<Waiting>, outcome: Result<(), Error>) {
+fn answer_all(waiting: Vec<PendingAppend>, outcome: Result<(), Error>) {
     let mut outcome = outcome.map_err(Arc::new);
     let last = waiting.len().saturating_sub(1);
-    for (place, Waiting { reply, .. }) in waiting.into_iter().enumerate() {
+    for (place, PendingAppend { reply, .. }) in waiting.into_iter().enumerate() {
         let own = if place == last { std::mem::replace(&mut outcome, Ok(())) } else { outcome.clone() };
         // Who was cancelled doesn't wait.
         let _ = reply.send(own.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(Error::Shared)));
@@ -160,7 +161,7 @@ fn answer_all(waiting: Vec<Waiting>, outcome: Result<(), Error>) {
 }
 
 struct AppendAll<'a> {
-    waiting: &'a mut Vec<Waiting>,
+    waiting: &'a mut Vec<PendingAppend>,
     /// The columns for which the files of the last attempt were written.
     written: Option<SchemaRef>,
 }

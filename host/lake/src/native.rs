@@ -7,7 +7,7 @@ mod literal;
 mod rest;
 mod shape;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringBuilder};
@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{DECODE_NOTES, Kinds, NativeBatch, Notes, RawObject};
 
 use self::columns::Columns;
+pub(crate) use self::columns::path_of_field;
 pub(crate) use self::declared::Declared;
 use self::rest::REST;
 use self::shape::{SeenField, Shaping};
@@ -96,6 +97,11 @@ impl NativeRows {
 
     fn most_columns(&self) -> usize {
         self.most_columns.unwrap_or(COLUMNS_PER_TABLE)
+    }
+
+    /// The runs that bring them.
+    pub(crate) fn runs(&self) -> BTreeSet<RunNumber> {
+        self.pending.iter().map(|pending| pending.run).collect()
     }
 
     /// How many rows wait.

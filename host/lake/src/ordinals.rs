@@ -42,7 +42,7 @@ impl Ordinals {
         if places.is_empty() {
             return Ok(());
         }
-        let (ids, _) = unified::ids_and_places(rows)?;
+        let ids = unified::ids(rows)?;
         let split = row_hash::split(places.iter().map(|row| ids.value(*row)));
         let slice = self.slices.entry(prepared.origin.slice.id()).or_default();
         let firsts = slice.firsts(&prepared.origin.request_id, &split);

@@ -1,6 +1,8 @@
 //! A mapped response made ready for the tables: keys and hashes are made where it was mapped, on as many threads as
 //! map, so that the committer only compares numbers.
 
+mod orphans;
+mod repaired;
 mod states;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -9,16 +11,21 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Decimal128Type;
-use sluice_model::{Layout, Mapped, NativeBatch, Notes, RawObject, Reject};
+use sluice_model::{Fact, Layout, Mapped, NativeBatch, Notes, RawObject, Reject};
 
 pub use states::TransactionState;
 
+use orphans::without_orphans;
+use repaired::{reject_repaired, repaired_keys, without_repaired};
+
 use crate::error::Error;
+use crate::facts::FactBatch;
 use crate::hash::{native_hashes, native_keys};
 use crate::ledger::ConnectorRef;
 use crate::month;
 use crate::native::{Declared, KeyedRecords};
 use crate::unified::{self, Keyed};
+use crate::versions::{record_index, table_name};
 
 /// Rows of one id whose commissions are shown.
 const MAX_SHOWN: usize = 4;
@@ -36,45 +43,61 @@ pub struct Prepared {
     /// What the connector's layout says of its fields.
     pub(crate) declared: Declared,
     pub(crate) transactions: Option<(RecordBatch, Keyed)>,
+    /// Facts of other kinds.
+    pub(crate) facts: Vec<FactBatch>,
     pub(crate) rejects: Vec<Reject>,
     /// Keys of transactions that were rejected for their contents: they were there all the same.
-    conflicting: Vec<u128>,
+    conflicting: HashSet<u128>,
     bytes: usize,
 }
 
 impl Prepared {
     /// Makes keys and hashes of a response's records and transactions. CPU work: some milliseconds per megabyte.
     ///
-    /// Transactions of one id with different contents in one response are both rejected: which one is right isn't known.
+    /// Transactions of one id with different contents in one response are both rejected, as other facts are: which one is right
+    /// isn't known. So are their items, and records of whose key characters were replaced while they were read.
     ///
     /// # Errors
-    /// [`Error::Column`] for transactions of another schema.
+    /// [`Error::Column`] for transactions or other facts of another schema.
     pub fn of(origin: Arc<RawObject>, layout: &Layout, connector: ConnectorRef, mapped: Mapped) -> Result<Self, Error> {
-        let Mapped { native, transactions, mut rejects, findings, .. } = mapped;
+        let Mapped { native, transactions, facts, mut rejects, findings, .. } = mapped;
         let notes = findings.notes;
         let mut months = vec![month::NONE; native.rows];
-        let (mut prepared, mut conflicting) = (None, Vec::new());
+        let (mut prepared, mut conflicting) = (None, HashSet::new());
+        let mut repaired = repaired_keys(&native, &layout.key, &notes);
+        let mut readable = |fact, rows| without_repaired(fact, rows, &notes, &mut repaired);
+        let transactions = transactions.map(|rows| readable(Fact::Transactions, rows)).transpose()?;
+        let facts = facts.into_iter().map(|(fact, rows)| Ok((fact, readable(fact, rows)?)));
+        let facts = facts.collect::<Result<Vec<_>, Error>>()?;
+        reject_repaired(repaired, &mut rejects);
         if let Some(rows) = transactions.filter(|rows| rows.num_rows() > 0) {
             let (rows, mut keyed, conflicts) = without_conflicts(&origin, rows, native.rows, &mut rejects)?;
             conflicting = conflicts;
             months = std::mem::take(&mut keyed.record_months);
             prepared = (rows.num_rows() > 0).then_some((rows, keyed));
         }
+        let facts = facts.into_iter().map(|(fact, rows)| {
+            let rows = without_orphans(&origin, fact, rows, &conflicting, &mut rejects)?;
+            FactBatch::of(&origin, fact, rows, &mut rejects)
+        });
+        let mut facts = facts.collect::<Result<Vec<_>, Error>>()?;
+        facts.retain(|batch| batch.rows.num_rows() > 0);
         let contents = native_hashes(&native);
         let keys = native_keys(&native, &origin.slice.account, &layout.key, &contents);
-        let columns: usize = native.columns.iter().map(|column| column.text.get_array_memory_size()).sum();
         let rows = prepared.as_ref().map_or(0, |(rows, _)| rows.get_array_memory_size());
+        let rows = rows + facts.iter().map(FactBatch::bytes).sum::<usize>();
         let numbers = native.rows * 48 + prepared.as_ref().map_or(0, |(rows, _)| rows.num_rows() * 64);
         let texts: usize = rejects.iter().map(|reject| reject.reason.len() + 32).sum();
         Ok(Self {
             declared: Declared::of(layout),
-            bytes: columns + rows + numbers + texts + notes.bytes() + 1024,
+            bytes: native.bytes() + rows + numbers + texts + notes.bytes() + 1024,
             origin,
             connector,
             records: KeyedRecords { keys, contents, months },
             native,
             notes,
             transactions: prepared,
+            facts,
             rejects,
             conflicting,
         })
@@ -103,12 +126,18 @@ impl Prepared {
         conflicts.into_iter().collect()
     }
 
-    /// The months of its transactions, as numbers that follow each other.
+    /// The months of its transactions and other facts, as numbers that follow each other. Facts without a month have none.
     pub fn months(&self) -> BTreeSet<i32> {
-        let months = self.transactions.as_ref().map_or(&[][..], |(_, keyed)| &keyed.months);
+        let transactions: &[i32] = self.transactions.as_ref().map_or(&[][..], |(_, keyed)| &keyed.months);
+        let all = std::iter::once(transactions).chain(self.facts.iter().map(FactBatch::months));
         // Rows come in clusters: most are of the month of the one before.
-        let changes = months.chunk_by(|one, next| one == next).filter_map(|same| same.first());
-        changes.copied().collect()
+        let changes = all.flat_map(|months| months.chunk_by(|one, next| one == next)).filter_map(<[i32]>::first);
+        changes.copied().filter(|of| *of != month::NONE).collect()
+    }
+
+    /// Key and content hash of each record.
+    pub fn records(&self) -> impl Iterator<Item = (u128, u128)> + '_ {
+        self.records.keys.iter().copied().zip(self.records.contents.iter().copied())
     }
 
     /// Bytes in memory.
@@ -121,6 +150,11 @@ impl Prepared {
         self.transactions.as_ref().map_or(0, |(rows, _)| rows.num_rows())
     }
 
+    /// How many facts of other kinds it holds.
+    pub(crate) fn fact_rows(&self) -> usize {
+        self.facts.iter().map(|facts| facts.rows.num_rows()).sum()
+    }
+
     /// The keys of all transactions that the network reports in it.
     pub(crate) fn reported(&self) -> impl Iterator<Item = u128> + '_ {
         let keys = self.transactions.as_ref().map_or(&[][..], |(_, keyed)| &keyed.keys);
@@ -128,14 +162,21 @@ impl Prepared {
     }
 }
 
-/// Makes transactions of one id with different contents rejects, as [`Prepared::of`] does.
+/// Makes transactions and other facts of one id with different contents rejects, as [`Prepared::of`] does.
 ///
 /// # Errors
-/// [`Error::Column`] for transactions of another schema.
+/// [`Error::Column`] for transactions or other facts of another schema.
 pub fn reject_conflicts(origin: &RawObject, mapped: &mut Mapped) -> Result<(), Error> {
+    let mut conflicting = HashSet::new();
     if let Some(rows) = mapped.transactions.take() {
-        let (rows, ..) = without_conflicts(origin, rows, mapped.native.rows, &mut mapped.rejects)?;
+        let (rows, _, conflicts) = without_conflicts(origin, rows, mapped.native.rows, &mut mapped.rejects)?;
         mapped.transactions = Some(rows);
+        conflicting = conflicts;
+    }
+    for (fact, rows) in std::mem::take(&mut mapped.facts) {
+        let rows = without_orphans(origin, fact, rows, &conflicting, &mut mapped.rejects)?;
+        let batch = FactBatch::of(origin, fact, rows, &mut mapped.rejects)?;
+        mapped.facts.insert(fact, batch.rows);
     }
     Ok(())
 }
@@ -147,24 +188,17 @@ fn without_conflicts(
     rows: RecordBatch,
     records: usize,
     rejects: &mut Vec<Reject>,
-) -> Result<(RecordBatch, Keyed, Vec<u128>), Error> {
+) -> Result<(RecordBatch, Keyed, HashSet<u128>), Error> {
     let keyed = Keyed::of(origin, &rows, records)?;
-    let conflicting = keyed.conflicting();
+    let conflicting = conflicting(&keyed.keys, &keyed.contents);
     if conflicting.is_empty() {
-        return Ok((rows, keyed, Vec::new()));
+        return Ok((rows, keyed, HashSet::new()));
     }
-    let is_valid = |row: usize| !conflicting.contains(&keyed.keys[row]);
-    let mask: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_valid(row))).collect();
-    let (ids, places) = unified::ids_and_places(&rows)?;
-    let reasons = reasons(&rows, &keyed, &conflicting, ids);
-    for row in (0..rows.num_rows()).filter(|row| !is_valid(*row)) {
-        let reason = reasons.get(&keyed.keys[row]).cloned().unwrap_or_default();
-        rejects.push(Reject { record_index: places.value(row), reason });
-    }
-    let kept = filter_record_batch(&rows, &mask).map_err(|source| Error::rows(unified::TABLE, source))?;
+    let reasons = reasons(&rows, &keyed, &conflicting, unified::ids(&rows)?);
+    let kept = without_rejected(Fact::Transactions, &rows, &keyed.keys, &reasons, rejects)?;
     let Keyed { record_months, .. } = keyed;
     let keyed = Keyed { record_months, ..Keyed::of(origin, &kept, records)? };
-    Ok((kept, keyed, conflicting.into_iter().collect()))
+    Ok((kept, keyed, conflicting))
 }
 
 /// Why the rows of each of these keys are rejected, with their number and their commissions.
@@ -197,12 +231,31 @@ fn reasons(rows: &RecordBatch, keyed: &Keyed, conflicting: &HashSet<u128>, ids: 
     places.into_iter().map(|(key, rows)| (key, reason(&rows))).collect()
 }
 
-impl Keyed {
-    /// Keys that stand for different contents.
-    fn conflicting(&self) -> HashSet<u128> {
-        let mut pairs: Vec<(u128, u128)> = self.keys.iter().copied().zip(self.contents.iter().copied()).collect();
-        pairs.sort_unstable();
-        pairs.dedup();
-        pairs.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0).collect()
+/// Keys of a response that stand for different contents.
+pub(crate) fn conflicting(keys: &[u128], contents: &[u128]) -> HashSet<u128> {
+    let mut pairs: Vec<(u128, u128)> = keys.iter().copied().zip(contents.iter().copied()).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0).collect()
+}
+
+/// The rows whose key isn't among `reasons`. The others are rejects: one of each record and key, however many rows these have.
+pub(crate) fn without_rejected(
+    fact: Fact,
+    rows: &RecordBatch,
+    keys: &[u128],
+    reasons: &HashMap<u128, String>,
+    rejects: &mut Vec<Reject>,
+) -> Result<RecordBatch, Error> {
+    let places = record_index(fact, rows)?;
+    let mut seen = HashSet::new();
+    for (row, key) in keys.iter().enumerate() {
+        let Some(reason) = reasons.get(key) else { continue };
+        let record_index = places.value(row);
+        if seen.insert((record_index, *key)) {
+            rejects.push(Reject { record_index, reason: reason.clone() });
+        }
     }
+    let mask: BooleanArray = keys.iter().map(|key| Some(!reasons.contains_key(key))).collect();
+    filter_record_batch(rows, &mask).map_err(|source| Error::rows(&table_name(fact), source))
 }

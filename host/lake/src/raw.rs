@@ -1,4 +1,4 @@
-//! Raw: every response as it came off the wire, written once and never again.
+//! Raw: every response as it came off the wire, written once and never again but by an erasure.
 //!
 //! A response is in raw before its body is decoded: body and envelope, with the outcome `unjudged`. Once
 //! it is judged the envelope is written again with the outcome, and with nothing else changed.
@@ -96,6 +96,12 @@ impl WireBody {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvelopePath(Path);
 
+impl EnvelopePath {
+    pub(crate) fn at(path: Path) -> Self {
+        Self(path)
+    }
+}
+
 /// What resuming a run takes of a response that it kept: see [`RawObject`] for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as those of `RawObject`")]
@@ -111,7 +117,7 @@ pub struct KeptResponse {
     pub outcome: String,
 }
 
-/// A response that is kept.
+/// What storing a response did.
 #[derive(Clone, Debug)]
 pub struct StoredResponse {
     /// Where its envelope is.
@@ -125,39 +131,44 @@ impl Lake {
     ///
     /// The same response twice is stored once; a different one under the same names gets a name of its own.
     pub async fn put_raw(&self, object: &RawObject, body: &WireBody) -> Result<StoredResponse, Error> {
-        let path = body_path(object.body);
         if body.digest != object.body {
             let reason = format!("request {} has a body of digest {}", object.request_id, body.digest.short());
-            return Err(Error::Damaged { path: self.display(&path), reason });
+            return Err(Error::Damaged { path: self.display(&body_path(object.body)), reason });
         }
-        let there = match self.store().head(&path).await {
-            Ok(meta) => Some(meta.size),
-            Err(StoreError::NotFound { .. }) => None,
-            Err(source) => return Err(Error::store("read", self.display(&path), source)),
-        };
-        let mut body_bytes = 0;
-        if there.is_none_or(|bytes| bytes == 0) {
-            let wire = body.bytes.clone();
-            let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await?;
-            let damaged =
-                |error: std::io::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };
-            let packed = Bytes::from(packed.map_err(damaged)?);
-            body_bytes = packed.len() as u64;
-            match there {
-                None => _ = self.put_if_absent(&path, packed).await?,
-                // No frame is empty: it is what a crash of the machine left of one.
-                Some(_) => {
-                    let failed = |source| Error::store("write", self.display(&path), source);
-                    self.store().put(&path, packed.into()).await.map_err(failed)?;
-                }
-            }
-        }
+        let body_bytes = self.put_body(body).await?;
         self.passed(Step::BodyKept);
         let stored = self.put_envelope(object).await?;
         Ok(StoredResponse { written_bytes: stored.written_bytes + body_bytes, ..stored })
     }
 
-    /// Notes a response's outcome in its envelope. Nothing else of `object` may differ from what is there.
+    /// Keeps a body, and returns the bytes that it took: none if it was there.
+    pub(crate) async fn put_body(&self, body: &WireBody) -> Result<u64, Error> {
+        let path = body_path(body.digest);
+        let there = match self.store().head(&path).await {
+            Ok(meta) => Some(meta.size),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(source) => return Err(Error::store("read", self.display(&path), source)),
+        };
+        if there.is_some_and(|bytes| bytes > 0) {
+            return Ok(0);
+        }
+        let wire = body.bytes.clone();
+        let packed = blocking(move || zstd::bulk::compress(&wire, ZSTD_LEVEL)).await?;
+        let damaged = |error: std::io::Error| Error::Damaged { path: self.display(&path), reason: error.to_string() };
+        let packed = Bytes::from(packed.map_err(damaged)?);
+        let body_bytes = packed.len() as u64;
+        match there {
+            None => _ = self.put_if_absent(&path, packed).await?,
+            // No frame is empty: it is what a crash of the machine left of one.
+            Some(_) => {
+                let failed = |source| Error::store("write", self.display(&path), source);
+                self.store().put(&path, packed.into()).await.map_err(failed)?;
+            }
+        }
+        Ok(body_bytes)
+    }
+
+    /// Notes a response's outcome in its envelope. Nothing else of `object` may differ from what is there but by an erasure.
     pub async fn put_outcome(&self, at: &EnvelopePath, object: &RawObject) -> Result<(), Error> {
         let failed = |source| Error::store("write", self.display(&at.0), source);
         self.store().put(&at.0, packed(object)?.into()).await.map(drop).map_err(failed)
@@ -314,7 +325,7 @@ impl Lake {
 
     /// The objects in a folder of raw, without the empty ones that a crash of the machine may leave on a local disk:
     /// what they were to hold was never kept.
-    async fn kept_in(&self, folder: &Path) -> Result<Vec<Path>, Error> {
+    pub(crate) async fn kept_in(&self, folder: &Path) -> Result<Vec<Path>, Error> {
         let listed = self.store().list(Some(folder)).try_filter(|meta| std::future::ready(meta.size > 0));
         let paths = listed.map_ok(|meta| meta.location).try_collect().await;
         paths.map_err(|source| Error::store("list", self.display(folder), source))
@@ -342,6 +353,11 @@ fn body_path(digest: Digest) -> Path {
 /// Where a body is that no envelope named any more.
 fn aside_path(digest: Digest) -> Path {
     Path::from(format!("raw/aside/{digest}.zst"))
+}
+
+/// Where a body may be.
+pub(crate) fn body_paths(digest: Digest) -> [Path; 2] {
+    [body_path(digest), aside_path(digest)]
 }
 
 fn envelopes_folder() -> Path {

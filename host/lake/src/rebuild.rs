@@ -2,18 +2,23 @@
 //!
 //! The new tables are built under `tables.new/`. Each takes the place of the old one by one commit that removes all of the
 //! old one's files and adds the new one's, so that no reader sees half of a table, and what was there before can be
-//! queried by its version. Until then the old tables serve; an interrupted rebuild starts again. If that
-//! happens between two tables, an object in the lake says so until a rebuild has come to its end.
+//! queried by its version. Until then the old tables serve. A rebuild that is interrupted between two tables is noted by an
+//! object in the lake until one has come to its end.
 
-use std::collections::BTreeMap;
+mod plan;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 
 use bytes::Bytes;
-use deltalake::kernel::{Action, Transaction};
+use chrono::{DateTime, Utc};
+use deltalake::kernel::{Remove, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
-use sluice_model::Step;
+use sluice_model::{Fact, Step};
+use uuid::Uuid;
 
 use crate::coverage::CoverageState;
 use crate::error::Error;
@@ -21,8 +26,10 @@ use crate::follow::Followers;
 use crate::lake::{Lake, TableRef};
 use crate::latest::LatestState;
 use crate::meta::Resolution;
-use crate::table::{Commit, Table};
+use crate::table::{Commit, DataFile, Fence, Proposal, Table};
 
+/// Envelopes that are read at once.
+const READ_AHEAD: usize = 16;
 /// The folder of tables that are being built.
 const NEW: &str = "tables.new";
 /// Is there as long as some tables may be new and others old.
@@ -36,6 +43,8 @@ pub struct Rebuild {
     fresh: Lake,
     /// The tables that will be replaced, and their versions when it began.
     before: BTreeMap<(String, String), u64>,
+    /// The lease under which they are replaced.
+    fence: Option<Fence>,
 }
 
 /// A table that was rebuilt.
@@ -43,37 +52,50 @@ pub struct Rebuild {
 pub struct Rebuilt {
     /// `schema.table`.
     pub table: String,
-    /// Its rows before.
+    /// How many rows the table had before.
     pub rows_before: u64,
     /// Its rows now.
     pub rows: u64,
 }
 
 impl Lake {
-    /// Starts rebuilding all tables of these networks. What an earlier rebuild left is deleted.
+    /// The rebuild of this id of all tables of these networks, as far as it has come. From here on nobody may write to these
+    /// tables before the new ones are in their place. `fence`: of the lease under which that is done; whoever let an earlier one
+    /// lapse can't write to them any more.
     ///
     /// # Errors
     /// The store's failure; [`Error::Unhonoured`] for a table that couldn't be put in place, before anything is done.
-    pub async fn rebuild(&self, networks: &[String]) -> Result<Rebuild, Error> {
-        let fresh = self.with_tables(NEW);
-        fresh.remove_tables().await?;
+    pub async fn rebuild(&self, id: &str, networks: &[String], fence: Option<Fence>) -> Result<Rebuild, Error> {
+        let fresh = self.new_tables(id);
         let schemas: Vec<String> = networks.iter().map(|network| network.replace('-', "_")).collect();
-        let mut before = BTreeMap::new();
+        let mut replaced = Vec::new();
         for (schema, name) in [LatestState::TABLE, CoverageState::TABLE] {
             Table::open(self, schema, name).await?;
         }
         for TableRef { schema, name, .. } in self.tables().await? {
             let derived = match schema.as_str() {
-                "unified" => name == "transaction_versions",
+                "unified" => Fact::of_versions(&name).is_some(),
                 "meta" => DERIVED.contains(&name.as_str()),
                 _ => schemas.contains(&schema),
             };
             if derived {
-                let version = Table::open(self, &schema, &name).await?.version().unwrap_or_default();
-                before.insert((schema, name), version);
+                let table = Table::open(self, &schema, &name).await?;
+                replaced.push(((schema, name), table));
             }
         }
-        Ok(Rebuild { lake: self.clone(), fresh, before })
+        let mut before = BTreeMap::new();
+        for (place, mut table) in replaced {
+            if let Some(fence) = &fence {
+                table.shut_out(fence).await?;
+            }
+            before.insert(place, table.version().unwrap_or_default());
+        }
+        Ok(Rebuild { lake: self.clone(), fresh, before, fence })
+    }
+
+    /// The lake of the same raw objects whose tables are those that a rebuild fills.
+    pub fn new_tables(&self, rebuild: &str) -> Self {
+        self.with_tables(&format!("{NEW}/{rebuild}"))
     }
 
     /// Whether new tables are being put in the place of old ones, or were until that was interrupted: some may be of
@@ -87,26 +109,60 @@ impl Lake {
         }
     }
 
-    /// All runs that left something in raw, oldest first.
+    /// All runs that left something in raw, those first of which a response was observed first. The ids of runs begin with their
+    /// time too, by the host's clock alone: of a run whose clock was ahead, and of none that has responses, that isn't believed.
     pub async fn raw_runs(&self) -> Result<Vec<String>, Error> {
         let mut runs: Vec<String> = Vec::new();
         for folder in ["raw/envelopes", "raw/slices"] {
             let found = self.folders(&Path::from(folder)).await?;
             runs.extend(found.iter().filter_map(Path::filename).map(str::to_owned));
         }
-        // The ids of runs begin with their time.
         runs.sort_unstable();
         runs.dedup();
-        Ok(runs)
+        let dated = stream::iter(runs).map(|run| async move { Ok::<_, Error>((self.begun(&run).await?, run)) });
+        let mut dated: Vec<(DateTime<Utc>, String)> = dated.buffer_unordered(READ_AHEAD).try_collect().await?;
+        dated.sort_unstable();
+        Ok(dated.into_iter().map(|(_, run)| run).collect())
     }
 
-    async fn remove_tables(&self) -> Result<(), Error> {
-        let folder = self.tables_folder();
+    /// When one of a run's responses was observed; when its id was made, if it has none.
+    async fn begun(&self, run: &str) -> Result<DateTime<Utc>, Error> {
+        // Stores list in orders of their own: the same one is asked each time.
+        if let Some(path) = self.kept_in(&Path::from_iter(["raw", "envelopes", run])).await?.iter().min() {
+            return Ok(self.envelope(path).await?.received_at);
+        }
+        let made = Uuid::try_parse(run).ok().and_then(|id| id.get_timestamp());
+        let made = made.and_then(|time| DateTime::from_timestamp(i64::try_from(time.to_unix().0).ok()?, 0));
+        Ok(made.unwrap_or(DateTime::UNIX_EPOCH))
+    }
+
+    /// Where an object of a lake on a disk of this machine is.
+    fn disk_path(&self, location: &Path) -> Option<PathBuf> {
+        let url = self.is_local().then(|| self.url().join(location.as_ref()).ok())??;
+        url.to_file_path().ok()
+    }
+
+    /// Deletes what rebuilds left beside the tables.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn remove_new_tables(&self) -> Result<(), Error> {
+        let folder = Path::from(NEW);
         let listed = self.store().list(Some(&folder)).map_ok(|object| object.location).boxed();
         let deleted: Result<Vec<Path>, StoreError> = self.store().delete_stream(listed).try_collect().await;
         match deleted {
-            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(source) => Err(Error::store("delete", self.display(&folder), source)),
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(source) => return Err(Error::store("delete", self.display(&folder), source)),
+        }
+        // A process that was killed while it wrote leaves the beginning of a file on a local disk, which no list names.
+        let Some(path) = self.disk_path(&folder) else { return Ok(()) };
+        let name = path.display().to_string();
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await;
+        match removed.map_err(|source| Error::Worker { source })? {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::OpenFolder { path: name, source })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -121,7 +177,8 @@ impl Rebuild {
     /// Puts the new tables in the place of the old ones, each in one step.
     ///
     /// # Errors
-    /// [`Error::Overtaken`] if another writer wrote to an old table meanwhile: that would be lost.
+    /// [`Error::Overtaken`] if another writer wrote to an old table meanwhile: that would be lost. [`Error::Fenced`] if another
+    /// process has taken the lease over. Both before any table is replaced, unless it happens just then.
     pub async fn put_in_place(self) -> Result<Vec<Rebuilt>, Error> {
         let mut places: BTreeMap<(String, String), Option<u64>> =
             self.before.iter().map(|(place, version)| (place.clone(), Some(*version))).collect();
@@ -135,6 +192,7 @@ impl Rebuild {
             }
         }
         self.lake.passed(Step::TablesBuilt);
+        self.require_as_before(&places).await?;
         let placing = Path::from(PLACING);
         let all_were_old = self.lake.put_if_absent(&placing, Bytes::from_static(b"sluice")).await?;
         let mut rebuilt = Vec::new();
@@ -153,8 +211,22 @@ impl Rebuild {
         self.reopen().await?;
         self.lake.passed(Step::TablesReplaced);
         self.lake.delete(&placing).await?;
-        self.fresh.remove_tables().await?;
+        self.lake.remove_new_tables().await?;
         Ok(rebuilt)
+    }
+
+    /// Fails if any of the tables is another one by now: then none is replaced, for the others would be of another history.
+    async fn require_as_before(&self, places: &BTreeMap<(String, String), Option<u64>>) -> Result<(), Error> {
+        for ((schema, name), before) in places {
+            let mut live = Table::open(&self.lake, schema, name).await?;
+            if let Some(fence) = &self.fence {
+                live.require_unfenced(fence).await?;
+            }
+            if live.version() != *before {
+                return Err(Error::Overtaken { table: live.name().to_owned() });
+            }
+        }
+        Ok(())
     }
 
     async fn replace(&self, schema: &str, name: &str, before: Option<u64>) -> Result<Rebuilt, Error> {
@@ -166,21 +238,31 @@ impl Rebuild {
         live.create_like(&fresh).await?;
         let rows = |table: &Table| table.files().iter().map(|file| file.rows as u64).sum();
         let rebuilt = Rebuilt { table: live.name().to_owned(), rows_before: rows(&live), rows: rows(&fresh) };
-        let mut actions: Vec<Action> = live.reshaped(&fresh)?.into_iter().map(Action::Metadata).collect();
-        actions.extend(live.files().iter().map(|file| Action::Remove(file.removal(true))));
+        // What is there already was put there before this rebuild was interrupted.
+        let (old, new) = (live.files(), fresh.files());
+        let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<HashSet<Path>>();
+        let (old_paths, new_paths) = (paths(&old), paths(&new));
+        let metadata = live.reshaped(&fresh)?;
+        let gone = old.iter().filter(|file| !new_paths.contains(&file.path));
+        let removes: Vec<Remove> = gone.map(|file| file.removal(true)).collect();
+        let mut adds = Vec::new();
         for add in fresh.adds() {
             let path = Path::parse(&add.path).unwrap_or_else(|_| Path::from(add.path.as_str()));
-            self.copy(schema, name, &path).await?;
-            actions.push(Action::Add(add));
+            if !old_paths.contains(&path) {
+                self.copy(schema, name, &path).await?;
+                adds.push(add);
+            }
         }
-        if actions.is_empty() {
+        if metadata.is_none() && removes.is_empty() && adds.is_empty() {
             return Ok(rebuilt);
         }
-        let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
+        let operation = Some(DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None });
         let application = format!("sluice-rebuild/{}", uuid::Uuid::now_v7());
-        let transaction =
-            Transaction::new_with_last_update(application, 1, Some(chrono::Utc::now().timestamp_millis()));
-        match live.commit_actions(actions, operation, vec![transaction]).await? {
+        let now = chrono::Utc::now().timestamp_millis();
+        let transactions = vec![Transaction::new_with_last_update(application, 1, Some(now))];
+        let fences = self.fence.iter().cloned().collect();
+        let proposal = Proposal { removes, adds, metadata, transactions, fences, operation, ..Proposal::default() };
+        match live.commit_proposal(&proposal).await? {
             Commit::Done => Ok(rebuilt),
             Commit::Conflict => Err(Error::Overtaken { table: live.name().to_owned() }),
         }
@@ -219,7 +301,7 @@ impl Rebuild {
             }
         }
         for (network, rows) in by_network {
-            self.lake.resolve_rejects(&network, &rows, "rebuild", chrono::Utc::now()).await?;
+            self.lake.resolve_rejects(&network, &rows, "rebuild", chrono::Utc::now(), self.fence.clone()).await?;
         }
         Ok(())
     }

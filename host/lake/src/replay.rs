@@ -11,6 +11,7 @@
 
 mod apply;
 mod diff;
+mod facts;
 mod kept;
 mod money;
 mod native;
@@ -19,13 +20,14 @@ mod rollback;
 mod transactions;
 
 pub use self::apply::Replayed;
-use self::apply::Waiting;
+use self::apply::StagedTable;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use sluice_model::{Layout, Mapped, RawObject, Step};
+use sluice_model::{Fact, Layout, Mapped, RawObject, Step};
 
-pub use self::diff::{Diff, FieldDiff, FieldExample, NativeDiff, RejectExample, Rejects, Rows};
+pub use self::diff::{Diff, FactDiff, FieldDiff, FieldExample, NativeDiff, RejectExample, Rejects, Rows};
+use self::facts::FactSide;
 use self::kept::{KeyShard, row_count};
 pub use self::money::{Money, MoneyKey};
 use self::native::{NativeSide, Reading};
@@ -40,7 +42,7 @@ use crate::lineage::observed;
 use crate::options::COLUMNS_PER_TABLE;
 use crate::ordinals::Ordinals;
 use crate::prepare::Prepared;
-use crate::table::Table;
+use crate::table::{Fence, Table};
 
 /// Rows in the lake that a pass takes on.
 const MAX_KEYS: u64 = 1_000_000;
@@ -52,10 +54,13 @@ pub struct Replay {
     connector: ConnectorRef,
     /// The run whose versions these will be; none: they are only compared.
     run_id: Option<String>,
+    /// The lease under which it is committed.
+    fence: Option<Fence>,
     columns_per_table: usize,
     passes: u32,
     part: KeyShard,
     transactions: TransactionSide,
+    facts: BTreeMap<Fact, FactSide>,
     native: BTreeMap<String, NativeSide>,
     rejects: RejectSide,
     /// The responses that were mapped in this pass.
@@ -84,23 +89,36 @@ impl<'a> Response<'a> {
 
 impl Lake {
     /// A replay of a network's responses by a candidate. With a run, what differs is put into files, and
-    /// [`Replayed::commit`] commits it.
-    pub async fn replay(&self, connector: ConnectorRef, run_id: Option<&str>) -> Result<Replay, Error> {
+    /// [`Replayed::commit`] commits it, under the lease of `fence`.
+    pub async fn replay(
+        &self,
+        connector: ConnectorRef,
+        run_id: Option<&str>,
+        fence: Option<Fence>,
+    ) -> Result<Replay, Error> {
         let network = connector.name.clone();
         let unified = Table::open(self, "unified", "transaction_versions").await?;
         let mut native_rows = 0;
         for table in self.tables().await?.iter().filter(|table| table.schema == schema_of(&network)) {
             native_rows += row_count(&Table::open(self, &table.schema, &table.name).await?, &network);
         }
-        let rows = native_rows.max(row_count(&unified, &network));
+        let (mut facts, mut fact_rows) = (BTreeMap::new(), 0);
+        for fact in Fact::OTHERS {
+            let side = FactSide::open(self, fact).await?;
+            fact_rows += row_count(&side.table, &network);
+            facts.insert(fact, side);
+        }
+        let rows = native_rows.max(row_count(&unified, &network)).max(fact_rows);
         let passes = u32::try_from(rows.div_ceil(MAX_KEYS)).unwrap_or(u32::MAX).max(1);
         Ok(Replay {
             lake: self.clone(),
             run_id: run_id.map(str::to_owned),
+            fence,
             columns_per_table: COLUMNS_PER_TABLE,
             passes,
             part: KeyShard { part: 0, of: passes },
             transactions: TransactionSide::new(unified),
+            facts,
             native: BTreeMap::new(),
             rejects: RejectSide::open(self, &network).await?,
             mapped: HashSet::new(),
@@ -144,6 +162,9 @@ impl Replay {
         self.responses = 0;
         self.ordinals.clear();
         self.transactions.begin(&self.connector.name, self.part).await?;
+        for side in self.facts.values_mut() {
+            side.begin(&self.connector.name, self.part).await?;
+        }
         for side in self.native.values_mut() {
             side.begin(self.part).await?;
         }
@@ -162,13 +183,20 @@ impl Replay {
         }
         let mut prepared = Prepared::of(origin, layout, self.connector.clone(), mapped)?;
         self.ordinals.number(&mut prepared)?;
-        let Prepared { origin, native, notes, records, declared, transactions, rejects, .. } = prepared;
+        let Prepared { origin, native, notes, records, declared, transactions, facts, rejects, .. } = prepared;
         let response = Response::of(&origin, &self.connector, self.part, self.responses);
         if self.part.part == 0 {
             self.rejects.mapped(&origin, &self.connector, &rejects);
         }
         if let Some((rows, keyed)) = transactions {
             self.transactions.add(&response, &rows, &keyed)?;
+        }
+        for batch in &facts {
+            let Some(side) = self.facts.get_mut(&batch.fact) else { continue };
+            side.add(&response, batch)?;
+            if side.is_full() {
+                side.flush(&mut self.diff, self.run_id.is_some()).await?;
+            }
         }
         if native.rows > 0 {
             let stream = origin.slice.stream.clone();
@@ -191,7 +219,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Records a response that the candidate can't map at all. Its transactions aren't compared.
+    /// Records a response that the candidate can't map at all. Its facts aren't compared.
     pub fn reject(&mut self, origin: &Arc<RawObject>, reason: &str) {
         if self.part.part == 0 {
             self.diff.responses += 1;
@@ -203,6 +231,9 @@ impl Replay {
     pub async fn end(&mut self) -> Result<(), Error> {
         let write = self.run_id.is_some();
         self.transactions.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
+        for side in self.facts.values_mut() {
+            side.end(&mut self.diff, &self.mapped, write).await?;
+        }
         for side in self.native.values_mut() {
             // Before the pass is forgotten: what waits goes into the months that it found for the keys.
             side.flush().await?;
@@ -213,7 +244,7 @@ impl Replay {
 
     /// What would change, and what waits to be committed.
     pub async fn finish(self) -> Result<Replayed, Error> {
-        let Self { lake, connector, run_id, mut diff, mut transactions, native, mut rejects, .. } = self;
+        let Self { lake, connector, run_id, fence, mut diff, mut transactions, facts, native, mut rejects, .. } = self;
         if run_id.is_some() {
             rejects.flush().await?;
         }
@@ -222,13 +253,15 @@ impl Replay {
         diff.drop_equal_fields();
         diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
         (diff.new_rejects, diff.gone_rejects) = rejects.compared();
-        let mut waiting: VecDeque<Waiting> =
-            native.into_values().map(|side| Waiting::of(side.table, side.staged, "_key")).collect();
-        waiting.push_back(Waiting::of(transactions.table, transactions.staged, "transaction_key"));
+        let mut waiting: VecDeque<StagedTable> =
+            native.into_values().map(|side| StagedTable::of(side.table, side.staged, "_key")).collect();
+        waiting.push_back(StagedTable::of(transactions.table, transactions.staged, "transaction_key"));
+        let differing = facts.into_iter().filter(|(_, side)| !side.staged.is_empty());
+        waiting.extend(differing.map(|(fact, side)| StagedTable::of(side.table, side.staged, fact.key())));
         let rejects_again = std::mem::take(&mut rejects.reopened);
-        waiting.push_back(Waiting::of(rejects.table, rejects.staged, "_key"));
+        waiting.push_back(StagedTable::of(rejects.table, rejects.staged, "_key"));
         let schema = schema_of(&connector.name);
         lake.passed(Step::FilesWritten);
-        Ok(Replayed { diff, lake, schema, network: connector.name, run_id, waiting, reopened: rejects_again })
+        Ok(Replayed { diff, lake, schema, network: connector.name, run_id, fence, waiting, reopened: rejects_again })
     }
 }

@@ -71,6 +71,11 @@ pub(crate) struct DataFile {
 }
 
 impl DataFile {
+    /// The network whose rows it has, in a table that is partitioned by network.
+    pub(crate) fn network(&self) -> Option<&str> {
+        self.partitions.get("network")?.as_deref()
+    }
+
     /// The action that removes it; `data_change` unless its rows stand in other files.
     pub(crate) fn removal(&self, data_change: bool) -> Remove {
         Remove {
@@ -260,7 +265,6 @@ impl Table {
         metadata.map(Some).map_err(|error| Error::table("commit to", &self.name, error))
     }
 
-    /// The table's log.
     pub(crate) fn log(&self) -> &LogStoreRef {
         &self.log
     }

@@ -6,8 +6,10 @@ mod changes;
 mod committer;
 mod concurrent;
 mod coverage;
+mod facts;
 mod faulty;
 mod features;
+mod fenced;
 mod growth;
 mod held;
 mod histories;
@@ -21,6 +23,7 @@ mod older_schema;
 mod raw;
 mod readers;
 mod replay;
+mod replayed_facts;
 mod rest;
 mod retention;
 mod throughput;
@@ -39,8 +42,8 @@ use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{
-    Axis, BodyFindings, Digest, Format, Kinds, Layout, Mapped, Method, NativeBatch, NativeColumn, RawObject, Reject,
-    Request, SentRequest, Slice, mapped_transactions_schema,
+    Axis, BodyFindings, Digest, Format, Kinds, Layout, Mapped, NativeBatch, NativeColumn, RawObject, Reject, Request,
+    SentRequest, Slice, mapped_transactions_schema,
 };
 
 use crate::scan::read_columns;
@@ -76,15 +79,7 @@ fn response(run: &str, request: &str, secs: i64) -> Arc<RawObject> {
             axis: Axis::Transaction,
             cursor: None,
         },
-        request: Request {
-            key: "page-1".to_owned(),
-            method: Method::Get,
-            url: Vec::new(),
-            headers: Vec::new(),
-            body: None,
-            state: String::new(),
-            yields_records: true,
-        },
+        request: Request::get("page-1"),
         sent: SentRequest {
             method: "GET".to_owned(),
             url: "https://api.example.com/".to_owned(),
@@ -219,6 +214,7 @@ fn mapped(sales: &[Sale]) -> Mapped {
     Mapped {
         native: native(&[("id", &borrowed(&ids)), ("day", &borrowed(&days)), ("commission", &borrowed(&amounts))]),
         transactions: Some(transactions(sales)),
+        facts: std::collections::BTreeMap::new(),
         rejects: Vec::new(),
         unknown_statuses: Vec::new(),
         total: None,
@@ -230,6 +226,7 @@ fn only_native(native: NativeBatch) -> Mapped {
     Mapped {
         native,
         transactions: None,
+        facts: std::collections::BTreeMap::new(),
         rejects: Vec::new(),
         unknown_statuses: Vec::new(),
         total: None,

@@ -2,36 +2,28 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder, new_null_array,
-};
-use arrow::datatypes::{Field, SchemaRef, TimestampMicrosecondType, UInt32Type};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use sluice_model::unified::transaction_versions_schema;
-use sluice_model::{Change, RawObject, TransactionKind, mapped_transactions_schema, transaction_keys};
+use sluice_model::{Change, Fact, RawObject, TransactionKind, transaction_keys};
 
-use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known, has_incoming};
+use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known, has_incoming};
 use crate::error::Error;
-use crate::gather::{gather, runs};
-use crate::hash::{TransactionCells, VANISHED, same_core};
-use crate::index::{IndexColumns, LatestRow, to_hex};
+use crate::hash::{TransactionCells, VANISHED, content_hashes, same_core};
+use crate::index::{IndexColumns, LatestRow};
 use crate::ledger::ConnectorRef;
-use crate::lineage::{binary, candidates, month_names, now_micros, observed};
+use crate::lineage::{candidates, now_micros, observed};
 use crate::month;
-use crate::table::{TableSpec, assemble};
+use crate::table::TableSpec;
+use crate::versions::{self, check, hex_keys, lake_column, mismatch, record_index, record_places, texts};
 
 /// The table's name with its schema.
 pub(crate) const TABLE: &str = "unified.transaction_versions";
 
 /// What the index of unified transactions reads.
-pub(crate) const INDEX: IndexColumns = IndexColumns {
-    key: "transaction_key",
-    content: "content_hash",
-    version: Some("version"),
-    observed_at: "observed_at",
-    request: "request_id",
-    scope: Some("network"),
-    month: Some("month"),
-};
+pub(crate) const INDEX: IndexColumns = versions::index(TRANSACTIONS);
+
+const TRANSACTIONS: Fact = Fact::Transactions;
 
 /// A mapped response that waits to be written.
 struct Pending {
@@ -60,19 +52,19 @@ pub(crate) struct Keyed {
 impl Keyed {
     /// Of the transactions that came of so many records.
     pub(crate) fn of(origin: &RawObject, rows: &RecordBatch, records: usize) -> Result<Self, Error> {
-        check(rows)?;
-        let contents = TransactionCells::of(rows)?.hashes();
+        check(TRANSACTIONS, rows)?;
+        let contents = content_hashes(TRANSACTIONS, rows)?;
         let slice = &origin.slice;
-        let ids = texts(rows, "transaction_id")?;
+        let ids = ids(rows)?;
         let mut key_of = transaction_keys(&slice.network, &slice.account, &slice.stream);
         let keys = (0..rows.num_rows()).map(|row| key_of(ids.value(row))).collect();
         let times = rows
             .column_by_name("transacted_at")
             .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-            .ok_or_else(|| mismatch("transacted_at", "missing", "a timestamp"))?;
+            .ok_or_else(|| mismatch(TRANSACTIONS, "transacted_at", "missing", "a timestamp"))?;
         let months: Vec<i32> = times.values().iter().map(|micros| month::of_micros(*micros)).collect();
         let mut record_months = vec![month::NONE; records];
-        let places = record_index(rows)?;
+        let places = record_index(TRANSACTIONS, rows)?;
         for (place, month) in places.iter().zip(&months).rev() {
             if let Some(record) = place.and_then(|place| record_months.get_mut(place as usize)) {
                 *record = *month;
@@ -111,7 +103,7 @@ impl UnifiedRows {
         keyed: Keyed,
     ) -> Result<(), Error> {
         let Keyed { keys, contents, months, .. } = keyed;
-        let kinds = texts(&rows, "kind")?.clone();
+        let kinds = texts(TRANSACTIONS, &rows, "kind")?.clone();
         self.pending.push(Pending { run, origin, connector: connector.clone(), rows, kinds, keys, contents, months });
         Ok(())
     }
@@ -140,50 +132,25 @@ impl UnifiedRows {
         self.incoming = Incoming::default();
     }
 
-    fn text(&self, chosen: &[Chosen], of: impl Fn(&Pending) -> &str) -> ArrayRef {
-        let mut builder = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
-        chosen.iter().for_each(|row| builder.append_value(of(&self.pending[row.source as usize])));
-        Arc::new(builder.finish())
+    /// The rows of each response.
+    fn batches(&self) -> Vec<&RecordBatch> {
+        self.pending.iter().map(|pending| &pending.rows).collect()
     }
 
     /// A column that the host adds.
     fn added(&self, name: &str, chosen: &[Chosen]) -> Result<ArrayRef, Error> {
-        let column: ArrayRef = match name {
-            "transaction_key" => {
-                let mut keys = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
-                chosen.iter().for_each(|row| keys.append_value(str::from_utf8(&to_hex(row.key)).unwrap_or_default()));
-                Arc::new(keys.finish())
-            }
-            "network" => self.text(chosen, |pending| &pending.origin.slice.network),
-            "account" => self.text(chosen, |pending| &pending.origin.slice.account),
-            "stream" => self.text(chosen, |pending| &pending.origin.slice.stream),
-            "month" => month_names(chosen),
-            "version" => Arc::new(Int32Array::from_iter_values(chosen.iter().map(|row| row.version))),
-            "content_hash" => binary(chosen.iter().map(|row| row.content)),
-            "change" => Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| row.change.name()))),
-            "observed_at" => self.incoming.observed_at(chosen),
-            "connector" => self.text(chosen, |pending| &pending.connector.name),
-            "connector_version" => self.text(chosen, |pending| &pending.connector.version),
-            "connector_digest" => {
-                let digests: Vec<String> =
-                    self.pending.iter().map(|pending| pending.connector.digest.to_hex()).collect();
-                Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| &digests[row.source as usize])))
-            }
-            "run_id" => self.text(chosen, |pending| &pending.origin.run_id),
-            "request_id" => self.text(chosen, |pending| &pending.origin.request_id),
-            "raw_object" => {
-                let digests: Vec<String> = self.pending.iter().map(|pending| pending.origin.body.to_hex()).collect();
-                Arc::new(StringArray::from_iter_values(chosen.iter().map(|row| &digests[row.source as usize])))
-            }
-            "record_index" => {
-                let places = self.pending.iter().map(|pending| record_index(&pending.rows));
-                let places = places.collect::<Result<Vec<_>, Error>>()?;
-                let place = |row: &Chosen| i64::from(places[row.source as usize].value(row.row as usize));
-                Arc::new(Int64Array::from_iter_values(chosen.iter().map(place)))
-            }
-            _ => return Err(mismatch(name, "unknown", "one that this version writes")),
+        let of = |source: u32| {
+            let pending = &self.pending[source as usize];
+            (&*pending.origin, &pending.connector)
         };
-        Ok(column)
+        if let Some(column) = lake_column(name, chosen, &self.incoming, of) {
+            return Ok(column);
+        }
+        match name {
+            "transaction_key" => Ok(hex_keys(chosen.iter().map(|row| row.key))),
+            "record_index" => record_places(TRANSACTIONS, &self.batches(), chosen),
+            _ => Err(mismatch(TRANSACTIONS, name, "unknown", "one that this version writes")),
+        }
     }
 }
 
@@ -204,7 +171,8 @@ impl Source for UnifiedRows {
         let change = change_of_known(known, row, self.incoming.observed(row.source), now)?;
         let arrived = || {
             same_core(row.content, known.content)
-                && TransactionCells::of(&pending.rows).is_ok_and(|cells| cells.arrived(place, known.content))
+                && TransactionCells::of(TRANSACTIONS, &pending.rows)
+                    .is_ok_and(|cells| cells.arrived(place, known.content))
         };
         match change {
             Change::NetworkChange if known.content == VANISHED => Some(Change::Reappeared),
@@ -224,30 +192,7 @@ impl Source for UnifiedRows {
     }
 
     fn shape(&self, table: &str, schema: &SchemaRef, chosen: &[Chosen]) -> Result<Shaped, Error> {
-        let failed = |source| Error::rows(table, source);
-        let mapped = mapped_transactions_schema();
-        let runs = runs(chosen);
-        let known = |name: &str| schema.field_with_name(name).is_ok();
-        let own = transaction_versions_schema();
-        let is_own = |name: &str| own.field_with_name(name).is_ok();
-        let missing = own.fields().iter().filter(|field| !known(field.name()));
-        let new_fields: Vec<Field> = missing.map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let all: Vec<Field> =
-            schema.fields().iter().map(|field| field.as_ref().clone()).chain(new_fields.iter().cloned()).collect();
-        let mut arrays = Vec::with_capacity(all.len());
-        for field in &all {
-            arrays.push(match mapped.index_of(field.name()) {
-                Ok(place) if field.name() != "record_index" => {
-                    let columns: Vec<Option<&dyn Array>> =
-                        self.pending.iter().map(|pending| Some(pending.rows.column(place).as_ref())).collect();
-                    gather(field.data_type(), &columns, &runs).map_err(failed)?
-                }
-                // A column that another writer added.
-                _ if !is_own(field.name()) && field.is_nullable() => new_null_array(field.data_type(), chosen.len()),
-                _ => self.added(field.name(), chosen)?,
-            });
-        }
-        Ok(Shaped { rows: assemble(table, all, arrays)?, new_fields, beyond: Beyond::default() })
+        versions::shape(TRANSACTIONS, (table, schema), chosen, &self.batches(), |name| self.added(name, chosen))
     }
 }
 
@@ -270,41 +215,7 @@ pub(crate) fn table_spec() -> TableSpec {
     }
 }
 
-fn check(rows: &RecordBatch) -> Result<(), Error> {
-    let expected = mapped_transactions_schema();
-    let schema = rows.schema();
-    for (place, field) in expected.fields().iter().enumerate() {
-        let found = schema.fields().get(place).filter(|found| found.name() == field.name());
-        let found_type = found.map_or("missing".to_owned(), |found| found.data_type().to_string());
-        if found.is_none_or(|found| found.data_type() != field.data_type()) {
-            return Err(mismatch(field.name(), &found_type, &field.data_type().to_string()));
-        }
-    }
-    Ok(())
-}
-
-/// The id of each transaction, and the place of its record in the response.
-pub(crate) fn ids_and_places(rows: &RecordBatch) -> Result<(&StringArray, &arrow::array::UInt32Array), Error> {
-    Ok((texts(rows, "transaction_id")?, record_index(rows)?))
-}
-
-fn record_index(rows: &RecordBatch) -> Result<&arrow::array::UInt32Array, Error> {
-    rows.column_by_name("record_index")
-        .and_then(|column| column.as_primitive_opt::<UInt32Type>())
-        .ok_or_else(|| mismatch("record_index", "missing", "UInt32"))
-}
-
-fn texts<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {
-    rows.column_by_name(name)
-        .and_then(|column| column.as_string_opt::<i32>())
-        .ok_or_else(|| mismatch(name, "missing", "Utf8"))
-}
-
-fn mismatch(column: &str, found: &str, expected: &str) -> Error {
-    Error::Column {
-        table: TABLE.to_owned(),
-        column: column.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    }
+/// The id of each transaction.
+pub(crate) fn ids(rows: &RecordBatch) -> Result<&StringArray, Error> {
+    texts(TRANSACTIONS, rows, "transaction_id")
 }

@@ -17,9 +17,9 @@ use sluice_model::{Axis, RawObject, Slice};
 use crate::append::RunNumber;
 use crate::ledger::ConnectorRef;
 
-pub(crate) use absent::{Absences, Judged};
+pub(crate) use absent::{Absences, StreamAbsences};
 pub(crate) use rows::VanishedRows;
-pub(crate) use windows::{Finding, SeenKeys, StreamRead, find};
+pub(crate) use windows::{AbsenceFinding, SeenKeys, StreamRead, find};
 
 /// Transactions of one run of which the ledger remembers that they were there; of more, none is judged.
 const MOST_KEYS: usize = 4_000_000;

@@ -23,7 +23,7 @@ use crate::table::Table;
 pub struct VersionPlace {
     /// The table's id: another one may be made in its place.
     pub table: String,
-    /// Its version.
+    /// The commit of the table's log.
     pub version: u64,
 }
 

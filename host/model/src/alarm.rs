@@ -28,7 +28,7 @@ impl Severity {
         }
     }
 
-    /// The severity of this name.
+    /// The one that [`Self::name`] gives this name for; none for another name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|severity| severity.name() == name)
     }
@@ -49,7 +49,7 @@ pub enum AlarmState {
 }
 
 impl AlarmState {
-    /// All states.
+    /// In the order in which an alarm may go through them.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Open, Self::Acknowledged, Self::Resolved];
 
     /// Its name in tables and JSON.
@@ -62,7 +62,7 @@ impl AlarmState {
         }
     }
 
-    /// The state of this name.
+    /// The one that [`Self::name`] gives this name for; none for another name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }

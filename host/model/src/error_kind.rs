@@ -55,7 +55,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of this name.
+    /// The one that [`Self::name`] gives this name for; none for another name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }

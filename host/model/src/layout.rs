@@ -1,6 +1,6 @@
 //! Where records are in a body, and the columns that they become.
 
-use arrow::array::StringArray;
+use arrow::array::{Array, StringArray};
 use serde::{Deserialize, Serialize};
 
 /// How the host finds records in a body and turns each into columns. See `wit/`.
@@ -143,15 +143,29 @@ pub struct NativeColumn {
 }
 
 impl NativeBatch {
-    /// The column at `path`.
+    /// The column whose path is exactly this one.
     pub fn column(&self, path: &str) -> Option<&NativeColumn> {
         self.columns.iter().find(|column| column.path == path)
+    }
+
+    /// What it takes in memory, in bytes: its cells, and the paths of its columns, which may be most of it.
+    pub fn bytes(&self) -> usize {
+        let of =
+            |column: &NativeColumn| size_of::<NativeColumn>() + column.path.len() + column.text.get_array_memory_size();
+        self.columns.iter().map(of).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_count_as_memory() {
+        let column = |path: String| NativeColumn { path, text: StringArray::new_null(1), kinds: Kinds::default() };
+        let batch = |length: usize| NativeBatch { rows: 1, columns: vec![column("x".repeat(length)); 100] };
+        assert_eq!(batch(4_000).bytes() - batch(0).bytes(), 400_000);
+    }
 
     #[test]
     fn integers_and_floats_meet_in_float() {

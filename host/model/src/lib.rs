@@ -14,6 +14,7 @@
 
 mod alarm;
 mod currency;
+mod entity;
 mod error_kind;
 mod ids;
 mod layout;
@@ -34,6 +35,7 @@ mod windows;
 
 pub use alarm::{Alarm, AlarmState, Severity};
 pub use currency::iso_currency;
+pub use entity::{begins_character_name, named_character};
 pub use error_kind::{ErrorKind, describe};
 pub use ids::{Digest, request_id, transaction_key, transaction_keys};
 pub use layout::{Delimited, Format, Kind, Kinds, Layout, NativeBatch, NativeColumn, Pin};
@@ -50,5 +52,5 @@ pub use slice::{Slice, TIMEZONE_SETTING, Window, WindowError, start_of_day};
 pub use slice_read::SliceRead;
 pub use step::Step;
 pub use transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};
-pub use unified::{mapped_transactions_schema, money_type};
+pub use unified::{Fact, mapped_transactions_schema, money_type};
 pub use windows::slice_windows;

@@ -36,7 +36,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The stream of this name.
+    /// The stream that the connector calls so.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.name == name)
     }
@@ -168,7 +168,7 @@ pub struct TokenSource {
     pub refresh_value: Option<TokenPlace>,
     /// The request that spends the refresh token.
     pub refresh: Option<Request>,
-    /// Whether every answer brings a new value.
+    /// Whether every answer brings a new value, in a body of at most 1 MiB if it is in the body.
     pub rotates: bool,
 }
 

@@ -1,9 +1,12 @@
 //! What mapping a response gives.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 
 use crate::layout::NativeBatch;
 use crate::notes::Notes;
+use crate::unified::Fact;
 
 /// The outcome of mapping one response.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,8 @@ pub struct Mapped {
     pub native: NativeBatch,
     /// Unified transactions in the schema of [`crate::mapped_transactions_schema`], if the stream has any.
     pub transactions: Option<RecordBatch>,
+    /// Facts of other kinds, each in its [`Fact::mapped_schema`].
+    pub facts: BTreeMap<Fact, RecordBatch>,
     /// Records that could not be mapped.
     pub rejects: Vec<Reject>,
     /// Status words that the connector doesn't know.

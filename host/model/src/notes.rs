@@ -86,7 +86,7 @@ impl NoteKind {
 /// How often a kind of oddity occurs in a response, and where first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoteCount {
-    /// The kind.
+    /// What is odd about them.
     pub kind: NoteKind,
     /// How many values have it.
     pub values: u64,

@@ -22,6 +22,19 @@ pub struct Request {
 }
 
 impl Request {
+    /// A GET for records, without URL, headers and state.
+    pub fn get(key: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            method: Method::Get,
+            url: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            state: String::new(),
+            yields_records: true,
+        }
+    }
+
     /// Bytes of all its texts: key, state, names of headers and templates.
     pub fn text_bytes(&self) -> usize {
         let op = |op: &Op| match op {
@@ -101,7 +114,7 @@ pub enum Part {
     Path,
     /// The URL's query without `?`.
     Query,
-    /// The body.
+    /// The body as it is sent; empty without one.
     Body,
 }
 

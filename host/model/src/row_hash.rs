@@ -56,7 +56,7 @@ pub fn split<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<RowId<'a>> {
     ids.into_iter().map(row_of).collect()
 }
 
-/// The id of a base's row of this ordinal.
+/// The id of the row of this ordinal, from 0, among those that share a base.
 pub fn with_ordinal(base: &str, ordinal: u64) -> String {
     match ordinal {
         0 => base.to_owned(),

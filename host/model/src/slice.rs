@@ -50,6 +50,12 @@ impl Window {
         self.is_inside(cut).then_some((Self { since: self.since, until: cut }, Self { since: cut, until: self.until }))
     }
 
+    /// The part that two windows share; none if they share no moment.
+    pub fn intersection(&self, other: Self) -> Option<Self> {
+        let (since, until) = (self.since.max(other.since), self.until.min(other.until));
+        (since < until).then_some(Self { since, until })
+    }
+
     fn is_inside(&self, moment: DateTime<Utc>) -> bool {
         self.since < moment && moment < self.until
     }

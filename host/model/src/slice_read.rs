@@ -11,7 +11,7 @@ use crate::slice::Slice;
 /// worked out from again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SliceRead {
-    /// The run that read it.
+    /// The id of the run that read it.
     pub run_id: String,
     /// What was read. A window that the network wanted in halves has a marker for each half and none of its own.
     pub slice: Slice,

@@ -1,4 +1,4 @@
-//! The named steps of a run, of a rebuild, of publishing and of the feed: where they may be interrupted.
+//! The named steps of a run, of a rebuild, of publishing, of the feed and of an erasure: where they may be interrupted.
 
 macro_rules! steps {
     (
@@ -6,15 +6,17 @@ macro_rules! steps {
         rebuild { $($(#[$rebuild_doc:meta])+ $rebuild_step:ident = $rebuild_name:literal,)+ }
         publish { $($(#[$publish_doc:meta])+ $publish_step:ident = $publish_name:literal,)+ }
         feed { $($(#[$feed_doc:meta])+ $feed_step:ident = $feed_name:literal,)+ }
+        erase { $($(#[$erase_doc:meta])+ $erase_step:ident = $erase_name:literal,)+ }
     ) => {
-        /// A point that is passed when what it names is done. A run that dies at one is resumed from there, a rebuild
-        /// and an outlet begin again; a test dies at each.
+        /// A point that is passed when what it names is done. A run that dies at one is resumed from there, a rebuild,
+        /// an outlet and an erasure begin again; a test dies at each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Step {
             $($(#[$doc])+ $step,)+
             $($(#[$rebuild_doc])+ $rebuild_step,)+
             $($(#[$publish_doc])+ $publish_step,)+
             $($(#[$feed_doc])+ $feed_step,)+
+            $($(#[$erase_doc])+ $erase_step,)+
         }
 
         impl Step {
@@ -30,6 +32,9 @@ macro_rules! steps {
             /// Those of sending the change feed.
             pub const OF_FEED: &[Self] = &[$(Self::$feed_step),+];
 
+            /// Those of an erasure.
+            pub const OF_ERASURE: &[Self] = &[$(Self::$erase_step),+];
+
             /// Its name, kebab-case.
             pub fn name(self) -> &'static str {
                 match self {
@@ -37,6 +42,7 @@ macro_rules! steps {
                     $(Self::$rebuild_step => $rebuild_name,)+
                     $(Self::$publish_step => $publish_name,)+
                     $(Self::$feed_step => $feed_name,)+
+                    $(Self::$erase_step => $erase_name,)+
                 }
             }
         }
@@ -101,5 +107,23 @@ steps! {
     feed {
         /// A receiver of the change feed accepted a batch, and its place isn't kept.
         BatchAccepted = "batch-accepted",
+    }
+    erase {
+        /// Bodies without the values are in raw, and no envelope names them.
+        BodiesRewritten = "bodies-rewritten",
+        /// The values' digests and stand-ins are in the state store.
+        ErasureNoted = "erasure-noted",
+        /// A table is rewritten; its earlier versions are there.
+        TableErased = "table-erased",
+        /// All tables are rewritten.
+        TablesErased = "tables-erased",
+        /// An envelope names a body without the values.
+        EnvelopeRewritten = "envelope-rewritten",
+        /// The bodies with the values are deleted.
+        BodiesDeleted = "bodies-deleted",
+        /// The earlier versions of a table are deleted.
+        HistoryForgotten = "history-forgotten",
+        /// The state store holds the values no more; the erasure isn't noted as done.
+        StateErased = "state-erased",
     }
 }

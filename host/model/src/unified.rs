@@ -1,13 +1,17 @@
 //! The schema of the unified layer, as data. The meaning of a column is in `docs/data-model.md`, which is generated from it.
 
+mod columns;
+mod fact;
+mod facts;
 mod table;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, MapArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 
-use crate::transaction::{Change, IdBasis, PaymentStatus, TimeBasis, TimezoneBasis, TransactionKind, ValidationStatus};
+pub use self::columns::TRANSACTION_COLUMNS;
+pub use self::fact::Fact;
 
 /// What a column holds, in the lake and on its way there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub fn has_filled_pair(pairs: &MapArray, row: usize) -> bool {
 /// What a column is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// What identifies a transaction.
+    /// What identifies a row.
     Key,
     /// What was sold, by whom and to whom.
     Core,
@@ -99,7 +103,7 @@ pub enum Group {
     /// Who sent the customer. Networks fill it in later without anything having happened to the transaction, so it is
     /// hashed apart, and what only arrives is `late-attribution`.
     Attribution,
-    /// Which version of the transaction it is.
+    /// Which version of the row it is.
     Version,
     /// Where the version came from.
     Lineage,
@@ -153,7 +157,7 @@ pub enum Presence {
     Implied(&'static str),
 }
 
-/// A column of `unified.transaction_versions`.
+/// A column of a table of the unified layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnifiedColumn {
     /// Its name, in SQL and in the contract.
@@ -195,114 +199,9 @@ impl UnifiedColumn {
     }
 }
 
-macro_rules! columns {
-    ($($giver:ident {$(
-        $name:ident $kind:ident $(($words:ident :: $first:ident))? $presence:ident $group:ident $documentation:literal;
-    )*})*) => {
-        /// The columns of `unified.transaction_versions`, in their order.
-        pub const TRANSACTION_COLUMNS: &[UnifiedColumn] = &[$($(UnifiedColumn {
-            name: stringify!($name),
-            kind: kind!($kind $($words)?),
-            presence: presence!($presence $($words $first)?),
-            group: group!($group),
-            given_by: giver!($giver),
-            documentation: $documentation,
-        },)*)*];
-    };
-}
-
-macro_rules! kind {
-    (text) => {
-        ColumnKind::Text
-    };
-    (id) => {
-        ColumnKind::Id
-    };
-    (currency) => {
-        ColumnKind::Currency
-    };
-    (enum $words:ident) => {
-        ColumnKind::Enum($words::NAMES)
-    };
-    (time) => {
-        ColumnKind::Time
-    };
-    (day) => {
-        ColumnKind::Day
-    };
-    (money) => {
-        ColumnKind::Money
-    };
-    (flag) => {
-        ColumnKind::Flag
-    };
-    (pairs) => {
-        ColumnKind::Pairs
-    };
-    (int32) => {
-        ColumnKind::Int32
-    };
-    (int64) => {
-        ColumnKind::Int64
-    };
-    (bytes) => {
-        ColumnKind::Bytes
-    };
-}
-
-macro_rules! presence {
-    (required $($words:ident $first:ident)?) => {
-        Presence::Required
-    };
-    (nullable $($words:ident $first:ident)?) => {
-        Presence::Nullable
-    };
-    (implied $words:ident $first:ident) => {
-        Presence::Implied($words::$first.name())
-    };
-}
-
-macro_rules! group {
-    (key) => {
-        Group::Key
-    };
-    (core) => {
-        Group::Core
-    };
-    (lifecycle) => {
-        Group::Lifecycle
-    };
-    (money) => {
-        Group::Money
-    };
-    (attribution) => {
-        Group::Attribution
-    };
-    (version) => {
-        Group::Version
-    };
-    (lineage) => {
-        Group::Lineage
-    };
-}
-
-macro_rules! giver {
-    (connector) => {
-        GivenBy::Connector
-    };
-    (engine) => {
-        GivenBy::Engine
-    };
-    (lake) => {
-        GivenBy::Lake
-    };
-}
-
-table::transaction_columns!(columns);
-
-/// The column of this name that a connector or the engine gives.
+/// The column of transactions of this name that a connector or the engine gives.
 pub fn mapped_column(name: &str) -> Option<&'static UnifiedColumn> {
-    TRANSACTION_COLUMNS.iter().find(|column| column.is_mapped() && column.name == name)
+    Fact::Transactions.mapped_column(name)
 }
 
 /// The type of unified money: major units, exact.
@@ -321,20 +220,12 @@ fn pairs_type() -> DataType {
 /// The columns of unified transactions as the engine returns them: `record_index` (UInt32, the record that each row came
 /// from), then those of [`TRANSACTION_COLUMNS`] that connector and engine give.
 pub fn mapped_transactions_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let mapped = TRANSACTION_COLUMNS.iter().filter(|column| column.is_mapped()).map(UnifiedColumn::field);
-        let record_index = Field::new("record_index", DataType::UInt32, false);
-        Arc::new(Schema::new(std::iter::once(record_index).chain(mapped).collect::<Vec<_>>()))
-    });
-    SCHEMA.clone()
+    Fact::Transactions.mapped_schema()
 }
 
 /// The columns of `unified.transaction_versions`.
 pub fn transaction_versions_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(TRANSACTION_COLUMNS.iter().map(UnifiedColumn::field).collect::<Vec<_>>()))
-    });
-    SCHEMA.clone()
+    Fact::Transactions.versions_schema()
 }
 
 #[cfg(test)]

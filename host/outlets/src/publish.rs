@@ -19,7 +19,7 @@ use sluice_model::Step;
 use self::database::Transaction;
 use crate::error::Error;
 
-/// A table that is published.
+/// A table that can be published, by its name in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PublishedTable {
@@ -42,12 +42,12 @@ impl PublishedTable {
     }
 }
 
-/// What is published.
+/// What a database gets, as its settings say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// The schema of the tables, which is made if it isn't there.
     pub schema: String,
-    /// The tables.
+    /// Which tables it gets.
     pub tables: BTreeSet<PublishedTable>,
     /// Only of these networks, by their ids; of all without any.
     pub networks: BTreeSet<String>,

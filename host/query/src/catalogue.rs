@@ -17,9 +17,9 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::TableType;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use deltalake::DeltaTable;
-use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use deltalake::kernel::Snapshot;
 use sluice_lake::TableRef;
+use sluice_model::Fact;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
@@ -123,6 +123,9 @@ pub(crate) struct Lake {
     stand_ins: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
 }
 
+/// A schema that holds no tables of the lake, by its name.
+pub(crate) type OtherSchema = (&'static str, Arc<dyn SchemaProvider>);
+
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lake").field("tables", &self.tables).field("at", &self.at).finish_non_exhaustive()
@@ -158,10 +161,34 @@ impl Lake {
         &self.tables.store
     }
 
+    /// Schemas with tables, sorted.
+    pub(crate) fn schema_names(&self) -> Vec<String> {
+        self.tables.schemas.keys().cloned().collect()
+    }
+
+    /// Tables of a schema, sorted.
+    pub(crate) fn table_names(&self, schema: &str) -> Vec<String> {
+        self.tables.schemas.get(schema).map(|tables| tables.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What a table is, without opening it.
+    pub(crate) fn table_type(&self, schema: &str, name: &str) -> Option<TableType> {
+        self.tables.entry(schema, name).map(|entry| match entry {
+            Entry::View(_) | Entry::Gaps | Entry::Columns(..) | Entry::UnifiedColumns => TableType::View,
+            Entry::Delta(_) | Entry::Empty(_) => TableType::Base,
+        })
+    }
+
     /// A state in which names are those of this lake.
     pub(crate) fn state(self: &Arc<Self>) -> SessionState {
+        self.state_beside(Vec::new())
+    }
+
+    /// The same, with further schemas.
+    pub(crate) fn state_beside(self: &Arc<Self>, others: Vec<OtherSchema>) -> SessionState {
         let catalogues = MemoryCatalogProviderList::new();
-        catalogues.register_catalog(CATALOG.to_owned(), Arc::new(Catalogue(self.clone())));
+        let catalogue = Catalogue { lake: self.clone(), others };
+        catalogues.register_catalog(CATALOG.to_owned(), Arc::new(catalogue));
         SessionStateBuilder::new_from_existing(self.state.clone())
             .with_catalog_list(Arc::new(catalogues))
             .with_execution_props(ExecutionProps::new().with_query_execution_start_time(self.now))
@@ -231,7 +258,8 @@ impl Lake {
     }
 
     async fn as_of(self: &Arc<Self>, by: DateTime<Utc>) -> PlanResult<Arc<dyn TableProvider>> {
-        latest_versions(self.table("unified", "transaction_versions").await?, Some(by))
+        let fact = Fact::Transactions;
+        latest_versions(fact, self.table("unified", fact.versions()).await?, Some(by))
     }
 
     /// A view from its SQL.
@@ -274,10 +302,9 @@ impl Lake {
             }
             Entry::Delta(url) => {
                 let table = self.delta(schema, name, url, self.at.map(Pin::Moment)).await?;
-                if (schema, name) == ("unified", "transaction_versions") {
-                    with_later_columns(table)
-                } else {
-                    Ok(table)
+                match Fact::of_versions(name).filter(|_| schema == "unified") {
+                    Some(fact) => with_later_columns(fact, table),
+                    None => Ok(table),
                 }
             }
             Entry::View(view) => match view.definition() {
@@ -307,9 +334,7 @@ impl Lake {
         };
         let honoured = sluice_lake::require_honoured(&table, snapshot.protocol(), snapshot.metadata());
         honoured.map_err(|refused| external(Error::Unhonoured(Arc::new(refused))))?;
-        // Partition columns as plain text, not as dictionaries: they join and print like any other.
-        let config = DeltaScanConfig::new().with_wrap_partition_values(false);
-        Ok(Arc::new(DeltaReader(DeltaScanNext::new(snapshot, config)?)))
+        Ok(Arc::new(DeltaReader::open(&self.tables.store, url, snapshot)?))
     }
 }
 
@@ -319,22 +344,28 @@ pub(crate) fn external(error: Error) -> DataFusionError {
 
 /// The catalogue `sluice`.
 #[derive(Debug)]
-pub(crate) struct Catalogue(pub(crate) Arc<Lake>);
+pub(crate) struct Catalogue {
+    lake: Arc<Lake>,
+    others: Vec<OtherSchema>,
+}
 
 impl CatalogProvider for Catalogue {
     fn schema_names(&self) -> Vec<String> {
-        self.0.tables.schemas.keys().cloned().collect()
+        let others = self.others.iter().map(|(name, _)| (*name).to_owned());
+        self.lake.schema_names().into_iter().chain(others).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        self.0.tables.schemas.contains_key(name).then(|| {
-            let schema = LakeSchema { lake: self.0.clone(), name: name.to_owned() };
+        if let Some((_, schema)) = self.others.iter().find(|(other, _)| *other == name) {
+            return Some(schema.clone());
+        }
+        self.lake.tables.schemas.contains_key(name).then(|| {
+            let schema = LakeSchema { lake: self.lake.clone(), name: name.to_owned() };
             Arc::new(schema) as Arc<dyn SchemaProvider>
         })
     }
 }
 
-/// One schema of it.
 #[derive(Debug)]
 struct LakeSchema {
     lake: Arc<Lake>,
@@ -344,7 +375,7 @@ struct LakeSchema {
 #[async_trait]
 impl SchemaProvider for LakeSchema {
     fn table_names(&self) -> Vec<String> {
-        self.lake.tables.schemas.get(&self.name).map(|tables| tables.keys().cloned().collect()).unwrap_or_default()
+        self.lake.table_names(&self.name)
     }
 
     async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
@@ -352,10 +383,7 @@ impl SchemaProvider for LakeSchema {
     }
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {
-        Ok(self.lake.tables.entry(&self.name, name).map(|entry| match entry {
-            Entry::View(_) | Entry::Gaps | Entry::Columns(..) | Entry::UnifiedColumns => TableType::View,
-            Entry::Delta(_) | Entry::Empty(_) => TableType::Base,
-        }))
+        Ok(self.lake.table_type(&self.name, name))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -42,9 +42,12 @@ impl<C: Compute> TableProvider for Computed<C> {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let each = filters.iter().map(|filter| match self.0.takes(filter) {
-            true => TableProviderFilterPushDown::Inexact,
-            false => TableProviderFilterPushDown::Unsupported,
+        let each = filters.iter().map(|filter| {
+            if self.0.takes(filter) {
+                TableProviderFilterPushDown::Inexact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
         });
         Ok(each.collect())
     }

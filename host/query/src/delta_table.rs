@@ -16,16 +16,36 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use deltalake::delta_datafusion::DeltaScanNext;
+use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
+use deltalake::kernel::Snapshot;
+use sluice_lake::Lake;
+use url::Url;
 
-/// The table.
+use crate::distributed::{LakeScan, ScansAsLeaves, TableVersion};
+
 #[derive(Debug)]
-pub(crate) struct DeltaReader(pub(crate) DeltaScanNext);
+pub(crate) struct DeltaReader {
+    scan: DeltaScanNext,
+    /// Where other hosts find it; none outside the lake.
+    version: Option<TableVersion>,
+}
+
+impl DeltaReader {
+    pub(crate) fn open(lake: &Lake, url: &Url, snapshot: Snapshot) -> Result<Self> {
+        let version = TableVersion::of(lake, url, snapshot.version());
+        Ok(Self { scan: DeltaScanNext::new(snapshot, scan_config())?, version })
+    }
+}
+
+/// Partition columns as plain text, not as dictionaries: they join and print like any other.
+pub(crate) fn scan_config() -> DeltaScanConfig {
+    DeltaScanConfig::new().with_wrap_partition_values(false)
+}
 
 #[async_trait]
 impl TableProvider for DeltaReader {
     fn schema(&self) -> SchemaRef {
-        self.0.schema()
+        self.scan.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -33,7 +53,7 @@ impl TableProvider for DeltaReader {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        self.0.supports_filters_pushdown(filters)
+        self.scan.supports_filters_pushdown(filters)
     }
 
     async fn scan(
@@ -43,7 +63,13 @@ impl TableProvider for DeltaReader {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let scan = self.0.scan(session, projection, filters, limit).await?;
+        let leaves = session.config().get_extension::<ScansAsLeaves>();
+        if let (Some(version), Some(_)) = (&self.version, leaves) {
+            let plan = self.scan.scan(session, projection, filters, None).await?;
+            let partitions = session.config().target_partitions();
+            return Ok(Arc::new(LakeScan::new(version, plan, projection, filters, partitions)?));
+        }
+        let scan = self.scan.scan(session, projection, filters, limit).await?;
         Ok(if scan.supports_limit_pushdown() && scan.children().is_empty() { Arc::new(Unlimited(scan)) } else { scan })
     }
 }

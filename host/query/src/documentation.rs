@@ -2,7 +2,7 @@
 //! `docs/data-model.md` is made from it; a test compares them.
 
 use sluice_lake::{SYSTEM_TABLES, SystemTable};
-use sluice_model::unified::TRANSACTION_COLUMNS;
+use sluice_model::Fact;
 
 use crate::unified_columns;
 
@@ -22,8 +22,8 @@ pub struct Relation {
 enum Columns {
     /// Its columns are those of another relation.
     Of(&'static str),
-    /// In the schema of the unified layer.
-    Unified,
+    /// In the schema of a kind of facts.
+    Unified(Fact),
     /// In the specification of a system table, and further ones here.
     System(&'static SystemTable, &'static [(&'static str, &'static str)]),
     /// Here; those that aren't are columns of transactions.
@@ -39,6 +39,14 @@ impl Relation {
         }
     }
 
+    /// The kind of facts of which it has all versions.
+    pub fn versions_of(&self) -> Option<Fact> {
+        match self.columns {
+            Columns::Unified(fact) => Some(fact),
+            _ => None,
+        }
+    }
+
     /// What a column means; none for one that isn't documented.
     pub fn column(&self, name: &str) -> Option<String> {
         let named = |columns: &'static [(&str, &str)]| {
@@ -46,8 +54,8 @@ impl Relation {
         };
         match self.columns {
             Columns::Of(_) => None,
-            Columns::Unified => unified(name),
-            Columns::View(columns) => named(columns).or_else(|| unified(name)),
+            Columns::Unified(fact) => unified(fact, name),
+            Columns::View(columns) => named(columns).or_else(|| unified(Fact::Transactions, name)),
             Columns::System(table, further) => {
                 let column = table.columns.iter().find(|column| column.name == name);
                 column.map(|column| column.documentation.to_owned()).or_else(|| named(further))
@@ -56,8 +64,8 @@ impl Relation {
     }
 }
 
-fn unified(name: &str) -> Option<String> {
-    TRANSACTION_COLUMNS.iter().find(|column| column.name == name).map(|column| column.description())
+fn unified(fact: Fact, name: &str) -> Option<String> {
+    fact.columns().iter().find(|column| column.name == name).map(|column| column.description())
 }
 
 /// All relations that every lake has, in the order in which they are worth reading.
@@ -81,7 +89,7 @@ const UNIFIED: &[(&str, &str, Columns)] = &[
     (
         "unified.transaction_versions",
         "Every version of every transaction of all networks; rows are only ever added.",
-        Columns::Unified,
+        Columns::Unified(Fact::Transactions),
     ),
     (
         "unified.transactions",
@@ -119,6 +127,30 @@ const UNIFIED: &[(&str, &str, Columns)] = &[
         "Sales and leads that may be one, reported under several ids or to several accounts.",
         Columns::View(SUSPECTED_DUPLICATES),
     ),
+    (
+        "unified.transaction_item_versions",
+        "Every version of every item of a transaction, where the network gives items; rows are only ever added.",
+        Columns::Unified(Fact::Items),
+    ),
+    ("unified.transaction_items", "The latest version of each item.", Columns::Of("unified.transaction_item_versions")),
+    (
+        "unified.payment_versions",
+        "Every version of every payment of a network to the publisher; rows are only ever added.",
+        Columns::Unified(Fact::Payments),
+    ),
+    ("unified.payments", "The latest version of each payment.", Columns::Of("unified.payment_versions")),
+    (
+        "unified.programme_versions",
+        "Every version of every programme that the network lists; rows are only ever added.",
+        Columns::Unified(Fact::Programmes),
+    ),
+    ("unified.programmes", "The latest version of each programme.", Columns::Of("unified.programme_versions")),
+    (
+        "unified.aggregate_versions",
+        "Every version of every sum by day that a network reports; rows are only ever added. They are no transactions.",
+        Columns::Unified(Fact::Aggregates),
+    ),
+    ("unified.aggregates", "The latest version of each sum by day.", Columns::Of("unified.aggregate_versions")),
 ];
 
 const RESTATEMENTS: &[(&str, &str)] = &[

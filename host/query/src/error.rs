@@ -1,5 +1,7 @@
 //! What can go wrong with a query.
 
+mod hint;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +10,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
-use crate::names::{did_you_mean, nearest};
-use crate::views::MomentsView;
+use crate::names::nearest;
 
 /// A failure of a query or of writing its result.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum Error {
         reason: String,
         /// The text from where parsing stopped.
         near: Option<String>,
+    },
+    /// A statement whose tree is too deep to be planned.
+    #[error("the query is too deep: more than {max} operators, joins or unions follow one another")]
+    TooDeep {
+        /// How many may.
+        max: usize,
     },
     /// A text without a statement.
     #[error("the query is empty")]
@@ -36,6 +43,34 @@ pub enum Error {
     NotReadOnly {
         /// Its first word.
         statement: String,
+    },
+    /// A statement or a part of one that PostgreSQL knows and Sluice doesn't.
+    #[error("`{what}` isn't supported")]
+    Unsupported {
+        /// As it was written.
+        what: String,
+    },
+    /// A transaction in which all queries would have to read the same commit.
+    #[error("transactions are READ COMMITTED here, not {level}")]
+    Isolation {
+        /// As it was written.
+        level: String,
+    },
+    /// A parameter's value that isn't of its type.
+    #[error("parameter ${number}: {reason}")]
+    Parameter {
+        /// The parameter's number in the statement, from 1.
+        number: usize,
+        /// Why.
+        reason: String,
+    },
+    /// Too few values for a query's parameters, or too many.
+    #[error("the query has {wanted} parameters, and there are {given} values")]
+    Parameters {
+        /// How many there are.
+        given: usize,
+        /// How many there have to be.
+        wanted: usize,
     },
     /// A table that isn't in the lake.
     #[error("no table `{name}` in the lake")]
@@ -77,6 +112,12 @@ pub enum Error {
     /// What was read and what is missing that can't be read.
     #[error("cannot read the coverage")]
     Coverage {
+        /// Why.
+        source: sluice_lake::Error,
+    },
+    /// A lake whose tables can't be listed.
+    #[error("cannot list the tables")]
+    Tables {
         /// Why.
         source: sluice_lake::Error,
     },
@@ -125,7 +166,7 @@ pub enum Error {
     /// Too few arguments, too many, or named ones.
     #[error("`{function}` takes {wanted}")]
     Arguments {
-        /// The function.
+        /// Its name, as the query calls it.
         function: String,
         /// What it takes.
         wanted: String,
@@ -135,7 +176,7 @@ pub enum Error {
     /// Moments in the wrong order.
     #[error("`{function}` goes from a moment to a later one")]
     Backwards {
-        /// The function.
+        /// Its name, as the query calls it.
         function: String,
     },
     /// A query that needs more memory than it may use.
@@ -144,6 +185,12 @@ pub enum Error {
         /// What it may use.
         limit_bytes: usize,
         /// Which operator needed more.
+        source: Box<DataFusionError>,
+    },
+    /// A query that puts more on disk than it may.
+    #[error("the query needs more disk than it may use")]
+    Disk {
+        /// How much it may use.
         source: Box<DataFusionError>,
     },
     /// A query whose texts and rows take memory that the query engine doesn't count.
@@ -176,6 +223,12 @@ pub enum Error {
         /// Why.
         source: Box<DataFusionError>,
     },
+    /// Another host that worked on a query and failed when rows had been given already.
+    #[error("a host that worked on the query failed, and some of its rows were given already")]
+    Worker {
+        /// Why.
+        source: Box<DataFusionError>,
+    },
     /// A session that can't be set up.
     #[error("cannot set up the query engine")]
     Setup {
@@ -188,7 +241,7 @@ pub enum Error {
     /// Rows that the format can't hold.
     #[error("cannot write the result as {format}")]
     Encode {
-        /// The format.
+        /// As `--format` names it.
         format: &'static str,
         /// Why.
         source: arrow::error::ArrowError,
@@ -199,61 +252,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a person can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Syntax { near, .. } => near.as_ref().map(|near| format!("parsing stopped at `{near}`")),
-            Self::Empty => Some("try `SELECT count(*) FROM unified.transactions`, or `SHOW TABLES`".to_owned()),
-            Self::Several { .. } => Some("run them one by one".to_owned()),
-            Self::NotReadOnly { .. } => Some(
-                "use SELECT, WITH, EXPLAIN, DESCRIBE or SHOW; \
-                 `--format parquet` or `--format csv` keeps a result in a file"
-                    .to_owned(),
-            ),
-            Self::UnknownTable { nearest, .. } if nearest.is_empty() => {
-                Some("`SHOW TABLES` lists what there is".to_owned())
-            }
-            Self::UnknownTable { nearest, .. } => Some(did_you_mean(nearest)),
-            Self::UnknownColumn { nearest, columns, .. } if nearest.is_empty() => {
-                (!columns.is_empty()).then(|| format!("there are {}", columns.join(", ")))
-            }
-            Self::UnknownColumn { nearest, .. } => Some(did_you_mean(nearest)),
-            Self::Memory { .. } | Self::TooLarge { .. } => {
-                Some("read fewer columns or a shorter period, aggregate earlier, or raise query_memory_mb of [limits] in sluice.toml".to_owned())
-            }
-            Self::TooSlow { .. } => {
-                Some("read a shorter period, or raise query_secs of [limits] in sluice.toml".to_owned())
-            }
-            Self::TooManyRows { .. } => {
-                Some("add a LIMIT or a condition, or raise query_rows of [limits] in sluice.toml".to_owned())
-            }
-            Self::Panicked { .. } => Some("write the query in another way, and report this one".to_owned()),
-            Self::NoVersion { range, .. } => Some(match range {
-                Some(range) => format!("there are {range}"),
-                None => "the table has no versions yet".to_owned(),
-            }),
-            Self::Coverage { source } => source.hint(),
-            Self::Unhonoured(source) => source.hint(),
-            Self::NoVersions { .. } => Some("it is worked out: write `AT (TIMESTAMP => '2026-01-31')`".to_owned()),
-            Self::UnknownVersionClause { .. } => {
-                Some("write `AT (TIMESTAMP => '2026-01-31T12:00:00Z')` or `AT (VERSION => 3)`".to_owned())
-            }
-            Self::NoMoment { .. } => {
-                Some("write '2026-01-31', '2026-01-31T12:00:00Z' or now() - INTERVAL '7 days'; it is UTC".to_owned())
-            }
-            Self::NoVersionNumber { .. } => Some("write a whole number: `AT (VERSION => 3)`".to_owned()),
-            Self::UnknownFunction { .. } => {
-                let known: Vec<String> = MomentsView::ALL.iter().map(|view| format!("`{}`", view.usage())).collect();
-                Some(format!("there are {}", known.join(" and ")))
-            }
-            Self::Arguments { usage, .. } => Some(format!("write `{usage}`")),
-            Self::Backwards { .. } => Some("swap the two".to_owned()),
-            Self::UnknownFormat(_) => Some("use table, csv, json, parquet or arrow".to_owned()),
-            Self::Plan { offer, .. } => offer.clone(),
-            Self::Open { .. } | Self::Run { .. } | Self::Setup { .. } | Self::Encode { .. } | Self::Output(_) => None,
-        }
-    }
-
     /// The error for a panic of the query engine.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
@@ -299,6 +297,10 @@ impl Error {
             Ok(own) => return own,
             Err(error) => error,
         };
+        // It has no kind of its own.
+        if error.to_string().contains("used disk space during the spilling") {
+            return Self::Disk { source: Box::new(error) };
+        }
         match first(&error) {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { limit_bytes, source: Box::new(error) },
             // One that several parts of a query share.
@@ -308,6 +310,16 @@ impl Error {
                 _ => Self::Run { source: Box::new(error) },
             },
             _ => Self::Run { source: Box::new(error) },
+        }
+    }
+
+    /// A failure of a query on several hosts, after its first rows.
+    pub(crate) fn of_worker(error: DataFusionError) -> DataFusionError {
+        match first(&error) {
+            DataFusionError::External(inner) if !inner.is::<Self>() => {
+                DataFusionError::External(Box::new(Self::Worker { source: Box::new(error) }))
+            }
+            _ => error,
         }
     }
 

@@ -4,10 +4,11 @@
 
 use arrow::datatypes::SchemaRef;
 use sluice_lake::SYSTEM_TABLES;
-use sluice_model::unified::transaction_versions_schema;
+use sluice_model::Fact;
 
 /// Schema, name and columns of each.
 pub(crate) fn fixed_tables() -> impl Iterator<Item = (&'static str, &'static str, SchemaRef)> {
     let system = SYSTEM_TABLES.iter().map(|table| ("meta", table.name, table.schema()));
-    std::iter::once(("unified", "transaction_versions", transaction_versions_schema())).chain(system)
+    let unified = Fact::ALL.into_iter().map(|fact| ("unified", fact.versions(), fact.versions_schema()));
+    unified.chain(system)
 }

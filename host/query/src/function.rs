@@ -10,7 +10,6 @@ use datafusion::common::plan_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, Volatility};
 
-/// The function.
 pub(crate) fn local_day() -> ScalarUDF {
     let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let takes = Signature::exact(vec![moment, DataType::Utf8], Volatility::Immutable);

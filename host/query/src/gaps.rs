@@ -28,9 +28,10 @@ const READS: &str = "
 impl Lake {
     /// What was read of each stream, and what is missing of it.
     pub(crate) async fn coverage(self: &Arc<Self>) -> PlanResult<Vec<Coverage>> {
-        match self.is_as_it_was() {
-            true => self.coverage_by_reads().await,
-            false => self.store().coverage().await.map_err(|source| external(Error::Coverage { source })),
+        if self.is_as_it_was() {
+            self.coverage_by_reads().await
+        } else {
+            self.store().coverage().await.map_err(|source| external(Error::Coverage { source }))
         }
     }
 

@@ -1,12 +1,13 @@
 //! SQL over the lake: the only crate that knows DataFusion.
 //!
 //! It reads a lake's Delta tables as data and changes nothing: a statement that isn't a query is refused. It may not
-//! depend on the engine or HTTP.
+//! depend on the engine or HTTP. Hosts that share a heavy query call each other ([`Workers`], [`QueryWorker`]).
 //!
 //! - A name is `<schema>.<table>` without quotes; a bare `<table>` is one of `unified`.
 //! - A table is opened when a query names it: a lake may have hundreds. `SHOW TABLES` opens none.
 //! - `unified.transactions` is the latest version of each transaction, `raw.objects` are the requests that left a body.
-//!   These, `unified.transaction_versions` and `meta.*` exist, empty, before the first run.
+//!   `unified.payments`, `programmes`, `aggregates` and `transaction_items` are the latest version of each of theirs.
+//!   These, the tables of their versions and `meta.*` exist, empty, before the first run.
 //! - `unified.live_transactions` are those that are there: without tombstones, versions whose `content_hash` is of zeros,
 //!   for transactions that the network no longer reports or that a replay removed. `is_live(content_hash)` is false for
 //!   them in `unified.transactions` and `unified.transaction_versions`. All views and `as_of` count live ones only.
@@ -36,30 +37,38 @@ mod catalogue;
 mod columns;
 mod computed;
 mod delta_table;
+mod depth;
 mod dialect;
+mod distributed;
 pub mod documentation;
 mod empty_scans;
 mod error;
 mod fixed;
 mod function;
 mod gaps;
+mod growth;
 mod live;
 mod memory;
 mod moment;
 mod names;
 mod output;
+mod postgres;
 mod reads;
 mod relations;
+mod result;
 mod session;
 mod statement;
 mod travel;
 mod unified_columns;
 mod views;
 
+pub use distributed::{QueryWorker, WorkerKey, Workers};
 pub use error::Error;
-pub use output::{Format, write};
+pub use output::{Format, json_texts, write};
+pub use postgres::{ParameterValue, PostgresStatement, Prepared, Query, SERVER_VERSION};
 pub use reads::Scope;
-pub use session::{QueryResult, Session, SessionOptions, TableColumns};
+pub use result::QueryResult;
+pub use session::{Session, SessionOptions, TableColumns};
 pub use sluice_lake::{Coverage, Gap, GapKind, StreamAxis};
 
 /// The catalogue that all tables are in.

@@ -22,7 +22,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::error::Error;
-use crate::session::QueryResult;
+use crate::result::QueryResult;
 
 /// A table's columns are as wide as its widest cell, so it is held until it is whole: longer results are cut in several.
 const TABLE_ROWS: usize = 10_000;
@@ -211,7 +211,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
         if field.data_type().is_nested() {
             fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-            columns.push(json_text(field, column)?);
+            columns.push(json_texts(field, column)?);
         } else {
             fields.push(field.clone());
             columns.push(column.clone());
@@ -220,7 +220,11 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-fn json_text(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+/// A column as JSON texts, a null where it has none: decimals are numbers with all their digits.
+///
+/// # Errors
+/// A type that JSON can't hold.
+pub fn json_texts(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let options = EncoderOptions::default().with_explicit_nulls(true);
     let mut encoder = make_encoder(field, column, &options)?;
     let mut text = StringBuilder::with_capacity(column.len(), column.len() * 32);

@@ -50,7 +50,7 @@ impl Scope {
         let schema = scan.table_name.schema().unwrap_or(DEFAULT_SCHEMA);
         let (schema, name) = relations::behind(schema, scan.table_name.table());
         match schema.as_str() {
-            "meta" | "raw" | "information_schema" => {}
+            "meta" | "raw" | "information_schema" | "pg_catalog" => {}
             "unified" => match (&mut self.unified, networks(&scan.filters)) {
                 (Some(all), Some(networks)) => all.extend(networks),
                 (all, _) => *all = None,

@@ -1,33 +1,36 @@
 //! A session: the lake's tables, an engine with a limit on memory, and queries that only read.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::error::Result as EngineResult;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use datafusion::sql::parser::Statement;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use sluice_lake::{Coverage, Lake, TableRef};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::catalogue::{self, Tables};
+use crate::distributed::Workers;
 use crate::empty_scans::EmptyScans;
 use crate::error::Error;
 use crate::function::local_day;
 use crate::live::is_live;
 use crate::memory::QueryMemory;
+use crate::postgres::{ParameterValue, Postgres, PostgresStatement, Prepared, Query};
 use crate::reads::Scope;
-use crate::{CATALOG, DEFAULT_SCHEMA, relations, statement};
+use crate::result::QueryResult;
+use crate::{CATALOG, DEFAULT_SCHEMA, growth, relations, statement};
 
 /// Tables whose columns are read at once.
 const OPEN_AHEAD: usize = 16;
@@ -42,6 +45,8 @@ pub struct SessionOptions {
     pub target_partitions: Option<usize>,
     /// Where what doesn't fit in memory goes; none: the system's temporary directory.
     pub spill_dir: Option<PathBuf>,
+    /// How many bytes of that all queries of the session may have at once; none: 100 GiB.
+    pub spill_bytes: Option<u64>,
     /// How long a query may take from its text to its last row; none: as long as it takes.
     pub timeout: Option<Duration>,
     /// How many rows a result may have; none: as many as there are.
@@ -50,18 +55,25 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { memory_bytes: 512 << 20, target_partitions: None, spill_dir: None, timeout: None, max_rows: None }
+        Self {
+            memory_bytes: 512 << 20,
+            target_partitions: None,
+            spill_dir: None,
+            spill_bytes: None,
+            timeout: None,
+            max_rows: None,
+        }
     }
 }
 
-/// A table and its columns.
+/// A table as a session finds it in SQL.
 #[derive(Clone, Debug)]
 pub struct TableColumns {
     /// Its SQL schema.
     pub schema: String,
     /// Its name in the schema.
     pub name: String,
-    /// Its columns.
+    /// With their types, in the order of `SELECT *`.
     pub columns: SchemaRef,
 }
 
@@ -72,6 +84,9 @@ pub struct TableColumns {
 pub struct Session {
     state: SessionState,
     tables: Arc<Tables>,
+    /// Where a client of PostgreSQL asks.
+    postgres: Option<Arc<Postgres>>,
+    workers: Option<Workers>,
     memory_bytes: usize,
     timeout: Option<Duration>,
     max_rows: Option<u64>,
@@ -80,27 +95,16 @@ pub struct Session {
 impl Session {
     /// A session over tables of a lake.
     pub fn open(lake: Lake, tables: Vec<TableRef>, options: SessionOptions) -> Result<Self, Error> {
-        let disk = match &options.spill_dir {
-            Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
-            None => DiskManagerMode::OsTmpDirectory,
-        };
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(QueryMemory::new(options.memory_bytes)))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
-            .build_arc()
-            .map_err(Error::setup)?;
-        let mut state = SessionStateBuilder::new()
-            .with_default_features()
-            .with_config(config(&options))
-            .with_runtime_env(runtime)
-            .with_optimizer_rule(Arc::new(EmptyScans))
-            .build();
-        for function in [local_day(), is_live()] {
-            state.register_udf(Arc::new(function)).map_err(Error::setup)?;
-        }
+        let state = engine(&options)?;
         let tables = Arc::new(Tables::new(lake, tables));
         let SessionOptions { memory_bytes, timeout, max_rows, .. } = options;
-        Ok(Self { state, tables, memory_bytes, timeout, max_rows })
+        Ok(Self { state, tables, postgres: None, workers: None, memory_bytes, timeout, max_rows })
+    }
+
+    /// The same with heavy queries spread over other hosts.
+    #[must_use]
+    pub fn spread_over(self, workers: Workers) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 
     /// The same engine, with its one limit on memory, over other tables.
@@ -108,6 +112,37 @@ impl Session {
     pub fn with_tables(&self, tables: Vec<TableRef>) -> Self {
         let tables = Arc::new(Tables::new(self.tables.store().clone(), tables));
         Self { tables, ..self.clone() }
+    }
+
+    /// The same over the tables that the lake has now.
+    ///
+    /// # Errors
+    /// A lake that can't be read.
+    pub async fn refreshed(&self) -> Result<Self, Error> {
+        let tables = self.tables.store().tables().await.map_err(|source| Error::Tables { source })?;
+        Ok(self.with_tables(tables))
+    }
+
+    /// The same for a client of PostgreSQL: with its dialect, system tables and functions.
+    ///
+    /// # Errors
+    /// A set-up that fails.
+    pub fn for_postgres(&self, user: &str) -> Result<Self, Error> {
+        let opening = catch_unwind(AssertUnwindSafe(|| Postgres::open(self.state.clone(), user)));
+        let (postgres, state) = opening.map_err(|panic| Error::panicked(&*panic))?.map_err(Error::setup)?;
+        Ok(Self { state, postgres: Some(Arc::new(postgres)), ..self.clone() })
+    }
+
+    /// The same with less time for a query; never with more.
+    #[must_use]
+    pub fn within(&self, most: Option<Duration>) -> Self {
+        let timeout = self.timeout.into_iter().chain(most).min();
+        Self { timeout, ..self.clone() }
+    }
+
+    /// How long a query may take; none: as long as it takes.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// Plans one statement that only reads, and starts it.
@@ -118,35 +153,112 @@ impl Session {
     /// # Errors
     /// What is wrong with it; [`Error::TooSlow`]. The result fails with that too, or with [`Error::TooManyRows`].
     pub async fn query(&self, sql: &str) -> Result<QueryResult, Error> {
+        self.run(async { statement::parse(sql) }).await
+    }
+
+    /// Runs a query as [`Session::query`] does, with values for its parameters `$1`, `$2` …
+    ///
+    /// # Errors
+    /// As [`Session::query`]; too few values, too many, or one that isn't of its parameter's type.
+    pub async fn query_with(&self, sql: &str, values: &[ParameterValue]) -> Result<QueryResult, Error> {
+        if values.is_empty() {
+            return self.query(sql).await;
+        }
+        let prepared = self.prepare(Query::of_lake(sql)?, &[]).await?;
+        self.execute(&prepared, values).await
+    }
+
+    /// The types of the parameters of a query, and its columns.
+    ///
+    /// # Errors
+    /// What is wrong with the query; [`Error::TooSlow`].
+    pub async fn describe(&self, sql: &str) -> Result<(Vec<DataType>, SchemaRef), Error> {
+        self.guarded(Instant::now(), self.plan_columns(sql)).await
+    }
+
+    /// The statements of a text from a client of PostgreSQL; none of a session for other clients.
+    ///
+    /// # Errors
+    /// What can't be parsed, and what isn't a query or a statement of [`PostgresStatement`].
+    pub async fn statements(&self, sql: &str) -> Result<Vec<PostgresStatement>, Error> {
+        let Some(postgres) = &self.postgres else { return Ok(Vec::new()) };
+        self.guarded(Instant::now(), async { postgres.statements(sql) }).await
+    }
+
+    /// Finds the types of a query's parameters and columns. `declared`: those types that the client states, by the
+    /// parameter's number less one.
+    ///
+    /// # Errors
+    /// What is wrong with the query; [`Error::TooSlow`].
+    pub async fn prepare(&self, query: Query, declared: &[Option<DataType>]) -> Result<Prepared, Error> {
+        self.guarded(Instant::now(), self.plan_prepared(query, declared)).await
+    }
+
+    /// Runs a query with values for its parameters, as [`Session::query`] does.
+    ///
+    /// # Errors
+    /// As [`Session::query`]; too few values, too many, or one that isn't of its parameter's type.
+    pub async fn execute(&self, prepared: &Prepared, values: &[ParameterValue]) -> Result<QueryResult, Error> {
+        self.run(async { prepared.with_values(values) }).await
+    }
+
+    /// Starts a query within its limits.
+    async fn run(&self, statement: impl Future<Output = Result<Statement, Error>>) -> Result<QueryResult, Error> {
         let begun = Instant::now();
-        let starting = AssertUnwindSafe(self.start(sql)).catch_unwind();
-        let started = match self.timeout {
-            Some(limit) => tokio::time::timeout(limit, starting).await.map_err(|_| Error::TooSlow { limit })?,
-            None => starting.await,
+        let starting = async { self.start(statement.await?).await };
+        let (stream, scope, lake) = self.guarded(begun, starting).await?;
+        let result = QueryResult::new(stream, scope, lake, self.memory_bytes);
+        Ok(result.within(self.timeout.map(|limit| (begun + limit, limit)), self.max_rows))
+    }
+
+    /// Ends what takes too long, and makes a panic an error.
+    async fn guarded<T>(&self, begun: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let done = match self.timeout {
+            Some(limit) => tokio::time::timeout_at(begun + limit, work).await.map_err(|_| Error::TooSlow { limit })?,
+            None => work.await,
         };
-        let (stream, scope) = started.map_err(|panic| Error::panicked(&*panic))??;
-        let rest = self.timeout.map(|limit| (Box::pin(tokio::time::sleep_until(begun + limit)), limit));
-        let rows = self.max_rows.map(|limit| (0, limit));
-        Ok(QueryResult { timeout: rest, rows, ..QueryResult::new(stream, scope, self.memory_bytes) })
+        done.map_err(|panic| Error::panicked(&*panic))?
     }
 
     /// Plans a query and starts it.
-    async fn start(&self, sql: &str) -> Result<(SendableRecordBatchStream, Scope), Error> {
-        let mut statement = statement::parse(sql)?;
+    async fn start(
+        &self,
+        statement: Statement,
+    ) -> Result<(SendableRecordBatchStream, Scope, Arc<catalogue::Lake>), Error> {
+        let (plan, lake, state) = self.logical_plan(statement).await?;
+        let failed = |error| self.planning(error);
+        let optimized = state.optimize(&plan).map_err(failed)?;
+        let scope = Scope::of(&optimized).map_err(failed)?;
+        let physical = state.query_planner().create_physical_plan(&optimized, &state).await.map_err(failed)?;
+        if let Some(workers) = &self.workers
+            && let Some(rows) = workers.rows(&state, &plan, &physical).await
+        {
+            return Ok((rows, scope, lake));
+        }
+        let stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
+        Ok((stream, scope, lake))
+    }
+
+    /// The plan of a statement that only reads, not optimised, with the tables and the state that it is of.
+    pub(crate) async fn logical_plan(
+        &self,
+        mut statement: Statement,
+    ) -> Result<(LogicalPlan, Arc<catalogue::Lake>, SessionState), Error> {
         let relations = relations::replace(&mut statement)?;
-        let lake = self.lake();
-        let failed = |error| Error::planning(error, &self.tables.full_names(), self.memory_bytes);
+        let (lake, state) = self.lake_and_state();
+        let failed = |error| self.planning(error);
         for relation in relations {
             lake.stand_in(relation).await.map_err(failed)?;
         }
-        let state = lake.state();
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         statement::check_plan(&plan)?;
-        let plan = state.optimize(&plan).map_err(failed)?;
-        let scope = Scope::of(&plan).map_err(failed)?;
-        let physical = state.query_planner().create_physical_plan(&plan, &state).await.map_err(failed)?;
-        let stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
-        Ok((stream, scope))
+        Ok((plan, lake, state))
+    }
+
+    /// The error of a query that can't be planned.
+    pub(crate) fn planning(&self, error: DataFusionError) -> Error {
+        Error::planning(error, &self.tables.full_names(), self.memory_bytes)
     }
 
     /// What was read of each stream of each account and what is missing of it, sorted.
@@ -159,10 +271,22 @@ impl Session {
         self.tables.names()
     }
 
+    /// Those tables that are views or worked out from others, by schema and name; no table is opened.
+    pub fn views(&self) -> BTreeSet<(String, String)> {
+        let lake = self.lake();
+        let is_view = |(schema, name): &(String, String)| lake.table_type(schema, name) == Some(TableType::View);
+        self.tables.names().into_iter().filter(is_view).collect()
+    }
+
     /// Every table with its columns, sorted; each table is opened.
     pub async fn catalogue(&self) -> Result<Vec<TableColumns>, Error> {
+        self.columns_of(self.tables.names()).await
+    }
+
+    /// These tables, by schema and name, with their columns; each is opened.
+    pub async fn columns_of(&self, names: Vec<(String, String)>) -> Result<Vec<TableColumns>, Error> {
         let lake = self.lake();
-        stream::iter(self.tables.names())
+        stream::iter(names)
             .map(|(schema, name)| {
                 let lake = lake.clone();
                 async move {
@@ -181,10 +305,51 @@ impl Session {
     fn lake(&self) -> Arc<catalogue::Lake> {
         catalogue::Lake::new(self.tables.clone(), self.state.clone())
     }
+
+    /// The same, with a state in which names are theirs.
+    pub(crate) fn lake_and_state(&self) -> (Arc<catalogue::Lake>, SessionState) {
+        let lake = self.lake();
+        let others = self.postgres.as_ref().map(|postgres| postgres.schemas_of(&lake)).unwrap_or_default();
+        let state = lake.state_beside(others);
+        (lake, state)
+    }
 }
 
-fn config(options: &SessionOptions) -> SessionConfig {
-    let config = SessionConfig::new()
+/// An engine within the options, without tables.
+pub(crate) fn engine(options: &SessionOptions) -> Result<SessionState, Error> {
+    let disk = match &options.spill_dir {
+        Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let mut disk = DiskManagerBuilder::default().with_mode(disk);
+    if let Some(bytes) = options.spill_bytes {
+        disk.set_max_temp_directory_size(bytes);
+    }
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(QueryMemory::new(options.memory_bytes)))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(Error::setup)?;
+    let mut state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(configured(SessionConfig::new(), options))
+        .with_runtime_env(runtime)
+        .with_optimizer_rule(Arc::new(EmptyScans))
+        .build();
+    add_functions(&mut state, options.memory_bytes).map_err(Error::setup)?;
+    Ok(state)
+}
+
+/// Functions that plans may name; the same on every host.
+pub(crate) fn add_functions(state: &mut SessionState, memory_bytes: usize) -> Result<(), DataFusionError> {
+    for function in [local_day(), is_live()] {
+        state.register_udf(Arc::new(function))?;
+    }
+    growth::bound(state, memory_bytes)
+}
+
+pub(crate) fn configured(config: SessionConfig, options: &SessionOptions) -> SessionConfig {
+    let config = config
         .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
@@ -196,119 +361,5 @@ fn config(options: &SessionOptions) -> SessionConfig {
     match options.target_partitions {
         Some(partitions) => config.with_target_partitions(partitions.max(1)),
         None => config,
-    }
-}
-
-/// Rows as they come.
-pub struct QueryResult {
-    schema: SchemaRef,
-    renamed: bool,
-    scope: Scope,
-    stream: SendableRecordBatchStream,
-    memory_bytes: usize,
-    /// Ends with the time that is allowed.
-    timeout: Option<(Pin<Box<Sleep>>, Duration)>,
-    /// The rows so far, and how many are allowed.
-    rows: Option<(u64, u64)>,
-}
-
-impl std::fmt::Debug for QueryResult {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryResult").field("schema", &self.schema).finish_non_exhaustive()
-    }
-}
-
-impl QueryResult {
-    fn new(stream: SendableRecordBatchStream, scope: Scope, memory_bytes: usize) -> Self {
-        let schema = distinct_names(&stream.schema());
-        Self { renamed: schema != stream.schema(), schema, scope, stream, memory_bytes, timeout: None, rows: None }
-    }
-
-    /// The streams that it may hold rows of.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// Its columns; of several with one name, the second and further have `_2`, `_3` … at their end.
-    pub fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    /// All its rows.
-    pub async fn collect(self) -> Result<Vec<RecordBatch>, Error> {
-        self.try_collect().await
-    }
-
-    fn shape(&mut self, batch: EngineResult<RecordBatch>) -> Result<RecordBatch, Error> {
-        let batch = batch.map_err(|error| Error::running(error, self.memory_bytes))?;
-        if let Some((rows, limit)) = &mut self.rows {
-            *rows += batch.num_rows() as u64;
-            if *rows > *limit {
-                return Err(Error::TooManyRows { limit: *limit });
-            }
-        }
-        if !self.renamed {
-            return Ok(batch);
-        }
-        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let shaped = RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &rows);
-        shaped.map_err(|source| Error::running(source.into(), self.memory_bytes))
-    }
-}
-
-impl Stream for QueryResult {
-    type Item = Result<RecordBatch, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some((sleep, limit)) = &mut self.timeout
-            && sleep.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Some(Err(Error::TooSlow { limit: *limit })));
-        }
-        let polled = catch_unwind(AssertUnwindSafe(|| self.stream.poll_next_unpin(context)));
-        let polled = match polled {
-            Ok(polled) => polled,
-            Err(panic) => return Poll::Ready(Some(Err(Error::panicked(&*panic)))),
-        };
-        polled.map(|batch| batch.map(|batch| self.shape(batch)))
-    }
-}
-
-/// `SELECT a.id, b.id` has two columns `id`, which neither JSON nor Parquet can hold.
-fn distinct_names(schema: &SchemaRef) -> SchemaRef {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut fields: Vec<Arc<Field>> = Vec::with_capacity(schema.fields().len());
-    let taken = |name: &str| schema.fields().iter().any(|field| field.name() == name);
-    for field in schema.fields() {
-        let count = seen.entry(field.name()).or_default();
-        *count += 1;
-        let mut name = field.name().clone();
-        while *count > 1 {
-            name = format!("{}_{count}", field.name());
-            if !taken(&name) {
-                break;
-            }
-            *count += 1;
-        }
-        fields.push(if name == *field.name() {
-            field.clone()
-        } else {
-            Arc::new(field.as_ref().clone().with_name(name))
-        });
-    }
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::datatypes::DataType;
-
-    #[test]
-    fn columns_of_one_name_are_numbered() {
-        let field = |name: &str| Field::new(name, DataType::Int64, true);
-        let schema = Arc::new(Schema::new(vec![field("id"), field("id"), field("id_2"), field("id")]));
-        let names: Vec<String> = distinct_names(&schema).fields().iter().map(|field| field.name().clone()).collect();
-        assert_eq!(names, ["id", "id_3", "id_2", "id_4"]);
     }
 }

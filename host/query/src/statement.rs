@@ -6,11 +6,13 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
+use crate::depth;
 use crate::dialect::LakeDialect;
 use crate::error::Error;
 
-/// The statement that `sql` is.
+/// The one statement of a text.
 pub(crate) fn parse(sql: &str) -> Result<Statement, Error> {
+    depth::check(sql, &LakeDialect)?;
     let parsed =
         DFParserBuilder::new(sql).with_dialect(&LakeDialect).build().and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|error| syntax(sql, &error))?;
@@ -21,9 +23,12 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Error> {
     if reads(&statement) {
         return Ok(statement);
     }
-    let text = statement.to_string();
-    let word = text.split_whitespace().next().unwrap_or_default().to_uppercase();
-    Err(Error::NotReadOnly { statement: word })
+    Err(Error::NotReadOnly { statement: word(&statement.to_string()) })
+}
+
+/// The first word of a statement.
+pub(crate) fn word(statement: &str) -> String {
+    statement.split_whitespace().next().unwrap_or_default().to_uppercase()
 }
 
 /// Whether a statement is of a kind that only reads. What hides deeper is found in its plan.
@@ -35,7 +40,7 @@ fn reads(statement: &Statement) -> bool {
     }
 }
 
-fn reads_ast(statement: &Ast) -> bool {
+pub(crate) fn reads_ast(statement: &Ast) -> bool {
     match statement {
         Ast::Query(_)
         | Ast::ExplainTable { .. }
@@ -60,7 +65,7 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
     })
 }
 
-fn syntax(sql: &str, error: &DataFusionError) -> Error {
+pub(crate) fn syntax(sql: &str, error: &DataFusionError) -> Error {
     let reason = match error {
         DataFusionError::SQL(parser, _) => parser.to_string(),
         DataFusionError::Diagnostic(_, inner) => return syntax(sql, inner),

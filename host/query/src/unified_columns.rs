@@ -6,7 +6,8 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result as PlanResult;
-use sluice_model::unified::{TRANSACTION_COLUMNS, UnifiedColumn};
+use sluice_model::Fact;
+use sluice_model::unified::UnifiedColumn;
 
 /// Its columns, and what each means.
 pub(crate) const COLUMNS: &[(&str, &str)] = &[
@@ -19,17 +20,18 @@ pub(crate) const COLUMNS: &[(&str, &str)] = &[
     ("documentation", "What it means."),
 ];
 
-/// The table.
 pub(crate) fn table() -> PlanResult<Arc<dyn TableProvider>> {
+    let of_tables = Fact::ALL.into_iter().flat_map(|fact| fact.columns().iter().map(move |column| (fact, column)));
+    // Arrays are made of as many values as are known beforehand.
+    let all: Vec<(Fact, &UnifiedColumn)> = of_tables.collect();
     let text = |of: fn(&UnifiedColumn) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(TRANSACTION_COLUMNS.iter().map(of)))
+        Arc::new(StringArray::from_iter_values(all.iter().map(|(_, column)| of(column))))
     };
-    let nullable = TRANSACTION_COLUMNS.iter().map(|column| Some(column.nullable()));
     let columns: [ArrayRef; 7] = [
-        text(|_| "transaction_versions".to_owned()),
+        Arc::new(StringArray::from_iter_values(all.iter().map(|(fact, _)| fact.versions()))),
         text(|column| column.name.to_owned()),
         text(|column| column.kind.type_name()),
-        Arc::new(nullable.collect::<BooleanArray>()),
+        Arc::new(all.iter().map(|(_, column)| Some(column.nullable())).collect::<BooleanArray>()),
         text(|column| column.group.name().to_owned()),
         text(|column| column.given_by.name().to_owned()),
         text(UnifiedColumn::description),

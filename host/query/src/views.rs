@@ -12,24 +12,25 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{JoinType, LogicalPlanBuilder, col, lit};
 use datafusion::prelude::{Expr, ident};
-use sluice_model::unified::TRANSACTION_COLUMNS;
+use sluice_model::Fact;
 
 use crate::DEFAULT_SCHEMA;
 use crate::live::is_live;
 
 mod usage;
 
-/// The table that holds all versions: a scan that names it so is known as one of it.
-const VERSIONS: &str = "unified.transaction_versions";
+/// The table that holds all versions of a kind: a scan that names it so is known as one of it.
+fn versions_of(fact: Fact) -> String {
+    format!("{DEFAULT_SCHEMA}.{}", fact.versions())
+}
 
 /// The SQL of `unified.restatements`, with its parameters.
 pub(crate) const RESTATEMENTS: &str = include_str!("views/restatements.sql");
 
-/// A view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View {
-    /// `unified.transactions`.
-    Transactions,
+    /// The latest version of each fact of a kind: `unified.transactions`.
+    Latest(Fact),
     /// `unified.live_transactions`.
     LiveTransactions,
     /// `raw.objects`.
@@ -60,8 +61,12 @@ pub(crate) enum Definition {
 
 impl View {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Transactions,
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Latest(Fact::Transactions),
+        Self::Latest(Fact::Items),
+        Self::Latest(Fact::Payments),
+        Self::Latest(Fact::Programmes),
+        Self::Latest(Fact::Aggregates),
         Self::LiveTransactions,
         Self::RawObjects,
         Self::Doubts,
@@ -76,7 +81,7 @@ impl View {
     /// Its schema and name.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
         match self {
-            Self::Transactions => ("unified", "transactions"),
+            Self::Latest(fact) => ("unified", fact.view()),
             Self::LiveTransactions => ("unified", "live_transactions"),
             Self::RawObjects => ("raw", "objects"),
             Self::Doubts => ("meta", "doubts"),
@@ -92,7 +97,7 @@ impl View {
     /// What it is made of.
     pub(crate) fn definition(self) -> Definition {
         match self {
-            Self::Transactions => Definition::Over("unified", "transaction_versions"),
+            Self::Latest(fact) => Definition::Over("unified", fact.versions()),
             Self::LiveTransactions => Definition::Sql(include_str!("views/live_transactions.sql")),
             Self::RawObjects => Definition::Over("meta", "requests"),
             Self::Doubts => Definition::Sql(include_str!("views/doubts.sql")),
@@ -110,7 +115,8 @@ impl View {
         match self {
             Self::RawObjects => stored_objects(base),
             Self::Usage => usage::view(base),
-            _ => latest_versions(base, None),
+            Self::Latest(fact) => latest_versions(fact, base, None),
+            _ => Ok(base),
         }
     }
 }
@@ -133,7 +139,6 @@ impl MomentsView {
         Self::ALL.into_iter().find(|view| view.name() == name)
     }
 
-    /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AsOf => "as_of",
@@ -176,6 +181,7 @@ pub(crate) fn moment_value(moment: DateTime<Utc>) -> ScalarValue {
 /// an unoptimised build, three queries took 3.5 to 12.3 s with it and 0.6 to 1.9 s with this. A network's key is no
 /// other's, so it only joins to let a filter on it pass over the other networks' files on both sides.
 pub(crate) fn latest_versions(
+    fact: Fact,
     base: Arc<dyn TableProvider>,
     by: Option<DateTime<Utc>>,
 ) -> Result<Arc<dyn TableProvider>> {
@@ -184,47 +190,56 @@ pub(crate) fn latest_versions(
         Some(observed) => plan.filter(observed.clone()),
         None => Ok(plan),
     };
+    let (table, key) = (versions_of(fact), fact.key());
+    let (newer_key, versions_key) = (format!("newer.{key}"), format!("versions.{key}"));
     let source = provider_as_source(base);
-    let versions = known(LogicalPlanBuilder::scan(VERSIONS, source.clone(), None)?)?.alias("versions")?.build()?;
-    let latest = known(LogicalPlanBuilder::scan(VERSIONS, source, None)?)?
+    let versions =
+        known(LogicalPlanBuilder::scan(table.as_str(), source.clone(), None)?)?.alias("versions")?.build()?;
+    let latest = known(LogicalPlanBuilder::scan(table.as_str(), source, None)?)?
         .alias("newer")?
         .filter(col("newer.version").gt(lit(1)))?
         .aggregate(
-            [col("newer.network"), col("newer.transaction_key")],
+            [col("newer.network"), col(newer_key.as_str())],
             [max(col("newer.version")).alias("newest_version")],
         )?
         // The left side is the one that is hashed.
         .join(
             versions,
             JoinType::RightAnti,
-            (vec!["newer.network", "newer.transaction_key"], vec!["versions.network", "versions.transaction_key"]),
+            (vec!["newer.network", newer_key.as_str()], vec!["versions.network", versions_key.as_str()]),
             Some(col("versions.version").lt(col("newest_version"))),
         )?;
     let latest = match by {
         Some(_) => latest.filter(is_live().call(vec![col("versions.content_hash")]))?.build()?,
         None => latest.build()?,
     };
-    let definition = "SELECT v.* FROM unified.transaction_versions v WHERE NOT EXISTS (SELECT 1 FROM \
-                      unified.transaction_versions n WHERE n.transaction_key = v.transaction_key AND n.version > v.version)";
-    Ok(Arc::new(ViewTable::new(latest, by.is_none().then(|| definition.to_owned()))))
+    let definition = format!(
+        "SELECT v.* FROM {table} v WHERE NOT EXISTS (SELECT 1 FROM {table} n WHERE n.{key} = v.{key} AND \
+         n.version > v.version)"
+    );
+    Ok(Arc::new(ViewTable::new(latest, by.is_none().then_some(definition))))
 }
 
 /// The versions with the columns that came to the schema after the table was made: until something is written to it, it
 /// lacks them.
-pub(crate) fn with_later_columns(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+pub(crate) fn with_later_columns(fact: Fact, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     let columns = table.schema();
     let is_there = |name: &str| columns.field_with_name(name).is_ok();
-    if TRANSACTION_COLUMNS.iter().all(|column| is_there(column.name)) {
+    if fact.columns().iter().all(|column| is_there(column.name)) {
         return Ok(table);
     }
-    let known = TRANSACTION_COLUMNS.iter().map(|column| match is_there(column.name) {
-        true => Ok(ident(column.name)),
-        false => ScalarValue::try_from(&column.kind.data_type()).map(|null| lit(null).alias(column.name)),
+    let known = fact.columns().iter().map(|column| {
+        if is_there(column.name) {
+            Ok(ident(column.name))
+        } else {
+            ScalarValue::try_from(&column.kind.data_type()).map(|null| lit(null).alias(column.name))
+        }
     });
-    let own = |name: &&str| !TRANSACTION_COLUMNS.iter().any(|column| column.name == *name);
+    let own = |name: &&str| !fact.columns().iter().any(|column| column.name == *name);
     let others = columns.fields().iter().map(|field| field.name().as_str()).filter(own).map(|name| Ok(ident(name)));
     let projected = known.chain(others).collect::<Result<Vec<Expr>>>()?;
-    let plan = LogicalPlanBuilder::scan(VERSIONS, provider_as_source(table), None)?.project(projected)?.build()?;
+    let plan =
+        LogicalPlanBuilder::scan(versions_of(fact), provider_as_source(table), None)?.project(projected)?.build()?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 

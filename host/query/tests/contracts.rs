@@ -6,6 +6,7 @@ mod lake;
 
 use arrow::datatypes::Schema;
 use lake::TestLake;
+use sluice_model::Fact;
 
 #[tokio::test]
 async fn tables_and_views_keep_their_columns() {
@@ -15,15 +16,20 @@ async fn tables_and_views_keep_their_columns() {
     relations.push("unified.as_of('2026-01-31')".to_owned());
     relations.push("unified.restatements('2026-01-31', '2026-02-28')".to_owned());
     let mut text = String::new();
-    let versions = session.query("select * from unified.transaction_versions").await.unwrap().schema();
+    let mut versions = Vec::new();
+    for fact in Fact::ALL {
+        let name = format!("unified.{}", fact.versions());
+        versions.push((session.query(&format!("select * from {name}")).await.unwrap().schema(), name));
+    }
     for relation in relations {
         text.push_str(&format!("{relation}\n"));
         let schema = session.query(&format!("select * from {relation}")).await.unwrap().schema();
         let names = |schema: &Schema| {
             schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect::<Vec<_>>()
         };
-        if relation != "unified.transaction_versions" && names(&schema) == names(&versions) {
-            text.push_str("  the columns of unified.transaction_versions\n");
+        let same = versions.iter().find(|(other, name)| *name != relation && names(&schema) == names(other));
+        if let Some((_, name)) = same {
+            text.push_str(&format!("  the columns of {name}\n"));
             continue;
         }
         for field in schema.fields() {

@@ -10,7 +10,8 @@ use std::path::Path;
 use arrow::array::AsArray;
 use arrow::datatypes::SchemaRef;
 use lake::TestLake;
-use sluice_model::unified::{TRANSACTION_COLUMNS, type_name};
+use sluice_model::Fact;
+use sluice_model::unified::type_name;
 use sluice_query::Session;
 use sluice_query::documentation::{Relation, relations};
 
@@ -30,17 +31,18 @@ async fn generated(session: &Session) -> String {
             page.push_str(&format!("Its columns are those of `{same}`.\n"));
             continue;
         }
-        let grouped = relation.name == "unified.transaction_versions";
-        page.push_str(match grouped {
-            true => "\n| column | type | group | meaning |\n|---|---|---|---|\n",
-            false => "\n| column | type | meaning |\n|---|---|---|\n",
+        let fact = relation.versions_of();
+        page.push_str(if fact.is_some() {
+            "\n| column | type | group | meaning |\n|---|---|---|---|\n"
+        } else {
+            "\n| column | type | meaning |\n|---|---|---|\n"
         });
         for field in columns(session, &relation).await.fields() {
             let (name, kind) = (field.name(), type_name(field.data_type()));
             let meaning = relation.column(name);
             let meaning = meaning.unwrap_or_else(|| panic!("{}.{name} has no documentation", relation.name));
             assert!(!meaning.contains('|') && !meaning.contains('\n'), "{name}: {meaning}");
-            let unified = TRANSACTION_COLUMNS.iter().find(|column| column.name == name).filter(|_| grouped);
+            let unified = fact.and_then(|fact| fact.columns().iter().find(|column| column.name == name));
             page.push_str(&match unified {
                 Some(column) => {
                     let null = if column.nullable() { "?" } else { "" };
@@ -103,5 +105,6 @@ async fn the_schema_is_a_table() {
     assert_eq!(row(1), ["sub_ids", "map(text, text)", "attribution", "connector"]);
     assert_eq!([0, 1].map(|row| rows[0].column(2).as_boolean().value(row)), [false, true]);
     let all = session.query("SELECT * FROM meta.unified_columns").await.unwrap().collect().await.unwrap();
-    assert_eq!(all.iter().map(|rows| rows.num_rows()).sum::<usize>(), TRANSACTION_COLUMNS.len());
+    let columns: usize = Fact::ALL.into_iter().map(|fact| fact.columns().len()).sum();
+    assert_eq!(all.iter().map(|rows| rows.num_rows()).sum::<usize>(), columns);
 }

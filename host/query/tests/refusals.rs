@@ -87,13 +87,44 @@ async fn a_function_that_does_not_exist_is_refused() {
     assert_eq!(error.hint().as_deref(), Some("did you mean `sum`?"));
 }
 
+/// Needs some 40 MB.
+const SORTED: &str = "select count(*) n, max(d) d from (select value, row_number() over (order by s desc) d from \
+                      (select value, md5(cast(value as varchar)) s from generate_series(1, 600000)))";
+
 #[tokio::test]
 async fn a_sort_beyond_the_memory_goes_to_disk() {
     let options = SessionOptions { memory_bytes: 24 << 20, target_partitions: Some(1), ..SessionOptions::default() };
+    let session = TestLake::new().session_with(options.clone()).await;
+    assert_eq!(text(&session, SORTED, Format::Csv).await, "n,d\n600000,600000\n");
+    let session = TestLake::new().session_with(SessionOptions { spill_bytes: Some(1 << 20), ..options }).await;
+    let error = failure(&session, SORTED).await;
+    assert!(matches!(error, Error::Disk { .. }), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("query_disk_mb")));
+}
+
+#[tokio::test]
+async fn what_a_function_would_make_is_computed_before_memory_is_reserved() {
+    let options = SessionOptions { memory_bytes: 64 << 20, ..SessionOptions::default() };
     let session = TestLake::new().session_with(options).await;
-    let sorted = "select count(*) n, max(d) d from (select value, row_number() over (order by s desc) d from \
-                  (select value, md5(cast(value as varchar)) s from generate_series(1, 600000)))";
-    assert_eq!(text(&session, sorted, Format::Csv).await, "n,d\n600000,600000\n");
+    for value in [
+        "repeat(arrow_cast('x', 'LargeUtf8'), 1000000000000000)",
+        "repeat(string_agg('xyz', ''), 1000000000000000)",
+        "lpad(arrow_cast('x', 'LargeUtf8'), 1000000000000000, 'y')",
+        "rpad('x', 2000000000)",
+        "array_repeat(1, 1000000000000000)",
+        "list_repeat('x', 1000000000000000)",
+        "array_resize([1], 1000000000000000, 2)",
+        "sum(length(repeat(arrow_cast('x', 'LargeUtf8'), value * 1000000000)))",
+    ] {
+        let error = failure(&session, &format!("select {value} from generate_series(1, 9000)")).await;
+        assert!(matches!(error, Error::Memory { .. }), "{value}: {error:?}");
+    }
+    for (value, result) in
+        [("length(repeat('ab', 1000))", "2000"), ("lpad('x', 3, 'ab')", "abx"), ("repeat('x', -1)", "")]
+    {
+        let given = text(&session, &format!("select {value} v"), Format::Csv).await;
+        assert_eq!(given.trim_end_matches('\n').strip_prefix("v\n").unwrap().trim_matches('"'), result);
+    }
 }
 
 #[tokio::test]
@@ -108,4 +139,37 @@ async fn a_query_that_needs_too_much_memory_fails_with_a_hint() {
     .await;
     assert!(matches!(error, Error::Memory { limit_bytes: 1_048_576, .. }), "{error:?}");
     assert!(error.hint().is_some());
+}
+
+/// A chain that is planned recursively would end the process with its stack.
+#[tokio::test]
+async fn a_query_that_is_too_deep_is_refused_and_the_deepest_one_is_planned() {
+    let session = TestLake::new().session().await;
+    for (start, link) in [
+        ("select 1", " + 1"),
+        ("select true", " or 1 > 2"),
+        ("select 1", "::bigint::text"),
+        ("select 1 is null", " is null"),
+        ("select [1]", "[1]"),
+        ("select 1", " union all select 1"),
+        ("select 1 from (values (1)) t(a)", " join (values (1)) using (column1)"),
+        ("select 1 from (values (1))", ", (values (1))"),
+        ("with q0 as (select 1 a)", ", q as (select * from q0)"),
+    ] {
+        let chain = |links: usize| match link {
+            ", q as (select * from q0)" => {
+                let parts = (1..links).map(|at| format!(", q{at} as (select a + 1 a from q{})", at - 1));
+                format!("{start}{} select * from q{}", parts.collect::<String>(), links - 1)
+            }
+            _ => format!("{start}{}", link.repeat(links)),
+        };
+        let error = failure(&session, &chain(20_000)).await;
+        assert!(matches!(error, Error::TooDeep { .. }), "{link}: {error:?}");
+        // Whatever they say, they come back; the longer one is refused where a link is two.
+        for links in [290, 590] {
+            if let Ok(result) = session.query(&chain(links)).await {
+                result.collect().await.ok();
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Decimal128Type;
 use serde::{Deserialize, Serialize};
-use sluice_model::Mapped;
+use sluice_model::{Fact, Mapped};
 
 /// How a candidate's rows differ from the running version's, summed over responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,18 +19,22 @@ pub struct Comparison {
     pub records: Pair,
     /// Unified transactions.
     pub transactions: Pair,
-    /// Transactions that only the candidate gives.
+    /// Facts of other kinds, by their kind.
+    pub facts: BTreeMap<String, Pair>,
+    /// Transactions and other facts that only the candidate gives.
     pub added: u64,
-    /// Transactions that only the running version gives.
+    /// Those that only the running version gives.
     pub removed: u64,
-    /// Transactions that both give, otherwise.
+    /// Those that both give, otherwise.
     pub changed: u64,
-    /// In how many changed transactions each field differs.
+    /// In how many changed transactions each field differs, and as `payments.amount` in how many other facts.
     pub fields: BTreeMap<String, u64>,
     /// Responses in which a native column differs, by its path.
     pub columns: BTreeMap<String, u64>,
     /// Commissions by currency, in millionths.
     pub money: BTreeMap<String, Pair>,
+    /// What payments pay, and commissions of items and aggregates, by kind and currency (`payments EUR`), in millionths.
+    pub fact_money: BTreeMap<String, Pair>,
     /// Records that could not be mapped.
     pub rejects: Pair,
     /// Status words that the connector doesn't know, counted per response.
@@ -65,18 +69,33 @@ impl Comparison {
         self.rejects.add(running.rejects.len(), candidate.rejects.len());
         self.unknown_statuses.add(running.unknown_statuses.len(), candidate.unknown_statuses.len());
         self.add_columns(running, candidate);
-        let (before, after) = (running.transactions.as_ref(), candidate.transactions.as_ref());
-        self.transactions.add(before.map_or(0, RecordBatch::num_rows), after.map_or(0, RecordBatch::num_rows));
-        let (before_rows, after_rows) = (before.map(keyed).unwrap_or_default(), after.map(keyed).unwrap_or_default());
+        for fact in Fact::ALL {
+            self.add_rows(fact, rows_of(running, fact), rows_of(candidate, fact));
+        }
+    }
+
+    /// Adds the rows of one kind that both give of a response.
+    fn add_rows(&mut self, fact: Fact, before: Option<&RecordBatch>, after: Option<&RecordBatch>) {
+        let [running, candidate] = [before, after].map(|rows| rows.map_or(0, RecordBatch::num_rows));
+        if fact == Fact::Transactions {
+            self.transactions.add(running, candidate);
+        } else if running + candidate > 0 {
+            self.facts.entry(fact.name().to_owned()).or_default().add(running, candidate);
+        }
+        let [before_rows, after_rows] =
+            [before, after].map(|rows| rows.map(|rows| keyed(fact, rows)).unwrap_or_default());
         self.removed += before_rows.keys().filter(|key| !after_rows.contains_key(*key)).count() as u64;
         self.added += after_rows.keys().filter(|key| !before_rows.contains_key(*key)).count() as u64;
         if let (Some(before), Some(after)) = (before, after) {
-            self.add_changes(before, after, &before_rows, &after_rows);
+            self.add_changes(fact, (before, &before_rows), (after, &after_rows));
         }
-        for (batch, side) in [(before, true), (after, false)] {
-            for (currency, micros) in batch.map(commissions).unwrap_or_default() {
-                let pair = self.money.entry(currency).or_default();
-                let sum = if side { &mut pair.running } else { &mut pair.candidate };
+        for (batch, is_running) in [(before, true), (after, false)] {
+            for (currency, micros) in batch.map(|rows| sums(fact, rows)).unwrap_or_default() {
+                let pair = match fact {
+                    Fact::Transactions => self.money.entry(currency).or_default(),
+                    _ => self.fact_money.entry(format!("{} {currency}", fact.name())).or_default(),
+                };
+                let sum = if is_running { &mut pair.running } else { &mut pair.candidate };
                 *sum = sum.saturating_add(micros);
             }
         }
@@ -106,20 +125,28 @@ impl Comparison {
             (&mut self.unknown_statuses, other.unknown_statuses),
         ];
         sums.into_iter().for_each(|(sum, more)| merge(sum, more));
-        other.money.iter().for_each(|(currency, more)| merge(self.money.entry(currency.clone()).or_default(), *more));
+        let maps = [
+            (&mut self.money, &other.money),
+            (&mut self.facts, &other.facts),
+            (&mut self.fact_money, &other.fact_money),
+        ];
+        for (sums, more) in maps {
+            more.iter().for_each(|(name, more)| merge(sums.entry(name.clone()).or_default(), *more));
+        }
         for (counts, more) in [(&mut self.fields, &other.fields), (&mut self.columns, &other.columns)] {
             more.iter().for_each(|(name, count)| *counts.entry(name.clone()).or_default() += count);
         }
     }
 
-    /// The share of rows that differ: transactions, further rejects and records that one of them lacks, of all.
+    /// The share of rows that differ: transactions and other facts, further rejects and records that one of them lacks, of all
+    /// records or transactions; at most 1. Other facts don't add to the whole: many items would hide one transaction that differs.
     pub fn share(&self) -> f64 {
         let all = self.transactions.running.max(self.records.running).max(1);
         let rejects = (self.rejects.candidate - self.rejects.running).max(0);
         let records = (self.records.candidate - self.records.running).abs();
         let differing = i64::try_from(self.added + self.removed + self.changed).unwrap_or(i64::MAX);
         let native = if self.columns.is_empty() || self.transactions.running > 0 { 0 } else { 1 };
-        differing.max(rejects).max(records).max(native) as f64 / all as f64
+        (differing.max(rejects).max(records).max(native) as f64 / all as f64).min(1.0)
     }
 
     /// Whether nothing at all differs.
@@ -134,8 +161,9 @@ impl Comparison {
             format!("{} slices, {} responses compared", self.slices, self.responses),
             pair("records", self.records),
             pair("transactions", self.transactions),
-            format!("added {}, removed {}, changed {}", self.added, self.removed, self.changed),
         ];
+        lines.extend(self.facts.iter().map(|(kind, sum)| pair(kind, *sum)));
+        lines.push(format!("added {}, removed {}, changed {}", self.added, self.removed, self.changed));
         lines.extend(self.fields.iter().map(|(field, count)| format!("  {field} differs in {count}")));
         let money = |micros: i64| {
             let sign = if micros < 0 { "-" } else { "" };
@@ -145,6 +173,11 @@ impl Comparison {
         lines.extend(self.money.iter().map(|(currency, sum)| {
             format!("commission {currency}: {} → {}", money(sum.running), money(sum.candidate))
         }));
+        lines.extend(
+            self.fact_money
+                .iter()
+                .map(|(name, sum)| format!("amount of {name}: {} → {}", money(sum.running), money(sum.candidate))),
+        );
         lines.extend(self.columns.iter().map(|(path, count)| format!("column {path} differs in {count} responses")));
         lines.push(pair("rejects", self.rejects));
         lines.push(pair("unknown status words", self.unknown_statuses));
@@ -169,7 +202,12 @@ impl Comparison {
         }
     }
 
-    fn add_changes(&mut self, before: &RecordBatch, after: &RecordBatch, rows: &Keyed<'_>, others: &Keyed<'_>) {
+    fn add_changes(
+        &mut self,
+        fact: Fact,
+        (before, rows): (&RecordBatch, &Keyed<'_>),
+        (after, others): (&RecordBatch, &Keyed<'_>),
+    ) {
         let schema = before.schema();
         let fields: Vec<_> = schema.fields().iter().map(|field| field.name()).filter(|name| *name != PLACE).collect();
         let pairs: Vec<(usize, usize)> = rows.iter().filter_map(|(key, row)| Some((*row, *others.get(key)?))).collect();
@@ -185,7 +223,7 @@ impl Comparison {
             for (differs, (row, other)) in differs.iter_mut().zip(&pairs) {
                 if before.slice(*row, 1).to_data() != after.slice(*other, 1).to_data() {
                     *differs = true;
-                    *self.fields.entry(field.clone()).or_default() += 1;
+                    *self.fields.entry(field_name(fact, field)).or_default() += 1;
                 }
             }
         }
@@ -196,12 +234,22 @@ impl Comparison {
 /// A row's place in the response isn't compared.
 const PLACE: &str = "record_index";
 
-/// Rows by transaction id, and which of several with that id.
+/// The rows of a kind.
+fn rows_of(mapped: &Mapped, fact: Fact) -> Option<&RecordBatch> {
+    if fact == Fact::Transactions { mapped.transactions.as_ref() } else { mapped.facts.get(&fact) }
+}
+
+/// A field as [`Comparison::fields`] names it.
+fn field_name(fact: Fact, field: &str) -> String {
+    if fact == Fact::Transactions { field.to_owned() } else { format!("{}.{field}", fact.name()) }
+}
+
+/// Rows by their id, and which of several with that id.
 type Keyed<'a> = BTreeMap<(&'a str, usize), usize>;
 
-fn keyed(batch: &RecordBatch) -> Keyed<'_> {
+fn keyed(fact: Fact, batch: &RecordBatch) -> Keyed<'_> {
     let mut seen = BTreeMap::<&str, usize>::new();
-    let ids = batch.column_by_name("transaction_id").and_then(|ids| ids.as_string_opt::<i32>());
+    let ids = batch.column_by_name(fact.id()).and_then(|ids| ids.as_string_opt::<i32>());
     let ids = ids.into_iter().flat_map(|ids| (0..ids.len()).map(|row| (ids.value(row), row)));
     ids.map(|(id, row)| {
         let nth = seen.entry(id).or_default();
@@ -211,10 +259,22 @@ fn keyed(batch: &RecordBatch) -> Keyed<'_> {
     .collect()
 }
 
-fn commissions(batch: &RecordBatch) -> BTreeMap<String, i64> {
+/// The columns of the amount that is summed for a kind, and of its currency.
+fn amounts(fact: Fact) -> Option<(&'static str, &'static str)> {
+    match fact {
+        Fact::Transactions | Fact::Items => Some(("commission_amount", "commission_currency")),
+        Fact::Payments => Some(("amount", "currency")),
+        Fact::Aggregates => Some(("commission_amount", "currency")),
+        Fact::Programmes => None,
+    }
+}
+
+/// Sums of amounts by currency, in millionths.
+fn sums(fact: Fact, batch: &RecordBatch) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
-    let amounts = batch.column_by_name("commission_amount").and_then(|c| c.as_primitive_opt::<Decimal128Type>());
-    let currencies = batch.column_by_name("commission_currency").and_then(|c| c.as_string_opt::<i32>());
+    let Some((amount, currency)) = amounts(fact) else { return sums };
+    let amounts = batch.column_by_name(amount).and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+    let currencies = batch.column_by_name(currency).and_then(|c| c.as_string_opt::<i32>());
     if let (Some(amounts), Some(currencies)) = (amounts, currencies) {
         for (amount, currency) in amounts.iter().zip(currencies) {
             let sum = sums.entry(currency.unwrap_or("?").to_owned()).or_insert(0_i64);
@@ -231,81 +291,4 @@ fn merge(sum: &mut Pair, more: Pair) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Decimal128Array, StringArray};
-    use sluice_model::{BodyFindings, NativeBatch, Reject};
-
-    use super::*;
-
-    /// Rows of id, status and commission in euros.
-    fn mapped(rows: &[(&str, &str, i64)]) -> Mapped {
-        let text = |of: fn(&(&str, &str, i64)) -> String| -> ArrayRef {
-            Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>())
-        };
-        let amounts = Decimal128Array::from_iter_values(rows.iter().map(|row| i128::from(row.2) * 1_000_000));
-        let amounts: ArrayRef = Arc::new(amounts.with_precision_and_scale(18, 6).unwrap());
-        let columns = [
-            ("transaction_id", text(|row| row.0.to_owned())),
-            ("status_raw", text(|row| row.1.to_owned())),
-            ("commission_amount", amounts),
-            ("commission_currency", text(|_| "EUR".to_owned())),
-        ];
-        Mapped {
-            native: NativeBatch { rows: rows.len(), columns: vec![] },
-            transactions: Some(RecordBatch::try_from_iter(columns).unwrap()),
-            rejects: vec![],
-            unknown_statuses: vec![],
-            total: None,
-            findings: BodyFindings::default(),
-        }
-    }
-
-    fn compare(running: &Mapped, candidate: &Mapped) -> Comparison {
-        let mut comparison = Comparison::default();
-        comparison.add(running, candidate);
-        comparison
-    }
-
-    #[test]
-    fn the_same_rows_in_another_order_do_not_differ() {
-        let running = mapped(&[("1", "open", 5), ("2", "paid", 7)]);
-        let comparison = compare(&running, &mapped(&[("2", "paid", 7), ("1", "open", 5)]));
-        assert!(comparison.is_empty(), "{comparison:?}");
-    }
-
-    #[test]
-    fn rows_fields_and_money_are_counted() {
-        let running = mapped(&[("1", "open", 5), ("2", "paid", 7), ("2", "paid", -7)]);
-        let comparison = compare(&running, &mapped(&[("1", "open", 6), ("2", "paid", 7), ("3", "open", 1)]));
-        assert_eq!((comparison.added, comparison.removed, comparison.changed), (1, 1, 1));
-        assert_eq!(comparison.fields, BTreeMap::from([("commission_amount".to_owned(), 1)]));
-        assert_eq!(comparison.money["EUR"], Pair { running: 5_000_000, candidate: 14_000_000 });
-        assert!((comparison.share() - 1.0).abs() < f64::EPSILON);
-        let lines = comparison.lines().join("\n");
-        assert!(lines.contains("commission EUR: 5.000000 → 14.000000"), "{lines}");
-    }
-
-    #[test]
-    fn further_rejects_and_faults_differ() {
-        let running = mapped(&[("1", "open", 5)]);
-        let mut candidate = running.clone();
-        candidate.rejects.push(Reject { record_index: 0, reason: "no date".to_owned() });
-        assert!(compare(&running, &candidate).share() > 0.0);
-        assert!((compare(&candidate, &running).share() - 0.0).abs() < f64::EPSILON, "fewer rejects are no fault");
-        let mut comparison = compare(&running, &running);
-        comparison.add_fault("it trapped".to_owned());
-        assert!(!comparison.is_empty());
-    }
-
-    #[test]
-    fn sums_add_up() {
-        let running = mapped(&[("1", "open", 5)]);
-        let mut comparison = compare(&running, &mapped(&[("1", "open", 6)]));
-        comparison.merge(&comparison.clone());
-        assert_eq!((comparison.changed, comparison.responses, comparison.fields["commission_amount"]), (2, 2, 2));
-        assert_eq!(comparison.money["EUR"], Pair { running: 10_000_000, candidate: 12_000_000 });
-    }
-}
+mod tests;

@@ -6,9 +6,9 @@
 
 mod entry;
 mod files;
+mod scan;
 mod serving_policy;
 mod signature;
-mod turn;
 mod watch;
 
 use std::collections::{BTreeMap, HashSet};

@@ -24,7 +24,7 @@ pub use folder::{
     StoredVersion, Watcher,
 };
 pub use history::{restore, roll_back};
-pub use policy::{PlannedReads, Policy, PolicyOptions, gained};
+pub use policy::{PlannedReads, Policy, PolicyOptions, TakeGuestSlot, gained};
 pub use rights::Rights;
 pub use settings::{Promote, SwapMode, SwapSettings};
 pub use shadow::Shadow;

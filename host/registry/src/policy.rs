@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use sluice_engine::Connector;
 use sluice_fetch::FetchOptions;
 use sluice_lake::Lake;
 use sluice_model::{Digest, Slice, describe};
 use sluice_state::{Active, CandidateStatus, Decision, State};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::compare::Comparison;
 use crate::error::Error;
@@ -43,10 +44,13 @@ pub enum PlannedReads {
     },
 }
 
+/// Waits until a guest of a network may run, by the network's id. The slot is given back when what comes is dropped.
+pub type TakeGuestSlot = Arc<dyn Fn(&str) -> BoxFuture<'static, Box<dyn Send>> + Send + Sync>;
+
 /// What a policy needs of the settings.
 #[derive(Clone)]
 pub struct PolicyOptions {
-    /// URL of the lake.
+    /// Where the responses are that trials map: `file:…`, a path, or `s3://…`.
     pub lake_url: String,
     /// Limits of bodies that are unpacked for a trial.
     pub fetch: FetchOptions,
@@ -54,8 +58,8 @@ pub struct PolicyOptions {
     pub swap_settings: ReadSwapSettings,
     /// What a version would read, counted before it is made.
     pub planned_reads: PlanReads,
-    /// Guests that may run at once: a trial's take turns with those of runs.
-    pub guest_turns: Arc<Semaphore>,
+    /// Slots for guests that run at once: a trial's share them with those of runs.
+    pub guest_slots: TakeGuestSlot,
 }
 
 /// Decides what may serve, by the operator's decisions and the network's responses.
@@ -161,8 +165,8 @@ impl Policy {
         let mut tried: Option<TrialReport> = Some(&found.trial).filter(|text| !text.is_empty()).map(|text| parse(text));
         if self.acts && tried.as_ref().is_none_or(|trial| trial.against != against) {
             let (connector, serving) = (candidate.connector, candidate.serving);
-            let PolicyOptions { fetch, guest_turns, .. } = &self.options;
-            let trial = trial::run(self.lake().await?, (fetch, guest_turns), connector, serving, planned);
+            let PolicyOptions { fetch, guest_slots, .. } = &self.options;
+            let trial = trial::run(self.lake().await?, (fetch, guest_slots), connector, serving, planned);
             let trial = trial.await?;
             found.trial = serde_json::to_string(&trial)?;
             tried = Some(trial);
@@ -247,9 +251,10 @@ impl ServingPolicy for Policy {
     }
 
     async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
-        match self.note(candidate).await.map_err(reason)? {
-            true => Ok(()),
-            false => Err(Reason { reason: format!("{} was rolled back", candidate.connector.version()), hint: None }),
+        if self.note(candidate).await.map_err(reason)? {
+            Ok(())
+        } else {
+            Err(Reason { reason: format!("{} was rolled back", candidate.connector.version()), hint: None })
         }
     }
 }
@@ -299,9 +304,10 @@ fn refused(trial: &TrialReport, decision: Option<Decision>, approve: &str) -> Op
     }
     let doubt = trial.doubt.as_ref().filter(|_| decision.is_none())?;
     let hint = format!("if that is meant: {approve}");
-    let reason = match doubt.starts_with(trial::PLANS) {
-        true => format!("it fails {doubt}"),
-        false => format!("on the latest kept responses: {doubt}"),
+    let reason = if doubt.starts_with(trial::PLANS) {
+        format!("it fails {doubt}")
+    } else {
+        format!("on the latest kept responses: {doubt}")
     };
     Some(Reason { reason, hint: Some(hint) })
 }

@@ -29,7 +29,7 @@ impl Shadow {
         Self { candidate, tally: Mutex::default() }
     }
 
-    /// The candidate.
+    /// The version that maps beside the one that serves.
     pub fn candidate(&self) -> &Connector {
         &self.candidate
     }

@@ -1,7 +1,6 @@
 //! How a version does on the network's latest responses, before anything depends on it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,10 +11,10 @@ use sluice_engine::{Connector, Error as EngineError, TwiceCheck};
 use sluice_fetch::FetchOptions;
 use sluice_lake::{Lake, RawFilter, reject_conflicts};
 use sluice_model::{Mapped, RawObject, Slice, describe};
-use tokio::sync::Semaphore;
 
 use crate::compare::{Comparison, Pair};
 use crate::error::Error;
+use crate::policy::TakeGuestSlot;
 
 /// Responses that are tried.
 const RESPONSES: usize = 24;
@@ -54,15 +53,15 @@ pub struct TrialReport {
 /// The lake's failure.
 pub(crate) async fn run(
     lake: &Lake,
-    (fetch, turns): (&FetchOptions, &Arc<Semaphore>),
+    (fetch, guest_slots): (&FetchOptions, &TakeGuestSlot),
     candidate: &Connector,
     serving: Option<&Connector>,
     (slices, requests_per_slice): (&[Slice], usize),
 ) -> Result<TrialReport, Error> {
     let against = serving.map(|serving| serving.digest().to_hex()).unwrap_or_default();
     let mut trial = TrialReport { against, ..TrialReport::default() };
-    if let Some(fault) = plan(turns, candidate, serving, slices, requests_per_slice).await? {
-        let Fault { text, is_grave } = fault;
+    if let Some(fault) = plan(guest_slots, candidate, serving, slices, requests_per_slice).await? {
+        let TrialFault { text, is_grave } = fault;
         *if is_grave { &mut trial.fault } else { &mut trial.doubt } = Some(text);
     }
     if trial.fault.is_some() {
@@ -71,9 +70,9 @@ pub(crate) async fn run(
     for (raw, body) in latest(lake, fetch, candidate.network()).await? {
         let (candidate, serving) = (candidate.clone(), serving.cloned());
         // Guests take processor time: not on the threads of asynchronous tasks.
-        let turn = turns.clone().acquire_owned().await.ok();
+        let slot = guest_slots(candidate.network()).await;
         let task = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _slot = slot;
             let running = serving.map(|serving| map(&serving, &raw, body.clone(), TwiceCheck::Sampled));
             (map(&candidate, &raw, body, TwiceCheck::Always), running, raw)
         });
@@ -83,7 +82,7 @@ pub(crate) async fn run(
             (Ok(mapped), _) => trial.comparison.add(&mapped, &mapped),
             // A response that neither can map is no argument against the candidate.
             (Err(_), Some(Err(_))) => {}
-            (Err(Fault { text, is_grave }), _) => {
+            (Err(TrialFault { text, is_grave }), _) => {
                 let text = format!("on the response {} of {}: {text}", raw.body.short(), raw.slice.stream);
                 trial.comparison.add_fault(text.clone());
                 let first = if is_grave { &mut trial.fault } else { &mut trial.doubt };
@@ -102,19 +101,20 @@ pub(crate) async fn run(
 
 /// The first slice that a version can't plan, though the one that serves can, or of which it would send too many requests.
 async fn plan(
-    turns: &Arc<Semaphore>,
+    guest_slots: &TakeGuestSlot,
     candidate: &Connector,
     serving: Option<&Connector>,
     slices: &[Slice],
     requests_per_slice: usize,
-) -> Result<Option<Fault>, Error> {
+) -> Result<Option<TrialFault>, Error> {
     let (candidate, serving, slices) = (candidate.clone(), serving.cloned(), slices.to_vec());
-    let turn = turns.clone().acquire_owned().await.ok();
+    let slot = guest_slots(candidate.network()).await;
     let begun = Instant::now();
     let first_fault = move || {
-        let _turn = turn;
+        let _slot = slot;
         slices.iter().take_while(|_| begun.elapsed() < PLANNING).find_map(|slice| {
-            let fault = |what: String, is_grave| Fault { text: format!("{PLANS} {}: {what}", slice.id()), is_grave };
+            let fault =
+                |what: String, is_grave| TrialFault { text: format!("{PLANS} {}: {what}", slice.id()), is_grave };
             match candidate.plan(slice) {
                 Ok(requests) if requests.len() > requests_per_slice => {
                     let count = requests.len();
@@ -142,7 +142,9 @@ fn doubt(comparison: &Comparison) -> Option<String> {
     let share = rejects.candidate as f64 / comparison.records.candidate.max(1) as f64;
     let rejected = (rejects.candidate > rejects.running && share > MAX_REJECTS)
         .then(|| format!("it rejects {} records where {} were rejected", rejects.candidate, rejects.running));
-    fewer("records", comparison.records).or(rejected).or_else(|| fewer("transactions", comparison.transactions))
+    let fewer_facts = || comparison.facts.iter().find_map(|(kind, pair)| fewer(kind, *pair));
+    let fewer_rows = || fewer("transactions", comparison.transactions).or_else(fewer_facts);
+    fewer("records", comparison.records).or(rejected).or_else(fewer_rows)
 }
 
 /// The newest responses with records, a few of each account and stream.
@@ -174,16 +176,16 @@ async fn latest(lake: &Lake, fetch: &FetchOptions, network: &str) -> Result<Vec<
     Ok(Vec::new())
 }
 
-struct Fault {
+struct TrialFault {
     text: String,
     is_grave: bool,
 }
 
 /// A kept response as the tables would take it.
-fn map(connector: &Connector, raw: &RawObject, body: Bytes, check: TwiceCheck) -> Result<Mapped, Fault> {
-    let fault = |error: EngineError| Fault { text: describe(&error), is_grave: error.is_guest_fault() };
+fn map(connector: &Connector, raw: &RawObject, body: Bytes, check: TwiceCheck) -> Result<Mapped, TrialFault> {
+    let fault = |error: EngineError| TrialFault { text: describe(&error), is_grave: error.is_guest_fault() };
     let mut mapped = connector.map_raw(raw, body, check).map_err(fault)?;
-    reject_conflicts(raw, &mut mapped).map_err(|error| Fault { text: describe(&error), is_grave: true })?;
+    reject_conflicts(raw, &mut mapped).map_err(|error| TrialFault { text: describe(&error), is_grave: true })?;
     Ok(mapped)
 }
 
@@ -209,5 +211,8 @@ mod tests {
         assert_eq!(of((100, 99), (90, 90), (0, 0)).as_deref(), Some("it finds 99 records where 100 were"));
         assert_eq!(of((100, 100), (90, 89), (0, 0)).as_deref(), Some("it finds 89 transactions where 90 were"));
         assert_eq!(of((100, 100), (0, 0), (1, 3)).as_deref(), Some("it rejects 3 records where 1 were rejected"));
+        let payments = BTreeMap::from([("payments".to_owned(), Pair { running: 9, candidate: 0 })]);
+        let dropped = doubt(&Comparison { facts: payments, ..Comparison::default() });
+        assert_eq!(dropped.as_deref(), Some("it finds 0 payments where 9 were"));
     }
 }

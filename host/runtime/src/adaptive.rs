@@ -40,9 +40,9 @@ const WINDOW_DAYS: i64 = 7;
 pub struct AdaptiveRead {
     /// The account's id.
     pub account: String,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: String,
-    /// The window.
+    /// What is read again.
     pub window: Window,
     /// Why it is read, for a person.
     pub why: String,
@@ -157,9 +157,9 @@ pub fn day_start(number: i64) -> DateTime<Utc> {
 pub struct Unit<'a> {
     /// The account's id.
     pub account: &'a str,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: &'a str,
-    /// Its days.
+    /// Its first and last day, in UTC.
     pub days: Days,
 }
 
@@ -168,6 +168,32 @@ impl Unit<'_> {
     fn window(&self, now: DateTime<Utc>) -> Window {
         Window { since: day_start(self.days.first), until: day_start(self.days.last + 1).min(now) }
     }
+}
+
+/// Days of a window of a stream that is chosen as one.
+fn unit_days(stream: &Stream) -> i64 {
+    stream.max_window_secs.map_or(WINDOW_DAYS, |secs| (i64::from(secs) / 86_400).clamp(1, WINDOW_DAYS))
+}
+
+/// The most that each adaptive rule may read at once of each account and stream: its budget is for all of them together.
+pub fn widest(network: &Network, now: DateTime<Utc>) -> Vec<AdaptiveRead> {
+    let rules = look_back_rules(network);
+    let budgets: Vec<_> = rules.iter().filter_map(|rule| Some((rule.days, rule.budget()?.requests))).collect();
+    let streams = network.manifest().streams.iter().filter(|stream| stream.axes.contains(&AXIS));
+    let mut widest = Vec::new();
+    for stream in streams {
+        for (days, requests) in &budgets {
+            let chosen = unit_days(stream).saturating_mul(i64::from(*requests)).min(i64::from(*days));
+            let window = Window { since: now - TimeDelta::days(chosen), until: now };
+            widest.extend(network.settings.content.accounts.iter().map(|account| AdaptiveRead {
+                account: account.id().to_owned(),
+                stream: stream.name.clone(),
+                window,
+                why: String::new(),
+            }));
+        }
+    }
+    widest
 }
 
 /// The windows into which days are cut for each account and stream of a selection. They begin at the same days whenever
@@ -183,8 +209,7 @@ fn units<'a>(network: &'a Network, selection: &Selection, days: Days, now: DateT
     let mut units = Vec::new();
     for account in accounts {
         for stream in &streams {
-            let most =
-                stream.max_window_secs.map_or(WINDOW_DAYS, |secs| (i64::from(secs) / 86_400).clamp(1, WINDOW_DAYS));
+            let most = unit_days(stream);
             let kept = stream.history_days.map_or(days.first, |kept| day_number(now) - i64::from(kept) + 1);
             let first = days.first.max(kept);
             let mut begin = first - first.rem_euclid(most);

@@ -15,6 +15,7 @@ pub mod ledger;
 mod machine;
 mod outage;
 pub mod outbox;
+mod queued;
 mod reads;
 pub mod rule;
 mod scope;
@@ -35,7 +36,7 @@ use tokio::time::Instant;
 use self::clock::ClockWatch;
 use self::fault::Findings;
 use self::reads::Paused;
-use self::scope::{Files, Networks};
+use self::scope::{Files, Networks, Scope};
 pub use self::watcher::AlarmWatcher;
 use crate::app::{App, with_connector};
 use crate::failure::Failure;
@@ -45,11 +46,14 @@ use crate::schedule::has_come;
 use crate::settings::Settings;
 use crate::settings::network::{self, Loaded, NetworkSettings};
 use crate::status;
+use crate::telemetry;
 use crate::timetable::Timetable;
 
 /// What is claimed by who judges what all hosts share. No network has this name.
 const SHARED: &str = "/alarms";
-/// When that was judged last, among the times of what happens by itself.
+/// What is claimed by who runs checks of the operator's own, which may take long.
+const CHECKS: &str = "/checks";
+/// When what all hosts share was judged last, among the times of what happens by itself.
 const JUDGED: &str = "alarms";
 /// How long a command waits until another process has judged.
 const COMMAND_WAITS: Duration = Duration::from_secs(30);
@@ -107,6 +111,7 @@ async fn evaluate(
         claim.release().await;
     }
     done?;
+    telemetry::show_alarms(&app.state.alarms().await?);
     if let Err(failure) = decide::record(&app.state, &app.lake).await {
         tracing::warn!("alarms aren't in the lake yet: {}", failure.render(false));
     }
@@ -163,12 +168,37 @@ async fn claim_shared(
 /// Evaluates after what was due has run, and sends what is due. What fails is logged: the runs are done.
 pub async fn evaluate_and_send(app: &Arc<App>, ran: &BTreeSet<String>) {
     let done = async {
-        let settings = evaluate(app, ran, None, Occasion::Command).await?.settings;
-        outbox::send_due(app, &settings).await
+        let Evaluated { settings, is_whole } = evaluate(app, ran, None, Occasion::Command).await?;
+        outbox::send_due(app, &settings).await?;
+        let changes = if is_whole { run_checks(app, &settings, !ran.is_empty()).await? } else { None };
+        if changes.is_some_and(|changes| changes > 0) { outbox::send_due(app, &settings).await } else { Ok(()) }
     };
     if let Err(failure) = done.await {
         tracing::warn!("alarms weren't evaluated: {}", failure.render(false));
     }
+}
+
+/// Runs the operator's checks that are due, beside evaluations, which wait for none. `has_run`: those too that follow runs.
+/// Returns how many alarms changed; none if another process runs checks.
+///
+/// # Errors
+/// The state store's failure.
+async fn run_checks(app: &Arc<App>, settings: &Settings, has_run: bool) -> Result<Option<usize>, Failure> {
+    let Some(claim) = app.state.try_claim(CHECKS, &[]).await? else { return Ok(None) };
+    let judged = async {
+        let mut findings = Findings::default();
+        checks::find(app, settings, has_run, Utc::now(), &mut findings).await?;
+        let now = Utc::now();
+        let changes = ledger::changes(&known(app).await?, &findings, &settings.alarms, now);
+        let number = changes.len();
+        note(app, settings, changes, now).await.map(|()| Some(number))
+    };
+    let judged = claim.guard(judged).await;
+    claim.release().await;
+    if let Err(failure) = decide::record(&app.state, &app.lake).await {
+        tracing::warn!("alarms aren't in the lake yet: {}", failure.render(false));
+    }
+    judged
 }
 
 /// Judges what all hosts share.
@@ -194,7 +224,6 @@ impl Judge<'_> {
             Some(files) => find_in_networks(app, settings, files, ran, *now, &mut findings).await.err(),
             None => None,
         };
-        checks::find(app, settings, !ran.is_empty(), *now, &mut findings).await?;
         Ok((findings, unread.into_iter().collect()))
     }
 }
@@ -235,11 +264,9 @@ async fn find_in_networks(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     let (alarms, networks) = (&settings.alarms, &files.networks);
-    let mut paused = Paused::default();
+    let (mut paused, pauses) = (Paused::default(), app.state.all_pauses().await?);
     for network in networks {
-        let id = &network.content.connector;
-        let pauses = app.state.pauses(&network.name).await?.into_iter();
-        paused.0.extend(pauses.map(|pause| (id.clone(), pause.account.unwrap_or_default())));
+        paused.add(network, pauses.get(&network.name).map(Vec::as_slice).unwrap_or_default());
     }
     reads::find_unstarted(app, files, &paused, alarms, now, findings).await?;
     reads::find_late(&status::streams_now(app, now).await?, &paused, files, findings);
@@ -250,14 +277,15 @@ async fn find_in_networks(
     }
     let options = app.settings.limits.queries_of_a_run();
     let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
-    reads::find_refused(&session, &ran, findings).await?;
-    answers::find_rejects(&session, &ran, &app.lake.open_rejects(None).await?, alarms, findings).await?;
-    answers::find_unknown(&session, &ran, alarms, findings).await?;
-    answers::find_duplicates(&session, &ran, alarms, findings).await?;
+    let scope = Scope { session: &session, networks: &ran, files, alarms };
+    reads::find_refused(&scope, findings).await?;
+    answers::find_rejects(&scope, &app.lake.open_rejects(None).await?, findings).await?;
+    answers::find_unknown(&scope, findings).await?;
+    answers::find_duplicates(&scope, findings).await?;
     let accounts = accounts_of(app, networks, &ran);
-    business::find(app, &ran, &accounts, alarms, now, findings).await?;
-    columns::find_new(&session, &ran, alarms, findings).await?;
-    columns::find_vanished(app, &session, &ran, &accounts, alarms, findings).await
+    business::find(app, &scope, &accounts, now, findings).await?;
+    columns::find_new(&scope, findings).await?;
+    columns::find_vanished(app, &scope, &accounts, findings).await
 }
 
 /// Network id, account and stream of all that these networks are read by.

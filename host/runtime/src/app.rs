@@ -1,7 +1,7 @@
 //! What commands share: settings, connectors, the lake, the state.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -10,7 +10,7 @@ use sluice_fetch::{Access, FetchOptions, Fetcher, SecretReloader, SpoolMemory, T
 use sluice_lake::{Committer, Fence, Lake};
 use sluice_model::{Manifest, describe};
 use sluice_query::{Session, SessionOptions};
-use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings};
+use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings, TakeGuestSlot};
 use sluice_state::{Claim, State, rate_grants, token_persistence};
 use tokio::sync::Semaphore;
 
@@ -19,6 +19,7 @@ use crate::free_space::DiskFloor;
 use crate::guests::Guests;
 use crate::memory::{ByteLimit, MemoryBudget};
 use crate::meter::{Meter, Unit};
+use crate::query_workers;
 use crate::settings::Settings;
 use crate::settings::network::{self, Account, Loaded, NetworkSettings};
 use crate::settings::secrets::SecretSources;
@@ -57,12 +58,14 @@ pub struct App {
     pub disk: DiskFloor,
     /// What this process is doing.
     pub meter: Arc<Meter>,
+    /// What other hosts call this process by to share a query.
+    pub query_address: OnceLock<String>,
 }
 
 /// A network with the connector that serves it now.
 #[derive(Clone)]
 pub struct Network {
-    /// Its settings.
+    /// What its file in `networks/` says.
     pub settings: NetworkSettings,
     /// The connector. What it began, a slice or a build, it ends, even if another version is swapped in.
     pub connector: Connector,
@@ -90,7 +93,7 @@ impl App {
         let lake = open_writable_lake(&settings).await?;
         let state = Arc::new(State::open(&settings.state_url).await?.with_lease_times(settings.lease_times));
         let guests = Guests::new(cores());
-        let options = policy_options(&settings, guests.permits());
+        let options = policy_options(&settings, guests.take_slot());
         let policy = Arc::new(Policy::new(lake.clone(), state.clone(), options));
         meter.begin("load connectors (each is compiled once)", Unit::Nothing, 0);
         let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
@@ -112,6 +115,7 @@ impl App {
             disk: DiskFloor::default(),
             settings,
             meter,
+            query_address: OnceLock::new(),
         })
     }
 
@@ -195,7 +199,7 @@ pub async fn open_registry(settings: &Settings, policy: Arc<Policy>) -> Result<R
 }
 
 /// What the policy of connectors needs of the settings.
-fn policy_options(settings: &Settings, guest_turns: Arc<Semaphore>) -> PolicyOptions {
+fn policy_options(settings: &Settings, guest_slots: TakeGuestSlot) -> PolicyOptions {
     let networks_dir = settings.networks_dir.clone();
     let swap_settings = move |network: &str| {
         let failed = |failure: Failure| sluice_registry::Error::Settings {
@@ -224,22 +228,26 @@ fn policy_options(settings: &Settings, guest_turns: Arc<Semaphore>) -> PolicyOpt
         lake_url: settings.lake_url.clone(),
         fetch: settings.fetch.clone(),
         swap_settings: Arc::new(swap_settings),
-        guest_turns,
+        guest_slots,
     }
 }
 
-/// How responses are received: within the process's memory, the larger ones in files on the disk of the lake or the state
-/// store, if one of them is on this machine.
+/// How responses are received: within the process's memory, the larger ones in files.
 fn fetch_options(settings: &Settings) -> FetchOptions {
-    let lake = settings.lake_url.strip_prefix("file:").map(|path| PathBuf::from(path.trim_start_matches("//")));
-    let state = settings.state_url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")));
-    let folder = lake.or(state.and_then(|file| file.parent().map(Path::to_owned)));
     FetchOptions {
         body_memory_bytes: settings.limits.body_bytes(),
         spool_memory: SpoolMemory::new(settings.limits.spool_bytes()),
-        spool_folder: folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| settings.fetch.spool_folder.clone()),
+        spool_folder: spool_folder(settings),
         ..settings.fetch.clone()
     }
+}
+
+/// The folder of bodies that are being received: on the disk of the lake or the state store, if one of them is on this machine.
+pub(crate) fn spool_folder(settings: &Settings) -> PathBuf {
+    let lake = settings.lake_url.strip_prefix("file:").map(|path| PathBuf::from(path.trim_start_matches("//")));
+    let state = settings.state_url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")));
+    let folder = lake.or(state.and_then(|file| file.parent().map(Path::to_owned)));
+    folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| settings.fetch.spool_folder.clone())
 }
 
 /// Where refresh tokens are kept: in the state store, sealed by `state.key`.
@@ -247,14 +255,7 @@ fn fetch_options(settings: &Settings) -> FetchOptions {
 /// # Errors
 /// A settings failure for a key that can't be read or is none.
 async fn tokens(settings: &Settings, state: &State) -> Result<TokenPersistence, Failure> {
-    let key = match &settings.state_key {
-        Some(reference) => Some(settings.secrets.read(reference, "key").await.map_err(|unreadable| {
-            Failure::settings(format!("state.key in {}: {}", settings.path.display(), unreadable.reason))
-                .hint(unreadable.hint)
-        })?),
-        None => None,
-    };
-    Ok(token_persistence(state, &settings.state_url, key)?)
+    Ok(token_persistence(state, &settings.state_url, settings.state_key().await?)?)
 }
 
 /// Where guests run, within the settings' limits. Compiled components are shared by all processes of this user.
@@ -282,7 +283,7 @@ pub async fn open_registry_read_only(settings: &Settings) -> Result<Registry, Fa
     let state = Arc::new(State::open(&settings.state_url).await?);
     open_registry(
         settings,
-        Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).permits()))),
+        Arc::new(Policy::read_only(state, policy_options(settings, Guests::new(cores()).take_slot()))),
     )
     .await
 }
@@ -304,11 +305,19 @@ pub async fn open_session(lake: Lake) -> Result<Session, Failure> {
     Ok(Session::open(lake, tables, SessionOptions::default())?)
 }
 
-/// The same for a query that an operator wrote, within `[limits]`.
+/// The same for a query that an operator wrote, within `[limits]` and by `[query]`.
+///
+/// # Errors
+/// The lake's failure; a settings failure for a `state.key` that is missing or can't be read.
+pub async fn open_limited_session(lake: Lake, settings: &Settings) -> Result<Session, Failure> {
+    query_workers::spread(open_local_session(lake, settings).await?, settings).await
+}
+
+/// The same within `[limits]` on this host alone: to list tables and plan queries, which takes no query workers.
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn open_limited_session(lake: Lake, settings: &Settings) -> Result<Session, Failure> {
+pub async fn open_local_session(lake: Lake, settings: &Settings) -> Result<Session, Failure> {
     let tables = lake.tables().await?;
     Ok(Session::open(lake, tables, settings.limits.query())?)
 }

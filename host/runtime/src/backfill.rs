@@ -31,10 +31,12 @@ pub struct Backfill {
 }
 
 /// Queues the window of a selection for the services that run: a run for each month and part of the accounts, behind what
-/// their schedules name. One that fails leaves a gap in the coverage. Returns how many there are.
+/// their schedules name. One that fails leaves a gap in the coverage. What is queued already isn't queued again. Returns how many
+/// there are.
 ///
 /// # Errors
-/// A usage failure without a window, or for an account that isn't there. The state store's failure.
+/// A usage failure without a window, for an account that isn't there, or if all of it is queued already. The state store's
+/// failure.
 pub async fn queue(app: &App, network: &str, selection: &Selection) -> Result<usize, Failure> {
     let window = window(selection)?;
     let of = app.network(network)?;
@@ -47,6 +49,7 @@ pub async fn queue(app: &App, network: &str, selection: &Selection) -> Result<us
             vec![vec![known.id().to_owned()]]
         }
     };
+    let queued = app.state.queued_bulk(network).await?;
     let mut runs = Vec::new();
     for month in months(window) {
         let of_part = |accounts: &Vec<String>| Selection {
@@ -56,10 +59,33 @@ pub async fn queue(app: &App, network: &str, selection: &Selection) -> Result<us
             until: Some(month.until),
             ..selection.clone()
         };
-        runs.extend(parts.iter().map(of_part));
+        runs.extend(parts.iter().map(of_part).filter_map(|run| unqueued(&queued, run)));
+    }
+    if runs.is_empty() {
+        return Err(Failure::usage(format!("all of it is queued for `{network}` already"))
+            .hint("a service with the role `worker` reads it, behind what is scheduled"));
     }
     app.state.queue_bulk(network, &runs).await?;
     Ok(runs.len())
+}
+
+/// A run without the accounts that queued ones read in all of its window; none if these are all. A run of all accounts is left
+/// out only for another one of all.
+fn unqueued(queued: &[Selection], run: Selection) -> Option<Selection> {
+    let is_same = |of: &&Selection| {
+        let whole = Selection { accounts: Vec::new(), since: run.since, until: run.until, ..(*of).clone() };
+        of.since <= run.since && of.until >= run.until && whole == Selection { accounts: Vec::new(), ..run.clone() }
+    };
+    let same: Vec<&Selection> = queued.iter().filter(is_same).collect();
+    if same.iter().any(|of| of.accounts.is_empty()) {
+        return None;
+    }
+    if run.accounts.is_empty() {
+        return Some(run);
+    }
+    let is_read = |account: &String| same.iter().any(|of| of.accounts.contains(account));
+    let accounts: Vec<String> = run.accounts.iter().filter(|account| !is_read(account)).cloned().collect();
+    (!accounts.is_empty()).then_some(Selection { accounts, ..run })
 }
 
 fn window(selection: &Selection) -> Result<Window, Failure> {
@@ -143,6 +169,25 @@ fn next_month(at: DateTime<Utc>) -> DateTime<Utc> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_is_queued_already_is_not_queued_again() {
+        let run = |accounts: &[&str], until: &str| Selection {
+            accounts: accounts.iter().map(|id| (*id).to_owned()).collect(),
+            since: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            until: Some(until.parse().unwrap()),
+            ..Selection::default()
+        };
+        let (january, half) = ("2026-02-01T00:00:00Z", "2026-01-15T00:00:00Z");
+        let queued = [run(&["uk", "de"], january)];
+        assert_eq!(unqueued(&queued, run(&["uk"], half)), None);
+        assert_eq!(unqueued(&queued, run(&["uk", "fr"], january)), Some(run(&["fr"], january)));
+        assert_eq!(unqueued(&queued, run(&[], january)), Some(run(&[], january)));
+        assert_eq!(unqueued(&[run(&[], half)], run(&["uk"], january)), Some(run(&["uk"], january)), "it ends earlier");
+        assert_eq!(unqueued(&[run(&[], january)], run(&["uk"], january)), None);
+        let payments = Selection { stream: Some("payments".to_owned()), ..run(&["uk"], january) };
+        assert_eq!(unqueued(&queued, payments.clone()), Some(payments));
+    }
 
     #[test]
     fn a_part_ends_with_its_month() {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sluice_lake::Lake;
 use sluice_registry::Registry;
+use sluice_state::{Erasures, State};
 
 use crate::alarms::{checks, outbox};
 use crate::app::{self, with_connector};
@@ -21,12 +22,12 @@ pub const SHOWN_MOMENTS: usize = 3;
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct CheckReport {
-    /// By network.
+    /// What each network's settings lead to.
     pub networks: Vec<NetworkCheck>,
     /// Files in the connectors folder that are refused, each with the reason.
     pub refused: Vec<RefusedFile>,
     /// What is wrong beside networks: checks of the operator's own that can't be run, receivers and databases whose
-    /// secrets can't be read.
+    /// secrets can't be read, an erasure that was interrupted.
     pub problems: Vec<String>,
 }
 
@@ -58,14 +59,26 @@ pub struct NetworkCheck {
     pub problems: Vec<String>,
 }
 
-/// Checks settings, connectors, rights, secrets and schedules, and that the lake can be written. No request is sent.
+/// Whether a check writes to the lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// An object, to see whether it can be written.
+    Write,
+    /// Nothing: it is only read.
+    Read,
+}
+
+/// Checks settings, connectors, rights, secrets and schedules, and the lake. No request is sent.
 ///
 /// # Errors
 /// A failure of the settings, the state store or the lake. What is wrong with a network is in the report.
-pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
+pub async fn check(settings: &Settings, probe: Probe) -> Result<CheckReport, Failure> {
     let all = network::load_all(&settings.networks_dir)?;
     let registry = app::open_registry_read_only(settings).await?;
-    let lake = app::open_writable_lake(settings).await?;
+    let lake = match probe {
+        Probe::Write => app::open_writable_lake(settings).await?,
+        Probe::Read => app::open_lake(settings).await?,
+    };
     let mut networks = Vec::new();
     for network in &all {
         let mut found = check_network(settings, &registry, network.clone()).await;
@@ -82,6 +95,7 @@ pub async fn check(settings: &Settings) -> Result<CheckReport, Failure> {
     let mut problems = wrong_checks(settings, lake.clone()).await?;
     problems.extend(outbox::unreadable_secrets(settings).await);
     problems.extend(unknown_networks(settings, &all, &lake).await?);
+    problems.extend(unfinished_erasure(settings).await?);
     Ok(CheckReport { networks, refused: refused.collect(), problems })
 }
 
@@ -101,6 +115,14 @@ async fn wrong_checks(settings: &Settings, lake: Lake) -> Result<Vec<String>, Fa
     Ok(wrong)
 }
 
+/// That an erasure was interrupted, and nobody went on with it.
+async fn unfinished_erasure(settings: &Settings) -> Result<Option<String>, Failure> {
+    let Erasures { unfinished, .. } = State::open(&settings.state_url).await?.erasures().await?;
+    let problem = "an erasure was interrupted: old responses and earlier versions of tables may hold what it was to remove\n\
+                   hint: sluice erase --again --yes";
+    Ok((!unfinished.is_empty()).then(|| problem.to_owned()))
+}
+
 /// Networks that the settings of alarms, databases and feeds name and that nobody has: these would get nothing of them.
 ///
 /// # Errors
@@ -110,28 +132,20 @@ pub(crate) async fn unknown_networks(
     all: &[NetworkSettings],
     lake: &Lake,
 ) -> Result<Vec<String>, Failure> {
-    let names: Vec<String> = all.iter().map(|network| network.name.clone()).collect();
     let mut ids: Vec<String> = all.iter().map(|network| network.content.connector.clone()).collect();
     ids.sort_unstable();
     ids.dedup();
     let mut unknown = Vec::new();
-    let mut note = |section: String, named: &String, known: &[String]| {
-        let known =
-            if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
-        unknown.push(format!("{section}: no file in networks/ has the network `{named}`: {known}"));
-    };
-    for (name, receiver) in &settings.alarms.receivers {
-        for named in receiver.networks.iter().filter(|named| !names.contains(named)) {
-            note(format!("alarms.{name}"), named, &names);
-        }
-    }
+    let known = if ids.is_empty() { "there are none".to_owned() } else { format!("there are {}", ids.join(", ")) };
+    let receivers = settings.alarms.receivers.iter();
+    let receivers = receivers.map(|(name, receiver)| (format!("alarms.{name}"), &receiver.networks));
     let databases = settings.publish.iter().map(|(name, database)| (format!("publish.{name}"), &database.networks));
     let feeds = settings.feed.iter().map(|(name, receiver)| (format!("feed.{name}"), &receiver.networks));
-    for (section, networks) in databases.chain(feeds) {
+    for (section, networks) in receivers.chain(databases).chain(feeds) {
         for named in networks.iter().filter(|named| !ids.contains(named)) {
             // One that is read no longer has its history.
             if !lake.knows_network(named).await? {
-                note(section.clone(), named, &ids);
+                unknown.push(format!("{section}: no file in networks/ has the network `{named}`: {known}"));
             }
         }
     }

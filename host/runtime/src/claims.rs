@@ -7,6 +7,7 @@ use sluice_state::{Claim, Error, guard_all};
 
 use crate::app::{App, fence};
 use crate::failure::Failure;
+use crate::maintenance;
 use crate::settings::network;
 
 /// Claims of whole networks, given back together.
@@ -29,10 +30,33 @@ impl Claims {
     pub async fn of_others(app: &App, connector: &str, network: &str, taken: Option<&str>) -> Result<Self, Failure> {
         let mut names = networks_of(app, connector)?;
         names.push(network.to_owned());
+        names.retain(|name| Some(name.as_str()) != taken);
+        Self::of(app, names).await
+    }
+
+    /// Claims all networks, but `taken` if that is claimed already.
+    ///
+    /// # Errors
+    /// As [`Claims::of_connector`]; settings of a network that can't be read.
+    pub async fn of_all(app: &App, taken: Option<&str>) -> Result<Self, Failure> {
+        Self::of(app, all_networks(app, taken)?).await
+    }
+
+    /// Claims all networks, and maintenance.
+    ///
+    /// # Errors
+    /// As [`Claims::of_all`].
+    pub async fn of_lake(app: &App) -> Result<Self, Failure> {
+        let mut names = all_networks(app, None)?;
+        names.push(maintenance::LAKE.to_owned());
+        Self::of(app, names).await
+    }
+
+    async fn of(app: &App, mut names: Vec<String>) -> Result<Self, Failure> {
         names.sort_unstable();
         names.dedup();
         let mut claims = Self(Vec::new());
-        for name in names.iter().filter(|name| Some(name.as_str()) != taken) {
+        for name in &names {
             match app.claim(name).await {
                 Ok(claim) => claims.0.push(claim),
                 Err(failure) => {
@@ -63,6 +87,11 @@ impl Claims {
             claim.release().await;
         }
     }
+}
+
+fn all_networks(app: &App, taken: Option<&str>) -> Result<Vec<String>, Failure> {
+    let networks = network::load_all(&app.settings.networks_dir)?;
+    Ok(networks.into_iter().map(|network| network.name).filter(|name| Some(name.as_str()) != taken).collect())
 }
 
 /// The names of the networks whose files name a connector, sorted.

@@ -17,6 +17,8 @@ mod resume;
 mod run_months;
 mod run_warnings;
 mod suspect;
+mod together;
+mod unseen;
 mod verdict;
 mod whole;
 mod windows;
@@ -26,12 +28,13 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
+use sluice_fetch::Erased;
 use sluice_lake::RunWriter;
 use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
 pub use close::too_many_rejects;
-pub use from_raw::{CollectedSlices, Judged};
+pub use from_raw::{CollectedSlices, JudgedBuild};
 pub use gate::Gate;
 pub use guard::Guard;
 pub(crate) use progress::response_bytes;
@@ -52,15 +55,7 @@ use request_queue::RequestQueue;
 /// A request as the tests of this folder need one.
 #[cfg(test)]
 fn get(key: &str, url: &str) -> sluice_model::Request {
-    sluice_model::Request {
-        key: key.into(),
-        method: sluice_model::Method::Get,
-        url: vec![sluice_model::Op::Text(url.into())],
-        headers: Vec::new(),
-        body: None,
-        state: String::new(),
-        yields_records: true,
-    }
+    sluice_model::Request { url: vec![sluice_model::Op::Text(url.into())], ..sluice_model::Request::get(key) }
 }
 
 /// Requests of one slice that wait for their turn at once.
@@ -73,7 +68,7 @@ pub struct Collector {
     pub app: Arc<App>,
     /// The network with the connector of this run, and of a slice that runs the one that it began with.
     pub network: Network,
-    /// The run.
+    /// The id of the run that requests are recorded under.
     pub run_id: String,
     /// What the run kept before it was interrupted.
     pub kept: Arc<ResumedResponses>,
@@ -90,6 +85,8 @@ pub struct Collector {
     pub months: Arc<RunMonths>,
     /// By which answers are judged before they reach the tables; of a run that only collects, whether they came whole.
     pub guard: Arc<Guard>,
+    /// What was erased and can be nothing but an identifier: it is replaced before a response is kept.
+    pub erased: Arc<Erased>,
 }
 
 impl Collector {
@@ -132,6 +129,10 @@ impl Collector {
         if let Err(error) = planned.and_then(|requests| queue.extend(requests, Duration::ZERO)) {
             return progress.fail(error);
         }
+        let account = match job.account.open().await {
+            Ok(account) => account,
+            Err(failure) => return progress.fail(SliceError::from(&failure)),
+        };
         let mut chain = RequestChain::new(queue.iter(), self.app.settings.limits.requests_per_slice);
         progress.gate().listings().begin(queue.iter());
         let mut running = FuturesUnordered::new();
@@ -139,7 +140,7 @@ impl Collector {
             while running.len() < REQUESTS_AT_ONCE
                 && let Some((queued, wait)) = queue.pop()
             {
-                running.push(self.answer(job, slice.clone(), queued, wait, progress));
+                running.push(self.answer(&account, slice.clone(), queued, wait, progress));
             }
             let next = tokio::select! {
                 next = running.next() => next,
@@ -173,11 +174,11 @@ impl Collector {
         }
     }
 
-    /// Runs guest code on a blocking thread, as many at once as there are cores.
+    /// Runs guest code on a thread of its own, as many at once as there are cores.
     async fn in_guest<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, sluice_engine::Error> + Send + 'static,
     ) -> Result<T, SliceError> {
-        in_guest(&self.app, work).await.map_err(SliceError::from)
+        in_guest(&self.app, self.network.connector.network(), work).await.map_err(SliceError::from)
     }
 }

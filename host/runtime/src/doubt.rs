@@ -5,16 +5,19 @@
 //! for each rule that an answer breaks. All of this is pure; what is done about a doubt is in `collect::gate` and
 //! `crate::doubts`. See `docs/decisions/0022-doubt.md`.
 
+mod accepted;
 mod bands;
 mod days;
 mod empty;
 mod fill;
 mod inputs;
 mod known;
+mod magnitude;
 mod names;
 mod observation;
 mod profile;
 mod rules;
+mod window;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -22,18 +25,23 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use bands::{SliceView, judge_days};
 pub use days::{DayLimits, day_outside_band, quiet_day};
 pub use empty::{Emptied, emptied};
-pub use fill::judge_few;
-pub use inputs::{unknown_input, unknown_inputs};
-pub use known::{is_odd, judge_known};
+pub use fill::{judge_few, judge_few_money};
+pub use inputs::{unknown_input, unknown_inputs, unseen_inputs, unseen_text};
+pub use known::{is_moved, is_odd, judge_known};
 pub use observation::Observation;
 pub(crate) use observation::money_json;
 pub use profile::{Profile, WindowsBy};
 pub use rules::{Doubts, judge_ending, judge_response, suspicion};
+pub use window::judge_window;
 
 /// Days of the same weekday that make a band.
 const MIN_WEEKDAYS: usize = 4;
 /// Records from which on the absence of a field is more than chance.
 pub const MIN_RECORDS: u64 = 5;
+
+/// How the reason ends of a page that comes twice: what a network whose pages repeat needs.
+pub(crate) const REPEATED_PAGE: &str = "Where its lists repeat, accept it: pages of this account and stream may repeat then. \
+                                        `\"doubt\": {\"total\": false}` lets all, and compares no totals";
 
 /// The rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,13 +57,15 @@ pub enum DoubtKind {
     Unit,
     /// Most status words are unknown.
     Status,
+    /// Most transactions aren't of the window that was asked for.
+    Window,
     /// Nothing is in a window that held transactions.
     Empty,
     /// A body may have been cut off.
     Cut,
     /// Two responses report one transaction differently, and nothing says which is newer.
     Conflict,
-    /// Other than as many records as the network states.
+    /// Other than as many records as the network states, or the same page twice.
     Total,
     /// Counts or sums of days are far from those of the same account and weekday.
     Bands,
@@ -65,12 +75,13 @@ pub enum DoubtKind {
 
 impl DoubtKind {
     /// All rules, those first that say most about the cause.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Fill,
         Self::Type,
         Self::Currency,
         Self::Unit,
         Self::Status,
+        Self::Window,
         Self::Empty,
         Self::Cut,
         Self::Conflict,
@@ -87,6 +98,7 @@ impl DoubtKind {
             Self::Currency => "currency",
             Self::Unit => "unit",
             Self::Status => "status",
+            Self::Window => "window",
             Self::Empty => "empty",
             Self::Cut => "cut",
             Self::Conflict => "conflict",
@@ -118,10 +130,13 @@ impl Doubt {
             DoubtKind::Currency => "all or most amounts are in a currency that they never had".to_owned(),
             DoubtKind::Unit => format!("`{field}` is of another order of magnitude"),
             DoubtKind::Status => "most status words are unknown".to_owned(),
+            DoubtKind::Window => "most transactions aren't of the window that was asked for".to_owned(),
             DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
             DoubtKind::Cut => "the body may have been cut off".to_owned(),
             DoubtKind::Conflict => "two responses report one transaction differently".to_owned(),
-            DoubtKind::Total => "the network states another number of records than came".to_owned(),
+            DoubtKind::Total => {
+                "the network states another number of records than came, or a page came twice".to_owned()
+            }
             DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
             DoubtKind::Columns => "records have more fields than their table may have columns".to_owned(),
         }
@@ -143,6 +158,8 @@ pub struct DoubtSettings {
     pub unit: bool,
     /// [`DoubtKind::Status`].
     pub status: bool,
+    /// [`DoubtKind::Window`].
+    pub window: bool,
     /// [`DoubtKind::Empty`].
     pub empty: bool,
     /// [`DoubtKind::Cut`].
@@ -160,12 +177,17 @@ pub struct DoubtSettings {
     /// Records from which on an answer says something by itself, and that must be known before; at least 1.
     #[serde(deserialize_with = "positive")]
     pub min_records: u64,
+    /// Transactions that each of a day's weekdays must have for too few to be odd; at least 1.
+    #[serde(deserialize_with = "positive")]
+    pub day_records: u64,
     /// The share of records above which a field, a currency or a status is doubted; from 0 to below 1.
     #[serde(deserialize_with = "share")]
     pub share: f64,
     /// How many times larger or smaller amounts, counts and sums must be; at least 2.
     #[serde(deserialize_with = "factor")]
     pub factor: u32,
+    /// How many days before and behind its window a transaction may be.
+    pub window_days: u16,
 }
 
 fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
@@ -191,6 +213,7 @@ impl Default for DoubtSettings {
             currency: true,
             unit: true,
             status: true,
+            window: true,
             empty: true,
             cut: true,
             conflict: true,
@@ -199,8 +222,10 @@ impl Default for DoubtSettings {
             columns: true,
             auto_accept: vec![DoubtKind::Empty, DoubtKind::Bands],
             min_records: MIN_RECORDS,
+            day_records: 80,
             share: 0.5,
             factor: 20,
+            window_days: 2,
         }
     }
 }
@@ -214,6 +239,7 @@ impl DoubtSettings {
             DoubtKind::Currency => self.currency,
             DoubtKind::Unit => self.unit,
             DoubtKind::Status => self.status,
+            DoubtKind::Window => self.window,
             DoubtKind::Empty => self.empty,
             DoubtKind::Cut => self.cut,
             DoubtKind::Conflict => self.conflict,

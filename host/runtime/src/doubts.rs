@@ -8,12 +8,13 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sluice_lake::{CoverageRow, DoubtRow, DoubtState, Lake, RawFilter, RunWriter};
-use sluice_model::{Digest, RawObject, Slice, SliceRead, describe};
+use sluice_model::{Digest, ErrorKind, RawObject, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
 use crate::claims::Claims;
-use crate::doubt::{DoubtKind, Observation, Profile, judge_response};
+use crate::doubt::{DoubtKind, Observation, Profile, SliceView, judge_response};
 use crate::failure::Failure;
+use crate::numbered::number_others;
 use crate::tables::Remapped;
 use crate::{record, replay, tables};
 
@@ -80,7 +81,7 @@ fn requests(doubt: &DoubtRow) -> Vec<String> {
 /// What accepting a doubt did.
 #[derive(Clone, Debug, Serialize)]
 pub struct Accepted {
-    /// The doubt.
+    /// The doubt's id.
     pub doubt_id: String,
     /// The run that committed its rows.
     pub run_id: String,
@@ -157,16 +158,16 @@ async fn accept_under(
     let mapped = commit_held(app, network, doubt, &tables).await?;
     let reads = app.lake.slice_reads(&doubt.run_id).await?;
     let read = reads.into_iter().rfind(|read| doubt_id(&read.run_id, &read.slice) == doubt.doubt_id);
-    if let Some(read) = &read {
+    if let Some(read) = read.as_ref().filter(|read| is_only_doubted(read)) {
         cover(app, network, read, &mapped, &tables);
     }
     let counts = tables.finish().await?;
     let connector = replay::reference(&network.connector);
     let row = record::offline(&run_id, &network.settings.name, "accept", started_at, Some(&connector), counts);
-    app.lake.append_runs(&[row]).await?;
+    app.lake.append_runs(&[row], claims.fence()).await?;
     let why = why.unwrap_or("accepted");
     decide(app, doubt, DoubtState::Accepted, &format!("operator, run {run_id}"), why, claims.fence()).await?;
-    learn(app, network, doubt, &mapped.seen).await?;
+    learn(app, network, doubt, read.as_ref(), &mapped.seen).await?;
     Ok(Accepted {
         doubt_id: doubt.doubt_id.clone(),
         run_id,
@@ -196,6 +197,7 @@ async fn commit_held(
     let count = wanted.len() as u64;
     let filter =
         RawFilter { network: Some(doubt.network.clone()), run_id: Some(doubt.run_id.clone()), ..RawFilter::default() };
+    number_others(app, network, &filter, |object| wanted.contains(&object.request_id), tables).await?;
     let objects = app.lake.raw_objects(&filter).await?;
     let objects = objects.try_filter(move |object| std::future::ready(wanted.contains(&object.request_id)));
     let objects: Vec<RawObject> = objects.try_collect().await?;
@@ -224,6 +226,12 @@ async fn commit_held(
     Ok(again)
 }
 
+/// Whether nothing but its doubts kept a slice from being read: of one of which a request failed too, something never came.
+/// Markers of earlier versions don't say.
+pub(crate) fn is_only_doubted(read: &SliceRead) -> bool {
+    read.error_kind.is_none_or(|kind| kind == ErrorKind::Doubt)
+}
+
 /// Says that the slice of an accepted doubt covers its window.
 fn cover(app: &App, network: &Network, read: &SliceRead, mapped: &MappedAgain, tables: &RunWriter) {
     let manifest = network.manifest();
@@ -243,8 +251,14 @@ fn cover(app: &App, network: &Network, read: &SliceRead, mapped: &MappedAgain, t
     });
 }
 
-/// Makes what was accepted the usual.
-async fn learn(app: &Arc<App>, network: &Network, doubt: &DoubtRow, seen: &Observation) -> Result<(), Failure> {
+/// Makes what was accepted the usual. `read`: how its slice was read.
+async fn learn(
+    app: &Arc<App>,
+    network: &Network,
+    doubt: &DoubtRow,
+    read: Option<&SliceRead>,
+    seen: &Observation,
+) -> Result<(), Failure> {
     let text = app.state.profile(&doubt.network, &doubt.account, &doubt.stream).await?;
     let mut profile = text.map(|text| Profile::from_json(&text)).unwrap_or_default();
     if let Some(stream) = network.manifest().stream(&doubt.stream) {
@@ -254,6 +268,19 @@ async fn learn(app: &Arc<App>, network: &Network, doubt: &DoubtRow, seen: &Obser
     }
     if let Some(kind) = DoubtKind::ALL.into_iter().find(|kind| kind.name() == doubt.kind) {
         profile.forget(kind, doubt.field.as_deref());
+    }
+    profile.accept_pages(&doubt.reason);
+    if let Some(read) = read {
+        let (slice, rules) = (&read.slice, &network.settings.content.doubt);
+        let read_at = read.sent_at.unwrap_or(read.read_at);
+        let window = record::readable_window(network.manifest(), slice, read_at);
+        let view = window.map(|window| SliceView { window, timezone: slice.timezone, read_at });
+        // What was handed on before the doubt arose, and what never came, isn't in `seen`.
+        if is_only_doubted(read) && seen.records >= read.records {
+            profile.accept(rules, slice, view.as_ref(), seen);
+        } else {
+            profile.accept_part(rules, slice, seen);
+        }
     }
     profile.add(seen);
     Ok(app.state.keep_profile(&doubt.network, &doubt.account, &doubt.stream, &profile.to_json()).await?)
@@ -287,7 +314,7 @@ async fn decide(
     Ok(app.lake.append_doubts(&[row], fence).await?)
 }
 
-/// A doubt as JSON.
+/// A doubt as `sluice doubts` prints it, its JSON columns parsed.
 pub fn json(doubt: &DoubtRow) -> serde_json::Value {
     let parsed = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
     serde_json::json!({

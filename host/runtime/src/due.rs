@@ -1,6 +1,6 @@
 //! What is due: moments of the timetables become runs in the queue.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use crate::settings::look_back::LookBackRule;
 use crate::settings::network::{self, Account, Loaded, NetworkSettings};
 use crate::settings::schedule::Missed;
 use crate::slices::look_back_rules;
-use crate::take::{self, RunOutcome, Taken};
+use crate::take::{self, Attempt, RunOutcome, Taken};
 use crate::timetable::{Schedule, Timetable};
 
 /// Parts of a network's accounts for each worker: the next one is for who is ready first.
@@ -68,18 +68,39 @@ impl DueRead {
     }
 }
 
+/// What the state store has of the schedules of all networks: it is asked once for all.
+pub struct NotedSchedules {
+    times: HashMap<String, ScheduleTimes>,
+    pauses: HashMap<String, Vec<Pause>>,
+}
+
+impl NotedSchedules {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// The state store's failure.
+    pub async fn read(app: &App) -> Result<Self, Failure> {
+        Ok(Self { times: app.state.all_schedule_times().await?, pauses: app.state.all_pauses().await? })
+    }
+
+    fn of(&self, network: &str) -> (ScheduleTimes, &[Pause]) {
+        let pauses = self.pauses.get(network).map(Vec::as_slice).unwrap_or_default();
+        (self.times.get(network).cloned().unwrap_or_default(), pauses)
+    }
+}
+
 /// Queues the runs of a network that its timetable names now, and returns whether there are any. A network that is paused
-/// isn't due.
+/// isn't due. What another process has queued since `noted` was read isn't queued again.
 ///
 /// # Errors
 /// A failure of the settings or the state store.
-pub async fn queue_due(app: &App, settings: NetworkSettings) -> Result<bool, Failure> {
+pub async fn queue_due(app: &App, settings: NetworkSettings, noted: &NotedSchedules) -> Result<bool, Failure> {
     let network = with_connector(&app.registry, &app.settings, settings)?;
     let name = &network.settings.name;
     let now = Utc::now();
     let timetable = Timetable::of(&network)?;
-    let pauses = app.state.pauses(name).await?;
-    let reads = due_reads(&network, &timetable, &app.state.schedule_times(name).await?, &pauses, (now, now));
+    let (times, pauses) = noted.of(name);
+    let reads = due_reads(&network, &timetable, &times, pauses, (now, now));
     if reads.is_empty() || pauses.iter().any(|pause| pause.account.is_none()) {
         return Ok(false);
     }
@@ -144,10 +165,11 @@ fn due_reads(
             return None;
         }
         let read_at = |rule: &str, account: &str| {
-            let read_at = match is_paused(account) {
+            let read_at = if is_paused(account) {
                 // It isn't read, whatever failed of it before.
-                true => times.read_at(rule, stream),
-                false => times.read_at_of(rule, stream, account),
+                times.read_at(rule, stream)
+            } else {
+                times.read_at_of(rule, stream, account)
             };
             read_at.filter(|at| has_come(*at, now))
         };
@@ -224,9 +246,10 @@ pub async fn run_due(app: &Arc<App>) -> Result<Vec<RunOutcome>, Failure> {
     let Loaded { networks, broken } = network::load_each(&app.settings.networks_dir)?;
     let failed = |(network, failure): (String, Failure)| RunOutcome { network, report: None, failure: Some(failure) };
     let mut outcomes: Vec<RunOutcome> = broken.into_iter().map(failed).collect();
+    let noted = NotedSchedules::read(app).await?;
     for settings in networks {
         let name = settings.name.clone();
-        if let Err(failure) = queue_due(app, settings).await {
+        if let Err(failure) = queue_due(app, settings, &noted).await {
             outcomes.push(failed((name, failure)));
         }
     }
@@ -259,8 +282,8 @@ async fn take_free(app: &Arc<App>, failed: &[String], outcomes: &mut Vec<RunOutc
             continue;
         }
         match take::take(app, &free).await {
-            Ok(Some(taken)) => all.push(taken),
-            Ok(None) => _ = closed.insert(free.network),
+            Ok(Attempt::Taken(taken)) => all.push(*taken),
+            Ok(_) => _ = closed.insert(free.network),
             Err(failure) => {
                 outcomes.push(RunOutcome { network: free.network, report: None, failure: Some(failure) });
             }

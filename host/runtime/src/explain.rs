@@ -7,7 +7,7 @@ use sluice_query::Session;
 
 pub use evidence::{Evidence, Origin, RawResponse, Record};
 pub(crate) use history::texts;
-pub use history::{Absence, Changed, Identity, Version};
+pub use history::{Absence, Changed, TransactionIdentity, Version};
 
 use crate::app::{open_engine, open_lake, open_session};
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ const OFFERED: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// Its names.
-    pub of: Identity,
+    pub of: TransactionIdentity,
     /// Its versions in order.
     pub versions: Vec<(Version, Origin)>,
     /// The read that did without it, if it isn't decided yet whether it has vanished.
@@ -48,7 +48,7 @@ pub async fn explain(settings: &Settings, name: &str) -> Result<Explanation, Fai
 }
 
 /// The one transaction that a key, its beginning, or `network/account/transaction_id` names.
-async fn identify(session: &Session, name: &str) -> Result<Identity, Failure> {
+async fn identify(session: &Session, name: &str) -> Result<TransactionIdentity, Failure> {
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut parts = name.splitn(3, '/');
     let condition = match (parts.next(), parts.next(), parts.next()) {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sluice_model::{Digest, ErrorKind, describe};
 
-/// Exit codes, as DESIGN.md fixes them.
+/// Exit codes. They are fixed, and further kinds of errors get none (`docs/decisions/0037-exit-codes-say-what-to-change.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Something went wrong while running.
@@ -132,7 +132,7 @@ pub struct SliceError {
 }
 
 impl SliceError {
-    /// A failure of this kind.
+    /// A failure without a response; its exit code follows from the kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let exit = match kind {
             ErrorKind::Settings => Exit::Settings,
@@ -227,6 +227,26 @@ mod tests {
     fn causes_and_hint_have_their_lines() {
         let failure = Failure::failed(anyhow::anyhow!("disk full").context("cannot write the lake")).hint("free space");
         assert_eq!(failure.render(false), "error: cannot write the lake\n  because: disk full\nhint: free space");
+    }
+
+    #[test]
+    fn each_kind_has_its_exit_code_and_is_named_in_json() {
+        for kind in ErrorKind::ALL {
+            let code = match kind {
+                ErrorKind::Settings => 78,
+                ErrorKind::Doubt => 3,
+                ErrorKind::Credentials
+                | ErrorKind::Format
+                | ErrorKind::Guest
+                | ErrorKind::Host
+                | ErrorKind::Quota
+                | ErrorKind::Network => 1,
+            };
+            let error = SliceError::new(kind, "refused");
+            assert_eq!(error.exit as i32, code, "{kind:?}");
+            let json: serde_json::Value = serde_json::from_str(&Failure::from(error).render(true)).unwrap_or_default();
+            assert_eq!(json["kind"], kind.name());
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! The floor of free space of the lake's disk: below it nothing is fetched, so that what was fetched can be written.
+//! The floor of free space of the disks of the lake, the state store and bodies that are received: below it nothing is
+//! fetched, so that what was fetched can be written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluice_model::ErrorKind;
 
+use crate::app;
 use crate::failure::SliceError;
 use crate::settings::Settings;
 
@@ -15,10 +17,10 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The pause between two lines of the log.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
-/// The free space of the lake's disk, asked before every request. Bytes that come between two of them are bounded by the
+/// The free space of each folder's disk, asked before every request. Bytes that come between two of them are bounded by the
 /// largest body.
 #[derive(Debug, Default)]
-pub struct DiskFloor(Mutex<Known>);
+pub struct DiskFloor(Mutex<BTreeMap<PathBuf, Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -28,28 +30,31 @@ struct Known {
 }
 
 impl DiskFloor {
-    /// Fails if the lake is on a disk of this machine that has less free space than `limits.min_free_mb`.
+    /// Fails if a folder that is written to is on a disk of this machine that has less free space than
+    /// `limits.min_free_mb`.
     ///
     /// # Errors
     /// A failure of the host that names the folder, what is free and what has to be.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SliceError> {
-        let Some(folder) = settings.lake_url.strip_prefix("file:") else { return Ok(()) };
-        let floor_mb = settings.limits.min_free_mb;
-        let Some(free) = self.too_little(Path::new(folder.trim_start_matches("//")), floor_mb.saturating_mul(1 << 20))
-        else {
-            return Ok(());
-        };
-        let reason = format!(
-            "the disk of {folder} has {} MiB of free space, and nothing is fetched below {floor_mb} MiB (min_free_mb of \
-             [limits]): free space, or run `sluice maintain`",
-            free >> 20,
-        );
-        Err(SliceError::new(ErrorKind::Host, reason))
+        let floor = settings.limits.min_free_mb.saturating_mul(1 << 20);
+        for folder in folders(settings) {
+            let Some(free) = self.too_little(&folder, floor) else { continue };
+            let reason = format!(
+                "the disk of {} has {} MiB of free space, and nothing is fetched below {} MiB (min_free_mb of [limits]): \
+                 free space, or run `sluice maintain`",
+                folder.display(),
+                free >> 20,
+                floor >> 20,
+            );
+            return Err(SliceError::new(ErrorKind::Host, reason));
+        }
+        Ok(())
     }
 
     /// What is free if that is less than the floor.
     fn too_little(&self, folder: &Path, floor: u64) -> Option<u64> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(folder.to_owned()).or_default();
         if let Some((at, free)) = known.asked
             && at.elapsed() < FRESH
         {
@@ -61,21 +66,30 @@ impl DiskFloor {
             && known.logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE)
         {
             known.logged = Some(Instant::now());
-            tracing::error!(folder = %folder.display(), free_bytes, "the lake's disk is full");
+            tracing::error!(folder = %folder.display(), free_bytes, "the disk is full");
         }
         free
     }
 }
 
-/// Paths of the lake and the state store on this machine, with what is free there in bytes: one path per disk.
-pub(crate) fn disks(settings: &Settings) -> Vec<(String, u64)> {
+/// What is written to on this machine while a run fetches: the lake, the state store, and bodies that are received.
+fn folders(settings: &Settings) -> Vec<PathBuf> {
     let urls = [settings.lake_url.strip_prefix("file:"), settings.state_url.strip_prefix("sqlite:")];
+    let path = |url: &str| PathBuf::from(url.split('?').next().unwrap_or_default().trim_start_matches("//"));
+    let mut folders: Vec<PathBuf> =
+        urls.into_iter().flatten().filter(|url| !url.contains(":memory:")).map(path).collect();
+    folders.push(app::spool_folder(settings));
+    folders
+}
+
+/// Those folders, with what is free there in bytes: one folder per disk.
+pub(crate) fn disks(settings: &Settings) -> Vec<(String, u64)> {
     let mut disks = BTreeMap::new();
-    for path in urls.into_iter().flatten().map(|path| path.trim_start_matches("//")) {
-        let Some(existing) = Path::new(path).ancestors().find(|folder| folder.exists()) else { continue };
+    for path in folders(settings) {
+        let Some(existing) = path.ancestors().find(|folder| folder.exists()) else { continue };
         let device = rustix::fs::stat(existing).map(|found| found.st_dev).ok();
         if let Some(free) = free_bytes(existing) {
-            disks.entry(device).or_insert_with(|| (path.to_owned(), free));
+            disks.entry(device).or_insert_with(|| (path.display().to_string(), free));
         }
     }
     disks.into_values().collect()
@@ -104,10 +118,12 @@ mod tests {
         let floor = DiskFloor::default();
         assert!(floor.too_little(Path::new("/"), u64::MAX).is_some());
         assert!(floor.too_little(Path::new("/"), 0).is_some(), "what was found counts for a second");
-        let logged = || floor.0.lock().map(|known| known.logged).ok().flatten();
+        let logged = || floor.0.lock().ok().and_then(|known| known.get(Path::new("/")).and_then(|known| known.logged));
         let first = logged();
         assert!(first.is_some());
-        let forget = || floor.0.lock().map(|mut known| known.asked = None).unwrap_or_default();
+        let forget = || {
+            floor.0.lock().map(|mut known| known.values_mut().for_each(|known| known.asked = None)).unwrap_or_default()
+        };
         forget();
         assert!(floor.too_little(Path::new("/"), u64::MAX).is_some());
         assert_eq!(logged(), first, "it isn't logged again");

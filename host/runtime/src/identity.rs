@@ -16,7 +16,7 @@ use crate::settings::network::{Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
 
 /// What identifies an account.
-struct Identity {
+struct AccountIdentity {
     /// The settings that do, by name; of an account without any the references of its secrets.
     parts: BTreeMap<String, String>,
     /// It has no such settings.
@@ -39,45 +39,114 @@ pub async fn check(
     refuse_changed(all, network, lake).await
 }
 
-/// Refuses a network of which an account is the same as another one of the settings, in this file or another. Behind another
-/// origin it may be another one; then it needs an id of its own.
+/// An account of the settings, as it is compared with others.
+#[derive(Clone)]
+struct ComparedAccount<'a> {
+    account: &'a Account,
+    file: &'a str,
+    origin: Option<String>,
+    /// The settings that identify it, numbers without leading zeros; none where only its secrets do.
+    settings: BTreeMap<String, String>,
+}
+
+impl ComparedAccount<'_> {
+    /// Whether a setting says that two accounts are different ones.
+    fn contradicts(&self, other: &Self) -> bool {
+        self.settings.iter().any(|(name, value)| other.settings.get(name).is_some_and(|other| other != value))
+    }
+
+    /// Why two accounts are one; none if they may be two. Behind another origin it may be another one; then it needs an id of
+    /// its own.
+    fn same_as(&self, other: &Self, network: &str, shown: &str) -> Option<Failure> {
+        let is_there = self.origin == other.origin;
+        if !is_there && (self.account.id.is_some() || other.account.id.is_some()) {
+            return None;
+        }
+        let (name, first) = (&self.account.name, &other.account.name);
+        let message = format!(
+            "accounts `{first}` ({}) and `{name}` ({}) are one account of `{network}`: both have {shown}",
+            other.file, self.file
+        );
+        let hint = "remove one of them: under two names every transaction would count twice";
+        let or = format!("; if `base_url` makes it another one, add \"id\": \"{name}\" to it");
+        let or = if is_there { "" } else { &or };
+        Some(Failure::settings(message).hint(format!("{hint}{or}")))
+    }
+}
+
+/// Refuses a network of which an account is the same as another one of the settings, in this file or another: by the settings
+/// that identify it, or by its secrets where some of these are missing.
 async fn refuse_same(all: &[NetworkSettings], network: &Network, secrets: &SecretSources) -> Result<(), Failure> {
     let manifest = network.manifest();
-    let mut seen: HashMap<BTreeMap<String, String>, Vec<(Option<String>, &Account, &str)>> = HashMap::new();
+    let id = &manifest.network;
+    let may_lack = manifest.settings.iter().any(|setting| setting.identifies && !setting.required);
+    let mut by_identity: HashMap<BTreeMap<String, String>, Vec<ComparedAccount<'_>>> = HashMap::new();
+    let mut by_secrets: HashMap<BTreeMap<String, String>, Vec<ComparedAccount<'_>>> = HashMap::new();
     for file in all.iter().filter(|file| file.content.connector == network.settings.content.connector) {
         for account in &file.content.accounts {
             let Some(identity) = identity(file, manifest, account) else { continue };
             let (shown, known) = (shown(&identity), known_by(&identity, secrets).await);
-            let is_meant = |origin: &Option<String>, other: &Account| {
-                *origin != identity.origin && (account.id.is_some() || other.id.is_some())
-            };
-            let others = seen.entry(known).or_default();
-            if let Some((origin, other, other_file)) = others.iter().find(|(origin, of, _)| !is_meant(origin, of)) {
-                let message = format!(
-                    "accounts `{}` ({other_file}) and `{}` ({}) are one account of `{}`: both have {shown}",
-                    other.name, account.name, file.file, manifest.network
-                );
-                let hint = "remove one of them: under two names every transaction would count twice";
-                let or = format!("; if `base_url` makes it another one, add \"id\": \"{}\" to it", account.name);
-                let or = if *origin == identity.origin { "" } else { &or };
-                return Err(Failure::settings(message).hint(format!("{hint}{or}")));
+            let settings = if identity.by_secrets { BTreeMap::new() } else { known.clone() };
+            let compared = ComparedAccount { account, file: &file.file, origin: identity.origin, settings };
+            let others = by_identity.entry(known).or_default();
+            if let Some(failure) = others.iter().find_map(|other| compared.same_as(other, id, &shown)) {
+                return Err(failure);
             }
-            others.push((identity.origin, account, &file.file));
+            others.push(compared.clone());
+            let slots: Vec<&str> = account.secrets.keys().map(String::as_str).collect();
+            if !may_lack || slots.is_empty() {
+                continue;
+            }
+            let shown = format!("the same {}", slots.join(", "));
+            let others = by_secrets.entry(read_secrets(account, secrets).await).or_default();
+            let mut unlike = others.iter().filter(|other| !compared.contradicts(other));
+            if let Some(failure) = unlike.find_map(|other| compared.same_as(other, id, &shown)) {
+                return Err(failure);
+            }
+            others.push(compared);
         }
     }
     Ok(())
 }
 
-/// By what an account is compared with others: two references may name one secret. Programs aren't run for that.
-async fn known_by(identity: &Identity, secrets: &SecretSources) -> BTreeMap<String, String> {
+/// By what an account is compared with others: two references may name one secret, and a number may be written with zeros
+/// before it.
+async fn known_by(identity: &AccountIdentity, secrets: &SecretSources) -> BTreeMap<String, String> {
+    if !identity.by_secrets {
+        return compared(&identity.parts);
+    }
     let mut known = identity.parts.clone();
-    for (slot, value) in known.iter_mut().filter(|_| identity.by_secrets) {
+    digest(&mut known, secrets).await;
+    known
+}
+
+/// What identifies an account as it is compared: numbers without the zeros before them, other text without the space around it.
+fn compared(parts: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    parts.iter().map(|(name, value)| (name.clone(), without_zeros(value.trim()).to_owned())).collect()
+}
+
+/// A number without the zeros before it; any other text as it is.
+fn without_zeros(value: &str) -> &str {
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { value.trim_start_matches('0') } else { value }
+}
+
+/// An account's secrets, as they are compared.
+async fn read_secrets(account: &Account, secrets: &SecretSources) -> BTreeMap<String, String> {
+    let references = account.secrets.iter().map(|(slot, reference)| (slot.clone(), reference.clone()));
+    let mut read: BTreeMap<String, String> = references.collect();
+    digest(&mut read, secrets).await;
+    read
+}
+
+/// Replaces references by digests of what they name. Programs aren't run for that.
+async fn digest(references: &mut BTreeMap<String, String>, secrets: &SecretSources) {
+    for (slot, value) in references {
         let is_read = value.starts_with("env:") || value.starts_with("file:");
         if is_read && let Ok(secret) = secrets.read(value, slot).await {
             *value = Digest::of(secret.expose().as_bytes()).to_hex();
         }
     }
-    known
 }
 
 /// Refuses an account that was read under another id which the settings no longer have, since it was renamed; and one whose
@@ -109,7 +178,8 @@ fn changed(network: &Network, known: &BTreeMap<String, AccountRow>) -> Vec<(Stri
         let old: BTreeMap<String, String> = serde_json::from_str(&before.identity).unwrap_or_default();
         // A connector may come to know more of what identifies an account.
         let differs = |(name, value): &(&String, &String)| {
-            old.get(*name).is_some_and(|old| old != *value && account.was.get(*name) != Some(old))
+            let is_other = |old: &str| without_zeros(old.trim()) != without_zeros(value);
+            old.get(*name).is_some_and(|old| is_other(old) && account.was.get(*name) != Some(old))
         };
         let Some((name, value)) = identity.parts.iter().filter(|_| !identity.by_secrets).find(differs) else {
             continue;
@@ -134,14 +204,15 @@ fn renamed(all: &[NetworkSettings], network: &Network, known: &BTreeMap<String, 
     let ids: HashSet<&str> = files.flat_map(|file| file.content.accounts.iter().map(Account::id)).collect();
     // Of several with one identity the first is named.
     let gone = known.values().rev().filter(|row| !ids.contains(row.account.as_str()));
-    let gone: HashMap<&str, &AccountRow> = gone.map(|row| (row.identity.as_str(), row)).collect();
+    let read = |row: &AccountRow| serde_json::from_str::<BTreeMap<String, String>>(&row.identity).unwrap_or_default();
+    let gone: HashMap<BTreeMap<String, String>, &AccountRow> = gone.map(|row| (compared(&read(row)), row)).collect();
     for account in &network.settings.content.accounts {
         // An id of its own says that it is meant: a new account, or one that keeps its history.
         if known.contains_key(account.id()) || account.id.is_some() {
             continue;
         }
         let Some(identity) = identity(&network.settings, network.manifest(), account) else { continue };
-        let Some(before) = gone.get(text(&identity).as_str()) else { continue };
+        let Some(before) = gone.get(&compared(&identity.parts)) else { continue };
         let (name, id, file) = (&account.name, &before.account, &network.settings.file);
         let message = format!(
             "account `{id}` of `{}` left the settings, and `{name}` has the same {}: was it renamed?",
@@ -184,24 +255,27 @@ pub async fn record(network: &Network, accounts: &[String], lake: &Lake) -> Resu
 }
 
 /// What identifies an account; none if that can't be known, since its settings are wrong.
-fn identity(file: &NetworkSettings, manifest: &Manifest, account: &Account) -> Option<Identity> {
+fn identity(file: &NetworkSettings, manifest: &Manifest, account: &Account) -> Option<AccountIdentity> {
     let settings = file.account_settings(manifest, account).ok()?;
     let identifies = |name: &str| manifest.settings.iter().any(|setting| setting.name == name && setting.identifies);
-    let mut parts: BTreeMap<String, String> = settings.into_iter().filter(|(name, _)| identifies(name)).collect();
+    // Connectors leave out the space around a value.
+    let trimmed = |(name, value): (String, String)| (name, value.trim().to_owned());
+    let mut parts: BTreeMap<String, String> =
+        settings.into_iter().filter(|(name, _)| identifies(name)).map(trimmed).collect();
     let by_secrets = parts.is_empty();
     if by_secrets {
         parts.extend(account.secrets.iter().map(|(slot, reference)| (slot.clone(), reference.clone())));
     }
     let origin = file.content.base_url.as_ref().map(|url| url.origin().ascii_serialization());
-    (!parts.is_empty()).then_some(Identity { parts, by_secrets, origin })
+    (!parts.is_empty()).then_some(AccountIdentity { parts, by_secrets, origin })
 }
 
 /// The origin isn't part of who it is: a proxy may be put before a network at any time.
-fn text(identity: &Identity) -> String {
+fn text(identity: &AccountIdentity) -> String {
     serde_json::to_string(&identity.parts).unwrap_or_default()
 }
 
 /// `publisher_id 123456`.
-fn shown(identity: &Identity) -> String {
+fn shown(identity: &AccountIdentity) -> String {
     identity.parts.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }

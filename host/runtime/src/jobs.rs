@@ -1,8 +1,8 @@
 //! Work that outlives the request that asked for it: runs, backfills, replays and rebuilds over the HTTP API.
 //!
-//! It is done in this process, where runs of one network share its rate and its memory budget with those of the
-//! schedule. The state store knows each job and its outcome; one whose process ends is lost, and the run that it began is
-//! resumed by whoever runs the network next.
+//! It is done in this process, unless it is only queued for those that have the role `worker`; here runs of one network share its
+//! rate and its memory budget with those of the schedule. The state store knows each job and its outcome; one whose process ends
+//! is lost, and the run that it began is resumed by whoever runs the network next.
 
 mod work;
 
@@ -59,7 +59,7 @@ pub struct Jobs {
     /// Held while it is found out whether a rebuild waits.
     rebuilds: tokio::sync::Mutex<()>,
     app: Arc<App>,
-    turns: Arc<Semaphore>,
+    job_permits: Arc<Semaphore>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -67,7 +67,7 @@ impl Jobs {
     /// None yet.
     pub fn new(app: Arc<App>) -> Self {
         let rebuilds = tokio::sync::Mutex::default();
-        Self { rebuilds, app, turns: Arc::new(Semaphore::new(AT_ONCE)), tasks: Mutex::default() }
+        Self { rebuilds, app, job_permits: Arc::new(Semaphore::new(AT_ONCE)), tasks: Mutex::default() }
     }
 
     /// Starts work in the name of a token, and gives the job's id. A rebuild that waits does what another one would, so its id
@@ -94,7 +94,7 @@ impl Jobs {
         let id = uuid::Uuid::now_v7().to_string();
         self.app.state.add_job(&id, &as_json, token).await?;
         tracing::info!(job = id, token, kind = work.kind(), "job is asked for");
-        let task = carry_out(self.app.clone(), self.turns.clone(), id.clone(), work);
+        let task = carry_out(self.app.clone(), self.job_permits.clone(), id.clone(), work);
         self.lock().spawn(task);
         Ok(id)
     }
@@ -143,10 +143,10 @@ impl Jobs {
     }
 }
 
-/// Does the work once it has its turn, and notes how it ended.
+/// Does the work once it has a permit, and notes how it ended.
 #[tracing::instrument(name = "job", skip_all, fields(job = id, kind = work.kind()))]
-async fn carry_out(app: Arc<App>, turns: Arc<Semaphore>, id: String, work: Work) {
-    let Ok(_turn) = turns.acquire().await else { return };
+async fn carry_out(app: Arc<App>, job_permits: Arc<Semaphore>, id: String, work: Work) {
+    let Ok(_permit) = job_permits.acquire().await else { return };
     if let Err(error) = app.state.note_job_start(&id).await {
         tracing::warn!("the start of the job isn't noted: {}", describe(&error));
     }

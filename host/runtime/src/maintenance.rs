@@ -19,11 +19,13 @@ use crate::schedule::has_come;
 const ASK: Duration = Duration::from_secs(60);
 /// How long to leave it after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(3600);
-/// How long maintenance waits for runs to end before it starts while they run.
+/// How long maintenance that is due waits for runs to end, all in all: then it goes on while they run.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// How late maintenance may be before a person should know.
+const OVERDUE: TimeDelta = TimeDelta::hours(6);
 
 /// What is claimed for maintenance: no network has this name.
-const LAKE: &str = "";
+pub(crate) const LAKE: &str = "";
 
 /// The name of raw among tables.
 pub const RAW: &str = "raw.objects";
@@ -137,16 +139,18 @@ fn raw_parts(done: &RawRetired) -> Vec<String> {
     parts
 }
 
-/// Looks after the lake while the service runs, when it is due and no run is in flight.
+/// Looks after the lake while the service runs: when it is due and no run is in flight, or it has waited long enough for that.
 pub struct MaintenanceScheduler {
     ask_at: Instant,
+    /// Since when it is due and waits.
+    due_since: Option<Instant>,
     quiet: Arc<AtomicBool>,
     task: Option<JoinHandle<bool>>,
 }
 
 impl Default for MaintenanceScheduler {
     fn default() -> Self {
-        Self { ask_at: Instant::now(), quiet: Arc::new(AtomicBool::new(true)), task: None }
+        Self { ask_at: Instant::now(), due_since: None, quiet: Arc::new(AtomicBool::new(true)), task: None }
     }
 }
 
@@ -161,14 +165,21 @@ impl MaintenanceScheduler {
             }
         }
         let Some(every) = app.settings.maintenance.every else { return };
-        if self.task.is_some() || !quiet || Instant::now() < self.ask_at {
+        if self.task.is_some() {
             return;
         }
-        self.ask_at = Instant::now() + ASK.min(every.to_std().unwrap_or(ASK));
-        match is_due(app, every).await {
-            Ok(true) => self.task = Some(tokio::spawn(maintain_alone(app.clone(), self.quiet.clone(), every))),
-            Ok(false) => {}
-            Err(failure) => tracing::error!("maintenance: {}", failure.render(false)),
+        let now = Instant::now();
+        if self.due_since.is_none() && now >= self.ask_at {
+            self.ask_at = now + ASK.min(every.to_std().unwrap_or(ASK));
+            match late(app, every).await {
+                Ok(late) => self.due_since = late.map(|late| now.checked_sub(late).unwrap_or(now)),
+                Err(failure) => tracing::error!("maintenance: {}", failure.render(false)),
+            }
+        }
+        let Some(patience) = self.due_since.map(|since| MAX_WAIT.saturating_sub(since.elapsed())) else { return };
+        if quiet || patience.is_zero() {
+            self.due_since = None;
+            self.task = Some(tokio::spawn(maintain_alone(app.clone(), self.quiet.clone(), every, now + patience)));
         }
     }
 }
@@ -182,17 +193,37 @@ impl Drop for MaintenanceScheduler {
     }
 }
 
-async fn is_due(app: &App, every: TimeDelta) -> Result<bool, Failure> {
-    let last = app.state.maintained_at().await?;
-    let now = Utc::now();
-    Ok(last.is_none_or(|last| last + every <= now || !has_come(last, now)))
+/// For how long maintenance is due; none if it isn't.
+async fn late(app: &App, every: TimeDelta) -> Result<Option<Duration>, Failure> {
+    Ok(late_by(app.state.maintained_at().await?, every, Utc::now()))
+}
+
+/// The same, given when it was done last. What never was is due since now.
+fn late_by(last: Option<DateTime<Utc>>, every: TimeDelta, now: DateTime<Utc>) -> Option<Duration> {
+    match last.filter(|last| has_come(*last, now)) {
+        Some(last) => (now - (last + every)).to_std().ok(),
+        None => Some(Duration::ZERO),
+    }
+}
+
+/// By how much maintenance is late, if a person should know.
+///
+/// # Errors
+/// The state store's failure.
+pub(crate) async fn overdue(app: &App, now: DateTime<Utc>) -> Result<Option<TimeDelta>, Failure> {
+    let Some(every) = app.settings.maintenance.every else { return Ok(None) };
+    let late = late_by(app.state.maintained_at().await?, every, now);
+    Ok(late.and_then(|late| TimeDelta::from_std(late).ok()).filter(|late| *late >= OVERDUE))
 }
 
 /// Maintains the lake unless another service does or just has, and returns whether it went well.
-async fn maintain_alone(app: Arc<App>, quiet: Arc<AtomicBool>, every: TimeDelta) -> bool {
+async fn maintain_alone(app: Arc<App>, quiet: Arc<AtomicBool>, every: TimeDelta, patience: Instant) -> bool {
     let alone = async {
         let Some(claim) = app.state.try_claim(LAKE, &[]).await? else { return Ok(true) };
-        let maintained = claim.guard(async { Ok(!is_due(&app, every).await? || maintain(app.clone(), quiet).await) });
+        let maintained = claim.guard(async {
+            let is_due = late(&app, every).await?.is_some();
+            Ok(!is_due || maintain(app.clone(), quiet, patience).await)
+        });
         let maintained: Result<bool, Failure> = maintained.await;
         claim.release().await;
         maintained
@@ -203,8 +234,8 @@ async fn maintain_alone(app: Arc<App>, quiet: Arc<AtomicBool>, every: TimeDelta)
     })
 }
 
-/// Maintains all tables and raw, and returns whether it went well.
-async fn maintain(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
+/// Maintains all tables and raw, until then only while no run is in flight, and returns whether it went well.
+async fn maintain(app: Arc<App>, quiet: Arc<AtomicBool>, until: Instant) -> bool {
     let began = Utc::now();
     let tables = match app.lake.tables().await {
         Ok(tables) => tables,
@@ -215,12 +246,12 @@ async fn maintain(app: Arc<App>, quiet: Arc<AtomicBool>) -> bool {
     };
     let mut well = true;
     for table in tables {
-        wait_for(&quiet).await;
+        wait_for(&quiet, until).await;
         let options = &app.settings.maintenance.tables;
         well &= log_report(&self::table(&app.lake, &table, options, Utc::now()).await);
     }
     if let Some(keep) = app.settings.maintenance.keep_raw {
-        wait_for(&quiet).await;
+        wait_for(&quiet, until).await;
         well &= log_report(&raw(&app.lake, keep, false, Utc::now()).await);
     }
     if well && let Err(error) = app.state.note_maintained(began).await {
@@ -243,9 +274,24 @@ fn log_report(report: &MaintenanceReport) -> bool {
 }
 
 /// Waits until no run is in flight, though not forever.
-async fn wait_for(quiet: &AtomicBool) {
-    let patience = Instant::now() + MAX_WAIT;
-    while !quiet.load(Ordering::Relaxed) && Instant::now() < patience {
+async fn wait_for(quiet: &AtomicBool, until: Instant) {
+    while !quiet.load(Ordering::Relaxed) && Instant::now() < until {
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn maintenance_is_late_from_when_it_was_due() {
+        let now: DateTime<Utc> = "2026-01-05T10:00:00Z".parse().unwrap();
+        let late = |hours: i64| late_by(Some(now - TimeDelta::hours(hours)), TimeDelta::days(1), now);
+        assert_eq!((late(23), late(24)), (None, Some(Duration::ZERO)));
+        assert_eq!(late(25), Some(MAX_WAIT));
+        assert_eq!(late_by(None, TimeDelta::days(1), now), Some(Duration::ZERO));
+        assert_eq!(late(-1), Some(Duration::ZERO), "a clock that was ahead noted it");
     }
 }

@@ -182,7 +182,7 @@ impl Used {
 }
 
 impl Reservation {
-    /// Its bytes.
+    /// Bytes of the budget that it holds now.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -17,12 +17,12 @@ const EVERY: Duration = Duration::from_secs(3);
 /// Publishes and feeds. Neither waits for the other.
 #[derive(Default)]
 pub struct OutletWatcher {
-    publishing: Work<Publishing>,
-    feeding: Work<Feeding>,
+    publishing: RepeatedTask<Publishing>,
+    feeding: RepeatedTask<Feeding>,
 }
 
 /// Work that is done again and again, one at a time, with what it keeps between.
-struct Work<T> {
+struct RepeatedTask<T> {
     kept: Option<T>,
     task: Option<JoinHandle<(T, Result<(), Failure>)>>,
     done_at: Option<Instant>,
@@ -30,7 +30,7 @@ struct Work<T> {
     logged: Option<String>,
 }
 
-impl<T: Default> Default for Work<T> {
+impl<T: Default> Default for RepeatedTask<T> {
     fn default() -> Self {
         Self { kept: Some(T::default()), task: None, done_at: None, logged: None }
     }
@@ -68,7 +68,7 @@ impl OutletWatcher {
     }
 }
 
-impl<T: Default> Work<T> {
+impl<T: Default> RepeatedTask<T> {
     /// What is kept, if it is due.
     fn take_due(&mut self) -> Option<T> {
         if self.done_at.is_some_and(|last| last + EVERY > Instant::now()) {

@@ -20,6 +20,27 @@ pub fn own_command(settings: &Path, arguments: impl IntoIterator<Item = impl AsR
     Ok(command)
 }
 
+/// The header with warnings of what an answer may lack, a JSON array.
+pub const WARNINGS_HEADER: &str = "sluice-warnings";
+/// The longest header with warnings.
+const MAX_HEADER_BYTES: usize = 4_096;
+
+/// Warnings as the text of a header, in ASCII: as many as fit, and the number of the others. None if there is none.
+pub fn warnings_header(warnings: &[Value]) -> Option<String> {
+    if warnings.is_empty() {
+        return None;
+    }
+    let header = |shown: usize| {
+        let mut listed = warnings[..shown].to_vec();
+        if shown < warnings.len() {
+            listed.push(serde_json::json!({"warning": format!("and {} more", warnings.len() - shown)}));
+        }
+        let json = Value::Array(listed).to_string();
+        json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>()
+    };
+    (0..=warnings.len()).rev().map(header).find(|text| text.len() <= MAX_HEADER_BYTES)
+}
+
 /// The warnings among what a command printed on standard error.
 pub fn warnings(messages: &str) -> Vec<Value> {
     let lines = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -17,6 +17,9 @@ use crate::slices::{self, SliceJob};
 use crate::text::span;
 use crate::widths::Widths;
 
+/// The most bytes of requests that a plan shows: they are in memory until it is printed.
+const MAX_PLAN_BYTES: usize = 64 << 20;
+
 /// The first request of each page chain of each slice.
 #[derive(Debug)]
 pub struct Plan {
@@ -41,6 +44,37 @@ pub struct PlannedRequest {
     pub request: SentRequest,
 }
 
+impl PlannedRequest {
+    /// What it takes in memory.
+    fn bytes(&self) -> usize {
+        let SentRequest { method, url, headers, body } = &self.request;
+        let headers: usize =
+            headers.iter().map(|(name, value)| name.len() + value.len() + size_of::<(String, String)>()).sum();
+        let texts = [&self.slice, &self.why, &self.key, method, url].map(String::len).iter().sum::<usize>();
+        size_of::<Self>() + texts + headers + body.as_ref().map_or(0, String::len)
+    }
+}
+
+/// The requests of a plan, as long as they aren't too many to hold.
+#[derive(Default)]
+struct PlannedRequests {
+    requests: Vec<PlannedRequest>,
+    bytes: usize,
+}
+
+impl PlannedRequests {
+    fn add(&mut self, request: PlannedRequest) -> Result<(), Failure> {
+        self.bytes = self.bytes.saturating_add(request.bytes());
+        if self.bytes > MAX_PLAN_BYTES {
+            let most = MAX_PLAN_BYTES >> 20;
+            return Err(Failure::settings(format!("the requests of this plan take more than {most} MiB"))
+                .hint("plan less at once: --account, --stream, or --since and --until"));
+        }
+        self.requests.push(request);
+        Ok(())
+    }
+}
+
 /// Plans the slices of a selection without sending anything.
 ///
 /// # Errors
@@ -57,24 +91,26 @@ pub async fn plan(
     let state = State::open(&settings.state_url).await?;
     let widths = Widths::new(state.widths(&network.manifest().network).await?);
     let rules = slices::look_back_rules(&network);
-    let (again, unread) = match rules.iter().any(|rule| rule.budget().is_some()) {
-        true => adaptive::reads(&app::open_lake(settings).await?, &settings.limits, &network, selection, now).await?,
-        false => Default::default(),
+    let (again, unread) = if rules.iter().any(|rule| rule.budget().is_some()) {
+        adaptive::reads(&app::open_lake(settings).await?, &settings.limits, &network, selection, now).await?
+    } else {
+        Default::default()
     };
     let limits = (&widths, settings.limits.slices_per_run);
     let jobs = slices::jobs(&network, &fetcher, selection, &again, limits, now).await?;
-    let mut planned = Vec::new();
+    let mut planned = PlannedRequests::default();
     for job in jobs.jobs {
         let (connector, slice) = (network.connector.clone(), Arc::new(job.slice.clone()));
         let requests = tokio::task::spawn_blocking(move || connector.plan(&slice)).await.map_err(Failure::failed)??;
+        let account = job.account.open().await?;
         for request in &requests {
-            let sent = job.account.preview(request)?;
+            let sent = account.preview(request)?;
             let why = why(&job, &rules, &again);
-            planned.push(PlannedRequest { slice: job.slice.id(), why, key: request.key.clone(), request: sent });
+            planned.add(PlannedRequest { slice: job.slice.id(), why, key: request.key.clone(), request: sent })?;
         }
     }
     let clipped = jobs.left_out.into_iter().chain(unread).collect();
-    Ok(Plan { requests: planned, clipped, failures: jobs.failures })
+    Ok(Plan { requests: planned.requests, clipped, failures: jobs.failures })
 }
 
 /// Why a slice is read: the rule, or what an adaptive rule expects of its window.
@@ -90,4 +126,28 @@ fn why(job: &SliceJob, rules: &[LookBackRule], again: &[AdaptiveRead]) -> String
             && slice.window.since < read.window.until
     };
     again.iter().find(holds).map_or_else(|| "asked for".to_owned(), |read| read.why.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_holds_no_more_than_it_may() {
+        let request = |body: usize| PlannedRequest {
+            slice: "0".repeat(32),
+            why: "asked for".into(),
+            key: "page-1".into(),
+            request: SentRequest {
+                method: "POST".into(),
+                url: "https://api.example.com/".into(),
+                headers: vec![],
+                body: Some("x".repeat(body)),
+            },
+        };
+        let mut planned = PlannedRequests::default();
+        let added = (0..100).take_while(|_| planned.add(request(8 << 20)).is_ok()).count();
+        assert_eq!((added, planned.requests.len()), (7, 7), "of 8 MiB each");
+        assert!((0..100_000).all(|_| PlannedRequests::default().add(request(0)).is_ok()));
+    }
 }

@@ -103,10 +103,8 @@ async fn publish_to(
         return Ok(report);
     }
     let url = url(&settings.secrets, name, database).await?;
-    report.published = match anew {
-        true => publisher.rebuild(url.expose()).await?,
-        false => publisher.catch_up(url.expose()).await?,
-    };
+    report.published =
+        if anew { publisher.rebuild(url.expose()).await? } else { publisher.catch_up(url.expose()).await? };
     Ok(report)
 }
 

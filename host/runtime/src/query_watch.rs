@@ -23,9 +23,22 @@ impl QueryWatch {
     /// error like any other, and is logged from now on, not printed.
     pub fn start(limits: &LimitsSettings, exceeded: impl FnOnce(Failure) + Send + 'static) -> Self {
         std::panic::set_hook(Box::new(|panic| tracing::debug!(%panic, "the query engine panicked")));
+        Self::over(limits, limits.query().timeout, exceeded)
+    }
+
+    /// Watches the memory alone: of a process that takes parts of others' queries for as long as it lives.
+    pub fn of_memory(limits: &LimitsSettings, exceeded: impl FnOnce(Failure) + Send + 'static) -> Self {
+        Self::over(limits, None, exceeded)
+    }
+
+    fn over(
+        limits: &LimitsSettings,
+        timeout: Option<Duration>,
+        exceeded: impl FnOnce(Failure) + Send + 'static,
+    ) -> Self {
         let limit = limits.query();
         let most = allocated_bytes().map(|now| now.saturating_add(2 * limit.memory_bytes as u64));
-        let deadline = limit.timeout.map(|timeout| Instant::now() + timeout + GRACE);
+        let deadline = timeout.map(|timeout| Instant::now() + timeout + GRACE);
         let (sender, ended) = channel::<()>();
         std::thread::spawn(move || {
             let error = loop {
@@ -36,8 +49,7 @@ impl QueryWatch {
                 if most.is_some_and(|most| allocated_bytes().is_some_and(|now| now > most)) {
                     break sluice_query::Error::TooLarge { limit_bytes: 2 * limit.memory_bytes };
                 }
-                if let Some((_, limit)) = deadline.zip(limit.timeout).filter(|(deadline, _)| Instant::now() > *deadline)
-                {
+                if let Some((_, limit)) = deadline.zip(timeout).filter(|(deadline, _)| Instant::now() > *deadline) {
                     break sluice_query::Error::TooSlow { limit };
                 }
             };

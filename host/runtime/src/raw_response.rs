@@ -27,7 +27,7 @@ pub struct ShownResponse {
     pub record: Option<Record>,
 }
 
-/// Names a response.
+/// How a person names a response: by its body, and by its request if several have this body.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseName<'a> {
     /// The digest of its body, or its beginning.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, RunRow};
+use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, Fence, RunRow};
 use sluice_model::{Axis, Manifest, Slice, Step, Window};
 
 use crate::app::{App, Network};
@@ -17,11 +17,17 @@ use sluice_state::Verb;
 /// before it was interrupted isn't recorded twice.
 ///
 /// # Errors
-/// The lake's failure.
-pub async fn finish(app: &App, network: &Network, report: &RunReport, is_resumed: bool) -> Result<(), Failure> {
+/// The lake's failure; that the run's lease was taken over.
+pub async fn finish(
+    app: &App,
+    network: &Network,
+    report: &RunReport,
+    is_resumed: bool,
+    fence: Option<Fence>,
+) -> Result<(), Failure> {
     let lake = &app.lake;
     if report.verb != Verb::Build {
-        lake.index_requests(&report.run_id).await?;
+        lake.index_requests(&report.run_id, fence.as_ref()).await?;
     }
     step::passed(Step::RequestsIndexed);
     if is_resumed && lake.runs_have(&report.run_id).await? {
@@ -46,7 +52,7 @@ pub async fn finish(app: &App, network: &Network, report: &RunReport, is_resumed
         counts: report.counts,
         usage: report.usage.clone(),
     };
-    lake.append_runs(&[row]).await?;
+    lake.append_runs(&[row], fence).await?;
     telemetry::count_run(report);
     step::passed(Step::RunNoted);
     Ok(())

@@ -13,6 +13,7 @@ use crate::app::{App, Network};
 use crate::claims::Claims;
 use crate::failure::Failure;
 use crate::meter::Unit;
+use crate::numbered::number_others;
 use crate::tables::Remapped;
 use crate::{record, replay, tables};
 
@@ -78,13 +79,13 @@ async fn retry_all(app: &Arc<App>, network: &Network, claims: &Claims) -> Result
     }
     let MappedAgain { resolved, reached } = again;
     let counts = tables.finish().await?;
-    app.lake.resolve_rejects(&id, &resolved, &run_id, Utc::now()).await?;
+    app.lake.resolve_rejects(&id, &resolved, &run_id, Utc::now(), claims.fence()).await?;
     retried.mapped = resolved.iter().filter(|(_, resolution)| *resolution == Resolution::Mapped).count() as u64;
     retried.left = retried.tried - retried.mapped;
     retried.stranded = retried.tried - reached.len() as u64;
     (retried.new_versions, retried.native_rows) = (counts.new_versions, counts.native_written);
     let row = record::offline(&run_id, &name, "retry", started_at, Some(&connector), counts);
-    app.lake.append_runs(&[row]).await?;
+    app.lake.append_runs(&[row], claims.fence()).await?;
     retried.run_id = Some(run_id);
     Ok(retried)
 }
@@ -108,6 +109,8 @@ async fn map_again(
 ) -> Result<(), Failure> {
     let connector = replay::reference(&network.connector);
     let wanted: HashSet<(String, String)> = rejects.keys().cloned().collect();
+    let is_wanted = |object: &RawObject| wanted.contains(&(object.request_id.clone(), object.body.to_hex()));
+    number_others(app, network, filter, is_wanted, tables).await?;
     let objects = app.lake.raw_objects(filter).await?.try_filter(move |object| {
         std::future::ready(wanted.contains(&(object.request_id.clone(), object.body.to_hex())))
     });

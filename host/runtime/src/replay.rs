@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Gone, Lake, Replay, RolledBack};
+use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Fence, Gone, Lake, Replay, RolledBack};
 use sluice_model::{Digest, NoteTotals, describe};
 use sluice_registry::Registry;
 
@@ -167,7 +167,7 @@ pub async fn diff(app: &Arc<App>, request: &ReplayRequest<'_>) -> Result<ReplayO
     let candidate = reference(connector);
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let columns = app.settings.limits.columns_per_table;
-    let mut replay = app.lake.replay(candidate.clone(), None).await?.with_columns_per_table(columns);
+    let mut replay = app.lake.replay(candidate.clone(), None, None).await?.with_columns_per_table(columns);
     go_through(app, connector, selection, &mut replay).await?;
     let diff = replay.finish().await?.diff;
     let results = conditions.iter().map(|condition| condition.evaluate(&diff)).collect();
@@ -185,7 +185,8 @@ pub async fn apply(
 ) -> Result<ReplayOutcome, Failure> {
     // A run that wrote of the same transactions meanwhile would make this replay useless.
     let claims = Claims::of_connector(app, &settings.content.connector, &settings.name).await?;
-    let outcome = claims.guard(apply_all(app, settings, request, &uuid::Uuid::now_v7().to_string())).await;
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let outcome = claims.guard(apply_all(app, settings, request, &run_id, claims.fence())).await;
     claims.release().await;
     outcome
 }
@@ -195,6 +196,7 @@ async fn apply_all(
     settings: &NetworkSettings,
     request: &ReplayRequest<'_>,
     run_id: &str,
+    fence: Option<Fence>,
 ) -> Result<ReplayOutcome, Failure> {
     let ReplayRequest { connector, selection, conditions } = *request;
     let candidate = reference(connector);
@@ -204,7 +206,7 @@ async fn apply_all(
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let mut attempt = 1;
     let (diff, results) = loop {
-        let replay = app.lake.replay(candidate.clone(), Some(run_id)).await?;
+        let replay = app.lake.replay(candidate.clone(), Some(run_id), fence.clone()).await?;
         let mut replay = replay.with_columns_per_table(app.settings.limits.columns_per_table);
         go_through(app, connector, selection, &mut replay).await?;
         let mut replayed = replay.finish().await?;
@@ -222,9 +224,26 @@ async fn apply_all(
             Err(error) => return Err(error.into()),
         }
     };
-    let row = record::offline(run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
-    app.lake.append_runs(&[row]).await?;
+    warn_of_facts_that_stay(&diff, run_id);
+    // Who had this month before may have noted it already.
+    if !app.lake.runs_have(run_id).await? {
+        let row = record::offline(run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
+        app.lake.append_runs(&[row], fence).await?;
+    }
     Ok(ReplayOutcome { connector: candidate, diff, run_id: Some(run_id.to_owned()), gone, results })
+}
+
+/// Logs which facts a version no longer gives. Of a queued replay nobody sees the report.
+fn warn_of_facts_that_stay(diff: &Diff, run_id: &str) {
+    for (fact, facts) in diff.facts.iter().filter(|(_, facts)| facts.removed.count > 0) {
+        let (kind, count) = (fact.name(), facts.removed.count);
+        tracing::warn!(
+            run_id,
+            kind,
+            count,
+            "no longer given, and kept: `sluice build --from-raw` makes the table without them"
+        );
+    }
 }
 
 /// Takes back what a replay wrote, and notes that as a run. Of one that was queued by months all that are written, the newest
@@ -234,22 +253,28 @@ async fn apply_all(
 /// The lake's failure: no such replay, or one that others have built on.
 pub async fn roll_back(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
     let claims = Claims::of_connector(app, &settings.content.connector, &settings.name).await?;
-    let rolled_back = claims.guard(roll_back_all(app, settings, run_id)).await;
+    let rolled_back = claims.guard(roll_back_all(app, settings, run_id, claims.fence())).await;
     claims.release().await;
     rolled_back
 }
 
-async fn roll_back_all(app: &App, settings: &NetworkSettings, run_id: &str) -> Result<RolledBack, Failure> {
+async fn roll_back_all(
+    app: &App,
+    settings: &NetworkSettings,
+    run_id: &str,
+    fence: Option<Fence>,
+) -> Result<RolledBack, Failure> {
     let started_at = Utc::now();
-    let mut months = queued::written_months(app, run_id).await?;
-    // Those of its months that wait are no longer wanted.
-    let is_queued = app.state.forget_queued(run_id).await? > 0 || !months.is_empty();
-    if !is_queued {
+    // Those of its months that wait are no longer wanted. One that was begun may be written in part, and stays until it isn't.
+    let waited = app.state.forget_unbegun(run_id).await? > 0;
+    let mut months = queued::begun_months(app, run_id).await?;
+    let is_queued = waited || !months.is_empty();
+    if months.is_empty() {
         months.push(run_id.to_owned());
     }
     let mut all = RolledBack { run_id: run_id.to_owned(), tables: BTreeMap::new() };
     for month in months.iter().rev() {
-        let rolled_back = match app.lake.roll_back_replay(&settings.content.connector, month).await {
+        let rolled_back = match app.lake.roll_back_replay(&settings.content.connector, month, fence.as_ref()).await {
             Err(error) if is_queued && queued::wrote_nothing(&error) => continue,
             rolled_back => rolled_back?,
         };
@@ -257,9 +282,10 @@ async fn roll_back_all(app: &App, settings: &NetworkSettings, run_id: &str) -> R
             *all.tables.entry(table).or_default() += rows;
         }
     }
+    app.state.forget_queued(run_id).await?;
     let own_id = uuid::Uuid::now_v7().to_string();
     let row = record::offline(&own_id, &settings.name, "rollback", started_at, None, Counts::default());
-    app.lake.append_runs(&[row]).await?;
+    app.lake.append_runs(&[row], fence).await?;
     Ok(all)
 }
 
@@ -313,6 +339,8 @@ fn counts(diff: &Diff) -> Counts {
         beyond_columns: 0,
         transactions: diff.compared,
         new_versions: diff.rows(),
+        facts: diff.facts.values().map(|facts| facts.compared).sum(),
+        new_facts: diff.facts.values().map(|facts| facts.added.count + facts.changed.count).sum(),
         rejects: diff.new_rejects.count,
         notes: NoteTotals::default(),
         older: 0,

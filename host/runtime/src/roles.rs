@@ -12,7 +12,7 @@ pub enum Role {
     Worker,
     /// Answers HTTP, where the settings say so.
     Api,
-    /// Answers SQL. Nothing does yet: the name is reserved.
+    /// Answers clients of PostgreSQL and of Flight SQL, where the settings say so.
     Query,
 }
 
@@ -30,7 +30,7 @@ impl Role {
         }
     }
 
-    /// The role of a name.
+    /// The role that the command line and tables call so.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
@@ -51,7 +51,7 @@ impl Roles {
         self.0.contains(&role)
     }
 
-    /// Their names.
+    /// By their names, in the order of [`Role::ALL`] or as they were given.
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(|role| role.name().to_owned()).collect()
     }

@@ -17,6 +17,7 @@ use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Slice, Step, describe};
 use sluice_state::{Claim, NotedRun, RunEnd, Selection, Verb};
 
+pub use amounts::MoneyChanges;
 pub use report::{RunFailure, RunReport, VersionCounts};
 
 use crate::app::{App, Network, fence};
@@ -38,7 +39,7 @@ const ERRORS_FORGIVEN: TimeDelta = TimeDelta::days(1);
 
 /// A slice with its outcome.
 pub struct SliceDone {
-    /// The slice.
+    /// What was to be read.
     pub slice: Slice,
     /// The key of the look-back rule that asked for it.
     pub rule: Option<String>,
@@ -149,7 +150,7 @@ pub async fn resume(
     noted.starts = if grew { 1 } else { noted.starts + 1 };
     noted.kept = kept.progress();
     if noted.starts > MAX_STARTS {
-        give_up(app, network, &noted).await?;
+        give_up(app, network, claim, &noted).await?;
         return Ok(None);
     }
     let (slices, paused) = pauses::split(app, &network.settings.name, std::mem::take(&mut noted.slices)).await?;
@@ -169,12 +170,11 @@ async fn forgive_errors(
     carried_out: impl Future<Output = Result<RunReport, Failure>>,
 ) -> Result<RunReport, Failure> {
     let carried_out = carried_out.await;
-    if carried_out.is_err() && Utc::now() - noted.started_at < ERRORS_FORGIVEN {
-        // Not below 1: a run that was begun isn't one that waits to be.
-        let forgiven = NotedRun { starts: noted.starts.saturating_sub(1).max(1), ..noted.clone() };
-        if let Err(error) = app.state.note_start(&forgiven).await {
-            tracing::warn!(run_id = noted.run_id, "the failed start counts: {}", describe(&error));
-        }
+    if carried_out.is_err()
+        && Utc::now() - noted.started_at < ERRORS_FORGIVEN
+        && let Err(error) = app.state.note_start(&noted.clone().forgiven()).await
+    {
+        tracing::warn!(run_id = noted.run_id, "the failed start counts: {}", describe(&error));
     }
     carried_out
 }
@@ -207,6 +207,7 @@ async fn carry_out(
         months: Arc::default(),
         tables: tables.clone(),
         guard: guard.clone(),
+        erased: Arc::new(app.state.erasures().await?.erased.distinctive()),
     };
     let left_out = std::mem::take(&mut jobs.left_out);
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
@@ -218,7 +219,8 @@ async fn carry_out(
         Some(tables) => tables.finish().await?,
         None => Counts::default(),
     };
-    let warnings = guard.warnings();
+    guard.note_unseen(&network.manifest().streams);
+    let (warnings, has_moved) = (guard.warnings(), guard.has_moved());
     guard.conclude(&app.lake, Some(fence(claim))).await?;
     if counts.beyond_columns > 0 || is_resumed {
         wide::note(app, network, &noted.run_id, &collected, fence(claim)).await;
@@ -227,11 +229,10 @@ async fn carry_out(
     report.warnings = [left_out, held::versions(app, network), warnings].concat();
     report.set_time(took);
     report.count(counts);
-    if counts.causes.without_amount > 0 {
-        let of = &network.manifest().network;
-        report.versions.amounts_nulled = amounts::nulled(app, of, &noted.run_id).await?;
+    if counts.new_versions > 0 && (counts.causes.without_amount > 0 || has_moved || is_resumed) {
+        report.versions.money = money_changes(app, network, &noted.run_id).await;
     }
-    close(app, network, noted, &report, is_resumed, &collected).await?;
+    close(app, network, claim, noted, &report, is_resumed, &collected).await?;
     if counts.new_versions > 0 {
         report.warnings.extend(suspected_duplicates(app, network, &report.run_id).await);
     }
@@ -239,6 +240,14 @@ async fn carry_out(
 }
 
 /// All is committed: a query that fails now doesn't fail the run.
+async fn money_changes(app: &App, network: &Network, run_id: &str) -> MoneyChanges {
+    amounts::changes(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
+        tracing::warn!("how commissions changed wasn't counted: {}", failure.render(false));
+        MoneyChanges::default()
+    })
+}
+
+/// Suspected duplicates of the run. A query that fails doesn't fail the run here either.
 async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
     duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
         tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false));
@@ -267,12 +276,13 @@ async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) ->
 async fn close(
     app: &Arc<App>,
     network: &Network,
+    claim: &Claim,
     noted: &NotedRun,
     report: &RunReport,
     is_resumed: bool,
     collected: &Collected,
 ) -> Result<(), Failure> {
-    record::finish(app, network, report, is_resumed).await?;
+    record::finish(app, network, report, is_resumed, Some(fence(claim))).await?;
     // Only now are the rows durable that they follow from. If the process dies before, the resumed run has them again.
     for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
@@ -314,7 +324,7 @@ async fn note_shadow(app: &Arc<App>, network: &Network) -> Result<(), Failure> {
 }
 
 /// Records a run as failed that ended the process too often.
-async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<(), Failure> {
+async fn give_up(app: &Arc<App>, network: &Network, claim: &Claim, noted: &NotedRun) -> Result<(), Failure> {
     let nothing = Collected::default();
     let mut report = report::summarise(noted.run_id.clone(), network, noted.verb, noted.started_at, &nothing);
     let name = &network.settings.name;
@@ -325,7 +335,7 @@ async fn give_up(app: &Arc<App>, network: &Network, noted: &NotedRun) -> Result<
     );
     report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
-    record::finish(app, network, &report, true).await?;
+    record::finish(app, network, &report, true, Some(fence(claim))).await?;
     Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?)
 }
 
@@ -373,10 +383,10 @@ pub async fn build(
         Err(error) => {
             let failure = Failure::from(error);
             report.fail(SliceError::new(failure.kind, failure.render(false)));
-            record::finish(app, network, &report, false).await?;
+            record::finish(app, network, &report, false, claims.fence()).await?;
             return Err(failure);
         }
     }
-    record::finish(app, network, &report, false).await?;
+    record::finish(app, network, &report, false, claims.fence()).await?;
     Ok(report)
 }

@@ -135,11 +135,8 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use super::*;
+    use crate::selection::tests::at;
     use sluice_model::{Format, Layout};
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
 
     #[test]
     fn days_of_the_month_and_of_the_week_are_two() {

@@ -6,19 +6,19 @@ use sluice_state::Selection;
 
 use crate::failure::Failure;
 
-/// A part of a network as texts, on a command line or in a request.
-#[derive(Clone, Copy, Debug, Default)]
+/// A part of a network as texts, as a command line or the body of a request holds them.
+#[derive(Clone, Copy, Debug)]
 pub struct PartText<'a> {
     /// Only this account.
-    pub account: Option<&'a str>,
+    pub account: &'a Option<String>,
     /// Only this stream.
-    pub stream: Option<&'a str>,
+    pub stream: &'a Option<String>,
     /// Only this date.
-    pub axis: Option<&'a str>,
+    pub axis: &'a Option<String>,
     /// Start of the window.
-    pub since: Option<&'a str>,
+    pub since: &'a Option<String>,
     /// End of the window.
-    pub until: Option<&'a str>,
+    pub until: &'a Option<String>,
 }
 
 impl PartText<'_> {
@@ -27,14 +27,15 @@ impl PartText<'_> {
     /// # Errors
     /// A usage failure for a text that is not a time or an axis.
     pub fn selection(&self, now: DateTime<Utc>) -> Result<Selection, Failure> {
+        let (since, until) = (self.since.as_deref(), self.until.as_deref());
         // An empty window is refused before anything else is checked.
-        window(self.since, self.until, now)?;
+        window(since, until, now)?;
         Ok(Selection {
-            account: self.account.map(str::to_owned),
-            stream: self.stream.map(str::to_owned),
-            axis: self.axis.map(axis).transpose()?,
-            since: self.since.map(moment).transpose()?,
-            until: self.until.map(moment).transpose()?,
+            account: self.account.clone(),
+            stream: self.stream.clone(),
+            axis: self.axis.as_deref().map(axis).transpose()?,
+            since: since.map(moment).transpose()?,
+            until: until.map(moment).transpose()?,
             ..Selection::default()
         })
     }
@@ -74,4 +75,24 @@ fn axis(text: &str) -> Result<Axis, Failure> {
             Failure::usage(format!("`{text}` is not an axis"))
                 .hint("write transaction, modified, validation or payment")
         })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A moment, as tests of this crate write it.
+    pub(crate) fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_window_may_not_be_empty() {
+        let now = at("2026-02-01T00:00:00Z");
+        let january = Window { since: at("2026-01-01T00:00:00Z"), until: now };
+        assert_eq!(window(Some("2026-01-01"), None, now).ok().flatten(), Some(january));
+        assert!(window(Some("2026-02-01"), None, now).is_err());
+        assert_eq!(window(None, None, now).ok().flatten(), None);
+    }
 }

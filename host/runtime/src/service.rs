@@ -1,17 +1,16 @@
 //! `sluice serve`: queues what the schedule names, takes runs from the queue, and swaps connectors while it runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use sluice_state::FreeRun;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::alarms::AlarmWatcher;
 use crate::app::{App, GRACE};
 use crate::check;
-use crate::due;
+use crate::due::{self, NotedSchedules};
 use crate::failure::Failure;
 use crate::maintenance::MaintenanceScheduler;
 use crate::outlets::OutletWatcher;
@@ -20,7 +19,7 @@ use crate::run::RunReport;
 use crate::schedule::FailedStarts;
 use crate::service_stats::Heartbeat;
 use crate::settings::network::{self, Loaded};
-use crate::take::{self, RunOutcome, Taken};
+use crate::take::{self, Attempt, RunOutcome, Taken, Tried};
 use crate::timetable::Timetable;
 
 /// How often the service checks whether something is due.
@@ -69,7 +68,7 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
             _ = tick.tick() => {
                 poll_decisions(&app, &mut poller, &mut logged).await;
                 // Before anything is queued: it is cut into parts by the workers that there are.
-                match heartbeat.record(&app, runs.running.len()).await {
+                match heartbeat.record(&app, runs.running.len(), runs.ended).await {
                     Ok(()) => _ = logged.remove(VITALS),
                     Err(failure) => log_on_change(&mut logged, VITALS, failure),
                 }
@@ -84,7 +83,7 @@ pub async fn serve(app: Arc<App>, roles: &Roles) -> Result<(), Failure> {
                 alarms.tick(&app).await;
             }
             Some(ended) = runs.running.join_next_with_id(), if !runs.running.is_empty() => {
-                alarms.ran(runs.ended(ended, &app));
+                alarms.ran(runs.note_ended(ended, &app));
                 outlets.ran();
                 // The next one needn't wait.
                 tick.reset_immediately();
@@ -133,35 +132,33 @@ async fn queue_due(app: &App, logged: &mut HashMap<String, String>) {
         Ok(loaded) => loaded,
         Err(failure) => return log_on_change(logged, "", failure),
     };
+    let noted = match NotedSchedules::read(app).await {
+        Ok(noted) => noted,
+        Err(failure) => return log_on_change(logged, "", failure),
+    };
     logged.remove("");
     for (name, failure) in broken {
         log_on_change(logged, &name, failure);
     }
     for settings in networks {
         let name = settings.name.clone();
-        match due::queue_due(app, settings).await {
+        match due::queue_due(app, settings, &noted).await {
             Ok(_) => _ = logged.remove(&name),
             Err(failure) => log_on_change(logged, &name, failure),
         }
     }
 }
 
-/// The runs of a service.
 #[derive(Default)]
 struct Runs {
     running: JoinSet<Ended>,
+    /// How many have ended.
+    ended: u64,
     names: HashMap<tokio::task::Id, String>,
     /// Networks whose last run failed without coming to an end.
     failed: HashMap<String, FailedStarts>,
     /// Why runs couldn't be taken, by network.
     logged: HashMap<String, String>,
-}
-
-/// The first run of each network: only one of a network is begun at a time, and what keeps it from being taken, as a pause does,
-/// keeps the others too.
-fn first_of_each(free: Vec<FreeRun>) -> Vec<FreeRun> {
-    let mut seen = HashSet::new();
-    free.into_iter().filter(|run| seen.insert(run.network.clone())).collect()
 }
 
 /// How a run ended.
@@ -178,18 +175,25 @@ impl Runs {
             Err(failure) => return log_on_change(&mut self.logged, "", failure),
         };
         self.logged.remove("");
-        for free in first_of_each(free) {
-            let name = free.network.clone();
-            if self.names.values().any(|running| *running == name) || !self.may_begin(app, &name) {
+        let mut tried = Tried::default();
+        for free in free {
+            if tried.skips(&free) {
                 continue;
             }
-            match take::take(app, &free).await {
-                Ok(Some(taken)) => {
-                    let handle = self.running.spawn(run_once(app.clone(), taken));
+            let name = free.network.clone();
+            if self.names.values().any(|running| *running == name) || !self.may_begin(app, &name) {
+                tried.close(&name);
+                continue;
+            }
+            let attempt = take::take(app, &free).await;
+            tried.note(&free, &attempt);
+            match attempt {
+                Ok(Attempt::Taken(taken)) => {
+                    let handle = self.running.spawn(run_once(app.clone(), *taken));
                     self.logged.remove(&name);
                     self.names.insert(handle.id(), name);
                 }
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(failure) => log_on_change(&mut self.logged, &name, failure),
             }
         }
@@ -204,7 +208,8 @@ impl Runs {
     }
 
     /// Notes the end of a run, and gives its network.
-    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) -> String {
+    fn note_ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>, app: &App) -> String {
+        self.ended += 1;
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let name = self.names.remove(&id);
         let (network, has_failed) = match ended {
@@ -270,23 +275,5 @@ fn stop_signal() -> impl Future<Output = ()> {
         }
         // Without a handler only the operating system can stop it.
         let _ = interrupt.await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_thousand_runs_of_a_network_one_is_tried_at_a_time() {
-        let run = |number: usize, network: &str| FreeRun {
-            run_id: number.to_string(),
-            network: network.to_owned(),
-            accounts: Vec::new(),
-        };
-        let mut queued: Vec<FreeRun> = (0..1_000).map(|number| run(number, "awin")).collect();
-        queued.push(run(1_000, "cj"));
-        let tried: Vec<String> = first_of_each(queued).into_iter().map(|run| run.run_id).collect();
-        assert_eq!(tried, ["0", "1000"]);
     }
 }

@@ -19,6 +19,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub struct Heartbeat {
     id: String,
     last: ServiceStats,
+    /// Runs that had ended then.
+    ended: u64,
     note_at: Instant,
 }
 
@@ -34,18 +36,20 @@ impl Heartbeat {
             roles: roles.names(),
             ..ServiceStats::default()
         };
-        Self { id, last, note_at: Instant::now() }
+        Self { id, last, ended: 0, note_at: Instant::now() }
     }
 
-    /// Measures while this many runs are in flight; records and logs when that is due.
+    /// Measures while this many runs are in flight, and so many have ended; records and logs when that is due.
     ///
     /// # Errors
     /// The state store's failure.
-    pub async fn record(&mut self, app: &App, runs: usize) -> Result<(), Failure> {
+    pub async fn record(&mut self, app: &App, runs: usize, ended: u64) -> Result<(), Failure> {
         let before = std::mem::take(&mut self.last);
         self.last = taken(app, runs, &before);
         telemetry::show(&self.last);
-        let has_changed = self.last.counts() != before.counts();
+        // A run may begin and end between two measurements.
+        let has_changed = self.last.counts() != before.counts() || ended != self.ended;
+        self.ended = ended;
         if !has_changed && Instant::now() < self.note_at {
             return Ok(());
         }
@@ -78,6 +82,7 @@ fn taken(app: &App, runs: usize, before: &ServiceStats) -> ServiceStats {
         started_at: before.started_at,
         noted_at,
         roles: before.roles.clone(),
+        query_address: app.query_address.get().cloned(),
         runs,
         connectors: live.connectors,
         code_bytes: live.code_bytes,

@@ -1,5 +1,7 @@
 //! Which slices a run reads.
 
+mod account;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::settings::look_back::LookBackRule;
 use crate::settings::network::Account;
 use crate::widths::Widths;
 
+pub use account::RunAccount;
+
 /// A slice and the account that may ask for it.
 #[derive(Clone)]
 pub struct SliceJob {
@@ -25,8 +29,8 @@ pub struct SliceJob {
     pub slice: Slice,
     /// The key of the look-back rule that asks for it, if it asks for all of its days.
     pub rule: Option<String>,
-    /// The way to the network, with the account's secrets.
-    pub account: Arc<sluice_fetch::Account>,
+    /// The account that it is read of.
+    pub account: Arc<RunAccount>,
 }
 
 /// The slices of a run.
@@ -92,7 +96,7 @@ pub async fn jobs(
 }
 
 /// A window of a stream of an account that a run reads in slices.
-pub struct Read {
+pub struct StreamWindow {
     /// A slice of the whole window.
     whole: Slice,
     /// Without its layout, which may have a megabyte.
@@ -101,7 +105,7 @@ pub struct Read {
     rule: Option<String>,
 }
 
-impl Read {
+impl StreamWindow {
     /// How many slices it has, by arithmetic.
     fn count(&self) -> u64 {
         schedule::window_count(&self.stream, self.whole.axis, self.whole.window)
@@ -120,7 +124,7 @@ const MAX_SETTINGS_BYTES: u64 = 32 << 20;
 
 /// Reads whose slices are counted, and bounded.
 struct CountedReads {
-    reads: Vec<Read>,
+    reads: Vec<StreamWindow>,
     most: u64,
     count: u64,
     settings_bytes: u64,
@@ -128,7 +132,7 @@ struct CountedReads {
 
 impl CountedReads {
     /// Adds a read; fails if its slices are too many, or too large.
-    fn add(&mut self, network: &Network, read: Read) -> Result<(), Failure> {
+    fn add(&mut self, network: &Network, read: StreamWindow) -> Result<(), Failure> {
         let count = read.count();
         self.count = self.count.saturating_add(count);
         if self.count > self.most {
@@ -145,18 +149,19 @@ impl CountedReads {
     }
 }
 
-/// What a run would read, counted by arithmetic: no slice is made yet.
+/// What a run of all accounts and streams would read, counted by arithmetic: no slice is made yet.
 ///
 /// # Errors
-/// A failure if the selection names what isn't there, or has more than `most` slices.
-pub fn reads(
-    network: &Network,
-    selection: &Selection,
-    widths: &Widths,
-    most: u64,
-    now: DateTime<Utc>,
-) -> Result<Vec<Read>, Failure> {
-    counted(network, selection, widths, most, now).map(|counted| counted.reads)
+/// A failure if it has more than `most` slices, with the most that an adaptive rule may choose of a stream.
+pub fn reads(network: &Network, widths: &Widths, most: u64, now: DateTime<Utc>) -> Result<Vec<StreamWindow>, Failure> {
+    let all = counted(network, &Selection::default(), widths, most, now)?;
+    for widest in adaptive::widest(network, now) {
+        let Some(read) = adaptive_read(network, widths, &widest)? else { continue };
+        if all.count.saturating_add(read.count()) > most {
+            return Err(too_many_slices(network, &read.stream, most));
+        }
+    }
+    Ok(all.reads)
 }
 
 fn counted(
@@ -187,7 +192,7 @@ fn read(
     axis: Axis,
     window: Window,
     rule: Option<String>,
-) -> Result<Read, Failure> {
+) -> Result<StreamWindow, Failure> {
     let manifest = network.manifest();
     // Of an account whose settings are wrong the slices are named, and none is read.
     let settings = network.settings.account_settings(manifest, account).unwrap_or_default();
@@ -211,12 +216,12 @@ fn read(
         cursor: None,
     };
     let layout = Layout { format: Format::Opaque, pins: Vec::new(), inputs: Vec::new(), key: Vec::new() };
-    Ok(Read { whole, stream: Stream { layout, ..stream }, rule })
+    Ok(StreamWindow { whole, stream: Stream { layout, ..stream }, rule })
 }
 
 /// What an adaptive rule reads; nothing of an account or a stream that is no longer there. Its windows are scattered, so
 /// that they have no cursor, and no rule.
-fn adaptive_read(network: &Network, widths: &Widths, of: &AdaptiveRead) -> Result<Option<Read>, Failure> {
+fn adaptive_read(network: &Network, widths: &Widths, of: &AdaptiveRead) -> Result<Option<StreamWindow>, Failure> {
     let account = network.settings.content.accounts.iter().find(|account| account.id() == of.account);
     let (Some(account), Some(stream)) = (account, network.manifest().stream(&of.stream)) else { return Ok(None) };
     let stream = widths.narrowed(account.id(), stream, adaptive::AXIS);
@@ -245,7 +250,6 @@ fn too_many_settings(network: &Network, account: &str, bytes: usize) -> Failure 
     .hint(format!("shorten look_back in networks/{name}.json or the window, or the account's settings"))
 }
 
-/// The accounts and streams of a selection.
 fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a Account>, Vec<&'a Stream>), Failure> {
     let known = |found: bool, what: &str, name: &Option<String>, all: Vec<&str>| match name {
         Some(name) if !found => {
@@ -278,11 +282,14 @@ pub(crate) fn selects(selection: &Selection, account: &Account) -> bool {
 /// # Errors
 /// A failure of the machinery.
 pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: Vec<PlannedSlice>) -> Result<Jobs, Failure> {
-    let mut accounts: HashMap<String, Result<Arc<sluice_fetch::Account>, SliceError>> = HashMap::new();
+    let shared = Arc::new(network.clone());
+    let mut accounts: HashMap<String, Result<Arc<RunAccount>, SliceError>> = HashMap::new();
     let mut jobs = Jobs::default();
     for PlannedSlice { slice, rule } in slices {
         if !accounts.contains_key(slice.account.as_str()) {
-            let opened = open_account(network, fetcher, &slice.account).await.map_err(|failure| {
+            let account = Arc::new(RunAccount::new(shared.clone(), fetcher.clone(), &slice.account));
+            // What is wrong of an account is known before anything is sent; it is opened again for its first slice.
+            let opened = account.open().await.map(|_| account).map_err(|failure| {
                 let error = SliceError::from(&failure);
                 tracing::debug!(network = network.settings.name, account = slice.account, "not read: {error}");
                 jobs.failures.push(failure);
@@ -298,12 +305,6 @@ pub async fn jobs_of(network: &Network, fetcher: &Fetcher, slices: Vec<PlannedSl
         }
     }
     Ok(jobs)
-}
-
-async fn open_account(network: &Network, fetcher: &Fetcher, name: &str) -> Result<Arc<sluice_fetch::Account>, Failure> {
-    let account = network.settings.content.accounts.iter().find(|account| account.id() == name);
-    let account = account.ok_or_else(|| Failure::settings(format!("account `{name}` is no longer there")))?;
-    Ok(Arc::new(fetcher.account(network.access(account).await?)?))
 }
 
 /// The cursors to keep of a run whose slices are durable: of each look-back rule's read of a stream, the one that the
@@ -373,6 +374,11 @@ fn windows(
         Some((usable(rule.axis)?, schedule::remembered(stream, window, now), Some(rule.key())))
     };
     Ok(chosen.filter_map(window).collect())
+}
+
+/// For how many days back a network is read again at most.
+pub fn look_back_days(network: &Network) -> Option<u32> {
+    look_back_rules(network).iter().map(|rule| rule.days).max()
 }
 
 /// The network's look-back rules: the operator's, else the connector's.

@@ -24,7 +24,7 @@ use crate::settings::network::{self, Loaded, NetworkSettings};
 use crate::slices::look_back_rules;
 use crate::timetable::{Schedule, Timetable};
 
-/// All of it.
+/// What `sluice status` prints.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// A summary by network, sorted by its id.
@@ -60,7 +60,7 @@ pub struct NetworkStatus {
     pub streams: usize,
     /// Of these, those that are fresh.
     pub fresh: usize,
-    /// Those that are stale.
+    /// Of these, those that weren't read for two periods of their schedule.
     pub stale: usize,
     /// Those that were never read.
     pub never_read: usize,
@@ -70,7 +70,7 @@ pub struct NetworkStatus {
     pub gaps: usize,
     /// The next moments of its schedule.
     pub next: Vec<DateTime<Utc>>,
-    /// What is paused of it.
+    /// Pauses of it, or of some of its accounts.
     pub paused: Vec<Pause>,
 }
 
@@ -139,7 +139,7 @@ pub enum Freshness {
     Fresh,
     /// Not for two periods of it.
     Stale,
-    /// Never.
+    /// No run read it yet.
     NeverRead,
     /// No settings name it.
     Unscheduled,
@@ -167,8 +167,9 @@ impl Freshness {
 struct Wanted {
     /// Each stream with its schedule.
     streams: BTreeMap<StreamAxis, WantedStream>,
-    /// What commands call each network.
-    names: BTreeMap<String, String>,
+    /// What commands call the network of each account, by its id and the account's; under an empty account one of the network's
+    /// files.
+    names: BTreeMap<(String, String), String>,
     /// By network id.
     paused: BTreeMap<String, Vec<Pause>>,
     /// By network id.
@@ -266,7 +267,9 @@ async fn wanted(
     for network in networks {
         let id = network.content.connector.clone();
         wanted.paused.entry(id.clone()).or_default().extend(state.pauses(&network.name).await?);
-        wanted.names.insert(id, network.name.clone());
+        let accounts = network.content.accounts.iter().map(|account| account.id().to_owned());
+        let keys = accounts.chain([String::new()]).map(|account| (id.clone(), account));
+        wanted.names.extend(keys.map(|key| (key, network.name.clone())));
         if let Err(failure) = wanted.add(settings, registry, network, now) {
             wanted.unknown.push(failure);
         }
@@ -346,7 +349,8 @@ fn stream_status(wanted: &Wanted, of: StreamAxis, coverage: Option<Coverage>, no
 }
 
 fn gap_status(wanted: &Wanted, of: &StreamAxis, gap: &Gap) -> GapStatus {
-    let network = wanted.names.get(&of.network).unwrap_or(&of.network);
+    let name = |account: &str| wanted.names.get(&(of.network.clone(), account.to_owned()));
+    let network = name(&of.account).or_else(|| name("")).unwrap_or(&of.network);
     let (since, until) = (rfc3339(gap.window.since), rfc3339(gap.window.until));
     let mut command = format!("sluice run {network} --account {} --stream {}", of.account, of.stream);
     if of.axis != "none" {

@@ -7,7 +7,6 @@ use chrono::Utc;
 use sluice_engine::Connector;
 use sluice_model::Slice;
 use sluice_registry::{Error, PlannedReads};
-use sluice_state::Selection;
 
 use crate::app::Network;
 use crate::failure::Failure;
@@ -40,8 +39,7 @@ impl SwapPlan {
             }
             let secrets = self.secrets.clone();
             let network = Network { settings, connector: connector.clone(), shadow: None, secrets };
-            let (all, widths) = (Selection::default(), Widths::default());
-            match slices::reads(&network, &all, &widths, self.slices_per_run, now) {
+            match slices::reads(&network, &Widths::default(), self.slices_per_run, now) {
                 Ok(reads) => {
                     let left = MOST_PLANNED - newest.len();
                     newest.extend(reads.iter().filter_map(|read| read.slices().next_back()).take(left));

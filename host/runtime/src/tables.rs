@@ -11,7 +11,7 @@ use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Slice, Window, describe};
 
 use crate::app::{App, Network};
-use crate::collect::{CollectedSlices, Judged, RunWarnings, response_bytes};
+use crate::collect::{CollectedSlices, JudgedBuild, RunWarnings, response_bytes};
 use crate::doubt::Observation;
 use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
@@ -61,7 +61,7 @@ pub struct RawRead {
     /// Raw objects that could not be mapped.
     pub errors: Vec<SliceError>,
     /// Slices of which no table was made before.
-    pub judged: Judged,
+    pub judged: JudgedBuild,
 }
 
 /// What raw no longer holds, for people.
@@ -71,7 +71,7 @@ pub fn missing_raw(gone: &Gone) -> String {
 }
 
 /// A response as the tables take it, and what its run counts and logs of it.
-pub struct Answer {
+pub struct PreparedResponse {
     /// Its rows.
     pub prepared: Prepared,
     /// Records found in it.
@@ -84,7 +84,7 @@ pub struct Answer {
     pub seen: Observation,
 }
 
-impl Answer {
+impl PreparedResponse {
     /// Makes a mapped response ready for the tables; where it was mapped, since that takes processor time.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ pub async fn read_raw(
 
 /// A raw object and its outcome.
 pub struct Remapped<T> {
-    /// The object.
+    /// The envelope of the response that was mapped.
     pub raw: Arc<RawObject>,
     /// What it gave.
     pub outcome: Result<T, Failure>,
@@ -179,8 +179,8 @@ pub fn prepare_all<'a>(
     app: &Arc<App>,
     connector: &Connector,
     objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
-) -> BoxStream<'a, Result<Remapped<Answer>, Failure>> {
-    map_then(app, connector, objects, |connector, raw, mapped| Answer::of(connector, raw.clone(), mapped))
+) -> BoxStream<'a, Result<Remapped<PreparedResponse>, Failure>> {
+    map_then(app, connector, objects, |connector, raw, mapped| PreparedResponse::of(connector, raw.clone(), mapped))
 }
 
 /// What is made of a mapped response on the thread that mapped it.
@@ -230,7 +230,7 @@ async fn map_body<T: Send + 'static>(
     // A packed body may be larger than what was reserved; as many as there are guests at once.
     memory.resize(response_bytes(body.len() as u64));
     let (object, meter, memory) = (raw.clone(), app.meter.clone(), memory.clone());
-    in_guest(app, move || {
+    in_guest(app, &raw.slice.network, move || {
         let _memory = memory;
         let mapped = connector.map_raw(&object, body, TwiceCheck::Sampled)?;
         meter.found(mapped.records());

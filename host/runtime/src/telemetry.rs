@@ -1,9 +1,11 @@
 //! Counters of what a service does. Labels are bounded: networks by their name in the settings, outcomes, error kinds;
-//! never accounts, ids or texts that a network sends.
+//! rules of alarms and their severities; never accounts, ids or texts that a network sends.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use sluice_model::{Alarm, AlarmState, Severity};
 use sluice_state::ServiceStats;
 
+use crate::alarms::rule::Rule;
 use crate::run::RunReport;
 
 /// Says what each metric is, once for an exporter, and shows that nothing is held yet.
@@ -22,6 +24,7 @@ pub fn describe() {
         Unit::Milliseconds,
         "Processor time of connectors, by network"
     );
+    describe_gauge!("sluice_alarms", "Alarms that are open or acknowledged, by rule and severity");
     describe_gauge!("sluice_runs_in_flight", "Runs in flight in this process");
     describe_gauge!("sluice_connectors", "Compiled connectors in memory");
     describe_gauge!("sluice_guest_memory_bytes", Unit::Bytes, "Linear memory of guests in flight");
@@ -45,6 +48,16 @@ pub fn count_run(report: &RunReport) {
     counter!("sluice_new_versions_total", "network" => network()).increment(report.new_versions);
     counter!("sluice_rejects_total", "network" => network()).increment(report.rejects);
     counter!("sluice_guest_cpu_milliseconds_total", "network" => network()).increment(report.guest_cpu_ms);
+}
+
+/// Shows the alarms that aren't resolved, of all hosts.
+pub fn show_alarms(alarms: &[Alarm]) {
+    let is_shown = |alarm: &&Alarm| matches!(alarm.state, AlarmState::Open | AlarmState::Acknowledged);
+    for (rule, severity) in Rule::ALL.into_iter().flat_map(|rule| Severity::ALL.map(|severity| (rule.name(), severity)))
+    {
+        let of = alarms.iter().filter(is_shown).filter(|alarm| alarm.rule == rule && alarm.severity == severity);
+        gauge!("sluice_alarms", "rule" => rule, "severity" => severity.name()).set(of.count() as f64);
+    }
 }
 
 /// Shows what a service holds.

@@ -154,7 +154,7 @@ impl Timetable {
         })
     }
 
-    /// That of a stream.
+    /// The stream's own schedule, else the network's.
     pub fn of_stream(&self, stream: &str) -> &Schedule {
         self.streams.get(stream).unwrap_or(&self.network)
     }
@@ -207,10 +207,7 @@ fn jitter(network: &str, most_secs: u32) -> TimeDelta {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::selection::tests::at;
 
     fn schedule(cron: &str, zone: Tz, missed: Missed) -> Schedule {
         Schedule::of(cron, zone, missed, TimeDelta::zero()).unwrap()

@@ -21,7 +21,7 @@ pub use rollback::{Rollback, roll_back};
 /// A version of a network's connector.
 #[derive(Clone, Debug, Serialize)]
 pub struct VersionId {
-    /// The network's id.
+    /// The connector's network id.
     pub network: String,
     /// The version, as its manifest names it.
     pub version: String,
@@ -51,7 +51,7 @@ pub struct DecisionReport {
 /// How the version that waits differs from the one that serves.
 #[derive(Clone, Debug, Serialize)]
 pub struct VersionDiff {
-    /// The version that waits.
+    /// The version in the connectors folder that doesn't serve yet.
     #[serde(flatten)]
     pub waiting: VersionId,
     /// The version that serves; none if none does.
@@ -68,7 +68,7 @@ pub struct VersionDiff {
 /// A version that became active.
 #[derive(Clone, Debug, Serialize)]
 pub struct Activation {
-    /// The version.
+    /// Which version it was.
     #[serde(flatten)]
     pub version: VersionId,
     /// Since when.
@@ -103,7 +103,7 @@ pub async fn serving(settings: &Settings, name: &str) -> Result<Connector, Failu
 /// # Errors
 /// A usage failure if no such version waits; the state store's failure.
 pub async fn approve(settings: &Settings, name: &str, digest: Option<&str>) -> Result<DecisionReport, Failure> {
-    let waiting = Waiting::find(settings, name, digest).await?;
+    let waiting = WaitingVersion::find(settings, name, digest).await?;
     waiting.state.record_decision(&waiting.network, waiting.candidate.digest(), Decision::Approve).await?;
     Ok(waiting.report("approved"))
 }
@@ -113,7 +113,7 @@ pub async fn approve(settings: &Settings, name: &str, digest: Option<&str>) -> R
 /// # Errors
 /// A usage failure if no such version waits, or if it must be approved first; the state store's failure.
 pub async fn promote(settings: &Settings, name: &str, digest: Option<&str>) -> Result<DecisionReport, Failure> {
-    let waiting = Waiting::find(settings, name, digest).await?;
+    let waiting = WaitingVersion::find(settings, name, digest).await?;
     if let Some(reason) = waiting.held_because().await? {
         let (network, candidate) = (&waiting.network, &waiting.candidate);
         let message = format!("{network} {} waits for more than promotion: {reason}", candidate.version());
@@ -163,7 +163,7 @@ pub async fn history(settings: &Settings, name: &str) -> Result<Vec<Activation>,
 }
 
 /// A version in the connectors folder that doesn't serve.
-struct Waiting {
+struct WaitingVersion {
     network: String,
     candidate: Connector,
     /// What it wants beyond the version that serves.
@@ -171,7 +171,7 @@ struct Waiting {
     state: State,
 }
 
-impl Waiting {
+impl WaitingVersion {
     async fn find(settings: &Settings, name: &str, digest: Option<&str>) -> Result<Self, Failure> {
         let network = network_id(settings, name);
         let registry = app::open_registry_read_only(settings).await?;

@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use crate::collect::SliceReport;
     use crate::failure::SliceError;
+    use crate::selection::tests::at;
     use sluice_model::ErrorKind;
 
     const DAY: u32 = 86_400;
@@ -123,10 +124,6 @@ mod tests {
             read_at: Utc::now(),
             report: SliceReport { splits, errors, ..SliceReport::default() },
         }
-    }
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
     }
 
     fn learned(widths: &Widths, done: &[SliceDone], now: &str) -> Option<u32> {

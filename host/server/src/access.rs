@@ -12,7 +12,8 @@ use chrono::Utc;
 use serde_json::json;
 use sluice_runtime::api_tokens;
 use sluice_runtime::failure::Failure;
-use sluice_state::{ApiCall, ApiToken, Role};
+use sluice_runtime::identities::{Identities, Identity, Unidentified};
+use sluice_state::{ApiCall, ApiToken, TokenRole};
 use utoipa::openapi::OpenApi;
 
 use crate::Shared;
@@ -50,7 +51,7 @@ impl Rates {
 }
 
 /// The role that each route needs, by method and path, as its description has it.
-pub(crate) struct Roles(HashMap<(String, String), Role>);
+pub(crate) struct Roles(HashMap<(String, String), TokenRole>);
 
 impl Roles {
     /// Those that a description states.
@@ -59,7 +60,7 @@ impl Roles {
         let mut roles = HashMap::new();
         for (path, item) in description["paths"].as_object().into_iter().flatten() {
             for (method, operation) in item.as_object().into_iter().flatten() {
-                let role = operation["security"][0]["token"][0].as_str().and_then(Role::named);
+                let role = operation["security"][0]["token"][0].as_str().and_then(TokenRole::named);
                 roles.extend(role.map(|role| ((method.to_uppercase(), path.clone()), role)));
             }
         }
@@ -67,11 +68,11 @@ impl Roles {
     }
 
     /// The role that a call of a route needs: `admin` where nothing is stated. Where there is no route, nothing is done.
-    fn required(&self, method: &Method, route: Option<&str>) -> Role {
-        let Some(route) = route else { return Role::Read };
+    fn required(&self, method: &Method, route: Option<&str>) -> TokenRole {
+        let Some(route) = route else { return TokenRole::Read };
         // What answers GET answers HEAD.
         let method = if *method == Method::HEAD { Method::GET.as_str() } else { method.as_str() };
-        self.0.get(&(method.to_owned(), route.to_owned())).copied().unwrap_or(Role::Admin)
+        self.0.get(&(method.to_owned(), route.to_owned())).copied().unwrap_or(TokenRole::Admin)
     }
 }
 
@@ -84,9 +85,9 @@ pub(crate) struct Guard {
 /// Who calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// The token's name.
+    /// The token's name, or the issuer's name for its subject.
     pub(crate) name: String,
-    pub(crate) role: Role,
+    pub(crate) role: TokenRole,
 }
 
 /// Lets through what the token's role may call.
@@ -97,13 +98,13 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let required = guard.roles.required(request.method(), route.as_deref());
     let answered = answer(guard, required, request, next);
-    if required == Role::Read {
+    if required == TokenRole::Read {
         return answered.await;
     }
     tokio::spawn(answered).await.unwrap_or_else(|error| ApiError::from(Failure::failed(error)).into_response())
 }
 
-async fn answer(guard: Arc<Guard>, required: Role, mut request: Request, next: Next) -> Response {
+async fn answer(guard: Arc<Guard>, required: TokenRole, mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0);
     let caller = match caller(&guard.shared, request.headers(), peer).await {
@@ -117,7 +118,7 @@ async fn answer(guard: Arc<Guard>, required: Role, mut request: Request, next: N
         }
         Err(error) => error.into_response(),
     };
-    if required > Role::Read {
+    if required > TokenRole::Read {
         note(&guard.shared, caller, &method, path, response.status()).await;
     }
     response
@@ -142,7 +143,7 @@ async fn note(shared: &Shared, caller: Caller, method: &Method, path: String, st
     }
 }
 
-fn admitted(shared: &Shared, caller: &Caller, required: Role) -> Result<(), ApiError> {
+fn admitted(shared: &Shared, caller: &Caller, required: TokenRole) -> Result<(), ApiError> {
     if caller.role < required {
         let (name, role) = (&caller.name, caller.role.name());
         let error = format!("token `{name}` may {role}, and this needs {}", required.name());
@@ -166,18 +167,55 @@ async fn caller(shared: &Shared, headers: &HeaderMap, peer: Option<IpAddr>) -> R
     let place = format!("from {}", peer.map_or_else(String::new, |peer| peer.to_string()));
     let known = match header.and_then(|value| value.strip_prefix("Bearer ")) {
         Some(_) if shared.rates.count(&place, now) >= UNKNOWN_PER_SECOND => return Err(too_many(UNKNOWN_PER_SECOND)),
-        Some(token) => api_tokens::find(&shared.app.state, token).await?,
-        None => None,
+        Some(token) => match &shared.identities {
+            Some(identities) if Identities::may_be(token) => identified(identities, token).await,
+            _ => api_tokens::find(&shared.app.state, token).await?.map(Caller::of).ok_or_else(unknown),
+        },
+        None => Err(unknown()),
     };
-    let Some(ApiToken { name, role, .. }) = known else {
+    if known.is_err() {
         shared.rates.admits(&place, now, UNKNOWN_PER_SECOND);
-        return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "the request has no token that is known",
-            "send `Authorization: Bearer …` with what `sluice tokens create` printed",
-        ));
-    };
-    Ok(Caller { name, role })
+    }
+    known
+}
+
+impl Caller {
+    fn of(ApiToken { name, role, .. }: ApiToken) -> Self {
+        Self { name, role }
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "the request has no token that is known",
+        "send `Authorization: Bearer …` with what `sluice tokens create` printed",
+    )
+}
+
+/// Whom the token of an issuer names.
+async fn identified(identities: &Identities, token: &str) -> Result<Caller, ApiError> {
+    match identities.identity(token).await {
+        Ok(Identity { name, role: Some(role) }) => Ok(Caller { name, role }),
+        Ok(Identity { name, role: None }) => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            format!("`{name}` has no role"),
+            "give it a role at the issuer, and name that under [server.oidc.roles] in sluice.toml",
+        )),
+        Err(Unidentified::Invalid(reason)) => {
+            let error = format!("the token isn't valid: {reason}");
+            Err(ApiError::new(StatusCode::UNAUTHORIZED, error, "sign in at the issuer again"))
+        }
+        Err(Unidentified::Unreachable(reason)) => {
+            tracing::warn!(reason, "the issuer's keys can't be read");
+            let error = "the keys of the issuer can't be read, so that no token of it can be checked";
+            Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                error,
+                "try again shortly, or use a token of Sluice's own",
+            ))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,18 +234,18 @@ mod tests {
             },
         });
         let roles = Roles::of(&serde_json::from_value(description).unwrap());
-        assert_eq!(roles.required(&Method::GET, Some("/v1/status")), Role::Read);
-        assert_eq!(roles.required(&Method::HEAD, Some("/v1/status")), Role::Read);
-        assert_eq!(roles.required(&Method::POST, Some("/v1/doubts/{id}/accept")), Role::Operate);
+        assert_eq!(roles.required(&Method::GET, Some("/v1/status")), TokenRole::Read);
+        assert_eq!(roles.required(&Method::HEAD, Some("/v1/status")), TokenRole::Read);
+        assert_eq!(roles.required(&Method::POST, Some("/v1/doubts/{id}/accept")), TokenRole::Operate);
         for (method, path) in [
             (Method::DELETE, Some("/v1/status")),
             (Method::GET, Some("/v1/doubts/{id}/accept")),
             (Method::POST, Some("/v1/new")),
             (Method::GET, Some("/v1/new")),
         ] {
-            assert_eq!(roles.required(&method, path), Role::Admin, "{method} {path:?}");
+            assert_eq!(roles.required(&method, path), TokenRole::Admin, "{method} {path:?}");
         }
-        assert_eq!(roles.required(&Method::GET, None), Role::Read, "nothing answers there");
+        assert_eq!(roles.required(&Method::GET, None), TokenRole::Read, "nothing answers there");
     }
 
     #[test]

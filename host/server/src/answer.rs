@@ -14,13 +14,13 @@ use tokio_util::io::ReaderStream;
 const MAX_MEMORY_BYTES: u64 = 256 << 10;
 
 /// The bytes of an answer.
-pub(crate) enum Answer {
+pub(crate) enum CommandOutput {
     Memory(Vec<u8>),
     /// Read from its beginning.
     File(File, u64),
 }
 
-impl Answer {
+impl CommandOutput {
     /// Reads to the end, and no more than one byte beyond `most_bytes`: an answer of that length is too long.
     ///
     /// # Errors
@@ -88,14 +88,18 @@ mod tests {
     async fn a_large_answer_is_whole_and_not_in_memory() {
         let long: Vec<u8> = (0..1 << 20).map(|at: u32| (at % 251) as u8).collect();
         for (bytes, in_memory) in [(&long[..1_000], true), (&long[..], false)] {
-            let answer = Answer::read(bytes, 4 << 20).await.unwrap();
-            assert_eq!((answer.len(), matches!(answer, Answer::Memory(_))), (bytes.len() as u64, in_memory));
+            let answer = CommandOutput::read(bytes, 4 << 20).await.unwrap();
+            assert_eq!((answer.len(), matches!(answer, CommandOutput::Memory(_))), (bytes.len() as u64, in_memory));
             let permits = Arc::new(Semaphore::new(1));
             let body = answer.into_body(permits.clone().acquire_owned().await.unwrap());
             assert_eq!(permits.available_permits(), 0, "it is to be sent");
             assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), bytes);
             assert_eq!(permits.available_permits(), 1, "it was sent");
         }
-        assert_eq!(Answer::read(&long[..], 500_000).await.unwrap().len(), 500_001, "no more is read than is needed");
+        assert_eq!(
+            CommandOutput::read(&long[..], 500_000).await.unwrap().len(),
+            500_001,
+            "no more is read than is needed"
+        );
     }
 }

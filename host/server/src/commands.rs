@@ -1,7 +1,5 @@
 //! Commands of this binary, run for a request: what they print on standard output is the answer.
 
-use std::time::Duration;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -10,7 +8,7 @@ use sluice_runtime::own_command::{self, own_command};
 use tokio::io::AsyncReadExt;
 
 use crate::Shared;
-use crate::answer::Answer;
+use crate::answer::CommandOutput;
 use crate::api::Arguments;
 use crate::error::{ApiError, ErrorBody};
 
@@ -18,11 +16,8 @@ use crate::error::{ApiError, ErrorBody};
 pub(crate) const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// As much of what a command says of itself.
 const MAX_MESSAGE_BYTES: u64 = 1 << 20;
-/// What a command may take longer than a query, to begin and to end.
-const GRACE: Duration = Duration::from_secs(30);
 /// Warnings of a query, as JSON: rows may be missing, or answers are doubted.
-const WARNINGS: HeaderName = HeaderName::from_static("sluice-warnings");
-const MAX_WARNINGS_BYTES: usize = 4_096;
+const WARNINGS: HeaderName = HeaderName::from_static(own_command::WARNINGS_HEADER);
 
 /// Runs a command and answers with what it prints.
 ///
@@ -33,7 +28,7 @@ pub(crate) async fn answer(
     content_type: &'static str,
     arguments: Arguments,
 ) -> Result<Response, ApiError> {
-    // First the place for the answer: it is given back once the client has it, a command's turn when the command ends.
+    // First the place for the answer: it is given back once the client has it, a command's permit when it ends.
     let place = shared.answers.clone().acquire_owned().await.map_err(Failure::failed)?;
     let Printed { answer, messages } = run(shared, &arguments).await?;
     let mut headers = headers(content_type, &messages);
@@ -63,7 +58,7 @@ pub(crate) async fn answer_part(
 }
 
 struct Printed {
-    answer: Answer,
+    answer: CommandOutput,
     messages: Vec<u8>,
 }
 
@@ -74,8 +69,7 @@ async fn run(shared: &Shared, arguments: &Arguments) -> Result<Printed, ApiError
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error, "leave it out"));
     }
     let _turn = shared.commands.acquire().await.map_err(Failure::failed)?;
-    let seconds = shared.app.settings.limits.query_secs;
-    let most = Duration::from_secs(seconds) + GRACE;
+    let most = shared.app.settings.limits.process_time();
     tokio::time::timeout(most, run_to_end(shared, arguments)).await.unwrap_or_else(|_| {
         Err(ApiError::new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -98,7 +92,7 @@ async fn run_to_end(shared: &Shared, arguments: &Arguments) -> Result<Printed, A
         stderr.take(MAX_MESSAGE_BYTES).read_to_end(&mut messages).await.map(|_| messages)
     };
     let most_bytes = arguments.most_bytes;
-    let (answer, messages) = tokio::join!(Answer::read(stdout, most_bytes), messages);
+    let (answer, messages) = tokio::join!(CommandOutput::read(stdout, most_bytes), messages);
     let (answer, messages) = (answer.map_err(failed)?, messages.map_err(failed)?);
     if answer.len() > most_bytes {
         return Err(ApiError::new(
@@ -153,20 +147,7 @@ fn headers(content_type: &'static str, messages: &[u8]) -> HeaderMap {
 /// The warnings that a command printed, in ASCII; none if there is none.
 fn warnings(messages: &[u8]) -> Option<HeaderValue> {
     let all = own_command::warnings(&String::from_utf8_lossy(messages));
-    if all.is_empty() {
-        return None;
-    }
-    let header = |shown: usize| {
-        let mut listed = all[..shown].to_vec();
-        if shown < all.len() {
-            listed.push(serde_json::json!({"warning": format!("and {} more", all.len() - shown)}));
-        }
-        let json = Value::Array(listed).to_string();
-        json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>()
-    };
-    // As many as fit, and the number of the others.
-    let fitting = (0..=all.len()).rev().map(header).find(|text| text.len() <= MAX_WARNINGS_BYTES);
-    HeaderValue::from_str(&fitting?).ok()
+    HeaderValue::from_str(&own_command::warnings_header(&all)?).ok()
 }
 
 #[cfg(test)]
@@ -194,9 +175,7 @@ mod tests {
         assert_eq!(found.to_str().unwrap(), r#"[{"warning":"g?p"},{"warning":"doubt"}]"#);
         let many = line(&"x".repeat(1_000)).repeat(10);
         let found = warnings(many.as_bytes()).unwrap();
-        assert!(
-            found.len() <= MAX_WARNINGS_BYTES && found.to_str().unwrap().ends_with(r#",{"warning":"and 6 more"}]"#)
-        );
+        assert!(found.len() <= 4_096 && found.to_str().unwrap().ends_with(r#",{"warning":"and 6 more"}]"#));
         let long = warnings(line(&"x".repeat(5_000)).as_bytes()).unwrap();
         assert_eq!(long.to_str().unwrap(), r#"[{"warning":"and 1 more"}]"#);
         assert!(warnings(b"").is_none());

@@ -7,20 +7,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures::Stream;
 use serde::Serialize;
-use sluice_runtime::api_tokens;
 use sluice_runtime::failure::Failure;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::Shared;
+use crate::access::Caller;
 use crate::error::{ApiError, ErrorBody};
 
 /// How often changes are detected.
@@ -50,11 +50,11 @@ pub(crate) struct Changes {
 /// Who asks, and what changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventsBody {
-    /// The token's name.
+    /// The token's name, or the issuer's name for who calls.
     token: String,
     /// Its role: `read`, `operate` or `admin`.
     #[schema(value_type = String)]
-    role: sluice_state::Role,
+    role: sluice_state::TokenRole,
     changes: Changes,
 }
 
@@ -76,15 +76,15 @@ impl Events {
 /// event `changes` whenever a number grew, for ten minutes.
 #[utoipa::path(get, path = "/v1/events", security(("token" = ["read"])), responses(
     (status = 200, body = EventsBody), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(crate) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let plain = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
-    let token = api_tokens::find(&shared.app.state, plain).await?;
-    let token =
-        token.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "the token was removed", "use another token"))?;
+pub(crate) async fn events(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let changes = shared.events.changes.clone();
-    let session = EventsBody { token: token.name, role: token.role, changes: *changes.borrow() };
-    if !text(header::ACCEPT).contains("text/event-stream") {
+    let session = EventsBody { token: caller.name, role: caller.role, changes: *changes.borrow() };
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accepts.contains("text/event-stream") {
         return Ok(Json(session).into_response());
     }
     let permit = shared.events.streams.clone().try_acquire_owned().map_err(|_| {
@@ -147,7 +147,7 @@ pub(crate) async fn poll_changes(shared: Arc<Shared>, sender: watch::Sender<Chan
 }
 
 /// A text per topic that differs whenever something of it changed: from the counters of this process, what services
-/// noted, and the calls of the API. What a command on another machine decides is seen with the next run.
+/// noted, the alarms, and the calls of the API. What a command on another machine decides is seen with the next run.
 async fn fingerprints(shared: &Shared) -> Result<[String; 5], Failure> {
     let metrics = shared.metrics.render();
     let lines = |names: &[&str]| {
@@ -160,6 +160,8 @@ async fn fingerprints(shared: &Shared) -> Result<[String; 5], Failure> {
     let services = state.services().await?;
     let in_flight: Vec<String> =
         services.iter().map(|service| format!("{} {} {}", service.host, service.process, service.runs)).collect();
+    let alarms = state.alarms().await?;
+    let alarms: Vec<String> = alarms.iter().map(|alarm| format!("{} {}", alarm.alarm_id, alarm.state.name())).collect();
     let calls = state.api_calls(LATEST_CALLS).await?;
     let latest = |prefix: &str| {
         let call = calls.iter().find(|call| call.path.starts_with(prefix));
@@ -168,7 +170,7 @@ async fn fingerprints(shared: &Shared) -> Result<[String; 5], Failure> {
     Ok([
         format!("{}\n{}\n{}", lines(&["sluice_runs"]), in_flight.join("\n"), latest("/v1/runs")),
         format!("{}\n{}", lines(&["sluice_slices_total"]), latest("/v1/doubts/")),
-        format!("{}\n{}", lines(&["sluice_alarms"]), latest("/v1/alarms/")),
+        alarms.join("\n"),
         format!("{}\n{}", state.change_marker().await?, latest("/v1/connectors/")),
         latest("/v1/networks/"),
     ])

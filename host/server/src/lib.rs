@@ -22,14 +22,17 @@ use axum::extract::DefaultBodyLimit;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sluice_runtime::app::App;
 use sluice_runtime::failure::Failure;
+use sluice_runtime::identities::Identities;
 use sluice_runtime::jobs::Jobs;
+use sluice_runtime::listen;
+use sluice_runtime::roles::{Role, Roles};
 use sluice_runtime::telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use access::Rates;
 use events::Events;
-use patience::{Patient, Peer};
+use health::KeptReadiness;
 
 /// The largest body of a request.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -49,6 +52,11 @@ struct Shared {
     jobs: Arc<Jobs>,
     rates: Rates,
     events: Events,
+    readiness: KeptReadiness,
+    /// Whether the service takes runs from the queue.
+    is_worker: bool,
+    /// Whose signed tokens are taken, too.
+    identities: Option<Identities>,
 }
 
 type SharedState = Arc<Shared>;
@@ -63,29 +71,26 @@ pub struct Server {
 
 impl Server {
     /// Listens where the settings say; nothing without `[server]`. Health and metrics are answered by services of all roles:
-    /// each counts what it does itself. `has_api`: whether the rest is.
+    /// each counts what it does itself. The rest is answered with the role `api`.
     ///
     /// # Errors
-    /// A settings failure for an address that is taken, and for one that other machines reach while no token is there.
-    pub async fn bind(app: &Arc<App>, has_api: bool) -> Result<Option<Self>, Failure> {
+    /// A settings failure for an address that is taken, for one that other machines reach while there is neither a token nor an
+    /// issuer of identities, and for an issuer that can't be asked in confidence.
+    pub async fn bind(app: &Arc<App>, roles: &Roles) -> Result<Option<Self>, Failure> {
         let Some(settings) = &app.settings.server else { return Ok(None) };
-        let listen = settings.listen;
-        if has_api && !listen.ip().is_loopback() && app.state.api_tokens().await?.is_empty() {
-            return Err(Failure::settings(format!(
-                "server.listen = \"{listen}\" is reached by other machines, and there is no token"
-            ))
-            .hint("make one first: sluice tokens create NAME --role read; or listen on 127.0.0.1"));
+        let (has_api, is_worker) = (roles.has(Role::Api), roles.has(Role::Worker));
+        let identities = Identities::of(&app.settings)?;
+        if has_api && identities.is_none() {
+            listen::check_token(&app.state, "server.listen", settings.listen).await?;
         }
-        let listener = TcpListener::bind(listen).await.map_err(|error| {
-            Failure::settings(format!("cannot listen on {listen}: {error}"))
-                .hint("end the program that uses the port, or set another server.listen in sluice.toml")
-        })?;
+        let listener = listen::bind("server.listen", settings.listen).await?;
         let metrics = PrometheusBuilder::new().install_recorder().map_err(Failure::failed)?;
         telemetry::describe();
         let commands = Semaphore::new(COMMANDS_AT_ONCE);
         let (answers, jobs) = (Arc::new(Semaphore::new(ANSWERS_AT_ONCE)), Arc::new(Jobs::new(app.clone())));
         let ((changes, events), rates) = (Events::new(), Rates::default());
-        let shared = Shared { app: app.clone(), metrics, commands, answers, jobs, rates, events };
+        let (app, readiness) = (app.clone(), KeptReadiness::default());
+        let shared = Shared { app, metrics, commands, answers, jobs, rates, events, readiness, is_worker, identities };
         Ok(Some(Self { listener, shared: Arc::new(shared), changes, has_api }))
     }
 
@@ -118,16 +123,16 @@ impl Server {
             // What streams ends with it, so that nothing is waited for.
             end_events.abort();
         };
-        let router = match self.has_api {
-            true => console::mount(api::router(self.shared.clone())),
-            false => api::health_router(self.shared.clone()),
+        let router = if self.has_api {
+            console::mount(api::router(self.shared.clone()))
+        } else {
+            api::health_router(self.shared.clone())
         };
         let router = router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
-        let service = router.into_make_service_with_connect_info::<Peer>();
-        let served = axum::serve(Patient(self.listener), service).with_graceful_shutdown(stop).await;
+        patience::serve(self.listener, router, stop).await;
         upkeep.abort();
         heartbeat.abort();
         events.abort();
-        Ok(served?)
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::State;
 use crate::database::Query;
 use crate::error::Error;
 
-/// A change of an alarm.
+/// A step of an alarm from one state to another, or to other words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlarmChange {
     /// The state that it had; none for one that is new.

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// What a token may do; each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+pub enum TokenRole {
     /// Ask.
     Read,
     /// Decide doubts, pause and resume.
@@ -20,7 +20,7 @@ pub enum Role {
     Admin,
 }
 
-impl Role {
+impl TokenRole {
     /// All, the least first.
     pub const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::Admin];
 
@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// The role of this name.
+    /// The role that the command line calls so.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
@@ -45,9 +45,11 @@ pub struct ApiToken {
     /// The operator's name for it.
     pub name: String,
     /// What it may do.
-    pub role: Role,
+    pub role: TokenRole,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// Whether it can be used for SQL over the wire: those of before that can't.
+    pub wire: bool,
 }
 
 /// A call that changed something, or tried to.
@@ -66,16 +68,17 @@ pub struct ApiCall {
 }
 
 impl State {
-    /// Keeps a token by its hash. False if there is one of this name.
+    /// Keeps a token by its hash, and by what it is checked against over the wire. False if there is one of this name.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn add_api_token(&self, token: &ApiToken, hash: &str) -> Result<bool, Error> {
+    pub async fn add_api_token(&self, token: &ApiToken, hash: &str, verifier: &str) -> Result<bool, Error> {
         let query = sqlx::query(
-            "INSERT INTO api_tokens (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
+            "INSERT INTO api_tokens (name, role, hash, created_at, scram) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (name) DO NOTHING",
         );
         let query = query.bind(&token.name).bind(token.role.name()).bind(hash).bind(token.created_at.to_rfc3339());
+        let query = query.bind(verifier);
         Ok(self.database.execute(query).await? == 1)
     }
 
@@ -93,8 +96,18 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn api_token(&self, hash: &str) -> Result<Option<ApiToken>, Error> {
-        let query = sqlx::query("SELECT name, role, created_at FROM api_tokens WHERE hash = $1").bind(hash);
+        let query = sqlx::query("SELECT name, role, created_at, scram FROM api_tokens WHERE hash = $1").bind(hash);
         self.database.fetch_optional(query).await?.as_ref().map(token).transpose()
+    }
+
+    /// What the token of this name is checked against over the wire; none if there is no such token, or nothing is kept of it.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn wire_verifier(&self, name: &str) -> Result<Option<String>, Error> {
+        let query = sqlx::query("SELECT scram FROM api_tokens WHERE name = $1 AND scram <> ''").bind(name);
+        let row = self.database.fetch_optional(query).await?;
+        row.map(|row| row.try_get(0).map_err(Error::from)).transpose()
     }
 
     /// All tokens by name.
@@ -102,7 +115,7 @@ impl State {
     /// # Errors
     /// The store's failure.
     pub async fn api_tokens(&self) -> Result<Vec<ApiToken>, Error> {
-        let query = sqlx::query("SELECT name, role, created_at FROM api_tokens ORDER BY name");
+        let query = sqlx::query("SELECT name, role, created_at, scram FROM api_tokens ORDER BY name");
         self.database.fetch_all(query).await?.iter().map(token).collect()
     }
 
@@ -145,8 +158,9 @@ fn token(row: &AnyRow) -> Result<ApiToken, Error> {
     let role: String = row.try_get(1)?;
     Ok(ApiToken {
         name: row.try_get(0)?,
-        role: Role::named(&role).ok_or_else(|| Error::Value(format!("`{role}` is no role")))?,
+        role: TokenRole::named(&role).ok_or_else(|| Error::Value(format!("`{role}` is no role")))?,
         created_at: row.try_get::<String, _>(2)?.parse().map_err(Error::value)?,
+        wire: !row.try_get::<String, _>(3)?.is_empty(),
     })
 }
 
@@ -159,9 +173,10 @@ mod tests {
     async fn a_token_is_known_by_its_hash_until_it_is_removed() {
         let state = State::open("sqlite::memory:").await.unwrap();
         let created_at: DateTime<Utc> = "2026-01-05T10:00:00Z".parse().unwrap();
-        let token = ApiToken { name: "grafana".to_owned(), role: Role::Read, created_at };
-        assert!(state.add_api_token(&token, "aa").await.unwrap());
-        assert!(!state.add_api_token(&token, "bb").await.unwrap(), "one of this name is there");
+        let token = ApiToken { name: "grafana".to_owned(), role: TokenRole::Read, created_at, wire: true };
+        assert!(state.add_api_token(&token, "aa", "SCRAM").await.unwrap());
+        assert!(!state.add_api_token(&token, "bb", "").await.unwrap(), "one of this name is there");
+        assert_eq!(state.wire_verifier("grafana").await.unwrap().as_deref(), Some("SCRAM"));
         assert_eq!(state.api_token("aa").await.unwrap(), Some(token.clone()));
         assert_eq!(state.api_token("bb").await.unwrap(), None);
         assert_eq!(state.api_tokens().await.unwrap(), [token]);
@@ -187,8 +202,8 @@ mod tests {
 
     #[test]
     fn roles_rise() {
-        assert!(Role::Read < Role::Operate && Role::Operate < Role::Admin);
-        assert_eq!(Role::ALL.map(|role| Role::named(role.name())), Role::ALL.map(Some));
-        assert_eq!(Role::named("root"), None);
+        assert!(TokenRole::Read < TokenRole::Operate && TokenRole::Operate < TokenRole::Admin);
+        assert_eq!(TokenRole::ALL.map(|role| TokenRole::named(role.name())), TokenRole::ALL.map(Some));
+        assert_eq!(TokenRole::named("root"), None);
     }
 }

@@ -31,7 +31,7 @@ pub fn rate_grants(state: &State) -> Arc<dyn RateGrants> {
         database,
         leases,
         waiting: Mutex::default(),
-        turn: tokio::sync::Mutex::default(),
+        answering: tokio::sync::Mutex::default(),
     })))
 }
 
@@ -43,7 +43,7 @@ struct Queue {
     leases: LeaseStore,
     waiting: Mutex<Vec<(GrantRequest, Reply)>>,
     /// Held by who answers those that wait.
-    turn: tokio::sync::Mutex<()>,
+    answering: tokio::sync::Mutex<()>,
 }
 
 type Reply = oneshot::Sender<Result<Grant, GrantError>>;
@@ -61,7 +61,7 @@ impl RateGrants for Budgets {
 
 impl Queue {
     async fn answer_waiting(&self) {
-        let _turn = self.turn.lock().await;
+        let _answering = self.answering.lock().await;
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.is_empty() {
             return;

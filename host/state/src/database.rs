@@ -5,15 +5,17 @@
 //! prepared statement has a name, since a name would stay on a connection that others get. (sqlx prepares and executes
 //! in two steps, between which a pooler may change the connection outside of a transaction.)
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Transaction};
 
 use super::migrations;
 use crate::error::Error;
+use crate::shown_url::without_credentials;
 
 /// How long an operation waits for a connection, and SQLite for another writer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +30,6 @@ const PRAGMAS: &[&str] = &["PRAGMA busy_timeout = 10000", "PRAGMA journal_mode =
 /// A statement with its arguments.
 pub(crate) type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 
-/// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sqlite,
@@ -50,7 +51,7 @@ impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         let kind = if url.starts_with("sqlite:") { Kind::Sqlite } else { Kind::Postgres };
-        let failed = |source: sqlx::Error| Error::Open { url: shown(url), source };
+        let failed = |source: sqlx::Error| Error::Open { url: without_credentials(url), source };
         let options = AnyConnectOptions::from_str(&with_parameters(url, kind)).map_err(failed)?;
         if is_in_memory(url) {
             // Another connection would be another database, and so would a later one.
@@ -68,6 +69,7 @@ impl Database {
             .max_connections(4)
             .acquire_timeout(PATIENCE)
             .after_connect(|connection, _| set_up(connection).boxed())
+            .after_release(|connection, _| is_usable(connection).boxed())
             .connect_lazy_with(options);
         Ok(Self { pool, kind })
     }
@@ -109,7 +111,6 @@ impl Database {
         Ok(true)
     }
 
-    /// The rows of a query.
     pub(crate) async fn fetch_all(&self, query: Query<'_>) -> Result<Vec<AnyRow>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let rows = self.unnamed(query).fetch_all(&mut *transaction).await?;
@@ -144,6 +145,21 @@ impl Database {
         Ok(Statements { transaction: self.pool.begin().await?, kind: self.kind })
     }
 
+    /// Writes these tables anew, without what was changed or deleted in them; of SQLite the whole file, and its log.
+    pub(crate) async fn write_anew(&self, tables: &BTreeSet<&str>) -> Result<(), sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        if self.kind == Kind::Sqlite {
+            for statement in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+                sqlx::raw_sql(statement).execute(&mut *connection).await?;
+            }
+            return Ok(());
+        }
+        for table in tables {
+            sqlx::raw_sql(AssertSqlSafe(format!("VACUUM FULL {table}"))).execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
     async fn begin_write(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         self.pool.begin_with(begin(self.kind)).await
     }
@@ -171,7 +187,6 @@ impl Statements {
         Ok(unnamed(self.kind, query).execute(&mut *self.transaction).await?.rows_affected())
     }
 
-    /// The rows of a query.
     pub(crate) async fn fetch_all(&mut self, query: Query<'_>) -> Result<Vec<AnyRow>, sqlx::Error> {
         unnamed(self.kind, query).fetch_all(&mut *self.transaction).await
     }
@@ -217,6 +232,17 @@ async fn set_up(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Whether a connection that was given back can be used again. SQLite itself ends a transaction whose commit finds the disk full.
+/// sqlx 0.9 counts it as open all the same, and begins no other one that writes on that connection.
+async fn is_usable(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    if connection.backend_name() != "SQLite" {
+        return Ok(true);
+    }
+    // It comes after what was to be rolled back.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 /// Whether SQLite found the file in use: SQLITE_BUSY, with or without an extension (<https://sqlite.org/rescode.html#busy>).
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
@@ -237,17 +263,6 @@ fn is_in_memory(url: &str) -> bool {
     url.starts_with("sqlite:") && (url.contains(":memory:") || url.contains("mode=memory"))
 }
 
-/// The URL for people: without user, password and parameters, which may hold a password too.
-fn shown(url: &str) -> String {
-    let plain = url.split_once('?').map_or(url, |(plain, _)| plain);
-    match plain.split_once("://") {
-        Some((scheme, place)) if !plain.starts_with("sqlite:") => {
-            format!("{scheme}://{}", place.rsplit_once('@').map_or(place, |(_, host)| host))
-        }
-        _ => plain.to_owned(),
-    }
-}
-
 /// What to do about a failing database.
 pub(crate) fn hint(error: &sqlx::Error) -> String {
     let text = error.to_string();
@@ -258,6 +273,10 @@ pub(crate) fn hint(error: &sqlx::Error) -> String {
     if text.contains("database is locked") {
         return "another process keeps writing to the file, or was stopped while it did: `fuser -v` on it names that process; \
                 where several services share a state store, use PostgreSQL"
+            .to_owned();
+    }
+    if text.contains("disk is full") || text.contains("No space left on device") {
+        return "the disk of the state store is full: free space there, and whatever runs continues by itself"
             .to_owned();
     }
     "check state.url in sluice.toml: sqlite:./state.db or postgres://host/database".to_owned()
@@ -308,6 +327,30 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_whose_transaction_a_full_disk_ended_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        database.execute(sqlx::query("CREATE TABLE large (content TEXT)")).await.unwrap();
+        let mut connection = database.pool.acquire().await.unwrap();
+        // The file may not grow, as on a full disk, for what this connection writes.
+        sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&mut *connection).await.unwrap();
+        let mut transaction = connection.begin_with(begin(Kind::Sqlite)).await.unwrap();
+        let insert = sqlx::query("INSERT INTO large VALUES (hex(zeroblob(1000000)))");
+        let full = insert.execute(&mut *transaction).await.unwrap_err();
+        assert!(hint(&full).contains("free space"), "{full}");
+        drop(transaction);
+        drop(connection);
+        // All that the pool gives.
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(database.pool.acquire().await.unwrap());
+        }
+        for connection in &mut connections {
+            connection.begin_with(begin(Kind::Sqlite)).await.unwrap().rollback().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_database_in_memory_is_one() {
         let database = Database::open("sqlite::memory:").await.unwrap();
         let insert = || sqlx::query("INSERT INTO services (id, noted_at, vitals) VALUES ('a', 'b', 'c')");
@@ -326,16 +369,6 @@ pub(crate) mod tests {
             assert!(failure.is_settings(), "{failure:?}");
             assert!(failure.to_string().contains("state.db") && failure.hint().is_some(), "{failure:?}");
         }
-    }
-
-    #[test]
-    fn a_url_is_shown_without_its_password() {
-        assert_eq!(
-            shown("postgres://u:p@ss@db.example:5433/sluice?sslmode=require&password=p"),
-            "postgres://db.example:5433/sluice"
-        );
-        assert_eq!(shown("postgres://db.example/sluice"), "postgres://db.example/sluice");
-        assert_eq!(shown("sqlite:/srv/a@b/state.db?mode=rwc"), "sqlite:/srv/a@b/state.db");
     }
 
     #[test]

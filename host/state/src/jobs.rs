@@ -26,7 +26,7 @@ pub enum JobState {
     Waiting,
     /// It is being done.
     Running,
-    /// It is done.
+    /// It ended without a failure, and nothing is held back.
     Done,
     /// It is done, and answers are held back.
     Doubtful,
@@ -50,7 +50,7 @@ impl JobState {
     }
 }
 
-/// A job.
+/// Work that a call of the API started, with what became known of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Job {
     /// Its id; ids rise with time.

@@ -41,6 +41,8 @@ const MIGRATIONS: &[Entry] = migrations! {
     13 "0013_jobs" in "both" "both",
     14 "0014_outlets" in "both" "both",
     15 "0015_rule_reads" in "both" "both",
+    16 "0016_erasures" in "both" "both",
+    17 "0017_wire" in "both" "both",
 };
 
 /// What processes that migrate at once wait for in PostgreSQL: "sluice" in ASCII. It is held by the transaction.
@@ -123,6 +125,9 @@ mod tests {
     use super::*;
     use crate::State;
 
+    /// The checksums of all migrations, as `sha384sum` writes and checks them.
+    const CHECKSUMS: &str = include_str!("../migrations/SHA384SUMS");
+
     /// What the release before migrations wrote, into the tables of the first one.
     const EARLIER_STORE: &str = include_str!("earlier_store.sql");
 
@@ -147,6 +152,23 @@ mod tests {
         for (version, name, ..) in MIGRATIONS {
             assert!(name.starts_with(&format!("{version:04}_")), "{name}");
         }
+    }
+
+    /// A store refuses a migration that isn't the one that it was migrated by: a change of a table is a further migration, and a
+    /// line of `SHA384SUMS`.
+    #[test]
+    fn no_migration_is_changed_once_it_is_there() {
+        for kind in [Kind::Sqlite, Kind::Postgres] {
+            let folder = if kind == Kind::Sqlite { "sqlite" } else { "postgres" };
+            for entry in MIGRATIONS {
+                let sum: String = migration(entry, kind).checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+                let lines = ["both", folder].map(|folder| format!("{sum}  {folder}/{}.sql", entry.1));
+                let is_listed = CHECKSUMS.lines().any(|line| lines.iter().any(|listed| listed == line));
+                assert!(is_listed, "{} was edited, or SHA384SUMS lacks it: {}", entry.1, lines.join(", or "));
+            }
+        }
+        let files = MIGRATIONS.iter().map(|(_, _, sqlite, postgres)| if sqlite == postgres { 1 } else { 2 });
+        assert_eq!(CHECKSUMS.lines().count(), files.sum::<usize>());
     }
 
     #[tokio::test]

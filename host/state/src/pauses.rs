@@ -1,7 +1,10 @@
 //! Pauses: networks and accounts that the schedule leaves alone until the operator resumes them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::State;
 use crate::error::Error;
@@ -24,16 +27,20 @@ impl State {
     /// The store's failure.
     pub async fn pauses(&self, network: &str) -> Result<Vec<Pause>, Error> {
         let query = sqlx::query("SELECT account, paused_at, reason FROM pauses WHERE network = $1 ORDER BY account");
-        let rows = self.database.fetch_all(query.bind(network)).await?;
-        let pause = |row: &sqlx::any::AnyRow| {
-            let (account, paused_at): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            Ok(Pause {
-                account: (!account.is_empty()).then_some(account),
-                paused_at: paused_at.parse().map_err(Error::value)?,
-                reason: row.try_get(2)?,
-            })
-        };
-        rows.iter().map(pause).collect()
+        self.database.fetch_all(query.bind(network)).await?.iter().map(pause).collect()
+    }
+
+    /// What is paused of all networks, by their names, in the same order.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn all_pauses(&self) -> Result<HashMap<String, Vec<Pause>>, Error> {
+        let query = sqlx::query("SELECT account, paused_at, reason, network FROM pauses ORDER BY network, account");
+        let mut all: HashMap<String, Vec<Pause>> = HashMap::new();
+        for row in self.database.fetch_all(query).await? {
+            all.entry(row.try_get(3)?).or_default().push(pause(&row)?);
+        }
+        Ok(all)
     }
 
     /// Pauses a network or one of its accounts. What is paused already keeps its time and gets the reason.
@@ -61,6 +68,15 @@ impl State {
     }
 }
 
+fn pause(row: &AnyRow) -> Result<Pause, Error> {
+    let (account, paused_at): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Pause {
+        account: (!account.is_empty()).then_some(account),
+        paused_at: paused_at.parse().map_err(Error::value)?,
+        reason: row.try_get(2)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -82,6 +98,7 @@ mod tests {
         state.pause("awin", &again).await.unwrap();
         let expected = [of(None, ""), of(Some("de"), ""), of(Some("uk"), "locked again")];
         assert_eq!(state.pauses("awin").await.unwrap(), expected);
+        assert_eq!(state.all_pauses().await.unwrap(), HashMap::from([("awin".to_owned(), expected.to_vec())]));
         assert!(state.resume("awin", None).await.unwrap() && !state.resume("awin", None).await.unwrap());
         assert_eq!(state.pauses("awin").await.unwrap(), expected[1..]);
         assert!(state.resume("awin", Some("uk")).await.unwrap());

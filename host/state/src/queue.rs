@@ -11,7 +11,6 @@ use sqlx::Row;
 use crate::State;
 use crate::database::Statements;
 use crate::error::Error;
-use crate::leases::overlap;
 use crate::rule_reads::{self, RunEnd};
 use crate::runs::{Selection, Verb};
 use crate::schedule_times::{rule_entry, start_entry};
@@ -32,17 +31,6 @@ pub struct Round<'a> {
     pub before: Option<DateTime<Utc>>,
     /// Its runs.
     pub parts: Vec<Selection>,
-}
-
-/// A run that nobody works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FreeRun {
-    /// Its id.
-    pub run_id: String,
-    /// The network's name in the settings.
-    pub network: String,
-    /// The accounts that it needs, by their ids; all of the network without any.
-    pub accounts: Vec<String>,
 }
 
 impl State {
@@ -92,7 +80,19 @@ impl State {
         Ok(statements.commit().await?)
     }
 
-    /// The same with ids of the caller's own.
+    /// What the network's runs are to do that no schedule names, whether they wait or were begun.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn queued_bulk(&self, network: &str) -> Result<Vec<Selection>, Error> {
+        let query = sqlx::query("SELECT selection FROM runs WHERE network = $1 AND priority = $2");
+        let rows = self.database.fetch_all(query.bind(network).bind(BULK)).await?;
+        let texts = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
+        // One of another version that can't be read is given up by who claims the network.
+        Ok(texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+    }
+
+    /// Queues such runs with ids of the caller's own.
     ///
     /// # Errors
     /// As [`State::queue_bulk`].
@@ -106,52 +106,40 @@ impl State {
         Ok(statements.commit().await?)
     }
 
+    /// Queues runs of several networks, of which others wait for some: all or none. Each with its network and its id.
+    ///
+    /// # Errors
+    /// The store's failure; nothing is queued then.
+    pub async fn queue_bulk_of_all(&self, runs: &[(String, String, Selection)]) -> Result<(), Error> {
+        let mut statements = self.database.begin("bulk").await?;
+        let at = Utc::now().to_rfc3339();
+        for (network, run_id, run) in runs {
+            let queued = Queued { entry: "", priority: BULK, at: &at };
+            queue_run_as(&mut statements, network, run_id, &queued, run).await?;
+        }
+        Ok(statements.commit().await?)
+    }
+
     /// Forgets runs that were queued with ids which begin with this one and a point. The caller must have claimed the network:
     /// nobody works on one. Returns how many there were.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn forget_queued(&self, id: &str) -> Result<u64, Error> {
-        let query = sqlx::query("DELETE FROM runs WHERE substr(run_id, 1, $2) = $1");
-        let prefix = format!("{id}.");
-        let length = i32::try_from(prefix.len()).map_err(Error::value)?;
-        Ok(self.database.execute(query.bind(prefix).bind(length)).await?)
+        self.forget("DELETE FROM runs WHERE substr(run_id, 1, $2) = $1", id).await
     }
 
-    /// Runs that nobody works on, in the order in which they are to be taken.
+    /// The same for those of them that were never begun.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn free_runs(&self) -> Result<Vec<FreeRun>, Error> {
-        self.free_runs_up_to(BULK).await
+    pub async fn forget_unbegun(&self, id: &str) -> Result<u64, Error> {
+        self.forget("DELETE FROM runs WHERE substr(run_id, 1, $2) = $1 AND starts = 0", id).await
     }
 
-    /// The same without those that have time, such as queued backfills.
-    ///
-    /// # Errors
-    /// The store's failure.
-    pub async fn free_runs_of_schedules(&self) -> Result<Vec<FreeRun>, Error> {
-        self.free_runs_up_to(SCHEDULED).await
-    }
-
-    async fn free_runs_up_to(&self, priority: i64) -> Result<Vec<FreeRun>, Error> {
-        let query = sqlx::query(
-            "SELECT run_id, network, selection FROM runs WHERE priority <= $1 ORDER BY priority, started_at, run_id",
-        );
-        let query = query.bind(priority);
-        let rows = self.database.fetch_all(query).await?;
-        let claimed = if rows.is_empty() { Vec::new() } else { self.claimed().await? };
-        let mut free = Vec::new();
-        for row in rows {
-            let (run_id, network, selection): (String, String, String) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            // One of another version that can't be read is given up by who claims the network.
-            let accounts = serde_json::from_str::<Selection>(&selection).unwrap_or_default().accounts;
-            if !claimed.iter().any(|(of, claimed)| *of == network && overlap(claimed, &accounts)) {
-                free.push(FreeRun { run_id, network, accounts });
-            }
-        }
-        Ok(free)
+    async fn forget(&self, sql: &'static str, id: &str) -> Result<u64, Error> {
+        let length = i32::try_from(id.len() + 1).map_err(Error::value)?;
+        Ok(self.database.execute(sqlx::query(sql).bind(format!("{id}.")).bind(length)).await?)
     }
 
     /// Whether runs of the network's schedule aren't over.
@@ -219,9 +207,9 @@ struct Queued<'a> {
 }
 
 /// The priority of what the schedule names, and of what an operator's command began.
-const SCHEDULED: i64 = 0;
+pub(crate) const SCHEDULED: i64 = 0;
 /// The priority of what has time.
-const BULK: i64 = 1;
+pub(crate) const BULK: i64 = 1;
 
 async fn queue_run(
     statements: &mut Statements,
@@ -261,6 +249,7 @@ async fn queue_run_as(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::FreeRun;
     use crate::database::tests::{at, two_stores};
 
     fn part(account: &str) -> Selection {
@@ -356,6 +345,9 @@ mod tests {
         assert!(state.queue_round(&round(&rules, None, TEN)).await.unwrap());
         let accounts = |runs: Vec<FreeRun>| runs.into_iter().flat_map(|run| run.accounts).collect::<Vec<String>>();
         assert_eq!(accounts(state.free_runs().await.unwrap()), ["uk", "de", "fr", "nl"]);
+        let is_bulk: Vec<bool> = state.free_runs().await.unwrap().iter().map(|run| run.is_bulk).collect();
+        assert_eq!(is_bulk, [false, false, true, true]);
+        assert_eq!(state.queued_bulk("awin").await.unwrap().len(), 2);
         assert_eq!(accounts(state.free_runs_of_schedules().await.unwrap()), ["uk", "de"]);
     }
 

@@ -80,6 +80,37 @@ pub enum BulkWork {
         /// The digest of the connector that maps, which the lake keeps.
         connector: String,
     },
+    /// A month of a network's runs is mapped into the tables of a rebuild. The run's id is `<rebuild>.<part>`.
+    Rebuild {
+        /// The rebuild's id.
+        rebuild: String,
+        /// The part, by which the lake keeps its runs; a number of fixed width and the network's id. A network's parts are done
+        /// in their order.
+        part: String,
+        /// The digest of the connector that maps, which the lake keeps.
+        connector: String,
+    },
+    /// What is left of a rebuild is mapped, and its tables take the place of the old ones: once all of its parts are done.
+    PlaceRebuild {
+        /// The rebuild's id.
+        rebuild: String,
+        /// The runs of its parts have ids before this one.
+        until: String,
+        /// The digest of what its parts were cut from: if that isn't so any more, nothing is replaced.
+        plan: String,
+        /// Although raw no longer holds everything.
+        lossy: bool,
+    },
+}
+
+impl BulkWork {
+    /// The rebuild that this is a part of.
+    pub fn rebuild(&self) -> Option<&str> {
+        match self {
+            Self::Replay { .. } => None,
+            Self::Rebuild { rebuild, .. } | Self::PlaceRebuild { rebuild, .. } => Some(rebuild),
+        }
+    }
 }
 
 /// The keys of rules. Earlier versions wrote places in the list, which name nothing for certain.
@@ -127,6 +158,14 @@ pub struct NotedRun {
     pub starts: u32,
     /// Responses that it had kept at the last start.
     pub kept: u64,
+}
+
+impl NotedRun {
+    /// It without its last start, which ended in an error and so not its process. Not below 1: a run that was begun isn't
+    /// one that waits to be.
+    pub fn forgiven(self) -> Self {
+        Self { starts: self.starts.saturating_sub(1).max(1), ..self }
+    }
 }
 
 impl State {
@@ -190,6 +229,22 @@ impl State {
                 }
             }
         }
+        Ok(runs)
+    }
+
+    /// The ids of all runs that aren't over, with the work that is done instead of reading, sorted by the ids.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn queued_work(&self) -> Result<Vec<(String, Option<BulkWork>)>, Error> {
+        let rows = self.database.fetch_all(sqlx::query("SELECT run_id, selection FROM runs")).await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (run_id, selection): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let selection: Selection = serde_json::from_str(&selection).unwrap_or_default();
+            runs.push((run_id, selection.work));
+        }
+        runs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(runs)
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::State;
 use crate::error::Error;
@@ -42,6 +43,21 @@ impl ScheduleTimes {
         let own = self.of_accounts.get(&(rule_entry(rule, stream), account.to_owned()));
         own.copied().unwrap_or_else(|| self.read_at(rule, stream))
     }
+
+    /// Adds an entry: its name, its time, and its account or nothing.
+    fn add(&mut self, row: &AnyRow) -> Result<(), Error> {
+        let (entry, account): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+        // A time that can't be read is as good as none: its entry is due.
+        let time: Option<DateTime<Utc>> = row.try_get::<String, _>(1)?.parse().ok();
+        if !account.is_empty() {
+            self.of_accounts.insert((entry, account), time);
+        } else if let Some(time) = time {
+            let is_start = entry.split('/').next() == Some(START);
+            let of = if is_start { &mut self.started_at } else { &mut self.rules };
+            of.insert(entry, time);
+        }
+        Ok(())
+    }
 }
 
 /// The entry of the last start, of all streams or of one that has a schedule of its own.
@@ -66,18 +82,25 @@ impl State {
         );
         let mut times = ScheduleTimes::default();
         for row in self.database.fetch_all(query.bind(network)).await? {
-            let (entry, account): (String, String) = (row.try_get(0)?, row.try_get(2)?);
-            // A time that can't be read is as good as none: its entry is due.
-            let time: Option<DateTime<Utc>> = row.try_get::<String, _>(1)?.parse().ok();
-            if !account.is_empty() {
-                times.of_accounts.insert((entry, account), time);
-            } else if let Some(time) = time {
-                let is_start = entry.split('/').next() == Some(START);
-                let of = if is_start { &mut times.started_at } else { &mut times.rules };
-                of.insert(entry, time);
-            }
+            times.add(&row)?;
         }
         Ok(times)
+    }
+
+    /// The same of all networks, by their names.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn all_schedule_times(&self) -> Result<HashMap<String, ScheduleTimes>, Error> {
+        let query = sqlx::query(
+            "SELECT entry, happened_at, '', network FROM schedule_times
+             UNION ALL SELECT entry, read_at, account, network FROM rule_reads",
+        );
+        let mut all: HashMap<String, ScheduleTimes> = HashMap::new();
+        for row in self.database.fetch_all(query).await? {
+            all.entry(row.try_get(3)?).or_default().add(&row)?;
+        }
+        Ok(all)
     }
 
     /// When the last maintenance of the lake started that succeeded.
@@ -155,6 +178,7 @@ mod tests {
         assert_eq!(times.read_at(&daily, None), Some(ten));
         assert_eq!(times.started_at(None), None);
         assert_eq!(state.schedule_times("cj").await.unwrap(), ScheduleTimes::default());
+        assert_eq!(state.all_schedule_times().await.unwrap(), HashMap::from([("awin".to_owned(), times)]));
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub struct ServiceStats {
     pub id: String,
     /// The machine, as it calls itself.
     pub host: String,
-    /// The process on it.
+    /// Its process id on that machine.
     pub process: u32,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -34,6 +34,9 @@ pub struct ServiceStats {
     pub noted_at: DateTime<Utc>,
     /// What it does of scheduler, worker, api and query.
     pub roles: Vec<String>,
+    /// What other hosts call it by to share a query; none if it takes no parts of queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_address: Option<String>,
     /// Runs in flight.
     pub runs: usize,
     /// Compiled connectors in memory.

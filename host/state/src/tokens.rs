@@ -62,17 +62,42 @@ impl TokenStore for Tokens {
 /// # Errors
 /// A settings failure for a key that can't be read or is none.
 pub fn token_persistence(state: &State, url: &str, key: Option<Secret>) -> Result<TokenPersistence, Error> {
-    let key = match (key, sqlite_file(url)) {
-        (Some(key), _) => key,
-        (None, Some(database)) => key_file(&database)?,
-        (None, None) if url.starts_with("sqlite:") => return Ok(TokenPersistence::InMemory),
-        (None, None) => return Ok(TokenPersistence::Refused(KEY_HINT.to_owned())),
+    let key = match secret(url, key)? {
+        Some(key) => key,
+        None if url.starts_with("sqlite:") => return Ok(TokenPersistence::InMemory),
+        None => return Ok(TokenPersistence::Refused(KEY_HINT.to_owned())),
     };
-    let key = SealKey::new(&key).ok_or_else(|| Error::Key {
+    let key = SealKey::new(&key).ok_or_else(too_short)?;
+    Ok(TokenPersistence::With(Arc::new(Tokens(state.database.clone())), Arc::new(key)))
+}
+
+fn too_short() -> Error {
+    Error::Key {
         message: "state.key is shorter than 32 bytes".to_owned(),
         hint: "make one with: openssl rand -hex 32".to_owned(),
+    }
+}
+
+/// `state.key`; without one the key file beside a SQLite file, and none for a store that several hosts share.
+fn secret(url: &str, key: Option<Secret>) -> Result<Option<Secret>, Error> {
+    match (key, sqlite_file(url)) {
+        (Some(key), _) => Ok(Some(key)),
+        (None, Some(database)) => key_file(&database).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// What only the hosts of an installation know: `state.key`, or the key file beside a SQLite file.
+///
+/// # Errors
+/// A settings failure for a key that can't be read, is shorter than 32 bytes, or is missing.
+pub fn installation_secret(url: &str, key: Option<Secret>) -> Result<Secret, Error> {
+    let key = secret(url, key)?.ok_or_else(|| Error::Key {
+        message: "hosts share queries only with a state.key".to_owned(),
+        hint: KEY_HINT.to_owned(),
     })?;
-    Ok(TokenPersistence::With(Arc::new(Tokens(state.database.clone())), Arc::new(key)))
+    SealKey::new(&key).ok_or_else(too_short)?;
+    Ok(key)
 }
 
 /// The file of a `sqlite:` URL; none for one in memory and for other databases.

@@ -7,21 +7,47 @@ use crate::template::Names;
 macro_rules! columns {
     ($($who:ident { $($name:ident $kind:ident $(($($word:tt)*))? $presence:ident $group:ident $doc:literal;)* })*) => {
         /// The columns of transactions: who gives each, its name and its kind.
-        const COLUMNS: &[[&str; 3]] = &[$($([stringify!($who), stringify!($name), stringify!($kind)],)*)*];
+        const COLUMNS: &[Described] = &[$($([stringify!($who), stringify!($name), stringify!($kind)],)*)*];
     };
 }
 
 transaction_columns!(columns);
 
 /// Columns that are filled otherwise: from `status`, and by functions of a connector's own.
-const FILLED_OTHERWISE: [&str; 2] = ["status_raw", "amounts_reported"];
+const FILLED_OTHERWISE: [&str; 3] = ["transaction_id", "status_raw", "amounts_reported"];
 
-/// The columns that a field of one of these kinds is read into.
-fn columns_of(kinds: &[&str]) -> impl Iterator<Item = &'static str> {
-    let is_read = move |[who, name, kind]: &&[&str; 3]| {
-        *who == "connector" && kinds.contains(kind) && !FILLED_OTHERWISE.contains(name)
-    };
-    COLUMNS.iter().filter(is_read).map(|[_, name, _]| *name)
+/// Who gives a column, its name and its kind.
+pub(crate) type Described = [&'static str; 3];
+
+/// The kinds of the schema that are read alike.
+const READ_ALIKE: [(&[&str], Kind); 6] = [
+    (&["text", "currency"], Kind::Text),
+    (&["time", "day"], Kind::Time),
+    (&["money"], Kind::Money),
+    (&["flag"], Kind::Flag),
+    (&["int64"], Kind::Count),
+    (&["id"], Kind::Id),
+];
+
+/// Reads the columns of a schema that come from fields, but some.
+pub(crate) fn read_columns(
+    table: &Section,
+    (schema, but): (&'static [Described], &[&str]),
+    inputs: &mut Inputs,
+    names: &Names,
+) -> Read<Vec<Column>> {
+    let mut columns = Vec::new();
+    for (kinds, kind) in READ_ALIKE {
+        for [who, name, of] in schema {
+            if *who != "connector" || !kinds.contains(of) || but.contains(name) {
+                continue;
+            }
+            if let Some(value) = table.value(name) {
+                columns.push(column(name, kind, value, inputs, names)?);
+            }
+        }
+    }
+    Ok(columns)
 }
 
 /// Where a value comes from, as an expression.
@@ -51,9 +77,12 @@ pub(crate) enum Kind {
     Time,
     Money,
     Flag,
+    Count,
+    /// A text that every row has.
+    Id,
 }
 
-/// The id of a transaction.
+/// The id of a row.
 pub(crate) struct Id {
     /// The field that holds it, if the network gives one.
     pub(crate) field: Option<usize>,
@@ -86,9 +115,40 @@ pub(crate) struct Columns {
     pub(crate) adjust: Option<String>,
 }
 
+/// Columns that count nothing right if they are null in every row.
+const NEEDED: [&str; 6] =
+    ["sale_amount", "sale_currency", "commission_amount", "commission_currency", "amount", "currency"];
+
+/// Refuses columns of money, and a status, that come from nothing but columns that a header may lack: the host refuses
+/// a header without a column that it needs by its name, and takes one without such a column.
+pub(crate) fn check_optional(columns: &[Column], status: &[usize], inputs: &[String], optional: &[Text]) -> Read<()> {
+    let place = |input: usize| {
+        let path = inputs.get(input)?;
+        optional.iter().find(|text| text.text == *path)
+    };
+    let money = columns.iter().filter(|column| NEEDED.contains(&column.name.as_str())).map(|column| {
+        let inputs = column.sources.iter().map(|(source, _)| match source {
+            Source::Input(input) => Some(*input),
+            _ => None,
+        });
+        (column.name.as_str(), inputs.collect::<Vec<_>>())
+    });
+    let status = ("status", status.iter().map(|input| Some(*input)).collect());
+    for (name, inputs) in money.chain([status]) {
+        let absent: Vec<&Text> = inputs.iter().filter_map(|input| place((*input)?)).collect();
+        if let Some(first) = absent.first().filter(|_| absent.len() == inputs.len()) {
+            return mistake(
+                first.line,
+                format!("`{name}` needs a column that isn't `optional`: a header may lack `{}`", first.text),
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The inputs as they are gathered.
 #[derive(Default)]
-struct Inputs(Vec<String>);
+pub(crate) struct Inputs(pub(crate) Vec<String>);
 
 impl Inputs {
     fn place(&mut self, path: &str) -> usize {
@@ -105,25 +165,12 @@ impl Inputs {
 /// Reads `[streams.map]`.
 pub(crate) fn read(table: &Section, names: &Names) -> Read<Columns> {
     let mut inputs = Inputs::default();
-    let id = id(table, &mut inputs)?;
+    let id = id(table, "transaction_id", &mut inputs)?;
     let one = |key: &str, inputs: &mut Inputs| Ok(table.text(key)?.map(|path| inputs.place(&path.text)));
     let status = table.texts("status")?.iter().map(|path| inputs.place(&path.text)).collect();
     let paid = one("paid", &mut inputs)?;
     let kind = kind(table, &mut inputs)?;
-    let mut columns = Vec::new();
-    let kinds: [(&[&str], Kind); 4] = [
-        (&["text", "currency"], Kind::Text),
-        (&["time"], Kind::Time),
-        (&["money"], Kind::Money),
-        (&["flag"], Kind::Flag),
-    ];
-    for (kinds, kind) in kinds {
-        for name in columns_of(kinds) {
-            if let Some(value) = table.value(name) {
-                columns.push(column(name, kind, value, &mut inputs, names)?);
-            }
-        }
-    }
+    let columns = read_columns(table, (COLUMNS, &FILLED_OTHERWISE), &mut inputs, names)?;
     if !columns.iter().any(|column| column.name == "transacted_at") {
         return mistake(table.line, "`[streams.map]` has no `transacted_at`");
     }
@@ -142,17 +189,17 @@ pub(crate) fn read(table: &Section, names: &Names) -> Read<Columns> {
 }
 
 /// `"id"`, or `{ field = "id", parts = ["a", "b"], separator = "-" }`.
-fn id(table: &Section, inputs: &mut Inputs) -> Read<Id> {
-    let value = table.required("transaction_id")?;
+pub(crate) fn id(table: &Section, name: &str, inputs: &mut Inputs) -> Read<Id> {
+    let value = table.required(name)?;
     if let Some(field) = value.as_text() {
         let field = Some(inputs.place(&field.text));
         return Ok(Id { field, parts: Vec::new(), separator: String::new() });
     }
-    let section = value.section("transaction_id")?;
+    let section = value.section(name)?;
     let field = section.text("field")?.map(|path| inputs.place(&path.text));
     let parts: Vec<usize> = section.texts("parts")?.iter().map(|path| inputs.place(&path.text)).collect();
     if parts.len() < 2 {
-        return mistake(value.line, "`transaction_id` is put together of at least two `parts`");
+        return mistake(value.line, format!("`{name}` is put together of at least two `parts`"));
     }
     let separator = section.text("separator")?.map_or_else(|| "-".to_owned(), |text| text.text);
     section.finish()?;
@@ -223,7 +270,7 @@ fn column(name: &str, kind: Kind, value: Value, inputs: &mut Inputs, names: &Nam
 fn source(text: &Text, kind: Kind, inputs: &mut Inputs, names: &Names) -> Read<Source> {
     let Some(special) = text.text.strip_prefix('$') else { return Ok(Source::Input(inputs.place(&text.text))) };
     if kind != Kind::Text {
-        return mistake(text.line, "times, amounts and flags come from fields of the record");
+        return mistake(text.line, "times, amounts, flags and counts come from fields of the record");
     }
     match special.split_once(' ').unwrap_or((special, "")) {
         ("const", constant) if !constant.is_empty() => Ok(Source::Constant(constant.to_owned())),
@@ -241,12 +288,12 @@ fn check_form(form: &str, kind: Kind, line: usize) -> Read<()> {
             matches!(form, "plain" | "decimal-comma" | "decimal-point" | "minor")
                 || form.strip_prefix("scaled ").is_some_and(|places| places.parse::<u8>().is_ok_and(|p| p <= 12))
         }
-        Kind::Text | Kind::Flag => false,
+        Kind::Text | Kind::Flag | Kind::Count | Kind::Id => false,
     };
     let known = match kind {
         Kind::Time => "a time is read as iso, utc (the zone's name left out), unix, or a pattern such as %d.%m.%Y",
         Kind::Money => "an amount is read as plain, decimal-comma, decimal-point, scaled PLACES or minor",
-        Kind::Text | Kind::Flag => "texts and flags have no form",
+        Kind::Text | Kind::Flag | Kind::Count | Kind::Id => "texts, flags and counts have no form",
     };
     if is_known { Ok(()) } else { mistake(line, format!("`{form}`: {known}")) }
 }

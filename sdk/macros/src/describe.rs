@@ -80,6 +80,7 @@ fn stream(stream: &Stream) -> String {
     let inputs: Vec<&str> = match &stream.mapping {
         Mapping::None => Vec::new(),
         Mapping::Columns(columns) => columns.inputs.iter().map(String::as_str).collect(),
+        Mapping::Fact(columns) => columns.inputs.iter().map(String::as_str).collect(),
         Mapping::Function { inputs, .. } => inputs.iter().map(|(_, path)| path.as_str()).collect(),
     };
     let list = |texts: &[&str]| texts.iter().map(|text| format!("{text:?}.into(),")).collect::<String>();

@@ -75,7 +75,6 @@ impl<'a> Section<'a> {
         Self { document, name: name.to_owned(), line, entries, asked: RefCell::default() }
     }
 
-    /// The value of a key.
     pub(crate) fn value(&self, key: &str) -> Option<Value<'a>> {
         self.asked.borrow_mut().insert(key.to_owned());
         self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| *value)

@@ -6,6 +6,10 @@
 mod columns;
 mod describe;
 mod document;
+/// The schema of payments, programmes, aggregates and items, as the host has it.
+#[path = "../../../host/model/src/unified/facts.rs"]
+mod fact_schema;
+mod facts;
 mod mapping;
 mod network;
 mod pages;

@@ -1,6 +1,7 @@
-//! How records become transactions.
+//! How records become transactions and other facts.
 
 use crate::columns::{Column, Columns, Id, Kind, Source};
+use crate::facts::FactColumns;
 use crate::network::Network;
 use crate::stream::{Mapping, Stream};
 
@@ -43,27 +44,31 @@ fn arm(stream: &Stream) -> String {
         Mapping::Function { path, .. } => format!(
             "{name:?} => {{ {zone} {total} out.map_each(records, |record, out| {path}(slice, response, record, out)); }}"
         ),
-        Mapping::Columns(columns) => {
-            let places = body_places(columns);
-            let read: String = places
-                .iter()
-                .enumerate()
-                .map(|(at, place)| format!("let stated_{at} = response.value_at({place:?});"))
-                .collect();
-            let stated: String = (0..places.len()).map(|at| format!("stated_{at}.as_deref(),")).collect();
-            format!(
-                "{name:?} => {{ {zone} {total} {read}
-                    let stated: &[Option<&str>] = &[{stated}];
-                    out.map_each(records, |record, out| map_of_{name}(slice, stated, record, out)); }}"
-            )
-        }
+        Mapping::Columns(columns) => format!("{name:?} => {{ {zone} {total} {} }}", each(name, &columns.columns)),
+        Mapping::Fact(columns) => format!("{name:?} => {{ {zone} {total} {} }}", each(name, &columns.columns)),
     }
 }
 
+/// What maps each record by its columns.
+fn each(name: &str, columns: &[Column]) -> String {
+    let places = body_places(columns);
+    let read: String = places
+        .iter()
+        .enumerate()
+        .map(|(at, place)| format!("let stated_{at} = response.value_at({place:?});"))
+        .collect();
+    let stated: String = (0..places.len()).map(|at| format!("stated_{at}.as_deref(),")).collect();
+    format!(
+        "{read}
+        let stated: &[Option<&str>] = &[{stated}];
+        out.map_each(records, |record, out| map_of_{name}(slice, stated, record, out));"
+    )
+}
+
 /// The places of the body that columns come from.
-fn body_places(columns: &Columns) -> Vec<&str> {
+fn body_places(columns: &[Column]) -> Vec<&str> {
     let mut places = Vec::new();
-    for (source, _) in columns.columns.iter().flat_map(|column| &column.sources) {
+    for (source, _) in columns.iter().flat_map(|column| &column.sources) {
         if let Source::Body(place) = source
             && !places.contains(&place.as_str())
         {
@@ -93,19 +98,46 @@ fn of_stream(stream: &Stream) -> String {
             )
         }
         Mapping::Columns(columns) => row(&stream.name, columns),
+        Mapping::Fact(columns) => fact_row(&stream.name, columns),
     }
+}
+
+/// The function that maps one record to a fact.
+fn fact_row(name: &str, mapped: &FactColumns) -> String {
+    let columns = &mapped.columns[..];
+    let places = body_places(columns);
+    let fields: String =
+        columns.iter().map(|column| format!("{}: {},", column.name, value(column, columns, &places))).collect();
+    let words: String = mapped.words.iter().map(|(column, word)| format!("{column}: {word},")).collect();
+    let fact = mapped.fact;
+    format!(
+        "#[allow(unused_variables)] fn map_of_{name}(slice: &::sluice_connector::Slice, stated: &[Option<&str>],
+            record: ::sluice_connector::Record, out: &mut ::sluice_connector::Output) -> Result<(), String> {{
+            #[allow(unused_imports)] use ::sluice_connector::*;
+            {}
+            let row = {} {{ {}, {fields} {words} ..{}::default() }};
+            out.{}(record, &row);
+            Ok(())
+        }}\n",
+        id(&mapped.id, fact.id, "_"),
+        fact.row,
+        fact.id,
+        fact.row,
+        fact.push
+    )
 }
 
 /// The function that maps one record.
 fn row(name: &str, columns: &Columns) -> String {
-    let places = body_places(columns);
+    let all = &columns.columns[..];
+    let places = body_places(all);
     let mut fields = String::new();
-    for column in columns.columns.iter().filter(|column| column.kind != Kind::Money) {
-        fields.push_str(&format!("{}: {},", column.name, when(column, &value(column, columns, &places))));
+    for column in all.iter().filter(|column| column.kind != Kind::Money) {
+        fields.push_str(&format!("{}: {},", column.name, when(column, &value(column, all, &places))));
     }
     let mut money = String::new();
-    for column in columns.columns.iter().filter(|column| column.kind == Kind::Money) {
-        money.push_str(&format!("let {} = {};", column.name, when(column, &value(column, columns, &places))));
+    for column in all.iter().filter(|column| column.kind == Kind::Money) {
+        money.push_str(&format!("let {} = {};", column.name, when(column, &value(column, all, &places))));
         fields.push_str(&format!("{},", column.name));
     }
     if !columns.columns.iter().any(|column| column.name == "is_locked") {
@@ -148,14 +180,15 @@ fn row(name: &str, columns: &Columns) -> String {
             out.push(record, &row);
             Ok(())
         }}\n",
-        id(&columns.id),
+        id(&columns.id, "transaction_id", "id_basis"),
         kind(columns)
     )
 }
 
-fn id(id: &Id) -> String {
+/// Names the id and its basis.
+fn id(id: &Id, name: &str, basis: &str) -> String {
     if let (Some(field), []) = (id.field, &id.parts[..]) {
-        return format!("let (transaction_id, id_basis) = (record.required({field})?, IdBasis::Native);");
+        return format!("let ({name}, {basis}) = (record.required({field})?, IdBasis::Native);");
     }
     let parts: String = id.parts.iter().map(|part| format!("record.required({part})?,")).collect();
     let composed = format!("composed = [{parts}].join({:?}); (composed.as_str(), IdBasis::Composed)", id.separator);
@@ -165,7 +198,7 @@ fn id(id: &Id) -> String {
         }
         None => format!("{{ {composed} }}"),
     };
-    format!("let composed: String; let (transaction_id, id_basis) = {found};")
+    format!("let composed: String; let ({name}, {basis}) = {found};")
 }
 
 fn kind(columns: &Columns) -> String {
@@ -206,7 +239,7 @@ fn when(column: &Column, code: &str) -> String {
     format!("if matches!(status.validation, {decisions}) {{ {code} }} else {{ None }}")
 }
 
-fn value(column: &Column, columns: &Columns, places: &[&str]) -> String {
+fn value(column: &Column, columns: &[Column], places: &[&str]) -> String {
     let all: Vec<String> =
         column.sources.iter().map(|(source, forms)| one(column, source, forms, columns, places)).collect();
     match (&all[..], column.kind) {
@@ -222,7 +255,7 @@ fn value(column: &Column, columns: &Columns, places: &[&str]) -> String {
 }
 
 /// An expression of a column's value from one source.
-fn one(column: &Column, source: &Source, forms: &[String], columns: &Columns, places: &[&str]) -> String {
+fn one(column: &Column, source: &Source, forms: &[String], columns: &[Column], places: &[&str]) -> String {
     let input = match source {
         Source::Input(input) => *input,
         Source::Constant(text) => return format!("Some({text:?})"),
@@ -237,6 +270,8 @@ fn one(column: &Column, source: &Source, forms: &[String], columns: &Columns, pl
     match column.kind {
         Kind::Text => format!("record.filled({input})"),
         Kind::Flag => format!("record.flag({input})"),
+        Kind::Count => format!("record.count({input})?"),
+        Kind::Id => format!("record.required({input})?"),
         Kind::Time if forms.is_empty() => format!("record.iso_time({input})?"),
         Kind::Time => {
             let parses: Vec<String> = forms.iter().map(|form| time(form)).collect();
@@ -259,14 +294,14 @@ fn time(form: &str) -> String {
     }
 }
 
-fn money(form: &str, columns: &Columns, places: &[&str]) -> String {
+fn money(form: &str, columns: &[Column], places: &[&str]) -> String {
     match form {
         "plain" => "Money::parse(text)".to_owned(),
         "decimal-comma" => "Money::parse_grouped(text, ',')".to_owned(),
         "decimal-point" => "Money::parse_grouped(text, '.')".to_owned(),
         "minor" => {
             // By the currency of the amount, whichever is mapped.
-            let currency = columns.columns.iter().find(|column| column.name.ends_with("_currency"));
+            let currency = columns.iter().find(|column| column.name.ends_with("currency"));
             let currency = currency.map_or_else(|| "None".to_owned(), |currency| value(currency, columns, places));
             format!("Money::minor(text, ({currency}).unwrap_or_default())")
         }

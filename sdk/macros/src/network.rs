@@ -8,7 +8,6 @@ use crate::stream::{self, Stream};
 use crate::template::Names;
 use crate::tokens::{self, Token};
 
-/// A network.
 pub(crate) struct Network {
     pub(crate) slug: String,
     pub(crate) title: String,

@@ -45,9 +45,12 @@ pub(crate) fn read(section: &Section) -> Read<Option<Pages>> {
     };
     let end = table.required("end")?.text("end")?;
     let (word, place) = end.text.split_once(' ').unwrap_or((&end.text, ""));
-    let with_place = |variant: &str| match place.is_empty() {
-        true => mistake(end.line, format!("`{word}` needs the place that says it: `{word} /…`")),
-        false => Ok(format!("End::{variant}({place:?})")),
+    let with_place = |variant: &str| {
+        if place.is_empty() {
+            mistake(end.line, format!("`{word}` needs the place that says it: `{word} /…`"))
+        } else {
+            Ok(format!("End::{variant}({place:?})"))
+        }
     };
     let code = match word {
         "empty" => "End::Empty".to_owned(),

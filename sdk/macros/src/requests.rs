@@ -11,7 +11,6 @@ pub(crate) struct Named {
     value: Vec<Piece>,
 }
 
-/// A request.
 pub(crate) struct Call {
     method: &'static str,
     url: Vec<Piece>,
@@ -81,9 +80,10 @@ impl Named {
     }
 
     fn query(&self) -> String {
-        match template::is_open(&self.value) {
-            true => format!(".query({:?}, &{})", self.name, template::text_code(&self.value, false)),
-            false => self.query_with(),
+        if template::is_open(&self.value) {
+            format!(".query({:?}, &{})", self.name, template::text_code(&self.value, false))
+        } else {
+            self.query_with()
         }
     }
 

@@ -2,12 +2,12 @@
 
 use crate::columns::{self, Columns};
 use crate::document::{Read, Section, Text, mistake};
+use crate::facts::{self, Fact, FactColumns};
 use crate::network::axis;
 use crate::pages::{self, Pages};
 use crate::requests::{Call, Named, read_named_in};
 use crate::template::{self, Names, Piece};
 
-/// A stream.
 pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) unified: bool,
@@ -33,21 +33,29 @@ pub(crate) struct Stream {
     pub(crate) mapping: Mapping,
 }
 
-/// How records become transactions.
+/// How records become transactions or other facts.
 pub(crate) enum Mapping {
     /// Not at all: the stream has a native table only.
     None,
     /// By columns.
     Columns(Box<Columns>),
+    /// To facts of another kind, by columns.
+    Fact(Box<FactColumns>),
     /// By a function of the connector's own, which reads these inputs by these names.
     Function { path: String, inputs: Vec<(String, String)> },
 }
 
-/// Reads a stream.
 pub(crate) fn read(section: &Section, names: &Names) -> Read<Stream> {
     let name = section.required("name")?.text("name")?;
     let axes = axes(section, names)?;
-    let unified = section.flag("unified", true)?;
+    let fact = section.text("fact")?.map(|name| facts::named(&name)).transpose()?;
+    let unified = section.flag("unified", fact.is_none())?;
+    if unified && fact.is_some() {
+        return mistake(
+            section.line,
+            "a stream of facts of another kind isn't unified: its records are no transactions",
+        );
+    }
     let complete = section.texts("complete")?.iter().map(axis).collect::<Read<_>>()?;
     let call = match section.section("request")? {
         Some(request) => {
@@ -57,6 +65,15 @@ pub(crate) fn read(section: &Section, names: &Names) -> Read<Stream> {
         }
         None => return mistake(section.line, format!("stream `{}` has no `[streams.request]`", name.text)),
     };
+    let (layout, optional) = layout(section)?;
+    let mapping = mapping(section, (unified, fact), names)?;
+    match &mapping {
+        Mapping::Columns(of) => columns::check_optional(&of.columns, &of.status, &of.inputs, &optional)?,
+        Mapping::Fact(of) if of.columns.iter().any(|column| column.kind == columns::Kind::Money) => {
+            columns::check_optional(&of.columns, &[], &of.inputs, &optional)?;
+        }
+        Mapping::None | Mapping::Fact(_) | Mapping::Function { .. } => {}
+    }
     let stream = Stream {
         unified,
         axes,
@@ -67,13 +84,13 @@ pub(crate) fn read(section: &Section, names: &Names) -> Read<Stream> {
         timezone: section.text("timezone")?.map_or_else(|| "UTC".to_owned(), |zone| zone.text),
         timezone_basis: basis(section)?,
         timezone_setting: timezone_setting(section, names)?,
-        layout: layout(section)?,
+        layout,
         key: plain(section.texts("key")?),
         pins: pins(section)?,
         axis_urls: axis_urls(section, names)?,
         call,
         pages: pages::read(section)?,
-        mapping: mapping(section, unified, names)?,
+        mapping,
         name: name.text,
     };
     section.finish()?;
@@ -141,16 +158,16 @@ fn basis(section: &Section) -> Read<&'static str> {
     })
 }
 
-/// `records` of JSON, `elements` of XML, or `[streams.delimited]`.
-fn layout(section: &Section) -> Read<String> {
+/// `records` of JSON, `elements` of XML, or `[streams.delimited]`; and the columns that a header may lack.
+fn layout(section: &Section) -> Read<(String, Vec<Text>)> {
     let (json, xml) = (section.text("records")?, section.text("elements")?);
     let table = section.section("delimited")?;
     match (json, xml, table) {
         (Some(place), None, None) if place.text.is_empty() || place.text.starts_with('/') => {
-            Ok(format!("json({:?})", place.text))
+            Ok((format!("json({:?})", place.text), Vec::new()))
         }
         (Some(place), None, None) => mistake(place.line, format!("`{}` is no JSON Pointer", place.text)),
-        (None, Some(place), None) => Ok(format!("xml({:?})", place.text)),
+        (None, Some(place), None) => Ok((format!("xml({:?})", place.text), Vec::new())),
         (None, None, Some(table)) => delimited(&table),
         _ => {
             mistake(section.line, "a stream needs one of `records` (JSON), `elements` (XML) and `[streams.delimited]`")
@@ -158,24 +175,25 @@ fn layout(section: &Section) -> Read<String> {
     }
 }
 
-fn delimited(table: &Section) -> Read<String> {
+fn delimited(table: &Section) -> Read<(String, Vec<Text>)> {
     let text = |key: &str, default: &str| Ok(table.text(key)?.map_or_else(|| default.to_owned(), |text| text.text));
     let list =
-        |texts: Vec<Text>| texts.iter().map(|text| format!("{:?}.into()", text.text)).collect::<Vec<_>>().join(", ");
+        |texts: &[Text]| texts.iter().map(|text| format!("{:?}.into()", text.text)).collect::<Vec<_>>().join(", ");
     let quote = text("quote", "\"")?;
+    let optional = table.texts("optional")?;
     let code = format!(
         "Layout {{ format: Format::Delimited(Delimited {{ delimiter: {:?}.into(), quote: {quote:?}.into(), \
          skip_lines: {}, header: vec![{}], charset: {:?}.into(), exact_fields: {}, optional: vec![{}] }}), \
          pins: vec![], inputs: vec![], key: vec![] }}",
         text("delimiter", ",")?,
         table.number("skip_lines")?.unwrap_or(0),
-        list(table.texts("header")?),
+        list(&table.texts("header")?),
         text("charset", "utf-8")?,
         table.flag("exact", true)?,
-        list(table.texts("optional")?),
+        list(&optional),
     );
     table.finish()?;
-    Ok(code)
+    Ok((code, optional))
 }
 
 fn pins(section: &Section) -> Read<Vec<(&'static str, Vec<String>)>> {
@@ -198,20 +216,26 @@ fn pins(section: &Section) -> Read<Vec<(&'static str, Vec<String>)>> {
     Ok(pins)
 }
 
-fn mapping(section: &Section, unified: bool, names: &Names) -> Read<Mapping> {
+fn mapping(section: &Section, (unified, fact): (bool, Option<&'static Fact>), names: &Names) -> Read<Mapping> {
     let (table, function) = (section.section("map")?, section.text("map_with")?);
     let inputs = section.section("inputs")?;
-    match (table, function) {
-        (Some(table), None) if unified && inputs.is_none() => {
+    match (table, function, fact) {
+        (Some(table), None, None) if unified && inputs.is_none() => {
             Ok(Mapping::Columns(Box::new(columns::read(&table, names)?)))
         }
-        (None, Some(function)) if unified => {
+        (Some(table), None, Some(fact)) if inputs.is_none() => {
+            Ok(Mapping::Fact(Box::new(facts::read(fact, &table, names)?)))
+        }
+        (None, Some(function), _) if unified || fact.is_some() => {
             let entries = inputs.map(|inputs| inputs.all()).unwrap_or_default();
             let inputs = entries.into_iter().map(|(name, value)| Ok((name.clone(), value.text(&name)?.text)));
             Ok(Mapping::Function { path: function.text, inputs: inputs.collect::<Read<_>>()? })
         }
-        (None, None) if !unified => Ok(Mapping::None),
-        _ if !unified => mistake(section.line, "a stream that isn't unified has no mapping"),
+        (None, None, None) if !unified => Ok(Mapping::None),
+        (_, _, Some(_)) => {
+            mistake(section.line, "a stream of facts needs `[streams.map]`, or `map_with` and `[streams.inputs]`")
+        }
+        _ if !unified => mistake(section.line, "a stream that isn't unified and has no `fact` has no mapping"),
         _ => mistake(section.line, "a unified stream needs `[streams.map]`, or `map_with` and `[streams.inputs]`"),
     }
 }

@@ -57,7 +57,6 @@ pub(crate) struct Names {
     pub(crate) tokens: Vec<String>,
 }
 
-/// Reads a template.
 pub(crate) fn read(template: &Text, names: &Names) -> Read<Vec<Piece>> {
     let mut rest = template.text.as_str();
     let pieces = pieces(&mut rest, template.line, names, 0)?;
@@ -108,9 +107,12 @@ fn piece(rest: &mut &str, line: usize, names: &Names, depth: usize) -> Read<Piec
     let Some(close) = rest.find('}') else { return mistake(line, "a `${` isn't closed") };
     let argument = rest[..close].to_owned();
     *rest = &rest[close + 1..];
-    let declared = |what: &str, known: &[String]| match known.contains(&argument) {
-        true => Ok(argument.clone()),
-        false => mistake(line, format!("there is no {what} `{argument}`; there are: {}", known.join(", "))),
+    let declared = |what: &str, known: &[String]| {
+        if known.contains(&argument) {
+            Ok(argument.clone())
+        } else {
+            mistake(line, format!("there is no {what} `{argument}`; there are: {}", known.join(", ")))
+        }
     };
     if let Some((_, moment)) = MOMENTS.iter().find(|(name, _)| *name == word) {
         let pattern = if argument.is_empty() { "%Y-%m-%dT%H:%M:%SZ".to_owned() } else { argument };

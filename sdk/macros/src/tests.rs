@@ -99,6 +99,74 @@ fn a_mistake_names_its_line() {
     }
 }
 
+const PAYMENTS: &str = r#"
+[[streams]]
+name = "payouts"
+fact = "payments"
+records = "/payouts"
+
+[streams.request]
+url = "https://api.brightlink.example/v1/payouts"
+
+[streams.axes.none]
+
+[streams.map]
+payment_id = { parts = ["year", "number"] }
+amount = "cents as minor"
+currency = "currency"
+paid_at = "paid"
+payment_status = "$const paid"
+"#;
+
+#[test]
+fn a_stream_of_payments_becomes_rust() {
+    let code = expansion(&format!("{GOOD}{PAYMENTS}"), Path::new("network.toml")).unwrap();
+    for part in [
+        "let (payment_id, _) = { composed = [record.required(0)?,record.required(1)?,].join(\"-\");",
+        "amount: record.money_by(4, |text| Money::minor(text, (record.filled(2)).unwrap_or_default()))?",
+        "payment_status: PaymentStatus::Paid, ..Payment::default() };",
+        "out.push_payment(record, &row);",
+    ] {
+        assert!(code.contains(part), "no {part} in:\n{code}");
+    }
+    for (from, to, expected) in [
+        ("fact = \"payments\"", "fact = \"coupons\"", "`coupons` is no kind of fact: items, payments, "),
+        (
+            "fact = \"payments\"",
+            "fact = \"payments\"\nunified = true",
+            "a stream of facts of another kind isn't unified",
+        ),
+        ("$const paid", "$const sent", "`payment_status` is `$const` and one of: unpaid, payable, paid, clawed-back"),
+        ("amount =", "sum =", "`map` has no key `sum`; it has advertiser_id, "),
+        ("\"paid\"", "\"paid when approved\"", "only columns of transactions wait for a decision"),
+    ] {
+        let text = format!("{GOOD}{}", PAYMENTS.replacen(from, to, 1));
+        let mistake = expansion(&text, Path::new("network.toml")).expect_err("it has a mistake").to_string();
+        assert!(mistake.contains(expected), "{mistake}, not {expected}");
+    }
+}
+
+#[test]
+fn money_and_status_need_a_column_that_is_there() {
+    let text = |optional: &str| {
+        let delimited = format!("[streams.delimited]\noptional = [{optional}]\n[streams.request]");
+        let text = GOOD.replacen("records = \"/sales\"\n", "", 1).replacen("[streams.request]", &delimited, 1);
+        text.replacen("\"amount as decimal-comma\"", "[\"amount as decimal-comma\", \"total\"]", 1)
+    };
+    let mistake = |optional: &str| expansion(&text(optional), Path::new("network.toml")).err().map(|m| m.to_string());
+    assert_eq!(mistake("\"ref\", \"total\""), None);
+    let money = mistake("\"amount\", \"total\"").unwrap();
+    assert_eq!(money, "25: `sale_amount` needs a column that isn't `optional`: a header may lack `amount`");
+    assert!(mistake("\"state\"").unwrap().contains("`status` needs"));
+    let payments = PAYMENTS.replacen("records = \"/payouts\"\n", "", 1).replacen(
+        "[streams.request]",
+        "[streams.delimited]\noptional = [\"cents\"]\n[streams.request]",
+        1,
+    );
+    let of_payments = expansion(&format!("{GOOD}{payments}"), Path::new("network.toml")).expect_err("it has a mistake");
+    assert!(of_payments.to_string().contains("`amount` needs a column that isn't `optional`"), "{of_payments}");
+}
+
 #[test]
 fn braces_nest_and_stand_for_themselves_elsewhere() {
     let names = template::Names { secrets: vec!["id".into(), "key".into()], ..template::Names::default() };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sluice_tests::Operator;
@@ -25,10 +25,10 @@ const MAX_ATTACKED_RATIO: f64 = 2.0;
 const MAX_ATTACKED_MIB: f64 = 512.0 * 1.25;
 /// How the honest network's line of the log begins: it is named as `load` names it.
 const HONEST: &str = " n00: ";
-/// The variable that holds an attacker's secret.
+/// What the variables that hold an attacker's secrets begin with.
 const SECRET: &str = "ATTACKER_SECRET";
 /// How long an attacker has until a status must name it.
-const NAMED_AFTER: Duration = Duration::from_secs(90);
+const NAMED_AFTER: Duration = Duration::from_secs(600);
 /// How long an attacker's run is watched after that. One that isn't let in has none.
 const OVER_AFTER: Duration = Duration::from_secs(30);
 /// Between two looks at the status.
@@ -96,7 +96,13 @@ pub(crate) fn print(all: &[Attacked], quick: bool) {
 }
 
 /// Serves the honest network alone, and then beside each attacker.
-pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::Result<Vec<Attacked>> {
+/// `only`: the attacker of this name.
+pub(crate) fn measure(
+    quick: bool,
+    only: Option<&str>,
+    sluice: &Path,
+    connectors: &Path,
+) -> anyhow::Result<Vec<Attacked>> {
     let load = if quick {
         Load { networks: 1, accounts: 2, windows: 2, rows_each: ROWS_PER_REQUEST }
     } else {
@@ -104,19 +110,20 @@ pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::
     };
     let network = Network::start(ROWS_PER_REQUEST)?;
     let honest = || honest(load, &network.address, sluice, connectors);
-    let alone = served(&honest()?, None)?;
+    let alone = served(&honest()?, load, None)?;
+    ensure!(alone.same_rows, "the honest network alone has other rows than it gives");
     let mut attacked = Vec::new();
-    for attacker in attackers()? {
+    for attacker in attackers()?.into_iter().filter(|attacker| only.is_none_or(|only| only == attacker.what)) {
         let mut operator = honest()?;
         invite(&mut operator, &attacker)?;
-        let beside = served(&operator, Some(&attacker))?;
+        let beside = served(&operator, load, Some(&attacker))?;
         attacked.push(Attacked {
             what: attacker.what.to_owned(),
             row: attacker.row,
             wall_secs: beside.wall_secs,
             alone_secs: alone.wall_secs,
             peak_mib: beside.peak_mib,
-            same_rows: beside.rows == alone.rows,
+            same_rows: beside.same_rows,
             is_named: beside.is_named,
         });
     }
@@ -131,16 +138,21 @@ fn honest(load: Load, address: &Address, sluice: &Path, connectors: &Path) -> an
 }
 
 fn invite(operator: &mut Operator, attacker: &Attacker) -> anyhow::Result<()> {
-    operator.set(SECRET, "s3cret-of-the-attacker's-own");
-    let secrets: Map<_, _> =
-        attacker.secrets.iter().map(|slot| ((*slot).to_owned(), json!(format!("env:{SECRET}")))).collect();
     operator.put_connector(&format!("{}.wasm", attacker.id), &attacker.component)?;
-    let account = |number: usize| json!({"name": format!("a{number}"), "settings": {}, "secrets": secrets});
+    let mut accounts = Vec::new();
+    for number in 0..attacker.accounts {
+        // Two with one secret would be one account, and are refused.
+        let variable = format!("{SECRET}_{number}");
+        operator.set(&variable, &format!("s3cret-{number}-of-the-attacker's-own"));
+        let secret = json!(format!("env:{variable}"));
+        let secrets: Map<_, _> = attacker.secrets.iter().map(|slot| ((*slot).to_owned(), secret.clone())).collect();
+        accounts.push(json!({"name": format!("a{number}"), "settings": {}, "secrets": secrets}));
+    }
     let file = json!({
         "connector": attacker.id, "schedule": "* * * * *", "base_url": attacker.origin,
         "look_back": [{"every": "1h", "days": 1}],
         "rate": {"requests": 1000, "per_secs": 1, "concurrency": 16},
-        "accounts": (0..attacker.accounts).map(account).collect::<Vec<_>>(),
+        "accounts": accounts,
     });
     operator.write(&format!("networks/{NAME}.json"), &file.to_string())
 }
@@ -149,12 +161,12 @@ fn invite(operator: &mut Operator, attacker: &Attacker) -> anyhow::Result<()> {
 struct ServedBeside {
     wall_secs: f64,
     peak_mib: f64,
-    rows: Vec<Value>,
+    same_rows: bool,
     is_named: Option<bool>,
 }
 
 /// Serves until the honest network was run once, and a status names the attacker.
-fn served(operator: &Operator, attacker: Option<&Attacker>) -> anyhow::Result<ServedBeside> {
+fn served(operator: &Operator, load: Load, attacker: Option<&Attacker>) -> anyhow::Result<ServedBeside> {
     let start = Instant::now();
     let (sender, log) = channel();
     let service = Service::start(operator, sender)?;
@@ -172,11 +184,25 @@ fn served(operator: &Operator, attacker: Option<&Attacker>) -> anyhow::Result<Se
     }
     let peak_mib = process::of_running(service.child(), start)?.peak_mib;
     drop(service);
-    let rows = operator.sql(
-        "SELECT transaction_key AS k, version AS v, change AS c, encode(content_hash, 'hex') AS h
-         FROM unified.transaction_versions WHERE network = 'awin' ORDER BY 1, 2",
-    )?;
-    Ok(ServedBeside { wall_secs, peak_mib, rows, is_named })
+    Ok(ServedBeside { wall_secs, peak_mib, same_rows: has_its_rows(operator, load)?, is_named })
+}
+
+/// Whether the tables hold what the honest network gives: as many rows as it has, and nothing new if its windows are read
+/// again. It gives the same for the same window.
+fn has_its_rows(operator: &Operator, load: Load) -> anyhow::Result<bool> {
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let read =
+        operator.sql("SELECT min(since) AS since, max(until) AS until FROM meta.coverage WHERE network = 'awin'")?;
+    let counted = "SELECT count(*) AS n FROM unified.transaction_versions WHERE network = 'awin'";
+    let before = operator.sql(counted)?[0]["n"].clone();
+    let again =
+        operator.run(HONEST.trim().trim_end_matches(':'), &[text(&read[0], "since"), text(&read[0], "until")])?;
+    let counts = [&before, &again["records"], &operator.sql(counted)?[0]["n"]];
+    let same_rows = again["status"] == "done" && counts.iter().all(|count| **count == load.rows());
+    if !same_rows {
+        println!("{counts:?} rows instead of {}, and {again}", load.rows());
+    }
+    Ok(same_rows)
 }
 
 /// Reads the log until the honest network's run is over, and gives whether the attacker's was over before.
@@ -198,9 +224,10 @@ fn is_of_attacker(line: &str) -> bool {
 /// Looks at the status until it names a network with what failed, or a connector with why it isn't let in.
 fn is_named(operator: &Operator, id: &str) -> anyhow::Result<bool> {
     let begun = Instant::now();
+    let mut output = String::new();
     while begun.elapsed() < NAMED_AFTER {
         let answer = operator.sluice(&["status"])?;
-        let output = [answer.stdout, answer.stderr].concat();
+        output = [answer.stdout, answer.stderr].concat();
         let is_wrong = |line: &str| line.contains("no connector") || line.contains("doubtful: ");
         let of_stream = output.lines().skip_while(|line| !(line.starts_with("  ") && line.contains(id)));
         let has_failed = of_stream.take_while(|line| line.starts_with("  ")).any(|line| line.contains(": failed "));
@@ -210,5 +237,6 @@ fn is_named(operator: &Operator, id: &str) -> anyhow::Result<bool> {
         #[expect(clippy::disallowed_methods, reason = "another process's state is only seen by looking")]
         std::thread::sleep(LOOK);
     }
+    println!("no status names {id}:\n{output}");
     Ok(false)
 }

@@ -1,5 +1,6 @@
-//! `sluice run` over 1,200 requests, again with nothing changed, and the yardstick on the same.
+//! `sluice run` over 1,200 requests, again with nothing changed, and the yardsticks on the same.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::network::{Address, FIRST_PUBLISHER, Network, ROWS_PER_REQUEST, Work};
 use crate::process::{self, Usage};
-use crate::yardstick;
+use crate::yardstick::{self, Outputs};
 use crate::{guards, map};
 
 const TOKEN: &str = "BENCH_TOKEN";
@@ -30,22 +31,29 @@ pub(crate) struct EndToEnd {
     pub(crate) again_new_versions: u64,
     /// The native pipeline.
     pub(crate) native: Usage,
+    /// The native pipeline with the three outputs of the run.
+    pub(crate) native_three: Usage,
     /// The share of the first run's CPU time that its guards take.
     pub(crate) guards_share: f64,
+    /// The same if each window had an odd answer and an empty one, which are compared with the tables.
+    pub(crate) odd_guards_share: f64,
     /// The share of the first run's CPU time that its bounds take.
     pub(crate) bounds_share: f64,
     /// CPU seconds of the first run for one of the native pipeline.
     pub(crate) ratio: f64,
     /// Seconds of the first run for one of the native pipeline.
     pub(crate) wall_ratio: f64,
+    /// CPU seconds of the first run for one of the native pipeline with its three outputs.
+    pub(crate) three_ratio: f64,
 }
 
-/// Measures all three.
+/// Measures all four.
 pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::Result<EndToEnd> {
     let network = Network::start(ROWS_PER_REQUEST)?;
     // Its folder stays until all is measured: ext4 without a journal looks around files that were just deleted whenever
     // it makes a new one, which cost the runs after it up to a tenth of their time.
-    let (native, _folder) = native(work, &network.address)?;
+    let (three, _folder_of_three) = native(Outputs::NativeThree, work, &network.address)?;
+    let (native, _folder) = native(Outputs::Native, work, &network.address)?;
     let operator = Operator::new(work, &network.address, sluice, connectors)?;
     // Compiling a connector costs 0.1 s once per version, not per run.
     operator.succeed(&["check"])?;
@@ -57,25 +65,28 @@ pub(crate) fn measure(work: Work, sluice: &Path, connectors: &Path) -> anyhow::R
     let (again_report, again) = operator.run(work)?;
     operator.holds(work.rows())?;
     let lake = operator.dir.path().join("lake");
-    let guards_secs = guards::secs(connectors, "awin", &lake, &work.bounds()?, work.rows())?;
+    let guards = guards::measure(connectors, "awin", &lake, work)?;
     let bounds_secs = map::bounds_secs_per_row(connectors, "awin", ROWS_PER_REQUEST)? * work.rows() as f64;
     Ok(EndToEnd {
         bounds_share: bounds_secs / first.cpu_secs,
-        guards_share: guards_secs / first.cpu_secs,
+        guards_share: guards.secs / first.cpu_secs,
+        odd_guards_share: guards.odd_secs / first.cpu_secs,
         requests: work.requests(),
         rows: work.rows(),
         first,
         again,
         again_new_versions: count(&again_report, "new_versions"),
         native,
+        native_three: three,
+        three_ratio: first.cpu_secs / three.cpu_secs,
         ratio: first.cpu_secs / native.cpu_secs,
         wall_ratio: first.wall_secs / native.wall_secs,
     })
 }
 
-fn native(work: Work, address: &Address) -> anyhow::Result<(Usage, TempDir)> {
+fn native(outputs: Outputs, work: Work, address: &Address) -> anyhow::Result<(Usage, TempDir)> {
     let dir = tempfile::Builder::new().prefix("sluice-yardstick-").tempdir()?;
-    let (out, usage) = process::measure(&mut yardstick::command(work, address, dir.path())?, dir.path())?;
+    let (out, usage) = process::measure(&mut yardstick::command(outputs, work, address, dir.path())?, dir.path())?;
     ensure!(out.trim() == work.rows().to_string(), "the yardstick wrote {} rows", out.trim());
     let bodies = std::fs::read_dir(dir.path().join("raw"))?.count();
     ensure!(bodies == work.requests(), "the yardstick kept {bodies} bodies: answers repeat");
@@ -151,7 +162,19 @@ impl Operator {
 
     /// A run over all windows: its report and what it used up.
     fn run(&self, work: Work) -> anyhow::Result<(Value, Usage)> {
-        let (text, usage) = self.succeed(&run_arguments(work).each_ref().map(String::as_str))?;
+        self.run_under(&[], work)
+    }
+
+    /// A run over all windows that another command starts.
+    pub(crate) fn run_under(&self, under: &[&str], work: Work) -> anyhow::Result<(Value, Usage)> {
+        let run = self.command(&run_arguments(work).each_ref().map(String::as_str));
+        let words = under.iter().map(OsStr::new).chain([run.get_program()]).chain(run.get_args());
+        let words: Vec<&OsStr> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(self.dir.path()).env_clear();
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let (text, usage) = process::measure(&mut command, self.dir.path()).context("a run failed")?;
         let reports: Value = serde_json::from_str(&text).with_context(|| format!("no report: {text}"))?;
         Ok((reports[0].clone(), usage))
     }

@@ -16,7 +16,7 @@ use arrow::array::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{ConnectorRef, Counts, Lake, Ledger, Upkeep};
 use sluice_model::{
-    Axis, BodyFindings, Digest, Format, Kinds, Layout, Mapped, Method, NativeBatch, NativeColumn, RawObject, Request,
+    Axis, BodyFindings, Digest, Format, Kinds, Layout, Mapped, NativeBatch, NativeColumn, RawObject, Request,
     SentRequest, Slice, mapped_transactions_schema,
 };
 use tempfile::TempDir;
@@ -236,6 +236,7 @@ impl Reading {
         Ok(Mapped {
             native: native(&rows),
             transactions: Some(transactions(&rows)?),
+            facts: std::collections::BTreeMap::new(),
             rejects: Vec::new(),
             unknown_statuses: Vec::new(),
             total: None,
@@ -263,15 +264,7 @@ impl Reading {
                 axis: Axis::Transaction,
                 cursor: None,
             },
-            request: Request {
-                key: format!("from-{first}"),
-                method: Method::Get,
-                url: Vec::new(),
-                headers: Vec::new(),
-                body: None,
-                state: String::new(),
-                yields_records: true,
-            },
+            request: Request::get(format!("from-{first}")),
             sent: SentRequest { method: "GET".to_owned(), url: String::new(), headers: Vec::new(), body: None },
             attempt: 1,
             sent_at: received_at,

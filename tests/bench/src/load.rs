@@ -54,7 +54,8 @@ impl Load {
         self.networks * self.accounts * self.windows
     }
 
-    fn rows(self) -> usize {
+    /// Rows in all.
+    pub(crate) fn rows(self) -> usize {
         self.slices() * self.rows_each
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! What it measures. The **map stage**: each connector's component against the same Rust code run natively, on one
 //! thread. **End to end**: `sluice run` on 1,200 requests of 500 Awin-like rows, in CPU seconds against a native
-//! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table. **Stages**: where that time goes,
+//! pipeline (`yardstick.rs`) that fetches the same, keeps raw and writes one Parquet table, and against one that writes the
+//! unified versions too. **Stages**: where that time goes,
 //! by `perf`. **Swap**: from a connector's
 //! file to its new version serving. **Replay**: mapping what is in raw again, against building from it for the first
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
 //! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
 //! files. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000.
-//! **Console**: the page over 4,500 accounts and 400 days. **Attackers**: an honest network beside guests and networks that want time and memory.
+//! **Growth**: what a row costs with larger bodies, more networks and on one core. **Starts**: a service with ninety
+//! connectors until its first request, and the smallest query. **Console**: the page over 4,500 accounts and 400 days. **Attackers**: an honest network beside guests and networks that want time and memory.
 //!
 //! The network is a process of its own, so that its work isn't counted; see `network.rs`.
 
@@ -20,6 +22,7 @@ mod detection;
 mod end_to_end;
 mod exact;
 mod front;
+mod growth;
 mod guards;
 mod history;
 mod hosts;
@@ -36,6 +39,7 @@ mod rereading;
 mod row;
 mod scale;
 mod stages;
+mod starts;
 mod swap;
 mod yardstick;
 
@@ -47,10 +51,10 @@ use anyhow::{Context, bail};
 use crate::history::History;
 use crate::network::Work;
 
-const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] \
-    [--only map|end-to-end|stages|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console]";
+const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] [--attacker NAME] \
+    [--only map|end-to-end|stages|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console|growth|starts]";
 /// What can be measured alone.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 16] = [
     "map",
     "end-to-end",
     "stages",
@@ -65,6 +69,8 @@ const PARTS: [&str; 14] = [
     "hosts",
     "scale",
     "console",
+    "growth",
+    "starts",
 ];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
@@ -81,6 +87,8 @@ struct Arguments {
     /// Windows and histories are so many times smaller.
     scale: u64,
     only: Option<String>,
+    /// The only one of the attackers.
+    attacker: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -103,12 +111,14 @@ fn main() -> ExitCode {
 
 fn parse(arguments: Vec<String>) -> anyhow::Result<Arguments> {
     let (mut connectors, mut sluice, mut quick, mut scale, mut only) = (None, None, false, None, None);
+    let mut attacker = None;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => quick = true,
             "--connectors" => connectors = arguments.next().map(PathBuf::from),
             "--sluice" => sluice = arguments.next().map(PathBuf::from),
+            "--attacker" => attacker = Some(arguments.next().context(USAGE)?),
             "--scale" => scale = Some(arguments.next().and_then(|text| text.parse().ok()).context(USAGE)?),
             "--only" => only = Some(arguments.next().filter(|part| PARTS.contains(&part.as_str())).context(USAGE)?),
             other => bail!("`{other}` is no argument\n{USAGE}"),
@@ -116,7 +126,7 @@ fn parse(arguments: Vec<String>) -> anyhow::Result<Arguments> {
     }
     let connectors = connectors.context(USAGE)?;
     let scale = scale.unwrap_or(if quick { 100 } else { 1 }).max(1);
-    Ok(Arguments { connectors, sluice: sluice.context(USAGE)?, quick: quick || scale > 1, scale, only })
+    Ok(Arguments { connectors, sluice: sluice.context(USAGE)?, quick: quick || scale > 1, scale, only, attacker })
 }
 
 /// Measures, prints, and says whether the limits hold.
@@ -160,7 +170,12 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     services(arguments, &mut report)?;
     if wanted("attackers") {
-        report.attacked = attackers::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        report.attacked = attackers::measure(
+            arguments.quick,
+            arguments.attacker.as_deref(),
+            &arguments.sluice,
+            &arguments.connectors,
+        )?;
         attackers::print(&report.attacked, report.quick);
     }
     if wanted("detection") || wanted("questions") {
@@ -182,6 +197,14 @@ fn services(arguments: &Arguments, report: &mut report::Report) -> anyhow::Resul
     if wanted("hosts") {
         report.shared = hosts::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
         report.print_shared();
+    }
+    if wanted("starts") {
+        report.starts = Some(starts::measure(&arguments.sluice, &arguments.connectors)?);
+        report.starts.iter().for_each(starts::Starts::print);
+    }
+    if wanted("growth") {
+        report.grown = growth::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;
+        growth::print(&report.grown);
     }
     if wanted("scale") {
         report.scale = scale::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?;

@@ -9,36 +9,12 @@ use serde::Serialize;
 use serde_json::Value;
 use sluice_lake::Lake;
 use sluice_query::{Format, Session, SessionOptions};
+use sluice_tests::{QUESTIONS, naming_tables};
 
 use crate::history::History;
 
 /// Measured so often after one round to warm up; the median counts.
 const ROUNDS: usize = 3;
-
-/// Names of the questions, and what is asked; the tables' names stand in braces.
-const QUESTIONS: &[(&str, &str)] = &[
-    (
-        "earnings by month, status, currency",
-        "SELECT month, validation_status, commission_currency, count(*) AS n, sum(commission_effective) AS effective
-         FROM {unified.transactions} GROUP BY month, validation_status, commission_currency ORDER BY 1, 2, 3",
-    ),
-    (
-        "best advertisers of a month",
-        "SELECT advertiser_id, advertiser_name, sum(commission_effective) AS effective
-         FROM {unified.transactions} WHERE transaction_day >= DATE '2025-12-01' AND transaction_day < DATE '2026-01-01'
-         GROUP BY advertiser_id, advertiser_name ORDER BY effective DESC, advertiser_id LIMIT 20",
-    ),
-    (
-        "what changed, by day of the sale",
-        "SELECT transaction_day, count(*) AS n, sum(commission_amount) AS commission
-         FROM {unified.transaction_versions} WHERE version > 1 GROUP BY transaction_day ORDER BY 1",
-    ),
-    (
-        "how one transaction came to be",
-        "SELECT version, change, validation_status, commission_amount FROM {unified.transaction_versions}
-         WHERE month = '2025-12' AND transaction_id = 'T0000000005' ORDER BY version",
-    ),
-];
 
 /// What a question took.
 #[derive(Clone, Serialize)]
@@ -61,7 +37,7 @@ pub(crate) async fn measure(history: &History, python: &Path) -> anyhow::Result<
         let (ours, sluice_secs) = sluice(&history.lake, sql).await?;
         ensure!(!ours.is_empty(), "`{question}` has no answer");
         ensure!(ours == theirs, "`{question}` is answered {ours:?} by Sluice and {theirs:?} by DuckDB");
-        answered.push(Answered { question: (*question).to_owned(), rows: ours.len(), sluice_secs, duckdb_secs });
+        answered.push(Answered { question: question.to_owned(), rows: ours.len(), sluice_secs, duckdb_secs });
     }
     Ok(answered)
 }
@@ -82,12 +58,10 @@ async fn sluice(lake: &Lake, sql: &str) -> anyhow::Result<(Vec<String>, f64)> {
 }
 
 fn duckdb(lake: &Lake, python: &Path, sql: &str) -> anyhow::Result<(Vec<String>, f64)> {
-    let mut sql = sql.to_owned();
-    while let (Some(open), Some(close)) = (sql.find('{'), sql.find('}')) {
-        let (schema, name) = sql[open + 1..close].split_once('.').context("no table")?;
+    let sql = naming_tables(sql, |schema, name| {
         let folder = lake.url_of(schema, name)?.to_file_path().ok().context("the lake isn't on a disk")?;
-        sql.replace_range(open..=close, &format!("delta_scan('{}')", folder.display()));
-    }
+        Ok(format!("delta_scan('{}')", folder.display()))
+    })?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/questions.py");
     let output = Command::new(python).arg(script).arg(&sql).arg((ROUNDS + 1).to_string()).output();
     let output = output.with_context(|| format!("no {}: run `just tools`", python.display()))?;

@@ -7,6 +7,7 @@ use crate::console::Console;
 use crate::detection::Detection;
 use crate::end_to_end::EndToEnd;
 use crate::exact::Exact;
+use crate::growth::Grown;
 use crate::hosts::Shared;
 use crate::load::Served;
 use crate::map::MapSpeed;
@@ -16,10 +17,13 @@ use crate::replay::Replay;
 use crate::rereading::Reread;
 use crate::scale::{self, Scaled};
 use crate::stages::Stage;
+use crate::starts::Starts;
 use crate::swap::SwapSpeed;
 
 /// CPU seconds of a run for one of the native pipeline: the limit for this machine.
 const MAX_RATIO: f64 = 2.5;
+/// CPU seconds of a run for one of the native pipeline with the same outputs: the limit.
+const MAX_THREE_RATIO: f64 = 1.15;
 /// Seconds of a run for one of the native pipeline: the limit for this machine.
 const MAX_WALL_RATIO: f64 = 1.6;
 /// Seconds of many networks due at once for one of the same accounts as one network: the limit.
@@ -81,6 +85,10 @@ pub(crate) struct Report {
     pub(crate) shared: Vec<Shared>,
     /// The page.
     pub(crate) console: Option<Console>,
+    /// What a row costs.
+    pub(crate) grown: Vec<Grown>,
+    /// How long starts take.
+    pub(crate) starts: Option<Starts>,
 }
 
 impl Report {
@@ -113,17 +121,20 @@ impl Report {
             let Usage { cpu_secs, wall_secs, peak_mib, resident_mib } = usage;
             println!("{name:<28} {cpu_secs:>8.2} {wall_secs:>8.2} {rate:>10.0} {peak_mib:>9.0} {resident_mib:>10.0}");
         };
-        line("native: raw, one Parquet", &measured.native);
+        line("native: raw, one table", &measured.native);
+        line("native-three: raw, two tables", &measured.native_three);
         line("sluice run", &measured.first);
         line("sluice run, nothing changed", &measured.again);
         println!("\nthe second run added {} versions", measured.again_new_versions);
         let judged = if self.quick { " (not judged: quick)" } else { "" };
         let ratio = measured.ratio;
         println!("CPU ratio to native: {ratio:.2}, at most {MAX_RATIO}, goal {GOAL_RATIO}{judged}");
+        println!("CPU ratio to native-three: {:.2}, at most {MAX_THREE_RATIO}{judged}", measured.three_ratio);
         let wall = measured.wall_ratio;
         println!("wall ratio to native: {wall:.2}, at most {MAX_WALL_RATIO}{judged}");
         println!("peak memory: {:.0} MiB, at most {MAX_PEAK_MIB}{judged}", measured.peak_mib());
         println!("guards: {:.3} of the CPU time, at most {MAX_GUARDS_SHARE}{judged}", measured.guards_share);
+        println!("guards if each window were odd: {:.3} of the CPU time", measured.odd_guards_share);
         println!("bounds: {:.3} of the CPU time, at most {MAX_BOUNDS_SHARE}{judged}", measured.bounds_share);
     }
 
@@ -300,6 +311,7 @@ impl Report {
         faults.extend(self.shared.iter().flat_map(|shared| &shared.faults).cloned());
         faults.extend(self.exact.iter().flat_map(|exact| &exact.faults).cloned());
         faults.extend(self.attacked.iter().flat_map(|attacked| attacked.faults(self.quick)));
+        faults.extend(self.starts.iter().flat_map(Starts::faults).filter(|_| !self.quick));
         if !self.quick {
             faults.extend(self.broken().into_iter().map(str::to_owned));
         }
@@ -311,6 +323,7 @@ impl Report {
         let mut limits = Vec::new();
         if let Some(measured) = &self.end_to_end {
             limits.push((measured.ratio > MAX_RATIO, "it takes too much CPU time"));
+            limits.push((measured.three_ratio > MAX_THREE_RATIO, "sandbox and machinery take too much CPU time"));
             limits.push((measured.wall_ratio > MAX_WALL_RATIO, "it takes too long"));
             limits.push((measured.peak_mib() > MAX_PEAK_MIB, "it takes too much memory"));
             limits.push((measured.guards_share > MAX_GUARDS_SHARE, "the guards take too much CPU time"));

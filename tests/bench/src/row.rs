@@ -3,6 +3,8 @@
 //! Amounts are floats, which is the cheapest that a pipeline can do and the wrong thing for money: the yardstick
 //! shall err on the fast side.
 
+mod versions;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use arrow::array::{
 use chrono::NaiveDateTime;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use versions::{Origin, versions};
 
 /// A text that is borrowed from the body unless it has escapes; serde's own `Option<Cow>` always copies.
 #[derive(Serialize)]

@@ -1,14 +1,16 @@
-//! The yardstick: a native pipeline without sandbox that fetches the same, keeps raw and writes one Parquet table.
+//! The yardsticks: native pipelines without sandbox that fetch the same, keep raw and write Parquet.
 //!
-//! It does what it must and nothing else: no plan, no judging, no secrets, no unified rows, no versions, no lineage,
-//! no transactions. It is built to be fast: one connection per task, buffers used again, rows borrowed from
-//! the body. Compression is the lake's, for raw and for Parquet.
+//! `native` writes one table. It does what it must and nothing else: no plan, no judging, no secrets, no unified rows, no
+//! versions, no lineage, no transactions. `native-three` has the three outputs of Sluice: the second table is that of
+//! unified versions, with keys, content hashes and lineage, as a first read gives them. Both are built to be fast: one
+//! connection per task, buffers used again, rows borrowed from the body. Compression is the lake's, for raw and for Parquet.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, ensure};
 use arrow::array::RecordBatch;
@@ -19,7 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::http::Client;
 use crate::network::{Address, Work};
-use crate::row::{self, Row};
+use crate::row::{self, Origin, Row};
 
 /// Requests in flight: as many as the run has.
 pub(crate) const CONCURRENCY: usize = 16;
@@ -31,10 +33,28 @@ const ZSTD_LEVEL: i32 = 1;
 const BATCHES_AT_ONCE: usize = 8;
 const TOKEN: &str = "BENCH_TOKEN";
 
+/// What a yardstick writes beside raw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outputs {
+    /// One table of all fields.
+    Native,
+    /// That, and the unified versions.
+    NativeThree,
+}
+
+impl Outputs {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::NativeThree => "native-three",
+        }
+    }
+}
+
 /// The command that runs the yardstick.
-pub(crate) fn command(work: Work, address: &Address, dir: &Path) -> anyhow::Result<Command> {
+pub(crate) fn command(outputs: Outputs, work: Work, address: &Address, dir: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("yardstick").arg(&address.origin).arg(dir);
+    command.arg("yardstick").arg(outputs.name()).arg(&address.origin).arg(dir);
     command.args([work.accounts, work.windows].map(|count| count.to_string()));
     command.env(TOKEN, &address.token);
     Ok(command)
@@ -42,14 +62,19 @@ pub(crate) fn command(work: Work, address: &Address, dir: &Path) -> anyhow::Resu
 
 /// Fetches, keeps and writes all; prints how many rows.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let [origin, dir, accounts, windows] = arguments else { anyhow::bail!("yardstick ORIGIN DIR ACCOUNTS WINDOWS") };
+    let [outputs, origin, dir, accounts, windows] = arguments else {
+        anyhow::bail!("yardstick native|native-three ORIGIN DIR ACCOUNTS WINDOWS")
+    };
     let work = Work { accounts: accounts.parse()?, windows: windows.parse()? };
     let dir = PathBuf::from(dir);
     let raw = dir.join("raw");
     std::fs::create_dir_all(&raw)?;
-    let (batches, received) = mpsc::channel(BATCHES_AT_ONCE);
-    let table = dir.join("transactions.parquet");
-    let writer = std::thread::spawn(move || write(&table, received));
+    let (batches, table) = writer(dir.join("transactions.parquet"));
+    let (versions, unified) = if outputs == Outputs::NativeThree.name() {
+        Some(writer(dir.join("versions.parquet"))).unzip()
+    } else {
+        (None, None)
+    };
     let fetch = Arc::new(Fetch {
         origin: origin.clone(),
         authorization: format!("Bearer {}", std::env::var(TOKEN)?),
@@ -59,15 +84,20 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(async {
-        let tasks: Vec<_> = (0..CONCURRENCY).map(|_| tokio::spawn(fetch.clone().all(batches.clone()))).collect();
-        drop(batches);
+        let all = |_| tokio::spawn(fetch.clone().all(batches.clone(), versions.clone()));
+        let tasks: Vec<_> = (0..CONCURRENCY).map(all).collect();
         for task in tasks {
             task.await??;
         }
         anyhow::Ok(())
     })?;
-    let rows = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-    println!("{rows}");
+    drop((batches, versions));
+    let mut rows = Vec::new();
+    for writer in std::iter::once(table).chain(unified) {
+        rows.push(writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))??);
+    }
+    ensure!(rows.windows(2).all(|pair| pair[0] == pair[1]), "tables of {rows:?} rows");
+    println!("{}", rows[0]);
     Ok(())
 }
 
@@ -82,22 +112,49 @@ struct Fetch {
 
 impl Fetch {
     /// One request after the other on one connection, until there are no more.
-    async fn all(self: Arc<Self>, batches: mpsc::Sender<RecordBatch>) -> anyhow::Result<()> {
+    async fn all(
+        self: Arc<Self>,
+        batches: mpsc::Sender<RecordBatch>,
+        versions: Option<mpsc::Sender<RecordBatch>>,
+    ) -> anyhow::Result<()> {
         let mut client = Client::connect(&self.origin).await?;
         let mut packer = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
         let mut body = Vec::new();
-        while let Some(target) = self.targets.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let request = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(target) = self.targets.get(request) else { return Ok(()) };
             let status = client.get(target, &self.authorization, &mut body).await?;
             ensure!(status == 200, "{target} is answered with {status}");
-            let name = format!("{}.zst", blake3::hash(&body).to_hex());
-            std::fs::write(self.raw.join(name), packer.compress(&body)?)?;
+            let digest = blake3::hash(&body).to_hex();
+            std::fs::write(self.raw.join(format!("{digest}.zst")), packer.compress(&body)?)?;
             let rows: Vec<Row<'_>> = serde_json::from_slice(&body).context("no rows")?;
             let batch = row::batch(&rows)?;
+            let unified = match &versions {
+                Some(_) => Some(row::versions(&rows, &origin(target, request, &digest))?),
+                None => None,
+            };
             drop(rows);
             batches.send(batch).await.context("the writer has stopped")?;
+            if let (Some(versions), Some(unified)) = (&versions, unified) {
+                versions.send(unified).await.context("the writer has stopped")?;
+            }
         }
-        Ok(())
     }
+}
+
+fn origin(target: &str, request: usize, digest: &str) -> Origin {
+    Origin {
+        account: target.split('/').nth(2).unwrap_or_default().to_owned(),
+        request: format!("{request:032x}"),
+        body: digest.to_owned(),
+        observed_at: chrono::Utc::now().timestamp_micros(),
+    }
+}
+
+/// A thread that writes what it is sent, and gives the number of rows.
+fn writer(path: PathBuf) -> (mpsc::Sender<RecordBatch>, JoinHandle<anyhow::Result<usize>>) {
+    let (batches, received) = mpsc::channel(BATCHES_AT_ONCE);
+    (batches, std::thread::spawn(move || write(&path, received)))
 }
 
 fn write(path: &Path, mut batches: mpsc::Receiver<RecordBatch>) -> anyhow::Result<usize> {

@@ -24,8 +24,9 @@ const GROWN: usize = 1 << 20;
 const TIME_PER_MB: Duration = Duration::from_secs(1);
 /// How much more it may take where branches aren't counted, so where nothing was optimised: see `rustc.sh`.
 const UNOPTIMISED: u32 = 10;
-/// Shorter inputs may take the time of this length, in bytes: any body may have a quarter of a million cells.
-const SHORTEST_TIMED: usize = 1 << 20;
+/// What any input may take besides, each time that it is read: a body may have a quarter of a million cells and a MiB of
+/// paths, however short it is.
+const TIME_BESIDES: Duration = Duration::from_millis(100);
 
 /// What is fuzzed.
 pub struct Target<'a> {
@@ -148,7 +149,7 @@ impl Session {
     /// The processor time that an input of `bytes` may take that is read so often.
     fn most_time(&self, bytes: usize, reads: u32) -> Duration {
         let factor = if self.coverage.is_counted() { 1 } else { UNOPTIMISED };
-        (TIME_PER_MB * factor * reads).mul_f64(bytes.max(SHORTEST_TIMED) as f64 / 1e6)
+        (TIME_PER_MB.mul_f64(bytes as f64 / 1e6) + TIME_BESIDES) * factor * reads
     }
 
     /// What the target did that it may not.

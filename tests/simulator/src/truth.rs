@@ -1,5 +1,6 @@
 //! What is true at the present clock, for tests to compare a product's tables with.
 
+use crate::sale::{Sale, SaleState};
 use crate::zone::TimeBasis;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,27 @@ pub struct TruthRow {
     pub sub_ids: BTreeMap<String, String>,
     /// The order id where the network has one and it isn't empty (ShareASale: what stands behind `Sale - ` in the comment).
     pub order_id: Option<String>,
+}
+
+impl TruthRow {
+    /// A conversion as it is seen: in its advertiser's currency, at the instant when it happened; a sale without sub ids and
+    /// order id, for the networks to say what they have.
+    pub(crate) fn of(sale: &Sale, seen: &SaleState<'_>, transaction_id: String, status: &str) -> Self {
+        let (value, commission) = sale.amounts(seen);
+        Self {
+            transaction_id,
+            status_raw: Some(status.to_owned()),
+            flags: Flags { voided: seen.voided(), locked: false, paid: seen.paid() },
+            commission: commission.plain(),
+            currency: Some(sale.advertiser.currency.to_owned()),
+            sale_amount: Some(value.plain()),
+            transacted_at: sale.transacted_at,
+            time_basis: TimeBasis::Instant,
+            kind: Kind::Sale,
+            sub_ids: BTreeMap::new(),
+            order_id: None,
+        }
+    }
 }
 
 /// Sub ids by name, without empty ones.

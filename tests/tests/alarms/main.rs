@@ -178,6 +178,51 @@ fn schedules_hosts_disks_files_and_days_of_secrets() {
 }
 
 #[test]
+fn a_paused_file_hides_no_schedule_of_another_one_of_its_connector() {
+    let world = World::new(PROMPT);
+    world.split();
+    world.answer(200, &sales());
+    let read = "SELECT DISTINCT account FROM meta.coverage";
+    world.until(|| world.operator.sql(read).unwrap().len() == 2, "a run of both");
+    world.operator.succeed(&["pause", "awin-uk"]).unwrap();
+    // A run of the other can't start, and was queued long ago.
+    let file = std::fs::read_to_string(world.operator.join("networks/awin-de.json")).unwrap();
+    world.operator.write("networks/awin-de.json", &file.replace("publisher_id", "publisher")).unwrap();
+    world.run();
+    world.change_state("UPDATE runs SET started_at = '2026-01-01T00:00:00+00:00'");
+    assert_eq!(world.opened("schedule")["subject"], "awin-de");
+}
+
+#[test]
+fn advice_names_the_file_that_has_the_account() {
+    let world = World::new(PROMPT);
+    world.split();
+    world.answer(200, &sales());
+    let read = "SELECT DISTINCT account FROM meta.coverage";
+    world.until(|| world.operator.sql(read).unwrap().len() == 2, "a run of both");
+    world.answer(401, &[]);
+    let (credentials, gap) = (world.opened("credentials"), world.opened("gap"));
+    assert!(credentials["advice"].as_str().unwrap().contains("networks/awin-uk.json"), "{credentials}");
+    assert!(gap["advice"].as_str().unwrap().contains("sluice run awin-uk --account uk"), "{gap}");
+}
+
+#[test]
+fn queued_history_that_nobody_begins() {
+    let world = World::new(PROMPT);
+    world.answer(200, &sales());
+    world.run();
+    world.operator.succeed(&["backfill", "awin", "--since", "2026-01-01", "--until", "2026-01-02", "--queue"]).unwrap();
+    world.run();
+    assert!(world.open("schedule").is_empty(), "it has time");
+    world.change_state("UPDATE runs SET started_at = '2026-01-01T00:00:00+00:00' WHERE priority = 1");
+    let waits = world.opened("schedule");
+    assert_eq!((&waits["subject"], &waits["severity"]), (&json!("awin/queue"), &json!("warning")), "{waits}");
+    assert!(waits["summary"].as_str().unwrap().starts_with("nobody goes on with the queued backfill"), "{waits}");
+    world.change_state("DELETE FROM runs WHERE priority = 1");
+    world.resolved(&waits);
+}
+
+#[test]
 fn checks_of_ones_own() {
     let world = World::new(PROMPT);
     std::fs::create_dir(world.operator.join("checks")).unwrap();

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use sluice_tests::{Ask, HostileServer, MailReceiver, SecureMailReceiver, response};
+use sluice_tests::{Ask, HostileServer, MailReceiver, SecureMailReceiver, response, state_rows};
 
 use crate::world::{PROMPT, World, sales};
 
@@ -95,6 +95,25 @@ fn mail_and_slack_get_what_they_asked_for() {
 }
 
 #[test]
+fn a_receiver_names_networks_by_their_ids_whatever_their_files_are_called() {
+    let server = receiver(0);
+    let settings = |network: &str| {
+        let url = server.origin();
+        format!("{PROMPT}[alarms.chat]\nslack = \"{url}\"\nrules = [\"credentials\"]\nnetworks = [\"{network}\"]\n")
+    };
+    let world = World::new(&settings("awin"));
+    world.split();
+    world.answer(401, &[]);
+    world.until(|| !server.asked().is_empty(), "a message about awin");
+    let checked = world.operator.sluice(&["check"]).unwrap();
+    assert_eq!(checked.code, 0, "{checked:?}");
+    world.set(&settings("awin-uk"));
+    let checked = world.operator.sluice(&["check"]).unwrap();
+    let wrong = "alarms.chat: no file in networks/ has the network `awin-uk`: there are awin";
+    assert!(checked.code == 78 && checked.stderr.contains(wrong), "{checked:?}");
+}
+
+#[test]
 fn mail_goes_to_a_server_that_becomes_secure_and_to_no_other_one() {
     let (secure, downgraded) = (SecureMailReceiver::start(true).unwrap(), SecureMailReceiver::start(false).unwrap());
     let receiver = |name: &str, server: &SecureMailReceiver| {
@@ -121,18 +140,23 @@ fn mail_goes_to_a_server_that_becomes_secure_and_to_no_other_one() {
     }
 }
 
+/// A receiver of gaps whose quiet hours end in an hour.
+fn quiet_now(server: &HostileServer) -> String {
+    let now = chrono::Utc::now();
+    let at = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
+    format!(
+        "[alarms.ops]\nwebhook = \"{}\"\nsecret = \"env:WEBHOOK_KEY\"\nrules = [\"gap\"]\n\
+         [alarms.ops.quiet]\nfrom = \"{}\"\nuntil = \"{}\"\ntimezone = \"UTC\"\n",
+        server.origin(),
+        at(-60),
+        at(60)
+    )
+}
+
 #[test]
 fn quiet_hours_hold_messages_back_and_what_passed_meanwhile_is_none() {
     let server = receiver(0);
-    let now = chrono::Utc::now();
-    let at = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
-    let url = server.origin();
-    let world = world(&format!(
-        "[alarms.ops]\nwebhook = \"{url}\"\nsecret = \"env:WEBHOOK_KEY\"\nrules = [\"gap\"]\n\
-         [alarms.ops.quiet]\nfrom = \"{}\"\nuntil = \"{}\"\ntimezone = \"UTC\"\n",
-        at(-60),
-        at(60)
-    ));
+    let world = world(&quiet_now(&server));
     // What was read before is read again later: a window that was never read would move out of the look-back.
     world.answer(200, &sales());
     world.run();
@@ -146,6 +170,22 @@ fn quiet_hours_hold_messages_back_and_what_passed_meanwhile_is_none() {
     world.change_state("UPDATE alarm_messages SET due_at = 0");
     world.until(|| !server.asked().is_empty(), "the end of the quiet");
     assert_eq!(verified(&server.asked()[0])["data"]["alarm_id"], gap["alarm_id"]);
+}
+
+#[test]
+fn what_is_not_accepted_is_sent_again_after_the_quiet_hours() {
+    let server = receiver(1_000);
+    let world = world(&quiet_now(&server));
+    world.answer(200, &sales());
+    world.run();
+    world.answer(401, &[]);
+    world.opened("gap");
+    // The quiet hours began after its first attempt was due.
+    world.change_state("UPDATE alarm_messages SET due_at = 0");
+    world.until(|| !server.asked().is_empty(), "the first attempt");
+    let later = (chrono::Utc::now() + chrono::TimeDelta::minutes(30)).timestamp_millis();
+    let waiting = format!("SELECT count(*) FROM alarm_messages WHERE attempts = 1 AND due_at > {later}");
+    assert_eq!(state_rows(&world.operator, &waiting).unwrap(), ["1"]);
 }
 
 #[test]

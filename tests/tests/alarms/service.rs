@@ -103,6 +103,51 @@ fn a_service_whose_lake_and_settings_go_wrong_says_so_and_goes_on() {
 }
 
 #[test]
+fn a_check_that_takes_long_holds_no_alarm_up() {
+    let world = World::new(&format!("{PROMPT}[limits]\nquery_secs = 240\n"));
+    std::fs::create_dir(world.operator.join("checks")).unwrap();
+    let slow = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    world.operator.write("checks/slow.sql", slow).unwrap();
+    world.answer(200, &sales());
+    let mut service = Service::start(&world.operator).unwrap();
+    service.wait_for(&["awin", "new version"]).unwrap();
+    world.operator.write("networks/other.json", "{").unwrap();
+    service.wait_for(&["alarm: ", "networks/other.json can't be used", "open"]).unwrap();
+    std::fs::remove_file(world.operator.join("networks/other.json")).unwrap();
+    service.wait_for(&["alarm: ", "networks/other.json can't be used", "resolved"]).unwrap();
+    // The check's process ends with the service.
+    service.terminate().unwrap();
+}
+
+#[test]
+fn watchers_and_prometheus_see_an_alarm_come_and_go() {
+    let world = World::new(&format!("{PROMPT}[server]\nlisten = \"127.0.0.1:0\"\n"));
+    world.answer(200, &sales());
+    let token = world.operator.succeed(&["tokens", "create", "reader", "--role", "read"]).unwrap().trim().to_owned();
+    let mut service = Service::start(&world.operator).unwrap();
+    let line = service.wait_for(&["the HTTP API listens on http://"]).unwrap();
+    let address = line.rsplit("http://").next().unwrap().split(['"', ' ']).next().unwrap().to_owned();
+    service.wait_for(&["awin", "new version"]).unwrap();
+    // Beyond so many calls in a second there is no answer.
+    let answered = || {
+        let answer = http(&address, "GET", "/v1/events", Some(&token), None).unwrap();
+        answer.json().ok().and_then(|answer| answer["changes"]["alarms"].as_u64())
+    };
+    let events = || std::iter::repeat_with(answered).flatten().next();
+    let shows = |number: u32| {
+        let metrics = http(&address, "GET", "/metrics", None, None).unwrap().text();
+        metrics.contains(&format!("sluice_alarms{{rule=\"credentials\",severity=\"critical\"}} {number}\n"))
+    };
+    wait_until(|| shows(0), "an evaluation");
+    for (status, number) in [(401, 1), (200, 0)] {
+        let before = events();
+        world.answer(status, &sales());
+        wait_until(|| shows(number), "the gauge");
+        wait_until(|| events() > before, "the event");
+    }
+}
+
+#[test]
 fn the_api_lists_and_acknowledges_under_the_name_of_the_token() {
     let world = World::new(&format!("{PROMPT}[server]\nlisten = \"127.0.0.1:0\"\n"));
     world.answer(401, &[]);

@@ -60,6 +60,19 @@ impl World {
         self.operator.write("sluice.toml", &settings).unwrap();
     }
 
+    /// Gives each account a file of its own: the networks `awin-uk` and `awin-de`.
+    pub(crate) fn split(&self) {
+        let path = self.operator.join("networks/awin.json");
+        let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let accounts = file["accounts"].take();
+        for account in accounts.as_array().unwrap() {
+            file["accounts"] = json!([account]);
+            let name = account["name"].as_str().unwrap();
+            self.operator.write(&format!("networks/awin-{name}.json"), &file.to_string()).unwrap();
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
     /// Sets what the network answers for `uk` from now on.
     pub(crate) fn answer(&self, status: u16, rows: &[Value]) {
         self.put(0, status, rows);

@@ -113,7 +113,7 @@ fn check(step: &Value, place: &str, answer: &Answer) {
     }
 }
 
-fn run(operator: &Operator, command: &str, clock_ahead_secs: Option<i64>) -> Answer {
+pub(crate) fn run(operator: &Operator, command: &str, clock_ahead_secs: Option<i64>) -> Answer {
     let mut process = operator.command(&command.split(' ').collect::<Vec<_>>());
     let clock = clock_ahead_secs.map(|secs| (secs, shifted_clock(operator.path())));
     if let Some((secs, library)) = clock {
@@ -130,7 +130,7 @@ fn run(operator: &Operator, command: &str, clock_ahead_secs: Option<i64>) -> Ans
 /// A library that puts a process' wall clock forward, built by the C compiler that links Rust here.
 fn shifted_clock(folder: &Path) -> PathBuf {
     let library = folder.join("clock.so");
-    let source = repository().join("tests/tests/cases/clock.c");
+    let source = repository().join("tests/src/clock.c");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status().unwrap();
     assert!(built.success(), "cc: {built}");
     library

@@ -52,7 +52,7 @@ fn a_text_that_is_cut_again_is_doubtful() {
     assert_eq!(rows(&operator, DOUBTS), json!([{"k": "cut", "s": "superseded"}]));
 }
 
-const EBAY_HEADER: &str = "EpnTransactionId,EventDate,UpdateDate,Status,Sales,Earnings,CustomId,Quantity\n";
+const EBAY_HEADER: &str = "EpnTransactionId,EventDate,UpdateDate,Status,DeltaSales,DeltaEarnings,CustomId,Quantity\n";
 
 /// eBay's answer with so many sales of 5.00.
 fn ebay(count: usize) -> String {

@@ -1,9 +1,7 @@
 //! What is stored outlives us: the lake and the state store of the first release (`tests/fixtures/first-release`).
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use sluice_tests::{Operator, repository};
+use sluice_tests::{Operator, PostgresServer, copy_folder, repository};
 
 use crate::network::Network;
 
@@ -13,35 +11,28 @@ const VERSIONS: &str = "SELECT transaction_id t, version v, change, CAST(commiss
 const LATEST: &str = "SELECT transaction_id t, validation_status s, CAST(commission_effective AS VARCHAR) c
                       FROM unified.transactions ORDER BY 1";
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 fn rows(operator: &Operator, query: &str) -> Value {
     Value::from(operator.sql(query).unwrap())
 }
 
-#[test]
-fn a_lake_of_the_first_release_is_read_and_continued() {
+/// The first release's network, and its operator with the lake and the state store.
+fn first_release() -> (Network, Operator) {
     let fixture = repository().join("tests/fixtures/first-release");
     let network = Network::start(&fixture);
     let mut operator = Operator::empty().unwrap();
     operator.set("AWIN_TOKEN", "token-of-awin-1");
     operator.install("awin", "awin.wasm").unwrap();
-    copy(&fixture.join("lake"), &operator.join("lake"));
+    copy_folder(&fixture.join("lake"), &operator.join("lake")).unwrap();
     std::fs::copy(fixture.join("state.db"), operator.join("state.db")).unwrap();
     let account = json!({"name": "uk", "settings": {"publisher_id": "123456"}, "secrets": {"token": "env:AWIN_TOKEN"}});
     let settings = json!({"connector": "awin", "base_url": network.origin(), "accounts": [account]});
     operator.write("networks/awin.json", &settings.to_string()).unwrap();
+    (network, operator)
+}
 
+#[test]
+fn a_lake_of_the_first_release_is_read_and_continued() {
+    let (network, operator) = first_release();
     let mut versions = vec![
         json!({"t": "8401", "v": 1, "change": "first-seen", "c": "1.000000"}),
         json!({"t": "8402", "v": 1, "change": "first-seen", "c": "2.000000"}),
@@ -85,4 +76,33 @@ fn a_lake_of_the_first_release_is_read_and_continued() {
         latest,
         "all of it can be made again from the raw responses of both releases"
     );
+}
+
+/// As `a_store_of_the_release_before_migrations_is_adopted` (host/state) does it in SQLite: all migrations, over what that
+/// release wrote.
+#[test]
+fn a_store_of_the_release_before_migrations_is_adopted_on_postgresql() {
+    let (_network, operator) = first_release();
+    let server = PostgresServer::start().unwrap();
+    let state = repository().join("host/state");
+    for file in ["migrations/both/0001_first_release.sql", "src/earlier_store.sql"] {
+        server.query(&std::fs::read_to_string(state.join(file)).unwrap()).unwrap();
+    }
+    let settings = format!("[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"{}\"\n", server.url());
+    operator.write("sluice.toml", &settings).unwrap();
+    // The second time nothing is left to do.
+    let opened = ["status", "status"].map(|command| operator.sluice(&[command]).unwrap());
+    let files = |folder: &str| std::fs::read_dir(state.join("migrations").join(folder)).unwrap().count();
+    let all = files("both") + files("postgres");
+    let applied = "SELECT count(*), max(version) FROM _sqlx_migrations WHERE success";
+    assert_eq!(server.query(applied).unwrap(), [format!("{all}|{all}")], "{opened:?}");
+    let has = |query: &str, rows: &[&str]| assert_eq!(server.query(query).unwrap(), rows, "{query}");
+    has("SELECT run_id, starts, entry FROM runs", &["0199f3a0-0000-7000-8000-000000000001|1|"]);
+    let times = ["|maintenance|2026-01-05T03:00:00+00:00", "awin|start|2026-01-05T10:00:00+00:00"];
+    has("SELECT network, entry, happened_at FROM schedule_times ORDER BY entry", &times);
+    has("SELECT count(*) FROM cursors", &["0"]);
+    has("SELECT version, sealed FROM tokens", &["3|v1.sealed"]);
+    has("SELECT file, version FROM active_connectors", &["awin.wasm|1.2.0"]);
+    has("SELECT word FROM connector_words", &["approve"]);
+    has("SELECT version, state FROM connector_candidates", &["1.2.0|serving"]);
 }

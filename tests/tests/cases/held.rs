@@ -135,6 +135,16 @@ fn few_known_transactions_in_another_currency_are_doubted() {
 }
 
 #[test]
+fn sales_in_another_currency_are_doubted_though_commissions_are_not() {
+    let euros = |record: &mut Value| record["saleAmount"]["currency"] = json!("EUR");
+    doubted(pounds(), changed(pounds(), euros), "currency", "sale_currency");
+    let few: Vec<Value> = pounds().into_iter().take(4).collect();
+    doubted(few.clone(), changed(few, euros), "currency", "sale_currency");
+    let new = changed(pounds(), |record| record["id"] = json!(record["id"].as_u64().unwrap() + 500));
+    doubted(pounds(), changed(new, euros), "currency", "sale_currency");
+}
+
+#[test]
 fn new_transactions_of_which_most_are_in_another_currency_are_doubted() {
     let mut dollars = changed(pounds(), |record| {
         record["id"] = json!(record["id"].as_u64().unwrap() + 500);

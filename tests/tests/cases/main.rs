@@ -4,17 +4,22 @@
 //! A case that is still wrong is ignored with what is missing; its right result isn't weakened for that.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agree;
+mod columns;
 mod course;
 mod cut;
 mod earlier;
 mod held;
+mod identity;
 mod kinds;
 mod network;
 mod oddities;
 mod pages;
+mod parts;
 mod special;
 mod vector;
 mod wide;
+mod widths;
 
 use std::collections::BTreeSet;
 

@@ -11,6 +11,13 @@ fn no_mistake_in_a_line_prints_what_may_be_a_password() {
         "[lake]\nurl = \"s3://key:hunter2@bucket/lake\"\n",
         "[lake]\nurl = \"http://key:hunter2@bucket/lake\"\n",
         "[lake]\nurl = \"file:./lake\"\npassword = hunter2\n",
+        "[lake]\nurl = \"s3://AKIA:abc/hunter2@bucket/lake\"\n",
+        "[lake]\nurl = \"s3://AKIA:12/hunter2@bucket/lake\"\n",
+        "[lake]\nurl = \"s3://AKIA:hunter2\"\n",
+        "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"mysql://sluice:hunter2?x@db/sluice\"\n",
+        "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"postgres://sluice:hunter2?x@127.0.0.1:1/sluice\"\n",
+        "[lake]\nurl = \"file:./lake\"\n[networks]\ndir = \"s3://KEY:hunter2@bucket/networks\"\n",
+        "[lake]\nurl = \"file:./lake\"\n[connectors]\nkeys = [\"hunter2\"]\n",
     ];
     for line in lines {
         let operator = operator();
@@ -23,6 +30,8 @@ fn no_mistake_in_a_line_prints_what_may_be_a_password() {
         ("\"env:AWIN_TOKEN\"", "{\"hunter2\": \"hunter2\"}"),
         ("\"env:AWIN_TOKEN\"", "\"hunter2"),
         ("\"1h\"", "\"hunter2\""),
+        ("\"env:AWIN_TOKEN\"", "\"command:curl -u me:hunter2 https://vault\""),
+        ("\"env:AWIN_TOKEN\"", "\"command:PASSWORD=hunter2 curl\""),
         ("\"base_url\": null", "\"base_url\": \"https://me:hunter2@/x\""),
         ("\"base_url\": null", "\"base_url\": \"https://me:hunter2@api.awin.com/x\""),
     ] {

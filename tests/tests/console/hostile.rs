@@ -8,9 +8,9 @@ use crate::world::{Console, SETTINGS, text};
 
 /// What a network may put into its fields.
 const PAYLOAD: &str = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\u{202e}\u{1}</pre>";
-/// What a connector says of a setting that is no number, and what a hostile one says instead.
+/// What a connector says of a setting that is no number, and what a hostile one says instead, in as many bytes.
 const MESSAGE: &str = "`publisher_id` must be a number";
-const HOSTILE_MESSAGE: &str = "<img src=x onerror=hacked=1>";
+const HOSTILE_MESSAGE: &str = "<img src=x onerror=hacked=1>\u{202e}";
 /// Bytes of a response.
 const BODY_BYTES: usize = 100_000_000;
 /// Records before and after what fills it.
@@ -52,8 +52,7 @@ fn bodies_and_strings_of_others_stay_texts() {
     let mut operator = Operator::empty().unwrap();
     operator.write("sluice.toml", SETTINGS).unwrap();
     let component = std::fs::read(connectors_dir().join("awin.wasm")).unwrap();
-    let message = format!("{HOSTILE_MESSAGE:<width$}", width = MESSAGE.len());
-    operator.put_connector("awin.wasm", &patched(&component, &[(MESSAGE, &message)]).unwrap()).unwrap();
+    operator.put_connector("awin.wasm", &patched(&component, &[(MESSAGE, HOSTILE_MESSAGE)]).unwrap()).unwrap();
     operator.set("AWIN_TOKEN", "token-of-awin-1");
     let account = |name: &str, publisher: &str| json!({"name": name, "settings": {"publisher_id": publisher}, "secrets": {"token": "env:AWIN_TOKEN"}});
     let accounts = vec![account("alpha", "123456"), account("beta", "none")];

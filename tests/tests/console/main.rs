@@ -7,6 +7,7 @@ mod world;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -89,6 +90,23 @@ pub(crate) fn paused_awin(operator: &mut Operator, base_url: &str) {
     operator.write_network("awin", base_url, vec![account]).unwrap();
     operator.install("awin", "awin.wasm").unwrap();
     operator.succeed(&["pause", "awin"]).unwrap();
+}
+
+#[test]
+fn what_is_empty_forbidden_or_away_is_shown_on_purpose() {
+    let mut operator = Operator::empty().unwrap();
+    operator.write("sluice.toml", SETTINGS).unwrap();
+    operator.set("NO_COLOR", "1");
+    Console::of(operator).drive("states.mjs");
+}
+
+/// What the page makes of bodies, without a browser.
+#[test]
+fn bodies_are_laid_out_and_decoded() {
+    let folder = repository().join("host/server/console");
+    let output =
+        Command::new("node").arg("--test").current_dir(folder).output().expect("node, which builds the console");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn gather(dir: &Path, extensions: &[&str], found: &mut Vec<Source>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();
         if path.is_dir() {
-            if !name.starts_with('.') && !["target", "node_modules"].contains(&&*name) {
+            if !name.starts_with('.') && !["target", "node_modules", "dist"].contains(&&*name) {
                 gather(&path, extensions, found);
             }
         } else if path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one)) {

@@ -21,8 +21,18 @@ const WALLS: &[(&str, &[&str])] = &[
     ("lettre", &["sluice-fetch"]),
     // SQL is planned in one place.
     ("datafusion", &["sluice-query"]),
+    // Parts of queries are sent and taken in one place, so that no proof of the caller is forgotten.
+    ("datafusion-distributed", &["sluice-query"]),
+    // PostgreSQL's protocol is spoken in one place.
+    ("pgwire", &["sluice-wire"]),
+    // Flight SQL is spoken in one place.
+    ("arrow-flight", &["sluice-flight"]),
+    ("tonic", &["sluice-flight", "sluice-query"]),
+    ("prost", &["sluice-flight"]),
+    ("datafusion-pg-catalog", &["sluice-query"]),
     // The lake is written in one place and read as SQL in another.
     ("deltalake", &["sluice-lake", "sluice-query"]),
+    ("object_store", &["sluice-lake", "sluice-query"]),
     // One place answers over HTTP; networks that tests simulate are the other.
     ("axum", &["sluice-server", "sluice-simulator", "sluice-bench", "sluice-tests"]),
     // State is kept in one place, and outside databases are written in another.
@@ -55,6 +65,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sluice-server", &["sluice-runtime", "sluice-state"]),
+    ("sluice-flight", &["sluice-query", "sluice-runtime", "sluice-state"]),
+    ("sluice-wire", &["sluice-lake", "sluice-query", "sluice-runtime", "sluice-state"]),
     ("sluice-connector", &["sluice-connector-macros"]),
     ("sluice-connector-macros", &[]),
     ("sluice-simulator", &[]),

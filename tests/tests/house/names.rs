@@ -1,6 +1,10 @@
 //! One word per thing: names that were replaced don't come back, and a name with a meaning of its own has one
 //! definition. `docs/glossary.md` lists the terms.
 
+use std::path::Path;
+
+use sluice_tests::repository;
+
 use crate::files::{Source, sources};
 
 /// Words that were replaced. None of them is needed in code, comments or documentation.
@@ -82,10 +86,17 @@ const ONCE: &[&str] = &[
     "watch",
 ];
 
+/// The same for types of the host's crates; tests have their own.
+const ONCE_IN_HOST: &[&str] =
+    &["Answer", "Fault", "Finding", "Identity", "Judged", "Role", "Settled", "Waiting", "Work"];
+
+/// Extensions of what is written for people to read: code, documentation, settings, and what tests expect.
+const WRITTEN: &[&str] = &["rs", "md", "toml", "wit", "ts", "tsx", "mjs", "js", "sh", "py", "snap"];
+
 #[test]
 fn replaced_words_do_not_come_back() {
     let mut hits = Vec::new();
-    for source in sources(&["rs", "md", "toml", "wit"]).iter().filter(|source| !is_exempt(source)) {
+    for source in sources(WRITTEN).iter().filter(|source| !is_exempt(source)) {
         for (number, line) in source.text.lines().enumerate() {
             let found = REPLACED.iter().filter(|(word, _)| has_word(line, word));
             hits.extend(
@@ -100,10 +111,9 @@ fn replaced_words_do_not_come_back() {
 fn replaced_names_are_not_defined_again() {
     let mut hits = Vec::new();
     for source in sources(&["rs"]) {
-        for (number, line) in source.text.lines().enumerate() {
-            let Some((_, name)) = definition(line) else { continue };
+        for Definition { line, name, .. } in definitions(&source.text) {
             if let Some((_, term)) = UNDEFINED.iter().find(|(old, _)| *old == name) {
-                hits.push(format!("{}:{}: `{name}`: name it {term}", source.path.display(), number + 1));
+                hits.push(format!("{}:{line}: `{name}`: name it {term}", source.path.display()));
             }
         }
     }
@@ -115,12 +125,8 @@ fn a_name_with_a_meaning_has_one_definition() {
     for name in ONCE {
         let mut places: Vec<(bool, String)> = Vec::new();
         for source in sources(&["rs"]) {
-            let found = source.text.lines().enumerate().filter_map(|(number, line)| {
-                let (keyword, defined) = definition(line)?;
-                let is_one = defined == *name && keyword != "mod";
-                is_one.then(|| (keyword == "fn", format!("{}:{}", source.path.display(), number + 1)))
-            });
-            places.extend(found);
+            let found = definitions(&source.text).into_iter().filter(|one| one.name == *name && one.keyword != "mod");
+            places.extend(found.map(|one| (one.keyword == "fn", format!("{}:{}", source.path.display(), one.line))));
         }
         for is_function in [false, true] {
             let same: Vec<_> = places.iter().filter(|(kind, _)| *kind == is_function).map(|(_, at)| at).collect();
@@ -129,27 +135,92 @@ fn a_name_with_a_meaning_has_one_definition() {
     }
 }
 
+#[test]
+fn a_type_of_the_host_has_a_name_of_its_own() {
+    let host: Vec<_> = sources(&["rs"]).into_iter().filter(|source| is_of_host(&source.path)).collect();
+    assert!(host.len() > 100, "{}", host.len());
+    for name in ONCE_IN_HOST {
+        let mut places = Vec::new();
+        for source in &host {
+            let found = definitions(&source.text).into_iter().filter(|one| one.name == *name && one.keyword != "fn");
+            places.extend(found.map(|one| format!("{}:{}", source.path.display(), one.line)));
+        }
+        assert!(places.len() <= 1, "`{name}` is defined several times: {places:?}");
+    }
+}
+
+/// Whether a file is of a crate of the host, and no test.
+fn is_of_host(path: &Path) -> bool {
+    path.strip_prefix(repository().join("host"))
+        .is_ok_and(|path| !path.components().any(|part| part.as_os_str() == "tests"))
+}
+
+/// Whether a transaction is there is decided by `is_live(content_hash)` alone: a replay removes some with another `change`.
+#[test]
+fn no_query_asks_for_what_vanished_by_its_change() {
+    let asks = |source: &&Source| is_of_host(&source.path) && source.text.contains("'vanished'");
+    let sources = sources(&["rs", "sql"]);
+    let hits: Vec<_> = sources.iter().filter(asks).map(|source| source.path.display()).collect();
+    assert!(hits.is_empty(), "write is_live(content_hash): {hits:?}");
+}
+
 /// This list itself, the changelog, which says what was renamed, and a contract that was released and is frozen.
 fn is_exempt(source: &Source) -> bool {
     ["house/names.rs", "CHANGELOG.md", "v0.2/connector.wit"].iter().any(|end| source.path.ends_with(end))
+}
+
+/// What a file defines, and in which line, counted from 1.
+struct Definition<'a> {
+    line: usize,
+    keyword: &'a str,
+    name: &'a str,
+}
+
+/// All that a file defines, types that `words!` makes included.
+fn definitions(text: &str) -> Vec<Definition<'_>> {
+    let mut found = Vec::new();
+    let mut begins_words = false;
+    for (number, line) in text.lines().enumerate() {
+        let made = if begins_words { made_by_words(line) } else { None };
+        begins_words = line.trim() == "words! {" || (begins_words && made.is_none());
+        if let Some((keyword, name)) = made.or_else(|| definition(line)) {
+            found.push(Definition { line: number + 1, keyword, name });
+        }
+    }
+    found
+}
+
+/// The type whose name follows the documentation in a `words!`.
+fn made_by_words(line: &str) -> Option<(&str, &str)> {
+    let name = line.trim().strip_suffix(" {")?;
+    name.chars().all(char::is_alphanumeric).then_some(("enum", name))
 }
 
 /// The keyword and the name of what a line defines.
 fn definition(line: &str) -> Option<(&str, &str)> {
     const KEYWORDS: [&str; 8] = ["fn", "struct", "enum", "trait", "type", "mod", "const", "static"];
     const BEFORE: [&str; 5] = ["pub", "async", "unsafe", "default", "const"];
-    let mut words = line.split_whitespace().peekable();
+    let mut words = without_scope(line).split_whitespace().peekable();
     while let Some(word) = words.next() {
         let next = words.peek().copied().unwrap_or_default();
         let name = next.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         if KEYWORDS.contains(&word) && next != "fn" {
             return Some((word, name));
         }
-        if !BEFORE.contains(&word) && !word.starts_with("pub(") {
+        if !BEFORE.contains(&word) {
             return None;
         }
     }
     None
+}
+
+/// A line without the `pub(…)` that it may begin with.
+pub(crate) fn without_scope(line: &str) -> &str {
+    let line = line.trim_start();
+    match line.strip_prefix("pub(").and_then(|rest| rest.split_once(')')) {
+        Some((_, rest)) => rest,
+        None => line,
+    }
 }
 
 fn has_word(line: &str, word: &str) -> bool {
@@ -162,8 +233,12 @@ fn has_word(line: &str, word: &str) -> bool {
 fn finds_words_and_definitions() {
     assert!(has_word("/// What was said.", "said") && !has_word("fn unsaid(said_at: u8)", "said"));
     assert_eq!(definition("    pub(super) async fn tell(&self) {"), Some(("fn", "tell")));
+    assert_eq!(definition("pub(in crate::commands) fn halves(json: bool) {"), Some(("fn", "halves")));
     assert_eq!(definition("pub enum Verdict<'a> {"), Some(("enum", "Verdict")));
     assert_eq!(definition("const fn after() {}"), Some(("fn", "after")));
     assert_eq!(definition("const LINGERS: u8 = 1;"), Some(("const", "LINGERS")));
     assert_eq!(definition("// the type Place of a thing"), None);
+    let text = "words! {\n    /// Why {\n    Change {\n        FirstSeen = \"first-seen\",\n    }\n}\nimpl Change {}\n";
+    let found: Vec<_> = definitions(text).into_iter().map(|one| (one.line, one.keyword, one.name)).collect();
+    assert_eq!(found, [(3, "enum", "Change")]);
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::files::sources;
+use crate::names::without_scope;
 
 /// Lines of a file.
 const FILE: usize = 400;
@@ -56,9 +57,9 @@ fn functions(text: &str) -> Vec<(&str, usize)> {
 }
 
 fn is_function(line: &str) -> bool {
-    let mut words = line.split_whitespace();
+    let mut words = without_scope(line).split_whitespace();
     let before = ["pub", "async", "unsafe", "default", "const", "extern", "\"C\""];
-    words.find(|word| !before.contains(word) && !word.starts_with("pub(")) == Some("fn") || is_script_function(line)
+    words.find(|word| !before.contains(word)) == Some("fn") || is_script_function(line)
 }
 
 /// One of TypeScript or JavaScript: declared, or a constant.
@@ -74,6 +75,8 @@ fn counts_the_lines_of_functions() {
     let text = "impl A {\n    pub(crate) async fn long(\n        a: u8,\n    ) -> u8 {\n        a\n    }\n\n    fn one() {}\n}\n\n\
                 trait B {\n    fn declared(\n        a: u8,\n    );\n}\n";
     assert_eq!(functions(text), [("    pub(crate) async fn long(", 5), ("    fn declared(", 3)]);
+    let text = "pub(in a::b) fn scoped(\n    a: u8,\n) {\n    a;\n}\n";
+    assert_eq!(functions(text), [("pub(in a::b) fn scoped(", 5)]);
     let text = "export async function Long({\n  a,\n}: Props) {\n  return a;\n}\n\nconst one = (a) => a;\nconst two = () => {\n  \
                 a();\n};\nconst view = () => (\n  <a />\n);\n";
     let found = [("export async function Long({", 5), ("const two = () => {", 3), ("const view = () => (", 3)];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sluice_tests::{Background, componentize_py, target_dir};
+use sluice_tests::{Background, Operator, componentize_py, go, target_dir};
 
 use super::{author, sdk};
 
@@ -46,6 +46,50 @@ fn a_new_connector_in_python_builds_and_passes_at_once() {
     std::os::unix::fs::symlink(componentize_py(), operator.join("bakery/.venv")).unwrap();
     let tested = operator.succeed(&["test", "bakery"]).unwrap();
     assert!(!tested.contains("FAILED") && tested.contains("bakery 0.1.0: 5 cases, 8 rows"), "{tested}");
+}
+
+/// Its tool is the one that `just tools` installed, and what it imports is in the folder: it asks no registry.
+#[test]
+fn a_new_connector_in_go_builds_and_passes_at_once() {
+    let operator = go_author();
+    operator.succeed(&["new", "grocery", "--language", "go"]).unwrap();
+    // Without the tool the command shows how to install it.
+    let lost = operator.command(&["test", "grocery"]).env("PATH", "/nowhere").output().unwrap();
+    let lost = String::from_utf8_lossy(&lost.stderr);
+    assert!(lost.contains("hint: python3 -m venv grocery/.venv && grocery/.venv/bin/pip install -r"), "{lost}");
+    std::os::unix::fs::symlink(go(), operator.join("grocery/.venv")).unwrap();
+    let tested = operator.succeed(&["test", "grocery"]).unwrap();
+    assert!(!tested.contains("FAILED") && tested.contains("grocery 0.1.0: 5 cases, 8 rows"), "{tested}");
+}
+
+#[test]
+fn what_a_connector_in_go_prints_goes_nowhere_and_its_panics_are_shown() {
+    let operator = go_author();
+    operator.succeed(&["new", "butcher", "--language", "go"]).unwrap();
+    std::os::unix::fs::symlink(go(), operator.join("butcher/.venv")).unwrap();
+    let path = operator.join("butcher/network/connector.go");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let describe = "func Describe() manifests.Manifest {\n";
+    let done = "return judged(responses.MakeVerdictDone())";
+    assert!(text.contains(describe) && text.contains(done));
+    std::fs::write(&path, text.replace(describe, &format!("{describe}\tprintln(\"words\")\n"))).unwrap();
+    operator.succeed(&["test", "butcher", "--out", "butcher.wasm"]).unwrap();
+    // It is loaded on a thread that drives the command's runtime.
+    operator.succeed(&["connectors", "inspect", "butcher.wasm"]).unwrap();
+    std::fs::write(&path, text.replace(done, "panic(\"no end\")")).unwrap();
+    let tested = operator.sluice(&["test", "butcher"]).unwrap();
+    let place = "failed in `follow`: connector/network/connector.go:";
+    assert!(tested.code == 1 && tested.stdout.contains(place), "{}\n{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.contains(": no end"), "{}", tested.stdout);
+}
+
+/// An author whose Go asks no registry and keeps what it compiled for all tests.
+fn go_author() -> Operator {
+    let mut operator = author();
+    operator.set("GOCACHE", &go().with_file_name("go-cache").display().to_string());
+    operator.set("GOPROXY", "off");
+    operator.set("GOTOOLCHAIN", "local");
+    operator
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! The commands of connector authors: `sluice new`, `test`, `record`, `dev` and `connectors inspect`.
+//! The commands of connector authors: `sluice new`, `test`, `fuzz`, `record`, `dev` and `connectors inspect`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod author;
+mod fuzzed;
 mod recorded;
 
 use std::path::PathBuf;

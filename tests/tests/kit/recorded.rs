@@ -1,15 +1,17 @@
 //! Live answers become fixtures that hold no secret and name nobody.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
+use serde_json::json;
 use sluice_simulator::{AccountSpec, Options, Simulator};
-use sluice_tests::{Operator, connectors_dir, repository, runtime, visit_files};
+use sluice_tests::{HostileServer, Operator, connectors_dir, repository, response, runtime, visit_files};
 
-/// All networks: JSON by pages and in one answer, with a lookup first, XML, lines of fields.
+/// All networks that are simulated: JSON by pages and in one answer, with a lookup first, XML, lines of fields.
 fn networks() -> Vec<String> {
     let folders = std::fs::read_dir(repository().join("connectors")).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<String> = folders
-        .filter(|path| path.is_dir())
+        .filter(|path| path.join("simulated.json").is_file() || path.join("src/requests.rs").is_file())
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
@@ -46,6 +48,32 @@ fn a_recording_plays_as_it_was_received_and_names_nobody() {
         assert!(rows.len() >= truth.len() && truth.len() > 10, "{network}: {} of {}", rows.len(), truth.len());
         assert_unnamed(&operator, &simulator, network);
     }
+}
+
+/// A network of daily sums only: a person's sub-id is in nothing but what these are grouped by.
+#[test]
+fn a_recording_of_sums_names_nobody() {
+    let server = HostileServer::start(|_, stream| {
+        let body = br#"{"reports":[{"date":"2026-01-05","brandId":"1001","brandName":"Lamp & Co","asin":"B0AAAA0001",
+            "source":"member-77","clicks":12,"conversions":2,"sales":50,"commissions":4.5,"currency":"USD"}]}"#;
+        stream.write_all(&response(200, &[("Content-Type", "application/json")], body))
+    });
+    let server = server.unwrap();
+    let mut operator = Operator::empty().unwrap();
+    operator.set("KEY", "a key of the creator account");
+    let account = json!({"name": "main", "settings": {}, "secrets": {"api_key": "env:KEY"}});
+    operator.write_network("levanta", &server.origin(), vec![account]).unwrap();
+    operator.install("levanta", "levanta.wasm").unwrap();
+    let window = ["--since", "2026-01-05", "--until", "2026-01-06"];
+    let arguments = [&["record", "levanta", "--account", "main", "--into", "made"][..], &window].concat();
+    let printed = operator.succeed(&arguments).unwrap();
+    assert!(printed.contains("1 answer, 1 row: "), "{printed}");
+    visit_files(&operator.join("made"), &mut |name, bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let named = ["member-77", "Lamp & Co", "B0AAAA0001"].into_iter().find(|one| text.contains(one));
+        assert_eq!(named, None, "{name}");
+    })
+    .unwrap();
 }
 
 /// The ids of all rows of the recording.

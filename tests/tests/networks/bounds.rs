@@ -126,7 +126,7 @@ fn a_row_in_every_month_of_three_centuries_makes_no_file_for_each() {
     let operator = super::operator("awin", &sales_of_months(0..3_600), "[fetch]\nmax_attempts = 1\n");
     let outcome = run(&operator, "awin");
     assert_eq!(outcome.code, 1, "{outcome:?}");
-    assert!(outcome.errors.contains("transactions in more than 600 months"), "{outcome:?}");
+    assert!(outcome.errors.contains("facts in more than 600 months"), "{outcome:?}");
     let rows = operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap();
     assert_eq!(rows[0]["n"], 0, "nothing of such an answer is in the tables");
 }

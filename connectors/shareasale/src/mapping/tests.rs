@@ -46,6 +46,16 @@ fn the_three_columns_decide_in_the_facts_order() {
 }
 
 #[test]
+fn a_date_of_payment_that_stands_for_none_pays_nothing() {
+    let pending = expected(ValidationStatus::Pending, PaymentStatus::Unpaid, Some(0));
+    for none in ["00/00/0000", "0000-00-00 00:00:00.0", "1970-01-01 00:00:00.0", "01/01/1900"] {
+        assert_eq!(axes(&[(PAID, none)]), pending, "{none}");
+        let voided = expected(ValidationStatus::Declined, PaymentStatus::Unpaid, None);
+        assert_eq!(axes(&[(PAID, none), (VOIDED, "1")]), voided, "{none}");
+    }
+}
+
+#[test]
 fn a_flag_that_is_none_is_an_unknown_status() {
     let mapped = sale(&[(VOIDED, "maybe")]);
     assert_eq!(mapped.unknown_statuses, ["Voided=maybe, Locked="]);
@@ -83,10 +93,17 @@ fn a_comment_has_the_order_and_the_reason_of_a_void() {
 }
 
 #[test]
-fn a_payout_is_no_transaction() {
+fn a_payout_is_a_payment_and_no_transaction() {
     for word in ["Affiliate Payment", "AFFILIATE PAYMENT"] {
-        let mapped = sale(&[(TYPE, word), (MERCHANT, "47"), (COMMISSION, "-206.91999999999996"), (LOCKED, "1")]);
-        assert!(mapped.transactions.is_none() && mapped.rejects.is_empty(), "{word}");
+        let paid = [(COMMISSION, "-206.91999999999996"), (PAID, "2026-01-20"), (LOCKED, "1")];
+        let mapped = sale(&[&[(TYPE, word), (MERCHANT, "47")][..], &paid].concat());
+        assert!(mapped.rejects.is_empty() && mapped.transactions.is_none(), "{word}");
+        let [batch] = &mapped.facts[..] else { panic!("{word}: {:?}", mapped.facts) };
+        let names: Vec<&str> = batch.columns.iter().map(|column| column.name.as_str()).collect();
+        let expected = ["payment_id", "created_at", "paid_at", "payment_status", "amount", "currency"];
+        assert_eq!((batch.fact.as_str(), &names[..]), ("payments", &expected[..]), "{word}");
+        let amount = format!("{:?}", batch.columns[4]);
+        assert!(amount.contains("[206920000]"), "{word}: {amount}");
     }
 }
 

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 
-/// Which alarms.
 #[derive(Args)]
 pub(crate) struct AlarmsArgs {
     /// The action [default: list]
@@ -43,7 +42,6 @@ pub(crate) enum AlarmsCommand {
     },
 }
 
-/// Which checks.
 #[derive(Args)]
 pub(crate) struct ChecksArgs {
     /// The check: the name of its file in checks/ [default: all]

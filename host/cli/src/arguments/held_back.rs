@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 
-/// Which doubts.
 #[derive(Args)]
 pub(crate) struct DoubtsArgs {
     /// The action [default: list]
@@ -49,7 +48,6 @@ pub(crate) struct DecideArgs {
     pub(crate) reason: Option<String>,
 }
 
-/// Which rejects.
 #[derive(Args)]
 pub(crate) struct RejectsArgs {
     /// The action [default: list]

@@ -21,12 +21,32 @@ pub(crate) struct TestArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// Which connector to try, and for how long.
+#[derive(Args)]
+pub(crate) struct FuzzArgs {
+    /// A connector's folder, which is built first, or a `.wasm` file
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// The folder of the fixtures [default: fixtures/ in the folder, or beside the file]
+    #[arg(long)]
+    pub(crate) fixtures: Option<PathBuf>,
+    /// Try bodies for so long
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) seconds: u64,
+    /// Try the bodies that follow from this number, in the same order each time [default: others each time]
+    #[arg(long, value_name = "N", conflicts_with = "replay")]
+    pub(crate) seed: Option<u64>,
+    /// Only try this body, which an earlier search found
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+}
+
 /// What to make.
 #[derive(Args)]
 pub(crate) struct NewArgs {
     /// The network's id: lower-case letters and digits, words joined by `-`
     pub(crate) name: String,
-    /// declared: a file network.toml, without code; rust: a crate; javascript, python: modules for componentize-js, -py
+    /// declared: a file network.toml, without code; rust: a crate; javascript, python, go: modules for their own tools
     #[arg(long, value_enum, default_value_t = LanguageArg::Declared)]
     pub(crate) language: LanguageArg,
     /// Make this folder [default: one of the network's name, in connectors/ if that is here]
@@ -48,9 +68,10 @@ pub(crate) enum LanguageArg {
     Javascript,
     /// Python
     Python,
+    /// Go
+    Go,
 }
 
-/// What to record.
 #[derive(Args)]
 pub(crate) struct RecordArgs {
     /// The network: the name of its file in networks/

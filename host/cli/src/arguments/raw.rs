@@ -31,6 +31,9 @@ pub(crate) struct RawArgs {
     /// Have them made by another version: a digest, its beginning, or a version's name
     #[arg(long, requires = "rows")]
     pub(crate) version: Option<String>,
+    /// Leave out the rows of so many records, the first ones
+    #[arg(long, requires = "rows", default_value_t = 0)]
+    pub(crate) skip: usize,
     /// Print the rows of at most so many records
     #[arg(long, requires = "rows", default_value_t = ROWS)]
     pub(crate) limit: usize,

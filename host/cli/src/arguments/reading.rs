@@ -2,17 +2,14 @@
 
 use clap::{ArgGroup, Args};
 
-/// What to read.
 #[derive(Args)]
 pub(crate) struct ReadArgs {
     /// The network: the name of its file in networks/
     pub(crate) network: String,
-    /// Which part.
     #[command(flatten)]
     pub(crate) part: PartArgs,
 }
 
-/// What to run.
 #[derive(Args)]
 pub(crate) struct RunArgs {
     /// The network: the name of its file in networks/
@@ -21,7 +18,6 @@ pub(crate) struct RunArgs {
     /// Do what is due now of all networks, as the service would, and end
     #[arg(long, conflicts_with_all = ["network", "account", "stream", "since", "axis"])]
     pub(crate) due: bool,
-    /// Which part.
     #[command(flatten)]
     pub(crate) part: PartArgs,
 }
@@ -35,12 +31,10 @@ pub(crate) struct BackfillArgs {
     /// Queue it for the services that run, and end: it is spread over them, behind what their schedules name
     #[arg(long)]
     pub(crate) queue: bool,
-    /// Which part.
     #[command(flatten)]
     pub(crate) part: PartArgs,
 }
 
-/// What to pause.
 #[derive(Args)]
 pub(crate) struct PauseArgs {
     /// The network: the name of its file in networks/
@@ -53,7 +47,6 @@ pub(crate) struct PauseArgs {
     pub(crate) reason: String,
 }
 
-/// What to resume.
 #[derive(Args)]
 pub(crate) struct ResumeArgs {
     /// The network: the name of its file in networks/
@@ -63,15 +56,34 @@ pub(crate) struct ResumeArgs {
     pub(crate) account: Option<String>,
 }
 
-/// Which part of a network to read.
+/// Which accounts and streams of a network.
 #[derive(Args)]
-pub(crate) struct PartArgs {
+pub(crate) struct ScopeArgs {
     /// Only this account
     #[arg(long)]
     pub(crate) account: Option<String>,
     /// Only this stream
     #[arg(long)]
     pub(crate) stream: Option<String>,
+}
+
+/// Which windows of what raw holds.
+#[derive(Args)]
+pub(crate) struct WindowArgs {
+    /// Only windows that end after this moment: a day or RFC 3339, UTC
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Only windows that start before this moment
+    #[arg(long, requires = "since")]
+    pub(crate) until: Option<String>,
+}
+
+/// Which part of a network to read.
+#[derive(Args)]
+pub(crate) struct PartArgs {
+    /// Of which account and stream.
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
     /// Start of the window: a day or RFC 3339, UTC. Where it may be left out, the look-back rules say what is read
     #[arg(long)]
     pub(crate) since: Option<String>,

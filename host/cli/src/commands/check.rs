@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
-use sluice_runtime::check::{self, CheckReport, NetworkCheck, RefusedFile};
+use sluice_runtime::check::{self, CheckReport, NetworkCheck, Probe, RefusedFile};
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
 use sluice_runtime::text::count;
@@ -15,7 +15,8 @@ use crate::arguments::CheckArgs;
 /// # Errors
 /// A settings failure if anything is wrong, with all that is.
 pub(super) async fn check(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(), Failure> {
-    let report = check::check(settings).await?;
+    let probe = if args.read_only { Probe::Read } else { Probe::Write };
+    let report = check::check(settings, probe).await?;
     let mut out = std::io::stdout().lock();
     if json {
         let text = if args.report { serde_json::to_string(&report) } else { serde_json::to_string(&report.networks) };
@@ -28,9 +29,10 @@ pub(super) async fn check(settings: &Settings, args: &CheckArgs, json: bool) -> 
     }
     let mut err = std::io::stderr().lock();
     for RefusedFile { file, reason } in &refused {
-        match json {
-            true => writeln!(err, "{}", serde_json::json!({"warning": format!("{file} is refused: {reason}")}))?,
-            false => writeln!(err, "warning: {file} is refused: {reason}")?,
+        if json {
+            writeln!(err, "{}", serde_json::json!({"warning": format!("{file} is refused: {reason}")}))?
+        } else {
+            writeln!(err, "warning: {file} is refused: {reason}")?
         }
     }
     let problems = networks.iter().flat_map(|network| &network.problems).chain(&problems);

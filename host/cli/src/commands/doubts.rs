@@ -9,6 +9,7 @@ use sluice_runtime::doubt::DoubtKind;
 use sluice_runtime::doubts;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::{Settings, network};
+use sluice_runtime::text::count;
 
 use super::rfc3339;
 use crate::arguments::{DecideArgs, DoubtsArgs, DoubtsCommand};
@@ -108,9 +109,12 @@ async fn accept(settings: Settings, decision: &DecideArgs, json: bool) -> Result
         return Ok(writeln!(out)?);
     }
     let doubts::Accepted { doubt_id, records, new_versions, older, rejects, .. } = accepted;
-    writeln!(out, "{doubt_id} accepted: {records} records, {new_versions} new versions, {rejects} rejects")?;
+    let [records, versions, rejects] = [(records, "record"), (new_versions, "new version"), (rejects, "reject")]
+        .map(|(number, noun)| count(number, noun));
+    writeln!(out, "{doubt_id} accepted: {records}, {versions}, {rejects}")?;
     if older > 0 {
-        writeln!(out, "  {older} transactions were read later, with other contents: that stays in the tables")?;
+        let (older, was) = (count(older, "transaction"), if older == 1 { "was" } else { "were" });
+        writeln!(out, "  {older} {was} read later, with other contents: that stays in the tables")?;
     }
     Ok(())
 }
@@ -134,7 +138,7 @@ async fn reject(settings: Settings, decision: &DecideArgs, json: bool) -> Result
 fn name_of(app: &App, doubt: &DoubtRow) -> Result<String, Failure> {
     let networks = network::load_each(&app.settings.networks_dir)?.networks;
     let has_account = |network: &network::NetworkSettings| {
-        network.content.accounts.iter().any(|account| account.name == doubt.account)
+        network.content.accounts.iter().any(|account| account.id() == doubt.account)
     };
     let of = networks.iter().filter(|network| network.content.connector == doubt.network);
     // Several files may name one connector: the one that has the account.

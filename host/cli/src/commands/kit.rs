@@ -1,6 +1,7 @@
 //! The commands of connector authors.
 
 mod dev;
+mod fuzz;
 mod new;
 mod record;
 mod test;
@@ -13,6 +14,7 @@ use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 
 pub(super) use dev::dev;
+pub(super) use fuzz::fuzz;
 pub(super) use new::new;
 pub(super) use record::record;
 pub(super) use test::test;

@@ -29,17 +29,17 @@ pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: boo
         tables.retain(|table| format!("{}.{}", table.schema, table.name) == *wanted);
         keep_raw = keep_raw.filter(|_| wanted == RAW);
         if tables.is_empty() && keep_raw.is_none() {
-            return Err(Failure::usage(format!("there is no table `{wanted}`")).hint(match names.is_empty() {
-                true => "the lake has no tables yet".to_owned(),
-                false => format!("there are: {}", names.join(", ")),
+            return Err(Failure::usage(format!("there is no table `{wanted}`")).hint(if names.is_empty() {
+                "the lake has no tables yet".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
             }));
         }
     }
     let options = sluice_lake::Upkeep { dry_run: args.dry_run, ..settings.maintenance.tables.clone() };
     let mut reports: Vec<MaintenanceReport> = Vec::new();
-    let print = |report: &MaintenanceReport| match json {
-        true => Ok(()),
-        false => above(|| writeln!(std::io::stdout(), "{}", maintenance::line(report, args.dry_run))),
+    let print = |report: &MaintenanceReport| {
+        if json { Ok(()) } else { above(|| writeln!(std::io::stdout(), "{}", maintenance::line(report, args.dry_run))) }
     };
     meter.begin("maintain", Unit::Tables, (tables.len() + usize::from(keep_raw.is_some())) as u64);
     for table in &tables {

@@ -29,16 +29,15 @@ pub(super) async fn raw(settings: &Settings, args: &RawArgs, json: bool) -> Resu
         let rest = body.get(args.skip_bytes.unwrap_or(0)..).unwrap_or_default();
         out.write_all(&rest[..rest.len().min(args.max_bytes.unwrap_or(usize::MAX))])?;
     } else if args.rows {
-        let rows = raw_response::rows(settings, name, args.version.as_deref(), args.limit).await?;
-        match json {
-            true => writeln!(out, "{}", rows_to_json(&rows))?,
-            false => write!(out, "{}", rows_to_text(&rows))?,
-        }
+        let places = args.skip..args.skip.saturating_add(args.limit);
+        let rows = raw_response::rows(settings, name, args.version.as_deref(), places).await?;
+        if json { writeln!(out, "{}", rows_to_json(&rows))? } else { write!(out, "{}", rows_to_text(&rows))? }
     } else {
         let shown = raw_response::show(settings, name, args.record).await?;
-        match json {
-            true => writeln!(out, "{}", to_json(&shown, args.record))?,
-            false => write!(out, "{}", to_text(&shown, args.record))?,
+        if json {
+            writeln!(out, "{}", to_json(&shown, args.record))?
+        } else {
+            write!(out, "{}", to_text(&shown, args.record))?
         }
     }
     Ok(out.flush()?)
@@ -48,7 +47,14 @@ fn rows_to_json(rows: &MappedRows) -> serde_json::Value {
     let MappedRows { connector, records, rows, rejects } = rows;
     let row = |row: &MappedRow| {
         let transactions: Vec<_> = row.transactions.iter().map(record_json).collect();
-        json!({"record_index": row.record_index, "native": record_json(&row.native), "transactions": transactions})
+        let facts = row.facts.iter().map(|(fact, rows)| {
+            let rows: Vec<_> = rows.iter().map(record_json).collect();
+            (fact.name().to_owned(), json!(rows))
+        });
+        json!({
+            "record_index": row.record_index, "native": record_json(&row.native), "transactions": transactions,
+            "facts": facts.collect::<serde_json::Map<_, _>>(),
+        })
     };
     let rejects = rejects.iter().map(|reject| json!({"record_index": reject.record_index, "reason": reject.reason}));
     json!({
@@ -73,6 +79,12 @@ fn rows_to_text(rows: &MappedRows) -> String {
         for transaction in &row.transactions {
             let _ = writeln!(shows, "  transaction:");
             fields_text(&mut shows, transaction);
+        }
+        for (fact, rows) in &row.facts {
+            for fields in rows {
+                let _ = writeln!(shows, "  of its {}:", fact.name());
+                fields_text(&mut shows, fields);
+            }
         }
     }
     for reject in rejects {

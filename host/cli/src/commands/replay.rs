@@ -16,7 +16,7 @@ use sluice_runtime::tables::RawSelection;
 use sluice_runtime::text::count;
 
 use super::print_json;
-use crate::arguments::{self, ReplayArgs};
+use crate::arguments::ReplayArgs;
 use crate::progress::Display;
 
 /// Compares or applies.
@@ -27,10 +27,10 @@ pub(super) async fn replay(settings: Settings, args: &ReplayArgs, json: bool) ->
     let conditions = args.fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let network = app::network_settings(&settings, &args.network)?;
     let selection = RawSelection {
-        account: args.account.as_deref().map(|named| network.account_id(named)),
-        stream: args.stream.clone(),
+        account: args.scope.account.as_deref().map(|named| network.account_id(named)),
+        stream: args.scope.stream.clone(),
         run_id: None,
-        window: arguments::window(args.since.as_deref(), args.until.as_deref(), Utc::now())?,
+        window: args.window.window(Utc::now())?,
     };
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);

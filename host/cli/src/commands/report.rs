@@ -5,9 +5,12 @@ use std::io::Write;
 use sluice_model::ErrorKind;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::rebuild::TableReport;
+use sluice_runtime::rebuild::queued::QueuedRebuild;
 use sluice_runtime::run::{RunFailure, RunReport};
 use sluice_runtime::text::{count, thousands};
 use sluice_state::Verb;
+
+use super::print_json;
 
 /// Prints reports.
 ///
@@ -129,6 +132,21 @@ pub(super) fn print_tables(tables: &[TableReport], json: bool) -> Result<(), Fai
         writeln!(out, "{table}: {}, {} before", count(*rows, "row"), thousands(*rows_before))?;
     }
     Ok(())
+}
+
+/// Prints what of a rebuild was queued.
+///
+/// # Errors
+/// A standard output that is closed.
+pub(super) fn print_queued_rebuild(queued: &QueuedRebuild, json: bool) -> Result<(), Failure> {
+    let QueuedRebuild { rebuild_id, parts, runs, left } = queued;
+    if json {
+        return print_json(&serde_json::json!({"rebuild": rebuild_id, "queued": parts, "runs": runs, "left": left}));
+    }
+    let (parts, runs, left) = (count(*parts as u64, "part"), count(*runs as u64, "run"), count(*left as u64, "run"));
+    let mut out = std::io::stdout();
+    writeln!(out, "{parts} with {runs} are queued for the services as rebuild {rebuild_id}")?;
+    Ok(writeln!(out, "{left} read lately, or about to be read, come with its last step")?)
 }
 
 #[cfg(test)]

@@ -9,13 +9,14 @@ use sluice_query::{Format, Scope, Session};
 
 use sluice_runtime::app::{open_lake, open_limited_session, open_session};
 use sluice_runtime::failure::Failure;
+use sluice_runtime::missing::Missing;
 use sluice_runtime::query_watch::QueryWatch;
 use sluice_runtime::settings::Settings;
 
 use crate::arguments::{RunsArgs, SqlArgs};
 
-use missing::Missing;
-pub(super) use missing::halves;
+use missing::warn;
+pub(super) use missing::warn_of_rebuild;
 
 /// Runs queries against the lake.
 ///
@@ -47,7 +48,7 @@ pub(super) async fn sql(settings: &Settings, args: &SqlArgs, json: bool) -> Resu
     sluice_query::write(result, format, &mut out).await?;
     drop(watch);
     out.flush()?;
-    Missing::load(&lake, &session, !scope.is_empty()).await?.warn(&scope, json)
+    warn(&Missing::load(&lake, &session, !scope.is_empty()).await?, &scope, json)
 }
 
 /// Ends the process, with the failure that says so, when a query takes more than it may.

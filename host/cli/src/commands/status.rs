@@ -22,7 +22,7 @@ use crate::arguments::StatusArgs;
 pub(super) async fn status(settings: &Settings, args: &StatusArgs, json: bool) -> Result<(), Failure> {
     let status = status::status(settings).await?;
     if status.is_half_rebuilt {
-        sql::halves(json)?;
+        sql::warn_of_rebuild(json)?;
     }
     let mut err = std::io::stderr().lock();
     for failure in &status.unknown {

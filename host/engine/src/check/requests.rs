@@ -111,21 +111,13 @@ fn is_declared(op: &Op, manifest: &Manifest) -> Checked<()> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-    use sluice_model::{Method, SecretSlot};
+    use sluice_model::SecretSlot;
 
     use super::*;
     use crate::check::manifest::tests::manifest;
 
     fn get(key: &str) -> Request {
-        Request {
-            key: key.to_owned(),
-            method: Method::Get,
-            url: vec![Op::Text("https://api.example.com/".to_owned())],
-            headers: vec![],
-            body: None,
-            state: String::new(),
-            yields_records: true,
-        }
+        Request { url: vec![Op::Text("https://api.example.com/".to_owned())], ..Request::get(key) }
     }
 
     fn checked(requests: &[Request]) -> Checked<()> {

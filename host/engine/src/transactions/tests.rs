@@ -77,7 +77,7 @@ fn refused_with(name: &str, values: wire::Values) -> String {
 #[test]
 fn the_batch_has_exactly_the_schema() {
     let batch = batch(two(), 2, 10, None).unwrap();
-    assert_eq!(batch.schema(), mapped_transactions_schema());
+    assert_eq!(batch.schema(), sluice_model::mapped_transactions_schema());
     let words = |name: &str| -> Vec<String> {
         batch.column_by_name(name).unwrap().as_string::<i32>().iter().flatten().map(str::to_owned).collect()
     };
@@ -201,15 +201,6 @@ fn a_column_is_known_once_and_of_its_kind() {
         let missing = refused(|t| t.columns.retain(|column| column.name != name));
         assert_eq!(missing, format!("transactions.{name}: it is missing"));
     }
-}
-
-#[test]
-fn only_one_batch_of_transactions_is_taken() {
-    let named = |fact: &str| wire::Batch { fact: fact.to_owned(), ..two() };
-    assert!(of(vec![]).unwrap().is_none());
-    assert!(of(vec![two()]).unwrap().is_some());
-    assert_eq!(of(vec![two(), two()]).unwrap_err(), "it gives two batches of transactions");
-    assert_eq!(of(vec![named("payments")]).unwrap_err(), "this host has no table for facts of the kind \"payments\"");
 }
 
 #[test]

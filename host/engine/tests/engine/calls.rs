@@ -138,6 +138,14 @@ fn a_panic_of_the_guest_is_a_trap() {
 }
 
 #[test]
+fn the_own_text_of_a_panic_is_reported() {
+    let mut guest = Guest { plan: "unreachable".to_owned(), ..Guest::new("test", "1.0.0") };
+    guest.image.put(b"sluice panicked: as a constant sluice panicked:\x09\0\0\0no\nmoney!");
+    let reason = trap(load(&engine(), guest).plan(&slice()));
+    assert_eq!(reason, TrapReason::Trap("no money!".to_owned()));
+}
+
+#[test]
 fn an_answer_has_a_largest_size() {
     let mut guest = Guest::new("test", "1.0.0");
     guest.plan = format!("i32.const {}", guest.image.requests(&[&[b'a'; 3_000]]));

@@ -44,7 +44,6 @@ impl Guest {
         }
     }
 
-    /// The component.
     pub(crate) fn component(mut self) -> Vec<u8> {
         let manifest = self.manifest();
         let mut module = wat::parse_str(self.module(manifest)).expect("a module");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sluice_engine::{Engine, EngineOptions, Limits};
 use sluice_model::{Axis, Slice};
 
-/// An engine of few and small instances, quick to make.
+/// An engine of few and small instances, quick to make. Each response is mapped twice.
 fn engine() -> Engine {
     engine_with(|_| {})
 }
@@ -20,7 +20,8 @@ fn engine() -> Engine {
 fn engine_with(change: impl FnOnce(&mut Limits)) -> Engine {
     let mut limits = Limits { memory_bytes: 4 << 20, call_timeout: Duration::from_secs(5), ..Limits::default() };
     change(&mut limits);
-    Engine::new(EngineOptions { limits, max_instances: 2, ..EngineOptions::default() }).expect("an engine")
+    Engine::new(EngineOptions { limits, max_instances: 2, check_every: 1, ..EngineOptions::default() })
+        .expect("an engine")
 }
 
 /// A day of the stream `sales` of an account whose `id` is 7.

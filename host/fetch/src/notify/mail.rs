@@ -29,7 +29,7 @@ pub struct MailServer {
     pub password: Option<Secret>,
 }
 
-/// A mail.
+/// One message of plain text.
 #[derive(Clone, Debug)]
 pub struct Mail {
     /// What its `Message-ID` is made of: the same at each attempt.

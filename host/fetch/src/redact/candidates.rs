@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::escapes::{Escape, LONGEST_ESCAPE, Sought, next_marker};
+use super::escape::{Escape, LONGEST_ESCAPE, next_marker};
+use super::escapes::Sought;
 
 /// The parts of a text in which something may be found that isn't found without resolving escapes: what is found holds an
 /// escape that is resolved, so it is no further from one than `around`.

@@ -7,12 +7,11 @@
 use std::ops::Range;
 
 use super::candidates::{Pairs, areas};
+use super::escape::{ALL, BACKSLASH, Escape, LONGEST_ESCAPE, PERCENT, REFERENCE, begins_reference, next_marker};
+use super::resolved::{Resolved, resolve};
+use super::zeros::{padded_from, without_zeros};
+use crate::deadline::{Deadline, Late};
 
-/// Kinds of escapes.
-const BACKSLASH: u8 = 1;
-const REFERENCE: u8 = 2;
-const PERCENT: u8 = 4;
-const ALL: u8 = BACKSLASH | REFERENCE | PERCENT;
 /// The kinds that are resolved in each round. The first plan is enough for values that hold nothing that may be taken for
 /// an escape.
 const PLANS: [[u8; 3]; 7] = [
@@ -30,9 +29,6 @@ const PART_BYTES: usize = 1 << 20;
 /// escaped again is longer, and isn't found.
 const BYTES_PER_BYTE: usize = 36;
 
-/// The longest escape: `&#x000000041;`, or two of `\uXXXX`.
-pub(super) const LONGEST_ESCAPE: usize = 14;
-
 /// What the forms that are searched are like.
 #[derive(Clone, Copy)]
 pub(super) struct Sought<'a> {
@@ -42,6 +38,8 @@ pub(super) struct Sought<'a> {
     pub(super) ambiguous: bool,
     /// Which bytes stand side by side in them.
     pub(super) pairs: &'a Pairs,
+    /// Until when they are sought.
+    pub(super) deadline: Deadline,
 }
 
 /// The places in `text` at which `find` finds something after escapes are resolved: sorted and without overlaps.
@@ -49,7 +47,31 @@ pub(super) fn in_escapes(
     text: &[u8],
     sought: &Sought<'_>,
     find: impl Fn(&[u8]) -> Vec<Range<usize>>,
-) -> Vec<Range<usize>> {
+) -> Result<Vec<Range<usize>>, Late> {
+    let mut places = in_short_escapes(text, sought, &find)?;
+    if let Some(padded) = padded_from(text) {
+        let overlap = sought.longest * BYTES_PER_BYTE;
+        let mut start = padded.saturating_sub(overlap);
+        loop {
+            let (part, end) = without_zeros(text, start, PART_BYTES.max(4 * overlap));
+            let found = in_short_escapes(&part.text, sought, &find)?;
+            places.extend(found.into_iter().map(|place| part.source(place)));
+            if end == text.len() {
+                break;
+            }
+            let length = part.text.len();
+            start = part.source(length - overlap..length).start;
+        }
+    }
+    Ok(merged(places))
+}
+
+/// The same for escapes that aren't longer than `LONGEST_ESCAPE`, unsorted.
+fn in_short_escapes(
+    text: &[u8],
+    sought: &Sought<'_>,
+    find: &impl Fn(&[u8]) -> Vec<Range<usize>>,
+) -> Result<Vec<Range<usize>>, Late> {
     let mut places = Vec::new();
     let overlap = sought.longest * BYTES_PER_BYTE;
     let part = PART_BYTES.max(4 * overlap);
@@ -59,7 +81,8 @@ pub(super) fn in_escapes(
         loop {
             let end = area.end.min(start + part);
             for plan in plans {
-                for place in in_part(&text[start..end], plan, &find) {
+                sought.deadline.check()?;
+                for place in in_part(&text[start..end], plan, find) {
                     places.push(start + place.start..start + place.end);
                 }
             }
@@ -69,13 +92,49 @@ pub(super) fn in_escapes(
             start = end - overlap;
         }
     }
-    merged(places)
+    Ok(places)
+}
+
+/// Calls `see` with a text as it is, and after each round in which its escapes are resolved. `see` gets the text of the round,
+/// whether it is the last one, and what gives the place in `text` of a place in the round's text.
+pub(crate) fn in_all_escapes(text: &[u8], mut see: impl FnMut(&[u8], bool, &dyn Fn(Range<usize>) -> Range<usize>)) {
+    let mut rounds: Vec<Resolved> = Vec::new();
+    for kinds in PLANS[0] {
+        let current = rounds.last().map_or(text, |last| last.text.as_slice());
+        let next = resolve(current, kinds);
+        let source = |place| rounds.iter().rev().fold(place, |place, round| round.source(place));
+        see(current, next.is_none(), &source);
+        match next {
+            Some(next) => rounds.push(next),
+            None => return,
+        }
+    }
+    let source = |place| rounds.iter().rev().fold(place, |place, round| round.source(place));
+    if let Some(last) = rounds.last() {
+        see(&last.text, true, &source);
+    }
+}
+
+/// Whether a text begins with an escape.
+pub(crate) fn is_escape(text: &[u8]) -> bool {
+    next_marker(text, 0) == Some(0) && Escape::at(text).is_some()
 }
 
 /// How many bytes at the end of a text that was cut may be the start of what `partial` knows, as they are or after escapes
-/// are resolved;
-/// an escape that was cut is one of them. `partial` says how many bytes at the end of a text may be a start.
+/// are resolved; an escape that was cut is one of them. `partial` says how many bytes at the end of a text may be a start.
 pub(super) fn partial_in_escapes(text: &[u8], longest: usize, partial: impl Fn(&[u8]) -> usize) -> usize {
+    if padded_from(text).is_none() {
+        return partial_in_short_escapes(text, longest, partial);
+    }
+    let (plain, _) = without_zeros(text, 0, text.len());
+    let end = plain.text.len();
+    match partial_in_short_escapes(&plain.text, longest, partial) {
+        0 => 0,
+        bytes => text.len() - plain.source(end - bytes..end).start,
+    }
+}
+
+fn partial_in_short_escapes(text: &[u8], longest: usize, partial: impl Fn(&[u8]) -> usize) -> usize {
     let tail = &text[text.len().saturating_sub(longest * BYTES_PER_BYTE)..];
     let cut = tail.len() - cut_escape(tail);
     let (tail, cut) = (&tail[..cut], tail.len() - cut);
@@ -136,48 +195,6 @@ fn merged(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// A text without its escapes.
-struct Resolved {
-    text: Vec<u8>,
-    /// Its pieces in order: copied ones and resolved escapes alternate as they come.
-    pieces: Vec<Piece>,
-}
-
-/// A piece of a resolved text: up to the next one's beginning.
-struct Piece {
-    at: usize,
-    /// Where it was in the text before.
-    source: Range<usize>,
-    is_escape: bool,
-}
-
-impl Resolved {
-    /// Where a place was before. An escape counts as a whole.
-    fn source(&self, place: Range<usize>) -> Range<usize> {
-        let piece = |at: usize| {
-            let after = self.pieces.partition_point(|piece| piece.at <= at);
-            self.pieces.get(after.saturating_sub(1))
-        };
-        let start = piece(place.start).map_or(0, |piece| match piece.is_escape {
-            true => piece.source.start,
-            false => piece.source.start + (place.start - piece.at),
-        });
-        let last = place.end.saturating_sub(1);
-        let end = piece(last).map_or(start, |piece| match piece.is_escape {
-            true => piece.source.end,
-            false => piece.source.start + (place.end - piece.at),
-        });
-        start..end
-    }
-
-    fn push(&mut self, bytes: &[u8], source: Range<usize>, is_escape: bool) {
-        if !bytes.is_empty() {
-            self.pieces.push(Piece { at: self.text.len(), source, is_escape });
-            self.text.extend_from_slice(bytes);
-        }
-    }
-}
-
 /// Whether a value may be taken for an escape, or for the beginning of one, where it stands in a text.
 ///
 /// 1. After a backslash an escape of the value's next character may stand, which begins with a backslash or another sign:
@@ -189,165 +206,9 @@ pub(super) fn is_ambiguous(value: &[u8]) -> bool {
         let rest = &value[at + 1..];
         match value[at] {
             b'&' if rest.contains(&b';') => Escape::at(&value[at..]).is_some(),
-            b'&' => matches!(rest, [] | [b'#', ..]) || NAMED.iter().any(|(name, _)| name.as_bytes().starts_with(rest)),
+            b'&' => begins_reference(rest),
             b'%' => rest.iter().take(2).all(u8::is_ascii_hexdigit),
             _ => true,
         }
     })
 }
-
-/// Resolves each escape of these kinds once; none if there are none.
-fn resolve(text: &[u8], kinds: u8) -> Option<Resolved> {
-    let mut resolved = Resolved { text: Vec::new(), pieces: Vec::new() };
-    let (mut copied, mut from) = (0, 0);
-    while let Some(at) = next_marker(text, from) {
-        let Some(escape) = Escape::at(&text[at..]).filter(|escape| escape.kind & kinds != 0) else {
-            from = at + 1;
-            continue;
-        };
-        if resolved.pieces.is_empty() {
-            resolved.text.reserve(text.len());
-        }
-        resolved.push(&text[copied..at], copied..at, false);
-        let end = at + escape.length;
-        resolved.push(escape.bytes(), at..end, true);
-        (copied, from) = (end, end);
-    }
-    if copied == 0 {
-        return None;
-    }
-    resolved.push(&text[copied..], copied..text.len(), false);
-    Some(resolved)
-}
-
-/// The next place of what may begin an escape.
-pub(super) fn next_marker(text: &[u8], from: usize) -> Option<usize> {
-    memchr::memchr3(b'\\', b'&', b'%', text.get(from..)?).map(|at| from + at)
-}
-
-/// An escape at the beginning of a text.
-pub(super) struct Escape {
-    kind: u8,
-    /// Its bytes in the text.
-    pub(super) length: usize,
-    utf8: [u8; 4],
-    utf8_length: usize,
-}
-
-impl Escape {
-    /// The escape that a text begins with.
-    pub(super) fn at(text: &[u8]) -> Option<Self> {
-        match text.first()? {
-            b'\\' => Self::backslash(text),
-            b'&' => Self::reference(text),
-            _ => Some(Self::byte(PERCENT, 3, hexadecimal(text.get(1..3)?)? as u8)),
-        }
-    }
-
-    /// The character that it stands for, in UTF-8.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.utf8[..self.utf8_length]
-    }
-
-    fn byte(kind: u8, length: usize, byte: u8) -> Self {
-        Self { kind, length, utf8: [byte, 0, 0, 0], utf8_length: 1 }
-    }
-
-    fn character(kind: u8, length: usize, c: char) -> Self {
-        let mut utf8 = [0; 4];
-        let utf8_length = c.encode_utf8(&mut utf8).len();
-        Self { kind, length, utf8, utf8_length }
-    }
-
-    /// RFC 8259 section 7, and JavaScript's `\xHH`. Any other character stands for itself.
-    fn backslash(text: &[u8]) -> Option<Self> {
-        let byte = match text.get(1)? {
-            b'u' => return Self::utf16(text),
-            b'x' => hexadecimal(text.get(2..4)?)? as u8,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            other if other.is_ascii_punctuation() => *other,
-            _ => return None,
-        };
-        Some(Self::byte(BACKSLASH, if text[1] == b'x' { 4 } else { 2 }, byte))
-    }
-
-    /// `\uXXXX`, or two of them for a character beyond the first 65,536.
-    fn utf16(text: &[u8]) -> Option<Self> {
-        let unit = |from: usize| hexadecimal(text.get(from..from + 4)?);
-        let first = unit(2)?;
-        if let Some(c) = char::from_u32(first) {
-            return Some(Self::character(BACKSLASH, 6, c));
-        }
-        let second = text.get(6..8).filter(|escape| *escape == b"\\u").and_then(|_| unit(8))?;
-        let pair = [u16::try_from(first).ok()?, u16::try_from(second).ok()?];
-        let c = char::decode_utf16(pair).next()?.ok()?;
-        Some(Self::character(BACKSLASH, 12, c))
-    }
-
-    /// `&#65;`, `&#x41;` and the names of ASCII characters in HTML.
-    fn reference(text: &[u8]) -> Option<Self> {
-        let end = memchr::memchr(b';', text.get(..text.len().min(LONGEST_ESCAPE))?)?;
-        let name = text.get(1..end)?;
-        let number = |digits: &[u8], radix| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            char::from_u32(u32::from_str_radix(digits, radix).ok()?)
-        };
-        let c = match name {
-            [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
-            [b'#', digits @ ..] => number(digits, 10)?,
-            name => {
-                let (_, c) = NAMED.iter().find(|(known, _)| known.as_bytes() == name)?;
-                char::from(*c)
-            }
-        };
-        Some(Self::character(REFERENCE, end + 1, c))
-    }
-}
-
-fn hexadecimal(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |value, digit| Some(16 * value + char::from(*digit).to_digit(16)?))
-}
-
-/// The names of ASCII characters (HTML, section 13.5).
-const NAMED: [(&str, u8); 36] = [
-    ("amp", b'&'),
-    ("lt", b'<'),
-    ("gt", b'>'),
-    ("quot", b'"'),
-    ("apos", b'\''),
-    ("AMP", b'&'),
-    ("LT", b'<'),
-    ("GT", b'>'),
-    ("QUOT", b'"'),
-    ("excl", b'!'),
-    ("num", b'#'),
-    ("dollar", b'$'),
-    ("percnt", b'%'),
-    ("lpar", b'('),
-    ("rpar", b')'),
-    ("ast", b'*'),
-    ("plus", b'+'),
-    ("comma", b','),
-    ("period", b'.'),
-    ("sol", b'/'),
-    ("colon", b':'),
-    ("semi", b';'),
-    ("equals", b'='),
-    ("quest", b'?'),
-    ("commat", b'@'),
-    ("lsqb", b'['),
-    ("lbrack", b'['),
-    ("bsol", b'\\'),
-    ("rsqb", b']'),
-    ("rbrack", b']'),
-    ("Hat", b'^'),
-    ("lowbar", b'_'),
-    ("grave", b'`'),
-    ("lcub", b'{'),
-    ("verbar", b'|'),
-    ("rcub", b'}'),
-];

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use super::charsets::{as_characters, in_character_sets};
 use super::escapes::resolved;
 use super::is_long_enough;
 use crate::function;
 
-/// Adds the value itself, and as it is written in hexadecimal, base64 and, if it is text, in URLs, JSON, XML, UTF-16 and
-/// Latin-1.
+/// Adds the value itself, and as it is written in hexadecimal, base64 and, if it is text, in URLs, JSON, XML, quotes, UTF-16
+/// and other character sets; beyond ASCII also as its bytes are written as characters.
 pub(super) fn add_forms(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
     let hexadecimal = hex::encode(value);
     forms.extend([value.to_vec(), hexadecimal.to_uppercase().into_bytes(), hexadecimal.into_bytes()]);
@@ -20,6 +21,9 @@ pub(super) fn add_forms(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
     }
     // A value that holds what looks like an escape, as it is when a text around it is resolved.
     forms.extend(resolved(value).filter(|resolved| is_long_enough(resolved)));
+    if !value.is_ascii() {
+        forms.extend(as_characters(value).map(String::into_bytes));
+    }
     if let Ok(text) = std::str::from_utf8(value) {
         add_text_forms(text, forms);
     }
@@ -56,13 +60,24 @@ fn add_text_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
         xml.replace("&apos;", "'"),
         xml.replace("&apos;", "'").replace("&quot;", "\""),
         xml,
+        // Quoted fields of delimited text.
+        doubled(value, '"'),
+        doubled(value, '\''),
     ];
     forms.extend(texts.map(String::into_bytes));
     forms.insert(value.encode_utf16().flat_map(u16::to_le_bytes).collect());
     forms.insert(value.encode_utf16().flat_map(u16::to_be_bytes).collect());
     if !value.is_ascii() {
         forms.extend(value.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>());
+        forms.extend(in_character_sets(value));
     }
+}
+
+/// The value with each quote in it twice, and those at its ends as they are: there may be quotes of the field beside them.
+fn doubled(value: &str, quote: char) -> String {
+    let inner = value.trim_matches(quote);
+    let twice = inner.replace(quote, &format!("{quote}{quote}"));
+    value.replacen(inner, &twice, usize::from(!inner.is_empty()))
 }
 
 /// JSON in which further characters are escaped as `\uXXXX`.

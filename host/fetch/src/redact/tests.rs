@@ -1,6 +1,8 @@
 //! No form of a secret that JSON, XML, HTML, URLs and headers know is left.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
@@ -72,12 +74,19 @@ impl Writing {
             Self::UrlOfAll => bytes.iter().map(|byte| format!("%{byte:02X}")).collect(),
             Self::UrlLower => bytes.iter().map(|byte| format!("%{byte:02x}")).collect(),
             Self::Form => function::url_encode(bytes).replace("%20", "+"),
-            Self::Hexadecimal => hex::encode(bytes),
-            Self::Base64(before) => STANDARD.encode([&b"xyz"[..before], bytes].concat()),
-            Self::UrlSafeBase64(before) => URL_SAFE.encode([&b"xyz"[..before], bytes].concat()),
+            Self::Hexadecimal | Self::Base64(_) | Self::UrlSafeBase64(_) => self.packed(bytes).unwrap_or_default(),
             Self::Utf16 => return text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         };
         written.into_bytes()
+    }
+
+    fn packed(self, bytes: &[u8]) -> Option<String> {
+        match self {
+            Self::Hexadecimal => Some(hex::encode(bytes)),
+            Self::Base64(before) => Some(STANDARD.encode([&b"xyz"[..before], bytes].concat())),
+            Self::UrlSafeBase64(before) => Some(URL_SAFE.encode([&b"xyz"[..before], bytes].concat())),
+            _ => None,
+        }
     }
 
     /// What of the written text isn't masked at most: the first and last characters of base64 hold bits of what stands
@@ -139,11 +148,35 @@ proptest! {
         let first = redactor_of(derived.iter().map(|value| value.as_slice()).collect());
         let redactor = redactor_of(vec![secret.as_bytes()]).preceded_by(&first);
         for value in &derived {
-            let echo = String::from_utf8(value.to_vec()).map(|text| writing.of(&text)).unwrap_or_else(|_| value.to_vec());
+            // What is no text is packed as it is, or written byte by byte.
+            let echo = match (std::str::from_utf8(value), writing.packed(value)) {
+                (Ok(text), _) => writing.of(text),
+                (Err(_), Some(packed)) => packed.into_bytes(),
+                (Err(_), None) => writing.of(&value.iter().map(|byte| char::from(*byte)).collect::<String>()),
+            };
+            prop_assume!(value.is_ascii() || !matches!(writing, Writing::Utf16 | Writing::Form));
             let masked = redactor.body(&[b"<a>", echo.as_slice(), b"</a>"].concat());
             prop_assert!(masked.is_some());
             prop_assert!(masked.unwrap().len() <= 7 + MASK.len() + 10 * writing.rest(), "{:?}", writing);
         }
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_every_writing_of_a_body_in_utf_16(
+        secret in "[!-~é€]{8,20}",
+        writing in writings(),
+        is_little in any::<bool>(),
+        is_marked in any::<bool>(),
+    ) {
+        prop_assume!(!secret.bytes().all(|byte| byte.is_ascii_digit()) && !secret.ends_with('\\'));
+        prop_assume!(!matches!(writing, Writing::Utf16));
+        let redactor = Redactor::new([secret.as_bytes()], vec![]);
+        let text = format!("{{\"a\": \"{}\"}}", String::from_utf8(writing.of(&secret)).unwrap());
+        let masked = redactor.body(&utf_16(&text, is_little, is_marked));
+        prop_assert!(masked.is_some(), "{}", text);
+        let masked = of_utf_16(&masked.unwrap(), is_little, is_marked);
+        prop_assert!(masked.starts_with("{\"a\": \"") && masked.ends_with("\"}"), "{}", masked);
+        prop_assert!(masked.len() <= 10 + MASK.len() + writing.rest(), "{}", masked);
     }
 
     #[test]
@@ -161,6 +194,78 @@ proptest! {
         let kept = &text[..text.len() - redactor.partial_at_end(text.as_bytes())];
         prop_assert!(kept.len() <= 5, "{}", kept);
     }
+}
+
+fn utf_16(text: &str, is_little: bool, is_marked: bool) -> Vec<u8> {
+    let mark = if is_marked { "\u{feff}" } else { "" };
+    let units = mark.encode_utf16().chain(text.encode_utf16());
+    units.flat_map(|unit| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+}
+
+fn of_utf_16(bytes: &[u8], is_little: bool, is_marked: bool) -> String {
+    let read = if is_little { u16::from_le_bytes } else { u16::from_be_bytes };
+    let units: Vec<u16> = bytes.chunks(2).map(|pair| read([pair[0], pair[1]])).collect();
+    let text = String::from_utf16(&units).unwrap();
+    if is_marked { text.strip_prefix('\u{feff}').unwrap().to_owned() } else { text }
+}
+
+#[test]
+fn what_decoders_read_as_a_secret_is_masked() {
+    for (secret, echo) in [
+        ("schlüssel-geheim", "schl&uuml;ssel-geheim"),
+        ("schlüssel-geheim", "schl\\u0026uuml;ssel-geheim"),
+        ("12-€-geheim", "12-&euro;-geheim"),
+        ("s3cret-s3cret", "&#0000000000000115;3cret-s3cret"),
+        ("s3cret-s3cret", "s3cret&#x00000000000000000002D;s3cret"),
+        ("s3cret-s3cret", "s3cret&amp;#00000000000000000000000000000045;s3cret"),
+        ("wort-😀-geheim", "wort-&#xD83D;&#xDE00;-geheim"),
+        ("wort-😀-geheim", "wort-&#55357;&#56832;-geheim"),
+        ("a \"word\" of it's", "a \"\"word\"\" of it's"),
+        ("a \"word\" of it's", "a \"word\" of it''s"),
+    ] {
+        let redactor = Redactor::new([secret.as_bytes()], vec![]);
+        assert_eq!(redactor.text(&format!("<a>{echo}</a>")), "<a>***</a>", "{echo}");
+        assert!(redactor.finds(echo));
+    }
+}
+
+#[test]
+fn a_secret_is_masked_in_every_character_set() {
+    for (secret, label) in [
+        ("ключ-от-магазина", "windows-1251"),
+        ("ключ-от-магазина", "koi8-r"),
+        ("12-€-geheim", "windows-1252"),
+        ("12-€-geheim", "iso-8859-15"),
+        ("żółw-i-żółć", "iso-8859-2"),
+        ("ひみつのことば", "shift_jis"),
+        ("ひみつのことば", "euc-jp"),
+        ("秘密的钥匙", "gbk"),
+    ] {
+        let (bytes, _, is_lossy) = encoding_rs::Encoding::for_label(label.as_bytes()).unwrap().encode(secret);
+        assert!(!is_lossy, "{label}");
+        let redactor = Redactor::new([secret.as_bytes()], vec![]);
+        let masked = redactor.body(&[b"a;\"", bytes.as_ref(), b"\";\xe4"].concat()).unwrap();
+        assert_eq!(masked.as_ref(), b"a;\"***\";\xe4", "{label}");
+    }
+}
+
+#[test]
+fn numbers_with_very_many_zeros_are_resolved_in_parts() {
+    let redactor = Redactor::new([b"s3cret-s3cret".as_slice()], vec![]);
+    let escaped: String = "s3cret-s3cret".bytes().map(|byte| format!("&#{}{byte};", "0".repeat(100_000))).collect();
+    let around = "&#00000000000120;".repeat(100_000);
+    let body = format!("{around}{escaped}{around}");
+    let masked = redactor.body(body.as_bytes()).unwrap();
+    assert_eq!(masked.as_ref(), format!("{around}***{around}").as_bytes());
+}
+
+#[test]
+fn a_search_ends_when_its_time_is_over() {
+    let (redactor, now) = (redactor(), Deadline::within(Duration::ZERO));
+    assert!(redactor.body_until(b"no secret \\n here", now).is_err());
+    let sought = Sought { longest: 9, ambiguous: false, pairs: &redactor.pairs, deadline: now };
+    assert!(in_escapes(b"t\\u006fken-abcdef", &sought, |_| Vec::new()).is_err());
+    assert!(redactor.body_until(b"no secret here", Deadline::NEVER).unwrap().is_none());
 }
 
 #[test]
@@ -185,11 +290,11 @@ fn how_a_body_is_to_be_read_is_never_masked() {
     let values: [&[u8]; 3] = [b"x-gzip", b"text/csv; charset=utf-8", b"text/csv"];
     let names = ["content-encoding", "content-type", "x-token"].map(str::to_owned).to_vec();
     let redactor = Redactor::new(values, names);
-    assert_eq!(redactor.header("content-encoding", "gzip, x-gzip"), "gzip, x-gzip");
-    assert_eq!(redactor.header("content-type", "text/csv; charset=utf-8"), "text/csv; charset=utf-8");
-    assert_eq!(redactor.header("content-length", "123"), "123");
-    assert_eq!(redactor.header("content-encoding", "s3cret"), MASK);
-    assert_eq!(redactor.header("x-token", "gzip"), MASK);
+    assert_eq!(redactor.header("content-encoding", b"gzip, x-gzip"), "gzip, x-gzip");
+    assert_eq!(redactor.header("content-type", b"text/csv; charset=utf-8"), "text/csv; charset=utf-8");
+    assert_eq!(redactor.header("content-length", b"123"), "123");
+    assert_eq!(redactor.header("content-encoding", b"s3cret"), MASK);
+    assert_eq!(redactor.header("x-token", b"gzip"), MASK);
 }
 
 const SECRET: &str = "pa<s>/w&rd?\"é~ 1";
@@ -265,8 +370,9 @@ fn the_start_of_a_secret_is_found_at_the_end() {
 
 #[test]
 fn headers_are_masked_by_name_and_by_value() {
-    assert_eq!(redactor().header("set-cookie", "a=b"), MASK);
-    assert_eq!(redactor().header("uid", "me"), MASK);
-    assert_eq!(redactor().header("location", "/x?t=token-abcdef&y"), "/x?t=***&y");
-    assert_eq!(redactor().header("content-type", "text/csv"), "text/csv");
+    assert_eq!(redactor().header("set-cookie", b"a=b"), MASK);
+    assert_eq!(redactor().header("uid", b"me"), MASK);
+    assert_eq!(redactor().header("location", b"/x?t=token-abcdef&y"), "/x?t=***&y");
+    assert_eq!(redactor().header("content-type", b"text/csv"), "text/csv");
+    assert_eq!(redactor().header("x-echo", b"pa<s>/w&rd?\"\xe9~ 1 \xe9"), "*** \u{fffd}");
 }

@@ -5,9 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Names of an object's members that are shown, and characters of each.
-const TOLD_NAMES: usize = 8;
-const TOLD_CHARS: usize = 40;
+/// Names of an object's members that are shown.
+const SHOWN_NAMES: usize = 8;
 
 /// The text, number or boolean at a JSON Pointer (RFC 6901); none if there is none, or the text isn't JSON.
 pub(super) fn json_text(body: &[u8], pointer: &str) -> Option<String> {
@@ -104,7 +103,7 @@ impl<'de> Visitor<'de> for At<'_> {
 
 /// What a JSON text is, without its values.
 pub(super) enum JsonShape {
-    /// The first names, shortened.
+    /// The first names.
     Object(Vec<String>),
     /// The number of items.
     Array(usize),
@@ -161,8 +160,8 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<JsonShape, A::Error> {
         let mut names = Vec::new();
         while let Some((name, IgnoredAny)) = members.next_entry::<String, IgnoredAny>()? {
-            if names.len() < TOLD_NAMES {
-                names.push(name.chars().take(TOLD_CHARS).collect());
+            if names.len() < SHOWN_NAMES {
+                names.push(name);
             }
         }
         Ok(JsonShape::Object(names))

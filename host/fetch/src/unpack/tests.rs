@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 500 };
+const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 500, deadline: Deadline::NEVER };
 
 async fn all(mut reader: impl AsyncRead + Unpin) -> Bytes {
     let mut out = Vec::new();
@@ -147,9 +147,11 @@ async fn bombs_and_large_bodies_are_stopped() {
     for encodings in ["zstd", ""] {
         assert!(matches!(unpacked(encodings, &bomb).await, Err(Error::Bomb { max_ratio: 500, .. })));
     }
-    let small = Limits { max_bytes: 1 << 20, max_ratio: u32::MAX };
+    let small = Limits { max_bytes: 1 << 20, max_ratio: u32::MAX, deadline: Deadline::NEVER };
     let gzip = all(GzipEncoder::new(zeros.as_slice())).await;
     assert!(matches!(unpack(&stated("gzip"), &gzip, small, "h").await, Err(Error::TooLarge { .. })));
+    let late = Limits { deadline: Deadline::within(std::time::Duration::ZERO), ..LIMITS };
+    assert!(matches!(unpack(&stated("gzip"), &gzip, late, "h").await, Err(Error::SlowBody { .. })));
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn a_body_that_is_larger_than_expected_when_it_is_unpacked_waits_for_more(
     let (error, _) = problem(&server, options).await;
     let Error::TooLarge { max, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*max, 1 << 20);
-    assert!(error.hint().unwrap().contains("an eighth of `memory_mb`"), "{error:?}");
+    assert!(error.hint().unwrap().contains("a quarter of `memory_mb`"), "{error:?}");
 }
 
 #[tokio::test]

@@ -34,9 +34,11 @@ fn client_credentials(scheme: &str, separator: &str) -> (String, Vec<Op>) {
 async fn signed_in(source: TokenSource, is_right: fn(&ReceivedRequest) -> bool) -> ReceivedRequest {
     let server = Server::start(move |seen| match seen.path() {
         path if path.starts_with("/token") && is_right(seen) => {
-            Reply::ok(r#"{"access_token": "token-0001", "expires_in": "3600"}"#)
+            Reply::ok(r#"{"access_token": "token-of-shop-0001", "expires_in": "3600"}"#)
         }
-        "/rows" if seen.header("authorization") == Some("Bearer token-0001") => Reply::ok("rows of token-0001"),
+        "/rows" if seen.header("authorization") == Some("Bearer token-of-shop-0001") => {
+            Reply::ok("rows of token-of-shop-0001")
+        }
         _ => Reply::status(401, "who?"),
     })
     .await;

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bodies;
+mod echoes;
 mod grants;
 mod hostile;
+mod issuer;
 mod odd_values;
 mod redirects;
 mod retries;
@@ -25,15 +27,7 @@ fn text(text: &str) -> Op {
 
 /// A GET of `https://api.example.com<path>`.
 fn get(path: &str) -> Request {
-    Request {
-        key: "page-1".into(),
-        method: Method::Get,
-        url: vec![text(&format!("https://api.example.com{path}"))],
-        headers: Vec::new(),
-        body: None,
-        state: String::new(),
-        yields_records: true,
-    }
+    Request { url: vec![text(&format!("https://api.example.com{path}"))], ..Request::get("page-1") }
 }
 
 /// A token source with its lifetime at `/expires_in`.

@@ -9,7 +9,7 @@ use sluice_model::{ErrorKind, Function, Method, Op, Request, TokenPlace, TokenSo
 use super::server::{Reply, Server};
 use super::{access, fetcher, get, text, token_source};
 
-fn source(name: &str, value: TokenPlace) -> TokenSource {
+pub(crate) fn source(name: &str, value: TokenPlace) -> TokenSource {
     let mut request = get("/sign-in");
     request.key = "sign-in".into();
     request.method = Method::Post;
@@ -17,18 +17,18 @@ fn source(name: &str, value: TokenPlace) -> TokenSource {
     token_source(name, request, value)
 }
 
-fn json(name: &str) -> TokenSource {
+pub(crate) fn json(name: &str) -> TokenSource {
     source(name, TokenPlace::Json("/access_token".into()))
 }
 
 /// A GET with `Authorization: Bearer <session>`.
-fn with_token(path: &str) -> Request {
+pub(crate) fn with_token(path: &str) -> Request {
     let mut request = get(path);
     request.headers = vec![("Authorization".into(), vec![text("Bearer "), Op::Token("session".into())])];
     request
 }
 
-fn account_with(server: &Server, tokens: Vec<TokenSource>) -> Account {
+pub(crate) fn account_with(server: &Server, tokens: Vec<TokenSource>) -> Account {
     let mut access = access(server);
     access.tokens = tokens;
     fetcher().account(access).unwrap()
@@ -224,15 +224,15 @@ async fn requests_with_a_rotating_token_are_sent_one_after_another() {
     let next = AtomicUsize::new(1);
     let server = Server::start(move |seen| {
         let n = next.load(Ordering::SeqCst);
-        let good = seen.header("access-token") == Some(&format!("access-{n:04}"))
-            && seen.header("client") == Some(&format!("client-{n:04}"));
+        let good = seen.header("access-token") == Some(&format!("access-token-{n:04}"))
+            && seen.header("client") == Some(&format!("client-of-token-{n:04}"));
         if seen.path() == "/rows" && !good {
             return Reply::status(401, "");
         }
         let n = next.fetch_add(1, Ordering::SeqCst) + 1;
-        Reply::ok(format!("access-{n:04}"))
-            .header("Access-Token", &format!("access-{n:04}"))
-            .header("Client", &format!("client-{n:04}"))
+        Reply::ok(format!("access-token-{n:04}"))
+            .header("Access-Token", &format!("access-token-{n:04}"))
+            .header("Client", &format!("client-of-token-{n:04}"))
     })
     .await;
     let header = |name: &str| {
@@ -262,17 +262,17 @@ async fn requests_with_a_rotating_token_are_sent_one_after_another() {
 async fn a_login_whose_redirect_sets_the_cookie_has_succeeded() {
     let server = Server::start(|seen| match seen.path() {
         "/sign-in" => Reply::status(302, "")
-            .header("Set-Cookie", "sid=abcdef123456; Path=/; HttpOnly")
+            .header("Set-Cookie", "sid=abcdef1234567890; Path=/; HttpOnly")
             .header("Set-Cookie", "lang=de")
             .header("Location", "/home"),
-        _ => Reply::ok("sid is abcdef123456"),
+        _ => Reply::ok("sid is abcdef1234567890"),
     })
     .await;
     let account = account_with(&server, vec![source("session", TokenPlace::Cookies)]);
     let mut request = get("/rows");
     request.headers = vec![("Cookie".into(), vec![Op::Token("session".into())])];
     let exchange = account.send(&request).await.unwrap();
-    assert_eq!(server.seen()[1].header("cookie"), Some("sid=abcdef123456; lang=de"));
+    assert_eq!(server.seen()[1].header("cookie"), Some("sid=abcdef1234567890; lang=de"));
     assert_eq!(server.count("/home"), 0);
     assert_eq!(exchange.body.as_ref(), b"sid is ***");
 }
@@ -304,21 +304,18 @@ async fn an_unknown_token_is_named() {
 
 #[tokio::test]
 async fn a_sign_in_of_more_than_a_mebibyte_is_refused_and_read_no_further() {
-    let server = Server::start(|_| Reply::ok(vec![b' '; 3 << 20])).await;
-    let error = account_with(&server, vec![json("session")]).send(&with_token("/rows")).await.unwrap_err();
-    assert!(matches!(error, Error::TooLarge { max: 0x10_0000, .. }), "{error}");
+    let large = || Reply::ok(vec![b' '; 3 << 20]);
+    for reply in [large(), large().chunked(), large().until_close()] {
+        let server = Server::start(move |_| reply.clone()).await;
+        let error = account_with(&server, vec![json("session")]).send(&with_token("/rows")).await.unwrap_err();
+        assert!(matches!(error, Error::TooLarge { max: 0x10_0000, .. }), "{error}");
+    }
 }
 
 #[tokio::test]
 async fn the_place_of_a_token_blanks_out_nothing_that_is_needed() {
     // The place is a header that says how the body is packed, and an amount.
-    let packed = {
-        use tokio::io::AsyncReadExt;
-        let mut packed = Vec::new();
-        let plain = br#"{"amount":"5.00","status":"approved"}"#.as_slice();
-        async_compression::tokio::bufread::GzipEncoder::new(plain).read_to_end(&mut packed).await.unwrap();
-        packed
-    };
+    let packed = gzip(br#"{"amount":"5.00","status":"approved"}"#).await;
     let server = Server::start(move |_| Reply::ok(packed.clone()).header("Content-Encoding", "gzip")).await;
     let places = [
         TokenPlace::Header("Content-Encoding".into()),
@@ -334,4 +331,37 @@ async fn the_place_of_a_token_blanks_out_nothing_that_is_needed() {
         let stored = sluice_fetch::unpack_body(&exchange.headers, &exchange.wire, &FetchOptions::default()).await;
         assert_eq!(stored.unwrap(), exchange.body);
     }
+}
+
+#[tokio::test]
+async fn a_rotating_token_is_not_sought_in_a_large_body() {
+    // Large as it is received, and large as it is unpacked.
+    for (padding, is_packed, next) in [
+        (0, false, "token-of-rows-0002"),
+        (2 << 20, false, "token-of-sign-in-1"),
+        (2 << 20, true, "token-of-sign-in-1"),
+    ] {
+        let rows = format!(r#"{{"access_token":"token-of-rows-0002"}}{}"#, " ".repeat(padding));
+        let rows = if is_packed { gzip(rows.as_bytes()).await } else { rows.into_bytes() };
+        let server = Server::start(move |seen| match seen.path() {
+            "/sign-in" => Reply::ok(r#"{"access_token":"token-of-sign-in-1"}"#),
+            _ if is_packed => Reply::ok(rows.clone()).header("Content-Encoding", "gzip"),
+            _ => Reply::ok(rows.clone()),
+        })
+        .await;
+        let rotating = TokenSource { rotates: true, ..json("session") };
+        let account = account_with(&server, vec![rotating]);
+        for _ in 0..2 {
+            account.send(&with_token("/rows")).await.unwrap();
+        }
+        let last = server.seen().last().and_then(|seen| seen.header("authorization").map(str::to_owned));
+        assert_eq!(last, Some(format!("Bearer {next}")), "{padding} {is_packed}");
+    }
+}
+
+async fn gzip(plain: &[u8]) -> Vec<u8> {
+    use tokio::io::AsyncReadExt;
+    let mut packed = Vec::new();
+    async_compression::tokio::bufread::GzipEncoder::new(plain).read_to_end(&mut packed).await.unwrap();
+    packed
 }

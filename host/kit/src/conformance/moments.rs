@@ -125,9 +125,8 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
-        let shown = |moment: Moment| match moment.is_day {
-            true => moment.at.format("%F").to_string(),
-            false => moment.at.format("%FT%T").to_string(),
+        let shown = |moment: Moment| {
+            if moment.is_day { moment.at.format("%F").to_string() } else { moment.at.format("%FT%T").to_string() }
         };
         moments(text, SlashOrder::MonthFirst).into_iter().map(shown).collect()
     }

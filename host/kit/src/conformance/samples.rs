@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{Array, StringArray};
 use serde_json::Value;
 use sluice_engine::{Connector, Decoded};
-use sluice_model::{Format, IdBasis, Mapped, NativeColumn, Response};
+use sluice_model::{Fact, Format, IdBasis, Mapped, NativeColumn, Response};
 
 use crate::answer::Sample;
 use crate::report::Finding;
-use crate::rows::batch_rows;
+use crate::rows::{all_rows, batch_rows};
 
 /// What networks write where there is no date.
 const NO_DATES: [&str; 5] = ["0000-00-00", "0000-00-00 00:00:00", "1970-01-01", "0001-01-01", "0001-01-01T00:00:00"];
@@ -82,9 +82,15 @@ pub(super) fn check(connector: &Connector, samples: &[Sample]) -> Vec<Finding> {
 }
 
 fn ids(sample: &MappedSample<'_>) -> Option<String> {
-    let mut seen = BTreeSet::new();
-    let ids = sample.rows.iter().filter_map(|row| row["transaction_id"].as_str());
-    let twice: Vec<&str> = ids.filter(|id| !seen.insert(*id)).collect();
+    let transactions = sample.mapped.transactions.iter().map(|batch| (Fact::Transactions, batch));
+    let kinds = transactions.chain(sample.mapped.facts.iter().map(|(fact, batch)| (*fact, batch)));
+    let mut twice = Vec::new();
+    for (fact, batch) in kinds {
+        let rows = batch_rows(batch);
+        let mut seen = BTreeSet::new();
+        let ids = rows.iter().filter_map(|row| row[fact.id()].as_str());
+        twice.extend(ids.filter(|id| !seen.insert(*id)).map(str::to_owned));
+    }
     (!twice.is_empty()).then(|| format!("these are of several rows: {}", twice.join(", ")))
 }
 
@@ -104,15 +110,15 @@ fn order(connector: &Connector, sample: &MappedSample<'_>) -> Option<String> {
         decoded.batch.columns.iter_mut().for_each(|column| column.text = column.text.slice(from, length));
         match sample.map(connector, decoded) {
             Ok(mapped) => {
-                let rejects = mapped.rejects.into_iter().map(|reject| Value::from(reject.reason));
-                parts.extend(mapped.transactions.as_ref().map(batch_rows).unwrap_or_default());
+                let rejects = mapped.rejects.iter().map(|reject| Value::from(reject.reason.as_str()));
+                parts.extend(all_rows(&mapped));
                 parts.extend(rejects);
             }
             Err(error) => return Some(format!("records {from} to {} alone: {error}", from + length - 1)),
         }
     }
     let rejects = sample.mapped.rejects.iter().map(|reject| Value::from(reject.reason.as_str()));
-    let whole = without_places(sample.rows.iter().cloned().chain(rejects));
+    let whole = without_places(all_rows(&sample.mapped).into_iter().chain(rejects));
     let parts = without_places(parts.into_iter());
     let missing = whole.iter().find(|row| !parts.contains(row))?;
     Some(format!("in two answers this row is another one: {missing}"))
@@ -219,7 +225,7 @@ fn times(rows: &[Value]) -> Vec<Value> {
 /// Fields that mapping reads and no answer of any fixture fills: nobody has seen that their paths are right.
 fn inputs(connector: &Connector, samples: &[MappedSample<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for stream in connector.manifest().streams.iter().filter(|stream| stream.unified) {
+    for stream in &connector.manifest().streams {
         let of_stream: Vec<_> = samples.iter().filter(|sample| sample.sample.slice.stream == stream.name).collect();
         let is_filled = |path: &&String| {
             of_stream.iter().any(|sample| {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sluice_model::NativeBatch;
-use sluice_model::unified::{ColumnKind, GivenBy, TRANSACTION_COLUMNS};
+use sluice_model::unified::{ColumnKind, Fact, GivenBy};
 
 /// Columns that a mapping computes with, or that are words of the network's own.
-const MEANING: [&str; 8] = [
+const MEANING: [&str; 12] = [
     "status_raw",
     "payment_status_raw",
     "kind",
@@ -16,9 +16,13 @@ const MEANING: [&str; 8] = [
     "commission_group",
     "device",
     "customer_country",
+    "country",
+    "currency",
+    "category",
+    "method",
 ];
 /// Texts that tell nothing of the field that they came from.
-const OTHERS: [&str; 2] = ["reason_raw", "amounts_reported"];
+const OTHERS: [&str; 3] = ["reason_raw", "amounts_reported", "item_number"];
 /// Words in the names of fields that hold an id or a reference.
 const ID_WORDS: [&str; 18] = [
     "id",
@@ -54,7 +58,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Learns from an answer: its records and the transactions that they became.
+    /// Learns from an answer: its records and the rows of all kinds that they became.
     pub(crate) fn learn(&mut self, batch: &NativeBatch, inputs: &[String], rows: &[Value]) {
         let mut by_record = BTreeMap::<usize, Vec<&Value>>::new();
         for row in rows {
@@ -104,19 +108,21 @@ impl Fields {
     }
 }
 
-/// Columns of transactions that name somebody or something: all texts that don't do otherwise.
+/// Columns that name somebody or something: all texts of facts that don't do otherwise.
 fn naming() -> impl Iterator<Item = &'static str> {
-    let given = TRANSACTION_COLUMNS.iter().filter(|column| column.given_by == GivenBy::Connector);
+    let given = Fact::ALL.into_iter().flat_map(Fact::columns).filter(|column| column.given_by == GivenBy::Connector);
     let texts = given.filter(|column| matches!(column.kind, ColumnKind::Text | ColumnKind::Id));
     texts.map(|column| column.name).filter(|name| !MEANING.contains(name) && !OTHERS.contains(name))
 }
 
 /// Whether a value is in one of the columns that name something, or a part of a composed id.
 fn names(row: &Value, text: &str, is_id: bool) -> bool {
-    let is = |name: &str| row[name].as_str().is_some_and(|value| value.trim() == text);
-    let is_sub_id = row["sub_ids"].as_str().is_some_and(|ids| ids.contains(&format!(": {text}")));
-    let id = row["transaction_id"].as_str().unwrap_or_default();
-    naming().any(is) || is_sub_id || (is_id && !is_date(text) && id.contains(text))
+    let has = |name: &str| row[name].as_str().unwrap_or_default();
+    let is = |name: &str| has(name).trim() == text;
+    let is_sub_id = has("sub_ids").contains(&format!(": {text}"));
+    let is_group = has("grouped_by").split(" / ").any(|group| group.trim() == text);
+    let is_part = || Fact::ALL.into_iter().any(|fact| has(fact.id()).contains(text));
+    naming().any(is) || is_sub_id || is_group || (is_id && !is_date(text) && is_part())
 }
 
 /// Whether a path ends with a field's: `data.sales.shop.id` with `shop.id`.
@@ -167,7 +173,35 @@ fn is_date(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::StringArray;
+    use serde_json::json;
+    use sluice_model::{Kinds, NativeColumn};
+
     use super::*;
+
+    #[test]
+    fn what_facts_name_is_replaced_and_what_they_mean_is_kept() {
+        let cells = [
+            ("source", "member-77"),
+            ("asin", "B0 1"),
+            ("brand", "Lamp & Co"),
+            ("currency", "usd"),
+            ("market", "Great Britain"),
+            ("clicks", "12"),
+        ];
+        let column = |(path, text): (&str, &str)| {
+            let text = StringArray::from_iter([Some(text)]);
+            NativeColumn { path: path.to_owned(), text, kinds: Kinds::default() }
+        };
+        let batch = NativeBatch { rows: 1, columns: cells.map(column).into() };
+        let row = json!({"record_index": "0", "aggregate_id": "2026-01-05/B0 1/member-77", "grouped_by": "B0 1 / member-77",
+            "advertiser_name": "Lamp & Co", "currency": "USD", "country": "Great Britain", "clicks": "12"});
+        let mut fields = Fields::default();
+        fields.learn(&batch, &cells.map(|(path, _)| path.to_owned()), &[row]);
+        let scrubbed: Vec<&str> = fields.scrubbed.iter().map(String::as_str).collect();
+        assert_eq!(scrubbed, ["asin", "brand", "source"]);
+        assert_eq!(fields.kept.len(), 3);
+    }
 
     #[test]
     fn names_of_fields_say_what_is_in_them() {

@@ -41,6 +41,8 @@ impl<S: Source> table::TableChange for Choice<'_, S> {
         match earlier {
             // The other writer changed nothing that matters.
             Some(earlier) if same => return Ok(Some(Proposal { fences: self.fences(), ..earlier })),
+            // All of it is there: perhaps by these very files, which were merged since and earlier snapshots still name.
+            Some(_) if chosen.is_empty() => {}
             Some(earlier) => table.discard_files(&earlier.adds).await,
             None => {}
         }

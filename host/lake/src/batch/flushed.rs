@@ -1,6 +1,7 @@
 //! What a flush did, by run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::append::{Appended, RunNumber};
 use crate::error::Error;
@@ -11,8 +12,8 @@ use crate::ledger::Counts;
 pub(crate) struct Flushed {
     /// What was new of each run.
     pub(crate) counts: HashMap<RunNumber, Counts>,
-    /// Runs whose lease was taken over.
-    pub(crate) fenced: HashMap<RunNumber, Error>,
+    /// Runs whose rows could not be written, and why: their lease was taken over, or a table of theirs refuses them.
+    pub(crate) failed: HashMap<RunNumber, Error>,
 }
 
 impl Flushed {
@@ -21,7 +22,16 @@ impl Flushed {
         for (run, counts) in more.counts {
             *self.counts.entry(run).or_default() += counts;
         }
-        self.fenced.extend(more.fenced);
+        self.failed.extend(more.failed);
+    }
+
+    /// What was written of one table among several. If nothing could be, the runs that have rows for it fail, and no others.
+    pub(super) fn written<T>(&mut self, runs: BTreeSet<RunNumber>, written: Result<T, Error>) -> Option<T> {
+        let fail = |error: Error| {
+            let error = Arc::new(error);
+            self.failed.extend(runs.into_iter().map(|run| (run, Error::Shared(error.clone()))));
+        };
+        written.map_err(fail).ok()
     }
 
     /// Takes over what was appended to the versions, with its causes.
@@ -39,6 +49,6 @@ impl Flushed {
         for (run, rows) in appended.beyond.by_run {
             self.counts.entry(run).or_default().beyond_columns += rows;
         }
-        self.fenced.extend(appended.fenced);
+        self.failed.extend(appended.fenced);
     }
 }

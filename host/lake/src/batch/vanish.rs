@@ -1,12 +1,12 @@
 //! What vanished: versions that say so, and what is missing for the first time.
 
-use sluice_model::Step;
+use sluice_model::{Fact, Step};
 
 use super::{Flushed, Target, Writers};
 use crate::append::{Appended, Appender, RunNumber};
 use crate::error::Error;
 use crate::table::Fence;
-use crate::vanished::{self, Absences, Finding, Judged, StreamRead, VanishedRows};
+use crate::vanished::{self, AbsenceFinding, Absences, StreamAbsences, StreamRead, VanishedRows};
 
 impl Writers {
     /// Appends a version that says so for each transaction that windows which were read whole no longer hold, for the
@@ -31,7 +31,7 @@ impl Writers {
                 let appended = self.append_vanished(rows, fences).await?;
                 flushed.take_versions(appended);
             }
-            judged.push(Judged::new(stream, finding, &gone, open));
+            judged.push(StreamAbsences::new(stream, finding, &gone, open));
         }
         self.lake.passed(Step::VanishedMarked);
         // If a crash comes between, the run that is resumed finds the same and records it.
@@ -40,9 +40,13 @@ impl Writers {
     }
 
     /// What each stream's windows should hold and don't.
-    async fn find_missing(&mut self, streams: &[StreamRead], absences: &Absences) -> Result<Vec<Finding>, Error> {
+    async fn find_missing(
+        &mut self,
+        streams: &[StreamRead],
+        absences: &Absences,
+    ) -> Result<Vec<AbsenceFinding>, Error> {
         if streams.iter().all(|stream| stream.windows.is_empty()) {
-            return Ok(streams.iter().map(|_| Finding::default()).collect());
+            return Ok(streams.iter().map(|_| AbsenceFinding::default()).collect());
         }
         self.latest().await?.catch_up().await?;
         vanished::find(streams, self.latest().await?.table(), absences).await
@@ -56,7 +60,7 @@ impl Writers {
         let appender = match &mut self.unified {
             Some(open) => open,
             unread => {
-                let Target { schema, name, columns, .. } = Target::versions();
+                let Target { schema, name, columns, .. } = Target::versions(Fact::Transactions);
                 let open = Appender::open(&self.lake, &schema, &name, columns, self.options.index_keys);
                 unread.insert(open.await?)
             }
@@ -70,12 +74,12 @@ impl Writers {
     async fn note_absent(
         &self,
         mut absences: Absences,
-        mut judged: Vec<Judged<'_>>,
+        mut judged: Vec<StreamAbsences<'_>>,
         fences: &[(RunNumber, Fence)],
         flushed: &mut Flushed,
     ) -> Result<(), Error> {
         loop {
-            judged.retain(|judged| !flushed.fenced.contains_key(&judged.stream.run));
+            judged.retain(|judged| !flushed.failed.contains_key(&judged.stream.run));
             let carried = fences.iter().filter(|(run, _)| judged.iter().any(|judged| judged.stream.run == *run));
             let carried: Vec<Fence> = carried.map(|(_, fence)| fence.clone()).collect();
             match absences.note(&judged, &carried).await {
@@ -83,7 +87,7 @@ impl Writers {
                     let is_over = |fence: &Fence| fence.resource == resource && fence.epoch <= epoch;
                     for (run, _) in fences.iter().filter(|(_, fence)| is_over(fence)) {
                         let (table, resource) = (table.clone(), resource.clone());
-                        flushed.fenced.insert(*run, Error::Fenced { table, resource, epoch, known });
+                        flushed.failed.insert(*run, Error::Fenced { table, resource, epoch, known });
                     }
                 }
                 done => return done,

@@ -81,6 +81,14 @@ impl Task {
                 self.runs.insert(number, OpenRun { book: RunBook::new(number, fence), failure });
             }
             Message::Add { run, prepared, known, held } => self.add(run, *prepared, known, held),
+            Message::Number { run, mut prepared, held } => {
+                if let Some((book, _)) = self.living(run)
+                    && let Err(error) = book.number(&mut prepared)
+                {
+                    self.fail(run, &Arc::new(error));
+                }
+                drop(held);
+            }
             Message::Reject(run, rejected) => {
                 if let Some(open) = self.living(run) {
                     let (book, batch) = open;
@@ -112,9 +120,7 @@ impl Task {
     fn add(&mut self, run: RunNumber, prepared: Prepared, known: bool, held: HeldMemory) {
         let Some((book, batch)) = self.living(run) else { return };
         let origin = prepared.origin().clone();
-        if !book.seen.is_of_this_run(&origin) {
-            book.begin(&origin.run_id);
-        }
+        book.begin_if_other(&origin);
         if book.seen.knows(&origin.slice.network).is_none() {
             book.seen.set_known(&origin.slice.network, known);
         }
@@ -206,7 +212,7 @@ impl Task {
         for (mut run, reply) in ending {
             let number = run.book.number;
             run.book.counts += flushed.counts.get(&number).copied().unwrap_or_default();
-            let outcome = match (run.failure.get(), flushed.fenced.remove(&number)) {
+            let outcome = match (run.failure.get(), flushed.failed.remove(&number)) {
                 (Some(error), _) => Err(Error::Shared(error.clone())),
                 (None, Some(error)) => Err(error),
                 (None, None) => Ok(run.book.counts),
@@ -214,7 +220,7 @@ impl Task {
             // Who was cancelled doesn't wait.
             let _ = reply.send(outcome);
         }
-        for (run, error) in flushed.fenced {
+        for (run, error) in flushed.failed {
             self.fail(run, &Arc::new(error));
         }
     }
@@ -227,7 +233,7 @@ async fn write(writers: &mut Writers, batch: Batch, ending: &mut Ending) -> Resu
     let mut streams = Vec::new();
     let mut fences = Vec::new();
     for (OpenRun { book, failure }, _) in ending.iter_mut() {
-        let lives = failure.get().is_none() && !flushed.fenced.contains_key(&book.number);
+        let lives = failure.get().is_none() && !flushed.failed.contains_key(&book.number);
         if lives && book.seen.is_waiting() {
             streams.extend(book.seen.take(book.number));
             fences.extend(book.fences());

@@ -8,7 +8,6 @@ use crate::follow::{Follower, Following, Incoming};
 use crate::lake::Lake;
 use crate::table::{Proposal, Table, TableSpec, remove};
 
-/// The folded coverage.
 pub(crate) type CoverageState = Following<Folded>;
 
 impl CoverageState {

@@ -22,7 +22,6 @@ use crate::table::{Table, TableSpec, assemble};
 
 /// Files that are read at once.
 const FILES_AT_ONCE: usize = 8;
-/// The columns of a read.
 const READ_COLUMNS: [&str; 9] =
     ["network", "account", "stream", "axis", "since", "until", "read_at", "complete", "error"];
 /// The columns of the state that stand in its files.
@@ -140,7 +139,6 @@ fn take_state(fold: &mut CoverageFold, network: &str, rows: &Rows<'_>) -> Result
     Ok(())
 }
 
-/// A row of the state.
 struct StateRow<'a> {
     of: &'a StreamAxis,
     kind: &'static str,

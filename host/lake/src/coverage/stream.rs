@@ -53,9 +53,10 @@ impl StreamFold {
         self.failed_at = self.failed_at.max(Some(at));
         let failure = Failure { at, error };
         // Of a complete and a failed read at one moment the failed one counts: which came first isn't known.
-        match self.read.overlapping(range(window)).any(|(_, read_at)| *read_at > Some(at)) {
-            true => self.overlapped(window, &failure),
-            false => _ = self.standing.insert((failure, window)),
+        if self.read.overlapping(range(window)).any(|(_, read_at)| *read_at > Some(at)) {
+            self.overlapped(window, &failure);
+        } else {
+            self.standing.insert((failure, window));
         }
     }
 

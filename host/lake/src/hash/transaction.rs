@@ -5,12 +5,12 @@
 //! sum is that of some of the new cells.
 
 use arrow::array::{
-    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, MapArray, RecordBatch, StringArray,
+    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, MapArray, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, TimeUnit, TimestampMicrosecondType};
-
-use sluice_model::unified::{Group, mapped_column};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int64Type, TimeUnit, TimestampMicrosecondType};
+use sluice_model::Fact;
+use sluice_model::unified::Group;
 
 use super::{hash, push_text, tag};
 use crate::error::Error;
@@ -29,11 +29,11 @@ pub(crate) struct TransactionCells<'a> {
 }
 
 impl<'a> TransactionCells<'a> {
-    /// All columns of the schema but `record_index`, in its order.
-    pub(crate) fn of(rows: &'a RecordBatch) -> Result<Self, Error> {
+    /// All columns of a kind of facts but `record_index`, in its order. Only transactions have attribution.
+    pub(crate) fn of(fact: Fact, rows: &'a RecordBatch) -> Result<Self, Error> {
         let (mut core, mut attribution) = (Vec::with_capacity(rows.num_columns()), Vec::new());
         for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-            let Some(known) = mapped_column(field.name()) else { continue };
+            let Some(known) = fact.mapped_column(field.name()) else { continue };
             let half = if known.group == Group::Attribution { &mut attribution } else { &mut core };
             half.push((tag(known.name), Cells::of(field, column)?));
         }
@@ -99,6 +99,11 @@ impl<'a> TransactionCells<'a> {
     }
 }
 
+/// The content hash of each row of a kind of facts.
+pub(crate) fn content_hashes(fact: Fact, rows: &RecordBatch) -> Result<Vec<u128>, Error> {
+    Ok(TransactionCells::of(fact, rows)?.hashes())
+}
+
 /// Whether two contents differ in nothing but attribution.
 pub(crate) fn same_core(one: u128, other: u128) -> bool {
     one >> 64 == other >> 64
@@ -110,6 +115,7 @@ enum Cells<'a> {
     Money(&'a Decimal128Array),
     Flag(&'a BooleanArray),
     Day(&'a Date32Array),
+    Number(&'a Int64Array),
     Pairs(&'a MapArray, &'a StringArray, &'a StringArray),
 }
 
@@ -123,6 +129,7 @@ impl<'a> Cells<'a> {
             DataType::Decimal128(..) => column.as_primitive_opt::<Decimal128Type>().map(Cells::Money),
             DataType::Boolean => column.as_boolean_opt().map(Cells::Flag),
             DataType::Date32 => column.as_primitive_opt::<Date32Type>().map(Cells::Day),
+            DataType::Int64 => column.as_primitive_opt::<Int64Type>().map(Cells::Number),
             DataType::Map(..) => column
                 .as_map_opt()
                 .and_then(|map| Some(Cells::Pairs(map, map.keys().as_string_opt()?, map.values().as_string_opt()?))),
@@ -143,6 +150,7 @@ impl<'a> Cells<'a> {
             Self::Time(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
             Self::Money(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
             Self::Flag(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &[u8::from(cells.value(row))]),
+            Self::Number(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
             Self::Day(cells) if cells.is_valid(row) => push_fixed(scratch, tag, &cells.value(row).to_le_bytes()),
             // Null, or pairs: each of these is hashed on its own.
             _ => {}
@@ -175,11 +183,12 @@ mod tests {
     }
 
     fn content(rows: &RecordBatch) -> u128 {
-        TransactionCells::of(rows).unwrap().hashes()[0]
+        content_hashes(Fact::Transactions, rows).unwrap()[0]
     }
 
     fn arrived(before: &RecordBatch, after: &RecordBatch) -> bool {
-        same_core(content(before), content(after)) && TransactionCells::of(after).unwrap().arrived(0, content(before))
+        let cells = TransactionCells::of(Fact::Transactions, after).unwrap();
+        same_core(content(before), content(after)) && cells.arrived(0, content(before))
     }
 
     #[test]

@@ -40,10 +40,7 @@ impl FilterKeys {
         let text = column == "transaction_key";
         let mut bytes = Vec::new();
         for key in keys {
-            match text {
-                true => bytes.extend(to_hex(key)),
-                false => bytes.extend(key.to_be_bytes()),
-            }
+            if text { bytes.extend(to_hex(key)) } else { bytes.extend(key.to_be_bytes()) }
         }
         Self { bytes, width: if text { 32 } else { 16 } }
     }

@@ -1,6 +1,6 @@
 //! What the latest state holds of the transactions that an answer reports, for those who compare the two.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, Decimal128Array, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::Decimal128Type;
@@ -21,7 +21,7 @@ use crate::scan::stream_columns;
 use crate::table::Table;
 use crate::unified::INDEX;
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     INDEX.key,
     INDEX.content,
     "commission_amount",
@@ -30,32 +30,72 @@ const COLUMNS: [&str; 8] = [
     "sale_currency",
     "validation_status",
     "sub_ids",
+    "advertiser_id",
 ];
 
+/// Different transactions, unchanged ones alike, of an answer that are compared: some 10 MB.
+const MAX_DIFFERENT: usize = 20_000;
+
 /// What a transaction says of money. Amounts are in millionths.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worth {
-    /// The commission.
+    /// The commission in millionths; none without one.
     pub commission: Option<i128>,
-    /// Its currency.
+    /// ISO 4217 code of the currency that it is in.
     pub commission_currency: Option<String>,
-    /// The sale.
+    /// The sale's amount in millionths; none without one.
     pub sale: Option<i128>,
-    /// Its currency.
+    /// ISO 4217 code of the currency that it is in.
     pub sale_currency: Option<String>,
     /// The status in the words of the unified model.
     pub status: String,
     /// Whether it has a sub-id that isn't blank.
     pub has_sub_ids: bool,
+    /// The advertiser, by the network's id.
+    pub advertiser_id: Option<String>,
 }
 
-/// A transaction that an answer reports and the latest state has.
+/// A transaction that an answer reports and the latest state has, or several that are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownTransaction {
-    /// What the latest state has.
+    /// What the latest state has. Amounts of one that didn't change are 1, -1 or 0.
     pub before: Worth,
     /// What the answer says.
     pub now: Worth,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// Known transactions, of which alike ones are counted: an answer may have a million. Once there are 20,000 different ones, no
+/// more are taken in.
+#[derive(Debug, Default)]
+pub struct KnownCounts(BTreeMap<(Worth, Worth), u64>);
+
+impl KnownCounts {
+    /// Takes transactions in that are alike.
+    pub fn add(&mut self, known: KnownTransaction) {
+        if self.is_full() {
+            return;
+        }
+        let KnownTransaction { mut before, mut now, count } = known;
+        if before == now {
+            // Of what stayed the same only the sign matters.
+            for worth in [&mut before, &mut now] {
+                worth.commission = worth.commission.map(i128::signum);
+                worth.sale = worth.sale.map(i128::signum);
+            }
+        }
+        *self.0.entry((before, now)).or_default() += count;
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() >= MAX_DIFFERENT
+    }
+
+    /// All of them, in an order of their own.
+    pub fn into_rows(self) -> Vec<KnownTransaction> {
+        self.0.into_iter().map(|((before, now), count)| KnownTransaction { before, now, count }).collect()
+    }
 }
 
 /// The latest state of a network's transactions as it was at one moment, to be asked about many answers. It holds the names of
@@ -79,8 +119,8 @@ impl Lake {
 }
 
 impl KnownTransactions {
-    /// The transactions of an answer that the latest state has, but for those that vanished. They are looked for in the
-    /// months of their dates, where nearly all are.
+    /// The transactions of an answer that the latest state has, but for those that vanished, alike ones counted. They are looked
+    /// for in the months of their dates, where nearly all are.
     ///
     /// # Errors
     /// The store's failure.
@@ -97,14 +137,17 @@ impl KnownTransactions {
         };
         let now = MoneyColumns::of(table, rows)?;
         let mut wanted: HashMap<u128, usize> = keyed.keys.iter().copied().zip(0..).collect();
-        let (mut filters, mut found) = (Filters::default(), Vec::new());
+        let (mut filters, mut found) = (Filters::default(), KnownCounts::default());
         for add in files.iter().filter(|add| is_of_month(add)) {
+            if found.is_full() {
+                break;
+            }
             let keys: Vec<u128> = wanted.keys().copied().collect();
             if filters.may_hold(table, add, &keys).await? {
                 read_file(table, add, &now, &mut wanted, &mut found).await?;
             }
         }
-        Ok(found)
+        Ok(found.into_rows())
     }
 }
 
@@ -114,7 +157,7 @@ async fn read_file(
     add: &Add,
     now: &MoneyColumns<'_>,
     wanted: &mut HashMap<u128, usize>,
-    found: &mut Vec<KnownTransaction>,
+    found: &mut KnownCounts,
 ) -> Result<(), Error> {
     let path = path_of(add);
     let failed = |source| unreadable(table, &path, source);
@@ -126,7 +169,7 @@ async fn read_file(
         for (row, key) in keys_of(table, &rows, INDEX.key)?.into_iter().enumerate() {
             let Some(at) = wanted.remove(&key) else { continue };
             if contents.value(row) != VANISHED.to_be_bytes() {
-                found.push(KnownTransaction { before: before.worth(row), now: now.worth(at) });
+                found.add(KnownTransaction { before: before.worth(row), now: now.worth(at), count: 1 });
             }
         }
     }
@@ -141,6 +184,7 @@ struct MoneyColumns<'a> {
     sale_currencies: &'a StringArray,
     statuses: &'a StringArray,
     sub_ids: &'a MapArray,
+    advertisers: &'a StringArray,
 }
 
 impl<'a> MoneyColumns<'a> {
@@ -158,6 +202,7 @@ impl<'a> MoneyColumns<'a> {
             sale_currencies: text("sale_currency")?,
             statuses: text("validation_status")?,
             sub_ids: column(table, rows, "sub_ids")?.as_map_opt().ok_or_else(|| wrong(table, "sub_ids", "pairs"))?,
+            advertisers: text("advertiser_id")?,
         })
     }
 
@@ -171,6 +216,37 @@ impl<'a> MoneyColumns<'a> {
             sale_currency: text(self.sale_currencies),
             status: text(self.statuses).unwrap_or_default(),
             has_sub_ids: has_filled_pair(self.sub_ids, row),
+            advertiser_id: text(self.advertisers),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worth(commission: i128) -> Worth {
+        Worth { commission: Some(commission), ..Worth::default() }
+    }
+
+    fn counted(amounts: impl Iterator<Item = (i128, i128)>) -> Vec<KnownTransaction> {
+        let mut counts = KnownCounts::default();
+        amounts.for_each(|(before, now)| {
+            counts.add(KnownTransaction { before: worth(before), now: worth(now), count: 1 });
+        });
+        counts.into_rows()
+    }
+
+    #[test]
+    fn alike_transactions_are_one_row() {
+        let unchanged = (1..=50_000).map(|amount| (amount, amount));
+        let rows = counted(unchanged.chain([(0, 0), (5, 7), (5, 7), (5, 8)]));
+        let counts: Vec<(Option<i128>, u64)> = rows.iter().map(|row| (row.now.commission, row.count)).collect();
+        assert_eq!(counts, [(Some(0), 1), (Some(1), 50_000), (Some(7), 2), (Some(8), 1)]);
+    }
+
+    #[test]
+    fn different_changes_are_bounded() {
+        assert_eq!(counted((0..30_000).map(|amount| (amount, amount + 1))).len(), MAX_DIFFERENT);
     }
 }

@@ -113,9 +113,10 @@ impl Merge<'_, '_> {
                 let rows = self.rows.read(add).await?;
                 rows.iter().any(|(key, version)| is_superseded(*key, *version))
             };
-            match superseded {
-                true => self.rewrite(self.versions, add, is_superseded, &mut change.adds).await?,
-                false => change.adds.push(self.copy(add).await?),
+            if superseded {
+                self.rewrite(self.versions, add, is_superseded, &mut change.adds).await?
+            } else {
+                change.adds.push(self.copy(add).await?)
             }
         }
         Ok(())

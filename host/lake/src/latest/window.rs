@@ -7,7 +7,7 @@ use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
 use chrono::{DateTime, TimeDelta, Utc};
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
-use sluice_model::Window;
+use sluice_model::{Axis, Window};
 
 use super::{LatestVersions, path_of};
 use crate::error::Error;
@@ -23,6 +23,9 @@ const MARGIN: TimeDelta = TimeDelta::seconds(60);
 /// What is known by its day alone must have its whole day inside.
 const DAY: TimeDelta = TimeDelta::days(1);
 
+/// When a transaction happened.
+const HAPPENED: &str = "transacted_at";
+
 /// The transactions that a network reported in a window, by their date.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowState {
@@ -30,6 +33,8 @@ pub struct WindowState {
     pub rows: u64,
     /// Their commissions by currency, in millionths; without a currency under the empty text.
     pub commission: BTreeMap<String, i128>,
+    /// When the last of them was observed as it is.
+    pub observed_at: Option<DateTime<Utc>>,
 }
 
 /// Those of a network, by account and stream.
@@ -37,17 +42,18 @@ pub struct WindowState {
 pub struct WindowStates(HashMap<String, HashMap<String, WindowState>>);
 
 impl WindowStates {
-    /// That of a stream of an account.
+    /// What a network reported of a stream of an account; none if that is nothing.
     pub fn of(&self, account: &str, stream: &str) -> Option<&WindowState> {
         self.0.get(account)?.get(stream)
     }
 
-    fn add(&mut self, account: &str, stream: &str, amount: Option<i128>, currency: &str) {
+    fn add(&mut self, account: &str, stream: &str, observed: i64, amount: Option<i128>, currency: &str) {
         if self.of(account, stream).is_none() {
             self.0.entry(account.to_owned()).or_default().insert(stream.to_owned(), WindowState::default());
         }
         let Some(state) = self.0.get_mut(account).and_then(|streams| streams.get_mut(stream)) else { return };
         state.rows += 1;
+        state.observed_at = state.observed_at.max(DateTime::from_timestamp_micros(observed));
         let Some(amount) = amount else { return };
         match state.commission.get_mut(currency) {
             Some(sum) => *sum += amount,
@@ -57,54 +63,70 @@ impl WindowStates {
 }
 
 impl Lake {
-    /// What the latest state holds of a network with its date in a window, by account and stream. What lies close to the
-    /// window's ends isn't counted. Only the files are read whose statistics reach into the window.
+    /// What the latest state holds of a network with its date of an axis in a window, by account and stream: when it happened,
+    /// was decided or was paid. What lies close to the window's ends isn't counted. Only the files are read whose statistics
+    /// reach into the window.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn window_states(&self, network: &str, window: Window) -> Result<WindowStates, Error> {
+    pub async fn window_states(&self, network: &str, axis: Axis, window: Window) -> Result<WindowStates, Error> {
         let table = Table::open(self, LatestVersions::TARGET.0, LatestVersions::TARGET.1).await?;
         let mut states = WindowStates::default();
         let mut adds = table.adds();
-        adds.retain(|add| may_hold(add, network, window));
+        let date = date_of(axis);
+        adds.retain(|add| may_hold(add, network, date, window));
         for add in &adds {
-            read_file(&table, add, window, &mut states).await?;
+            read_file(&table, add, date, window, &mut states).await?;
         }
         Ok(states)
     }
 }
 
-async fn read_file(table: &Table, add: &Add, window: Window, states: &mut WindowStates) -> Result<(), Error> {
+/// The column of a transaction's date; that of its event where it has none of the axis.
+fn date_of(axis: Axis) -> &'static str {
+    match axis {
+        Axis::Validation => "validated_at",
+        Axis::Payment => "paid_at",
+        Axis::Transaction | Axis::Modified | Axis::None => HAPPENED,
+    }
+}
+
+async fn read_file(
+    table: &Table,
+    add: &Add,
+    date: &str,
+    window: Window,
+    states: &mut WindowStates,
+) -> Result<(), Error> {
     let path = path_of(add);
     let failed = |source| unreadable(table, &path, source);
-    let names = [
-        "account",
-        "stream",
-        "transacted_at",
-        "time_basis",
-        "content_hash",
-        "commission_amount",
-        "commission_currency",
-    ];
+    let money = ["commission_amount", "commission_currency"];
+    let names = ["account", "stream", date, "time_basis", "content_hash", "observed_at", money[0], money[1]];
     let mut batches = stream_columns(table.store(), &path, &names).await.map_err(failed)?;
     while let Some(rows) = batches.try_next().await.map_err(failed)? {
         let text =
             |name: &str| column(table, &rows, name)?.as_string_opt::<i32>().ok_or_else(|| wrong(table, name, "text"));
         let (accounts, streams, bases) = (text("account")?, text("stream")?, text("time_basis")?);
         let currencies = text("commission_currency")?;
-        let times = column(table, &rows, "transacted_at")?.as_primitive_opt::<TimestampMicrosecondType>();
-        let times = times.ok_or_else(|| wrong(table, "transacted_at", "a timestamp"))?;
+        let moments = |name: &str| {
+            let times = column(table, &rows, name)?.as_primitive_opt::<TimestampMicrosecondType>();
+            times.ok_or_else(|| wrong(table, name, "a timestamp"))
+        };
+        let (times, observed) = (moments(date)?, moments("observed_at")?);
         let contents = column(table, &rows, "content_hash")?.as_binary_opt::<i32>();
         let contents = contents.ok_or_else(|| wrong(table, "content_hash", "binary"))?;
         let amounts = column(table, &rows, "commission_amount")?.as_primitive_opt::<Decimal128Type>();
         let amounts = amounts.ok_or_else(|| wrong(table, "commission_amount", "a decimal"))?;
         for row in 0..rows.num_rows() {
-            let is_there =
-                is_inside(window, times.value(row), bases.value(row)) && contents.value(row) != VANISHED.to_be_bytes();
+            // How exact another date is isn't known.
+            let basis = if date == HAPPENED { bases.value(row) } else { "unknown" };
+            let is_there = times.is_valid(row)
+                && is_inside(window, times.value(row), basis)
+                && contents.value(row) != VANISHED.to_be_bytes();
             if is_there {
                 let amount = amounts.is_valid(row).then(|| amounts.value(row));
                 let currency = if currencies.is_valid(row) { currencies.value(row) } else { "" };
-                states.add(accounts.value(row), streams.value(row), amount, currency);
+                states.add(accounts.value(row), streams.value(row), observed.value(row), amount, currency);
             }
         }
     }
@@ -115,18 +137,19 @@ fn is_inside(window: Window, micros: i64, basis: &str) -> bool {
     let Some(time) = DateTime::<Utc>::from_timestamp_micros(micros) else { return false };
     match basis {
         "date" => window.since <= time && time + DAY <= window.until,
+        "unknown" => window.since + DAY <= time && time + DAY <= window.until,
         _ => window.since + MARGIN <= time && time < window.until - MARGIN,
     }
 }
 
 /// Whether a file may hold transactions of the window, by its partition and its statistics.
-fn may_hold(add: &Add, network: &str, window: Window) -> bool {
+fn may_hold(add: &Add, network: &str, date: &str, window: Window) -> bool {
     if add.partition_values.get("network").and_then(Option::as_deref) != Some(network) {
         return false;
     }
     let stats = add.stats.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
     let time = |bound: &str| {
-        let text = stats.as_ref()?.get(bound)?.get("transacted_at")?.as_str()?;
+        let text = stats.as_ref()?.get(bound)?.get(date)?.as_str()?;
         Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
     };
     // Statistics are cut at milliseconds.
@@ -150,5 +173,9 @@ mod tests {
         assert!(inside("2026-01-01T00:01:00Z", "instant") && !inside("2026-01-01T00:00:59Z", "instant"));
         assert!(inside("2026-01-02T23:58:59Z", "local") && !inside("2026-01-02T23:59:00Z", "local"));
         assert!(inside("2026-01-02T00:00:00Z", "date") && !inside("2026-01-02T00:00:01Z", "date"), "its day is longer");
+        assert!(
+            inside("2026-01-02T00:00:00Z", "unknown") && !inside("2026-01-01T23:59:59Z", "unknown"),
+            "it may be any zone's"
+        );
     }
 }

@@ -13,10 +13,7 @@ use crate::table::{DataFile, Proposal, Table, TableChange, commit_with};
 /// Merges what is small, one bin after another, each in a commit of its own: what is done stays done.
 pub(super) async fn compact(table: &mut Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {
     for bin in bins(table.files(), upkeep.target_bytes, upkeep.min_files) {
-        let written = match upkeep.dry_run {
-            true => 1,
-            false => merge(table, &bin, upkeep.target_bytes).await?,
-        };
+        let written = if upkeep.dry_run { 1 } else { merge(table, &bin, upkeep.target_bytes).await? };
         if written > 0 {
             done.merged_files += bin.len() as u64;
             done.merged_into += written;

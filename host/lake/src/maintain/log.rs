@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::table::Table;
 
 /// Writes a checkpoint if there were many commits since the last one.
-pub(super) async fn checkpoint(table: &Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {
+pub(crate) async fn checkpoint(table: &Table, upkeep: &Upkeep, done: &mut Maintained) -> Result<(), Error> {
     let Some(version) = table.version() else { return Ok(()) };
     let commits = match last_checkpoint(table).await? {
         Some(last) => version.saturating_sub(last),

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 16;
 ///
 /// What was removed since is read from the commits themselves, not from tombstones: a checkpoint drops these after a
 /// time of its own. A file of a commit that is still to come is younger than `cutoff`.
-pub(super) async fn vacuum(
+pub(crate) async fn vacuum(
     table: &Table,
     cutoff: DateTime<Utc>,
     dry_run: bool,

@@ -1,5 +1,7 @@
 //! Connector versions that were active: their history, and their signatures.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chrono::DateTime;
 use object_store::path::Path;
@@ -12,6 +14,8 @@ use crate::error::Error;
 use crate::lake::Lake;
 
 const COLUMNS: [&str; 5] = ["network", "version", "digest", "activated_at", "source"];
+/// Of a request, who sent it and when.
+const SENDERS: [&str; 5] = ["network", "connector_version", "connector_digest", "outcome", "sent_at"];
 
 impl Lake {
     /// When which version of a network's connector became active, oldest first.
@@ -39,6 +43,34 @@ impl Lake {
         }
         activations.sort_by_key(|row| row.activated_at);
         Ok(activations)
+    }
+
+    /// Notes the connectors that sent what `meta.requests` has in `meta.connectors`, each since its first request; nothing if
+    /// that table is there.
+    pub async fn note_connectors_of_requests(&self) -> Result<(), Error> {
+        if self.system_table("connectors").await?.version().is_some() {
+            return Ok(());
+        }
+        let table = self.system_table("requests").await?;
+        let mut first: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+        for file in table.files() {
+            for rows in read(&table, &file, &SENDERS).await? {
+                let [networks, versions, digests, outcomes] =
+                    ["network", "connector_version", "connector_digest", "outcome"].map(|name| column(&rows, name));
+                let (networks, versions, digests, outcomes) = (networks?, versions?, digests?, outcomes?);
+                let at = times(&rows, "sent_at")?;
+                for row in (0..rows.num_rows()).filter(|row| outcomes.value(*row) == "answered") {
+                    let sender = [networks, versions, digests].map(|texts| texts.value(row).to_owned());
+                    let first = first.entry(sender.into()).or_insert(i64::MAX);
+                    *first = (*first).min(at.value(row));
+                }
+            }
+        }
+        let rows = first.into_iter().filter_map(|((network, version, digest), at)| {
+            let (digest, activated_at) = (Digest::from_hex(&digest)?, DateTime::from_timestamp_micros(at)?);
+            Some(ConnectorRow { network, version, digest, activated_at, source: None })
+        });
+        self.append_connectors(&rows.collect::<Vec<_>>()).await
     }
 
     /// Keeps the signature of a component.

@@ -33,7 +33,7 @@ pub enum DoubtState {
 }
 
 impl DoubtState {
-    /// All states.
+    /// Each once, the one that a doubt begins in first.
     pub const ALL: [Self; 4] = [Self::Open, Self::Superseded, Self::Rejected, Self::Accepted];
 
     /// Its name in tables and JSON.

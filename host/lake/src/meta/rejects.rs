@@ -27,6 +27,11 @@ pub(crate) const REJECTS: IndexColumns = IndexColumns {
     month: None,
 };
 
+/// What names a reject: its network, account and stream, the digest of its body, its record's place there, and the reason.
+pub(crate) fn reject_key([network, account, stream]: [&str; 3], body: &str, record_index: i64, reason: &str) -> u128 {
+    hash(format!("{network}\n{account}\n{stream}\n{body}\n{record_index}\n{reason}").as_bytes())
+}
+
 struct Pending {
     run: RunNumber,
     origin: Arc<RawObject>,
@@ -70,9 +75,7 @@ impl RejectRows {
             let slice = &pending.origin.slice;
             for (row, (record_index, reason)) in (0..).zip(&pending.rejects) {
                 let body = pending.origin.body.to_hex();
-                let identity =
-                    format!("{}\n{}\n{}\n{body}\n{record_index}\n{reason}", slice.network, slice.account, slice.stream);
-                let key = hash(identity.as_bytes());
+                let key = reject_key([&slice.network, &slice.account, &slice.stream], &body, *record_index, reason);
                 self.incoming.rows.push(IncomingRow { key, content: key, source, row, month: month::NONE });
             }
         }

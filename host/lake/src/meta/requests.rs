@@ -1,6 +1,6 @@
 //! `meta.requests`: one row per envelope, so that raw can be found without opening every one.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::lake::Lake;
 use crate::raw::RawFilter;
 use crate::scan::read_columns;
-use crate::table::{DataFile, Table};
+use crate::table::{DataFile, Fence, Table};
 
 const TABLE: &str = "meta.requests";
 /// Rows that one commit of the table has at most.
@@ -34,7 +34,7 @@ pub(crate) struct Indexed {
 
 impl Lake {
     /// Notes the envelopes of a run that is over in `meta.requests`, those that aren't there yet. Returns their number.
-    pub async fn index_requests(&self, run_id: &str) -> Result<usize, Error> {
+    pub async fn index_requests(&self, run_id: &str, fence: Option<&Fence>) -> Result<usize, Error> {
         let table = self.system_table("requests").await?;
         let mut known: HashSet<String> = HashSet::new();
         for file in table.files().iter().filter(|file| may_hold(file, "run_id", run_id)) {
@@ -54,20 +54,20 @@ impl Lake {
             indexed += 1;
             rows.push(RequestRow::of(&path, object));
             if rows.len() == ROWS_AT_ONCE {
-                self.append_requests(&mut rows).await?;
+                self.append_requests(&mut rows, fence).await?;
             }
         }
-        self.append_requests(&mut rows).await?;
+        self.append_requests(&mut rows, fence).await?;
         Ok(indexed)
     }
 
-    async fn append_requests(&self, rows: &mut Vec<RequestRow>) -> Result<(), Error> {
+    async fn append_requests(&self, rows: &mut Vec<RequestRow>, fence: Option<&Fence>) -> Result<(), Error> {
         let mut rows = std::mem::take(rows);
         if rows.is_empty() {
             return Ok(());
         }
         rows.sort_by(|a, b| (a.received_at, &a.envelope).cmp(&(b.received_at, &b.envelope)));
-        self.append_rows("meta", "requests", rows_of(&rows)?).await
+        self.append_rows_under("meta", "requests", rows_of(&rows)?, fence.cloned()).await
     }
 
     /// The envelopes in `meta.requests` that a filter selects.
@@ -127,6 +127,23 @@ impl Lake {
         }
         Ok(())
     }
+}
+
+/// The network of each run in `meta.requests`.
+pub(crate) async fn networks_of_requests(table: &Table) -> Result<HashMap<String, String>, Error> {
+    let mut networks: HashMap<String, String> = HashMap::new();
+    for file in table.files() {
+        for rows in read(table, &file, &["run_id", "network"]).await? {
+            for (run, network) in column(&rows, "run_id")?.iter().zip(column(&rows, "network")?) {
+                if let (Some(run), Some(network)) = (run, network)
+                    && !networks.contains_key(run)
+                {
+                    networks.insert(run.to_owned(), network.to_owned());
+                }
+            }
+        }
+    }
+    Ok(networks)
 }
 
 fn find(

@@ -15,6 +15,7 @@ use crate::index::{keys_of, unreadable, wrong};
 use crate::lake::Lake;
 use crate::lineage::binary;
 use crate::scan::stream_rows;
+use crate::table::Fence;
 
 /// A record that could not be mapped, as `meta.rejects` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct RejectRow {
     pub stream: String,
     /// The run that fetched its response.
     pub run_id: String,
-    /// The request.
+    /// The id of the request that it answers.
     pub request_id: String,
     /// Digest of the response's body.
     pub raw_object: String,
@@ -141,13 +142,17 @@ impl Lake {
         Ok(latest.into_iter().filter(|(_, (_, open))| !open).map(|(key, (at, _))| (key, at)).collect())
     }
 
-    /// Records the outcomes of rejects, by their keys.
+    /// Records the outcomes of rejects, by their keys. `fence`: of the lease under which they were tried.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if another process has taken the lease over.
     pub async fn resolve_rejects(
         &self,
         network: &str,
         rows: &[(u128, Resolution)],
         run_id: &str,
         at: DateTime<Utc>,
+        fence: Option<Fence>,
     ) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
@@ -159,6 +164,6 @@ impl Lake {
             ("resolved_at", time(rows, |_| at)),
             ("resolved_run", text(rows, |_| Some(run_id.to_owned()))),
         ];
-        self.append_rows("meta", "resolved_rejects", RESOLVED_REJECTS.rows(columns)?).await
+        self.append_rows_under("meta", "resolved_rejects", RESOLVED_REJECTS.rows(columns)?, fence).await
     }
 }

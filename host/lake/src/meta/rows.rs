@@ -21,7 +21,7 @@ pub(crate) type ColumnPlace = (String, String, String);
 /// A run, in `meta.runs`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
-    /// Its id.
+    /// By which other tables name it.
     pub run_id: String,
     /// The network as the operator names it.
     pub network: String,
@@ -37,11 +37,11 @@ pub struct RunRow {
     pub error: Option<String>,
     /// What that needs.
     pub error_kind: Option<ErrorKind>,
-    /// The connector's version.
+    /// The version of the connector, as its manifest names it.
     pub connector_version: Option<String>,
-    /// The connector's digest.
+    /// BLAKE3 of the connector's component.
     pub connector_digest: Option<Digest>,
-    /// Slices.
+    /// How many slices it had.
     pub slices: u64,
     /// Slices of which a request failed.
     pub slices_failed: u64,
@@ -165,8 +165,11 @@ impl CoverageRow {
 }
 
 impl Lake {
-    /// Notes runs in `meta.runs`.
-    pub async fn append_runs(&self, rows: &[RunRow]) -> Result<(), Error> {
+    /// Notes runs in `meta.runs`. `fence`: of the lease that they hold.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if another process has taken the lease over: it notes the run itself.
+    pub async fn append_runs(&self, rows: &[RunRow], fence: Option<Fence>) -> Result<(), Error> {
         let digest = |row: &RunRow| row.connector_digest.map(Digest::to_hex);
         let columns = [
             ("run_id", text(rows, |row| Some(row.run_id.clone()))),
@@ -192,7 +195,7 @@ impl Lake {
             ("error_kind", text(rows, |row| row.error_kind.map(|kind| kind.name().to_owned()))),
             ("usage", text(rows, RunRow::usage_text)),
         ];
-        self.append_rows("meta", "runs", RUNS.rows(columns)?).await
+        self.append_rows_under("meta", "runs", RUNS.rows(columns)?, fence).await
     }
 
     /// Notes connectors that became active in `meta.connectors`.
@@ -210,6 +213,18 @@ impl Lake {
     /// Notes what was read in `meta.coverage`, and folds it into `meta.coverage_state`.
     pub async fn append_coverage(&self, rows: &[CoverageRow]) -> Result<(), Error> {
         self.append_coverage_under(rows, None).await?;
+        self.fold_coverage().await
+    }
+
+    /// The same for rows of one run of which some may be there, under a lease: what is there isn't noted twice.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if another process has taken the lease over.
+    pub async fn append_coverage_once(&self, rows: &[CoverageRow], fence: Option<&Fence>) -> Result<(), Error> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let covered = self.covered(&first.run_id).await?;
+        let new: Vec<CoverageRow> = rows.iter().filter(|row| !covered.has(row)).cloned().collect();
+        self.append_coverage_under(&new, fence.cloned()).await?;
         self.fold_coverage().await
     }
 

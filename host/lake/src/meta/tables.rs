@@ -12,7 +12,7 @@ use crate::table::assemble;
 /// A table of the schema `meta`.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemTable {
-    /// Its name.
+    /// Its name without the schema.
     pub name: &'static str,
     /// What a row is, in one sentence for users.
     pub documentation: &'static str,
@@ -20,10 +20,10 @@ pub struct SystemTable {
     pub columns: &'static [SystemColumn],
 }
 
-/// A column of a system table.
+/// A column of a system table, as `docs/data-model.md` lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemColumn {
-    /// Its name.
+    /// As in SQL.
     pub name: &'static str,
     /// What it holds.
     pub kind: ColumnKind,
@@ -224,7 +224,7 @@ pub(super) const DOUBT_EVENTS: SystemTable = SystemTable {
         text(
             "kind",
             "The rule that the answer breaks, of several the most telling: `fill`, `type`, `currency`, `unit`, \
-             `status`, `empty`, `cut`, `conflict`, `total`, `bands` or `columns`.",
+             `status`, `window`, `empty`, `cut`, `conflict`, `total`, `bands` or `columns`.",
         ),
         text("field", "The path in the records, or the unified column, that it is about."),
         text("reason", "All that is odd, with numbers."),

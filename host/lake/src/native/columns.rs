@@ -15,6 +15,11 @@ const SIBLING: &str = "__text";
 /// Characters of a column's name. The path that it holds stays whole.
 const MAX_NAME: usize = 100;
 
+/// The path of the field that a column holds, or whose unfitting values it holds; its name without one.
+pub(crate) fn path_of_field(field: &Field) -> &str {
+    field.metadata().get(PATH).unwrap_or(field.name())
+}
+
 /// The columns of a native table by the paths they hold.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
@@ -45,7 +50,7 @@ impl Columns {
         columns
     }
 
-    /// The column of a path.
+    /// The name and the kind of a path's column.
     pub(super) fn get(&self, path: &str) -> Option<(&str, Kind)> {
         self.by_path.get(path).map(|(name, kind)| (name.as_str(), *kind))
     }

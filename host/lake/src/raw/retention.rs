@@ -28,7 +28,7 @@ const ASIDE: TimeDelta = TimeDelta::days(1);
 pub struct RawRetired {
     /// Runs whose responses were deleted.
     pub retired_runs: u64,
-    /// Their responses.
+    /// How many responses these runs had.
     pub retired_responses: u64,
     /// Open rejects that can't be tried again now.
     pub stranded_rejects: u64,
@@ -38,7 +38,7 @@ pub struct RawRetired {
     pub restored_bodies: u64,
     /// Bodies that were deleted.
     pub deleted_bodies: u64,
-    /// Their bytes.
+    /// The sum of their sizes, as they are stored.
     pub deleted_bytes: u64,
 }
 
@@ -86,12 +86,11 @@ impl Lake {
         }
         for body in &aside {
             let is_named = named.contains(&body.digest);
-            match is_named {
-                true => done.restored_bodies += 1,
-                false => {
-                    done.deleted_bodies += 1;
-                    done.deleted_bytes += body.bytes;
-                }
+            if is_named {
+                done.restored_bodies += 1;
+            } else {
+                done.deleted_bodies += 1;
+                done.deleted_bytes += body.bytes;
             }
             match (dry_run, is_named) {
                 (true, _) => {}
@@ -211,14 +210,15 @@ impl Lake {
     /// Moves a body, so that from then on it is as old as the move.
     async fn move_body(&self, from: &Path, to: &Path) -> Result<(), Error> {
         let store = self.store();
-        let moved = match self.is_local() {
+        let moved = if self.is_local() {
             // A copy on a local disk is a link, as old as what it links to.
-            true => match self.get(from).await {
+            match self.get(from).await {
                 Ok(bytes) => store.put(to, bytes.into()).await.map(|_| ()),
                 Err(error) if error.is_missing() => return Ok(()),
                 Err(error) => return Err(error),
-            },
-            false => store.copy(from, to).await,
+            }
+        } else {
+            store.copy(from, to).await
         };
         match moved {
             Ok(()) => self.delete_all(vec![from.clone()]).await,

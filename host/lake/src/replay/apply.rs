@@ -1,7 +1,8 @@
 //! Applying a replay: each table gets all that differs in one commit, or nothing.
 //!
 //! Files are written while the replay runs, and no snapshot has them until the commit. The commit is made on the
-//! snapshot that was compared, or on a later one that has nothing new of any key in it; else it is given up.
+//! snapshot that was compared, or on a later one that has nothing new of any key in it and lacks none of what was compared;
+//! else it is given up.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,8 +25,7 @@ use crate::lineage::binary;
 use crate::meta::Resolution;
 use crate::month;
 use crate::native::NewColumn;
-use crate::table::{self, Proposal, Table, commit_with};
-use crate::unified;
+use crate::table::{self, Fence, Proposal, Table, commit_with};
 
 /// Files that wait for the commit of their table.
 #[derive(Default)]
@@ -46,6 +46,11 @@ pub(super) fn application(run_id: &str) -> String {
 }
 
 impl Staged {
+    /// Whether there are no files.
+    pub(super) fn is_empty(&self) -> bool {
+        self.adds.is_empty()
+    }
+
     pub(super) fn add(&mut self, schema: &SchemaRef, new_fields: Vec<Field>, adds: Vec<Add>) {
         self.schema = Some(schema.clone());
         self.new_fields.extend(new_fields);
@@ -58,16 +63,24 @@ impl Staged {
     }
 
     /// Commits what waits, in one step. Returns whether there was anything.
-    pub(super) async fn commit(&mut self, table: &mut Table, key: &str, run_id: &str) -> Result<bool, Error> {
-        if self.adds.is_empty() {
+    pub(super) async fn commit(
+        &mut self,
+        table: &mut Table,
+        key: &str,
+        run_id: &str,
+        fence: Option<&Fence>,
+    ) -> Result<bool, Error> {
+        if self.is_empty() {
             return Ok(false);
         }
         table.refresh().await?;
-        commit_with(table, &mut StagedCommit { staged: self, key, application: application(run_id) }).await?;
+        let application = application(run_id);
+        commit_with(table, &mut StagedCommit { staged: self, key, application, fence }).await?;
         Ok(true)
     }
 
-    /// Whether files that came since the comparison have rows of these keys, or columns of another type came.
+    /// Whether files that came or went since the comparison have rows of these keys, or columns of another type came. What went
+    /// was merged into files that came, or was taken back: then a version would follow one that isn't there.
     async fn overtaken(&self, table: &Table, key: &str) -> Result<bool, Error> {
         let schema = table.schema()?;
         let differs = |field: &Field| {
@@ -78,8 +91,15 @@ impl Staged {
         }
         let Some(compared) = &self.compared else { return Ok(false) };
         let mut others = KeySet::default();
-        for file in table.files().iter().filter(|file| !compared.contains(&file.path)) {
-            keys_of(table, &file.path, key, |found| others.insert(found)).await?;
+        let files: HashSet<Path> = table.files().into_iter().map(|file| file.path).collect();
+        for path in files.difference(compared) {
+            keys_of(table, path, key, |found| others.insert(found)).await?;
+        }
+        for path in compared.difference(&files) {
+            // One that is deleted already, or can't be read, is compared no more.
+            if keys_of(table, path, key, |found| others.insert(found)).await.is_err() {
+                return Ok(true);
+            }
         }
         let mut overtaken = false;
         for add in self.adds.iter().filter(|_| !others.is_empty()) {
@@ -99,6 +119,7 @@ struct StagedCommit<'a> {
     staged: &'a Staged,
     key: &'a str,
     application: String,
+    fence: Option<&'a Fence>,
 }
 
 impl table::TableChange for StagedCommit<'_> {
@@ -116,7 +137,8 @@ impl table::TableChange for StagedCommit<'_> {
         let now = chrono::Utc::now().timestamp_millis();
         let transactions = vec![Transaction::new_with_last_update(&self.application, 1, Some(now))];
         let new_fields = new_fields.iter().filter(is_new).cloned().collect();
-        Ok(Some(Proposal { adds: adds.clone(), new_fields, transactions, ..Proposal::default() }))
+        let fences = self.fence.cloned().into_iter().collect();
+        Ok(Some(Proposal { adds: adds.clone(), new_fields, transactions, fences, ..Proposal::default() }))
     }
 }
 
@@ -137,13 +159,13 @@ pub(super) async fn keys_of(
 }
 
 /// A table and the files that wait for its commit.
-pub(super) struct Waiting {
+pub(super) struct StagedTable {
     table: Table,
     staged: Staged,
     key: &'static str,
 }
 
-impl Waiting {
+impl StagedTable {
     pub(super) fn of(table: Table, staged: Staged, key: &'static str) -> Self {
         Self { table, staged, key }
     }
@@ -157,22 +179,30 @@ pub struct Replayed {
     pub(super) schema: String,
     pub(super) network: String,
     pub(super) run_id: Option<String>,
+    pub(super) fence: Option<Fence>,
     /// Rejects that were resolved and are rejected again.
     pub(super) reopened: Vec<u128>,
-    /// Native tables, then transactions, then rejects.
-    pub(super) waiting: VecDeque<Waiting>,
+    /// Native tables, then transactions and other facts, then rejects.
+    pub(super) waiting: VecDeque<StagedTable>,
 }
 
 impl Replayed {
-    /// Commits what differs, each table in one step: native tables, then transactions, then rejects; then the latest
-    /// state follows. After a crash between, the same replay finds what is there and commits the rest.
+    /// Commits what differs, each table in one step: native tables, then transactions and other facts, then rejects; then
+    /// the latest state follows. After a crash between, the same replay finds what is there and commits the rest.
     ///
     /// # Errors
     /// [`Error::Overtaken`] if another writer wrote of the same keys meanwhile: then the replay is to be made again.
+    /// [`Error::Fenced`] if another process has taken the lease over.
     pub async fn commit(&mut self) -> Result<(), Error> {
         let Some(run_id) = self.run_id.clone() else { return Ok(()) };
+        let fence = self.fence.clone();
+        let admitted = self.require_unfenced().await;
+        if admitted.is_err() {
+            self.discard().await;
+        }
+        admitted?;
         while let Some(mut next) = self.waiting.pop_front() {
-            let committed = next.staged.commit(&mut next.table, next.key, &run_id).await;
+            let committed = next.staged.commit(&mut next.table, next.key, &run_id, fence.as_ref()).await;
             if committed.is_err() {
                 self.discard().await;
             }
@@ -180,15 +210,24 @@ impl Replayed {
                 self.note_columns(&next).await?;
             }
             self.lake.passed(match next.table.name() {
-                unified::TABLE => Step::UnifiedCommitted,
+                name if name.starts_with("unified.") => Step::UnifiedCommitted,
                 "meta.rejects" => Step::RejectsCommitted,
                 _ => Step::NativeCommitted,
             });
         }
         let reopened: Vec<_> = self.reopened.drain(..).map(|key| (key, Resolution::Reopened)).collect();
-        self.lake.resolve_rejects(&self.network, &reopened, &run_id, chrono::Utc::now()).await?;
+        self.lake.resolve_rejects(&self.network, &reopened, &run_id, chrono::Utc::now(), fence).await?;
         LatestState::open(&self.lake).await?.catch_up().await?;
         self.lake.passed(Step::LatestCaughtUp);
+        Ok(())
+    }
+
+    /// Fails if any of the tables refuses the lease: what the first ones would take is of no use without the others.
+    async fn require_unfenced(&mut self) -> Result<(), Error> {
+        let Some(fence) = &self.fence else { return Ok(()) };
+        for waiting in &mut self.waiting {
+            waiting.table.require_unfenced(fence).await?;
+        }
         Ok(())
     }
 
@@ -200,7 +239,7 @@ impl Replayed {
     }
 
     /// Tells `meta.columns` of a native table's new columns.
-    async fn note_columns(&self, committed: &Waiting) -> Result<(), Error> {
+    async fn note_columns(&self, committed: &StagedTable) -> Result<(), Error> {
         let described = &committed.staged.described;
         let Some((_, stream)) = committed.table.name().split_once('.').filter(|_| !described.is_empty()) else {
             return Ok(());

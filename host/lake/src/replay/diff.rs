@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, RecordBatch, StringArray, new_null_array};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use sluice_model::mapped_transactions_schema;
-use sluice_model::unified::TRANSACTION_COLUMNS;
+use sluice_model::Fact;
 
 use super::money::{Money, MoneyKey};
 use crate::error::Error;
@@ -32,6 +31,8 @@ pub struct Diff {
     pub changed: Rows,
     /// The columns that changed, by name.
     pub fields: BTreeMap<String, FieldDiff>,
+    /// Facts of other kinds, as far as there are any.
+    pub facts: BTreeMap<Fact, FactDiff>,
     /// Commission before and after.
     pub money: BTreeMap<MoneyKey, Money>,
     /// Absolute differences of commission, row by row, in millionths by currency.
@@ -46,19 +47,36 @@ pub struct Diff {
     pub native: BTreeMap<String, NativeDiff>,
 }
 
-/// Transactions, and a few of them.
+/// What a candidate would change of facts of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FactDiff {
+    /// Facts whose latest state was compared.
+    pub compared: u64,
+    /// Facts whose latest state comes from responses outside the selection: not compared.
+    pub outside: u64,
+    /// Facts that the candidate gives and the lake lacks.
+    pub added: Rows,
+    /// Facts that the lake holds from these responses and the candidate no longer gives. They stay: only a rebuild leaves them out.
+    pub removed: Rows,
+    /// Facts that the candidate gives otherwise.
+    pub changed: Rows,
+    /// The columns that changed, by name.
+    pub fields: BTreeMap<String, FieldDiff>,
+}
+
+/// Transactions or other facts, and a few of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// How many.
     pub count: u64,
-    /// Account and `transaction_id` of a few.
+    /// Account and id of a few.
     pub examples: Vec<(String, String)>,
 }
 
 /// A column that changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldDiff {
-    /// In how many transactions.
+    /// In how many rows.
     pub count: u64,
     /// A few of them.
     pub examples: Vec<FieldExample>,
@@ -69,8 +87,8 @@ pub struct FieldDiff {
 pub struct FieldExample {
     /// The operator's name for the account.
     pub account: String,
-    /// The network's id of the transaction.
-    pub transaction_id: String,
+    /// The network's id of the transaction or other fact.
+    pub id: String,
     /// In the lake.
     pub before: Option<String>,
     /// As the candidate gives it.
@@ -115,9 +133,9 @@ pub struct NativeDiff {
 }
 
 impl Rows {
-    pub(super) fn note(&mut self, account: &str, transaction_id: &str) {
+    pub(super) fn note(&mut self, account: &str, id: &str) {
         if self.examples.len() < EXAMPLES {
-            self.examples.push((account.to_owned(), transaction_id.to_owned()));
+            self.examples.push((account.to_owned(), id.to_owned()));
         }
     }
 
@@ -142,6 +160,7 @@ impl Diff {
         self.rows() == 0
             && self.new_rejects.count == 0
             && self.gone_rejects.count == 0
+            && self.facts.values().all(|facts| facts.rows() == 0)
             && self.native.values().all(|native| native.added + native.changed + native.removed == 0)
     }
 
@@ -150,68 +169,85 @@ impl Diff {
         self.added.count + self.removed.count + self.changed.count
     }
 
-    /// The mapped columns in which rows of the lake and the same transactions as the candidate maps them differ, as
-    /// a set of places for each row. Keeps a few as examples.
-    pub(super) fn compare(
-        &mut self,
-        table: &str,
-        before: &RecordBatch,
-        after: &RecordBatch,
-    ) -> Result<Vec<u64>, Error> {
-        let failed = |source| Error::rows(table, source);
-        let names = [texts(table, after, "account")?, texts(table, after, "transaction_id")?];
-        for row in 0..after.num_rows() {
-            self.changed.note(names[0].value(row), names[1].value(row));
-        }
-        let options = FormatOptions::default();
-        let mut differing = vec![0_u64; after.num_rows()];
-        for (place, field) in mapped_transactions_schema().fields().iter().enumerate() {
-            let Some(new) = after.column_by_name(field.name()) else { continue };
-            // Files of an earlier release lack the columns that came since.
-            let old = before.column_by_name(field.name()).cloned();
-            let old = &old.unwrap_or_else(|| new_null_array(new.data_type(), before.num_rows()));
-            if old == new {
-                continue;
-            }
-            let texts = [old, new].map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
-            let [old_texts, new_texts] = texts;
-            let (old_texts, new_texts) = (old_texts.map_err(failed)?, new_texts.map_err(failed)?);
-            for row in (0..after.num_rows()).filter(|row| old.slice(*row, 1) != new.slice(*row, 1)) {
-                differing[row] |= 1_u64.wrapping_shl(place as u32);
-                let examples = &mut self.fields.entry(field.name().clone()).or_default().examples;
-                if examples.len() < EXAMPLES {
-                    let text = |column: &dyn Array, texts: &ArrayFormatter<'_>| {
-                        column.is_valid(row).then(|| texts.value(row).to_string().chars().take(EXAMPLE_CHARS).collect())
-                    };
-                    examples.push(FieldExample {
-                        account: names[0].value(row).to_owned(),
-                        transaction_id: names[1].value(row).to_owned(),
-                        before: text(old, &old_texts),
-                        after: text(new, &new_texts),
-                    });
-                }
-            }
-        }
-        Ok(differing)
-    }
-
     /// Counts the columns of one changed transaction, by their places.
     pub(super) fn count_fields(&mut self, fields: u64) {
-        for (place, field) in mapped_transactions_schema().fields().iter().enumerate() {
-            if fields & 1_u64.wrapping_shl(place as u32) != 0 {
-                self.fields.entry(field.name().clone()).or_default().count += 1;
-            }
-        }
+        count_fields(Fact::Transactions, fields, &mut self.fields);
     }
 
     /// Forgets columns that only differed for a while.
     pub(super) fn drop_equal_fields(&mut self) {
         self.fields.retain(|_, field| field.count > 0);
+        for facts in self.facts.values_mut() {
+            facts.fields.retain(|_, field| field.count > 0);
+        }
     }
 }
 
-/// Columns that differ are bits of a `u64`.
-const _: () = assert!(TRANSACTION_COLUMNS.len() <= 64);
+impl FactDiff {
+    /// Facts that would change or come, and those that the candidate no longer gives.
+    pub fn rows(&self) -> u64 {
+        self.added.count + self.removed.count + self.changed.count
+    }
+
+    /// Counts the columns of one changed fact, by their places.
+    pub(super) fn count_fields(&mut self, fact: Fact, fields: u64) {
+        count_fields(fact, fields, &mut self.fields);
+    }
+}
+
+/// The mapped columns in which rows of the lake and the same rows as the candidate maps them differ, as a set of places
+/// for each row. Keeps a few as examples.
+pub(super) fn compare(
+    fact: Fact,
+    table: &str,
+    (before, after): (&RecordBatch, &RecordBatch),
+    changed: &mut Rows,
+    fields: &mut BTreeMap<String, FieldDiff>,
+) -> Result<Vec<u64>, Error> {
+    let failed = |source| Error::rows(table, source);
+    let names = [texts(table, after, "account")?, texts(table, after, fact.id())?];
+    for row in 0..after.num_rows() {
+        changed.note(names[0].value(row), names[1].value(row));
+    }
+    let options = FormatOptions::default();
+    let mut differing = vec![0_u64; after.num_rows()];
+    for (place, field) in fact.mapped_schema().fields().iter().enumerate() {
+        let Some(new) = after.column_by_name(field.name()) else { continue };
+        // Files of an earlier release lack the columns that came since.
+        let old = before.column_by_name(field.name()).cloned();
+        let old = &old.unwrap_or_else(|| new_null_array(new.data_type(), before.num_rows()));
+        if old == new {
+            continue;
+        }
+        let texts = [old, new].map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+        let [old_texts, new_texts] = texts;
+        let (old_texts, new_texts) = (old_texts.map_err(failed)?, new_texts.map_err(failed)?);
+        for row in (0..after.num_rows()).filter(|row| old.slice(*row, 1) != new.slice(*row, 1)) {
+            differing[row] |= 1_u64.wrapping_shl(place as u32);
+            let examples = &mut fields.entry(field.name().clone()).or_default().examples;
+            if examples.len() < EXAMPLES {
+                let text = |column: &dyn Array, texts: &ArrayFormatter<'_>| {
+                    column.is_valid(row).then(|| texts.value(row).to_string().chars().take(EXAMPLE_CHARS).collect())
+                };
+                examples.push(FieldExample {
+                    account: names[0].value(row).to_owned(),
+                    id: names[1].value(row).to_owned(),
+                    before: text(old, &old_texts),
+                    after: text(new, &new_texts),
+                });
+            }
+        }
+    }
+    Ok(differing)
+}
+
+fn count_fields(fact: Fact, places: u64, fields: &mut BTreeMap<String, FieldDiff>) {
+    for (place, field) in fact.mapped_schema().fields().iter().enumerate() {
+        if places & 1_u64.wrapping_shl(place as u32) != 0 {
+            fields.entry(field.name().clone()).or_default().count += 1;
+        }
+    }
+}
 
 pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {
     let column = rows.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
@@ -221,4 +257,16 @@ pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Resul
         found: "something else".to_owned(),
         expected: "text".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_differ_are_bits_of_a_u64() {
+        for fact in Fact::ALL {
+            assert!(fact.mapped_schema().fields().len() <= 64, "{fact:?}");
+        }
+    }
 }

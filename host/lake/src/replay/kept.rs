@@ -1,14 +1,17 @@
 //! What the lake holds of the keys of one pass: of each, the latest row's hash and place, and a transaction's money.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow::array::{
-    Array, BinaryArray, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, BinaryArray, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
+use arrow::compute::{concat_batches, take_record_batch};
 use object_store::path::Path;
+use sluice_model::Fact;
 
+use super::diff::{FieldDiff, Rows, compare};
 use super::money::Groups;
-use crate::append::Observed;
+use crate::append::{Chosen, Observed};
 use crate::error::Error;
 use crate::hash::{VANISHED, request_ordinal};
 use crate::index::KeyMap;
@@ -33,7 +36,7 @@ impl KeyShard {
 
 /// What the replay found of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum ReplayFinding {
     /// Nothing yet.
     Nothing,
     /// Only in responses that are older than the latest row.
@@ -63,7 +66,7 @@ pub(super) struct KeyState {
     pub(super) fields: u64,
     /// The response that it was found in last.
     pub(super) response: u32,
-    pub(super) found: Finding,
+    pub(super) found: ReplayFinding,
 }
 
 /// The file of what the lake doesn't hold.
@@ -83,7 +86,7 @@ impl KeyState {
             money: [(0, 0); 2],
             fields: 0,
             response,
-            found: Finding::Judged,
+            found: ReplayFinding::Judged,
         }
     }
 
@@ -95,7 +98,7 @@ impl KeyState {
     /// Whether it comes from one of these responses and the candidate doesn't map it. What has no content is gone
     /// already.
     pub(super) fn is_gone(&self, mapped: &HashSet<Observed>) -> bool {
-        self.found != Finding::Judged && self.content != VANISHED && mapped.contains(&self.observed)
+        self.found != ReplayFinding::Judged && self.content != VANISHED && mapped.contains(&self.observed)
     }
 
     fn rank(&self) -> (i32, Observed) {
@@ -133,9 +136,7 @@ impl KeyStates {
             "commission_effective",
         ];
         let mut latest = Self::default();
-        let of_network =
-            |file: &DataFile| file.partitions.get("network").cloned().flatten().as_deref() == Some(network);
-        for file in table.files().into_iter().filter(of_network) {
+        for file in table.files().into_iter().filter(|file| file.network() == Some(network)) {
             let place = latest.open(&file);
             let mut first_row = 0;
             for batch in read(table, &file.path, &names).await? {
@@ -152,6 +153,29 @@ impl KeyStates {
                     kept.version = versions.value(row);
                     kept.money = [(groups.of(&money, row), amount(effective, row)); 2];
                     latest.take(key, kept);
+                }
+                first_row += count(&batch);
+            }
+        }
+        Ok(latest)
+    }
+
+    /// The latest facts of a kind and of a network.
+    pub(super) async fn facts(table: &Table, fact: Fact, network: &str, part: KeyShard) -> Result<Self, Error> {
+        let names = [fact.key(), "version", "content_hash", "observed_at", "request_id"];
+        let mut latest = Self::default();
+        for file in table.files().into_iter().filter(|file| file.network() == Some(network)) {
+            let place = latest.open(&file);
+            let mut first_row = 0;
+            for batch in read(table, &file.path, &names).await? {
+                let keys = Keys::of(table, &batch, fact.key(), "content_hash", "observed_at", "request_id")?;
+                let versions: &Int32Array = typed(table, &batch, "version")?;
+                for row in 0..batch.num_rows() {
+                    let key = keys.key(row)?;
+                    if part.holds(key) {
+                        let version = versions.value(row);
+                        latest.take(key, KeyState { version, ..keys.kept(row, place, first_row)? });
+                    }
                 }
                 first_row += count(&batch);
             }
@@ -193,16 +217,45 @@ impl KeyStates {
         kept.response = response;
         if seen < kept.observed {
             // Equal rows without an id may have been numbered in another order: the same is given all the same.
-            kept.found = if content == kept.content { Finding::Judged } else { Finding::Older };
+            kept.found = if content == kept.content { ReplayFinding::Judged } else { ReplayFinding::Older };
             return false;
         }
-        kept.found = Finding::Judged;
+        kept.found = ReplayFinding::Judged;
         let before = std::mem::replace(&mut kept.current, content);
         let tied = before == kept.content && self.ties.get(&key).is_some_and(|ties| ties.contains(&content));
         if tied {
             kept.current = before;
         }
         before != content && !tied
+    }
+
+    /// Records of each key the columns in which what was chosen differs from what is there. `places`: file and row of what
+    /// is there, and the row of what comes instead.
+    pub(super) async fn compare_fields(
+        &mut self,
+        table: &Table,
+        fact: Fact,
+        places: BTreeMap<(u32, u32), u32>,
+        (chosen, after): (&[Chosen], &RecordBatch),
+        (changed, fields): (&mut Rows, &mut BTreeMap<String, FieldDiff>),
+    ) -> Result<(), Error> {
+        let name = table.name();
+        let places: Vec<(u32, u32, u32)> = places.into_iter().map(|((file, row), new)| (file, row, new)).collect();
+        for places in places.chunk_by(|a, b| a.0 == b.0) {
+            let rows: Vec<u32> = places.iter().map(|(_, row, _)| *row).collect();
+            let before = self.read(table, places[0].0, &rows).await?;
+            let Some(schema) = before.first().map(RecordBatch::schema) else { continue };
+            let before = concat_batches(&schema, &before).map_err(|source| Error::rows(name, source))?;
+            let picked = UInt32Array::from_iter_values(places.iter().map(|(.., row)| *row));
+            let picked = take_record_batch(after, &picked).map_err(|source| Error::rows(name, source))?;
+            let differing = compare(fact, name, (&before, &picked), changed, fields)?;
+            for ((.., row), differing) in places.iter().zip(differing) {
+                if let Some(kept) = self.rows.get_mut(&chosen[*row as usize].key) {
+                    kept.fields = differing;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The rows of a file in the order of `rows`, which rises.
@@ -239,8 +292,7 @@ pub(super) fn row_count(table: &Table, network: &str) -> u64 {
         let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
         stats.get("numRecords")?.as_u64()
     };
-    let of_network =
-        |file: &DataFile| file.partitions.get("network").cloned().flatten().is_none_or(|name| name == network);
+    let of_network = |file: &DataFile| file.network().is_none_or(|name| name == network);
     table.files().iter().filter(|file| of_network(file)).filter_map(rows).sum()
 }
 
@@ -289,7 +341,7 @@ impl<'a> Keys<'a> {
             money: [(0, 0); 2],
             fields: 0,
             response: 0,
-            found: Finding::Nothing,
+            found: ReplayFinding::Nothing,
         })
     }
 }

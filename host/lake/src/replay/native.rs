@@ -9,7 +9,7 @@ use sluice_model::{Change, NativeBatch, NativeColumn, Notes};
 use super::Response;
 use super::apply::Staged;
 use super::diff::NativeDiff;
-use super::kept::{Finding, KeyShard, KeyStates};
+use super::kept::{KeyShard, KeyStates, ReplayFinding};
 use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::lake::Lake;
@@ -117,9 +117,9 @@ impl NativeSide {
     pub(super) fn end(&mut self, mapped: &HashSet<Observed>) {
         for kept in self.latest.rows.values() {
             match kept.found {
-                Finding::Judged if !kept.is_there() => self.diff.added += 1,
-                Finding::Judged if kept.current != kept.content => self.diff.changed += 1,
-                Finding::Judged => {}
+                ReplayFinding::Judged if !kept.is_there() => self.diff.added += 1,
+                ReplayFinding::Judged if kept.current != kept.content => self.diff.changed += 1,
+                ReplayFinding::Judged => {}
                 _ if kept.is_gone(mapped) => self.diff.removed += 1,
                 _ => continue,
             }
@@ -129,7 +129,6 @@ impl NativeSide {
     }
 }
 
-/// Some rows of a batch.
 fn some(batch: &NativeBatch, rows: &[u32]) -> Result<NativeBatch, arrow::error::ArrowError> {
     let places = UInt32Array::from(rows.to_vec());
     let columns = batch.columns.iter().map(|column| {

@@ -56,7 +56,7 @@ impl RejectSide {
         side.staged.compare(&side.table);
         let names = ["account", "stream", "raw_object", "record_index", "reason", "_key"];
         for file in side.table.files() {
-            if file.partitions.get("network").cloned().flatten().as_deref() != Some(network) {
+            if file.network() != Some(network) {
                 continue;
             }
             for batch in read(&side.table, &file.path, &names).await? {

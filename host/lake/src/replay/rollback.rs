@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, HashSet};
 use deltalake::kernel::{Action, Add, Remove, Transaction};
 use deltalake::protocol::DeltaOperation;
 use object_store::path::Path;
+use sluice_model::Fact;
 
 use super::apply::application;
 use super::kept::{key_at, read, typed, wrong};
 use super::schema_of;
 use crate::error::Error;
 use crate::index::KeyMap;
-use crate::lake::Lake;
+use crate::lake::{Lake, TableRef};
 use crate::latest::LatestState;
-use crate::table::{Proposal, Table, TableChange, commit_with};
-use crate::unified;
+use crate::table::{Fence, Proposal, Table, TableChange, commit_with};
 
 /// A replay that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +33,19 @@ fn undone(run_id: &str) -> String {
 }
 
 impl Lake {
-    /// Takes back what a replay of a network wrote: its tables hold what they held before, row for row.
+    /// Takes back what a replay of a network wrote: its tables hold what they held before, row for row. `fence`: of the lease
+    /// under which that is done. Whoever let an earlier one lapse can't write more of a replay afterwards, even if nothing of it
+    /// was found.
     ///
     /// # Errors
-    /// [`Error::NoReplay`]; [`Error::BuiltUpon`] if compaction merged what was written, or later versions follow it.
-    pub async fn roll_back_replay(&self, network: &str, run_id: &str) -> Result<RolledBack, Error> {
+    /// [`Error::NoReplay`]; [`Error::BuiltUpon`] if compaction merged what was written, or later versions follow it;
+    /// [`Error::Fenced`] if another process has taken the lease over.
+    pub async fn roll_back_replay(
+        &self,
+        network: &str,
+        run_id: &str,
+        fence: Option<&Fence>,
+    ) -> Result<RolledBack, Error> {
         let mut rolled_back = RolledBack { run_id: run_id.to_owned(), tables: BTreeMap::new() };
         let mut waiting: Vec<Table> = Vec::new();
         let mut found = false;
@@ -46,7 +54,11 @@ impl Lake {
             if ![of_network.as_str(), "unified", "meta"].contains(&table.schema.as_str()) {
                 continue;
             }
-            let table = Table::open(self, &table.schema, &table.name).await?;
+            let is_written = is_written(&table);
+            let mut table = Table::open(self, &table.schema, &table.name).await?;
+            if let Some(fence) = fence.filter(|_| is_written) {
+                table.shut_out(fence).await?;
+            }
             if table.transaction(&application(run_id)).await?.is_some() {
                 found = true;
                 // What an interrupted rollback had done is done.
@@ -60,7 +72,7 @@ impl Lake {
             return Err(Error::NoReplay { network: network.to_owned(), run_id: run_id.to_owned() });
         }
         for mut table in waiting {
-            let rows = remove(&mut table, network, run_id).await?;
+            let rows = remove(&mut table, network, run_id, fence).await?;
             rolled_back.tables.insert(table.name().to_owned(), rows);
         }
         LatestState::open(self).await?.catch_up().await?;
@@ -68,15 +80,25 @@ impl Lake {
     }
 }
 
+/// Whether replays write to a table of those that may have something of one.
+fn is_written(table: &TableRef) -> bool {
+    match table.schema.as_str() {
+        "unified" => Fact::of_versions(&table.name).is_some(),
+        "meta" => ["rejects", "resolved_rejects"].contains(&table.name.as_str()),
+        _ => true,
+    }
+}
+
 /// Removes what the replay added, and gives its rows.
-async fn remove(table: &mut Table, network: &str, run_id: &str) -> Result<u64, Error> {
-    let mut removal = Removal { network, run_id, rows: 0 };
+async fn remove(table: &mut Table, network: &str, run_id: &str, fence: Option<&Fence>) -> Result<u64, Error> {
+    let mut removal = Removal { network, run_id, fence, rows: 0 };
     Ok(commit_with(table, &mut removal).await?.map_or(0, |_| removal.rows))
 }
 
 struct Removal<'a> {
     network: &'a str,
     run_id: &'a str,
+    fence: Option<&'a Fence>,
     rows: u64,
 }
 
@@ -90,7 +112,8 @@ impl TableChange for Removal<'_> {
         let now = chrono::Utc::now().timestamp_millis();
         let transactions = vec![Transaction::new_with_last_update(undone(self.run_id), 1, Some(now))];
         let operation = Some(DeltaOperation::Restore { version: version.checked_sub(1), datetime: None });
-        Ok(Some(Proposal { removes, transactions, operation, ..Proposal::default() }))
+        let fences = self.fence.cloned().into_iter().collect();
+        Ok(Some(Proposal { removes, transactions, fences, operation, ..Proposal::default() }))
     }
 }
 
@@ -111,14 +134,13 @@ async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Ve
         return Err(refused("its files were merged with others since"));
     }
     // A version implies the one before it; other tables' rows don't.
-    if table.name() == unified::TABLE {
-        let of_network = |value: Option<&Option<String>>| value.is_some_and(|name| name.as_deref() == Some(network));
-        if there.iter().any(|file| !of_network(file.partitions.get("network"))) {
+    let fact = table.name().strip_prefix("unified.").and_then(Fact::of_versions);
+    if let Some(fact) = fact {
+        if there.iter().any(|file| file.network() != Some(network)) {
             return Err(refused(&format!("it is of another network than {network}")));
         }
-        let others =
-            files.iter().filter(|file| !added.contains(&file.path) && of_network(file.partitions.get("network")));
-        if followed(table, &added, others.map(|file| &file.path)).await? {
+        let others = files.iter().filter(|file| !added.contains(&file.path) && file.network() == Some(network));
+        if followed(table, fact.key(), &added, others.map(|file| &file.path)).await? {
             return Err(refused("later versions follow those that it wrote"));
         }
     }
@@ -126,18 +148,23 @@ async fn removals(table: &Table, network: &str, run_id: &str) -> Result<(u64, Ve
     Ok((version, there.iter().map(|file| file.removal(true)).collect(), rows))
 }
 
-/// Whether a transaction of `added` has a later version in one of `others`.
-async fn followed(table: &Table, added: &HashSet<Path>, others: impl Iterator<Item = &Path>) -> Result<bool, Error> {
+/// Whether a key of `added` has a later version in one of `others`.
+async fn followed(
+    table: &Table,
+    key: &str,
+    added: &HashSet<Path>,
+    others: impl Iterator<Item = &Path>,
+) -> Result<bool, Error> {
     let mut taken_back: KeyMap<i32> = KeyMap::default();
     for path in added {
-        each_version(table, path, |key, version| {
+        each_version(table, key, path, |key, version| {
             taken_back.insert(key, version);
         })
         .await?;
     }
     let mut followed = false;
     for path in others {
-        each_version(table, path, |key, version| {
+        each_version(table, key, path, |key, version| {
             followed |= taken_back.get(&key).is_some_and(|ours| version > *ours);
         })
         .await?;
@@ -145,12 +172,12 @@ async fn followed(table: &Table, added: &HashSet<Path>, others: impl Iterator<It
     Ok(followed)
 }
 
-async fn each_version(table: &Table, path: &Path, mut take: impl FnMut(u128, i32)) -> Result<(), Error> {
-    for batch in read(table, path, &["transaction_key", "version"]).await? {
-        let keys = batch.column_by_name("transaction_key").ok_or_else(|| wrong(table, "transaction_key", "there"))?;
+async fn each_version(table: &Table, name: &str, path: &Path, mut take: impl FnMut(u128, i32)) -> Result<(), Error> {
+    for batch in read(table, path, &[name, "version"]).await? {
+        let keys = batch.column_by_name(name).ok_or_else(|| wrong(table, name, "there"))?;
         let versions: &arrow::array::Int32Array = typed(table, &batch, "version")?;
         for row in 0..batch.num_rows() {
-            let key = key_at(keys.as_ref(), row).ok_or_else(|| wrong(table, "transaction_key", "32 digits"))?;
+            let key = key_at(keys.as_ref(), row).ok_or_else(|| wrong(table, name, "32 digits"))?;
             take(key, versions.value(row));
         }
     }

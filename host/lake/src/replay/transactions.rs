@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Decimal128Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::Response;
 use super::apply::Staged;
 use super::diff::{Diff, texts};
-use super::kept::{Finding, KeyShard, KeyStates, amount, typed};
+use super::kept::{KeyShard, KeyStates, ReplayFinding, amount, typed};
 use super::money::Groups;
-use sluice_model::Change;
+use sluice_model::{Change, Fact};
 
 use crate::append::{Chosen, IncomingRow, Observed, Source};
 use crate::error::Error;
@@ -22,9 +22,9 @@ use crate::table::Table;
 use crate::unified::{Keyed, UnifiedRows};
 
 /// Differing rows in memory at which they are compared in full.
-const FLUSH_ROWS: usize = 32 * 1024;
+pub(super) const FLUSH_ROWS: usize = 32 * 1024;
 /// Their bytes at which they are.
-const FLUSH_BYTES: usize = 64 << 20;
+pub(super) const FLUSH_BYTES: usize = 64 << 20;
 
 /// The table of versions beside the candidate's rows.
 pub(super) struct TransactionSide {
@@ -121,22 +121,8 @@ impl TransactionSide {
                 diff.added.note(accounts.value(at), ids.value(at));
             }
         }
-        let places: Vec<(u32, u32, u32)> = places.into_iter().map(|((file, row), new)| (file, row, new)).collect();
-        for places in places.chunk_by(|a, b| a.0 == b.0) {
-            let rows: Vec<u32> = places.iter().map(|(_, row, _)| *row).collect();
-            let before = self.latest.read(&self.table, places[0].0, &rows).await?;
-            let Some(schema) = before.first().map(RecordBatch::schema) else { continue };
-            let before = concat_batches(&schema, &before).map_err(|source| Error::rows(name, source))?;
-            let picked = UInt32Array::from_iter_values(places.iter().map(|(.., row)| *row));
-            let picked = take_record_batch(after, &picked).map_err(|source| Error::rows(name, source))?;
-            let fields = diff.compare(name, &before, &picked)?;
-            for ((.., row), fields) in places.iter().zip(fields) {
-                if let Some(kept) = self.latest.rows.get_mut(&chosen[*row as usize].key) {
-                    kept.fields = fields;
-                }
-            }
-        }
-        Ok(())
+        let differences = (&mut diff.changed, &mut diff.fields);
+        self.latest.compare_fields(&self.table, Fact::Transactions, places, (chosen, after), differences).await
     }
 
     /// Finds the transactions that come from these responses and that the candidate doesn't give.
@@ -152,25 +138,25 @@ impl TransactionSide {
         for kept in self.latest.rows.values() {
             let [before, after] = kept.money;
             match kept.found {
-                Finding::Judged if !kept.is_there() => {
+                ReplayFinding::Judged if !kept.is_there() => {
                     diff.added.count += 1;
                     self.groups.count(None, Some(after));
                 }
-                Finding::Judged if kept.current != kept.content => {
+                ReplayFinding::Judged if kept.current != kept.content => {
                     diff.changed.count += 1;
                     diff.count_fields(kept.fields);
                     self.groups.count(Some(before), Some(after));
                 }
-                Finding::Judged => self.groups.count(Some(before), Some(before)),
+                ReplayFinding::Judged => self.groups.count(Some(before), Some(before)),
                 _ if kept.is_gone(mapped) => {
                     self.groups.count(Some(before), None);
                     gone.push((kept.file, kept.row));
                 }
-                Finding::Older => {
+                ReplayFinding::Older => {
                     diff.outside += 1;
                     continue;
                 }
-                Finding::Nothing => continue,
+                ReplayFinding::Nothing => continue,
             }
             diff.compared += 1;
         }
@@ -210,7 +196,7 @@ impl TransactionSide {
 
 impl KeyStates {
     /// A row that differs, as the version that it becomes.
-    fn choose(&mut self, row: IncomingRow) -> Option<Chosen> {
+    pub(super) fn choose(&mut self, row: IncomingRow) -> Option<Chosen> {
         let kept = self.rows.get_mut(&row.key)?;
         kept.version += 1;
         let (version, month, change) = (kept.version, kept.month, Change::MappingChange);

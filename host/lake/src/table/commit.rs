@@ -50,7 +50,8 @@ pub(crate) struct Proposal {
 impl Proposal {
     /// Whether it would change nothing.
     fn is_empty(&self) -> bool {
-        self.removes.is_empty() && self.adds.is_empty() && self.new_fields.is_empty() && self.metadata.is_none()
+        let changes_files = !self.removes.is_empty() || !self.adds.is_empty();
+        !changes_files && self.new_fields.is_empty() && self.metadata.is_none() && self.fences.is_empty()
     }
 }
 
@@ -116,8 +117,26 @@ impl Table {
         self.commit_proposal(&Proposal { removes, adds, new_fields, transactions, ..Proposal::default() }).await
     }
 
+    /// Shuts out of the table whoever let its lease lapse before this one was acquired: what such a process still commits is
+    /// refused. The snapshot is then one that has all that it did commit.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if this lease itself was taken over.
+    pub(crate) async fn shut_out(&mut self, fence: &Fence) -> Result<(), Error> {
+        commit_with(self, &mut ShutOut(fence)).await.map(drop)
+    }
+
+    /// Fails if the newest snapshot refuses what is written under a lease.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if the lease was taken over.
+    pub(crate) async fn require_unfenced(&mut self, fence: &Fence) -> Result<(), Error> {
+        self.refresh().await?;
+        self.check_fences(std::slice::from_ref(fence)).await.map(drop)
+    }
+
     /// Commits a proposal on exactly this snapshot, or not at all.
-    async fn commit_proposal(&mut self, proposal: &Proposal) -> Result<Commit, Error> {
+    pub(crate) async fn commit_proposal(&mut self, proposal: &Proposal) -> Result<Commit, Error> {
         let mut transactions = proposal.transactions.clone();
         for (resource, epoch) in self.check_fences(&proposal.fences).await? {
             // Without a time, it doesn't expire.
@@ -232,6 +251,25 @@ impl Table {
             (None, Some(remove)) => !holds(&remove.path),
             (None, None) => proposal.is_empty(),
         }
+    }
+}
+
+/// A commit of epochs alone.
+struct ShutOut<'a>(&'a Fence);
+
+impl TableChange for ShutOut<'_> {
+    async fn propose(&mut self, table: &mut Table, _: Option<Proposal>) -> Result<Option<Proposal>, Error> {
+        if table.version().is_none() {
+            return Ok(None);
+        }
+        // The late holder's lease may be the one that this process has now.
+        let Fence { resource, epoch, lapsed } = self.0;
+        for (resource, epoch) in lapsed.iter().chain([(resource, epoch)]) {
+            if table.epoch(resource).await?.is_none_or(|known| known < *epoch) {
+                return Ok(Some(Proposal { fences: vec![self.0.clone()], ..Proposal::default() }));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -97,6 +97,15 @@ impl Table {
     /// few if they are large. A filter over keys and the statistics stay what they were. In memory are some rows of
     /// one file and what the writer holds.
     pub(crate) async fn rewrite(&self, files: &[DataFile]) -> Result<Vec<Add>, Error> {
+        self.rewrite_with(files, Ok).await
+    }
+
+    /// The same with other rows in the place of those that are there, as many and under the same columns.
+    pub(crate) async fn rewrite_with(
+        &self,
+        files: &[DataFile],
+        change: impl Fn(RecordBatch) -> Result<RecordBatch, Error> + Send + Sync,
+    ) -> Result<Vec<Add>, Error> {
         let Some(first) = files.first() else { return Ok(Vec::new()) };
         let names = self.state()?.metadata().partition_columns().to_vec();
         let partition = PartitionFolder::named(&first.partitions, &names);
@@ -113,6 +122,7 @@ impl Table {
                 let mut batches = stream_rows(self.store(), &file.path).await.map_err(|e| unreadable(file, e))?;
                 while let Some(batch) = batches.try_next().await.map_err(|source| unreadable(file, source))? {
                     let batch = conform(&schema, &batch).map_err(|source| Error::rows(&self.name, source))?;
+                    let batch = change(batch)?;
                     writer.write(&batch).await.map_err(|source| Error::table("write files of", &self.name, source))?;
                 }
             }
@@ -168,10 +178,7 @@ impl PartitionFolder {
 
     /// A file of the folder as a file of the table.
     fn place(&self, add: Add) -> Add {
-        let path = match self.values.is_empty() {
-            true => add.path,
-            false => format!("{}/{}", self.folder, add.path),
-        };
+        let path = if self.values.is_empty() { add.path } else { format!("{}/{}", self.folder, add.path) };
         Add { path, partition_values: self.values.clone(), ..add }
     }
 }
@@ -258,9 +265,17 @@ fn distinct_columns(rows: &RecordBatch) -> Vec<String> {
     distinct
 }
 
-/// The rate of a filter's false positives: each time, all keys of the file are read. A filter that
-/// errs a tenth as often takes a byte more per key, before its size is rounded up to a power of two.
-const FALSE_ALARMS: f64 = 0.000_01;
+/// Rows from which on a file is a large one, as upkeep makes them.
+const LARGE_ROWS: usize = 65_536;
+
+/// The rate of a filter's false positives: each time, all keys of the file are read. The many small files of a run that
+/// reads new transactions are asked for all keys of each later flush, some 100,000 at once; of large files there are few,
+/// and their filters are what a reader of a long history loads. A filter that errs a tenth as often takes a byte more per
+/// key, before its size is rounded up to a power of two.
+fn false_alarms(rows: usize) -> f64 {
+    if rows < LARGE_ROWS { 0.000_000_1 } else { 0.000_01 }
+}
+
 /// Rows below which a file isn't worth a Zstandard compressor for each of its columns: to make them takes longer than to
 /// write it. Upkeep puts small files together.
 const SMALL_ROWS: usize = 4_096;
@@ -286,7 +301,7 @@ fn properties(rows: usize, key: Option<&str>, distinct: &[String], stats: &[Stri
         builder = builder
             .set_column_dictionary_enabled(ColumnPath::from(key), false)
             .set_column_bloom_filter_enabled(ColumnPath::from(key), true)
-            .set_column_bloom_filter_fpp(ColumnPath::from(key), FALSE_ALARMS)
+            .set_column_bloom_filter_fpp(ColumnPath::from(key), false_alarms(rows))
             .set_column_bloom_filter_max_ndv(ColumnPath::from(key), rows.max(64) as u64);
     }
     builder.build()

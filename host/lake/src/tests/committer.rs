@@ -5,6 +5,7 @@ use std::pin::pin;
 use futures::poll;
 use tokio::task::yield_now;
 
+use super::faulty::{Fault, faulty_lake};
 use super::held::{HeldOutcome, Holder, held_lake};
 use super::latest::assert_latest;
 use super::*;
@@ -214,4 +215,27 @@ async fn runs_at_once_share_commits_and_are_exact() {
     assert_eq!(assert_latest(&lake).await, 153);
     let commits = Table::open(&lake, "unified", VERSIONS).await.unwrap().version().unwrap();
     assert!(commits < 3 * 12, "{commits} commits for 36 runs: they don't share any");
+}
+
+#[tokio::test]
+async fn a_native_table_that_can_not_be_written_fails_the_runs_that_have_rows_for_it_alone() {
+    let (_folder, lake, faults) = faulty_lake().await;
+    let committer = lake.committer(at_the_end());
+    let (bad, good) = (committer.run(None), committer.run(None));
+    add(&bad, "awin-test", 1, &[sale("1", 0, 1)]).await;
+    let origin = add(&good, "cj-test", 2, &[sale("2", 0, 1)]).await;
+    good.covered(CoverageRow::of(&origin.slice, origin.slice.window, "run", origin.received_at));
+    *faults.lock().unwrap() = Some(Fault::Refused("awin_test/transactions"));
+    let (failed, done) = futures::join!(bad.finish(), good.finish());
+    let failed = failed.unwrap_err().to_string();
+    assert!(failed.contains("awin_test"), "{failed}");
+    assert_eq!(done.unwrap().native_written, 1);
+    assert_eq!(values(&lake, "meta", "coverage", &["network"]).await, ["cj-test"]);
+    // What of the failed run is in the versions isn't there twice when it is resumed.
+    *faults.lock().unwrap() = None;
+    let again = committer.run(None);
+    add(&again, "awin-test", 1, &[sale("1", 0, 1)]).await;
+    assert_eq!(again.finish().await.unwrap().native_written, 1);
+    assert_eq!(values(&lake, "unified", "transaction_versions", &["transaction_id"]).await, ["1", "2"]);
+    assert_eq!(assert_latest(&lake).await, 2);
 }

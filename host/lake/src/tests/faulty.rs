@@ -3,12 +3,15 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error as StoreError, Result};
 
+use super::held::{HeldOutcome, held_lake};
 use super::intercepted::{Intercepted, Interceptor, is_commit_to};
 use super::latest::assert_latest;
 use super::*;
+use crate::Upkeep;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +41,7 @@ impl Interceptor for Faults {
         if is_refused { Err(broken()) } else { Ok(()) }
     }
 
-    fn after_put(&self, location: &Path) -> Result<()> {
+    async fn after_put(&self, location: &Path) -> Result<()> {
         let mut fault = self.lock().unwrap();
         let error = match *fault {
             Some(Fault::TakenForAnother(table)) if is_commit_to(table, location) => {
@@ -89,6 +92,47 @@ async fn a_commit_that_was_done_and_reported_as_failed_is_not_done_twice() {
             add(&mut ledger, 3, &[sale("1", 0, 2)]).await;
             assert_eq!(ledger.commit().await.unwrap().new_versions, 3);
         }
+    }
+}
+
+/// Merges the files of the table of versions, as another process does.
+async fn merge_versions(url: &str) {
+    let lake = Lake::open_writable(url).await.unwrap();
+    let tables = lake.tables().await.unwrap();
+    let versions = tables.iter().find(|table| table.name == "transaction_versions").unwrap();
+    let upkeep = Upkeep { min_files: 2, ..Upkeep::default() };
+    assert_eq!(lake.maintain(versions, &upkeep, Utc::now()).await.unwrap().merged_files, 2);
+}
+
+/// Its files, by which it is searched for, are no longer in the snapshot: the keys of its rows are.
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_that_was_compacted_since_is_not_done_twice() {
+    for outcome in [HeldOutcome::TakenForAnother, HeldOutcome::AnswerLost] {
+        let (_folder, lake, holder) = held_lake().await;
+        let mut ledger = lake.ledger();
+        add(&mut ledger, 1, &[sale("1", 0, 1)]).await;
+        ledger.commit().await.unwrap();
+        let further = [sale("1", 0, 2), sale("2", 0, 1)];
+        add(&mut ledger, 2, &further).await;
+        holder.hold("transaction_versions", outcome);
+        let merge = async {
+            holder.waits().await;
+            merge_versions(lake.url().as_str()).await;
+            holder.release();
+        };
+        let (committed, ()) = tokio::join!(ledger.commit(), merge);
+        assert_eq!(committed.is_ok(), outcome == HeldOutcome::TakenForAnother, "{committed:?}");
+        // A run that failed is resumed: it adds the same again.
+        let mut resumed = lake.ledger();
+        add(&mut resumed, 2, &further).await;
+        assert_eq!(resumed.commit().await.unwrap().new_versions, 0, "{outcome:?}");
+        let ids = values(&lake, "unified", "transaction_versions", &["transaction_id", "version"]).await;
+        assert_eq!(ids, ["1 1", "1 2", "2 1"], "{outcome:?}");
+        assert_eq!(assert_latest(&lake).await, 2);
+        let data = Path::from("tables/unified/transaction_versions");
+        let objects: Vec<_> = lake.store().list(Some(&data)).try_collect().await.unwrap();
+        let files = objects.iter().filter(|object| object.location.extension() == Some("parquet"));
+        assert_eq!(files.count(), 3, "{outcome:?}: a file that an earlier snapshot names is gone");
     }
 }
 

@@ -112,7 +112,7 @@ async fn all_ways(lake: &Lake, table: (&str, &str), open: &mut crate::Ledger) ->
 }
 
 async fn replayed(lake: &Lake) -> Result<(), Error> {
-    let mut replay = lake.replay(connector(), Some("replay")).await?;
+    let mut replay = lake.replay(connector(), Some("replay"), None).await?;
     replay.begin(0).await?;
     replay.add(response("run", "r2", 2), &layout(&["id"]), mapped(&[sale("1", 0, 9)])).await?;
     replay.end().await?;
@@ -137,7 +137,7 @@ async fn a_table_with_deletion_vectors_is_refused_by_name_by_all_that_open_it() 
             assert!(hint.contains("DROP FEATURE") && hint.contains(&format!("tables/{folder}")), "{hint}");
         }
         assert_eq!(commits(&lake, table).len(), before, "nothing is committed to {full}");
-        let rebuild = lake.rebuild(&["awin-test".to_owned()]).await;
+        let rebuild = lake.rebuild("1", &["awin-test".to_owned()], None).await;
         assert!(rebuild.is_err(), "a rebuild takes {full}");
     }
 }

@@ -1,4 +1,4 @@
-//! A store whose next commit to a table waits until it is released, and then is made or fails.
+//! A store whose next commit to a table waits until it is released, and then is made or fails; or is made, and its answer waits.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +16,17 @@ use crate::Lake;
 pub(super) enum HeldOutcome {
     Made,
     Failed,
+    /// It is made, and then reported as another's.
+    TakenForAnother,
+    /// It is made, and the answer is lost.
+    AnswerLost,
+}
+
+impl HeldOutcome {
+    /// Whether the commit is made before it waits.
+    fn is_made_first(self) -> bool {
+        matches!(self, Self::TakenForAnother | Self::AnswerLost)
+    }
 }
 
 /// Holds up commits.
@@ -41,18 +52,35 @@ impl Holder {
     pub(super) fn release(&self) {
         self.released.notify_one();
     }
+
+    /// Waits, if that was asked for before or after this write, and gives its outcome.
+    async fn held(&self, location: &Path, is_made: bool) -> Option<HeldOutcome> {
+        let is_meant = |(table, outcome): &mut (&'static str, HeldOutcome)| {
+            is_commit_to(table, location) && outcome.is_made_first() == is_made
+        };
+        let (_, outcome) = self.next.lock().unwrap().take_if(is_meant)?;
+        self.waits.notify_one();
+        self.released.notified().await;
+        Some(outcome)
+    }
 }
 
 #[async_trait]
 impl Interceptor for Holder {
     async fn before_put(&self, location: &Path) -> Result<()> {
-        let next = self.next.lock().unwrap().take_if(|(table, _)| is_commit_to(table, location));
-        let Some((_, outcome)) = next else { return Ok(()) };
-        self.waits.notify_one();
-        self.released.notified().await;
-        match outcome {
-            HeldOutcome::Made => Ok(()),
-            HeldOutcome::Failed => Err(StoreError::Generic { store: "held", source: "the disk is full".into() }),
+        match self.held(location, false).await {
+            Some(HeldOutcome::Failed) => Err(StoreError::Generic { store: "held", source: "the disk is full".into() }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn after_put(&self, location: &Path) -> Result<()> {
+        match self.held(location, true).await {
+            Some(HeldOutcome::TakenForAnother) => {
+                Err(StoreError::AlreadyExists { path: location.to_string(), source: "it is there".into() })
+            }
+            Some(_) => Err(StoreError::Generic { store: "held", source: "the connection was reset".into() }),
+            None => Ok(()),
         }
     }
 }

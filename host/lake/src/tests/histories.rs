@@ -1,7 +1,7 @@
 //! Random histories, against a model that keeps everything in memory and looks at everything each time.
 //!
 //! Two ledgers write one lake in turns, each with several flushes; between them files are merged, replays are applied
-//! and taken back, and all tables are made anew from raw. After each event the tables are what the model says.
+//! and taken back, all tables are made anew from raw, and processes die at any write. After each event the tables are what the model says.
 
 mod claims;
 mod model;
@@ -48,6 +48,22 @@ enum Event {
     },
     RollBack,
     Rebuild,
+    /// A lane's process dies after so many writes, as it commits or ends its run, and another one resumes the run.
+    Die {
+        lane: usize,
+        writes: u8,
+        ends: bool,
+    },
+    /// So does one that applies a replay, and another one applies it again.
+    DieInReplay {
+        network: &'static str,
+        salt: u8,
+        writes: u8,
+    },
+    /// So does one that takes a replay back.
+    DieInRollBack {
+        writes: u8,
+    },
 }
 
 /// One line: a history is read as a whole.
@@ -75,12 +91,22 @@ impl fmt::Debug for Event {
             Self::Replay { network, salt } => write!(f, "replay {network} by {salt}"),
             Self::RollBack => f.write_str("roll back"),
             Self::Rebuild => f.write_str("rebuild"),
+            Self::Die { lane, writes, ends } => {
+                let of = if *ends { "the end" } else { "a flush" };
+                write!(f, "die in {of} of {lane} after {writes} writes")
+            }
+            Self::DieInReplay { network, salt, writes } => {
+                write!(f, "die in a replay of {network} by {salt} after {writes} writes")
+            }
+            Self::DieInRollBack { writes } => write!(f, "die in a rollback after {writes} writes"),
         }
     }
 }
 
 /// Histories of each test: together the 60 of `just test`.
 const CASES: u32 = 15;
+/// From how many writes on a process that is to die while it writes has done all that it writes.
+const MAX_WRITES: u8 = 24;
 const DAYS: [i64; 6] = [3, 11, 20, 35, 50, 80];
 
 /// Which events a history has, by weight.
@@ -137,14 +163,27 @@ fn answer(weights: Weights) -> impl Strategy<Value = Event> {
 fn event(weights: Weights) -> impl Strategy<Value = Event> {
     let end = (lane(weights), any::<bool>()).prop_map(|(lane, keep)| Event::End { lane, keep });
     let replay = (network(), any::<u8>()).prop_map(|(network, salt)| Event::Replay { network, salt });
+    let die = (lane(weights), 0..MAX_WRITES, any::<bool>());
+    let die = die.prop_map(|(lane, writes, ends)| Event::Die { lane, writes, ends });
+    let die_in_replay = (network(), any::<u8>(), 0..MAX_WRITES);
+    let die_in_replay = die_in_replay.prop_map(|(network, salt, writes)| Event::DieInReplay { network, salt, writes });
+    let die_in_roll_back = (0..MAX_WRITES).prop_map(|writes| Event::DieInRollBack { writes });
     let Weights { flush_both, beside, short, .. } = weights;
     prop_oneof![
         24 => answer(weights),
         2 => lane(weights).prop_map(|lane| Event::Flush { lane }),
         (if short { 20 } else { 4 }) => end,
         1 => lane(weights).prop_map(|lane| Event::Crash { lane }),
+        1 => die,
         flush_both => Just(Event::FlushBoth),
-        beside => prop_oneof![Just(Event::Maintain), replay, Just(Event::RollBack), Just(Event::Rebuild)],
+        beside => prop_oneof![
+            2 => Just(Event::Maintain),
+            2 => replay,
+            2 => Just(Event::RollBack),
+            2 => Just(Event::Rebuild),
+            1 => die_in_replay,
+            1 => die_in_roll_back,
+        ],
     ]
 }
 
@@ -169,6 +208,9 @@ async fn happen(world: &mut World, event: &Event) {
         Event::Replay { network, salt } => world.replay(network, *salt).await,
         Event::RollBack => world.roll_back().await,
         Event::Rebuild => world.rebuild().await,
+        Event::Die { lane, writes, ends } => _ = world.die(*lane, *writes, *ends).await,
+        Event::DieInReplay { network, salt, writes } => _ = world.die_in_replay(network, *salt, *writes).await,
+        Event::DieInRollBack { writes } => _ = world.die_in_roll_back(*writes).await,
     }
 }
 
@@ -297,4 +339,36 @@ async fn what_a_replay_removed_stays_absent_while_other_windows_are_read() {
     assert_eq!(world.absent().await.len(), 2, "6 is missing, and 4 still named");
     runs(&mut world, [whole(View::Spring, &[(1, 35)])]).await;
     assert_eq!(world.absent().await.len(), 1);
+}
+
+/// Of two transactions one vanishes, and one is missing for the first time: the run that is resumed finds the same.
+#[tokio::test]
+async fn a_run_that_dies_at_any_write_is_resumed_exactly() {
+    let mut died = 0;
+    for writes in 0..MAX_WRITES {
+        let mut world = World::new().await;
+        let january = |ids: &[u8]| whole(View::January, &ids.iter().map(|id| (*id, 3)).collect::<Vec<_>>());
+        runs(&mut world, [january(&[0, 4]), january(&[0]), january(&[0])]).await;
+        for response in [whole(View::Spring, &[(1, 35), (7, 50)]), january(&[2])] {
+            world.answer(0, None, false, response).await;
+        }
+        died += u8::from(world.die(0, writes, true).await);
+        assert_eq!(world.faults().await + &world.native_faults().await, "", "after {writes} writes");
+    }
+    assert!(died > 1, "no process died");
+}
+
+#[tokio::test]
+async fn a_replay_and_a_rollback_that_die_at_any_write_are_made_again_exactly() {
+    let mut died = [0, 0];
+    for writes in 0..MAX_WRITES {
+        let mut world = World::new().await;
+        let responses = [whole(View::January, &[(0, 3), (4, 3), (6, 3)]), whole(View::Spring, &[(1, 35), (7, 50)])];
+        runs(&mut world, responses).await;
+        died[0] += u8::from(world.die_in_replay(NETWORKS[0], 178, writes).await);
+        assert_eq!(world.faults().await, "", "a replay after {writes} writes");
+        died[1] += u8::from(world.die_in_roll_back(writes).await);
+        assert_eq!(world.faults().await + &world.native_faults().await, "", "a rollback after {writes} writes");
+    }
+    assert!(died.iter().all(|died| *died > 1), "no process died: {died:?}");
 }

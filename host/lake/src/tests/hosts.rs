@@ -66,7 +66,7 @@ async fn hosts_that_share_a_network_write_every_version_once() {
     assert_eq!(assert_latest(&lake).await, 72);
 }
 
-fn fence(resource: &str, epoch: i64, lapsed: &[(&str, i64)]) -> Option<Fence> {
+pub(super) fn fence(resource: &str, epoch: i64, lapsed: &[(&str, i64)]) -> Option<Fence> {
     let lapsed: BTreeMap<String, i64> = lapsed.iter().map(|(name, epoch)| ((*name).to_owned(), *epoch)).collect();
     Some(Fence { resource: resource.to_owned(), epoch, lapsed: Arc::new(lapsed) })
 }

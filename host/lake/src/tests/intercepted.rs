@@ -17,10 +17,23 @@ use object_store::{
 #[async_trait]
 pub(super) trait Interceptor: fmt::Debug + Send + Sync + 'static {
     /// Before an object is written.
-    async fn before_put(&self, location: &Path) -> Result<()>;
+    async fn before_put(&self, _location: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes an object.
+    async fn put(
+        &self,
+        inner: Arc<dyn ObjectStore>,
+        location: Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        inner.put_opts(&location, payload, options).await
+    }
 
     /// After an object was written.
-    fn after_put(&self, _location: &Path) -> Result<()> {
+    async fn after_put(&self, _location: &Path) -> Result<()> {
         Ok(())
     }
 
@@ -52,8 +65,8 @@ impl<I: Interceptor> fmt::Display for Intercepted<I> {
 impl<I: Interceptor> ObjectStore for Intercepted<I> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.interceptor.before_put(location).await?;
-        let done = self.inner.put_opts(location, payload, options).await?;
-        self.interceptor.after_put(location)?;
+        let done = self.interceptor.put(self.inner.clone(), location.clone(), payload, options).await?;
+        self.interceptor.after_put(location).await?;
         Ok(done)
     }
 

@@ -152,8 +152,8 @@ async fn meta_rows_land_in_their_tables() {
         counts: crate::Counts::default(),
         usage: [("uk".to_owned(), crate::AccountUsage { requests: 2, stored_bytes: 9, ..Default::default() })].into(),
     };
-    lake.append_runs(std::slice::from_ref(&run)).await.unwrap();
-    lake.append_runs(&[run]).await.unwrap();
+    lake.append_runs(std::slice::from_ref(&run), None).await.unwrap();
+    lake.append_runs(&[run], None).await.unwrap();
     assert_eq!(values(&lake, "meta", "runs", &["run_id", "requests", "error"]).await, ["run 2 -", "run 2 -"]);
     assert_eq!(values(&lake, "meta", "runs", &["usage"]).await[0], "uk\t2\t0\t0\t0\t0\t9");
     let other = RecordBatch::try_from_iter([("added", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]).unwrap();

@@ -88,7 +88,7 @@ async fn tables_get_the_column_and_old_rows_have_none() {
 #[tokio::test]
 async fn a_replay_fills_history_and_names_the_column() {
     let (_folder, lake) = older_lake().await;
-    let replay = lake.replay(candidate(), Some("replay")).await.unwrap();
+    let replay = lake.replay(candidate(), Some("replay"), None).await.unwrap();
     let mut replayed = go_through_mapped(replay, "r1", 1, &filled()).await;
     assert_eq!((replayed.diff.changed.count, replayed.diff.added.count, replayed.diff.removed.count), (1, 0, 0));
     let field = &replayed.diff.fields[LATER];
@@ -96,6 +96,6 @@ async fn a_replay_fills_history_and_names_the_column() {
     assert_eq!(field.examples[0].after.as_deref(), Some("phone"));
     replayed.commit().await.unwrap();
     assert_eq!(versions(&lake).await, ["1 1 first-seen -", "1 2 mapping-change phone", "2 1 first-seen -"]);
-    let again = lake.replay(candidate(), None).await.unwrap();
+    let again = lake.replay(candidate(), None, None).await.unwrap();
     assert_eq!(go_through_mapped(again, "r1", 1, &filled()).await.diff.changed.count, 0);
 }

@@ -70,6 +70,15 @@ async fn another_answer_under_the_same_names_is_kept_too() {
 }
 
 #[tokio::test]
+async fn runs_are_ordered_by_what_was_observed_not_by_their_ids() {
+    let (_folder, lake) = new_lake().await;
+    for (run, request, secs) in [("a", "1", 30), ("b", "1", 10), ("b", "2", 40), ("c", "1", 20)] {
+        keep(&lake, run, request, secs, b"x").await;
+    }
+    assert_eq!(lake.raw_runs().await.unwrap(), ["b", "c", "a"]);
+}
+
+#[tokio::test]
 async fn raw_is_found_oldest_first_indexed_or_not() {
     let (_folder, lake) = new_lake().await;
     for (run, request, secs) in [("run-1", "a", 5), ("run-1", "b", 3), ("run-2", "c", 4)] {
@@ -79,8 +88,8 @@ async fn raw_is_found_oldest_first_indexed_or_not() {
     lake.put_raw(&refused, &WireBody::of(Bytes::from_static(b"x"))).await.unwrap();
     let all = RawFilter::default();
     assert_eq!(found(&lake, &all).await, ["run-1/b", "run-2/c", "run-1/a"]);
-    assert_eq!(lake.index_requests("run-1").await.unwrap(), 3);
-    assert_eq!(lake.index_requests("run-1").await.unwrap(), 0);
+    assert_eq!(lake.index_requests("run-1", None).await.unwrap(), 3);
+    assert_eq!(lake.index_requests("run-1", None).await.unwrap(), 0);
     assert_eq!(values(&lake, "meta", "requests", &["request_id", "outcome", "masked"]).await.len(), 3);
     assert_eq!(found(&lake, &all).await, ["run-1/b", "run-2/c", "run-1/a"]);
     let run = RawFilter { run_id: Some("run-1".to_owned()), ..RawFilter::default() };
@@ -105,7 +114,6 @@ async fn an_envelope_gets_its_outcome_once_it_is_known() {
     assert_eq!(kept(&lake, "run").await, [(at, judged)], "and it is one response still");
 }
 
-/// All that a run kept.
 async fn kept(lake: &Lake, run: &str) -> Vec<(EnvelopePath, RawObject)> {
     let mut kept = Vec::new();
     for response in lake.run_responses(run).await.unwrap() {
@@ -135,8 +143,8 @@ async fn a_long_url_is_cut_in_the_index_of_requests() {
     let mut object = answer("run", "a", 1, b"body");
     object.sent.url = format!("https://api.example.com/{}", "é".repeat(1 << 20));
     lake.put_raw(&object, &WireBody::of(Bytes::from_static(b"body"))).await.unwrap();
-    assert_eq!(lake.index_requests("run").await.unwrap(), 1);
-    assert_eq!(lake.index_requests("run").await.unwrap(), 0, "no row twice");
+    assert_eq!(lake.index_requests("run", None).await.unwrap(), 1);
+    assert_eq!(lake.index_requests("run", None).await.unwrap(), 0, "no row twice");
     let table = lake.system_table("requests").await.unwrap();
     let rows = crate::scan::read_columns(table.store(), &table.files()[0].path, &["url"]).await.unwrap();
     let urls: &StringArray = rows[0].column(0).as_string();
@@ -151,7 +159,7 @@ async fn the_newest_response_of_a_network_is_known() {
     assert_eq!(last(9).await, None);
     for (run, secs) in [("run-1", 1), ("run-2", 5), ("run-3", 3)] {
         keep(&lake, run, "a", secs, b"x").await;
-        lake.index_requests(run).await.unwrap();
+        lake.index_requests(run, None).await.unwrap();
     }
     assert_eq!(last(9).await, Some(moment(5)));
     assert_eq!(last(5).await, Some(moment(5)));

@@ -70,9 +70,10 @@ impl ObjectStore for Watched {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        match self.manner.refuses {
-            true => Err(refused(location)),
-            false => self.inner.put_multipart_opts(location, options).await,
+        if self.manner.refuses {
+            Err(refused(location))
+        } else {
+            self.inner.put_multipart_opts(location, options).await
         }
     }
 
@@ -86,9 +87,10 @@ impl ObjectStore for Watched {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        match self.manner.refuses {
-            true => locations.map(|location| location.and_then(|location| Err(refused(&location)))).boxed(),
-            false => self.inner.delete_stream(locations),
+        if self.manner.refuses {
+            locations.map(|location| location.and_then(|location| Err(refused(&location)))).boxed()
+        } else {
+            self.inner.delete_stream(locations)
         }
     }
 
@@ -108,10 +110,7 @@ impl ObjectStore for Watched {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        match self.manner.refuses {
-            true => Err(refused(to)),
-            false => self.inner.copy_opts(from, to, options).await,
-        }
+        if self.manner.refuses { Err(refused(to)) } else { self.inner.copy_opts(from, to, options).await }
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn go_through_mapped(
 }
 
 async fn compare(lake: &Lake, looks: Looks<'_>) -> Diff {
-    let replay = lake.replay(candidate(), None).await.unwrap();
+    let replay = lake.replay(candidate(), None, None).await.unwrap();
     go_through(replay, looks).await.diff
 }
 
@@ -71,7 +71,7 @@ async fn only_the_last_observation_of_a_transaction_counts() {
     let diff = compare(&lake, &[(1, &earlier), (2, &second)]).await;
     assert_eq!(counts(&diff), [2, 0, 0, 1, 0]);
     assert_eq!(diff.fields["commission_amount"].count, 1);
-    assert_eq!(diff.fields["commission_amount"].examples[0].transaction_id, "b");
+    assert_eq!(diff.fields["commission_amount"].examples[0].id, "b");
     assert_eq!(diff.moved[&None], 5);
 }
 
@@ -108,7 +108,7 @@ async fn parts_of_the_keys_make_the_same_diff() {
     other.push(sale("new", 3, 1));
     let whole = compare(&lake, &[(1, &other)]).await;
     assert_eq!(counts(&whole), [41, 0, 1, 2, 4]);
-    let replay = lake.replay(candidate(), None).await.unwrap().in_passes(3);
+    let replay = lake.replay(candidate(), None, None).await.unwrap().in_passes(3);
     let mut parts = go_through(replay, &[(1, &other)]).await.diff;
     for (part, whole) in [(&mut parts.removed, &whole.removed), (&mut parts.changed, &whole.changed)] {
         part.examples = whole.examples.clone();
@@ -121,7 +121,7 @@ async fn parts_of_the_keys_make_the_same_diff() {
 
 /// Goes through one look as a candidate's layout reads it, and gives what to commit.
 async fn read_otherwise(lake: &Lake, run: Option<&str>, layout: &Layout, native: NativeBatch) -> crate::Replayed {
-    let mut replay = lake.replay(candidate(), run).await.unwrap();
+    let mut replay = lake.replay(candidate(), run, None).await.unwrap();
     for pass in 0..replay.passes() {
         replay.begin(pass).await.unwrap();
         let output = Mapped { native: native.clone(), ..mapped(&looked()) };
@@ -157,7 +157,7 @@ async fn fields_that_only_a_candidate_reads_get_their_columns() {
     assert!(noted.contains(&"basket_size basket.size int64".to_owned()), "{noted:?}");
     let again = read_otherwise(&lake, None, &layout(&["id"]), wider).await.diff;
     assert!(again.is_empty(), "{again:?}");
-    lake.roll_back_replay("awin-test", "replay").await.unwrap();
+    lake.roll_back_replay("awin-test", "replay", None).await.unwrap();
     assert_eq!(rows(&lake, "awin_test", "transactions").await, before);
 }
 

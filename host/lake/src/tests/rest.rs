@@ -127,7 +127,7 @@ async fn a_replay_keeps_to_the_limit_and_tells_of_the_column() {
     let key = layout(&["id"]);
     add(&lake, 2, 1, &key, native(&[("id", &[Some("1")]), ("a", &[Some("1")])])).await;
     let batch = native(&[("id", &[Some("1")]), ("a", &[Some("1")]), ("b", &[Some("2")]), ("c", &[Some("3")])]);
-    let mut replay = lake.replay(connector(), Some("again")).await.unwrap().with_columns_per_table(2);
+    let mut replay = lake.replay(connector(), Some("again"), None).await.unwrap().with_columns_per_table(2);
     replay.begin(0).await.unwrap();
     replay.add(response("run", "r1", 1), &key, only_native(batch)).await.unwrap();
     replay.end().await.unwrap();

@@ -75,7 +75,7 @@ async fn old_and_new(lake: &Lake) -> [Digest; 2] {
     let shared = keep(lake, "old", "a", "shared").await;
     let alone = keep(lake, "old", "b", "alone").await;
     lake.put_slice_read(&marker("old")).await.unwrap();
-    lake.index_requests("old").await.unwrap();
+    lake.index_requests("old", None).await.unwrap();
     age(lake, "", 40);
     keep(lake, "new", "c", "shared").await;
     lake.put_slice_read(&marker("new")).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_run_that_goes_on_after_its_responses_went_keeps_the_new_ones() {
     let later = RawObject { received_at: Utc::now(), ..answer("old", "b", "two") };
     lake.put_raw(&later, &WireBody::of(Bytes::from("two"))).await.unwrap();
     assert_eq!(requests(&lake).await, ["b"]);
-    lake.index_requests("old").await.unwrap();
+    lake.index_requests("old", None).await.unwrap();
     assert_eq!(requests(&lake).await, ["b"]);
     assert_eq!(lake.raw_gone(&RawFilter::default()).await.unwrap().responses, 0);
     assert_eq!(retire(&lake).await.retired_runs, 0);

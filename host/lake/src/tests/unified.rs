@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Causes, Counts};
+use crate::{Causes, CommitterOptions, Counts, Prepared};
 
 async fn commit(lake: &Lake, run: &str, responses: &[(&str, i64, Vec<Sale>)]) -> Counts {
     let mut ledger = lake.ledger();
@@ -82,10 +82,26 @@ async fn building_old_responses_again_adds_nothing() {
     let new = ("b", 20, vec![sale("1", 0, 2)]);
     commit(&lake, "run", std::slice::from_ref(&old)).await;
     commit(&lake, "run", std::slice::from_ref(&new)).await;
-    for responses in [vec![old.clone()], vec![old, new.clone()], vec![new]] {
+    // What is older and reads otherwise isn't dropped without being counted.
+    for (responses, older) in [(vec![old.clone()], 1), (vec![old, new.clone()], 1), (vec![new], 0)] {
         let counts = commit(&lake, "run", &responses).await;
-        assert_eq!((counts.native_written, counts.new_versions), (0, 0));
+        assert_eq!((counts.native_written, counts.new_versions, counts.older), (0, 0, older));
     }
+}
+
+/// A clock that was ahead once: what it observed counts as older than all that is plausible.
+#[tokio::test]
+async fn an_observation_of_the_future_freezes_nothing_and_is_counted_when_it_is_dropped() {
+    let (_folder, lake) = new_lake().await;
+    let in_twenty_years = 20 * 365 * 86_400;
+    for (request, secs, commission, written, older) in
+        [("a", in_twenty_years, 9, 1, 0), ("b", 20, 2, 1, 0), ("c", in_twenty_years + 1, 9, 0, 1)]
+    {
+        let counts = commit(&lake, "run", &[(request, secs, vec![sale("1", 0, commission)])]).await;
+        assert_eq!((counts.new_versions, counts.older), (written, older), "{request}");
+    }
+    let versions = values(&lake, "unified", "transaction_versions", &["version", "commission_amount"]).await;
+    assert_eq!(versions, ["1 0.000009", "2 0.000002"]);
 }
 
 #[tokio::test]
@@ -204,4 +220,30 @@ async fn equal_rows_without_an_id_on_two_pages_are_two_rows() {
     expected.sort();
     let columns = ["transaction_id", "version", "commission_amount"];
     assert_eq!(values(&lake, "unified", "transaction_versions", &columns).await, expected);
+}
+
+#[tokio::test]
+async fn a_row_without_an_id_that_comes_later_is_numbered_after_those_of_its_slice() {
+    const BASE: &str = "d228cb696f1a8caf78912b704e4a8964";
+    let page = |request: &str, secs: i64| {
+        let mut mapped = mapped(&[sale(BASE, 0, 5)]);
+        let basis: ArrayRef = Arc::new(StringArray::from(vec!["row-hash"]));
+        mapped.transactions = Some(with_column(&mapped.transactions.unwrap(), "id_basis", basis));
+        Prepared::of(response("run", request, secs), &layout(&[]), connector(), mapped).unwrap()
+    };
+    let (_folder, lake) = new_lake().await;
+    let committer = lake.committer(CommitterOptions::default());
+    let first = committer.run(None);
+    first.add(page("1", 10), Box::new(())).await.unwrap();
+    first.finish().await.unwrap();
+    // What was held back is accepted: page 1 is in the tables, and its equal row is another one.
+    let later = committer.run(None);
+    later.number(page("1", 10), Box::new(()));
+    later.add(page("2", 11), Box::new(())).await.unwrap();
+    assert_eq!(later.finish().await.unwrap().new_versions, 1);
+    let again = committer.run(None);
+    again.number(page("1", 10), Box::new(()));
+    again.add(page("2", 11), Box::new(())).await.unwrap();
+    assert_eq!(again.finish().await.unwrap().new_versions, 0, "accepted twice");
+    assert_eq!(values(&lake, "unified", "transactions", &["commission_amount"]).await, ["0.000005"; 2]);
 }

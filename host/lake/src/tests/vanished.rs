@@ -247,7 +247,7 @@ async fn a_rebuild_comes_to_what_the_runs_came_to() {
     let (live, missing) = (changes(&lake).await, absent(&lake).await);
     assert_eq!(live, ["05 2 vanished", "06 2 vanished"]);
     assert_eq!(missing, ["00:00:51Z run-50"]);
-    let rebuild = lake.rebuild(&["awin-test".to_owned()]).await.unwrap();
+    let rebuild = lake.rebuild("1", &["awin-test".to_owned()], None).await.unwrap();
     let mut ledger = rebuild.lake().ledger();
     for (secs, days) in &runs {
         read_by(&mut ledger, &format!("run-{secs}"), &[answer(*secs, days)], CONFIRM_AFTER).await.unwrap();

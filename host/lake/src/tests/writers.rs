@@ -28,9 +28,12 @@ async fn alter(lake: &Lake, schema: &str, name: &str, change: impl Fn(Vec<Struct
 }
 
 fn retyped(fields: Vec<StructField>, name: &str, kind: PrimitiveType) -> Vec<StructField> {
-    let change = |field: StructField| match field.name() == name {
-        true => StructField { data_type: DeltaType::Primitive(kind.clone()), ..field },
-        false => field,
+    let change = |field: StructField| {
+        if field.name() == name {
+            StructField { data_type: DeltaType::Primitive(kind.clone()), ..field }
+        } else {
+            field
+        }
     };
     fields.into_iter().map(change).collect()
 }

@@ -17,7 +17,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use deltalake::kernel::Add;
 
 use super::windows::Missing;
-use super::{Finding, StreamRead};
+use super::{AbsenceFinding, StreamRead};
 use crate::error::Error;
 use crate::index::{KeyMap, column, keys_of, to_hex, unreadable, wrong};
 use crate::lake::Lake;
@@ -47,7 +47,7 @@ pub(crate) struct Absences {
 }
 
 /// What is known of a stream's transactions after a run.
-pub(crate) struct Judged<'a> {
+pub(crate) struct StreamAbsences<'a> {
     pub(crate) stream: &'a StreamRead,
     /// Missing, and not for long enough, or for the first time.
     pub(crate) open: Vec<Missing>,
@@ -88,15 +88,15 @@ impl Absences {
     ///
     /// # Errors
     /// [`Error::Fenced`] if one of the leases was taken over: then nothing is committed.
-    pub(crate) async fn note(&mut self, judged: &[Judged<'_>], fences: &[Fence]) -> Result<(), Error> {
+    pub(crate) async fn note(&mut self, judged: &[StreamAbsences<'_>], fences: &[Fence]) -> Result<(), Error> {
         let mut change = Note { judged, fences };
         commit_with(&mut self.table, &mut change).await.map(|_| ())
     }
 }
 
-impl<'a> Judged<'a> {
+impl<'a> StreamAbsences<'a> {
     /// What is known after a run of which `gone` have vanished now.
-    pub(crate) fn new(stream: &'a StreamRead, finding: &Finding, gone: &[Missing], open: Vec<Missing>) -> Self {
+    pub(crate) fn new(stream: &'a StreamRead, finding: &AbsenceFinding, gone: &[Missing], open: Vec<Missing>) -> Self {
         let mut gone: Vec<u128> = gone.iter().map(|missing| missing.row.key).chain(finding.settled.clone()).collect();
         gone.sort_unstable();
         Self { stream, open, gone }
@@ -133,7 +133,7 @@ impl Absence {
 
 /// A commit to `meta.absent`.
 struct Note<'a> {
-    judged: &'a [Judged<'a>],
+    judged: &'a [StreamAbsences<'a>],
     fences: &'a [Fence],
 }
 
@@ -191,7 +191,6 @@ fn files(table: &Table, network: &str) -> Vec<Add> {
     table.adds().into_iter().filter(is_own).collect()
 }
 
-/// What is absent of a network.
 async fn read(table: &Table, network: &str) -> Result<KeyMap<Absence>, Error> {
     let mut absences = KeyMap::default();
     for add in files(table, network) {
@@ -213,7 +212,6 @@ async fn read(table: &Table, network: &str) -> Result<KeyMap<Absence>, Error> {
     Ok(absences)
 }
 
-/// Writes what is absent of a network.
 async fn write(table: &Table, network: &str, absences: &KeyMap<Absence>) -> Result<Vec<Add>, Error> {
     let mut rows: Vec<(&u128, &Absence)> = absences.iter().collect();
     rows.sort_unstable_by_key(|(key, _)| **key);

@@ -81,7 +81,7 @@ pub(crate) struct KnownRow {
 
 /// What the latest state holds of one stream's windows.
 #[derive(Default)]
-pub(crate) struct Finding {
+pub(crate) struct AbsenceFinding {
     /// Transactions by the window that covers them.
     known: BTreeMap<usize, usize>,
     pub(crate) missing: Vec<Missing>,
@@ -99,8 +99,12 @@ pub(crate) struct Finding {
 /// Not judged is what is close to a window's end, by how exactly its time is known, what someone saw after the window
 /// was asked for, and what was in a window that came back empty. If half of what is known of a stream is missing, and
 /// not just a few, the answers are doubted and nothing of it is judged.
-pub(crate) async fn find(streams: &[StreamRead], latest: &Table, absent: &Absences) -> Result<Vec<Finding>, Error> {
-    let mut findings: Vec<Finding> = streams.iter().map(|_| Finding::default()).collect();
+pub(crate) async fn find(
+    streams: &[StreamRead],
+    latest: &Table,
+    absent: &Absences,
+) -> Result<Vec<AbsenceFinding>, Error> {
+    let mut findings: Vec<AbsenceFinding> = streams.iter().map(|_| AbsenceFinding::default()).collect();
     for add in latest.adds() {
         let concerned: HashMap<(&str, &str), usize> = (0..)
             .zip(streams)
@@ -128,7 +132,7 @@ impl Search<'_> {
         &self,
         concerned: &HashMap<(&str, &str), usize>,
         add: &Add,
-        findings: &mut [Finding],
+        findings: &mut [AbsenceFinding],
     ) -> Result<(), Error> {
         let latest = self.latest;
         let path = path_of(add);
@@ -163,7 +167,7 @@ impl Search<'_> {
 
 impl StreamRead {
     /// Records whether the run should have seen a transaction, and did.
-    fn look_for(&self, finding: &mut Finding, add: &Add, row: KnownRow) {
+    fn look_for(&self, finding: &mut AbsenceFinding, add: &Add, row: KnownRow) {
         let empty = self.windows.iter().enumerate().filter(|(_, window)| window.is_empty && window.holds(row.time));
         finding.doubted.extend(empty.map(|(place, _)| place));
         let Some(place) = self.window(&row, &BTreeSet::new()) else { return };
@@ -178,8 +182,8 @@ impl StreamRead {
     }
 
     /// Leaves out what isn't certain.
-    fn doubt(&self, finding: &mut Finding) {
-        let Finding { known, missing, doubted, .. } = finding;
+    fn doubt(&self, finding: &mut AbsenceFinding) {
+        let AbsenceFinding { known, missing, doubted, .. } = finding;
         let known: usize = known.iter().filter(|(place, _)| !doubted.contains(place)).map(|(_, rows)| rows).sum();
         let Self { network, account, stream, .. } = self;
         if !doubted.is_empty() {
@@ -217,7 +221,7 @@ impl StreamRead {
     pub(crate) async fn gone(
         &self,
         latest: &Table,
-        finding: &Finding,
+        finding: &AbsenceFinding,
         gone: &[Missing],
     ) -> Result<Option<VanishedRows>, Error> {
         if gone.is_empty() {
@@ -241,9 +245,10 @@ impl StreamRead {
     fn window(&self, row: &KnownRow, doubted: &BTreeSet<usize>) -> Option<usize> {
         let time = row.time;
         let tells = |window: &WholeWindow| {
-            let is_inside = match row.is_exact {
-                true => window.since + MARGIN <= time && time < window.until - MARGIN,
-                false => window.holds(time) && self.reaches(time - ZONES, time + DAY + ZONES, doubted),
+            let is_inside = if row.is_exact {
+                window.since + MARGIN <= time && time < window.until - MARGIN
+            } else {
+                window.holds(time) && self.reaches(time - ZONES, time + DAY + ZONES, doubted)
             };
             is_inside && row.observed_at < window.sent_at
         };

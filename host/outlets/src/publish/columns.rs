@@ -24,7 +24,6 @@ pub(super) fn definition(field: &Field) -> String {
     format!("{} {}", quoted(field.name()), column_type(field.data_type()))
 }
 
-/// A name in quotes.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

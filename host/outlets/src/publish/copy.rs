@@ -50,10 +50,7 @@ impl<'a> Cells<'a> {
                 | DataType::Binary
                 | DataType::Map(..)
         );
-        let other = match is_known {
-            true => None,
-            false => Some(ArrayFormatter::try_new(column.as_ref(), options)?),
-        };
+        let other = if is_known { None } else { Some(ArrayFormatter::try_new(column.as_ref(), options)?) };
         Ok(Self { column, other })
     }
 

@@ -60,7 +60,7 @@ impl Dialect {
         }
     }
 
-    /// The one of this name.
+    /// The dialect that the command line calls so.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|dialect| dialect.name() == name)
     }

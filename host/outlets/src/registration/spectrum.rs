@@ -27,10 +27,8 @@ pub(super) fn table(schema: &str, table: &TableRef, columns: &TableColumns) -> V
             fields.map(|field| format!("\"{}\" {}", field.name(), column_type(field.data_type(), is_partition)));
         fields.collect::<Vec<_>>().join(", ")
     };
-    let parted = match columns.partitioned_by.is_empty() {
-        true => String::new(),
-        false => format!(" PARTITIONED BY ({})", defined(true)),
-    };
+    let parted =
+        if columns.partitioned_by.is_empty() { String::new() } else { format!(" PARTITIONED BY ({})", defined(true)) };
     let create = format!(
         "CREATE EXTERNAL TABLE {name} ({}){parted} ROW FORMAT SERDE \
          'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe' STORED AS INPUTFORMAT \

@@ -72,7 +72,7 @@ impl Serving {
 pub struct FileChange {
     /// Its name in the directory.
     pub file: String,
-    /// Its outcome.
+    /// What that led to.
     pub outcome: FileOutcome,
 }
 
@@ -85,7 +85,7 @@ pub enum FileOutcome {
         network: String,
         /// The connector's version.
         version: String,
-        /// Digest of its file.
+        /// BLAKE3 of the component.
         digest: Digest,
         /// The version that served before, from this file.
         replaces: Option<String>,

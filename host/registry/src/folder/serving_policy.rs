@@ -33,7 +33,7 @@ pub trait ServingPolicy: Send + Sync {
     async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason>;
 }
 
-/// What serves by the records.
+/// Which version serves by the records, whatever the folder holds now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// The file that it came from.
@@ -69,7 +69,7 @@ pub struct Candidate<'a> {
 /// Whether a candidate serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
-    /// It serves.
+    /// It serves from now on.
     Serve,
     /// It doesn't, for a fault of its own.
     Refuse(Reason),

@@ -18,11 +18,13 @@ impl Keys {
     /// Keys as `minisign -G` prints them: `RW…`.
     ///
     /// # Errors
-    /// The first text that is no key.
-    pub fn parse(texts: &[String]) -> Result<Self, String> {
+    /// The place of the first text that is no key, counted from 1.
+    pub fn parse(texts: &[String]) -> Result<Self, usize> {
+        let places = 1..=texts.len();
         texts
             .iter()
-            .map(|text| PublicKey::from_base64(text).map_err(|_| text.clone()))
+            .zip(places)
+            .map(|(text, place)| PublicKey::from_base64(text).map_err(|_| place))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -44,9 +46,10 @@ impl Keys {
         let signature = Signature::decode(signature)
             .map_err(|_| LoadFault::Signature { what: "the signature's file holds none" })?;
         // Only what `minisign` writes since 0.10: signatures of a digest.
-        match self.0.iter().any(|key| key.verify(component, &signature, false).is_ok()) {
-            true => Ok(()),
-            false => Err(LoadFault::Signature { what: "no key of `connectors.keys` made this signature of this file" }),
+        if self.0.iter().any(|key| key.verify(component, &signature, false).is_ok()) {
+            Ok(())
+        } else {
+            Err(LoadFault::Signature { what: "no key of `connectors.keys` made this signature of this file" })
         }
     }
 }

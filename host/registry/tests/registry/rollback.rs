@@ -10,7 +10,6 @@ use sluice_lake::Lake;
 use sluice_model::Digest;
 use sluice_registry::{Keys, PlannedReads, Policy, PolicyOptions, Registry, SwapSettings, roll_back};
 use sluice_state::{Active, Decision, State};
-use tokio::sync::Semaphore;
 
 use crate::guest::Guest;
 use crate::{engine, wait};
@@ -33,7 +32,7 @@ fn policy(lake: &Lake, lake_url: &str, state: &Arc<State>, meanwhile: &Meanwhile
         fetch: FetchOptions::default(),
         swap_settings: Arc::new(|_| Ok(SwapSettings::default())),
         planned_reads: Arc::new(planned_reads),
-        guest_turns: Arc::new(Semaphore::new(1)),
+        guest_slots: Arc::new(|_| Box::pin(async { Box::new(()) as Box<dyn Send> })),
     };
     Policy::new(lake.clone(), state.clone(), options)
 }

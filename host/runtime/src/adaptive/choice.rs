@@ -10,7 +10,7 @@ pub struct KnownWindow {
     pub account: String,
     /// The stream, by its name in the manifest.
     pub stream: String,
-    /// The window.
+    /// What is read again if it is chosen.
     pub window: Window,
     /// Rows in it that the tables hold.
     pub rows: u64,
@@ -44,7 +44,7 @@ pub enum Reason {
 /// What a budget is spent on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
-    /// The windows, with the reason.
+    /// The windows that are read, each with the reason.
     pub chosen: Vec<(KnownWindow, Reason)>,
     /// Windows that are overdue and that the budget has no requests for.
     pub left_overdue: usize,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// Ages in days at which one class of age ends and the next begins; the last one has no end.
 pub const AGE_CLASSES: [f64; 8] = [1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 240.0];
-/// Classes of age.
+/// How many classes of age there are.
 pub const CLASSES: usize = AGE_CLASSES.len() + 1;
 
 /// Days of a row that a rate of more rows counts for, in the rate of fewer: as much as a month of one row.
@@ -12,7 +12,7 @@ const PRIOR_ROW_DAYS: f64 = 30.0;
 /// The rate of what was never observed, in changes per row and day: one change in a hundred days.
 const UNKNOWN_RATE: f64 = 0.01;
 
-/// The class of an age in days.
+/// The number of the class that an age in days falls into, from 0.
 pub fn age_class(days: f64) -> usize {
     AGE_CLASSES.partition_point(|end| *end <= days)
 }

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use sluice_lake::{DoubtRow, RejectRow};
 use sluice_model::Severity;
-use sluice_query::Session;
 
 use super::fault::{Fault, Findings, first_of};
 use super::rule::Rule;
-use super::scope::Networks;
+use super::scope::{Files, Scope};
 use crate::doubt::DoubtKind;
 use crate::duplicates::texts;
 use crate::failure::Failure;
-use crate::settings::alarms::AlarmSettings;
 use crate::text::count;
 
 /// Lines of evidence.
@@ -50,12 +48,11 @@ fn doubt_faults(open: &[DoubtRow]) -> Vec<Fault> {
 /// # Errors
 /// The lake's failure.
 pub(super) async fn find_rejects(
-    session: &Session,
-    networks: &Networks,
+    scope: &Scope<'_>,
     open: &[RejectRow],
-    alarms: &AlarmSettings,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
+    let Scope { session, networks, alarms, .. } = *scope;
     let query = format!(
         "SELECT network, CAST(rejects AS VARCHAR), CAST(greatest(native_rows, rejects) AS VARCHAR) FROM (
              SELECT *, row_number() OVER (PARTITION BY network ORDER BY finished_at DESC) AS place
@@ -100,36 +97,31 @@ fn rejected(name: &str, id: &str, rejects: u64, records: u64, limit: f64, open: 
 ///
 /// # Errors
 /// The lake's failure.
-pub(super) async fn find_unknown(
-    session: &Session,
-    networks: &Networks,
-    alarms: &AlarmSettings,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) async fn find_unknown(scope: &Scope<'_>, findings: &mut Findings) -> Result<(), Failure> {
     let query = format!(
         "SELECT network, account, status_raw, CAST(count(*) AS VARCHAR), min(transaction_id)
          FROM unified.live_transactions
          WHERE network IN ({}) AND validation_status = 'unknown' AND status_raw <> ''
            AND transacted_at > now() - INTERVAL '{} days'
          GROUP BY network, account, status_raw ORDER BY network, account, count(*) DESC, status_raw",
-        networks.list(),
-        alarms.threshold(Rule::UnknownStatus, |of| of.days, 90)
+        scope.networks.list(),
+        scope.alarms.threshold(Rule::UnknownStatus, |of| of.days, 90)
     );
-    let rows: Vec<[String; 5]> = texts(session, &query).await?;
-    let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(unknown).collect::<Vec<_>>();
-    findings.add(Rule::UnknownStatus, networks.covers(), faults);
+    let rows: Vec<[String; 5]> = texts(scope.session, &query).await?;
+    scope.add(Rule::UnknownStatus, &rows, |rows| unknown(rows, scope.files), findings);
     Ok(())
 }
 
-fn unknown(rows: &[[String; 5]]) -> Fault {
+fn unknown(rows: &[[String; 5]], files: &Files) -> Fault {
     let [network, account, ..] = &rows[0];
+    let name = files.name_of(network, account);
     let words = first_of(rows.iter().map(|[_, _, word, ..]| format!("`{word}`")).collect(), 5).join(", ");
     let summary = format!("{network} {account}: the connector doesn't know the status {words}");
     let line = |[_, _, word, number, first]: &[String; 5]| format!("`{word}`: {number} transactions, such as {first}");
     Fault::of(Rule::UnknownStatus, network, Some(account), None, summary)
         .evidence(first_of(rows.iter().map(line).collect(), MAX_LINES))
         .advice(format!(
-            "install a version of connector `{network}` that maps it, then `sluice replay {network} --apply`; until then these \
+            "install a version of connector `{network}` that maps it, then `sluice replay {name} --apply`; until then these \
              transactions are `unknown`"
         ))
 }
@@ -138,12 +130,7 @@ fn unknown(rows: &[[String; 5]]) -> Fault {
 ///
 /// # Errors
 /// The lake's failure.
-pub(super) async fn find_duplicates(
-    session: &Session,
-    networks: &Networks,
-    alarms: &AlarmSettings,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) async fn find_duplicates(scope: &Scope<'_>, findings: &mut Findings) -> Result<(), Failure> {
     let query = format!(
         "SELECT network, account, coalesce(commission_currency, ''), CAST(count(*) AS VARCHAR),
                 CAST(sum(commission_effective) AS VARCHAR), min(transaction_id), min(duplicate_of), min(duplicate_account)
@@ -151,12 +138,11 @@ pub(super) async fn find_duplicates(
          WHERE network IN ({}) AND transacted_at > now() - INTERVAL '{} days'
                AND (transaction_id <> duplicate_of OR account <> duplicate_account)
          GROUP BY network, account, commission_currency ORDER BY network, account, count(*) DESC",
-        networks.list(),
-        alarms.threshold(Rule::Duplicates, |of| of.days, 45)
+        scope.networks.list(),
+        scope.alarms.threshold(Rule::Duplicates, |of| of.days, 45)
     );
-    let rows: Vec<[String; 8]> = texts(session, &query).await?;
-    let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(duplicated).collect::<Vec<_>>();
-    findings.add(Rule::Duplicates, networks.covers(), faults);
+    let rows: Vec<[String; 8]> = texts(scope.session, &query).await?;
+    scope.add(Rule::Duplicates, &rows, duplicated, findings);
     Ok(())
 }
 
@@ -168,7 +154,8 @@ fn duplicated(rows: &[[String; 8]]) -> Fault {
     let line = |[_, account, currency, number, money, id, other, of]: &[String; 8]| {
         let money = money.trim_end_matches('0').trim_end_matches('.');
         let of = if of == account { String::new() } else { format!(" of {of}") };
-        format!("{number} transactions, commission {money} {currency}, such as {id}, which may be {other}{of}")
+        let plural = if number == "1" { "" } else { "s" };
+        format!("{number} transaction{plural}, commission {money} {currency}, such as {id}, which may be {other}{of}")
     };
     let account_is = account.replace('\'', "''");
     Fault::of(Rule::Duplicates, network, Some(account), None, summary)
@@ -215,7 +202,7 @@ mod tests {
     fn words_of_one_account_are_one_fault() {
         let row = |account: &str, word: &str| ["awin", account, word, "3", "t1"].map(str::to_owned);
         let rows = [row("uk", "frozen"), row("uk", "thawed")];
-        let fault = unknown(&rows);
+        let fault = unknown(&rows, &Files::default());
         assert_eq!(fault.summary, "awin uk: the connector doesn't know the status `frozen`, `thawed`");
         assert!(fault.evidence.starts_with("`frozen`: 3 transactions, such as t1\n"), "{fault:?}");
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::fault::{Fault, Findings};
 use super::rule::Rule;
-use super::scope::Networks;
+use super::scope::Scope;
 use crate::app::App;
 use crate::doubt::{DayLimits, Profile, day_outside_band, quiet_day};
 use crate::failure::Failure;
@@ -16,12 +16,12 @@ use crate::settings::alarms::AlarmSettings;
 /// The state store's failure.
 pub(super) async fn find(
     app: &App,
-    networks: &Networks,
+    scope: &Scope<'_>,
     accounts: &[(String, String, String)],
-    alarms: &AlarmSettings,
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
+    let Scope { networks, files, alarms, .. } = *scope;
     let [quiet, bands] = [limits(alarms, Rule::ZeroRows, 5), limits(alarms, Rule::Bands, 50)];
     let (mut silent, mut unusual) = (Vec::new(), Vec::new());
     for (network, account, stream) in accounts {
@@ -30,12 +30,15 @@ pub(super) async fn find(
         let fault = |rule, what: String| {
             Fault::of(rule, network, Some(account), Some(stream), format!("{network} {account}, {stream}: {what}"))
         };
-        let advice = format!(
-            "compare with the network's own report. If it has more, read the days again: sluice run {network} --account \
-             {account} --since … --until …"
-        );
-        silent.extend(quiet_day(&profile, &quiet, now).map(|what| fault(Rule::ZeroRows, what).advice(&advice)));
-        unusual.extend(day_outside_band(&profile, &bands, now).map(|what| fault(Rule::Bands, what).advice(&advice)));
+        let advice = || {
+            let name = files.name_of(network, account);
+            format!(
+                "compare with the network's own report. If it has more, read the days again: sluice run {name} --account \
+                 {account} --since … --until …"
+            )
+        };
+        silent.extend(quiet_day(&profile, &quiet, now).map(|what| fault(Rule::ZeroRows, what).advice(advice())));
+        unusual.extend(day_outside_band(&profile, &bands, now).map(|what| fault(Rule::Bands, what).advice(advice())));
     }
     findings.add(Rule::ZeroRows, networks.covers(), silent);
     findings.add(Rule::Bands, networks.covers(), unusual);

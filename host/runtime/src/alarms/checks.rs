@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -29,10 +28,8 @@ use crate::timetable::Schedule;
 const SHOWN_ROWS: usize = 5;
 /// Rows at which a check stops counting.
 const MAX_ROWS: usize = 100;
-/// What a check may take longer than its query, to begin and to end.
-const GRACE: Duration = Duration::from_secs(30);
 
-/// A check.
+/// An operator's query, from `checks/*.sql`, that must return no row.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// The name of its file, without `.sql`.
@@ -52,7 +49,7 @@ pub struct Check {
 pub struct CheckResult {
     /// The check's name.
     pub check: String,
-    /// What it is about.
+    /// What the first comments of the check's file say.
     pub about: String,
     /// How many rows it returned, up to 100; none must be there.
     pub rows: usize,
@@ -74,7 +71,7 @@ impl CheckResult {
         self.rows == 0 && self.error.is_none()
     }
 
-    /// On one line.
+    /// The result in one line, for people.
     pub fn line(&self) -> String {
         match (&self.error, self.rows) {
             (Some(error), _) => format!("check `{}` can't be run: {error}", self.check),
@@ -183,12 +180,11 @@ fn row_json(batch: &RecordBatch, row: usize) -> Result<Value, Failure> {
     let options = FormatOptions::default();
     let mut object = Map::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let value = match column.is_null(row) {
-            true => Value::Null,
-            false => {
-                let formatter = ArrayFormatter::try_new(column, &options).map_err(Failure::failed)?;
-                formatter.value(row).to_string().into()
-            }
+        let value = if column.is_null(row) {
+            Value::Null
+        } else {
+            let formatter = ArrayFormatter::try_new(column, &options).map_err(Failure::failed)?;
+            formatter.value(row).to_string().into()
         };
         object.insert(field.name().clone(), value);
     }
@@ -197,7 +193,7 @@ fn row_json(batch: &RecordBatch, row: usize) -> Result<Value, Failure> {
 
 /// Runs a check as a process of its own: `sluice checks NAME`. A query that takes too much ends that.
 async fn run_apart(settings: &Settings, name: &str) -> CheckResult {
-    let most = Duration::from_secs(settings.limits.query_secs) + GRACE;
+    let most = settings.limits.process_time();
     let output = async { own_command(&settings.path, ["checks", "--", name])?.output().await };
     let output = match tokio::time::timeout(most, output).await {
         Ok(Ok(output)) => output,

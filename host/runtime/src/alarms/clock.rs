@@ -22,7 +22,6 @@ pub(super) struct ClockWatch {
     jump: Option<Jump>,
 }
 
-/// A jump of the clock.
 #[derive(Clone, Debug)]
 struct Jump {
     at: Instant,

@@ -6,12 +6,11 @@ use sluice_query::Session;
 
 use super::fault::{Fault, Findings, first_of};
 use super::rule::Rule;
-use super::scope::{Networks, schema};
+use super::scope::{Networks, Scope, schema};
 use crate::app::App;
 use crate::doubt::Profile;
 use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
-use crate::settings::alarms::AlarmSettings;
 use crate::text::count;
 
 /// Columns of a table that are looked for: each costs a count.
@@ -23,12 +22,8 @@ const MAX_LINES: usize = 20;
 ///
 /// # Errors
 /// The lake's failure.
-pub(super) async fn find_new(
-    session: &Session,
-    networks: &Networks,
-    alarms: &AlarmSettings,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) async fn find_new(scope: &Scope<'_>, findings: &mut Findings) -> Result<(), Failure> {
+    let Scope { session, networks, alarms, .. } = *scope;
     let query = format!(
         "SELECT network, stream, \"column\", coalesce(path, ''), coalesce(example, ''), CAST(first_seen AS VARCHAR) FROM (
              SELECT *, min(first_seen) OVER (PARTITION BY network, stream) AS made_at
@@ -40,8 +35,7 @@ pub(super) async fn find_new(
         alarms.threshold(Rule::NewColumns, |of| of.settle_hours, 24)
     );
     let rows: Vec<[String; 6]> = texts(session, &query).await?;
-    let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(|rows| new_columns(rows, networks)).collect::<Vec<_>>();
-    findings.add(Rule::NewColumns, networks.covers(), faults);
+    scope.add(Rule::NewColumns, &rows, |rows| new_columns(rows, networks), findings);
     Ok(())
 }
 
@@ -64,12 +58,11 @@ fn new_columns(rows: &[[String; 6]], networks: &Networks) -> Fault {
 /// The failure of the lake or the state store.
 pub(super) async fn find_vanished(
     app: &App,
-    session: &Session,
-    networks: &Networks,
+    scope: &Scope<'_>,
     accounts: &[(String, String, String)],
-    alarms: &AlarmSettings,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
+    let Scope { session, networks, alarms, .. } = *scope;
     let rows = alarms.threshold(Rule::VanishedColumns, |of| of.rows, 50);
     let days = alarms.threshold(Rule::VanishedColumns, |of| of.days, 3);
     let mut tables: BTreeMap<(&str, &str), UsualPaths> = BTreeMap::new();

@@ -18,7 +18,7 @@ pub struct Fault {
     pub network: Option<String>,
     /// The account's id.
     pub account: Option<String>,
-    /// The stream.
+    /// The stream, by its name in the manifest.
     pub stream: Option<String>,
     /// The machine that only itself can judge.
     pub host: Option<String>,
@@ -111,7 +111,7 @@ impl Findings {
         self.faults.extend(faults);
     }
 
-    /// The faults.
+    /// In the order in which rules found them.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }

@@ -8,7 +8,7 @@ use super::fault::{Fault, Findings};
 use crate::schedule::has_come;
 use crate::settings::alarms::AlarmSettings;
 
-/// What changes of alarms now.
+/// What findings change: alarms that begin, last or are resolved.
 pub fn changes(known: &[Alarm], findings: &Findings, settings: &AlarmSettings, now: DateTime<Utc>) -> Vec<AlarmChange> {
     let mut changes = Vec::new();
     let faults: Vec<&Fault> = findings.faults().iter().filter(|fault| settings.holds(fault.rule)).collect();

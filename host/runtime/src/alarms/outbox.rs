@@ -93,7 +93,8 @@ async fn send_in_order(
         // One of a clock that was ahead doesn't wait until that moment comes.
         if message.due_at > now && has_come(message.made_at, now) {
             // One that waits for the end of quiet hours keeps nobody back.
-            if message.attempts == 0 || message.attempts >= MAX_KEPT_BACK {
+            let is_quiet = message.attempts == 0 || receiver.due_at(&message.alarm, now) > now;
+            if is_quiet || message.attempts >= MAX_KEPT_BACK {
                 continue;
             }
             return Ok(());
@@ -105,7 +106,8 @@ async fn send_in_order(
             Ok(()) => app.state.forget_alarm_message(id).await?,
             Err(failure) => {
                 let pause = pause(settings.alarms.retry_secs, message.attempts, MAX_PAUSE_SECS);
-                let (attempt, again_secs) = (message.attempts + 1, pause.num_seconds());
+                let again_at = receiver.due_at(&message.alarm, now + pause);
+                let (attempt, again_secs) = (message.attempts + 1, (again_at - now).num_seconds());
                 let why = failure.render(false);
                 tracing::warn!(
                     receiver = name,
@@ -114,7 +116,7 @@ async fn send_in_order(
                     again_secs,
                     "a message about an alarm isn't accepted: {why}"
                 );
-                app.state.delay_alarm_message(id, now + pause).await?;
+                app.state.delay_alarm_message(id, again_at).await?;
                 if attempt < MAX_KEPT_BACK {
                     return Ok(());
                 }
@@ -160,9 +162,10 @@ fn body(message: &AlarmMessage) -> String {
 
 /// An address that may be written out, or be kept as a secret.
 pub(crate) async fn url(secrets: &SecretSources, text: &str) -> Result<Secret, Failure> {
-    match text.starts_with("http://") || text.starts_with("https://") {
-        true => Ok(Secret::new(text.to_owned())),
-        false => secret(secrets, text, "url").await,
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(Secret::new(text.to_owned()))
+    } else {
+        secret(secrets, text, "url").await
     }
 }
 

@@ -5,46 +5,66 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sluice_model::Alarm;
-use sluice_query::Session;
+use sluice_state::Pause;
 
 use super::fault::{Fault, Findings, first_of};
+use super::queued;
 use super::rule::Rule;
-use super::scope::{Files, Networks};
+use super::scope::{Files, Scope};
 use crate::app::{App, with_connector};
 use crate::due;
 use crate::duplicates::texts;
 use crate::failure::Failure;
 use crate::settings::alarms::AlarmSettings;
+use crate::settings::network::{Account, NetworkSettings};
 use crate::status::{Freshness, StreamStatus};
 use crate::text::count;
 
 /// Lines of evidence.
 const MAX_LINES: usize = 10;
 
-/// Judges all streams. `paused`: accounts that the schedule leaves alone, by network id.
-/// What a network whose file can't be used would have isn't judged.
+/// Judges all streams but those of paused accounts. What a network whose file can't be used would have isn't judged.
 pub(super) fn find_late(streams: &[StreamStatus], paused: &Paused, files: &Files, findings: &mut Findings) {
     let known: BTreeSet<String> = files.networks.iter().map(|network| network.content.connector.clone()).collect();
     let are_all_known = files.broken.is_empty();
     let covers = move |alarm: &Alarm| are_all_known || alarm.network.as_ref().is_some_and(|id| known.contains(id));
-    findings.add(Rule::Stale, covers.clone(), stale_accounts(streams, paused));
+    findings.add(Rule::Stale, covers.clone(), stale_accounts(streams, paused, files));
     findings.add(Rule::Gap, covers, streams.iter().filter_map(gap));
 }
 
-/// Accounts that are paused, by network id; the whole network under an empty name.
+/// What the schedule leaves alone. Several files may name one connector: a pause is of one of them.
 #[derive(Debug, Default)]
-pub(super) struct Paused(pub(super) Vec<(String, String)>);
+pub(super) struct Paused {
+    /// Names of files that are paused as a whole.
+    files: BTreeSet<String>,
+    /// By network id, the ids of accounts that are paused alone or with their file.
+    accounts: BTreeMap<String, BTreeSet<String>>,
+}
 
 impl Paused {
-    fn has(&self, network: &str, account: &str) -> bool {
-        self.0.iter().any(|(of, paused)| of == network && (paused.is_empty() || paused == account))
+    /// Adds what is paused of a file.
+    pub(super) fn add(&mut self, network: &NetworkSettings, pauses: &[Pause]) {
+        let is_whole = pauses.iter().any(|pause| pause.account.is_none());
+        self.files.extend(is_whole.then(|| network.name.clone()));
+        let accounts = network.content.accounts.iter().map(Account::id);
+        let paused = accounts.filter(|id| is_whole || pauses.iter().any(|of| of.account.as_deref() == Some(*id)));
+        self.accounts.entry(network.content.connector.clone()).or_default().extend(paused.map(str::to_owned));
+    }
+
+    /// Whether the file of this name is paused as a whole.
+    pub(super) fn has_file(&self, name: &str) -> bool {
+        self.files.contains(name)
+    }
+
+    fn has_account(&self, network: &str, account: &str) -> bool {
+        self.accounts.get(network).is_some_and(|paused| paused.contains(account))
     }
 }
 
-fn stale_accounts(streams: &[StreamStatus], paused: &Paused) -> Vec<Fault> {
+fn stale_accounts(streams: &[StreamStatus], paused: &Paused, files: &Files) -> Vec<Fault> {
     let mut stale: BTreeMap<(&str, &str), Vec<&StreamStatus>> = BTreeMap::new();
     for stream in streams.iter().filter(|stream| stream.state == Freshness::Stale) {
-        if !paused.has(&stream.network, &stream.account) {
+        if !paused.has_account(&stream.network, &stream.account) {
             stale.entry((&stream.network, &stream.account)).or_default().push(stream);
         }
     }
@@ -58,7 +78,8 @@ fn stale_accounts(streams: &[StreamStatus], paused: &Paused) -> Vec<Fault> {
         Fault::of(Rule::Stale, network, Some(account), None, summary)
             .evidence(first_of(streams.iter().map(line).collect(), MAX_LINES))
             .advice(format!(
-                "`sluice runs --network {network}` shows why its runs fail; `sluice status` what is missing"
+                "`sluice runs --network {}` shows why its runs fail; `sluice status` what is missing",
+                files.name_of(network, account)
             ))
     };
     stale.into_iter().map(fault).collect()
@@ -82,7 +103,7 @@ fn gap(of: &StreamStatus) -> Option<Fault> {
     )
 }
 
-/// Judges the schedules of networks.
+/// Judges the schedules of networks, and what is queued.
 ///
 /// # Errors
 /// The state store's failure.
@@ -95,14 +116,16 @@ pub(super) async fn find_unstarted(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     let grace = TimeDelta::minutes(alarms.threshold(Rule::Schedule, |of| of.minutes, 15).into());
-    let mut faults = Vec::new();
+    let mut faults = queued::standing_still(app, paused, now).await?;
+    faults.extend(queued::late_maintenance(app, now).await?);
+    let times = app.state.all_schedule_times().await?;
     for settings in &files.networks {
         let id = settings.content.connector.clone();
         let Ok(network) = with_connector(&app.registry, &app.settings, settings.clone()) else { continue };
         let name = &network.settings.name;
-        let times = app.state.schedule_times(name).await?;
-        let is_new = times.started_at(None).is_none() && is_younger(&app.settings.networks_dir, name, now - grace);
-        if is_new || paused.has(&id, "") {
+        let started_at = times.get(name).and_then(|times| times.started_at(None));
+        let is_new = started_at.is_none() && is_younger(&app.settings.networks_dir, name, now - grace);
+        if is_new || paused.has_file(name) {
             continue;
         }
         // A schedule that can't be known is a fault of the settings. While runs of the last moment go on, the next one waits.
@@ -111,7 +134,7 @@ pub(super) async fn find_unstarted(
             && due::is_due_by(app, &network, now - grace).await.unwrap_or_default();
         // What is due is queued, and then waits to be begun, whatever other accounts of the network are about.
         if is_due || app.state.waiting_since(name).await?.is_some_and(|since| since <= now - grace) {
-            faults.push(unstarted(&id, name, times.started_at(None), grace));
+            faults.push(unstarted(&id, name, started_at, grace));
         }
     }
     // A network whose file can't be used isn't judged.
@@ -140,30 +163,28 @@ fn unstarted(id: &str, name: &str, started_at: Option<DateTime<Utc>>, grace: Tim
 ///
 /// # Errors
 /// The lake's failure.
-pub(super) async fn find_refused(
-    session: &Session,
-    networks: &Networks,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+pub(super) async fn find_refused(scope: &Scope<'_>, findings: &mut Findings) -> Result<(), Failure> {
     let query = format!(
         "SELECT network, account, stream, error, CAST(read_at AS VARCHAR) FROM (
              SELECT *, row_number() OVER (PARTITION BY network, account, stream ORDER BY read_at DESC) AS place
              FROM meta.coverage WHERE network IN ({}) AND read_at > now() - INTERVAL '30 days')
          WHERE place = 1 AND error_kind = 'credentials' ORDER BY network, account, stream",
-        networks.list()
+        scope.networks.list()
     );
-    let rows: Vec<[String; 5]> = texts(session, &query).await?;
-    let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(refused).collect::<Vec<_>>();
-    findings.add(Rule::Credentials, networks.covers(), faults);
+    let rows: Vec<[String; 5]> = texts(scope.session, &query).await?;
+    scope.add(Rule::Credentials, &rows, |rows| refused(rows, scope.files), findings);
     Ok(())
 }
 
-fn refused(rows: &[[String; 5]]) -> Fault {
+fn refused(rows: &[[String; 5]], files: &Files) -> Fault {
     let [network, account, ..] = &rows[0];
     let line = |[_, _, stream, error, at]: &[String; 5]| format!("{stream} at {at}: {error}");
     Fault::of(Rule::Credentials, network, Some(account), None, format!("{network} refuses the secrets of {account}"))
         .evidence(first_of(rows.iter().map(line).collect(), MAX_LINES))
-        .advice(format!("renew them where networks/{network}.json says they are; the next run reads them again"))
+        .advice(format!(
+            "renew them where networks/{}.json says they are; the next run reads them again",
+            files.name_of(network, account)
+        ))
 }
 
 /// Judges the last days of secrets.
@@ -194,6 +215,8 @@ fn expiring(expires: &BTreeMap<String, NaiveDate>, days: u32, today: NaiveDate) 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
     use super::*;
     use crate::status::GapStatus;
 
@@ -213,6 +236,21 @@ mod tests {
         }
     }
 
+    fn file(name: &str, accounts: &[&str]) -> NetworkSettings {
+        let accounts: Vec<_> = accounts.iter().map(|name| serde_json::json!({"name": name})).collect();
+        let content = serde_json::json!({"connector": "awin", "accounts": accounts});
+        let content = Arc::new(serde_json::from_value(content).unwrap());
+        NetworkSettings { name: name.to_owned(), file: format!("networks/{name}.json"), content }
+    }
+
+    fn files(networks: Vec<NetworkSettings>) -> Files {
+        Files { networks, broken: BTreeSet::new() }
+    }
+
+    fn pause(account: Option<&str>) -> Pause {
+        Pause { account: account.map(str::to_owned), paused_at: Utc::now(), reason: String::new() }
+    }
+
     #[test]
     fn an_account_is_stale_once_whatever_its_streams() {
         let streams = [
@@ -221,11 +259,27 @@ mod tests {
             stream("de", "transactions", Freshness::Fresh),
             stream("fr", "transactions", Freshness::Stale),
         ];
-        let paused = Paused(vec![("awin".to_owned(), "fr".to_owned())]);
-        let faults = stale_accounts(&streams, &paused);
+        let mut paused = Paused::default();
+        paused.add(&file("awin", &["uk", "fr"]), &[pause(Some("fr"))]);
+        let files = files(vec![file("awin-uk", &["uk"]), file("awin-fr", &["fr"])]);
+        let faults = stale_accounts(&streams, &paused, &files);
+        assert!(faults[0].advice.contains("--network awin-uk"), "{faults:?}");
         assert_eq!(faults.iter().map(|fault| fault.subject.as_str()).collect::<Vec<_>>(), ["awin/uk"]);
         assert!(faults[0].summary.contains("2 streams not read in time"), "{faults:?}");
-        assert!(stale_accounts(&streams, &Paused(vec![("awin".to_owned(), String::new())])).is_empty());
+        paused.add(&file("awin", &["uk", "fr"]), &[pause(None)]);
+        assert!(stale_accounts(&streams, &paused, &files).is_empty());
+    }
+
+    #[test]
+    fn a_paused_file_leaves_others_of_its_connector_alone() {
+        let mut paused = Paused::default();
+        paused.add(&file("awin-uk", &["uk"]), &[pause(None)]);
+        paused.add(&file("awin-fr", &["fr"]), &[]);
+        let streams = ["uk", "fr"].map(|account| stream(account, "transactions", Freshness::Stale));
+        let faults = stale_accounts(&streams, &paused, &files(Vec::new()));
+        let subjects: Vec<String> = faults.into_iter().map(|fault| fault.subject).collect();
+        assert_eq!(subjects, ["awin/fr"]);
+        assert!(paused.has_file("awin-uk") && !paused.has_file("awin-fr"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum Rule {
     Credentials,
     /// Secrets whose last day comes near.
     Expiry,
-    /// A run that is due doesn't start.
+    /// A run that is due, or was queued, doesn't start.
     Schedule,
     /// Windows that the tables may lack rows of.
     Gap,

@@ -3,16 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_model::Alarm;
+use sluice_query::Session;
 
+use super::fault::{Fault, Findings};
+use super::rule::Rule;
 use crate::duplicates::quoted;
+use crate::settings::alarms::AlarmSettings;
 use crate::settings::network::NetworkSettings;
 
 /// The files of networks.
+#[derive(Default)]
 pub(super) struct Files {
     /// Those that can be used.
     pub(super) networks: Vec<NetworkSettings>,
     /// The names of the others: what is known of their networks isn't judged.
     pub(super) broken: BTreeSet<String>,
+}
+
+impl Files {
+    /// What commands call the network of an account: the name of the file that has it, as several may name one connector.
+    pub(super) fn name_of<'a>(&'a self, id: &'a str, account: &str) -> &'a str {
+        let of_id = || self.networks.iter().filter(move |network| network.content.connector == id);
+        let has = |network: &&NetworkSettings| network.content.accounts.iter().any(|known| known.id() == account);
+        of_id().find(has).or_else(|| of_id().next()).map_or(id, |network| network.name.as_str())
+    }
 }
 
 /// Networks by their connector's id, each with its names in the settings.
@@ -63,7 +77,6 @@ impl Networks {
         self.ids().find(|id| schema(id) == name).unwrap_or(name).to_owned()
     }
 
-    /// The ids.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -72,6 +85,29 @@ impl Networks {
     pub(super) fn covers(&self) -> impl Fn(&Alarm) -> bool + Send + Sync + 'static {
         let networks: BTreeSet<String> = self.0.keys().cloned().collect();
         move |alarm| alarm.network.as_ref().is_some_and(|network| networks.contains(network))
+    }
+}
+
+/// What queries judge: networks, in the lake as it is now, by the thresholds of the settings.
+pub(super) struct Scope<'a> {
+    pub(super) session: &'a Session,
+    pub(super) networks: &'a Networks,
+    pub(super) files: &'a Files,
+    pub(super) alarms: &'a AlarmSettings,
+}
+
+impl Scope<'_> {
+    /// Adds what a rule found in rows that are sorted by their first two texts, such as network and account: one fault for
+    /// all rows in which these are the same.
+    pub(super) fn add<const N: usize>(
+        &self,
+        rule: Rule,
+        rows: &[[String; N]],
+        fault: impl Fn(&[[String; N]]) -> Fault,
+        findings: &mut Findings,
+    ) {
+        let faults = rows.chunk_by(|a, b| a[..2] == b[..2]).map(fault);
+        findings.add(rule, self.networks.covers(), faults);
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::ClockWatch;
 use super::outage::StateOutage;
-use super::{Evaluated, Occasion, evaluate, outbox};
+use super::{Evaluated, Occasion, evaluate, outbox, run_checks};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -33,6 +33,11 @@ pub struct AlarmWatcher {
     clock: ClockWatch,
     evaluated_at: Option<Instant>,
     evaluation: Option<JoinHandle<Evaluation>>,
+    /// Whether checks are to be run that are due.
+    has_checks: bool,
+    /// Whether runs have ended since checks were run that follow them.
+    unchecked: bool,
+    checking: Option<JoinHandle<Checked>>,
     sent_at: Option<Instant>,
     sending: Option<JoinHandle<Result<(), Failure>>>,
     /// What was logged last: the same isn't logged again.
@@ -44,6 +49,14 @@ struct Evaluation {
     outage: StateOutage,
     ran: BTreeSet<String>,
     evaluated: Result<Evaluated, Failure>,
+}
+
+/// Checks that have ended.
+struct Checked {
+    /// Whether they were those that follow runs, too.
+    has_run: bool,
+    /// None if another process runs checks.
+    changes: Result<Option<usize>, Failure>,
 }
 
 impl AlarmWatcher {
@@ -61,16 +74,25 @@ impl AlarmWatcher {
             self.log(ended.and_then(|sent| sent));
             self.sent_at = Some(Instant::now());
         }
+        if let Some(ended) = finished(&mut self.checking).await {
+            self.note_checked(ended);
+        }
         let now = Instant::now();
         self.clock.look(now, Utc::now());
         let settings = self.settings.clone().unwrap_or_else(|| app.settings.clone());
-        let is_urgent = !self.ran.is_empty() || self.outage.is_there() || self.clock.has_jumped();
+        let is_urgent = !self.ran.is_empty() || self.unchecked || self.outage.is_there() || self.clock.has_jumped();
         let pause = if is_urgent { settings.alarms.every().min(SOON) } else { settings.alarms.every() };
         let is_due = |last: Option<Instant>, pause: Duration| last.is_none_or(|last| last + pause <= now);
         if self.evaluation.is_none() && is_due(self.evaluated_at, pause) {
             let (ran, outage) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.outage));
             let of = Evaluation::of(app.clone(), settings.clone(), ran, outage, self.clock.clone());
             self.evaluation = Some(tokio::spawn(of));
+        }
+        if self.checking.is_none() && std::mem::take(&mut self.has_checks) {
+            let (app, settings) = (app.clone(), settings.clone());
+            let has_run = std::mem::take(&mut self.unchecked);
+            let checked = async move { Checked { has_run, changes: run_checks(&app, &settings, has_run).await } };
+            self.checking = Some(tokio::spawn(checked));
         }
         let pause = SEND.min(Duration::from_secs(settings.alarms.retry_secs.into()));
         if self.sending.is_none() && is_due(self.sent_at, pause) {
@@ -84,7 +106,10 @@ impl AlarmWatcher {
             Ok(Evaluation { outage, ran, evaluated }) => {
                 self.outage = outage;
                 // What another host kept this one from is judged next time.
-                if !evaluated.as_ref().is_ok_and(|evaluated| evaluated.is_whole) {
+                if evaluated.as_ref().is_ok_and(|evaluated| evaluated.is_whole) {
+                    self.has_checks = true;
+                    self.unchecked |= !ran.is_empty();
+                } else {
                     self.ran.extend(ran);
                 }
                 evaluated.map(|evaluated| evaluated.settings)
@@ -94,6 +119,17 @@ impl AlarmWatcher {
         self.settings = self.log(settings).or(self.settings.take());
         // What was found is sent at once.
         (self.evaluated_at, self.sent_at) = (Some(Instant::now()), None);
+    }
+
+    /// What another process kept this one from is run after the next evaluation.
+    fn note_checked(&mut self, ended: Result<Checked, Failure>) {
+        let changes = ended.and_then(|Checked { has_run, changes }| {
+            self.unchecked |= has_run && !matches!(changes, Ok(Some(_)));
+            changes
+        });
+        if self.log(changes).flatten().is_some_and(|changes| changes > 0) {
+            self.sent_at = None;
+        }
     }
 
     /// Logs a failure, once as long as it stays the same.

@@ -30,7 +30,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_fetch::Exchange;
 use tokio::sync::OnceCell;
 
-use super::Collector;
+use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 
 /// How far the host's clock may be ahead of a network's.
@@ -66,20 +66,32 @@ enum Clock {
 }
 
 impl Collector {
+    /// Records that a response came, and gives when it was observed. What its slice covers ends where the first request was sent,
+    /// by the same clock.
+    ///
+    /// # Errors
+    /// The lake's failure to say what was observed before.
+    pub(super) async fn note_received(&self, exchange: &Exchange, progress: &Progress) -> Result<Moments, SliceError> {
+        self.app.meter.read(exchange.wire.len());
+        let moments = self.moments(exchange).await;
+        let sent_at = moments.as_ref().map_or(exchange.sent_at, |moments| moments.sent_at);
+        progress.lock().note_received(exchange.wire.len() as u64, sent_at);
+        moments
+    }
+
     /// When a response was observed.
     ///
     /// # Errors
     /// The lake's failure to say what was observed before.
-    pub(super) async fn moments(&self, exchange: &Exchange) -> Result<Moments, SliceError> {
+    async fn moments(&self, exchange: &Exchange) -> Result<Moments, SliceError> {
         let host = exchange.received_at;
         let difference = exchange.network_time.map_or(TimeDelta::zero(), |network| host - network);
         let mut ahead = TimeDelta::zero();
         if let Some(network) = exchange.network_time.filter(|_| difference.abs() > TOLERANCE) {
-            let clock = match difference > TOLERANCE {
-                true => {
-                    trusted(host, network, *self.clock.observed.get_or_try_init(|| self.last_observed(host)).await?)
-                }
-                false => Clock::Host,
+            let clock = if difference > TOLERANCE {
+                trusted(host, network, *self.clock.observed.get_or_try_init(|| self.last_observed(host)).await?)
+            } else {
+                Clock::Host
             };
             if clock == Clock::Network {
                 ahead = difference;
@@ -130,10 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::selection::tests::at;
 
     const NOW: &str = "2026-11-28T12:00:00Z";
 

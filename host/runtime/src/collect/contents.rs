@@ -106,16 +106,16 @@ impl Contents {
         }
         let (earlier, later) = if known.received_at <= received_at { (*known, now) } else { (now, *known) };
         *known = later;
-        match is_plausible(&earlier, &later) {
-            true => self.changed.note(|| state.id.chars().take(100).collect()),
-            false => self.conflicting.note(|| {
+        if is_plausible(&earlier, &later) {
+            self.changed.note(|| state.id.chars().take(100).collect())
+        } else {
+            self.conflicting.note(|| {
                 let id: String = state.id.chars().take(100).collect();
                 format!("`{id}` with commissions {} and {}", money(earlier.commission), money(later.commission))
-            }),
+            })
         }
     }
 
-    /// What is doubted.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         let Differences { count, example } = &self.conflicting;
         (*count > 0).then(|| Doubt {

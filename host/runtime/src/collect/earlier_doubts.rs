@@ -1,10 +1,12 @@
 //! What a slice that was read says of earlier doubts.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_lake::DoubtRow;
+use sluice_lake::{DoubtRow, DoubtState};
 use sluice_model::{Axis, Slice, Window};
 
-use crate::doubt::DoubtKind;
+use crate::doubt::{Doubt, DoubtKind, Observation};
 
 /// A slice that was read without doubt or failure.
 pub(super) struct Clean {
@@ -16,6 +18,37 @@ pub(super) struct Clean {
 
 pub(super) fn is_of(row: &DoubtRow, slice: &Slice) -> bool {
     row.account == slice.account && row.stream == slice.stream && row.axis == slice.axis.name()
+}
+
+/// Whether a read of about the same window found what an earlier one did: the same is odd about it, and it has about as many
+/// records and as much money. Two reads that differ confirm nothing.
+pub(super) fn is_like(row: &DoubtRow, slice: &Slice, doubts: &[Doubt], seen: &Observation) -> bool {
+    let first = doubts.iter().min_by_key(|doubt| doubt.kind);
+    first.is_some_and(|first| row.kind == first.kind.name() && row.field == first.field)
+        && is_of(row, slice)
+        && overlap(row.window, slice.window) * 2 >= length(row.window)
+        && doubts.iter().all(|doubt| is_said(row, doubt))
+        && is_about(row.records as f64, seen.records as f64)
+        && is_about_as_much(&row.money_in_answer, &seen.money_json())
+}
+
+/// Whether a doubt's reason says what another does, but for its numbers. That nothing came is the same in all words.
+fn is_said(row: &DoubtRow, doubt: &Doubt) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit() && *c != ',').collect::<String>();
+    doubt.kind == DoubtKind::Empty || words(&row.reason).contains(&words(&doubt.reason))
+}
+
+/// Whether two numbers are the same but for a tenth: windows move on from read to read.
+fn is_about(one: f64, other: f64) -> bool {
+    (one - other).abs() <= one.abs().max(other.abs()) / 10.0
+}
+
+/// The same of sums by currency, as JSON objects of decimal numbers in text.
+fn is_about_as_much(one: &str, other: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<BTreeMap<String, String>>(text).unwrap_or_default();
+    let (one, other) = (read(one), read(other));
+    let sum = |of: &BTreeMap<String, String>, code: &str| of.get(code).and_then(|sum| sum.parse().ok()).unwrap_or(0.0);
+    one.keys().chain(other.keys()).all(|code| is_about(sum(&one, code), sum(&other, code)))
 }
 
 /// Whether a doubt says the same as an earlier one of about the same window.
@@ -38,10 +71,56 @@ pub(super) fn is_read_again(row: &DoubtRow, clean: &[Clean]) -> bool {
     !covered.is_zero() && (covered * 2 >= length(row.window) || row.axis == Axis::None.name())
 }
 
+/// Accepted doubts of empty answers of a slice's account, stream and axis, the latest first.
+pub(super) fn accepted_empty<'a>(earlier: &'a [DoubtRow], slice: &'a Slice) -> impl Iterator<Item = &'a DoubtRow> {
+    let accepted = earlier.iter().rev().filter(|row| row.state == DoubtState::Accepted);
+    accepted.filter(move |row| row.kind == DoubtKind::Empty.name() && is_of(row, slice))
+}
+
+/// The ids of these in whose windows a later read of the slice has records, where transactions are found by their dates: theirs.
+pub(super) fn refilled<'a>(
+    earlier: &'a [DoubtRow],
+    slice: &'a Slice,
+    seen: &'a Observation,
+    read_at: DateTime<Utc>,
+) -> impl Iterator<Item = &'a str> {
+    let has_records = move |window: Window| {
+        let has_some = |common: Window| slice.axis != Axis::Transaction || seen.has_days_of(common, slice.timezone);
+        seen.records > 0 && window.intersection(slice.window).is_some_and(has_some)
+    };
+    let later = accepted_empty(earlier, slice).filter(move |row| row.decided_at.is_some_and(|at| at < read_at));
+    later.filter(move |row| has_records(row.window)).map(|row| row.doubt_id.as_str())
+}
+
+/// The parts of a window that another one doesn't cover.
+pub(super) fn uncovered(window: Window, by: Window) -> impl Iterator<Item = Window> {
+    let before = Window { since: window.since, until: window.until.min(by.since) };
+    let behind = Window { since: window.since.max(by.until), until: window.until };
+    [before, behind].into_iter().filter(|part| part.since < part.until)
+}
+
 pub(super) fn length(window: Window) -> TimeDelta {
     window.until - window.since
 }
 
 pub(super) fn overlap(a: Window, b: Window) -> TimeDelta {
-    (a.until.min(b.until) - a.since.max(b.since)).max(TimeDelta::zero())
+    a.intersection(b).map_or(TimeDelta::zero(), |common| common.until - common.since)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_a_window_does_not_cover_is_before_and_behind_it() {
+        let window = |since: u32, until: u32| -> Window {
+            format!("2026-01-{since:02}T00:00:00Z/2026-01-{until:02}T00:00:00Z").parse().unwrap()
+        };
+        let parts = |by: Window| uncovered(window(10, 20), by).collect::<Vec<_>>();
+        assert_eq!(parts(window(10, 20)), []);
+        assert_eq!(parts(window(9, 19)), [window(19, 20)]);
+        assert_eq!(parts(window(12, 15)), [window(10, 12), window(15, 20)]);
+        assert_eq!(parts(window(1, 5)), [window(10, 20)]);
+    }
 }

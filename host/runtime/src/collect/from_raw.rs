@@ -8,14 +8,14 @@ use sluice_lake::{Covered, Fence, Lake, RunWriter};
 use sluice_model::{RawObject, Slice, SliceRead};
 use sluice_state::Verb;
 
-use super::gate::Settled;
+use super::gate::SliceOutcome;
 use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, RunWarnings, SliceReport};
 use crate::app::{App, Network};
 use crate::failure::{Failure, SliceError};
 use crate::memory::Reservation;
 use crate::record;
 use crate::run::SliceDone;
-use crate::tables::{Answer, RawSelection};
+use crate::tables::{PreparedResponse, RawSelection};
 
 /// What is judged of a run that only collected.
 struct CollectedRun {
@@ -91,6 +91,7 @@ impl CollectedSlices {
             months: Arc::default(),
             tables: Some(self.tables.clone()),
             // By what was learned of tables: what else raw holds may be as odd as this.
+            erased: Arc::default(),
             guard: Arc::new(Guard::open(&self.app, &self.network, run_id, Verb::Collect).await?),
         };
         let slices = reads.into_iter().map(|read| (read.slice.id(), (read, Progress::default())));
@@ -125,9 +126,9 @@ impl CollectedSlices {
     pub async fn take(
         &mut self,
         raw: &Arc<RawObject>,
-        answer: Answer,
+        answer: PreparedResponse,
         memory: Arc<Reservation>,
-    ) -> Result<Option<(Answer, Arc<Reservation>)>, SliceError> {
+    ) -> Result<Option<(PreparedResponse, Arc<Reservation>)>, SliceError> {
         let Some((collector, read, progress)) = self.of(raw).await? else { return Ok(Some((answer, memory))) };
         {
             let mut report = progress.lock();
@@ -153,8 +154,8 @@ impl CollectedSlices {
     ///
     /// # Errors
     /// The lake's failure, or the state store's.
-    pub async fn judge_all(self) -> Result<Judged, Failure> {
-        let mut judged = Judged::default();
+    pub async fn judge_all(self) -> Result<JudgedBuild, Failure> {
+        let mut judged = JudgedBuild::default();
         let mut learned = HashMap::new();
         for CollectedRun { collector, slices } in self.runs.into_values().flatten() {
             collector.guard.know(&learned).await;
@@ -163,8 +164,8 @@ impl CollectedSlices {
                 progress.lock().first_sent_at = read.sent_at;
                 let is_whole = progress.lock().errors.is_empty();
                 match collector.settle(&read.slice, &progress, is_whole).await {
-                    Settled::Done => judged.done.push(close(&collector, read, &progress).await),
-                    Settled::Few => few.entry(read.slice.stream.clone()).or_default().push((read, progress)),
+                    SliceOutcome::Done => judged.done.push(close(&collector, read, &progress).await),
+                    SliceOutcome::Few => few.entry(read.slice.stream.clone()).or_default().push((read, progress)),
                 }
             }
             for few in few.into_values() {
@@ -215,13 +216,13 @@ fn is_covered(network: &Network, read: &SliceRead, covered: &Covered) -> bool {
 
 /// What was judged of a build.
 #[derive(Default)]
-pub struct Judged {
+pub struct JudgedBuild {
     guards: Vec<Arc<Guard>>,
-    /// The slices.
+    /// Slices whose rows are in the tables, or are doubted.
     pub done: Vec<SliceDone>,
 }
 
-impl Judged {
+impl JudgedBuild {
     /// Keeps doubts and profiles, once all rows are durable. Gives what people should know.
     ///
     /// # Errors

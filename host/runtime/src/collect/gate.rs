@@ -2,22 +2,22 @@
 //! tables. A doubted answer ends here: raw keeps it, and nothing of it reaches the tables.
 //!
 //! What is held keeps its memory, so a slice that is too large, or that others wait for, is judged and handed on piece by
-//! piece. It keeps none of the run's turns: those are for responses on their way.
+//! piece. It keeps none of the run's response permits: those are for responses on their way.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sluice_lake::Prepared;
-use sluice_model::{ErrorKind, RawObject, Slice};
+use sluice_lake::{KnownCounts, Prepared};
+use sluice_model::{ErrorKind, Layout, RawObject, Slice};
 
 use super::contents::Contents;
 use super::guard::{Guard, Withheld};
 use super::listings::Listings;
+use super::together::Together;
 use super::{Collector, Progress};
-use crate::doubt::{Doubt, DoubtKind, Observation, Profile};
+use crate::doubt::{Doubt, DoubtKind, Observation, Profile, is_odd};
 use crate::failure::{Failure, SliceError};
 use crate::memory::{ByteLimit, HeldBytes, Reservation};
-use crate::tables::Answer;
+use crate::tables::PreparedResponse;
 use crate::text;
 
 /// Responses of a slice that are held at most, if nothing states how many records it has.
@@ -46,7 +46,7 @@ pub struct Gate {
     is_open: bool,
     /// All responses of the slice.
     seen: Observation,
-    /// What is doubted.
+    /// Why the slice can't be committed; none of a kind and field twice.
     doubts: Vec<Doubt>,
     /// The responses that never reach the tables.
     withheld: Withheld,
@@ -70,6 +70,12 @@ impl Gate {
     /// How many records each listing gave, and the network states.
     pub(super) fn listings(&mut self) -> &mut Listings {
         &mut self.listings
+    }
+
+    /// Records an answer: its records, and the total that it states.
+    pub(super) fn note_answer(&mut self, raw: &RawObject, answer: &PreparedResponse) {
+        self.listings.answered(&raw.request.key, answer.records, answer.total);
+        self.listings.page(&raw.request.key, raw.body, answer.records, answer.seen.transactions);
     }
 
     /// What its responses report of each transaction.
@@ -110,6 +116,9 @@ impl Gate {
             let listing = listings.place_of(&held.raw.request.key);
             let repeated = contents.add(&held.prepared, listing, limit);
             listings.repeated(listing, repeated);
+            if listing.is_some() {
+                listings.came_again(&held.raw.request.key, repeated, held.seen.records);
+            }
             held.is_compared = true;
         }
     }
@@ -128,7 +137,7 @@ impl Gate {
 }
 
 /// How a slice's end was judged.
-pub(super) enum Settled {
+pub(super) enum SliceOutcome {
     /// It is in the tables, or doubted.
     Done,
     /// It has too few records to be judged alone, and looks odd: it is judged with others of its stream.
@@ -142,7 +151,7 @@ impl Collector {
         slice: &Slice,
         progress: &Progress,
         raw: Arc<RawObject>,
-        answer: Answer,
+        answer: PreparedResponse,
         memory: Arc<Reservation>,
     ) -> Result<(), SliceError> {
         self.months.admit(answer.prepared.months())?;
@@ -184,6 +193,7 @@ impl Collector {
         };
         let mut doubts = self.judge_held(&self.guard, &profile, slice, &held).await?;
         doubts.extend(self.guard.judge_contents(progress.gate().contents()));
+        doubts.extend(self.guard.judge_pages(&profile, progress.gate().listings()));
         self.decide(progress, held, doubts).await
     }
 
@@ -198,19 +208,29 @@ impl Collector {
     ) -> Result<Vec<Doubt>, SliceError> {
         let Some(stream) = self.network.manifest().stream(&slice.stream) else { return Ok(Vec::new()) };
         let layout = &stream.layout;
-        let (mut doubts, mut known, mut all) = (Vec::new(), Vec::new(), Observation::default());
+        let (mut doubts, mut known, mut all) = (Vec::new(), KnownCounts::default(), Observation::default());
+        let are_several = held.len() > 1;
         held.iter().for_each(|held| all.merge(&held.seen));
-        if held.len() > 1 {
+        if are_several {
             doubts = guard.judge_response(profile, layout, &all);
         }
+        held.iter().for_each(|held| doubts.extend(guard.judge_response(profile, layout, &held.seen)));
+        // What is odd about all may be spread over them.
+        let is_all_odd = are_several && is_odd(profile, &all);
         for held in held {
-            doubts.extend(guard.judge_response(profile, layout, &held.seen));
-            let found = guard.known(&self.app.lake, profile, &held.seen, &held.prepared).await?;
+            if !is_all_odd && !is_odd(profile, &held.seen) {
+                continue;
+            }
+            let found = guard.known(&self.app.lake, &held.prepared).await?;
             doubts.extend(guard.judge_known(profile, layout, &held.seen, &found));
-            known.extend(found);
+            guard.note_moved(&found);
+            if are_several {
+                found.into_iter().for_each(|transactions| known.add(transactions));
+            }
         }
-        if held.len() > 1 {
-            doubts.extend(guard.judge_known(profile, layout, &all, &known));
+        doubts.extend(guard.judge_window(profile, slice, &all));
+        if are_several {
+            doubts.extend(guard.judge_known(profile, layout, &all, &known.into_rows()));
         }
         Ok(doubts)
     }
@@ -230,54 +250,57 @@ impl Collector {
 
     /// Judges a slice that was read to its end, or as far as it came: `is_whole` if every request was answered. Its
     /// doubts are errors of its report. One that is only collected has no records to judge.
-    pub(super) async fn settle(&self, slice: &Slice, progress: &Progress, is_whole: bool) -> Settled {
+    pub(super) async fn settle(&self, slice: &Slice, progress: &Progress, is_whole: bool) -> SliceOutcome {
         let guard = &self.guard;
         let is_whole = is_whole && self.tables.is_some();
         let profile = match guard.profile(slice).await {
             Ok(profile) => profile,
             Err(error) => {
                 progress.fail(error);
-                return Settled::Done;
+                return SliceOutcome::Done;
             }
         };
-        if is_whole && !progress.gate().is_open && guard.is_few(&profile, progress.gate().seen()) {
+        let is_few = |layout: &Layout| {
+            let gate = progress.gate();
+            !gate.is_open && guard.is_few(&profile, layout, gate.seen())
+        };
+        let stream = self.network.manifest().stream(&slice.stream);
+        if is_whole && stream.is_some_and(|stream| is_few(&stream.layout)) {
             let mut gate = progress.gate();
             let bytes = gate.held.iter().fold(OF_SLICE, |sum, held| sum.saturating_add(held.memory.bytes()));
             gate.few = self.app.few.hold(bytes);
             if gate.few.is_some() {
                 // They may be held for long, so they don't count against the budget that others wait for.
                 gate.held.iter().for_each(|held| held.memory.resize(0));
-                return Settled::Few;
+                return SliceOutcome::Few;
             }
         }
+        if is_whole {
+            guard.note_alone(slice, progress.gate().seen());
+        }
         self.settle_by(guard, &profile, slice, progress, is_whole, Vec::new()).await;
-        Settled::Done
+        SliceOutcome::Done
     }
 
     /// What is odd about slices of one stream that have too few records each, all of them together.
     pub(super) async fn judge_together(
         &self,
         slices: impl Iterator<Item = (&Slice, &Progress)>,
-    ) -> Result<Vec<Doubt>, SliceError> {
-        let guard = &self.guard;
-        let (mut usual, mut all) = (Profile::default(), Observation::default());
-        let mut accounts: BTreeSet<&str> = BTreeSet::new();
-        let mut stream = None;
-        for (slice, progress) in slices {
-            if accounts.insert(&slice.account) {
-                usual.merge(&*guard.profile(slice).await?);
-            }
-            all.merge(progress.gate().seen());
-            stream = self.network.manifest().stream(&slice.stream);
-        }
-        Ok(stream.map(|stream| guard.judge_response(&usual, &stream.layout, &all)).unwrap_or_default())
+    ) -> Result<Together, SliceError> {
+        let slices: Vec<_> = slices.map(|(slice, progress)| (slice, progress.gate().seen().clone())).collect();
+        let stream = slices.first().and_then(|(slice, _)| self.network.manifest().stream(&slice.stream));
+        let Some(stream) = stream else { return Ok(Together::default()) };
+        self.guard.judge_together(&stream.layout, &slices).await
     }
 
     /// Settles a slice with what was found when it was judged together with others.
-    pub(super) async fn settle_few(&self, slice: &Slice, progress: &Progress, doubts: Vec<Doubt>) {
+    pub(super) async fn settle_few(&self, slice: &Slice, progress: &Progress, found: Together) {
         let guard = &self.guard;
         match guard.profile(slice).await {
-            Ok(profile) => self.settle_by(guard, &profile, slice, progress, true, doubts).await,
+            Ok(profile) => {
+                let doubts = found.of(guard.is_few_money(&profile, progress.gate().seen()));
+                self.settle_by(guard, &profile, slice, progress, true, doubts).await;
+            }
             Err(error) => progress.fail(error),
         }
     }
@@ -302,7 +325,9 @@ impl Collector {
             Err(error) => return progress.fail(error),
         }
         doubts.extend(guard.judge_contents(progress.gate().contents()));
+        doubts.extend(guard.judge_pages(profile, progress.gate().listings()));
         guard.note_changed(slice, progress.gate().contents());
+        guard.note_repeat(profile, slice, progress.gate().listings());
         if is_whole {
             doubts.extend(guard.judge_total(progress.gate().listings()));
             let (seen, first_sent_at) = (progress.gate().seen().clone(), progress.lock().first_sent_at);
@@ -312,7 +337,9 @@ impl Collector {
             }
         }
         let may_agree = may_agree && progress.gate().doubts.is_empty();
-        if may_agree && guard.agrees(&self.warnings, slice, &doubts) {
+        let mut answer = Observation::default();
+        held.iter().filter(|_| !doubts.is_empty()).for_each(|held| answer.merge(&held.seen));
+        if may_agree && guard.agrees(&self.warnings, slice, &doubts, &answer) {
             doubts.clear();
         }
         if let Err(error) = self.decide(progress, held, doubts).await {

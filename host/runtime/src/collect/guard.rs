@@ -10,14 +10,14 @@ use sluice_state::{State, Verb};
 
 use super::Collector;
 use super::contents::Contents;
-use super::earlier_doubts::{Clean, is_of, is_read_again, length, overlap, replaces};
+use super::earlier_doubts::{Clean, is_like, is_of, is_read_again, overlap, refilled, replaces};
 use super::listings::Listings;
 use super::run_warnings::{RunWarnings, WarningKind};
 use super::suspect::Transfer;
 use super::whole::view;
 use crate::app::{App, Network};
 use crate::doubt::{
-    Doubt, DoubtKind, DoubtSettings, Observation, Profile, WindowsBy, is_odd, judge_ending, judge_few, judge_known,
+    Doubt, DoubtKind, DoubtSettings, Observation, Profile, WindowsBy, judge_ending, judge_few, judge_known,
     judge_response, suspicion, unknown_input, unknown_inputs,
 };
 use crate::doubts::doubt_id;
@@ -53,26 +53,30 @@ pub struct Guard {
     run_id: String,
     state: Arc<State>,
     /// Doubts of the network when the run began.
-    earlier: Vec<DoubtRow>,
+    pub(super) earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
-    pub(super) windows: tokio::sync::Mutex<HashMap<Window, Arc<WindowStates>>>,
+    pub(super) windows: tokio::sync::Mutex<HashMap<(Axis, Window), Arc<WindowStates>>>,
     /// The tables' transactions of the network when one was first looked for.
     known: tokio::sync::OnceCell<KnownTransactions>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
+    /// What slices are like that were judged alone, by account and stream.
+    pub(super) alone: Mutex<HashMap<(String, String), Observation>>,
     found: Mutex<Findings>,
 }
 
 /// What a run found.
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     doubts: Vec<DoubtRow>,
     /// Earlier doubts with which a read agreed.
     agreed: Vec<DoubtRow>,
     clean: Vec<Clean>,
     /// What people should know of answers that aren't doubted.
-    warnings: BTreeSet<String>,
+    pub(super) warnings: BTreeSet<String>,
     /// Profiles with what was learned, by account and stream.
-    learned: HashMap<(String, String), Profile>,
+    pub(super) learned: HashMap<(String, String), Profile>,
+    /// Known transactions change in ways that a run reports.
+    pub(super) is_moved: bool,
 }
 
 impl Guard {
@@ -96,11 +100,12 @@ impl Guard {
             windows: tokio::sync::Mutex::default(),
             known: tokio::sync::OnceCell::new(),
             profiles: tokio::sync::Mutex::default(),
+            alone: Mutex::default(),
             found: Mutex::default(),
         })
     }
 
-    fn found(&self) -> MutexGuard<'_, Findings> {
+    pub(super) fn found(&self) -> MutexGuard<'_, Findings> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,17 +137,8 @@ impl Guard {
         judge_response(profile, layout, &self.rules, seen)
     }
 
-    /// The transactions of an answer that the tables have, if it is odd enough to be compared with them.
-    pub(super) async fn known(
-        &self,
-        lake: &Lake,
-        profile: &Profile,
-        seen: &Observation,
-        answer: &Prepared,
-    ) -> Result<Vec<KnownTransaction>, Failure> {
-        if !is_odd(profile, seen) {
-            return Ok(Vec::new());
-        }
+    /// The transactions of an answer that the tables have, alike ones counted. That takes reading the tables.
+    pub(super) async fn known(&self, lake: &Lake, answer: &Prepared) -> Result<Vec<KnownTransaction>, Failure> {
         let known = self.known.get_or_try_init(|| lake.known_transactions(&self.network)).await?;
         Ok(known.of(answer).await?)
     }
@@ -188,8 +184,8 @@ impl Guard {
         judge_ending(profile, layout, &self.rules, &seen).map(|doubt| doubt.reason)
     }
 
-    pub(super) fn is_few(&self, profile: &Profile, seen: &Observation) -> bool {
-        judge_few(profile, &self.rules, seen)
+    pub(super) fn is_few(&self, profile: &Profile, layout: &Layout, seen: &Observation) -> bool {
+        judge_few(profile, layout, &self.rules, seen)
     }
 
     /// Whether two responses report one transaction differently.
@@ -203,12 +199,13 @@ impl Guard {
         Some(Doubt { kind: DoubtKind::Total, field: None, reason })
     }
 
-    /// Whether earlier doubts of the same kinds let these pass, because a read agrees with them an hour later or more.
-    pub(super) fn agrees(&self, warnings: &RunWarnings, slice: &Slice, doubts: &[Doubt]) -> bool {
+    /// Whether an earlier doubt lets these pass, because a read agrees with it an hour later or more. `seen`: what the answer is
+    /// like.
+    pub(super) fn agrees(&self, warnings: &RunWarnings, slice: &Slice, doubts: &[Doubt], seen: &Observation) -> bool {
         if doubts.is_empty() || doubts.iter().any(|doubt| !self.rules.auto_accept.contains(&doubt.kind)) {
             return false;
         }
-        let Some(earlier) = self.like(slice, &doubts[0]).filter(|row| Utc::now() - row.agrees_since >= AGREES_AFTER)
+        let Some(earlier) = self.like(slice, doubts, seen).filter(|row| Utc::now() - row.agrees_since >= AGREES_AFTER)
         else {
             return false;
         };
@@ -221,15 +218,9 @@ impl Guard {
     }
 
     /// The open doubt of an earlier run with which this one agrees.
-    fn like(&self, slice: &Slice, doubt: &Doubt) -> Option<&DoubtRow> {
-        self.earlier.iter().rev().find(|row| {
-            row.state == DoubtState::Open
-                && row.run_id != self.run_id
-                && row.kind == doubt.kind.name()
-                && row.field == doubt.field
-                && is_of(row, slice)
-                && overlap(row.window, slice.window) * 2 >= length(row.window)
-        })
+    fn like(&self, slice: &Slice, doubts: &[Doubt], seen: &Observation) -> Option<&DoubtRow> {
+        let open = self.earlier.iter().filter(|row| row.state == DoubtState::Open && row.run_id != self.run_id);
+        open.rev().find(|row| is_like(row, slice, doubts, seen))
     }
 
     /// Records a doubted slice.
@@ -260,7 +251,7 @@ impl Guard {
             money_in_answer: withheld.seen.money_json(),
             connector_version: withheld.connector_version,
             found_at,
-            agrees_since: self.like(slice, first).map_or(found_at, |earlier| earlier.agrees_since),
+            agrees_since: self.like(slice, doubts, &withheld.seen).map_or(found_at, |earlier| earlier.agrees_since),
             state: DoubtState::Open,
             decided_at: None,
             decided_by: None,
@@ -286,6 +277,8 @@ impl Guard {
         let before = self.profile(slice).await?;
         let mut found = self.found();
         let of = (slice.account.clone(), slice.stream.clone());
+        let agreed = found.agreed.iter().find(|row| is_of(row, slice) && !overlap(row.window, slice.window).is_zero());
+        let agreed = agreed.map(|row| row.reason.clone());
         let profile = found.learned.entry(of).or_insert_with(|| Profile::clone(&before));
         profile.add(seen);
         let mut warnings = Vec::new();
@@ -296,9 +289,15 @@ impl Guard {
                 profile.note_reported(&path);
             }
         }
-        match (slice.axis, view(collector, slice, first_sent_at)) {
+        refilled(&self.earlier, slice, seen, read_at).for_each(|doubt_id| profile.note_refilled(doubt_id));
+        let view = view(collector, slice, first_sent_at);
+        if let Some(reason) = agreed.filter(|_| !rejects) {
+            profile.accept_pages(&reason);
+            profile.accept(&self.rules, slice, view.as_ref(), seen);
+        }
+        match (slice.axis, view) {
             (Axis::Transaction, Some(view)) if !rejects => profile.learn_days(seen, &view),
-            (Axis::Transaction | Axis::None, _) => {}
+            (Axis::Transaction, _) => {}
             (axis, Some(view)) => profile.set_window(WindowsBy::Axis(axis), view.window, seen.records),
             (axis, None) => profile.set_window(WindowsBy::Beyond(axis), slice.window, seen.records),
         }

@@ -1,9 +1,18 @@
 //! The listings of a slice: a planned request and all that follow from it, with the records that they gave and how many the
-//! network states.
+//! network states. No page of one comes twice.
 
 use std::collections::HashMap;
 
-use sluice_model::Request;
+use sluice_model::{Digest, Request};
+
+use crate::text;
+
+/// Records of which all came before that make a page the same as others: a list that moves on repeats a few.
+const MIN_REPEATED: u64 = 10;
+/// Alike pages of different lists that are remembered.
+const MAX_ALIKE: usize = 1_000;
+/// Characters of a request's key that a reason shows.
+const MAX_SHOWN_KEY: usize = 60;
 
 /// What came of one listing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,12 +24,31 @@ struct Listing {
     stated: Option<(u64, u64)>,
 }
 
+/// A page with records.
+#[derive(Debug)]
+struct Page {
+    number: u64,
+    /// Of its request.
+    key: String,
+    list: usize,
+}
+
 /// All listings of a slice.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
     /// The place of each request's listing, by the request's key.
     of: HashMap<String, usize>,
     all: Vec<Listing>,
+    /// The planned request that each request follows from, and the list of which it is a page, by the request's key.
+    planned: HashMap<String, (usize, usize)>,
+    /// Lists of pages: requests that follow each other. Several that a step without records leads to begin one each.
+    lists: usize,
+    /// How many pages with records came of each planned request.
+    counts: HashMap<usize, u64>,
+    /// These pages by planned request and body.
+    pages: HashMap<(usize, Digest), Vec<Page>>,
+    /// Which page came twice.
+    repeat: Option<String>,
 }
 
 impl Listings {
@@ -28,6 +56,8 @@ impl Listings {
     pub(super) fn begin<'a>(&mut self, planned: impl Iterator<Item = &'a Request>) {
         for request in planned {
             self.of.insert(request.key.clone(), self.all.len());
+            self.lists += 1;
+            self.planned.insert(request.key.clone(), (self.all.len(), self.lists));
             self.all.push(Listing::default());
         }
     }
@@ -35,7 +65,15 @@ impl Listings {
     /// Records the requests that follow from another one's answer. Several that a step without records leads to are of no
     /// listing: nothing says whether they share one.
     pub(super) fn follow(&mut self, request: &Request, follow_ups: &[Request]) {
-        if !request.yields_records && follow_ups.len() > 1 {
+        let are_apart = !request.yields_records && follow_ups.len() > 1;
+        if let Some((planned, list)) = self.planned.get(&request.key).copied() {
+            for follow_up in follow_ups {
+                self.lists += usize::from(are_apart);
+                let list = if are_apart { self.lists } else { list };
+                self.planned.insert(follow_up.key.clone(), (planned, list));
+            }
+        }
+        if are_apart {
             return;
         }
         if let Some(place) = self.of.get(&request.key).copied() {
@@ -51,6 +89,46 @@ impl Listings {
             let (least, most) = listing.stated.unwrap_or((total, total));
             listing.stated = Some((least.min(total), most.max(total)));
         }
+    }
+
+    /// Records a page: a network that ignores the page or the cursor sends the same one again. What a lookup leads to may be
+    /// alike, as the programmes of two sites are: of these only pages with many transactions are compared.
+    pub(super) fn page(&mut self, key: &str, body: Digest, records: u64, transactions: u64) {
+        let Some((planned, list)) = self.planned.get(key).copied().filter(|_| records > 0) else { return };
+        let count = self.counts.entry(planned).or_default();
+        *count += 1;
+        let page = Page { number: *count, key: key.to_owned(), list };
+        let same = self.pages.entry((planned, body)).or_default();
+        let of_list = same.iter().find(|other| other.list == list);
+        let of_any = same.first().filter(|_| transactions >= MIN_REPEATED);
+        let Some(first) = of_list.or(of_any) else {
+            // Each further one is compared with all of these.
+            if same.len() < MAX_ALIKE {
+                same.push(page);
+            }
+            return;
+        };
+        let (number, Page { number: earlier, key: of, .. }) = (page.number, first);
+        // A decision looks for the end of the reason, which a long one loses.
+        let short = |key: &str| key.chars().take(MAX_SHOWN_KEY).collect::<String>();
+        let (key, of) = (short(key), short(of));
+        self.repeat.get_or_insert_with(|| {
+            let records = text::count(records, "record");
+            format!("page {number} repeats page {earlier}: `{key}` is answered as `{of}` was, with {records}")
+        });
+    }
+
+    /// Records a page of which so many records came with other pages of its listing.
+    pub(super) fn came_again(&mut self, key: &str, repeated: u64, records: u64) {
+        if records >= MIN_REPEATED && repeated >= records {
+            let reason = format!("all {records} records of `{key}` came with other pages already");
+            self.repeat.get_or_insert(reason);
+        }
+    }
+
+    /// Which page came twice.
+    pub(super) fn repeat(&self) -> Option<&str> {
+        self.repeat.as_deref()
     }
 
     /// The listing that a request belongs to.
@@ -135,6 +213,58 @@ mod tests {
         assert_eq!(after(19).or(after(20)).or(after(21)), None);
         assert_eq!(after(18).as_deref(), Some("the network states 19 to 21 records, and 18 came"));
         assert!(after(22).is_some());
+    }
+
+    #[test]
+    fn a_page_that_comes_twice_is_named() {
+        let mut listings = listings(&["1", "other"]);
+        listings.follow(&request("1"), &[request("2")]);
+        listings.follow(&request("2"), &[request("3")]);
+        let [one, two, none] = [b"a", b"b", b"c"].map(|body| Digest::of(body));
+        listings.page("1", one, 10, 10);
+        listings.page("2", two, 10, 10);
+        listings.page("other", one, 10, 10);
+        listings.page("unknown", one, 10, 10);
+        listings.page("2", none, 0, 0);
+        listings.page("3", none, 0, 0);
+        assert_eq!(listings.repeat(), None, "of another request, of none, and without records");
+        listings.page("3", one, 1, 1);
+        assert_eq!(listings.repeat(), Some("page 3 repeats page 1: `3` is answered as `1` was, with 1 record"));
+    }
+
+    #[test]
+    fn the_batches_of_a_lookup_are_compared_too() {
+        let mut listings = listings(&["lookup"]);
+        let step = Request { yields_records: false, ..request("lookup") };
+        listings.follow(&step, &[request("batch-1"), request("batch-2")]);
+        listings.follow(&request("batch-1"), &[request("batch-1-page-2")]);
+        listings.page("batch-1", Digest::of(b"a"), 1, 1);
+        listings.page("batch-1-page-2", Digest::of(b"a"), 1, 1);
+        assert!(listings.repeat().is_some_and(|reason| reason.starts_with("page 2 repeats page 1: ")));
+    }
+
+    #[test]
+    fn what_a_lookup_leads_to_may_be_alike_unless_it_is_many_transactions() {
+        let repeat = |records: u64, transactions: u64| {
+            let mut listings = listings(&["sites"]);
+            let step = Request { yields_records: false, ..request("sites") };
+            listings.follow(&step, &[request("site-1"), request("site-2")]);
+            listings.page("site-1", Digest::of(b"a"), records, transactions);
+            listings.page("site-2", Digest::of(b"a"), records, transactions);
+            listings.repeat().is_some()
+        };
+        assert!(!repeat(1, 0) && !repeat(100, 0), "totals, programmes");
+        assert!(!repeat(9, 9) && repeat(10, 10));
+    }
+
+    #[test]
+    fn records_that_all_came_before_are_a_page_again() {
+        let mut listings = listings(&["1"]);
+        listings.came_again("1", 9, 9);
+        listings.came_again("1", 19, 20);
+        assert_eq!(listings.repeat(), None, "the list moved on");
+        listings.came_again("1", 20, 20);
+        assert_eq!(listings.repeat(), Some("all 20 records of `1` came with other pages already"));
     }
 
     #[test]

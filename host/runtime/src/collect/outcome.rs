@@ -2,7 +2,7 @@
 
 use sluice_model::{Request, Verdict};
 
-use super::request::Judged;
+use super::request::JudgedResponse;
 use super::suspect::Ending;
 
 /// The outcome of a response whose body could not be received whole: raw has a sample of it.
@@ -14,7 +14,7 @@ pub(super) const RETRIED: &str = "retried";
 pub(super) const CUT: &str = "cut";
 
 /// The outcome that the envelope gets. Only `answered` responses are mapped again.
-pub(super) fn outcome_word(judged: &Judged, ending: &Ending, request: &Request) -> &'static str {
+pub(super) fn outcome_word(judged: &JudgedResponse, ending: &Ending, request: &Request) -> &'static str {
     match judged {
         Err(_) => "failed",
         Ok((_, found)) if found.is_cut() && matches!(ending, Ending::Cut(_)) => CUT,

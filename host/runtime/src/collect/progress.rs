@@ -114,7 +114,7 @@ pub struct ResponseBounds {
 
 /// The right to have one response in memory.
 pub(super) struct ResponsePermit {
-    _turn: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
     budget: MemoryBudget,
     /// What the response takes of the process's budget: shared with the threads that work on it, which may outlive their
     /// slice.
@@ -145,9 +145,9 @@ impl ResponseBounds {
     /// The right to a response to a request with so many bytes of text. The response takes no memory yet, the copies of
     /// the request do.
     pub(super) async fn permit(&self, request_bytes: usize) -> ResponsePermit {
-        let _turn = self.response_permits.clone().acquire_owned().await.ok();
+        let _permit = self.response_permits.clone().acquire_owned().await.ok();
         let (budget, request_bytes) = (self.memory.clone(), request_bytes * REQUEST_COPIES);
-        ResponsePermit { _turn, memory: Arc::new(budget.nothing()), budget, request_bytes }
+        ResponsePermit { _permit, memory: Arc::new(budget.nothing()), budget, request_bytes }
     }
 }
 
@@ -163,6 +163,10 @@ impl ResponseMemory for ResponsePermit {
         // Given back first: whoever holds some and waits for more could wait for others who do the same.
         self.memory = Arc::new(self.budget.nothing());
         self.memory = Arc::new(self.budget.reserve(response_bytes(bytes).saturating_add(self.request_bytes)).await);
+    }
+
+    fn hold(&self) -> Box<dyn Send> {
+        Box::new(Arc::clone(&self.memory))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::Utc;
 use sluice_engine::{DecodedResponse, TwiceCheck, visible_headers};
-use sluice_fetch::{Attempts, Exchange, FailedAttempt, NextAttempt, Retry};
+use sluice_fetch::{Account, Attempts, Exchange, FailedAttempt, NextAttempt, Retry, replaced_headers};
 use sluice_lake::WireBody;
 use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Request, Slice, Step, Verdict, request_id};
 
@@ -20,9 +20,8 @@ use super::verdict::{act, failed, host_failed};
 use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
-use crate::slices::SliceJob;
 use crate::step;
-use crate::tables::Answer;
+use crate::tables::PreparedResponse;
 
 /// How an attempt ended.
 pub(super) enum RequestOutcome {
@@ -65,7 +64,7 @@ fn unanswered(verdict: &Verdict, request: &Request, status: u16) -> Option<&'sta
 }
 
 /// A connector's judgement, and the response as it saw it.
-pub(super) type Judged = Result<(Judgement, DecodedResponse), SliceError>;
+pub(super) type JudgedResponse = Result<(Judgement, DecodedResponse), SliceError>;
 
 impl Collector {
     /// Sends a request until it is answered, refused or has failed too often; not at all if its answer is kept.
@@ -76,7 +75,7 @@ impl Collector {
     )]
     pub(super) async fn answer(
         &self,
-        job: &SliceJob,
+        account: &Account,
         slice: Arc<Slice>,
         queued: QueuedRequest,
         wait: Duration,
@@ -98,7 +97,7 @@ impl Collector {
             let attempt = sent_before + attempts.failed() + 1;
             let is_last = attempts.failed() + 1 >= self.app.settings.fetch.max_attempts;
             let chance = if is_last { Chance::None } else { Chance::After(cut) };
-            let outcome = self.attempt(job, &slice, &request, attempt, chance, progress).await;
+            let outcome = self.attempt(account, &slice, &request, attempt, chance, progress).await;
             let RequestOutcome::Again { error, failed, cut: body } = outcome else { return outcome };
             cut = body.or(cut);
             match self.next_attempt(&mut attempts, &slice, &request, error, &failed) {
@@ -151,7 +150,7 @@ impl Collector {
     #[tracing::instrument(level = "debug", skip_all, fields(attempt))]
     async fn attempt(
         &self,
-        job: &SliceJob,
+        account: &Account,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         attempt: u32,
@@ -164,14 +163,15 @@ impl Collector {
         let meter = &*self.app.meter;
         let request_bytes = request.text_bytes();
         let admission = ResponseAdmission { bounds: &self.bounds, progress, meter, slice, request_bytes };
-        let (mut exchange, permit) = match job.account.send_with(request, &admission).await {
+        let (mut exchange, permit) = match account.send_with(request, &admission).await {
             Ok(sent) => sent,
             Err(error) => return failed(&error),
         };
         step::passed(Step::ResponseCame);
-        meter.read(exchange.wire.len());
-        progress.lock().note_received(exchange.wire.len() as u64, exchange.sent_at);
-        let moments = match self.moments(&exchange).await {
+        if let Err(error) = self.erase(&mut exchange).await {
+            return RequestOutcome::Failed(error);
+        }
+        let moments = match self.note_received(&exchange, progress).await {
             Ok(moments) => moments,
             Err(error) => return RequestOutcome::Failed(error),
         };
@@ -202,9 +202,25 @@ impl Collector {
             found.decoded = None;
             drop(wire);
             permit.resize(0);
-            job.account.renew(token, &exchange).await;
+            account.renew(token, &exchange).await;
         }
         self.apply_response(slice, request, raw, (judged, ending), exchange.retry_after, progress, permit).await
+    }
+
+    /// Replaces what was erased in a response, before anything of it is kept.
+    async fn erase(&self, exchange: &mut Exchange) -> Result<(), SliceError> {
+        if self.erased.is_empty() {
+            return Ok(());
+        }
+        let (erased, body) = (self.erased.clone(), exchange.body.clone());
+        let replaced = tokio::task::spawn_blocking(move || erased.replaced(&body));
+        let replaced = replaced.await.map_err(|error| SliceError::from(Failure::failed(error)))?;
+        if let Some(body) = replaced {
+            exchange.headers = replaced_headers(&exchange.headers, body.len() as u64);
+            exchange.body = Bytes::from(body);
+            exchange.wire = exchange.body.clone();
+        }
+        Ok(())
     }
 
     /// Keeps what there is of a response that is of no use.
@@ -232,7 +248,7 @@ impl Collector {
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         raw: Arc<RawObject>,
-        (judged, ending): (Judged, Ending),
+        (judged, ending): (JudgedResponse, Ending),
         retry_after: Option<Duration>,
         progress: &Progress,
         permit: ResponsePermit,
@@ -249,12 +265,12 @@ impl Collector {
             Ok(judged) => judged,
             Err(error) => return failed(error),
         };
-        if judgement.cursor.is_some() {
-            progress.lock().cursor.clone_from(&judgement.cursor);
-        }
         let kind = judgement.error_kind(&found.response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
         let status = found.response.status;
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
+        if judgement.cursor.is_some() && (answered || matches!(judgement.verdict, Verdict::Wait { .. })) {
+            progress.lock().cursor.clone_from(&judgement.cursor);
+        }
         if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
             progress.gate().listings().follow(request, follow_ups);
         }
@@ -289,7 +305,7 @@ impl Collector {
         headers: Vec<(String, String)>,
         body: Bytes,
         permit: &ResponsePermit,
-    ) -> Judged {
+    ) -> JudgedResponse {
         let connector = self.network.connector.clone();
         let (slice, request, memory) = (slice.clone(), request.clone(), permit.memory.clone());
         let judged = self.in_guest(move || {
@@ -302,8 +318,11 @@ impl Collector {
                 DecodedResponse::without_records(status, headers, body)
             };
             let mut judgement = connector.follow(&slice, &request, &found.response)?;
-            if let Some(reason) = unanswered(&judgement.verdict, &request, status) {
-                judgement.verdict = Verdict::Retry { reason: reason.to_owned(), after_secs: None };
+            let is_answer = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
+            let unreadable = found.unreadable().filter(|_| is_answer);
+            let unanswered = unanswered(&judgement.verdict, &request, status).map(str::to_owned);
+            if let Some(reason) = unanswered.or(unreadable) {
+                judgement.verdict = Verdict::Retry { reason, after_secs: None };
             }
             Ok((judgement, found))
         });
@@ -337,11 +356,11 @@ impl Collector {
             if let Some((shadow, body)) = shadow {
                 shadow.compare(&origin, body, &mapped);
             }
-            Answer::of(&connector, origin, mapped)
+            PreparedResponse::of(&connector, origin, mapped)
         };
-        let answer = in_guest(&self.app, map).await?;
+        let answer = in_guest(&self.app, &raw.slice.network, map).await?;
         self.warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
-        progress.gate().listings().answered(&raw.request.key, answer.records, answer.total);
+        progress.gate().note_answer(&raw, &answer);
         let rejects = answer.prepared.rejects();
         permit.memory.resize(answer.prepared.bytes() + envelope_bytes(&raw));
         self.hold(slice, progress, raw, answer, permit.memory).await?;

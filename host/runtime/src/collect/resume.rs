@@ -18,7 +18,7 @@ use sluice_model::{
 
 use super::outcome::{BROKEN, RETRIED, outcome_word};
 use super::progress::{ResponsePermit, response_bytes};
-use super::request::{Judged, RequestOutcome};
+use super::request::{JudgedResponse, RequestOutcome};
 use super::run_warnings::WarningKind;
 use super::suspect::{Chance, Ending, Transfer};
 use super::{Collector, Progress};
@@ -110,7 +110,7 @@ impl From<SliceError> for Unread {
 /// A kept response, read again.
 struct ReadAgain {
     raw: Arc<RawObject>,
-    judged: Judged,
+    judged: JudgedResponse,
     ending: Ending,
 }
 
@@ -258,14 +258,14 @@ fn given_up(kept: &KeptResponse, request: &Request) -> RequestOutcome {
 }
 
 /// Whether a response that was asked for again is an answer, or would be one if it weren't cut.
-fn is_answer(judged: &Judged) -> bool {
+fn is_answer(judged: &JudgedResponse) -> bool {
     let Ok((Judgement { verdict, .. }, found)) = judged else { return false };
     found.is_cut() || matches!(verdict, Verdict::Done | Verdict::More(_))
 }
 
 /// Whether the request of a kept response has to be sent again. What was refused for want of a credential
 /// or a setting may have got it since.
-fn wants_sending(judged: &Judged) -> bool {
+fn wants_sending(judged: &JudgedResponse) -> bool {
     let Ok((Judgement { verdict, .. }, ..)) = judged else { return false };
     match verdict {
         Verdict::Retry { .. } | Verdict::Renew(_) => true,

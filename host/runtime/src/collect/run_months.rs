@@ -1,4 +1,4 @@
-//! The months of a run's transactions: each is a partition of three tables, so a file of each at every commit.
+//! The months of a run's facts: each is a partition of up to three tables, so a file of each at every commit.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,10 @@ use sluice_model::ErrorKind;
 
 use crate::failure::SliceError;
 
-/// Most months of a run's transactions: fifty years. The first networks are of 1994.
+/// Most months of a run's facts: fifty years. The first networks are of 1994.
 const MAX_MONTHS: usize = 600;
 
-/// The months of a run's transactions so far.
+/// The months of a run's facts so far.
 #[derive(Debug, Default)]
 pub struct RunMonths(Mutex<BTreeSet<i32>>);
 
@@ -20,7 +20,7 @@ impl RunMonths {
         let mut months = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = of_answer.iter().filter(|month| !months.contains(month)).count();
         if months.len() + new > MAX_MONTHS {
-            let reason = format!("the answers of this run hold transactions in more than {MAX_MONTHS} months");
+            let reason = format!("the answers of this run hold facts in more than {MAX_MONTHS} months");
             return Err(SliceError::new(ErrorKind::Format, reason));
         }
         months.extend(of_answer);

@@ -8,7 +8,7 @@ use sluice_model::{Digest, ErrorKind, RawObject, Request, Slice, Verdict};
 
 use super::Collector;
 use super::Progress;
-use super::request::{Judged, RequestOutcome};
+use super::request::{JudgedResponse, RequestOutcome};
 use crate::doubt::DoubtKind;
 use crate::failure::SliceError;
 
@@ -75,7 +75,7 @@ impl Collector {
         slice: &Slice,
         request: &Request,
         transfer: Transfer,
-        judged: &mut Judged,
+        judged: &mut JudgedResponse,
         chance: Chance,
     ) -> Ending {
         let Ok((judgement, found)) = judged else { return Ending::Whole };

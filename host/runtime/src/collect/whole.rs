@@ -6,12 +6,18 @@ use chrono::{DateTime, Utc};
 use sluice_lake::{Lake, WindowState};
 use sluice_model::{Axis, Slice, Window};
 
+use super::earlier_doubts::{accepted_empty, uncovered};
+use super::listings::Listings;
 use super::{Collector, Guard};
 use crate::doubt::{
-    Doubt, DoubtKind, Emptied, Observation, Profile, SliceView, WindowsBy, emptied, judge_days, money_json,
+    Doubt, DoubtKind, Emptied, Observation, Profile, REPEATED_PAGE, SliceView, WindowsBy, emptied, judge_days,
+    judge_window, money_json,
 };
 use crate::failure::Failure;
-use crate::record;
+use crate::{record, text};
+
+/// Accepted empty answers, the latest, that further ones are compared with.
+const MAX_ACCEPTED: usize = 16;
 
 impl Guard {
     /// What is odd about a slice as a whole: that it is empty, and its days.
@@ -35,6 +41,29 @@ impl Guard {
         Ok(by_event.and_then(|view| judge_days(profile, &self.rules, seen, &view)).into_iter().collect())
     }
 
+    /// Whether most transactions are of other days than were asked for.
+    pub(super) fn judge_window(&self, profile: &Profile, slice: &Slice, seen: &Observation) -> Option<Doubt> {
+        let is_by_event = slice.axis == Axis::Transaction;
+        is_by_event.then(|| judge_window(profile, &self.rules, seen, slice.window, slice.timezone))?
+    }
+
+    /// Whether a page came twice, so that another one is missing.
+    pub(super) fn judge_pages(&self, profile: &Profile, listings: &Listings) -> Option<Doubt> {
+        let repeat = listings.repeat().filter(|_| self.may_not_repeat(profile))?;
+        Some(Doubt { kind: DoubtKind::Total, field: None, reason: format!("{repeat}. {REPEATED_PAGE}") })
+    }
+
+    fn may_not_repeat(&self, profile: &Profile) -> bool {
+        self.rules.has(DoubtKind::Total) && !profile.accepts_pages()
+    }
+
+    /// Records a page that came twice where that isn't doubted: it is reported all the same.
+    pub(super) fn note_repeat(&self, profile: &Profile, slice: &Slice, listings: &Listings) {
+        if let Some(repeat) = listings.repeat().filter(|_| !self.may_not_repeat(profile)) {
+            self.found().warnings.insert(format!("{} {}: {repeat}", slice.account, slice.stream));
+        }
+    }
+
     /// Why an answer without records may be wrong: there were some.
     async fn judge_empty(
         &self,
@@ -44,7 +73,7 @@ impl Guard {
         view: Option<&SliceView>,
     ) -> Result<Option<String>, Failure> {
         let window = match (slice.axis, view) {
-            (Axis::None, _) | (Axis::Transaction, None) => return Ok(None),
+            (Axis::Transaction, None) => return Ok(None),
             // Slices of many accounts have one window, whose end is its own: nothing is in the future.
             (Axis::Transaction, Some(view)) => Window { until: slice.window.until, ..view.window },
             (axis, view) => {
@@ -55,24 +84,59 @@ impl Guard {
                 match emptied {
                     None => return Ok(None),
                     Some(Emptied::Window(records)) => {
-                        return Ok(Some(format!("the answer is empty, and its window had {records} records before")));
+                        let records = text::count(records, "record");
+                        return Ok(Some(format!("the answer is empty, and its window had {records} before")));
                     }
                     Some(Emptied::EventsOf(window)) => window,
                 }
             }
         };
-        let held = self.in_tables(lake, slice, window).await?.map_or(0, |state| state.rows);
-        Ok((held > 0).then(|| format!("the answer is empty, and the tables hold {held} transactions of its window")))
+        let held = self.unaccepted(lake, profile, slice, window).await?;
+        let held = (held > 0).then(|| text::count(held, "transaction"));
+        Ok(held.map(|held| format!("the answer is empty, and the tables hold {held} of its window")))
+    }
+
+    /// How many transactions the tables hold of a window, but for the parts of which somebody accepted that nothing is in them,
+    /// if nothing of them was observed since, and no read had records there.
+    async fn unaccepted(&self, lake: &Lake, profile: &Profile, slice: &Slice, window: Window) -> Result<u64, Failure> {
+        let held = self.in_tables(lake, slice, slice.axis, window).await?.map_or(0, |state| state.rows);
+        if held == 0 {
+            return Ok(0);
+        }
+        let mut parts = vec![window];
+        let accepted = accepted_empty(&self.earlier, slice).filter(|row| !profile.is_refilled(&row.doubt_id));
+        let accepted = accepted.filter_map(|row| Some((row.window, row.decided_at?))).take(MAX_ACCEPTED);
+        for (known, decided_at) in accepted.collect::<Vec<_>>() {
+            let Some(common) = known.intersection(window) else { continue };
+            let state = self.in_tables(lake, slice, slice.axis, common).await?;
+            if state.and_then(|state| state.observed_at).is_none_or(|observed_at| observed_at <= decided_at) {
+                parts = parts.into_iter().flat_map(|part| uncovered(part, common)).collect();
+            }
+        }
+        if parts == [window] {
+            return Ok(held);
+        }
+        let mut held = 0;
+        for part in parts {
+            held += self.in_tables(lake, slice, slice.axis, part).await?.map_or(0, |state| state.rows);
+        }
+        Ok(held)
     }
 
     /// What the tables hold of a slice's account and stream in a window, which is read once for all accounts.
-    async fn in_tables(&self, lake: &Lake, slice: &Slice, window: Window) -> Result<Option<WindowState>, Failure> {
+    async fn in_tables(
+        &self,
+        lake: &Lake,
+        slice: &Slice,
+        axis: Axis,
+        window: Window,
+    ) -> Result<Option<WindowState>, Failure> {
         let mut windows = self.windows.lock().await;
-        let states = match windows.get(&window) {
+        let states = match windows.get(&(axis, window)) {
             Some(states) => states.clone(),
             None => {
-                let states = Arc::new(lake.window_states(&self.network, window).await?);
-                windows.insert(window, states.clone());
+                let states = Arc::new(lake.window_states(&self.network, axis, window).await?);
+                windows.insert((axis, window), states.clone());
                 states
             }
         };
@@ -82,7 +146,7 @@ impl Guard {
     /// The commission that the tables hold of a slice's window, if that is of transactions, as JSON.
     pub(super) async fn money_in_tables(&self, lake: &Lake, slice: &Slice) -> Result<String, Failure> {
         let state = match slice.axis {
-            Axis::Transaction => self.in_tables(lake, slice, slice.window).await?,
+            Axis::Transaction => self.in_tables(lake, slice, slice.axis, slice.window).await?,
             _ => None,
         };
         Ok(money_json(&state.unwrap_or_default().commission))

@@ -1,12 +1,14 @@
 //! Collecting all slices of a run: side by side, each within its time, windows that are too wide in halves.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chrono::TimeDelta;
 use futures::stream::{self, StreamExt};
 use sluice_model::{Axis, ErrorKind, Grain, Slice, Window};
 
-use super::gate::Settled;
+use super::gate::SliceOutcome;
 use super::{Collector, Progress, SliceReport};
 use crate::failure::SliceError;
 use crate::guests::{self, ProcessorTime};
@@ -15,8 +17,8 @@ use crate::slices::SliceJob;
 
 /// Slices of one run that are read at once.
 const SLICES_AT_ONCE: usize = 16;
-/// How often a window is halved because its requests fail, before a narrower one was answered: an outage isn't mended by
-/// more requests.
+/// How often a window is halved because its requests fail, unless a narrower one of the same run was answered: an outage isn't
+/// mended by more requests.
 const MAX_PROBES: u32 = 3;
 /// How often a window may be halved before the run gives up on it.
 const MAX_SPLITS: u32 = 16;
@@ -31,7 +33,7 @@ pub struct Collected {
 }
 
 /// A slice to read: how often its window was halved already.
-struct Waiting {
+struct WaitingSlice {
     job: SliceJob,
     splits: u32,
 }
@@ -40,14 +42,28 @@ struct Waiting {
 struct Splitting {
     /// How many more windows it may halve.
     left: AtomicUsize,
-    /// Whether a half was answered.
-    is_answered: AtomicBool,
+    /// How long the shortest window is that was answered, of each account and stream.
+    answered: Mutex<HashMap<(String, String), TimeDelta>>,
 }
 
 impl Splitting {
+    fn answered(&self) -> MutexGuard<'_, HashMap<(String, String), TimeDelta>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that a slice was answered.
+    fn note_answered(&self, slice: &Slice) {
+        let (of, length) = ((slice.account.clone(), slice.stream.clone()), slice.window.until - slice.window.since);
+        let mut answered = self.answered();
+        let shortest = answered.entry(of).or_insert(length);
+        *shortest = length.min(*shortest);
+    }
+
     /// Whether it is worth halving a window whose requests fail, after so many times.
-    fn may_help(&self, splits: u32) -> bool {
-        splits < MAX_PROBES || self.is_answered.load(Ordering::Relaxed)
+    fn may_help(&self, slice: &Slice, splits: u32) -> bool {
+        let of = (slice.account.clone(), slice.stream.clone());
+        let is_narrower = |length: &TimeDelta| *length < slice.window.until - slice.window.since;
+        splits < MAX_PROBES || self.answered().get(&of).is_some_and(is_narrower)
     }
 }
 
@@ -59,18 +75,18 @@ struct Few {
 }
 
 /// A slice that was read, or that has to be read in halves.
-enum Read {
+enum ReadOutcome {
     Done(SliceDone),
     /// It has too few records to be judged alone.
     Few(Box<Few>),
     Halved {
         halves: [Window; 2],
-        waiting: Waiting,
+        waiting: WaitingSlice,
         report: SliceReport,
     },
 }
 
-impl Read {
+impl ReadOutcome {
     fn add_time(&mut self, took: ProcessorTime) {
         match self {
             Self::Done(done) => done.report.processor.add(took),
@@ -84,9 +100,9 @@ impl Read {
 /// to `cover`.
 pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(&SliceDone) + Sync) -> Collected {
     let splits_left = AtomicUsize::new(collector.app.settings.limits.splits_per_run);
-    let mut waiting: Vec<Waiting> = jobs.into_iter().map(|job| Waiting { job, splits: 0 }).collect();
+    let mut waiting: Vec<WaitingSlice> = jobs.into_iter().map(|job| WaitingSlice { job, splits: 0 }).collect();
     let mut collected = Collected::default();
-    let splitting = &Splitting { left: splits_left, is_answered: AtomicBool::new(false) };
+    let splitting = &Splitting { left: splits_left, answered: Mutex::default() };
     let cover = &cover;
     let mut few: Vec<Few> = Vec::new();
     while !waiting.is_empty() {
@@ -94,24 +110,24 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
             let (mut read, took) = guests::timed(read(collector, waiting, splitting)).await;
             read.add_time(took);
             match &read {
-                Read::Done(done) => cover(done),
-                Read::Halved { .. } => collector.app.meter.expect(2),
-                Read::Few(_) => {}
+                ReadOutcome::Done(done) => cover(done),
+                ReadOutcome::Halved { .. } => collector.app.meter.expect(2),
+                ReadOutcome::Few(_) => {}
             }
             collector.app.meter.done();
             read
         });
-        let reads: Vec<Read> = reads.buffer_unordered(SLICES_AT_ONCE).collect().await;
+        let reads: Vec<ReadOutcome> = reads.buffer_unordered(SLICES_AT_ONCE).collect().await;
         for read in reads {
             match read {
-                Read::Done(done) => collected.done.push(done),
-                Read::Few(read) => few.push(*read),
-                Read::Halved { halves, waiting: whole, report } => {
+                ReadOutcome::Done(done) => collected.done.push(done),
+                ReadOutcome::Few(read) => few.push(*read),
+                ReadOutcome::Halved { halves, waiting: whole, report } => {
                     collected.halved.entry(whole.job.slice.account.clone()).or_default().add_traffic(&report);
                     waiting.extend(halves.map(|window| {
                         let mut job = whole.job.clone();
                         job.slice.window = window;
-                        Waiting { job, splits: whole.splits + 1 }
+                        WaitingSlice { job, splits: whole.splits + 1 }
                     }));
                 }
             }
@@ -137,7 +153,7 @@ async fn settle_few(few: Vec<Few>) -> Vec<SliceDone> {
         let judged = first.collector.judge_together(together).await;
         for Few { collector, job, progress } in few {
             match &judged {
-                Ok(doubts) => collector.settle_few(&job.slice, &progress, doubts.clone()).await,
+                Ok(found) => collector.settle_few(&job.slice, &progress, found.clone()).await,
                 Err(error) => progress.fail(error.clone()),
             }
             let report = progress.take();
@@ -164,7 +180,7 @@ async fn close(collector: &Collector, job: &SliceJob, progress: &Progress, mut r
     skip_all,
     fields(account = waiting.job.slice.account, stream = waiting.job.slice.stream, slice = waiting.job.slice.id())
 )]
-async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) -> Read {
+async fn read(collector: &Collector, waiting: WaitingSlice, splitting: &Splitting) -> ReadOutcome {
     let slice = &waiting.job.slice;
     let collector = collector.for_slice(&waiting.job);
     let limits = &collector.app.settings.limits;
@@ -180,33 +196,35 @@ async fn read(collector: &Collector, waiting: Waiting, splitting: &Splitting) ->
         let report = progress.lock();
         report.errors.is_empty() && !report.split && report.too_wide.is_none() && !progress.gate().is_cut()
     };
+    if is_whole {
+        splitting.note_answered(slice);
+    }
     let halves = halved(&collector, &waiting, &progress, splitting);
     if let Some(Ok(_)) = halves {
         progress.gate().forget_cut();
     }
-    if let Settled::Few = collector.settle(slice, &progress, is_whole).await {
-        return Read::Few(Box::new(Few { collector, job: waiting.job, progress }));
+    if let SliceOutcome::Few = collector.settle(slice, &progress, is_whole).await {
+        return ReadOutcome::Few(Box::new(Few { collector, job: waiting.job, progress }));
     }
     let mut report = progress.take();
     let too_wide = report.too_wide.take();
     match halves {
-        Some(Ok(halves)) => return Read::Halved { halves, waiting, report },
+        Some(Ok(halves)) => return ReadOutcome::Halved { halves, waiting, report },
         // That it is cut is a doubt by now.
         Some(Err(_)) if too_wide.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt) => {}
         Some(Err(reason)) => report.errors.push(too_wide.unwrap_or_else(|| {
             let reason = format!("the window {} is too wide for the network, and {reason}", slice.window);
             SliceError::new(ErrorKind::Network, reason)
         })),
-        None if waiting.splits > 0 && report.errors.is_empty() => splitting.is_answered.store(true, Ordering::Relaxed),
         None => {}
     }
-    Read::Done(close(&collector, &waiting.job, &progress, report).await)
+    ReadOutcome::Done(close(&collector, &waiting.job, &progress, report).await)
 }
 
 /// The halves of a slice's window if it has to be read in halves, or why it isn't. None if it hasn't to.
 fn halved(
     collector: &Collector,
-    waiting: &Waiting,
+    waiting: &WaitingSlice,
     progress: &Progress,
     splitting: &Splitting,
 ) -> Option<Result<[Window; 2], &'static str>> {
@@ -217,7 +235,7 @@ fn halved(
     if !split && !is_too_wide {
         return None;
     }
-    if !split && !splitting.may_help(waiting.splits) {
+    if !split && !splitting.may_help(&waiting.job.slice, waiting.splits) {
         return Some(Err("narrower ones fail too"));
     }
     Some(split_window(collector, waiting, &splitting.left))
@@ -237,7 +255,7 @@ impl Collector {
 /// The halves of a window, or why it isn't halved.
 fn split_window(
     collector: &Collector,
-    waiting: &Waiting,
+    waiting: &WaitingSlice,
     splits_left: &AtomicUsize,
 ) -> Result<[Window; 2], &'static str> {
     let slice = &waiting.job.slice;

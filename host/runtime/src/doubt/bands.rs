@@ -1,13 +1,16 @@
 //! Counts and sums of days against those of the same account and weekday.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sluice_model::{Window, start_of_day};
 
-use super::profile::Day;
+use super::profile::{Day, MAX_DAYS};
 use super::{Doubt, DoubtKind, DoubtSettings, MIN_WEEKDAYS, Observation, Profile};
+use crate::text::count;
 
-/// A day with too few rows counts if at least this many are usual; one with too many if it has more.
+/// A day with too many rows counts from so many on: a campaign may make a few of none.
 const MANY: u64 = 200;
 /// The same of days with fewer rows, if they have as many as say something: how many times the factor a sum must be more,
 /// since one large order is no fault.
@@ -50,6 +53,11 @@ impl SliceView {
     }
 }
 
+/// How many times other than it was accepted a day is where it no longer is that day.
+const OTHER: u128 = 2;
+/// Days of a weekday that were accepted, from which on they are what is usual of it: one is a holiday.
+const USUAL: usize = 2;
+
 /// The first of January 1970 as days from the beginning of the common era.
 pub(super) const UNIX_EPOCH_FROM_CE: i32 = 719_163;
 
@@ -73,10 +81,13 @@ fn odd_day(
 ) -> Option<String> {
     let factor = u128::from(rules.factor);
     let found = seen.days.get(&day).copied().unwrap_or_default();
-    if let Some(before) = profile.days.get(&day).filter(|before| before.rows >= MANY)
+    if let Some(before) = profile.days.get(&day).filter(|before| before.rows >= rules.day_records)
         && u128::from(found.rows) * factor < u128::from(before.rows)
     {
-        return Some(format!("{} transactions, where an earlier read had {}", found.rows, before.rows));
+        return Some(format!("{}, where an earlier read had {}", count(found.rows, "transaction"), before.rows));
+    }
+    if profile.accepted_days.get(&day).is_some_and(|accepted| found.is_about(accepted, factor)) {
+        return None;
     }
     let weekdays: Vec<Day> = weekdays(profile, day);
     if weekdays.len() < MIN_WEEKDAYS {
@@ -95,15 +106,15 @@ fn odd_day(
     let sum_factor = if found.rows >= MANY { factor } else { FEW_FACTOR * factor };
     match () {
         () if found.rows >= MANY && most > 0 && rows > most * factor => {
-            Some(format!("{rows} transactions, where {of} days like it had at most {most}"))
+            Some(format!("{}, where {of} days like it had at most {most}", count(found.rows, "transaction")))
         }
         () if greatest > 0 && may_have_sums && found.sum > greatest.saturating_mul(sum_factor) => {
             let (sum, greatest) = (money(found.sum), money(greatest));
             Some(format!("commissions of {sum}, where {of} days like it had at most {greatest}"))
         }
-        () if !slice.is_settled(day) || fewest < u128::from(MANY) => None,
+        () if !slice.is_settled(day) || fewest < u128::from(rules.day_records) => None,
         () if rows * factor < fewest => {
-            Some(format!("{rows} transactions, where {of} days like it had at least {fewest}"))
+            Some(format!("{}, where {of} days like it had at least {fewest}", count(found.rows, "transaction")))
         }
         () if least > 0 && found.sum.saturating_mul(factor) < least => {
             let (sum, least) = (money(found.sum), money(least));
@@ -113,13 +124,16 @@ fn odd_day(
     }
 }
 
-/// The other days that are known of the same weekday; none for a day before the first one that is known, since business
-/// grows.
+/// The other days that are known of the same weekday, but for a single one that was accepted though it is unlike them; none for
+/// a day before the first one that is known, since business grows.
 fn weekdays(profile: &Profile, day: i32) -> Vec<Day> {
     if profile.days.first_key_value().is_none_or(|(first, _)| day < *first) {
         return Vec::new();
     }
-    let same = profile.days.iter().filter(|(other, _)| **other != day && (**other - day).rem_euclid(7) == 0);
+    let is_like = |other: i32| other != day && (other - day).rem_euclid(7) == 0;
+    let accepted = profile.accepted_days.keys().filter(|other| is_like(**other)).count();
+    let is_usual = |other: i32| accepted >= USUAL || !profile.accepted_days.contains_key(&other);
+    let same = profile.days.iter().filter(|(other, _)| is_like(**other) && is_usual(**other));
     same.map(|(_, sums)| *sums).collect()
 }
 
@@ -127,6 +141,21 @@ impl Profile {
     /// Takes over a slice's complete days.
     pub fn learn_days(&mut self, seen: &Observation, slice: &SliceView) {
         let days = slice.whole_days().map(|day| (day, seen.days.get(&day).copied().unwrap_or_default()));
-        self.set_days(days.collect::<Vec<_>>());
+        let days: BTreeMap<i32, Day> = days.collect();
+        self.accepted_days.retain(|day, accepted| days.get(day).is_none_or(|now| now.is_about(accepted, OTHER)));
+        self.set_days(days);
+    }
+
+    /// Takes over the complete days of an accepted slice. Those that have nothing, or are odd, are no doubt as they are.
+    pub(super) fn accept_days(&mut self, rules: &DoubtSettings, seen: &Observation, slice: &SliceView) {
+        let found = |day: i32| seen.days.get(&day).copied().unwrap_or_default();
+        let before = &*self;
+        let is_odd = |day: &i32| found(*day).rows == 0 || odd_day(before, rules, seen, slice, *day).is_some();
+        let odd: Vec<i32> = slice.whole_days().filter(is_odd).collect();
+        self.learn_days(seen, slice);
+        self.accepted_days.extend(odd.into_iter().map(|day| (day, found(day))));
+        while self.accepted_days.len() > MAX_DAYS {
+            self.accepted_days.pop_first();
+        }
     }
 }

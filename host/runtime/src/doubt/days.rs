@@ -88,6 +88,7 @@ fn date(day: i32) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::selection::tests::at;
 
     /// Days since 1970 of Monday, 5 January 2026.
     const MONDAY: i32 = 20_458;
@@ -103,10 +104,6 @@ mod tests {
         profile.set_days((MONDAY - 35..MONDAY).map(|day| (day, usual)));
         profile.set_days([(MONDAY, Day { rows, sum: commission * 1_000_000 })]);
         profile
-    }
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sluice_model::{Format, Kinds, Layout};
 
 use super::inputs::{absent, inputs, instead};
 use super::observation::{COLUMNS, Observation, SUB_IDS};
-use super::profile::{Fill, Profile};
+use super::profile::{Codes, Fill, Profile};
 use super::rules::{Doubts, is_other_type};
 use super::{Doubt, DoubtKind, DoubtSettings};
 
@@ -19,7 +19,9 @@ const MONEY_COLUMNS: [(usize, u64); 7] = [(0, 5), (1, 5), (2, 10), (3, 10), (4, 
 const COMMISSION: [usize; 2] = [0, 1];
 /// Transactions that make it known that a column is always filled; where fewer are known, nearly all must lack it.
 const WELL_KNOWN: u64 = 20;
-/// The share that must lack it then.
+/// How many times `min_records` transactions had a commission without exception where one that lacks it is odd.
+const VERY_MANY: u64 = 200;
+/// The share that must lack it where few are known.
 const NEARLY_ALL: f64 = 0.8;
 /// Records that must have had a field that is gone, if no money column went with it.
 const MIN_EARLIER: u64 = 20;
@@ -53,7 +55,7 @@ pub(super) fn fill(profile: &Profile, layout: &Layout, rules: &DoubtSettings, se
         let filled = seen.path(path).map_or(0, |now| now.filled);
         let mut reason = format!(
             "`{path}` is gone from {}; it was filled in {} of {} before",
-            of_all(seen.records - filled.min(seen.records), seen.records, "records"),
+            of_all(seen.records - filled.min(seen.records), seen.records, "record"),
             known.filled,
             known.of
         );
@@ -67,13 +69,18 @@ pub(super) fn fill(profile: &Profile, layout: &Layout, rules: &DoubtSettings, se
         first.reason.push_str(&format!("; {} would be null", names.join(", ")));
     }
     if doubts.is_empty() {
-        doubts.extend(all_zero(profile, seen).or_else(|| never_filled(profile, layout, rules, seen)));
+        let never = || never_filled(profile, layout, rules, seen).or_else(|| no_currency(profile, layout, rules, seen));
+        doubts.extend(all_zero(profile, seen).or_else(never));
     }
 }
 
-/// Whether a column that was filled nearly always is empty in most transactions, or in nearly all of them.
+/// Whether a column that was filled nearly always is empty in most transactions, or in nearly all of them. However few they
+/// are, if a commission was never missing in very many.
 fn lacks(profile: &Profile, rules: &DoubtSettings, seen: &Observation, column: usize, earlier: u64) -> bool {
     let (known, now) = (known(profile, column), now(seen, column));
+    if COMMISSION.contains(&column) && now.of > 0 && now.filled == 0 && known.is_always(VERY_MANY * rules.min_records) {
+        return true;
+    }
     let least = if column == SUB_IDS { 2 * rules.min_records } else { rules.min_records };
     let share = if known.of >= WELL_KNOWN { rules.share } else { rules.share.max(NEARLY_ALL) };
     let is_missing = if COMMISSION.contains(&column) { now.lacks_more_than(share) } else { now.is_nearly_never() };
@@ -94,21 +101,45 @@ fn all_zero(profile: &Profile, seen: &Observation) -> Option<Doubt> {
 fn never_filled(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &Observation) -> Option<Doubt> {
     let before = known(profile, 0);
     let of = before.of + seen.transactions;
-    if before.filled > 0 || seen.columns[0] > 0 || before.of >= rules.min_records || of < rules.min_records {
+    if profile.reported.contains(COLUMNS[0])
+        || before.filled > 0
+        || seen.columns[0] > 0
+        || before.of >= rules.min_records
+        || of < rules.min_records
+    {
         return None;
     }
-    let meant = absent(layout, seen);
-    // A network that has given none in earlier answers may give none: then only another name of the field is odd.
-    if before.of > 0 && meant.is_empty() {
+    Some(first_without(0, &format!("all {of} transactions"), absent(layout, seen)))
+}
+
+/// The first amounts of a stream and account, none of which has a currency: no sum has them.
+fn no_currency(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &Observation) -> Option<Doubt> {
+    let (before, now) = (known(profile, 0).filled, seen.columns[0]);
+    if profile.reported.contains(COLUMNS[1])
+        || known(profile, 1).filled > 0
+        || seen.columns[1] > 0
+        || seen.written_codes > 0
+        || now == 0
+        || before >= rules.min_records
+        || before + now < rules.min_records
+    {
         return None;
     }
-    let mut reason = format!("commission_amount is null in all {of} transactions, the first of this account");
+    let mut meant = absent(layout, seen);
+    meant.retain(|(path, _)| path.to_ascii_lowercase().contains("curr"));
+    Some(first_without(1, &format!("all {} transactions with an amount", before + now), meant))
+}
+
+/// The doubt of a column that none of the first transactions has; `meant`: inputs that aren't there, and what resembles them.
+fn first_without(column: usize, those: &str, meant: Vec<(&str, Vec<&str>)>) -> Doubt {
+    let name = COLUMNS[column];
+    let mut reason = format!("{name} is null in {those}, the first of this account");
     for (path, names) in &meant {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         reason.push_str(&format!("; no record has `{path}`, they have {}", names.join(" and ")));
     }
-    let field = meant.first().map_or(COLUMNS[0], |(path, _)| path);
-    Some(Doubt { kind: DoubtKind::Fill, field: Some(field.to_owned()), reason })
+    let field = meant.first().map_or(name, |(path, _)| path);
+    Doubt { kind: DoubtKind::Fill, field: Some(field.to_owned()), reason }
 }
 
 /// A column that is null although no input is gone: the connector doesn't understand what it reads.
@@ -116,7 +147,7 @@ fn missing_column(profile: &Profile, layout: &Layout, seen: &Observation, column
     let (name, known, now) = (COLUMNS[column], known(profile, column), now(seen, column));
     let mut reason = format!(
         "{name} is null in {}; it was filled in {} of {} before",
-        of_all(now.of - now.filled.min(now.of), now.of, "transactions"),
+        of_all(now.of - now.filled.min(now.of), now.of, "transaction"),
         known.filled,
         known.of
     );
@@ -176,36 +207,56 @@ pub(super) fn gone_inputs<'a>(
 /// Whether neither a field nor the object that it was in is in any record. (Networks leave out members of objects that
 /// have no value; a member that is null is there. XML leaves out elements.)
 fn is_gone(seen: &Observation, path: &str, layout: &Layout) -> bool {
+    let has = |path: &str| seen.path(path).is_some_and(|seen| seen.filled > 0 || seen.kinds != Kinds::default());
     match layout.format {
         Format::Json(_) | Format::Ndjson => {}
-        Format::Delimited(_) => return seen.path(path).is_none(),
+        // Every row has a text in each column of its header, if only an empty one.
+        Format::Delimited(_) => return !has(path),
         Format::Xml(_) | Format::Opaque => return false,
     }
-    let has = |path: &str| seen.path(path).is_some_and(|seen| seen.filled > 0 || seen.kinds != Kinds::default());
     let Some((parent, _)) = path.rsplit_once('.') else { return !has(path) };
     let inside = format!("{parent}.");
     !has(parent) && !seen.paths.iter().any(|other| other.path.starts_with(&inside) && has(&other.path))
 }
 
-/// Whether an answer lacks what was always there, or is odd throughout, and has too few records, or its profile does, to
-/// tell alone.
-pub fn judge_few(profile: &Profile, rules: &DoubtSettings, seen: &Observation) -> bool {
+/// Whether an answer has too few records, or its profile does, to tell alone.
+fn is_few(profile: &Profile, rules: &DoubtSettings, seen: &Observation) -> bool {
     let least = rules.min_records;
-    let is_few = seen.transactions < least || profile.transactions < least;
-    if !is_few || seen.transactions == 0 {
-        return false;
-    }
-    let lacks = |column: usize| seen.columns[column] == 0 && known(profile, column).is_nearly_always();
-    let is_new = |code: &String| !profile.currencies.contains_key(code);
-    let other_currency =
-        !profile.currencies.is_empty() && !seen.currencies.is_empty() && seen.currencies.keys().all(is_new);
-    let no_status = seen.unknown_statuses == seen.transactions && profile.statuses.is_nearly_always();
-    (rules.has(DoubtKind::Fill) && (lacks(0) || lacks(1)))
-        || (rules.has(DoubtKind::Currency) && other_currency)
-        || (rules.has(DoubtKind::Status) && no_status)
+    seen.transactions > 0 && (seen.transactions < least || profile.transactions < least)
 }
 
-/// `all 10 records`, or `9 of 10 records`.
-pub(super) fn of_all(count: u64, of: u64, what: &str) -> String {
-    if count == of { format!("all {of} {what}") } else { format!("{count} of {of} {what}") }
+/// Whether an answer of few records lacks what was always there, or is odd throughout.
+pub fn judge_few(profile: &Profile, layout: &Layout, rules: &DoubtSettings, seen: &Observation) -> bool {
+    let lacks = |column: usize| seen.columns[column] == 0 && known(profile, column).is_nearly_always();
+    let is_sparse = || {
+        MONEY_COLUMNS.iter().any(|(column, _)| lacks(*column))
+            || gone_inputs(profile, layout, rules, seen).iter().any(|path| is_gone(seen, path, layout))
+    };
+    is_few(profile, rules, seen)
+        && (judge_few_money(profile, rules, seen) || (rules.has(DoubtKind::Fill) && is_sparse()))
+}
+
+/// The same of a commission, of currencies and of status words: so much hangs on these that the answers that are odd are
+/// judged apart from the others of their run.
+pub fn judge_few_money(profile: &Profile, rules: &DoubtSettings, seen: &Observation) -> bool {
+    let lacks = |column: &usize| seen.columns[*column] == 0 && known(profile, *column).is_nearly_always();
+    let is_other = |known: &Codes, found: &Codes| {
+        !known.is_empty() && !found.is_empty() && found.keys().all(|code| !known.contains_key(code))
+    };
+    let other_currency =
+        || is_other(&profile.currencies, &seen.currencies) || is_other(&profile.sale_currencies, &seen.sale_currencies);
+    let no_status = seen.unknown_statuses == seen.transactions && profile.statuses.is_nearly_always();
+    is_few(profile, rules, seen)
+        && ((rules.has(DoubtKind::Fill) && COMMISSION.iter().any(lacks))
+            || (rules.has(DoubtKind::Currency) && other_currency())
+            || (rules.has(DoubtKind::Status) && no_status))
+}
+
+/// `all 10 records`, `9 of 10 records`, or `the only record`.
+pub(super) fn of_all(count: u64, of: u64, noun: &str) -> String {
+    match (count, of) {
+        (1, 1) => format!("the only {noun}"),
+        _ if count == of => format!("all {of} {noun}s"),
+        _ => format!("{count} of {of} {noun}s"),
+    }
 }

@@ -9,7 +9,10 @@ use super::profile::Profile;
 
 /// How many of [`COLUMNS`] are amounts and their currencies.
 const MONEY: usize = 4;
-/// Names that are offered where none resembles.
+/// Records from which on inputs are named that none has, whatever they are called. Windows overlap, so the same few are read
+/// again and again, and count each time.
+const MANY_RECORDS: u64 = 200;
+/// Names that are shown at most.
 const SHOWN_NAMES: usize = 12;
 
 /// The paths that the mapping reads or that identify a record, each once.
@@ -48,30 +51,50 @@ pub(super) fn absent<'a>(layout: &'a Layout, seen: &'a Observation) -> Vec<(&'a 
     closest.map(|(path, (_, names))| (path, names)).collect()
 }
 
-/// The inputs and key paths that no record of a stream has ever had, if that is known now and wasn't reported: those that
-/// identify a record, and those that are there under a similar name.
+/// The inputs and key paths that no record of a stream has ever had and that weren't reported, if that is known now: those
+/// that identify a record and those that are there under a similar name, at once.
 pub fn unknown_inputs(profile: &Profile, layout: &Layout) -> Vec<String> {
     if profile.records < MIN_RECORDS {
         return Vec::new();
     }
-    let has = |path: &str| profile.paths.get(path).is_some_and(|known| known.fill.filled > 0 || known.types != 0);
-    let inside = |path: &str| {
-        let inside = format!("{path}.");
-        profile.paths.iter().any(|(other, known)| other.starts_with(&inside) && known.fill.filled > 0)
-    };
     let unread = || {
-        let names = profile.paths.keys().map(String::as_str).filter(|path| has(path));
+        let names = profile.paths.keys().map(String::as_str).filter(|path| has(profile, path));
         names.filter(|name| !inputs(layout).any(|input| input == *name))
     };
-    let unknown = inputs(layout).filter(|path| !has(path) && !inside(path) && !profile.reported.contains(*path));
     // Where money is missing, a name that only resembles may be the one that is meant.
     let is_missing = |column: &str| profile.columns.get(column).is_some_and(|fill| fill.of > 0 && fill.filled == 0);
     let lacks_money = COLUMNS[..MONEY].iter().any(|column| is_missing(column));
     let is_meant = |path: &str| lacks_money && !resembling(path, unread()).is_empty();
-    let named = unknown.filter(|path| {
+    let named = never_had(profile, layout).filter(|path| {
         layout.key.iter().any(|key| key == path) || is_spelt_otherwise(path, unread()) || is_meant(path)
     });
     named.map(str::to_owned).collect()
+}
+
+/// The others, once there are enough records: many fields are optional, and one of them may be misspelt.
+pub fn unseen_inputs(profile: &Profile, layout: &Layout) -> Vec<String> {
+    let is_known = profile.records >= MANY_RECORDS;
+    never_had(profile, layout).filter(|_| is_known).map(str::to_owned).collect()
+}
+
+/// What a person reads of inputs that no record has ever had.
+pub fn unseen_text(profile: &Profile, unseen: &[String]) -> String {
+    let names: Vec<String> = unseen.iter().take(SHOWN_NAMES).map(|path| format!("`{path}`")).collect();
+    let more = unseen.len().saturating_sub(SHOWN_NAMES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("none of {} records has {}{more}, which the connector reads too", profile.records, names.join(", "))
+}
+
+fn has(profile: &Profile, path: &str) -> bool {
+    profile.paths.get(path).is_some_and(|known| known.fill.filled > 0 || known.types != 0)
+}
+
+fn never_had<'a>(profile: &Profile, layout: &'a Layout) -> impl Iterator<Item = &'a str> {
+    let inside = |path: &str| {
+        let inside = format!("{path}.");
+        profile.paths.iter().any(|(other, known)| other.starts_with(&inside) && known.fill.filled > 0)
+    };
+    inputs(layout).filter(move |path| !has(profile, path) && !profile.reported.contains(*path) && !inside(path))
 }
 
 /// Whether one of `names` is a path, written otherwise.

@@ -7,7 +7,8 @@ use arrow::datatypes::{Date32Type, Decimal128Type};
 use sluice_model::unified::has_filled_pair;
 use sluice_model::{BodyFindings, Kinds, Mapped, NativeBatch};
 
-use super::profile::{Day, Magnitude};
+use super::magnitude::Magnitude;
+use super::profile::{Codes, Day};
 
 /// Columns of unified transactions of which it is known how often they are filled. Those on which money hangs come first.
 pub(super) const COLUMNS: [&str; 12] = [
@@ -42,7 +43,7 @@ pub(super) struct PathSeen {
 /// What some responses are like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// Responses.
+    /// How many responses it is of.
     pub responses: u64,
     /// Records in them.
     pub records: u64,
@@ -51,10 +52,14 @@ pub struct Observation {
     pub(super) columns: [u64; COLUMNS.len()],
     pub(super) paths: Vec<PathSeen>,
     /// Transactions by the currency of their commission, else of their sale; none of those without one.
-    pub(super) currencies: BTreeMap<String, u64>,
+    pub(super) currencies: Codes,
+    /// Transactions by the currency of their sale.
+    pub(super) sale_currencies: Codes,
     pub(super) commission: Magnitude,
     pub(super) sale: Magnitude,
     pub(super) unknown_statuses: u64,
+    /// Transactions of which the network writes the commission's currency otherwise than as its code, as points.
+    pub(super) written_codes: u64,
     /// Responses whose end nothing marked: the connection was closed.
     pub(super) closed: u64,
     /// Responses whose last line has no end.
@@ -98,6 +103,8 @@ impl Observation {
         if let Some(sub_ids) = rows.column_by_name("sub_ids").and_then(|column| column.as_map_opt()) {
             self.columns[SUB_IDS] = (0..count).filter(|row| has_filled_pair(sub_ids, *row)).count() as u64;
         }
+        let written = rows.column_by_name("commission_currency_raw");
+        self.written_codes = written.map_or(0, |column| (count - column.null_count()) as u64);
         let statuses = rows.column_by_name("validation_status").and_then(|column| column.as_string_opt::<i32>());
         let is_unknown = |status: &Option<&str>| *status == Some("unknown");
         self.unknown_statuses = statuses.map_or(0, |statuses| statuses.iter().filter(is_unknown).count() as u64);
@@ -164,6 +171,7 @@ impl Observation {
             }
         }
         end(current);
+        add_codes(&mut self.sale_currencies, sales);
     }
 
     /// Adds what further responses are like.
@@ -172,6 +180,7 @@ impl Observation {
         self.records += other.records;
         self.transactions += other.transactions;
         self.unknown_statuses += other.unknown_statuses;
+        self.written_codes += other.written_codes;
         self.closed += other.closed;
         self.open_ended += other.open_ended;
         self.cut += other.cut;
@@ -181,6 +190,9 @@ impl Observation {
         self.sale.merge(&other.sale);
         for (code, count) in &other.currencies {
             *self.currencies.entry(code.clone()).or_default() += count;
+        }
+        for (code, count) in &other.sale_currencies {
+            *self.sale_currencies.entry(code.clone()).or_default() += count;
         }
         for (code, sum) in &other.money {
             *self.money.entry(code.clone()).or_default() += sum;
@@ -225,6 +237,23 @@ pub(crate) fn money_json(money: &BTreeMap<String, i128>) -> String {
     };
     let texts: BTreeMap<&str, String> = money.iter().map(|(code, sum)| (code.as_str(), decimal(sum))).collect();
     serde_json::to_string(&texts).unwrap_or_default()
+}
+
+/// Counts codes, of which neighbours are mostly the same.
+fn add_codes(counts: &mut Codes, codes: &StringArray) {
+    let mut current: Option<(&str, u64)> = None;
+    let mut end = |ended: Option<(&str, u64)>| {
+        if let Some((code, count)) = ended {
+            *counts.entry(code.to_ascii_uppercase()).or_default() += count;
+        }
+    };
+    for code in codes.iter().flatten() {
+        match &mut current {
+            Some((of, count)) if *of == code => *count += 1,
+            _ => end(current.replace((code, 1))),
+        }
+    }
+    end(current);
 }
 
 fn present(amounts: &Decimal128Array) -> impl Iterator<Item = (usize, i128)> + '_ {

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sluice_model::{Axis, Kinds, Window};
 
-use super::DoubtKind;
+use super::magnitude::Magnitude;
 use super::observation::{COLUMNS, Observation, SUB_IDS};
 
 /// Records at which all counters are halved: what was usual a year ago counts for little.
 const MAX_RECORDS: u64 = 20_000;
 /// Days that are remembered.
-const MAX_DAYS: usize = 120;
+pub(super) const MAX_DAYS: usize = 120;
 /// Windows with records that are remembered of each axis.
 const MAX_WINDOWS: usize = 32;
 /// How fields are counted: from 1 on, empty texts aren't filled.
@@ -40,6 +40,11 @@ impl Fill {
         self.filled = self.of - missing;
     }
 
+    /// In each of so many or more.
+    pub(super) fn is_always(self, least: u64) -> bool {
+        self.of >= least && self.filled == self.of
+    }
+
     /// In 99 of 100 or more.
     pub(super) fn is_nearly_always(self) -> bool {
         self.of > 0 && self.filled * 100 >= self.of * 99
@@ -57,70 +62,8 @@ impl Fill {
     }
 }
 
-/// The order of magnitude of amounts that aren't zero, as base-2 logarithms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Magnitude {
-    pub(super) count: u64,
-    pub(super) sum: f64,
-    pub(super) squares: f64,
-    /// Amounts that are zero.
-    pub(super) zeros: u64,
-    /// Of those that aren't, amounts below zero.
-    #[serde(default)]
-    pub(super) negatives: u64,
-}
-
-impl Magnitude {
-    #[inline]
-    pub(super) fn add(&mut self, amount: i128) {
-        if amount == 0 {
-            self.zeros += 1;
-            return;
-        }
-        let log = (amount.unsigned_abs() as f64).log2();
-        self.count += 1;
-        self.sum += log;
-        self.squares += log * log;
-        self.negatives += u64::from(amount < 0);
-    }
-
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.squares += other.squares;
-        self.zeros += other.zeros;
-        self.negatives += other.negatives;
-    }
-
-    fn halve(&mut self) {
-        let half = self.count / 2;
-        let share = if self.count == 0 { 0.0 } else { half as f64 / self.count as f64 };
-        let (zeros, negatives) = (self.zeros / 2, self.negatives / 2);
-        *self = Self { count: half, sum: self.sum * share, squares: self.squares * share, zeros, negatives };
-    }
-
-    /// The mean of the logarithms; none without amounts.
-    pub(super) fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / self.count as f64)
-    }
-
-    /// How many of the amounts aren't zero.
-    pub(super) fn worth(&self) -> Fill {
-        Fill { of: self.count + self.zeros, filled: self.count }
-    }
-
-    /// How many of those that aren't zero are above it.
-    pub(super) fn positive(&self) -> Fill {
-        Fill { of: self.count, filled: self.count - self.negatives.min(self.count) }
-    }
-
-    /// The standard deviation of the logarithms.
-    pub(super) fn deviation(&self) -> f64 {
-        let mean = self.mean().unwrap_or_default();
-        let variance = self.squares / (self.count.max(1) as f64) - mean * mean;
-        variance.max(0.0).sqrt()
-    }
-}
+/// How many transactions are in which currency.
+pub(super) type Codes = BTreeMap<String, u64>;
 
 /// A day's transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +83,13 @@ impl Day {
     pub(super) fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
         self.sum = self.sum.saturating_add(other.sum);
+    }
+
+    /// Whether rows and sums are the same but for a factor.
+    pub(super) fn is_about(&self, other: &Self, factor: u128) -> bool {
+        let is_near =
+            |one: u128, other: u128| one.saturating_mul(factor) >= other && other.saturating_mul(factor) >= one;
+        is_near(u128::from(self.rows), u128::from(other.rows)) && is_near(self.sum, other.sum)
     }
 }
 
@@ -174,7 +124,7 @@ pub(super) struct WindowSeen {
 pub(super) struct PathProfile {
     #[serde(flatten)]
     pub(super) fill: Fill,
-    /// The types that its values had, see [`class`].
+    /// The types that its values had, see [`class`], and [`NAMED`] if it was there at all.
     pub(super) types: u8,
 }
 
@@ -191,7 +141,9 @@ pub struct Profile {
     pub transactions: u64,
     pub(super) columns: BTreeMap<String, Fill>,
     pub(super) paths: BTreeMap<String, PathProfile>,
-    pub(super) currencies: BTreeMap<String, u64>,
+    pub(super) currencies: Codes,
+    /// Transactions by the currency of their sale.
+    pub(super) sale_currencies: Codes,
     pub(super) commission: Magnitude,
     pub(super) sale: Magnitude,
     /// Of how many transactions the status was known.
@@ -202,11 +154,19 @@ pub struct Profile {
     pub(super) line_ends: Fill,
     /// Of how many all rows had all fields.
     pub(super) whole_rows: Fill,
-    /// Inputs that no record had, and that were reported.
+    /// Inputs that no record had, and that were reported; `commission_amount` and its currency once a person took some without.
     pub(super) reported: BTreeSet<String>,
     pub(super) days: BTreeMap<i32, Day>,
     /// The latest windows of each axis that had records.
     pub(super) windows: BTreeMap<String, Vec<WindowSeen>>,
+    /// Complete days of accepted answers, as they were there, that have none or are unlike those of their weekday.
+    pub(super) accepted_days: BTreeMap<i32, Day>,
+    /// Doubts of empty answers that were accepted, in whose windows records came since.
+    pub(super) refilled: Vec<String>,
+    /// Pages of one list may repeat: such an answer was accepted.
+    pub(super) repeats_pages: bool,
+    /// How many days before or behind its window a transaction may be, as such answers were accepted.
+    pub(super) outside_days: i32,
     /// How fields are counted: see [`COUNTS`].
     counts: u8,
 }
@@ -224,7 +184,7 @@ impl Profile {
         profile
     }
 
-    /// As JSON.
+    /// The text that the state store keeps, of the newest form.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&Self { counts: COUNTS, ..self.clone() }).unwrap_or_default()
     }
@@ -244,13 +204,16 @@ impl Profile {
             }
             let known = self.paths.entry(path.path.clone()).or_insert(unseen);
             known.fill.add(seen.records, path.filled);
-            known.types |= class(path.kinds);
+            known.types |= class(path.kinds) | if path.kinds == Kinds::default() { 0 } else { NAMED };
         }
         for (name, filled) in COLUMNS.iter().zip(seen.columns) {
             self.columns.entry((*name).to_owned()).or_default().add(seen.transactions, filled);
         }
         for (code, count) in &seen.currencies {
             *self.currencies.entry(code.clone()).or_default() += count;
+        }
+        for (code, count) in &seen.sale_currencies {
+            *self.sale_currencies.entry(code.clone()).or_default() += count;
         }
         self.statuses.add(seen.transactions, seen.transactions - seen.unknown_statuses.min(seen.transactions));
         self.marked_ends.add(seen.responses, seen.responses - seen.closed.min(seen.responses));
@@ -277,6 +240,10 @@ impl Profile {
     /// Takes over how many records a window has by an axis, instead of those of windows within it.
     pub fn set_window(&mut self, by: WindowsBy, window: Window, records: u64) {
         let windows = self.windows.entry(by.name()).or_default();
+        if by == WindowsBy::Axis(Axis::None) {
+            // It has no windows: each read is of all there is.
+            windows.clear();
+        }
         windows.retain(|known| known.since < window.since || known.until > window.until);
         if records > 0 {
             windows.push(WindowSeen { since: window.since, until: window.until, records });
@@ -298,6 +265,9 @@ impl Profile {
         for (code, count) in &other.currencies {
             *self.currencies.entry(code.clone()).or_default() += count;
         }
+        for (code, count) in &other.sale_currencies {
+            *self.sale_currencies.entry(code.clone()).or_default() += count;
+        }
         self.statuses.add(other.statuses.of, other.statuses.filled);
         self.commission.merge(&other.commission);
         self.sale.merge(&other.sale);
@@ -306,12 +276,19 @@ impl Profile {
         self.transactions += other.transactions;
     }
 
+    /// The same, and which inputs were reported.
+    pub fn merge_with_reported(&mut self, other: &Self) {
+        self.merge(other);
+        self.reported.extend(other.reported.iter().cloned());
+    }
+
     fn halve(&mut self) {
         self.paths.values_mut().for_each(|path| path.fill.halve());
         // A field that was in no record for so long is forgotten.
         self.paths.retain(|_, path| path.fill.filled > 0 || path.types != 0);
         self.columns.values_mut().for_each(Fill::halve);
-        self.currencies.values_mut().for_each(|count| *count = count.div_ceil(2));
+        let codes = self.currencies.values_mut().chain(self.sale_currencies.values_mut());
+        codes.for_each(|count| *count = count.div_ceil(2));
         self.statuses.halve();
         self.marked_ends.halve();
         self.line_ends.halve();
@@ -333,30 +310,12 @@ impl Profile {
     pub fn note_reported(&mut self, path: &str) {
         self.reported.insert(path.to_owned());
     }
-
-    /// Forgets what an accepted doubt contradicts: from now on the new is usual.
-    pub fn forget(&mut self, kind: DoubtKind, field: Option<&str>) {
-        match (kind, field) {
-            (DoubtKind::Fill, _) => {
-                // Whatever else went with the field went for the same reason.
-                self.columns.values_mut().for_each(|fill| *fill = Fill::default());
-                self.paths.values_mut().for_each(|path| path.fill = Fill::default());
-            }
-            (DoubtKind::Type, Some(field)) => _ = self.paths.remove(field),
-            (DoubtKind::Status, _) => self.statuses = Fill::default(),
-            (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
-            (DoubtKind::Bands, _) => self.days.clear(),
-            (DoubtKind::Empty, _) => self.windows.clear(),
-            (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
-            (
-                DoubtKind::Type | DoubtKind::Currency | DoubtKind::Conflict | DoubtKind::Total | DoubtKind::Columns,
-                _,
-            ) => {}
-        }
-    }
 }
 
-/// The types of values as bits: numbers are one, whether they are whole or not.
+/// The bit of a field that records had, were it only as null.
+pub(super) const NAMED: u8 = 16;
+
+/// The types of values as bits, without [`NAMED`]: numbers are one, whether they are whole or not.
 pub(super) fn class(kinds: Kinds) -> u8 {
     let bit = |seen: bool, bit: u8| if seen { bit } else { 0 };
     bit(kinds.intersects(Kinds::BOOLEAN), 1)

@@ -4,8 +4,9 @@ use sluice_model::{BodyFindings, Format, Kinds, Layout};
 
 use super::fill::{fill, of_all};
 use super::inputs::inputs;
+use super::magnitude::Magnitude;
 use super::observation::Observation;
-use super::profile::{Fill, Magnitude, Profile, class};
+use super::profile::{Codes, Fill, NAMED, Profile, class};
 use super::{Doubt, DoubtKind, DoubtSettings};
 
 /// What is doubted of an answer, the most telling first.
@@ -92,7 +93,7 @@ pub fn suspicion(
 }
 
 pub(super) fn is_other_type(before: u8, now: Kinds) -> bool {
-    let now = class(now);
+    let (before, now) = (before & !NAMED, class(now));
     before.count_ones() == 1 && now.count_ones() == 1 && before != now
 }
 
@@ -113,7 +114,7 @@ fn types(profile: &Profile, layout: &Layout, seen: &Observation, doubts: &mut Do
 }
 
 fn type_name(types: u8) -> &'static str {
-    match types {
+    match types & !NAMED {
         1 => "booleans",
         2 => "numbers",
         4 => "text",
@@ -121,20 +122,28 @@ fn type_name(types: u8) -> &'static str {
     }
 }
 
-/// Most transactions in currencies that the account never had; all of them where few are known.
+/// Most transactions in currencies that the account never had; all of them where few are known. Of commissions, or else of
+/// sales: an order's value in another currency moves a sum too.
 fn currency(profile: &Profile, rules: &DoubtSettings, seen: &Observation) -> Option<Doubt> {
-    let (before, now) = (profile.currencies.values().sum::<u64>(), seen.currencies.values().sum::<u64>());
-    let new = seen.currencies.iter().filter(|(code, _)| !profile.currencies.contains_key(*code));
+    let commission = other_codes("commission_currency", rules, &profile.currencies, &seen.currencies);
+    commission.or_else(|| other_codes("sale_currency", rules, &profile.sale_currencies, &seen.sale_currencies))
+}
+
+fn other_codes(column: &str, rules: &DoubtSettings, known: &Codes, found: &Codes) -> Option<Doubt> {
+    let (before, now) = (known.values().sum::<u64>(), found.values().sum::<u64>());
+    let new = found.iter().filter(|(code, _)| !known.contains_key(*code));
     let (codes, counts): (Vec<&str>, Vec<u64>) = new.map(|(code, count)| (code.as_str(), *count)).unzip();
     let fill = Fill { of: now, filled: now - counts.iter().sum::<u64>() };
     let is_most = if before >= MIN_KNOWN { fill.lacks_more_than(rules.share) } else { fill.filled == 0 };
     if before < rules.min_records || now < rules.min_records || !is_most {
         return None;
     }
-    let old: Vec<&str> = profile.currencies.keys().map(String::as_str).collect();
-    let those = of_all(now - fill.filled, now, "transactions");
-    let reason = format!("{those} are in {}; the account had {} before", codes.join(", "), old.join(", "));
-    Some(Doubt { kind: DoubtKind::Currency, field: Some("commission_currency".to_owned()), reason })
+    let old: Vec<&str> = known.keys().map(String::as_str).collect();
+    let what = if column == "sale_currency" { "sale" } else { "transaction" };
+    let those = of_all(now - fill.filled, now, what);
+    let is = if now == 1 { "is" } else { "are" };
+    let reason = format!("{those} {is} in {}; the account had {} before", codes.join(", "), old.join(", "));
+    Some(Doubt { kind: DoubtKind::Currency, field: Some(column.to_owned()), reason })
 }
 
 /// Amounts of another order of magnitude.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use proptest::prelude::*;
 use sluice_model::{BodyFindings, Format, Kinds, Layout, Mapped, NativeBatch, NativeColumn};
 
 use super::*;
 
+mod accepted;
 mod ends;
 mod few;
+mod mixed;
 
 /// A transaction, as far as the rules look at it; amounts in millionths.
 #[derive(Clone, Debug)]
@@ -87,6 +88,7 @@ fn mapped_at(rows: &[Row], commission: &str) -> Mapped {
     Mapped {
         native,
         transactions: Some(transactions),
+        facts: std::collections::BTreeMap::new(),
         rejects: Vec::new(),
         unknown_statuses: Vec::new(),
         total: None,
@@ -139,8 +141,9 @@ fn four_records_tell_nothing_alone_but_with_others_they_do() {
     let without = |count| vec![Row { commission: None, ..row() }; count];
     let usual = profile(1, &rows(4));
     assert_eq!(judged(&usual, &seen(&without(4))), [], "too few");
-    assert!(judge_few(&usual, &DoubtSettings::default(), &seen(&without(4))));
-    assert!(!judge_few(&usual, &DoubtSettings::default(), &seen(&rows(4))));
+    let few = |seen: &Observation| judge_few(&usual, &layout(), &DoubtSettings::default(), seen);
+    assert!(few(&seen(&without(4))) && !few(&seen(&rows(4))));
+    assert!(few(&seen(&vec![Row { sale: None, ..row() }; 4])) && few(&seen(&vec![Row { sub_id: None, ..row() }; 4])));
     let (mut together, mut all) = (usual.clone(), seen(&without(4)));
     together.merge(&usual);
     all.merge(&seen(&without(4)));
@@ -229,8 +232,20 @@ fn an_input_that_no_record_has_is_named_once_with_what_there_is() {
     assert!(unknown_inputs(&profile, &layout()).is_empty());
     let keyed = Layout { key: vec!["TransID".to_owned()], ..layout() };
     assert_eq!(unknown_inputs(&profile, &keyed), ["TransID"], "a key that is nowhere is always named");
-    let optional = Layout { inputs: vec!["voucher".to_owned()], key: Vec::new(), ..layout() };
+    let optional = Layout { inputs: vec!["voucher_cod".to_owned()], key: Vec::new(), ..layout() };
     assert!(unknown_inputs(&profile, &optional).is_empty(), "many fields are optional");
+    assert!(unseen_inputs(&profile, &optional).is_empty(), "five records may all lack it");
+    (0..3).for_each(|_| profile.add(&Observation::of(&spaced)));
+    assert!(unseen_inputs(&profile, &optional).is_empty(), "these may be the same five, read four times");
+    (0..36).for_each(|_| profile.add(&Observation::of(&spaced)));
+    let unseen = unseen_inputs(&profile, &optional);
+    assert_eq!(unseen_text(&profile, &unseen), "none of 200 records has `voucher_cod`, which the connector reads too");
+    spaced
+        .native
+        .columns
+        .push(NativeColumn { kinds: Kinds::NULL, ..native("voucher_cod", vec![None; 5], Kinds::NULL) });
+    profile.add(&Observation::of(&spaced));
+    assert!(unseen_inputs(&profile, &optional).is_empty(), "it is there, as null");
 }
 
 #[test]
@@ -277,7 +292,13 @@ fn days_far_from_their_weekdays_are_doubted() {
     assert!(day_doubt(&known, 20_035, 7_000).unwrap().contains("at most 300"));
     assert!(day_doubt(&known, 20_010, 10).unwrap().contains("an earlier read had 300"));
     assert_eq!(day_doubt(&days(3, 300), 20_021, 10), None, "three weeks are no band");
-    assert_eq!(day_doubt(&days(5, 100), 20_035, 0), None, "small numbers tell nothing");
+    assert!(
+        day_doubt(&days(5, 100), 20_035, 1).unwrap().contains("1 transaction, where 5 days like it had at least 100")
+    );
+    assert!(day_doubt(&days(5, 100), 20_010, 0).unwrap().contains("an earlier read had 100"));
+    assert_eq!(day_doubt(&days(5, 100), 20_035, 5), None, "a twentieth may be");
+    assert_eq!(day_doubt(&days(5, 79), 20_035, 0), None, "small numbers tell nothing");
+    assert_eq!(day_doubt(&days(5, 3), 20_035, 120), None, "nor is a campaign a fault");
     assert_eq!(day_doubt(&known, 19_000, 10), None, "business grows");
 }
 
@@ -311,51 +332,6 @@ fn an_accepted_doubt_is_forgotten() {
     usual.forget(DoubtKind::Fill, Some("commission.amount"));
     usual.add(&without);
     assert_eq!(judged(&usual, &without), []);
-}
-
-fn any_row() -> impl Strategy<Value = Row> {
-    let currency = prop_oneof![Just("GBP"), Just("EUR"), Just("USD")];
-    let status = prop_oneof![9 => Just("approved"), 1 => Just("unknown")];
-    (proptest::option::weighted(0.9, 1_i128..5_000_000_000), currency, status, 20_000..20_060, any::<bool>()).prop_map(
-        |(commission, currency, status, day, has_sub_id)| Row {
-            commission,
-            sale: commission.map(|amount| amount * 12),
-            currency: Some(currency),
-            status,
-            day,
-            sub_id: has_sub_id.then_some("m"),
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    /// Rows of one mixed business, however they are cut into responses, raise no doubt.
-    #[test]
-    fn a_mixed_business_raises_no_doubt(
-        earlier in prop::collection::vec(prop::collection::vec(any_row(), 20..60), 5..20),
-        now in prop::collection::vec(any_row(), 20..60),
-    ) {
-        let mut profile = Profile::default();
-        earlier.iter().for_each(|rows| profile.add(&seen(rows)));
-        prop_assert_eq!(judged(&profile, &seen(&now)), vec![]);
-    }
-
-    /// Observations of parts merge to that of the whole.
-    #[test]
-    fn parts_are_the_whole(rows in prop::collection::vec(any_row(), 2..40), cut in 1_usize..39) {
-        let cut = cut.min(rows.len() - 1);
-        let whole = seen(&rows);
-        let mut parts = seen(&rows[..cut]);
-        parts.merge(&seen(&rows[cut..]));
-        prop_assert_eq!((parts.records, parts.transactions), (whole.records, whole.transactions));
-        prop_assert_eq!(parts.money_json(), whole.money_json());
-        prop_assert_eq!(parts.columns, whole.columns);
-        prop_assert_eq!(&parts.days, &whole.days);
-        prop_assert_eq!(&parts.currencies, &whole.currencies);
-    }
-
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub struct RawResponse {
 pub struct Origin {
     /// The request and its response; none if raw has them no more.
     pub raw: Option<RawObject>,
-    /// The record.
+    /// The record that the version was mapped from; none if that isn't known, with the problem.
     pub record: Option<Record>,
     /// Why something isn't known.
     pub problem: Option<String>,

@@ -33,7 +33,7 @@ const LINEAGE: &[&str] = &[
 
 /// A transaction's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct TransactionIdentity {
     /// `transaction_key`.
     pub key: String,
     /// The network id.
@@ -46,7 +46,7 @@ pub struct Identity {
     pub id: String,
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for TransactionIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}/{} ({})", self.key, self.network, self.account, self.id, self.stream)
     }
@@ -82,7 +82,7 @@ pub struct Version {
     pub connector_digest: String,
     /// The run that fetched its response.
     pub run_id: String,
-    /// The request.
+    /// The id of the request that it was read by.
     pub request_id: String,
     /// Digest of the response's body.
     pub raw_object: String,
@@ -102,7 +102,7 @@ pub struct Absence {
 }
 
 /// The first read that did without a transaction since its last version; none if there is none.
-pub(super) async fn absence(session: &Session, of: &Identity) -> Result<Option<Absence>, Failure> {
+pub(super) async fn absence(session: &Session, of: &TransactionIdentity) -> Result<Option<Absence>, Failure> {
     let query = format!(
         "SELECT first_absent_at, run_id FROM meta.absent WHERE transaction_key = '{key}' AND first_absent_at >
            (SELECT max(observed_at) FROM unified.transaction_versions WHERE transaction_key = '{key}')",
@@ -114,7 +114,11 @@ pub(super) async fn absence(session: &Session, of: &Identity) -> Result<Option<A
 }
 
 /// The transactions that a condition lets through, at most so many, sorted by key.
-pub(super) async fn identities(session: &Session, condition: &str, most: usize) -> Result<Vec<Identity>, Failure> {
+pub(super) async fn identities(
+    session: &Session,
+    condition: &str,
+    most: usize,
+) -> Result<Vec<TransactionIdentity>, Failure> {
     let query = format!(
         "SELECT DISTINCT transaction_key, network, account, stream, transaction_id
          FROM unified.transaction_versions WHERE {condition} ORDER BY transaction_key LIMIT {most}"
@@ -123,7 +127,7 @@ pub(super) async fn identities(session: &Session, condition: &str, most: usize) 
     let text = |row: &Row, name: &str| value(row, name).unwrap_or_default().to_owned();
     Ok(rows
         .iter()
-        .map(|row| Identity {
+        .map(|row| TransactionIdentity {
             key: text(row, "transaction_key"),
             network: text(row, "network"),
             account: text(row, "account"),
@@ -134,7 +138,7 @@ pub(super) async fn identities(session: &Session, condition: &str, most: usize) 
 }
 
 /// The versions of a transaction in order. All fields of the first one count as changed.
-pub(super) async fn versions(session: &Session, of: &Identity) -> Result<Vec<Version>, Failure> {
+pub(super) async fn versions(session: &Session, of: &TransactionIdentity) -> Result<Vec<Version>, Failure> {
     let network = of.network.replace('\'', "''");
     let query = format!(
         "SELECT *, is_live(content_hash) AS _live FROM unified.transaction_versions

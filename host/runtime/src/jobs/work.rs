@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_state::{JobState, Selection, Verb};
 
 use crate::app::{App, network_settings};
 use crate::backfill;
 use crate::failure::Failure;
 use crate::pauses::known_account;
-use crate::rebuild;
+use crate::rebuild::{self, queued::QueuedRebuild};
 use crate::replay::conditions::Condition;
 use crate::replay::{self, ReplayConnector, ReplayRequest, report};
 use crate::run::{self, RunReport};
@@ -34,6 +34,8 @@ pub enum Work {
         network: String,
         /// Which part of it, with a window.
         selection: Selection,
+        /// Only queue it for the services that run.
+        queue: bool,
     },
     /// Map history with another version of a connector: `sluice replay`.
     Replay(ReplayWork),
@@ -41,6 +43,8 @@ pub enum Work {
     Rebuild {
         /// Although raw no longer holds everything.
         lossy: bool,
+        /// Only queue it for the services that run.
+        queue: bool,
     },
 }
 
@@ -57,6 +61,8 @@ pub struct ReplayWork {
     pub fail_if: Vec<String>,
     /// Write what differs, instead of only comparing.
     pub apply: bool,
+    /// Only queue it for the services that run.
+    pub queue: bool,
 }
 
 impl Work {
@@ -78,12 +84,16 @@ impl Work {
         let (network, selection) = match self {
             Self::Rebuild { .. } => return Ok(()),
             Self::Run { network, selection } => (network, selection),
-            Self::Backfill { network, selection } => {
+            Self::Backfill { network, selection, .. } => {
                 backfill::check(selection)?;
                 (network, selection)
             }
-            Self::Replay(ReplayWork { network, selection, fail_if, .. }) => {
+            Self::Replay(ReplayWork { network, selection, fail_if, apply, queue, .. }) => {
                 fail_if.iter().try_for_each(|text| Condition::parse(text).map(drop))?;
+                if *queue && !(*apply && fail_if.is_empty()) {
+                    return Err(Failure::usage("a replay that only compares, or has conditions, isn't queued")
+                        .hint("leave `queue` out"));
+                }
                 (network, selection)
             }
         };
@@ -107,12 +117,21 @@ impl Work {
                 claim.release().await;
                 of_runs(&[report?])
             }
-            Self::Backfill { network, selection } => {
+            Self::Backfill { network, selection, queue: true } => {
+                let runs = backfill::queue(app, network, selection).await?;
+                Ok((JobState::Done, json!({"network": network, "queued": runs})))
+            }
+            Self::Backfill { network, selection, .. } => {
                 let done = Box::pin(backfill::backfill(app, network, selection)).await?;
                 of_runs(&done.reports)
             }
             Self::Replay(work) => Box::pin(work.carry_out(app)).await,
-            Self::Rebuild { lossy } => {
+            Self::Rebuild { lossy, queue: true } => {
+                let QueuedRebuild { rebuild_id, parts, runs, left } = rebuild::queued::queue(app, *lossy).await?;
+                let result = json!({"rebuild": rebuild_id, "queued": parts, "runs": runs, "left": left});
+                Ok((JobState::Done, result))
+            }
+            Self::Rebuild { lossy, .. } => {
                 let tables = Box::pin(rebuild::rebuild(app, *lossy)).await?;
                 Ok((JobState::Done, serde_json::to_value(tables).map_err(Failure::failed)?))
             }
@@ -122,7 +141,7 @@ impl Work {
 
 impl ReplayWork {
     async fn carry_out(&self, app: &Arc<App>) -> Result<(JobState, Value), Failure> {
-        let Self { network, version, selection, fail_if, apply } = self;
+        let Self { network, version, selection, fail_if, apply, queue } = self;
         let settings = network_settings(&app.settings, network)?;
         let conditions = fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let selection = RawSelection {
@@ -133,11 +152,14 @@ impl ReplayWork {
         };
         let candidate = version.clone().map_or(ReplayConnector::Running, ReplayConnector::Stored);
         let connector = replay::connector(app, &settings, &candidate).await?;
+        if *queue {
+            let queued = replay::queued::queue(app, &settings, &connector, &selection).await?;
+            let result = json!({"network": network, "queued": queued.months, "replay": queued.replay_id});
+            return Ok((JobState::Done, result));
+        }
         let request = ReplayRequest { connector: &connector, selection: &selection, conditions: &conditions };
-        let outcome = match apply {
-            true => replay::apply(app, &settings, &request).await?,
-            false => replay::diff(app, &request).await?,
-        };
+        let outcome =
+            if *apply { replay::apply(app, &settings, &request).await? } else { replay::diff(app, &request).await? };
         // A condition that holds is the command's failure; what differs is its result all the same.
         let holds = outcome.results.iter().any(|result| result.holds);
         let state = if holds { JobState::Failed } else { JobState::Done };

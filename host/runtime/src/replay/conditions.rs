@@ -4,16 +4,16 @@
 //!
 //! | measure | what it counts | its share is of |
 //! |---|---|---|
-//! | `commission` | absolute differences of `commission_effective`, row by row; it holds if it does in any currency | the sum before |
-//! | `rows` | transactions added, removed or changed | transactions compared |
-//! | `added`, `removed`, `changed` | these alone | transactions compared |
+//! | `commission` | of transactions: absolute differences of `commission_effective`, row by row; it holds if it does in any currency | the sum before |
+//! | `rows` | transactions and other facts added, removed or changed | transactions compared; other facts, if no transaction was |
+//! | `added`, `removed`, `changed` | these alone | the same |
 //! | `native` | native records added, removed or read otherwise | records compared |
 //! | `rejects` | records that are newly rejected | – |
 //! | `unknown` | status words that the candidate doesn't know | – |
 //!
 //! The operator is `>` or `>=`, the number a plain decimal: `commission>0.1%`, `rows>0`, `rejects>=10`.
 
-use sluice_lake::Diff;
+use sluice_lake::{Diff, FactDiff};
 
 use crate::failure::Failure;
 use crate::replay::report::decimal;
@@ -94,7 +94,10 @@ impl Condition {
 
     /// What it finds in a diff.
     pub fn evaluate(&self, diff: &Diff) -> ConditionResult {
-        let rows = |count: u64| (i128::from(count) * SCALE, i128::from(diff.compared) * SCALE);
+        let facts = |part: fn(&FactDiff) -> u64| diff.facts.values().map(part).sum::<u64>();
+        // Other facts don't count where there are transactions: many items would hide one transaction that differs.
+        let compared = if diff.compared > 0 { diff.compared } else { facts(|facts| facts.compared) };
+        let rows = |count: u64| (i128::from(count) * SCALE, i128::from(compared) * SCALE);
         let native = diff.native.values();
         let measured: Vec<(Option<&str>, i128, i128)> = match self.measure {
             Measure::Commission => {
@@ -104,10 +107,10 @@ impl Condition {
                 };
                 diff.moved.iter().map(|(name, moved)| (name.as_deref(), *moved, before(name).abs())).collect()
             }
-            Measure::Rows => vec![whole(rows(diff.rows()))],
-            Measure::Added => vec![whole(rows(diff.added.count))],
-            Measure::Removed => vec![whole(rows(diff.removed.count))],
-            Measure::Changed => vec![whole(rows(diff.changed.count))],
+            Measure::Rows => vec![whole(rows(diff.rows() + facts(FactDiff::rows)))],
+            Measure::Added => vec![whole(rows(diff.added.count + facts(|facts| facts.added.count)))],
+            Measure::Removed => vec![whole(rows(diff.removed.count + facts(|facts| facts.removed.count)))],
+            Measure::Changed => vec![whole(rows(diff.changed.count + facts(|facts| facts.changed.count)))],
             Measure::Native => {
                 let differing: u64 = native.clone().map(|n| n.added + n.changed + n.removed).sum();
                 let compared: u64 = native.map(|n| n.compared).sum();
@@ -134,10 +137,12 @@ impl Condition {
 
     /// Whether a part, of a whole for a share, is beyond the limit; both in millionths. Any part of nothing is.
     fn holds(&self, part: i128, of: i128) -> bool {
-        let (left, right) = match self.share {
-            true if of == 0 => return part > 0,
-            true => (part * 100 * SCALE, self.limit * of),
-            false => (part, self.limit),
+        let (left, right) = if !self.share {
+            (part, self.limit)
+        } else if of == 0 {
+            return part > 0;
+        } else {
+            (part * 100 * SCALE, self.limit * of)
         };
         left > right || (self.or_equal && left == right)
     }
@@ -199,6 +204,20 @@ mod tests {
         assert!(Condition::parse("rows>0.4%").unwrap().evaluate(&diff).holds);
         assert!(!Condition::parse("rows>0.5%").unwrap().evaluate(&diff).holds);
         assert!(!Condition::parse("removed>0").unwrap().evaluate(&diff).holds);
+    }
+
+    #[test]
+    fn payments_count_among_rows() {
+        let mut diff = moved("EUR", 0, 0);
+        let mut payments = FactDiff { compared: 1_000, ..FactDiff::default() };
+        payments.changed.count = 5;
+        diff.facts.insert(sluice_model::Fact::Payments, payments);
+        let holds = |text: &str| Condition::parse(text).unwrap().evaluate(&diff).holds;
+        assert!(
+            holds("rows>0") && holds("changed>=5") && holds("rows>0.4%") && !holds("rows>0.5%"),
+            "of the transactions"
+        );
+        assert!(!holds("added>0") && !holds("removed>0"));
     }
 
     #[test]

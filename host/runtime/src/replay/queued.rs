@@ -4,25 +4,23 @@
 //! (decision 13), so months may come in any order and on any host. They are called after the replay, `<replay>.<month>`, so that
 //! one rollback finds all of them.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sluice_engine::Connector;
 use sluice_lake::Error as LakeError;
 use sluice_model::Window;
-use sluice_state::{BulkWork, Claim, NotedRun, RunEnd, Selection};
+use sluice_state::{BulkWork, RunEnd, Selection};
 
 use super::{ReplayConnector, ReplayOutcome, ReplayRequest, apply_all, connector, reference};
-use crate::app::{App, open_session};
+use crate::app::{App, fence, open_session};
 use crate::backfill::months;
+use crate::bulk::{BulkPart, MAX_STARTS};
 use crate::claims::{Claims, networks_of};
 use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
 use crate::settings::network::NetworkSettings;
 use crate::tables::RawSelection;
-
-/// How often a month is begun before it is given up: each time it ended its process.
-const MAX_STARTS: u32 = 3;
 
 /// What was queued.
 pub struct QueuedReplay {
@@ -88,23 +86,18 @@ async fn window_of_raw(app: &App, id: &str) -> Result<Option<Window>, Failure> {
     rows.first().map(|[since, until]| Ok(Window { since: moment(since)?, until: moment(until)? })).transpose()
 }
 
-/// Carries out a month that was taken from the queue under a claim of its network.
+/// Carries out a month of a replay. One that was begun too often is given up, and the other months stay.
 ///
 /// # Errors
 /// The failure of the lake or the state store: it stays in the queue.
-pub async fn carry_out(
-    app: &Arc<App>,
-    settings: &NetworkSettings,
-    claim: &Claim,
-    noted: &NotedRun,
-) -> Result<(), Failure> {
+pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
+    let BulkPart { app, settings, claim, noted } = *part;
     let Some(BulkWork::Replay { connector: digest }) = &noted.selection.work else { return Ok(()) };
-    if noted.starts >= MAX_STARTS {
+    if part.is_spent() {
         tracing::error!(run_id = noted.run_id, "this month of a replay ended its process {MAX_STARTS} times: given up");
         return Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?);
     }
-    let started = NotedRun { starts: noted.starts + 1, ..noted.clone() };
-    app.state.note_start(&started).await?;
+    let started = part.begin().await?;
     let by = connector(app, settings, &ReplayConnector::Stored(digest.clone())).await?;
     let selection = RawSelection {
         account: noted.selection.account.clone(),
@@ -115,13 +108,13 @@ pub async fn carry_out(
     let request = ReplayRequest { connector: &by, selection: &selection, conditions: &[] };
     let id = &settings.content.connector;
     let others = Claims::of_others(app, id, &settings.name, Some(claim.network())).await?;
-    let applied = others.guard(apply_all(app, settings, &request, &noted.run_id)).await;
+    let fence = others.fence().unwrap_or_else(|| fence(claim));
+    let applied = others.guard(apply_all(app, settings, &request, &noted.run_id, Some(fence))).await;
     others.release().await;
     let ReplayOutcome { diff, .. } = match applied {
         Ok(outcome) => outcome,
         Err(failure) => {
-            // It hasn't ended the process, so this start doesn't count.
-            app.state.note_start(&NotedRun { starts: started.starts.saturating_sub(1).max(1), ..started }).await?;
+            part.forgive(started).await?;
             return Err(failure);
         }
     };
@@ -129,15 +122,20 @@ pub async fn carry_out(
     Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
 }
 
-/// The runs of the months of a replay that were written, oldest first; none of one that wasn't queued.
-pub(super) async fn written_months(app: &App, replay_id: &str) -> Result<Vec<String>, Failure> {
+/// The runs of the months of a replay that were begun, oldest first: those that were written, and those that are still in the
+/// queue, since who had one may have been stopped between two tables. None of a replay that wasn't queued.
+pub(super) async fn begun_months(app: &App, replay_id: &str) -> Result<Vec<String>, Failure> {
     let session = open_session(app.lake.clone()).await?;
+    let prefix = format!("{replay_id}.");
     let query = format!(
         "SELECT run_id FROM meta.runs WHERE command = 'replay' AND starts_with(run_id, {}) ORDER BY run_id",
-        quoted(&format!("{replay_id}."))
+        quoted(&prefix)
     );
     let rows: Vec<[String; 1]> = texts(&session, &query).await?;
-    Ok(rows.into_iter().map(|[run_id]| run_id).collect())
+    let queued = app.state.queued_work().await?.into_iter().map(|(run_id, _)| run_id);
+    let begun = queued.filter(|run_id| run_id.starts_with(&prefix));
+    let months: BTreeSet<String> = rows.into_iter().map(|[run_id]| run_id).chain(begun).collect();
+    Ok(months.into_iter().collect())
 }
 
 /// Whether a rollback found nothing to take back: a month in which nothing differed was no commit.

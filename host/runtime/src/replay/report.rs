@@ -1,9 +1,10 @@
 //! A diff as people and programs read it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use sluice_lake::{Diff, Rejects, Rows};
+use sluice_lake::{Diff, FieldDiff, Rejects, Rows};
 
 use crate::replay::ReplayOutcome;
 use crate::tables;
@@ -83,10 +84,11 @@ pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
         "gone": {"responses": outcome.gone.responses, "until": outcome.gone.until},
         "compared": diff.compared,
         "outside": diff.outside,
-        "added": rows_json(&diff.added),
-        "removed": rows_json(&diff.removed),
-        "changed": rows_json(&diff.changed),
-        "fields": fields_json(diff),
+        "added": rows_json(&diff.added, "transaction_id"),
+        "removed": rows_json(&diff.removed, "transaction_id"),
+        "changed": rows_json(&diff.changed, "transaction_id"),
+        "fields": fields_json(&diff.fields, "transaction_id"),
+        "facts": facts_json(diff),
         "money": money,
         "totals": totals,
         "new_rejects": rejects_json(&diff.new_rejects),
@@ -97,16 +99,32 @@ pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
     })
 }
 
-fn rows_json(rows: &Rows) -> Value {
-    let examples = rows.examples.iter().map(|(account, id)| json!({"account": account, "transaction_id": id}));
+/// Facts of other kinds by their kind. Those that are removed stay in the table.
+fn facts_json(diff: &Diff) -> Value {
+    let kinds = diff.facts.iter().map(|(fact, facts)| {
+        let counts = json!({
+            "compared": facts.compared,
+            "outside": facts.outside,
+            "added": rows_json(&facts.added, "id"),
+            "removed": rows_json(&facts.removed, "id"),
+            "changed": rows_json(&facts.changed, "id"),
+            "fields": fields_json(&facts.fields, "id"),
+        });
+        (fact.name().to_owned(), counts)
+    });
+    Value::Object(kinds.collect())
+}
+
+fn rows_json(rows: &Rows, id_name: &str) -> Value {
+    let examples = rows.examples.iter().map(|(account, id)| json!({"account": account, id_name: id}));
     json!({"count": rows.count, "examples": examples.collect::<Vec<_>>()})
 }
 
-fn fields_json(diff: &Diff) -> Value {
-    let fields = diff.fields.iter().map(|(name, field)| {
+fn fields_json(fields: &BTreeMap<String, FieldDiff>, id_name: &str) -> Value {
+    let fields = fields.iter().map(|(name, field)| {
         let examples = field.examples.iter().map(|example| {
             json!({
-                "account": example.account, "transaction_id": example.transaction_id,
+                "account": example.account, id_name: example.id,
                 "before": example.before, "after": example.after,
             })
         });
@@ -141,6 +159,10 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
         let _ = write!(text, ", {} not: their latest state comes from outside the selection", diff.outside);
     }
     text.push('\n');
+    for (fact, facts) in &diff.facts {
+        let _ =
+            writeln!(text, "{} {} compared, {} from outside the selection", facts.compared, fact.name(), facts.outside);
+    }
     if !outcome.gone.is_nothing() {
         let _ = writeln!(text, "{}: what they gave isn't compared", tables::missing_raw(&outcome.gone));
     }
@@ -148,6 +170,7 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
         text.push_str("nothing differs\n");
     } else {
         rows(&mut text, diff);
+        facts(&mut text, diff, outcome.run_id.is_some());
         money(&mut text, diff);
         rejects(&mut text, "newly rejected", &diff.new_rejects);
         rejects(&mut text, "no longer rejected", &diff.gone_rejects);
@@ -167,20 +190,9 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
 
 fn rows(text: &mut String, diff: &Diff) {
     for (what, rows) in [("added", &diff.added), ("removed", &diff.removed), ("changed", &diff.changed)] {
-        let examples: Vec<String> = rows.examples.iter().map(|(account, id)| format!("{account} {id}")).collect();
-        let like = if examples.is_empty() { String::new() } else { format!(": {}", examples.join(", ")) };
-        let more = if rows.count > examples.len() as u64 { " …" } else { "" };
-        let _ = writeln!(text, "{} transactions {what}{like}{more}", rows.count);
+        write_rows(text, "transactions", what, rows);
     }
-    let mut table = vec![["field", "changed", "for example"].map(str::to_owned).to_vec()];
-    for (name, field) in &diff.fields {
-        let example = field.examples.first().map(|example| {
-            let [before, after] = [&example.before, &example.after].map(|value| value.as_deref().unwrap_or("null"));
-            format!("{before} → {after} ({} {})", example.account, example.transaction_id)
-        });
-        table.push(vec![name.clone(), field.count.to_string(), example.unwrap_or_default()]);
-    }
-    write_table(text, &table);
+    write_fields(text, &diff.fields);
     for (stream, native) in &diff.native {
         if native.added + native.changed + native.removed > 0 {
             let _ = writeln!(
@@ -190,6 +202,47 @@ fn rows(text: &mut String, diff: &Diff) {
             );
         }
     }
+}
+
+/// Facts of other kinds that differ.
+fn facts(text: &mut String, diff: &Diff, is_applied: bool) {
+    for (fact, facts) in diff.facts.iter().filter(|(_, facts)| facts.rows() > 0) {
+        let name = fact.name();
+        for (what, rows) in [("added", &facts.added), ("no longer given", &facts.removed), ("changed", &facts.changed)]
+        {
+            write_rows(text, name, what, rows);
+        }
+        write_fields(text, &facts.fields);
+        if facts.removed.count > 0 {
+            let stay = if is_applied { "stay" } else { "would stay" };
+            let _ = writeln!(
+                text,
+                "{name} that are no longer given {stay} in unified.{}: `sluice build --from-raw` makes the table without them",
+                fact.view()
+            );
+        }
+    }
+}
+
+/// `2 transactions changed: main 1, main 2`.
+fn write_rows(text: &mut String, kind: &str, what: &str, rows: &Rows) {
+    let examples: Vec<String> = rows.examples.iter().map(|(account, id)| format!("{account} {id}")).collect();
+    let like = if examples.is_empty() { String::new() } else { format!(": {}", examples.join(", ")) };
+    let more = if rows.count > examples.len() as u64 { " …" } else { "" };
+    let _ = writeln!(text, "{} {kind} {what}{like}{more}", rows.count);
+}
+
+/// The fields that changed, with an example of each.
+fn write_fields(text: &mut String, fields: &BTreeMap<String, FieldDiff>) {
+    let mut table = vec![["field", "changed", "for example"].map(str::to_owned).to_vec()];
+    for (name, field) in fields {
+        let example = field.examples.first().map(|example| {
+            let [before, after] = [&example.before, &example.after].map(|value| value.as_deref().unwrap_or("null"));
+            format!("{before} → {after} ({} {})", example.account, example.id)
+        });
+        table.push(vec![name.clone(), field.count.to_string(), example.unwrap_or_default()]);
+    }
+    write_table(text, &table);
 }
 
 fn money(text: &mut String, diff: &Diff) {
@@ -251,7 +304,44 @@ fn write_table(text: &mut String, rows: &[Vec<String>]) {
 
 #[cfg(test)]
 mod tests {
+    use sluice_lake::{FactDiff, FieldExample};
+    use sluice_model::Fact;
+
     use super::*;
+
+    #[test]
+    fn facts_that_stay_are_reported_with_the_way_out() {
+        let example = FieldExample {
+            account: "main".to_owned(),
+            id: "9".to_owned(),
+            before: Some("5.000000".to_owned()),
+            after: Some("0.050000".to_owned()),
+        };
+        let rows = |count, id: &str| Rows { count, examples: vec![("main".to_owned(), id.to_owned())] };
+        let payments = FactDiff {
+            compared: 3,
+            changed: rows(1, "9"),
+            removed: rows(1, "8"),
+            fields: BTreeMap::from([("amount".to_owned(), FieldDiff { count: 1, examples: vec![example] })]),
+            ..FactDiff::default()
+        };
+        let diff = Diff { facts: BTreeMap::from([(Fact::Payments, payments)]), ..Diff::default() };
+        assert!(!diff.is_empty());
+        let mut text = String::new();
+        facts(&mut text, &diff, true);
+        let lines = [
+            "0 payments added",
+            "1 payments no longer given: main 8",
+            "1 payments changed: main 9",
+            "  field   changed  for example",
+            "  amount  1        5.000000 → 0.050000 (main 9)",
+            "payments that are no longer given stay in unified.payments: `sluice build --from-raw` makes the table without them",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+        let json = facts_json(&diff);
+        assert_eq!(json["payments"]["fields"]["amount"]["examples"][0]["id"], "9");
+        assert_eq!(json["payments"]["removed"]["examples"][0], json!({"account": "main", "id": "8"}));
+    }
 
     #[test]
     fn amounts_are_plain_decimals() {

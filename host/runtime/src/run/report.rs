@@ -7,6 +7,7 @@ use serde::Serialize;
 use sluice_lake::{AccountUsage, Causes, Counts};
 use sluice_model::ErrorKind;
 
+use super::amounts::MoneyChanges;
 use crate::app::Network;
 use crate::collect::{Collected, SliceReport};
 use crate::doubts::doubt_id_of;
@@ -22,7 +23,7 @@ const MOST_ERRORS: usize = 20;
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
-    /// Its id.
+    /// By which `meta.runs` and `sluice runs` name it.
     pub run_id: String,
     /// The network's name in the settings.
     pub network: String,
@@ -89,16 +90,17 @@ pub struct RunReport {
 /// New versions of unified transactions, and why there are any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VersionCounts {
-    /// By cause.
+    /// How many of each cause.
     #[serde(flatten)]
     pub causes: Causes,
-    /// Transactions that had a commission in the version before, and have none now. Only counted by `run`.
-    pub amounts_nulled: u64,
+    /// What they changed of money. Only counted by `run`.
+    #[serde(flatten)]
+    pub money: MoneyChanges,
 }
 
 impl From<Causes> for VersionCounts {
     fn from(causes: Causes) -> Self {
-        Self { causes, amounts_nulled: 0 }
+        Self { causes, money: MoneyChanges::default() }
     }
 }
 
@@ -230,13 +232,15 @@ impl RunReport {
             versions.push_str(&format!(" ({causes})"));
         }
         let mut parts = vec![versions];
-        match self.versions.amounts_nulled {
-            0 => {}
-            1 => parts.push("1 commission became null".to_owned()),
-            many => parts.push(format!("{} commissions became null", thousands(many))),
+        parts.extend(self.versions.money.texts());
+        if self.counts.new_facts > 0 {
+            parts.push(count(self.counts.new_facts, "new fact"));
         }
         parts.push(count(self.native_rows, "native row"));
         parts.push(count(self.rejects, "reject"));
+        if self.slices_doubtful > 0 {
+            parts.push(count(self.slices_doubtful, "doubtful slice"));
+        }
         // A build maps history, most of which is older than what the tables hold.
         if self.older > 0 && self.verb == Verb::Run {
             parts.push(format!("{} older than the tables and skipped", thousands(self.older)));

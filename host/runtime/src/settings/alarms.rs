@@ -122,7 +122,7 @@ impl AlarmSettings {
         self.rules.iter().any(|(known, of)| known.name() == rule && !of.enabled)
     }
 
-    /// The severity of a rule's alarms.
+    /// The severity of a rule's alarms: that of the settings, else the rule's own.
     pub fn severity(&self, rule: Rule) -> Severity {
         self.rules.get(&rule).and_then(|of| of.severity).unwrap_or_else(|| rule.severity())
     }
@@ -208,11 +208,10 @@ fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, N
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::settings::tests::section;
 
     fn parse(text: &str) -> Result<AlarmSettings, String> {
-        let settings: AlarmSettings = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-        settings.check().map_err(|failure| failure.render(false))?;
-        Ok(settings)
+        section(text, AlarmSettings::check)
     }
 
     #[test]

@@ -80,14 +80,13 @@ impl FeedSettings {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::settings::tests::section;
 
     #[test]
     fn what_can_not_be_meant_is_refused_by_its_name() {
         let check = |text: &str| {
             let text = format!("webhook = \"https://shop.example/hook\"\nsecret = \"env:KEY\"\n{text}");
-            let settings = toml::from_str::<FeedSettings>(&text).map_err(|error| error.message().to_owned())?;
-            settings.check("shop").map_err(|failure| failure.render(false))?;
-            Ok::<_, String>(settings)
+            section(&text, |settings: &FeedSettings| settings.check("shop"))
         };
         let settings = check("changes = [\"first-seen\", \"vanished\"]\nfrom = \"beginning\"").unwrap();
         assert_eq!((settings.from, settings.batch, settings.retry_secs), (FeedBeginning::Beginning, 100, 5));

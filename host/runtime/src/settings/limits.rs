@@ -9,6 +9,9 @@ use sluice_query::SessionOptions;
 
 use crate::failure::Failure;
 
+/// What a process may take longer than its query, to begin and to end.
+const PROCESS_GRACE: Duration = Duration::from_secs(30);
+
 /// The section, with the defaults of what it leaves out.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,11 +26,11 @@ pub struct LimitsSettings {
     pub memory_bytes: usize,
     /// Size of one answer.
     pub output_bytes: usize,
-    /// Requests in one answer.
+    /// Requests that a guest may answer with at once.
     pub requests_per_answer: usize,
     /// Requests of one slice, those that follow from others included.
     pub requests_per_slice: usize,
-    /// Slices of one run.
+    /// Slices of one run; a run with more is refused before one is made.
     pub slices_per_run: u64,
     /// Free space of the lake's disk, in mebibytes, below which nothing is fetched; 0: none is needed.
     pub min_free_mb: u64,
@@ -41,6 +44,8 @@ pub struct LimitsSettings {
     pub query_secs: u64,
     /// Memory of one query, in mebibytes, beyond which sorts and aggregates go to disk.
     pub query_memory_mb: usize,
+    /// What the queries of a command may put on disk at once, in mebibytes.
+    pub query_disk_mb: u64,
     /// Rows of one query's result.
     pub query_rows: u64,
     /// One response in so many is mapped twice, to see that the answer is the same; 0: none.
@@ -65,6 +70,7 @@ impl Default for LimitsSettings {
             columns_per_table: CommitterOptions::default().columns_per_table,
             query_secs: 600,
             query_memory_mb: 512,
+            query_disk_mb: 10 << 10,
             query_rows: 100_000_000,
             check_every: 1_000,
         }
@@ -72,6 +78,11 @@ impl Default for LimitsSettings {
 }
 
 impl LimitsSettings {
+    /// How long the process of a query may take.
+    pub fn process_time(&self) -> Duration {
+        Duration::from_secs(self.query_secs) + PROCESS_GRACE
+    }
+
     /// Fails if nothing at all would be allowed.
     ///
     /// # Errors
@@ -90,6 +101,7 @@ impl LimitsSettings {
             ("columns_per_table", self.columns_per_table as u64),
             ("query_secs", self.query_secs),
             ("query_memory_mb", self.query_memory_mb as u64),
+            ("query_disk_mb", self.query_disk_mb),
             ("query_rows", self.query_rows),
         ];
         match sizes.iter().find(|(_, size)| *size == 0) {
@@ -109,7 +121,8 @@ impl LimitsSettings {
     pub fn queries_of_a_run(&self) -> SessionOptions {
         let memory_bytes = self.memory_mb.saturating_mul(1 << 20) / 8;
         let timeout = Some(Duration::from_secs(self.query_secs));
-        SessionOptions { memory_bytes, target_partitions: Some(1), timeout, ..SessionOptions::default() }
+        let spill_bytes = Some(self.query_disk_bytes());
+        SessionOptions { memory_bytes, target_partitions: Some(1), spill_bytes, timeout, ..SessionOptions::default() }
     }
 
     /// Bytes of text of requests that wait for their turn or their answer: a thirty-second of the process's memory, since
@@ -169,9 +182,14 @@ impl LimitsSettings {
         SessionOptions {
             memory_bytes: self.query_memory_mb.saturating_mul(1 << 20),
             timeout: Some(Duration::from_secs(self.query_secs)),
+            spill_bytes: Some(self.query_disk_bytes()),
             max_rows: Some(self.query_rows),
             ..SessionOptions::default()
         }
+    }
+
+    fn query_disk_bytes(&self) -> u64 {
+        self.query_disk_mb.saturating_mul(1 << 20)
     }
 
     /// Time of one slice.

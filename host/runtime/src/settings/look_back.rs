@@ -5,7 +5,7 @@ use sluice_model::Axis;
 
 use super::network::parse_duration_secs;
 
-/// One rule of `look_back`.
+/// How often how many days are read again, by which axis.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookBackRule {

@@ -38,26 +38,6 @@ fn without_values(message: &str) -> Cow<'_, str> {
     }
 }
 
-/// A URL without user, password and parameters.
-pub(super) fn without_credentials(url: &str) -> Cow<'_, str> {
-    let (address, parameters) = match url.split_once('?') {
-        Some((address, _)) => (address, "?…"),
-        None => (url, ""),
-    };
-    let start = address.find("://").map_or(0, |at| at + 3);
-    // The last one: a password may hold others that should have been escaped.
-    match address.rfind('@').filter(|at| *at >= start) {
-        Some(at) => Cow::Owned(format!("{}…{}{parameters}", &address[..start], &address[at..])),
-        None if parameters.is_empty() => Cow::Borrowed(url),
-        None => Cow::Owned(format!("{address}{parameters}")),
-    }
-}
-
-/// Whether a URL holds a user or a password.
-pub(super) fn has_credentials(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,19 +68,6 @@ mod tests {
         ] {
             assert_eq!(without_values(message), shown);
         }
-    }
-
-    #[test]
-    fn urls_are_shown_without_credentials() {
-        for (url, shown) in [
-            ("mysql://u:p@ss@h/db?password=x", "mysql://…@h/db?…"),
-            ("u:p@h", "…@h"),
-            ("s3://bucket/a", "s3://bucket/a"),
-            ("file:./a?x", "file:./a?…"),
-        ] {
-            assert_eq!(without_credentials(url), shown);
-        }
-        assert!(has_credentials("s3://key:secret@bucket/a") && !has_credentials("s3://bucket/a@b"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use sluice_registry::SwapSettings;
 
 pub use load::{Loaded, load_all, load_each};
 
-/// One network's settings.
+/// What a file in `networks/` says of a network.
 #[derive(Clone, Debug)]
 pub struct NetworkSettings {
     /// The file's name without `.json`: what commands call it.
@@ -69,7 +69,7 @@ pub struct NetworkFile {
 /// One record in twenty: a few odd rows are no reason to distrust a window.
 const MAX_REJECT_SHARE: f64 = 0.05;
 
-/// One account of a network.
+/// The operator's access to a network.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishSettings {
-    /// What it is.
+    /// Which database it is, and so how rows get into it.
     #[serde(default)]
     pub dialect: PublishDialect,
     /// Reference to its URL, which holds a password; a `postgres://` URL without one may be written out. Redshift has none.
@@ -20,7 +20,7 @@ pub struct PublishSettings {
     /// The schema of the tables.
     #[serde(default = "schema")]
     pub schema: String,
-    /// The tables.
+    /// Which tables it gets.
     #[serde(default = "tables")]
     pub tables: BTreeSet<PublishedTable>,
     /// Only transactions of these networks, by their ids; of all without any.
@@ -48,7 +48,7 @@ fn tables() -> BTreeSet<PublishedTable> {
 }
 
 impl PublishSettings {
-    /// What is published.
+    /// What of the lake it gets, without the way to it.
     pub fn publication(&self) -> Publication {
         Publication { schema: self.schema.clone(), tables: self.tables.clone(), networks: self.networks.clone() }
     }
@@ -94,14 +94,11 @@ fn has_password(url: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::settings::tests::section;
 
     #[test]
     fn what_can_not_be_meant_is_refused_by_its_name() {
-        let check = |text: &str| {
-            let settings = toml::from_str::<PublishSettings>(text).map_err(|error| error.message().to_owned())?;
-            settings.check("reporting").map_err(|failure| failure.render(false))?;
-            Ok(settings)
-        };
+        let check = |text: &str| section(text, |settings: &PublishSettings| settings.check("reporting"));
         let settings = check("url = \"env:URL\"\nnetworks = [\"awin\"]").unwrap();
         assert_eq!(settings.publication().tables.len(), 2);
         assert!(check("url = \"postgres://user@host/db\"\ntables = [\"transactions\"]").is_ok());
@@ -115,7 +112,7 @@ mod tests {
             ("url = \"env:URL\"\ndialect = \"redshift\"", "publish.reporting.url belongs"),
             ("url = \"env:URL\"\ndialect = \"oracle\"", "unknown variant"),
         ] {
-            let refused: String = check(text).unwrap_err();
+            let refused = check(text).unwrap_err();
             assert!(refused.contains(words) && !refused.contains("secret@"), "{text}: {refused}");
         }
     }

@@ -1,5 +1,7 @@
 //! `[alarms.<receiver>]` of `sluice.toml`: where messages go, which, and when not.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
@@ -23,9 +25,9 @@ pub struct ReceiverSettings {
     /// Only alarms of these rules; of all without any.
     #[serde(default)]
     pub rules: Vec<Rule>,
-    /// Only alarms of these networks; without any of all, and those that are about no network.
+    /// Only alarms of these networks, by their ids; without any of all, and those that are about no network.
     #[serde(default)]
-    pub networks: Vec<String>,
+    pub networks: BTreeSet<String>,
     /// Only alarms as severe as this.
     #[serde(default = "least")]
     pub severity: Severity,
@@ -121,10 +123,8 @@ impl QuietHours {
         let local = now.with_timezone(&zone);
         let time = local.time();
         let over_midnight = self.until < self.from;
-        let is_inside = match over_midnight {
-            true => time >= self.from || time < self.until,
-            false => time >= self.from && time < self.until,
-        };
+        let is_inside =
+            if over_midnight { time >= self.from || time < self.until } else { time >= self.from && time < self.until };
         if !is_inside {
             return None;
         }

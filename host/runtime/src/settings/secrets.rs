@@ -112,14 +112,21 @@ impl SecretSources {
             return Err(unreadable("its command is empty", "write command:PROGRAM ARGUMENTS"));
         };
         if !self.commands.contains(program) {
+            if program.contains('=') {
+                return Err(unreadable(
+                    "its command begins with a variable: there is no shell that would set it",
+                    "begin it with a program; what sluice's own environment has, the program gets",
+                ));
+            }
             let mut all = self.commands.clone();
             all.push(program.clone());
             let list = all.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
             let reason = format!("sluice.toml doesn't allow the program `{program}`");
             return Err(unreadable(reason, format!("add to sluice.toml:\n[secrets]\ncommands = [{list}]")));
         }
-        let by_hand = format!("run it by hand as the service's user: {line}");
-        let failed = |reason: String| unreadable(format!("`{program}` {reason}"), by_hand.clone());
+        // Without its arguments, among which a password may be.
+        let by_hand = "run its `command:` by hand as the service's user";
+        let failed = |reason: String| unreadable(format!("`{program}` {reason}"), by_hand);
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 pub struct UsageRates {
     /// ISO 4217 code.
     pub currency: String,
-    /// A thousand requests.
+    /// The price of a thousand requests.
     #[serde(default, deserialize_with = "decimal")]
     pub per_thousand_requests: BigDecimal,
     /// A GiB received from networks, as it came.

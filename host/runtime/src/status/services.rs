@@ -19,7 +19,6 @@ pub struct ServiceStatus {
     vitals: ServiceStats,
 }
 
-/// The status of services now.
 pub(super) fn services(noted: Vec<ServiceStats>, now: DateTime<Utc>) -> Vec<ServiceStatus> {
     let service =
         |vitals: ServiceStats| ServiceStatus { running: vitals.is_fresh(now), leaked: vitals.leaked(), vitals };

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { amount, compact } from "./lib/format";
+import { amount, compact, visible } from "./lib/format";
 import { isDark } from "./lib/theme";
 
 /** One line or stack of a chart. */
@@ -70,8 +70,12 @@ function options(props: ChartProps, width: number): uPlot.Options {
     legend: { show: false },
     cursor: { y: false, drag: { setScale: false }, points: { show: !isBars } },
     // Room for half a bar at both ends.
-    scales: { x: { time: props.isTime, range: isBars ? (_, min, max) => [min - half, max + half] : undefined } },
-    axes: [{ ...axis, values: props.labels ? (_, ticks) => ticks.map((at) => props.labels?.[at] ?? "") : dayTexts, space: 70, size: 32 }, { ...axis, size: 60, values: (_, ticks) => ticks.map(compact) }],
+    scales: {
+      x: { time: props.isTime, range: isBars ? (_, min, max) => [min - half, max + half] : undefined },
+      // The length of a bar is its value: it begins at zero.
+      y: { range: isBars ? (_, min, max) => uPlot.rangeNum(Math.min(0, min), Math.max(0, max), 0.1, true) : undefined },
+    },
+    axes: [{ ...axis, values: props.labels ? (_, ticks) => ticks.map((at) => visible(props.labels?.[at] ?? "")) : dayTexts, space: 70, size: 32 }, { ...axis, size: 60, values: (_, ticks) => ticks.map(compact) }],
     // What is stacked highest is painted first.
     series: [{}, ...(isBars ? drawn.reverse() : drawn)],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
@@ -99,7 +103,7 @@ export function Chart(props: ChartProps) {
       const title = isTime ? new Date(at * 1_000).toISOString().slice(0, 10) : (props.labels?.[idx] ?? String(at));
       const found = series.filter(({ values }) => values[idx]);
       const texts = found.map(({ name, values }) => `${name} ${currency ? amount(String(values[idx]), currency) : values[idx]}`);
-      tip.current.textContent = `${title}: ${texts.join(" · ") || "nothing"}${currency && texts.length > 0 ? ` ${currency}` : ""}`;
+      tip.current.textContent = visible(`${title}: ${texts.join(" · ") || "nothing"}${currency && texts.length > 0 ? ` ${currency}` : ""}`);
     };
     (chart.hooks.setCursor ??= []).push(show);
     const resized = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: props.height ?? 240 }));

@@ -1,4 +1,4 @@
-import "uplot/dist/uPlot.min.css";
+import "./lib/shown";
 import "./style.css";
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
@@ -44,9 +44,9 @@ function View() {
     case "transactions":
       return one ? <History id={one} /> : <Transactions />;
     case "connectors":
-      return <Connectors />;
+      return <Connectors one={one} />;
     case "doubts":
-      return <Doubts id={one} />;
+      return <Doubts id={one} alarm={one === "alarm" ? kind : undefined} />;
     case "sql":
       return <Sql />;
     case "settings":

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Warning } from "./lib/types";
 import type { Numeric } from "./lib/exact";
-import { age, amount, isUtc, localText, utcText, visible } from "./lib/format";
+import { age, amount, isUtc, localText, utcText } from "./lib/format";
 import type { Action, Load } from "./lib/load";
 import { may, session, type Role } from "./lib/live";
 import { path } from "./lib/route";
@@ -26,39 +26,37 @@ export function Panel({ title, aside, children, wide }: Children & { title: stri
 export function Time({ at, seconds }: { at: string | null | undefined; seconds?: boolean }) {
   if (!at) return <span class="dim">never</span>;
   const date = new Date(at);
-  if (isUtc(date)) {
-    return (
-      <time dateTime={at} title={age(at)}>
-        {localText(date, seconds)} <span class="utc">UTC</span>
-      </time>
-    );
-  }
   return (
-    <time dateTime={at} title={age(at)}>
-      {localText(date, seconds)} <span class="utc">{utcText(date, seconds)}</span>
+    <time dateTime={at}>
+      {localText(date, seconds)} <span class="utc">{isUtc(date) ? "UTC" : utcText(date, seconds)}</span>
     </time>
   );
 }
 
-/** How long ago, with the moment beside it on demand. */
+/** How long ago, and when that was. */
 export function Age({ at }: { at: string | null | undefined }) {
-  if (!at) return <span class="dim">never</span>;
-  const date = new Date(at);
   return (
-    <time dateTime={at} title={`${localText(date, true)} (${date.toISOString().slice(0, 19)}Z)`}>
-      {age(at)}
-    </time>
+    <>
+      {at && `${age(at)}, `}
+      <Time at={at} />
+    </>
   );
 }
 
-/** A window: since ≤ t < until, in UTC. */
+/** A day where that is enough. */
+const begun = (moment: string) => (moment.endsWith(" 00:00") ? moment.slice(0, 10) : moment);
+
+/** A window: since ≤ t < until, in the viewer's zone, UTC beside it. */
 export function Window({ since, until }: { since: string | null; until: string | null }) {
   if (!since || !until) return <span class="dim">no window</span>;
-  const text = (at: string) => (at.includes("T00:00:00Z") ? at.slice(0, 10) : `${at.slice(0, 10)} ${at.slice(11, 16)}`);
+  const ends = [new Date(since), new Date(until)];
+  const text = (of: (date: Date) => string) => ends.map((date) => begun(of(date))).join(" – ");
+  const utc = text((date) => date.toISOString().slice(0, 16).replace("T", " "));
+  const isOne = ends.every(isUtc);
   return (
-    <span class="nowrap" title={`${since} ≤ t < ${until}`}>
-      {text(since)} – {text(until)} <span class="utc">UTC</span>
-    </span>
+    <>
+      {!isOne && <span class="nowrap">{text(localText)}</span>} <span class={isOne ? "nowrap" : "nowrap utc"}>{utc} UTC</span>
+    </>
   );
 }
 
@@ -81,12 +79,12 @@ const TONES: Record<string, string> = {
 };
 
 export function Badge({ text, tone }: { text: string; tone?: string }) {
-  return <span class={`badge ${tone ?? TONES[text] ?? "plain"}`}>{visible(text.replaceAll("-", " "))}</span>;
+  return <span class={`badge ${tone ?? TONES[text] ?? "plain"}`}>{text.replaceAll("-", " ")}</span>;
 }
 
-/** A text of a network or connector: shown as it is, and nothing else. */
+/** A text of a network or connector, which may be of another direction than those around it. */
 export function Foreign({ text, class: name }: { text: string | null | undefined; class?: string }) {
-  return <bdi class={name}>{visible(text ?? "")}</bdi>;
+  return <bdi class={name}>{text}</bdi>;
 }
 
 export function Empty({ children }: Children) {
@@ -101,10 +99,10 @@ export function Failed({ failure, again }: { failure: NonNullable<Load<unknown>[
     <div class={isForbidden ? "note warn" : "note bad"} role="alert">
       <p>
         <strong>{isForbidden ? "Not allowed: " : ""}</strong>
-        {visible(error)}
+        {error}
       </p>
-      {causes?.map((cause) => <p class="dim">{visible(cause)}</p>)}
-      {hint && <p>{visible(hint)}</p>}
+      {causes?.map((cause) => <p class="dim">{cause}</p>)}
+      {hint && <p>{hint}</p>}
       {again && !isForbidden && (
         <button type="button" onClick={again}>
           Try again
@@ -141,7 +139,7 @@ export function Warnings({ warnings }: { warnings: Warning[] }) {
       <ul>
         {warnings.map(({ warning, doubt_id, network }) => (
           <li>
-            {visible(warning)} {doubt_id && <a href={path("doubts", doubt_id)}>See the doubt</a>}
+            {warning} {doubt_id && <a href={path("doubts", doubt_id)}>See the doubt</a>}
             {!doubt_id && network && <a href={path("completeness", network)}>See the gaps</a>}
           </li>
         ))}
@@ -154,7 +152,7 @@ export function Warnings({ warnings }: { warnings: Warning[] }) {
 export function Outcome({ action }: { action: Action }) {
   return (
     <div aria-live="polite">
-      {action.done && <p class="note good">{visible(action.done)}</p>}
+      {action.done && <p class="note good">{action.done}</p>}
       {action.failure && <Failed failure={action.failure} />}
     </div>
   );

@@ -104,14 +104,37 @@ struct PartBody {
 impl PartBody {
     fn selection(&self) -> Result<Selection, ApiError> {
         let Self { account, stream, since, until, axis, .. } = self;
-        let text = PartText {
-            account: account.as_deref(),
-            stream: stream.as_deref(),
-            axis: axis.as_deref(),
-            since: since.as_deref(),
-            until: until.as_deref(),
-        };
-        text.selection(Utc::now()).map_err(unprocessable)
+        PartText { account, stream, axis, since, until }.selection(Utc::now()).map_err(unprocessable)
+    }
+}
+
+/// What to read of history.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BackfillBody {
+    /// The network: the name of its file in networks/.
+    network: String,
+    /// Only this account.
+    account: Option<String>,
+    /// Only this stream.
+    stream: Option<String>,
+    /// Start of the window: a day or RFC 3339, UTC.
+    since: Option<String>,
+    /// End of the window, not part of it; now without it.
+    until: Option<String>,
+    /// Filter on this date: transaction, modified, validation or payment.
+    axis: Option<String>,
+    /// Only queue it, for the services with the role `worker` to share; the result has how many runs. Without it a service that
+    /// has that role does it, and another one queues it.
+    queue: Option<bool>,
+}
+
+impl BackfillBody {
+    fn work(self, is_worker: bool) -> Result<Work, ApiError> {
+        let Self { network, account, stream, since, until, axis, queue } = self;
+        let part = PartText { account: &account, stream: &stream, axis: &axis, since: &since, until: &until };
+        let selection = part.selection(Utc::now()).map_err(unprocessable)?;
+        Ok(Work::Backfill { network, selection, queue: queue.unwrap_or(!is_worker) })
     }
 }
 
@@ -134,20 +157,18 @@ struct ReplayBody {
     /// Conditions under which it fails, and writes nothing: those of `sluice replay --fail-if`.
     #[serde(default)]
     fail_if: Vec<String>,
+    /// Only queue what it writes, for the services with the role `worker` to share: each month is atomic by itself. Without it a
+    /// service that has that role does it, and another one queues it if there are no conditions.
+    queue: Option<bool>,
 }
 
 impl ReplayBody {
-    fn work(self, apply: bool) -> Result<Work, ApiError> {
-        let text = PartText {
-            account: self.account.as_deref(),
-            stream: self.stream.as_deref(),
-            since: self.since.as_deref(),
-            until: self.until.as_deref(),
-            axis: None,
-        };
-        let selection = text.selection(Utc::now()).map_err(unprocessable)?;
-        let Self { network, version, fail_if, .. } = self;
-        Ok(Work::Replay(ReplayWork { network, version, selection, fail_if, apply }))
+    fn work(self, apply: bool, is_worker: bool) -> Result<Work, ApiError> {
+        let Self { network, version, account, stream, since, until, fail_if, queue } = self;
+        let queue = queue.unwrap_or(apply && !is_worker && fail_if.is_empty());
+        let part = PartText { account: &account, stream: &stream, axis: &None, since: &since, until: &until };
+        let selection = part.selection(Utc::now()).map_err(unprocessable)?;
+        Ok(Work::Replay(ReplayWork { network, version, selection, fail_if, apply, queue }))
     }
 }
 
@@ -158,6 +179,9 @@ struct RebuildBody {
     /// Although raw no longer holds everything; what only the old tables hold is lost.
     #[serde(default)]
     lossy: bool,
+    /// Only queue it, for the services with the role `worker` to share. Without it a service that has that role does it, and
+    /// another one queues it.
+    queue: Option<bool>,
 }
 
 /// Collects a network, or an account of it, and builds its tables: `sluice run`.
@@ -169,32 +193,36 @@ async fn start_run(State(shared): Of, Extension(caller): Extension<Caller>, Body
 }
 
 /// Reads any range of a network's history, month by month: `sluice backfill`.
-#[utoipa::path(post, path = "/v1/backfills", request_body = PartBody, security(("token" = ["operate"])),
+#[utoipa::path(post, path = "/v1/backfills", request_body = BackfillBody, security(("token" = ["operate"])),
     responses((status = 202, body = JobBody)))]
-async fn start_backfill(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<PartBody>) -> Answer {
-    let work = Work::Backfill { selection: body.selection()?, network: body.network };
-    start(&shared, &caller, work).await
+async fn start_backfill(
+    State(shared): Of,
+    Extension(caller): Extension<Caller>,
+    Body(body): Body<BackfillBody>,
+) -> Answer {
+    start(&shared, &caller, body.work(shared.is_worker)?).await
 }
 
 /// Shows what another version of a connector would change, and changes nothing: `sluice replay --diff`.
 #[utoipa::path(post, path = "/v1/replays", request_body = ReplayBody, security(("token" = ["operate"])),
     responses((status = 202, body = JobBody)))]
 async fn compare(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<ReplayBody>) -> Answer {
-    start(&shared, &caller, body.work(false)?).await
+    start(&shared, &caller, body.work(false, shared.is_worker)?).await
 }
 
 /// Writes what another version of a connector changes: `sluice replay --apply`.
 #[utoipa::path(post, path = "/v1/replays/apply", request_body = ReplayBody, security(("token" = ["admin"])),
     responses((status = 202, body = JobBody)))]
 async fn apply(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<ReplayBody>) -> Answer {
-    start(&shared, &caller, body.work(true)?).await
+    start(&shared, &caller, body.work(true, shared.is_worker)?).await
 }
 
 /// Rebuilds all tables from raw: `sluice build --from-raw`.
 #[utoipa::path(post, path = "/v1/rebuilds", request_body = RebuildBody, security(("token" = ["admin"])),
     responses((status = 202, body = JobBody)))]
 async fn rebuild(State(shared): Of, Extension(caller): Extension<Caller>, Body(body): Body<RebuildBody>) -> Answer {
-    start(&shared, &caller, Work::Rebuild { lossy: body.lossy }).await
+    let queue = body.queue.unwrap_or(!shared.is_worker);
+    start(&shared, &caller, Work::Rebuild { lossy: body.lossy, queue }).await
 }
 
 async fn start(shared: &Shared, caller: &Caller, work: Work) -> Answer {

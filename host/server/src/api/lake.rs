@@ -85,6 +85,8 @@ struct MappedQuery {
     /// Made by this version of the connector, which may be one that waits: a digest, its beginning, or a version's name.
     /// That which mapped the response when it came without it.
     version: Option<String>,
+    /// Without those of so many records, the first ones.
+    skip: Option<u32>,
     /// Of at most so many records: 100 without it, 1000 at the most.
     limit: Option<u32>,
 }
@@ -96,9 +98,11 @@ struct MappedQuery {
     security(("token" = ["read"])), responses((status = 200, body = printed::MappedRows)))]
 async fn rows(State(shared): Of, Path(digest): Path<String>, Parameters(query): Parameters<MappedQuery>) -> Answer {
     let limit = query.limit.unwrap_or(100).min(1_000).to_string();
+    let skip = query.skip.unwrap_or(0).to_string();
     let arguments = Arguments::of(&["raw", "--rows"])
         .option("request", query.request.as_deref())
         .option("version", query.version.as_deref())
+        .option("skip", Some(&skip))
         .option("limit", Some(&limit))
         .values(&[&digest]);
     commands::answer(&shared, JSON, arguments).await

@@ -229,13 +229,16 @@ impl LeaseStore {
 
     /// The valid claims of a network, or of all of them. Their leases may have expired.
     async fn claims(&self, statements: &mut Statements, network: Option<&str>) -> Result<Vec<ValidClaim>, Error> {
+        // The lake has claims too, under an empty name.
+        let which = if network.is_some() { "WHERE network = $1" } else { "" };
         let sql = sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS}, claims.since, claim_id, network, accounts FROM claims JOIN leases
              ON leases.resource = claims.lease AND leases.epoch = claims.epoch AND leases.holder <> ''
-             WHERE $1 = '' OR network = $1 ORDER BY leases.resource, claim_id"
+             {which} ORDER BY leases.resource, claim_id"
         ));
-        let rows = statements.fetch_all(sqlx::query(sql).bind(network.unwrap_or_default().to_owned())).await?;
-        rows.iter().map(valid_claim).collect()
+        let query = sqlx::query(sql);
+        let query = if let Some(network) = network { query.bind(network.to_owned()) } else { query };
+        statements.fetch_all(query).await?.iter().map(valid_claim).collect()
     }
 
     /// Who has claimed one of these accounts of a network, unless its process has ended or its lease has expired.

@@ -37,6 +37,8 @@ async fn one_process_at_a_time_claims_a_network() {
     assert!(holder.to_string().starts_with(&format!("process {} on {}", std::process::id(), holder.host)));
     let other = there.try_claim("cj", &[]).await.unwrap();
     assert!(other.is_some(), "another network is free");
+    let lake = there.try_claim("", &[]).await.unwrap();
+    assert!(lake.is_some(), "so is the lake as a whole, whose name is empty");
     lease.release().await;
     assert_eq!(there.holder("awin").await.unwrap(), None);
     assert!(there.try_claim("awin", &[]).await.unwrap().is_some());

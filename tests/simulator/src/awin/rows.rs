@@ -5,8 +5,8 @@ use crate::core::Core;
 use crate::json::Json;
 use crate::money::Money;
 use crate::sale::{Sale, SaleState, Validation, What};
-use crate::truth::{Flags, Kind, TruthRow, filled, sub_ids};
-use crate::zone::{TimeBasis, print};
+use crate::truth::{Kind, TruthRow, filled, sub_ids};
+use crate::zone::print;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
@@ -194,18 +194,10 @@ fn basket(sale: &Sale) -> Json {
 
 /// The truth of a row.
 pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> TruthRow {
-    let (value, commission) = sale.amounts(seen);
     TruthRow {
-        transaction_id: id(played, sale),
-        status_raw: Some(status(seen).to_owned()),
-        flags: Flags { voided: seen.voided(), locked: false, paid: seen.paid() },
-        commission: commission.plain(),
-        currency: Some(sale.advertiser.currency.to_owned()),
-        sale_amount: Some(value.plain()),
-        transacted_at: sale.transacted_at,
-        time_basis: TimeBasis::Instant,
         kind: if sale.what == What::Bonus { Kind::Bonus } else { Kind::Sale },
         sub_ids: sub_ids(REFS.into_iter().zip(sale.sub_ids.iter().copied())),
         order_id: filled(sale.order_id.as_deref()),
+        ..TruthRow::of(sale, seen, id(played, sale), status(seen))
     }
 }

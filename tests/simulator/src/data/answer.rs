@@ -233,10 +233,14 @@ fn named(record: &Value) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn line(values: impl Iterator<Item = String>, delimiter: char, quote: bool) -> String {
-    let written = values.map(|value| match quote {
-        true if value.contains([delimiter, '"', '\n']) => format!("\"{}\"", value.replace('"', "\"\"")),
-        true => value,
-        false => value.replace([delimiter, '\n'], " "),
+    let written = values.map(|value| {
+        if !quote {
+            value.replace([delimiter, '\n'], " ")
+        } else if value.contains([delimiter, '"', '\n']) {
+            format!("\"{}\"", value.replace('"', "\"\""))
+        } else {
+            value
+        }
     });
     written.collect::<Vec<_>>().join(&delimiter.to_string()) + "\n"
 }

@@ -167,10 +167,8 @@ impl Entry {
             let filled = |template: &str| Some(text(template)).filter(|text| !text.is_empty());
             let (name, kind) = self.kind();
             let time = self.date(&truth.time).unwrap_or(self.sale.transacted_at);
-            let (transacted_at, time_basis) = match truth.local {
-                true => earliest(local(time, facts.zone), facts.zone),
-                false => (time, TimeBasis::Instant),
-            };
+            let (transacted_at, time_basis) =
+                if truth.local { earliest(local(time, facts.zone), facts.zone) } else { (time, TimeBasis::Instant) };
             TruthRow {
                 transaction_id: text(&truth.id),
                 status_raw: filled(&truth.status),

@@ -29,9 +29,10 @@ pub(crate) fn asked<'a>(facts: &Facts, list: &'a List, ask: &Ask) -> Result<Vec<
             continue;
         }
         // One parameter that comes twice holds both.
-        let (from, to) = match window.from == window.to {
-            true => (bounds.0.first().copied(), bounds.0.get(1).copied()),
-            false => (bounds.0.first().copied(), bounds.1.first().copied()),
+        let (from, to) = if window.from == window.to {
+            (bounds.0.first().copied(), bounds.0.get(1).copied())
+        } else {
+            (bounds.0.first().copied(), bounds.1.first().copied())
         };
         let read = |text: Option<&str>, is_end| {
             let text = text.ok_or_else(|| format!("{} and {} go together", window.from, window.to))?;

@@ -132,7 +132,6 @@ pub(crate) fn xml(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// The truth of a row.
 pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> TruthRow {
-    let (value, commission) = sale.amounts(seen);
     let zone = Network::ShareAsale.zone();
     let (transacted_at, time_basis) = earliest(local(sale.transacted_at, zone), zone);
     let flags = flags(seen);
@@ -143,16 +142,13 @@ pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> Truth
         _ => "pending",
     };
     TruthRow {
-        transaction_id: id(played, sale),
-        status_raw: Some(word.to_owned()),
         flags,
-        commission: commission.plain(),
         currency: Some("USD".to_owned()),
-        sale_amount: Some(value.plain()),
         transacted_at,
         time_basis,
         kind: if sale.what == What::Lead { Kind::Lead } else { Kind::Sale },
         sub_ids: sub_ids([("AffComment", Some(sub_id(sale)))]),
         order_id: filled(sale.order_id.as_deref()),
+        ..TruthRow::of(sale, seen, id(played, sale), word)
     }
 }

@@ -5,7 +5,7 @@ use crate::accounts::Played;
 use crate::core::Core;
 use crate::network::Network;
 use crate::sale::{Sale, SaleState, What};
-use crate::truth::{Flags, Kind, TruthRow, sub_ids};
+use crate::truth::{Kind, TruthRow, sub_ids};
 use crate::zone::{TimeBasis, earliest, local};
 use chrono::{DateTime, Utc};
 
@@ -137,7 +137,6 @@ pub(crate) fn render(core: &Core, played: &Played, sale: &Sale, seen: &SaleState
 
 /// The truth of a row.
 pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> TruthRow {
-    let (value, commission) = sale.amounts(seen);
     let zone = Network::TradeTracker.zone();
     let (transacted_at, time_basis) = if has_offset(played) {
         (sale.transacted_at, TimeBasis::Instant)
@@ -145,16 +144,10 @@ pub(crate) fn truth(played: &Played, sale: &Sale, seen: &SaleState<'_>) -> Truth
         earliest(local(sale.transacted_at, zone), zone)
     };
     TruthRow {
-        transaction_id: id(played, sale),
-        status_raw: Some(status(seen).to_owned()),
-        flags: Flags { voided: seen.voided(), locked: false, paid: seen.paid() },
-        commission: commission.plain(),
-        currency: Some(sale.advertiser.currency.to_owned()),
-        sale_amount: Some(value.plain()),
         transacted_at,
         time_basis,
         kind: if sale.what == What::Lead { Kind::Lead } else { Kind::Sale },
         sub_ids: sub_ids([("reference", sale.sub_ids.first().copied().flatten())]),
-        order_id: None,
+        ..TruthRow::of(sale, seen, id(played, sale), status(seen))
     }
 }

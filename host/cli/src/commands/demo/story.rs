@@ -158,9 +158,8 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
     let options = FormatOptions::default();
     let formatters = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
     let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
-    let cell = |row: usize, place: usize, column: &ArrayFormatter<'_>| match batch.column(place).is_null(row) {
-        true => Ok(String::new()),
-        false => column.value(row).try_to_string(),
+    let cell = |row: usize, place: usize, column: &ArrayFormatter<'_>| {
+        if batch.column(place).is_null(row) { Ok(String::new()) } else { column.value(row).try_to_string() }
     };
     (0..batch.num_rows())
         .map(|row| formatters.iter().enumerate().map(|(place, column)| cell(row, place, column)).collect())
@@ -185,9 +184,8 @@ fn table(rows: &[Vec<String>]) -> String {
         .collect();
     let mut text = String::new();
     for row in rows {
-        let cells = widths.iter().zip(&numeric).enumerate().map(|(column, (width, numeric))| match numeric {
-            true => format!("{:>width$}", cell(row, column)),
-            false => format!("{:<width$}", cell(row, column)),
+        let cells = widths.iter().zip(&numeric).enumerate().map(|(column, (width, numeric))| {
+            if *numeric { format!("{:>width$}", cell(row, column)) } else { format!("{:<width$}", cell(row, column)) }
         });
         let line = cells.collect::<Vec<_>>().join("  ");
         text.push_str(&format!("  {}\n", line.trim_end()));

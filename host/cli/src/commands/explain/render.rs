@@ -5,13 +5,13 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use sluice_model::RawObject;
 
-use sluice_runtime::explain::{Absence, Changed, Explanation, Identity, Origin, Version};
+use sluice_runtime::explain::{Absence, Changed, Explanation, Origin, TransactionIdentity, Version};
 
 use crate::commands::rfc3339;
 
 /// One object, money as text with all its digits.
 pub(super) fn json(explanation: &Explanation) -> Value {
-    let Identity { key, network, account, stream, id } = &explanation.of;
+    let TransactionIdentity { key, network, account, stream, id } = &explanation.of;
     let versions: Vec<Value> =
         explanation.versions.iter().map(|(version, found)| version_json(version, found)).collect();
     json!({
@@ -25,7 +25,7 @@ pub(super) fn json(explanation: &Explanation) -> Value {
 
 /// A paragraph per version.
 pub(super) fn text(explanation: &Explanation) -> String {
-    let Identity { key, network, account, stream, id } = &explanation.of;
+    let TransactionIdentity { key, network, account, stream, id } = &explanation.of;
     let mut text = format!("{network}/{account}/{id}\nkey {key}, stream {stream}\n");
     for (version, found) in &explanation.versions {
         // Writing to a String doesn't fail.

@@ -21,6 +21,7 @@ pub(in crate::commands) fn new(args: &NewArgs, json: bool) -> Result<(), Failure
         LanguageArg::Rust => Language::Rust,
         LanguageArg::Javascript => Language::JavaScript,
         LanguageArg::Python => Language::Python,
+        LanguageArg::Go => Language::Go,
     };
     let sdk = if language.has_sdk() { Some(sdk(args, &folder)?) } else { None };
     sluice_kit::create(&folder, &args.name, language, sdk.as_ref()).map_err(failed)?;

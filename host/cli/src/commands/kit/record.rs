@@ -25,14 +25,10 @@ use crate::progress::Display;
 /// # Errors
 /// A run that fails, and answers that can't be scrubbed.
 pub(in crate::commands) async fn record(settings: Settings, args: &RecordArgs, json: bool) -> Result<(), Failure> {
-    let text = PartText {
-        account: Some(&args.account),
-        stream: args.stream.as_deref(),
-        axis: args.axis.as_deref(),
-        since: Some(&args.since),
-        until: Some(&args.until),
-    };
-    let selection = text.selection(Utc::now())?;
+    let RecordArgs { stream, axis, .. } = args;
+    let [account, since, until] = [&args.account, &args.since, &args.until].map(|text| Some(text.clone()));
+    let part = PartText { account: &account, stream, axis, since: &since, until: &until };
+    let selection = part.selection(Utc::now())?;
     let fetch = settings.fetch.clone();
     let display = Display::start(json);
     let app = Arc::new(App::open_with(settings, display.meter()).await?);

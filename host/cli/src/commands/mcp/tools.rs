@@ -17,7 +17,6 @@ pub(super) struct ReadTool {
     options: &'static [Parameter],
 }
 
-/// The tools.
 pub(super) const TOOLS: [ReadTool; 7] = [
     ReadTool {
         name: "query_lake",

@@ -1,180 +1,35 @@
-//! What a result may lack: answers that are held back, windows that weren't read, records that could not be mapped.
+//! Warnings of what a result may lack, on standard error.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
-use serde_json::{Value, json};
-use sluice_lake::{DoubtRow, Lake};
-use sluice_query::{Coverage, Gap, GapKind, Scope, Session, StreamAxis};
+use sluice_query::Scope;
 use sluice_runtime::failure::Failure;
-use sluice_runtime::status::{self, OpenRejects};
-use sluice_runtime::text::{count, is_are};
+use sluice_runtime::missing::{Missing, Section};
 
-use crate::commands::rfc3339;
-
-/// Gaps and doubts that are listed under a result; `sluice status` has all.
-const MAX_WARNINGS: usize = 5;
-
-/// What the lake lacks.
-#[derive(Default)]
-pub(super) struct Missing {
-    is_half_rebuilt: bool,
-    doubts: Vec<DoubtRow>,
-    coverage: Vec<Coverage>,
-    rejects: Vec<OpenRejects>,
-}
-
-/// Warnings of one kind.
-struct Section {
-    /// Each for people, and as JSON.
-    warnings: Vec<(String, Value)>,
-    /// How many more there are.
-    more: usize,
-    hint: Option<String>,
-}
-
-impl Missing {
-    /// `is_of_streams`: whether a result may hold rows of streams; others lack nothing of them.
-    ///
-    /// # Errors
-    /// The lake's failure.
-    pub(super) async fn load(lake: &Lake, session: &Session, is_of_streams: bool) -> Result<Self, Failure> {
-        let is_half_rebuilt = lake.is_half_rebuilt().await?;
-        if !is_of_streams {
-            return Ok(Self { is_half_rebuilt, ..Self::default() });
+/// Warns on standard error of what a result may lack.
+///
+/// # Errors
+/// That of standard error.
+pub(super) fn warn(missing: &Missing, scope: &Scope, json: bool) -> Result<(), Failure> {
+    let mut err = std::io::stderr().lock();
+    for Section { warnings, more, hint } in missing.sections(scope) {
+        for (text, value) in warnings {
+            if json { writeln!(err, "{value}")? } else { writeln!(err, "warning: {text}")? }
         }
-        Ok(Self {
-            is_half_rebuilt,
-            doubts: status::open_doubts(lake).await?,
-            coverage: session.coverage().await?,
-            rejects: status::by_stream(&lake.open_rejects(None).await?),
-        })
-    }
-
-    /// Warns on standard error of what a result may lack.
-    ///
-    /// # Errors
-    /// That of standard error.
-    pub(super) fn warn(&self, scope: &Scope, json: bool) -> Result<(), Failure> {
-        let mut err = std::io::stderr().lock();
-        for Section { warnings, more, hint } in self.sections(scope) {
-            for (text, value) in warnings {
-                match json {
-                    true => writeln!(err, "{value}")?,
-                    false => writeln!(err, "warning: {text}")?,
-                }
-            }
-            if more > 0 && !json {
-                writeln!(err, "warning: and {more} more")?;
-            }
-            if let Some(hint) = hint.filter(|_| !json) {
-                writeln!(err, "hint: {hint}")?;
-            }
+        if more > 0 && !json {
+            writeln!(err, "warning: and {more} more")?;
         }
-        Ok(())
-    }
-
-    /// The same as JSON.
-    pub(super) fn warnings(&self, scope: &Scope) -> Vec<Value> {
-        self.sections(scope).into_iter().flat_map(|section| section.warnings).map(|(_, value)| value).collect()
-    }
-
-    fn sections(&self, scope: &Scope) -> Vec<Section> {
-        let mut sections = Vec::new();
-        sections.extend(self.is_half_rebuilt.then(halves_section));
-        if !scope.is_empty() {
-            sections.extend([self.doubts(scope), self.gaps(scope), self.rejects(scope)]);
-        }
-        sections.retain(|section| !section.warnings.is_empty());
-        sections
-    }
-
-    /// Answers that are held back.
-    fn doubts(&self, scope: &Scope) -> Section {
-        let is_touched = |doubt: &&DoubtRow| {
-            let (network, account) = (doubt.network.clone(), doubt.account.clone());
-            scope.holds(&StreamAxis { network, account, stream: doubt.stream.clone(), axis: doubt.axis.clone() })
-        };
-        let open: Vec<&DoubtRow> = self.doubts.iter().filter(is_touched).collect();
-        let warning = |doubt: &&DoubtRow| {
-            let DoubtRow { doubt_id, network, account, stream, reason, .. } = *doubt;
-            let (since, until) = (rfc3339(doubt.window.since), rfc3339(doubt.window.until));
-            let text = format!(
-                "rows of {network} {account} are held back: {since} to {until} of {stream} is doubtful: {reason}"
-            );
-            let value = json!({"warning": text, "doubt_id": doubt_id});
-            (text, value)
-        };
-        Section {
-            warnings: open.iter().take(MAX_WARNINGS).map(warning).collect(),
-            more: open.len().saturating_sub(MAX_WARNINGS),
-            hint: open.first().map(|doubt| format!("sluice doubts show {}", doubt.doubt_id)),
+        if let Some(hint) = hint.filter(|_| !json) {
+            writeln!(err, "hint: {hint}")?;
         }
     }
-
-    /// Windows that the result may lack rows of.
-    fn gaps(&self, scope: &Scope) -> Section {
-        let touched = self.coverage.iter().filter(|stream| scope.holds(&stream.of));
-        let gaps: Vec<(&StreamAxis, &Gap)> =
-            touched.flat_map(|stream| stream.gaps.iter().map(|gap| (&stream.of, gap))).collect();
-        Section {
-            warnings: gaps.iter().take(MAX_WARNINGS).map(|(of, gap)| gap_warning(of, gap)).collect(),
-            more: gaps.len().saturating_sub(MAX_WARNINGS),
-            hint: Some("`sluice status` shows what is missing and the commands that read it".to_owned()),
-        }
-    }
-
-    /// Records that could not be mapped, of the streams that were read.
-    fn rejects(&self, scope: &Scope) -> Section {
-        let mut networks: BTreeMap<&str, u64> = BTreeMap::new();
-        for OpenRejects { network, account, stream, count } in &self.rejects {
-            let of = StreamAxis {
-                network: network.clone(),
-                account: account.clone(),
-                stream: stream.clone(),
-                axis: String::new(),
-            };
-            if scope.holds(&of) {
-                *networks.entry(network).or_default() += count;
-            }
-        }
-        let warning = |(network, number): (&str, u64)| {
-            let (records, are) = (count(number, "record"), is_are(number));
-            let text = format!("{records} of {network} could not be mapped and {are} missing");
-            let value = json!({"warning": text, "network": network, "open_rejects": number});
-            (text, value)
-        };
-        let hint = Some("`sluice rejects` shows the records and why".to_owned());
-        Section { warnings: networks.into_iter().map(warning).collect(), more: 0, hint }
-    }
-}
-
-fn gap_warning(of: &StreamAxis, gap: &Gap) -> (String, Value) {
-    let StreamAxis { network, account, stream, axis } = of;
-    let (since, until) = (rfc3339(gap.window.since), rfc3339(gap.window.until));
-    let what = match gap.kind {
-        GapKind::NeverRead => "was never read",
-        GapKind::Failed => "failed when it was last read",
-    };
-    let text = format!("rows of {network} {account} may be missing: {since} to {until} of {stream} by {axis} {what}");
-    let value = json!({
-        "warning": text, "network": network, "account": account, "stream": stream, "axis": axis,
-        "since": since, "until": until, "kind": gap.kind.name(),
-    });
-    (text, value)
-}
-
-fn halves_section() -> Section {
-    let text = "a rebuild is putting new tables in place, or was interrupted at that: some may be new and others old";
-    let hint = "unless a `sluice build --from-raw` is running, start one";
-    let value = json!({"warning": text, "hint": hint});
-    Section { warnings: vec![(text.to_owned(), value)], more: 0, hint: Some(hint.to_owned()) }
+    Ok(())
 }
 
 /// Warns on standard error that tables may not fit together, because a rebuild is replacing them.
 ///
 /// # Errors
 /// That of standard error.
-pub(in crate::commands) fn halves(json: bool) -> Result<(), Failure> {
-    Missing { is_half_rebuilt: true, ..Missing::default() }.warn(&Scope::default(), json)
+pub(in crate::commands) fn warn_of_rebuild(json: bool) -> Result<(), Failure> {
+    warn(&Missing::of_rebuild(), &Scope::default(), json)
 }

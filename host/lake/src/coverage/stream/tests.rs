@@ -167,9 +167,10 @@ proptest! {
         for t in 0..50 {
             let covered = complete.iter().any(|read| holds(read.window, t));
             let inside = span.is_some_and(|(since, until)| holds(Window { since, until }, t));
-            let expected = match missing_for(&reads, t).is_empty() {
-                false => Some(GapKind::Failed),
-                true => (inside && !covered).then_some(GapKind::NeverRead),
+            let expected = if missing_for(&reads, t).is_empty() {
+                (inside && !covered).then_some(GapKind::NeverRead)
+            } else {
+                Some(GapKind::Failed)
             };
             let found: Vec<&Gap> = coverage.gaps.iter().filter(|gap| holds(gap.window, t)).collect();
             prop_assert_eq!(found.iter().map(|gap| gap.kind).collect::<Vec<_>>(), Vec::from_iter(expected), "at {}", t);

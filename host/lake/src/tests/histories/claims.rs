@@ -49,7 +49,6 @@ pub(super) const COLUMNS: [&str; 12] = [
     "month",
 ];
 
-/// The rows of a table of `unified`.
 pub(super) async fn unified(lake: &Lake, table: &str) -> Vec<Row> {
     rows_with(lake, "unified", table, |name| COLUMNS.contains(&name)).await
 }

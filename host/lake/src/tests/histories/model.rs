@@ -201,6 +201,11 @@ impl Model {
         }
     }
 
+    /// Takes over what another one has as absent.
+    pub(super) fn take_absent_of(&mut self, other: &Self) {
+        self.absent.clone_from(&other.absent);
+    }
+
     /// What `meta.absent` should hold: one text for each row, sorted.
     pub(super) fn absent(&self) -> Vec<String> {
         let rows = self.absent.iter();

@@ -108,7 +108,7 @@ async fn a_ledger_follows_a_replay_that_is_taken_back_beside_it() {
     let (_folder, lake) = new_lake().await;
     let mut ledger = open_ledger(&lake);
     flush(&mut ledger, 1, &[sale("a", JANUARY, 1)]).await;
-    let mut replay = lake.replay(connector(), Some("replay")).await.unwrap();
+    let mut replay = lake.replay(connector(), Some("replay"), None).await.unwrap();
     replay.begin(0).await.unwrap();
     let mapped_otherwise = mapped(&[sale("a", JANUARY, 9)]);
     replay.add(response("run", "r1", 1), &layout(&["id"]), mapped_otherwise).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_ledger_follows_a_replay_that_is_taken_back_beside_it() {
     replay.finish().await.unwrap().commit().await.unwrap();
     // The ledger takes note of the replay's version.
     flush(&mut ledger, 2, &[sale("b", JANUARY, 1)]).await;
-    lake.roll_back_replay("awin-test", "replay").await.unwrap();
+    lake.roll_back_replay("awin-test", "replay", None).await.unwrap();
     flush(&mut ledger, 3, &[sale("a", JANUARY, 2)]).await;
     assert_versions(&lake, &["1 0.000001 2026-01", "2 0.000002 2026-01"]).await;
 }
@@ -128,7 +128,7 @@ async fn a_ledger_follows_a_rebuild_beside_it() {
     flush(&mut ledger, 1, &[sale("a", JANUARY, 1)]).await;
     flush(&mut ledger, 2, &[sale("a", JANUARY, 2)]).await;
     // Made anew by a connector that reads the same in both responses.
-    let rebuild = lake.rebuild(&["awin-test".to_owned()]).await.unwrap();
+    let rebuild = lake.rebuild("1", &["awin-test".to_owned()], None).await.unwrap();
     let mut anew = open_ledger(rebuild.lake());
     for secs in [1, 2] {
         flush(&mut anew, secs, &[sale("a", FEBRUARY, 7)]).await;

@@ -1,5 +1,7 @@
 //! A lake, the model beside it, and two ledgers that write it in turns.
 
+mod dying;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use arrow::array::StringArray;
 use chrono::{TimeDelta, Utc};
 use sluice_model::{Axis, Mapped, RawObject};
 
+use self::dying::Process;
 use super::super::{Row, connector, layout, mapped, moment, new_lake, reject, sale, values, with_column};
 use super::claims;
 use super::model::{CONFIRM_SECS, CORRECTIONS, Model, ModelRun, Reported, Response, View, candidate};
@@ -23,6 +26,8 @@ struct Lane {
     run: String,
     network: &'static str,
     ledger: Ledger,
+    /// What has opened the ledger.
+    process: Process,
     /// Its responses, by their places in raw.
     responses: Vec<usize>,
     model: ModelRun,
@@ -41,7 +46,7 @@ pub(super) struct World {
     pub(super) lake: Lake,
     lanes: [Option<Lane>; 2],
     /// Ledgers whose last run has ended, for the next one.
-    idle: [Option<Ledger>; 2],
+    idle: [Option<(Ledger, Process)>; 2],
     raw: Vec<Response>,
     runs: usize,
     replays: Vec<AppliedReplay>,
@@ -87,10 +92,10 @@ impl World {
             // Ids rise with the time at which runs begin.
             let run = format!("run-{:03}", self.runs);
             self.runs += 1;
-            let ledger = self.idle[at].take().unwrap_or_else(|| open_ledger(&self.lake));
+            let (ledger, process) = self.idle[at].take().unwrap_or_else(|| Process::new(&self.lake).ledger());
             let (network, responses) = (response.network, Vec::new());
             let model = ModelRun::new(&run, network);
-            self.lanes[at] = Some(Lane { run, network, ledger, responses, model });
+            self.lanes[at] = Some(Lane { run, network, ledger, process, responses, model });
         }
         let lane = self.lanes[at].as_mut().unwrap();
         // A run is of one network.
@@ -135,14 +140,14 @@ impl World {
         lane.ledger.commit().await.unwrap();
         self.model.end(&mut lane.model, &whole, read_at);
         self.caught_up = true;
-        self.idle[at] = keep.then_some(lane.ledger);
+        self.idle[at] = keep.then_some((lane.ledger, lane.process));
     }
 
     /// A lane's ledger is lost with what it hadn't committed, and another one gets all of the run's responses again.
     pub(super) async fn crash(&mut self, at: usize) {
         self.idle[at] = None;
         let Some(lane) = &mut self.lanes[at] else { return };
-        lane.ledger = open_ledger(&self.lake);
+        (lane.ledger, lane.process) = Process::new(&self.lake).ledger();
         lane.model = ModelRun::new(&lane.run, lane.network);
         for place in &lane.responses {
             let response = &self.raw[*place];
@@ -162,33 +167,38 @@ impl World {
 
     /// A candidate's replay of all of a network's responses is applied.
     pub(super) async fn replay(&mut self, network: &'static str, salt: u8) {
+        self.apply(&self.lake, network, salt).await.unwrap();
         let number = self.replays.len();
-        let run = format!("replay-{number:03}");
+        let written = self.model.replay(network, &self.raw, salt, number);
+        self.replays.push(AppliedReplay { run: replay_id(number), network, written, merged: false });
+        self.caught_up = true;
+    }
+
+    /// Applies the next replay by this handle of the lake.
+    async fn apply(&self, lake: &Lake, network: &'static str, salt: u8) -> Result<(), Error> {
         let digest = sluice_model::Digest::of(&[salt]);
         let by = ConnectorRef { version: "2.0.0".to_owned(), digest, ..connector_of(network) };
-        let mut replay = self.lake.replay(by, Some(&run)).await.unwrap().in_passes(1 + u32::from(salt % 2));
+        let run = replay_id(self.replays.len());
+        let mut replay = lake.replay(by, Some(&run), None).await?.in_passes(1 + u32::from(salt % 2));
         let mut responses: Vec<&Response> = self.raw.iter().filter(|response| response.network == network).collect();
         responses.sort_by_key(|response| response.time);
         for pass in 0..replay.passes() {
-            replay.begin(pass).await.unwrap();
+            replay.begin(pass).await?;
             for response in &responses {
                 let rows: Vec<Option<Reported>> = response.rows.iter().map(|row| candidate(salt, row)).collect();
                 let (origin, mapped) = mapped_by(response, &rows);
-                replay.add(origin, &layout(&["id"]), mapped).await.unwrap();
+                replay.add(origin, &layout(&["id"]), mapped).await?;
             }
-            replay.end().await.unwrap();
+            replay.end().await?;
         }
-        replay.finish().await.unwrap().commit().await.unwrap();
-        let written = self.model.replay(network, &self.raw, salt, number);
-        self.replays.push(AppliedReplay { run, network, written, merged: false });
-        self.caught_up = true;
+        replay.finish().await?.commit().await
     }
 
     /// The last replay is taken back, if nothing is built upon it.
     pub(super) async fn roll_back(&mut self) {
         let Some(number) = self.replays.iter().rposition(|replay| replay.written > 0) else { return };
         let AppliedReplay { run, network, merged, .. } = &self.replays[number];
-        let done = self.lake.roll_back_replay(network, run).await;
+        let done = self.lake.roll_back_replay(network, run, None).await;
         let followed = self.model.is_built_upon(number);
         match done {
             Ok(_) => {
@@ -204,7 +214,7 @@ impl World {
 
     /// All tables are made anew from raw, run by run, beside the ledgers that are open.
     pub(super) async fn rebuild(&mut self) {
-        let rebuild = self.lake.rebuild(&NETWORKS.map(str::to_owned)).await.unwrap();
+        let rebuild = self.lake.rebuild("1", &NETWORKS.map(str::to_owned), None).await.unwrap();
         let mut ledger = open_ledger(rebuild.lake());
         let mut model = Model::default();
         for run in 0..self.runs {
@@ -219,10 +229,7 @@ impl World {
                 model.add(&mut model_run, response);
             }
             let is_open = self.lanes.iter().flatten().any(|lane| lane.run == run);
-            let (whole, read_at) = match is_open {
-                true => (BTreeSet::new(), 0),
-                false => whole_windows(&mut ledger, &responses),
-            };
+            let (whole, read_at) = if is_open { (BTreeSet::new(), 0) } else { whole_windows(&mut ledger, &responses) };
             ledger.commit().await.unwrap();
             model.end(&mut model_run, &whole, read_at);
         }
@@ -278,6 +285,11 @@ impl World {
     pub(super) async fn native_faults(&self) -> String {
         claims::of_native(&self.lake, &NETWORKS).await.join("\n")
     }
+}
+
+/// The run of a replay.
+fn replay_id(number: usize) -> String {
+    format!("replay-{number:03}")
 }
 
 /// Both networks.

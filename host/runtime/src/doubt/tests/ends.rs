@@ -1,5 +1,6 @@
 //! Texts that may be cut or torn.
 
+use super::super::judge_window;
 use super::*;
 
 #[test]
@@ -67,4 +68,46 @@ fn a_response_that_looks_cut_is_suspected_unless_that_is_usual() {
     assert!(!suspected(&new, &json, true, true), "JSON says itself where it ends");
     let off = DoubtSettings { cut: false, ..DoubtSettings::default() };
     assert!(suspicion(&new, &off, &cut, true, true).is_none());
+}
+
+#[test]
+fn transactions_of_other_days_than_the_window_are_doubted() {
+    let doubt = |inside: usize, day: i32, outside: usize| {
+        let mut found = vec![Row { day: 20_001, ..row() }; inside];
+        found.extend(vec![Row { day, ..row() }; outside]);
+        judge_window(
+            &Profile::default(),
+            &DoubtSettings::default(),
+            &seen(&found),
+            view(20_000, 3).window,
+            chrono_tz::UTC,
+        )
+    };
+    let doubted = doubt(2, 23_652, 3).unwrap();
+    assert_eq!((doubted.kind, doubted.field.as_deref()), (DoubtKind::Window, Some("transacted_at")));
+    assert!(doubted.reason.starts_with("3 of 5 transactions are not of the window "), "{}", doubted.reason);
+    assert!(doubted.reason.contains(" as one of 2034-10-04. Where"), "{}", doubted.reason);
+    assert!(doubt(0, 19_997, 3).is_some() && doubt(0, 20_006, 3).is_some());
+    assert!(doubt(0, 19_998, 3).is_none() && doubt(0, 20_005, 3).is_none(), "zones and further days");
+    assert!(doubt(3, 23_652, 3).is_none() && doubt(0, 23_652, 2).is_none());
+}
+
+/// A network that lists by another date is asked about once; one that writes another decade still is.
+#[test]
+fn accepted_dates_are_usual_from_then_on_and_no_others() {
+    let (rules, window) = (DoubtSettings::default(), view(20_000, 3).window);
+    let answer = |day: i32| seen(&vec![Row { day, ..row() }; 10]);
+    let doubted =
+        |profile: &Profile, day: i32| judge_window(profile, &rules, &answer(day), window, chrono_tz::UTC).is_some();
+    let mut profile = Profile::default();
+    profile.accept_dates(&rules, &answer(20_001), window, chrono_tz::UTC);
+    assert_eq!(profile, Profile::default(), "nothing was doubted");
+    assert!(doubted(&profile, 19_960));
+    profile.accept_dates(&rules, &answer(19_960), window, chrono_tz::UTC);
+    assert!(!doubted(&profile, 19_960) && !doubted(&profile, 19_920), "40 days before, and twice as many");
+    assert!(doubted(&profile, 19_919) && doubted(&profile, 23_652));
+    let known = Profile::from_json(&profile.to_json());
+    assert!(!doubted(&known, 19_960) && doubted(&known, 23_652));
+    profile.accept_dates(&rules, &answer(0), window, chrono_tz::UTC);
+    assert!(doubted(&profile, 0) && doubted(&profile, 19_600), "1970 is no date that a network lists by");
 }

@@ -55,7 +55,7 @@ fn a_run_says_why_there_are_new_versions() {
     let counts = Counts { new_versions: 6, native_written: 4, rejects: 1, older: 5, causes, ..Counts::default() };
     report.count(counts);
     report.finished_at = report.started_at;
-    report.versions.amounts_nulled = 1;
+    report.versions.money.amounts_nulled = 1;
     assert_eq!(
         report.line(),
         "awin: 1 slice, 2 requests, 1,234 records; 6 new versions (3 first seen, 1 changed, 2 vanished), 1 commission \
@@ -96,6 +96,8 @@ fn a_run_with_nothing_but_doubts_is_doubtful() {
     let report = failed(&[("b", doubt()), ("a", doubt())]);
     assert_eq!((report.status, report.exit, report.error_kind), ("doubtful", Exit::Doubtful, Some(ErrorKind::Doubt)));
     assert_eq!((report.failures.len(), report.failures[0].count), (1, 2));
+    let line = RunReport { slices_doubtful: 2, ..failed(&[("a", doubt())]) }.line();
+    assert!(line.contains(", 2 doubtful slices in "), "{line}");
     let command = format!("sluice doubts show {}", doubt_id_of("run", "a"));
     assert_eq!(report.failures[0].command.as_deref(), Some(command.as_str()));
     let down = || SliceError::new(ErrorKind::Network, "down");

@@ -1,8 +1,9 @@
 //! Reading the folder of networks: a file that can't be used stops its own network.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 
@@ -11,6 +12,16 @@ use crate::failure::Failure;
 use crate::settings::look_back::LookBackRule;
 use crate::settings::{file, mistake};
 use crate::timetable::Schedule;
+
+/// How old a file must be when it is read, to be known by its time and size: one that was just written may be written again
+/// before the file system's clock moves.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// When a file was written, and how long it is.
+type Stamp = (SystemTime, u64);
+
+/// The files that this process has read, as they were: a service asks for all of them every second.
+static KNOWN: Mutex<BTreeMap<PathBuf, (Stamp, NetworkSettings)>> = Mutex::new(BTreeMap::new());
 
 /// The networks in a folder.
 #[derive(Debug, Default)]
@@ -27,9 +38,10 @@ pub struct Loaded {
 /// A settings failure that names the file and what is wrong in it.
 pub fn load_all(dir: &Path) -> Result<Vec<NetworkSettings>, Failure> {
     let Loaded { networks, broken } = load_each(dir)?;
-    match broken.is_empty() {
-        true => Ok(networks),
-        false => Err(Failure::all(broken.into_iter().map(|(_, failure)| failure).collect())),
+    if broken.is_empty() {
+        Ok(networks)
+    } else {
+        Err(Failure::all(broken.into_iter().map(|(_, failure)| failure).collect()))
     }
 }
 
@@ -46,7 +58,7 @@ pub fn load_each(dir: &Path) -> Result<Loaded, Failure> {
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            match load(&path) {
+            match load_changed(&path) {
                 Ok(network) => loaded.networks.push(network),
                 Err(failure) => loaded.broken.push((name_of(&path), failure)),
             }
@@ -66,6 +78,23 @@ fn name_of(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The network of a file, which is read only if it isn't what it was.
+fn load_changed(path: &Path) -> Result<NetworkSettings, Failure> {
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let stamp = std::fs::metadata(path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
+    let same = known().get(path).filter(|(of, _)| Some(*of) == stamp).map(|(_, settings)| settings.clone());
+    if let Some(settings) = same {
+        return Ok(settings);
+    }
+    let loaded = load(path);
+    let settled = stamp.filter(|(written, _)| written.elapsed().is_ok_and(|age| age > SETTLED));
+    match (&loaded, settled) {
+        (Ok(settings), Some(stamp)) => _ = known().insert(path.to_owned(), (stamp, settings.clone())),
+        _ => _ = known().remove(path),
+    }
+    loaded
+}
+
 fn load(path: &Path) -> Result<NetworkSettings, Failure> {
     let file = path.display().to_string();
     let text = file::read_settings(path)
@@ -73,8 +102,8 @@ fn load(path: &Path) -> Result<NetworkSettings, Failure> {
     let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {}", mistake::of_json(&error))).hint(
             "the keys are connector, schedule (cron, timezone, missed, jitter, streams), look_back, hosts, base_url, rate, max_reject_share, vanish \
-             (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, empty, \
-             cut, conflict, total, bands, columns, auto_accept), timezone and accounts (name, id, timezone, settings, secrets)",
+             (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, window, empty, \
+             cut, conflict, total, bands, columns, auto_accept, min_records, day_records, share, factor, window_days), timezone and accounts (name, id, timezone, settings, secrets)",
         )
     })?;
     let name = name_of(path);
@@ -153,4 +182,36 @@ fn shared_account(network: &NetworkSettings, account: &Account, other: &NetworkS
     let (id, connector) = (account.id(), &network.content.connector);
     Failure::settings(format!("account `{id}` of `{connector}` is in {} and in {}{same}", other.file, network.file))
         .hint("give each account of a network its own name and id")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_again_when_it_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("awin.json");
+        let write = |account: &str, written: SystemTime| {
+            let text = format!("{{\"connector\": \"awin\", \"accounts\": [{{\"name\": \"{account}\"}}]}}");
+            std::fs::write(&path, text).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        };
+        let account = || load_each(folder.path()).unwrap().networks[0].content.accounts[0].name.clone();
+        let (hour_ago, now) = (SystemTime::now() - Duration::from_secs(3_600), SystemTime::now());
+        write("uk", hour_ago);
+        assert_eq!(account(), "uk");
+        write("de", hour_ago);
+        assert_eq!(account(), "uk", "it isn't read: its time and size are the same");
+        write("fr", hour_ago + Duration::from_secs(1));
+        assert_eq!(account(), "fr");
+        write("nld", hour_ago + Duration::from_secs(1));
+        assert_eq!(account(), "nld");
+        // One that was just written isn't known by its time.
+        write("at", now);
+        assert_eq!(account(), "at");
+        write("ch", now);
+        assert_eq!(account(), "ch");
+    }
 }

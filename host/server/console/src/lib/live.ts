@@ -51,12 +51,13 @@ async function watch(signal: AbortSignal): Promise<void> {
     try {
       await read(signal);
     } catch (error) {
-      if (signal.aborted || (error instanceof ApiFailure && error.status === 401)) break;
-      isLive.value = false;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      if (error instanceof ApiFailure && error.status === 401) break;
     }
+    if (signal.aborted) return;
+    // Also where the stream ended as it should: whoever ends it may do so at once.
+    isLive.value = false;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
-  isLive.value = false;
 }
 
 // A stream per token: it begins when the viewer signs in.
@@ -65,6 +66,7 @@ effect(() => {
   stop?.abort();
   stop = null;
   session.value = null;
+  isLive.value = false;
   if (token.value) {
     stop = new AbortController();
     void watch(stop.signal);

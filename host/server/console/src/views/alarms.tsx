@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { useAction, useLoad } from "../lib/load";
+import { path } from "../lib/route";
 import type { Alarm } from "../lib/types";
 import { Select } from "../parts";
 import { ActionButton, Age, Badge, Empty, Foreign, Loaded, Outcome, Panel, Time } from "../ui";
@@ -12,7 +13,9 @@ const SNOOZES = [
   ["7d", "for a week"],
 ] as const;
 
-const SEVERITIES = { info: "plain", warning: "warn", critical: "bad" };
+export const SEVERITIES = { info: "plain", warning: "warn", critical: "bad" };
+
+export const alarmUrl = ({ alarm_id }: Alarm) => path("doubts", "alarm", alarm_id);
 
 function Acknowledge({ alarm, again }: { alarm: Alarm; again: () => void }) {
   const [snooze, setSnooze] = useState("");
@@ -40,7 +43,9 @@ function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
     <li class={SEVERITIES[alarm.severity]}>
       <header>
         <Badge text={alarm.severity} tone={SEVERITIES[alarm.severity]} /> <Badge text={alarm.state} /> <Badge text={alarm.rule} tone="plain" />{" "}
-        <Foreign text={alarm.subject} />{" "}
+        <a href={alarmUrl(alarm)}>
+          <Foreign text={alarm.subject} />
+        </a>{" "}
         <span class="dim">
           since <Age at={alarm.opened_at} />
         </span>
@@ -56,6 +61,11 @@ function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
       <p>
         <Foreign text={alarm.advice} />
       </p>
+      {alarm.resolved_at && (
+        <p class="dim">
+          Resolved <Time at={alarm.resolved_at} />
+        </p>
+      )}
       {alarm.state === "open" && <Acknowledge alarm={alarm} again={again} />}
       {alarm.state === "acknowledged" && (
         <p class="dim">
@@ -71,16 +81,19 @@ function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
   );
 }
 
-export const useAlarms = () => useLoad((signal) => get("/v1/alarms", { signal }), [], ["alarms", "runs", "doubts"]);
+/** Those that aren't resolved; all of them, to find one. */
+export const useAlarms = (all = false) =>
+  useLoad((signal) => get("/v1/alarms", { params: { query: { all } }, signal }), [all], ["alarms", "runs", "doubts"]);
 
-export function Alarms() {
-  const load = useAlarms();
+/** The alarms, or one of them, which may be resolved. */
+export function Alarms({ id }: { id?: string }) {
+  const load = useAlarms(!!id);
   return (
-    <Panel wide title="Alarms">
+    <Panel wide title={id ? "Alarm" : "Alarms"}>
       <Loaded load={load}>
         {(alarms) => {
-          const shown = alarms.filter(({ state }) => state !== "resolved");
-          if (shown.length === 0) return <Empty>No alarm is open.</Empty>;
+          const shown = alarms.filter(({ state, alarm_id }) => (id ? alarm_id === id : state !== "resolved"));
+          if (shown.length === 0) return <Empty>{id ? `There is no alarm ${id}.` : "No alarm is open."}</Empty>;
           return (
             <ul class="alarms">
               {shown.map((alarm) => (

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rawPiece, type ApiFailure } from "../lib/api";
-import { kindOf, parseCsv, prettyJson, prettyXml, type BodyKind } from "../lib/body";
-import { bytes, visible } from "../lib/format";
+import { decode, kindOf, MAX_CELLS, parseCsv, prettyJson, prettyXml, type BodyKind } from "../lib/body";
+import { bytes, count, visible } from "../lib/format";
 import { asFailure } from "../lib/load";
 import { Choice, Failed, Foreign, Table } from "../ui";
 
@@ -12,25 +12,27 @@ const MAX_PRETTY = 2_000_000;
 const MAX_ROWS = 500;
 
 interface Read {
-  text: string;
-  size: number;
+  bytes: Uint8Array;
   isWhole: boolean;
   failure?: ApiFailure;
 }
 
+const NOTHING: Read = { bytes: new Uint8Array(0), isWhole: false };
+
 /** Reads a body piece by piece, each when it is asked for: nothing of the rest is held, here or by the server. */
 function useBody(digest: string) {
-  const [read, setRead] = useState<Read>({ text: "", size: 0, isWhole: false });
+  const [read, setRead] = useState(NOTHING);
   const [isReading, setReading] = useState(true);
   const more = useRef<() => void>(() => {});
   useEffect(() => {
     const stop = new AbortController();
-    const decoder = new TextDecoder();
-    let all: Read = { text: "", size: 0, isWhole: false };
+    let all = NOTHING;
     const next = async () => {
-      const piece = await rawPiece(digest, all.size, PIECE, stop.signal);
-      const isWhole = piece.length < PIECE;
-      all = { text: all.text + decoder.decode(piece, { stream: !isWhole }), size: all.size + piece.length, isWhole };
+      const piece = await rawPiece(digest, all.bytes.length, PIECE, stop.signal);
+      const bytes = new Uint8Array(all.bytes.length + piece.length);
+      bytes.set(all.bytes);
+      bytes.set(piece, all.bytes.length);
+      all = { bytes, isWhole: piece.length < PIECE };
       return all;
     };
     more.current = () => {
@@ -53,10 +55,11 @@ function useBody(digest: string) {
 const PRETTY: Record<BodyKind, string> = { json: "JSON, laid out", xml: "XML, laid out", csv: "Table", text: "Text" };
 
 function AsTable({ text }: { text: string }) {
-  const [head = [], ...rows] = useMemo(() => parseCsv(text, MAX_ROWS + 1), [text]);
+  const table = useMemo(() => parseCsv(text, MAX_ROWS + 1), [text]);
+  const [head = [], ...rows] = table.rows;
   return (
     <>
-      <Table label="The body as a table" head={["", ...head.map(visible)]}>
+      <Table label="The body as a table" head={["", ...head]}>
         {rows.map((row, at) => (
           <tr>
             <td class="dim">{at}</td>
@@ -68,21 +71,29 @@ function AsTable({ text }: { text: string }) {
           </tr>
         ))}
       </Table>
-      {rows.length === MAX_ROWS && <p class="dim">The first {MAX_ROWS} rows.</p>}
+      {table.isCut && (
+        <p class="dim">
+          Only its beginning: at most {MAX_ROWS} rows and {count(MAX_CELLS)} cells.
+        </p>
+      )}
     </>
   );
 }
 
-/** A response's body: text, whatever it holds. */
-export function Body({ digest, record }: { digest: string; record?: number }) {
-  const { text, size, isWhole, isReading, failure, more } = useBody(digest);
+/** A response's body, of the type that its header states: text, whatever it holds. */
+export function Body({ digest, type, record }: { digest: string; type?: string; record?: number }) {
+  const { bytes: read, isWhole, isReading, failure, more } = useBody(digest);
+  const { text, encoding } = useMemo(() => decode(read, type, isWhole), [read, type]);
+  const size = read.length;
   const [shows, setShows] = useState<"pretty" | "plain">("pretty");
-  const kind = useMemo(() => kindOf(text), [text.length > 0]);
+  const kind = useMemo(() => kindOf(text), [text]);
   const isPretty = shows === "pretty" && kind !== "text" && isWhole && size <= MAX_PRETTY;
+  const isTable = isPretty && kind === "csv";
   const laidOut = useMemo(() => {
-    if (!isPretty || kind === "csv") return visible(text);
-    return visible(kind === "json" ? prettyJson(text) : prettyXml(text));
+    if (!isPretty || isTable) return null;
+    return kind === "json" ? prettyJson(text) : prettyXml(text);
   }, [text, isPretty, kind]);
+  const shown = useMemo(() => visible(laidOut ?? text), [laidOut, text]);
   if (failure) return <Failed failure={failure} />;
   return (
     <div aria-busy={isReading}>
@@ -91,17 +102,22 @@ export function Body({ digest, record }: { digest: string; record?: number }) {
         <span class="dim">
           {bytes(size)}
           {isWhole ? "" : " so far"}
-          {record === undefined ? "" : `; the transaction is record ${record}, counted from 0`}
+          {encoding === "utf-8" ? "" : ` in ${encoding}`}
+          {record !== undefined && (
+            <>
+              ; the transaction is <a href={`#record-${record}`}>record {record}</a>, counted from 0
+            </>
+          )}
         </span>
       </div>
-      {!isPretty && shows === "pretty" && kind !== "text" && size > 0 && (
+      {shows === "pretty" && kind !== "text" && size > 0 && !isTable && laidOut === null && (
         <p class="dim">{isWhole ? "It is too large to be laid out." : "It is laid out once all of it is read."}</p>
       )}
-      {isPretty && kind === "csv" ? (
+      {isTable ? (
         <AsTable text={text} />
       ) : (
         <pre class="body" tabIndex={0} aria-label="The body">
-          {laidOut}
+          {shown}
         </pre>
       )}
       {!isWhole && size > 0 && (

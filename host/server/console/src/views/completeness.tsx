@@ -1,49 +1,75 @@
-import { useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { count } from "../lib/format";
 import { run } from "../lib/jobs";
 import { useAction } from "../lib/load";
 import { navigate, parameters, path, setParameters } from "../lib/route";
-import type { Gap } from "../lib/types";
-import { accountCell, Crumbs, Rows, SPANS, StreamName, windowCell, type Column } from "../parts";
-import { ActionButton, Badge, Choice, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Time, Window } from "../ui";
-import { gapCounts, LISTED_GAPS, tracksOf, useCoverage, type Coverage, type GapMark, type Track } from "./coverage";
+import type { Gap, Stream } from "../lib/types";
+import { accountCell, Crumbs, isSameStream, Rows, SPANS, StreamName, windowCell, type Column } from "../parts";
+import { ActionButton, Age, Badge, Choice, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Window } from "../ui";
+import { doubtOf, gapCounts, LISTED_GAPS, networkOf, tracksOf, useCoverage, whyUnread, type Coverage, type Failing, type Track } from "./coverage";
 import { DAY, HeatRow, Legend, marksOf, Ticks, type Span } from "./heat";
-import { useNetworks } from "./runs";
 
-/** A gap with its reason, and what reads it. */
-function GapDialog({ gap, close, again }: { gap: Gap; close: () => void; again: () => void }) {
-  const networks = useNetworks();
+/** What is missing: a window, or all of an account's stream, or all of an account. */
+interface Missing extends Stream {
+  since: string | null;
+  until: string | null;
+}
+
+const NAMES = ["account", "stream", "axis", "since", "until"] as const;
+
+/** The URL of what is missing. */
+function missingUrl(of: Missing): string {
+  const days = parameters.value.get("days");
+  const query = new URLSearchParams(days ? { days } : {});
+  for (const name of NAMES) query.set(name, of[name] ?? "");
+  return `${path("completeness", of.network)}?${query}`;
+}
+
+/** What is missing with its reason, and what reads it. `found`: the gap, if it is one now. */
+function MissingDialog({ of, found, coverage, close }: { of: Missing; found?: Gap; coverage: Coverage; close: () => void }) {
+  const known = useRef(found);
+  known.current ??= found;
+  const gap = known.current;
   const action = useAction();
+  const networks = coverage.networks.value;
+  const { account, stream, axis, since, until } = of;
+  const network = networkOf(networks, of);
+  const doubt = gap && doubtOf(coverage, gap);
+  const failed = gap ?? (since ? undefined : coverage.failing.value?.rows.find((one) => isSameStream(one, of)));
   const read = async () => {
-    // Settings name networks by their file, tables by their connector.
-    const own = networks.value?.filter(({ connector }) => connector === gap.network) ?? [];
-    const network = own.find(({ accounts }) => accounts.some(({ id }) => id === gap.account)) ?? own[0];
-    const { account, stream, axis, since, until } = gap;
-    const window = axis === "none" ? {} : { axis, since, until };
-    const job = await run({ network: network?.name ?? gap.network, account, stream, ...window });
-    again();
+    const window = !since || !until || axis === "none" ? {} : { axis, since, until };
+    const job = await run({ network: network?.name ?? of.network, account, ...(stream && { stream }), ...window });
+    Object.values(coverage).forEach((load) => load.again());
     return job.state === "doubtful" ? "It was read, and the answer is doubtful: see the doubts." : "It was read.";
   };
+  const title = !since ? "Nothing of it was read" : doubt ? "A window that is held back" : gap?.kind === "failed" ? "A read that failed" : "A window that was never read";
   return (
-    <Dialog title={gap.kind === "failed" ? "A read that failed" : "A window that was never read"} close={close}>
+    <Dialog title={title} close={close}>
       <p>
-        <StreamName of={gap} />
+        {stream ? <StreamName of={of} /> : accountCell(of)}
         <br />
-        <Window since={gap.since} until={gap.until} />
+        {since && <Window since={since} until={until} />}
       </p>
-      {gap.failed_at && (
+      {since && !gap && coverage.listed.value && <p class="note good">Nothing of it is missing now.</p>}
+      {failed?.failed_at && (
         <p>
-          Failed <Time at={gap.failed_at} />
+          Failed <Age at={failed.failed_at} />
         </p>
       )}
-      {gap.error && (
+      {doubt && (
+        <p class="note warn">
+          {doubt.reason} <a href={path("doubts", doubt.doubt_id)}>See the doubt</a>
+        </p>
+      )}
+      {failed?.error && !doubt && (
         <p class="note bad">
-          <Foreign text={gap.error} />
+          <Foreign text={failed.error} />
         </p>
       )}
+      {networks && (gap?.kind === "never-read" || !since) && whyUnread(network, of).map((text) => <p>{text}</p>)}
       <div class="row">
         <ActionButton role="operate" kind="primary" action={action} disabled={action.done !== undefined} onClick={() => action.run(read)}>
-          {action.isBusy ? "Reading …" : "Read this window now"}
+          {action.isBusy ? "Reading …" : since ? "Read this window now" : "Read it now"}
         </ActionButton>
         <button type="button" onClick={close}>
           Close
@@ -54,30 +80,64 @@ function GapDialog({ gap, close, again }: { gap: Gap; close: () => void; again: 
   );
 }
 
-const GAPS = (open: (gap: Gap) => void): Column<Gap>[] => [
-  ["Network", accountCell],
-  [
-    "Stream",
-    (gap) => (
-      <>
-        {gap.stream} <span class="dim">by {gap.axis}</span>
-      </>
-    ),
-  ],
-  ["Window", windowCell],
-  ["Kind", (gap) => <Badge text={gap.kind} tone={gap.kind === "failed" ? "bad" : "warn"} />],
-  ["Why", (gap) => <Foreign text={gap.error} />, "long"],
-  [
-    "",
-    (gap) => (
-      <button type="button" onClick={() => open(gap)}>
-        Open
-      </button>
-    ),
-  ],
+const streamCell = ({ stream, axis }: Stream) => (
+  <>
+    {stream} <span class="dim">by {axis}</span>
+  </>
+);
+
+/** Known once the settings are. */
+const unread = ({ networks: { value } }: Coverage, gap: Gap) => value && gap.kind === "never-read" && whyUnread(networkOf(value, gap), gap).slice(-2).join(" ");
+
+/** A doubt is no failure, and leads to what is doubted. */
+const kindCell = (coverage: Coverage) => (gap: Gap) => {
+  const doubt = doubtOf(coverage, gap);
+  if (!doubt) return <Badge text={gap.kind} tone={gap.kind === "failed" ? "bad" : "warn"} />;
+  return (
+    <a href={path("doubts", doubt.doubt_id)}>
+      <Badge text="doubtful" />
+    </a>
+  );
+};
+
+const whyCell = (coverage: Coverage): Column<Gap> => [
+  "Why",
+  (gap) => <Foreign text={doubtOf(coverage, gap)?.reason ?? gap.error ?? (unread(coverage, gap) || "")} />,
+  "long",
 ];
 
-function Gaps({ coverage, open }: { coverage: Coverage; open: (gap: Gap) => void }) {
+const gaps = (coverage: Coverage): Column<Gap>[] => [
+  ["Network", accountCell],
+  ["Stream", streamCell],
+  ["Window", windowCell],
+  ["Kind", kindCell(coverage)],
+  whyCell(coverage),
+  ["", (gap) => <a href={missingUrl(gap)}>Open</a>],
+];
+
+const failing = (coverage: Coverage): Column<Failing>[] => [
+  ["Network", accountCell],
+  ["Stream", streamCell],
+  ["Outcome", kindCell(coverage)],
+  ["When", (stream) => <Age at={stream.failed_at} />],
+  ["Last read", (stream) => <Age at={stream.read_at} />],
+  whyCell(coverage) as Column<Failing>,
+];
+
+const LAST = "Streams whose last read failed or is doubtful";
+
+/** Streams whose last read didn't get into the tables, by name. */
+function LastFailed({ coverage }: { coverage: Coverage }) {
+  return (
+    <Panel wide title={LAST}>
+      <Loaded load={coverage.failing}>
+        {({ rows }) => (rows.length === 0 ? <Empty>None.</Empty> : <Rows label={LAST} rows={rows} columns={failing(coverage)} />)}
+      </Loaded>
+    </Panel>
+  );
+}
+
+function Gaps({ coverage }: { coverage: Coverage }) {
   const { total } = gapCounts(coverage);
   return (
     <Panel wide title="Gaps">
@@ -87,7 +147,7 @@ function Gaps({ coverage, open }: { coverage: Coverage; open: (gap: Gap) => void
             <Empty>No window is missing between the first and the last that was read.</Empty>
           ) : (
             <>
-              <Rows label="Gaps" rows={rows} columns={GAPS(open)} />
+              <Rows label="Gaps" rows={rows} columns={gaps(coverage)} />
               {total > rows.length && (
                 <p class="dim">
                   The newest {LISTED_GAPS} of {count(total)} gaps.
@@ -101,14 +161,14 @@ function Gaps({ coverage, open }: { coverage: Coverage; open: (gap: Gap) => void
   );
 }
 
-function Heat({ coverage, network, span, open }: { coverage: Coverage; network?: string; span: Span; open: (gap: GapMark) => void }) {
+function Heat({ coverage, network, span, open }: { coverage: Coverage; network?: string; span: Span; open: (of: Missing) => void }) {
   const rows: Track[] = tracksOf(coverage, network);
   if (rows.length === 0) return <Empty>Nothing was read yet. The schedule reads what is due; `sluice backfill` reads history.</Empty>;
   return (
     <>
       <Ticks span={span} />
       {rows.map((row) => (
-        <HeatRow key={`${row.network} ${row.account} ${row.stream} ${row.axis}`} row={row} span={span} marks={marksOf(coverage, row, open, span.first)} />
+        <HeatRow key={`${row.network} ${row.account} ${row.stream} ${row.axis}`} row={row} span={span} marks={marksOf(coverage, row, open, span.first)} open={open} />
       ))}
       <Legend />
     </>
@@ -117,13 +177,23 @@ function Heat({ coverage, network, span, open }: { coverage: Coverage; network?:
 
 export function Completeness({ network }: { network?: string }) {
   const days = SPANS.find(([days]) => days === parameters.value.get("days"))?.[0] ?? "90";
-  const [gap, setGap] = useState<Gap | null>(null);
   const coverage = useCoverage(network, days);
   const end = Math.ceil(Date.now() / DAY) * DAY;
   const span = { first: end - Number(days) * DAY, days: Number(days) };
-  const again = () => [coverage.tracks, coverage.marks, coverage.counts, coverage.listed, coverage.doubts].forEach((load) => load.again());
   // A mark of a network may stand for several accounts: they are in its own view.
-  const open = (mark: GapMark) => (network ? setGap(mark) : navigate(`${path("completeness", mark.network)}?days=${days}`));
+  const open = (of: Missing) => navigate(network ? missingUrl(of) : `${path("completeness", of.network)}?days=${days}`);
+  const named = (name: string) => parameters.value.get(name) ?? "";
+  const of: Missing | false = !!network && !!named("account") && {
+    network,
+    account: named("account"),
+    stream: named("stream"),
+    axis: named("axis"),
+    since: named("since") || null,
+    until: named("until") || null,
+  };
+  const all: Gap[] = [...(coverage.listed.value?.rows ?? []), ...(coverage.marks.value?.rows ?? [])];
+  const found = of ? all.find((gap) => isSameStream(gap, of) && gap.since === of.since && gap.until === of.until) : undefined;
+  const close = () => setParameters(Object.fromEntries(NAMES.map((name) => [name, ""])));
   return (
     <div class="panels">
       {network && (
@@ -140,8 +210,9 @@ export function Completeness({ network }: { network?: string }) {
           {() => <Heat coverage={coverage} network={network} span={span} open={open} />}
         </Loaded>
       </Panel>
-      <Gaps coverage={coverage} open={setGap} />
-      {gap && <GapDialog gap={gap} close={() => setGap(null)} again={again} />}
+      <Gaps coverage={coverage} />
+      <LastFailed coverage={coverage} />
+      {of && <MissingDialog key={missingUrl(of)} of={of} found={found} coverage={coverage} close={close} />}
     </div>
   );
 }

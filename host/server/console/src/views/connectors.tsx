@@ -2,8 +2,9 @@ import { useState } from "preact/hooks";
 import { get, post, sql } from "../lib/api";
 import { literal, short } from "../lib/format";
 import { useAction, useLoad } from "../lib/load";
+import { path } from "../lib/route";
 import type { ConnectorEntry } from "../lib/types";
-import { Details, Fact, Rows, type Column } from "../parts";
+import { Crumbs, Details, Fact, Rows, type Column } from "../parts";
 import { ActionButton, Badge, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Time } from "../ui";
 import { Replay } from "./replay";
 import { useNetworks } from "./runs";
@@ -195,10 +196,18 @@ function Decisions({ entry, network, again }: { entry: ConnectorEntry; network: 
   );
 }
 
-function Entry({ entry, again }: { entry: ConnectorEntry; again: () => void }) {
+const nameOf = ({ network, file }: ConnectorEntry) => network ?? file;
+
+function Entry({ entry, isOnly, again }: { entry: ConnectorEntry; isOnly: boolean; again: () => void }) {
   const { network, candidate_digest } = entry;
+  const name = nameOf(entry);
+  const link = !isOnly && (
+    <a href={path("connectors", name)}>
+      Only <Foreign text={name} />
+    </a>
+  );
   return (
-    <Panel wide title={network ?? entry.file}>
+    <Panel wide title={name} aside={link}>
       <Facts entry={entry} />
       <Reason entry={entry} />
       {network && (
@@ -213,21 +222,27 @@ function Entry({ entry, again }: { entry: ConnectorEntry; again: () => void }) {
   );
 }
 
-export function Connectors() {
+/** All connectors, or one. */
+export function Connectors({ one }: { one?: string }) {
   const load = useConnectors();
   return (
     <div class="panels">
+      {one && (
+        <Crumbs up={[["All connectors", "/connectors"]]}>
+          <Foreign text={one} />
+        </Crumbs>
+      )}
       <Loaded load={load} rows={6}>
-        {(entries) =>
-          entries.length === 0 ? (
-            <Empty>The connectors folder is empty: copy a `.wasm` file into it.</Empty>
-          ) : (
-            [...entries]
+        {(all) => {
+          const entries = all.filter((entry) => !one || nameOf(entry) === one);
+          if (entries.length === 0) return <Empty>{one ? `There is no connector ${one}.` : "The connectors folder is empty: copy a `.wasm` file into it."}</Empty>;
+          return (
+            entries
               // What waits for a decision comes first.
               .sort((a, b) => Number(b.reason !== null) - Number(a.reason !== null) || a.file.localeCompare(b.file))
-              .map((entry) => <Entry key={entry.file} entry={entry} again={load.again} />)
-          )
-        }
+              .map((entry) => <Entry key={entry.file} entry={entry} isOnly={!!one} again={load.again} />)
+          );
+        }}
       </Loaded>
     </div>
   );

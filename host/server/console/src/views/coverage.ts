@@ -1,6 +1,6 @@
 import { sql } from "../lib/api";
 import { toNumber, type Numeric } from "../lib/exact";
-import { literal } from "../lib/format";
+import { counted, literal } from "../lib/format";
 import { useLoad } from "../lib/load";
 import type { Extent, Gap, Network, Stream } from "../lib/types";
 import { isSameStream } from "../parts";
@@ -32,6 +32,11 @@ export interface Doubtful extends Extent {
   reason: string;
 }
 
+/** A stream whose last read failed. */
+export interface Failing extends Gap {
+  read_at: string | null;
+}
+
 /** Transactions that vanished, of one day. */
 export interface Vanished {
   network: string;
@@ -59,6 +64,13 @@ export function useCoverage(network: string | undefined, days: string) {
     ORDER BY since DESC, network, account LIMIT ${LISTED_GAPS}`;
   const doubts = `SELECT doubt_id, network, account, stream, axis, since, until, reason FROM meta.doubts
     WHERE state = 'open' ${inNetwork(network)} ORDER BY since DESC LIMIT ${MOST_MARKS}`;
+  // The error stands with the window that failed then.
+  const failing = `SELECT s.network, s.account, s.stream, s.axis, s.failed_at, s.read_at, max(f.error) AS error,
+      max(f.since) AS since, max(f.until) AS until, 'failed' AS kind
+    FROM meta.coverage_state s LEFT JOIN meta.coverage_state f ON f.network = s.network AND f.account = s.account
+      AND f.stream = s.stream AND f.axis = s.axis AND f.failed_at = s.failed_at AND f.kind <> 'stream'
+    WHERE s.kind = 'stream' AND (s.failed_at > s.read_at OR s.read_at IS NULL) ${network ? `AND s.network = ${literal(network)}` : ""}
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 5 DESC LIMIT ${LISTED_GAPS}`;
   const account = network ? "account, stream" : "'' AS account, '' AS stream";
   const vanished = `SELECT network, ${account}, transaction_day AS day, count(*) AS transactions FROM unified.transactions
     WHERE change = 'vanished' AND transaction_day > current_date() - INTERVAL '${days} days' ${inNetwork(network)}
@@ -70,6 +82,7 @@ export function useCoverage(network: string | undefined, days: string) {
     counts: useLoad((signal) => sql<Count>(counts, signal), inputs, [...TOPICS]),
     listed: useLoad((signal) => sql<Gap>(listed, signal), inputs, [...TOPICS]),
     doubts: useLoad((signal) => sql<Doubtful>(doubts, signal), inputs, [...TOPICS]),
+    failing: useLoad((signal) => sql<Failing>(failing, signal), inputs, [...TOPICS]),
     vanished: useLoad((signal) => sql<Vanished>(vanished, signal), [network, days], [...TOPICS]),
     networks: useNetworks(),
   };
@@ -100,4 +113,57 @@ export function gapCounts({ counts, marks }: Coverage) {
   const sum = (rows: { gaps: Numeric }[]) => rows.reduce((total, { gaps }) => total + toNumber(gaps), 0);
   const undrawn = (row: Stream) => sum(all.filter((one) => isSameStream(one, row))) - sum(drawn.filter((one) => isSameStream(one, row)));
   return { total: sum(all), undrawn, oldestDrawn: drawn[drawn.length - 1]?.since };
+}
+
+/** Those of some doubts that hold all of a window back together; none if a part of it failed otherwise. Failures that touch are one. */
+function covering(doubts: Doubtful[], { since, until }: Gap): Doubtful[] {
+  const time = Date.parse;
+  const within = doubts.filter((doubt) => time(doubt.since) < time(until) && time(doubt.until) > time(since));
+  const end = within
+    .sort((a, b) => time(a.since) - time(b.since))
+    .reduce((end, doubt) => (time(doubt.since) <= end ? Math.max(end, time(doubt.until)) : end), time(since));
+  return end >= time(until) ? within : [];
+}
+
+/** The doubt that holds a window back, the first of several, which is why it counts as one that failed. */
+export function doubtOf({ doubts }: Coverage, gap: Gap): Doubtful | undefined {
+  if (gap.kind !== "failed") return undefined;
+  return covering(doubts.value?.rows.filter((doubt) => isSameStream(doubt, gap)) ?? [], gap)[0];
+}
+
+/** Whether all failed reads that a mark stands for are doubts: these have marks of their own. */
+export function isDoubted(coverage: Coverage, gap: GapMark): boolean {
+  if (gap.account || gap.kind !== "failed") return !!doubtOf(coverage, gap);
+  const own = coverage.doubts.value?.rows.filter(({ network }) => network === gap.network) ?? [];
+  const streams = new Map(own.map((one) => [`${one.account} ${one.stream} ${one.axis}`, one]));
+  const doubted = [...streams.values()].filter((one) => doubtOf(coverage, { ...gap, account: one.account, stream: one.stream, axis: one.axis }));
+  return doubted.length >= toNumber(gap.gaps);
+}
+
+/** The settings of an account, as tables name it. */
+export const networkOf = (networks: Network[] | undefined, { network, account }: { network: string; account: string }) =>
+  networks?.find(({ connector, accounts }) => connector === network && accounts.some(({ id }) => id === account));
+
+/** Why no run has read something: what the settings and the schedule know of it. */
+export function whyUnread(network: Network | undefined, { account, stream, axis, since }: Stream & { since: string | null }): string[] {
+  if (!network) return ["No file in networks/ names this account now, so nothing reads it."];
+  const pause = network.paused.find((pause) => pause.account === null || pause.account === account);
+  const rules = network.look_back.filter((rule) => !axis || !rule.axis || rule.axis === axis);
+  const days = Math.max(0, ...rules.map(({ days }) => days));
+  const isPast = since && Date.parse(since) < Date.now() - days * 86_400_000;
+  return [
+    since
+      ? "No run has read it, though runs read what lies before and after."
+      : stream
+        ? "No run has read anything of it to the end."
+        : "No run has asked for anything of it yet: it is new here.",
+    ...(pause ? [`It is paused, so the schedule leaves it alone${pause.reason && `: ${pause.reason}`}.`] : []),
+    ...(rules.length === 0
+      ? ["The schedule reads nothing by this date: it is never due."]
+      : isPast
+        ? [`The schedule reads the last ${counted(days, "day")} again, and this is older: only you or \`sluice backfill\` read it.`]
+        : pause
+          ? []
+          : ["The schedule reads it at its next run."]),
+  ];
 }

@@ -157,12 +157,17 @@ function List() {
   );
 }
 
-export function Doubts({ id }: { id?: string }) {
-  if (id) return <Detail id={id} />;
+export function Doubts({ id, alarm }: { id?: string; alarm?: string }) {
+  if (id && !alarm) return <Detail id={id} />;
   return (
     <div class="panels">
-      <Alarms />
-      <List />
+      {alarm && (
+        <Crumbs up={[["Doubts and alarms", "/doubts"]]}>
+          <code>{alarm}</code>
+        </Crumbs>
+      )}
+      <Alarms id={alarm} />
+      {!alarm && <List />}
     </div>
   );
 }

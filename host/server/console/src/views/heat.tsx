@@ -1,9 +1,9 @@
 import { toNumber } from "../lib/exact";
 import { counted } from "../lib/format";
 import { navigate, path } from "../lib/route";
-import { Age, Foreign } from "../ui";
+import { Foreign, Time } from "../ui";
 import { isSameStream } from "../parts";
-import { gapCounts, type Coverage, type GapMark, type Track } from "./coverage";
+import { gapCounts, isDoubted, type Coverage, type GapMark, type Track } from "./coverage";
 
 export const DAY = 86_400_000;
 
@@ -85,7 +85,7 @@ export function Legend() {
 
 function gapText({ kind, since, until, error, gaps }: GapMark): string {
   const many = toNumber(gaps) > 1 ? `, ${counted(toNumber(gaps), "gap")}` : "";
-  return `${kind === "failed" ? "Failed" : "Never read"}: ${since.slice(0, 10)} to ${until.slice(0, 10)}${many}${error ? `, ${error}` : ""}`;
+  return `${kind === "failed" ? "Failed" : "Never read"}: ${since.slice(0, 10)} to ${until.slice(0, 10)} UTC${many}${error ? `, ${error}` : ""}`;
 }
 
 const nextDay = (day: string) => new Date(Date.parse(day) + DAY).toISOString();
@@ -97,7 +97,7 @@ export function marksOf(coverage: Coverage, row: Track, openGap: (gap: GapMark) 
     one.network === row.network && (!row.account || (one.account === row.account && one.stream === row.stream));
   const { undrawn, oldestDrawn } = gapCounts(coverage);
   const hidden = undrawn(row);
-  const gaps = coverage.marks.value?.rows.filter((gap) => isSameStream(gap, row)) ?? [];
+  const gaps = coverage.marks.value?.rows.filter((gap) => isSameStream(gap, row) && !isDoubted(coverage, gap)) ?? [];
   const doubts = coverage.doubts.value?.rows.filter((doubt) => isOf(doubt) && (!row.account || doubt.axis === row.axis)) ?? [];
   const vanished = coverage.vanished.value?.rows.filter(isOf) ?? [];
   const unknown = { since: new Date(first).toISOString(), until: oldestDrawn ?? "", kind: "unknown" as const };
@@ -120,7 +120,7 @@ export function marksOf(coverage: Coverage, row: Track, openGap: (gap: GapMark) 
 }
 
 /** A row with its name. */
-export function HeatRow({ row, span, marks }: { row: Track; span: Span; marks: Mark[] }) {
+export function HeatRow({ row, span, marks, open }: { row: Track; span: Span; marks: Mark[]; open: (row: Track) => void }) {
   return (
     <div class="heat">
       <div class="label">
@@ -136,12 +136,17 @@ export function HeatRow({ row, span, marks }: { row: Track; span: Span; marks: M
         <span class="dim">
           {row.read_at ? (
             <>
-              read <Age at={row.read_at} />
+              read <Time at={row.read_at} />
             </>
           ) : (
             "never read to the end"
           )}
-        </span>
+        </span>{" "}
+        {row.account && !row.read_at && (
+          <button type="button" class="link" aria-label={`Why? ${row.account}: never read`} onClick={() => open(row)}>
+            Why?
+          </button>
+        )}
       </div>
       <Days span={span} read={row} marks={marks} />
     </div>

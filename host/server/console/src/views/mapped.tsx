@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { get } from "../lib/api";
-import { count, counted } from "../lib/format";
+import { counted } from "../lib/format";
 import { useLoad } from "../lib/load";
 import type { MappedRows, SentRequest } from "../lib/types";
 import { Rows, Select, type Column } from "../parts";
@@ -44,21 +44,23 @@ function columns(left: MappedRows, right: MappedRows | null): Column<Field>[] {
   return right ? [...first, [right.connector.version, (field) => value(field.right, field.left), "long"]] : first;
 }
 
-function Records({ left, right }: { left: MappedRows; right: MappedRows | null }) {
+/** `wanted`: the record that is opened, or the first one. */
+function Records({ left, right, wanted }: { left: MappedRows; right: MappedRows | null; wanted?: number }) {
   const places = [...new Set([...left.rows, ...(right?.rows ?? [])].map(({ record_index }) => record_index))].sort((a, b) => a - b);
   const row = (of: MappedRows | null, place: number) => of?.rows.find(({ record_index }) => record_index === place);
   const records = places.map((place) => ({ place, fields: compared(row(left, place), right ? row(right, place) : row(left, place)) }));
+  const opened = wanted !== undefined && places.includes(wanted) ? wanted : places[0];
   const changed = records.filter(({ fields }) => fields.some(differs));
   return (
     <>
       <p role="status">
         {counted(left.records, "record")}
         {right && `, ${changed.length === 0 ? "the same rows by both versions" : `${counted(changed.length, "record")} with other rows`}`}
-        {places.length < left.records && `, the first ${count(places.length)} shown`}
+        {places.length === 0 ? `, none from ${wanted} on` : places.length < left.records && `, ${places[0]} to ${places[places.length - 1]} shown, counted from 0`}
       </p>
-      {records.map(({ place, fields }, at) => (
-        <details key={place} open={right ? fields.some(differs) : at === 0}>
-          <summary>Record {place}</summary>
+      {records.map(({ place, fields }) => (
+        <details key={place} open={right ? fields.some(differs) : place === opened}>
+          <summary id={`record-${place}`}>Record {place}</summary>
           <Rows label={`Record ${place}`} rows={fields} columns={columns(left, right)} />
         </details>
       ))}
@@ -73,14 +75,25 @@ function Records({ left, right }: { left: MappedRows; right: MappedRows | null }
   );
 }
 
-/** The rows that are made of a response: by the version that mapped it, beside what another one makes. */
-export function Mapped({ digest, sent }: { digest: string; sent: SentRequest }) {
+/** The first of those that are shown with a record. */
+const pageOf = (record: number) => Math.floor(record / MOST_RECORDS) * MOST_RECORDS;
+
+/** The rows that are made of a response, around the wanted record: by the version that mapped it, beside what another one makes. */
+export function Mapped({ digest, sent, record }: { digest: string; sent: SentRequest; record?: number }) {
   const [version, setVersion] = useState("");
+  const [skip, setSkip] = useState(pageOf(record ?? 0));
   const versions = useVersions(sent.network);
-  const ask = (version?: string) => (signal: AbortSignal) =>
-    get("/v1/raw/{digest}/rows", { params: { path: { digest }, query: { request: sent.request_id, version, limit: MOST_RECORDS } }, signal });
-  const left = useLoad(ask(), [digest, sent.request_id]);
-  const right = useLoad((signal) => (version ? ask(version)(signal) : Promise.resolve(null)), [digest, sent.request_id, version]);
+  const params = (version?: string) => ({ path: { digest }, query: { request: sent.request_id, version, skip, limit: MOST_RECORDS } });
+  const ask = (version?: string) => (signal: AbortSignal) => get("/v1/raw/{digest}/rows", { params: params(version), signal });
+  const inputs = [digest, sent.request_id, skip];
+  const left = useLoad(ask(), inputs);
+  const right = useLoad((signal) => (version ? ask(version)(signal) : Promise.resolve(null)), [...inputs, version]);
+  const turn = (text: string, to: number, isThere: boolean) =>
+    isThere && (
+      <button type="button" onClick={() => setSkip(to)}>
+        {text}
+      </button>
+    );
   return (
     <Panel
       wide
@@ -92,7 +105,13 @@ export function Mapped({ digest, sent }: { digest: string; sent: SentRequest }) 
           left.records === 0 ? (
             <Empty>It holds no record.</Empty>
           ) : (
-            <Loaded load={right}>{(right) => <Records left={left} right={right} />}</Loaded>
+            <>
+              <Loaded load={right}>{(right) => <Records left={left} right={right} wanted={record} />}</Loaded>
+              <div class="row">
+                {turn("Earlier records", pageOf(Math.min(skip, left.records) - 1), skip > 0)}
+                {turn("Later records", skip + MOST_RECORDS, skip + MOST_RECORDS < left.records)}
+              </div>
+            </>
           )
         }
       </Loaded>

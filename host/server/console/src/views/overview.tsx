@@ -5,9 +5,11 @@ import { type Exact, toNumber, type Numeric } from "../lib/exact";
 import { count } from "../lib/format";
 import { useLoad, type Load } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
+import type { Alarm } from "../lib/types";
 import { Details, Rows, SPANS, type Column } from "../parts";
 import { Age, Badge, Choice, Empty, Foreign, Loaded, Money, Panel, Warnings } from "../ui";
 import { useAlarms } from "./alarms";
+import { Open } from "./open";
 
 const BASES = [
   ["transaction", "Transaction day"],
@@ -306,8 +308,7 @@ function Tile({ title, value, href, tone }: { title: string; value: number | Exa
   );
 }
 
-function Tiles({ load }: { load: Load<Answer<Fresh>> }) {
-  const alarms = useAlarms();
+function Tiles({ load, alarms }: { load: Load<Answer<Fresh>>; alarms: Load<Alarm[]> }) {
   const open = alarms.value?.filter(({ state }) => state === "open").length;
   return (
     <Loaded load={load} rows={1}>
@@ -318,7 +319,7 @@ function Tiles({ load }: { load: Load<Answer<Fresh>> }) {
             {open !== undefined && <Tile title="open alarms" value={open} href="/doubts" tone={open ? "bad" : "good"} />}
             <Tile title="open doubts" value={doubts} href="/doubts" tone={doubts ? "warn" : "good"} />
             <Tile title="gaps" value={gaps} href="/completeness" tone={gaps ? "bad" : "good"} />
-            <Tile title="streams whose last read failed" value={failing} href="/completeness" tone={failing ? "bad" : "good"} />
+            <Tile title="streams whose last read failed or is doubtful" value={failing} href="/completeness" tone={failing ? "bad" : "good"} />
             <Tile title="networks" value={rows.length} href="/settings" tone="plain" />
           </div>
         );
@@ -355,14 +356,16 @@ function Freshness({ load }: { load: Load<Answer<Fresh>> }) {
 }
 
 export function Overview() {
+  const alarms = useAlarms();
   const fresh = useLoad((signal) => sql<Fresh>(FRESH, signal), [], ["runs", "doubts", "alarms"]);
   return (
     <div class="panels">
-      <Tiles load={fresh} />
+      <Tiles load={fresh} alarms={alarms} />
       <Commission />
       <UnpaidByAge />
-      <Changed />
+      <Open alarms={alarms} />
       <Freshness load={fresh} />
+      <Changed />
     </div>
   );
 }

@@ -55,6 +55,11 @@ function Report({ report }: { report: ReplayReport }) {
         {count(added.count)} added, {count(removed.count)} removed, {count(changed.count)} changed, {count(new_rejects.count)} new rejects,{" "}
         {count(gone_rejects.count)} rejects fewer.
       </p>
+      {Object.entries(report.facts).map(([kind, facts]) => (
+        <p key={kind}>
+          {count(facts.compared)} {kind}: {count(facts.added.count)} added, {count(facts.removed.count)} no longer given, {count(facts.changed.count)} changed.
+        </p>
+      ))}
       {totals.length > 0 && <Rows label="Commission by currency" rows={totals} columns={TOTALS} />}
       {examples.length > 0 && <Rows label="Fields that differ" rows={examples} columns={EXAMPLES} />}
     </>

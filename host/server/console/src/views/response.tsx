@@ -1,8 +1,8 @@
 import { get, sql } from "../lib/api";
 import { bytes, literal } from "../lib/format";
-import { useLoad } from "../lib/load";
+import { useLoad, type Load } from "../lib/load";
 import { parameters, path } from "../lib/route";
-import type { SentRequest, TransactionRow } from "../lib/types";
+import type { Envelope, SentRequest, TransactionRow } from "../lib/types";
 import { Crumbs, Fact, Record, requestQuery, Rows, transactionLink, type Column } from "../parts";
 import { Badge, Empty, Foreign, Loaded, Money, Panel, Time, Window } from "../ui";
 import { Body } from "./body";
@@ -103,9 +103,7 @@ function Facts({ sent }: { sent: SentRequest }) {
 const pairs = (headers: string[][]) => headers.map(([name = "", value]) => [name, value] as const);
 
 /** Headers of the request and of the response, and the request's body. */
-function Headers({ digest, request }: { digest: string; request: string }) {
-  const params = { path: { digest }, query: { request } };
-  const load = useLoad((signal) => get("/v1/raw/{digest}/envelope", { params, signal }), [digest, request]);
+function Headers({ load }: { load: Load<Envelope> }) {
   return (
     <Panel wide title="Headers, secrets masked">
       <Loaded load={load}>
@@ -143,24 +141,32 @@ function SliceByAnotherVersion({ sent }: { sent: SentRequest }) {
   );
 }
 
+function Kept({ sent, digest, record }: { sent: SentRequest; digest: string; record?: number }) {
+  const { request_id: request } = sent;
+  const params = { path: { digest }, query: { request } };
+  const envelope = useLoad((signal) => get("/v1/raw/{digest}/envelope", { params, signal }), [digest, request]);
+  const type = envelope.value?.headers.find(([name]) => name?.toLowerCase() === "content-type")?.[1];
+  return (
+    <>
+      <Headers load={envelope} />
+      <Panel wide title="Body">
+        <Body digest={digest} type={type} record={record} />
+      </Panel>
+      <Mapped digest={digest} sent={sent} record={record} />
+      <Versions request={request} raw={digest} />
+      <SliceByAnotherVersion sent={sent} />
+    </>
+  );
+}
+
 function Attempt({ sent, record }: { sent: SentRequest; record: string | null }) {
-  const { raw_object: digest, request_id } = sent;
+  const { raw_object: digest } = sent;
   return (
     <>
       <Panel wide title="Request, secrets masked">
         <Facts sent={sent} />
       </Panel>
-      {digest && (
-        <>
-          <Headers digest={digest} request={request_id} />
-          <Panel wide title="Body">
-            <Body digest={digest} record={record ? Number(record) : undefined} />
-          </Panel>
-          <Mapped digest={digest} sent={sent} />
-          <Versions request={request_id} raw={digest} />
-          <SliceByAnotherVersion sent={sent} />
-        </>
-      )}
+      {digest && <Kept sent={sent} digest={digest} record={/^\d+$/.test(record ?? "") ? Number(record) : undefined} />}
     </>
   );
 }

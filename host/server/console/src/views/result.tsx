@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { Chart, MAX_SERIES, seriesColour } from "../chart";
 import { Exact } from "../lib/exact";
-import { counted } from "../lib/format";
+import { counted, isUtc, localText, zone } from "../lib/format";
 import { Rows, Select, type Column } from "../parts";
 import { Choice, Empty, Foreign } from "../ui";
 
@@ -24,8 +24,21 @@ function columnsOf(rows: Row[]): { name: string; isNumber: boolean; isMoment: bo
   });
 }
 
+/** A value as it is; a moment with the viewer's time beside it. */
 function Cell({ value }: { value: unknown }) {
-  return value == null ? <span class="dim">null</span> : <Foreign text={text(value)} />;
+  if (value == null) return <span class="dim">null</span>;
+  const date = isMoment(value) && String(value).endsWith("Z") && new Date(String(value));
+  return (
+    <>
+      <Foreign text={text(value)} />
+      {date && !isUtc(date) && (
+        <span class="utc nowrap">
+          {" "}
+          {localText(date, true)} {zone}
+        </span>
+      )}
+    </>
+  );
 }
 
 function AsTable({ rows }: { rows: Row[] }) {

@@ -3,9 +3,9 @@ import type { Numeric } from "../lib/exact";
 import { bytes, count, counted, duration, literal, short } from "../lib/format";
 import { useLoad } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
-import type { SentRequest } from "../lib/types";
-import { Crumbs, Fact, Rows, Select, windowCell, type Column } from "../parts";
-import { Badge, Empty, Foreign, Loaded, Panel, Time } from "../ui";
+import type { Job, SentRequest } from "../lib/types";
+import { Crumbs, Fact, Rows, Select, type Column } from "../parts";
+import { Badge, Empty, Foreign, Loaded, Panel, Time, Window } from "../ui";
 
 const SHOWN = 100;
 /** Slices and requests of a run that are listed. */
@@ -34,10 +34,18 @@ interface Run {
 const COLUMNS = `run_id, network, command, outcome, started_at, finished_at, connector_version, connector_digest,
   requests, bytes, native_rows, new_versions, rejects, error, error_kind`;
 
-function list(network: string, outcome: string): string {
-  const wanted = [network && `network = ${literal(network)}`, outcome && `outcome = ${literal(outcome)}`].filter(Boolean);
-  const where = wanted.length > 0 ? `WHERE ${wanted.join(" AND ")}` : "";
-  return `SELECT ${COLUMNS} FROM meta.runs ${where} ORDER BY started_at DESC LIMIT ${SHOWN}`;
+/** A moment within SQL. */
+const moment = (at: string) => `TIMESTAMP ${literal(at)}`;
+
+/** Those before one: the moment that it began, and its id, for others may have begun then. */
+function list(network: string, outcome: string, before: string): string {
+  const [at = "", id = ""] = before.split(" ");
+  const wanted = [
+    network && `network = ${literal(network)}`,
+    outcome && `outcome = ${literal(outcome)}`,
+    at && `(started_at < ${moment(at)} OR started_at = ${moment(at)} AND run_id < ${literal(id)})`,
+  ].filter(Boolean);
+  return `SELECT ${COLUMNS} FROM meta.runs WHERE ${wanted.join(" AND ") || "true"} ORDER BY started_at DESC, run_id DESC LIMIT ${SHOWN}`;
 }
 
 /** Names of the networks in the settings, to choose from. */
@@ -64,33 +72,100 @@ const RUNS: Column<Run>[] = [
   ["Rejects", (run) => count(run.rejects), "number"],
 ];
 
-export function Runs() {
-  const network = parameters.value.get("network") ?? "";
-  const outcome = parameters.value.get("outcome") ?? "";
-  const networks = useNetworks();
-  const load = useLoad((signal) => sql<Run>(list(network, outcome), signal), [network, outcome], ["runs"]);
-  const names = (networks.value ?? []).map(({ name }) => [name, name] as const);
+/** What a job is to do. */
+const work = (job: Job) => job.work as { kind: string; network?: string; selection?: Record<"account" | "since" | "until", string | null> };
+
+const JOBS: Column<Job>[] = [
+  ["Asked for", (job) => <Time at={job.created_at} seconds />],
+  ["State", (job) => <Badge text={job.state} />],
+  ["Job", (job) => work(job).kind],
+  [
+    "Network",
+    (job) => (
+      <>
+        <Foreign text={work(job).network} /> <Foreign class="dim" text={work(job).selection?.account} />
+      </>
+    ),
+  ],
+  ["Window", (job) => <Window since={work(job).selection?.since ?? null} until={work(job).selection?.until ?? null} />],
+  ["By", (job) => <Foreign text={job.token} />],
+];
+
+/** What goes on now: runs by service, and jobs. */
+function InFlight() {
+  const status = useLoad((signal) => get("/v1/status", { signal }), [], ["runs"]);
+  const jobs = useLoad((signal) => get("/v1/jobs", { signal }), [], ["runs"]);
   return (
-    <Panel
-      wide
-      title="Runs that ended, newest first"
-      aside={
-        <div class="choices">
-          <Select label="Network" options={[["", "all"], ...names]} value={network} choose={(network) => setParameters({ network })} />
-          <Select label="Outcome" options={OUTCOMES} value={outcome} choose={(outcome) => setParameters({ outcome })} />
-        </div>
-      }
-    >
-      <Loaded load={load} rows={8}>
-        {({ rows }) =>
-          rows.length === 0 ? (
-            <Empty>No such run. `sluice run NETWORK` begins one, and so does the schedule.</Empty>
-          ) : (
-            <Rows label="Runs" rows={rows} columns={RUNS} />
-          )
-        }
+    <Panel wide title="In flight and waiting">
+      <Loaded load={status} rows={1}>
+        {({ services }) => {
+          const busy = services.filter(({ runs, running }) => running && runs > 0);
+          if (busy.length === 0) return <Empty>No service has a run in flight.</Empty>;
+          return busy.map(({ host, process, runs }) => (
+            <p>
+              {counted(runs, "run")} on <Foreign text={host} /> <span class="dim">process {process}</span>
+            </p>
+          ));
+        }}
+      </Loaded>
+      <Loaded load={jobs} rows={1}>
+        {(jobs) => {
+          const open = jobs.filter(({ state }) => state === "waiting" || state === "running");
+          return open.length > 0 && <Rows label="Jobs" rows={open} columns={JOBS} />;
+        }}
       </Loaded>
     </Panel>
+  );
+}
+
+export function Runs() {
+  const [network, outcome, before] = ["network", "outcome", "before"].map((name) => parameters.value.get(name) ?? "") as [string, string, string];
+  const networks = useNetworks();
+  const load = useLoad((signal) => sql<Run>(list(network, outcome, before), signal), [network, outcome, before], ["runs"]);
+  const names = (networks.value ?? []).map(({ name }) => [name, name] as const);
+  const choose = (what: string) => (value: string) => setParameters({ [what]: value, before: "" });
+  const page = (before: string) => setParameters({ before }, false);
+  return (
+    <div class="panels">
+      {!before && <InFlight />}
+      <Panel
+        wide
+        title="Runs that ended, newest first"
+        aside={
+          <div class="choices">
+            <Select label="Network" options={[["", "all"], ...names]} value={network} choose={choose("network")} />
+            <Select label="Outcome" options={OUTCOMES} value={outcome} choose={choose("outcome")} />
+          </div>
+        }
+      >
+        <Loaded load={load} rows={8}>
+          {({ rows }) => {
+            const last = rows.length === SHOWN && rows[SHOWN - 1];
+            return (
+              <>
+                {rows.length === 0 ? (
+                  <Empty>No such run. `sluice run NETWORK` begins one, and so does the schedule.</Empty>
+                ) : (
+                  <Rows label="Runs" rows={rows} columns={RUNS} />
+                )}
+                <div class="row">
+                  {before && (
+                    <button type="button" onClick={() => page("")}>
+                      Newest
+                    </button>
+                  )}
+                  {last && (
+                    <button type="button" onClick={() => page(`${last.started_at} ${last.run_id}`)}>
+                      Older
+                    </button>
+                  )}
+                </div>
+              </>
+            );
+          }}
+        </Loaded>
+      </Panel>
+    </div>
   );
 }
 
@@ -138,11 +213,21 @@ interface Slice {
   error_kind: string | null;
 }
 
+/** The page of the run with the requests of a slice. */
+const requestsOf = ({ account, stream, axis, since, until }: Slice) => `?${new URLSearchParams({ account, stream, axis, since, until })}#requests`;
+
 const SLICES: Column<Slice>[] = [
   ["Account", (slice) => <Foreign text={slice.account} />],
   ["Stream", (slice) => slice.stream],
   ["By", (slice) => slice.axis],
-  ["Window", windowCell],
+  [
+    "Window",
+    (slice) => (
+      <a href={requestsOf(slice)}>
+        <Window since={slice.since} until={slice.until} />
+      </a>
+    ),
+  ],
   ["Outcome", (slice) => <Badge text={slice.complete ? "read" : slice.error_kind === "doubt" ? "doubtful" : "failed"} />],
   ["Requests", (slice) => count(slice.requests), "number"],
   ["Records", (slice) => count(slice.records), "number"],
@@ -196,11 +281,30 @@ const REQUESTS: Column<SentRequest>[] = [
   ],
 ];
 
+const OF = ["account", "stream", "axis"];
+
+/** Requests of the run; of a slice, and of the narrower ones that it was split into, if the URL names one. */
 function Requests({ id }: { id: string }) {
-  const query = `SELECT * FROM meta.requests WHERE run_id = ${literal(id)} ORDER BY sent_at LIMIT ${MOST}`;
-  const load = useLoad((signal) => sql<SentRequest>(query, signal), [id]);
+  const [since, until] = [parameters.value.get("since"), parameters.value.get("until")];
+  const of = OF.map((column) => [column, parameters.value.get(column)] as const);
+  const wanted = of.flatMap(([column, value]) => (value === null ? [] : [` AND ${column} = ${literal(value)}`])).join("");
+  const within = since && until ? ` AND window_since >= ${moment(since)} AND window_until <= ${moment(until)}` : "";
+  const query = `SELECT * FROM meta.requests WHERE run_id = ${literal(id)}${wanted}${within} ORDER BY sent_at LIMIT ${MOST}`;
+  const load = useLoad((signal) => sql<SentRequest>(query, signal), [query]);
   return (
-    <Panel wide title="Requests">
+    <Panel wide title={wanted ? "Requests of a slice" : "Requests"}>
+      <p id="requests" tabIndex={-1}>
+        {wanted && (
+          <>
+            {of.map(([, value]) => (
+              <>
+                <Foreign text={value} />{" "}
+              </>
+            ))}
+            <Window since={since} until={until} /> <a href={path("runs", id)}>All requests of the run</a>
+          </>
+        )}
+      </p>
       <Loaded load={load}>
         {({ rows }) =>
           rows.length === 0 ? (

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { bytes, counted } from "../lib/format";
 import { useAction, useLoad, type Load } from "../lib/load";
+import { path } from "../lib/route";
 import type { Call, CheckReport, Network, NetworkCheck, NetworkStatus, Pause, Status } from "../lib/types";
 import { Fact, Rows, type Column } from "../parts";
 import { ActionButton, Age, Badge, Dialog, Empty, Failed, Foreign, Loaded, Outcome, Panel, Time } from "../ui";
@@ -172,7 +173,11 @@ function One({ network, status, check, again }: OneProps) {
           <Foreign text={network.name} />
         </h3>
         <span class="dim">
-          connector <Foreign text={network.connector} />, {counted(network.accounts.length, "account")}
+          connector{" "}
+          <a href={path("connectors", network.connector)}>
+            <Foreign text={network.connector} />
+          </a>
+          , {counted(network.accounts.length, "account")}
         </span>
         {!isPaused && (
           <button type="button" onClick={() => setPausing(true)}>

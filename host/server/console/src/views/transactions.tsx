@@ -89,7 +89,7 @@ export function Transactions() {
         {({ rows, warnings }) => (
           <>
             {rows.length === 0 ? (
-              <Empty>No transaction has this. Ids are compared exactly, names by what they hold.</Empty>
+              <Empty>{text ? "No transaction has this. Ids are compared exactly, names by what they hold." : "No transaction was read yet."}</Empty>
             ) : (
               <Rows label="Transactions" rows={rows} columns={FOUND} />
             )}

@@ -20,8 +20,13 @@ function units(millionths: bigint): string {
 // Sums of millionths may be longer than a double's digits.
 const whole = (number: number) => BigInt(String(number));
 
-const MONEY: Column<Counted>[] = [
-  ["Currency", (row) => row.what || "no currency", "head"],
+/** A sum, of transactions unless a kind is named. */
+interface Summed extends Counted {
+  kind: string;
+}
+
+const MONEY: Column<Summed>[] = [
+  ["Currency", (row) => `${row.what || "no currency"}${row.kind && ` (${row.kind})`}`, "head"],
   ["By the version that serves", (row) => <Money value={units(whole(row.running))} currency={row.what || null} />, "number"],
   ["By the one that waits", (row) => <Money value={units(whole(row.candidate))} currency={row.what || null} />, "number"],
   ["Difference", (row) => <Money value={units(whole(row.candidate) - whole(row.running))} currency={row.what || null} />, "number"],
@@ -47,7 +52,7 @@ function Differences({ of }: { of: Comparison }) {
   return (
     <>
       <p>
-        {count(of.responses)} responses: {count(of.added)} transactions added, {count(of.removed)} removed, {count(of.changed)} changed
+        {count(of.responses)} responses: {count(of.added)} transactions and other facts added, {count(of.removed)} removed, {count(of.changed)} changed
         {of.faults > 0 && `, ${count(of.faults)} responses failed`}.
       </p>
       {of.first_fault && (
@@ -70,16 +75,24 @@ function Differences({ of }: { of: Comparison }) {
 }
 
 function Report({ title, of }: { title: string; of: Comparison }) {
+  const sums = [
+    ...Object.entries(of.money).map(([currency, pair]) => ({ currency, kind: "", ...pair })),
+    ...Object.entries(of.fact_money).map(([name, pair]) => {
+      const [kind = "", currency = ""] = name.split(" ");
+      return { currency, kind, ...pair };
+    }),
+  ];
   // What names no currency counts as `?`.
-  const money = Object.entries(of.money)
-    .filter(([, { running, candidate }]) => whole(running) !== 0n || whole(candidate) !== 0n)
-    .map(([currency, pair]) => ({ what: currency === "?" ? "" : currency, ...pair }));
+  const money = sums
+    .filter(({ running, candidate }) => whole(running) !== 0n || whole(candidate) !== 0n)
+    .map(({ currency, ...sum }) => ({ what: currency === "?" ? "" : currency, ...sum }));
+  const counts = [...COUNTED.map(([name, what]) => ({ what, ...of[name] })), ...Object.entries(of.facts).map(([what, pair]) => ({ what, ...pair }))];
   return (
     <section aria-label={title}>
       <h3>{title}</h3>
       <Differences of={of} />
       {money.length > 0 && <Rows label={`${title}: commission`} rows={money} columns={MONEY} />}
-      <Rows label={`${title}: counts`} rows={COUNTED.map(([name, what]) => ({ what, ...of[name] }))} columns={COUNTS} />
+      <Rows label={`${title}: counts`} rows={counts} columns={COUNTS} />
     </section>
   );
 }

@@ -49,7 +49,7 @@ pub(in crate::api) struct MappedRows {
     connector: Connector,
     /// How many records the response has.
     records: u64,
-    /// Those of the first records.
+    /// Those of the records that were asked for.
     rows: Vec<MappedRow>,
     rejects: Vec<Reject>,
 }
@@ -62,7 +62,7 @@ struct Connector {
     digest: String,
 }
 
-/// A record, and the transactions that are made of it.
+/// A record, and the transactions and other facts that are made of it.
 #[derive(ToSchema)]
 struct MappedRow {
     record_index: u64,
@@ -70,6 +70,8 @@ struct MappedRow {
     native: BTreeMap<String, String>,
     /// The columns of each that aren't null.
     transactions: Vec<BTreeMap<String, String>>,
+    /// The same of facts of other kinds, by their kind.
+    facts: BTreeMap<String, Vec<BTreeMap<String, String>>>,
 }
 
 /// The answer to one of several queries.

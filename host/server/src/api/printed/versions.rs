@@ -65,15 +65,20 @@ struct Comparison {
     responses: u64,
     records: Pair,
     transactions: Pair,
+    /// Facts of other kinds, by their kind.
+    facts: BTreeMap<String, Pair>,
+    /// Transactions and other facts that only the version that waits gives.
     added: u64,
     removed: u64,
     changed: u64,
-    /// In how many changed transactions each field differs.
+    /// In how many changed transactions each field differs, and as `payments.amount` in how many other facts.
     fields: BTreeMap<String, u64>,
     /// Responses in which a native column differs, by its path.
     columns: BTreeMap<String, u64>,
     /// Commissions by currency, in millionths.
     money: BTreeMap<String, Pair>,
+    /// What payments pay, and commissions of items and aggregates, by kind and currency (`payments EUR`), in millionths.
+    fact_money: BTreeMap<String, Pair>,
     rejects: Pair,
     unknown_statuses: Pair,
     /// Responses on which the candidate failed.
@@ -102,10 +107,26 @@ pub(in crate::api) struct ReplayReport {
     removed: Transactions,
     changed: Transactions,
     fields: BTreeMap<String, ChangedField>,
+    /// Facts of other kinds, by their kind.
+    facts: BTreeMap<String, ReplayedFacts>,
     /// By currency.
     totals: Vec<Total>,
     new_rejects: Rejects,
     gone_rejects: Rejects,
+}
+
+/// What it would change of facts of a kind, beside further fields. Those that are removed stay in the table.
+#[derive(ToSchema)]
+struct ReplayedFacts {
+    compared: u64,
+    added: FactCount,
+    removed: FactCount,
+    changed: FactCount,
+}
+
+#[derive(ToSchema)]
+struct FactCount {
+    count: u64,
 }
 
 #[derive(ToSchema)]

@@ -53,7 +53,7 @@ pub(super) fn numbers() -> anyhow::Result<HostileServer> {
 /// Other names on each page.
 pub(super) fn names_on_each_page() -> anyhow::Result<HostileServer> {
     HostileServer::start(|ask, stream| {
-        let orders: Vec<String> = (0..9_000).map(|n| format!("\"o{}-{n}\":{{\"sum\":{n}}}", ask.number)).collect();
+        let orders: Vec<String> = (0..4_500).map(|n| format!("\"o{}-{n}\":{{\"sum\":{n}}}", ask.number)).collect();
         stream.write_all(&json(format!("{{\"data\":[{{{}}}]}}", orders.join(",")).as_bytes()))
     })
 }

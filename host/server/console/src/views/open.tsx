@@ -1,0 +1,53 @@
+import { sql } from "../lib/api";
+import { useLoad, type Load } from "../lib/load";
+import { path } from "../lib/route";
+import type { Alarm } from "../lib/types";
+import { Badge, Empty, Foreign, Loaded, Panel } from "../ui";
+import { alarmUrl, SEVERITIES } from "./alarms";
+import type { Doubtful } from "./coverage";
+
+/** Alarms and doubts that are listed, of each. */
+const LISTED = 5;
+
+const DOUBTS = `SELECT doubt_id, network, account, stream, axis, since, until, reason FROM meta.doubts WHERE state = 'open'
+  ORDER BY found_at DESC LIMIT ${LISTED + 1}`;
+
+/** The newest of what is open: each leads to what can be done about it. */
+export function Open({ alarms }: { alarms: Load<Alarm[]> }) {
+  const doubts = useLoad((signal) => sql<Doubtful>(DOUBTS, signal), [], ["doubts", "runs"]);
+  const list = (all: { tone: string; kind: string; href: string; text: string }[]) => (
+    <ul class="list">
+      {all.slice(0, LISTED).map(({ tone, kind, href, text }) => (
+        <li>
+          <Badge text={kind} tone={tone} />{" "}
+          <a href={href}>
+            <Foreign text={text} />
+          </a>
+        </li>
+      ))}
+      {all.length > LISTED && (
+        <li>
+          <a href="/doubts">All</a>
+        </li>
+      )}
+    </ul>
+  );
+  return (
+    <Panel title="Open alarms and doubts">
+      <Loaded load={alarms}>
+        {(alarms) => {
+          const open = alarms.filter(({ state }) => state === "open");
+          if (open.length === 0) return <Empty>No alarm is open.</Empty>;
+          return list(open.map((alarm) => ({ tone: SEVERITIES[alarm.severity], kind: alarm.severity, href: alarmUrl(alarm), text: alarm.summary })));
+        }}
+      </Loaded>
+      <Loaded load={doubts}>
+        {({ rows }) => {
+          if (rows.length === 0) return <Empty>No answer is held back.</Empty>;
+          const text = ({ network, account, reason }: Doubtful) => `${network} / ${account}: ${reason}`;
+          return list(rows.map((doubt) => ({ tone: "warn", kind: "doubt", href: path("doubts", doubt.doubt_id), text: text(doubt) })));
+        }}
+      </Loaded>
+    </Panel>
+  );
+}
