@@ -20,8 +20,7 @@ const MAX_PIECES: i64 = 8;
 /// # Errors
 /// A failure of the lake.
 pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
-    let options = app.settings.limits.queries_of_a_run();
-    let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
+    let session = session(app).await?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let span = format!(
         "SELECT CAST(CAST(min(transacted_at) AS BIGINT) AS VARCHAR), CAST(CAST(max(transacted_at) AS BIGINT) AS VARCHAR)
@@ -94,6 +93,12 @@ fn line([advertiser, currency, more, surplus, first, other, of, account]: &[Stri
         "{these} may be {others} under another id, such as {other} of {first}: sluice sql \"SELECT * FROM \
          unified.suspected_duplicates WHERE advertiser_id = '{advertiser}'\""
     )
+}
+
+/// A session for a run's own queries, within what these may use.
+pub(crate) async fn session(app: &App) -> Result<Session, Failure> {
+    let options = app.settings.limits.queries_of_a_run();
+    Ok(Session::open(app.lake.clone(), app.lake.tables().await?, options)?)
 }
 
 /// A text as SQL writes it.

@@ -229,9 +229,7 @@ async fn carry_out(
     report.warnings = [left_out, held::versions(app, network), warnings].concat();
     report.set_time(took);
     report.count(counts);
-    if counts.new_versions > 0 && (counts.causes.without_amount > 0 || has_moved || is_resumed) {
-        report.versions.money = money_changes(app, network, &noted.run_id).await;
-    }
+    amounts::count(app, &network.manifest().network, &mut report, has_moved || is_resumed).await;
     close(app, network, claim, noted, &report, is_resumed, &collected).await?;
     if counts.new_versions > 0 {
         report.warnings.extend(suspected_duplicates(app, network, &report.run_id).await);
@@ -239,19 +237,10 @@ async fn carry_out(
     Ok(report)
 }
 
-/// All is committed: a query that fails now doesn't fail the run.
-async fn money_changes(app: &App, network: &Network, run_id: &str) -> MoneyChanges {
-    amounts::changes(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
-        tracing::warn!("how commissions changed wasn't counted: {}", failure.render(false));
-        MoneyChanges::default()
-    })
-}
-
-/// Suspected duplicates of the run. A query that fails doesn't fail the run here either.
+/// Suspected duplicates of the run. All is committed: a query that fails now is a warning.
 async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
     duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
-        tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false));
-        Vec::new()
+        vec![format!("suspected duplicates weren't looked for: {}", describe(failure.error.as_ref()))]
     })
 }
 

@@ -3,9 +3,11 @@
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
+use sluice_model::describe;
 
-use crate::app::{App, open_session};
-use crate::duplicates::{quoted, texts};
+use super::report::RunReport;
+use crate::app::App;
+use crate::duplicates::{quoted, session, texts};
 use crate::failure::Failure;
 use crate::text::thousands;
 
@@ -45,12 +47,29 @@ impl MoneyChanges {
     }
 }
 
-/// How transactions of a run changed. A run whose answers are like those before needn't ask.
-///
-/// # Errors
-/// The lake's failure.
-pub(super) async fn changes(app: &App, network: &str, run_id: &str) -> Result<MoneyChanges, Failure> {
-    let session = open_session(app.lake.clone()).await?;
+/// Counts into a run's report how commissions changed. A run whose answers are like those before doesn't ask the tables: of
+/// such a one it isn't known, unless it changed no transaction that was known. `may_have_moved`: answers are unlike those
+/// before, or the run was resumed. All is committed: a query that fails now is a warning.
+pub(super) async fn count(app: &App, network: &str, report: &mut RunReport, may_have_moved: bool) {
+    let causes = report.versions.causes;
+    let of_known = causes.changed + causes.late_attribution + causes.remapped + causes.reappeared;
+    let is_asked = may_have_moved || causes.without_amount > 0;
+    report.versions.money = None;
+    if report.new_versions == 0 || (of_known == 0 && !is_asked) {
+        report.versions.money = Some(MoneyChanges::default());
+    } else if is_asked {
+        match changes(app, network, &report.run_id).await {
+            Ok(money) => report.versions.money = Some(money),
+            Err(failure) => report
+                .warnings
+                .push(format!("how commissions changed wasn't counted: {}", describe(failure.error.as_ref()))),
+        }
+    }
+}
+
+/// How transactions of a run changed.
+async fn changes(app: &App, network: &str, run_id: &str) -> Result<MoneyChanges, Failure> {
+    let session = session(app).await?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let of_run = format!(
         "SELECT DISTINCT month FROM unified.transaction_versions

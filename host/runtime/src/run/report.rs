@@ -93,14 +93,15 @@ pub struct VersionCounts {
     /// How many of each cause.
     #[serde(flatten)]
     pub causes: Causes,
-    /// What they changed of money. Only counted by `run`.
+    /// What they changed of money; none where that wasn't counted: by `build`, by a run whose answers are like those before,
+    /// and where the query failed, which is a warning.
     #[serde(flatten)]
-    pub money: MoneyChanges,
+    pub money: Option<MoneyChanges>,
 }
 
 impl From<Causes> for VersionCounts {
     fn from(causes: Causes) -> Self {
-        Self { causes, money: MoneyChanges::default() }
+        Self { causes, money: None }
     }
 }
 
@@ -232,7 +233,7 @@ impl RunReport {
             versions.push_str(&format!(" ({causes})"));
         }
         let mut parts = vec![versions];
-        parts.extend(self.versions.money.texts());
+        parts.extend(self.versions.money.iter().flat_map(MoneyChanges::texts));
         if self.counts.new_facts > 0 {
             parts.push(count(self.counts.new_facts, "new fact"));
         }

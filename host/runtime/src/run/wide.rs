@@ -7,11 +7,11 @@ use chrono::Utc;
 use sluice_lake::{DoubtRow, DoubtState, Fence};
 use sluice_model::Slice;
 
-use crate::app::{App, Network, open_session};
+use crate::app::{App, Network};
 use crate::collect::Collected;
 use crate::doubt::DoubtKind;
 use crate::doubts::doubt_id_of;
-use crate::duplicates::{quoted, texts};
+use crate::duplicates::{quoted, session, texts};
 use crate::failure::Failure;
 
 /// Characters of an example that a doubt quotes.
@@ -64,7 +64,7 @@ struct WideTable {
 
 /// What a run wrote to the `_rest` of a network's tables.
 async fn beyond(app: &App, network: &str, run_id: &str) -> Result<Vec<WideTable>, Failure> {
-    let session = open_session(app.lake.clone()).await?;
+    let session = session(app).await?;
     let (schema, run_id) = (network.replace('-', "_"), quoted(run_id));
     let streams =
         format!("SELECT DISTINCT stream FROM meta.columns WHERE network = {} AND path IS NULL", quoted(&schema));

@@ -55,7 +55,9 @@ fn a_run_says_why_there_are_new_versions() {
     let counts = Counts { new_versions: 6, native_written: 4, rejects: 1, older: 5, causes, ..Counts::default() };
     report.count(counts);
     report.finished_at = report.started_at;
-    report.versions.money.amounts_nulled = 1;
+    assert!(serde_json::to_value(&report).unwrap()["versions"].get("amounts_nulled").is_none(), "it wasn't counted");
+    report.versions.money = Some(MoneyChanges { amounts_nulled: 1, ..MoneyChanges::default() });
+    assert_eq!(serde_json::to_value(&report).unwrap()["versions"]["sub_ids_lost"], 0);
     assert_eq!(
         report.line(),
         "awin: 1 slice, 2 requests, 1,234 records; 6 new versions (3 first seen, 1 changed, 2 vanished), 1 commission \
