@@ -16,7 +16,7 @@ use crate::doubt::{
 use crate::failure::Failure;
 use crate::{record, text};
 
-/// Accepted empty answers, the latest, that further ones are compared with.
+/// Accepted empty answers of a part of its window, the latest, that an empty answer is compared with.
 const MAX_ACCEPTED: usize = 16;
 
 impl Guard {
@@ -105,9 +105,8 @@ impl Guard {
         }
         let mut parts = vec![window];
         let accepted = accepted_empty(&self.earlier, slice).filter(|row| !profile.is_refilled(&row.doubt_id));
-        let accepted = accepted.filter_map(|row| Some((row.window, row.decided_at?))).take(MAX_ACCEPTED);
-        for (known, decided_at) in accepted.collect::<Vec<_>>() {
-            let Some(common) = known.intersection(window) else { continue };
+        let of_window = accepted.filter_map(|row| Some((row.window.intersection(window)?, row.decided_at?)));
+        for (common, decided_at) in of_window.take(MAX_ACCEPTED).collect::<Vec<_>>() {
             let state = self.in_tables(lake, slice, slice.axis, common).await?;
             if state.and_then(|state| state.observed_at).is_none_or(|observed_at| observed_at <= decided_at) {
                 parts = parts.into_iter().flat_map(|part| uncovered(part, common)).collect();
