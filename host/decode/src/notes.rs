@@ -1,8 +1,10 @@
 //! What is noted while records are read, for [`Notes`].
 
+use sluice_model::RecordSet;
 pub use sluice_model::{NoteCount, NoteKind, Notes};
 
-/// How many values are noted with their record and field. All others are counted.
+/// How many values are noted with their record and field. All others are counted, and records of which characters were replaced
+/// are known.
 const MAX_ENTRIES: usize = 1 << 18;
 /// How many fields the notes of one record name.
 const MAX_FIELDS_SHOWN: usize = 8;
@@ -45,6 +47,8 @@ fn bit(kind: NoteKind) -> u16 {
 pub(super) struct NoteLog {
     /// Record, node of the field, kind.
     entries: Vec<(usize, usize, NoteKind)>,
+    /// Records of which characters were replaced.
+    replaced: RecordSet,
     /// By kind: how many values, and the record and field of the first.
     tallies: [Tally; NoteKind::ALL.len()],
 }
@@ -62,6 +66,9 @@ impl NoteLog {
         tally.values += 1;
         if tally.first.is_none_or(|(first, _)| record < first) {
             tally.first = Some((record, node));
+        }
+        if kind.replaces_characters() {
+            self.replaced.insert(record);
         }
         if self.entries.len() < MAX_ENTRIES {
             self.entries.push((record, node, kind));
@@ -89,7 +96,7 @@ impl NoteLog {
         self.entries.dedup();
         let records = self.entries.chunk_by(|one, next| one.0 == next.0);
         let records = records.map(|entries| (entries.first().map_or(0, |(record, ..)| *record), shown(entries, path)));
-        Notes::new(counts, records.collect())
+        Notes::new(counts, records.collect(), self.replaced)
     }
 }
 
@@ -160,6 +167,18 @@ mod tests {
         let notes = log.finish(|_| "x".repeat(100));
         let text = notes.of_record(0).unwrap();
         assert!(text.starts_with(&format!("{}…: control; ", "x".repeat(60))) && text.ends_with("; and 2 more"));
+    }
+
+    #[test]
+    fn replaced_characters_are_known_beyond_the_notes_that_are_shown() {
+        let mut log = NoteLog::default();
+        (0..MAX_FIELDS_SHOWN).for_each(|node| log.note(0, node, NoteKind::Control));
+        log.note(0, MAX_FIELDS_SHOWN, NoteKind::Nul);
+        (0..MAX_ENTRIES).for_each(|_| log.note(1, 0, NoteKind::Control));
+        log.note(2, 0, NoteKind::Charset);
+        let notes = log.finish(|_| "x".to_owned());
+        assert!(notes.of_record(0).is_some_and(|text| !text.contains("nul")) && notes.of_record(2).is_none());
+        assert_eq!([0, 1, 2, 3].map(|record| notes.has_replaced(record)), [true, false, true, false]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use manifest::{
     Axis, Grain, LookBack, Manifest, Rate, SecretSlot, Setting, StatusWord, Stream, TokenPlace, TokenSource,
 };
 pub use mapped::{BodyFindings, Mapped, Reject};
-pub use notes::{DECODE_NOTES, NoteCount, NoteKind, NoteTotals, Notes};
+pub use notes::{DECODE_NOTES, NoteCount, NoteKind, NoteTotals, Notes, RecordSet};
 pub use raw::{RawObject, SentRequest};
 pub use request::{Function, Hash, Method, Op, Part, Request, Template};
 pub use response::{Judgement, Refusal, RefusalKind, Response, Verdict};

@@ -61,6 +61,11 @@ impl NoteKind {
         }
     }
 
+    /// Whether U+FFFD may stand where characters were.
+    pub fn replaces_characters(self) -> bool {
+        matches!(self, Self::Charset | Self::LoneSurrogate | Self::Nul)
+    }
+
     /// So many values of the kind: `2 values with bytes of another character set`.
     pub fn count(self, values: u64) -> String {
         let noun = if values == 1 { "value" } else { "values" };
@@ -107,6 +112,26 @@ impl std::fmt::Display for NoteCount {
     }
 }
 
+/// Records of one response, a bit each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordSet(Vec<u64>);
+
+impl RecordSet {
+    /// Adds a record.
+    pub fn insert(&mut self, record: usize) {
+        let word = record / 64;
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (record % 64);
+    }
+
+    /// Whether a record is one of them.
+    pub fn contains(&self, record: usize) -> bool {
+        self.0.get(record / 64).is_some_and(|word| (word >> (record % 64)) & 1 == 1)
+    }
+}
+
 /// The notes of one response. Without an oddity they take no memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes(Option<Box<NoteTable>>);
@@ -116,13 +141,16 @@ struct NoteTable {
     counts: Vec<NoteCount>,
     /// Records and their notes, by record.
     records: Vec<(usize, String)>,
+    /// Records of which characters may have been replaced. All of them: notes of records are bounded.
+    replaced: RecordSet,
 }
 
 impl Notes {
-    /// Notes of each kind that occurs, once, and of records in their order.
-    pub fn new(counts: Vec<NoteCount>, records: Vec<(usize, String)>) -> Self {
+    /// Notes of each kind that occurs, once, and of records in their order. `replaced`: the records that have a note of a kind
+    /// that [replaces characters](NoteKind::replaces_characters), also those without notes in `records`.
+    pub fn new(counts: Vec<NoteCount>, records: Vec<(usize, String)>, replaced: RecordSet) -> Self {
         let is_empty = counts.is_empty() && records.is_empty();
-        Self((!is_empty).then(|| Box::new(NoteTable { counts, records })))
+        Self((!is_empty).then(|| Box::new(NoteTable { counts, records, replaced })))
     }
 
     /// Whether nothing was odd.
@@ -142,6 +170,11 @@ impl Notes {
         records.get(at).map(|(_, notes)| notes.as_str())
     }
 
+    /// Whether characters of a record may have been replaced by U+FFFD while it was read.
+    pub fn has_replaced(&self, record: usize) -> bool {
+        self.0.as_ref().is_some_and(|found| found.replaced.contains(record))
+    }
+
     /// The notes of `rows` records as a column for [`DECODE_NOTES`]; none if no record has any.
     pub fn column(&self, rows: usize) -> Option<StringArray> {
         let records = &self.0.as_ref()?.records;
@@ -153,7 +186,7 @@ impl Notes {
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         let texts = |found: &NoteTable| found.records.iter().map(|(_, text)| text.len() + 32).sum::<usize>();
-        self.0.as_deref().map_or(0, texts)
+        self.0.as_deref().map_or(0, |found| texts(found) + found.replaced.0.len() * size_of::<u64>())
     }
 }
 
@@ -194,12 +227,23 @@ mod tests {
     #[test]
     fn totals_are_by_kind() {
         let count = |kind, values| NoteCount { kind, values, record: None, path: String::new() };
-        let notes = Notes::new(vec![count(NoteKind::Charset, 2), count(NoteKind::NullList, 1)], Vec::new());
+        let counts = vec![count(NoteKind::Charset, 2), count(NoteKind::NullList, 1)];
+        let notes = Notes::new(counts, Vec::new(), RecordSet::default());
         let mut totals = NoteTotals::default();
         totals.note(&notes);
         totals.note(&notes);
         let found: Vec<_> = totals.kinds().map(|(kind, values)| (kind.name(), values)).collect();
         assert_eq!((found, totals.total()), (vec![("charset", 4), ("null-list", 2)], 6));
+    }
+
+    #[test]
+    fn a_set_of_records_has_those_that_were_added() {
+        let mut records = RecordSet::default();
+        for record in [200, 3, 64] {
+            records.insert(record);
+        }
+        let found: Vec<usize> = (0..1_000).filter(|record| records.contains(*record)).collect();
+        assert_eq!(found, [3, 64, 200]);
     }
 
     #[test]

@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
-use sluice_model::{Fact, NativeBatch, NoteKind, Notes, Reject};
+use sluice_model::{Fact, NativeBatch, Notes, Reject};
 
 use crate::error::Error;
 use crate::versions::{record_index, table_name, texts};
-
-/// Kinds of notes that leave U+FFFD where characters were.
-const REPLACED: [NoteKind; 3] = [NoteKind::Charset, NoteKind::LoneSurrogate, NoteKind::Nul];
 
 /// The records whose key has a replaced character, each with the reason to reject it.
 pub(super) fn repaired_keys(native: &NativeBatch, key: &[String], notes: &Notes) -> BTreeMap<usize, String> {
@@ -18,9 +15,9 @@ pub(super) fn repaired_keys(native: &NativeBatch, key: &[String], notes: &Notes)
         return BTreeMap::new();
     }
     let columns: Vec<_> = native.columns.iter().filter(|column| key.contains(&column.path)).collect();
-    let noted = (0..native.rows).filter(|record| is_noted(notes, *record));
+    let noted = (0..native.rows).filter(|record| notes.has_replaced(*record));
     let repaired = noted.filter_map(|record| {
-        let column = columns.iter().find(|column| has_replaced(&column.text, record))?;
+        let column = columns.iter().find(|column| is_replaced(&column.text, record))?;
         Some((record, reason(&format!("`{}`", column.path), column.text.value(record))))
     });
     repaired.collect()
@@ -37,9 +34,9 @@ pub(super) fn without_repaired(
         return Ok(rows);
     }
     let (ids, places) = (texts(fact, &rows, fact.id())?, record_index(fact, &rows)?);
-    for row in (0..rows.num_rows()).filter(|row| has_replaced(ids, *row)) {
+    for row in (0..rows.num_rows()).filter(|row| is_replaced(ids, *row)) {
         let record = places.value(row) as usize;
-        if is_noted(notes, record) {
+        if notes.has_replaced(record) {
             repaired.entry(record).or_insert_with(|| reason("the id", ids.value(row)));
         }
     }
@@ -65,12 +62,7 @@ pub(super) fn reject_repaired(repaired: BTreeMap<usize, String>, rejects: &mut V
     }
 }
 
-/// Whether characters of a record may have been replaced.
-fn is_noted(notes: &Notes, record: usize) -> bool {
-    notes.of_record(record).is_some_and(|notes| REPLACED.iter().any(|kind| notes.contains(kind.name())))
-}
-
-fn has_replaced(texts: &StringArray, at: usize) -> bool {
+fn is_replaced(texts: &StringArray, at: usize) -> bool {
     at < texts.len() && texts.is_valid(at) && texts.value(at).contains(char::REPLACEMENT_CHARACTER)
 }
 
@@ -82,7 +74,7 @@ fn reason(what: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use sluice_model::{Kinds, NativeColumn, NoteCount};
+    use sluice_model::{Kinds, NativeColumn, NoteCount, NoteKind, RecordSet};
 
     use super::*;
 
@@ -92,20 +84,23 @@ mod tests {
         NativeBatch { rows: ids.len(), columns: vec![column] }
     }
 
-    fn notes(record: usize, text: &str) -> Notes {
-        let count = NoteCount { kind: NoteKind::Nul, values: 1, record: Some(record), path: "id".to_owned() };
-        Notes::new(vec![count], vec![(record, text.to_owned())])
+    /// Notes of a response of which characters of one record were replaced, but in which no record is noted.
+    fn notes(replaced: usize) -> Notes {
+        let count = NoteCount { kind: NoteKind::Nul, values: 1, record: Some(replaced), path: "id".to_owned() };
+        let mut records = RecordSet::default();
+        records.insert(replaced);
+        Notes::new(vec![count], Vec::new(), records)
     }
 
     #[test]
     fn a_repaired_key_is_a_reject_that_names_it() {
         let (native, key) = (native(&["1", "1\u{fffd}2", "3\u{fffd}"]), ["id".to_owned()]);
-        let found = repaired_keys(&native, &key, &notes(1, "id: nul"));
+        let found = repaired_keys(&native, &key, &notes(1));
         let reason = "`id` identifies the record, and characters of it can't be read: `1\u{fffd}2`";
         assert_eq!(found, BTreeMap::from([(1, reason.to_owned())]), "the network itself wrote the third so");
-        assert!(repaired_keys(&native, &[], &notes(1, "id: nul")).is_empty());
-        assert!(repaired_keys(&native, &key, &notes(1, "id: control")).is_empty());
-        assert!(repaired_keys(&native, &key, &notes(0, "id: nul")).is_empty(), "left out behind the end");
+        assert!(repaired_keys(&native, &[], &notes(1)).is_empty());
+        assert!(repaired_keys(&native, &key, &notes(0)).is_empty(), "left out behind the end");
+        assert!(repaired_keys(&native, &key, &Notes::default()).is_empty());
         let mut rejects = vec![Reject { record_index: 1, reason: "no date".to_owned() }];
         reject_repaired(found, &mut rejects);
         assert_eq!(rejects.len(), 1, "it is one already");

@@ -1,4 +1,4 @@
-use sluice_model::{NoteCount, NoteKind, Notes};
+use sluice_model::{NoteCount, NoteKind, Notes, RecordSet};
 
 use super::*;
 
@@ -69,7 +69,8 @@ fn a_run_says_why_there_are_new_versions() {
 #[test]
 fn a_run_says_which_values_were_odd() {
     let count = |kind, values| NoteCount { kind, values, record: Some(0), path: "name".to_owned() };
-    let notes = Notes::new(vec![count(NoteKind::Charset, 2), count(NoteKind::NotANumber, 1)], Vec::new());
+    let counts = vec![count(NoteKind::Charset, 2), count(NoteKind::NotANumber, 1)];
+    let notes = Notes::new(counts, Vec::new(), RecordSet::default());
     let mut counts = Counts::default();
     counts.notes.note(&notes);
     let mut report = report();
