@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
-use sluice_model::row_hash;
+use sluice_model::{Fact, row_hash};
 
 use crate::error::Error;
 use crate::prepare::Prepared;
@@ -33,7 +33,7 @@ struct SliceOrdinals {
 }
 
 impl Ordinals {
-    /// Numbers a response's rows without an id after those of the slice's other responses.
+    /// Numbers a response's rows without an id after those of the slice's other responses. Their items go with them.
     pub(crate) fn number(&mut self, prepared: &mut Prepared) -> Result<(), Error> {
         let Some((rows, keyed)) = &mut prepared.transactions else { return Ok(()) };
         let bases = rows.column_by_name("id_basis").and_then(|column| column.as_string_opt::<i32>());
@@ -56,6 +56,12 @@ impl Ordinals {
             }
         }
         if has_changed {
+            let changed = places.iter().filter(|row| ids.value(**row) != numbered[**row]);
+            let renamed: HashMap<String, String> =
+                changed.map(|row| (ids.value(*row).to_owned(), numbered[*row].clone())).collect();
+            for batch in prepared.facts.iter_mut().filter(|batch| batch.fact == Fact::Items) {
+                batch.rename_transactions(&prepared.origin, &renamed)?;
+            }
             *rows = with_ids(rows, StringArray::from(numbered))?;
             let Keyed { keys, contents, .. } = Keyed::of(&prepared.origin, rows, 0)?;
             (keyed.keys, keyed.contents) = (keys, contents);

@@ -59,17 +59,17 @@ impl Prepared {
     ///
     /// # Errors
     /// [`Error::Column`] for transactions or other facts of another schema.
-    pub fn of(origin: Arc<RawObject>, layout: &Layout, connector: ConnectorRef, mapped: Mapped) -> Result<Self, Error> {
+    pub fn of(
+        origin: Arc<RawObject>,
+        layout: &Layout,
+        connector: ConnectorRef,
+        mut mapped: Mapped,
+    ) -> Result<Self, Error> {
+        reject_unreadable(layout, &mut mapped)?;
         let Mapped { native, transactions, facts, mut rejects, findings, .. } = mapped;
         let notes = findings.notes;
         let mut months = vec![month::NONE; native.rows];
         let (mut prepared, mut conflicting) = (None, HashSet::new());
-        let mut repaired = repaired_keys(&native, &layout.key, &notes);
-        let mut readable = |fact, rows| without_repaired(fact, rows, &notes, &mut repaired);
-        let transactions = transactions.map(|rows| readable(Fact::Transactions, rows)).transpose()?;
-        let facts = facts.into_iter().map(|(fact, rows)| Ok((fact, readable(fact, rows)?)));
-        let facts = facts.collect::<Result<Vec<_>, Error>>()?;
-        reject_repaired(repaired, &mut rejects);
         if let Some(rows) = transactions.filter(|rows| rows.num_rows() > 0) {
             let (rows, mut keyed, conflicts) = without_conflicts(&origin, rows, native.rows, &mut rejects)?;
             conflicting = conflicts;
@@ -162,11 +162,27 @@ impl Prepared {
     }
 }
 
-/// Makes transactions and other facts of one id with different contents rejects, as [`Prepared::of`] does.
+/// Makes rejects of records whose key or id was repaired while they were read, and takes out what they gave.
+fn reject_unreadable(layout: &Layout, mapped: &mut Mapped) -> Result<(), Error> {
+    let notes = &mapped.findings.notes;
+    let mut repaired = repaired_keys(&mapped.native, &layout.key, notes);
+    if let Some(rows) = mapped.transactions.take() {
+        mapped.transactions = Some(without_repaired(Fact::Transactions, rows, notes, &mut repaired)?);
+    }
+    for (fact, rows) in std::mem::take(&mut mapped.facts) {
+        mapped.facts.insert(fact, without_repaired(fact, rows, notes, &mut repaired)?);
+    }
+    reject_repaired(repaired, &mut mapped.rejects);
+    Ok(())
+}
+
+/// Makes rejects of what the tables don't take, as [`Prepared::of`] does: transactions and other facts of one id with different
+/// contents, and those whose id or record can't be told.
 ///
 /// # Errors
 /// [`Error::Column`] for transactions or other facts of another schema.
-pub fn reject_conflicts(origin: &RawObject, mapped: &mut Mapped) -> Result<(), Error> {
+pub fn reject_conflicts(origin: &RawObject, layout: &Layout, mapped: &mut Mapped) -> Result<(), Error> {
+    reject_unreadable(layout, mapped)?;
     let mut conflicting = HashSet::new();
     if let Some(rows) = mapped.transactions.take() {
         let (rows, _, conflicts) = without_conflicts(origin, rows, mapped.native.rows, &mut mapped.rejects)?;

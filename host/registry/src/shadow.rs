@@ -23,6 +23,13 @@ struct Tally {
     open: HashSet<String>,
 }
 
+/// Leaves of a mapped response what the tables would take.
+pub(crate) fn as_written(connector: &Connector, raw: &RawObject, mapped: &mut Mapped) -> Result<(), String> {
+    // Only what is of a known stream is mapped.
+    let Some(stream) = connector.manifest().stream(&raw.slice.stream) else { return Ok(()) };
+    reject_conflicts(raw, &stream.layout, mapped).map_err(|error| describe(&error))
+}
+
 impl Shadow {
     /// A candidate that has compared nothing in this run.
     pub fn new(candidate: Connector) -> Self {
@@ -35,8 +42,8 @@ impl Shadow {
     }
 
     /// Maps a response that the running version mapped, and notes how that differs. Runs a guest on this thread.
-    pub fn compare(&self, raw: &RawObject, body: Bytes, running: &Mapped) {
-        let outcome = self.compared(raw, body, running);
+    pub fn compare(&self, running: &Connector, raw: &RawObject, body: Bytes, mapped: &Mapped) {
+        let outcome = self.compared(running, raw, body, mapped);
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.open.insert(raw.slice.id());
         match outcome {
@@ -46,12 +53,17 @@ impl Shadow {
     }
 
     /// What the tables would take of the running version and of the candidate.
-    fn compared(&self, raw: &RawObject, body: Bytes, running: &Mapped) -> Result<(Mapped, Mapped), String> {
-        let mapped = self.candidate.map_raw(raw, body, TwiceCheck::Sampled);
-        let mut both = (running.clone(), mapped.map_err(|error| describe(&error))?);
-        for mapped in [&mut both.0, &mut both.1] {
-            reject_conflicts(raw, mapped).map_err(|error| describe(&error))?;
-        }
+    fn compared(
+        &self,
+        running: &Connector,
+        raw: &RawObject,
+        body: Bytes,
+        mapped: &Mapped,
+    ) -> Result<(Mapped, Mapped), String> {
+        let candidate = self.candidate.map_raw(raw, body, TwiceCheck::Sampled);
+        let mut both = (mapped.clone(), candidate.map_err(|error| describe(&error))?);
+        as_written(running, raw, &mut both.0)?;
+        as_written(&self.candidate, raw, &mut both.1)?;
         Ok(both)
     }
 

@@ -9,12 +9,13 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use sluice_engine::{Connector, Error as EngineError, TwiceCheck};
 use sluice_fetch::FetchOptions;
-use sluice_lake::{Lake, RawFilter, reject_conflicts};
+use sluice_lake::{Lake, RawFilter};
 use sluice_model::{Mapped, RawObject, Slice, describe};
 
 use crate::compare::{Comparison, Pair};
 use crate::error::Error;
 use crate::policy::TakeGuestSlot;
+use crate::shadow::as_written;
 
 /// Responses that are tried.
 const RESPONSES: usize = 24;
@@ -185,7 +186,7 @@ struct TrialFault {
 fn map(connector: &Connector, raw: &RawObject, body: Bytes, check: TwiceCheck) -> Result<Mapped, TrialFault> {
     let fault = |error: EngineError| TrialFault { text: describe(&error), is_grave: error.is_guest_fault() };
     let mut mapped = connector.map_raw(raw, body, check).map_err(fault)?;
-    reject_conflicts(raw, &mut mapped).map_err(|error| TrialFault { text: describe(&error), is_grave: true })?;
+    as_written(connector, raw, &mut mapped).map_err(|text| TrialFault { text, is_grave: true })?;
     Ok(mapped)
 }
 

@@ -138,6 +138,29 @@ async fn items_of_a_rejected_transaction_are_rejected_with_it() {
 }
 
 #[tokio::test]
+async fn items_of_equal_rows_on_two_pages_are_of_two_transactions() {
+    const BASE: &str = "d228cb696f1a8caf78912b704e4a8964";
+    let (_folder, lake) = new_lake().await;
+    let mut ledger = lake.ledger();
+    for (page, secs) in [("1", 10), ("2", 11)] {
+        let basis: ArrayRef = Arc::new(StringArray::from(vec!["row-hash"]));
+        let of: ArrayRef = Arc::new(StringArray::from(vec![BASE]));
+        let items = facts(Fact::Items, &[&format!("{BASE}/a")], &[("transaction_id", of)]);
+        let mut sold = Mapped { facts: BTreeMap::from([(Fact::Items, items)]), ..mapped(&[sale(BASE, 0, 5)]) };
+        sold.transactions = sold.transactions.map(|rows| with_column(&rows, "id_basis", basis));
+        ledger.add(response("run", page, secs), &layout(&[]), &connector(), sold).await.unwrap();
+    }
+    ledger.commit().await.unwrap();
+    let second = sluice_model::row_hash::with_ordinal(BASE, 1);
+    let mut expected = [BASE, &second].map(|id| format!("{id} {id}/a"));
+    expected.sort();
+    let columns = ["transaction_id", "item_id"];
+    assert_eq!(values(&lake, "unified", "transaction_item_versions", &columns).await, expected);
+    let keys = values(&lake, "unified", "transaction_versions", &["transaction_key"]).await;
+    assert_eq!(values(&lake, "unified", "transaction_item_versions", &["transaction_key"]).await, keys);
+}
+
+#[tokio::test]
 async fn an_erasure_changes_the_transactions_that_items_name_though_these_are_not_there() {
     let (_folder, lake) = new_lake().await;
     let transactions: ArrayRef = Arc::new(StringArray::from(vec!["order-77"]));

@@ -354,7 +354,7 @@ impl Collector {
             let _memory = memory;
             let mapped = connector.map_decoded(&origin, found, TwiceCheck::Sampled)?;
             if let Some((shadow, body)) = shadow {
-                shadow.compare(&origin, body, &mapped);
+                shadow.compare(&connector, &origin, body, &mapped);
             }
             PreparedResponse::of(&connector, origin, mapped)
         };
