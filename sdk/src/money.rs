@@ -95,14 +95,19 @@ impl Money {
     }
 
     /// Reads a whole number of the currency's minor unit: cents of a euro, but whole yen and thousandths of a dinar (ISO 4217).
+    /// None without a currency: how many places it has isn't known.
     ///
     /// ```
     /// use sluice_connector::Money;
     /// let of = |currency| Money::minor("1250", currency).map(Money::micros);
     /// assert_eq!([of("EUR"), of("jpy"), of("KWD")], [Some(12_500_000), Some(1_250_000_000), Some(1_250_000)]);
+    /// assert_eq!(of(" "), None);
     /// ```
     pub fn minor(text: &str, currency: &str) -> Option<Self> {
         let is_in = |codes: &str| codes.split(' ').any(|code| code.eq_ignore_ascii_case(currency.trim()));
+        if currency.trim().is_empty() {
+            return None;
+        }
         let places = match () {
             () if is_in("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF") => 0,
             () if is_in("BHD IQD JOD KWD LYD OMR TND") => 3,

@@ -142,6 +142,25 @@ impl<'a> Record<'a> {
         parse(text).map(Some).ok_or_else(|| format!("{}: `{}` is no amount", self.place(input), cut(text)))
     }
 
+    /// The field as money read by `parse`, which is given the amount's currency: for whole numbers of its minor unit. Zero is zero
+    /// in every currency.
+    ///
+    /// # Errors
+    /// The reason to reject the record, if there is a text that `parse` can't read, as where the currency is missing.
+    pub fn money_in(
+        &self,
+        input: usize,
+        currency: Option<&str>,
+        parse: impl Fn(&str, Option<&str>) -> Option<Money>,
+    ) -> Result<Option<Money>, String> {
+        let Some(text) = self.filled(input) else { return Ok(None) };
+        let currency = currency.map(str::trim).filter(|currency| !currency.is_empty());
+        let zero = || Money::parse(text).filter(|money| currency.is_none() && money.micros() == 0);
+        let what = if currency.is_some() { "is no amount" } else { "is an amount whose currency is missing" };
+        let found = parse(text, currency).or_else(zero);
+        found.map(Some).ok_or_else(|| format!("{}: `{}` {what}", self.place(input), cut(text)))
+    }
+
     /// The field as a whole number: `12`, or `12.0` as some networks write counts.
     ///
     /// # Errors

@@ -115,6 +115,9 @@ pub(crate) struct Columns {
     pub(crate) adjust: Option<String>,
 }
 
+/// The form of amounts in the minor unit of their currency.
+pub(crate) const MINOR: &str = "minor";
+
 /// Columns that count nothing right if they are null in every row.
 const NEEDED: [&str; 6] =
     ["sale_amount", "sale_currency", "commission_amount", "commission_currency", "amount", "currency"];
@@ -140,6 +143,32 @@ pub(crate) fn check_optional(columns: &[Column], status: &[usize], inputs: &[Str
             return mistake(
                 first.line,
                 format!("`{name}` needs a column that isn't `optional`: a header may lack `{}`", first.text),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The column of an amount's currency: its own, or else the only one that is mapped.
+pub(crate) fn currency_of<'a>(amount: &str, columns: &'a [Column]) -> Option<&'a Column> {
+    let named = |name: &str| columns.iter().find(|column| column.name == name);
+    let of = amount.strip_prefix("original_").unwrap_or(amount).strip_suffix("_amount");
+    let own = of.and_then(|of| named(&format!("{of}_currency"))).or_else(|| named("currency"));
+    let mut all = columns.iter().filter(|column| column.name.ends_with("currency"));
+    own.or_else(|| all.next().filter(|_| all.next().is_none()))
+}
+
+/// Refuses amounts in a currency's minor unit of which no currency is mapped: how many places it has isn't known.
+pub(crate) fn check_minor(columns: &[Column], line: usize) -> Read<()> {
+    let is_minor = |column: &&Column| column.sources.iter().any(|(_, forms)| forms.iter().any(|form| form == MINOR));
+    for Column { name, .. } in columns.iter().filter(is_minor) {
+        if !name.ends_with("amount") {
+            return mistake(line, format!("`{name}` is in no currency, so that it has no minor unit"));
+        }
+        if currency_of(name, columns).is_none() {
+            return mistake(
+                line,
+                format!("`{name}` is read as minor, and `[streams.map]` has no column of its currency"),
             );
         }
     }
@@ -174,6 +203,7 @@ pub(crate) fn read(table: &Section, names: &Names) -> Read<Columns> {
     if !columns.iter().any(|column| column.name == "transacted_at") {
         return mistake(table.line, "`[streams.map]` has no `transacted_at`");
     }
+    check_minor(&columns, table.line)?;
     let sub_ids = table.texts("sub_ids")?.into_iter().map(|path| {
         let name = path.text.rsplit('.').next().unwrap_or(&path.text).to_owned();
         (name, inputs.place(&path.text))
@@ -285,7 +315,7 @@ fn check_form(form: &str, kind: Kind, line: usize) -> Read<()> {
     let is_known = match kind {
         Kind::Time => matches!(form, "iso" | "utc" | "unix") || form.contains('%'),
         Kind::Money => {
-            matches!(form, "plain" | "decimal-comma" | "decimal-point" | "minor")
+            matches!(form, "plain" | "decimal-comma" | "decimal-point" | MINOR)
                 || form.strip_prefix("scaled ").is_some_and(|places| places.parse::<u8>().is_ok_and(|p| p <= 12))
         }
         Kind::Text | Kind::Flag | Kind::Count | Kind::Id => false,

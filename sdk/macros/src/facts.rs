@@ -1,6 +1,6 @@
 //! Payments, programmes, aggregates and items: `fact = "payments"` and the columns of `[streams.map]`.
 
-use crate::columns::{Column, Described, Id, Inputs, Kind, id, read_columns};
+use crate::columns::{Column, Described, Id, Inputs, Kind, check_minor, id, read_columns};
 use crate::document::{Read, Section, Text, mistake};
 use crate::fact_schema::{aggregate_columns, item_columns, payment_columns, programme_columns};
 use crate::template::Names;
@@ -106,6 +106,7 @@ pub(crate) fn read(fact: &'static Fact, table: &Section, names: &Names) -> Read<
     let mut inputs = Inputs::default();
     let id = id(table, fact.id, &mut inputs)?;
     let columns = read_columns(table, (fact.columns, &[fact.id]), &mut inputs, names)?;
+    check_minor(&columns, table.line)?;
     if columns.iter().any(|column| column.when.is_some()) {
         return mistake(table.line, "only columns of transactions wait for a decision");
     }

@@ -1,6 +1,6 @@
 //! How records become transactions and other facts.
 
-use crate::columns::{Column, Columns, Id, Kind, Source};
+use crate::columns::{Column, Columns, Id, Kind, MINOR, Source, currency_of};
 use crate::facts::FactColumns;
 use crate::network::Network;
 use crate::stream::{Mapping, Stream};
@@ -279,8 +279,15 @@ fn one(column: &Column, source: &Source, forms: &[String], columns: &[Column], p
         }
         Kind::Money if forms.is_empty() => format!("record.money({input})?"),
         Kind::Money => {
-            let parses: Vec<String> = forms.iter().map(|form| money(form, columns, places)).collect();
-            format!("record.money_by({input}, |text| {})?", parses.join(".or_else(|| ") + &")".repeat(parses.len() - 1))
+            let parses: Vec<String> = forms.iter().map(|form| money(form)).collect();
+            let parses = parses.join(".or_else(|| ") + &")".repeat(parses.len() - 1);
+            match currency_of(&column.name, columns).filter(|_| forms.iter().any(|form| form == MINOR)) {
+                Some(currency) => {
+                    let currency = value(currency, columns, places);
+                    format!("record.money_in({input}, {currency}, |text, currency| {parses})?")
+                }
+                None => format!("record.money_by({input}, |text| {parses})?"),
+            }
         }
     }
 }
@@ -294,17 +301,12 @@ fn time(form: &str) -> String {
     }
 }
 
-fn money(form: &str, columns: &[Column], places: &[&str]) -> String {
+fn money(form: &str) -> String {
     match form {
         "plain" => "Money::parse(text)".to_owned(),
         "decimal-comma" => "Money::parse_grouped(text, ',')".to_owned(),
         "decimal-point" => "Money::parse_grouped(text, '.')".to_owned(),
-        "minor" => {
-            // By the currency of the amount, whichever is mapped.
-            let currency = columns.iter().find(|column| column.name.ends_with("currency"));
-            let currency = currency.map_or_else(|| "None".to_owned(), |currency| value(currency, columns, places));
-            format!("Money::minor(text, ({currency}).unwrap_or_default())")
-        }
+        MINOR => "currency.and_then(|currency| Money::minor(text, currency))".to_owned(),
         scaled => format!("Money::scaled(text, {})", scaled.trim_start_matches("scaled ")),
     }
 }

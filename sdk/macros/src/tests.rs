@@ -123,7 +123,8 @@ fn a_stream_of_payments_becomes_rust() {
     let code = expansion(&format!("{GOOD}{PAYMENTS}"), Path::new("network.toml")).unwrap();
     for part in [
         "let (payment_id, _) = { composed = [record.required(0)?,record.required(1)?,].join(\"-\");",
-        "amount: record.money_by(4, |text| Money::minor(text, (record.filled(2)).unwrap_or_default()))?",
+        "amount: record.money_in(4, record.filled(2), |text, currency| \
+         currency.and_then(|currency| Money::minor(text, currency)))?",
         "payment_status: PaymentStatus::Paid, ..Payment::default() };",
         "out.push_payment(record, &row);",
     ] {
@@ -137,6 +138,11 @@ fn a_stream_of_payments_becomes_rust() {
             "a stream of facts of another kind isn't unified",
         ),
         ("$const paid", "$const sent", "`payment_status` is `$const` and one of: unpaid, payable, paid, clawed-back"),
+        (
+            "currency = \"currency\"\n",
+            "",
+            "`amount` is read as minor, and `[streams.map]` has no column of its currency",
+        ),
         ("amount =", "sum =", "`map` has no key `sum`; it has advertiser_id, "),
         ("\"paid\"", "\"paid when approved\"", "only columns of transactions wait for a decision"),
     ] {
@@ -144,6 +150,34 @@ fn a_stream_of_payments_becomes_rust() {
         let mistake = expansion(&text, Path::new("network.toml")).expect_err("it has a mistake").to_string();
         assert!(mistake.contains(expected), "{mistake}, not {expected}");
     }
+}
+
+#[test]
+fn an_amount_in_a_minor_unit_is_of_its_own_currency() {
+    let code = |columns: &str| {
+        let text =
+            GOOD.replacen("sale_amount = \"amount as decimal-comma\"\nsale_currency = \"$const EUR\"\n", columns, 1);
+        expansion(&text, Path::new("network.toml")).map_err(|mistake| mistake.to_string())
+    };
+    let amounts = "sale_amount = \"yen as plain | minor\"\ncommission_amount = \"cents as minor\"\n\
+                   original_commission_amount = \"was as minor\"\n";
+    let both =
+        code(&format!("{amounts}sale_currency = \"$const JPY\"\ncommission_currency = \"$const EUR\"\n")).unwrap();
+    let minor = "currency.and_then(|currency| Money::minor(text, currency))";
+    for (currency, parse) in [
+        ("JPY", format!("|text, currency| Money::parse(text).or_else(|| {minor}))?")),
+        ("EUR", format!("|text, currency| {minor})?")),
+    ] {
+        assert!(both.contains(&format!("Some(\"{currency}\"), {parse}")), "no {currency} in:\n{both}");
+    }
+    assert_eq!(both.matches("Some(\"EUR\"), |text").count(), 2, "the amount before an amendment is in the same one");
+    let one = code(&format!("{amounts}commission_currency = \"$const EUR\"\n")).unwrap();
+    assert_eq!(one.matches("Some(\"EUR\"), |text").count(), 3, "the only one that is mapped is that of all");
+    let none = code(amounts).unwrap_err();
+    assert!(
+        none.contains("`sale_amount` is read as minor, and `[streams.map]` has no column of its currency"),
+        "{none}"
+    );
 }
 
 #[test]
