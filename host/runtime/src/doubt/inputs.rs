@@ -1,5 +1,7 @@
 //! The inputs of a mapping, and the names that there are in their place.
 
+use std::collections::HashSet;
+
 use sluice_model::Layout;
 
 use super::MIN_RECORDS;
@@ -57,17 +59,20 @@ pub fn unknown_inputs(profile: &Profile, layout: &Layout) -> Vec<String> {
     if profile.records < MIN_RECORDS {
         return Vec::new();
     }
-    let unread = || {
-        let names = profile.paths.keys().map(String::as_str).filter(|path| has(profile, path));
-        names.filter(|name| !inputs(layout).any(|input| input == *name))
-    };
+    let mut unknown = never_had(profile, layout).peekable();
+    if unknown.peek().is_none() {
+        return Vec::new();
+    }
+    // Once for all: a slice's end isn't the place to write each name in letters for each input.
+    let names = profile.paths.keys().map(String::as_str).filter(|path| has(profile, path));
+    let unread: Vec<&str> = names.filter(|name| !inputs(layout).any(|input| input == *name)).collect();
+    let spelt: HashSet<String> = unread.iter().map(|name| letters(name)).collect();
     // Where money is missing, a name that only resembles may be the one that is meant.
     let is_missing = |column: &str| profile.columns.get(column).is_some_and(|fill| fill.of > 0 && fill.filled == 0);
     let lacks_money = COLUMNS[..MONEY].iter().any(|column| is_missing(column));
-    let is_meant = |path: &str| lacks_money && !resembling(path, unread()).is_empty();
-    let named = never_had(profile, layout).filter(|path| {
-        layout.key.iter().any(|key| key == path) || is_spelt_otherwise(path, unread()) || is_meant(path)
-    });
+    let is_meant = |path: &str| lacks_money && !resembling(path, unread.iter().copied()).is_empty();
+    let named = unknown
+        .filter(|path| layout.key.iter().any(|key| key == path) || spelt.contains(&letters(path)) || is_meant(path));
     named.map(str::to_owned).collect()
 }
 
@@ -95,11 +100,6 @@ fn never_had<'a>(profile: &Profile, layout: &'a Layout) -> impl Iterator<Item = 
         profile.paths.iter().any(|(other, known)| other.starts_with(&inside) && known.fill.filled > 0)
     };
     inputs(layout).filter(move |path| !has(profile, path) && !profile.reported.contains(*path) && !inside(path))
-}
-
-/// Whether one of `names` is a path, written otherwise.
-fn is_spelt_otherwise<'a>(path: &str, mut names: impl Iterator<Item = &'a str>) -> bool {
-    names.any(|name| letters(name) == letters(path))
 }
 
 /// What a person reads of an input that no record has.

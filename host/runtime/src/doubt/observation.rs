@@ -147,14 +147,7 @@ impl Observation {
     fn add_currencies(&mut self, rows: &RecordBatch, commissions: Option<&Decimal128Array>) {
         let text = |name: &str| rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
         let (Some(own), Some(sales)) = (text("commission_currency"), text("sale_currency")) else { return };
-        let mut current: Option<(&str, u64, i128)> = None;
-        let mut end = |ended: Option<(&str, u64, i128)>| {
-            if let Some((code, count, sum)) = ended {
-                let code = code.to_ascii_uppercase();
-                *self.currencies.entry(code.clone()).or_default() += count;
-                *self.money.entry(code).or_default() += sum;
-            }
-        };
+        let mut sums = Vec::new();
         for row in 0..rows.num_rows() {
             let code = match (own.is_valid(row), sales.is_valid(row)) {
                 (true, _) => own.value(row),
@@ -162,15 +155,15 @@ impl Observation {
                 (false, false) => continue,
             };
             let amount = commissions.filter(|amounts| amounts.is_valid(row)).map_or(0, |amounts| amounts.value(row));
-            match &mut current {
-                Some((of, count, sum)) if *of == code => {
-                    *count += 1;
-                    *sum += amount;
-                }
-                _ => end(current.replace((code, 1, amount))),
-            }
+            let sum = sum_of(&mut sums, code);
+            sum.count += 1;
+            sum.amount += amount;
         }
-        end(current);
+        for CodeSum { code, count, amount } in sums {
+            let code = code.to_ascii_uppercase();
+            *self.money.entry(code.clone()).or_default() += amount;
+            *self.currencies.entry(code).or_default() += count;
+        }
         add_codes(&mut self.sale_currencies, sales);
     }
 
@@ -239,21 +232,31 @@ pub(crate) fn money_json(money: &BTreeMap<String, i128>) -> String {
     serde_json::to_string(&texts).unwrap_or_default()
 }
 
-/// Counts codes, of which neighbours are mostly the same.
+/// What a response has of one currency.
+struct CodeSum<'a> {
+    code: &'a str,
+    count: u64,
+    amount: i128,
+}
+
+/// The sum of a currency's code. There are few, in whatever order they come, and the last one is mostly the next one too.
+fn sum_of<'a, 'b>(sums: &'b mut Vec<CodeSum<'a>>, code: &'a str) -> &'b mut CodeSum<'a> {
+    let at = sums.iter().position(|sum| sum.code == code).unwrap_or_else(|| {
+        sums.push(CodeSum { code, count: 0, amount: 0 });
+        sums.len() - 1
+    });
+    &mut sums[at]
+}
+
+/// Counts codes.
 fn add_codes(counts: &mut Codes, codes: &StringArray) {
-    let mut current: Option<(&str, u64)> = None;
-    let mut end = |ended: Option<(&str, u64)>| {
-        if let Some((code, count)) = ended {
-            *counts.entry(code.to_ascii_uppercase()).or_default() += count;
-        }
-    };
+    let mut sums = Vec::new();
     for code in codes.iter().flatten() {
-        match &mut current {
-            Some((of, count)) if *of == code => *count += 1,
-            _ => end(current.replace((code, 1))),
-        }
+        sum_of(&mut sums, code).count += 1;
     }
-    end(current);
+    for CodeSum { code, count, .. } in sums {
+        *counts.entry(code.to_ascii_uppercase()).or_default() += count;
+    }
 }
 
 fn present(amounts: &Decimal128Array) -> impl Iterator<Item = (usize, i128)> + '_ {

@@ -191,23 +191,24 @@ impl Profile {
 
     /// Adds what undoubted responses are like.
     pub fn add(&mut self, seen: &Observation) {
-        for (path, known) in &mut self.paths {
-            if seen.path(path).is_none() {
-                known.fill.add(seen.records, 0);
-            }
-        }
+        // Those that are in the answer are counted below, in what is filled.
+        self.paths.values_mut().for_each(|known| known.fill.add(seen.records, 0));
         for path in &seen.paths {
-            // Before it was seen first, no record had it.
-            let unseen = PathProfile { fill: Fill { of: self.records, filled: 0 }, types: 0 };
-            if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&path.path) {
-                continue;
+            let types = class(path.kinds) | if path.kinds == Kinds::default() { 0 } else { NAMED };
+            if let Some(known) = self.paths.get_mut(&path.path) {
+                known.fill.filled += path.filled;
+                known.types |= types;
+            } else if self.paths.len() < MAX_PATHS {
+                // Before it was seen first, no record had it.
+                let fill = Fill { of: self.records + seen.records, filled: path.filled };
+                self.paths.insert(path.path.clone(), PathProfile { fill, types });
             }
-            let known = self.paths.entry(path.path.clone()).or_insert(unseen);
-            known.fill.add(seen.records, path.filled);
-            known.types |= class(path.kinds) | if path.kinds == Kinds::default() { 0 } else { NAMED };
         }
-        for (name, filled) in COLUMNS.iter().zip(seen.columns) {
-            self.columns.entry((*name).to_owned()).or_default().add(seen.transactions, filled);
+        for (name, filled) in COLUMNS.into_iter().zip(seen.columns) {
+            match self.columns.get_mut(name) {
+                Some(known) => known.add(seen.transactions, filled),
+                None => _ = self.columns.insert(name.to_owned(), Fill { of: seen.transactions, filled }),
+            }
         }
         for (code, count) in &seen.currencies {
             *self.currencies.entry(code.clone()).or_default() += count;
