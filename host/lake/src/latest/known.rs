@@ -1,6 +1,6 @@
 //! What the latest state holds of the transactions that an answer reports, for those who compare the two.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{Array, AsArray, Decimal128Array, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::Decimal128Type;
@@ -13,7 +13,7 @@ use super::{LatestVersions, network_of, path_of};
 use crate::error::Error;
 use crate::follow::Follower;
 use crate::hash::VANISHED;
-use crate::index::{column, keys_of, unreadable, wrong};
+use crate::index::{KeyMap, column, keys_of, unreadable, wrong};
 use crate::lake::Lake;
 use crate::month;
 use crate::prepare::Prepared;
@@ -130,13 +130,14 @@ impl KnownTransactions {
         let Some((rows, keyed)) = answer.transactions.as_ref().filter(|_| !files.is_empty()) else {
             return Ok(Vec::new());
         };
-        let months: HashSet<String> = keyed.months.iter().map(|month| month::name(*month)).collect();
+        let months: BTreeSet<i32> = keyed.months.iter().copied().collect();
+        let months: HashSet<String> = months.into_iter().map(month::name).collect();
         let is_of_month = |add: &Add| {
             let month = INDEX.month.and_then(|column| add.partition_values.get(column)).cloned().flatten();
             month.is_none_or(|month| months.contains(&month))
         };
         let now = MoneyColumns::of(table, rows)?;
-        let mut wanted: HashMap<u128, usize> = keyed.keys.iter().copied().zip(0..).collect();
+        let mut wanted: KeyMap<usize> = keyed.keys.iter().copied().zip(0..).collect();
         let (mut filters, mut found) = (Filters::default(), KnownCounts::default());
         for add in files.iter().filter(|add| is_of_month(add)) {
             if found.is_full() {
@@ -156,7 +157,7 @@ async fn read_file(
     table: &Table,
     add: &Add,
     now: &MoneyColumns<'_>,
-    wanted: &mut HashMap<u128, usize>,
+    wanted: &mut KeyMap<usize>,
     found: &mut KnownCounts,
 ) -> Result<(), Error> {
     let path = path_of(add);

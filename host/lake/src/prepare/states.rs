@@ -1,11 +1,10 @@
 //! What a response reports of each transaction, in as few numbers as tell whether another one reports something else.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType, UInt32Type};
 
 use super::Prepared;
+use crate::hash::hash;
 
 /// What a response reports of a transaction to which the network gives an id.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +40,28 @@ impl Prepared {
         let modified = modified.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
         let places = rows.column_by_name("record_index").and_then(|column| column.as_primitive_opt::<UInt32Type>());
         let has_id = |row: &usize| bases.is_none_or(|bases| bases.value(*row) != "row-hash");
+        let mut scratch = Vec::with_capacity(128);
         let state = |row: usize| {
             let amounts =
                 amounts.map(|column| column.filter(|cells| cells.is_valid(row)).map(|cells| cells.value(row)));
             let codes =
                 currencies.map(|column| column.filter(|cells| cells.is_valid(row)).map(|cells| cells.value(row)));
-            let mut hasher = DefaultHasher::new();
-            (amounts, codes).hash(&mut hasher);
+            scratch.clear();
+            for amount in amounts {
+                scratch.push(u8::from(amount.is_some()));
+                scratch.extend(amount.unwrap_or_default().to_le_bytes());
+            }
+            for code in codes {
+                scratch.push(u8::from(code.is_some()));
+                scratch.extend(code.unwrap_or_default().as_bytes());
+                scratch.push(0);
+            }
             TransactionState {
                 key: keyed.keys[row],
                 id: ids.value(row),
                 content: keyed.contents[row],
-                money: hasher.finish(),
+                // Truncation is meant: 64 bits tell two states of one transaction apart.
+                money: hash(&scratch) as u64,
                 commission: amounts[0],
                 record: places.map_or(0, |places| places.value(row)),
                 modified_at: modified.filter(|times| times.is_valid(row)).map(|times| times.value(row)),

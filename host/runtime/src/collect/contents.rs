@@ -1,7 +1,8 @@
 //! What the responses of one slice report of each transaction: one that two of them report differently has changed while
 //! pages were read, or its id isn't one. Within a response such rows are rejects already.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use sluice_lake::{Prepared, TransactionState};
 
@@ -46,10 +47,30 @@ impl Differences {
     }
 }
 
+/// Keys are hashes already.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
 /// What a slice's responses report of each transaction.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, Known, BuildHasherDefault<KeyHasher>>,
     /// The later response has a newer state, or one of the same money.
     changed: Differences,
     /// Nothing says which state is the newer one, or the later response has the older one.
@@ -71,8 +92,10 @@ impl Contents {
             // Truncation is meant.
             self.known.get(&(state.key as u64)).is_some_and(|known| known.listing == listing)
         };
-        let repeated: HashSet<u32> =
+        let mut repeated: Vec<u32> =
             states.iter().filter(|state| is_repeated(state)).map(|state| state.record).collect();
+        repeated.sort_unstable();
+        repeated.dedup();
         for state in states {
             self.add_state(&state, received_at, listing, limit);
         }
