@@ -26,7 +26,7 @@ pub(super) fn inputs(layout: &Layout) -> impl Iterator<Item = &str> {
 /// New fields that may have taken a field's place, as the end of a sentence.
 pub(super) fn instead(profile: &Profile, path: &str, seen: &Observation) -> String {
     let is_new = |name: &str| profile.paths.get(name).is_none_or(|known| known.fill.filled == 0);
-    let new = seen.paths.iter().filter(|now| now.filled > 0 && is_new(&now.path)).map(|now| now.path.as_str());
+    let new = seen.paths.iter().filter(|now| now.filled > 0 && is_new(&now.path)).map(|now| &*now.path);
     let named: Vec<String> = resembling(path, new).into_iter().map(|name| format!("`{name}`")).collect();
     match &named[..] {
         [] => String::new(),
@@ -41,8 +41,8 @@ pub(super) fn absent<'a>(layout: &'a Layout, seen: &'a Observation) -> Vec<(&'a 
     let unread: Vec<&str> = seen
         .paths
         .iter()
-        .filter(|path| path.filled > 0 && !inputs(layout).any(|input| input == path.path))
-        .map(|path| path.path.as_str())
+        .filter(|path| path.filled > 0 && !inputs(layout).any(|input| *input == *path.path))
+        .map(|path| &*path.path)
         .collect();
     let is_absent = |path: &&str| seen.path(path).is_none_or(|path| path.filled == 0);
     let found =

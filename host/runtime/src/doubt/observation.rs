@@ -1,6 +1,7 @@
 //! What a mapped response is like, in some hundred numbers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type};
@@ -35,7 +36,7 @@ const MAX_PATHS: usize = 1_000;
 /// A native field: how many records have a value there, and of which types the values are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathSeen {
-    pub(super) path: String,
+    pub(super) path: Arc<str>,
     pub(super) filled: u64,
     pub(super) kinds: Kinds,
 }
@@ -193,22 +194,33 @@ impl Observation {
         for (day, sums) in &other.days {
             self.days.entry(*day).or_default().merge(sums);
         }
-        for (place, seen) in other.paths.iter().enumerate() {
-            self.merge_path(place, seen);
+        if self.paths.is_empty() {
+            self.paths.clone_from(&other.paths);
+            return;
+        }
+        let mut place = 0;
+        for seen in &other.paths {
+            place = self.merge_path(place, seen);
         }
     }
 
-    /// Responses of a stream mostly have their fields in one order.
-    fn merge_path(&mut self, place: usize, seen: &PathSeen) {
+    /// Adds a field, which is looked for in a place first, and gives the place of the next one. Responses of a stream mostly have
+    /// their fields in one order, but for those that one of them lacks.
+    fn merge_path(&mut self, place: usize, seen: &PathSeen) -> usize {
         let is_there = self.paths.get(place).is_some_and(|known| known.path == seen.path);
         let at = if is_there { Some(place) } else { self.paths.iter().position(|known| known.path == seen.path) };
         match at {
             Some(at) => {
                 self.paths[at].filled += seen.filled;
                 self.paths[at].kinds.insert(seen.kinds);
+                at + 1
             }
-            None if self.paths.len() < MAX_PATHS => self.paths.push(seen.clone()),
-            None => {}
+            None => {
+                if self.paths.len() < MAX_PATHS {
+                    self.paths.push(seen.clone());
+                }
+                place
+            }
         }
     }
 
@@ -218,7 +230,7 @@ impl Observation {
     }
 
     pub(super) fn path(&self, path: &str) -> Option<&PathSeen> {
-        self.paths.iter().find(|seen| seen.path == path)
+        self.paths.iter().find(|seen| *seen.path == *path)
     }
 }
 
@@ -273,7 +285,7 @@ fn with_text(texts: &StringArray) -> usize {
 fn paths(native: &NativeBatch) -> Vec<PathSeen> {
     let columns = native.columns.iter().take(MAX_PATHS);
     let seen = columns.map(|column| PathSeen {
-        path: column.path.clone(),
+        path: column.path.as_str().into(),
         filled: with_text(&column.text) as u64,
         kinds: column.kinds,
     });

@@ -195,13 +195,13 @@ impl Profile {
         self.paths.values_mut().for_each(|known| known.fill.add(seen.records, 0));
         for path in &seen.paths {
             let types = class(path.kinds) | if path.kinds == Kinds::default() { 0 } else { NAMED };
-            if let Some(known) = self.paths.get_mut(&path.path) {
+            if let Some(known) = self.paths.get_mut(&*path.path) {
                 known.fill.filled += path.filled;
                 known.types |= types;
             } else if self.paths.len() < MAX_PATHS {
                 // Before it was seen first, no record had it.
                 let fill = Fill { of: self.records + seen.records, filled: path.filled };
-                self.paths.insert(path.path.clone(), PathProfile { fill, types });
+                self.paths.insert(String::from(&*path.path), PathProfile { fill, types });
             }
         }
         for (name, filled) in COLUMNS.into_iter().zip(seen.columns) {

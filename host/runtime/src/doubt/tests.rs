@@ -346,6 +346,32 @@ fn decay_keeps_what_was_always_so() {
 }
 
 #[test]
+fn fields_of_several_answers_are_added_whatever_their_order() {
+    let of = |paths: &[&str]| {
+        let columns = paths.iter().map(|path| native(path, vec![Some("1".to_owned())], Kinds::INTEGER)).collect();
+        Observation::of(&Mapped { native: NativeBatch { rows: 1, columns }, ..mapped_at(&rows(1), "commission") })
+    };
+    let mut all = Observation::default();
+    for paths in [&["a", "b", "c"][..], &["a", "c"], &["d", "c", "a"], &["b"]] {
+        all.merge(&of(paths));
+    }
+    assert_eq!(["a", "b", "c", "d"].map(|path| all.path(path).unwrap().filled), [3, 2, 3, 1]);
+    let mut profile = Profile::default();
+    profile.add(&of(&["a", "b"]));
+    profile.add(&of(&["a", "c"]));
+    let fill = |path: &str| (profile.paths[path].fill.of, profile.paths[path].fill.filled);
+    assert_eq!(["a", "b", "c"].map(fill), [(2, 2), (2, 1), (2, 1)]);
+}
+
+#[test]
+fn currencies_are_counted_in_whatever_order_they_come() {
+    let of = |currency| Row { currency: Some(currency), ..row() };
+    let seen = seen(&[of("EUR"), of("GBP"), of("eur"), of("EUR")]);
+    let counts: Vec<_> = seen.currencies.iter().map(|(code, count)| (code.as_str(), *count)).collect();
+    assert_eq!(counts, [("EUR", 3), ("GBP", 1)]);
+}
+
+#[test]
 fn new_names_in_each_answer_are_forgotten_beyond_a_number() {
     let mut profile = Profile::default();
     for answer in 0..5 {
