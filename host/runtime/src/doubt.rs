@@ -39,6 +39,8 @@ const MIN_WEEKDAYS: usize = 4;
 /// Records from which on the absence of a field is more than chance.
 pub const MIN_RECORDS: u64 = 5;
 
+/// What a doubt of [`DoubtKind::Total`] is about if a page came twice: its `field`, by which an acceptance knows it.
+pub(crate) const PAGE: &str = "page";
 /// How the reason ends of a page that comes twice: what a network whose pages repeat needs.
 pub(crate) const REPEATED_PAGE: &str = "Where its lists repeat, accept it: pages of this account and stream may repeat then. \
                                         `\"doubt\": {\"total\": false}` lets all, and compares no totals";
@@ -114,7 +116,8 @@ impl DoubtKind {
 pub struct Doubt {
     /// The rule that it breaks.
     pub kind: DoubtKind,
-    /// The path in the records, or the column of the unified model; none if it is about the whole answer.
+    /// The path in the records, or the column of the unified model; `page` for a page that came twice; none if it is about the
+    /// whole answer.
     pub field: Option<String>,
     /// What is odd, with numbers, on one line.
     pub reason: String,
@@ -134,9 +137,8 @@ impl Doubt {
             DoubtKind::Empty => "the answer for a window that held transactions is empty".to_owned(),
             DoubtKind::Cut => "the body may have been cut off".to_owned(),
             DoubtKind::Conflict => "two responses report one transaction differently".to_owned(),
-            DoubtKind::Total => {
-                "the network states another number of records than came, or a page came twice".to_owned()
-            }
+            DoubtKind::Total if field == PAGE => "a page came twice".to_owned(),
+            DoubtKind::Total => "the network states another number of records than came".to_owned(),
             DoubtKind::Bands => "counts or sums of days are far from what is usual".to_owned(),
             DoubtKind::Columns => "records have more fields than their table may have columns".to_owned(),
         }

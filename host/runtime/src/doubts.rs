@@ -269,7 +269,7 @@ async fn learn(
     if let Some(kind) = DoubtKind::ALL.into_iter().find(|kind| kind.name() == doubt.kind) {
         profile.forget(kind, doubt.field.as_deref());
     }
-    profile.accept_pages(&doubt.reason);
+    profile.accept_pages(&doubt.kind, doubt.field.as_deref());
     if let Some(read) = read {
         let (slice, rules) = (&read.slice, &network.settings.content.doubt);
         let read_at = read.sent_at.unwrap_or(read.read_at);

@@ -226,7 +226,10 @@ pub(super) const DOUBT_EVENTS: SystemTable = SystemTable {
             "The rule that the answer breaks, of several the most telling: `fill`, `type`, `currency`, `unit`, \
              `status`, `window`, `empty`, `cut`, `conflict`, `total`, `bands` or `columns`.",
         ),
-        text("field", "The path in the records, or the unified column, that it is about."),
+        text(
+            "field",
+            "The path in the records, or the unified column, that it is about; `page` where a page came twice.",
+        ),
         text("reason", "All that is odd, with numbers."),
         text("request_ids", "The requests whose responses are held back, as a JSON array."),
         count("records", "Records in these responses."),

@@ -278,7 +278,7 @@ impl Guard {
         let mut found = self.found();
         let of = (slice.account.clone(), slice.stream.clone());
         let agreed = found.agreed.iter().find(|row| is_of(row, slice) && !overlap(row.window, slice.window).is_zero());
-        let agreed = agreed.map(|row| row.reason.clone());
+        let agreed = agreed.map(|row| (row.kind.clone(), row.field.clone()));
         let profile = found.learned.entry(of).or_insert_with(|| Profile::clone(&before));
         profile.add(seen);
         let mut warnings = Vec::new();
@@ -291,8 +291,8 @@ impl Guard {
         }
         refilled(&self.earlier, slice, seen, read_at).for_each(|doubt_id| profile.note_refilled(doubt_id));
         let view = view(collector, slice, first_sent_at);
-        if let Some(reason) = agreed.filter(|_| !rejects) {
-            profile.accept_pages(&reason);
+        if let Some((kind, field)) = agreed.filter(|_| !rejects) {
+            profile.accept_pages(&kind, field.as_deref());
             profile.accept(&self.rules, slice, view.as_ref(), seen);
         }
         match (slice.axis, view) {

@@ -109,7 +109,7 @@ impl Listings {
             return;
         };
         let (number, Page { number: earlier, key: of, .. }) = (page.number, first);
-        // A decision looks for the end of the reason, which a long one loses.
+        // Reasons are bounded, and this one isn't all of it.
         let short = |key: &str| key.chars().take(MAX_SHOWN_KEY).collect::<String>();
         let (key, of) = (short(key), short(of));
         self.repeat.get_or_insert_with(|| {

@@ -10,7 +10,7 @@ use super::earlier_doubts::{accepted_empty, uncovered};
 use super::listings::Listings;
 use super::{Collector, Guard};
 use crate::doubt::{
-    Doubt, DoubtKind, Emptied, Observation, Profile, REPEATED_PAGE, SliceView, WindowsBy, emptied, judge_days,
+    Doubt, DoubtKind, Emptied, Observation, PAGE, Profile, REPEATED_PAGE, SliceView, WindowsBy, emptied, judge_days,
     judge_window, money_json,
 };
 use crate::failure::Failure;
@@ -50,7 +50,8 @@ impl Guard {
     /// Whether a page came twice, so that another one is missing.
     pub(super) fn judge_pages(&self, profile: &Profile, listings: &Listings) -> Option<Doubt> {
         let repeat = listings.repeat().filter(|_| self.may_not_repeat(profile))?;
-        Some(Doubt { kind: DoubtKind::Total, field: None, reason: format!("{repeat}. {REPEATED_PAGE}") })
+        let reason = format!("{repeat}. {REPEATED_PAGE}");
+        Some(Doubt { kind: DoubtKind::Total, field: Some(PAGE.to_owned()), reason })
     }
 
     fn may_not_repeat(&self, profile: &Profile) -> bool {

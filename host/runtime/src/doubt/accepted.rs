@@ -7,7 +7,7 @@ use super::bands::SliceView;
 use super::observation::{COLUMNS, Observation};
 use super::profile::{Fill, Profile, WindowsBy};
 use super::window::{days_outside, judge_window};
-use super::{DoubtKind, DoubtSettings, REPEATED_PAGE};
+use super::{DoubtKind, DoubtSettings, PAGE};
 
 /// Accepted doubts of empty answers of which it is remembered that records came since.
 const MAX_REFILLED: usize = 256;
@@ -78,9 +78,9 @@ impl Profile {
         self.refilled.iter().any(|id| id == doubt_id)
     }
 
-    /// Lets pages of one list repeat, if that is a reason of an accepted doubt.
-    pub fn accept_pages(&mut self, reason: &str) {
-        self.repeats_pages |= reason.contains(REPEATED_PAGE);
+    /// Lets pages of one list repeat, if that is what an accepted doubt is about.
+    pub fn accept_pages(&mut self, kind: &str, field: Option<&str>) {
+        self.repeats_pages |= kind == DoubtKind::Total.name() && field == Some(PAGE);
     }
 
     /// Whether pages of one list may repeat.

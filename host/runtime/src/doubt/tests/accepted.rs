@@ -52,6 +52,17 @@ fn an_accepted_part_makes_no_days_of_zero() {
 }
 
 #[test]
+fn pages_may_repeat_once_a_doubt_about_a_page_is_accepted() {
+    let mut profile = Profile::default();
+    for (kind, field) in [("total", None), ("fill", Some("page"))] {
+        profile.accept_pages(kind, field);
+        assert!(!profile.accepts_pages(), "{kind} {field:?}");
+    }
+    profile.accept_pages("total", Some("page"));
+    assert!(Profile::from_json(&profile.to_json()).accepts_pages());
+}
+
+#[test]
 fn an_accepted_empty_window_leaves_what_is_known_of_others() {
     let now = view(20_100, 1).read_at;
     let (first, moved, other) = (view(20_000, 5).window, view(20_001, 5).window, view(20_010, 5).window);
