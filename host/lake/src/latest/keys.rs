@@ -67,25 +67,36 @@ pub(super) fn versions_of(table: &Table, rows: &RecordBatch) -> Result<Vec<i32>,
 }
 
 /// The filters over the keys of files that were checked.
-#[derive(Default)]
 pub(super) struct Filters {
     held: HashMap<String, Arc<[Sbbf]>>,
     bytes: usize,
+    most_bytes: usize,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self::of(FILTER_BYTES)
+    }
 }
 
 impl Filters {
+    /// None yet, and at most so many bytes of them at once.
+    pub(super) fn of(most_bytes: usize) -> Self {
+        Self { held: HashMap::new(), bytes: 0, most_bytes }
+    }
+
     /// Whether a file may hold one of `keys`; for most that don't, the filters decide and no key is read.
     pub(super) async fn may_hold(&mut self, table: &Table, add: &Add, keys: &[u128]) -> Result<bool, Error> {
         if keys.is_empty() {
             return Ok(false);
         }
-        let Some(filters) = self.of(table, add).await? else { return Ok(true) };
+        let Some(filters) = self.of_file(table, add).await? else { return Ok(true) };
         let may_be = |key: &u128| filters.iter().any(|filter| filter.check(&to_hex(*key)[..]));
         Ok(keys.iter().any(may_be))
     }
 
     /// A file's filters; none if it lacks one.
-    async fn of(&mut self, table: &Table, add: &Add) -> Result<Option<Arc<[Sbbf]>>, Error> {
+    async fn of_file(&mut self, table: &Table, add: &Add) -> Result<Option<Arc<[Sbbf]>>, Error> {
         if let Some(held) = self.held.get(&add.path) {
             return Ok(Some(held.clone()));
         }
@@ -94,11 +105,11 @@ impl Filters {
         let Some(read) = read.map_err(|source| unreadable(table, &path, source))? else { return Ok(None) };
         let bytes: usize = read.iter().map(|filter| filter.num_blocks() * 32).sum();
         let filters: Arc<[Sbbf]> = read.into();
-        if self.bytes + bytes > FILTER_BYTES {
+        if self.bytes + bytes > self.most_bytes {
             self.held.clear();
             self.bytes = 0;
         }
-        if bytes <= FILTER_BYTES {
+        if bytes <= self.most_bytes {
             self.bytes += bytes;
             self.held.insert(add.path.clone(), filters.clone());
         }

@@ -7,6 +7,7 @@ use arrow::datatypes::Decimal128Type;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use sluice_model::unified::has_filled_pair;
+use tokio::sync::Mutex;
 
 use super::keys::Filters;
 use super::{LatestVersions, network_of, path_of};
@@ -32,6 +33,9 @@ const COLUMNS: [&str; 9] = [
     "sub_ids",
     "advertiser_id",
 ];
+
+/// Bytes of the files' filters that are held between answers.
+const FILTER_BYTES: usize = 4 << 20;
 
 /// Different transactions, unchanged ones alike, of an answer that are compared: some 10 MB.
 const MAX_DIFFERENT: usize = 20_000;
@@ -103,6 +107,7 @@ impl KnownCounts {
 pub struct KnownTransactions {
     table: Table,
     files: Vec<Add>,
+    filters: Mutex<Filters>,
 }
 
 impl Lake {
@@ -114,7 +119,8 @@ impl Lake {
         let table = Table::open(self, LatestVersions::TARGET.0, LatestVersions::TARGET.1).await?;
         let files = table.adds().into_iter().filter(|add| network_of(add) == network).collect();
         // Many runs may hold one at once, and the snapshot has the files of all networks.
-        Ok(KnownTransactions { table: table.without_snapshot(), files })
+        let filters = Mutex::new(Filters::of(FILTER_BYTES));
+        Ok(KnownTransactions { table: table.without_snapshot(), files, filters })
     }
 }
 
@@ -125,7 +131,7 @@ impl KnownTransactions {
     /// # Errors
     /// The store's failure.
     pub async fn of(&self, answer: &Prepared) -> Result<Vec<KnownTransaction>, Error> {
-        let Self { table, files } = self;
+        let Self { table, files, filters } = self;
         // Of a network that is new all answers are odd, and there is nothing to compare them with.
         let Some((rows, keyed)) = answer.transactions.as_ref().filter(|_| !files.is_empty()) else {
             return Ok(Vec::new());
@@ -138,13 +144,14 @@ impl KnownTransactions {
         };
         let now = MoneyColumns::of(table, rows)?;
         let mut wanted: KeyMap<usize> = keyed.keys.iter().copied().zip(0..).collect();
-        let (mut filters, mut found) = (Filters::default(), KnownCounts::default());
+        let mut found = KnownCounts::default();
         for add in files.iter().filter(|add| is_of_month(add)) {
             if found.is_full() {
                 break;
             }
             let keys: Vec<u128> = wanted.keys().copied().collect();
-            if filters.may_hold(table, add, &keys).await? {
+            let may_hold = filters.lock().await.may_hold(table, add, &keys).await?;
+            if may_hold {
                 read_file(table, add, &now, &mut wanted, &mut found).await?;
             }
         }
