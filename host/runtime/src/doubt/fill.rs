@@ -176,10 +176,10 @@ fn missing_paths<'a>(
     }
     let is_missing = |path: &&str| {
         let Some(known) = profile.paths.get(*path).map(|known| known.fill) else { return false };
-        let now = Fill { of: seen.records, filled: seen.path(path).map_or(0, |now| now.filled) };
         if !known.is_nearly_always() {
             return false;
         }
+        let now = Fill { of: seen.records, filled: seen.path(path).map_or(0, |now| now.filled) };
         let (many, responses) = MANY_EARLIER;
         (with_money && known.of >= rules.min_records && now.lacks_more_than(rules.share))
             || now.is_nearly_never()
@@ -197,9 +197,9 @@ pub(super) fn gone_inputs<'a>(
     seen: &Observation,
 ) -> Vec<&'a str> {
     let is_gone = |path: &&str| {
-        let now = Fill { of: seen.records, filled: seen.path(path).map_or(0, |now| now.filled) };
+        let now = || Fill { of: seen.records, filled: seen.path(path).map_or(0, |now| now.filled) };
         let known = profile.paths.get(*path).map(|known| known.fill).unwrap_or_default();
-        known.is_nearly_always() && now.lacks_more_than(rules.share)
+        known.is_nearly_always() && now().lacks_more_than(rules.share)
     };
     inputs(layout).filter(is_gone).collect()
 }
