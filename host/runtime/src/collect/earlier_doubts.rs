@@ -8,6 +8,9 @@ use sluice_model::{Axis, Slice, Window};
 
 use crate::doubt::{Doubt, DoubtKind, Observation};
 
+/// Accepted empty answers of a part of its window, the latest, that an empty answer is compared with.
+const MAX_ACCEPTED: usize = 16;
+
 /// A slice that was read without doubt or failure.
 pub(super) struct Clean {
     pub(super) slice: Slice,
@@ -72,12 +75,25 @@ pub(super) fn is_read_again(row: &DoubtRow, clean: &[Clean]) -> bool {
 }
 
 /// Accepted doubts of empty answers of a slice's account, stream and axis, the latest first.
-pub(super) fn accepted_empty<'a>(earlier: &'a [DoubtRow], slice: &'a Slice) -> impl Iterator<Item = &'a DoubtRow> {
+fn accepted_empty<'a>(earlier: &'a [DoubtRow], slice: &'a Slice) -> impl Iterator<Item = &'a DoubtRow> {
     let accepted = earlier.iter().rev().filter(|row| row.state == DoubtState::Accepted);
     accepted.filter(move |row| row.kind == DoubtKind::Empty.name() && is_of(row, slice))
 }
 
-/// The ids of these in whose windows a later read of the slice has records, where transactions are found by their dates: theirs.
+/// The parts of a window for which these were accepted, the latest first, and when. `is_refilled`: records came there since.
+pub(super) fn accepted_parts(
+    earlier: &[DoubtRow],
+    slice: &Slice,
+    window: Window,
+    is_refilled: impl Fn(&str) -> bool,
+) -> Vec<(Window, DateTime<Utc>)> {
+    let accepted = accepted_empty(earlier, slice).filter(|row| !is_refilled(&row.doubt_id));
+    let parts = accepted.filter_map(|row| Some((row.window.intersection(window)?, row.decided_at?)));
+    parts.take(MAX_ACCEPTED).collect()
+}
+
+/// The ids of accepted empty answers in whose windows a later read of the slice has records, where transactions are found by
+/// their dates: theirs.
 pub(super) fn refilled<'a>(
     earlier: &'a [DoubtRow],
     slice: &'a Slice,
@@ -111,6 +127,55 @@ pub(super) fn overlap(a: Window, b: Window) -> TimeDelta {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn accepted(window: &str) -> DoubtRow {
+        let text = String::new;
+        DoubtRow {
+            doubt_id: window.to_owned(),
+            network: "awin".to_owned(),
+            account: "uk".to_owned(),
+            stream: "transactions".to_owned(),
+            axis: Axis::Transaction.name().to_owned(),
+            window: window.parse().unwrap(),
+            run_id: text(),
+            kind: DoubtKind::Empty.name().to_owned(),
+            field: None,
+            reason: text(),
+            request_ids: text(),
+            records: 0,
+            money_in_tables: text(),
+            money_in_answer: text(),
+            connector_version: text(),
+            found_at: DateTime::UNIX_EPOCH,
+            agrees_since: DateTime::UNIX_EPOCH,
+            state: DoubtState::Accepted,
+            decided_at: Some(DateTime::UNIX_EPOCH),
+            decided_by: None,
+            decision: None,
+        }
+    }
+
+    #[test]
+    fn acceptances_of_other_windows_hide_none_of_a_window() {
+        let slice = Slice {
+            network: "awin".to_owned(),
+            account: "uk".to_owned(),
+            stream: "transactions".to_owned(),
+            settings: Vec::new(),
+            window: "2026-01-10T00:00:00Z/2026-01-20T00:00:00Z".parse().unwrap(),
+            timezone: chrono_tz::UTC,
+            axis: Axis::Transaction,
+            cursor: None,
+        };
+        let mut earlier = vec![accepted("2026-01-15T00:00:00Z/2026-02-01T00:00:00Z")];
+        earlier.extend(
+            (1..=20).map(|day| accepted(&format!("2026-03-{day:02}T00:00:00Z/2026-03-{:02}T00:00:00Z", day + 1))),
+        );
+        let parts = |is_refilled: bool| accepted_parts(&earlier, &slice, slice.window, |_| is_refilled);
+        let common: Window = "2026-01-15T00:00:00Z/2026-01-20T00:00:00Z".parse().unwrap();
+        assert_eq!(parts(false), [(common, DateTime::UNIX_EPOCH)]);
+        assert_eq!(parts(true), []);
+    }
 
     #[test]
     fn what_a_window_does_not_cover_is_before_and_behind_it() {

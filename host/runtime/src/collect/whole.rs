@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sluice_lake::{Lake, WindowState};
 use sluice_model::{Axis, Slice, Window};
 
-use super::earlier_doubts::{accepted_empty, uncovered};
+use super::earlier_doubts::{accepted_parts, uncovered};
 use super::listings::Listings;
 use super::{Collector, Guard};
 use crate::doubt::{
@@ -15,9 +15,6 @@ use crate::doubt::{
 };
 use crate::failure::Failure;
 use crate::{record, text};
-
-/// Accepted empty answers of a part of its window, the latest, that an empty answer is compared with.
-const MAX_ACCEPTED: usize = 16;
 
 impl Guard {
     /// What is odd about a slice as a whole: that it is empty, and its days.
@@ -105,9 +102,7 @@ impl Guard {
             return Ok(0);
         }
         let mut parts = vec![window];
-        let accepted = accepted_empty(&self.earlier, slice).filter(|row| !profile.is_refilled(&row.doubt_id));
-        let of_window = accepted.filter_map(|row| Some((row.window.intersection(window)?, row.decided_at?)));
-        for (common, decided_at) in of_window.take(MAX_ACCEPTED).collect::<Vec<_>>() {
+        for (common, decided_at) in accepted_parts(&self.earlier, slice, window, |id| profile.is_refilled(id)) {
             let state = self.in_tables(lake, slice, slice.axis, common).await?;
             if state.and_then(|state| state.observed_at).is_none_or(|observed_at| observed_at <= decided_at) {
                 parts = parts.into_iter().flat_map(|part| uncovered(part, common)).collect();
