@@ -214,7 +214,7 @@ async fn carry_out(
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
     let (collected, took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
     drop(collector);
-    // A run whose kept responses the store didn't give, or whose tables failed, isn't over: the next one takes what it kept from raw.
+    // A run that the store didn't give what it kept, or whose tables failed, isn't over: it is resumed.
     kept.take_store_failure().map_or(Ok(()), Err)?;
     app.meter.rename(format!("write the tables of {}", noted.network));
     let counts = match tables {
