@@ -77,6 +77,7 @@ pub async fn queue(app: &App, lossy: bool) -> Result<QueuedRebuild, Failure> {
             queued.push((first.clone(), format!("{rebuild_id}.{part}"), selection(work)));
         }
     }
+    app.lake.close_rebuild_plan(&rebuild_id).await?;
     let parts = queued.len();
     let plan = plan(&runs, &networks);
     let work = BulkWork::PlaceRebuild { rebuild: rebuild_id.clone(), until, plan, lossy };
@@ -282,6 +283,15 @@ impl LastStep<'_> {
     }
 
     async fn place(&self, app: &Arc<App>, fence: Fence) -> Result<Done, Failure> {
+        if app.lake.runs_have(self.rebuild).await? {
+            // Whoever had it before came to no end after that; the new tables may be deleted in part.
+            app.lake.remove_new_tables_of(self.rebuild).await?;
+            tracing::info!(rebuild = self.rebuild, "all tables were rebuilt before this step was interrupted");
+            return Ok(Done::Whole);
+        }
+        if !app.lake.has_rebuild_plan(self.rebuild).await? {
+            return Ok(Done::GivenUp("another rebuild has taken its place".to_owned()));
+        }
         if let Some(reason) = lacks_raw(app, self.lossy).await? {
             return Ok(Done::GivenUp(reason));
         }
@@ -291,7 +301,8 @@ impl LastStep<'_> {
             let reason = "since it was queued a connector was exchanged, or runs came or went that are older than that";
             return Ok(Done::GivenUp(reason.to_owned()));
         }
-        let of = Rebuilding { id: self.rebuild, fence: Some(fence), started_at: self.started_at };
+        let started_at = self.started_at;
+        let of = Rebuilding { id: self.rebuild, is_shared: true, fence: Some(fence), started_at };
         let tables = Box::pin(finish(app, &networks, &of, &runs.later)).await?;
         tracing::info!(
             rebuild = self.rebuild,
