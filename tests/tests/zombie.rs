@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use sluice_model::Step;
 use sluice_simulator::Options;
 use sluice_tests::{
-    Background, Ended, Operator, PostgresServer, Service, Simulated, broken_claims, check_exact, check_runs_once,
-    variant, whole_window,
+    Background, Ended, Operator, PostgresServer, Service, Simulated, broken_claims, change_state, check_exact,
+    check_runs_once, variant, whole_window,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -272,4 +272,22 @@ fn a_month_of_a_replay_that_another_host_took_over_is_noted_once() {
         heir.terminate().unwrap();
         assert_sound(&operator, step);
     }
+}
+
+#[test]
+fn a_month_of_a_replay_that_is_given_up_is_recorded_as_failed() {
+    let world = world();
+    let operator = with_dateless(&world);
+    let queued = operator.succeed(&[&APPLY[..], &["--queue"]].concat()).unwrap();
+    let queued: serde_json::Value = serde_json::from_str(&queued).unwrap();
+    // As if it had ended its process three times.
+    change_state(&operator, "UPDATE runs SET starts = 3 WHERE run_id = (SELECT min(run_id) FROM runs)");
+    let mut service = Service::start_as(&operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["this month of a replay ended its process 3 times: given up"]).unwrap();
+    assert_eq!(service.terminate().unwrap(), Some(0));
+    let failed = "SELECT error, error_kind FROM meta.runs WHERE command = 'replay' AND outcome = 'failed'";
+    let failed = operator.sql(failed).unwrap();
+    let error = "this month of a replay ended its process 3 times";
+    assert_eq!(failed, [serde_json::json!({"error": error, "error_kind": "host"})]);
+    operator.succeed(&["replay", NETWORK, "--rollback", queued["replay"].as_str().unwrap()]).unwrap();
 }
