@@ -63,7 +63,8 @@ async fn broken_lake(settings: &Settings) -> Option<Failure> {
     match lake.is_half_rebuilt().await {
         Ok(false) => None,
         Ok(true) => {
-            let text = "a rebuild is putting new tables in place, or was interrupted at that: some may be new and others old";
+            let text =
+                "a rebuild is putting new tables in place, or was interrupted at that: some may be new and others old";
             let hint = "unless a rebuild is running or queued, start one: `sluice build --from-raw`";
             Some(Failure::failed(anyhow::anyhow!(text)).hint(hint))
         }

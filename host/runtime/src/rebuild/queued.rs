@@ -200,13 +200,18 @@ enum Done {
     GivenUp(String),
 }
 
-/// Forgets a rebuild: nothing is replaced.
+/// Forgets a rebuild. Nothing is replaced, unless its last step was interrupted at that.
 async fn give_up(app: &App, claim: &Claim, rebuild: &str, reason: &str) -> Result<(), Failure> {
-    tracing::error!(rebuild, reason, "the rebuild is given up, and nothing was replaced");
+    let left = if app.lake.is_half_rebuilt().await? {
+        "some tables are new and others old: run `sluice build --from-raw`"
+    } else {
+        "nothing was replaced"
+    };
+    tracing::error!(rebuild, reason, "the rebuild is given up, and {left}");
     app.lake.remove_new_tables().await?;
     app.state.forget_queued(rebuild).await?;
     let row = record::offline(rebuild, "*", "rebuild", Utc::now(), None, Counts::default());
-    let row = RunRow { outcome: "failed".to_owned(), error: Some(reason.to_owned()), ..row };
+    let row = RunRow { outcome: "failed".to_owned(), error: Some(format!("{reason}; {left}")), ..row };
     Ok(app.lake.append_runs(&[row], Some(fence(claim))).await?)
 }
 
