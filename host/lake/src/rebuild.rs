@@ -206,8 +206,9 @@ impl Rebuild {
     /// [`Lake::remove_new_tables_of`]: without them a rebuild that is begun again would put nothing in the place of everything.
     ///
     /// # Errors
-    /// [`Error::Overtaken`] if another writer wrote to an old table meanwhile, or deleted new ones: that would be lost. [`Error::Fenced`] if another
-    /// process has taken the lease over. Both before any table is replaced, unless it happens just then.
+    /// [`Error::Overtaken`] if another writer wrote to an old table meanwhile, or deleted new ones: that would be lost.
+    /// [`Error::Fenced`] if another process has taken the lease over. Both before any table is replaced, unless it happens
+    /// just then.
     pub async fn put_in_place(self) -> Result<Vec<Rebuilt>, Error> {
         let mut places: BTreeMap<(String, String), Option<u64>> =
             self.before.iter().map(|(place, version)| (place.clone(), Some(*version))).collect();
