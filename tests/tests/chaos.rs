@@ -291,8 +291,9 @@ fn resumed(logs: &[String]) -> Vec<(DateTime<Utc>, &str)> {
     lines.map(|line| (line.split_whitespace().next().unwrap().parse().unwrap(), line)).collect()
 }
 
-/// A response that was stored isn't asked for again. One that was on its way to the store when its host was killed may arrive
-/// there when the next host has looked for it; the same with a host that was stopped, once it goes on.
+/// A response that was stored isn't asked for again. Whoever resumes a run looks for it before each request. One that came while a run
+/// changed hands may be stored after that look: it was on its way to the store when its host was killed, or its host was too busy
+/// to notice that its lease had expired. The same with a host that was stopped, once it goes on.
 fn requested_nothing_twice(world: &World, stopped: &[[DateTime<Utc>; 2]], logs: &[String]) {
     let twice =
         "SELECT earlier.run_id AS run, earlier.url AS url, earlier.received_at AS received, later.sent_at AS sent
@@ -307,7 +308,7 @@ fn requested_nothing_twice(world: &World, stopped: &[[DateTime<Utc>; 2]], logs: 
         let received = moment(row, "received");
         let was_stopped = stopped.iter().any(|[from, until]| *from - second < received && received < *until + second);
         let was_on_its_way = resumed.iter().any(|(at, line)| {
-            line.contains(&run(row)) && received < *at && *at < received + second * 3 && *at < moment(row, "sent")
+            line.contains(&run(row)) && (*at - received).abs() < second * 3 && *at < moment(row, "sent")
         });
         !was_stopped && !was_on_its_way
     });

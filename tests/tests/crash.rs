@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -131,16 +132,23 @@ impl World {
         let asked = self.simulator.requests().len();
         let report = operator.run(self.network, &self.window).unwrap();
         assert_eq!(report["status"], "done", "{when}: {report}");
-        let again: Vec<Asked> = self.simulator.requests()[asked..]
-            .iter()
-            .map(|seen| (seen.method.clone(), seen.uri.clone(), seen.body.clone()))
-            .filter(|asked| kept.iter().any(|(run, kept)| report["run_id"] == *run.as_str() && kept == asked))
-            .collect();
-        assert!(again.is_empty(), "{when}: asked again though the answer was kept: {again:?}");
+        let of_run = kept.into_iter().filter(|(run, _)| report["run_id"] == *run.as_str()).map(|(_, asked)| asked);
+        self.asked_nothing_again(&of_run.collect(), asked, when);
         let different = differences(&self.wanted, &all_tables(operator).unwrap());
         assert!(different.is_empty(), "{when}: a run that nobody disturbed has - and this one +:\n{different}");
         let broken = broken_claims(operator).unwrap();
         assert!(broken.is_empty(), "{when}: {broken:#?}");
+    }
+
+    /// Checks that of some requests none is among those that came after the first `asked`.
+    fn asked_nothing_again(&self, kept: &BTreeSet<Asked>, asked: usize, when: &str) {
+        let seen = self.simulator.requests().split_off(asked);
+        let again: Vec<Asked> = seen
+            .into_iter()
+            .map(|seen| (seen.method, seen.uri, seen.body))
+            .filter(|asked| kept.contains(asked))
+            .collect();
+        assert!(again.is_empty(), "{when}: asked again though the answer was kept: {again:?}");
     }
 }
 
@@ -299,6 +307,35 @@ fn a_run_that_comes_to_no_end_is_given_up() {
     assert!(runs[0]["error"].as_str().unwrap().contains("sluice build awin --run"), "{runs:?}");
     assert_eq!(runs[1]["run_id"], report["run_id"]);
     world.has_the_rows(&operator);
+}
+
+#[test]
+fn a_lake_that_cant_be_read_while_a_run_is_resumed_has_nothing_asked_again() {
+    let world = World::new("cj", false);
+    for step in ["response-kept:3", "outcome-kept:3"] {
+        let operator = world.operator.fork().unwrap();
+        world.die_at(&operator, step);
+        let (kept, asked) = (kept(&operator), world.simulator.requests().len());
+        let run_id = kept.first().unwrap().0.clone();
+        let folders = std::fs::read_dir(operator.join("lake/raw/bodies")).unwrap();
+        let bodies = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        let hidden: Vec<PathBuf> = bodies.map(|body| body.unwrap().path()).collect();
+        for path in &hidden {
+            std::fs::rename(path, path.with_extension("hidden")).unwrap();
+            // A link to itself can't be opened, and isn't missing.
+            std::os::unix::fs::symlink(path, path).unwrap();
+        }
+        let answer = operator.sluice(&world.arguments()).unwrap();
+        assert!(answer.code == 1 && answer.stderr.contains("cannot read "), "{step}: {answer:?}");
+        world.asked_nothing_again(&kept.into_iter().map(|(_, asked)| asked).collect(), asked, step);
+        for path in &hidden {
+            std::fs::remove_file(path).unwrap();
+            std::fs::rename(path.with_extension("hidden"), path).unwrap();
+        }
+        world.goes_on(&operator, step);
+        let runs = operator.sql("SELECT run_id, outcome FROM meta.runs").unwrap();
+        assert_eq!(runs, [serde_json::json!({"run_id": run_id, "outcome": "done"})]);
+    }
 }
 
 #[test]

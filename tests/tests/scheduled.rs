@@ -1,11 +1,15 @@
 //! What the schedule reads, what it leaves alone, and history that is read beside it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sluice_guests::Guest;
 use sluice_simulator::{Options, SeenRequest, Simulator};
-use sluice_tests::{HostileServer, Operator, change_state, lake_sums, response, runtime, true_sums, whole_window};
+use sluice_tests::{
+    HostileServer, Operator, Service, change_state, lake_sums, response, runtime, state_rows, true_sums, whole_window,
+};
 use tokio::runtime::Runtime;
 
 const HISTORY_DAYS: u32 = 20;
@@ -290,6 +294,37 @@ fn what_is_due_is_no_queued_history() {
     operator.succeed(&["backfill", "awin", "--since", &since, "--until", &until, "--queue"]).unwrap();
     assert_eq!(run_due(&operator), ["awin"], "the schedule's run alone");
     assert!(run_due(&operator).is_empty());
+}
+
+/// Has a worker do what is queued.
+fn work_off(operator: &Operator) {
+    let mut worker = Service::start_as(operator, &["--role", "worker"]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !state_rows(operator, "SELECT run_id FROM runs").unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "something is queued still: {}", worker.log());
+    }
+    assert_eq!(worker.terminate().unwrap(), Some(0));
+}
+
+#[test]
+fn a_queued_run_that_ended_after_the_state_store_was_backed_up_is_not_recorded_twice() {
+    let (_runtime, simulator, operator) = operator(start(), &json!("0 0 29 2 *"));
+    let [since, until] = whole_window(&simulator, start(), HISTORY_DAYS.into());
+    operator.succeed(&["backfill", "awin", "--since", &since, "--until", &until, "--queue"]).unwrap();
+    let backup = operator.fork().unwrap();
+    work_off(&operator);
+    let (runs, asked) = ("SELECT run_id, outcome FROM meta.runs ORDER BY run_id", simulator.requests().len());
+    let before = operator.sql(runs).unwrap();
+    assert!(before.len() > 1 && asked > 0, "{before:?}");
+    for file in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(operator.join(file));
+        let _ = std::fs::copy(backup.join(file), operator.join(file));
+    }
+    assert_eq!(state_rows(&operator, "SELECT run_id FROM runs").unwrap().len(), before.len());
+    work_off(&operator);
+    assert_eq!(operator.sql(runs).unwrap(), before);
+    assert_eq!(simulator.requests().len(), asked, "they are of months that were read");
+    assert_eq!(lake_sums(&operator, "awin").unwrap(), true_sums(&simulator, "awin"));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use sluice_model::Step;
 use sluice_simulator::Options;
 use sluice_tests::{
-    Background, Ended, Operator, PostgresServer, Service, Simulated, broken_claims, check_exact, check_runs_once,
-    variant, whole_window,
+    Background, Ended, Operator, PostgresServer, Service, Simulated, broken_claims, change_state, check_exact,
+    check_runs_once, state_rows, variant, whole_window,
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -272,4 +272,46 @@ fn a_month_of_a_replay_that_another_host_took_over_is_noted_once() {
         heir.terminate().unwrap();
         assert_sound(&operator, step);
     }
+}
+
+#[test]
+fn a_month_of_a_replay_that_is_given_up_is_recorded_as_failed() {
+    let world = world();
+    let operator = with_dateless(&world);
+    let queued = operator.succeed(&[&APPLY[..], &["--queue"]].concat()).unwrap();
+    let queued: serde_json::Value = serde_json::from_str(&queued).unwrap();
+    // As if it had ended its process three times.
+    change_state(&operator, "UPDATE runs SET starts = 3 WHERE run_id = (SELECT min(run_id) FROM runs)");
+    let mut service = Service::start_as(&operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["this month of a replay ended its process 3 times: given up"]).unwrap();
+    assert_eq!(service.terminate().unwrap(), Some(0));
+    let failed = "SELECT error, error_kind FROM meta.runs WHERE command = 'replay' AND outcome = 'failed'";
+    let failed = operator.sql(failed).unwrap();
+    let error = "this month of a replay ended its process 3 times";
+    assert_eq!(failed, [serde_json::json!({"error": error, "error_kind": "host"})]);
+    operator.succeed(&["replay", NETWORK, "--rollback", queued["replay"].as_str().unwrap()]).unwrap();
+}
+
+/// Whoever had a run may store a response while another process has taken it over.
+#[test]
+fn a_response_that_is_stored_once_its_run_was_taken_over_is_not_asked_for_again() {
+    let world = world();
+    let operator = world.operator.fork().unwrap();
+    let window = whole_window(&world.simulator, start(), HISTORY_DAYS.into());
+    let mut command = operator.command(&["run", NETWORK, "--since", &window[0], "--until", &window[1]]);
+    let died = command.env("SLUICE_STOP_AT", "response-kept:2").output().unwrap();
+    assert_eq!(died.status.code(), None, "{died:?}");
+    let run_id = state_rows(&operator, "SELECT run_id FROM runs").unwrap().remove(0);
+    let (envelopes, aside) = (operator.join(&format!("lake/raw/envelopes/{run_id}")), operator.join("aside"));
+    std::fs::rename(&envelopes, &aside).unwrap();
+    // It has listed what there is by then, and sent nothing.
+    let heir = begin(&world, &operator, Some("planned"));
+    heir.wait_until_stopped().unwrap();
+    std::fs::rename(&aside, &envelopes).unwrap();
+    heir.go_on().unwrap();
+    let ended = heir.end().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let twice = "SELECT request_id FROM meta.requests GROUP BY request_id HAVING count(*) > 1";
+    assert_eq!(operator.sql(twice).unwrap(), Vec::<serde_json::Value>::new());
+    assert_exact(&world, &operator, "resumed");
 }

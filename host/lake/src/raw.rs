@@ -18,10 +18,12 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use sluice_model::{Digest, RawObject, Step};
 
+mod kept;
 mod retention;
 mod retired;
 mod slices;
 
+pub use kept::KeptResponse;
 pub use retention::RawRetired;
 pub use retired::Gone;
 pub(crate) use retired::Retired;
@@ -100,21 +102,6 @@ impl EnvelopePath {
     pub(crate) fn at(path: Path) -> Self {
         Self(path)
     }
-}
-
-/// What resuming a run takes of a response that it kept: see [`RawObject`] for the fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as those of `RawObject`")]
-pub struct KeptResponse {
-    /// Where its envelope is.
-    pub envelope: EnvelopePath,
-    pub request_id: String,
-    pub attempt: u32,
-    pub received_at: DateTime<Utc>,
-    pub status: u16,
-    pub body: Digest,
-    pub body_bytes: u64,
-    pub outcome: String,
 }
 
 /// What storing a response did.
@@ -288,30 +275,6 @@ impl Lake {
         Ok(None)
     }
 
-    /// What resuming a run takes of all responses that it kept, whatever their outcome, oldest first. Their requests stay
-    /// in raw: thousands may have megabytes each.
-    pub async fn run_responses(&self, run_id: &str) -> Result<Vec<KeptResponse>, Error> {
-        let envelopes = self.envelopes(run_id).await?;
-        let kept = envelopes.map_ok(|(path, object)| KeptResponse {
-            envelope: EnvelopePath(path),
-            request_id: object.request_id,
-            attempt: object.attempt,
-            received_at: object.received_at,
-            status: object.status,
-            body: object.body,
-            body_bytes: object.body_bytes,
-            outcome: object.outcome,
-        });
-        let mut kept: Vec<KeptResponse> = kept.try_collect().await?;
-        kept.sort_by(|a, b| (a.received_at, &a.envelope.0).cmp(&(b.received_at, &b.envelope.0)));
-        Ok(kept)
-    }
-
-    /// A response that a run kept.
-    pub async fn run_response(&self, at: &EnvelopePath) -> Result<RawObject, Error> {
-        self.envelope(&at.0).await
-    }
-
     /// The envelopes of a run and where they are, in any order: a few of them are in memory at once.
     pub(crate) async fn envelopes(
         &self,
@@ -385,8 +348,13 @@ fn unpacked(stored: &[u8]) -> serde_json::Result<RawObject> {
 
 fn envelope_path(object: &RawObject, copy: u32) -> Path {
     let (request, attempt) = (&object.request_id, object.attempt);
-    let name = if copy == 1 { format!("{request}-{attempt}.json") } else { format!("{request}-{attempt}.{copy}.json") };
+    let name = if copy == 1 { first_name(request, attempt) } else { format!("{request}-{attempt}.{copy}.json") };
     Path::from_iter(["raw", "envelopes", object.run_id.as_str(), name.as_str()])
+}
+
+/// The name of an attempt's first envelope.
+fn first_name(request_id: &str, attempt: u32) -> String {
+    format!("{request_id}-{attempt}.json")
 }
 
 /// Runs work that takes milliseconds of CPU on a blocking thread.

@@ -32,6 +32,9 @@ use crate::table::{Commit, DataFile, Fence, Proposal, Table};
 const READ_AHEAD: usize = 16;
 /// The folder of tables that are being built.
 const NEW: &str = "tables.new";
+/// Is in the folder of a rebuild from its beginning until its tables are deleted. One whose tables are deleted by somebody else
+/// would put nothing in the place of everything.
+const BUILDING: &str = "building";
 /// Is there as long as some tables may be new and others old.
 const PLACING: &str = "tables.placing";
 /// System tables that follow from raw.
@@ -39,6 +42,7 @@ const DERIVED: [&str; 5] = ["requests", "coverage", "columns", "rejects", "absen
 
 /// A rebuild under way.
 pub struct Rebuild {
+    id: String,
     lake: Lake,
     fresh: Lake,
     /// The tables that will be replaced, and their versions when it began.
@@ -90,7 +94,8 @@ impl Lake {
             }
             before.insert(place, table.version().unwrap_or_default());
         }
-        Ok(Rebuild { lake: self.clone(), fresh, before, fence })
+        self.put_if_absent(&Path::from_iter([NEW, id, BUILDING]), Bytes::from_static(b"sluice")).await?;
+        Ok(Rebuild { id: id.to_owned(), lake: self.clone(), fresh, before, fence })
     }
 
     /// The lake of the same raw objects whose tables are those that a rebuild fills.
@@ -148,14 +153,37 @@ impl Lake {
     /// The store's failure.
     pub async fn remove_new_tables(&self) -> Result<(), Error> {
         let folder = Path::from(NEW);
-        let listed = self.store().list(Some(&folder)).map_ok(|object| object.location).boxed();
+        for rebuild in self.folders(&folder).await? {
+            self.stop_rebuild(&rebuild).await?;
+        }
+        self.remove_folder(&folder).await
+    }
+
+    /// Deletes what one rebuild left beside the tables.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn remove_new_tables_of(&self, rebuild: &str) -> Result<(), Error> {
+        let folder = Path::from_iter([NEW, rebuild]);
+        self.stop_rebuild(&folder).await?;
+        self.remove_folder(&folder).await
+    }
+
+    /// Lets nobody go on with a rebuild whose tables are about to be deleted.
+    async fn stop_rebuild(&self, folder: &Path) -> Result<(), Error> {
+        self.delete(&plan::whole_path(folder)).await?;
+        self.delete(&folder.clone().join(BUILDING)).await
+    }
+
+    async fn remove_folder(&self, folder: &Path) -> Result<(), Error> {
+        let listed = self.store().list(Some(folder)).map_ok(|object| object.location).boxed();
         let deleted: Result<Vec<Path>, StoreError> = self.store().delete_stream(listed).try_collect().await;
         match deleted {
             Ok(_) | Err(StoreError::NotFound { .. }) => {}
-            Err(source) => return Err(Error::store("delete", self.display(&folder), source)),
+            Err(source) => return Err(Error::store("delete", self.display(folder), source)),
         }
         // A process that was killed while it wrote leaves the beginning of a file on a local disk, which no list names.
-        let Some(path) = self.disk_path(&folder) else { return Ok(()) };
+        let Some(path) = self.disk_path(folder) else { return Ok(()) };
         let name = path.display().to_string();
         let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await;
         match removed.map_err(|source| Error::Worker { source })? {
@@ -174,11 +202,13 @@ impl Rebuild {
         &self.fresh
     }
 
-    /// Puts the new tables in the place of the old ones, each in one step.
+    /// Puts the new tables in the place of the old ones, each in one step. They stay beside them until
+    /// [`Lake::remove_new_tables_of`]: without them a rebuild that is begun again would put nothing in the place of everything.
     ///
     /// # Errors
-    /// [`Error::Overtaken`] if another writer wrote to an old table meanwhile: that would be lost. [`Error::Fenced`] if another
-    /// process has taken the lease over. Both before any table is replaced, unless it happens just then.
+    /// [`Error::Overtaken`] if another writer wrote to an old table meanwhile, or deleted new ones: that would be lost.
+    /// [`Error::Fenced`] if another process has taken the lease over. Both before any table is replaced, unless it happens
+    /// just then.
     pub async fn put_in_place(self) -> Result<Vec<Rebuilt>, Error> {
         let mut places: BTreeMap<(String, String), Option<u64>> =
             self.before.iter().map(|(place, version)| (place.clone(), Some(*version))).collect();
@@ -211,7 +241,6 @@ impl Rebuild {
         self.reopen().await?;
         self.lake.passed(Step::TablesReplaced);
         self.lake.delete(&placing).await?;
-        self.lake.remove_new_tables().await?;
         Ok(rebuilt)
     }
 
@@ -232,7 +261,8 @@ impl Rebuild {
     async fn replace(&self, schema: &str, name: &str, before: Option<u64>) -> Result<Rebuilt, Error> {
         let fresh = Table::open(&self.fresh, schema, name).await?;
         let mut live = Table::open(&self.lake, schema, name).await?;
-        if live.version() != before {
+        // Who deletes the new tables deletes this first: what was opened before is whole.
+        if live.version() != before || !self.is_building().await? {
             return Err(Error::Overtaken { table: live.name().to_owned() });
         }
         live.create_like(&fresh).await?;
@@ -265,6 +295,15 @@ impl Rebuild {
         match live.commit_proposal(&proposal).await? {
             Commit::Done => Ok(rebuilt),
             Commit::Conflict => Err(Error::Overtaken { table: live.name().to_owned() }),
+        }
+    }
+
+    async fn is_building(&self) -> Result<bool, Error> {
+        let building = Path::from_iter([NEW, self.id.as_str(), BUILDING]);
+        match self.lake.store().head(&building).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(source) => Err(Error::store("read", self.lake.display(&building), source)),
         }
     }
 

@@ -95,6 +95,8 @@ steps! {
         TableReplaced = "table-replaced",
         /// All new tables are in their place, and what is left beside them is still there.
         TablesReplaced = "tables-replaced",
+        /// The rebuild is in `meta.runs`; what is left beside the tables is still there, and a queued one is still queued.
+        RebuildNoted = "rebuild-noted",
     }
     publish {
         /// New rows are in a staging table of the published database's transaction.

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sluice_lake::{Fence, Rebuilt};
+use sluice_model::Step;
 
 use self::runs::{NetworksById, RunMapper};
 use crate::app::App;
 use crate::claims::Claims;
 use crate::failure::Failure;
 use crate::meter::Unit;
-use crate::{record, tables};
+use crate::{record, step, tables};
 
 /// A table that was rebuilt.
 #[derive(Clone, Debug, Serialize)]
@@ -52,7 +53,8 @@ async fn rebuild_all(app: &Arc<App>, lossy: bool, fence: Option<Fence>) -> Resul
     }
     app.lake.remove_new_tables().await?;
     let runs = app.lake.raw_runs().await?;
-    finish(app, &networks, &Rebuilding { id: &uuid::Uuid::now_v7().to_string(), fence, started_at }, &runs).await
+    let id = uuid::Uuid::now_v7().to_string();
+    finish(app, &networks, &Rebuilding { id: &id, is_shared: false, fence, started_at }, &runs).await
 }
 
 /// # Errors
@@ -75,6 +77,8 @@ async fn lacks_raw(app: &App, lossy: bool) -> Result<Option<String>, Failure> {
 /// A rebuild whose last step is taken.
 struct Rebuilding<'a> {
     id: &'a str,
+    /// Whether its parts were mapped before.
+    is_shared: bool,
     /// The lease of the process; none without networks.
     fence: Option<Fence>,
     started_at: DateTime<Utc>,
@@ -89,6 +93,12 @@ async fn finish(
     runs: &[String],
 ) -> Result<Vec<TableReport>, Failure> {
     let rebuild = app.lake.rebuild(of.id, &networks.ids(), of.fence.clone()).await?;
+    if of.is_shared && !app.lake.has_rebuild_plan(of.id).await? {
+        return Err(Failure::failed(anyhow::anyhow!(
+            "another process has deleted the new tables of rebuild {}",
+            of.id
+        )));
+    }
     let fresh = rebuild.lake();
     let mut mapper = RunMapper::new(app, fresh, networks, of.fence.clone()).await?;
     app.meter.begin("build all tables from raw", Unit::Responses, 0);
@@ -102,6 +112,9 @@ async fn finish(
     let rebuilt = rebuild.put_in_place().await?;
     let row = record::offline(of.id, "*", "rebuild", of.started_at, None, counts);
     app.lake.append_runs(&[row], of.fence.clone()).await?;
+    step::passed(Step::RebuildNoted);
+    // Only now: as long as it may be begun again, it needs them.
+    app.lake.remove_new_tables_of(of.id).await?;
     Ok(rebuilt.into_iter().map(report).collect())
 }
 

@@ -145,7 +145,7 @@ pub async fn resume(
     claim: &Claim,
     mut noted: NotedRun,
 ) -> Result<Option<RunReport>, Failure> {
-    let kept = ResumedResponses::of(&app.lake, &noted.run_id).await?;
+    let kept = ResumedResponses::of(&app.lake, &noted.run_id, noted.started_at).await?;
     let grew = kept.progress() > noted.kept;
     noted.starts = if grew { 1 } else { noted.starts + 1 };
     noted.kept = kept.progress();
@@ -194,13 +194,14 @@ async fn carry_out(
     let run_id = noted.run_id.clone();
     let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(claim)))));
     let is_resumed = kept.is_some();
+    let kept = Arc::new(kept.unwrap_or_default());
     let covered = if is_resumed { app.lake.covered(&run_id).await? } else { Covered::default() };
     let guard = Arc::new(Guard::open(app, network, &run_id, noted.verb).await?);
     let collector = Collector {
         app: app.clone(),
         network: network.clone(),
         run_id: run_id.clone(),
-        kept: Arc::new(kept.unwrap_or_default()),
+        kept: kept.clone(),
         bounds: Arc::new(ResponseBounds::new(RESPONSES_AT_ONCE, app.memory.clone())),
         clock: Arc::default(),
         warnings: Arc::default(),
@@ -213,8 +214,9 @@ async fn carry_out(
     app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
     let (collected, took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
     drop(collector);
+    // A run that the store didn't give what it kept, or whose tables failed, isn't over: it is resumed.
+    kept.take_store_failure().map_or(Ok(()), Err)?;
     app.meter.rename(format!("write the tables of {}", noted.network));
-    // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {
         Some(tables) => tables.finish().await?,
         None => Counts::default(),

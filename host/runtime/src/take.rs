@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sluice_state::{BulkWork, Claim, FreeRun, NotedRun};
+use sluice_state::{BulkWork, Claim, FreeRun, NotedRun, RunEnd};
 
 use crate::app::{App, Network, with_connector};
 use crate::bulk::BulkPart;
@@ -179,9 +179,24 @@ async fn carry_on(
     if noted.starts > 0 {
         return run::resume(app, network, claim, noted).await;
     }
+    if was_over(app, &noted).await? {
+        return Ok(None);
+    }
     let accounts = noted.selection.accounts.len();
     tracing::info!(network = noted.network, accounts, version = network.connector.version(), "run begins");
     run::begin(app, network, claim, noted).await.map(Some)
+}
+
+/// Whether a run that waits to be begun has ended already: the state store is a backup of before it began. It leaves the queue,
+/// and what it was to read is unread.
+async fn was_over(app: &App, noted: &NotedRun) -> Result<bool, Failure> {
+    if !app.lake.runs_have(&noted.run_id).await? {
+        return Ok(false);
+    }
+    let NotedRun { network, run_id, .. } = noted;
+    tracing::warn!(network, run_id, "a queued run has ended before: the state store was put back from a backup");
+    app.state.end_run(run_id, &RunEnd::Unread).await?;
+    Ok(true)
 }
 
 #[cfg(test)]

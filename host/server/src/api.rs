@@ -12,6 +12,7 @@ mod coverage;
 mod doubts;
 mod jobs;
 mod lake;
+mod links;
 mod networks;
 mod printed;
 mod runs;
@@ -90,7 +91,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let guard = Guard { shared: shared.clone(), roles: Roles::of(guarded.get_openapi()) };
     let guarded = guarded.layer(middleware::from_fn_with_state(Arc::new(guard), access::check));
     let (router, description) = open.merge(guarded).split_for_parts();
-    let description = with_failures(json!(description));
+    let description = links::with_links(with_failures(json!(description)));
     router.route("/openapi.json", get(move || async move { Json(description) })).with_state(shared)
 }
 

@@ -52,7 +52,8 @@ impl State {
     pub async fn alarms(&self) -> Result<Vec<Alarm>, Error> {
         let rows = self.database.fetch_all(sqlx::query("SELECT content FROM alarms")).await?;
         let mut alarms = rows.iter().map(alarm).collect::<Result<Vec<Alarm>, Error>>()?;
-        alarms.sort_by(|a, b| (a.opened_at, &a.alarm_id).cmp(&(b.opened_at, &b.alarm_id)));
+        // Those of one look open at one moment; their ids say nothing.
+        alarms.sort_by(|a, b| (a.opened_at, &a.rule, &a.subject).cmp(&(b.opened_at, &b.rule, &b.subject)));
         Ok(alarms)
     }
 

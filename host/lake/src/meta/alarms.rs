@@ -72,7 +72,8 @@ impl Lake {
             }
         }
         let mut alarms: Vec<Alarm> = latest.into_values().collect();
-        alarms.sort_by(|a, b| (a.opened_at, &a.alarm_id).cmp(&(b.opened_at, &b.alarm_id)));
+        // Those of one look open at one moment; their ids say nothing.
+        alarms.sort_by(|a, b| (a.opened_at, &a.rule, &a.subject).cmp(&(b.opened_at, &b.rule, &b.subject)));
         Ok(alarms)
     }
 }

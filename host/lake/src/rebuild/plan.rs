@@ -11,6 +11,8 @@ use crate::lake::Lake;
 use crate::meta::networks_of_requests;
 use crate::table::{Fence, Table};
 
+/// The name of what is there once all parts are kept.
+const WHOLE: &str = "whole";
 /// Tables to which each run of a rebuild appends once: what it looked up before it was stopped may be out of date.
 const APPENDED: [&str; 2] = ["requests", "coverage"];
 
@@ -62,6 +64,22 @@ impl Lake {
         }
     }
 
+    /// Notes that all parts of a rebuild are kept.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn close_rebuild_plan(&self, rebuild: &str) -> Result<(), Error> {
+        self.put_rebuild_part(rebuild, WHOLE, &[]).await
+    }
+
+    /// Whether the tables of a rebuild that was cut into parts hold what the parts gave: whoever deletes them deletes the plan first.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn has_rebuild_plan(&self, rebuild: &str) -> Result<bool, Error> {
+        Ok(self.rebuild_part(rebuild, WHOLE).await?.is_some())
+    }
+
     /// Shuts out of the tables that runs append to whoever let its lease lapse. What such a host looked up before is older than
     /// what is looked up from now on, and its commit is refused.
     ///
@@ -78,4 +96,9 @@ impl Lake {
 
 fn part_path(rebuild: &str, part: &str) -> Path {
     Path::from_iter([NEW, rebuild, "plan", part])
+}
+
+/// What a plan in the folder of a rebuild has last.
+pub(super) fn whole_path(folder: &Path) -> Path {
+    folder.clone().join("plan").join(WHOLE)
 }

@@ -145,3 +145,16 @@ async fn a_rebuild_that_continues_beside_that_of_its_heir_replaces_nothing() {
         assert_eq!(commissions(&lake).await, [["7"], ["1 0.000007"]]);
     }
 }
+
+/// Another host deleted them once it had put them in place: nothing must take the place of everything.
+#[tokio::test]
+async fn a_rebuild_whose_new_tables_were_deleted_replaces_nothing() {
+    let (_folder, lake) = read_lake().await;
+    let before = commissions(&lake).await;
+    let rebuild = rebuilt(&lake, "1", None).await;
+    lake.remove_new_tables().await.unwrap();
+    let refused = rebuild.put_in_place().await;
+    assert!(is_overtaken(&refused), "{refused:?}");
+    assert_eq!(commissions(&lake).await, before);
+    assert!(!lake.is_half_rebuilt().await.unwrap());
+}

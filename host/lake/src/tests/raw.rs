@@ -114,6 +114,20 @@ async fn an_envelope_gets_its_outcome_once_it_is_known() {
     assert_eq!(kept(&lake, "run").await, [(at, judged)], "and it is one response still");
 }
 
+#[tokio::test]
+async fn a_response_that_comes_after_all_were_listed_is_found_by_its_request() {
+    let (folder, lake) = new_lake().await;
+    let first = async |request: &str| lake.first_response("run", request).await.unwrap();
+    assert_eq!(first("a").await, None);
+    keep(&lake, "run", "a", 1, b"one").await;
+    let listed = lake.run_responses("run").await.unwrap();
+    assert_eq!(first("a").await.as_slice(), listed);
+    assert_eq!(first("b").await, None);
+    // What a crash of the machine left.
+    std::fs::write(folder.path().join("lake/raw/envelopes/run/b-1.json"), "").unwrap();
+    assert_eq!(first("b").await, None);
+}
+
 async fn kept(lake: &Lake, run: &str) -> Vec<(EnvelopePath, RawObject)> {
     let mut kept = Vec::new();
     for response in lake.run_responses(run).await.unwrap() {

@@ -66,7 +66,10 @@ fn end_of(snooze: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
 }
 
 async fn find(state: &State, id: &str) -> Result<Alarm, Failure> {
-    let mut alarms = state.alarms().await?;
+    beginning_with(state.alarms().await?, id)
+}
+
+fn beginning_with(mut alarms: Vec<Alarm>, id: &str) -> Result<Alarm, Failure> {
     alarms.retain(|alarm| alarm.state != AlarmState::Pending && !id.is_empty() && alarm.alarm_id.starts_with(id));
     match alarms.len() {
         1 => Ok(alarms.remove(0)),
@@ -85,4 +88,28 @@ pub(super) async fn record(state: &State, lake: &Lake) -> Result<(), Failure> {
     let alarms: Vec<Alarm> = events.iter().map(|(_, alarm)| alarm.clone()).collect();
     lake.append_alarms(&alarms).await?;
     Ok(state.forget_alarm_events(events.iter().map(|(id, _)| id.as_str())).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::alarms::fault::Fault;
+    use crate::alarms::ledger::found;
+    use crate::alarms::rule::Rule;
+    use crate::settings::alarms::AlarmSettings;
+
+    #[test]
+    fn of_alarms_that_open_together_each_is_named_by_its_first_digits() {
+        let fault = |account: &str| Fault::of(Rule::Stale, "awin", Some(account), None, "stale");
+        let open = |account: &str| found(&fault(account), &AlarmSettings::default(), Utc::now()).alarm;
+        let (uk, de) = (open("uk"), open("de"));
+        let both = || vec![uk.clone(), de.clone()];
+        assert_eq!(beginning_with(both(), &uk.alarm_id[..8]).unwrap(), uk);
+        assert_eq!(beginning_with(both(), &de.alarm_id).unwrap(), de);
+        let same = Alarm { alarm_id: format!("{}-other", &uk.alarm_id[..8]), ..de };
+        let failure = beginning_with(vec![uk.clone(), same], &uk.alarm_id[..8]).unwrap_err();
+        assert!(failure.render(false).contains("write more of the id"), "{failure:?}");
+        assert!(beginning_with(vec![uk], "").is_err());
+    }
 }

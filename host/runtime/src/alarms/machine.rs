@@ -44,18 +44,32 @@ pub(super) async fn find(
         covers(here.clone()),
         unusable.iter().map(|(file, why)| settings_fault(file, why, &here)),
     );
-    let failures: Vec<Failure> = unwritable(settings).await.into_iter().chain(unread).collect();
+    let failures: Vec<Failure> = broken_lake(settings).await.into_iter().chain(unread).collect();
     findings.add(Rule::Lake, covers(here.clone()), lake_fault(&settings.lake_url, &failures, &here));
 }
 
-/// Why the lake can't be written. A folder that is gone isn't made anew: its disk may not be mounted.
-async fn unwritable(settings: &Settings) -> Option<Failure> {
+/// Why the lake can't be written, or what of it can't be believed. A folder that is gone isn't made anew: its disk may not be
+/// mounted.
+async fn broken_lake(settings: &Settings) -> Option<Failure> {
     let folder = settings.lake_url.strip_prefix("file:").map(|path| path.trim_start_matches("//"));
     if let Some(folder) = folder.filter(|folder| !Path::new(folder).exists()) {
         let gone = Failure::failed(anyhow::anyhow!("its folder {folder} is gone"));
         return Some(gone.hint("mount its disk, or restore it from a backup, before anything is run"));
     }
-    app::open_writable_lake(settings).await.err()
+    let lake = match app::open_writable_lake(settings).await {
+        Ok(lake) => lake,
+        Err(failure) => return Some(failure),
+    };
+    match lake.is_half_rebuilt().await {
+        Ok(false) => None,
+        Ok(true) => {
+            let text =
+                "a rebuild is putting new tables in place, or was interrupted at that: some may be new and others old";
+            let hint = "unless a rebuild is running or queued, start one: `sluice build --from-raw`";
+            Some(Failure::failed(anyhow::anyhow!(text)).hint(hint))
+        }
+        Err(error) => Some(error.into()),
+    }
 }
 
 fn disk_faults(folders: &[(String, u64)], floor_mb: u64, host: &str) -> Vec<Fault> {

@@ -3,15 +3,19 @@
 //! A response is stored before it is decoded, so there may be one whose decoding ended the process. Responses without an
 //! outcome are judged one at a time, and each start is recorded in the envelope first: a response that ended the process
 //! [`MAX_JUDGEMENTS`] times fails its request instead.
+//!
+//! A store that fails hides responses that it has: then the run ends in an error and is resumed later, instead of sending
+//! requests again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use sluice_engine::visible_headers;
 use sluice_fetch::ResponseMemory;
-use sluice_lake::{EnvelopePath, KeptResponse, Lake};
+use sluice_lake::{EnvelopePath, Error as LakeError, KeptResponse, Lake};
 use sluice_model::{
     Digest, ErrorKind, Judgement, RawObject, Refusal, RefusalKind, Request, Slice, SliceRead, Verdict, request_id,
 };
@@ -30,6 +34,9 @@ pub(super) const UNJUDGED: &str = "unjudged";
 pub(super) const FATAL: &str = "fatal";
 /// How often a response is judged without the process living to note its outcome.
 const MAX_JUDGEMENTS: u32 = 3;
+/// How long after its beginning a run is left for later when the store doesn't give a response. Then it may be this response
+/// alone, and its request is sent again.
+const STORE_AWAITED: TimeDelta = TimeDelta::hours(1);
 
 /// Responses by request, and slices by their id.
 #[derive(Default)]
@@ -40,15 +47,22 @@ pub struct ResumedResponses {
     slices: HashMap<String, SliceRead>,
     /// Held while a response without an outcome is judged.
     judging: tokio::sync::Mutex<()>,
+    /// Whether the run was interrupted: whoever had it may still be storing a response.
+    is_resumed: bool,
+    /// Whether the run is left for later when the store fails.
+    awaits_store: bool,
+    /// Why the store didn't give the first response that it may have.
+    store_failure: Mutex<Option<Failure>>,
 }
 
 impl ResumedResponses {
-    /// What raw holds of a run.
+    /// What raw holds of a run that began at a moment.
     ///
     /// # Errors
     /// The lake's failure.
-    pub async fn of(lake: &Lake, run_id: &str) -> Result<Self, Failure> {
-        let mut kept = Self::default();
+    pub async fn of(lake: &Lake, run_id: &str, began_at: DateTime<Utc>) -> Result<Self, Failure> {
+        let awaits_store = Utc::now() - began_at < STORE_AWAITED;
+        let mut kept = Self { is_resumed: true, awaits_store, ..Self::default() };
         // Oldest first: of several attempts the last one counts.
         for response in lake.run_responses(run_id).await? {
             let id = response.request_id.clone();
@@ -72,6 +86,23 @@ impl ResumedResponses {
     /// The marker of a slice that was read whole.
     pub(super) fn whole(&self, slice: &Slice) -> Option<&SliceRead> {
         self.slices.get(&slice.id()).filter(|read| read.complete)
+    }
+
+    /// Why the run has to be resumed later: the store failed when it was asked for a response.
+    pub fn take_store_failure(&self) -> Option<Failure> {
+        self.store_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The outcome of a request whose response the store may have, and doesn't give now.
+    fn leave(&self, failure: Failure, request: &Request) -> RequestOutcome {
+        let key = &request.key;
+        let error = SliceError::from(&failure)
+            .map(|message| format!("request `{key}`: whether its response is kept can't be read now: {message}"));
+        let mut first = self.store_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some(failure);
+        }
+        RequestOutcome::Failed(error)
     }
 
     /// When the last response came up to a moment.
@@ -98,12 +129,24 @@ impl SentBefore {
 /// Why a kept response isn't used.
 enum Unread {
     OtherRequest,
-    Failed(SliceError),
+    /// It is damaged, or gone.
+    Lost(SliceError),
+    /// The store failed: it is there.
+    StoreFailed(Failure),
 }
 
 impl From<SliceError> for Unread {
     fn from(error: SliceError) -> Self {
-        Self::Failed(error)
+        Self::Lost(error)
+    }
+}
+
+impl From<LakeError> for Unread {
+    fn from(error: LakeError) -> Self {
+        match error {
+            LakeError::Damaged { .. } | LakeError::Gone { .. } => Self::Lost(Failure::from(error).into()),
+            error => Self::StoreFailed(error.into()),
+        }
     }
 }
 
@@ -132,27 +175,22 @@ impl Collector {
         progress: &Progress,
     ) -> Result<RequestOutcome, SentBefore> {
         let id = request_id(&self.run_id, &slice.id(), &request.key);
-        let Some(kept) = self.kept.responses.get(&id) else { return Err(SentBefore::default()) };
+        let kept = match self.kept_response(&id).await {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Err(SentBefore::default()),
+            Err(unread) => return self.unread(unread, request, &id, SentBefore::default()),
+        };
         if kept.outcome == BROKEN {
             // There is only a sample.
-            return Err(SentBefore::attempts_of(kept));
+            return Err(SentBefore::attempts_of(&kept));
         }
         let request_bytes = request.text_bytes();
         let mut permit = self.bounds.permit(request_bytes).await;
         permit.make_room(kept.body_bytes).await;
-        let ReadAgain { raw, judged, ending } = match self.read_kept(slice, request, kept, &permit).await {
+        let ReadAgain { raw, judged, ending } = match self.read_kept(slice, request, &kept, &permit).await {
             Ok(Some(read)) => read,
-            Ok(None) => return Ok(given_up(kept, request)),
-            // Another version of the connector asks something else under the same key.
-            Err(Unread::OtherRequest) => return Err(SentBefore::attempts_of(kept)),
-            Err(Unread::Failed(error)) => {
-                let reason = error.message;
-                if self.warnings.admits(WarningKind::UnreadResponse, &id) {
-                    let key = &request.key;
-                    tracing::warn!(request = key, reason, "a kept response can't be read: it is asked for again");
-                }
-                return Err(SentBefore::attempts_of(kept));
-            }
+            Ok(None) => return Ok(given_up(&kept, request)),
+            Err(unread) => return self.unread(unread, request, &id, SentBefore::attempts_of(&kept)),
         };
         // Its request was to be sent again, though the connector takes it for an answer: it looked cut.
         let was_retried = raw.outcome == RETRIED;
@@ -178,6 +216,37 @@ impl Collector {
         })
     }
 
+    /// The last response to a request that raw has. Whoever had the run may have stored one since it was resumed.
+    async fn kept_response(&self, id: &str) -> Result<Option<KeptResponse>, Unread> {
+        match self.kept.responses.get(id) {
+            Some(kept) => Ok(Some(kept.clone())),
+            None if self.kept.is_resumed => Ok(self.app.lake.first_response(&self.run_id, id).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// What follows for a request whose kept response isn't used: it is sent again, unless the store may have its answer.
+    fn unread(
+        &self,
+        unread: Unread,
+        request: &Request,
+        id: &str,
+        before: SentBefore,
+    ) -> Result<RequestOutcome, SentBefore> {
+        let reason = match unread {
+            // Another version of the connector asks something else under the same key.
+            Unread::OtherRequest => return Err(before),
+            Unread::StoreFailed(failure) if self.kept.awaits_store => return Ok(self.kept.leave(failure, request)),
+            Unread::StoreFailed(failure) => SliceError::from(failure).message,
+            Unread::Lost(error) => error.message,
+        };
+        if self.warnings.admits(WarningKind::UnreadResponse, id) {
+            let key = &request.key;
+            tracing::warn!(request = key, reason, "a kept response can't be read: it is asked for again");
+        }
+        Err(before)
+    }
+
     /// Reads a kept response and judges it; none if that ended the process too often.
     async fn read_kept(
         &self,
@@ -186,15 +255,20 @@ impl Collector {
         kept: &KeptResponse,
         permit: &ResponsePermit,
     ) -> Result<Option<ReadAgain>, Unread> {
-        let raw = self.app.lake.run_response(&kept.envelope).await.map_err(Failure::from).map_err(SliceError::from)?;
+        let raw = self.app.lake.run_response(&kept.envelope).await?;
         if raw.request != **request {
             return Err(Unread::OtherRequest);
         }
         let raw = Arc::new(raw);
-        Ok(match judgements(&raw.outcome) {
-            None if raw.outcome == FATAL => None,
-            None => Some(self.judge_kept(slice, request, &raw, Chance::None, permit).await?),
-            Some(begun) => self.judge_suspect(slice, request, &kept.envelope, &raw, begun, permit).await?,
+        let begun = judgements(&raw.outcome);
+        if begun.is_none() && raw.outcome == FATAL {
+            return Ok(None);
+        }
+        // Before its judging is recorded as begun: a store that fails here hasn't ended the process.
+        let wire = self.app.lake.raw_body(raw.body).await?;
+        Ok(match begun {
+            None => Some(self.judge_kept(slice, request, &raw, &wire, Chance::None, permit).await?),
+            Some(begun) => self.judge_suspect(slice, request, (&kept.envelope, &raw, &wire), begun, permit).await?,
         })
     }
 
@@ -205,11 +279,11 @@ impl Collector {
         slice: &Arc<Slice>,
         request: &Arc<Request>,
         raw: &Arc<RawObject>,
+        wire: &Bytes,
         chance: Chance,
         permit: &ResponsePermit,
     ) -> Result<ReadAgain, SliceError> {
-        let wire = self.app.lake.raw_body(raw.body).await.map_err(Failure::from)?;
-        let unpacked = sluice_fetch::unpack_body(&raw.headers, &wire, &self.app.settings.fetch).await;
+        let unpacked = sluice_fetch::unpack_body(&raw.headers, wire, &self.app.settings.fetch).await;
         let body = unpacked.map_err(Failure::from)?;
         // It waits for nothing while it holds what others may wait for.
         permit.resize(response_bytes(body.len() as u64));
@@ -224,16 +298,15 @@ impl Collector {
         &self,
         slice: &Arc<Slice>,
         request: &Arc<Request>,
-        path: &EnvelopePath,
-        raw: &Arc<RawObject>,
+        (path, raw, wire): (&EnvelopePath, &Arc<RawObject>, &Bytes),
         begun: u32,
         permit: &ResponsePermit,
-    ) -> Result<Option<ReadAgain>, SliceError> {
+    ) -> Result<Option<ReadAgain>, Unread> {
         let _alone = self.kept.judging.lock().await;
         let note = async |outcome: String| {
             let noted = Arc::new(RawObject { outcome, ..RawObject::clone(raw) });
-            self.app.lake.put_outcome(path, &noted).await.map_err(Failure::from)?;
-            Ok::<_, SliceError>(noted)
+            self.app.lake.put_outcome(path, &noted).await?;
+            Ok::<_, Unread>(noted)
         };
         if begun >= MAX_JUDGEMENTS {
             note(FATAL.to_owned()).await?;
@@ -241,7 +314,7 @@ impl Collector {
         }
         note(format!("{UNJUDGED}-{}", begun + 1)).await?;
         let chance = Chance::After(self.kept.asked_again.get(&raw.request_id).copied());
-        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, chance, permit).await?;
+        let ReadAgain { judged, ending, .. } = self.judge_kept(slice, request, raw, wire, chance, permit).await?;
         let raw = note(outcome_word(&judged, &ending, request).to_owned()).await?;
         Ok(Some(ReadAgain { raw, judged, ending }))
     }

@@ -77,6 +77,7 @@ pub async fn queue(app: &App, lossy: bool) -> Result<QueuedRebuild, Failure> {
             queued.push((first.clone(), format!("{rebuild_id}.{part}"), selection(work)));
         }
     }
+    app.lake.close_rebuild_plan(&rebuild_id).await?;
     let parts = queued.len();
     let plan = plan(&runs, &networks);
     let work = BulkWork::PlaceRebuild { rebuild: rebuild_id.clone(), until, plan, lossy };
@@ -199,13 +200,18 @@ enum Done {
     GivenUp(String),
 }
 
-/// Forgets a rebuild: nothing is replaced.
+/// Forgets a rebuild. Nothing is replaced, unless its last step was interrupted at that.
 async fn give_up(app: &App, claim: &Claim, rebuild: &str, reason: &str) -> Result<(), Failure> {
-    tracing::error!(rebuild, reason, "the rebuild is given up, and nothing was replaced");
+    let left = if app.lake.is_half_rebuilt().await? {
+        "some tables are new and others old: run `sluice build --from-raw`"
+    } else {
+        "nothing was replaced"
+    };
+    tracing::error!(rebuild, reason, "the rebuild is given up, and {left}");
     app.lake.remove_new_tables().await?;
     app.state.forget_queued(rebuild).await?;
     let row = record::offline(rebuild, "*", "rebuild", Utc::now(), None, Counts::default());
-    let row = RunRow { outcome: "failed".to_owned(), error: Some(reason.to_owned()), ..row };
+    let row = RunRow { outcome: "failed".to_owned(), error: Some(format!("{reason}; {left}")), ..row };
     Ok(app.lake.append_runs(&[row], Some(fence(claim))).await?)
 }
 
@@ -282,6 +288,15 @@ impl LastStep<'_> {
     }
 
     async fn place(&self, app: &Arc<App>, fence: Fence) -> Result<Done, Failure> {
+        if app.lake.runs_have(self.rebuild).await? {
+            // Whoever had it before came to no end after that; the new tables may be deleted in part.
+            app.lake.remove_new_tables_of(self.rebuild).await?;
+            tracing::info!(rebuild = self.rebuild, "all tables were rebuilt before this step was interrupted");
+            return Ok(Done::Whole);
+        }
+        if !app.lake.has_rebuild_plan(self.rebuild).await? {
+            return Ok(Done::GivenUp("another rebuild has taken its place".to_owned()));
+        }
         if let Some(reason) = lacks_raw(app, self.lossy).await? {
             return Ok(Done::GivenUp(reason));
         }
@@ -291,7 +306,8 @@ impl LastStep<'_> {
             let reason = "since it was queued a connector was exchanged, or runs came or went that are older than that";
             return Ok(Done::GivenUp(reason.to_owned()));
         }
-        let of = Rebuilding { id: self.rebuild, fence: Some(fence), started_at: self.started_at };
+        let started_at = self.started_at;
+        let of = Rebuilding { id: self.rebuild, is_shared: true, fence: Some(fence), started_at };
         let tables = Box::pin(finish(app, &networks, &of, &runs.later)).await?;
         tracing::info!(
             rebuild = self.rebuild,

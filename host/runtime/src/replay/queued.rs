@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sluice_engine::Connector;
-use sluice_lake::Error as LakeError;
-use sluice_model::Window;
+use sluice_lake::{Counts, Error as LakeError, RunRow};
+use sluice_model::{ErrorKind, Window};
 use sluice_state::{BulkWork, RunEnd, Selection};
 
 use super::{ReplayConnector, ReplayOutcome, ReplayRequest, apply_all, connector, reference};
@@ -19,6 +19,7 @@ use crate::bulk::{BulkPart, MAX_STARTS};
 use crate::claims::{Claims, networks_of};
 use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
+use crate::record;
 use crate::settings::network::NetworkSettings;
 use crate::tables::RawSelection;
 
@@ -94,8 +95,7 @@ pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
     let BulkPart { app, settings, claim, noted } = *part;
     let Some(BulkWork::Replay { connector: digest }) = &noted.selection.work else { return Ok(()) };
     if part.is_spent() {
-        tracing::error!(run_id = noted.run_id, "this month of a replay ended its process {MAX_STARTS} times: given up");
-        return Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?);
+        return give_up(part).await;
     }
     let started = part.begin().await?;
     let by = connector(app, settings, &ReplayConnector::Stored(digest.clone())).await?;
@@ -120,6 +120,20 @@ pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
     };
     tracing::info!(run_id = noted.run_id, rows = diff.rows(), version = reference(&by).version, "a month was replayed");
     Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
+}
+
+/// Takes a month out of the queue that ended its process too often. It may be written in part: a rollback finds it in `meta.runs`.
+async fn give_up(part: &BulkPart<'_>) -> Result<(), Failure> {
+    let BulkPart { app, settings, claim, noted } = *part;
+    let reason = format!("this month of a replay ended its process {MAX_STARTS} times");
+    tracing::error!(run_id = noted.run_id, "{reason}: given up");
+    if !app.lake.runs_have(&noted.run_id).await? {
+        let row = record::offline(&noted.run_id, &settings.name, "replay", Utc::now(), None, Counts::default());
+        let (error, error_kind) = (Some(reason), Some(ErrorKind::Host));
+        let row = RunRow { outcome: "failed".to_owned(), error, error_kind, ..row };
+        app.lake.append_runs(&[row], Some(fence(claim))).await?;
+    }
+    Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?)
 }
 
 /// The runs of the months of a replay that were begun, oldest first: those that were written, and those that are still in the

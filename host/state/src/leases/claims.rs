@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use tokio::time::Instant;
 
 use super::heartbeat::Loss;
-use super::{COLUMNS, HeldLease, LeaseHolder, LeaseStore, ProcessLease, held};
+use super::{COLUMNS, HeldLease, LeaseHolder, LeaseStore, ProcessLease, held, millis};
 use crate::State;
 use crate::database::Statements;
 use crate::error::Error;
@@ -181,12 +181,14 @@ impl LeaseStore {
             if !overlap(&claim.accounts, accounts) {
                 continue;
             }
+            let is_own = claim.lease.token == lease.token();
             if self.is_unused(&claim, &lease) {
                 statements.execute(sqlx::query(FORGET).bind(claim.id)).await?;
-            } else if !self.lapse(&mut statements, &claim.lease).await? {
+            } else if is_own || !self.lapse(&mut statements, &claim.lease).await? {
                 return Ok(Err(claim.lease.holder));
             }
         }
+        self.extend_expired(&mut statements, &lease).await?;
         let sql = self.sql(
             "INSERT INTO claims (claim_id, network, accounts, lease, epoch, since)
              SELECT $1, $2, $3, resource, epoch, {now} FROM leases
@@ -211,6 +213,19 @@ impl LeaseStore {
             lapsed: Arc::new(lapsed),
             lease: Some(lease),
         }))
+    }
+
+    /// Extends the own lease if it has expired by the store's clock although nobody has taken it over: the clock went forward
+    /// since its last renewal.
+    async fn extend_expired(&self, statements: &mut Statements, lease: &ProcessLease) -> Result<(), sqlx::Error> {
+        let sql = self.sql(
+            "UPDATE leases SET expires_at = {now} + $1 WHERE resource = $2 AND holder = $3 AND expires_at <= {now}",
+        );
+        let query = sqlx::query(sql)
+            .bind(millis(self.times.ttl))
+            .bind(lease.resource().to_owned())
+            .bind(lease.token().to_owned());
+        statements.execute(query).await.map(|_| ())
     }
 
     async fn forget_claim(&self, id: &str) -> Result<(), sqlx::Error> {
@@ -255,9 +270,11 @@ impl LeaseStore {
         let now = statements.fetch_all(sqlx::query(self.sql("SELECT {now}"))).await?;
         let now: i64 = now.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         let mut claims = self.claims(&mut statements, network).await?;
+        let is_own = |lease: &HeldLease| own.as_ref().is_some_and(|own| !own.is_lost() && own.token() == lease.token);
         claims.retain(|claim| {
             let HeldLease { process, holder, .. } = &claim.lease;
-            holder.expires_at.timestamp_millis() > now
+            // The clock may have gone forward since the own lease was renewed.
+            (holder.expires_at.timestamp_millis() > now || is_own(&claim.lease))
                 && !process.has_ended(&self.process)
                 && !own.as_ref().is_some_and(|own| self.is_unused(claim, own))
         });

@@ -203,6 +203,22 @@ async fn processes_share_a_network_by_its_accounts() {
 }
 
 #[tokio::test]
+async fn a_clock_that_goes_forward_takes_no_lease_from_a_process_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, other) = (open(&folder, times(PATIENCE)).await, open(&folder, times(PATIENCE)).await);
+    let uk = state.claim("awin", &ids(&["uk"])).await.unwrap();
+    // By the store's clock the lease has expired, and its next renewal is some time off.
+    state.database.execute(sqlx::query("UPDATE leases SET expires_at = 1")).await.unwrap();
+    assert_eq!(state.claimed().await.unwrap(), [("awin".to_owned(), ids(&["uk"]))], "its run isn't free");
+    assert!(state.try_claim("awin", &ids(&["uk"])).await.unwrap().is_none(), "not even the same process has it twice");
+    let de = state.try_claim("awin", &ids(&["de"])).await.unwrap().unwrap();
+    assert_eq!(uk.epoch(), de.epoch(), "it is the same lease");
+    assert!(other.try_claim("awin", &ids(&["uk"])).await.unwrap().is_none(), "and it is valid again");
+    de.release().await;
+    uk.release().await;
+}
+
+#[tokio::test]
 async fn of_many_one_claims_an_account() {
     let folder = tempfile::tempdir().unwrap();
     let states = futures::future::join_all((0..6).map(|_| open(&folder, LeaseTimes::default()))).await;

@@ -234,6 +234,7 @@ impl World {
             model.end(&mut model_run, &whole, read_at);
         }
         rebuild.put_in_place().await.unwrap();
+        self.lake.remove_new_tables_of("1").await.unwrap();
         self.model = model;
         self.replays.iter_mut().for_each(|replay| replay.written = 0);
         self.caught_up = true;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
+use sluice_model::Digest;
 
 use super::{Account, NetworkFile, NetworkSettings};
 use crate::failure::Failure;
@@ -13,15 +13,9 @@ use crate::settings::look_back::LookBackRule;
 use crate::settings::{file, mistake};
 use crate::timetable::Schedule;
 
-/// How old a file must be when it is read, to be known by its time and size: one that was just written may be written again
-/// before the file system's clock moves.
-const SETTLED: Duration = Duration::from_secs(2);
-
-/// When a file was written, and how long it is.
-type Stamp = (SystemTime, u64);
-
-/// The files that this process has read, as they were: a service asks for all of them every second.
-static KNOWN: Mutex<BTreeMap<PathBuf, (Stamp, NetworkSettings)>> = Mutex::new(BTreeMap::new());
+/// The files that this process has parsed, by what was in them: a service asks for all of them every second. Their times
+/// wouldn't do: a file may be written twice in one tick of the file system's clock, or get the time of another.
+static KNOWN: Mutex<BTreeMap<PathBuf, (Digest, NetworkSettings)>> = Mutex::new(BTreeMap::new());
 
 /// The networks in a folder.
 #[derive(Debug, Default)]
@@ -78,28 +72,30 @@ fn name_of(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The network of a file, which is read only if it isn't what it was.
+/// The network of a file, which is parsed only if it isn't what it was.
 fn load_changed(path: &Path) -> Result<NetworkSettings, Failure> {
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let stamp = std::fs::metadata(path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
-    let same = known().get(path).filter(|(of, _)| Some(*of) == stamp).map(|(_, settings)| settings.clone());
-    if let Some(settings) = same {
-        return Ok(settings);
+    let loaded = read(path).and_then(|text| {
+        let digest = Digest::of(text.as_bytes());
+        let same = known().get(path).filter(|(of, _)| *of == digest).map(|(_, settings)| settings.clone());
+        same.map_or_else(|| parse(path, &text), Ok).map(|settings| (digest, settings))
+    });
+    match &loaded {
+        Ok(parsed) => _ = known().insert(path.to_owned(), parsed.clone()),
+        Err(_) => _ = known().remove(path),
     }
-    let loaded = load(path);
-    let settled = stamp.filter(|(written, _)| written.elapsed().is_ok_and(|age| age > SETTLED));
-    match (&loaded, settled) {
-        (Ok(settings), Some(stamp)) => _ = known().insert(path.to_owned(), (stamp, settings.clone())),
-        _ => _ = known().remove(path),
-    }
-    loaded
+    loaded.map(|(_, settings)| settings)
 }
 
-fn load(path: &Path) -> Result<NetworkSettings, Failure> {
+fn read(path: &Path) -> Result<String, Failure> {
+    file::read_settings(path).map_err(|error| {
+        Failure::settings(format!("cannot read {}: {error}", path.display())).hint("let sluice read the file")
+    })
+}
+
+fn parse(path: &Path, text: &str) -> Result<NetworkSettings, Failure> {
     let file = path.display().to_string();
-    let text = file::read_settings(path)
-        .map_err(|error| Failure::settings(format!("cannot read {file}: {error}")).hint("let sluice read the file"))?;
-    let content: NetworkFile = serde_json::from_str(&text).map_err(|error| {
+    let content: NetworkFile = serde_json::from_str(text).map_err(|error| {
         Failure::settings(format!("{file} is wrong: {}", mistake::of_json(&error))).hint(
             "the keys are connector, schedule (cron, timezone, missed, jitter, streams), look_back, hosts, base_url, rate, max_reject_share, vanish \
              (confirm_after), swap (mode, slices, promote, max_diff), doubt (fill, type, currency, unit, status, window, empty, \
@@ -187,31 +183,30 @@ fn shared_account(network: &NetworkSettings, account: &Account, other: &NetworkS
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     #[test]
-    fn a_file_is_read_again_when_it_has_changed() {
+    fn a_file_is_parsed_again_when_it_has_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("awin.json");
-        let write = |account: &str, written: SystemTime| {
+        let hour_ago = SystemTime::now() - Duration::from_secs(3_600);
+        let write = |account: &str| {
             let text = format!("{{\"connector\": \"awin\", \"accounts\": [{{\"name\": \"{account}\"}}]}}");
             std::fs::write(&path, text).unwrap();
-            std::fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(hour_ago).unwrap();
         };
-        let account = || load_each(folder.path()).unwrap().networks[0].content.accounts[0].name.clone();
-        let (hour_ago, now) = (SystemTime::now() - Duration::from_secs(3_600), SystemTime::now());
-        write("uk", hour_ago);
+        let content = || load_each(folder.path()).unwrap().networks[0].content.clone();
+        let account = || content().accounts[0].name.clone();
+        write("uk");
         assert_eq!(account(), "uk");
-        write("de", hour_ago);
-        assert_eq!(account(), "uk", "it isn't read: its time and size are the same");
-        write("fr", hour_ago + Duration::from_secs(1));
-        assert_eq!(account(), "fr");
-        write("nld", hour_ago + Duration::from_secs(1));
-        assert_eq!(account(), "nld");
-        // One that was just written isn't known by its time.
-        write("at", now);
-        assert_eq!(account(), "at");
-        write("ch", now);
-        assert_eq!(account(), "ch");
+        assert!(Arc::ptr_eq(&content(), &content()), "it isn't parsed again");
+        write("de");
+        assert_eq!(account(), "de", "its time and its size are the same");
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(load_each(folder.path()).unwrap().broken.len(), 1);
+        write("de");
+        assert_eq!(account(), "de");
     }
 }
