@@ -2,6 +2,7 @@
 
 mod access;
 mod choice;
+mod memory;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
@@ -19,7 +20,7 @@ pub(crate) use access::has_incoming;
 use choice::{Choice, Homes};
 
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, LatestRow};
+use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, upper_half};
 use crate::lake::Lake;
 use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
@@ -285,16 +286,6 @@ impl Appender {
         })
     }
 
-    /// How many keys its index keeps.
-    pub(crate) fn keys(&self) -> usize {
-        self.index.keys()
-    }
-
-    /// Forgets what is known of keys.
-    pub(crate) fn forget(&mut self) {
-        self.index.clear();
-    }
-
     /// Appends the rows of `source` that are new. `fences` has the lease of each run that has one.
     pub(crate) async fn append(
         &mut self,
@@ -337,12 +328,13 @@ impl Appender {
 
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
         let incoming = source.incoming();
-        let mut homes = Homes::default();
+        let (mut homes, mut halves) = (Homes::default(), KeyMap::<Vec<u64>>::default());
         for row in &appended.chosen {
             let seen = incoming.observed(row.source);
             let home = homes.of(&mut self.index, source, row.source, row.month);
             let Chosen { content, version, .. } = *row;
             self.index.keep(row.key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
+            halves.entry(u128::from(home)).or_default().push(upper_half(row.key));
             let run = source.incoming().run(row.source);
             *appended.by_run.entry(run).or_default() += 1;
             let causes = appended.causes.entry(run).or_default();
@@ -352,7 +344,7 @@ impl Appender {
             causes.without_amount += u64::from(is_later && source.lacks_amount(row));
         }
         let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
-        self.index.wrote(files);
+        self.index.wrote(files, halves);
         let columns = done.new_fields.len();
         tracing::info!(table = self.table.name(), rows = appended.chosen.len(), columns, "appended");
         appended

@@ -1,4 +1,4 @@
-//! Which partitions an index keeps in memory, and which files' filters.
+//! Which partitions an index keeps in memory, and what it knows of files' keys without reading them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::Partition;
 
-/// Bytes of filters kept from one flush to the next: those of some 16 million keys.
+/// Bytes of filters and halves kept from one flush to the next: those of some 8 to 16 million keys.
 const FILTER_BYTES: usize = 64 << 20;
 
 /// A partition, and what was read of it.
@@ -142,25 +142,80 @@ impl Partitions {
     }
 }
 
-/// Filters of files, one per row group; none for a file that lacks one.
-pub(super) type Filters = Option<Arc<Vec<Sbbf>>>;
+/// What is known of a file's keys without reading them.
+pub(super) enum FileKeys {
+    /// Filters over them, one per row group.
+    Filters(Vec<Sbbf>),
+    /// The upper halves of all of them and perhaps of others, rising: this process wrote the file.
+    Halves(Arc<[u64]>),
+    /// Nothing: the file lacks a filter.
+    Unknown,
+}
 
-/// The filters of files that were read, within a limit.
+impl FileKeys {
+    fn bytes(&self) -> usize {
+        let held = match self {
+            Self::Filters(filters) => 32 * filters.iter().map(Sbbf::num_blocks).sum::<usize>(),
+            Self::Halves(halves) => 8 * halves.len(),
+            Self::Unknown => 0,
+        };
+        held + 128
+    }
+
+    /// How many halves they are.
+    fn halves(&self) -> usize {
+        if let Self::Halves(halves) = self { halves.len() } else { 0 }
+    }
+}
+
+/// What is known of files' keys, within a limit.
 #[derive(Default)]
 pub(super) struct FilterCache {
-    files: HashMap<Path, Filters>,
+    files: HashMap<Path, FileKeys>,
     bytes: usize,
+    halves: usize,
 }
 
 impl FilterCache {
-    pub(super) fn get(&self, path: &Path) -> Option<&Filters> {
+    pub(super) fn get(&self, path: &Path) -> Option<&FileKeys> {
         self.files.get(path)
     }
 
-    pub(super) fn insert(&mut self, path: Path, filters: Option<Vec<Sbbf>>) {
-        let blocks: usize = filters.iter().flatten().map(Sbbf::num_blocks).sum();
-        self.bytes += 32 * blocks + 128;
-        self.files.insert(path, filters.map(Arc::new));
+    pub(super) fn insert(&mut self, path: Path, keys: FileKeys) {
+        self.bytes += keys.bytes();
+        self.halves += keys.halves();
+        if let Some(before) = self.files.insert(path, keys) {
+            self.bytes -= before.bytes();
+            self.halves -= before.halves();
+        }
+    }
+
+    /// How many halves of keys it holds.
+    pub(super) fn halves(&self) -> usize {
+        self.halves
+    }
+
+    /// Forgets the files for which `kept` doesn't hold.
+    fn retain(&mut self, kept: impl Fn(&Path, &FileKeys) -> bool) {
+        let Self { files, bytes, halves } = self;
+        files.retain(|path, keys| {
+            let stays = kept(path, keys);
+            if !stays {
+                *bytes -= keys.bytes();
+                *halves -= keys.halves();
+            }
+            stays
+        });
+    }
+
+    /// Forgets files that aren't there any more.
+    pub(super) fn keep_only(&mut self, there: &HashSet<&Path>) {
+        self.retain(|path, _| there.contains(path));
+    }
+
+    /// Forgets the halves of keys. The files' own filters take their place when they are asked next.
+    pub(super) fn forget_halves(&mut self) {
+        self.retain(|_, keys| !matches!(keys, FileKeys::Halves(_)));
     }
 
     /// Forgets all of them once there are too many.
