@@ -73,6 +73,9 @@ pub(crate) struct IndexColumns {
     pub(crate) month: Option<&'static str>,
 }
 
+/// How many times as many rows as it has there may be room for in memory after an eviction.
+const KEPT_ROOM: usize = 3;
+
 /// Scope and month of a partition.
 pub(crate) type Partition = (String, i32);
 
@@ -322,7 +325,10 @@ impl KeyIndex {
         // What was found may be in rows that are evicted.
         self.asked.clear();
         self.latest.retain(|_, row| !homes.contains(&row.home));
-        self.latest.shrink_to_fit();
+        // Rows of other partitions take the place: to make it small and large again would place all rows anew twice.
+        if self.latest.len() < self.latest.capacity() / KEPT_ROOM {
+            self.latest.shrink_to_fit();
+        }
         homes.iter().for_each(|home| self.partitions.evict(*home));
     }
 
