@@ -329,19 +329,22 @@ impl Appender {
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
         let incoming = source.incoming();
         let (mut homes, mut halves) = (Homes::default(), KeyMap::<Vec<u64>>::default());
-        for row in &appended.chosen {
-            let seen = incoming.observed(row.source);
-            let home = homes.of(&mut self.index, source, row.source, row.month);
-            let Chosen { content, version, .. } = *row;
-            self.index.keep(row.key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
-            halves.entry(u128::from(home)).or_default().push(upper_half(row.key));
-            let run = source.incoming().run(row.source);
-            *appended.by_run.entry(run).or_default() += 1;
+        for rows in appended.chosen.chunk_by(|one, next| (one.month, one.source) == (next.month, next.source)) {
+            let Chosen { month, source: response, .. } = rows[0];
+            let (seen, run) = (incoming.observed(response), incoming.run(response));
+            let home = homes.of(&mut self.index, source, response, month);
+            let halves = halves.entry(u128::from(home)).or_default();
+            *appended.by_run.entry(run).or_default() += rows.len() as u64;
             let causes = appended.causes.entry(run).or_default();
-            causes.count(row.change);
-            // A version of a transaction that was there before, and is.
-            let is_later = !matches!(row.change, Change::FirstSeen | Change::Correction | Change::Vanished);
-            causes.without_amount += u64::from(is_later && source.lacks_amount(row));
+            for row in rows {
+                let Chosen { key, content, version, change, .. } = *row;
+                self.index.keep(key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
+                halves.push(upper_half(key));
+                causes.count(change);
+                // A version of a transaction that was there before, and is.
+                let is_later = !matches!(change, Change::FirstSeen | Change::Correction | Change::Vanished);
+                causes.without_amount += u64::from(is_later && source.lacks_amount(row));
+            }
         }
         let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
         self.index.wrote(files, halves);
