@@ -20,7 +20,7 @@ pub(crate) use access::has_incoming;
 use choice::{Choice, Homes};
 
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, upper_half};
+use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, key_prefix};
 use crate::lake::Lake;
 use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
@@ -328,18 +328,18 @@ impl Appender {
 
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
         let incoming = source.incoming();
-        let (mut homes, mut halves) = (Homes::default(), KeyMap::<Vec<u64>>::default());
+        let (mut homes, mut prefixes) = (Homes::default(), KeyMap::<Vec<u64>>::default());
         for rows in appended.chosen.chunk_by(|one, next| (one.month, one.source) == (next.month, next.source)) {
             let Chosen { month, source: response, .. } = rows[0];
             let (seen, run) = (incoming.observed(response), incoming.run(response));
             let home = homes.of(&mut self.index, source, response, month);
-            let halves = halves.entry(u128::from(home)).or_default();
+            let prefixes = prefixes.entry(u128::from(home)).or_default();
             *appended.by_run.entry(run).or_default() += rows.len() as u64;
             let causes = appended.causes.entry(run).or_default();
             for row in rows {
                 let Chosen { key, content, version, change, .. } = *row;
                 self.index.keep(key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
-                halves.push(upper_half(key));
+                prefixes.push(key_prefix(key));
                 causes.count(change);
                 // A version of a transaction that was there before, and is.
                 let is_later = !matches!(change, Change::FirstSeen | Change::Correction | Change::Vanished);
@@ -347,7 +347,7 @@ impl Appender {
             }
         }
         let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
-        self.index.wrote(files, halves);
+        self.index.wrote(files, prefixes);
         let columns = done.new_fields.len();
         tracing::info!(table = self.table.name(), rows = appended.chosen.len(), columns, "appended");
         appended

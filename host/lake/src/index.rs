@@ -7,7 +7,7 @@
 //! 2. Every file of a cached partition that the flush's rows belong to is read whole.
 //! 3. Every other file of these partitions, and then every file of the others of the same scope, is searched for each key
 //!    that has no known home yet, and for each key whose home is the file's partition. Its Bloom filter may answer no, or
-//!    the upper halves of the keys that this process wrote into it: a key whose half isn't among them isn't in the file, for
+//!    the prefixes of the keys that this process wrote into it: a key whose prefix isn't among them isn't in the file, for
 //!    files are never changed. Else its keys are read.
 //! 4. A file that is neither read whole nor searched for a key is of another partition than the key's home, which was known
 //!    or found before, and so holds no row of it.
@@ -33,7 +33,7 @@ use crate::table::{DataFile, Table};
 
 use cache::{FileKeys, FilterCache, Partitions};
 use keys::share_any;
-pub(crate) use keys::{FilterKeys, KeyMap, KeySet, parse_hex, to_hex, upper_half};
+pub(crate) use keys::{FilterKeys, KeyMap, KeySet, key_prefix, parse_hex, to_hex};
 pub(crate) use read::{column, keys_of, unreadable, wrong};
 
 /// The latest row of a key.
@@ -83,23 +83,23 @@ pub(crate) type Partition = (String, i32);
 struct Asked {
     column: &'static str,
     keys: KeySet,
-    /// Their upper halves, rising.
-    halves: Vec<u64>,
+    /// Their prefixes, rising.
+    prefixes: Vec<u64>,
     /// Made for the first file that has a filter.
     filter: OnceLock<FilterKeys>,
 }
 
 impl Asked {
     fn of(column: &'static str, keys: &[u128]) -> Self {
-        let mut halves: Vec<u64> = keys.iter().map(|key| upper_half(*key)).collect();
-        halves.sort_unstable();
-        Self { column, keys: keys.iter().copied().collect(), halves, filter: OnceLock::new() }
+        let mut prefixes: Vec<u64> = keys.iter().map(|key| key_prefix(*key)).collect();
+        prefixes.sort_unstable();
+        Self { column, keys: keys.iter().copied().collect(), prefixes, filter: OnceLock::new() }
     }
 
     /// Whether a file may hold one of them.
     fn may_be_in(&self, known: &FileKeys) -> bool {
         match known {
-            FileKeys::Halves(halves) => share_any(&self.halves, halves),
+            FileKeys::Prefixes(prefixes) => share_any(&self.prefixes, prefixes),
             FileKeys::Filters(filters) => {
                 let filter = self.filter.get_or_init(|| FilterKeys::of(self.column, self.keys.iter().copied()));
                 filter.may_be_in(filters)
@@ -182,14 +182,14 @@ impl KeyIndex {
         self.latest.len()
     }
 
-    /// How many halves of keys it keeps of files that this process wrote.
-    pub(crate) fn halves(&self) -> usize {
-        self.filters.halves()
+    /// How many prefixes of keys it keeps of files that this process wrote.
+    pub(crate) fn key_prefixes(&self) -> usize {
+        self.filters.key_prefixes()
     }
 
-    /// Forgets these halves.
-    pub(crate) fn forget_halves(&mut self) {
-        self.filters.forget_halves();
+    /// Forgets these prefixes.
+    pub(crate) fn forget_key_prefixes(&mut self) {
+        self.filters.forget_key_prefixes();
     }
 
     /// Forgets everything.
@@ -220,22 +220,22 @@ impl KeyIndex {
         }
     }
 
-    /// Records files that were committed, of which all rows were inserted, and the upper halves of their keys by home.
+    /// Records files that were committed, of which all rows were inserted, and the prefixes of their keys by home.
     pub(crate) fn wrote(
         &mut self,
         files: impl Iterator<Item = (Path, HashMap<String, Option<String>>)>,
-        halves: KeyMap<Vec<u64>>,
+        prefixes: KeyMap<Vec<u64>>,
     ) {
-        let rising = |(home, mut halves): (u128, Vec<u64>)| {
-            halves.sort_unstable();
-            let halves: Arc<[u64]> = halves.into();
-            (home, halves)
+        let rising = |(home, mut prefixes): (u128, Vec<u64>)| {
+            prefixes.sort_unstable();
+            let prefixes: Arc<[u64]> = prefixes.into();
+            (home, prefixes)
         };
-        let halves: KeyMap<Arc<[u64]>> = halves.into_iter().map(rising).collect();
+        let prefixes: KeyMap<Arc<[u64]>> = prefixes.into_iter().map(rising).collect();
         for (path, values) in files {
             let home = self.home_of(&values);
-            if let Some(halves) = halves.get(&u128::from(home)) {
-                self.filters.insert(path.clone(), FileKeys::Halves(halves.clone()));
+            if let Some(prefixes) = prefixes.get(&u128::from(home)) {
+                self.filters.insert(path.clone(), FileKeys::Prefixes(prefixes.clone()));
             }
             if self.partitions.is_cached(home) {
                 self.partitions.read_whole(home, path);

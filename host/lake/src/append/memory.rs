@@ -8,9 +8,9 @@ impl Appender {
         self.index.keys()
     }
 
-    /// How many halves of keys it keeps of files that it wrote.
-    pub(crate) fn halves(&self) -> usize {
-        self.index.halves()
+    /// How many prefixes of keys it keeps of files that it wrote.
+    pub(crate) fn key_prefixes(&self) -> usize {
+        self.index.key_prefixes()
     }
 
     /// Forgets what is known of keys.
@@ -18,8 +18,8 @@ impl Appender {
         self.index.clear();
     }
 
-    /// Forgets the halves of keys. Their files' filters are asked instead.
-    pub(crate) fn forget_halves(&mut self) {
-        self.index.forget_halves();
+    /// Forgets the prefixes of keys. Their files' filters are asked instead.
+    pub(crate) fn forget_key_prefixes(&mut self) {
+        self.index.forget_key_prefixes();
     }
 }

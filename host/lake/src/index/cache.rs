@@ -8,7 +8,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::Partition;
 
-/// Bytes of filters and halves kept from one flush to the next: those of some 8 to 16 million keys.
+/// Bytes of filters and prefixes kept from one flush to the next: those of some 8 to 16 million keys.
 const FILTER_BYTES: usize = 64 << 20;
 
 /// A partition, and what was read of it.
@@ -146,8 +146,8 @@ impl Partitions {
 pub(super) enum FileKeys {
     /// Filters over them, one per row group.
     Filters(Vec<Sbbf>),
-    /// The upper halves of all of them and perhaps of others, rising: this process wrote the file.
-    Halves(Arc<[u64]>),
+    /// The prefixes of all of them and perhaps of others, rising: this process wrote the file.
+    Prefixes(Arc<[u64]>),
     /// Nothing: the file lacks a filter.
     Unknown,
 }
@@ -156,15 +156,15 @@ impl FileKeys {
     fn bytes(&self) -> usize {
         let held = match self {
             Self::Filters(filters) => 32 * filters.iter().map(Sbbf::num_blocks).sum::<usize>(),
-            Self::Halves(halves) => 8 * halves.len(),
+            Self::Prefixes(prefixes) => 8 * prefixes.len(),
             Self::Unknown => 0,
         };
         held + 128
     }
 
-    /// How many halves they are.
-    fn halves(&self) -> usize {
-        if let Self::Halves(halves) = self { halves.len() } else { 0 }
+    /// How many prefixes they are.
+    fn key_prefixes(&self) -> usize {
+        if let Self::Prefixes(prefixes) = self { prefixes.len() } else { 0 }
     }
 }
 
@@ -173,7 +173,7 @@ impl FileKeys {
 pub(super) struct FilterCache {
     files: HashMap<Path, FileKeys>,
     bytes: usize,
-    halves: usize,
+    prefixes: usize,
 }
 
 impl FilterCache {
@@ -183,26 +183,26 @@ impl FilterCache {
 
     pub(super) fn insert(&mut self, path: Path, keys: FileKeys) {
         self.bytes += keys.bytes();
-        self.halves += keys.halves();
+        self.prefixes += keys.key_prefixes();
         if let Some(before) = self.files.insert(path, keys) {
             self.bytes -= before.bytes();
-            self.halves -= before.halves();
+            self.prefixes -= before.key_prefixes();
         }
     }
 
-    /// How many halves of keys it holds.
-    pub(super) fn halves(&self) -> usize {
-        self.halves
+    /// How many prefixes of keys it holds.
+    pub(super) fn key_prefixes(&self) -> usize {
+        self.prefixes
     }
 
     /// Forgets the files for which `kept` doesn't hold.
     fn retain(&mut self, kept: impl Fn(&Path, &FileKeys) -> bool) {
-        let Self { files, bytes, halves } = self;
+        let Self { files, bytes, prefixes } = self;
         files.retain(|path, keys| {
             let stays = kept(path, keys);
             if !stays {
                 *bytes -= keys.bytes();
-                *halves -= keys.halves();
+                *prefixes -= keys.key_prefixes();
             }
             stays
         });
@@ -213,9 +213,9 @@ impl FilterCache {
         self.retain(|path, _| there.contains(path));
     }
 
-    /// Forgets the halves of keys. The files' own filters take their place when they are asked next.
-    pub(super) fn forget_halves(&mut self) {
-        self.retain(|_, keys| !matches!(keys, FileKeys::Halves(_)));
+    /// Forgets the prefixes of keys. The files' own filters take their place when they are asked next.
+    pub(super) fn forget_key_prefixes(&mut self) {
+        self.retain(|_, keys| !matches!(keys, FileKeys::Prefixes(_)));
     }
 
     /// Forgets all of them once there are too many.

@@ -28,8 +28,8 @@ impl Hasher for KeyHasher {
 pub(crate) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
 pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
 
-/// The upper half of a key. Keys are hashes: two of one file have the same upper half as good as never.
-pub(crate) fn upper_half(key: u128) -> u64 {
+/// The first 8 of a key's 16 bytes. Keys are hashes: two of one table have the same ones as good as never.
+pub(crate) fn key_prefix(key: u128) -> u64 {
     (key >> 64) as u64
 }
 
