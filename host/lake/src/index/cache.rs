@@ -96,15 +96,17 @@ impl Partitions {
         self.clock += 1;
         let rows = |partition: &CachedPartition, number: u32| {
             let known = if partition.cached { partition.keys } else { 0 };
-            known + unread.get(&number).copied().unwrap_or_default()
+            let unread = unread.get(&number).copied().unwrap_or_default();
+            (known + 2 * unread, known + unread)
         };
         let mut kept = 0;
         let mut evicted = HashSet::new();
-        // The small ones first, so that as many as can be are in memory.
-        let mut sorted: Vec<(usize, u32)> =
+        // The small ones first, so that as many as can be are in memory. What must be read counts twice: of two that are about
+        // as large, and of which one has room, each would be read in turn.
+        let mut sorted: Vec<((usize, usize), u32)> =
             needed.iter().map(|number| (rows(&self.all[*number as usize], *number), *number)).collect();
         sorted.sort_unstable();
-        for (rows, number) in sorted {
+        for ((_, rows), number) in sorted {
             let partition = &mut self.all[number as usize];
             partition.used = self.clock;
             let fits = kept + rows <= self.most_keys;
@@ -222,6 +224,23 @@ impl FilterCache {
     pub(super) fn bound(&mut self) {
         if self.bytes > FILTER_BYTES {
             *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_stays_unless_it_is_twice_as_large() {
+        for (in_memory, unread, stays) in [(6, 5, true), (9, 5, true), (9, 4, false)] {
+            let mut partitions = Partitions::new(10);
+            let [one, other] = [1, 2].map(|month| partitions.number(&("awin".to_owned(), month)));
+            assert!(partitions.choose_cached(&[one], &HashMap::new()).is_empty());
+            partitions.grew(one, in_memory);
+            let evicted = partitions.choose_cached(&[one, other], &HashMap::from([(other, unread)]));
+            assert_eq!((evicted.contains(&one), partitions.is_cached(other)), (!stays, !stays), "{in_memory} {unread}");
         }
     }
 }
