@@ -2,6 +2,7 @@
 
 mod access;
 mod choice;
+mod memory;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
@@ -19,7 +20,7 @@ pub(crate) use access::has_incoming;
 use choice::{Choice, Homes};
 
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, LatestRow};
+use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, key_prefix};
 use crate::lake::Lake;
 use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
@@ -285,16 +286,6 @@ impl Appender {
         })
     }
 
-    /// How many keys its index keeps.
-    pub(crate) fn keys(&self) -> usize {
-        self.index.keys()
-    }
-
-    /// Forgets what is known of keys.
-    pub(crate) fn forget(&mut self) {
-        self.index.clear();
-    }
-
     /// Appends the rows of `source` that are new. `fences` has the lease of each run that has one.
     pub(crate) async fn append(
         &mut self,
@@ -337,22 +328,26 @@ impl Appender {
 
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
         let incoming = source.incoming();
-        let mut homes = Homes::default();
-        for row in &appended.chosen {
-            let seen = incoming.observed(row.source);
-            let home = homes.of(&mut self.index, source, row.source, row.month);
-            let Chosen { content, version, .. } = *row;
-            self.index.keep(row.key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
-            let run = source.incoming().run(row.source);
-            *appended.by_run.entry(run).or_default() += 1;
+        let (mut homes, mut prefixes) = (Homes::default(), KeyMap::<Vec<u64>>::default());
+        for rows in appended.chosen.chunk_by(|one, next| (one.month, one.source) == (next.month, next.source)) {
+            let Chosen { month, source: response, .. } = rows[0];
+            let (seen, run) = (incoming.observed(response), incoming.run(response));
+            let home = homes.of(&mut self.index, source, response, month);
+            let prefixes = prefixes.entry(u128::from(home)).or_default();
+            *appended.by_run.entry(run).or_default() += rows.len() as u64;
             let causes = appended.causes.entry(run).or_default();
-            causes.count(row.change);
-            // A version of a transaction that was there before, and is.
-            let is_later = !matches!(row.change, Change::FirstSeen | Change::Correction | Change::Vanished);
-            causes.without_amount += u64::from(is_later && source.lacks_amount(row));
+            for row in rows {
+                let Chosen { key, content, version, change, .. } = *row;
+                self.index.keep(key, LatestRow { content, request: seen.request, observed_at: seen.at, version, home });
+                prefixes.push(key_prefix(key));
+                causes.count(change);
+                // A version of a transaction that was there before, and is.
+                let is_later = !matches!(change, Change::FirstSeen | Change::Correction | Change::Vanished);
+                causes.without_amount += u64::from(is_later && source.lacks_amount(row));
+            }
         }
         let files = done.adds.into_iter().filter_map(|add| Some((Path::parse(&add.path).ok()?, add.partition_values)));
-        self.index.wrote(files);
+        self.index.wrote(files, prefixes);
         let columns = done.new_fields.len();
         tracing::info!(table = self.table.name(), rows = appended.chosen.len(), columns, "appended");
         appended

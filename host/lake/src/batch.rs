@@ -36,6 +36,9 @@ use crate::unified::UnifiedRows;
 /// Tables that are written at once: each holds a compressor per column, and there are few cores.
 const TABLES_AT_ONCE: usize = 3;
 
+/// Prefixes of keys that are kept of files that this process wrote, for each key that is: 8 bytes instead of 64 and more.
+const PREFIXES_PER_KEY: usize = 4;
+
 /// The SQL schema and the name of a native table.
 type TableName = (String, String);
 
@@ -271,16 +274,24 @@ impl Writers {
     }
 
     /// Forgets the keys of the tables used longest ago, until the rest is within its limit. Of those used at once it forgets
-    /// the largest, so that as many as can be keep theirs.
+    /// the largest, so that as many as can be keep theirs. The same of the prefixes of keys that were written.
     fn bound(&mut self) {
         let versions = self.unified.as_ref().map_or(0, Appender::keys);
         let mut left = self.options.all_keys.saturating_sub(versions);
         let mut others: Vec<&mut (u64, Appender)> = self.native.values_mut().chain(self.facts.values_mut()).collect();
         others.sort_by_key(|(used, appender)| (Reverse(*used), appender.keys()));
-        for (_, appender) in others {
+        for (_, appender) in &mut others {
             match left.checked_sub(appender.keys()) {
                 Some(rest) => left = rest,
                 None => appender.forget(),
+            }
+        }
+        let mut left = self.options.all_keys.saturating_mul(PREFIXES_PER_KEY);
+        let others = others.into_iter().map(|(_, appender)| appender);
+        for appender in self.unified.iter_mut().chain(others).chain(&mut self.rejects) {
+            match left.checked_sub(appender.key_prefixes()) {
+                Some(rest) => left = rest,
+                None => appender.forget_key_prefixes(),
             }
         }
     }

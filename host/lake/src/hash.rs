@@ -5,6 +5,7 @@ mod transaction;
 pub(crate) use transaction::{TransactionCells, VANISHED, content_hashes, same_core};
 
 use arrow::array::{Array, StringArray};
+use arrow::buffer::NullBuffer;
 use sluice_model::NativeBatch;
 use twox_hash::XxHash3_128;
 
@@ -34,21 +35,42 @@ pub(crate) fn request_ordinal(id: &str) -> u128 {
 ///
 /// A new column without values, or another order of columns, changes nothing.
 pub(crate) fn native_hashes(batch: &NativeBatch) -> Vec<u128> {
-    let mut columns: Vec<(&str, [u8; 8], &StringArray)> =
-        batch.columns.iter().map(|column| (column.path.as_str(), tag(&column.path), &column.text)).collect();
-    columns.sort_unstable_by_key(|(path, ..)| *path);
+    // Columns without values count as if they weren't there.
+    let filled = batch.columns.iter().filter(|column| column.text.null_count() < batch.rows);
+    let mut columns: Vec<(&str, TextCells<'_>)> =
+        filled.map(|column| (column.path.as_str(), TextCells::of(&column.path, &column.text))).collect();
+    columns.sort_unstable_by_key(|(path, _)| *path);
     let mut scratch = Vec::with_capacity(4096);
     let mut hashes = Vec::with_capacity(batch.rows);
     for row in 0..batch.rows {
         scratch.clear();
-        for (_, tag, text) in &columns {
-            if text.is_valid(row) {
-                push_text(&mut scratch, tag, text.value(row));
-            }
-        }
+        columns.iter().for_each(|(_, cells)| cells.push(&mut scratch, row));
         hashes.push(hash(&scratch));
     }
     hashes
+}
+
+/// The cells of a column as they lie in memory, under the tag of its path.
+struct TextCells<'a> {
+    tag: [u8; 8],
+    offsets: &'a [i32],
+    bytes: &'a [u8],
+    nulls: Option<&'a NullBuffer>,
+}
+
+impl<'a> TextCells<'a> {
+    fn of(path: &str, texts: &'a StringArray) -> Self {
+        let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0);
+        Self { tag: tag(path), offsets: texts.value_offsets(), bytes: texts.value_data(), nulls }
+    }
+
+    /// A row's cell; nothing if it is null.
+    fn push(&self, scratch: &mut Vec<u8>, row: usize) {
+        if self.nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+            // Offsets are never negative.
+            push_bytes(scratch, &self.tag, &self.bytes[self.offsets[row] as usize..self.offsets[row + 1] as usize]);
+        }
+    }
 }
 
 /// A hash of each record's key and account. Without a key, or where it is all null, the content is the key.
@@ -96,9 +118,17 @@ fn disambiguate(keys: &mut [u128], contents: &[u128]) {
 }
 
 fn push_text(scratch: &mut Vec<u8>, tag: &[u8; 8], text: &str) {
-    scratch.extend_from_slice(tag);
-    scratch.extend_from_slice(&(text.len() as u64).to_le_bytes());
-    scratch.extend_from_slice(text.as_bytes());
+    push_bytes(scratch, tag, text.as_bytes());
+}
+
+/// Tag, length and bytes of a value.
+fn push_bytes(scratch: &mut Vec<u8>, tag: &[u8; 8], bytes: &[u8]) {
+    let mut head = [0_u8; 16];
+    head[..8].copy_from_slice(tag);
+    head[8..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+    scratch.reserve(head.len() + bytes.len());
+    scratch.extend_from_slice(&head);
+    scratch.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -119,6 +149,22 @@ mod tests {
         let plain = NativeBatch { rows: 1, columns: vec![a.clone(), b.clone()] };
         let other = NativeBatch { rows: 1, columns: vec![b, column("c", &[None]), a] };
         assert_eq!(native_hashes(&plain), native_hashes(&other));
+    }
+
+    #[test]
+    fn a_hash_is_of_tags_lengths_and_bytes() {
+        let a = StringArray::from(vec![Some("of another response"), None, Some("é"), Some("")]).slice(1, 3);
+        let column = |path: &str, text: StringArray| NativeColumn { path: path.to_owned(), text, kinds: Kinds::TEXT };
+        let b = StringArray::from(vec!["12", "3", ""]);
+        let batch = NativeBatch { rows: 3, columns: vec![column("b", b), column("a", a)] };
+        let expected = |cells: &[(&str, &str)]| {
+            let parts = cells.iter().map(|(path, text)| {
+                [tag(path).as_slice(), (text.len() as u64).to_le_bytes().as_slice(), text.as_bytes()].concat()
+            });
+            hash(&parts.collect::<Vec<_>>().concat())
+        };
+        let rows = [[("b", "12")].as_slice(), &[("a", "é"), ("b", "3")], &[("a", ""), ("b", "")]];
+        assert_eq!(native_hashes(&batch), rows.map(expected));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! 1. Rows in memory belong to partitions that are *cached*, or were found for the keys of this flush (*strays*).
 //! 2. Every file of a cached partition that the flush's rows belong to is read whole.
 //! 3. Every other file of these partitions, and then every file of the others of the same scope, is searched for each key
-//!    that has no known home yet, and for each key whose home is the file's partition. Its Bloom filter may answer no;
-//!    else its keys are read.
+//!    that has no known home yet, and for each key whose home is the file's partition. Its Bloom filter may answer no, or
+//!    the prefixes of the keys that this process wrote into it: a key whose prefix isn't among them isn't in the file, for
+//!    files are never changed. Else its keys are read.
 //! 4. A file that is neither read whole nor searched for a key is of another partition than the key's home, which was known
 //!    or found before, and so holds no row of it.
 //! 5. A partition is evicted whole, never in part, and so is one of which a file has left the table: a compaction or
@@ -22,6 +23,7 @@ mod read;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use object_store::path::Path;
 
@@ -29,8 +31,9 @@ use crate::error::Error;
 use crate::month;
 use crate::table::{DataFile, Table};
 
-use cache::{FilterCache, Partitions};
-pub(crate) use keys::{FilterKeys, KeyMap, KeySet, parse_hex, to_hex};
+use cache::{FileKeys, FilterCache, Partitions};
+use keys::share_any;
+pub(crate) use keys::{FilterKeys, KeyMap, KeySet, key_prefix, parse_hex, to_hex};
 pub(crate) use read::{column, keys_of, unreadable, wrong};
 
 /// The latest row of a key.
@@ -70,18 +73,39 @@ pub(crate) struct IndexColumns {
     pub(crate) month: Option<&'static str>,
 }
 
+/// How many times as many rows as it has there may be room for in memory after an eviction.
+const KEPT_ROOM: usize = 3;
+
 /// Scope and month of a partition.
 pub(crate) type Partition = (String, i32);
 
-/// What is read for the keys of a flush from a file.
+/// Keys of a flush for which files are searched.
 struct Asked {
+    column: &'static str,
     keys: KeySet,
-    filter: FilterKeys,
+    /// Their prefixes, rising.
+    prefixes: Vec<u64>,
+    /// Made for the first file that has a filter.
+    filter: OnceLock<FilterKeys>,
 }
 
 impl Asked {
-    fn of(column: &str, keys: KeySet) -> Self {
-        Self { filter: FilterKeys::of(column, keys.iter().copied()), keys }
+    fn of(column: &'static str, keys: &[u128]) -> Self {
+        let mut prefixes: Vec<u64> = keys.iter().map(|key| key_prefix(*key)).collect();
+        prefixes.sort_unstable();
+        Self { column, keys: keys.iter().copied().collect(), prefixes, filter: OnceLock::new() }
+    }
+
+    /// Whether a file may hold one of them.
+    fn may_be_in(&self, known: &FileKeys) -> bool {
+        match known {
+            FileKeys::Prefixes(prefixes) => share_any(&self.prefixes, prefixes),
+            FileKeys::Filters(filters) => {
+                let filter = self.filter.get_or_init(|| FilterKeys::of(self.column, self.keys.iter().copied()));
+                filter.may_be_in(filters)
+            }
+            FileKeys::Unknown => !self.keys.is_empty(),
+        }
     }
 }
 
@@ -96,6 +120,11 @@ struct Questions {
 impl Questions {
     fn wants(&self, home: u32, key: u128) -> bool {
         self.homeless.keys.contains(&key) || self.at_home.get(&home).is_some_and(|asked| asked.keys.contains(&key))
+    }
+
+    /// Whether a file of a partition may hold a key for which it is searched.
+    fn may_be_in(&self, home: u32, known: &FileKeys) -> bool {
+        self.homeless.may_be_in(known) || self.at_home.get(&home).is_some_and(|asked| asked.may_be_in(known))
     }
 }
 
@@ -153,6 +182,16 @@ impl KeyIndex {
         self.latest.len()
     }
 
+    /// How many prefixes of keys it keeps of files that this process wrote.
+    pub(crate) fn key_prefixes(&self) -> usize {
+        self.filters.key_prefixes()
+    }
+
+    /// Forgets these prefixes.
+    pub(crate) fn forget_key_prefixes(&mut self) {
+        self.filters.forget_key_prefixes();
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.columns, self.partitions.most_keys());
@@ -181,10 +220,23 @@ impl KeyIndex {
         }
     }
 
-    /// Records files that were committed, of which all rows were inserted.
-    pub(crate) fn wrote(&mut self, files: impl Iterator<Item = (Path, HashMap<String, Option<String>>)>) {
+    /// Records files that were committed, of which all rows were inserted, and the prefixes of their keys by home.
+    pub(crate) fn wrote(
+        &mut self,
+        files: impl Iterator<Item = (Path, HashMap<String, Option<String>>)>,
+        prefixes: KeyMap<Vec<u64>>,
+    ) {
+        let rising = |(home, mut prefixes): (u128, Vec<u64>)| {
+            prefixes.sort_unstable();
+            let prefixes: Arc<[u64]> = prefixes.into();
+            (home, prefixes)
+        };
+        let prefixes: KeyMap<Arc<[u64]>> = prefixes.into_iter().map(rising).collect();
         for (path, values) in files {
             let home = self.home_of(&values);
+            if let Some(prefixes) = prefixes.get(&u128::from(home)) {
+                self.filters.insert(path.clone(), FileKeys::Prefixes(prefixes.clone()));
+            }
             if self.partitions.is_cached(home) {
                 self.partitions.read_whole(home, path);
             }
@@ -241,6 +293,7 @@ impl KeyIndex {
             self.asked.clear();
             self.strays.clear();
         }
+        self.filters.keep_only(&there);
         let changed = self.partitions.without_sources(&there);
         self.evict(&changed);
     }
@@ -272,7 +325,10 @@ impl KeyIndex {
         // What was found may be in rows that are evicted.
         self.asked.clear();
         self.latest.retain(|_, row| !homes.contains(&row.home));
-        self.latest.shrink_to_fit();
+        // Rows of other partitions take the place: to make it small and large again would place all rows anew twice.
+        if self.latest.len() < self.latest.capacity() / KEPT_ROOM {
+            self.latest.shrink_to_fit();
+        }
         homes.iter().for_each(|home| self.partitions.evict(*home));
     }
 
@@ -291,16 +347,16 @@ impl KeyIndex {
     fn questions(&self, files: &[(Path, u32)], keys: &[u128]) -> Questions {
         let column = self.columns.key;
         let homes: HashSet<u32> = files.iter().map(|(_, home)| *home).collect();
-        let (mut homeless, mut at_home) = (KeySet::default(), HashMap::<u32, KeySet>::new());
+        let (mut homeless, mut at_home) = (Vec::new(), HashMap::<u32, Vec<u128>>::new());
         for key in keys.iter().filter(|_| !files.is_empty()) {
             match self.get(*key) {
-                None => _ = homeless.insert(*key),
-                Some(row) if homes.contains(&row.home) => _ = at_home.entry(row.home).or_default().insert(*key),
+                None => homeless.push(*key),
+                Some(row) if homes.contains(&row.home) => at_home.entry(row.home).or_default().push(*key),
                 Some(_) => {}
             }
         }
-        let at_home = at_home.into_iter().map(|(home, keys)| (home, Asked::of(column, keys))).collect();
-        Questions { homeless: Asked::of(column, homeless), at_home }
+        let at_home = at_home.into_iter().map(|(home, keys)| (home, Asked::of(column, &keys))).collect();
+        Questions { homeless: Asked::of(column, &homeless), at_home }
     }
 }
 

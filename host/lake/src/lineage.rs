@@ -1,9 +1,8 @@
 //! The columns of all tables of the ledger that record where a row came from.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder, StringArray};
+use arrow::array::{ArrayRef, BinaryBuilder, StringBuilder};
 use sluice_model::RawObject;
 
 use crate::append::{Chosen, IncomingRow, Observed};
@@ -22,13 +21,20 @@ pub(crate) fn now_micros() -> i64 {
 
 /// The partition of each row.
 pub(crate) fn month_names(chosen: &[Chosen]) -> ArrayRef {
-    let mut names: HashMap<i32, String> = HashMap::new();
-    for row in chosen {
-        names.entry(row.month).or_insert_with(|| month::name(row.month));
+    let mut names = StringBuilder::with_capacity(chosen.len(), chosen.len() * 8);
+    for rows in chosen.chunk_by(|one, next| one.month == next.month) {
+        names.append_value_n(month::name(rows[0].month), rows.len());
     }
-    Arc::new(StringArray::from_iter_values(
-        chosen.iter().map(|row| names.get(&row.month).map_or("none", String::as_str)),
-    ))
+    Arc::new(names.finish())
+}
+
+/// A text for each row, which is the same for all rows of a response.
+pub(crate) fn response_texts<T: AsRef<str>>(chosen: &[Chosen], text: impl Fn(u32) -> T) -> ArrayRef {
+    let mut texts = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
+    for rows in chosen.chunk_by(|one, next| one.source == next.source) {
+        texts.append_value_n(text(rows[0].source), rows.len());
+    }
+    Arc::new(texts.finish())
 }
 
 /// Numbers as 16 bytes each.

@@ -10,7 +10,7 @@ mod shape;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sluice_model::{DECODE_NOTES, Kinds, NativeBatch, Notes, RawObject};
 
@@ -23,7 +23,7 @@ use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source, has_incoming};
 use crate::error::Error;
 use crate::gather::runs;
 use crate::index::IndexColumns;
-use crate::lineage::{binary, candidates, month_names, now_micros, observed};
+use crate::lineage::{binary, candidates, month_names, now_micros, observed, response_texts};
 use crate::options::COLUMNS_PER_TABLE;
 use crate::table::TableSpec;
 
@@ -171,13 +171,9 @@ impl NativeRows {
     }
 
     fn lineage(&self, chosen: &[Chosen]) -> HashMap<&'static str, ArrayRef> {
-        let text = |of: fn(&NativeResponse) -> &str| -> ArrayRef {
-            let mut builder = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
-            chosen.iter().for_each(|row| builder.append_value(of(&self.pending[row.source as usize])));
-            Arc::new(builder.finish())
-        };
-        let digests: Vec<String> = self.pending.iter().map(|pending| pending.origin.body.to_hex()).collect();
-        let raw = StringArray::from_iter_values(chosen.iter().map(|row| digests[row.source as usize].as_str()));
+        let response = |source: u32| &self.pending[source as usize];
+        let text = |of: fn(&NativeResponse) -> &str| response_texts(chosen, |source| of(response(source)));
+        let raw = response_texts(chosen, |source| response(source).origin.body.to_hex());
         let months = month_names(chosen);
         let records = chosen.iter().map(|row| i64::from(self.pending[row.source as usize].place(row.row)));
         HashMap::from([
@@ -185,7 +181,7 @@ impl NativeRows {
             ("_run_id", text(|pending| &pending.origin.run_id)),
             ("_request_id", text(|pending| &pending.origin.request_id)),
             ("_connector_digest", text(|pending| &pending.connector_digest)),
-            ("_raw_object", Arc::new(raw)),
+            ("_raw_object", raw),
             ("_month", months),
             ("_observed_at", self.incoming.observed_at(chosen)),
             ("_record_index", Arc::new(Int64Array::from_iter_values(records))),

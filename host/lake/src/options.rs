@@ -12,7 +12,7 @@ pub struct CommitterOptions {
     /// How long tables that follow others, like the latest state, may be behind while rows keep coming. They are up to
     /// date when a run ends.
     pub max_lag: std::time::Duration,
-    /// Keys of one table that are kept in memory from one flush to the next, 64 to 130 bytes each.
+    /// Keys of one table that are kept in memory from one flush to the next, 64 to 230 bytes each.
     pub index_keys: usize,
     /// Keys of all tables together that are.
     pub all_keys: usize,

@@ -1,6 +1,5 @@
 //! What all tables of versions have in common: the columns that the lake adds, and the shape of rows that are written.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,7 +14,7 @@ use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::index::{IndexColumns, to_hex};
 use crate::ledger::ConnectorRef;
-use crate::lineage::{binary, month_names};
+use crate::lineage::{binary, month_names, response_texts};
 use crate::table::assemble;
 
 /// What the index of a table of versions reads.
@@ -46,19 +45,8 @@ pub(crate) fn lake_column<'a>(
     incoming: &Incoming,
     of: impl Fn(u32) -> Mapping<'a>,
 ) -> Option<ArrayRef> {
-    let text = |part: fn(Mapping<'a>) -> &'a str| -> ArrayRef {
-        let mut builder = StringBuilder::with_capacity(chosen.len(), chosen.len() * 32);
-        chosen.iter().for_each(|row| builder.append_value(part(of(row.source))));
-        Arc::new(builder.finish())
-    };
-    let digest = |part: fn(Mapping<'a>) -> Digest| -> ArrayRef {
-        let mut digests: HashMap<u32, String> = HashMap::new();
-        for row in chosen {
-            digests.entry(row.source).or_insert_with(|| part(of(row.source)).to_hex());
-        }
-        let digests = chosen.iter().map(|row| digests.get(&row.source).map_or("", String::as_str));
-        Arc::new(StringArray::from_iter_values(digests))
-    };
+    let text = |part: fn(Mapping<'a>) -> &'a str| response_texts(chosen, |source| part(of(source)));
+    let digest = |part: fn(Mapping<'a>) -> Digest| response_texts(chosen, |source| part(of(source)).to_hex());
     Some(match name {
         "network" => text(|(origin, _)| &origin.slice.network),
         "account" => text(|(origin, _)| &origin.slice.account),

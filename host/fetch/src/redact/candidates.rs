@@ -5,8 +5,20 @@ use std::ops::Range;
 use super::escape::{Escape, LONGEST_ESCAPE, next_marker};
 use super::escapes::Sought;
 
+/// How far behind a marker a byte may be a part of an escape that begins with it, if no other one stands between: an escape,
+/// and in each further round what follows the character that it stands for.
+const REACH: usize = 3 * LONGEST_ESCAPE;
+/// Markers that are passed over in search of bytes that stand for themselves.
+const MOST_MARKERS: usize = 64;
+
 /// The parts of a text in which something may be found that isn't found without resolving escapes: what is found holds an
-/// escape that is resolved, so it is no further from one than `around`.
+/// escape that is resolved.
+///
+/// 1. What is found is no further from that escape than `around`.
+/// 2. A byte without a marker among the [`REACH`] bytes that end with it is a part of no escape in any round, and so is one
+///    byte of the text in which is searched. So what is found ends before there are as many such bytes on one side of its
+///    escape as the longest form has.
+/// 3. A part that begins with such a byte is resolved as it is within the whole text.
 pub(super) fn areas(text: &[u8], sought: &Sought<'_>, around: usize) -> Vec<Range<usize>> {
     // Kinds are resolved one by one then, which `candidates` doesn't know.
     if sought.ambiguous {
@@ -14,14 +26,64 @@ pub(super) fn areas(text: &[u8], sought: &Sought<'_>, around: usize) -> Vec<Rang
         return first.map(|first| first..text.len()).into_iter().collect();
     }
     let mut areas: Vec<Range<usize>> = Vec::new();
+    // Where an area begins, and the last candidate in it.
+    let mut open: Option<(usize, usize)> = None;
+    // Areas of two that are no further from each other have something in common.
+    let near = 2 * sought.longest + REACH;
     candidates(text, sought.pairs, |at| {
-        let area = at.saturating_sub(around)..text.len().min(at + LONGEST_ESCAPE + around);
-        match areas.last_mut() {
-            Some(last) if area.start <= last.end => last.end = area.end,
-            _ => areas.push(area),
-        }
+        open = Some(match open {
+            None => (begin_of_area(text, at, sought.longest, around), at),
+            Some((begin, last)) if at - last <= near => (begin, at),
+            Some((begin, last)) => {
+                let (end, next) =
+                    (end_of_area(text, last, sought.longest, around), begin_of_area(text, at, sought.longest, around));
+                if next <= end {
+                    (begin, at)
+                } else {
+                    areas.push(begin..end);
+                    (next, at)
+                }
+            }
+        });
     });
+    areas.extend(open.map(|(begin, last)| begin..end_of_area(text, last, sought.longest, around)));
     areas
+}
+
+/// Where what is found around the candidate `at` may begin at the earliest.
+fn begin_of_area(text: &[u8], at: usize, longest: usize, around: usize) -> usize {
+    let least = at.saturating_sub(around);
+    let (mut end, mut plain) = (at, 0);
+    for _ in 0..MOST_MARKERS {
+        let marker = memchr::memrchr3(b'\\', b'&', b'%', &text[least..end]).map(|place| least + place);
+        // Before `least` there may be one.
+        let from = marker.map_or(if least == 0 { 0 } else { least + REACH }, |marker| marker + REACH);
+        let bytes = end.saturating_sub(from);
+        if plain + bytes >= longest {
+            return end - (longest - plain);
+        }
+        let Some(marker) = marker else { return least };
+        (end, plain) = (marker, plain + bytes);
+    }
+    least
+}
+
+/// Where what is found around the candidate `at` ends at the latest.
+fn end_of_area(text: &[u8], at: usize, longest: usize, around: usize) -> usize {
+    let text = &text[..text.len().min(at + LONGEST_ESCAPE + around)];
+    let (mut marker, mut plain) = (at, 0);
+    for _ in 0..MOST_MARKERS {
+        let next = next_marker(text, marker + 1).unwrap_or(text.len());
+        let from = next.min(marker + REACH);
+        if plain + (next - from) >= longest {
+            return from + (longest - plain);
+        }
+        if next == text.len() {
+            break;
+        }
+        (marker, plain) = (next, plain + (next - from));
+    }
+    text.len()
 }
 
 /// Calls `seen` with the places of the escapes that may be a part of a form once all is resolved. Of an escape that is,
@@ -143,7 +205,12 @@ impl Bytes {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::deadline::Deadline;
+    use crate::redact::escapes::in_escapes;
 
     fn seen(text: &str) -> Vec<usize> {
         let mut pairs = Pairs::default();
@@ -175,5 +242,68 @@ mod tests {
         assert_eq!(seen("k3y&amp;#47;of"), [3]);
         // One in the middle of another one.
         assert_eq!(seen("k3y%2%46of"), [5]);
+    }
+
+    const FORM: &[u8] = b"k3y/of+the-shop";
+
+    fn sought(pairs: &Pairs) -> Sought<'_> {
+        Sought { longest: FORM.len(), ambiguous: false, pairs, deadline: Deadline::NEVER }
+    }
+
+    #[test]
+    fn an_area_is_what_a_form_may_take_up() {
+        let mut pairs = Pairs::default();
+        pairs.add(FORM);
+        let (plain, around) = ("of a long text ".repeat(40), 36 * FORM.len());
+        let text = format!(r"{plain}&quot;{plain}\\b{plain}{plain}k3y\/of{plain}");
+        let found = areas(text.as_bytes(), &sought(&pairs), around);
+        assert_eq!(found.len(), 2, "{found:?}");
+        for (area, candidate) in found.iter().zip([r"\\b", r"\/of"]) {
+            let at = text.find(candidate).unwrap();
+            assert_eq!(*area, at - FORM.len()..at + REACH + FORM.len() + usize::from(candidate.starts_with(r"\\")));
+        }
+    }
+
+    /// A character as networks write it, in up to three rounds.
+    fn written(c: u8, writing: u8) -> String {
+        match writing {
+            0 => format!("\\u00{c:02x}"),
+            1 => format!("&#{c};"),
+            2 => format!("%{c:02X}"),
+            3 => format!("\\\\u00{c:02x}"),
+            4 => format!("&amp;#{c};"),
+            5 => format!("%2526%25%32%33{c}%3B"),
+            6 => format!("&amp;amp;#x{c:x};"),
+            _ => char::from(c).to_string(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_is_found_whatever_stands_around_it(
+            before in noise(),
+            writings in prop::collection::vec(0..14_u8, FORM.len()),
+            after in noise(),
+        ) {
+            prop_assume!(writings.iter().any(|writing| *writing < 7));
+            let mut pairs = Pairs::default();
+            pairs.add(FORM);
+            let form: String = FORM.iter().zip(&writings).map(|(c, writing)| written(*c, *writing)).collect();
+            let text = format!("{before} {form} {after}");
+            let find = |text: &[u8]| memchr::memmem::find_iter(text, FORM).map(|at| at..at + FORM.len()).collect::<Vec<_>>();
+            let places = in_escapes(text.as_bytes(), &sought(&pairs), find).unwrap_or_default();
+            let (start, end) = (before.len() + 1, before.len() + 1 + form.len());
+            prop_assert!(places.iter().any(|place| place.start <= start && place.end >= end), "{}: {:?}", text, places);
+        }
+    }
+
+    /// Words, with escapes and what looks like some between them, thinly or densely.
+    fn noise() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            3 => "[a-z ]{0,90}",
+            1 => prop::sample::select(vec!["\\\"", "&amp;", "%20", "\\\\b", "&", "%", "\\", "\\\\\\\\u0041", "&#0000000065;"])
+                .prop_map(str::to_owned),
+        ];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
     }
 }

@@ -35,7 +35,11 @@ impl<'a> TransactionCells<'a> {
         for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
             let Some(known) = fact.mapped_column(field.name()) else { continue };
             let half = if known.group == Group::Attribution { &mut attribution } else { &mut core };
-            half.push((tag(known.name), Cells::of(field, column)?));
+            let cells = Cells::of(field, column)?;
+            // Many columns are of other networks.
+            if column.null_count() < rows.num_rows() {
+                half.push((tag(known.name), cells));
+            }
         }
         Ok(Self { rows: rows.num_rows(), core, attribution })
     }

@@ -1,4 +1,4 @@
-//! Which partitions an index keeps in memory, and which files' filters.
+//! Which partitions an index keeps in memory, and what it knows of files' keys without reading them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::Partition;
 
-/// Bytes of filters kept from one flush to the next: those of some 16 million keys.
+/// Bytes of filters and prefixes kept from one flush to the next: those of some 8 to 16 million keys.
 const FILTER_BYTES: usize = 64 << 20;
 
 /// A partition, and what was read of it.
@@ -96,15 +96,17 @@ impl Partitions {
         self.clock += 1;
         let rows = |partition: &CachedPartition, number: u32| {
             let known = if partition.cached { partition.keys } else { 0 };
-            known + unread.get(&number).copied().unwrap_or_default()
+            let unread = unread.get(&number).copied().unwrap_or_default();
+            (known + 2 * unread, known + unread)
         };
         let mut kept = 0;
         let mut evicted = HashSet::new();
-        // The small ones first, so that as many as can be are in memory.
-        let mut sorted: Vec<(usize, u32)> =
+        // The small ones first, so that as many as can be are in memory. What must be read counts twice: of two that are about
+        // as large, and of which one has room, each would be read in turn.
+        let mut sorted: Vec<((usize, usize), u32)> =
             needed.iter().map(|number| (rows(&self.all[*number as usize], *number), *number)).collect();
         sorted.sort_unstable();
-        for (rows, number) in sorted {
+        for ((_, rows), number) in sorted {
             let partition = &mut self.all[number as usize];
             partition.used = self.clock;
             let fits = kept + rows <= self.most_keys;
@@ -142,31 +144,103 @@ impl Partitions {
     }
 }
 
-/// Filters of files, one per row group; none for a file that lacks one.
-pub(super) type Filters = Option<Arc<Vec<Sbbf>>>;
+/// What is known of a file's keys without reading them.
+pub(super) enum FileKeys {
+    /// Filters over them, one per row group.
+    Filters(Vec<Sbbf>),
+    /// The prefixes of all of them and perhaps of others, rising: this process wrote the file.
+    Prefixes(Arc<[u64]>),
+    /// Nothing: the file lacks a filter.
+    Unknown,
+}
 
-/// The filters of files that were read, within a limit.
+impl FileKeys {
+    fn bytes(&self) -> usize {
+        let held = match self {
+            Self::Filters(filters) => 32 * filters.iter().map(Sbbf::num_blocks).sum::<usize>(),
+            Self::Prefixes(prefixes) => 8 * prefixes.len(),
+            Self::Unknown => 0,
+        };
+        held + 128
+    }
+
+    /// How many prefixes they are.
+    fn key_prefixes(&self) -> usize {
+        if let Self::Prefixes(prefixes) = self { prefixes.len() } else { 0 }
+    }
+}
+
+/// What is known of files' keys, within a limit.
 #[derive(Default)]
 pub(super) struct FilterCache {
-    files: HashMap<Path, Filters>,
+    files: HashMap<Path, FileKeys>,
     bytes: usize,
+    prefixes: usize,
 }
 
 impl FilterCache {
-    pub(super) fn get(&self, path: &Path) -> Option<&Filters> {
+    pub(super) fn get(&self, path: &Path) -> Option<&FileKeys> {
         self.files.get(path)
     }
 
-    pub(super) fn insert(&mut self, path: Path, filters: Option<Vec<Sbbf>>) {
-        let blocks: usize = filters.iter().flatten().map(Sbbf::num_blocks).sum();
-        self.bytes += 32 * blocks + 128;
-        self.files.insert(path, filters.map(Arc::new));
+    pub(super) fn insert(&mut self, path: Path, keys: FileKeys) {
+        self.bytes += keys.bytes();
+        self.prefixes += keys.key_prefixes();
+        if let Some(before) = self.files.insert(path, keys) {
+            self.bytes -= before.bytes();
+            self.prefixes -= before.key_prefixes();
+        }
+    }
+
+    /// How many prefixes of keys it holds.
+    pub(super) fn key_prefixes(&self) -> usize {
+        self.prefixes
+    }
+
+    /// Forgets the files for which `kept` doesn't hold.
+    fn retain(&mut self, kept: impl Fn(&Path, &FileKeys) -> bool) {
+        let Self { files, bytes, prefixes } = self;
+        files.retain(|path, keys| {
+            let stays = kept(path, keys);
+            if !stays {
+                *bytes -= keys.bytes();
+                *prefixes -= keys.key_prefixes();
+            }
+            stays
+        });
+    }
+
+    /// Forgets files that aren't there any more.
+    pub(super) fn keep_only(&mut self, there: &HashSet<&Path>) {
+        self.retain(|path, _| there.contains(path));
+    }
+
+    /// Forgets the prefixes of keys. The files' own filters take their place when they are asked next.
+    pub(super) fn forget_key_prefixes(&mut self) {
+        self.retain(|_, keys| !matches!(keys, FileKeys::Prefixes(_)));
     }
 
     /// Forgets all of them once there are too many.
     pub(super) fn bound(&mut self) {
         if self.bytes > FILTER_BYTES {
             *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_stays_unless_it_is_twice_as_large() {
+        for (in_memory, unread, stays) in [(6, 5, true), (9, 5, true), (9, 4, false)] {
+            let mut partitions = Partitions::new(10);
+            let [one, other] = [1, 2].map(|month| partitions.number(&("awin".to_owned(), month)));
+            assert!(partitions.choose_cached(&[one], &HashMap::new()).is_empty());
+            partitions.grew(one, in_memory);
+            let evicted = partitions.choose_cached(&[one, other], &HashMap::from([(other, unread)]));
+            assert_eq!((evicted.contains(&one), partitions.is_cached(other)), (!stays, !stays), "{in_memory} {unread}");
         }
     }
 }

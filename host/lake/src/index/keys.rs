@@ -28,6 +28,33 @@ impl Hasher for KeyHasher {
 pub(crate) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
 pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
 
+/// The first 8 of a key's 16 bytes. Keys are hashes: two of one table have the same ones as good as never.
+pub(crate) fn key_prefix(key: u128) -> u64 {
+    (key >> 64) as u64
+}
+
+/// How many times longer a list must be for its numbers to be looked up instead of passed over.
+const LOOKED_UP: usize = 16;
+
+/// Whether two lists of rising numbers have one in common.
+pub(super) fn share_any(one: &[u64], other: &[u64]) -> bool {
+    let (few, many) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    if few.len().saturating_mul(LOOKED_UP) < many.len() {
+        return few.iter().any(|number| many.binary_search(number).is_ok());
+    }
+    let (mut at_few, mut at_many) = (0, 0);
+    while at_few < few.len() && at_many < many.len() {
+        let (a, b) = (few[at_few], many[at_many]);
+        if a == b {
+            return true;
+        }
+        // No branch: which is smaller can't be foreseen.
+        at_few += usize::from(a < b);
+        at_many += usize::from(b < a);
+    }
+    false
+}
+
 /// Keys as the filters of a column have them: one after another, each of the same width.
 pub(crate) struct FilterKeys {
     bytes: Vec<u8>,
@@ -64,4 +91,30 @@ pub(crate) fn to_hex(key: u128) -> [u8; 32] {
 pub(crate) fn parse_hex(text: &str) -> Option<u128> {
     let mut bytes = [0; 16];
     hex::decode_to_slice(text, &mut bytes).ok().map(|()| u128::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lists_share_what_both_have(
+            few in prop::collection::btree_set(0..60_u64, 0..8),
+            many in prop::collection::btree_set(0..600_u64, 0..300),
+            some in prop::collection::btree_set(0..60_u64, 0..12),
+        ) {
+            let lists: Vec<Vec<u64>> = [&few, &many, &some].map(|set| set.iter().copied().collect()).into();
+            for (one, other, shared) in [
+                (0, 1, !few.is_disjoint(&many)),
+                (1, 2, !many.is_disjoint(&some)),
+                (0, 2, !few.is_disjoint(&some)),
+            ] {
+                prop_assert_eq!(share_any(&lists[one], &lists[other]), shared);
+                prop_assert_eq!(share_any(&lists[other], &lists[one]), shared);
+            }
+        }
+    }
 }

@@ -4,8 +4,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use parquet::bloom_filter::Sbbf;
 
+use super::cache::FileKeys;
 use super::keys::parse_hex;
 use super::{IndexColumns, KeyIndex, LatestRow, Questions, keep_latest};
 use crate::error::Error;
@@ -73,7 +73,7 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// The files that may hold a key for which they are searched, by their filters.
+    /// The files that may hold a key for which they are searched, by their filters or by the keys that were written.
     pub(super) async fn suspects(
         &mut self,
         table: &Table,
@@ -92,15 +92,11 @@ impl KeyIndex {
             })
             .buffer_unordered(READ_AHEAD);
         while let Some((path, filters)) = read.try_next().await? {
-            self.filters.insert(path, filters);
+            self.filters.insert(path, filters.map_or(FileKeys::Unknown, FileKeys::Filters));
         }
-        let may_hold = |filters: &[Sbbf], home: u32| {
-            questions.homeless.filter.may_be_in(filters)
-                || questions.at_home.get(&home).is_some_and(|asked| asked.filter.may_be_in(filters))
-        };
-        let suspected = |(path, home): &(Path, u32)| match self.filters.get(path) {
-            Some(Some(filters)) => may_hold(filters, *home),
-            _ => true,
+        let suspected = |(path, home): &(Path, u32)| {
+            let known = self.filters.get(path);
+            known.is_none_or(|known| questions.may_be_in(*home, known))
         };
         Ok(asked.into_iter().filter(suspected).collect())
     }

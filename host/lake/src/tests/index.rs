@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::index::{KeyIndex, Partition};
-use crate::{Ledger, month, unified};
+use crate::{CommitterOptions, Ledger, month, unified};
 
 const NETWORK: &str = "awin-test";
 const JANUARY: i64 = 5;
@@ -90,4 +90,36 @@ async fn a_partition_whose_file_is_gone_between_two_attempts_is_searched_again()
     table.refresh().await.unwrap();
     index.cover(&table, &places("2026-02"), &[key]).await.unwrap();
     assert_eq!(index.get(key).unwrap().version, 3, "the next version would be 3 once more");
+}
+
+/// Removes all data files of the tables, behind their backs.
+async fn remove_files(lake: &Lake) {
+    for (schema, name) in [("unified", "transaction_versions"), ("awin_test", "transactions")] {
+        let table = Table::open(lake, schema, name).await.unwrap();
+        let files = table.files();
+        assert!(!files.is_empty(), "{schema}.{name}");
+        for file in files {
+            object_store::ObjectStoreExt::delete(&table.store(), &file.path).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_wrote_itself_is_read_only_for_keys_that_are_in_it() {
+    let (_folder, lake) = new_lake().await;
+    // No partition of two rows stays in memory.
+    let options = CommitterOptions { index_keys: 1, ..CommitterOptions::default() };
+    let mut ledger = lake.ledger_with(options);
+    let layout = layout(&["id"]);
+    let january = [sale("a", JANUARY, 1), sale("b", JANUARY, 1)];
+    ledger.add(response("run", "r1", 1), &layout, &connector(), mapped(&january)).await.unwrap();
+    ledger.flush().await.unwrap();
+    remove_files(&lake).await;
+    // Whether January's file holds it is known without the file.
+    ledger.add(response("run", "r2", 2), &layout, &connector(), mapped(&[sale("c", FEBRUARY, 1)])).await.unwrap();
+    ledger.flush().await.unwrap();
+    // This one is in it, and which version is its latest stands only there.
+    ledger.add(response("run", "r3", 3), &layout, &connector(), mapped(&[sale("a", FEBRUARY, 2)])).await.unwrap();
+    let read = ledger.flush().await;
+    assert!(matches!(read, Err(crate::Error::DataFile { .. })), "{read:?}");
 }
