@@ -1,7 +1,10 @@
 //! Items, payments, programmes and aggregates: every version of each, by the same rules as transactions. What was read before
 //! and is unchanged is not written again, and of two observations the newer one counts.
 
+mod known;
 mod part;
+
+pub use known::{FactWorth, KnownFact, KnownFacts};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type};
 use sluice_model::unified::has_filled_pair;
-use sluice_model::{BodyFindings, Kinds, Mapped, NativeBatch};
+use sluice_model::{BodyFindings, Fact, Kinds, Mapped, NativeBatch};
 
+use super::facts::{FactSums, count_days};
 use super::magnitude::Magnitude;
 use super::profile::{Codes, Day};
 
@@ -72,6 +73,10 @@ pub struct Observation {
     pub(super) days: BTreeMap<i32, Day>,
     /// Commission by currency, in millionths.
     pub(super) money: BTreeMap<String, i128>,
+    /// Facts of other kinds.
+    pub(super) facts: BTreeMap<Fact, FactSums>,
+    /// Of these, payments and aggregates by their day, as days since 1970.
+    pub(super) fact_days: BTreeMap<i32, u64>,
 }
 
 impl Observation {
@@ -82,6 +87,10 @@ impl Observation {
         seen.paths = paths(&mapped.native);
         if let Some(rows) = &mapped.transactions {
             seen.add_transactions(rows);
+        }
+        for (fact, rows) in &mapped.facts {
+            seen.facts.insert(*fact, FactSums::of(*fact, rows));
+            count_days(*fact, rows, &mut seen.fact_days);
         }
         seen
     }
@@ -200,6 +209,12 @@ impl Observation {
         for (day, sums) in &other.days {
             self.days.entry(*day).or_default().merge(sums);
         }
+        for (fact, sums) in &other.facts {
+            self.facts.entry(*fact).or_default().merge(sums);
+        }
+        for (day, count) in &other.fact_days {
+            *self.fact_days.entry(*day).or_default() += count;
+        }
         for (place, seen) in other.paths.iter().enumerate() {
             self.merge_path(place, seen);
         }
@@ -240,7 +255,7 @@ pub(crate) fn money_json(money: &BTreeMap<String, i128>) -> String {
 }
 
 /// Counts codes, of which neighbours are mostly the same.
-fn add_codes(counts: &mut Codes, codes: &StringArray) {
+pub(super) fn add_codes(counts: &mut Codes, codes: &StringArray) {
     let mut current: Option<(&str, u64)> = None;
     let mut end = |ended: Option<(&str, u64)>| {
         if let Some((code, count)) = ended {
