@@ -134,14 +134,14 @@ impl FactSide {
             return Ok(());
         }
         let diff = diff.facts.entry(self.fact).or_default();
-        let gone = self.judge(diff, mapped);
+        let gone = self.count_found(diff, mapped);
         self.remove(diff, &gone, connector, write).await?;
         self.latest = KeyStates::default();
         Ok(())
     }
 
     /// Counts what was found of each key. Returns the places of what is gone, in their order.
-    fn judge(&mut self, diff: &mut FactDiff, mapped: &HashSet<Observed>) -> Vec<(u32, u32)> {
+    fn count_found(&mut self, diff: &mut FactDiff, mapped: &HashSet<Observed>) -> Vec<(u32, u32)> {
         let mut gone: Vec<(u32, u32)> = Vec::new();
         for kept in self.latest.rows.values() {
             let [before, after] = kept.money;
