@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -172,6 +173,32 @@ fn daily_sums_are_restated_and_are_no_transactions() {
     assert_eq!(versions(), before, "a rebuild from raw");
     let none = operator.sql("SELECT count(*) AS n FROM unified.transactions").unwrap();
     assert_eq!(none[0]["n"], 0);
+}
+
+#[test]
+fn an_empty_answer_where_daily_sums_stood_is_doubted() {
+    let is_empty = Arc::new(AtomicBool::new(false));
+    let given = is_empty.clone();
+    let row = "{\"date\":\"2026-01-05\",\"brandId\":\"1001\",\"clicks\":1}";
+    let (operator, _server) =
+        reporting(move || if given.load(Ordering::SeqCst) { String::new() } else { row.to_owned() });
+    let window = ["2026-01-01T00:00:00Z", "2026-01-10T00:00:00Z"].map(str::to_owned);
+    let read = || {
+        let [since, until] = &window;
+        let answer =
+            operator.sluice(&["--output", "json", "run", "levanta", "--since", since, "--until", until]).unwrap();
+        (answer.code, answer.stdout)
+    };
+    assert_eq!(read().0, 0);
+    is_empty.store(true, Ordering::SeqCst);
+    let (code, stdout) = read();
+    assert_eq!(code, 3, "{stdout}");
+    let doubts = operator.sql("SELECT doubt_id, kind, reason FROM meta.doubts").unwrap();
+    let reason = "the answer is empty, and earlier ones had 1 record of days in its window";
+    assert_eq!((&doubts[0]["kind"], &doubts[0]["reason"]), (&json!("empty"), &json!(reason)), "{doubts:?}");
+    operator.succeed(&["doubts", "accept", doubts[0]["doubt_id"].as_str().unwrap()]).unwrap();
+    let (code, stdout) = read();
+    assert_eq!(code, 0, "an empty window that was accepted is usual: {stdout}");
 }
 
 #[test]

@@ -203,7 +203,7 @@ pub(crate) struct ReplayArgs {
     /// Show what would change, and change nothing
     #[arg(long, group = "action")]
     pub(crate) diff: bool,
-    /// Write a version of every transaction that differs, marked `mapping-change`
+    /// Write a version of every transaction and other fact that differs, marked `mapping-change`
     #[arg(long, group = "action")]
     pub(crate) apply: bool,
     /// Take back what the replay with this run id wrote
@@ -217,7 +217,7 @@ pub(crate) struct ReplayArgs {
     /// With --apply: only queue it, a run for each month, for the services that run; each month is atomic by itself
     #[arg(long, requires = "apply", conflicts_with = "fail_if")]
     pub(crate) queue: bool,
-    /// Fail if this holds, and write nothing: `commission>0.1%`, `rows>0`, `added`, `removed`, `changed`, `native`,
+    /// Fail if this holds, and write nothing: `commission>0.1%`, `amounts`, `rows>0`, `added`, `removed`, `changed`, `native`,
     /// `rejects`, `unknown`; with `>` or `>=` and a number or a share
     #[arg(long, value_name = "CONDITION")]
     pub(crate) fail_if: Vec<String>,

@@ -128,14 +128,19 @@ impl Connector {
         }
     }
 
-    /// What to do after a response. Its `records` (torn rows included) and `problem` come from [`Connector::decode`].
+    /// What to do after a response. Its `records` (torn rows included) and `problem` come from [`Connector::decode`]. A refusal is
+    /// a verdict, by whichever of its two ways the guest gives it.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
+    /// [`Error::Trapped`], [`Error::Malformed`]; [`Error::UnknownStream`].
     pub fn follow(&self, slice: &Slice, request: &Request, response: &Response) -> Result<Judgement, Error> {
         self.stream(&slice.stream)?;
         let caller = self.caller("follow");
-        let judgement = self.0.guest.follow(&caller, slice, request, response)?;
+        let judgement = match self.0.guest.follow(&caller, slice, request, response) {
+            // A refusal is one, whether it is a verdict or an error.
+            Err(Error::Refused { refusal, .. }) => Judgement { verdict: Verdict::Refused(refusal), cursor: None },
+            judged => judged?,
+        };
         if let Verdict::More(requests) | Verdict::Wait { then: requests, .. } = &judgement.verdict {
             self.check_requests(&caller, requests)?;
         }

@@ -1,18 +1,22 @@
 //! Items, payments, programmes and aggregates: every version of each, by the same rules as transactions. What was read before
 //! and is unchanged is not written again, and of two observations the newer one counts.
 
+mod known;
 mod part;
+
+pub use known::{FactWorth, KnownFact, KnownFacts};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, SchemaRef, TimestampMicrosecondType};
-use sluice_model::{Fact, RawObject, Reject, transaction_keys};
+use sluice_model::{Change, Fact, RawObject, Reject, transaction_keys};
 
-use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source, has_incoming};
+use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known, has_incoming};
 use crate::error::Error;
-use crate::hash::content_hashes;
+use crate::hash::{VANISHED, content_hashes};
+use crate::index::LatestRow;
 use crate::ledger::ConnectorRef;
 use crate::lineage::{candidates, now_micros, observed};
 use crate::month;
@@ -85,7 +89,7 @@ impl FactBatch {
 }
 
 /// The month of each row's partition.
-fn months(fact: Fact, rows: &RecordBatch) -> Vec<i32> {
+pub(crate) fn months(fact: Fact, rows: &RecordBatch) -> Vec<i32> {
     let column = fact.month_of().and_then(|name| rows.column_by_name(name));
     let times = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
     let days = column.and_then(|column| column.as_primitive_opt::<Date32Type>());
@@ -178,6 +182,14 @@ impl Source for FactRows {
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
+    }
+
+    fn change(&self, known: Option<&LatestRow>, row: &IncomingRow, now: i64) -> Option<Change> {
+        let Some(known) = known else { return Some(Change::FirstSeen) };
+        match change_of_known(known, row, self.incoming.observed(row.source), now)? {
+            Change::NetworkChange if known.content == VANISHED => Some(Change::Reappeared),
+            change => Some(change),
+        }
     }
 
     fn table_spec(&self) -> TableSpec {

@@ -72,6 +72,7 @@ pub use committer::{Committer, HeldMemory, RunWriter};
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use erase::{ErasedRows, NativeSubstitutes, RawEnvelope, Replace, Substitutes, renamed};
 pub use error::Error;
+pub use facts::{FactWorth, KnownFact, KnownFacts};
 pub use lake::{Lake, TableRef};
 pub use latest::{KnownCounts, KnownTransaction, KnownTransactions, WindowState, WindowStates, Worth};
 pub use ledger::{ConnectorRef, Counts, Ledger};

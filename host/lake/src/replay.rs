@@ -232,7 +232,7 @@ impl Replay {
         let write = self.run_id.is_some();
         self.transactions.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
         for side in self.facts.values_mut() {
-            side.end(&mut self.diff, &self.mapped, write).await?;
+            side.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
         }
         for side in self.native.values_mut() {
             // Before the pass is forgotten: what waits goes into the months that it found for the keys.
@@ -244,12 +244,17 @@ impl Replay {
 
     /// What would change, and what waits to be committed.
     pub async fn finish(self) -> Result<Replayed, Error> {
-        let Self { lake, connector, run_id, fence, mut diff, mut transactions, facts, native, mut rejects, .. } = self;
+        let Self { lake, connector, run_id, fence, mut diff, mut transactions, mut facts, native, mut rejects, .. } =
+            self;
         if run_id.is_some() {
             rejects.flush().await?;
         }
         let groups = std::mem::take(&mut transactions.groups);
         (diff.money, diff.moved) = groups.finish();
+        for (fact, found) in &mut diff.facts {
+            let Some(side) = facts.get_mut(fact) else { continue };
+            (found.money, found.moved) = std::mem::take(&mut side.groups).finish();
+        }
         diff.drop_equal_fields();
         diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
         (diff.new_rejects, diff.gone_rejects) = rejects.compared();

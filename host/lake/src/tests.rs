@@ -16,6 +16,7 @@ mod histories;
 mod hosts;
 mod index;
 mod intercepted;
+mod known_facts;
 mod latest;
 mod maintain;
 mod native;

@@ -132,25 +132,41 @@ const UNIFIED: &[(&str, &str, Columns)] = &[
         "Every version of every item of a transaction, where the network gives items; rows are only ever added.",
         Columns::Unified(Fact::Items),
     ),
-    ("unified.transaction_items", "The latest version of each item.", Columns::Of("unified.transaction_item_versions")),
+    (
+        "unified.transaction_items",
+        "The latest version of each item, without those that a replay removed.",
+        Columns::Of("unified.transaction_item_versions"),
+    ),
     (
         "unified.payment_versions",
         "Every version of every payment of a network to the publisher; rows are only ever added.",
         Columns::Unified(Fact::Payments),
     ),
-    ("unified.payments", "The latest version of each payment.", Columns::Of("unified.payment_versions")),
+    (
+        "unified.payments",
+        "The latest version of each payment, without those that a replay removed.",
+        Columns::Of("unified.payment_versions"),
+    ),
     (
         "unified.programme_versions",
         "Every version of every programme that the network lists; rows are only ever added.",
         Columns::Unified(Fact::Programmes),
     ),
-    ("unified.programmes", "The latest version of each programme.", Columns::Of("unified.programme_versions")),
+    (
+        "unified.programmes",
+        "The latest version of each programme, without those that a replay removed.",
+        Columns::Of("unified.programme_versions"),
+    ),
     (
         "unified.aggregate_versions",
         "Every version of every sum by day that a network reports; rows are only ever added. They are no transactions.",
         Columns::Unified(Fact::Aggregates),
     ),
-    ("unified.aggregates", "The latest version of each sum by day.", Columns::Of("unified.aggregate_versions")),
+    (
+        "unified.aggregates",
+        "The latest version of each sum by day, without those that a replay removed.",
+        Columns::Of("unified.aggregate_versions"),
+    ),
 ];
 
 const RESTATEMENTS: &[(&str, &str)] = &[

@@ -6,7 +6,8 @@
 //! - A name is `<schema>.<table>` without quotes; a bare `<table>` is one of `unified`.
 //! - A table is opened when a query names it: a lake may have hundreds. `SHOW TABLES` opens none.
 //! - `unified.transactions` is the latest version of each transaction, `raw.objects` are the requests that left a body.
-//!   `unified.payments`, `programmes`, `aggregates` and `transaction_items` are the latest version of each of theirs.
+//!   `unified.payments`, `programmes`, `aggregates` and `transaction_items` are the latest version of each of theirs that
+//!   is there.
 //!   These, the tables of their versions and `meta.*` exist, empty, before the first run.
 //! - `unified.live_transactions` are those that are there: without tombstones, versions whose `content_hash` is of zeros,
 //!   for transactions that the network no longer reports or that a replay removed. `is_live(content_hash)` is false for

@@ -1,8 +1,8 @@
-//! `is_live(content_hash)`: whether a version is of a transaction that is there.
+//! `is_live(content_hash)`: whether a version is of a transaction, or another fact, that is there.
 //!
 //! A version whose content hash is of zeros is a *tombstone*: the network no longer reports the transaction, or a
-//! replay removed it, whatever its `change` is. This is the only definition: `unified.live_transactions` and all that
-//! counts transactions depend on it.
+//! replay removed it, whatever its `change` is. This is the only definition: `unified.live_transactions`, the views of the
+//! latest facts of other kinds, and all that counts transactions depend on it.
 
 use std::sync::Arc;
 

@@ -4,7 +4,12 @@
 #[path = "support/lake.rs"]
 mod lake;
 
-use lake::{Row, TestLake, text};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::Schema;
+use lake::{Row, TestLake, money, text};
+use sluice_model::Fact;
 use sluice_query::{Format, Session};
 
 /// Five transactions: decided, paid, declined, vanished, and one in another currency.
@@ -284,4 +289,36 @@ async fn differences_add_up_to_what_the_sums_differ_by() {
         }
     }
     assert!(changes > 8, "only {changes} sums differ: the test shows nothing");
+}
+
+/// Payments by key, version and whether there is one.
+fn payments(rows: &[(&str, i32, bool)]) -> RecordBatch {
+    let schema = Fact::Payments.versions_schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match (field.name().as_str(), field.data_type()) {
+            ("payment_key", _) => Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
+            ("version", _) => Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.1))),
+            ("content_hash", _) => {
+                Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| [u8::from(row.2); 16])))
+            }
+            ("amount", _) => money(vec![Some(5_000_000); rows.len()]),
+            (name @ ("network" | "month"), _) => Arc::new(StringArray::from(vec![name; rows.len()])),
+            (_, other) => new_null_array(other, rows.len()),
+        }
+    });
+    let columns: Vec<ArrayRef> = columns.collect();
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).unwrap()
+}
+
+#[tokio::test]
+async fn payments_that_a_replay_took_back_are_not_among_the_latest() {
+    let mut lake = TestLake::new();
+    let rows = [("a", 1, true), ("b", 1, true), ("b", 2, false), ("c", 1, true), ("c", 2, false), ("c", 3, true)];
+    lake.append("unified", "payment_versions", &["network", "month"], payments(&rows)).await;
+    let session = lake.session().await;
+    let latest = "select payment_key k, version v from unified.payments order by 1";
+    assert_eq!(csv(&session, latest).await, "k,v\na,1\nc,3\n");
+    assert_eq!(csv(&session, "select sum(amount) s from unified.payments").await, "s\n10.000000\n");
+    assert_eq!(csv(&session, "select count(*) n from unified.payment_versions").await, "n\n6\n");
 }

@@ -259,20 +259,10 @@ fn keyed(fact: Fact, batch: &RecordBatch) -> Keyed<'_> {
     .collect()
 }
 
-/// The columns of the amount that is summed for a kind, and of its currency.
-fn amounts(fact: Fact) -> Option<(&'static str, &'static str)> {
-    match fact {
-        Fact::Transactions | Fact::Items => Some(("commission_amount", "commission_currency")),
-        Fact::Payments => Some(("amount", "currency")),
-        Fact::Aggregates => Some(("commission_amount", "currency")),
-        Fact::Programmes => None,
-    }
-}
-
 /// Sums of amounts by currency, in millionths.
 fn sums(fact: Fact, batch: &RecordBatch) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
-    let Some((amount, currency)) = amounts(fact) else { return sums };
+    let Some((amount, currency)) = fact.amount() else { return sums };
     let amounts = batch.column_by_name(amount).and_then(|c| c.as_primitive_opt::<Decimal128Type>());
     let currencies = batch.column_by_name(currency).and_then(|c| c.as_string_opt::<i32>());
     if let (Some(amounts), Some(currencies)) = (amounts, currencies) {

@@ -43,6 +43,7 @@ pub async fn seed(app: &Arc<App>, network: &Network, run_id: &str) -> Result<(),
         let profile = profiles.entry((raw.slice.account.clone(), raw.slice.stream.clone())).or_default();
         if answer.seen.records > 0 && profile.responses < RESPONSES {
             profile.add(&answer.seen);
+            profile.learn_fact_days(raw.slice.axis, raw.slice.window, &answer.seen);
         }
     }
     tracing::debug!(network = id, profiles = profiles.len(), "profiles are made of what raw holds");

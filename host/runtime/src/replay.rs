@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use futures::StreamExt;
 use sluice_engine::Connector;
-use sluice_lake::{Causes, ConnectorRef, Counts, Diff, Fence, Gone, Lake, Replay, RolledBack};
+use sluice_lake::{Causes, ConnectorRef, Counts, Diff, FactDiff, Fence, Gone, Lake, Replay, RolledBack};
 use sluice_model::{Digest, NoteTotals, describe};
 use sluice_registry::Registry;
 
@@ -224,26 +224,12 @@ async fn apply_all(
             Err(error) => return Err(error.into()),
         }
     };
-    warn_of_facts_that_stay(&diff, run_id);
     // Who had this month before may have noted it already.
     if !app.lake.runs_have(run_id).await? {
         let row = record::offline(run_id, &settings.name, "replay", started_at, Some(&candidate), counts(&diff));
         app.lake.append_runs(&[row], fence).await?;
     }
     Ok(ReplayOutcome { connector: candidate, diff, run_id: Some(run_id.to_owned()), gone, results })
-}
-
-/// Logs which facts a version no longer gives. Of a queued replay nobody sees the report.
-fn warn_of_facts_that_stay(diff: &Diff, run_id: &str) {
-    for (fact, facts) in diff.facts.iter().filter(|(_, facts)| facts.removed.count > 0) {
-        let (kind, count) = (fact.name(), facts.removed.count);
-        tracing::warn!(
-            run_id,
-            kind,
-            count,
-            "no longer given, and kept: `sluice build --from-raw` makes the table without them"
-        );
-    }
 }
 
 /// Takes back what a replay wrote, and notes that as a run. Of one that was queued by months all that are written, the newest
@@ -340,7 +326,7 @@ fn counts(diff: &Diff) -> Counts {
         transactions: diff.compared,
         new_versions: diff.rows(),
         facts: diff.facts.values().map(|facts| facts.compared).sum(),
-        new_facts: diff.facts.values().map(|facts| facts.added.count + facts.changed.count).sum(),
+        new_facts: diff.facts.values().map(FactDiff::rows).sum(),
         rejects: diff.new_rejects.count,
         notes: NoteTotals::default(),
         older: 0,

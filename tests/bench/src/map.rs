@@ -41,6 +41,27 @@ pub(crate) struct MapSpeed {
     pub(crate) limits_ratio: f64,
     /// Of the host's decoder on the same body.
     pub(crate) decode_mb_per_s: f64,
+    /// Whether its README gives a reason for its speed.
+    pub(crate) is_explained: bool,
+}
+
+/// How a line of a README begins that gives a reason for the speed of its connector.
+const REASON: &str = "Speed: ";
+/// The connector that the others are held against, and the part of its speed, as a denominator, below which they need a reason.
+const MEASURE: (&str, f64) = ("awin", 3.0);
+
+/// Connectors that are too slow beside the one they are held against, without a reason in their README.
+pub(crate) fn slow(speeds: &[MapSpeed]) -> impl Iterator<Item = String> {
+    let (name, part) = MEASURE;
+    let usual = speeds.iter().find(|speed| speed.connector == name).map_or(0.0, |speed| speed.sandboxed_rows_per_s);
+    let is_slow = move |speed: &&MapSpeed| speed.sandboxed_rows_per_s * part < usual && !speed.is_explained;
+    speeds.iter().filter(is_slow).map(move |speed| {
+        let share = speed.sandboxed_rows_per_s / usual;
+        format!(
+            "`{}` maps {share:.2} of the rows per second that `{name}` does: its README needs a line `{REASON}…`",
+            speed.connector
+        )
+    })
 }
 
 /// A connector with a body and what it takes to map it.
@@ -67,7 +88,9 @@ pub(crate) fn measure(dir: &Path) -> anyhow::Result<Vec<MapSpeed>> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let case = case([&engine, &unlimited], &name, (folder, RECORDS), dir)
             .with_context(|| format!("cannot prepare connector `{name}`"))?;
-        speed(name, &case)
+        let readme = std::fs::read_to_string(folder.join("README.md"))?;
+        let is_explained = readme.lines().any(|line| line.starts_with(REASON));
+        Ok(MapSpeed { is_explained, ..speed(name, &case)? })
     });
     measured.collect()
 }
@@ -143,6 +166,7 @@ fn speed(connector: String, case: &Case) -> anyhow::Result<MapSpeed> {
         limits_ratio: median(limits),
         ratio: has_twin.then_some(sandboxed / native),
         decode_mb_per_s: case.response.body.len() as f64 / 1e6 / decoded,
+        is_explained: false,
     })
 }
 
@@ -177,7 +201,8 @@ fn engines() -> anyhow::Result<[Engine; 2]> {
 fn agree(case: &Case) -> anyhow::Result<()> {
     let mapped = case.connector.map(&case.slice, &case.request, &case.response, case.decoded.clone())?;
     let rows = mapped.transactions.as_ref().map_or(0, |batch| batch.num_rows());
-    ensure!(rows > 0, "`{}` maps nothing: {:?}", case.slice.network, mapped.rejects.first());
+    let facts: usize = mapped.facts.values().map(|batch| batch.num_rows()).sum();
+    ensure!(rows + facts > 0, "`{}` maps nothing: {:?}", case.slice.network, mapped.rejects.first());
     if let Some(twin) = &case.twin {
         let native = twin.map(case.inputs(), &case.decoded.batch)?;
         let native_rows = native.transactions.map_or(0, |transactions| transactions.records.len());

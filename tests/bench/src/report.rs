@@ -10,7 +10,7 @@ use crate::exact::Exact;
 use crate::growth::Grown;
 use crate::hosts::Shared;
 use crate::load::Served;
-use crate::map::MapSpeed;
+use crate::map::{MapSpeed, slow};
 use crate::process::Usage;
 use crate::questions::Answered;
 use crate::replay::Replay;
@@ -306,6 +306,7 @@ impl Report {
         for speed in self.map.iter().filter(|speed| speed.limits_ratio > MAX_LIMITS_RATIO) {
             faults.push(format!("the limits cost `{}` {:.2} times its time", speed.connector, speed.limits_ratio));
         }
+        faults.extend(slow(&self.map));
         faults.extend(self.load.iter().flat_map(|served| &served.faults).cloned());
         faults.extend(self.scale.iter().flat_map(|scaled| &scaled.served.faults).cloned());
         faults.extend(self.shared.iter().flat_map(|shared| &shared.faults).cloned());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_engine::{Connector, Decoded, Engine, EngineOptions, Error, Limits, TrapReason};
-use sluice_model::{Judgement, Method, Op, RefusalKind, Request, Response, Slice, Verdict};
+use sluice_model::{Judgement, Method, Op, Refusal, RefusalKind, Request, Response, Slice, Verdict};
 
 use crate::guest::{BODY, Guest};
 use crate::{engine, engine_with};
@@ -185,6 +185,23 @@ fn a_trap_does_not_wedge_the_connector() {
         let judgement = connector.follow(&slice(), &request(), &response()).unwrap();
         assert_eq!(judgement, Judgement { verdict: Verdict::Done, cursor: None });
     }
+}
+
+#[test]
+fn a_refusal_is_one_whether_it_is_a_verdict_or_an_error() {
+    let mut guest = Guest::new("test", "1.0.0");
+    let text = guest.image.put(b"no");
+    // The error's kind, `settings`, stands at 604, the address and the length of its text behind it.
+    guest.follow = format!(
+        "(i32.store8 (i32.const 600) (i32.const 1))
+         (i32.store8 (i32.const 604) (i32.const 1))
+         (i32.store (i32.const 608) (i32.const {text}))
+         (i32.store (i32.const 612) (i32.const 2))
+         i32.const 600",
+    );
+    let judgement = load(&engine(), guest).follow(&slice(), &request(), &response()).unwrap();
+    let refusal = Refusal { kind: RefusalKind::Settings, text: "no".to_owned() };
+    assert_eq!(judgement, Judgement { verdict: Verdict::Refused(refusal), cursor: None });
 }
 
 /// What `follow` gives as the cursor when its guest keeps the text that these instructions put at 520 (address) and

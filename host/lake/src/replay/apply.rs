@@ -11,7 +11,8 @@ use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArr
 use arrow::datatypes::{Field, SchemaRef};
 use deltalake::kernel::{Add, Transaction};
 use object_store::path::Path;
-use sluice_model::{Change, Step, money_type};
+use sluice_model::unified::ColumnKind;
+use sluice_model::{Change, Fact, Step, money_type};
 
 use super::diff::{Diff, texts};
 use super::kept::{KeyStates, key_at, read, typed, wrong};
@@ -251,9 +252,11 @@ impl Replayed {
     }
 }
 
-/// The versions that follow rows whose transactions the candidate doesn't give: as they were, but for what counts.
+/// The versions that follow rows whose facts the candidate doesn't give: as they were, but for what counts. Of a transaction
+/// that is `commission_effective`; of other facts no amount and no number is left, so that a sum over the latest versions has
+/// nothing of them.
 pub(super) fn removals(
-    table: &Table,
+    (table, fact): (&Table, Fact),
     schema: &SchemaRef,
     before: &RecordBatch,
     connector: &ConnectorRef,
@@ -261,8 +264,12 @@ pub(super) fn removals(
 ) -> Result<RecordBatch, Error> {
     let rows = before.num_rows();
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows))) };
-    let keys = texts(table.name(), before, "transaction_key")?;
+    let keys = texts(table.name(), before, fact.key())?;
     let versions: &Int32Array = typed(table, before, "version")?;
+    let counts = |name: &str| {
+        let mapped = fact.mapped_column(name).filter(|_| fact != Fact::Transactions);
+        mapped.is_some_and(|column| matches!(column.kind, ColumnKind::Money | ColumnKind::Int64))
+    };
     let month = |row: usize| {
         let kept = key_at(keys, row).and_then(|key| latest.rows.get(&key));
         month::name(kept.map_or(month::NONE, |kept| kept.month))
@@ -279,6 +286,7 @@ pub(super) fn removals(
             "connector" => same(&connector.name),
             "connector_version" => same(&connector.version),
             "connector_digest" => same(&connector.digest.to_hex()),
+            name if counts(name) => new_null_array(field.data_type(), rows),
             name => before.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(field.data_type(), rows)),
         }
     };

@@ -56,12 +56,16 @@ pub struct FactDiff {
     pub outside: u64,
     /// Facts that the candidate gives and the lake lacks.
     pub added: Rows,
-    /// Facts that the lake holds from these responses and the candidate no longer gives. They stay: only a rebuild leaves them out.
+    /// Facts that the lake holds from these responses and the candidate no longer gives.
     pub removed: Rows,
     /// Facts that the candidate gives otherwise.
     pub changed: Rows,
     /// The columns that changed, by name.
     pub fields: BTreeMap<String, FieldDiff>,
+    /// Amounts before and after; none of programmes, which have no amount.
+    pub money: BTreeMap<MoneyKey, Money>,
+    /// Absolute differences of amounts, fact by fact, in millionths by currency.
+    pub moved: BTreeMap<Option<String>, i128>,
 }
 
 /// Transactions or other facts, and a few of them.
@@ -184,7 +188,7 @@ impl Diff {
 }
 
 impl FactDiff {
-    /// Facts that would change or come, and those that the candidate no longer gives.
+    /// Facts that would change, come or go.
     pub fn rows(&self) -> u64 {
         self.added.count + self.removed.count + self.changed.count
     }

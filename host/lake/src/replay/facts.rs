@@ -6,14 +6,16 @@ use arrow::array::RecordBatch;
 use sluice_model::Fact;
 
 use super::Response;
-use super::apply::Staged;
+use super::apply::{Staged, removals};
 use super::diff::{Diff, FactDiff, texts};
 use super::kept::{KeyShard, KeyStates, ReplayFinding};
+use super::money::{Groups, MoneyColumns};
 use super::transactions::{FLUSH_BYTES, FLUSH_ROWS};
 use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::facts::{FactBatch, FactRows};
 use crate::lake::Lake;
+use crate::ledger::ConnectorRef;
 use crate::lineage::observed;
 use crate::table::Table;
 
@@ -21,6 +23,7 @@ use crate::table::Table;
 pub(super) struct FactSide {
     pub(super) table: Table,
     pub(super) staged: Staged,
+    pub(super) groups: Groups,
     fact: Fact,
     latest: KeyStates,
     rows: FactRows,
@@ -33,6 +36,7 @@ impl FactSide {
         Ok(Self {
             table: Table::open(lake, "unified", fact.versions()).await?,
             staged: Staged::default(),
+            groups: Groups::default(),
             fact,
             latest: KeyStates::default(),
             rows: FactRows::new(fact),
@@ -43,7 +47,7 @@ impl FactSide {
 
     pub(super) async fn begin(&mut self, network: &str, part: KeyShard) -> Result<(), Error> {
         self.staged.compare(&self.table);
-        self.latest = KeyStates::facts(&self.table, self.fact, network, part).await?;
+        self.latest = KeyStates::facts(&self.table, self.fact, network, part, &mut self.groups).await?;
         Ok(())
     }
 
@@ -95,40 +99,68 @@ impl FactSide {
         Ok(())
     }
 
-    /// Records the fields in which what was chosen differs from what is there.
+    /// Records the money of what was chosen, and the fields in which it differs from what is there.
     async fn count(&mut self, diff: &mut FactDiff, chosen: &[Chosen], after: &RecordBatch) -> Result<(), Error> {
         let name = self.table.name();
+        let money = MoneyColumns::of(self.fact, &self.table, after)?;
         let (accounts, ids) = (texts(name, after, "account")?, texts(name, after, self.fact.id())?);
         // File and row of what is there, and the row of what comes instead: the last of a key.
         let mut places: BTreeMap<(u32, u32), u32> = BTreeMap::new();
         for (row, change) in (0..).zip(chosen) {
-            match self.latest.rows.get(&change.key) {
-                Some(kept) if kept.is_there() => _ = places.insert((kept.file, kept.row), row),
-                _ => diff.added.note(accounts.value(row as usize), ids.value(row as usize)),
+            let Some(kept) = self.latest.rows.get_mut(&change.key) else { continue };
+            let at = row as usize;
+            kept.money[1] = self.groups.place(money.as_ref(), at);
+            if kept.is_live() {
+                places.insert((kept.file, kept.row), row);
+            } else {
+                diff.added.note(accounts.value(at), ids.value(at));
             }
         }
         let differences = (&mut diff.changed, &mut diff.fields);
         self.latest.compare_fields(&self.table, self.fact, places, (chosen, after), differences).await
     }
 
-    /// Finds the facts that come from these responses and that the candidate doesn't give. They stay in the table: there is no
-    /// version that takes one back.
-    pub(super) async fn end(&mut self, diff: &mut Diff, mapped: &HashSet<Observed>, write: bool) -> Result<(), Error> {
+    /// Finds the facts that come from these responses and that the candidate doesn't give. To `write`, each gets a version that
+    /// takes it back.
+    pub(super) async fn end(
+        &mut self,
+        diff: &mut Diff,
+        mapped: &HashSet<Observed>,
+        connector: &ConnectorRef,
+        write: bool,
+    ) -> Result<(), Error> {
         self.flush(diff, write).await?;
         if self.latest.rows.is_empty() {
             return Ok(());
         }
         let diff = diff.facts.entry(self.fact).or_default();
+        let gone = self.count_found(diff, mapped);
+        self.remove(diff, &gone, connector, write).await?;
+        self.latest = KeyStates::default();
+        Ok(())
+    }
+
+    /// Counts what was found of each key. Returns the places of what is gone, in their order.
+    fn count_found(&mut self, diff: &mut FactDiff, mapped: &HashSet<Observed>) -> Vec<(u32, u32)> {
         let mut gone: Vec<(u32, u32)> = Vec::new();
         for kept in self.latest.rows.values() {
+            let [before, after] = kept.money;
             match kept.found {
-                ReplayFinding::Judged if !kept.is_there() => diff.added.count += 1,
+                // One that was taken back is as good as none.
+                ReplayFinding::Judged if !kept.is_live() => {
+                    diff.added.count += 1;
+                    self.groups.count(None, Some(after));
+                }
                 ReplayFinding::Judged if kept.current != kept.content => {
                     diff.changed.count += 1;
                     diff.count_fields(self.fact, kept.fields);
+                    self.groups.count(Some(before), Some(after));
                 }
-                ReplayFinding::Judged => {}
-                _ if kept.is_gone(mapped) => gone.push((kept.file, kept.row)),
+                ReplayFinding::Judged => self.groups.count(Some(before), Some(before)),
+                _ if kept.is_gone(mapped) => {
+                    self.groups.count(Some(before), None);
+                    gone.push((kept.file, kept.row));
+                }
                 ReplayFinding::Older => {
                     diff.outside += 1;
                     continue;
@@ -139,17 +171,36 @@ impl FactSide {
         }
         diff.removed.count += gone.len() as u64;
         gone.sort_unstable();
-        for (file, row) in gone {
-            if !diff.removed.wants_more() {
-                break;
-            }
-            for batch in self.latest.read(&self.table, file, &[row]).await? {
-                let name = self.table.name();
-                let (accounts, ids) = (texts(name, &batch, "account")?, texts(name, &batch, self.fact.id())?);
-                (0..batch.num_rows()).for_each(|row| diff.removed.note(accounts.value(row), ids.value(row)));
+        gone
+    }
+
+    /// Names what is gone and, to `write`, puts tombstones of it into files.
+    async fn remove(
+        &mut self,
+        diff: &mut FactDiff,
+        gone: &[(u32, u32)],
+        connector: &ConnectorRef,
+        write: bool,
+    ) -> Result<(), Error> {
+        for places in gone.chunk_by(|a, b| a.0 == b.0) {
+            for places in places.chunks(FLUSH_ROWS) {
+                if !write && !diff.removed.wants_more() {
+                    break;
+                }
+                let rows: Vec<u32> = places.iter().map(|(_, row)| *row).collect();
+                for batch in self.latest.read(&self.table, places[0].0, &rows).await? {
+                    let name = self.table.name();
+                    let (accounts, ids) = (texts(name, &batch, "account")?, texts(name, &batch, self.fact.id())?);
+                    (0..batch.num_rows()).for_each(|row| diff.removed.note(accounts.value(row), ids.value(row)));
+                    if write {
+                        let schema = self.staged.schema(&self.table)?;
+                        let rows = removals((&self.table, self.fact), &schema, &batch, connector, &self.latest)?;
+                        let adds = self.table.write_files(&rows, Some(self.fact.key())).await?;
+                        self.staged.add(&schema, Vec::new(), adds);
+                    }
+                }
             }
         }
-        self.latest = KeyStates::default();
         Ok(())
     }
 }

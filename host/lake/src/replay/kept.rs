@@ -1,16 +1,14 @@
-//! What the lake holds of the keys of one pass: of each, the latest row's hash and place, and a transaction's money.
+//! What the lake holds of the keys of one pass: of each, the latest row's hash and place, and a fact's money.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{
-    Array, BinaryArray, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
-};
+use arrow::array::{Array, BinaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use object_store::path::Path;
 use sluice_model::Fact;
 
 use super::diff::{FieldDiff, Rows, compare};
-use super::money::Groups;
+use super::money::{Groups, MoneyColumns, summed_columns};
 use crate::append::{Chosen, Observed};
 use crate::error::Error;
 use crate::hash::{VANISHED, request_ordinal};
@@ -59,8 +57,8 @@ pub(super) struct KeyState {
     /// Its file and the row in it, see [`KeyStates::files`].
     pub(super) file: u32,
     pub(super) row: u32,
-    /// What its money counts for, and its `commission_effective` in millionths: in the lake, and as the candidate
-    /// gives it.
+    /// What its money counts for, and its amount in millionths (`commission_effective` of a transaction): in the lake, and as the
+    /// candidate gives it.
     pub(super) money: [(u32, i64); 2],
     /// The mapped columns in which the two differ, by their places.
     pub(super) fields: u64,
@@ -95,6 +93,11 @@ impl KeyState {
         self.file != NO_FILE
     }
 
+    /// Whether the lake holds it, and not as a tombstone.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_there() && self.content != VANISHED
+    }
+
     /// Whether it comes from one of these responses and the candidate doesn't map it. What has no content is gone
     /// already.
     pub(super) fn is_gone(&self, mapped: &HashSet<Observed>) -> bool {
@@ -116,53 +119,16 @@ pub(super) struct KeyStates {
 }
 
 impl KeyStates {
-    /// The latest transactions of a network, with their money.
-    pub(super) async fn transactions(
+    /// The latest facts of a kind and of a network, with their money.
+    pub(super) async fn facts(
         table: &Table,
+        fact: Fact,
         network: &str,
         part: KeyShard,
         groups: &mut Groups,
     ) -> Result<Self, Error> {
-        let names = [
-            "transaction_key",
-            "version",
-            "content_hash",
-            "observed_at",
-            "request_id",
-            "account",
-            "transacted_at",
-            "validation_status",
-            "commission_currency",
-            "commission_effective",
-        ];
-        let mut latest = Self::default();
-        for file in table.files().into_iter().filter(|file| file.network() == Some(network)) {
-            let place = latest.open(&file);
-            let mut first_row = 0;
-            for batch in read(table, &file.path, &names).await? {
-                let keys = Keys::of(table, &batch, "transaction_key", "content_hash", "observed_at", "request_id")?;
-                let versions: &Int32Array = typed(table, &batch, "version")?;
-                let effective: &Decimal128Array = typed(table, &batch, "commission_effective")?;
-                let money = groups.columns(table, &batch)?;
-                for row in 0..batch.num_rows() {
-                    let key = keys.key(row)?;
-                    if !part.holds(key) {
-                        continue;
-                    }
-                    let mut kept = keys.kept(row, place, first_row)?;
-                    kept.version = versions.value(row);
-                    kept.money = [(groups.of(&money, row), amount(effective, row)); 2];
-                    latest.take(key, kept);
-                }
-                first_row += count(&batch);
-            }
-        }
-        Ok(latest)
-    }
-
-    /// The latest facts of a kind and of a network.
-    pub(super) async fn facts(table: &Table, fact: Fact, network: &str, part: KeyShard) -> Result<Self, Error> {
-        let names = [fact.key(), "version", "content_hash", "observed_at", "request_id"];
+        let mut names = vec![fact.key(), "version", "content_hash", "observed_at", "request_id"];
+        names.extend(summed_columns(fact));
         let mut latest = Self::default();
         for file in table.files().into_iter().filter(|file| file.network() == Some(network)) {
             let place = latest.open(&file);
@@ -170,12 +136,16 @@ impl KeyStates {
             for batch in read(table, &file.path, &names).await? {
                 let keys = Keys::of(table, &batch, fact.key(), "content_hash", "observed_at", "request_id")?;
                 let versions: &Int32Array = typed(table, &batch, "version")?;
+                let money = MoneyColumns::of(fact, table, &batch)?;
                 for row in 0..batch.num_rows() {
                     let key = keys.key(row)?;
-                    if part.holds(key) {
-                        let version = versions.value(row);
-                        latest.take(key, KeyState { version, ..keys.kept(row, place, first_row)? });
+                    if !part.holds(key) {
+                        continue;
                     }
+                    let mut kept = keys.kept(row, place, first_row)?;
+                    kept.version = versions.value(row);
+                    kept.money = [groups.place(money.as_ref(), row); 2];
+                    latest.take(key, kept);
                 }
                 first_row += count(&batch);
             }
@@ -357,11 +327,6 @@ pub(super) fn key_at(keys: &dyn Array, row: usize) -> Option<u128> {
 
 fn number(bytes: &[u8]) -> Option<u128> {
     bytes.try_into().ok().map(u128::from_be_bytes)
-}
-
-/// An amount in millionths; 18 digits fit.
-pub(super) fn amount(amounts: &Decimal128Array, row: usize) -> i64 {
-    if amounts.is_null(row) { 0 } else { i64::try_from(amounts.value(row)).unwrap_or(i64::MAX) }
 }
 
 fn count(batch: &RecordBatch) -> u32 {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, Decimal128Array, RecordBatch, StringArray};
+use sluice_model::Fact;
 
 use super::kept::typed;
 use crate::error::Error;
+use crate::facts::months;
 use crate::month;
 use crate::table::Table;
 
@@ -14,24 +16,25 @@ use crate::table::Table;
 pub struct MoneyKey {
     /// The operator's name for the account.
     pub account: String,
-    /// `YYYY-MM` of the transaction, UTC.
+    /// `YYYY-MM` of the transaction, the item or the aggregate, UTC; `none` of a payment, and where there is no date.
     pub month: String,
-    /// The validation status.
+    /// The validation status; of a payment where the money is; empty of an aggregate.
     pub status: String,
-    /// The currency of the commission; none: the network states none.
+    /// The currency of the amount; none: the network states none.
     pub currency: Option<String>,
 }
 
-/// Transactions and their `commission_effective` in millionths, as they are and as they would be.
+/// Facts and their amount in millionths, as they are and as they would be: `commission_effective` of transactions, of other
+/// facts the column that [`Fact::amount`] names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Money {
-    /// Transactions in the lake.
+    /// Facts in the lake.
     pub rows_before: u64,
-    /// Transactions as the candidate maps them.
+    /// Facts as the candidate maps them.
     pub rows_after: u64,
-    /// Their commission in the lake.
+    /// Their amount in the lake.
     pub before: i128,
-    /// Their commission as the candidate maps it.
+    /// Their amount as the candidate maps it.
     pub after: i128,
 }
 
@@ -45,29 +48,65 @@ pub(super) struct Groups {
     last: Option<u32>,
 }
 
-/// The columns that name a row's sum.
+/// The columns that name a row's sum, and its amount.
 pub(super) struct MoneyColumns<'a> {
     accounts: &'a StringArray,
-    times: &'a TimestampMicrosecondArray,
-    statuses: &'a StringArray,
+    months: Vec<i32>,
+    statuses: Option<&'a StringArray>,
     currencies: &'a StringArray,
+    amounts: &'a Decimal128Array,
+}
+
+/// The sum of facts without money.
+const NO_GROUP: u32 = u32::MAX;
+
+/// The columns of a kind's amount and of its currency. Of a transaction that is declined or gone nothing counts.
+fn amount_columns(fact: Fact) -> Option<(&'static str, &'static str)> {
+    let (amount, currency) = fact.amount()?;
+    Some((if fact == Fact::Transactions { "commission_effective" } else { amount }, currency))
+}
+
+/// The columns that [`MoneyColumns`] are made of; none of facts without money.
+pub(super) fn summed_columns(fact: Fact) -> Vec<&'static str> {
+    let Some((amount, currency)) = amount_columns(fact) else { return Vec::new() };
+    ["account", amount, currency].into_iter().chain(fact.status()).chain(fact.month_of()).collect()
+}
+
+impl<'a> MoneyColumns<'a> {
+    /// Those of a batch; none of facts without money.
+    pub(super) fn of(fact: Fact, table: &Table, batch: &'a RecordBatch) -> Result<Option<Self>, Error> {
+        let Some((amount, currency)) = amount_columns(fact) else { return Ok(None) };
+        let statuses = match fact.status() {
+            Some(name) => Some(typed(table, batch, name)?),
+            None => None,
+        };
+        Ok(Some(Self {
+            accounts: typed(table, batch, "account")?,
+            months: months(fact, batch),
+            statuses,
+            currencies: typed(table, batch, currency)?,
+            amounts: typed(table, batch, amount)?,
+        }))
+    }
+
+    /// A row's amount in millionths; 18 digits fit.
+    fn amount(&self, row: usize) -> i64 {
+        if self.amounts.is_null(row) { 0 } else { i64::try_from(self.amounts.value(row)).unwrap_or(i64::MAX) }
+    }
 }
 
 impl Groups {
-    pub(super) fn columns<'a>(&self, table: &Table, batch: &'a RecordBatch) -> Result<MoneyColumns<'a>, Error> {
-        Ok(MoneyColumns {
-            accounts: typed(table, batch, "account")?,
-            times: typed(table, batch, "transacted_at")?,
-            statuses: typed(table, batch, "validation_status")?,
-            currencies: typed(table, batch, "commission_currency")?,
-        })
+    /// The number of a row's sum, and its amount.
+    pub(super) fn place(&mut self, columns: Option<&MoneyColumns<'_>>, row: usize) -> (u32, i64) {
+        columns.map_or((NO_GROUP, 0), |columns| (self.of(columns, row), columns.amount(row)))
     }
 
     /// The number of a row's sum.
-    pub(super) fn of(&mut self, columns: &MoneyColumns<'_>, row: usize) -> u32 {
+    fn of(&mut self, columns: &MoneyColumns<'_>, row: usize) -> u32 {
         let currency = columns.currencies.is_valid(row).then(|| columns.currencies.value(row));
-        let (account, status) = (columns.accounts.value(row), columns.statuses.value(row));
-        let month = month::of_micros(columns.times.value(row));
+        let account = columns.accounts.value(row);
+        let status = columns.statuses.map_or("", |statuses| statuses.value(row));
+        let month = columns.months[row];
         // Neighbours mostly share it, and then no text is copied.
         if let Some((number, (key, _))) = self.last.and_then(|last| Some((last, self.all.get(last as usize)?)))
             && key.account == account
@@ -93,7 +132,7 @@ impl Groups {
         number
     }
 
-    /// Counts a transaction as the lake holds it (`before`) and as the candidate maps it (`after`).
+    /// Counts a fact as the lake holds it (`before`) and as the candidate maps it (`after`).
     pub(super) fn count(&mut self, before: Option<(u32, i64)>, after: Option<(u32, i64)>) {
         if let Some((group, amount)) = before
             && let Some((_, money)) = self.all.get_mut(group as usize)

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Decimal128Array, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::Response;
 use super::apply::Staged;
 use super::diff::{Diff, texts};
-use super::kept::{KeyShard, KeyStates, ReplayFinding, amount, typed};
-use super::money::Groups;
+use super::kept::{KeyShard, KeyStates, ReplayFinding};
+use super::money::{Groups, MoneyColumns};
 use sluice_model::{Change, Fact};
 
 use crate::append::{Chosen, IncomingRow, Observed, Source};
@@ -50,7 +50,7 @@ impl TransactionSide {
 
     pub(super) async fn begin(&mut self, network: &str, part: KeyShard) -> Result<(), Error> {
         self.staged.compare(&self.table);
-        self.latest = KeyStates::transactions(&self.table, network, part, &mut self.groups).await?;
+        self.latest = KeyStates::facts(&self.table, Fact::Transactions, network, part, &mut self.groups).await?;
         Ok(())
     }
 
@@ -106,15 +106,14 @@ impl TransactionSide {
     /// Records the money of what was chosen, and the fields in which it differs from what is there.
     async fn count(&mut self, diff: &mut Diff, chosen: &[Chosen], after: &RecordBatch) -> Result<(), Error> {
         let name = self.table.name();
-        let money = self.groups.columns(&self.table, after)?;
-        let effective: &Decimal128Array = typed(&self.table, after, "commission_effective")?;
+        let money = MoneyColumns::of(Fact::Transactions, &self.table, after)?;
         let (accounts, ids) = (texts(name, after, "account")?, texts(name, after, "transaction_id")?);
         // File and row of what is there, and the row of what comes instead: the last of a key.
         let mut places: BTreeMap<(u32, u32), u32> = BTreeMap::new();
         for (row, change) in (0..).zip(chosen) {
             let Some(kept) = self.latest.rows.get_mut(&change.key) else { continue };
             let at = row as usize;
-            kept.money[1] = (self.groups.of(&money, at), amount(effective, at));
+            kept.money[1] = self.groups.place(money.as_ref(), at);
             if kept.is_there() {
                 places.insert((kept.file, kept.row), row);
             } else {
@@ -187,7 +186,7 @@ impl TransactionSide {
     /// Writes tombstones of transactions that the candidate doesn't give.
     async fn remove(&mut self, before: &RecordBatch, connector: &ConnectorRef) -> Result<(), Error> {
         let schema = self.staged.schema(&self.table)?;
-        let rows = super::apply::removals(&self.table, &schema, before, connector, &self.latest)?;
+        let rows = super::apply::removals((&self.table, Fact::Transactions), &schema, before, connector, &self.latest)?;
         let adds = self.table.write_files(&rows, Some("transaction_key")).await?;
         self.staged.add(&schema, Vec::new(), adds);
         Ok(())

@@ -10,7 +10,7 @@ use crate::batch::{Batch, Writers};
 use crate::{CommitterOptions, Counts, Error, Fence, Prepared, Replace, Substitutes};
 
 /// Facts of a kind as the engine gives them: the values of some columns, the others null or what is required.
-fn facts(fact: Fact, ids: &[&str], given: &[(&str, ArrayRef)]) -> RecordBatch {
+pub(super) fn facts(fact: Fact, ids: &[&str], given: &[(&str, ArrayRef)]) -> RecordBatch {
     let schema = fact.mapped_schema();
     let constant = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; ids.len()])) };
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
@@ -40,7 +40,7 @@ pub(super) fn payments(payments: &[(&str, i64)]) -> RecordBatch {
 }
 
 /// A response that gives nothing but these facts.
-fn only(fact: Fact, rows: RecordBatch) -> Mapped {
+pub(super) fn only(fact: Fact, rows: RecordBatch) -> Mapped {
     let numbers: Vec<String> = (0..rows.num_rows()).map(|row| row.to_string()).collect();
     let cells: Vec<Option<&str>> = numbers.iter().map(|number| Some(number.as_str())).collect();
     Mapped { facts: BTreeMap::from([(fact, rows)]), ..only_native(native(&[("n", &cells)])) }

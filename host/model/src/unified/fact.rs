@@ -107,7 +107,7 @@ const AGGREGATES: Kind = Kind {
 };
 
 /// Why there is a version of a fact that is no transaction.
-const CHANGES: &[&str] = &["first-seen", "network-change", "mapping-change"];
+const CHANGES: &[&str] = &["first-seen", "network-change", "mapping-change", "reappeared"];
 
 impl Fact {
     /// All kinds.
@@ -163,6 +163,25 @@ impl Fact {
     /// The column whose month parts the table's files; none if they are all of one.
     pub const fn month_of(self) -> Option<&'static str> {
         self.kind().month_of
+    }
+
+    /// The column of the amount that is summed of facts of the kind, and the one of its currency; none of programmes.
+    pub const fn amount(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Transactions | Self::Items => Some(("commission_amount", "commission_currency")),
+            Self::Payments => Some(("amount", "currency")),
+            Self::Aggregates => Some(("commission_amount", "currency")),
+            Self::Programmes => None,
+        }
+    }
+
+    /// The column of the status by which amounts are summed, where the kind has one.
+    pub const fn status(self) -> Option<&'static str> {
+        match self {
+            Self::Transactions | Self::Items => Some("validation_status"),
+            Self::Payments => Some("payment_status"),
+            Self::Programmes | Self::Aggregates => None,
+        }
     }
 
     /// The columns that may name a person. An erasure replaces values in these and in no others.
@@ -282,6 +301,8 @@ mod tests {
             let has = |name: &str| fact.columns().iter().any(|column| column.name == name);
             assert!(has(fact.key()) && has(fact.id()) && fact.month_of().is_none_or(has), "{fact:?}");
             assert!(fact.personal_columns().iter().all(|name| has(name)), "{fact:?}");
+            assert!(fact.amount().is_none_or(|(amount, currency)| has(amount) && has(currency)), "{fact:?}");
+            assert!(fact.status().is_none_or(has), "{fact:?}");
             assert_eq!((Fact::named(fact.name()), Fact::of_versions(fact.versions())), (Some(fact), Some(fact)));
         }
     }

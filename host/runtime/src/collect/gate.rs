@@ -218,6 +218,7 @@ impl Collector {
         // What is odd about all may be spread over them.
         let is_all_odd = are_several && is_odd(profile, &all);
         for held in held {
+            doubts.extend(guard.judge_facts(&self.app.lake, profile, &held.seen, &held.prepared).await?);
             if !is_all_odd && !is_odd(profile, &held.seen) {
                 continue;
             }

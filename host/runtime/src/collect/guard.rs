@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_lake::{DoubtRow, DoubtState, Fence, KnownTransaction, KnownTransactions, Lake, Prepared, WindowStates};
+use sluice_lake::{
+    DoubtRow, DoubtState, Fence, KnownFacts, KnownTransaction, KnownTransactions, Lake, Prepared, WindowStates,
+};
 use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
 use sluice_state::{State, Verb};
 
@@ -58,6 +60,8 @@ pub struct Guard {
     pub(super) windows: tokio::sync::Mutex<HashMap<(Axis, Window), Arc<WindowStates>>>,
     /// The tables' transactions of the network when one was first looked for.
     known: tokio::sync::OnceCell<KnownTransactions>,
+    /// The same of other facts.
+    pub(super) known_facts: tokio::sync::OnceCell<KnownFacts>,
     profiles: tokio::sync::Mutex<HashMap<(String, String), Arc<Profile>>>,
     /// What slices are like that were judged alone, by account and stream.
     pub(super) alone: Mutex<HashMap<(String, String), Observation>>,
@@ -99,6 +103,7 @@ impl Guard {
             earlier,
             windows: tokio::sync::Mutex::default(),
             known: tokio::sync::OnceCell::new(),
+            known_facts: tokio::sync::OnceCell::new(),
             profiles: tokio::sync::Mutex::default(),
             alone: Mutex::default(),
             found: Mutex::default(),
@@ -295,6 +300,7 @@ impl Guard {
             profile.accept_pages(&kind, field.as_deref());
             profile.accept(&self.rules, slice, view.as_ref(), seen);
         }
+        view.iter().filter(|_| !rejects).for_each(|view| profile.learn_fact_days(slice.axis, view.window, seen));
         match (slice.axis, view) {
             (Axis::Transaction, Some(view)) if !rejects => profile.learn_days(seen, &view),
             (Axis::Transaction, _) => {}

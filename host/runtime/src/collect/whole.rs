@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sluice_lake::{Lake, WindowState};
+use sluice_lake::{Lake, Prepared, WindowState};
 use sluice_model::{Axis, Slice, Window};
 
 use super::earlier_doubts::{accepted_parts, uncovered};
 use super::listings::Listings;
 use super::{Collector, Guard};
 use crate::doubt::{
-    Doubt, DoubtKind, Emptied, Observation, PAGE, Profile, REPEATED_PAGE, SliceView, WindowsBy, emptied, judge_days,
-    judge_window, money_json,
+    Doubt, DoubtKind, Emptied, Observation, PAGE, Profile, REPEATED_PAGE, SliceView, WindowsBy, comparable_facts,
+    emptied, emptied_facts, judge_days, judge_known_facts, judge_window, money_json,
 };
 use crate::failure::Failure;
 use crate::{record, text};
@@ -28,14 +28,34 @@ impl Guard {
     ) -> Result<Vec<Doubt>, Failure> {
         let view = view(collector, slice, first_sent_at);
         let is_unified = collector.network.manifest().stream(&slice.stream).is_some_and(|stream| stream.unified);
-        if seen.records == 0 && is_unified && self.rules.has(DoubtKind::Empty) {
-            let reason = self.judge_empty(&collector.app.lake, profile, slice, view.as_ref()).await?;
+        if seen.records == 0 && self.rules.has(DoubtKind::Empty) {
+            let reason = if is_unified {
+                self.judge_empty(&collector.app.lake, profile, slice, view.as_ref()).await?
+            } else {
+                view.as_ref().and_then(|view| emptied_facts(profile, slice.axis, view.window, view.read_at))
+            };
             if let Some(reason) = reason {
                 return Ok(vec![Doubt { kind: DoubtKind::Empty, field: None, reason }]);
             }
         }
         let by_event = view.filter(|_| slice.axis == Axis::Transaction);
         Ok(by_event.and_then(|view| judge_days(profile, &self.rules, seen, &view)).into_iter().collect())
+    }
+
+    /// What is odd about an answer's payments and the like, of which the tables have the same ones.
+    pub(super) async fn judge_facts(
+        &self,
+        lake: &Lake,
+        profile: &Profile,
+        seen: &Observation,
+        answer: &Prepared,
+    ) -> Result<Vec<Doubt>, Failure> {
+        let mut doubts = Vec::new();
+        for fact in comparable_facts(profile, seen) {
+            let known = self.known_facts.get_or_try_init(|| lake.known_facts(&self.network)).await?;
+            doubts.extend(judge_known_facts(fact, &self.rules, &known.of(answer, fact).await?));
+        }
+        Ok(doubts)
     }
 
     /// Whether most transactions are of other days than were asked for.

@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 use sluice_model::{Axis, Slice, Window};
 
 use super::bands::SliceView;
+use super::magnitude::Magnitude;
 use super::observation::{COLUMNS, Observation};
 use super::profile::{Fill, Profile, WindowsBy};
 use super::window::{days_outside, judge_window};
@@ -26,7 +27,10 @@ impl Profile {
             }
             (DoubtKind::Type, Some(field)) => _ = self.paths.remove(field),
             (DoubtKind::Status, _) => self.statuses = Fill::default(),
-            (DoubtKind::Unit, _) => (self.commission, self.sale) = Default::default(),
+            (DoubtKind::Unit, _) => {
+                (self.commission, self.sale) = Default::default();
+                self.facts.values_mut().for_each(|sums| sums.amounts = Magnitude::default());
+            }
             (DoubtKind::Cut, _) => (self.marked_ends, self.line_ends) = Default::default(),
             // The rest is judged by nothing that is remembered, or by what is taken over below.
             _ => {}
@@ -36,6 +40,7 @@ impl Profile {
     /// Takes over what an accepted slice has of its window: its dates, its days, or how many records. `view`: the part of the
     /// window that could be read.
     pub fn accept(&mut self, rules: &DoubtSettings, slice: &Slice, view: Option<&SliceView>, seen: &Observation) {
+        view.into_iter().for_each(|view| self.learn_fact_days(slice.axis, view.window, seen));
         match (slice.axis, view) {
             (Axis::Transaction, view) => {
                 self.accept_dates(rules, seen, slice.window, slice.timezone);

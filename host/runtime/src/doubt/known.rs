@@ -62,7 +62,7 @@ pub fn is_odd(profile: &Profile, seen: &Observation) -> bool {
 }
 
 /// Whether some amounts are larger than any, more are of a size than usual, or their mean is further off than chance explains.
-fn is_shifted(before: &Magnitude, now: &Magnitude) -> bool {
+pub(super) fn is_shifted(before: &Magnitude, now: &Magnitude) -> bool {
     let Some((usual, found)) = before.mean().zip(now.mean()) else { return false };
     let (times, least) = SHIFT;
     let chance = times * before.deviation() / (now.count as f64).sqrt();
@@ -73,7 +73,7 @@ fn is_shifted(before: &Magnitude, now: &Magnitude) -> bool {
 }
 
 /// Whether a currency is that of more than twice the share of before.
-fn has_spread(before: &Codes, now: &Codes) -> bool {
+pub(super) fn has_spread(before: &Codes, now: &Codes) -> bool {
     let all = |codes: &Codes| u128::from(codes.values().sum::<u64>());
     let (all_before, all_now) = (all(before), all(now));
     now.iter().any(|(code, count)| {
@@ -376,7 +376,7 @@ fn is_exact_unit(before: i128, now: i128) -> bool {
 }
 
 /// Whether two amounts are the same in two units, as euros and cents. The smaller one may be rounded to hundredths.
-fn is_other_unit(before: i128, now: i128) -> bool {
+pub(super) fn is_other_unit(before: i128, now: i128) -> bool {
     let (small, large) = if before.abs() < now.abs() { (before, now) } else { (now, before) };
     UNITS.iter().any(|unit| {
         let rounding = if small % 10_000 == 0 { (unit * 5_000).min(large.abs() / 10) } else { 0 };

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type};
 use sluice_model::unified::has_filled_pair;
-use sluice_model::{BodyFindings, Kinds, Mapped, NativeBatch};
+use sluice_model::{BodyFindings, Fact, Kinds, Mapped, NativeBatch};
 
+use super::facts::{FactSums, count_days};
 use super::magnitude::Magnitude;
 use super::profile::{Codes, Day};
 
@@ -73,6 +74,10 @@ pub struct Observation {
     pub(super) days: BTreeMap<i32, Day>,
     /// Commission by currency, in millionths.
     pub(super) money: BTreeMap<String, i128>,
+    /// Facts of other kinds.
+    pub(super) facts: BTreeMap<Fact, FactSums>,
+    /// Of these, payments and aggregates by their day, as days since 1970.
+    pub(super) fact_days: BTreeMap<i32, u64>,
 }
 
 impl Observation {
@@ -83,6 +88,10 @@ impl Observation {
         seen.paths = paths(&mapped.native);
         if let Some(rows) = &mapped.transactions {
             seen.add_transactions(rows);
+        }
+        for (fact, rows) in &mapped.facts {
+            seen.facts.insert(*fact, FactSums::of(*fact, rows));
+            count_days(*fact, rows, &mut seen.fact_days);
         }
         seen
     }
@@ -194,6 +203,12 @@ impl Observation {
         for (day, sums) in &other.days {
             self.days.entry(*day).or_default().merge(sums);
         }
+        for (fact, sums) in &other.facts {
+            self.facts.entry(*fact).or_default().merge(sums);
+        }
+        for (day, count) in &other.fact_days {
+            *self.fact_days.entry(*day).or_default() += count;
+        }
         if self.paths.is_empty() {
             self.paths.clone_from(&other.paths);
             return;
@@ -261,7 +276,7 @@ fn sum_of<'a, 'b>(sums: &'b mut Vec<CodeSum<'a>>, code: &'a str) -> &'b mut Code
 }
 
 /// Counts codes.
-fn add_codes(counts: &mut Codes, codes: &StringArray) {
+pub(super) fn add_codes(counts: &mut Codes, codes: &StringArray) {
     let mut sums = Vec::new();
     for code in codes.iter().flatten() {
         sum_of(&mut sums, code).count += 1;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sluice_model::{Axis, Kinds, Window};
 
+use super::facts::FactSums;
 use super::magnitude::Magnitude;
 use super::observation::{COLUMNS, Observation, SUB_IDS};
 
@@ -167,6 +168,10 @@ pub struct Profile {
     pub(super) repeats_pages: bool,
     /// How many days before or behind its window a transaction may be, as such answers were accepted.
     pub(super) outside_days: i32,
+    /// Facts of other kinds, by the name of their kind.
+    pub(super) facts: BTreeMap<String, FactSums>,
+    /// By axis, how many payments and aggregates are of which days, as days since 1970.
+    pub(super) fact_days: BTreeMap<String, BTreeMap<i32, u64>>,
     /// How fields are counted: see [`COUNTS`].
     counts: u8,
 }
@@ -222,6 +227,9 @@ impl Profile {
         self.whole_rows.add(seen.responses, seen.responses - seen.torn.min(seen.responses));
         self.commission.merge(&seen.commission);
         self.sale.merge(&seen.sale);
+        for (fact, sums) in &seen.facts {
+            self.facts.entry(fact.name().to_owned()).or_default().merge(sums);
+        }
         self.responses += seen.responses;
         self.records += seen.records;
         self.transactions += seen.transactions;
@@ -272,6 +280,9 @@ impl Profile {
         self.statuses.add(other.statuses.of, other.statuses.filled);
         self.commission.merge(&other.commission);
         self.sale.merge(&other.sale);
+        for (fact, sums) in &other.facts {
+            self.facts.entry(fact.clone()).or_default().merge(sums);
+        }
         self.responses += other.responses;
         self.records += other.records;
         self.transactions += other.transactions;
@@ -296,6 +307,7 @@ impl Profile {
         self.whole_rows.halve();
         self.commission.halve();
         self.sale.halve();
+        self.facts.values_mut().for_each(FactSums::halve);
         self.responses = self.responses.div_ceil(2);
         self.records /= 2;
         self.transactions /= 2;

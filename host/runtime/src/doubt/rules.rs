@@ -2,6 +2,7 @@
 
 use sluice_model::{BodyFindings, Format, Kinds, Layout};
 
+use super::facts::judge_sums;
 use super::fill::{fill, of_all};
 use super::inputs::inputs;
 use super::magnitude::Magnitude;
@@ -31,9 +32,10 @@ pub fn judge_response(profile: &Profile, layout: &Layout, rules: &DoubtSettings,
         doubts.extend(currency(profile, rules, seen));
     }
     if rules.has(DoubtKind::Unit) {
-        doubts.extend(unit("commission_amount", rules, &profile.commission, &seen.commission));
-        doubts.extend(unit("sale_amount", rules, &profile.sale, &seen.sale));
+        doubts.extend(unit(("commission_amount", "transaction"), rules, &profile.commission, &seen.commission));
+        doubts.extend(unit(("sale_amount", "transaction"), rules, &profile.sale, &seen.sale));
     }
+    judge_sums(profile, rules, seen, &mut doubts);
     if rules.has(DoubtKind::Status) {
         doubts.extend(status(profile, rules, seen));
     }
@@ -125,11 +127,18 @@ fn type_name(types: u8) -> &'static str {
 /// Most transactions in currencies that the account never had; all of them where few are known. Of commissions, or else of
 /// sales: an order's value in another currency moves a sum too.
 fn currency(profile: &Profile, rules: &DoubtSettings, seen: &Observation) -> Option<Doubt> {
-    let commission = other_codes("commission_currency", rules, &profile.currencies, &seen.currencies);
-    commission.or_else(|| other_codes("sale_currency", rules, &profile.sale_currencies, &seen.sale_currencies))
+    let commission = other_codes(("commission_currency", "transaction"), rules, &profile.currencies, &seen.currencies);
+    commission
+        .or_else(|| other_codes(("sale_currency", "sale"), rules, &profile.sale_currencies, &seen.sale_currencies))
 }
 
-fn other_codes(column: &str, rules: &DoubtSettings, known: &Codes, found: &Codes) -> Option<Doubt> {
+/// Most amounts in currencies that the account never had. `column` has the currency of what `noun` says.
+pub(super) fn other_codes(
+    (column, noun): (&str, &str),
+    rules: &DoubtSettings,
+    known: &Codes,
+    found: &Codes,
+) -> Option<Doubt> {
     let (before, now) = (known.values().sum::<u64>(), found.values().sum::<u64>());
     let new = found.iter().filter(|(code, _)| !known.contains_key(*code));
     let (codes, counts): (Vec<&str>, Vec<u64>) = new.map(|(code, count)| (code.as_str(), *count)).unzip();
@@ -139,15 +148,19 @@ fn other_codes(column: &str, rules: &DoubtSettings, known: &Codes, found: &Codes
         return None;
     }
     let old: Vec<&str> = known.keys().map(String::as_str).collect();
-    let what = if column == "sale_currency" { "sale" } else { "transaction" };
-    let those = of_all(now - fill.filled, now, what);
+    let those = of_all(now - fill.filled, now, noun);
     let is = if now == 1 { "is" } else { "are" };
     let reason = format!("{those} {is} in {}; the account had {} before", codes.join(", "), old.join(", "));
     Some(Doubt { kind: DoubtKind::Currency, field: Some(column.to_owned()), reason })
 }
 
-/// Amounts of another order of magnitude.
-fn unit(column: &str, rules: &DoubtSettings, before: &Magnitude, now: &Magnitude) -> Option<Doubt> {
+/// Amounts of another order of magnitude. `column` has those of what `noun` says.
+pub(super) fn unit(
+    (column, noun): (&str, &str),
+    rules: &DoubtSettings,
+    before: &Magnitude,
+    now: &Magnitude,
+) -> Option<Doubt> {
     let (usual, found) = (before.mean()?, now.mean()?);
     // Fewer tell too little of how much amounts differ: they are compared one by one with those of the tables.
     if before.count.min(now.count) < MIN_KNOWN.max(rules.min_records) {
@@ -162,7 +175,7 @@ fn unit(column: &str, rules: &DoubtSettings, before: &Magnitude, now: &Magnitude
     let times = distance.exp2();
     let factor = if found > usual { format!("{times:.0} times") } else { format!("1/{times:.0} of") };
     let reason = format!(
-        "{column} is about {factor} what it was: typically {:.2} in {} transactions, {:.2} before",
+        "{column} is about {factor} what it was: typically {:.2} in {} {noun}s, {:.2} before",
         typical(found),
         now.count,
         typical(usual)

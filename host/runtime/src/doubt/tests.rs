@@ -11,6 +11,7 @@ use super::*;
 
 mod accepted;
 mod ends;
+mod facts;
 mod few;
 mod mixed;
 

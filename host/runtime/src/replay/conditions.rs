@@ -5,6 +5,7 @@
 //! | measure | what it counts | its share is of |
 //! |---|---|---|
 //! | `commission` | of transactions: absolute differences of `commission_effective`, row by row; it holds if it does in any currency | the sum before |
+//! | `amounts` | the same of what payments pay and of the commissions of items and aggregates; it holds if it does in any kind and currency | the sum of the kind before |
 //! | `rows` | transactions and other facts added, removed or changed | transactions compared; other facts, if no transaction was |
 //! | `added`, `removed`, `changed` | these alone | the same |
 //! | `native` | native records added, removed or read otherwise | records compared |
@@ -13,7 +14,9 @@
 //!
 //! The operator is `>` or `>=`, the number a plain decimal: `commission>0.1%`, `rows>0`, `rejects>=10`.
 
-use sluice_lake::{Diff, FactDiff};
+use std::collections::BTreeMap;
+
+use sluice_lake::{Diff, FactDiff, Money, MoneyKey};
 
 use crate::failure::Failure;
 use crate::replay::report::decimal;
@@ -25,6 +28,7 @@ const SCALE: i128 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
     Commission,
+    Amounts,
     Rows,
     Added,
     Removed,
@@ -34,8 +38,9 @@ enum Measure {
     Unknown,
 }
 
-const MEASURES: [(&str, Measure); 8] = [
+const MEASURES: [(&str, Measure); 9] = [
     ("commission", Measure::Commission),
+    ("amounts", Measure::Amounts),
     ("rows", Measure::Rows),
     ("added", Measure::Added),
     ("removed", Measure::Removed),
@@ -100,13 +105,8 @@ impl Condition {
         let rows = |count: u64| (i128::from(count) * SCALE, i128::from(compared) * SCALE);
         let native = diff.native.values();
         let measured: Vec<(Option<&str>, i128, i128)> = match self.measure {
-            Measure::Commission => {
-                let before = |currency: &Option<String>| -> i128 {
-                    let sums = diff.money.iter().filter(|(key, _)| key.currency == *currency);
-                    sums.map(|(_, money)| money.before).sum()
-                };
-                diff.moved.iter().map(|(name, moved)| (name.as_deref(), *moved, before(name).abs())).collect()
-            }
+            Measure::Commission => moved(&diff.money, &diff.moved).collect(),
+            Measure::Amounts => diff.facts.values().flat_map(|facts| moved(&facts.money, &facts.moved)).collect(),
             Measure::Rows => vec![whole(rows(diff.rows() + facts(FactDiff::rows)))],
             Measure::Added => vec![whole(rows(diff.added.count + facts(|facts| facts.added.count)))],
             Measure::Removed => vec![whole(rows(diff.removed.count + facts(|facts| facts.removed.count)))],
@@ -148,6 +148,18 @@ impl Condition {
     }
 }
 
+/// Currencies with what moved and what there was.
+fn moved<'a>(
+    money: &'a BTreeMap<MoneyKey, Money>,
+    moved: &'a BTreeMap<Option<String>, i128>,
+) -> impl Iterator<Item = (Option<&'a str>, i128, i128)> {
+    let before = move |currency: &Option<String>| -> i128 {
+        let sums = money.iter().filter(|(key, _)| key.currency == *currency);
+        sums.map(|(_, money)| money.before).sum()
+    };
+    moved.iter().map(move |(name, moved)| (name.as_deref(), *moved, before(name).abs()))
+}
+
 fn whole((part, of): (i128, i128)) -> (Option<&'static str>, i128, i128) {
     (None, part, of)
 }
@@ -166,7 +178,6 @@ fn millionths(text: &str) -> Option<i128> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
-    use sluice_lake::{Money, MoneyKey};
 
     use super::*;
 
@@ -218,6 +229,17 @@ mod tests {
             "of the transactions"
         );
         assert!(!holds("added>0") && !holds("removed>0"));
+    }
+
+    #[test]
+    fn amounts_of_payments_are_no_commission() {
+        let mut diff = Diff::default();
+        let Diff { money, moved, .. } = moved("EUR", 1_000 * SCALE, SCALE);
+        diff.facts.insert(sluice_model::Fact::Payments, FactDiff { money, moved, ..FactDiff::default() });
+        let result = |text: &str| Condition::parse(text).unwrap().evaluate(&diff);
+        assert!(!result("commission>0").holds);
+        assert_eq!(result("amounts>0.09%").value, "0.1% in EUR");
+        assert!(result("amounts>0.09%").holds && !result("amounts>0.1%").holds && result("amounts>0.5").holds);
     }
 
     #[test]

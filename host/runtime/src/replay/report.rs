@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use sluice_lake::{Diff, FieldDiff, Rejects, Rows};
+use sluice_lake::{Diff, FieldDiff, Money, MoneyKey, Rejects, Rows};
 
 use crate::replay::ReplayOutcome;
 use crate::tables;
@@ -21,47 +21,33 @@ fn signed(millionths: i128) -> String {
     if millionths > 0 { format!("+{}", decimal(millionths)) } else { decimal(millionths) }
 }
 
-/// Commission of one currency: before, after, and absolute differences row by row.
-fn totals(diff: &Diff) -> Vec<(Option<String>, i128, i128, i128)> {
-    let mut currencies: Vec<Option<String>> = diff.money.keys().map(|key| key.currency.clone()).collect();
+/// Sums of amounts, and absolute differences row by row by currency.
+type Sums<'a> = (&'a BTreeMap<MoneyKey, Money>, &'a BTreeMap<Option<String>, i128>);
+
+/// What one currency has: before, after, and absolute differences row by row.
+fn totals((money, moved): Sums<'_>) -> Vec<(Option<String>, i128, i128, i128)> {
+    let mut currencies: Vec<Option<String>> = money.keys().map(|key| key.currency.clone()).collect();
     currencies.sort();
     currencies.dedup();
-    let sum = |currency: &Option<String>, part: fn(&sluice_lake::Money) -> i128| {
-        diff.money.iter().filter(|(key, _)| key.currency == *currency).map(|(_, money)| part(money)).sum::<i128>()
+    let sum = |currency: &Option<String>, part: fn(&Money) -> i128| {
+        money.iter().filter(|(key, _)| key.currency == *currency).map(|(_, money)| part(money)).sum::<i128>()
     };
     let total = |currency: Option<String>| {
         let (before, after) = (sum(&currency, |money| money.before), sum(&currency, |money| money.after));
-        let moved = diff.moved.get(&currency).copied().unwrap_or_default();
+        let moved = moved.get(&currency).copied().unwrap_or_default();
         (currency, before, after, moved)
     };
     currencies.into_iter().map(total).collect()
 }
 
+/// Whether a sum differs.
+fn differs(money: &Money) -> bool {
+    money.before != money.after || money.rows_before != money.rows_after
+}
+
 /// The outcome as one JSON object. Amounts are texts, so that no reader makes floats of them.
 pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
     let diff = &outcome.diff;
-    let money: Vec<Value> = diff
-        .money
-        .iter()
-        .filter(|(_, money)| money.before != money.after || money.rows_before != money.rows_after)
-        .map(|(key, money)| {
-            json!({
-                "network": outcome.connector.name, "account": key.account, "month": key.month, "status": key.status,
-                "currency": key.currency, "rows_before": money.rows_before, "rows_after": money.rows_after,
-                "before": decimal(money.before), "after": decimal(money.after),
-                "difference": decimal(money.after - money.before),
-            })
-        })
-        .collect();
-    let totals: Vec<Value> = totals(diff)
-        .into_iter()
-        .map(|(currency, before, after, moved)| {
-            json!({
-                "currency": currency, "before": decimal(before), "after": decimal(after),
-                "difference": decimal(after - before), "absolute": decimal(moved),
-            })
-        })
-        .collect();
     let native = diff.native.iter().map(|(stream, native)| {
         let counts = json!({
             "compared": native.compared, "added": native.added, "changed": native.changed, "removed": native.removed,
@@ -88,9 +74,9 @@ pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
         "removed": rows_json(&diff.removed, "transaction_id"),
         "changed": rows_json(&diff.changed, "transaction_id"),
         "fields": fields_json(&diff.fields, "transaction_id"),
-        "facts": facts_json(diff),
-        "money": money,
-        "totals": totals,
+        "facts": facts_json(&outcome.connector.name, diff),
+        "money": money_json(&outcome.connector.name, &diff.money),
+        "totals": totals_json((&diff.money, &diff.moved)),
         "new_rejects": rejects_json(&diff.new_rejects),
         "gone_rejects": rejects_json(&diff.gone_rejects),
         "unknown_statuses": diff.unknown_statuses,
@@ -99,8 +85,31 @@ pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
     })
 }
 
-/// Facts of other kinds by their kind. Those that are removed stay in the table.
-fn facts_json(diff: &Diff) -> Value {
+/// The sums that differ.
+fn money_json(network: &str, money: &BTreeMap<MoneyKey, Money>) -> Value {
+    let differing = money.iter().filter(|(_, money)| differs(money)).map(|(key, money)| {
+        json!({
+            "network": network, "account": key.account, "month": key.month, "status": key.status,
+            "currency": key.currency, "rows_before": money.rows_before, "rows_after": money.rows_after,
+            "before": decimal(money.before), "after": decimal(money.after),
+            "difference": decimal(money.after - money.before),
+        })
+    });
+    differing.collect()
+}
+
+fn totals_json(sums: Sums<'_>) -> Value {
+    let totals = totals(sums).into_iter().map(|(currency, before, after, moved)| {
+        json!({
+            "currency": currency, "before": decimal(before), "after": decimal(after),
+            "difference": decimal(after - before), "absolute": decimal(moved),
+        })
+    });
+    totals.collect()
+}
+
+/// Facts of other kinds by their kind.
+fn facts_json(network: &str, diff: &Diff) -> Value {
     let kinds = diff.facts.iter().map(|(fact, facts)| {
         let counts = json!({
             "compared": facts.compared,
@@ -109,6 +118,8 @@ fn facts_json(diff: &Diff) -> Value {
             "removed": rows_json(&facts.removed, "id"),
             "changed": rows_json(&facts.changed, "id"),
             "fields": fields_json(&facts.fields, "id"),
+            "money": money_json(network, &facts.money),
+            "totals": totals_json((&facts.money, &facts.moved)),
         });
         (fact.name().to_owned(), counts)
     });
@@ -170,8 +181,8 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
         text.push_str("nothing differs\n");
     } else {
         rows(&mut text, diff);
-        facts(&mut text, diff, outcome.run_id.is_some());
-        money(&mut text, diff);
+        facts(&mut text, diff);
+        money(&mut text, "commission", (&diff.money, &diff.moved));
         rejects(&mut text, "newly rejected", &diff.new_rejects);
         rejects(&mut text, "no longer rejected", &diff.gone_rejects);
     }
@@ -205,21 +216,14 @@ fn rows(text: &mut String, diff: &Diff) {
 }
 
 /// Facts of other kinds that differ.
-fn facts(text: &mut String, diff: &Diff, is_applied: bool) {
+fn facts(text: &mut String, diff: &Diff) {
     for (fact, facts) in diff.facts.iter().filter(|(_, facts)| facts.rows() > 0) {
-        let name = fact.name();
-        for (what, rows) in [("added", &facts.added), ("no longer given", &facts.removed), ("changed", &facts.changed)]
-        {
-            write_rows(text, name, what, rows);
+        for (what, rows) in [("added", &facts.added), ("removed", &facts.removed), ("changed", &facts.changed)] {
+            write_rows(text, fact.name(), what, rows);
         }
         write_fields(text, &facts.fields);
-        if facts.removed.count > 0 {
-            let stay = if is_applied { "stay" } else { "would stay" };
-            let _ = writeln!(
-                text,
-                "{name} that are no longer given {stay} in unified.{}: `sluice build --from-raw` makes the table without them",
-                fact.view()
-            );
+        if let Some((amount, _)) = fact.amount() {
+            money(text, amount, (&facts.money, &facts.moved));
         }
     }
 }
@@ -245,18 +249,18 @@ fn write_fields(text: &mut String, fields: &BTreeMap<String, FieldDiff>) {
     write_table(text, &table);
 }
 
-fn money(text: &mut String, diff: &Diff) {
-    let heads = ["account", "month", "status", "currency", "rows", "commission before", "after", "difference"];
+/// The sums of an amount that differ, and what each currency has.
+fn money(text: &mut String, amount: &str, (money, moved): Sums<'_>) {
+    let before = format!("{amount} before");
+    let heads = ["account", "month", "status", "currency", "rows", before.as_str(), "after", "difference"];
     let mut table = vec![heads.map(str::to_owned).to_vec()];
-    for (key, money) in &diff.money {
-        if money.before == money.after && money.rows_before == money.rows_after {
-            continue;
-        }
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    for (key, money) in money.iter().filter(|(_, money)| differs(money)) {
         table.push(vec![
             key.account.clone(),
             key.month.clone(),
-            key.status.clone(),
-            key.currency.clone().unwrap_or_else(|| "-".to_owned()),
+            or_none(&key.status),
+            or_none(key.currency.as_deref().unwrap_or_default()),
             format!("{} → {}", money.rows_before, money.rows_after),
             decimal(money.before),
             decimal(money.after),
@@ -264,7 +268,7 @@ fn money(text: &mut String, diff: &Diff) {
         ]);
     }
     write_table(text, &table);
-    for (currency, before, after, moved) in totals(diff) {
+    for (currency, before, after, moved) in totals((money, moved)) {
         let currency = currency.as_deref().unwrap_or("no currency");
         let difference = signed(after - before);
         let (before, after) = (decimal(before), decimal(after));
@@ -310,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_that_stay_are_reported_with_the_way_out() {
+    fn facts_that_go_are_reported_with_their_money() {
         let example = FieldExample {
             account: "main".to_owned(),
             id: "9".to_owned(),
@@ -318,29 +322,42 @@ mod tests {
             after: Some("0.050000".to_owned()),
         };
         let rows = |count, id: &str| Rows { count, examples: vec![("main".to_owned(), id.to_owned())] };
+        let key = MoneyKey {
+            account: "main".to_owned(),
+            month: "none".to_owned(),
+            status: "paid".to_owned(),
+            currency: Some("EUR".to_owned()),
+        };
+        let sum = Money { rows_before: 3, rows_after: 2, before: 12_000_000, after: 2_050_000 };
         let payments = FactDiff {
             compared: 3,
             changed: rows(1, "9"),
             removed: rows(1, "8"),
             fields: BTreeMap::from([("amount".to_owned(), FieldDiff { count: 1, examples: vec![example] })]),
+            money: BTreeMap::from([(key, sum)]),
+            moved: BTreeMap::from([(Some("EUR".to_owned()), 9_950_000)]),
             ..FactDiff::default()
         };
         let diff = Diff { facts: BTreeMap::from([(Fact::Payments, payments)]), ..Diff::default() };
         assert!(!diff.is_empty());
         let mut text = String::new();
-        facts(&mut text, &diff, true);
+        facts(&mut text, &diff);
         let lines = [
             "0 payments added",
-            "1 payments no longer given: main 8",
+            "1 payments removed: main 8",
             "1 payments changed: main 9",
             "  field   changed  for example",
             "  amount  1        5.000000 → 0.050000 (main 9)",
-            "payments that are no longer given stay in unified.payments: `sluice build --from-raw` makes the table without them",
+            "  account  month  status  currency  rows   amount before  after  difference",
+            "  main     none   paid    EUR       3 → 2  12             2.05   -9.95",
+            "EUR: 12 → 2.05, -9.95; 9.95 moved row by row",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);
-        let json = facts_json(&diff);
+        let json = facts_json("awin", &diff);
         assert_eq!(json["payments"]["fields"]["amount"]["examples"][0]["id"], "9");
         assert_eq!(json["payments"]["removed"]["examples"][0], json!({"account": "main", "id": "8"}));
+        assert_eq!(json["payments"]["money"][0]["difference"], "-9.95");
+        assert_eq!(json["payments"]["totals"][0]["absolute"], "9.95");
     }
 
     #[test]

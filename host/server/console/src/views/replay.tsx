@@ -56,9 +56,12 @@ function Report({ report }: { report: ReplayReport }) {
         {count(gone_rejects.count)} rejects fewer.
       </p>
       {Object.entries(report.facts).map(([kind, facts]) => (
-        <p key={kind}>
-          {count(facts.compared)} {kind}: {count(facts.added.count)} added, {count(facts.removed.count)} no longer given, {count(facts.changed.count)} changed.
-        </p>
+        <div key={kind}>
+          <p>
+            {count(facts.compared)} {kind}: {count(facts.added.count)} added, {count(facts.removed.count)} removed, {count(facts.changed.count)} changed.
+          </p>
+          {facts.totals.length > 0 && <Rows label={`Amounts of ${kind} by currency`} rows={facts.totals} columns={TOTALS} />}
+        </div>
       ))}
       {totals.length > 0 && <Rows label="Commission by currency" rows={totals} columns={TOTALS} />}
       {examples.length > 0 && <Rows label="Fields that differ" rows={examples} columns={EXAMPLES} />}

@@ -115,13 +115,15 @@ pub(in crate::api) struct ReplayReport {
     gone_rejects: Rejects,
 }
 
-/// What it would change of facts of a kind, beside further fields. Those that are removed stay in the table.
+/// What it would change of facts of a kind, beside further fields.
 #[derive(ToSchema)]
 struct ReplayedFacts {
     compared: u64,
     added: FactCount,
     removed: FactCount,
     changed: FactCount,
+    /// By currency: what payments pay, and commissions of items and aggregates.
+    totals: Vec<Total>,
 }
 
 #[derive(ToSchema)]
