@@ -14,9 +14,10 @@ use crate::app::{App, Network};
 use crate::claims::Claims;
 use crate::doubt::{DoubtKind, Observation, Profile, SliceView, judge_response};
 use crate::failure::Failure;
+use crate::network::connector_ref;
 use crate::numbered::number_others;
 use crate::tables::Remapped;
-use crate::{record, replay, tables};
+use crate::{record, tables};
 
 /// The name of a doubt: the same whenever the same run reads the same slice.
 pub fn doubt_id(run_id: &str, slice: &Slice) -> String {
@@ -162,7 +163,7 @@ async fn accept_under(
         cover(app, network, read, &mapped, &tables);
     }
     let counts = tables.finish().await?;
-    let connector = replay::reference(&network.connector);
+    let connector = connector_ref(&network.connector);
     let row = record::offline(&run_id, &network.settings.name, "accept", started_at, Some(&connector), counts);
     app.lake.append_runs(&[row], claims.fence()).await?;
     let why = why.unwrap_or("accepted");

@@ -2,9 +2,9 @@
 
 use arrow::array::{Array, AsArray};
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_query::Session;
+use sluice_lake::Lake;
+use sluice_query::{Session, SessionOptions};
 
-use crate::app::App;
 use crate::failure::Failure;
 
 /// What is compared with the table at once: all of a long history would be read into memory.
@@ -15,13 +15,17 @@ const MAX_PIECES: i64 = 8;
 /// What is suspected of transactions that a run saw first: a line for each advertiser and currency of a piece of time, largest
 /// sum first; or that it wasn't looked for.
 ///
-/// `network` is the connector's network id.
+/// `network` is the connector's network id; `options` bound what its queries take.
 ///
 /// # Errors
 /// A failure of the lake.
-pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
-    let options = app.settings.limits.queries_of_a_run();
-    let session = Session::open(app.lake.clone(), app.lake.tables().await?, options)?;
+pub async fn suspected(
+    lake: &Lake,
+    options: SessionOptions,
+    network: &str,
+    run_id: &str,
+) -> Result<Vec<String>, Failure> {
+    let session = Session::open(lake.clone(), lake.tables().await?, options)?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let span = format!(
         "SELECT CAST(CAST(min(transacted_at) AS BIGINT) AS VARCHAR), CAST(CAST(max(transacted_at) AS BIGINT) AS VARCHAR)

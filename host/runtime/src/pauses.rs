@@ -6,9 +6,9 @@ use sluice_state::{Pause, PlannedSlice, Selection, State};
 
 use crate::app::{self, App, Network};
 use crate::failure::{Failure, SliceError};
-use crate::run::SliceDone;
 use crate::settings::Settings;
 use crate::settings::network::NetworkSettings;
+use crate::slice_done::SliceDone;
 
 /// The selection without the accounts that are paused, unless it names one; and what to say of each.
 ///

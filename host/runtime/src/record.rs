@@ -7,9 +7,9 @@ use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, Fence, RunRow
 use sluice_model::{Axis, Manifest, Slice, Step, Window};
 
 use crate::app::{App, Network};
-use crate::collect::SliceReport;
 use crate::failure::Failure;
-use crate::run::{RunReport, SliceDone};
+use crate::run::RunReport;
+use crate::slice_done::{SliceDone, SliceReport};
 use crate::{schedule, step, telemetry};
 use sluice_state::Verb;
 

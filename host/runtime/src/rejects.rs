@@ -13,9 +13,10 @@ use crate::app::{App, Network};
 use crate::claims::Claims;
 use crate::failure::Failure;
 use crate::meter::Unit;
+use crate::network::connector_ref;
 use crate::numbered::number_others;
 use crate::tables::Remapped;
-use crate::{record, replay, tables};
+use crate::{record, tables};
 
 /// The outcome of retrying a network's rejects.
 #[derive(Clone, Debug, Serialize)]
@@ -70,7 +71,7 @@ async fn retry_all(app: &Arc<App>, network: &Network, claims: &Claims) -> Result
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
-    let connector = replay::reference(&network.connector);
+    let connector = connector_ref(&network.connector);
     let tables = app.committer.run(claims.fence());
     let mut again = MappedAgain::default();
     for (run, rejects) in by_run(open) {
@@ -107,7 +108,7 @@ async fn map_again(
     tables: &RunWriter,
     again: &mut MappedAgain,
 ) -> Result<(), Failure> {
-    let connector = replay::reference(&network.connector);
+    let connector = connector_ref(&network.connector);
     let wanted: HashSet<(String, String)> = rejects.keys().cloned().collect();
     let is_wanted = |object: &RawObject| wanted.contains(&(object.request_id.clone(), object.body.to_hex()));
     number_others(app, network, filter, is_wanted, tables).await?;

@@ -20,6 +20,7 @@ use crate::claims::Claims;
 use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
+use crate::network::connector_ref;
 use crate::record;
 use crate::settings::file::read_component;
 use crate::settings::network::NetworkSettings;
@@ -164,7 +165,7 @@ async fn kept_digest(lake: &Lake, network: &str, name: &str) -> Result<Digest, F
 /// The lake's failure. A response that can't be mapped is a reject of the diff.
 pub async fn diff(app: &Arc<App>, request: &ReplayRequest<'_>) -> Result<ReplayOutcome, Failure> {
     let ReplayRequest { connector, selection, conditions } = *request;
-    let candidate = reference(connector);
+    let candidate = connector_ref(connector);
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let columns = app.settings.limits.columns_per_table;
     let mut replay = app.lake.replay(candidate.clone(), None, None).await?.with_columns_per_table(columns);
@@ -199,7 +200,7 @@ async fn apply_all(
     fence: Option<Fence>,
 ) -> Result<ReplayOutcome, Failure> {
     let ReplayRequest { connector, selection, conditions } = *request;
-    let candidate = reference(connector);
+    let candidate = connector_ref(connector);
     let started_at = Utc::now();
     // Before any row names its digest.
     app.lake.put_connector(connector.component().clone()).await?;
@@ -320,15 +321,6 @@ async fn go_through(
         responses = app.meter.units();
     }
     Ok(())
-}
-
-/// How tables name a connector.
-pub fn reference(connector: &Connector) -> ConnectorRef {
-    ConnectorRef {
-        name: connector.network().to_owned(),
-        version: connector.version().to_owned(),
-        digest: connector.digest(),
-    }
 }
 
 fn counts(diff: &Diff) -> Counts {

@@ -12,9 +12,9 @@ mod wide;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use sluice_lake::{Counts, Covered};
-use sluice_model::{ErrorKind, Slice, Step, describe};
+use sluice_model::{ErrorKind, Step, describe};
 use sluice_state::{Claim, NotedRun, RunEnd, Selection, Verb};
 
 pub use amounts::MoneyChanges;
@@ -22,11 +22,13 @@ pub use report::{RunFailure, RunReport, VersionCounts};
 
 use crate::app::{App, Network, fence};
 use crate::claims::Claims;
-use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedResponses, SliceReport, collect};
+use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedResponses, collect};
 use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
+use crate::network::look_back_rules;
 use crate::settings::look_back::LookBackRule;
-use crate::slices::{self, Jobs, look_back_rules};
+use crate::slice_done::SliceDone;
+use crate::slices::{self, Jobs};
 use crate::widths::Widths;
 use crate::{adaptive, duplicates, guests, identity, pauses, record, step, tables, widths};
 
@@ -36,36 +38,6 @@ const RESPONSES_AT_ONCE: usize = 12;
 const MAX_STARTS: u32 = 3;
 /// How long after its beginning a run whose starts end in an error, as while the lake can't be written, isn't given up.
 const ERRORS_FORGIVEN: TimeDelta = TimeDelta::days(1);
-
-/// A slice with its outcome.
-pub struct SliceDone {
-    /// What was to be read.
-    pub slice: Slice,
-    /// The key of the look-back rule that asked for it.
-    pub rule: Option<String>,
-    /// When it was read.
-    pub read_at: DateTime<Utc>,
-    /// Its outcome.
-    pub report: SliceReport,
-}
-
-impl SliceDone {
-    /// Whether something failed that isn't a doubt.
-    pub fn has_failed(&self) -> bool {
-        self.report.errors.iter().any(|error| error.kind != ErrorKind::Doubt)
-    }
-
-    /// Whether its answers are doubted, and nothing failed otherwise.
-    pub fn is_doubtful(&self) -> bool {
-        !self.report.errors.is_empty() && !self.has_failed()
-    }
-
-    /// A slice that can't be read.
-    pub fn failed(slice: Slice, rule: Option<String>, error: SliceError) -> Self {
-        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
-        Self { slice, rule, read_at: Utc::now(), report }
-    }
-}
 
 /// Reads a network's slices into raw and, unless the verb is collect, into the tables.
 ///
@@ -249,7 +221,9 @@ async fn money_changes(app: &App, network: &Network, run_id: &str) -> MoneyChang
 
 /// Suspected duplicates of the run. A query that fails doesn't fail the run here either.
 async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
-    duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
+    let options = app.settings.limits.queries_of_a_run();
+    let suspected = duplicates::suspected(&app.lake, options, &network.manifest().network, run_id).await;
+    suspected.unwrap_or_else(|failure| {
         tracing::warn!("suspected duplicates weren't looked for: {}", failure.render(false));
         Vec::new()
     })
@@ -287,7 +261,7 @@ async fn close(
     for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
-    widths::keep(app, network, &collected.done).await?;
+    widths::keep(&app.state, &network.manifest().network, &collected.done).await?;
     app.state.end_run(&report.run_id, &run_end(network, noted, report, collected)).await?;
     note_shadow(app, network).await
 }

@@ -12,12 +12,12 @@ use sluice_model::{Axis, ErrorKind, Format, Grain, Layout, Slice, Stream, Window
 use sluice_state::{PlannedSlice, Selection};
 
 use crate::adaptive::{self, AdaptiveRead};
-use crate::app::Network;
 use crate::failure::{Failure, SliceError};
-use crate::run::SliceDone;
+use crate::network::{Network, look_back_rules};
 use crate::schedule;
 use crate::settings::look_back::LookBackRule;
 use crate::settings::network::Account;
+use crate::slice_done::SliceDone;
 use crate::widths::Widths;
 
 pub use account::RunAccount;
@@ -379,20 +379,6 @@ fn windows(
 /// For how many days back a network is read again at most.
 pub fn look_back_days(network: &Network) -> Option<u32> {
     look_back_rules(network).iter().map(|rule| rule.days).max()
-}
-
-/// The network's look-back rules: the operator's, else the connector's.
-pub fn look_back_rules(network: &Network) -> Vec<LookBackRule> {
-    let own = || {
-        network.manifest().look_back.iter().map(|rule| LookBackRule {
-            every: rule.every_secs,
-            days: rule.days,
-            axis: Some(rule.axis),
-            requests: None,
-            at_least_every: None,
-        })
-    };
-    network.settings.content.look_back.clone().unwrap_or_else(|| own().collect())
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ use crate::check::SHOWN_MOMENTS;
 use crate::doubts;
 use crate::failure::Failure;
 use crate::freshness;
+use crate::network::look_back_rules;
 use crate::settings::Settings;
 use crate::settings::network::{self, Loaded, NetworkSettings};
-use crate::slices::look_back_rules;
 use crate::timetable::{Schedule, Timetable};
 
 /// What `sluice status` prints.

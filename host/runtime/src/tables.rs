@@ -10,14 +10,14 @@ use sluice_fetch::Framing;
 use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Slice, Window, describe};
 
-use crate::app::{App, Network};
+use crate::app::App;
 use crate::collect::{CollectedSlices, JudgedBuild, RunWarnings, response_bytes};
 use crate::doubt::Observation;
 use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::memory::Reservation;
-use crate::replay;
+use crate::network::{Network, connector_ref};
 
 /// Which raw objects to build from.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +98,7 @@ impl PreparedResponse {
         let mut seen = Observation::of(&mapped);
         seen.note_end(&mapped.findings, Framing::of(raw.status, &raw.headers) == Framing::Close);
         let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
-        let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
+        let prepared = Prepared::of(raw, &stream.layout, connector_ref(connector), mapped)?;
         Ok(Self { prepared, records, unknown_statuses, total, seen })
     }
 }
@@ -145,7 +145,7 @@ pub async fn read_raw(
                 let error = SliceError::from(failure).about(raw.body);
                 collected.failed(&raw, &error).await?;
                 read.errors.push(error);
-                tables.reject(raw, &replay::reference(&network.connector), &reason);
+                tables.reject(raw, &connector_ref(&network.connector), &reason);
             }
         }
     }
@@ -230,7 +230,7 @@ async fn map_body<T: Send + 'static>(
     // A packed body may be larger than what was reserved; as many as there are guests at once.
     memory.resize(response_bytes(body.len() as u64));
     let (object, meter, memory) = (raw.clone(), app.meter.clone(), memory.clone());
-    in_guest(app, &raw.slice.network, move || {
+    in_guest(&app.guests, &raw.slice.network, move || {
         let _memory = memory;
         let mapped = connector.map_raw(&object, body, TwiceCheck::Sampled)?;
         meter.found(mapped.records());

@@ -9,12 +9,12 @@ use sluice_model::{RawObject, Slice, SliceRead};
 use sluice_state::Verb;
 
 use super::gate::SliceOutcome;
-use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, RunWarnings, SliceReport};
+use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, RunWarnings};
 use crate::app::{App, Network};
 use crate::failure::{Failure, SliceError};
 use crate::memory::Reservation;
 use crate::record;
-use crate::run::SliceDone;
+use crate::slice_done::{SliceDone, SliceReport};
 use crate::tables::{PreparedResponse, RawSelection};
 
 /// What is judged of a run that only collected.

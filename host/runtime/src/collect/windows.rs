@@ -9,10 +9,10 @@ use futures::stream::{self, StreamExt};
 use sluice_model::{Axis, ErrorKind, Grain, Slice, Window};
 
 use super::gate::SliceOutcome;
-use super::{Collector, Progress, SliceReport};
+use super::{Collector, Progress};
 use crate::failure::SliceError;
 use crate::guests::{self, ProcessorTime};
-use crate::run::SliceDone;
+use crate::slice_done::{SliceDone, SliceReport};
 use crate::slices::SliceJob;
 
 /// Slices of one run that are read at once.

@@ -16,7 +16,7 @@ use crate::app::{App, open_session};
 use crate::failure::Failure;
 use crate::guests::in_guest;
 use crate::meter::Unit;
-use crate::replay;
+use crate::network::connector_ref;
 use crate::step;
 
 /// Places in one body that are tried one by one: whether a number is an amount there.
@@ -145,7 +145,7 @@ impl RawErasure {
         let Some(stream) = connector.manifest().stream(&object.slice.stream) else { return Ok(()) };
         let origin = Arc::new(object.clone());
         let records = |mapped| -> Result<Vec<(u128, u128)>, Failure> {
-            let prepared = Prepared::of(origin.clone(), &stream.layout, replay::reference(connector), mapped)?;
+            let prepared = Prepared::of(origin.clone(), &stream.layout, connector_ref(connector), mapped)?;
             Ok(prepared.records().collect())
         };
         let (before, after) = (records(before)?, records(after)?);
@@ -269,7 +269,7 @@ impl Search<'_> {
             let map = |object: RawObject, body: Bytes| {
                 let (connector, network) = (connector.clone(), connector.network().to_owned());
                 let work = move || connector.map_raw(&object, body, TwiceCheck::Sampled);
-                async move { in_guest(self.app, &network, work).await }
+                async move { in_guest(&self.app.guests, &network, work).await }
             };
             let Ok(before) = map(object.clone(), before.clone()).await else {
                 pairs.push(None);

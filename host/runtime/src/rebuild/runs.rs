@@ -11,12 +11,14 @@ use sluice_lake::{CommitterOptions, Counts, CoverageRow, Fence, Lake, Ledger, Ra
 use sluice_model::{ErrorKind, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
-use crate::collect::{SliceReport, too_many_rejects};
+use crate::collect::too_many_rejects;
 use crate::doubts::{WithheldResponses, is_only_doubted};
 use crate::failure::Failure;
+use crate::network::connector_ref;
+use crate::record;
 use crate::settings::network::{self, NetworkFile, NetworkSettings};
+use crate::slice_done::SliceReport;
 use crate::tables::{self, Remapped};
-use crate::{record, replay};
 
 /// Networks by the ids of their connectors.
 pub(super) struct NetworksById {
@@ -140,7 +142,7 @@ impl<'a> RunMapper<'a> {
         // A run is of one network: its first response names it.
         let Some(first) = objects.next().await.transpose()? else { return Ok(done) };
         let network = self.networks.network(&first.slice.network)?;
-        let connector = replay::reference(&network.connector);
+        let connector = connector_ref(&network.connector);
         let objects = stream::iter([Ok(first)]).chain(objects).boxed();
         let mut mapped = tables::prepare_all(self.app, &network.connector, objects);
         while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
