@@ -218,7 +218,8 @@ impl Lake {
         }
     }
 
-    /// The answered raw objects that `filter` selects, oldest first. Envelopes are read as the stream goes.
+    /// The answered raw objects that `filter` selects, oldest first. Envelopes are read as the stream goes; how many there are
+    /// is known before, by the stream's `size_hint`.
     pub async fn raw_objects(&self, filter: &RawFilter) -> Result<BoxStream<'static, Result<RawObject, Error>>, Error> {
         Ok(self.read_ahead(self.answered(filter).await?))
     }

@@ -81,8 +81,7 @@ impl App {
         let guests = Guests::new(cores());
         let options = policy_options(&settings, guests.take_slot());
         let policy = Arc::new(Policy::new(lake.clone(), state.clone(), options));
-        meter.begin("load connectors (each is compiled once)", Unit::Nothing, 0);
-        let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
+        let registry = Arc::new(open_registry_counted(&settings, policy.clone(), &meter).await?);
         let committer = lake.committer(settings.limits.committer());
         Ok(Self {
             registry,
@@ -179,9 +178,19 @@ pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSett
 /// # Errors
 /// A settings failure if the folder can't be read.
 pub async fn open_registry(settings: &Settings, policy: Arc<Policy>) -> Result<Registry, Failure> {
+    open_registry_counted(settings, policy, &Meter::default()).await
+}
+
+/// The same, its files counted on a meter: at their first load they are compiled, which takes seconds for each.
+async fn open_registry_counted(settings: &Settings, policy: Arc<Policy>, meter: &Meter) -> Result<Registry, Failure> {
     let engine = open_engine(settings)?;
     let (dir, keys) = (&settings.connectors_dir, settings.connector_keys.clone());
-    Ok(Registry::open_with_policy(engine, dir, keys, policy).await?)
+    let total = OnceLock::new();
+    let loads = |left: usize| match total.set(left) {
+        Ok(()) => meter.begin("load connectors (each is compiled once)", Unit::Connectors, left as u64),
+        Err(_) => meter.done(Unit::Connectors),
+    };
+    Ok(Registry::open_watched(engine, dir, keys, policy, &loads).await?)
 }
 
 /// What the policy of connectors needs of the settings.

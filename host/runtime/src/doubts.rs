@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::Serialize;
 use sluice_lake::{CoverageRow, DoubtRow, DoubtState, Lake, RawFilter, RunWriter};
 use sluice_model::{Digest, ErrorKind, RawObject, Slice, SliceRead, describe};
@@ -14,6 +14,7 @@ use crate::app::{App, Network};
 use crate::claims::Claims;
 use crate::doubt::{DoubtKind, Observation, Profile, SliceView, judge_response};
 use crate::failure::Failure;
+use crate::meter::{Meter, Unit};
 use crate::network::connector_ref;
 use crate::numbered::number_others;
 use crate::tables::Remapped;
@@ -60,6 +61,24 @@ impl WithheldResponses {
     /// Whether a slice was doubted when a run read it, and is accepted.
     pub fn has_accepted(&self, read: &SliceRead) -> bool {
         self.states.get(&doubt_id(&read.run_id, &read.slice)) == Some(&DoubtState::Accepted)
+    }
+
+    /// The responses that aren't held back. The meter expects all of them, and counts the others as done.
+    pub fn counted_without<'a>(
+        &self,
+        meter: &Arc<Meter>,
+        objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
+    ) -> BoxStream<'a, Result<RawObject, sluice_lake::Error>> {
+        meter.expect(Unit::Responses, objects.size_hint().1.unwrap_or_default() as u64);
+        let (held, meter) = (self.request_ids.clone(), meter.clone());
+        let is_left = move |object: &RawObject| {
+            let is_held = held.contains(&object.request_id);
+            if is_held {
+                meter.done(Unit::Responses);
+            }
+            std::future::ready(!is_held)
+        };
+        objects.try_filter(is_left).boxed()
     }
 
     /// The responses that aren't held back.

@@ -67,14 +67,16 @@ async fn retry_all(app: &Arc<App>, network: &Network, claims: &Claims) -> Result
     if open.is_empty() {
         return Ok(retried);
     }
-    app.meter.begin(format!("retry rejects of {name}"), Unit::Responses, 0);
+    let open = by_run(open);
+    let responses: usize = open.values().map(HashMap::len).sum();
+    app.meter.begin(format!("retry rejects of {name}"), Unit::Responses, responses as u64);
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
     record::keep_connector(app, network).await?;
     let connector = connector_ref(&network.connector);
     let tables = app.committer.run(claims.fence());
     let mut again = MappedAgain::default();
-    for (run, rejects) in by_run(open) {
+    for (run, rejects) in open {
         let filter = RawFilter { network: Some(id.clone()), run_id: Some(run), ..RawFilter::default() };
         map_again(app, network, &filter, &rejects, &tables, &mut again).await?;
     }

@@ -297,17 +297,12 @@ async fn go_through(
     replay: &mut Replay,
 ) -> Result<(), Failure> {
     let filter = selection.filter(connector.network());
-    let (passes, mut responses) = (replay.passes(), 0);
+    let passes = replay.passes();
     let withheld = WithheldResponses::of(&app.lake, Some(connector.network())).await?;
     for pass in 0..passes {
-        // How many responses there are is known once they were read.
-        app.meter.begin(
-            format!("replay {}, pass {} of {passes}", connector.network(), pass + 1),
-            Unit::Responses,
-            responses,
-        );
+        app.meter.begin(format!("replay {}, pass {} of {passes}", connector.network(), pass + 1), Unit::Responses, 0);
         replay.begin(pass).await?;
-        let objects = withheld.without(app.lake.raw_objects(&filter).await?);
+        let objects = withheld.counted_without(&app.meter, app.lake.raw_objects(&filter).await?);
         let mut mapped = tables::map_all(app, connector, objects);
         while let Some(Remapped { raw, outcome, .. }) = mapped.next().await.transpose()? {
             let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
@@ -318,7 +313,6 @@ async fn go_through(
             }
         }
         replay.end().await?;
-        responses = app.meter.units();
     }
     Ok(())
 }

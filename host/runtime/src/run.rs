@@ -182,9 +182,9 @@ async fn carry_out(
         erased: Arc::new(app.state.erasures().await?.erased.distinctive()),
     };
     let left_out = std::mem::take(&mut jobs.left_out);
-    app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
+    let reading = app.meter.begin_run(format!("{} {}", noted.verb.name(), noted.network), jobs.jobs.len() as u64);
     let (collected, took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
-    drop(collector);
+    drop((collector, reading));
     app.meter.rename(format!("write the tables of {}", noted.network));
     // A run whose tables failed isn't over: the next one takes what it kept from raw.
     let counts = match tables {

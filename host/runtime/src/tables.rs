@@ -17,6 +17,7 @@ use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::memory::Reservation;
+use crate::meter::Unit;
 use crate::network::{Network, connector_ref};
 
 /// Which raw objects to build from.
@@ -116,7 +117,7 @@ pub async fn read_raw(
 ) -> Result<RawRead, Failure> {
     let id = &network.manifest().network;
     let withheld = WithheldResponses::of(&app.lake, Some(id)).await?;
-    let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
+    let objects = withheld.counted_without(&app.meter, app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
     let warnings = Arc::new(RunWarnings::default());
@@ -211,7 +212,7 @@ fn map_then<'a, T: Send + 'static>(
             let wire = app.lake.raw_body(raw.body).await?;
             app.meter.read(wire.len());
             let outcome = map_body(&app, connector, &raw, wire, then, &memory).await;
-            app.meter.done();
+            app.meter.done(Unit::Responses);
             Ok(Remapped { raw, outcome, memory })
         }
     };

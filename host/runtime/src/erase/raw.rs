@@ -60,7 +60,7 @@ impl RawErasure {
         let search = Search { app, erased, connectors: versions(app).await?, is_dry };
         let mut found = Self::default();
         let runs = app.lake.raw_runs().await?;
-        app.meter.begin("search raw", Unit::Nothing, 0);
+        app.meter.begin("search raw", Unit::Runs, runs.len() as u64);
         for run in runs {
             let mut envelopes = app.lake.run_envelopes(&run).await?;
             while let Some((path, object)) = envelopes.try_next().await? {
@@ -69,6 +69,7 @@ impl RawErasure {
                     found.envelopes.push(path);
                 }
             }
+            app.meter.done(Unit::Runs);
         }
         for (old, new) in &found.bodies {
             found.names.insert(old.to_hex(), new.to_hex());
