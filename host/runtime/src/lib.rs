@@ -68,6 +68,7 @@ pub mod timetable;
 pub mod usage;
 pub mod versions;
 pub mod widths;
+pub mod withheld;
 
 /// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.
 #[global_allocator]

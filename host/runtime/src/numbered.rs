@@ -8,10 +8,10 @@ use sluice_lake::{RawFilter, RunWriter};
 use sluice_model::RawObject;
 
 use crate::app::{App, Network};
-use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::tables::{self, Remapped};
+use crate::withheld::WithheldResponses;
 
 /// Numbers the rows without an id of a run's responses that are in the tables, and in a slice of which further ones
 /// (`is_further`) are about to come: equal rows of these continue their numbers, and none is taken for one that is there.

@@ -1,16 +1,15 @@
-//! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
+//! What a run leaves behind besides its rows: its requests, itself, and its connector.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, Fence, RunRow};
-use sluice_model::{Axis, Manifest, Slice, Step, Window};
+use sluice_lake::{ConnectorRef, ConnectorRow, Counts, Fence, RunRow};
+use sluice_model::{Slice, Step, Window};
 
 use crate::app::{App, Network};
 use crate::failure::Failure;
 use crate::run::RunReport;
-use crate::slice_done::{SliceDone, SliceReport};
-use crate::{schedule, step, telemetry};
+use crate::{step, telemetry};
 use sluice_state::Verb;
 
 /// Records a run: its requests, then itself, so that a run that is listed is whole. What a resumed run had recorded
@@ -86,30 +85,6 @@ pub fn offline(
         counts,
         usage: BTreeMap::new(),
     }
-}
-
-/// What a slice of a run covers; none if none of its window could be read.
-pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<CoverageRow> {
-    let slice = &done.slice;
-    let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
-    let SliceReport { requests, records, ref errors, .. } = done.report;
-    Some(CoverageRow {
-        requests,
-        records,
-        complete: errors.is_empty(),
-        error: errors.first().map(ToString::to_string),
-        error_kind: errors.first().map(|error| error.kind),
-        ..CoverageRow::of(slice, window, run_id, done.read_at)
-    })
-}
-
-/// What of a slice's window could be read when its first request was sent. A stream without windows has it as it is.
-pub fn readable_window(manifest: &Manifest, slice: &Slice, sent_at: DateTime<Utc>) -> Option<Window> {
-    if slice.axis == Axis::None {
-        return Some(slice.window);
-    }
-    let kept_since = manifest.stream(&slice.stream).and_then(|stream| schedule::first_remembered(stream, sent_at));
-    slice.window.readable(sent_at, kept_since)
 }
 
 /// Logs which windows cover nothing, once for each stream and date.

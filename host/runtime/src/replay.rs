@@ -17,7 +17,6 @@ use sluice_registry::Registry;
 use self::conditions::Condition;
 use crate::app::{App, open_session};
 use crate::claims::Claims;
-use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
 use crate::network::connector_ref;
@@ -25,6 +24,7 @@ use crate::record;
 use crate::settings::file::read_component;
 use crate::settings::network::NetworkSettings;
 use crate::tables::{self, RawSelection, Remapped};
+use crate::withheld::WithheldResponses;
 
 /// How often a replay is made again because other writers wrote of the same transactions.
 const MAX_ATTEMPTS: u32 = 3;

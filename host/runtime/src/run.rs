@@ -27,7 +27,7 @@ use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
 use crate::network::look_back_rules;
 use crate::settings::look_back::LookBackRule;
-use crate::slice_done::SliceDone;
+use crate::slice_done::{SliceDone, coverage};
 use crate::slices::{self, Jobs};
 use crate::widths::Widths;
 use crate::{adaptive, duplicates, guests, identity, pauses, record, step, tables, widths};
@@ -233,7 +233,7 @@ async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec
 async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) -> Collected {
     let manifest = collector.network.manifest();
     let cover = |slice: &SliceDone| {
-        let row = record::coverage(manifest, &collector.run_id, slice);
+        let row = coverage(manifest, &collector.run_id, slice);
         if let (Some(tables), Some(row)) = (&collector.tables, row.filter(|row| !covered.has(row))) {
             tables.covered(row);
         }
@@ -241,7 +241,7 @@ async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) ->
     jobs.failed.iter().for_each(cover);
     let mut collected = collect(collector, jobs.jobs, cover).await;
     collected.done.extend(jobs.failed);
-    let is_uncovered = |done: &&SliceDone| record::coverage(manifest, &collector.run_id, done).is_none();
+    let is_uncovered = |done: &&SliceDone| coverage(manifest, &collector.run_id, done).is_none();
     record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
     collected
 }

@@ -1,10 +1,12 @@
 //! What reading a slice has come to, for whoever records it or learns from it.
 
 use chrono::{DateTime, Utc};
-use sluice_model::{ErrorKind, Slice};
+use sluice_lake::CoverageRow;
+use sluice_model::{Axis, ErrorKind, Manifest, Slice, Window};
 
 use crate::failure::SliceError;
 use crate::guests::ProcessorTime;
+use crate::schedule;
 
 /// The outcome of a slice.
 #[derive(Clone, Debug, Default)]
@@ -87,4 +89,28 @@ impl SliceDone {
         let report = SliceReport { errors: vec![error], ..SliceReport::default() };
         Self { slice, rule, read_at: Utc::now(), report }
     }
+}
+
+/// What a slice of a run covers; none if none of its window could be read.
+pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<CoverageRow> {
+    let slice = &done.slice;
+    let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
+    let SliceReport { requests, records, ref errors, .. } = done.report;
+    Some(CoverageRow {
+        requests,
+        records,
+        complete: errors.is_empty(),
+        error: errors.first().map(ToString::to_string),
+        error_kind: errors.first().map(|error| error.kind),
+        ..CoverageRow::of(slice, window, run_id, done.read_at)
+    })
+}
+
+/// What of a slice's window could be read when its first request was sent. A stream without windows has it as it is.
+pub fn readable_window(manifest: &Manifest, slice: &Slice, sent_at: DateTime<Utc>) -> Option<Window> {
+    if slice.axis == Axis::None {
+        return Some(slice.window);
+    }
+    let kept_since = manifest.stream(&slice.stream).and_then(|stream| schedule::first_remembered(stream, sent_at));
+    slice.window.readable(sent_at, kept_since)
 }

@@ -13,12 +13,12 @@ use sluice_model::{Mapped, RawObject, Slice, Window, describe};
 use crate::app::App;
 use crate::collect::{CollectedSlices, JudgedBuild, RunWarnings, response_bytes};
 use crate::doubt::Observation;
-use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::memory::Reservation;
 use crate::meter::Unit;
 use crate::network::{Network, connector_ref};
+use crate::withheld::WithheldResponses;
 
 /// Which raw objects to build from.
 #[derive(Clone, Debug, Default)]

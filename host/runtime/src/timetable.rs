@@ -8,9 +8,9 @@ use croner::Cron;
 use sluice_model::Digest;
 
 use crate::failure::Failure;
-use crate::freshness::axes;
 use crate::network::{Network, look_back_rules};
 use crate::schedule::parse_cron;
+use crate::settings::look_back::axes;
 use crate::settings::schedule::{Missed, ScheduleSettings};
 
 /// How long after its moment a start is still punctual: with `missed` none, what comes later is skipped.

@@ -14,7 +14,8 @@ use crate::doubt::{
     judge_window, money_json,
 };
 use crate::failure::Failure;
-use crate::{record, text};
+use crate::slice_done::readable_window;
+use crate::text;
 
 /// Accepted empty answers, the latest, that further ones are compared with.
 const MAX_ACCEPTED: usize = 16;
@@ -156,6 +157,6 @@ impl Guard {
 /// What the rules need of a slice to know which of its days are complete.
 pub(super) fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc>>) -> Option<SliceView> {
     let read_at = first_sent_at.unwrap_or_else(Utc::now);
-    let window = record::readable_window(collector.network.manifest(), slice, read_at)?;
+    let window = readable_window(collector.network.manifest(), slice, read_at)?;
     Some(SliceView { window, timezone: slice.timezone, read_at })
 }

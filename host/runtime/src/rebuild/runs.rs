@@ -12,13 +12,14 @@ use sluice_model::{ErrorKind, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
 use crate::collect::too_many_rejects;
-use crate::doubts::{WithheldResponses, is_only_doubted};
+use crate::doubts::is_only_doubted;
 use crate::failure::Failure;
 use crate::network::connector_ref;
 use crate::record;
 use crate::settings::network::{self, NetworkFile, NetworkSettings};
-use crate::slice_done::SliceReport;
+use crate::slice_done::{SliceReport, readable_window};
 use crate::tables::{self, Remapped};
+use crate::withheld::WithheldResponses;
 
 /// Networks by the ids of their connectors.
 pub(super) struct NetworksById {
@@ -179,7 +180,7 @@ impl<'a> RunMapper<'a> {
         let id = slice.id();
         let network = self.networks.by_id.get(&slice.network);
         let window = match network {
-            Some(network) => record::readable_window(network.manifest(), slice, read.sent_at.unwrap_or(read.read_at))?,
+            Some(network) => readable_window(network.manifest(), slice, read.sent_at.unwrap_or(read.read_at))?,
             None => slice.window,
         };
         let rejects = mapped.rejects.get(&id).copied().unwrap_or_default();
