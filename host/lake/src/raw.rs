@@ -24,7 +24,6 @@ mod slices;
 
 pub use retention::RawRetired;
 pub use retired::Gone;
-pub(crate) use retired::Retired;
 
 use crate::error::Error;
 use crate::lake::Lake;
