@@ -24,10 +24,10 @@ use sluice_state::Selection;
 
 use crate::failure::Failure;
 use crate::network::{Network, look_back_rules};
+use crate::selection::selects;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::look_back::{Budget, LookBackRule};
 use crate::settings::network::Account;
-use crate::slices::selects;
 use crate::text::span;
 use choice::{Choice, Reason, choose};
 

@@ -15,6 +15,7 @@ use crate::adaptive::{self, AdaptiveRead};
 use crate::failure::{Failure, SliceError};
 use crate::network::{Network, look_back_rules};
 use crate::schedule;
+use crate::selection::selects;
 use crate::settings::look_back::LookBackRule;
 use crate::settings::network::Account;
 use crate::slice_done::SliceDone;
@@ -266,14 +267,6 @@ fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a 
     known(!accounts.is_empty(), "account", &selection.account, names)?;
     known(!streams.is_empty(), "stream", &selection.stream, all_streams.iter().map(|s| s.name.as_str()).collect())?;
     Ok((accounts, streams))
-}
-
-/// Whether a selection has an account.
-pub(crate) fn selects(selection: &Selection, account: &Account) -> bool {
-    let has = |ids: &[String]| ids.iter().any(|id| id == account.id());
-    selection.account.as_ref().is_none_or(|name| *name == account.name || *name == account.id())
-        && (selection.accounts.is_empty() || has(&selection.accounts))
-        && !has(&selection.without_accounts)
 }
 
 /// The slices of a run as they were planned, each with its account. An account that is gone, or whose settings or secrets
