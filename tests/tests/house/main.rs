@@ -4,6 +4,7 @@
 mod files;
 mod names;
 mod sizes;
+mod storeys;
 
 use std::collections::BTreeSet;
 use std::process::Command;
