@@ -95,7 +95,7 @@ async fn accept_under(
     undecided(doubt)?;
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let tables = app.committer.run(claims.fence());
     let mapped = commit_held(app, network, doubt, &tables).await?;
     let reads = app.lake.slice_reads(&doubt.run_id).await?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sluice_lake::{ConnectorRef, ConnectorRow, Counts, Fence, RunRow};
+use sluice_lake::{ConnectorRef, ConnectorRow, Counts, Fence, Lake, RunRow};
 use sluice_model::{Slice, Step, Window};
 
-use crate::app::{App, Network};
 use crate::failure::Failure;
+use crate::network::Network;
 use crate::run::RunReport;
 use crate::{step, telemetry};
 use sluice_state::Verb;
@@ -18,13 +18,12 @@ use sluice_state::Verb;
 /// # Errors
 /// The lake's failure; that the run's lease was taken over.
 pub async fn finish(
-    app: &App,
+    lake: &Lake,
     network: &Network,
     report: &RunReport,
     is_resumed: bool,
     fence: Option<Fence>,
 ) -> Result<(), Failure> {
-    let lake = &app.lake;
     if report.verb != Verb::Build {
         lake.index_requests(&report.run_id, fence.as_ref()).await?;
     }
@@ -113,11 +112,11 @@ pub fn warn_of_uncovered<'a>(slices: impl Iterator<Item = &'a Slice>) {
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure> {
+pub async fn keep_connector(lake: &Lake, network: &Network) -> Result<(), Failure> {
     let connector = &network.connector;
-    let is_new = app.lake.put_connector(connector.component().clone()).await?;
+    let is_new = lake.put_connector(connector.component().clone()).await?;
     step::passed(Step::ConnectorKept);
-    if !is_new && app.lake.connectors_have(connector.digest()).await? {
+    if !is_new && lake.connectors_have(connector.digest()).await? {
         return Ok(());
     }
     let row = ConnectorRow {
@@ -127,5 +126,5 @@ pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure>
         activated_at: Utc::now(),
         source: None,
     };
-    Ok(app.lake.append_connectors(&[row]).await?)
+    Ok(lake.append_connectors(&[row]).await?)
 }

@@ -72,7 +72,7 @@ async fn retry_all(app: &Arc<App>, network: &Network, claims: &Claims) -> Result
     app.meter.begin(format!("retry rejects of {name}"), Unit::Responses, responses as u64);
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let connector = connector_ref(&network.connector);
     let tables = app.committer.run(claims.fence());
     let mut again = MappedAgain::default();

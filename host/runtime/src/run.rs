@@ -88,7 +88,7 @@ pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: Not
     identity::record(network, &queued.selection.accounts, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
-    let (asked, warnings) = pauses::without_paused(app, network, &queued.selection).await?;
+    let (asked, warnings) = pauses::without_paused(&app.state, network, &queued.selection).await?;
     let (again, unread) = adaptive::reads(&app.lake, &app.settings.limits, network, &asked, started_at).await?;
     let limits = (&widths, app.settings.limits.slices_per_run);
     let mut jobs = slices::jobs(network, &app.fetcher, &asked, &again, limits, started_at).await?;
@@ -125,7 +125,7 @@ pub async fn resume(
         give_up(app, network, claim, &noted).await?;
         return Ok(None);
     }
-    let (slices, paused) = pauses::split(app, &network.settings.name, std::mem::take(&mut noted.slices)).await?;
+    let (slices, paused) = pauses::split(&app.state, &network.settings.name, std::mem::take(&mut noted.slices)).await?;
     let mut jobs = slices::jobs_of(network, &app.fetcher, slices).await?;
     jobs.failed.extend(paused);
     app.state.note_start(&noted).await?;
@@ -162,7 +162,7 @@ async fn carry_out(
     kept: Option<ResumedResponses>,
 ) -> Result<RunReport, Failure> {
     step::passed(Step::Planned);
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let run_id = noted.run_id.clone();
     let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(claim)))));
     let is_resumed = kept.is_some();
@@ -198,7 +198,7 @@ async fn carry_out(
         wide::note(app, network, &noted.run_id, &collected, fence(claim)).await;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
-    report.warnings = [left_out, held::versions(app, network), warnings].concat();
+    report.warnings = [left_out, held::versions(&app.registry, network), warnings].concat();
     report.set_time(took);
     report.count(counts);
     if counts.new_versions > 0 && (counts.causes.without_amount > 0 || has_moved || is_resumed) {
@@ -213,7 +213,7 @@ async fn carry_out(
 
 /// All is committed: a query that fails now doesn't fail the run.
 async fn money_changes(app: &App, network: &Network, run_id: &str) -> MoneyChanges {
-    amounts::changes(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
+    amounts::changes(&app.lake, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
         tracing::warn!("how commissions changed wasn't counted: {}", failure.render(false));
         MoneyChanges::default()
     })
@@ -256,7 +256,7 @@ async fn close(
     is_resumed: bool,
     collected: &Collected,
 ) -> Result<(), Failure> {
-    record::finish(app, network, report, is_resumed, Some(fence(claim))).await?;
+    record::finish(&app.lake, network, report, is_resumed, Some(fence(claim))).await?;
     // Only now are the rows durable that they follow from. If the process dies before, the resumed run has them again.
     for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
@@ -309,7 +309,7 @@ async fn give_up(app: &Arc<App>, network: &Network, claim: &Claim, noted: &Noted
     );
     report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
-    record::finish(app, network, &report, true, Some(fence(claim))).await?;
+    record::finish(&app.lake, network, &report, true, Some(fence(claim))).await?;
     Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?)
 }
 
@@ -333,7 +333,7 @@ pub async fn build(
             tables::missing_raw(&gone)
         );
     }
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let writer = Arc::new(app.committer.run(claims.fence()));
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
@@ -357,10 +357,10 @@ pub async fn build(
         Err(error) => {
             let failure = Failure::from(error);
             report.fail(SliceError::new(failure.kind, failure.render(false)));
-            record::finish(app, network, &report, false, claims.fence()).await?;
+            record::finish(&app.lake, network, &report, false, claims.fence()).await?;
             return Err(failure);
         }
     }
-    record::finish(app, network, &report, false, claims.fence()).await?;
+    record::finish(&app.lake, network, &report, false, claims.fence()).await?;
     Ok(report)
 }

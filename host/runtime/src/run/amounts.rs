@@ -3,8 +3,9 @@
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
+use sluice_lake::Lake;
 
-use crate::app::{App, open_session};
+use crate::app::open_session;
 use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
 use crate::text::thousands;
@@ -49,8 +50,8 @@ impl MoneyChanges {
 ///
 /// # Errors
 /// The lake's failure.
-pub(super) async fn changes(app: &App, network: &str, run_id: &str) -> Result<MoneyChanges, Failure> {
-    let session = open_session(app.lake.clone()).await?;
+pub(super) async fn changes(lake: &Lake, network: &str, run_id: &str) -> Result<MoneyChanges, Failure> {
+    let session = open_session(lake.clone()).await?;
     let (network, run_id) = (quoted(network), quoted(run_id));
     let of_run = format!(
         "SELECT DISTINCT month FROM unified.transaction_versions
