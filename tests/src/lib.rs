@@ -11,6 +11,7 @@ mod http;
 mod mail;
 mod money;
 mod operator;
+mod pages;
 mod paths;
 mod pgbouncer;
 mod postgres;
@@ -37,6 +38,7 @@ pub use http::{HttpAnswer, http};
 pub use mail::{MailReceiver, SecureMailReceiver};
 pub use money::Micros;
 pub use operator::{Answer, Operator};
+pub use pages::{Block, blocks};
 pub use paths::{
     componentize_py, connectors_dir, copy_folder, go, python_tool, repository, sail_python, schemathesis,
     sluice_binary, target_dir, visit_files,
@@ -68,6 +70,13 @@ use sluice_simulator::Simulator;
 pub fn runtime() -> tokio::runtime::Runtime {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.unwrap_or_else(|error| panic!("no runtime: {error}"))
+}
+
+/// The lines of a text in the order of the alphabet: rows of a query that doesn't order them.
+pub fn sorted_lines(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
 }
 
 /// A day of a stream of the account `main`, without settings.

@@ -53,6 +53,11 @@ fn a_terminal_shows_what_a_run_does_and_waits_for() {
     }
     let last = seen.rfind("run awin [").unwrap();
     assert!(seen.rfind("awin: ").unwrap() > last, "the report comes after the bar: {seen:?}");
+    let backfill = ["backfill", "awin", "--account", "beta", "--since", &since, "--until", &until];
+    let seen = on_a_terminal(&operator, &backfill, &[]);
+    for wanted in [" (1 of ", "): run awin [", " slice"] {
+        assert!(seen.contains(wanted), "no `{wanted}` in {seen:?}");
+    }
     // These may end before their stage is drawn.
     let build = on_a_terminal(&operator, &["build", "awin"], &[]);
     assert!(build.contains(ERASED) && build.contains("awin: "), "{build:?}");

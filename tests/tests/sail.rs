@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
-    ASKED_TRANSACTION, Operator, QUESTIONS, S3Server, SailAnswers, naming_tables, runtime, sail_table, whole_window,
+    ASKED_TRANSACTION, Operator, QUESTIONS, S3Server, SailAnswers, naming_tables, runtime, sail_table, sorted_lines,
+    whole_window,
 };
 
 const HISTORY_DAYS: u32 = 30;
@@ -14,13 +15,6 @@ const PREFIX: &str = "asked/by-sail";
 
 fn start() -> DateTime<Utc> {
     "2025-12-20T12:00:00Z".parse().unwrap()
-}
-
-/// The rows of an answer; engines put nulls at different ends of an order.
-fn sorted(rows: &str) -> Vec<&str> {
-    let mut rows: Vec<&str> = rows.lines().collect();
-    rows.sort_unstable();
-    rows
 }
 
 #[test]
@@ -62,6 +56,7 @@ fn sail_answers_as_sluice_does() {
         let ours = operator.succeed(&["sql", &sql, "--format", "csv"]).unwrap();
         let (_, ours) = ours.split_once('\n').unwrap();
         assert!(ours.lines().count() > 1, "`{name}` shows little: {ours}");
-        assert_eq!(sorted(&theirs.answers[&name].rows), sorted(ours), "{name}");
+        // Engines put nulls at different ends of an order.
+        assert_eq!(sorted_lines(&theirs.answers[&name].rows), sorted_lines(ours), "{name}");
     }
 }

@@ -4,28 +4,13 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use sluice_tests::{Operator, repository, sluice_binary, target_dir};
+use sluice_tests::{Block, Operator, blocks, repository, sluice_binary, target_dir};
 
 /// The part of the page that is run.
 const PART: &str = "## From nothing to a running connector";
 
 fn page() -> String {
     std::fs::read_to_string(repository().join("docs/connectors.md")).unwrap()
-}
-
-/// Blocks of code of a text, each with the line above it, its language and its text.
-fn blocks(text: &str) -> Vec<(String, String, String)> {
-    let (mut above, mut open, mut blocks) = (String::new(), None::<(String, String, String)>, Vec::new());
-    for line in text.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(language), None) => open = Some((above.clone(), language.to_owned(), String::new())),
-            (None, Some((_, _, text))) => text.push_str(&format!("{line}\n")),
-            (None, None) if !line.is_empty() => line.clone_into(&mut above),
-            (None, None) => {}
-        }
-    }
-    blocks
 }
 
 /// The part of the page below its heading.
@@ -37,7 +22,7 @@ fn part(page: &str) -> &str {
 /// The part as a script: files are written, commands are run.
 fn script(port: u16) -> String {
     let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n".to_owned();
-    for (above, language, text) in blocks(part(&page())) {
+    for Block { above, language, text, .. } in blocks(part(&page())) {
         match language.as_str() {
             "sh" => script.push_str(&text),
             "json" | "toml" => {
@@ -91,7 +76,7 @@ fn the_commands_of_the_tutorial_work_as_they_stand() {
 fn other_commands_of_the_page_are_known_to_the_binary() {
     let operator = Operator::empty().unwrap();
     let mut known = 0;
-    for (_, language, text) in blocks(&page()) {
+    for Block { language, text, .. } in blocks(&page()) {
         if language != "console" {
             continue;
         }

@@ -4,7 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
-    ASKED_TRANSACTION, Answer, Background, Operator, QUESTIONS, Service, naming_tables, runtime, whole_window,
+    ASKED_TRANSACTION, Answer, Background, Operator, QUESTIONS, Service, naming_tables, runtime, sorted_lines,
+    whole_window,
 };
 
 const HISTORY_DAYS: u32 = 30;
@@ -84,13 +85,6 @@ impl Asked {
     }
 }
 
-/// Rows without an order, where a query has none.
-fn sorted(rows: &str) -> Vec<&str> {
-    let mut rows: Vec<&str> = rows.lines().collect();
-    rows.sort_unstable();
-    rows
-}
-
 fn ask(sql: &str) -> [&str; 4] {
     ["sql", sql, "--format", "csv"]
 }
@@ -101,7 +95,7 @@ fn two_workers_answer_as_one_host_does() {
     let mut workers = [asked.worker(), asked.worker()];
     for (sql, rows) in &asked.questions {
         let answer = asked.answer(sql);
-        assert_eq!(sorted(&answer.stdout), sorted(rows), "{sql}");
+        assert_eq!(sorted_lines(&answer.stdout), sorted_lines(rows), "{sql}");
         assert!(!answer.stderr.contains(ONCE_MORE), "{sql}: {answer:?}");
     }
     for worker in &mut workers {

@@ -125,13 +125,14 @@ fn draw(bar: &ProgressBar, styles: &Styles, reading: &Reading) {
     bar.tick();
 }
 
-/// `run awin [====            ] 12/40 slices, …`.
+/// `run awin [====            ] 12/40 slices, …`, behind which part of a longer work it is: `2026-03 (3 of 12): run awin …`.
 fn line(reading: &Reading) -> String {
+    let part = if reading.part.is_empty() { String::new() } else { format!("{}: ", reading.part) };
     let bar = match reading.total {
         Some(total) => format!(" [{}]", bar_text(reading.done, total)),
         None => String::new(),
     };
-    format!("{}{bar} {}", reading.stage, counts_text(reading))
+    format!("{part}{}{bar} {}", reading.stage, counts_text(reading))
 }
 
 fn bar_text(done: u64, total: u64) -> String {
@@ -203,6 +204,7 @@ mod tests {
     fn reading() -> Reading {
         Reading {
             stage: "run awin".to_owned(),
+            part: String::new(),
             elapsed: Duration::from_secs(30),
             unit: Unit::Slices,
             done: 12,
@@ -231,6 +233,8 @@ mod tests {
             [0, 4, 16, 16]
         );
         assert!(line(&reading()).starts_with("run awin [====            ] 12/40 slices, "));
+        let month = Reading { part: "2026-03 (3 of 12)".to_owned(), ..reading() };
+        assert!(line(&month).starts_with("2026-03 (3 of 12): run awin [====            ] 12/40 slices, "));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Batch {
 /// A response that could not be mapped at all.
 pub(crate) struct Rejected {
     pub(crate) origin: std::sync::Arc<sluice_model::RawObject>,
-    pub(crate) connector: crate::ledger::ConnectorRef,
+    pub(crate) connector: crate::lineage::ConnectorRef,
     pub(crate) reason: String,
 }
 

@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::append::RunNumber;
 use crate::batch::Rejected;
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::ledger::{ConnectorRef, Counts};
+use crate::lineage::ConnectorRef;
 use crate::meta::CoverageRow;
 use crate::options::CommitterOptions;
 use crate::prepare::Prepared;

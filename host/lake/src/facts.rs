@@ -17,8 +17,7 @@ use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, ch
 use crate::error::Error;
 use crate::hash::{VANISHED, content_hashes};
 use crate::index::LatestRow;
-use crate::ledger::ConnectorRef;
-use crate::lineage::{candidates, now_micros, observed};
+use crate::lineage::{ConnectorRef, candidates, now_micros, observed};
 use crate::month;
 use crate::prepare::{conflicting, without_rejected};
 use crate::table::TableSpec;

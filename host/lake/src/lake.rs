@@ -2,6 +2,8 @@
 
 mod exclusive;
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,10 +19,7 @@ use sluice_model::Step;
 use url::Url;
 use uuid::Uuid;
 
-use crate::coverage::CoverageState;
 use crate::error::Error;
-use crate::meta::SmallTable;
-use crate::raw::Retired;
 
 /// The folder of tables.
 const TABLES: &str = "tables";
@@ -38,21 +37,17 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     /// Rooted where URLs are: at the bucket or the file system.
     root: Arc<dyn ObjectStore>,
-    /// Small tables to which this process appends: it doesn't race against itself.
-    small: SmallTables,
     /// The folder of its tables.
     tables: Arc<str>,
-    retired: Mutex<KnownRetired>,
-    /// What follows the reads that are recorded through this handle.
-    coverage: tokio::sync::Mutex<Option<CoverageState>>,
+    /// What is known of it so far, by its type.
+    known: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     /// Endpoint and bucket; none on a disk of this machine.
     store_name: Option<String>,
 }
 
 impl Inner {
     fn new(url: Url, store: Arc<dyn ObjectStore>, root: Arc<dyn ObjectStore>, store_name: Option<String>) -> Self {
-        let (small, retired, coverage) = Default::default();
-        Self { url, store, root, small, tables: TABLES.into(), retired, coverage, store_name }
+        Self { url, store, root, tables: TABLES.into(), known: Mutex::default(), store_name }
     }
 
     /// The same place, of which nothing is known yet.
@@ -61,10 +56,6 @@ impl Inner {
         Self { tables: self.tables.clone(), ..Self::new(url, store, root, self.store_name.clone()) }
     }
 }
-
-/// Notes of retention, and their sum.
-type KnownRetired = (Vec<Path>, Arc<Retired>);
-type SmallTables = Mutex<std::collections::HashMap<String, Arc<SmallTable>>>;
 
 impl std::fmt::Debug for Inner {
     /// Without the stores, which hold keys.
@@ -127,20 +118,12 @@ impl Lake {
         Self { inner: Arc::new(inner), passed: |_| {} }
     }
 
-    /// A small table that this process appends to.
-    pub(crate) fn small_table(&self, table: &str) -> Arc<SmallTable> {
-        let mut tables = self.inner.small.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.entry(table.to_owned()).or_default().clone()
-    }
-
-    /// Folds reads that were recorded since into `meta.coverage_state`.
-    pub(crate) async fn fold_coverage(&self) -> Result<(), Error> {
-        let mut coverage = self.inner.coverage.lock().await;
-        let state = match coverage.take() {
-            Some(open) => open,
-            None => CoverageState::open(self).await?,
-        };
-        coverage.insert(state).catch_up().await
+    /// What all handles of this lake know of it together: one of each type, which whoever asks for it defines.
+    pub(crate) fn known<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut known = self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_type = known.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        // Never another type: it is kept under this one's id.
+        of_type.clone().downcast().unwrap_or_default()
     }
 
     /// Calls `passed` at every step of a run that is passed in the lake.
@@ -260,16 +243,6 @@ impl Lake {
 
     pub(crate) fn tables_folder(&self) -> Path {
         Path::from(&*self.inner.tables)
-    }
-
-    /// The sum of the notes of retention, if they were read.
-    pub(crate) fn known_retired(&self, notes: &[Path]) -> Option<Arc<Retired>> {
-        let known = self.inner.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        (known.0 == notes).then(|| known.1.clone())
-    }
-
-    pub(crate) fn know_retired(&self, notes: Vec<Path>, retired: &Arc<Retired>) {
-        *self.inner.retired.lock().unwrap_or_else(PoisonError::into_inner) = (notes, retired.clone());
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {

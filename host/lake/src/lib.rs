@@ -34,6 +34,7 @@ mod batch;
 mod changes;
 mod columns;
 mod committer;
+mod counts;
 mod coverage;
 mod erase;
 mod error;
@@ -69,13 +70,15 @@ pub use append::Causes;
 pub use changes::{ChangeCursor, ChangeFilter, ChangeReader, Changes};
 pub use columns::TableColumns;
 pub use committer::{Committer, HeldMemory, RunWriter};
+pub use counts::Counts;
 pub use coverage::{Coverage, CoverageFold, Gap, GapKind, StreamAxis, WindowRead};
 pub use erase::{ErasedRows, NativeSubstitutes, RawEnvelope, Replace, Substitutes, renamed};
 pub use error::Error;
 pub use facts::{FactWorth, KnownFact, KnownFacts};
 pub use lake::{Lake, TableRef};
 pub use latest::{KnownCounts, KnownTransaction, KnownTransactions, WindowState, WindowStates, Worth};
-pub use ledger::{ConnectorRef, Counts, Ledger};
+pub use ledger::Ledger;
+pub use lineage::ConnectorRef;
 pub use maintain::{Maintained, Upkeep};
 pub use meta::{
     AccountRow, AccountUsage, ConnectorRow, CoverageRow, Covered, DoubtRow, DoubtState, RejectRow, Resolution, RunRow,

@@ -1,13 +1,24 @@
-//! The columns of all tables of the ledger that record where a row came from.
+//! Where rows came from: the connector that mapped them, and the columns of all tables of the ledger that record it.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryBuilder, StringBuilder};
-use sluice_model::RawObject;
+use sluice_model::{Digest, RawObject};
 
 use crate::append::{Chosen, IncomingRow, Observed};
 use crate::hash::request_ordinal;
 use crate::month;
+
+/// The connector that mapped something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorRef {
+    /// Its network id.
+    pub name: String,
+    /// Its version, as its manifest states it.
+    pub version: String,
+    /// Its component's digest.
+    pub digest: Digest,
+}
 
 /// When a response was observed.
 pub(crate) fn observed(origin: &RawObject) -> Observed {

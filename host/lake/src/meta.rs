@@ -20,7 +20,7 @@ pub use rows::{AccountUsage, ConnectorRow, CoverageRow, Covered, RunRow};
 pub(crate) use tables::{ABSENT, COVERAGE_STATE};
 pub use tables::{SYSTEM_TABLES, SystemColumn, SystemTable};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
@@ -46,7 +46,17 @@ pub(crate) struct SmallTable {
     table: tokio::sync::Mutex<Option<Table>>,
 }
 
+/// Small tables to which this process appends: it doesn't race against itself.
+type SmallTables = Mutex<HashMap<String, Arc<SmallTable>>>;
+
 impl Lake {
+    /// A small table that this process appends to.
+    fn small_table(&self, table: &str) -> Arc<SmallTable> {
+        let tables = self.known::<SmallTables>();
+        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.entry(table.to_owned()).or_default().clone()
+    }
+
     /// Appends rows to a small table, which is made if it isn't there. Columns are matched by name; those that the
     /// table lacks are added to it, those that the rows lack are null.
     pub async fn append_rows(&self, schema: &str, name: &str, rows: RecordBatch) -> Result<(), Error> {

@@ -21,7 +21,7 @@ use repaired::{reject_repaired, repaired_keys, without_repaired};
 use crate::error::Error;
 use crate::facts::FactBatch;
 use crate::hash::{native_hashes, native_keys};
-use crate::ledger::ConnectorRef;
+use crate::lineage::ConnectorRef;
 use crate::month;
 use crate::native::{Declared, KeyedRecords};
 use crate::unified::{self, Keyed};

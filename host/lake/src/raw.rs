@@ -26,7 +26,6 @@ mod slices;
 pub use kept::KeptResponse;
 pub use retention::RawRetired;
 pub use retired::Gone;
-pub(crate) use retired::Retired;
 
 use crate::error::Error;
 use crate::lake::Lake;
@@ -205,7 +204,8 @@ impl Lake {
         }
     }
 
-    /// The answered raw objects that `filter` selects, oldest first. Envelopes are read as the stream goes.
+    /// The answered raw objects that `filter` selects, oldest first. Envelopes are read as the stream goes; how many there are
+    /// is known before, by the stream's `size_hint`.
     pub async fn raw_objects(&self, filter: &RawFilter) -> Result<BoxStream<'static, Result<RawObject, Error>>, Error> {
         Ok(self.read_ahead(self.answered(filter).await?))
     }

@@ -11,8 +11,7 @@ use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, ch
 use crate::error::Error;
 use crate::hash::{TransactionCells, VANISHED, content_hashes, same_core};
 use crate::index::{IndexColumns, LatestRow};
-use crate::ledger::ConnectorRef;
-use crate::lineage::{candidates, now_micros, observed};
+use crate::lineage::{ConnectorRef, candidates, now_micros, observed};
 use crate::month;
 use crate::table::TableSpec;
 use crate::versions::{self, check, hex_keys, lake_column, mismatch, record_index, record_places, texts};

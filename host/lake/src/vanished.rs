@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Axis, RawObject, Slice};
 
 use crate::append::RunNumber;
-use crate::ledger::ConnectorRef;
+use crate::lineage::ConnectorRef;
 
 pub(crate) use absent::{Absences, StreamAbsences};
 pub(crate) use rows::VanishedRows;

@@ -13,8 +13,7 @@ use crate::append::{Beyond, Chosen, Incoming, Shaped};
 use crate::error::Error;
 use crate::gather::{gather, runs};
 use crate::index::{IndexColumns, to_hex};
-use crate::ledger::ConnectorRef;
-use crate::lineage::{binary, month_names, response_texts};
+use crate::lineage::{ConnectorRef, binary, month_names, response_texts};
 use crate::table::assemble;
 
 /// What the index of a table of versions reads.

@@ -99,15 +99,33 @@ impl Registry {
         keys: Keys,
         policy: Arc<dyn ServingPolicy>,
     ) -> Result<Self, Error> {
+        Self::open_watched(engine, dir, keys, policy, &|_| {}).await
+    }
+
+    /// The same. Before each file is loaded, which may compile it, `loads` gets how many are left with it; at the end, 0.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] if the folder can't be read.
+    pub async fn open_watched(
+        engine: Engine,
+        dir: &Path,
+        keys: Keys,
+        policy: Arc<dyn ServingPolicy>,
+        loads: &(dyn Fn(usize) + Sync),
+    ) -> Result<Self, Error> {
         files::names(dir.to_owned()).await?;
         let (dir, scan, files) = (dir.to_owned(), Mutex::new(()), RwLock::new(BTreeMap::new()));
         let registry = Self { engine, dir, keys, policy, scan, files };
-        registry.rescan().await;
+        registry.rescan_watched(loads).await;
         Ok(registry)
     }
 
     /// Scans the folder, and returns what changed. New connectors are compiled and ruled on before this returns.
     pub async fn rescan(&self) -> Vec<FileChange> {
+        self.rescan_watched(&|_| {}).await
+    }
+
+    async fn rescan_watched(&self, loads: &(dyn Fn(usize) + Sync)) -> Vec<FileChange> {
         let _scan = self.scan.lock().await;
         let names = match files::names(self.dir.clone()).await {
             Ok(names) => names,
@@ -120,9 +138,11 @@ impl Registry {
         let gone: Vec<String> =
             self.read(|files| files.keys().filter(|name| !names.contains(*name)).cloned().collect());
         let mut changes: Vec<FileChange> = gone.into_iter().map(|file| self.remove(file)).collect();
-        for file in &names {
+        for (place, file) in names.iter().enumerate() {
+            loads(names.len() - place);
             changes.extend(self.scan_file(file, &names).await);
         }
+        loads(0);
         // A network may have become free after its second claimant was scanned.
         for file in &names {
             changes.extend(self.admit_again(file, |cause| cause == Cause::Claimed).await);

@@ -22,12 +22,12 @@ use sluice_model::{Axis, Stream, Window};
 use sluice_query::Session;
 use sluice_state::Selection;
 
-use crate::app::Network;
 use crate::failure::Failure;
+use crate::network::{Network, look_back_rules};
+use crate::selection::selects;
 use crate::settings::limits::LimitsSettings;
 use crate::settings::look_back::{Budget, LookBackRule};
 use crate::settings::network::Account;
-use crate::slices::{look_back_rules, selects};
 use crate::text::span;
 use choice::{Choice, Reason, choose};
 

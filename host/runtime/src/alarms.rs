@@ -187,7 +187,7 @@ async fn run_checks(app: &Arc<App>, settings: &Settings, has_run: bool) -> Resul
     let Some(claim) = app.state.try_claim(CHECKS, &[]).await? else { return Ok(None) };
     let judged = async {
         let mut findings = Findings::default();
-        checks::find(app, settings, has_run, Utc::now(), &mut findings).await?;
+        checks::find(&app.state, settings, has_run, Utc::now(), &mut findings).await?;
         let now = Utc::now();
         let changes = ledger::changes(&known(app).await?, &findings, &settings.alarms, now);
         let number = changes.len();
@@ -283,9 +283,9 @@ async fn find_in_networks(
     answers::find_unknown(&scope, findings).await?;
     answers::find_duplicates(&scope, findings).await?;
     let accounts = accounts_of(app, networks, &ran);
-    business::find(app, &scope, &accounts, now, findings).await?;
+    business::find(&app.state, &scope, &accounts, now, findings).await?;
     columns::find_new(&scope, findings).await?;
-    columns::find_vanished(app, &scope, &accounts, findings).await
+    columns::find_vanished(&app.state, &scope, &accounts, findings).await
 }
 
 /// Network id, account and stream of all that these networks are read by.

@@ -1,28 +1,27 @@
 //! What commands share: settings, connectors, the lake, the state.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures::FutureExt;
-use sluice_engine::{Connector, Engine, EngineOptions, Limits};
-use sluice_fetch::{Access, FetchOptions, Fetcher, SecretReloader, SpoolMemory, TokenPersistence};
+use sluice_engine::{Engine, EngineOptions, Limits};
+use sluice_fetch::{FetchOptions, Fetcher, SpoolMemory, TokenPersistence};
 use sluice_lake::{Committer, Fence, Lake};
-use sluice_model::{Manifest, describe};
+use sluice_model::describe;
 use sluice_query::{Session, SessionOptions};
 use sluice_registry::{Policy, PolicyOptions, Registry, Shadow, SwapSettings, TakeGuestSlot};
 use sluice_state::{Claim, State, rate_grants, token_persistence};
 use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
-use crate::free_space::DiskFloor;
+use crate::free_space::{self, DiskFloor};
 use crate::guests::Guests;
 use crate::memory::{ByteLimit, MemoryBudget};
 use crate::meter::{Meter, Unit};
+pub use crate::network::Network;
 use crate::query_workers;
 use crate::settings::Settings;
-use crate::settings::network::{self, Account, Loaded, NetworkSettings};
-use crate::settings::secrets::SecretSources;
+use crate::settings::network::{self, Loaded, NetworkSettings};
 use crate::step;
 use crate::swap_plan::SwapPlan;
 
@@ -62,19 +61,6 @@ pub struct App {
     pub query_address: OnceLock<String>,
 }
 
-/// A network with the connector that serves it now.
-#[derive(Clone)]
-pub struct Network {
-    /// What its file in `networks/` says.
-    pub settings: NetworkSettings,
-    /// The connector. What it began, a slice or a build, it ends, even if another version is swapped in.
-    pub connector: Connector,
-    /// What maps beside it.
-    pub shadow: Option<Arc<Shadow>>,
-    /// What references to secrets may name.
-    pub secrets: SecretSources,
-}
-
 impl App {
     /// Opens everything that a run needs.
     ///
@@ -95,8 +81,7 @@ impl App {
         let guests = Guests::new(cores());
         let options = policy_options(&settings, guests.take_slot());
         let policy = Arc::new(Policy::new(lake.clone(), state.clone(), options));
-        meter.begin("load connectors (each is compiled once)", Unit::Nothing, 0);
-        let registry = Arc::new(open_registry(&settings, policy.clone()).await?);
+        let registry = Arc::new(open_registry_counted(&settings, policy.clone(), &meter).await?);
         let committer = lake.committer(settings.limits.committer());
         Ok(Self {
             registry,
@@ -193,9 +178,19 @@ pub fn with_connector(registry: &Registry, app: &Settings, settings: NetworkSett
 /// # Errors
 /// A settings failure if the folder can't be read.
 pub async fn open_registry(settings: &Settings, policy: Arc<Policy>) -> Result<Registry, Failure> {
+    open_registry_counted(settings, policy, &Meter::default()).await
+}
+
+/// The same, its files counted on a meter: at their first load they are compiled, which takes seconds for each.
+async fn open_registry_counted(settings: &Settings, policy: Arc<Policy>, meter: &Meter) -> Result<Registry, Failure> {
     let engine = open_engine(settings)?;
     let (dir, keys) = (&settings.connectors_dir, settings.connector_keys.clone());
-    Ok(Registry::open_with_policy(engine, dir, keys, policy).await?)
+    let total = OnceLock::new();
+    let loads = |left: usize| match total.set(left) {
+        Ok(()) => meter.begin("load connectors (each is compiled once)", Unit::Connectors, left as u64),
+        Err(_) => meter.done(Unit::Connectors),
+    };
+    Ok(Registry::open_watched(engine, dir, keys, policy, &loads).await?)
 }
 
 /// What the policy of connectors needs of the settings.
@@ -237,17 +232,9 @@ fn fetch_options(settings: &Settings) -> FetchOptions {
     FetchOptions {
         body_memory_bytes: settings.limits.body_bytes(),
         spool_memory: SpoolMemory::new(settings.limits.spool_bytes()),
-        spool_folder: spool_folder(settings),
+        spool_folder: free_space::spool_folder(settings),
         ..settings.fetch.clone()
     }
-}
-
-/// The folder of bodies that are being received: on the disk of the lake or the state store, if one of them is on this machine.
-pub(crate) fn spool_folder(settings: &Settings) -> PathBuf {
-    let lake = settings.lake_url.strip_prefix("file:").map(|path| PathBuf::from(path.trim_start_matches("//")));
-    let state = settings.state_url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")));
-    let folder = lake.or(state.and_then(|file| file.parent().map(Path::to_owned)));
-    folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| settings.fetch.spool_folder.clone())
 }
 
 /// Where refresh tokens are kept: in the state store, sealed by `state.key`.
@@ -348,55 +335,6 @@ fn cache_dir() -> Option<PathBuf> {
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
-
-impl Network {
-    /// The connector's manifest.
-    pub fn manifest(&self) -> &Manifest {
-        self.connector.manifest()
-    }
-
-    /// Reads an account's secrets again, for when the network has refused them.
-    fn secret_reloader(&self, account: &Account) -> SecretReloader {
-        let (network, account) = (self.clone(), account.clone());
-        SecretReloader::new(move || {
-            let (network, account) = (network.clone(), account.clone());
-            let read = async move {
-                let secrets = network.settings.account_secrets(network.manifest(), &account, &network.secrets).await;
-                secrets.map_err(|failure| failure.render(false))
-            };
-            read.boxed()
-        })
-    }
-
-    /// What requests of an account may use, its secrets read now.
-    ///
-    /// # Errors
-    /// A settings failure for a missing setting, secret or right.
-    pub async fn access(&self, account: &Account) -> Result<Access, Failure> {
-        let content = &self.settings.content;
-        let manifest = self.manifest();
-        if content.hosts.is_empty() && content.base_url.is_none() {
-            let hosts = serde_json::to_string(&manifest.hosts).unwrap_or_default();
-            return Err(Failure::settings(format!("{} allows no hosts", self.settings.file))
-                .hint(format!("connector `{}` asks for \"hosts\": {hosts}", manifest.network)));
-        }
-        Ok(Access {
-            network: manifest.network.clone(),
-            account: account.id().to_owned(),
-            manifest_hosts: manifest.hosts.clone(),
-            operator_hosts: content.hosts.clone(),
-            base_url: content.base_url.clone(),
-            settings: self.settings.account_settings(manifest, account)?,
-            secrets: self.settings.account_secrets(manifest, account, &self.secrets).await?,
-            secret_reloader: Some(self.secret_reloader(account)),
-            tokens: manifest.tokens.clone(),
-            rate: content.rate.or(manifest.rate).unwrap_or(DEFAULT_RATE),
-        })
-    }
-}
-
-/// The rate for a network that states no limit; `rate` in its settings changes it.
-const DEFAULT_RATE: sluice_model::Rate = sluice_model::Rate { requests: 5, per_secs: 1, concurrency: 4 };
 
 /// How long a stopping service waits for what is in flight.
 pub const GRACE: Duration = Duration::from_secs(30);

@@ -107,6 +107,7 @@ pub async fn backfill(app: &Arc<App>, network: &str, selection: &Selection) -> R
     let mut reports = Vec::new();
     while at < window.until {
         let end = next_month(at).min(window.until);
+        app.meter.set_part(part_of(window, at));
         let part = Selection { since: Some(at), until: Some(end), ..selection.clone() };
         let of = app.network(network)?;
         let claim = app.claim(network).await?;
@@ -158,6 +159,12 @@ pub(crate) fn months(window: Window) -> impl Iterator<Item = Window> {
     std::iter::successors(month(window.since), move |before| month(before.until))
 }
 
+/// Which of the months of a window is read, for progress: `2026-03 (3 of 12)`.
+fn part_of(window: Window, at: DateTime<Utc>) -> String {
+    let before = months(Window { until: at, ..window }).count();
+    format!("{} ({} of {})", at.format("%Y-%m"), before + 1, months(window).count())
+}
+
 /// The first moment of the month after.
 fn next_month(at: DateTime<Utc>) -> DateTime<Utc> {
     let first =
@@ -187,6 +194,15 @@ mod tests {
         assert_eq!(unqueued(&[run(&[], january)], run(&["uk"], january)), None);
         let payments = Selection { stream: Some("payments".to_owned()), ..run(&["uk"], january) };
         assert_eq!(unqueued(&queued, payments.clone()), Some(payments));
+    }
+
+    #[test]
+    fn progress_names_the_month_among_all() {
+        let moment = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let window = Window { since: moment("2026-01-15T00:00:00Z"), until: moment("2026-04-02T00:00:00Z") };
+        assert_eq!(part_of(window, window.since), "2026-01 (1 of 4)");
+        assert_eq!(part_of(window, moment("2026-03-01T00:00:00Z")), "2026-03 (3 of 4)");
+        assert_eq!(part_of(window, moment("2026-04-01T00:00:00Z")), "2026-04 (4 of 4)");
     }
 
     #[test]

@@ -11,9 +11,9 @@ use crate::app::{self, with_connector};
 use crate::failure::Failure;
 use crate::freshness;
 use crate::identity;
+use crate::network::look_back_rules;
 use crate::settings::Settings;
 use crate::settings::network::{self, NetworkSettings};
-use crate::slices::look_back_rules;
 use crate::timetable::Timetable;
 
 /// Moments of a schedule that are shown.

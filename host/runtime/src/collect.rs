@@ -38,7 +38,7 @@ pub use from_raw::{CollectedSlices, JudgedBuild};
 pub use gate::Gate;
 pub use guard::Guard;
 pub(crate) use progress::response_bytes;
-pub use progress::{Progress, ResponseBounds, SliceReport};
+pub use progress::{Progress, ResponseBounds};
 pub use resume::ResumedResponses;
 pub use run_months::RunMonths;
 pub use run_warnings::RunWarnings;
@@ -179,6 +179,6 @@ impl Collector {
         &self,
         work: impl FnOnce() -> Result<T, sluice_engine::Error> + Send + 'static,
     ) -> Result<T, SliceError> {
-        in_guest(&self.app, self.network.connector.network(), work).await.map_err(SliceError::from)
+        in_guest(&self.app.guests, self.network.connector.network(), work).await.map_err(SliceError::from)
     }
 }

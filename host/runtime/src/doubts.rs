@@ -1,82 +1,24 @@
-//! Doubts: which responses they hold back, and deciding them.
+//! Doubts: deciding them. What they hold back until then is in [`crate::withheld`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sluice_lake::{CoverageRow, DoubtRow, DoubtState, Lake, RawFilter, RunWriter};
-use sluice_model::{Digest, ErrorKind, RawObject, Slice, SliceRead, describe};
+use sluice_model::{ErrorKind, RawObject, SliceRead, describe};
 
 use crate::app::{App, Network};
 use crate::claims::Claims;
 use crate::doubt::{DoubtKind, Observation, Profile, SliceView, judge_response};
 use crate::failure::Failure;
+use crate::network::connector_ref;
 use crate::numbered::number_others;
+use crate::slice_done::readable_window;
 use crate::tables::Remapped;
-use crate::{record, replay, tables};
-
-/// The name of a doubt: the same whenever the same run reads the same slice.
-pub fn doubt_id(run_id: &str, slice: &Slice) -> String {
-    doubt_id_of(run_id, &slice.id())
-}
-
-/// The same by the slice's id.
-pub fn doubt_id_of(run_id: &str, slice_id: &str) -> String {
-    Digest::of(format!("{run_id}\n{slice_id}").as_bytes()).to_hex().chars().take(12).collect()
-}
-
-/// Responses that doubts hold back: no table is made of them, unless their doubt is accepted.
-#[derive(Debug, Default)]
-pub struct WithheldResponses {
-    request_ids: HashSet<String>,
-    states: HashMap<String, DoubtState>,
-}
-
-impl WithheldResponses {
-    /// What the doubts of a network, or of all, hold back.
-    ///
-    /// # Errors
-    /// The lake's failure.
-    pub async fn of(lake: &Lake, network: Option<&str>) -> Result<Self, Failure> {
-        let mut withheld = Self::default();
-        for doubt in lake.doubts(network).await? {
-            if doubt.state != DoubtState::Accepted {
-                withheld.request_ids.extend(requests(&doubt));
-            }
-            withheld.states.insert(doubt.doubt_id, doubt.state);
-        }
-        Ok(withheld)
-    }
-
-    /// Whether a response is held back.
-    pub fn holds(&self, raw: &RawObject) -> bool {
-        self.request_ids.contains(&raw.request_id)
-    }
-
-    /// Whether a slice was doubted when a run read it, and is accepted.
-    pub fn has_accepted(&self, read: &SliceRead) -> bool {
-        self.states.get(&doubt_id(&read.run_id, &read.slice)) == Some(&DoubtState::Accepted)
-    }
-
-    /// The responses that aren't held back.
-    pub fn without<'a>(
-        &self,
-        objects: BoxStream<'a, Result<RawObject, sluice_lake::Error>>,
-    ) -> BoxStream<'a, Result<RawObject, sluice_lake::Error>> {
-        if self.request_ids.is_empty() {
-            return objects;
-        }
-        let held = self.request_ids.clone();
-        objects.try_filter(move |object| std::future::ready(!held.contains(&object.request_id))).boxed()
-    }
-}
-
-fn requests(doubt: &DoubtRow) -> Vec<String> {
-    serde_json::from_str(&doubt.request_ids).unwrap_or_default()
-}
+use crate::withheld::{doubt_id, requests};
+use crate::{record, tables};
 
 /// What accepting a doubt did.
 #[derive(Clone, Debug, Serialize)]
@@ -153,7 +95,7 @@ async fn accept_under(
     undecided(doubt)?;
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let tables = app.committer.run(claims.fence());
     let mapped = commit_held(app, network, doubt, &tables).await?;
     let reads = app.lake.slice_reads(&doubt.run_id).await?;
@@ -162,7 +104,7 @@ async fn accept_under(
         cover(app, network, read, &mapped, &tables);
     }
     let counts = tables.finish().await?;
-    let connector = replay::reference(&network.connector);
+    let connector = connector_ref(&network.connector);
     let row = record::offline(&run_id, &network.settings.name, "accept", started_at, Some(&connector), counts);
     app.lake.append_runs(&[row], claims.fence()).await?;
     let why = why.unwrap_or("accepted");
@@ -240,7 +182,7 @@ fn cover(app: &App, network: &Network, read: &SliceRead, mapped: &MappedAgain, t
         let confirm_after = network.settings.content.vanish.confirm_after(app.settings.vanish);
         tables.window_read(&read.slice, read.read_at, confirm_after);
     }
-    let Some(window) = record::readable_window(manifest, &read.slice, read.sent_at.unwrap_or(read.read_at)) else {
+    let Some(window) = readable_window(manifest, &read.slice, read.sent_at.unwrap_or(read.read_at)) else {
         return;
     };
     tables.covered(CoverageRow {
@@ -273,7 +215,7 @@ async fn learn(
     if let Some(read) = read {
         let (slice, rules) = (&read.slice, &network.settings.content.doubt);
         let read_at = read.sent_at.unwrap_or(read.read_at);
-        let window = record::readable_window(network.manifest(), slice, read_at);
+        let window = readable_window(network.manifest(), slice, read_at);
         let view = window.map(|window| SliceView { window, timezone: slice.timezone, read_at });
         // What was handed on before the doubt arose, and what never came, isn't in `seen`.
         if is_only_doubted(read) && seen.records >= read.records {

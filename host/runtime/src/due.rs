@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Network, with_connector};
 use crate::failure::Failure;
+use crate::network::look_back_rules;
 use crate::roles::Role;
 use crate::schedule::{self, has_come};
 use crate::settings::look_back::LookBackRule;
 use crate::settings::network::{self, Account, Loaded, NetworkSettings};
 use crate::settings::schedule::Missed;
-use crate::slices::look_back_rules;
 use crate::take::{self, Attempt, RunOutcome, Taken};
 use crate::timetable::{Schedule, Timetable};
 

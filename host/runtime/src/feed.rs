@@ -18,6 +18,7 @@ use sluice_state::Outlet;
 use crate::alarms::outbox;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::schedule::growing_pause;
 use crate::settings::feed::{FeedBeginning, FeedSettings};
 use crate::step;
 
@@ -105,7 +106,7 @@ impl Receiver<'_> {
                 Ok(Sent::All) => return Ok(true),
                 Ok(Sent::NotDue) => return Ok(false),
                 Err(failure) => {
-                    let pause = outbox::pause(self.settings.retry_secs, claimed.attempts, MAX_PAUSE_SECS);
+                    let pause = growing_pause(self.settings.retry_secs, claimed.attempts, MAX_PAUSE_SECS);
                     let (attempt, again_secs) = (claimed.attempts + 1, pause.num_seconds());
                     let why = failure.render(false);
                     tracing::warn!(receiver = self.name, attempt, again_secs, "changes aren't accepted: {why}");

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use sluice_model::ErrorKind;
 
-use crate::app;
 use crate::failure::SliceError;
 use crate::settings::Settings;
 
@@ -78,8 +77,16 @@ fn folders(settings: &Settings) -> Vec<PathBuf> {
     let path = |url: &str| PathBuf::from(url.split('?').next().unwrap_or_default().trim_start_matches("//"));
     let mut folders: Vec<PathBuf> =
         urls.into_iter().flatten().filter(|url| !url.contains(":memory:")).map(path).collect();
-    folders.push(app::spool_folder(settings));
+    folders.push(spool_folder(settings));
     folders
+}
+
+/// The folder of bodies that are being received: on the disk of the lake or the state store, if one of them is on this machine.
+pub(crate) fn spool_folder(settings: &Settings) -> PathBuf {
+    let lake = settings.lake_url.strip_prefix("file:").map(|path| PathBuf::from(path.trim_start_matches("//")));
+    let state = settings.state_url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.trim_start_matches("//")));
+    let folder = lake.or(state.and_then(|file| file.parent().map(Path::to_owned)));
+    folder.filter(|folder| folder.is_dir()).unwrap_or_else(|| settings.fetch.spool_folder.clone())
 }
 
 /// Those folders, with what is free there in bytes: one folder per disk.

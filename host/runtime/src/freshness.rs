@@ -1,7 +1,6 @@
 //! Whether what was read is as fresh as the schedule requires it: pure functions of a moment.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluice_model::{Axis, Stream};
 
 use crate::schedule::names_two_days;
 use crate::settings::look_back::LookBackRule;
@@ -35,24 +34,6 @@ pub fn schedule_notes(schedule: &Schedule, rules: &[LookBackRule], now: DateTime
 pub fn stale_at(schedule: &Schedule, every_secs: u32, read_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let second = schedule.next_moment(schedule.next_moment(read_at)?)?;
     Some(second.max(read_at + TimeDelta::seconds(2 * i64::from(every_secs))))
-}
-
-/// The dates that look-back rules read a stream by, and how often each: the most frequent rule counts.
-pub fn axes(stream: &Stream, rules: &[LookBackRule]) -> Vec<(Axis, u32)> {
-    let default = stream.axes.first().copied().unwrap_or(Axis::None);
-    let mut axes: Vec<(Axis, u32)> = Vec::new();
-    for rule in rules {
-        let axis = rule.axis.unwrap_or(default);
-        // A rule on a date that this stream doesn't have is for another stream.
-        if !stream.axes.contains(&axis) {
-            continue;
-        }
-        match axes.iter_mut().find(|(known, _)| *known == axis) {
-            Some((_, every)) => *every = rule.every.min(*every),
-            None => axes.push((axis, rule.every)),
-        }
-    }
-    axes
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use futures::FutureExt;
 use sluice_registry::TakeGuestSlot;
 use tokio::sync::oneshot;
 
-use crate::app::App;
 use crate::failure::Failure;
 
 use queue::{GuestSlot, GuestSlots};
@@ -162,7 +161,7 @@ impl Drop for Working {
 /// # Errors
 /// The guest's refusal or trap, or the host's failure.
 pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
-    app: &App,
+    guests: &Guests,
     network: &str,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -175,7 +174,7 @@ pub async fn in_guest<T: Send + 'static, E: Into<Failure> + Send + 'static>(
         }
         outcome
     };
-    app.guests.run(network, counted).await?.map_err(Into::into)
+    guests.run(network, counted).await?.map_err(Into::into)
 }
 
 /// Processor time, apart by whose code took it.

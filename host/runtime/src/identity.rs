@@ -10,8 +10,8 @@ use chrono::Utc;
 use sluice_lake::{AccountRow, Lake};
 use sluice_model::{Digest, Manifest};
 
-use crate::app::Network;
 use crate::failure::Failure;
+use crate::network::Network;
 use crate::settings::network::{Account, NetworkSettings};
 use crate::settings::secrets::SecretSources;
 

@@ -32,6 +32,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod meter;
 pub mod missing;
+pub mod network;
 pub mod numbered;
 pub mod outlets;
 pub mod own_command;
@@ -54,6 +55,7 @@ pub mod selection;
 pub mod service;
 pub mod service_stats;
 pub mod settings;
+pub mod slice_done;
 pub mod slices;
 pub mod status;
 pub mod step;
@@ -66,6 +68,7 @@ pub mod timetable;
 pub mod usage;
 pub mod versions;
 pub mod widths;
+pub mod withheld;
 
 /// The allocator of the binary and of this crate's tests, see `docs/decisions/0020-allocator-and-small-files.md`.
 #[global_allocator]

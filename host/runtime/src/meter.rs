@@ -1,11 +1,11 @@
 //! Live counters of what this process is doing. The runtime counts; the command line draws them.
 //!
-//! Counters are atomics; only the name of the stage and the waits are behind a lock, which is taken a few times a second
-//! at most per account.
+//! Counters are atomics. The name of the stage, its unit and the waits are behind a lock, which is taken once for each slice,
+//! response and wait, and never held for longer than it takes to read or change them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is counted as done in a stage.
@@ -22,6 +22,8 @@ pub enum Unit {
     Runs,
     /// Tables of the lake.
     Tables,
+    /// Files of connectors.
+    Connectors,
 }
 
 impl Unit {
@@ -33,6 +35,7 @@ impl Unit {
             Self::Responses => "response",
             Self::Runs => "run",
             Self::Tables => "table",
+            Self::Connectors => "connector",
         }
     }
 }
@@ -53,6 +56,8 @@ pub struct Wait {
 pub struct Reading {
     /// What is being done, as a phrase: `collect awin`. Empty before the first stage.
     pub stage: String,
+    /// Which part of a longer work it is, as a phrase: `2026-03 (3 of 12)`. Empty if it is all of it.
+    pub part: String,
     /// For how long.
     pub elapsed: Duration,
     /// What is counted.
@@ -78,6 +83,9 @@ struct Stage {
     began: Instant,
     /// By account.
     waits: BTreeMap<String, Wait>,
+    part: String,
+    /// Runs whose slices are being read now.
+    runs: Vec<String>,
 }
 
 /// Counts the work of a process.
@@ -94,8 +102,14 @@ pub struct Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        let stage =
-            Stage { name: String::new(), unit: Unit::default(), began: Instant::now(), waits: BTreeMap::default() };
+        let stage = Stage {
+            name: String::new(),
+            unit: Unit::default(),
+            began: Instant::now(),
+            waits: BTreeMap::default(),
+            part: String::new(),
+            runs: Vec::new(),
+        };
         let [done, total, requests, records, bytes] = std::array::from_fn(|_| AtomicU64::new(0));
         Self { stage: Mutex::new(stage), done, total, requests, records, bytes }
     }
@@ -104,32 +118,57 @@ impl Default for Meter {
 impl Meter {
     /// Begins a stage: all counters start at 0. `total`: units that are expected, 0 if that isn't known.
     pub fn begin(&self, stage: impl Into<String>, unit: Unit, total: u64) {
-        let mut current = self.lock();
+        self.begin_in(&mut self.lock(), stage.into(), unit, total);
+    }
+
+    fn begin_in(&self, current: &mut Stage, name: String, unit: Unit, total: u64) {
         for counter in [&self.done, &self.requests, &self.records, &self.bytes] {
             counter.store(0, Ordering::Relaxed);
         }
         self.total.store(total, Ordering::Relaxed);
-        *current = Stage { name: stage.into(), unit, began: Instant::now(), waits: BTreeMap::default() };
+        (current.name, current.unit, current.began) = (name, unit, Instant::now());
+        current.waits.clear();
     }
 
-    /// Renames the stage; its counters continue.
+    /// Begins to read the slices of a run: a stage, or a part of the one in which other runs of this process read theirs.
+    /// It is over when what is returned is dropped.
+    pub fn begin_run(self: &Arc<Self>, name: String, slices: u64) -> ReadingRun {
+        let mut current = self.lock();
+        if current.runs.is_empty() {
+            self.begin_in(&mut current, name.clone(), Unit::Slices, slices);
+        } else {
+            self.total.fetch_add(slices, Ordering::Relaxed);
+        }
+        current.runs.push(name.clone());
+        current.name_runs();
+        ReadingRun { meter: self.clone(), name }
+    }
+
+    /// Renames the stage; its counters continue. While runs read their slices they name it.
     pub fn rename(&self, stage: impl Into<String>) {
-        self.lock().name = stage.into();
+        let mut current = self.lock();
+        if current.runs.is_empty() {
+            current.name = stage.into();
+        }
     }
 
-    /// Expects more units.
-    pub fn expect(&self, units: u64) {
-        self.total.fetch_add(units, Ordering::Relaxed);
+    /// Says which part of a longer work the stages are from now on; nothing if they are all of it.
+    pub fn set_part(&self, part: impl Into<String>) {
+        self.lock().part = part.into();
     }
 
-    /// Counts a unit as done.
-    pub fn done(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+    /// Expects more of a unit, if it is what the stage counts.
+    pub fn expect(&self, unit: Unit, more: u64) {
+        if self.lock().unit == unit {
+            self.total.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
-    /// Units that are done.
-    pub fn units(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
+    /// Counts a unit as done, if it is what the stage counts: responses that a run maps again are no slices.
+    pub fn done(&self, unit: Unit) {
+        if self.lock().unit == unit {
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a request as sent.
@@ -166,6 +205,7 @@ impl Meter {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Reading {
             stage: stage.name.clone(),
+            part: stage.part.clone(),
             elapsed: now - stage.began,
             unit: stage.unit,
             done: load(&self.done),
@@ -182,6 +222,34 @@ impl Meter {
     }
 }
 
+impl Stage {
+    /// Names the stage by the runs that read now.
+    fn name_runs(&mut self) {
+        match &self.runs[..] {
+            [] => {}
+            [run] => self.name.clone_from(run),
+            [run, others @ ..] => self.name = format!("{run} and {} more", others.len()),
+        }
+    }
+}
+
+/// A run of which slices are being read.
+#[derive(Debug)]
+pub struct ReadingRun {
+    meter: Arc<Meter>,
+    name: String,
+}
+
+impl Drop for ReadingRun {
+    fn drop(&mut self) {
+        let mut current = self.meter.lock();
+        if let Some(place) = current.runs.iter().position(|run| *run == self.name) {
+            current.runs.remove(place);
+        }
+        current.name_runs();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,8 +259,10 @@ mod tests {
         let meter = Meter::default();
         assert_eq!((meter.reading().stage.as_str(), meter.reading().total), ("", None));
         meter.begin("collect awin", Unit::Slices, 4);
-        meter.done();
-        meter.expect(1);
+        meter.done(Unit::Slices);
+        meter.done(Unit::Responses);
+        meter.expect(Unit::Slices, 1);
+        meter.expect(Unit::Responses, 1);
         meter.sent();
         meter.found(7);
         meter.read(100);
@@ -204,6 +274,26 @@ mod tests {
         meter.begin("write tables", Unit::Nothing, 0);
         let reading = meter.reading();
         assert_eq!((reading.done, reading.total, reading.records, reading.waits.len()), (0, None, 0, 0));
+    }
+
+    #[test]
+    fn runs_that_read_at_once_are_counted_together() {
+        let meter = Arc::new(Meter::default());
+        let awin = meter.begin_run("run awin".to_owned(), 40);
+        meter.done(Unit::Slices);
+        let cj = meter.begin_run("run cj".to_owned(), 5);
+        meter.done(Unit::Slices);
+        let reading = meter.reading();
+        assert_eq!((reading.stage.as_str(), reading.done, reading.total), ("run awin and 1 more", 2, Some(45)));
+        drop(awin);
+        meter.rename("write the tables of awin");
+        let reading = meter.reading();
+        assert_eq!((reading.stage.as_str(), reading.done, reading.total), ("run cj", 2, Some(45)));
+        drop(cj);
+        meter.rename("write the tables of cj");
+        assert_eq!(meter.reading().stage, "write the tables of cj");
+        let _next = meter.begin_run("run awin".to_owned(), 3);
+        assert_eq!((meter.reading().done, meter.reading().total), (0, Some(3)));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use sluice_lake::{RawFilter, RunWriter};
 use sluice_model::RawObject;
 
 use crate::app::{App, Network};
-use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
+use crate::meter::Unit;
 use crate::tables::{self, Remapped};
+use crate::withheld::WithheldResponses;
 
 /// Numbers the rows without an id of a run's responses that are in the tables, and in a slice of which further ones
 /// (`is_further`) are about to come: equal rows of these continue their numbers, and none is taken for one that is there.
@@ -39,6 +40,7 @@ pub async fn number_others(
     if others.is_empty() {
         return Ok(());
     }
+    app.meter.expect(Unit::Responses, others.len() as u64);
     let objects = app.lake.raw_objects(filter).await?;
     let objects = objects.try_filter(move |object| std::future::ready(others.contains(&object.request_id)));
     let mut mapped = tables::prepare_all(app, &network.connector, objects.boxed());

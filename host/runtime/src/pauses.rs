@@ -4,18 +4,19 @@ use chrono::Utc;
 use sluice_model::ErrorKind;
 use sluice_state::{Pause, PlannedSlice, Selection, State};
 
-use crate::app::{self, App, Network};
+use crate::app;
 use crate::failure::{Failure, SliceError};
-use crate::run::SliceDone;
+use crate::network::Network;
 use crate::settings::Settings;
 use crate::settings::network::NetworkSettings;
+use crate::slice_done::SliceDone;
 
 /// The selection without the accounts that are paused, unless it names one; and what to say of each.
 ///
 /// # Errors
 /// The state store's failure.
 pub async fn without_paused(
-    app: &App,
+    state: &State,
     network: &Network,
     selection: &Selection,
 ) -> Result<(Selection, Vec<String>), Failure> {
@@ -25,7 +26,7 @@ pub async fn without_paused(
     }
     let name = &network.settings.name;
     let mut warnings = Vec::new();
-    for Pause { account, paused_at, reason } in app.state.pauses(name).await? {
+    for Pause { account, paused_at, reason } in state.pauses(name).await? {
         let Some(account) = account else { continue };
         let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
         let since = paused_at.format("%F %H:%M UTC");
@@ -42,11 +43,11 @@ pub async fn without_paused(
 /// # Errors
 /// The state store's failure.
 pub async fn split(
-    app: &App,
+    state: &State,
     network: &str,
     slices: Vec<PlannedSlice>,
 ) -> Result<(Vec<PlannedSlice>, Vec<SliceDone>), Failure> {
-    let paused: Vec<String> = app.state.pauses(network).await?.into_iter().filter_map(|pause| pause.account).collect();
+    let paused: Vec<String> = state.pauses(network).await?.into_iter().filter_map(|pause| pause.account).collect();
     let (paused, slices): (Vec<_>, Vec<_>) = slices.into_iter().partition(|of| paused.contains(&of.slice.account));
     let failed = paused.into_iter().map(|PlannedSlice { slice, rule }| {
         let account = &slice.account;

@@ -11,6 +11,7 @@ use sluice_state::{Selection, State};
 use crate::adaptive::{self, AdaptiveRead};
 use crate::app;
 use crate::failure::Failure;
+use crate::network::look_back_rules;
 use crate::settings::Settings;
 use crate::settings::look_back::LookBackRule;
 use crate::slices::{self, SliceJob};
@@ -90,7 +91,7 @@ pub async fn plan(
     let fetcher = Fetcher::new(settings.fetch.clone())?;
     let state = State::open(&settings.state_url).await?;
     let widths = Widths::new(state.widths(&network.manifest().network).await?);
-    let rules = slices::look_back_rules(&network);
+    let rules = look_back_rules(&network);
     let (again, unread) = if rules.iter().any(|rule| rule.budget().is_some()) {
         adaptive::reads(&app::open_lake(settings).await?, &settings.limits, &network, selection, now).await?
     } else {

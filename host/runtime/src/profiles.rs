@@ -9,9 +9,9 @@ use sluice_lake::RawFilter;
 
 use crate::app::{App, Network};
 use crate::doubt::Profile;
-use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::tables::{self, Remapped};
+use crate::withheld::WithheldResponses;
 
 /// Responses with records that a profile is made of.
 const RESPONSES: u64 = 8;

@@ -8,9 +8,9 @@ use sluice_lake::Lake;
 use sluice_model::Secret;
 use sluice_outlets::{Published, Publisher};
 
-use crate::alarms::outbox;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::schedule::growing_pause;
 use crate::settings::Settings;
 use crate::settings::publish::{PublishDialect, PublishSettings};
 use crate::settings::secrets::SecretSources;
@@ -125,7 +125,7 @@ impl Publishing {
             let outlet = outlet(name);
             let done = self.publish(app, name, database, &outlet).await;
             let Err((failure, attempts)) = done else { continue };
-            let pause = outbox::pause(RETRY_SECS, attempts, MAX_PAUSE_SECS);
+            let pause = growing_pause(RETRY_SECS, attempts, MAX_PAUSE_SECS);
             let again_secs = pause.num_seconds();
             tracing::warn!(database = name, again_secs, "publishing failed: {}", failure.render(false));
             app.state.delay_outlet(&outlet, pause.to_std().unwrap_or_default()).await?;

@@ -1,11 +1,13 @@
 //! Hosts that share heavy queries: each finds the others in the state store, and knows them by `state.key`.
 
+use std::sync::OnceLock;
+
 use chrono::Utc;
+use sluice_lake::Lake;
 use sluice_query::{QueryWorker, Session, WorkerKey, Workers};
 use sluice_state::{State, installation_secret};
 use url::Url;
 
-use crate::app::App;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
@@ -30,18 +32,21 @@ pub async fn spread(session: Session, settings: &Settings) -> Result<Session, Fa
     }
 }
 
-/// The worker of this process, where `[query]` says so, its address known to others from the next heartbeat on.
+/// The worker of this process, where `[query]` says so, its address put where the next heartbeat finds it for others.
 ///
 /// # Errors
 /// A settings failure for a `state.key` that is missing or can't be read; an address that is taken.
-pub async fn bind(app: &App) -> Result<Option<QueryWorker>, Failure> {
-    let settings = &app.settings;
+pub async fn bind(
+    lake: &Lake,
+    settings: &Settings,
+    query_address: &OnceLock<String>,
+) -> Result<Option<QueryWorker>, Failure> {
     let Some(query) = &settings.query else { return Ok(None) };
-    let (lake, options) = (app.lake.clone(), settings.limits.query());
+    let options = settings.limits.query();
     let key = key(settings).await?;
-    let worker = QueryWorker::bind(lake, options, key, query.listen, query.address.clone()).await?;
+    let worker = QueryWorker::bind(lake.clone(), options, key, query.listen, query.address.clone()).await?;
     tracing::info!("parts of queries are taken at {}", worker.address());
-    app.query_address.get_or_init(|| worker.address().to_string());
+    query_address.get_or_init(|| worker.address().to_string());
     Ok(Some(worker))
 }
 

@@ -101,10 +101,10 @@ async fn finish(
     }
     let fresh = rebuild.lake();
     let mut mapper = RunMapper::new(app, fresh, networks, of.fence.clone()).await?;
-    app.meter.begin("build all tables from raw", Unit::Responses, 0);
-    for (place, run) in runs.iter().enumerate() {
-        app.meter.rename(format!("build all tables from raw, run {} of {}", place + 1, runs.len()));
+    app.meter.begin("build all tables from raw", Unit::Runs, runs.len() as u64);
+    for run in runs {
         mapper.map(run).await?;
+        app.meter.done(Unit::Runs);
     }
     let counts = mapper.counts();
     fresh.note_connectors_of_requests().await?;

@@ -1,16 +1,15 @@
-//! What a run leaves behind besides its rows: its requests, what it covered, itself, and its connector.
+//! What a run leaves behind besides its rows: its requests, itself, and its connector.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sluice_lake::{ConnectorRef, ConnectorRow, Counts, CoverageRow, Fence, RunRow};
-use sluice_model::{Axis, Manifest, Slice, Step, Window};
+use sluice_lake::{ConnectorRef, ConnectorRow, Counts, Fence, Lake, RunRow};
+use sluice_model::{Slice, Step, Window};
 
-use crate::app::{App, Network};
-use crate::collect::SliceReport;
 use crate::failure::Failure;
-use crate::run::{RunReport, SliceDone};
-use crate::{schedule, step, telemetry};
+use crate::network::Network;
+use crate::run::RunReport;
+use crate::{step, telemetry};
 use sluice_state::Verb;
 
 /// Records a run: its requests, then itself, so that a run that is listed is whole. What a resumed run had recorded
@@ -19,13 +18,12 @@ use sluice_state::Verb;
 /// # Errors
 /// The lake's failure; that the run's lease was taken over.
 pub async fn finish(
-    app: &App,
+    lake: &Lake,
     network: &Network,
     report: &RunReport,
     is_resumed: bool,
     fence: Option<Fence>,
 ) -> Result<(), Failure> {
-    let lake = &app.lake;
     if report.verb != Verb::Build {
         lake.index_requests(&report.run_id, fence.as_ref()).await?;
     }
@@ -88,30 +86,6 @@ pub fn offline(
     }
 }
 
-/// What a slice of a run covers; none if none of its window could be read.
-pub fn coverage(manifest: &Manifest, run_id: &str, done: &SliceDone) -> Option<CoverageRow> {
-    let slice = &done.slice;
-    let window = readable_window(manifest, slice, done.report.first_sent_at.unwrap_or(done.read_at))?;
-    let SliceReport { requests, records, ref errors, .. } = done.report;
-    Some(CoverageRow {
-        requests,
-        records,
-        complete: errors.is_empty(),
-        error: errors.first().map(ToString::to_string),
-        error_kind: errors.first().map(|error| error.kind),
-        ..CoverageRow::of(slice, window, run_id, done.read_at)
-    })
-}
-
-/// What of a slice's window could be read when its first request was sent. A stream without windows has it as it is.
-pub fn readable_window(manifest: &Manifest, slice: &Slice, sent_at: DateTime<Utc>) -> Option<Window> {
-    if slice.axis == Axis::None {
-        return Some(slice.window);
-    }
-    let kept_since = manifest.stream(&slice.stream).and_then(|stream| schedule::first_remembered(stream, sent_at));
-    slice.window.readable(sent_at, kept_since)
-}
-
 /// Logs which windows cover nothing, once for each stream and date.
 pub fn warn_of_uncovered<'a>(slices: impl Iterator<Item = &'a Slice>) {
     let mut uncovered = BTreeMap::<_, (Window, u64)>::new();
@@ -138,11 +112,11 @@ pub fn warn_of_uncovered<'a>(slices: impl Iterator<Item = &'a Slice>) {
 ///
 /// # Errors
 /// The lake's failure.
-pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure> {
+pub async fn keep_connector(lake: &Lake, network: &Network) -> Result<(), Failure> {
     let connector = &network.connector;
-    let is_new = app.lake.put_connector(connector.component().clone()).await?;
+    let is_new = lake.put_connector(connector.component().clone()).await?;
     step::passed(Step::ConnectorKept);
-    if !is_new && app.lake.connectors_have(connector.digest()).await? {
+    if !is_new && lake.connectors_have(connector.digest()).await? {
         return Ok(());
     }
     let row = ConnectorRow {
@@ -152,5 +126,5 @@ pub async fn keep_connector(app: &App, network: &Network) -> Result<(), Failure>
         activated_at: Utc::now(),
         source: None,
     };
-    Ok(app.lake.append_connectors(&[row]).await?)
+    Ok(lake.append_connectors(&[row]).await?)
 }

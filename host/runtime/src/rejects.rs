@@ -13,9 +13,10 @@ use crate::app::{App, Network};
 use crate::claims::Claims;
 use crate::failure::Failure;
 use crate::meter::Unit;
+use crate::network::connector_ref;
 use crate::numbered::number_others;
 use crate::tables::Remapped;
-use crate::{record, replay, tables};
+use crate::{record, tables};
 
 /// The outcome of retrying a network's rejects.
 #[derive(Clone, Debug, Serialize)]
@@ -66,14 +67,16 @@ async fn retry_all(app: &Arc<App>, network: &Network, claims: &Claims) -> Result
     if open.is_empty() {
         return Ok(retried);
     }
-    app.meter.begin(format!("retry rejects of {name}"), Unit::Responses, 0);
+    let open = by_run(open);
+    let responses: usize = open.values().map(HashMap::len).sum();
+    app.meter.begin(format!("retry rejects of {name}"), Unit::Responses, responses as u64);
     let started_at = Utc::now();
     let run_id = uuid::Uuid::now_v7().to_string();
-    record::keep_connector(app, network).await?;
-    let connector = replay::reference(&network.connector);
+    record::keep_connector(&app.lake, network).await?;
+    let connector = connector_ref(&network.connector);
     let tables = app.committer.run(claims.fence());
     let mut again = MappedAgain::default();
-    for (run, rejects) in by_run(open) {
+    for (run, rejects) in open {
         let filter = RawFilter { network: Some(id.clone()), run_id: Some(run), ..RawFilter::default() };
         map_again(app, network, &filter, &rejects, &tables, &mut again).await?;
     }
@@ -107,7 +110,7 @@ async fn map_again(
     tables: &RunWriter,
     again: &mut MappedAgain,
 ) -> Result<(), Failure> {
-    let connector = replay::reference(&network.connector);
+    let connector = connector_ref(&network.connector);
     let wanted: HashSet<(String, String)> = rejects.keys().cloned().collect();
     let is_wanted = |object: &RawObject| wanted.contains(&(object.request_id.clone(), object.body.to_hex()));
     number_others(app, network, filter, is_wanted, tables).await?;

@@ -17,13 +17,14 @@ use sluice_registry::Registry;
 use self::conditions::Condition;
 use crate::app::{App, open_session};
 use crate::claims::Claims;
-use crate::doubts::WithheldResponses;
 use crate::failure::Failure;
 use crate::meter::Unit;
+use crate::network::connector_ref;
 use crate::record;
 use crate::settings::file::read_component;
 use crate::settings::network::NetworkSettings;
 use crate::tables::{self, RawSelection, Remapped};
+use crate::withheld::WithheldResponses;
 
 /// How often a replay is made again because other writers wrote of the same transactions.
 const MAX_ATTEMPTS: u32 = 3;
@@ -164,7 +165,7 @@ async fn kept_digest(lake: &Lake, network: &str, name: &str) -> Result<Digest, F
 /// The lake's failure. A response that can't be mapped is a reject of the diff.
 pub async fn diff(app: &Arc<App>, request: &ReplayRequest<'_>) -> Result<ReplayOutcome, Failure> {
     let ReplayRequest { connector, selection, conditions } = *request;
-    let candidate = reference(connector);
+    let candidate = connector_ref(connector);
     let gone = app.lake.raw_gone(&selection.filter(connector.network())).await?;
     let columns = app.settings.limits.columns_per_table;
     let mut replay = app.lake.replay(candidate.clone(), None, None).await?.with_columns_per_table(columns);
@@ -199,7 +200,7 @@ async fn apply_all(
     fence: Option<Fence>,
 ) -> Result<ReplayOutcome, Failure> {
     let ReplayRequest { connector, selection, conditions } = *request;
-    let candidate = reference(connector);
+    let candidate = connector_ref(connector);
     let started_at = Utc::now();
     // Before any row names its digest.
     app.lake.put_connector(connector.component().clone()).await?;
@@ -282,17 +283,12 @@ async fn go_through(
     replay: &mut Replay,
 ) -> Result<(), Failure> {
     let filter = selection.filter(connector.network());
-    let (passes, mut responses) = (replay.passes(), 0);
+    let passes = replay.passes();
     let withheld = WithheldResponses::of(&app.lake, Some(connector.network())).await?;
     for pass in 0..passes {
-        // How many responses there are is known once they were read.
-        app.meter.begin(
-            format!("replay {}, pass {} of {passes}", connector.network(), pass + 1),
-            Unit::Responses,
-            responses,
-        );
+        app.meter.begin(format!("replay {}, pass {} of {passes}", connector.network(), pass + 1), Unit::Responses, 0);
         replay.begin(pass).await?;
-        let objects = withheld.without(app.lake.raw_objects(&filter).await?);
+        let objects = withheld.counted_without(&app.meter, app.lake.raw_objects(&filter).await?);
         let mut mapped = tables::map_all(app, connector, objects);
         while let Some(Remapped { raw, outcome, .. }) = mapped.next().await.transpose()? {
             let layout = connector.manifest().stream(&raw.slice.stream).map(|stream| &stream.layout);
@@ -303,18 +299,8 @@ async fn go_through(
             }
         }
         replay.end().await?;
-        responses = app.meter.units();
     }
     Ok(())
-}
-
-/// How tables name a connector.
-pub fn reference(connector: &Connector) -> ConnectorRef {
-    ConnectorRef {
-        name: connector.network().to_owned(),
-        version: connector.version().to_owned(),
-        digest: connector.digest(),
-    }
 }
 
 fn counts(diff: &Diff) -> Counts {

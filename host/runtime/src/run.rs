@@ -12,9 +12,9 @@ mod wide;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use sluice_lake::{Counts, Covered};
-use sluice_model::{ErrorKind, Slice, Step, describe};
+use sluice_model::{ErrorKind, Step, describe};
 use sluice_state::{Claim, NotedRun, RunEnd, Selection, Verb};
 
 pub use amounts::MoneyChanges;
@@ -22,11 +22,13 @@ pub use report::{RunFailure, RunReport, VersionCounts};
 
 use crate::app::{App, Network, fence};
 use crate::claims::Claims;
-use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedResponses, SliceReport, collect};
+use crate::collect::{Collected, Collector, Guard, ResponseBounds, ResumedResponses, collect};
 use crate::failure::{Failure, SliceError};
 use crate::meter::Unit;
+use crate::network::look_back_rules;
 use crate::settings::look_back::LookBackRule;
-use crate::slices::{self, Jobs, look_back_rules};
+use crate::slice_done::{SliceDone, coverage};
+use crate::slices::{self, Jobs};
 use crate::widths::Widths;
 use crate::{adaptive, duplicates, guests, identity, pauses, record, step, tables, widths};
 
@@ -36,36 +38,6 @@ const RESPONSES_AT_ONCE: usize = 12;
 const MAX_STARTS: u32 = 3;
 /// How long after its beginning a run whose starts end in an error, as while the lake can't be written, isn't given up.
 const ERRORS_FORGIVEN: TimeDelta = TimeDelta::days(1);
-
-/// A slice with its outcome.
-pub struct SliceDone {
-    /// What was to be read.
-    pub slice: Slice,
-    /// The key of the look-back rule that asked for it.
-    pub rule: Option<String>,
-    /// When it was read.
-    pub read_at: DateTime<Utc>,
-    /// Its outcome.
-    pub report: SliceReport,
-}
-
-impl SliceDone {
-    /// Whether something failed that isn't a doubt.
-    pub fn has_failed(&self) -> bool {
-        self.report.errors.iter().any(|error| error.kind != ErrorKind::Doubt)
-    }
-
-    /// Whether its answers are doubted, and nothing failed otherwise.
-    pub fn is_doubtful(&self) -> bool {
-        !self.report.errors.is_empty() && !self.has_failed()
-    }
-
-    /// A slice that can't be read.
-    pub fn failed(slice: Slice, rule: Option<String>, error: SliceError) -> Self {
-        let report = SliceReport { errors: vec![error], ..SliceReport::default() };
-        Self { slice, rule, read_at: Utc::now(), report }
-    }
-}
 
 /// Reads a network's slices into raw and, unless the verb is collect, into the tables.
 ///
@@ -116,7 +88,7 @@ pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: Not
     identity::record(network, &queued.selection.accounts, &app.lake).await?;
     let started_at = Utc::now();
     let widths = Widths::new(app.state.widths(&network.manifest().network).await?);
-    let (asked, warnings) = pauses::without_paused(app, network, &queued.selection).await?;
+    let (asked, warnings) = pauses::without_paused(&app.state, network, &queued.selection).await?;
     let (again, unread) = adaptive::reads(&app.lake, &app.settings.limits, network, &asked, started_at).await?;
     let limits = (&widths, app.settings.limits.slices_per_run);
     let mut jobs = slices::jobs(network, &app.fetcher, &asked, &again, limits, started_at).await?;
@@ -153,7 +125,7 @@ pub async fn resume(
         give_up(app, network, claim, &noted).await?;
         return Ok(None);
     }
-    let (slices, paused) = pauses::split(app, &network.settings.name, std::mem::take(&mut noted.slices)).await?;
+    let (slices, paused) = pauses::split(&app.state, &network.settings.name, std::mem::take(&mut noted.slices)).await?;
     let mut jobs = slices::jobs_of(network, &app.fetcher, slices).await?;
     jobs.failed.extend(paused);
     app.state.note_start(&noted).await?;
@@ -190,7 +162,7 @@ async fn carry_out(
     kept: Option<ResumedResponses>,
 ) -> Result<RunReport, Failure> {
     step::passed(Step::Planned);
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let run_id = noted.run_id.clone();
     let tables = (noted.verb == Verb::Run).then(|| Arc::new(app.committer.run(Some(fence(claim)))));
     let is_resumed = kept.is_some();
@@ -211,9 +183,9 @@ async fn carry_out(
         erased: Arc::new(app.state.erasures().await?.erased.distinctive()),
     };
     let left_out = std::mem::take(&mut jobs.left_out);
-    app.meter.begin(format!("{} {}", noted.verb.name(), noted.network), Unit::Slices, jobs.jobs.len() as u64);
+    let reading = app.meter.begin_run(format!("{} {}", noted.verb.name(), noted.network), jobs.jobs.len() as u64);
     let (collected, took) = guests::timed(collect_slices(&collector, jobs, &covered)).await;
-    drop(collector);
+    drop((collector, reading));
     // A run that the store didn't give what it kept, or whose tables failed, isn't over: it is resumed.
     kept.take_store_failure().map_or(Ok(()), Err)?;
     app.meter.rename(format!("write the tables of {}", noted.network));
@@ -228,7 +200,7 @@ async fn carry_out(
         wide::note(app, network, &noted.run_id, &collected, fence(claim)).await;
     }
     let mut report = report::summarise(run_id, network, noted.verb, noted.started_at, &collected);
-    report.warnings = [left_out, held::versions(app, network), warnings].concat();
+    report.warnings = [left_out, held::versions(&app.registry, network), warnings].concat();
     report.set_time(took);
     report.count(counts);
     amounts::count(app, &network.manifest().network, &mut report, has_moved || is_resumed).await;
@@ -250,7 +222,7 @@ async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec
 async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) -> Collected {
     let manifest = collector.network.manifest();
     let cover = |slice: &SliceDone| {
-        let row = record::coverage(manifest, &collector.run_id, slice);
+        let row = coverage(manifest, &collector.run_id, slice);
         if let (Some(tables), Some(row)) = (&collector.tables, row.filter(|row| !covered.has(row))) {
             tables.covered(row);
         }
@@ -258,7 +230,7 @@ async fn collect_slices(collector: &Collector, jobs: Jobs, covered: &Covered) ->
     jobs.failed.iter().for_each(cover);
     let mut collected = collect(collector, jobs.jobs, cover).await;
     collected.done.extend(jobs.failed);
-    let is_uncovered = |done: &&SliceDone| record::coverage(manifest, &collector.run_id, done).is_none();
+    let is_uncovered = |done: &&SliceDone| coverage(manifest, &collector.run_id, done).is_none();
     record::warn_of_uncovered(collected.done.iter().filter(is_uncovered).map(|done| &done.slice));
     collected
 }
@@ -273,12 +245,12 @@ async fn close(
     is_resumed: bool,
     collected: &Collected,
 ) -> Result<(), Failure> {
-    record::finish(app, network, report, is_resumed, Some(fence(claim))).await?;
+    record::finish(&app.lake, network, report, is_resumed, Some(fence(claim))).await?;
     // Only now are the rows durable that they follow from. If the process dies before, the resumed run has them again.
     for (slice, rule, cursor) in slices::cursors(&collected.done) {
         app.state.keep_cursor(slice, rule, cursor).await?;
     }
-    widths::keep(app, network, &collected.done).await?;
+    widths::keep(&app.state, &network.manifest().network, &collected.done).await?;
     app.state.end_run(&report.run_id, &run_end(network, noted, report, collected)).await?;
     note_shadow(app, network).await
 }
@@ -326,7 +298,7 @@ async fn give_up(app: &Arc<App>, network: &Network, claim: &Claim, noted: &Noted
     );
     report.fail(SliceError::new(ErrorKind::Host, reason));
     tracing::error!(network = name, run_id = noted.run_id, "{}", report.errors.join("; "));
-    record::finish(app, network, &report, true, Some(fence(claim))).await?;
+    record::finish(&app.lake, network, &report, true, Some(fence(claim))).await?;
     Ok(app.state.end_run(&noted.run_id, &RunEnd::Unread).await?)
 }
 
@@ -350,7 +322,7 @@ pub async fn build(
             tables::missing_raw(&gone)
         );
     }
-    record::keep_connector(app, network).await?;
+    record::keep_connector(&app.lake, network).await?;
     let writer = Arc::new(app.committer.run(claims.fence()));
     app.meter.begin(format!("build {} from raw", network.settings.name), Unit::Responses, 0);
     let (read, took) = guests::timed(tables::read_raw(app, network, selection, &writer)).await;
@@ -374,10 +346,10 @@ pub async fn build(
         Err(error) => {
             let failure = Failure::from(error);
             report.fail(SliceError::new(failure.kind, failure.render(false)));
-            record::finish(app, network, &report, false, claims.fence()).await?;
+            record::finish(&app.lake, network, &report, false, claims.fence()).await?;
             return Err(failure);
         }
     }
-    record::finish(app, network, &report, false, claims.fence()).await?;
+    record::finish(&app.lake, network, &report, false, claims.fence()).await?;
     Ok(report)
 }

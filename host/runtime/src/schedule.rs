@@ -69,6 +69,12 @@ impl Default for RetryPauses {
     }
 }
 
+/// The pause after so many attempts before this one: twice as long each time, up to `max_secs`.
+pub(crate) fn growing_pause(first_secs: u32, attempts: u32, max_secs: u32) -> TimeDelta {
+    let factor = 1_u32.checked_shl(attempts).unwrap_or(u32::MAX);
+    TimeDelta::seconds(first_secs.saturating_mul(factor).min(max_secs.max(first_secs)).into())
+}
+
 /// A network's runs that could not start, for lack of a setting, a secret or a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedStarts {

@@ -5,6 +5,7 @@ use sluice_model::{Axis, Window};
 use sluice_state::Selection;
 
 use crate::failure::Failure;
+use crate::settings::network::Account;
 
 /// A part of a network as texts, as a command line or the body of a request holds them.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,14 @@ fn axis(text: &str) -> Result<Axis, Failure> {
             Failure::usage(format!("`{text}` is not an axis"))
                 .hint("write transaction, modified, validation or payment")
         })
+}
+
+/// Whether a selection has an account.
+pub(crate) fn selects(selection: &Selection, account: &Account) -> bool {
+    let has = |ids: &[String]| ids.iter().any(|id| id == account.id());
+    selection.account.as_ref().is_none_or(|name| *name == account.name || *name == account.id())
+        && (selection.accounts.is_empty() || has(&selection.accounts))
+        && !has(&selection.without_accounts)
 }
 
 #[cfg(test)]

@@ -12,12 +12,13 @@ use sluice_model::{Axis, ErrorKind, Format, Grain, Layout, Slice, Stream, Window
 use sluice_state::{PlannedSlice, Selection};
 
 use crate::adaptive::{self, AdaptiveRead};
-use crate::app::Network;
 use crate::failure::{Failure, SliceError};
-use crate::run::SliceDone;
+use crate::network::{Network, look_back_rules};
 use crate::schedule;
+use crate::selection::selects;
 use crate::settings::look_back::LookBackRule;
 use crate::settings::network::Account;
+use crate::slice_done::SliceDone;
 use crate::widths::Widths;
 
 pub use account::RunAccount;
@@ -268,14 +269,6 @@ fn selected<'a>(network: &'a Network, selection: &Selection) -> Result<(Vec<&'a 
     Ok((accounts, streams))
 }
 
-/// Whether a selection has an account.
-pub(crate) fn selects(selection: &Selection, account: &Account) -> bool {
-    let has = |ids: &[String]| ids.iter().any(|id| id == account.id());
-    selection.account.as_ref().is_none_or(|name| *name == account.name || *name == account.id())
-        && (selection.accounts.is_empty() || has(&selection.accounts))
-        && !has(&selection.without_accounts)
-}
-
 /// The slices of a run as they were planned, each with its account. An account that is gone, or whose settings or secrets
 /// are wrong, fails its own slices and no others.
 ///
@@ -379,20 +372,6 @@ fn windows(
 /// For how many days back a network is read again at most.
 pub fn look_back_days(network: &Network) -> Option<u32> {
     look_back_rules(network).iter().map(|rule| rule.days).max()
-}
-
-/// The network's look-back rules: the operator's, else the connector's.
-pub fn look_back_rules(network: &Network) -> Vec<LookBackRule> {
-    let own = || {
-        network.manifest().look_back.iter().map(|rule| LookBackRule {
-            every: rule.every_secs,
-            days: rule.days,
-            axis: Some(rule.axis),
-            requests: None,
-            at_least_every: None,
-        })
-    };
-    network.settings.content.look_back.clone().unwrap_or_else(|| own().collect())
 }
 
 #[cfg(test)]

@@ -19,9 +19,10 @@ use crate::check::SHOWN_MOMENTS;
 use crate::doubts;
 use crate::failure::Failure;
 use crate::freshness;
+use crate::network::look_back_rules;
 use crate::settings::Settings;
+use crate::settings::look_back::axes;
 use crate::settings::network::{self, Loaded, NetworkSettings};
-use crate::slices::look_back_rules;
 use crate::timetable::{Schedule, Timetable};
 
 /// What `sluice status` prints.
@@ -296,7 +297,7 @@ impl Wanted {
         next.truncate(SHOWN_MOMENTS);
         for account in &network.settings.content.accounts {
             for stream in &manifest.streams {
-                for (axis, every_secs) in freshness::axes(stream, &rules) {
+                for (axis, every_secs) in axes(stream, &rules) {
                     let of = StreamAxis {
                         network: manifest.network.clone(),
                         account: account.id().to_owned(),

@@ -8,8 +8,8 @@ use sluice_engine::Connector;
 use sluice_model::Slice;
 use sluice_registry::{Error, PlannedReads};
 
-use crate::app::Network;
 use crate::failure::Failure;
+use crate::network::Network;
 use crate::settings::network;
 use crate::settings::secrets::SecretSources;
 use crate::slices;

@@ -10,14 +10,15 @@ use sluice_fetch::Framing;
 use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Slice, Window, describe};
 
-use crate::app::{App, Network};
+use crate::app::App;
 use crate::collect::{CollectedSlices, JudgedBuild, RunWarnings, response_bytes};
 use crate::doubt::Observation;
-use crate::doubts::WithheldResponses;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
 use crate::memory::Reservation;
-use crate::replay;
+use crate::meter::Unit;
+use crate::network::{Network, connector_ref};
+use crate::withheld::WithheldResponses;
 
 /// Which raw objects to build from.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +99,7 @@ impl PreparedResponse {
         let mut seen = Observation::of(&mapped);
         seen.note_end(&mapped.findings, Framing::of(raw.status, &raw.headers) == Framing::Close);
         let unknown_statuses = std::mem::take(&mut mapped.unknown_statuses);
-        let prepared = Prepared::of(raw, &stream.layout, replay::reference(connector), mapped)?;
+        let prepared = Prepared::of(raw, &stream.layout, connector_ref(connector), mapped)?;
         Ok(Self { prepared, records, unknown_statuses, total, seen })
     }
 }
@@ -116,7 +117,7 @@ pub async fn read_raw(
 ) -> Result<RawRead, Failure> {
     let id = &network.manifest().network;
     let withheld = WithheldResponses::of(&app.lake, Some(id)).await?;
-    let objects = withheld.without(app.lake.raw_objects(&selection.filter(id)).await?);
+    let objects = withheld.counted_without(&app.meter, app.lake.raw_objects(&selection.filter(id)).await?);
     let mut mapped = prepare_all(app, &network.connector, objects);
     let mut read = RawRead::default();
     let warnings = Arc::new(RunWarnings::default());
@@ -145,7 +146,7 @@ pub async fn read_raw(
                 let error = SliceError::from(failure).about(raw.body);
                 collected.failed(&raw, &error).await?;
                 read.errors.push(error);
-                tables.reject(raw, &replay::reference(&network.connector), &reason);
+                tables.reject(raw, &connector_ref(&network.connector), &reason);
             }
         }
     }
@@ -211,7 +212,7 @@ fn map_then<'a, T: Send + 'static>(
             let wire = app.lake.raw_body(raw.body).await?;
             app.meter.read(wire.len());
             let outcome = map_body(&app, connector, &raw, wire, then, &memory).await;
-            app.meter.done();
+            app.meter.done(Unit::Responses);
             Ok(Remapped { raw, outcome, memory })
         }
     };
@@ -230,7 +231,7 @@ async fn map_body<T: Send + 'static>(
     // A packed body may be larger than what was reserved; as many as there are guests at once.
     memory.resize(response_bytes(body.len() as u64));
     let (object, meter, memory) = (raw.clone(), app.meter.clone(), memory.clone());
-    in_guest(app, &raw.slice.network, move || {
+    in_guest(&app.guests, &raw.slice.network, move || {
         let _memory = memory;
         let mapped = connector.map_raw(&object, body, TwiceCheck::Sampled)?;
         meter.found(mapped.records());

@@ -7,12 +7,11 @@ use chrono_tz::Tz;
 use croner::Cron;
 use sluice_model::Digest;
 
-use crate::app::Network;
 use crate::failure::Failure;
-use crate::freshness::axes;
+use crate::network::{Network, look_back_rules};
 use crate::schedule::parse_cron;
+use crate::settings::look_back::axes;
 use crate::settings::schedule::{Missed, ScheduleSettings};
-use crate::slices::look_back_rules;
 
 /// How long after its moment a start is still punctual: with `missed` none, what comes later is skipped.
 const PUNCTUAL: TimeDelta = TimeDelta::minutes(5);

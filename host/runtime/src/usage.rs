@@ -10,10 +10,10 @@ use sluice_lake::AccountUsage;
 use sluice_query::Format;
 
 use crate::app::{open_lake, open_session};
-use crate::collect::SliceReport;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::settings::usage::UsageRates;
+use crate::slice_done::SliceReport;
 
 /// Decimals of a cost: each line is rounded, and totals are sums of lines.
 const COST_DECIMALS: i64 = 6;

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_model::{Axis, Slice, Stream};
-use sluice_state::Width;
+use sluice_state::{State, Width};
 
-use crate::app::{App, Network};
 use crate::failure::Failure;
-use crate::run::SliceDone;
+use crate::slice_done::SliceDone;
 
 /// How long a width holds before a wider one is tried.
 const WIDER_AFTER: TimeDelta = TimeDelta::days(1);
@@ -75,17 +74,16 @@ impl Widths {
     }
 }
 
-/// Keeps what a run shows of a network's widths.
+/// Keeps what a run shows of a network's widths, by the connector's network id.
 ///
 /// # Errors
 /// The state store's failure.
-pub async fn keep(app: &App, network: &Network, done: &[SliceDone]) -> Result<(), Failure> {
-    let id = &network.manifest().network;
-    let known = Widths::new(app.state.widths(id).await?);
+pub async fn keep(state: &State, network: &str, done: &[SliceDone]) -> Result<(), Failure> {
+    let known = Widths::new(state.widths(network).await?);
     for width in known.learned(done, Utc::now()) {
         let Width { account, stream, secs, .. } = &width;
-        tracing::debug!(network = id, account, stream, secs, "windows are asked for in another width from now on");
-        app.state.keep_width(id, &width).await?;
+        tracing::debug!(network, account, stream, secs, "windows are asked for in another width from now on");
+        state.keep_width(network, &width).await?;
     }
     Ok(())
 }
@@ -98,9 +96,9 @@ fn secs(slice: &Slice) -> u32 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::collect::SliceReport;
     use crate::failure::SliceError;
     use crate::selection::tests::at;
+    use crate::slice_done::SliceReport;
     use sluice_model::ErrorKind;
 
     const DAY: u32 = 86_400;

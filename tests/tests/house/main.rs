@@ -4,6 +4,7 @@
 mod files;
 mod names;
 mod sizes;
+mod storeys;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -112,6 +113,23 @@ fn rooms_know_only_their_neighbours() {
         for dependency in dependencies(&package).iter().filter(|d| d.starts_with("sluice-")) {
             assert!(allowed.contains(&dependency.as_str()), "`{name}` may not know `{dependency}`, only {allowed:?}");
         }
+    }
+}
+
+/// The table of crates in `docs/architecture.md`: what each may depend on.
+#[test]
+fn the_page_of_the_architecture_says_what_rooms_know() {
+    let page = std::fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
+    for (room, allowed) in ROOMS.iter().filter(|(room, _)| repository().join("host").join(&room[7..]).is_dir()) {
+        let name = room.trim_start_matches("sluice-");
+        let begin = format!("| `{name}` | ");
+        let row =
+            page.lines().find_map(|line| line.strip_prefix(&begin)).unwrap_or_else(|| panic!("no row of `{name}`"));
+        let known = row.split(" |").next().unwrap_or_default().split(" (").next().unwrap_or_default();
+        let known: BTreeSet<String> =
+            known.split(", ").filter(|name| *name != "–").map(|name| format!("sluice-{name}")).collect();
+        let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(known, allowed, "`{name}` in docs/architecture.md, and in this test");
     }
 }
 

@@ -149,6 +149,30 @@ fn a_type_of_the_host_has_a_name_of_its_own() {
     }
 }
 
+/// Each type of the glossary is defined in the crate that it names.
+#[test]
+fn the_glossary_names_what_is_defined() {
+    let page = std::fs::read_to_string(repository().join("docs/glossary.md")).unwrap();
+    let host: Vec<_> = sources(&["rs"]).into_iter().filter(|source| is_of_host(&source.path)).collect();
+    let mut checked = 0;
+    for cell in page.lines().filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | ")).map(|(_, cell)| cell) {
+        for (name, crates) in cell.split('`').skip(1).step_by(2).zip(cell.split('`').skip(2).step_by(2)) {
+            // A table's name has a dot; what follows `::` is in the type.
+            let (Some(crates), false) = (crates.trim().strip_prefix('('), name.contains('.')) else { continue };
+            let crates = crates.split_once(')').map_or(crates, |(crates, _)| crates);
+            let name = name.split("::").next().unwrap_or_default();
+            for of in crates.split(", ") {
+                let folder = repository().join("host").join(of).join("src");
+                let mut files = host.iter().filter(|source| source.path.starts_with(&folder));
+                let is_there = files.any(|source| definitions(&source.text).iter().any(|one| one.name == name));
+                assert!(is_there, "docs/glossary.md names `{name}` of {of}, which defines no such thing");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}
+
 /// Whether a file is of a crate of the host, and no test.
 fn is_of_host(path: &Path) -> bool {
     path.strip_prefix(repository().join("host"))

@@ -12,33 +12,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, connectors_dir, repository, runtime, sluice_binary};
+use sluice_tests::{Block, Operator, connectors_dir, repository, runtime, sluice_binary};
 
-/// A block of code: the heading above it, its language and its text.
-struct Block {
-    section: String,
-    language: String,
-    text: String,
-}
-
+/// The blocks of the page.
 fn blocks() -> Vec<Block> {
-    let page = std::fs::read_to_string(repository().join("docs/operating.md")).unwrap();
-    let (mut section, mut open, mut blocks) = (String::new(), None::<Block>, Vec::new());
-    for line in page.lines() {
-        match (line.trim_start().strip_prefix("```"), &mut open) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(language), None) => {
-                open = Some(Block { section: section.clone(), language: language.to_owned(), text: String::new() });
-            }
-            (None, Some(block)) => block.text.push_str(&format!("{}\n", line.trim_start())),
-            (None, None) => {
-                if let Some(heading) = line.strip_prefix("## ") {
-                    section = heading.to_owned();
-                }
-            }
-        }
-    }
-    blocks
+    sluice_tests::blocks(&std::fs::read_to_string(repository().join("docs/operating.md")).unwrap())
 }
 
 /// The block of `console` that has a text.

@@ -45,13 +45,14 @@ pub(super) async fn maintain(settings: &Settings, args: &MaintainArgs, json: boo
     for table in &tables {
         meter.rename(format!("maintain {}.{}", table.schema, table.name));
         let report = maintenance::table(&lake, table, &options, Utc::now()).await;
-        meter.done();
+        meter.done(Unit::Tables);
         print(&report)?;
         reports.push(report);
     }
     if let Some(keep) = keep_raw {
         meter.rename(format!("maintain {RAW}"));
         let report = maintenance::raw(&lake, keep, args.dry_run, Utc::now()).await;
+        meter.done(Unit::Tables);
         print(&report)?;
         reports.push(report);
     }

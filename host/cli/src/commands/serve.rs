@@ -46,7 +46,7 @@ async fn serve_roles(app: &Arc<App>, roles: &Roles) -> Result<(), Failure> {
             "this process takes no parts of queries: run `sluice serve --role query` in a process of its own"
         );
     }
-    let worker = if is_alone { query_workers::bind(app).await? } else { None };
+    let worker = if is_alone { query_workers::bind(&app.lake, &app.settings, &app.query_address).await? } else { None };
     let Some(worker) = worker else { return serve_clients(app, roles).await };
     let _watch = QueryWatch::of_memory(&app.settings.limits, |failure| {
         tracing::error!("this process ends, for others' queries: {}", failure.render(false));

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::append::{Appended, RunNumber};
+use crate::counts::Counts;
 use crate::error::Error;
-use crate::ledger::Counts;
 
 /// What a flush did.
 #[derive(Default)]

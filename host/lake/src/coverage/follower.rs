@@ -16,6 +16,19 @@ impl CoverageState {
     }
 }
 
+impl Lake {
+    /// Folds reads that were recorded since into `meta.coverage_state`.
+    pub(crate) async fn fold_coverage(&self) -> Result<(), Error> {
+        let known = self.known::<tokio::sync::Mutex<Option<CoverageState>>>();
+        let mut coverage = known.lock().await;
+        let state = match coverage.take() {
+            Some(open) => open,
+            None => CoverageState::open(self).await?,
+        };
+        coverage.insert(state).catch_up().await
+    }
+}
+
 /// Folds what was read, network by network: a commit rewrites what it touches of the state.
 pub(crate) struct Folded;
 

@@ -11,8 +11,7 @@ use crate::append::{Beyond, Chosen, Incoming, IncomingRow, RunNumber, Shaped, So
 use crate::error::Error;
 use crate::hash::hash;
 use crate::index::IndexColumns;
-use crate::ledger::ConnectorRef;
-use crate::lineage::{binary, now_micros, observed};
+use crate::lineage::{ConnectorRef, binary, now_micros, observed};
 use crate::month;
 use crate::table::TableSpec;
 

@@ -9,9 +9,9 @@ use sluice_model::{Axis, Digest, ErrorKind, Slice, Window};
 
 use super::requests::{column, may_hold, read, times};
 use super::tables::{COLUMNS, CONNECTORS, COVERAGE, RUNS};
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::ledger::Counts;
 use crate::native::NewColumn;
 use crate::table::Fence;
 

@@ -1,7 +1,7 @@
 //! What raw no longer has: retention leaves a note before it deletes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -55,6 +55,9 @@ pub(crate) struct Retired {
     gone: Gone,
 }
 
+/// Notes of retention that were read, and their sum.
+type KnownRetired = Mutex<(Vec<Path>, Arc<Retired>)>;
+
 impl Retired {
     /// Whether what a run received or read at a moment is gone. A run that went on afterwards has more.
     pub(crate) fn holds(&self, run_id: &str, at: DateTime<Utc>) -> bool {
@@ -77,8 +80,12 @@ impl Lake {
     pub(crate) async fn retired(&self) -> Result<Arc<Retired>, Error> {
         let mut paths = self.kept_in(&Path::from(NOTES)).await?;
         paths.sort_unstable();
-        if let Some(known) = self.known_retired(&paths) {
-            return Ok(known);
+        let known = self.known::<KnownRetired>();
+        {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.0 == paths {
+                return Ok(known.1.clone());
+            }
         }
         let mut retired = Retired::default();
         for path in &paths {
@@ -92,7 +99,7 @@ impl Lake {
             }
         }
         let retired = Arc::new(retired);
-        self.know_retired(paths, &retired);
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = (paths, retired.clone());
         Ok(retired)
     }
 

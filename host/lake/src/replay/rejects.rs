@@ -14,7 +14,7 @@ use crate::append::{Chosen, Source};
 use crate::error::Error;
 use crate::hash::hash;
 use crate::lake::Lake;
-use crate::ledger::ConnectorRef;
+use crate::lineage::ConnectorRef;
 use crate::meta::{RejectRow, RejectRows};
 use crate::month;
 use crate::table::Table;

@@ -16,8 +16,7 @@ use sluice_model::{Change, Fact};
 
 use crate::append::{Chosen, IncomingRow, Observed, Source};
 use crate::error::Error;
-use crate::ledger::ConnectorRef;
-use crate::lineage::observed;
+use crate::lineage::{ConnectorRef, observed};
 use crate::table::Table;
 use crate::unified::{Keyed, UnifiedRows};
 

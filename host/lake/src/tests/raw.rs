@@ -1,6 +1,6 @@
 use arrow::array::{AsArray, StringArray};
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use object_store::ObjectStoreExt;
 use sluice_model::{Digest, ErrorKind, Op, RawObject, SliceRead};
 
@@ -26,7 +26,10 @@ fn body_path(object: &RawObject) -> String {
 }
 
 async fn found(lake: &Lake, filter: &RawFilter) -> Vec<String> {
-    let objects: Vec<RawObject> = lake.raw_objects(filter).await.unwrap().try_collect().await.unwrap();
+    let objects = lake.raw_objects(filter).await.unwrap();
+    let expected = objects.size_hint();
+    let objects: Vec<RawObject> = objects.try_collect().await.unwrap();
+    assert_eq!(expected, (objects.len(), Some(objects.len())), "progress is drawn by it");
     objects.into_iter().map(|object| format!("{}/{}", object.run_id, object.request_id)).collect()
 }
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::hash::VANISHED;
 use crate::index::{column, keys_of, unreadable, wrong};
 use crate::latest::{lay_out, path_of};
-use crate::ledger::ConnectorRef;
+use crate::lineage::ConnectorRef;
 use crate::scan::{stream_columns, stream_rows};
 use crate::table::Table;
 use crate::unified::INDEX;

@@ -1,11 +1,11 @@
 //! The last complete day of each account, by the profiles that doubts are judged with.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sluice_state::State;
 
 use super::fault::{Fault, Findings};
 use super::rule::Rule;
 use super::scope::Scope;
-use crate::app::App;
 use crate::doubt::{DayLimits, Profile, day_outside_band, quiet_day};
 use crate::failure::Failure;
 use crate::settings::alarms::AlarmSettings;
@@ -15,7 +15,7 @@ use crate::settings::alarms::AlarmSettings;
 /// # Errors
 /// The state store's failure.
 pub(super) async fn find(
-    app: &App,
+    state: &State,
     scope: &Scope<'_>,
     accounts: &[(String, String, String)],
     now: DateTime<Utc>,
@@ -25,7 +25,7 @@ pub(super) async fn find(
     let [quiet, bands] = [limits(alarms, Rule::ZeroRows, 5), limits(alarms, Rule::Bands, 50)];
     let (mut silent, mut unusual) = (Vec::new(), Vec::new());
     for (network, account, stream) in accounts {
-        let Some(profile) = app.state.profile(network, account, stream).await? else { continue };
+        let Some(profile) = state.profile(network, account, stream).await? else { continue };
         let profile = Profile::from_json(&profile);
         let fault = |rule, what: String| {
             Fault::of(rule, network, Some(account), Some(stream), format!("{network} {account}, {stream}: {what}"))

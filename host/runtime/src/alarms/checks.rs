@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sluice_model::Severity;
 use sluice_query::Session;
+use sluice_state::State;
 
 use super::fault::{Fault, Findings};
 use super::rule::Rule;
-use crate::app::App;
 use crate::failure::Failure;
 use crate::own_command::own_command;
 use crate::schedule::has_come;
@@ -214,7 +214,7 @@ async fn run_apart(settings: &Settings, name: &str) -> CheckResult {
 /// # Errors
 /// The state store's failure.
 pub(super) async fn find(
-    app: &App,
+    state: &State,
     settings: &Settings,
     has_run: bool,
     now: DateTime<Utc>,
@@ -227,7 +227,7 @@ pub(super) async fn find(
             return Ok(());
         }
     };
-    let times = app.state.schedule_times("").await?;
+    let times = state.schedule_times("").await?;
     let existing: BTreeSet<String> = checks.iter().map(|(name, _)| name.clone()).collect();
     let mut judged = BTreeSet::new();
     let mut faults = Vec::new();
@@ -244,7 +244,7 @@ pub(super) async fn find(
                 if !is_due {
                     continue;
                 }
-                if check.schedule.is_some() && !app.state.note_happened(&entry, noted_at, now).await? {
+                if check.schedule.is_some() && !state.note_happened(&entry, noted_at, now).await? {
                     // Another process runs it.
                     continue;
                 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_query::Session;
+use sluice_state::State;
 
 use super::fault::{Fault, Findings, first_of};
 use super::rule::Rule;
 use super::scope::{Networks, Scope, schema};
-use crate::app::App;
 use crate::doubt::Profile;
 use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
@@ -57,7 +57,7 @@ fn new_columns(rows: &[[String; 6]], networks: &Networks) -> Fault {
 /// # Errors
 /// The failure of the lake or the state store.
 pub(super) async fn find_vanished(
-    app: &App,
+    state: &State,
     scope: &Scope<'_>,
     accounts: &[(String, String, String)],
     findings: &mut Findings,
@@ -67,7 +67,7 @@ pub(super) async fn find_vanished(
     let days = alarms.threshold(Rule::VanishedColumns, |of| of.days, 3);
     let mut tables: BTreeMap<(&str, &str), UsualPaths> = BTreeMap::new();
     for (network, account, stream) in accounts {
-        let Some(profile) = app.state.profile(network, account, stream).await? else { continue };
+        let Some(profile) = state.profile(network, account, stream).await? else { continue };
         let paths = Profile::from_json(&profile).usual_paths(rows).map(str::to_owned).collect();
         tables.entry((network, stream)).or_default().insert(account.clone(), paths);
     }

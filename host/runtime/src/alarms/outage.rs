@@ -3,12 +3,11 @@
 
 use chrono::{DateTime, Utc};
 use sluice_model::{Alarm, AlarmState};
-use sluice_state::{AlarmChange, AlarmMessage, host};
+use sluice_state::{AlarmChange, AlarmMessage, State, host};
 
 use super::fault::Fault;
 use super::rule::Rule;
 use super::{ledger, messages, outbox};
-use crate::app::App;
 use crate::failure::Failure;
 use crate::schedule::has_come;
 use crate::settings::Settings;
@@ -47,7 +46,7 @@ impl StateOutage {
     }
 
     /// An evaluation succeeded.
-    pub(super) async fn ended(&mut self, app: &App, settings: &Settings) {
+    pub(super) async fn ended(&mut self, state: &State, settings: &Settings) {
         self.since = None;
         let Some(alarm) = self.alarm.take() else { return };
         let unnotified: Vec<String> =
@@ -57,7 +56,7 @@ impl StateOutage {
         ending.retain(|message| !unnotified.contains(&message.receiver));
         let opening = AlarmChange { before: None, alarm, is_event: true };
         for (change, messages) in [(opening, Vec::new()), (over, ending)] {
-            if let Err(error) = app.state.change_alarm(&change, &messages).await {
+            if let Err(error) = state.change_alarm(&change, &messages).await {
                 tracing::warn!("the alarm of the state store isn't noted: {}", sluice_model::describe(&error));
             }
         }

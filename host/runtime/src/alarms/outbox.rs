@@ -13,7 +13,7 @@ use super::text;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::publish;
-use crate::schedule::has_come;
+use crate::schedule::{growing_pause, has_come};
 use crate::settings::Settings;
 use crate::settings::receivers::{EmailSettings, ReceiverSettings};
 use crate::settings::secrets::SecretSources;
@@ -105,7 +105,7 @@ async fn send_in_order(
         match send(notifier, &settings.secrets, receiver, &message, now).await {
             Ok(()) => app.state.forget_alarm_message(id).await?,
             Err(failure) => {
-                let pause = pause(settings.alarms.retry_secs, message.attempts, MAX_PAUSE_SECS);
+                let pause = growing_pause(settings.alarms.retry_secs, message.attempts, MAX_PAUSE_SECS);
                 let again_at = receiver.due_at(&message.alarm, now + pause);
                 let (attempt, again_secs) = (message.attempts + 1, (again_at - now).num_seconds());
                 let why = failure.render(false);
@@ -124,12 +124,6 @@ async fn send_in_order(
         }
     }
     Ok(())
-}
-
-/// The pause after so many attempts before this one: twice as long each time, up to `max_secs`.
-pub(crate) fn pause(first_secs: u32, attempts: u32, max_secs: u32) -> TimeDelta {
-    let factor = 1_u32.checked_shl(attempts).unwrap_or(u32::MAX);
-    TimeDelta::seconds(first_secs.saturating_mul(factor).min(max_secs.max(first_secs)).into())
 }
 
 async fn send(
@@ -238,8 +232,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_an_hour() {
-        let secs = [0, 1, 2, 10, 40].map(|attempts| pause(5, attempts, MAX_PAUSE_SECS).num_seconds());
+        let secs = [0, 1, 2, 10, 40].map(|attempts| growing_pause(5, attempts, MAX_PAUSE_SECS).num_seconds());
         assert_eq!(secs, [5, 10, 20, 3_600, 3_600]);
-        assert_eq!(pause(7_200, 3, MAX_PAUSE_SECS).num_seconds(), 7_200);
+        assert_eq!(growing_pause(7_200, 3, MAX_PAUSE_SECS).num_seconds(), 7_200);
     }
 }

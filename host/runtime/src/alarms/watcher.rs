@@ -161,7 +161,7 @@ impl Evaluation {
     ) -> Self {
         let evaluated = evaluate(&app, &ran, Some(&clock), Occasion::Service).await;
         match &evaluated {
-            Ok(now) => outage.ended(&app, &now.settings).await,
+            Ok(now) => outage.ended(&app.state, &now.settings).await,
             Err(failure) => outage.lasts(&before, failure).await,
         }
         Self { outage, ran, evaluated }

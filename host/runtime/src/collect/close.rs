@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use sluice_model::{ErrorKind, Slice, SliceRead, Step};
 
-use super::{Collector, Progress, SliceReport};
+use super::{Collector, Progress};
 use crate::failure::{Failure, SliceError};
+use crate::slice_done::SliceReport;
 use crate::step;
 
 impl Collector {

@@ -9,12 +9,11 @@ use sluice_model::{RawObject, Slice, SliceRead};
 use sluice_state::Verb;
 
 use super::gate::SliceOutcome;
-use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, RunWarnings, SliceReport};
+use super::{Collector, Guard, Progress, ResponseBounds, ResumedResponses, RunWarnings};
 use crate::app::{App, Network};
 use crate::failure::{Failure, SliceError};
 use crate::memory::Reservation;
-use crate::record;
-use crate::run::SliceDone;
+use crate::slice_done::{SliceDone, SliceReport, coverage};
 use crate::tables::{PreparedResponse, RawSelection};
 
 /// What is judged of a run that only collected.
@@ -194,7 +193,7 @@ async fn close(collector: &Collector, read: SliceRead, progress: &Progress) -> S
     let mut done = SliceDone { slice: read.slice, rule: None, read_at: read.read_at, report };
     if !done.has_failed()
         && let Some(tables) = &collector.tables
-        && let Some(row) = record::coverage(collector.network.manifest(), &collector.run_id, &done)
+        && let Some(row) = coverage(collector.network.manifest(), &collector.run_id, &done)
     {
         tables.covered(row);
     }
@@ -211,7 +210,7 @@ fn is_covered(network: &Network, read: &SliceRead, covered: &Covered) -> bool {
         read_at: read.read_at,
         report: SliceReport { first_sent_at: read.sent_at, ..SliceReport::default() },
     };
-    record::coverage(network.manifest(), &read.run_id, &done).is_some_and(|row| covered.has(&row))
+    coverage(network.manifest(), &read.run_id, &done).is_some_and(|row| covered.has(&row))
 }
 
 /// What was judged of a build.

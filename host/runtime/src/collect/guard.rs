@@ -22,8 +22,8 @@ use crate::doubt::{
     Doubt, DoubtKind, DoubtSettings, Observation, Profile, WindowsBy, judge_ending, judge_few, judge_known,
     judge_response, suspicion, unknown_input, unknown_inputs,
 };
-use crate::doubts::doubt_id;
 use crate::failure::{Failure, SliceError};
+use crate::withheld::doubt_id;
 use crate::{profiles, text};
 
 /// How long after the first doubt a read that agrees with it may accept it.

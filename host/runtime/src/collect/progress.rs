@@ -2,69 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
 use sluice_fetch::{Admission, ResponseMemory};
 use sluice_model::Slice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gate;
 use crate::failure::SliceError;
-use crate::guests::ProcessorTime;
 use crate::memory::{MemoryBudget, Reservation};
 use crate::meter::Meter;
-
-/// The outcome of a slice.
-#[derive(Clone, Debug, Default)]
-pub struct SliceReport {
-    /// Requests sent, retries included, and those that the run had sent before it was interrupted.
-    pub requests: u64,
-    /// Of these, requests whose response was kept before the run was interrupted: they were not sent again.
-    pub reused: u64,
-    /// Bytes received, as on the wire.
-    pub bytes: u64,
-    /// Bytes added to raw.
-    pub stored_bytes: u64,
-    /// Processor time that it took.
-    pub processor: ProcessorTime,
-    /// When the first request was sent that was answered; none if none was.
-    pub first_sent_at: Option<DateTime<Utc>>,
-    /// Records found in the responses.
-    pub records: u64,
-    /// Records that could not be mapped.
-    pub rejects: u64,
-    /// What failed; empty if all requests were answered.
-    pub errors: Vec<SliceError>,
-    /// How often its window had been halved before it was asked for.
-    pub splits: u32,
-    /// Whether the network asks to halve the window.
-    pub split: bool,
-    /// What fails again and again for a window of this width; a narrower one may be answered.
-    pub too_wide: Option<SliceError>,
-    /// The cursor that the connector gave last. It is kept once the slice is durable and complete.
-    pub cursor: Option<String>,
-}
-
-impl SliceReport {
-    /// Records when a request was sent.
-    pub(super) fn note_sent(&mut self, sent_at: DateTime<Utc>) {
-        self.first_sent_at = self.first_sent_at.into_iter().chain([sent_at]).min();
-    }
-
-    /// Records a response.
-    pub(super) fn note_received(&mut self, bytes: u64, sent_at: DateTime<Utc>) {
-        self.bytes += bytes;
-        self.note_sent(sent_at);
-    }
-
-    /// Adds what another report sent, received, stored and took.
-    pub fn add_traffic(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.reused += other.reused;
-        self.bytes += other.bytes;
-        self.stored_bytes += other.stored_bytes;
-        self.processor.add(other.processor);
-    }
-}
+use crate::slice_done::SliceReport;
 
 /// A slice's report while the slice is collected. It outlives the collecting, which a timeout may cut off.
 #[derive(Default)]

@@ -358,7 +358,7 @@ impl Collector {
             }
             PreparedResponse::of(&connector, origin, mapped)
         };
-        let answer = in_guest(&self.app, &raw.slice.network, map).await?;
+        let answer = in_guest(&self.app.guests, &raw.slice.network, map).await?;
         self.warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
         progress.gate().note_answer(&raw, &answer);
         let rejects = answer.prepared.rejects();

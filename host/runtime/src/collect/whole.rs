@@ -14,7 +14,8 @@ use crate::doubt::{
     emptied, emptied_facts, judge_days, judge_known_facts, judge_window, money_json,
 };
 use crate::failure::Failure;
-use crate::{record, text};
+use crate::slice_done::readable_window;
+use crate::text;
 
 impl Guard {
     /// What is odd about a slice as a whole: that it is empty, and its days.
@@ -171,6 +172,6 @@ impl Guard {
 /// What the rules need of a slice to know which of its days are complete.
 pub(super) fn view(collector: &Collector, slice: &Slice, first_sent_at: Option<DateTime<Utc>>) -> Option<SliceView> {
     let read_at = first_sent_at.unwrap_or_else(Utc::now);
-    let window = record::readable_window(collector.network.manifest(), slice, read_at)?;
+    let window = readable_window(collector.network.manifest(), slice, read_at)?;
     Some(SliceView { window, timezone: slice.timezone, read_at })
 }

@@ -9,10 +9,11 @@ use futures::stream::{self, StreamExt};
 use sluice_model::{Axis, ErrorKind, Grain, Slice, Window};
 
 use super::gate::SliceOutcome;
-use super::{Collector, Progress, SliceReport};
+use super::{Collector, Progress};
 use crate::failure::SliceError;
 use crate::guests::{self, ProcessorTime};
-use crate::run::SliceDone;
+use crate::meter::Unit;
+use crate::slice_done::{SliceDone, SliceReport};
 use crate::slices::SliceJob;
 
 /// Slices of one run that are read at once.
@@ -111,10 +112,10 @@ pub async fn collect(collector: &Collector, jobs: Vec<SliceJob>, cover: impl Fn(
             read.add_time(took);
             match &read {
                 ReadOutcome::Done(done) => cover(done),
-                ReadOutcome::Halved { .. } => collector.app.meter.expect(2),
+                ReadOutcome::Halved { .. } => collector.app.meter.expect(Unit::Slices, 2),
                 ReadOutcome::Few(_) => {}
             }
-            collector.app.meter.done();
+            collector.app.meter.done(Unit::Slices);
             read
         });
         let reads: Vec<ReadOutcome> = reads.buffer_unordered(SLICES_AT_ONCE).collect().await;

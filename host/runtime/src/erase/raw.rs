@@ -16,7 +16,7 @@ use crate::app::{App, open_session};
 use crate::failure::Failure;
 use crate::guests::in_guest;
 use crate::meter::Unit;
-use crate::replay;
+use crate::network::connector_ref;
 use crate::step;
 
 /// Places in one body that are tried one by one: whether a number is an amount there.
@@ -60,7 +60,7 @@ impl RawErasure {
         let search = Search { app, erased, connectors: versions(app).await?, is_dry };
         let mut found = Self::default();
         let runs = app.lake.raw_runs().await?;
-        app.meter.begin("search raw", Unit::Nothing, 0);
+        app.meter.begin("search raw", Unit::Runs, runs.len() as u64);
         for run in runs {
             let mut envelopes = app.lake.run_envelopes(&run).await?;
             while let Some((path, object)) = envelopes.try_next().await? {
@@ -69,6 +69,7 @@ impl RawErasure {
                     found.envelopes.push(path);
                 }
             }
+            app.meter.done(Unit::Runs);
         }
         for (old, new) in &found.bodies {
             found.names.insert(old.to_hex(), new.to_hex());
@@ -145,7 +146,7 @@ impl RawErasure {
         let Some(stream) = connector.manifest().stream(&object.slice.stream) else { return Ok(()) };
         let origin = Arc::new(object.clone());
         let records = |mapped| -> Result<Vec<(u128, u128)>, Failure> {
-            let prepared = Prepared::of(origin.clone(), &stream.layout, replay::reference(connector), mapped)?;
+            let prepared = Prepared::of(origin.clone(), &stream.layout, connector_ref(connector), mapped)?;
             Ok(prepared.records().collect())
         };
         let (before, after) = (records(before)?, records(after)?);
@@ -269,7 +270,7 @@ impl Search<'_> {
             let map = |object: RawObject, body: Bytes| {
                 let (connector, network) = (connector.clone(), connector.network().to_owned());
                 let work = move || connector.map_raw(&object, body, TwiceCheck::Sampled);
-                async move { in_guest(self.app, &network, work).await }
+                async move { in_guest(&self.app.guests, &network, work).await }
             };
             let Ok(before) = map(object.clone(), before.clone()).await else {
                 pairs.push(None);

@@ -13,7 +13,8 @@ use super::{ResponseName, envelope};
 use crate::app::{open_engine, open_lake, open_registry_read_only};
 use crate::explain::{Record, texts};
 use crate::failure::Failure;
-use crate::replay::{self, stored_version};
+use crate::network::connector_ref;
+use crate::replay::stored_version;
 use crate::settings::Settings;
 
 /// What a version makes of a response.
@@ -58,7 +59,7 @@ pub async fn rows(
     let connector = connector(settings, &lake, &raw, version).await?;
     let wire = lake.raw_body(raw.body).await?;
     let body = sluice_fetch::unpack_body(&raw.headers, &wire, &settings.fetch).await?;
-    let reference = replay::reference(&connector);
+    let reference = connector_ref(&connector);
     // Guests take processor time: not on the threads of asynchronous tasks.
     let map = tokio::task::spawn_blocking(move || connector.map_raw(&raw, body, TwiceCheck::Sampled));
     let mapped: Mapped = map.await.map_err(Failure::failed)??;

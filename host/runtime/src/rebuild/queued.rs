@@ -20,6 +20,7 @@ use crate::app::{App, Network, fence};
 use crate::bulk::{BulkPart, MAX_STARTS};
 use crate::claims::{Claims, networks_of};
 use crate::failure::Failure;
+use crate::network::connector_ref;
 use crate::record;
 use crate::replay::{self, ReplayConnector};
 use crate::settings::network::NetworkSettings;
@@ -248,7 +249,7 @@ struct Month {
 impl Month {
     async fn map(&self, app: &Arc<App>, network: Network, started: &mut NotedRun) -> Result<(), Failure> {
         let began_at = Utc::now();
-        let by = replay::reference(&network.connector);
+        let by = connector_ref(&network.connector);
         let name = network.settings.name.clone();
         let networks = NetworksById::only(app, network)?;
         let fresh = app.lake.new_tables(&self.rebuild);

@@ -11,12 +11,15 @@ use sluice_lake::{CommitterOptions, Counts, CoverageRow, Fence, Lake, Ledger, Ra
 use sluice_model::{ErrorKind, Slice, SliceRead, describe};
 
 use crate::app::{App, Network};
-use crate::collect::{SliceReport, too_many_rejects};
-use crate::doubts::{WithheldResponses, is_only_doubted};
+use crate::collect::too_many_rejects;
+use crate::doubts::is_only_doubted;
 use crate::failure::Failure;
+use crate::network::connector_ref;
+use crate::record;
 use crate::settings::network::{self, NetworkFile, NetworkSettings};
+use crate::slice_done::{SliceReport, readable_window};
 use crate::tables::{self, Remapped};
-use crate::{record, replay};
+use crate::withheld::WithheldResponses;
 
 /// Networks by the ids of their connectors.
 pub(super) struct NetworksById {
@@ -140,7 +143,7 @@ impl<'a> RunMapper<'a> {
         // A run is of one network: its first response names it.
         let Some(first) = objects.next().await.transpose()? else { return Ok(done) };
         let network = self.networks.network(&first.slice.network)?;
-        let connector = replay::reference(&network.connector);
+        let connector = connector_ref(&network.connector);
         let objects = stream::iter([Ok(first)]).chain(objects).boxed();
         let mut mapped = tables::prepare_all(self.app, &network.connector, objects);
         while let Some(Remapped { raw, outcome, memory }) = mapped.next().await.transpose()? {
@@ -177,7 +180,7 @@ impl<'a> RunMapper<'a> {
         let id = slice.id();
         let network = self.networks.by_id.get(&slice.network);
         let window = match network {
-            Some(network) => record::readable_window(network.manifest(), slice, read.sent_at.unwrap_or(read.read_at))?,
+            Some(network) => readable_window(network.manifest(), slice, read.sent_at.unwrap_or(read.read_at))?,
             None => slice.window,
         };
         let rejects = mapped.rejects.get(&id).copied().unwrap_or_default();

@@ -12,7 +12,7 @@ use sluice_lake::{Counts, Error as LakeError, RunRow};
 use sluice_model::{ErrorKind, Window};
 use sluice_state::{BulkWork, RunEnd, Selection};
 
-use super::{ReplayConnector, ReplayOutcome, ReplayRequest, apply_all, connector, reference};
+use super::{ReplayConnector, ReplayOutcome, ReplayRequest, apply_all, connector};
 use crate::app::{App, fence, open_session};
 use crate::backfill::months;
 use crate::bulk::{BulkPart, MAX_STARTS};
@@ -118,7 +118,7 @@ pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
             return Err(failure);
         }
     };
-    tracing::info!(run_id = noted.run_id, rows = diff.rows(), version = reference(&by).version, "a month was replayed");
+    tracing::info!(run_id = noted.run_id, rows = diff.rows(), version = by.version(), "a month was replayed");
     Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
 }
 

@@ -1,13 +1,13 @@
 //! Versions of a connector that don't serve, for the report of a run that another one maps.
 
-use sluice_registry::Serving;
+use sluice_registry::{Registry, Serving};
 
-use crate::app::{App, Network};
+use crate::network::Network;
 
 /// Which files of the network's connector were refused or wait for a decision, and why: a sentence each.
-pub(super) fn versions(app: &App, network: &Network) -> Vec<String> {
+pub(super) fn versions(registry: &Registry, network: &Network) -> Vec<String> {
     let id = &network.manifest().network;
-    let entries = app.registry.entries().into_iter().filter(|entry| entry.network.as_ref() == Some(id));
+    let entries = registry.entries().into_iter().filter(|entry| entry.network.as_ref() == Some(id));
     let sentence = |entry: sluice_registry::Entry| {
         let (what, reason) = match &entry.state {
             Serving::Refused(reason) => ("is refused", reason),

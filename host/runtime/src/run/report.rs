@@ -8,13 +8,14 @@ use sluice_lake::{AccountUsage, Causes, Counts};
 use sluice_model::ErrorKind;
 
 use super::amounts::MoneyChanges;
-use crate::app::Network;
-use crate::collect::{Collected, SliceReport};
-use crate::doubts::doubt_id_of;
+use crate::collect::Collected;
 use crate::failure::{Exit, SliceError};
 use crate::guests::ProcessorTime;
+use crate::network::Network;
+use crate::slice_done::SliceReport;
 use crate::text::{count, thousands};
 use crate::usage;
+use crate::withheld::doubt_id_of;
 use sluice_state::Verb;
 
 /// Most texts in `errors`, and most failures of other messages.

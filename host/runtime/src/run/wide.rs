@@ -10,9 +10,9 @@ use sluice_model::Slice;
 use crate::app::{App, Network};
 use crate::collect::Collected;
 use crate::doubt::DoubtKind;
-use crate::doubts::doubt_id_of;
 use crate::duplicates::{quoted, session, texts};
 use crate::failure::Failure;
+use crate::withheld::doubt_id_of;
 
 /// Characters of an example that a doubt quotes.
 const EXAMPLE_CHARS: usize = 60;

@@ -1,7 +1,7 @@
 //! `look_back` of a network's file: which windows are read again, and how often.
 
 use serde::Deserialize;
-use sluice_model::Axis;
+use sluice_model::{Axis, Stream};
 
 use super::network::parse_duration_secs;
 
@@ -75,6 +75,24 @@ pub(super) fn duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -
 
 fn optional_duration_secs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     duration_secs(deserializer).map(Some)
+}
+
+/// The dates that look-back rules read a stream by, and how often each: the most frequent rule counts.
+pub fn axes(stream: &Stream, rules: &[LookBackRule]) -> Vec<(Axis, u32)> {
+    let default = stream.axes.first().copied().unwrap_or(Axis::None);
+    let mut axes: Vec<(Axis, u32)> = Vec::new();
+    for rule in rules {
+        let axis = rule.axis.unwrap_or(default);
+        // A rule on a date that this stream doesn't have is for another stream.
+        if !stream.axes.contains(&axis) {
+            continue;
+        }
+        match axes.iter_mut().find(|(known, _)| *known == axis) {
+            Some((_, every)) => *every = rule.every.min(*every),
+            None => axes.push((axis, rule.every)),
+        }
+    }
+    axes
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use sluice_fetch::{Account, Fetcher};
 use tokio::sync::Mutex;
 
-use crate::app::Network;
 use crate::failure::Failure;
+use crate::network::Network;
 
 /// How an account of a network is opened. Tens of thousands may be due at once, of which a few are read at a time: its secrets
 /// are held by the slices that are read. Sign-ins, tokens and rates are the fetcher's, and outlive it.

@@ -1,7 +1,7 @@
 //! Cursors of rules, and selections as they are kept.
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::collect::SliceReport;
+use crate::slice_done::SliceReport;
 
 fn slice(window: &str) -> Slice {
     Slice {

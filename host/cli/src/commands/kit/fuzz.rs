@@ -74,7 +74,7 @@ fn run_task(connector: &Connector, fixtures: &Fixtures, task: &Task, json: bool)
             shown = findings;
             meter.rename(format!("{stage}, {}:", count(findings as u64, "finding")));
         }
-        meter.done();
+        meter.done(Unit::Responses);
     };
     sluice_kit::fuzz(connector, fixtures, options, on_try).map_err(failed)
 }
