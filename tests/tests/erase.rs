@@ -10,7 +10,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use sluice_model::Step;
+use sluice_model::{Digest, Step};
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
     NETWORKS, Operator, PostgresServer, Tables, all_tables, broken_claims, differences, lake_sums, runtime, state_rows,
@@ -257,6 +257,40 @@ fn what_may_be_an_amount_or_a_word_comes_again_and_is_erased_again() {
 }
 
 #[test]
+fn what_no_snapshot_and_no_response_names_goes_too() {
+    let world = World::new(&["awin", "tradetracker"], 59);
+    let operator = &world.operator;
+    let tables = "lake/tables/tradetracker";
+    let table = std::fs::read_dir(operator.join(tables)).unwrap().next().unwrap().unwrap().file_name();
+    let table = format!("{tables}/{}", table.to_str().unwrap());
+    let value = BTreeSet::from(["nobody-but-me-17".to_owned()]);
+    let text = value.first().unwrap().as_bytes();
+    let body = |text: &[u8]| {
+        let hex = Digest::of(text).to_hex();
+        (format!("lake/raw/bodies/{}/{hex}.zst", &hex[..2]), zstd::encode_all(text, 3).unwrap())
+    };
+    // Of a process that died between body and envelope; of one that died in a file; and of a version that a replay took back.
+    let (orphan, packed) = body(text);
+    for (path, bytes) in [
+        (orphan.clone(), packed),
+        (format!("{table}/left-over.parquet"), text.to_vec()),
+        (format!("{table}/part.parquet#1"), text.to_vec()),
+    ] {
+        let path = operator.join(&path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    assert_eq!(places(operator, &value).len(), 3, "{:?}", places(operator, &value));
+    let planned = erase(operator, &value, &["--dry-run"]);
+    assert_eq!((&planned["responses"], &planned["deleted_bodies"]), (&0.into(), &1.into()), "{planned}");
+    assert_eq!(places(operator, &value).len(), 3, "a dry run deletes nothing");
+    erase(operator, &value, &["--yes"]);
+    assert_eq!(places(operator, &value), BTreeSet::new());
+    assert!(!operator.join(&orphan).exists());
+    assert_eq!(world.run(operator), 0, "nothing else is gone");
+}
+
+#[test]
 fn rejects_and_what_was_decided_of_them_follow() {
     let runtime = runtime();
     let options = Options { seed: 58, start: start(), history_days: 10, rows_per_day: 3, ..Options::default() };
@@ -381,6 +415,9 @@ fn what_can_not_be_erased_is_refused_before_anything_is_done() {
     texts[4] = texts[4].replace(&digest, "<digest>");
     // Which of the accounts is looked at first isn't fixed.
     insta::assert_snapshot!(texts.join("\n").replace("awin/beta/", "awin/alpha/"));
+    // A number beside it, which may be an amount anywhere, makes the status no amount.
+    let both = refused(&["--order", "7777777", "--sub-id", "pending", "--yes"]);
+    assert!(both.contains("a value stands for"), "{both}");
     let found = differences(&before, &all_tables(operator).unwrap());
     assert!(found.is_empty(), "{found}");
     let nothing = erase(operator, &BTreeSet::from(["nobody-17".to_owned()]), &["--yes"]);
