@@ -212,6 +212,11 @@ impl Collector {
         if self.erased.is_empty() {
             return Ok(());
         }
+        for (_, value) in &mut exchange.headers {
+            if let Some(other) = self.erased.replaced_text(value) {
+                *value = other;
+            }
+        }
         let (erased, body) = (self.erased.clone(), exchange.body.clone());
         let replaced = tokio::task::spawn_blocking(move || erased.replaced(&body));
         let replaced = replaced.await.map_err(|error| SliceError::from(Failure::failed(error)))?;
