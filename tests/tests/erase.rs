@@ -1,6 +1,9 @@
 //! A person's identifiers go from everything that is kept, and nothing else does.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "erase/left_over.rs"]
+mod left_over;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 
@@ -10,7 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use sluice_model::{Digest, Step};
+use sluice_model::Step;
 use sluice_simulator::{Options, Simulator};
 use sluice_tests::{
     NETWORKS, Operator, PostgresServer, Tables, all_tables, broken_claims, differences, lake_sums, runtime, state_rows,
@@ -254,40 +257,6 @@ fn what_may_be_an_amount_or_a_word_comes_again_and_is_erased_again() {
         |rows: &[Value]| rows.iter().take(rows.len() / 2).map(|row| row["sale"].clone()).collect::<Vec<_>>();
     assert_eq!(by_status(&sums(operator)), by_status(&before));
     assert_eq!(lake_sums(operator, "awin").unwrap(), true_sums(&world.simulator, "awin"));
-}
-
-#[test]
-fn what_no_snapshot_and_no_response_names_goes_too() {
-    let world = World::new(&["awin", "tradetracker"], 59);
-    let operator = &world.operator;
-    let tables = "lake/tables/tradetracker";
-    let table = std::fs::read_dir(operator.join(tables)).unwrap().next().unwrap().unwrap().file_name();
-    let table = format!("{tables}/{}", table.to_str().unwrap());
-    let value = BTreeSet::from(["nobody-but-me-17".to_owned()]);
-    let text = value.first().unwrap().as_bytes();
-    let body = |text: &[u8]| {
-        let hex = Digest::of(text).to_hex();
-        (format!("lake/raw/bodies/{}/{hex}.zst", &hex[..2]), zstd::encode_all(text, 3).unwrap())
-    };
-    // Of a process that died between body and envelope; of one that died in a file; and of a version that a replay took back.
-    let (orphan, packed) = body(text);
-    for (path, bytes) in [
-        (orphan.clone(), packed),
-        (format!("{table}/left-over.parquet"), text.to_vec()),
-        (format!("{table}/part.parquet#1"), text.to_vec()),
-    ] {
-        let path = operator.join(&path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-    assert_eq!(places(operator, &value).len(), 3, "{:?}", places(operator, &value));
-    let planned = erase(operator, &value, &["--dry-run"]);
-    assert_eq!((&planned["responses"], &planned["deleted_bodies"]), (&0.into(), &1.into()), "{planned}");
-    assert_eq!(places(operator, &value).len(), 3, "a dry run deletes nothing");
-    erase(operator, &value, &["--yes"]);
-    assert_eq!(places(operator, &value), BTreeSet::new());
-    assert!(!operator.join(&orphan).exists());
-    assert_eq!(world.run(operator), 0, "nothing else is gone");
 }
 
 #[test]

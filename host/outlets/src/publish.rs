@@ -1,9 +1,10 @@
 //! Tables of an outside PostgreSQL that are kept equal to the unified ones of the lake.
 //!
-//! A follower of each table of versions, of transactions and of payments, as the lake's own are: what is new since the place that the database has absorbed
-//! is copied to a staging table and merged, and the place is written, in one transaction. So the published tables of a kind are
-//! at every moment those of one snapshot of the lake, whatever dies meanwhile, and doing it again changes nothing. If the log
-//! can't be followed, they are made anew in such a transaction, during which readers have the earlier rows.
+//! A follower of each table of versions, of transactions and of payments, as the lake's own are: what is new since the place that
+//! the database has absorbed is copied to a staging table and merged, and the place is written, in one transaction. So the
+//! published tables of a kind are at every moment those of one snapshot of the lake, whatever dies meanwhile, and doing it again
+//! changes nothing. If the log can't be followed, they are made anew in such a transaction, during which readers have the earlier
+//! rows.
 
 mod columns;
 mod copy;
