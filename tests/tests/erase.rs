@@ -1,6 +1,9 @@
 //! A person's identifiers go from everything that is kept, and nothing else does.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "erase/left_over.rs"]
+mod left_over;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 
@@ -381,6 +384,9 @@ fn what_can_not_be_erased_is_refused_before_anything_is_done() {
     texts[4] = texts[4].replace(&digest, "<digest>");
     // Which of the accounts is looked at first isn't fixed.
     insta::assert_snapshot!(texts.join("\n").replace("awin/beta/", "awin/alpha/"));
+    // A number beside it, which may be an amount anywhere, makes the status no amount.
+    let both = refused(&["--order", "7777777", "--sub-id", "pending", "--yes"]);
+    assert!(both.contains("a value stands for"), "{both}");
     let found = differences(&before, &all_tables(operator).unwrap());
     assert!(found.is_empty(), "{found}");
     let nothing = erase(operator, &BTreeSet::from(["nobody-17".to_owned()]), &["--yes"]);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sluice_simulator::{AccountSpec, Options, Simulator};
-use sluice_tests::{HostileServer, Operator, response, runtime, whole_window};
+use sluice_tests::{HostileServer, Operator, PostgresServer, response, runtime, whole_window};
 
 const HISTORY_DAYS: u32 = 20;
 
@@ -95,6 +95,40 @@ fn payments_fill_their_table() {
     let covered = world.sql("SELECT DISTINCT complete FROM meta.coverage WHERE stream = 'payments'");
     assert_eq!(covered, [json!({"complete": true})]);
     world.assert_written_once("payment_versions", "payment_key");
+}
+
+#[test]
+fn payments_are_published() {
+    let mut world = World::read("tradedoubler");
+    let server = PostgresServer::start().unwrap();
+    world.operator.set("REPORTING_URL", &server.url());
+    let settings = "[lake]\nurl = \"file:./lake\"\n[state]\nurl = \"sqlite:./state.db\"\n\
+                    [publish.reporting]\nurl = \"env:REPORTING_URL\"\n";
+    world.operator.write("sluice.toml", settings).unwrap();
+    let publish = || -> Value {
+        let text = world.operator.succeed(&["--output", "json", "publish"]).unwrap();
+        serde_json::from_str::<Vec<Value>>(&text).unwrap().remove(0)
+    };
+    let line = "payment_key || '|' || network || '|' || account || '|' || payment_id || '|' || \
+                CAST(version AS VARCHAR) || '|' || coalesce(CAST(amount AS VARCHAR), '-') || '|' || coalesce(currency, '-')";
+    let is_equal = |when: &str| {
+        for table in ["payments", "payment_versions"] {
+            let rows = world.sql(&format!("SELECT {line} AS line FROM unified.{table}"));
+            let mut ours: Vec<String> = rows.iter().map(|row| row["line"].as_str().unwrap().to_owned()).collect();
+            let mut theirs = server.query(&format!("SELECT {line} FROM sluice.{table}")).unwrap();
+            ours.sort();
+            theirs.sort();
+            assert!(!ours.is_empty(), "{table} {when} shows nothing");
+            assert_eq!(ours, theirs, "{table} {when}");
+        }
+    };
+    assert_eq!(publish()["is_anew"], true);
+    is_equal("at first");
+    let again = publish();
+    assert_eq!((&again["versions"], &again["is_anew"]), (&0.into(), &false.into()), "{again}");
+    world.operator.succeed(&["build", "--from-raw"]).unwrap();
+    assert_eq!(publish()["is_anew"], true, "the tables that were rebuilt are other ones");
+    is_equal("after a rebuild");
 }
 
 #[test]

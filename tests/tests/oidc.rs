@@ -12,7 +12,7 @@ use chrono::Utc;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
-use sluice_tests::{Api, Operator};
+use sluice_tests::{Api, Flight, FlightClient, Operator};
 
 /// An issuer on this machine, which signs whatever it is asked to.
 struct TestIssuer {
@@ -68,6 +68,21 @@ impl TestIssuer {
             self.url
         )
     }
+}
+
+#[test]
+fn an_issuers_subject_asks_over_flight_sql() {
+    let issuer = TestIssuer::start();
+    let flight = Flight::start(&issuer.settings()).unwrap();
+    let asked = json!([{"sql": "SELECT 1 AS a"}]);
+    let answer = |token: &str| flight.ask(FlightClient::AdbcToken, token, &asked).unwrap().remove(0);
+    for token in [issuer.token("alice", &json!(["read"])), flight.token.clone()] {
+        assert_eq!(answer(&token)["rows"], json!([["1"]]));
+    }
+    let nobody = answer(&issuer.token("alice", &json!([])));
+    assert!(nobody["error"].as_str().unwrap().contains("has no role"), "{nobody}");
+    let foreign = answer(&TestIssuer::start().token("alice", &json!(["leads"])));
+    assert_eq!(foreign["code"], "UNAUTHENTICATED", "{foreign}");
 }
 
 #[test]

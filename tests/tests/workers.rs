@@ -148,4 +148,13 @@ fn a_query_outlives_a_worker_that_dies_meanwhile() {
     let answer = asked.answer(sql);
     assert_eq!(&answer.stdout, rows);
     assert!(!answer.stderr.contains(ONCE_MORE), "{answer:?}");
+    // A light query looks for nobody; a heavy one does without those that the state store doesn't name.
+    let lost = PLAIN.replace("sqlite:./state.db", "postgres://127.0.0.1:1/lost");
+    for (mb, is_warned) in [(0, true), (256, false)] {
+        let shared = SHARED.replace("= 0", &format!("= {mb}"));
+        asked.operator.write("sluice.toml", &format!("{lost}{shared}")).unwrap();
+        let answer = asked.answer(sql);
+        assert_eq!(&answer.stdout, rows);
+        assert_eq!(answer.stderr.contains("queries aren't shared with other hosts"), is_warned, "{mb}: {answer:?}");
+    }
 }

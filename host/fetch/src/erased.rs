@@ -139,6 +139,12 @@ impl Erased {
         self.of(self.values.iter().filter(|value| !value.is_number).cloned().collect())
     }
 
+    /// Only the values that can be amounts.
+    #[must_use]
+    pub fn numbers(&self) -> Self {
+        self.of(self.values.iter().filter(|value| value.is_number).cloned().collect())
+    }
+
     /// Only the values that can be nothing but identifiers.
     #[must_use]
     pub fn distinctive(&self) -> Self {

@@ -41,6 +41,14 @@ impl Refusal {
     }
 }
 
+/// What a query's process writes last to standard error when its watch ends it: the client learns of it by this.
+///
+/// # Errors
+/// None that is known.
+pub fn last_message(failure: &Failure) -> serde_json::Result<String> {
+    serde_json::to_string(&Refusal::of(failure))
+}
+
 /// A failure of the service itself. The client learns no more than its text.
 pub(crate) fn internal(error: impl std::fmt::Display) -> Status {
     tracing::error!("a call of a Flight SQL client failed: {error}");

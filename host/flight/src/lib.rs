@@ -23,6 +23,7 @@ mod query;
 mod request;
 mod service;
 
+pub use error::last_message;
 pub use listener::Listener;
 pub use query::answer_query;
 

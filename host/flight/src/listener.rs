@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use sluice_runtime::app::App;
 use sluice_runtime::failure::Failure;
+use sluice_runtime::identities::Identities;
 use sluice_runtime::listen;
 use sluice_state::State;
 use tokio::net::TcpListener;
@@ -38,6 +39,8 @@ pub struct Listener {
 /// What calls share.
 pub(crate) struct Shared {
     pub(crate) state: Arc<State>,
+    /// Whose tokens are taken beside those of the API.
+    pub(crate) identities: Option<Identities>,
     pub(crate) settings: PathBuf,
     /// The right to run a query.
     pub(crate) queries: Arc<Semaphore>,
@@ -51,13 +54,18 @@ impl Listener {
     /// Listens where the settings say; nothing without `[flight]`.
     ///
     /// # Errors
-    /// A settings failure for an address that is taken, and for one that other machines reach while no token is there.
+    /// A settings failure for an address that is taken, for one that other machines reach while there is neither a token nor an issuer
+    /// of identities, and for an issuer that can't be asked in confidence.
     pub async fn bind(app: &App) -> Result<Option<Self>, Failure> {
         let Some(settings) = &app.settings.flight else { return Ok(None) };
-        listen::check_token(&app.state, "flight.listen", settings.listen).await?;
+        let identities = Identities::of(&app.settings)?;
+        if identities.is_none() {
+            listen::check_token(&app.state, "flight.listen", settings.listen).await?;
+        }
         let listener = listen::bind("flight.listen", settings.listen).await?;
         let shared = Shared {
             state: app.state.clone(),
+            identities,
             settings: app.settings.path.clone(),
             queries: Arc::new(Semaphore::new(settings.queries)),
             connections: Arc::new(Semaphore::new(settings.connections)),

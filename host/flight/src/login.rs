@@ -1,4 +1,4 @@
-//! Who calls: a token of the API, as a bearer token or as the password of its name.
+//! Who calls: a token of the API or of an issuer of identities, as a bearer token or as the password of its name.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sluice_runtime::api_tokens;
+use sluice_runtime::identities::{Identities, Identity, Unidentified};
 use sluice_state::TokenRole;
 use tonic::{Request, Status};
 
@@ -27,8 +28,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A client that has a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// The token's name.
+    /// The token's name, or that of an issuer's subject.
     pub(crate) name: String,
+}
+
+/// Whom a token names, and what it may do; none if an issuer gives it no role.
+struct Known {
+    name: String,
+    role: Option<TokenRole>,
 }
 
 /// What a client sent to be let in.
@@ -68,17 +75,16 @@ fn parse(header: &str) -> Option<(Option<String>, String)> {
 }
 
 impl Shared {
-    /// Whose token it is. It is looked for at each call, so that a token that is removed is refused from then on.
+    /// Whose token it is. It is looked for at each call, so that a token that is removed or over is refused from then on.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` without a known token; `PERMISSION_DENIED` for one of too low a role.
+    /// `UNAUTHENTICATED` without a known token; `PERMISSION_DENIED` for one of too low a role; `UNAVAILABLE` if an issuer's keys
+    /// can't be read.
     pub(crate) async fn caller(&self, credentials: &Credentials) -> Result<Caller, Status> {
-        let found = match &credentials.token {
-            Some(token) => api_tokens::find(&self.state, token).await.map_err(|failure| {
-                tracing::error!("a Flight SQL client isn't let in: {}", failure.render(false));
-                internal("the service can't look for the token")
-            })?,
-            None => None,
+        let token = credentials.token();
+        let found = match &self.identities {
+            Some(identities) if Identities::may_be(token) => Some(identified(identities, token).await?),
+            _ => self.own(token).await?,
         };
         let named = |name: &str| credentials.user.as_deref().is_none_or(|user| user == name);
         let Some(token) = found.filter(|token| named(&token.name)) else {
@@ -89,17 +95,48 @@ impl Shared {
                  printed, or sign in with the token's name as the user and the token as the password",
             ));
         };
-        if token.role < REQUIRED {
-            let (name, role) = (&token.name, token.role.name());
+        let name = &token.name;
+        let Some(role) = token.role else {
             return Err(Status::permission_denied(format!(
-                "token `{name}` may {role}, and this needs {}",
-                REQUIRED.name()
+                "`{name}` has no role\nhint: give it a role at the issuer, and name that under [server.oidc.roles] in sluice.toml"
             )));
+        };
+        if role < REQUIRED {
+            let (role, required) = (role.name(), REQUIRED.name());
+            return Err(Status::permission_denied(format!("token `{name}` may {role}, and this needs {required}")));
         }
         if let Some(connection) = &credentials.connection {
             connection.let_in();
         }
         Ok(Caller { name: token.name })
+    }
+
+    /// Whose token of the API it is.
+    async fn own(&self, token: &str) -> Result<Option<Known>, Status> {
+        let found = api_tokens::find(&self.state, token).await.map_err(|failure| {
+            tracing::error!("a Flight SQL client isn't let in: {}", failure.render(false));
+            internal("the service can't look for the token")
+        })?;
+        Ok(found.map(|token| Known { name: token.name, role: Some(token.role) }))
+    }
+}
+
+/// Whom the token of an issuer names.
+async fn identified(identities: &Identities, token: &str) -> Result<Known, Status> {
+    match identities.identity(token).await {
+        Ok(Identity { name, role }) => Ok(Known { name, role }),
+        Err(Unidentified::Invalid(reason)) => {
+            tokio::time::sleep(PAUSE).await;
+            tracing::info!(reason, "a Flight SQL client isn't let in: its token of the issuer isn't valid");
+            Err(Status::unauthenticated(format!("the token isn't valid: {reason}\nhint: sign in at the issuer again")))
+        }
+        Err(Unidentified::Unreachable(reason)) => {
+            tracing::warn!(reason, "the issuer's keys can't be read");
+            Err(Status::unavailable(
+                "the keys of the issuer can't be read, so that no token of it can be checked\nhint: try again shortly, or use a \
+                 token of Sluice's own",
+            ))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::QUERY_COMMAND;
-use crate::error::{Refusal, internal, text};
+use crate::error::{Refusal, internal};
 use crate::frame::{self, Frame, Kind};
 use crate::listener::Shared;
 use crate::request::QueryRequest;
@@ -40,12 +40,21 @@ pub(crate) struct QueryProcess {
     _held: oneshot::Sender<()>,
 }
 
-/// The last line of a process that was ended.
+/// The last line of a process that failed before it answered.
 #[derive(Deserialize)]
 struct LastMessage {
     error: String,
-    kind: String,
-    hint: Option<String>,
+}
+
+/// The status of a process that ended before its answer did, by what it wrote last: its watch gives a reason with a code, and anything
+/// else is no fault of the query's.
+fn last_status(messages: &str) -> Status {
+    let mut lines = messages.lines().rev();
+    let last = lines.find_map(|line| {
+        let refusal = serde_json::from_str::<Refusal>(line).map(Refusal::status);
+        refusal.or_else(|_| serde_json::from_str::<LastMessage>(line).map(|last| internal(last.error))).ok()
+    });
+    last.unwrap_or_else(|| internal("the query's process was ended"))
 }
 
 impl Shared {
@@ -132,15 +141,7 @@ impl QueryProcess {
             Ok(Ok(messages)) => messages,
             Ok(Err(_)) | Err(_) => Vec::new(),
         };
-        let messages = String::from_utf8_lossy(&messages).into_owned();
-        let last = messages.lines().rev().find_map(|line| serde_json::from_str::<LastMessage>(line).ok());
-        match last {
-            Some(last) if last.kind != "settings" => {
-                Status::resource_exhausted(text(&last.error, last.hint.as_deref()))
-            }
-            Some(last) => internal(last.error),
-            None => internal("the query's process was ended"),
-        }
+        last_status(&String::from_utf8_lossy(&messages))
     }
 
     /// The rows, as the client gets them.
@@ -161,4 +162,27 @@ impl QueryProcess {
 
 fn ends() -> Status {
     Status::unavailable("the service ends")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sluice_query::Error;
+    use sluice_runtime::failure::Failure;
+    use tonic::Code;
+
+    use super::*;
+    use crate::error::last_message;
+
+    #[test]
+    fn a_process_that_was_ended_says_why() {
+        let code = |messages: &str| last_status(messages).code();
+        let ended = |error: Error| last_message(&Failure::from(error)).unwrap();
+        assert_eq!(code(&ended(Error::TooLarge { limit_bytes: 1 << 20 })), Code::ResourceExhausted);
+        assert_eq!(code(&format!("a log\n{}\n", ended(Error::TooSlow { limit: GRACE }))), Code::DeadlineExceeded);
+        assert_eq!(code(&Failure::settings("no lake").render(true)), Code::Internal);
+        let failed = last_status(&Failure::failed(std::io::Error::other("the disk is broken")).render(true));
+        assert_eq!((failed.code(), failed.message()), (Code::Internal, "the disk is broken"));
+        assert_eq!(code("killed"), Code::Internal);
+    }
 }

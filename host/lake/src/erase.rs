@@ -71,7 +71,8 @@ pub struct ErasedRows {
     pub renamed: u64,
     /// Cells with a value, by column.
     pub columns: BTreeMap<String, u64>,
-    /// Cells of numbers that are equal to a value and stay, since no response shows that they are ids, by column.
+    /// Cells that hold what is equal to a value and stay, since no response shows that it is an id, by column: numbers of native
+    /// tables, and whatever isn't of a person in the unified ones.
     pub left: BTreeMap<String, u64>,
     /// The bodies of the responses that rows with a value came from.
     #[serde(skip)]

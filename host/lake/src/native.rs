@@ -147,7 +147,7 @@ impl NativeRows {
             let path = field.metadata().get(columns::PATH)?;
             let cells = seen.get(path.as_str()).filter(|_| !field.metadata().contains_key(columns::TEXT_OF));
             let example = cells.and_then(|field| field.gather(self.pending.len(), &runs).example());
-            let example = example.map(|text| text.chars().take(EXAMPLE_CHARS).collect());
+            let example = example.map(example_of);
             Some(NewColumn { name: field.name().clone(), path: Some(path.clone()), kind, example })
         });
         described.collect()
@@ -257,4 +257,25 @@ fn lineage_fields() -> Vec<Field> {
 
 fn notes_field() -> Field {
     Field::new(DECODE_NOTES, DataType::Utf8, true)
+}
+
+/// The beginning of a value, without the word that would be cut: an erasure finds whole identifiers only.
+fn example_of(text: &str) -> String {
+    let Some((end, _)) = text.char_indices().nth(EXAMPLE_CHARS) else { return text.to_owned() };
+    let is_of_word = |c: char| c.is_alphanumeric() || !c.is_ascii() || "-_.+@~".contains(c);
+    text[..end].trim_end_matches(is_of_word).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_ends_before_a_word_that_is_cut() {
+        let long = format!("{}&u1=member-81723&x", "é ".repeat(47));
+        assert_eq!(example_of(&long), format!("{}&u1=", "é ".repeat(47)));
+        assert_eq!(example_of("member-81723"), "member-81723");
+        assert_eq!(example_of(&"a".repeat(101)), "");
+        assert_eq!(example_of(&"a".repeat(100)), "a".repeat(100));
+    }
 }

@@ -142,7 +142,7 @@ impl Lake {
     }
 
     /// Where an object of a lake on a disk of this machine is.
-    fn disk_path(&self, location: &Path) -> Option<PathBuf> {
+    pub(crate) fn disk_path(&self, location: &Path) -> Option<PathBuf> {
         let url = self.is_local().then(|| self.url().join(location.as_ref()).ok())??;
         url.to_file_path().ok()
     }

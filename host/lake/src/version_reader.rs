@@ -1,4 +1,4 @@
-//! The table of versions, for followers outside of the lake: what is new in it since the place that they absorbed.
+//! A table of versions, for followers outside of the lake: what is new in it since the place that they absorbed.
 //!
 //! Such a follower keeps the place with what it derived, as [`crate::follow`] has it for the lake's own, and begins anew
 //! where the log can't be followed.
@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Add;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use sluice_model::Fact;
 
 use crate::changes::aligned;
 use crate::error::Error;
@@ -64,17 +65,17 @@ pub struct VersionReader {
 }
 
 impl Lake {
-    /// A reader of the table of versions.
+    /// A reader of the table of versions of a kind of facts.
     ///
     /// # Errors
     /// The store's failure.
-    pub async fn version_reader(&self) -> Result<VersionReader, Error> {
-        Ok(VersionReader { versions: Table::open(self, "unified", "transaction_versions").await? })
+    pub async fn version_reader(&self, fact: Fact) -> Result<VersionReader, Error> {
+        Ok(VersionReader { versions: Table::open(self, "unified", fact.versions()).await? })
     }
 }
 
 impl VersionReader {
-    /// Reads the log, and gives the newest snapshot's place; none if there is no transaction yet.
+    /// Reads the log, and gives the newest snapshot's place; none if there is no fact of the kind yet.
     ///
     /// # Errors
     /// The store's failure.

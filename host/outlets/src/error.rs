@@ -37,7 +37,7 @@ pub enum Error {
     /// Rows that can't be written out.
     #[error("cannot write out rows of {table}")]
     Rows {
-        /// `schema.table`.
+        /// Its name in the schema `unified`.
         table: &'static str,
         /// Why.
         source: ArrowError,

@@ -32,7 +32,7 @@ pub(crate) struct DeltaReader {
 
 impl DeltaReader {
     pub(crate) fn open(lake: &Lake, url: &Url, snapshot: Snapshot) -> Result<Self> {
-        let version = TableVersion::of(lake, url, snapshot.version());
+        let version = TableVersion::of(lake, url, &snapshot);
         Ok(Self { scan: DeltaScanNext::new(snapshot, scan_config())?, version })
     }
 }

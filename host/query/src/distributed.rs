@@ -1,7 +1,7 @@
 //! Heavy queries spread over the hosts whose services have the role `query`, by `datafusion-distributed`.
 //!
-//! A query is planned for this host first. If it reads more than a threshold and other hosts take parts, it is planned again, its
-//! scans as leaves that carry a table, a version, files, columns and filters: each worker plans its share of the files again
+//! A query is planned for this host first. If it reads more than a threshold, other hosts that take parts are looked for, and it is
+//! planned again, its scans as leaves that carry a table, a version, files, columns and filters: each worker plans its share of the files again
 //! ([`scan`]). What fails before the first row is tried once more on this host alone; there is no second attempt within a query.
 //!
 //! Two faults of the library would lose rows silently, and are met here: a panic on a worker ends its rows as if they were all
@@ -14,6 +14,7 @@ mod guard;
 mod key;
 mod scan;
 mod share;
+mod snapshots;
 mod worker;
 
 use std::fmt;
@@ -32,7 +33,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion_distributed::{
     DistributedExec, DistributedExt, DistributedLeafExec, SessionStateBuilderExt, WorkerResolver,
 };
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::net::TcpStream;
 use url::Url;
@@ -51,26 +52,35 @@ const REACHED_WITHIN: Duration = Duration::from_secs(1);
 /// A scan is cut so that each worker reads at least this part of what makes a query heavy.
 const TASKS_OF_A_HEAVY_QUERY: u64 = 4;
 
-/// Hosts that take parts of queries.
+/// Finds the addresses of hosts that take parts of queries now.
+pub type FindWorkers = dyn Fn() -> BoxFuture<'static, Vec<Url>> + Send + Sync;
+
+/// Hosts that take parts of queries. They are looked for when a query is heavy: others pay nothing, and a session that lasts sees
+/// those that came since it began.
 #[derive(Clone)]
 pub struct Workers {
-    urls: Arc<[Url]>,
+    find: Arc<FindWorkers>,
     channels: Channels,
     spread_from_bytes: u64,
 }
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("urls", &self.urls).finish_non_exhaustive()
+        f.debug_struct("Workers").field("spread_from_bytes", &self.spread_from_bytes).finish_non_exhaustive()
     }
 }
 
 impl Workers {
-    /// Those of `urls` that answer now, for queries that read at least so many bytes of files.
-    pub async fn reached(urls: Vec<Url>, key: WorkerKey, spread_from_bytes: u64) -> Self {
-        let asked = urls.into_iter().map(|url| async move { is_reached(&url).await.then_some(url) });
-        let urls: Vec<Url> = join_all(asked).await.into_iter().flatten().collect();
-        Self { urls: urls.into(), channels: Channels::new(key), spread_from_bytes }
+    /// Those that `find` finds, for queries that read at least so many bytes of files.
+    pub fn new(find: Arc<FindWorkers>, key: WorkerKey, spread_from_bytes: u64) -> Self {
+        Self { find, channels: Channels::new(key), spread_from_bytes }
+    }
+
+    /// Those that answer now.
+    async fn reached(&self) -> Arc<[Url]> {
+        let found = (self.find)().await;
+        let asked = found.into_iter().map(|url| async move { is_reached(&url).await.then_some(url) });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// The rows of a query that is heavy and can be spread; none if it has to run on this host. `plan` is not optimised,
@@ -81,14 +91,18 @@ impl Workers {
         plan: &LogicalPlan,
         embedded: &Arc<dyn ExecutionPlan>,
     ) -> Option<SendableRecordBatchStream> {
-        if self.urls.is_empty() || bytes_read(embedded) < self.spread_from_bytes {
+        if bytes_read(embedded) < self.spread_from_bytes {
             return None;
         }
         // Planned for workers, a scalar subquery would be a join, which doesn't refuse several rows.
         if embedded.exists(|node| Ok(node.is::<ScalarSubqueryExec>())).unwrap_or(true) {
             return None;
         }
-        match self.begin(session, plan).await {
+        let urls = self.reached().await;
+        if urls.is_empty() {
+            return None;
+        }
+        match self.begin(session, plan, urls).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(%error, "query workers failed; the query is tried once more, on this host alone");
@@ -98,8 +112,13 @@ impl Workers {
     }
 
     /// Starts a query, up to its first rows; none if it can't be spread.
-    async fn begin(&self, session: &SessionState, plan: &LogicalPlan) -> Result<Option<SendableRecordBatchStream>> {
-        let state = self.state(session)?;
+    async fn begin(
+        &self,
+        session: &SessionState,
+        plan: &LogicalPlan,
+        urls: Arc<[Url]>,
+    ) -> Result<Option<SendableRecordBatchStream>> {
+        let state = self.state(session, urls)?;
         let plan = state.optimize(plan)?;
         let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
         if !plan.is::<DistributedExec>() || !can_travel(&plan)? {
@@ -114,9 +133,9 @@ impl Workers {
     }
 
     /// A session that plans for the workers.
-    fn state(&self, session: &SessionState) -> Result<SessionState> {
+    fn state(&self, session: &SessionState, urls: Arc<[Url]>) -> Result<SessionState> {
         let mut state = SessionStateBuilder::new_from_existing(session.clone())
-            .with_distributed_worker_resolver(Known(self.urls.clone()))
+            .with_distributed_worker_resolver(Known(urls))
             .with_distributed_channel_resolver(self.channels.clone())
             .with_distributed_user_codec(LakeScanCodec::of_coordinator())
             .with_distributed_desired_task_count_handler(share::desired_tasks)

@@ -63,7 +63,7 @@ mod travel;
 mod unified_columns;
 mod views;
 
-pub use distributed::{QueryWorker, WorkerKey, Workers};
+pub use distributed::{FindWorkers, QueryWorker, WorkerKey, Workers};
 pub use error::Error;
 pub use output::{Format, json_texts, write};
 pub use postgres::{ParameterValue, PostgresStatement, Prepared, Query, SERVER_VERSION};

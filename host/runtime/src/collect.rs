@@ -4,6 +4,7 @@ mod clock;
 mod close;
 mod contents;
 mod earlier_doubts;
+mod erased;
 mod from_raw;
 mod gate;
 mod guard;

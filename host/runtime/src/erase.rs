@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sluice_fetch::{Erased, ErasedValue};
-use sluice_lake::{Fence, Substitutes, TableRef};
-use sluice_model::Step;
+use sluice_lake::{Fence, Substitutes};
+use sluice_model::{Digest, Step};
 use sluice_state::{Erasures, host};
 
 pub use report::ErasureReport;
@@ -119,9 +119,14 @@ impl<'a> Erasing<'a> {
         };
         report.markers = app.lake.replace_markers(&texts.documents(), true).await?;
         report.state = app.state.replace_texts(&texts.documents(), true).await?;
+        let old_bodies = raw.old_bodies(app, &self.erased).await?;
+        report.deleted_bodies = old_bodies.len() as u64;
+        if fence.is_some() {
+            report.deleted_files = app.lake.remove_partial_files(self.at).await?;
+        }
         if let Some(fence) = fence.filter(|_| self.is_resumed || !report.is_empty()) {
             self.note(&raw).await?;
-            self.write(&raw, &texts, &substitutes, &fence, &mut report).await?;
+            self.write(&raw, &old_bodies, &texts, &substitutes, &fence, &mut report).await?;
         }
         Ok(report)
     }
@@ -139,6 +144,7 @@ impl<'a> Erasing<'a> {
     async fn write(
         &self,
         raw: &raw::RawErasure,
+        old_bodies: &[Digest],
         texts: &Texts,
         substitutes: &Substitutes,
         fence: &Fence,
@@ -152,17 +158,15 @@ impl<'a> Erasing<'a> {
         app.meter.rename("rewrite raw");
         raw.rewrite_envelopes(app, texts).await?;
         report.markers = app.lake.replace_markers(&texts.documents(), false).await?;
-        for body in raw.old_bodies(app, &self.erased).await? {
-            app.lake.delete_raw_body(body).await?;
-            report.deleted_bodies += 1;
+        for body in old_bodies {
+            app.lake.delete_raw_body(*body).await?;
         }
         step::passed(Step::BodiesDeleted);
         app.meter.rename("delete earlier versions of tables");
+        // Of all tables: an earlier version may hold what a replay took out of the newest one.
         for table in app.lake.tables().await? {
-            if self.is_forgotten(&table, report) {
-                report.deleted_files += app.lake.forget_history(&table).await?;
-                step::passed(Step::HistoryForgotten);
-            }
+            report.deleted_files += app.lake.forget_history(&table).await?;
+            step::passed(Step::HistoryForgotten);
         }
         app.lake.remove_new_tables().await?;
         report.state = app.state.replace_texts(&texts.with_names(substitutes), false).await?;
@@ -176,13 +180,6 @@ impl<'a> Erasing<'a> {
             app.state.end_erasure(&value.digest, Utc::now()).await?;
         }
         Ok(())
-    }
-
-    /// Whether earlier versions of a table may hold a value. Which ones an interrupted erasure rewrote isn't known.
-    fn is_forgotten(&self, table: &TableRef, report: &ErasureReport) -> bool {
-        let name = format!("{}.{}", table.schema, table.name);
-        let is_shared = ["unified", "meta"].contains(&table.schema.as_str());
-        self.is_resumed || is_shared || report.tables.iter().any(|erased| erased.table == name)
     }
 
     /// For how many days a network may report the values again.

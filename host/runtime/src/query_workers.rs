@@ -1,8 +1,11 @@
 //! Hosts that share heavy queries: each finds the others in the state store, and knows them by `state.key`.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use chrono::Utc;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use sluice_lake::Lake;
 use sluice_query::{QueryWorker, Session, WorkerKey, Workers};
 use sluice_state::{State, installation_secret};
@@ -11,7 +14,11 @@ use url::Url;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-/// The session, its heavy queries spread over the services that take parts of them, where `[query]` says so.
+/// How long the state store may take to name the workers; then the query runs on this host.
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
+
+/// The session, its heavy queries spread over the services that take parts of them, where `[query]` says so. These are looked for
+/// at each heavy query.
 ///
 /// A state store that can't be read only means that queries run on this host.
 ///
@@ -20,16 +27,22 @@ use crate::settings::Settings;
 pub async fn spread(session: Session, settings: &Settings) -> Result<Session, Failure> {
     let Some(query) = &settings.query else { return Ok(session) };
     let key = key(settings).await?;
-    match addresses(settings).await {
-        Ok(urls) => {
-            let spread_from_bytes = query.spread_from_mb.saturating_mul(1 << 20);
-            Ok(session.spread_over(Workers::reached(urls, key, spread_from_bytes).await))
-        }
-        Err(failure) => {
-            tracing::warn!("queries aren't shared with other hosts: {}", failure.render(false));
-            Ok(session)
+    let store = settings.state_url.clone();
+    let find = move || -> BoxFuture<'static, Vec<Url>> { found(store.clone()).boxed() };
+    Ok(session.spread_over(Workers::new(Arc::new(find), key, query.spread_from_mb.saturating_mul(1 << 20))))
+}
+
+/// The addresses of query workers; none, with a warning, if the state store doesn't give them.
+async fn found(store: String) -> Vec<Url> {
+    match tokio::time::timeout(FOUND_WITHIN, addresses(&store)).await {
+        Ok(Ok(urls)) => return urls,
+        Ok(Err(failure)) => tracing::warn!("queries aren't shared with other hosts: {}", failure.render(false)),
+        Err(_) => {
+            let secs = FOUND_WITHIN.as_secs();
+            tracing::warn!("queries aren't shared with other hosts: the state store took longer than {secs} seconds");
         }
     }
+    Vec::new()
 }
 
 /// The worker of this process, where `[query]` says so, its address put where the next heartbeat finds it for others.
@@ -56,8 +69,8 @@ async fn key(settings: &Settings) -> Result<WorkerKey, Failure> {
 }
 
 /// Of services that were there in the last minute.
-async fn addresses(settings: &Settings) -> Result<Vec<Url>, Failure> {
-    let services = State::open(&settings.state_url).await?.services().await?;
+async fn addresses(store: &str) -> Result<Vec<Url>, Failure> {
+    let services = State::open(store).await?.services().await?;
     let now = Utc::now();
     let fresh = services.into_iter().filter(|service| service.is_fresh(now));
     Ok(fresh.filter_map(|service| service.query_address?.parse().ok()).collect())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Row, Transaction};
 
 use super::migrations;
 use crate::error::Error;
@@ -149,8 +149,12 @@ impl Database {
     pub(crate) async fn write_anew(&self, tables: &BTreeSet<&str>) -> Result<(), sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
         if self.kind == Kind::Sqlite {
-            for statement in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-                sqlx::raw_sql(statement).execute(&mut *connection).await?;
+            sqlx::raw_sql("VACUUM").execute(&mut *connection).await?;
+            let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+            // It is no error of SQLite's if somebody still reads the log, which then keeps what was there.
+            if emptied.try_get::<i64, _>(0)? != 0 {
+                let busy = "another process reads the state store, and its log can't be emptied meanwhile: do it again";
+                return Err(sqlx::Error::Protocol(busy.to_owned()));
             }
             return Ok(());
         }

@@ -9,7 +9,7 @@
 //! time. **Load**: many networks due at once, in one service and in two over one PostgreSQL and S3. **Exact**: no
 //! transaction counted twice at size, nor after a rebuild of millions of rows. **Detection**: reading a million rows again
 //! against histories of 1, 10 and 50 million. **Questions**: SQL on ten million versions, against DuckDB over the same
-//! files. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000.
+//! files; **workers**, only where it is asked for, the same on two query workers and on Sail. **Scale**: seventy networks of fifty accounts at once, and what a slice costs among 1,000 and 100,000.
 //! **Growth**: what a row costs with larger bodies, more networks and on one core. **Starts**: a service with ninety
 //! connectors until its first request, and the smallest query. **Console**: the page over 4,500 accounts and 400 days. **Attackers**: an honest network beside guests and networks that want time and memory.
 //!
@@ -41,6 +41,7 @@ mod scale;
 mod stages;
 mod starts;
 mod swap;
+mod workers;
 mod yardstick;
 
 use std::path::PathBuf;
@@ -52,9 +53,9 @@ use crate::history::History;
 use crate::network::Work;
 
 const USAGE: &str = "usage: sluice-bench --connectors DIR --sluice FILE [--quick] [--scale N] [--attacker NAME] \
-    [--only map|end-to-end|stages|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console|growth|starts]";
+    [--only map|end-to-end|stages|swap|replay|load|exact|detection|questions|attackers|rereading|hosts|scale|console|growth|starts|workers]";
 /// What can be measured alone.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
     "map",
     "end-to-end",
     "stages",
@@ -71,6 +72,7 @@ const PARTS: [&str; 16] = [
     "console",
     "growth",
     "starts",
+    "workers",
 ];
 /// Transactions that are read again.
 const WINDOW: u64 = 1_000_000;
@@ -178,11 +180,12 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         )?;
         attackers::print(&report.attacked, report.quick);
     }
-    if wanted("detection") || wanted("questions") {
+    if wanted("detection") || wanted("questions") || wanted("workers") {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(history(arguments, &mut report))?;
         report.print_detection();
         report.print_questions();
+        workers::print(report.versions, &report.spread);
     }
     let file = arguments.connectors.parent().unwrap_or(&arguments.connectors).join("bench.json");
     std::fs::write(&file, format!("{}\n", serde_json::to_string(&report)?))
@@ -223,11 +226,14 @@ async fn history(arguments: &Arguments, report: &mut report::Report) -> anyhow::
     let mut history = History::new(WINDOW / arguments.scale, QUESTIONED / arguments.scale).await?;
     let mut sizes: Vec<(u64, bool)> = HISTORIES.iter().map(|size| (*size, true)).chain([(QUESTIONED, false)]).collect();
     sizes.sort_unstable();
-    sizes.retain(|(_, detects)| !only(if *detects { "questions" } else { "detection" }));
+    sizes.retain(|(_, detects)| if *detects { !only("questions") && !only("workers") } else { !only("detection") });
     for (size, detects) in sizes {
         history.grow(size / arguments.scale).await?;
         if detects {
             report.detection.push(detection::measure(&mut history).await?);
+        } else if only("workers") {
+            report.versions = history.versions();
+            report.spread = workers::measure(&history, &arguments.sluice, &arguments.connectors)?;
         } else {
             let tools = arguments.connectors.parent().unwrap_or(&arguments.connectors).join("python/bin/python");
             report.versions = history.versions();

@@ -14,7 +14,7 @@ use sluice_tests::{QUESTIONS, naming_tables};
 use crate::history::History;
 
 /// Measured so often after one round to warm up; the median counts.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// What a question took.
 #[derive(Clone, Serialize)]
@@ -74,7 +74,7 @@ fn duckdb(lake: &Lake, python: &Path, sql: &str) -> anyhow::Result<(Vec<String>,
 }
 
 /// The median of all rounds but the first.
-fn median(mut times: Vec<f64>) -> f64 {
+pub(crate) fn median(mut times: Vec<f64>) -> f64 {
     times.remove(0);
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]

@@ -19,6 +19,7 @@ use crate::scale::{self, Scaled};
 use crate::stages::Stage;
 use crate::starts::Starts;
 use crate::swap::SwapSpeed;
+use crate::workers::Spread;
 
 /// CPU seconds of a run for one of the native pipeline: the limit for this machine.
 const MAX_RATIO: f64 = 2.5;
@@ -77,6 +78,8 @@ pub(crate) struct Report {
     pub(crate) versions: u64,
     /// Questions.
     pub(crate) questions: Vec<Answered>,
+    /// The same on query workers and on Sail.
+    pub(crate) spread: Vec<Spread>,
     /// An honest network beside attackers.
     pub(crate) attacked: Vec<Attacked>,
     /// Policies of re-reading.

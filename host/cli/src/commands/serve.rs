@@ -17,7 +17,6 @@ use sluice_server::Server;
 use sluice_state::State;
 use tokio::sync::{oneshot, watch};
 
-use super::sql::query_watch;
 use super::{print_json, rfc3339};
 use crate::arguments::{ServeArgs, TokensArgs, TokensCommand};
 
@@ -132,7 +131,16 @@ pub(super) async fn wire_session(settings: &Settings) -> Result<(), Failure> {
 /// # Errors
 /// What is wrong with the query, or the lake.
 pub(super) async fn flight_query(settings: &Settings) -> Result<(), Failure> {
-    let _watch = query_watch(settings, true);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the query doesn't pause to be ended, and nothing was taken to write"
+    )]
+    let _watch = QueryWatch::start(&settings.limits, |failure| {
+        // Without it the client learns that the process was ended.
+        let message = sluice_flight::last_message(&failure).unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "{message}");
+        std::process::exit((failure.exit as u8).into());
+    });
     sluice_flight::answer_query(settings).await
 }
 

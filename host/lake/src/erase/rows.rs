@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use sluice_model::{Fact, transaction_keys};
 
 use super::cells::replaced;
-use super::{ErasedRows, NativeSubstitutes, Substitutes};
+use super::{ErasedRows, NativeSubstitutes, Replace, Substitutes};
 use crate::error::Error;
 use crate::hash::{VANISHED, content_hashes, hash};
 use crate::index::{keys_of, to_hex};
@@ -105,8 +105,8 @@ impl Shape {
                 rows.iter().for_each(|row| (has_value[*row], is_changed[*row]) = (true, true));
                 columns[place] = column;
             }
-            if matches!(scope, Scope::Words)
-                && let Some((_, rows)) = replaced(&columns[place], &substitutes.values).map_err(failed)?
+            if let Some(left) = self.left(&scope, field, substitutes)
+                && let Some((_, rows)) = replaced(&columns[place], left).map_err(failed)?
             {
                 *found.rows.left.entry(field.name().clone()).or_default() += rows.len() as u64;
             }
@@ -143,6 +143,18 @@ impl Shape {
             Kind::Native if self.paths.get(column).is_some_and(|path| self.native.paths.contains(path)) => Scope::All,
             Kind::Native => Scope::Words,
             _ => Scope::Documents,
+        }
+    }
+
+    /// Finds what stays in a column and is equal to a value: numbers of native tables that may be amounts, and texts of the unified
+    /// ones that say nothing of a person.
+    fn left<'a>(&self, scope: &Scope, field: &Field, substitutes: &'a Substitutes) -> Option<&'a Replace> {
+        match (scope, self.kind) {
+            (Scope::Words, _) => Some(&substitutes.values),
+            (Scope::Names, Kind::Unified(fact)) if *field.data_type() == DataType::Utf8 => {
+                fact.mapped_column(field.name()).map(|_| &substitutes.words)
+            }
+            _ => None,
         }
     }
 

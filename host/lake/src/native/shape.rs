@@ -10,7 +10,7 @@ use sluice_model::{DECODE_NOTES, Kind, Kinds};
 use super::columns::{self, Columns};
 use super::convert::Gather;
 use super::rest::{REST, Rest, rest_field};
-use super::{EXAMPLE_CHARS, NativeRows, notes_field};
+use super::{NativeRows, example_of, notes_field};
 use crate::append::{Beyond, Chosen, Shaped};
 use crate::error::Error;
 use crate::gather::{Run, runs};
@@ -151,7 +151,7 @@ impl<'a> Shaping<'a> {
             *beyond.by_run.entry(self.rows.incoming.run(row.source)).or_default() += 1;
         }
         let first = objects.iter().flatten().next();
-        beyond.example = first.map(|object| object.chars().take(EXAMPLE_CHARS).collect());
+        beyond.example = first.map(example_of);
         beyond
     }
 }

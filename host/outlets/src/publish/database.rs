@@ -6,6 +6,7 @@ use std::str::FromStr;
 use arrow::datatypes::Schema;
 use futures::TryStreamExt;
 use sluice_lake::{VersionFile, VersionPlace, VersionReader};
+use sluice_model::Fact;
 use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
@@ -13,8 +14,6 @@ use super::columns::{definition, quoted};
 use super::{Publication, PublishedTable, copy};
 use crate::error::Error;
 
-/// The table that follows.
-const SOURCE: &str = "unified.transaction_versions";
 /// Where the place is kept that the tables have absorbed.
 const PLACES: &str = "sluice_published";
 /// How long another process is waited for.
@@ -33,15 +32,17 @@ pub(super) async fn connect(url: &str) -> Result<PgConnection, Error> {
 pub(super) struct Transaction<'c> {
     transaction: sqlx::Transaction<'c, Postgres>,
     schema: String,
+    /// The kind of facts whose tables change.
+    fact: Fact,
 }
 
 impl<'c> Transaction<'c> {
     /// Begins it, once no other process publishes to this schema.
-    pub(super) async fn begin(connection: &'c mut PgConnection, schema: &str) -> Result<Self, Error> {
+    pub(super) async fn begin(connection: &'c mut PgConnection, schema: &str, fact: Fact) -> Result<Self, Error> {
         let failed = Error::database("read");
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
         let transaction = connection.begin_with(begin).await.map_err(&failed)?;
-        let mut begun = Self { transaction, schema: schema.to_owned() };
+        let mut begun = Self { transaction, schema: schema.to_owned(), fact };
         // Who holds the lock may have been suspended.
         begun.execute("read", format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1))").bind(format!("sluice/publish/{schema}"));
@@ -60,14 +61,12 @@ impl<'c> Transaction<'c> {
             self.execute("make tables in", format!("CREATE SCHEMA {}", quoted(&self.schema))).await?;
         }
         let mut is_whole = true;
-        for table in &publication.tables {
+        for table in publication.tables_of(self.fact) {
             let name = self.named(table.name());
             if self.lacks("to_regclass", &name).await? {
                 is_whole = false;
-                let key = match table {
-                    PublishedTable::Transactions => "transaction_key",
-                    PublishedTable::TransactionVersions => "transaction_key, version",
-                };
+                let key = self.fact.key();
+                let key = if table.is_latest() { key.to_owned() } else { format!("{key}, version") };
                 let columns: Vec<String> = columns.fields().iter().map(|field| definition(field)).collect();
                 let create = format!("CREATE TABLE {name} ({}, PRIMARY KEY ({key}))", columns.join(", "));
                 self.execute("make tables in", create).await?;
@@ -82,7 +81,10 @@ impl<'c> Transaction<'c> {
             self.execute("make tables in", create).await?;
         }
         let select = format!("SELECT table_id, version FROM {places} WHERE source = $1 AND choice = $2");
-        let query = sqlx::query(AssertSqlSafe(select)).bind(SOURCE).bind(publication.choice()).persistent(false);
+        let query = sqlx::query(AssertSqlSafe(select))
+            .bind(self.source())
+            .bind(publication.choice(self.fact))
+            .persistent(false);
         let row = query.fetch_optional(&mut *self.transaction).await.map_err(Error::database("read"))?;
         let place = row.map(|row| -> Result<VersionPlace, sqlx::Error> {
             Ok(VersionPlace { table: row.try_get(0)?, version: row.try_get::<i64, _>(1)?.unsigned_abs() })
@@ -93,7 +95,7 @@ impl<'c> Transaction<'c> {
     /// Gives the tables the columns of the lake's that they lack. False if they have all.
     pub(super) async fn add_columns(&mut self, publication: &Publication, columns: &Schema) -> Result<bool, Error> {
         let mut is_wider = false;
-        for table in &publication.tables {
+        for table in publication.tables_of(self.fact) {
             let select =
                 "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
             let query = sqlx::query(select).bind(&self.schema).bind(table.name()).persistent(false);
@@ -122,10 +124,11 @@ impl<'c> Transaction<'c> {
         let failed = Error::database("copy rows to");
         let mut copying = self.transaction.copy_in_raw("COPY sluice_staged FROM STDIN").await.map_err(&failed)?;
         let mut piece = Vec::with_capacity(2 * PIECE);
+        let table = self.fact.versions();
         for file in files {
             let mut rows = versions.rows(file).await?;
             while let Some(batch) = rows.try_next().await? {
-                copy::append(&batch, &mut piece).map_err(|source| Error::Rows { table: SOURCE, source })?;
+                copy::append(&batch, &mut piece).map_err(|source| Error::Rows { table, source })?;
                 if piece.len() >= PIECE {
                     copying.send(piece.as_slice()).await.map_err(&failed)?;
                     piece.clear();
@@ -145,13 +148,13 @@ impl<'c> Transaction<'c> {
         is_staged: bool,
     ) -> Result<u64, Error> {
         let mut changed = 0;
-        for table in &publication.tables {
+        for table in publication.tables_of(self.fact) {
             let name = self.named(table.name());
             if anew {
                 self.execute("change rows of", format!("DELETE FROM {name}")).await?;
             }
             if is_staged {
-                changed += self.execute("change rows of", merge(*table, &name, columns)).await?;
+                changed += self.execute("change rows of", merge(table, &name, columns)).await?;
             }
         }
         Ok(changed)
@@ -165,8 +168,8 @@ impl<'c> Transaction<'c> {
              choice = excluded.choice, published_at = excluded.published_at",
             self.named(PLACES)
         );
-        let query = sqlx::query(AssertSqlSafe(insert)).bind(SOURCE).bind(&place.table).persistent(false);
-        let query = query.bind(i64::try_from(place.version).unwrap_or(i64::MAX)).bind(publication.choice());
+        let query = sqlx::query(AssertSqlSafe(insert)).bind(self.source()).bind(&place.table).persistent(false);
+        let query = query.bind(i64::try_from(place.version).unwrap_or(i64::MAX)).bind(publication.choice(self.fact));
         query.execute(&mut *self.transaction).await.map_err(Error::database("change rows of"))?;
         Ok(())
     }
@@ -177,6 +180,11 @@ impl<'c> Transaction<'c> {
 
     pub(super) async fn roll_back(self) -> Result<(), Error> {
         self.transaction.rollback().await.map_err(Error::database("read"))
+    }
+
+    /// The table that is followed, by which the place is kept.
+    fn source(&self) -> String {
+        format!("unified.{}", self.fact.versions())
     }
 
     fn named(&self, table: &str) -> String {
@@ -200,19 +208,16 @@ impl<'c> Transaction<'c> {
 /// The statement that brings staged rows to a table. What it has already, it keeps.
 fn merge(table: PublishedTable, name: &str, columns: &Schema) -> String {
     let all: Vec<String> = columns.fields().iter().map(|field| quoted(field.name())).collect();
-    let list = all.join(", ");
-    match table {
-        PublishedTable::TransactionVersions => format!(
-            "INSERT INTO {name} ({list}) SELECT {list} FROM sluice_staged ON CONFLICT (transaction_key, version) DO NOTHING"
-        ),
-        PublishedTable::Transactions => {
-            let set: Vec<String> = all.iter().map(|column| format!("{column} = excluded.{column}")).collect();
-            format!(
-                "INSERT INTO {name} AS latest ({list}) SELECT DISTINCT ON (transaction_key) {list} FROM sluice_staged \
-                 ORDER BY transaction_key, version DESC ON CONFLICT (transaction_key) DO UPDATE SET {} \
-                 WHERE latest.version < excluded.version",
-                set.join(", ")
-            )
-        }
+    let (list, key) = (all.join(", "), table.fact().key());
+    if !table.is_latest() {
+        return format!(
+            "INSERT INTO {name} ({list}) SELECT {list} FROM sluice_staged ON CONFLICT ({key}, version) DO NOTHING"
+        );
     }
+    let set: Vec<String> = all.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    format!(
+        "INSERT INTO {name} AS latest ({list}) SELECT DISTINCT ON ({key}) {list} FROM sluice_staged \
+         ORDER BY {key}, version DESC ON CONFLICT ({key}) DO UPDATE SET {} WHERE latest.version < excluded.version",
+        set.join(", ")
+    )
 }

@@ -6,11 +6,12 @@
 use std::fmt::Write;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use sluice_model::Fact;
 
 use super::columns::quoted;
 use super::{Publication, PublishedTable};
 
-/// A data file of the table of versions on S3.
+/// A data file of a table of versions on S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredFile {
     /// Where it is.
@@ -22,20 +23,27 @@ pub(super) struct StoredFile {
 }
 
 /// The script, in one transaction.
-pub(super) fn script(publication: &Publication, columns: &Schema, files: &[StoredFile], version: u64) -> String {
+pub(super) fn script(
+    publication: &Publication,
+    fact: Fact,
+    columns: &Schema,
+    files: &[StoredFile],
+    version: u64,
+) -> String {
     let schema = quoted(&publication.schema);
     let mut script = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {schema};\n");
     let definitions: Vec<String> = columns.fields().iter().map(|field| definition(field)).collect();
     let definitions = definitions.join(", ");
-    for table in &publication.tables {
+    let (key, staged) = (quoted(fact.key()), staged(fact));
+    for table in publication.tables_of(fact) {
         let name = format!("{schema}.{}", quoted(table.name()));
-        line(&mut script, &format!("CREATE TABLE IF NOT EXISTS {name} ({definitions}) DISTKEY (\"transaction_key\")"));
+        line(&mut script, &format!("CREATE TABLE IF NOT EXISTS {name} ({definitions}) DISTKEY ({key})"));
     }
-    line(&mut script, &format!("CREATE TEMPORARY TABLE sluice_staged ({definitions})"));
+    line(&mut script, &format!("CREATE TEMPORARY TABLE {staged} ({definitions})"));
     for file in files {
         let names: Vec<String> = file.columns.iter().map(|name| quoted(name)).collect();
         let copy = format!(
-            "COPY sluice_staged ({}) FROM {} IAM_ROLE default FORMAT AS PARQUET SERIALIZETOJSON",
+            "COPY {staged} ({}) FROM {} IAM_ROLE default FORMAT AS PARQUET SERIALIZETOJSON",
             names.join(", "),
             literal(&file.url)
         );
@@ -44,40 +52,44 @@ pub(super) fn script(publication: &Publication, columns: &Schema, files: &[Store
             let set: Vec<String> =
                 file.partition.iter().map(|(name, value)| format!("{} = {}", quoted(name), literal(value))).collect();
             let set = set.join(", ");
-            line(&mut script, &format!("UPDATE sluice_staged SET {set} WHERE {} IS NULL", quoted(first)));
+            line(&mut script, &format!("UPDATE {staged} SET {set} WHERE {} IS NULL", quoted(first)));
         }
     }
-    for table in &publication.tables {
-        merge(&mut script, *table, &format!("{schema}.{}", quoted(table.name())), columns);
+    for table in publication.tables_of(fact) {
+        merge(&mut script, table, &format!("{schema}.{}", quoted(table.name())), columns);
     }
-    let _ = write!(script, "COMMIT;\n-- Version {version} of unified.transaction_versions.\n");
+    let _ = write!(script, "COMMIT;\n-- Version {version} of unified.{}.\n", fact.versions());
     script
+}
+
+/// Where files of a kind of facts are copied to: a session has the scripts of all kinds.
+fn staged(fact: Fact) -> String {
+    if fact == Fact::Transactions { "sluice_staged".to_owned() } else { format!("sluice_staged_{}", fact.view()) }
 }
 
 /// What the snapshot doesn't have goes, and what the table doesn't have comes.
 fn merge(script: &mut String, table: PublishedTable, name: &str, columns: &Schema) {
     let list: Vec<String> = columns.fields().iter().map(|field| quoted(field.name())).collect();
     let list = list.join(", ");
-    let source = match table {
-        PublishedTable::TransactionVersions => "sluice_staged",
-        PublishedTable::Transactions => {
-            line(
-                script,
-                &format!(
-                    "CREATE TEMPORARY TABLE sluice_latest AS SELECT {list} FROM (SELECT {list}, row_number() OVER \
-                     (PARTITION BY \"transaction_key\" ORDER BY \"version\" DESC) AS place FROM sluice_staged) AS ranked \
-                     WHERE place = 1"
-                ),
-            );
-            "sluice_latest"
-        }
+    let (key, staged) = (quoted(table.fact().key()), staged(table.fact()));
+    let source = if table.is_latest() {
+        let latest = staged.replace("staged", "latest");
+        let ranked = format!(
+            "SELECT {list}, row_number() OVER (PARTITION BY {key} ORDER BY \"version\" DESC) AS place FROM {staged}"
+        );
+        line(
+            script,
+            &format!("CREATE TEMPORARY TABLE {latest} AS SELECT {list} FROM ({ranked}) AS ranked WHERE place = 1"),
+        );
+        latest
+    } else {
+        staged
     };
-    let same = |one: &str, other: &str| {
-        format!("{one}.\"transaction_key\" = {other}.\"transaction_key\" AND {one}.\"version\" = {other}.\"version\"")
-    };
-    let gone = same(source, name);
+    let same =
+        |one: &str, other: &str| format!("{one}.{key} = {other}.{key} AND {one}.\"version\" = {other}.\"version\"");
+    let gone = same(&source, name);
     line(script, &format!("DELETE FROM {name} WHERE NOT EXISTS (SELECT 1 FROM {source} WHERE {gone})"));
-    let known = same(name, source);
+    let known = same(name, &source);
     let new = format!("SELECT {list} FROM {source} WHERE NOT EXISTS (SELECT 1 FROM {name} WHERE {known})");
     line(script, &format!("INSERT INTO {name} ({list}) {new}"));
 }
@@ -132,6 +144,15 @@ mod tests {
             partition: vec![("network".to_owned(), "awin".to_owned()), ("month".to_owned(), month.to_owned())],
         };
         let files = [file("2026-01"), file("2026-02")];
-        insta::assert_snapshot!(script(&Publication::default(), &schema, &files, 7));
+        insta::assert_snapshot!(script(&Publication::default(), Fact::Transactions, &schema, &files, 7));
+        let payments = script(&Publication::default(), Fact::Payments, &Fact::Payments.versions_schema(), &[], 3);
+        for words in ["\"payments\" (", "\"payment_versions\" (", "DISTKEY (\"payment_key\")", "sluice_latest_payments"]
+        {
+            assert!(payments.contains(words), "{payments}");
+        }
+        assert!(
+            !payments.contains("\"transactions\"") && payments.ends_with("of unified.payment_versions.\n"),
+            "{payments}"
+        );
     }
 }

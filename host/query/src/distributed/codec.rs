@@ -39,6 +39,7 @@ impl LakeScanCodec {
 #[serde(deny_unknown_fields)]
 struct SentScan {
     folder: String,
+    id: String,
     version: u64,
     projection: Option<Vec<usize>>,
     /// Each as DataFusion's protobuf.
@@ -62,6 +63,7 @@ impl PhysicalExtensionCodec for LakeScanCodec {
         let filters = sent.filters.iter().map(|filter| Expr::from_bytes_with_ctx(filter, context));
         let scanned = Scanned {
             folder: sent.folder,
+            id: sent.id,
             version: sent.version,
             projection: sent.projection,
             filters: filters.collect::<Result<_>>()?,
@@ -79,10 +81,11 @@ impl PhysicalExtensionCodec for LakeScanCodec {
         let Some(scan) = node.downcast_ref::<LakeScan>() else {
             return internal_err!("{} can't be sent to another host", node.name());
         };
-        let Scanned { folder, version, projection, filters, files } = scan.scanned().clone();
+        let Scanned { folder, id, version, projection, filters, files } = scan.scanned().clone();
         let filters = filters.iter().map(|filter| filter.to_bytes().map(|bytes| bytes.to_vec()));
         let sent = SentScan {
             folder,
+            id,
             version,
             projection,
             filters: filters.collect::<Result<_>>()?,

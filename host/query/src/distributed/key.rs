@@ -13,10 +13,14 @@ use sha2::Sha256;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
+use super::connection::Proven;
+
 /// The header that carries it.
 pub(super) const HEADER: &str = "x-sluice-proof";
-/// What the key is for. Hosts of another version may compute another thing of the same plan.
-const PURPOSE: &[u8] = concat!("sluice: calls between query workers, 1, of ", env!("CARGO_PKG_VERSION")).as_bytes();
+/// What the key is for. Hosts of another build may compute another thing of the same plan: see `build.rs`.
+const PURPOSE: &[u8] =
+    concat!("sluice: calls between query workers, 2, of ", env!("CARGO_PKG_VERSION"), " ", env!("SLUICE_PLANS"))
+        .as_bytes();
 /// How far clocks of hosts may differ, and how long a proof is remembered.
 const SKEW_SECS: u64 = 300;
 
@@ -88,10 +92,13 @@ impl Interceptor for ProofChecker {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let proof = request.metadata().get(HEADER).and_then(|proof| proof.to_str().ok()).unwrap_or_default();
         if self.lets_through(proof, Utc::now()) {
+            if let Some(proven) = request.extensions().get::<Proven>() {
+                proven.note();
+            }
             return Ok(request);
         }
         tracing::warn!("a call without a proof of this installation was refused");
-        Err(Status::unauthenticated("only hosts with this installation's state.key, version and time may call"))
+        Err(Status::unauthenticated("only hosts with this installation's state.key, build and time may call"))
     }
 }
 

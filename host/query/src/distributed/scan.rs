@@ -16,6 +16,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use deltalake::kernel::Snapshot;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sluice_lake::Lake;
@@ -30,14 +31,17 @@ pub(crate) struct TableVersion {
     url: Url,
     /// Its folder, from the lake's.
     folder: String,
+    /// The table's own id: a rebuilt one has the same folder, and may have the same version.
+    id: String,
     version: u64,
 }
 
 impl TableVersion {
     /// None for a table outside the lake.
-    pub(crate) fn of(lake: &Lake, url: &Url, version: u64) -> Option<Self> {
+    pub(crate) fn of(lake: &Lake, url: &Url, snapshot: &Snapshot) -> Option<Self> {
         let folder = url.as_str().strip_prefix(lake.url().as_str())?.to_owned();
-        Some(Self { url: url.clone(), folder, version })
+        let (id, version) = (snapshot.metadata().id().to_owned(), snapshot.version());
+        Some(Self { url: url.clone(), folder, id, version })
     }
 }
 
@@ -54,6 +58,8 @@ pub(super) struct ScanFile {
 pub(super) struct Scanned {
     /// The table's folder, from the lake's.
     pub(super) folder: String,
+    /// The table's id.
+    pub(super) id: String,
     pub(super) version: u64,
     pub(super) projection: Option<Vec<usize>>,
     pub(super) filters: Vec<Expr>,
@@ -91,6 +97,7 @@ impl LakeScan {
     ) -> Result<Self> {
         let scanned = Scanned {
             folder: table.folder.clone(),
+            id: table.id.clone(),
             version: table.version,
             projection: projection.cloned(),
             filters: filters.to_vec(),

@@ -16,7 +16,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext, WorkerSessionBuilder};
 use deltalake::DeltaTable;
 use deltalake::delta_datafusion::DeltaScanNext;
-use deltalake::kernel::Snapshot;
 use futures::FutureExt;
 use sluice_lake::Lake;
 use tokio::net::TcpListener;
@@ -26,10 +25,11 @@ use url::Url;
 
 use super::channels::{Channels, PING};
 use super::codec::LakeScanCodec;
-use super::connection::connections;
+use super::connection::{PROVEN_WITHIN, connections};
 use super::guard::guard;
 use super::key::{ProofChecker, WorkerKey};
 use super::scan::Scanned;
+use super::snapshots::Snapshots;
 use crate::delta_table::scan_config;
 use crate::error::Error;
 use crate::session::{self, SessionOptions};
@@ -39,6 +39,7 @@ pub(super) struct WorkerLake {
     lake: Lake,
     /// Plans scans; its stores and its memory are those of all parts of queries.
     state: SessionState,
+    snapshots: Snapshots,
 }
 
 impl fmt::Debug for WorkerLake {
@@ -58,7 +59,7 @@ impl WorkerLake {
         let log = self.lake.log_store(&url).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let table = DeltaTable::new(log.clone());
         table.update_datafusion_session(&self.state).map_err(DataFusionError::from)?;
-        let snapshot = Snapshot::try_new(log.as_ref(), Some(scanned.version)).await.map_err(DataFusionError::from)?;
+        let snapshot = self.snapshots.of(scanned, log.as_ref()).await?;
         let mut scan = DeltaScanNext::new(snapshot, scan_config())?;
         if let Some(files) = &scanned.files {
             scan = scan.with_file_paths(files.iter().map(|file| file.path.as_str()));
@@ -130,7 +131,7 @@ impl QueryWorker {
         };
         let state = session::engine(&options)?;
         let runtime = state.runtime_env().clone();
-        let lake = Arc::new(WorkerLake { lake, state });
+        let lake = Arc::new(WorkerLake { lake, state, snapshots: Snapshots::default() });
         let checker = ProofChecker::new(key.clone(), address.as_str());
         let parts = Parts { lake, channels: Channels::new(key), options };
         let worker = Worker::from_session_builder(parts).with_runtime_env(runtime);
@@ -154,7 +155,7 @@ impl QueryWorker {
             .http2_keepalive_interval(Some(PING))
             .http2_keepalive_timeout(Some(PING))
             .add_service(service)
-            .serve_with_incoming_shutdown(connections(self.listener, cut.clone()), stop.clone());
+            .serve_with_incoming_shutdown(connections(self.listener, cut.clone(), PROVEN_WITHIN), stop.clone());
         let late = async {
             stop.await;
             tokio::time::sleep(grace).await;

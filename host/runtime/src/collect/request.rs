@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::Utc;
 use sluice_engine::{DecodedResponse, TwiceCheck, visible_headers};
-use sluice_fetch::{Account, Attempts, Exchange, FailedAttempt, NextAttempt, Retry, replaced_headers};
+use sluice_fetch::{Account, Attempts, Exchange, FailedAttempt, NextAttempt, Retry};
 use sluice_lake::WireBody;
 use sluice_model::{Digest, ErrorKind, Judgement, RawObject, Request, Slice, Step, Verdict, request_id};
 
@@ -205,22 +205,6 @@ impl Collector {
             account.renew(token, &exchange).await;
         }
         self.apply_response(slice, request, raw, (judged, ending), exchange.retry_after, progress, permit).await
-    }
-
-    /// Replaces what was erased in a response, before anything of it is kept.
-    async fn erase(&self, exchange: &mut Exchange) -> Result<(), SliceError> {
-        if self.erased.is_empty() {
-            return Ok(());
-        }
-        let (erased, body) = (self.erased.clone(), exchange.body.clone());
-        let replaced = tokio::task::spawn_blocking(move || erased.replaced(&body));
-        let replaced = replaced.await.map_err(|error| SliceError::from(Failure::failed(error)))?;
-        if let Some(body) = replaced {
-            exchange.headers = replaced_headers(&exchange.headers, body.len() as u64);
-            exchange.body = Bytes::from(body);
-            exchange.wire = exchange.body.clone();
-        }
-        Ok(())
     }
 
     /// Keeps what there is of a response that is of no use.

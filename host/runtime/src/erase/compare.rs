@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
+use sluice_fetch::Erased;
 use sluice_model::{Fact, Mapped, NativeBatch, row_hash};
 
 /// Words in the name of a field by which a number in it is an amount or a count.
@@ -62,6 +64,26 @@ pub(super) fn difference(before: &Mapped, after: &Mapped, is_number: bool) -> Re
         }
     }
     Ok(difference)
+}
+
+/// Whether rows hold one of the values: then their body writes it in a way that isn't searched.
+pub(super) fn holds(erased: &Erased, mapped: &Mapped) -> bool {
+    let is_held = |texts: &StringArray| texts.iter().flatten().any(|text| erased.count(text.as_bytes()) > 0);
+    let transactions = mapped.transactions.iter().map(|rows| (Fact::Transactions, rows));
+    let mut facts = transactions.chain(mapped.facts.iter().map(|(fact, rows)| (*fact, rows)));
+    mapped.native.columns.iter().any(|column| is_held(&column.text))
+        || facts.any(|(fact, rows)| {
+            let mut personal = fact.personal_columns().iter().filter_map(|name| texts(rows.column_by_name(name)?));
+            personal.any(is_held)
+        })
+}
+
+/// The texts of a column: its own, or the values of its maps.
+fn texts(column: &ArrayRef) -> Option<&StringArray> {
+    match column.data_type() {
+        DataType::Map(..) => column.as_map().values().as_string_opt(),
+        _ => column.as_string_opt(),
+    }
 }
 
 /// The paths of the fields in which records differ.
@@ -124,8 +146,7 @@ fn hashed_ids(before: &RecordBatch, after: &RecordBatch) -> Vec<(String, String)
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use arrow::array::StringArray;
-    use sluice_model::{Kinds, NativeColumn};
+    use sluice_model::{Kinds, NativeColumn, Secret};
 
     use super::*;
 
@@ -150,5 +171,15 @@ mod tests {
         let paths = ["sale_amounts", "orderTotal", "TOTALPRICE", "consumerRef", "totalId", "amountPaid"];
         assert_eq!(paths.map(is_amount), [true, true, true, false, false, true]);
         assert!(found(&mapped(&[("clickRef", "9")]), true).is_err());
+    }
+
+    #[test]
+    fn rows_that_still_hold_a_value_are_seen() {
+        let mut erased = Erased::new(Secret::new("key".to_owned()), Vec::new());
+        let value = erased.value("member-1").unwrap();
+        let stand_in = value.stand_in.clone();
+        erased.add(value);
+        assert!(holds(&erased, &mapped(&[("a", "x"), ("clickRef", "u|member-1")])));
+        assert!(!holds(&erased, &mapped(&[("a", "x"), ("clickRef", stand_in.as_str())])));
     }
 }

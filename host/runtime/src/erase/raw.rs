@@ -10,7 +10,7 @@ use sluice_fetch::{Erased, replaced_headers, unpack_body};
 use sluice_lake::{EnvelopePath, ErasedRows, NativeSubstitutes, Prepared, WireBody};
 use sluice_model::{Digest, Fact, Mapped, RawObject, Step};
 
-use super::compare::{Difference, difference};
+use super::compare::{Difference, difference, holds};
 use super::texts::{Texts, replaced};
 use crate::app::{App, open_session};
 use crate::failure::Failure;
@@ -49,6 +49,9 @@ pub(super) struct RawErasure {
 struct Search<'a> {
     app: &'a Arc<App>,
     erased: &'a Arc<Erased>,
+    /// Those of the values that can be no amount, and those that can.
+    words: Erased,
+    numbers: Erased,
     /// By network, all versions by which its rows were mapped.
     connectors: HashMap<String, Vec<Connector>>,
     is_dry: bool,
@@ -57,7 +60,8 @@ struct Search<'a> {
 impl RawErasure {
     /// Reads all of raw. Bodies without the values are written beside those with them.
     pub(super) async fn of(app: &Arc<App>, erased: &Arc<Erased>, is_dry: bool) -> Result<Self, Failure> {
-        let search = Search { app, erased, connectors: versions(app).await?, is_dry };
+        let (words, numbers) = (erased.without_numbers(), erased.numbers());
+        let search = Search { app, erased, words, numbers, connectors: versions(app).await?, is_dry };
         let mut found = Self::default();
         let runs = app.lake.raw_runs().await?;
         app.meter.begin("search raw", Unit::Runs, runs.len() as u64);
@@ -88,11 +92,7 @@ impl RawErasure {
                     Err(sluice_lake::Error::Gone { .. }) => {}
                     Err(error) => return Err(error.into()),
                     Ok(_) => {
-                        return Err(Failure::failed(anyhow::anyhow!(
-                            "{table} holds a value that isn't found in the response {} that it came from",
-                            body.short()
-                        ))
-                        .hint("its body writes values in a way that erasure doesn't know; nothing was erased"));
+                        return Err(hidden(table, body));
                     }
                 }
             }
@@ -116,16 +116,12 @@ impl RawErasure {
         Ok(())
     }
 
-    /// The bodies with values that nothing names any more: those that were rewritten, and those that an interrupted run or
-    /// erasure left.
+    /// The bodies with values that no envelope names once the envelopes are rewritten: those that are replaced, and those that an
+    /// interrupted run or erasure left.
     pub(super) async fn old_bodies(&self, app: &App, erased: &Erased) -> Result<Vec<Digest>, Failure> {
         let new: HashSet<&Digest> = self.bodies.values().collect();
-        let mut old = Vec::new();
+        let mut old: Vec<Digest> = self.bodies.keys().copied().collect();
         for digest in app.lake.raw_bodies().await? {
-            if self.bodies.contains_key(&digest) {
-                old.push(digest);
-                continue;
-            }
             if new.contains(&digest) || self.named.contains(&digest) {
                 continue;
             }
@@ -209,29 +205,38 @@ impl Search<'_> {
         let Some(all) = self.erased.replaced(plain) else { return Ok(None) };
         let is_mapped = object.outcome == "answered" && object.request.yields_records;
         let connectors = self.connectors.get(&object.slice.network).filter(|_| is_mapped);
-        let (Some(connectors), has_numbers) = (connectors, self.has_numbers()) else { return Ok(Some(all)) };
-        let Err(place) = self.learn_all(connectors, object, plain, &all, found).await? else { return Ok(Some(all)) };
-        let places = self.erased.count(plain);
-        if !has_numbers || places > MAX_PLACES {
+        let (Some(connectors), has_numbers) = (connectors, !self.numbers.is_empty()) else { return Ok(Some(all)) };
+        let learned = self.learn_all(connectors, object, (plain, all.as_slice()), has_numbers, found).await?;
+        let Err(place) = learned else { return Ok(Some(all)) };
+        if !has_numbers {
+            return Err(misplaced(object, &place));
+        }
+        // A word is replaced wherever it stands, or refused. Only a number may be an amount.
+        let words = self.words.replaced(plain);
+        let without = words.clone().map_or_else(|| plain.clone(), Bytes::from);
+        if words.is_some()
+            && let Err(place) = self.pairs(connectors, object, (plain, &without[..]), false).await?
+        {
+            return Err(misplaced(object, &place));
+        }
+        let places = self.numbers.count(&without);
+        if places > MAX_PLACES {
             return Err(misplaced(object, &place));
         }
         let mut wanted = HashSet::new();
         for at in 0..places {
-            let Some(one) = self.erased.replaced_where(plain, |other| other == at) else { continue };
-            if self.pairs(connectors, object, plain, &one).await?.is_ok() {
+            let Some(one) = self.numbers.replaced_where(&without, |other| other == at) else { continue };
+            if self.pairs(connectors, object, (&without, one.as_slice()), true).await?.is_ok() {
                 wanted.insert(at);
             }
         }
         found.amounts += (places - wanted.len()) as u64;
-        let Some(some) = self.erased.replaced_where(plain, |at| wanted.contains(&at)) else { return Ok(None) };
-        match self.learn_all(connectors, object, plain, &some, found).await? {
+        let some = self.numbers.replaced_where(&without, |at| wanted.contains(&at)).or(words);
+        let Some(some) = some else { return Ok(None) };
+        match self.learn_all(connectors, object, (plain, some.as_slice()), false, found).await? {
             Ok(()) => Ok(Some(some)),
             Err(place) => Err(misplaced(object, &place)),
         }
-    }
-
-    fn has_numbers(&self) -> bool {
-        self.erased.values().iter().any(|value| value.is_number)
     }
 
     /// Maps a response by all versions, and takes what they say of rows; what differs that may not, if anything does.
@@ -239,30 +244,34 @@ impl Search<'_> {
         &self,
         connectors: &[Connector],
         object: &RawObject,
-        before: &Bytes,
-        after: &[u8],
+        bodies: (&Bytes, &[u8]),
+        is_number: bool,
         found: &mut RawErasure,
     ) -> Result<Result<(), String>, Failure> {
-        match self.pairs(connectors, object, before, after).await? {
+        match self.pairs(connectors, object, bodies, is_number).await? {
             Err(place) => Ok(Err(place)),
             Ok(pairs) => {
                 for (connector, pair) in connectors.iter().zip(pairs) {
-                    if let Some(pair) = pair {
-                        found.learn(connector, object, pair)?;
+                    let Some(pair) = pair else { continue };
+                    if holds(&self.words, &pair.after) {
+                        let slice = &object.slice;
+                        return Err(hidden(&format!("{}.{}", slice.network, slice.stream), object.body));
                     }
+                    found.learn(connector, object, pair)?;
                 }
                 Ok(Ok(()))
             }
         }
     }
 
-    /// A response by each version with the values and without them; none by one that can't map it.
+    /// A response by each version with the values and without them, by both bodies; none by one that can't map it. `is_number`:
+    /// what differs may be an amount.
     async fn pairs(
         &self,
         connectors: &[Connector],
         object: &RawObject,
-        before: &Bytes,
-        after: &[u8],
+        (before, after): (&Bytes, &[u8]),
+        is_number: bool,
     ) -> Result<Result<Vec<Option<Pair>>, String>, Failure> {
         let mut pairs = Vec::new();
         let other = rewritten(self.erased, object)?.unwrap_or_else(|| object.clone());
@@ -279,13 +288,22 @@ impl Search<'_> {
             let Ok(after) = map(other.clone(), Bytes::copy_from_slice(after)).await else {
                 return Ok(Err("what can't be mapped without it".to_owned()));
             };
-            match difference(&before, &after, self.has_numbers()) {
+            match difference(&before, &after, is_number) {
                 Ok(difference) => pairs.push(Some(Pair { before, after, difference })),
                 Err(place) => return Ok(Err(place)),
             }
         }
         Ok(Ok(pairs))
     }
+}
+
+/// The failure of a value that a body holds and that isn't found there.
+fn hidden(table: &str, body: Digest) -> Failure {
+    Failure::failed(anyhow::anyhow!(
+        "{table} holds a value that isn't found in the response {} that it came from",
+        body.short()
+    ))
+    .hint("its body writes values in a way that erasure doesn't know; no table was changed")
 }
 
 fn misplaced(object: &RawObject, place: &str) -> Failure {

@@ -23,7 +23,7 @@ pub struct ErasureReport {
     pub responses: u64,
     /// Bodies that held one.
     pub bodies: u64,
-    /// Bodies that were deleted, those that no response named any more included.
+    /// Bodies that were or would be deleted, those that no response named any more included.
     pub deleted_bodies: u64,
     /// Markers of slices that held one.
     pub markers: u64,
@@ -31,7 +31,7 @@ pub struct ErasureReport {
     pub amounts: u64,
     /// What was changed in tables.
     pub tables: Vec<ErasedRows>,
-    /// Files of earlier versions of tables that were deleted, with entries of their logs.
+    /// Files that were deleted: of earlier versions of tables, with entries of their logs, and what was never written to its end.
     pub deleted_files: u64,
     /// Rows of the state store that held a value.
     pub state: u64,
@@ -45,7 +45,8 @@ pub struct ErasureReport {
 impl ErasureReport {
     /// Whether no value was found.
     pub fn is_empty(&self) -> bool {
-        self.responses == 0 && self.tables.is_empty() && self.markers == 0 && self.state == 0
+        let Self { responses, deleted_bodies, markers, state, .. } = *self;
+        self.tables.is_empty() && [responses, deleted_bodies, markers, state].iter().all(|count| *count == 0)
     }
 
     /// For people, line by line.
@@ -64,14 +65,14 @@ impl ErasureReport {
                 columns.join(", ")
             ));
             for (column, cells) in left {
-                lines.push(format!("{table}: {cells} numbers in {column} are equal to a value, and stay: nothing shows that they are ids"));
+                lines.push(format!("{table}: {cells} cells of {column} hold what is equal to a value, and stay: nothing shows that they are ids"));
             }
         }
         if self.amounts > 0 {
             lines.push(format!("{} numbers in bodies are equal to a value, and stay: they are amounts", self.amounts));
         }
         lines.push(format!("state store: {} rows {held}", self.state));
-        lines.push(format!("earlier versions of these tables and of all in unified and meta {deleted} deleted: `AT` can't go back before this"));
+        lines.push(format!("earlier versions of all tables {deleted} deleted: `AT` can't go back before this"));
         lines.extend(self.published.iter().map(PublishReport::line));
         if let Some(days) = self.look_back_days {
             lines.push(format!(

@@ -23,7 +23,7 @@ pub struct PublishSettings {
     /// Which tables it gets.
     #[serde(default = "tables")]
     pub tables: BTreeSet<PublishedTable>,
-    /// Only transactions of these networks, by their ids; of all without any.
+    /// Only what is of these networks, by their ids; of all without any.
     #[serde(default)]
     pub networks: BTreeSet<String>,
 }
@@ -70,7 +70,7 @@ impl PublishSettings {
         }
         if self.tables.is_empty() {
             return Err(Failure::settings(format!("publish.{name}.tables is empty"))
-                .hint("leave it out, or name transactions or transaction_versions"));
+                .hint("leave it out, or name transactions, transaction_versions, payments or payment_versions"));
         }
         if self.url.is_empty() == (self.dialect == PublishDialect::Postgresql) {
             return Err(Failure::settings(format!("publish.{name}.url belongs to the dialect postgresql"))
@@ -100,12 +100,12 @@ mod tests {
     fn what_can_not_be_meant_is_refused_by_its_name() {
         let check = |text: &str| section(text, |settings: &PublishSettings| settings.check("reporting"));
         let settings = check("url = \"env:URL\"\nnetworks = [\"awin\"]").unwrap();
-        assert_eq!(settings.publication().tables.len(), 2);
+        assert_eq!(settings.publication().tables.len(), 4);
         assert!(check("url = \"postgres://user@host/db\"\ntables = [\"transactions\"]").is_ok());
         for (text, words) in [
             ("url = \"env:URL\"\nschema = \"a\\\"b\"", "publish.reporting.schema"),
             ("url = \"env:URL\"\ntables = []", "publish.reporting.tables is empty"),
-            ("url = \"env:URL\"\ntables = [\"payments\"]", "unknown variant"),
+            ("url = \"env:URL\"\ntables = [\"programmes\"]", "unknown variant"),
             ("url = \"postgres://user:secret@host/db\"", "publish.reporting.url holds a password"),
             ("url = \"postgres://host/db?password=secret@\"", "publish.reporting.url holds a password"),
             ("schema = \"a\"", "publish.reporting.url belongs"),
