@@ -8,8 +8,8 @@ export type Role = "read" | "operate" | "admin";
 export const session = signal<{ token: string; role: Role } | null>(null);
 /** Whether changes arrive. */
 export const isLive = signal(false);
-/** How often each topic changed. */
-export const changes = signal<Record<Topic, number>>({ runs: 0, doubts: 0, alarms: 0, connectors: 0, networks: 0 });
+/** How often each topic changed, as the server counts; not known before the stream's first event. */
+export const changes = signal<Partial<Record<Topic, number>> | null>(null);
 
 const ROLES: Role[] = ["read", "operate", "admin"];
 
@@ -56,6 +56,8 @@ async function watch(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     // Also where the stream ended as it should: whoever ends it may do so at once.
     isLive.value = false;
+    // What changes until then is a change, whatever the first event counts.
+    changes.value ??= {};
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }

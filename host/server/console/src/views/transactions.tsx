@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { get, sql } from "../lib/api";
+import { get } from "../lib/api";
 import { literal, short } from "../lib/format";
-import { useLoad } from "../lib/load";
+import { useLoad, useSql } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
 import type { History as Known, TransactionRow, Version } from "../lib/types";
 import { accountCell, Crumbs, Record, Rows, transactionLink, type Column } from "../parts";
@@ -81,7 +81,7 @@ function Search({ text }: { text: string }) {
 
 export function Transactions() {
   const text = parameters.value.get("q") ?? "";
-  const load = useLoad((signal) => sql<TransactionRow>(search(text), signal), [text], ["runs", "doubts"]);
+  const load = useSql<TransactionRow>(search(text), ["runs", "doubts"]);
   return (
     <Panel wide title={text ? "Found" : "Newest transactions"}>
       <Search text={text} />
@@ -91,9 +91,8 @@ export function Transactions() {
             {rows.length === 0 ? (
               <Empty>{text ? "No transaction has this. Ids are compared exactly, names by what they hold." : "No transaction was read yet."}</Empty>
             ) : (
-              <Rows label="Transactions" rows={rows} columns={FOUND} />
+              <Rows label="Transactions" rows={rows} columns={FOUND} most={SHOWN} />
             )}
-            {rows.length === SHOWN && <p class="dim">The newest {SHOWN}.</p>}
             <Warnings warnings={warnings} />
           </>
         )}
