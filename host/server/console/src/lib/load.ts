@@ -20,15 +20,11 @@ export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, inputs: unk
   const [state, setState] = useState<Omit<Load<T>, "again">>({ isLoading: true });
   const [round, setRound] = useState(0);
   const known = useRef<string>("");
-  const counts = changes.value;
-  const marks = counts && topics.map((topic) => counts[topic]).join(" ");
+  const marks = topics.map((topic) => changes.value[topic]).join(" ");
   const key = JSON.stringify(inputs);
-  const asked = useRef({ marks, changes: 0 }).current;
-  // What changes meanwhile waits for the answer: where much changes, none would ever come. The first counts are no change.
-  if (!state.isLoading && marks !== asked.marks) {
-    if (asked.marks !== null) asked.changes++;
-    asked.marks = marks;
-  }
+  const asked = useRef(marks);
+  // What changes meanwhile waits for the answer: where much changes, none would ever come.
+  if (!state.isLoading) asked.current = marks;
   useEffect(() => {
     const stop = new AbortController();
     // Another thing is asked for: what is shown isn't it.
@@ -40,7 +36,7 @@ export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, inputs: unk
       (error) => stop.signal.aborted || setState((state) => ({ value: state.value, failure: asFailure(error), isLoading: false })),
     );
     return () => stop.abort();
-  }, [key, asked.changes, round]);
+  }, [key, asked.current, round]);
   return { ...state, again: useCallback(() => setRound((round) => round + 1), []) };
 }
 
