@@ -103,20 +103,23 @@ export function Transactions() {
 
 type Field = Version["changed"][number];
 
-const AFTER: Column<Field> = ["After", ({ after }) => <Foreign text={after ?? "nothing"} />];
-const FIRST: Column<Field>[] = [
-  ["Field", ({ field }) => field, "head"],
-  ["Value", AFTER[1]],
-];
-const CHANGED: Column<Field>[] = [
-  ["Field", ({ field }) => field, "head"],
-  ["Before", ({ before }) => <Foreign class="before" text={before ?? "nothing"} />],
-  AFTER,
-];
+/** A value as a version has it, an amount with its currency, which may have come with an earlier version. */
+function valueOf(all: Version[], { field }: Field, value: string | null | undefined, version: number): string {
+  const [, of] = /^(sale|commission)_(?:amount|effective)$/.exec(field) ?? [];
+  const changes = all.filter((one) => one.version <= version).flatMap(({ changed }) => changed);
+  return value == null ? "nothing" : `${value} ${changes.findLast(({ field }) => field === `${of}_currency`)?.after ?? ""}`;
+}
 
-function Fields({ version }: { version: Version }) {
-  if (version.changed.length === 0) return null;
-  return <Rows label={`Fields of version ${version.version}`} rows={version.changed} columns={version.version === 1 ? FIRST : CHANGED} />;
+function Fields({ version, all }: { version: Version; all: Version[] }) {
+  const { version: number, changed } = version;
+  if (changed.length === 0) return null;
+  const columns: Column<Field>[] = [
+    ["Field", ({ field }) => field, "head"],
+    ["Before", (field) => <Foreign class="before" text={valueOf(all, field, field.before, number - 1)} />],
+    ["After", (field) => <Foreign text={valueOf(all, field, field.after, number)} />],
+  ];
+  // Before the first one there was nothing.
+  return <Rows label={`Fields of version ${number}`} rows={changed} columns={number === 1 ? columns.filter((_, at) => at !== 1) : columns} />;
 }
 
 function Evidence({ version }: { version: Version }) {
@@ -168,10 +171,10 @@ function Timeline({ of }: { of: Known }) {
           {version.version === 1 ? (
             <details open={versions.length === 1}>
               <summary>{version.changed.length} fields</summary>
-              <Fields version={version} />
+              <Fields version={version} all={of.versions} />
             </details>
           ) : (
-            <Fields version={version} />
+            <Fields version={version} all={of.versions} />
           )}
           <Evidence version={version} />
         </li>
