@@ -34,7 +34,7 @@ await withBrowser(async (page) => {
   await page.getByText("512.0 kB so far").waitFor();
   const text = await body.evaluate((element) => element.textContent);
   assert.ok(text.length < 1_000_000, `${text.length} characters`);
-  assert.ok(text.includes("<script>") && text.includes("⟨U+202E⟩") && text.includes("\u2401"), text.slice(0, 500));
+  assert.ok(text.includes("<script>") && text.includes("⟨U+202E⟩") && text.includes("⟨U+E0041⟩") && text.includes("\u2401"), text.slice(0, 500));
   // What is held, without what is garbage already.
   await inspector.send("HeapProfiler.collectGarbage");
   const { metrics } = await inspector.send("Performance.getMetrics");
@@ -133,7 +133,7 @@ async function harmless(page) {
     scripts: [...document.scripts].filter(({ src }) => !new URL(src || "x:").pathname.startsWith("/assets/")).length,
     frames: document.querySelectorAll("iframe, object, embed").length,
     // In texts, `title` and `aria-label` alike.
-    unseen: /.{0,80}[\u0001\u202e]/.exec(document.body.innerHTML)?.[0],
+    unseen: /.{0,80}[\u0001\u202e\ue000\u{e0041}]/u.exec(document.body.innerHTML)?.[0],
   }));
   assert.deepEqual(found, { hacked: undefined, images: [], scripts: 0, frames: 0, unseen: undefined });
 }

@@ -1,6 +1,7 @@
 // The first view and completeness: whether all is there, and whether it is right.
 import assert from "node:assert/strict";
-import { ago, cells, photographed, settled, span, sql, url, visit } from "./browser.mjs";
+import { isDeepStrictEqual } from "node:util";
+import { ago, ask, cells, photographed, settled, span, sql, url, visit } from "./browser.mjs";
 
 const ROWS = "FROM unified.earnings_daily WHERE basis = 'payment' AND day > current_date() - INTERVAL '90 days' AND day <= current_date() + INTERVAL '1 day'";
 
@@ -16,7 +17,7 @@ export async function overview(page) {
   // Which ones, and where to decide them.
   const open = page.locator(".panel", { has: page.getByRole("heading", { name: "Open alarms and doubts", exact: true }) });
   assert.equal(await open.locator('a[href^="/doubts/"]:not([href^="/doubts/alarm/"])').count(), 2);
-  await open.locator('a[href^="/doubts/alarm/"]').first().waitFor();
+  await alarms(page, open);
   for (const [network, read] of await cells(page, "Freshness by network")) assert.match(read, ago, network);
   await page.getByText("As a table, all currencies").click();
   const sums = page.getByRole("region", { name: "Commission by network and currency" });
@@ -34,6 +35,99 @@ export async function overview(page) {
   await page.getByRole("button", { name: "Transaction day" }).click();
   await settled(page);
   await photographed(page, "overview");
+}
+
+/** All alarms that are open are counted, and the newest of them are named. They are found while the page is looked at. */
+async function alarms(page, panel) {
+  const links = panel.locator('a[href^="/doubts/alarm/"]');
+  await links.first().waitFor();
+  const tile = page.locator(".tile", { hasText: "open alarms" });
+  for (let left = 30; ; left--) {
+    const open = (await ask("/v1/alarms")).filter(({ state }) => state === "open").reverse();
+    const wanted = [open.length, ...open.slice(0, 5).map(({ alarm_id }) => `/doubts/alarm/${alarm_id}`)];
+    const shown = [parseInt(await tile.innerText(), 10), ...(await links.evaluateAll((links) => links.map((link) => link.pathname)))];
+    if (isDeepStrictEqual(shown, wanted)) break;
+    assert.ok(left > 0, `${JSON.stringify(shown)}, not ${JSON.stringify(wanted)}`);
+  }
+}
+
+/** An answer of the API as another one. */
+async function replaced(page, pattern, change) {
+  await page.route(pattern, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: change(await response.json(), route.request().postDataJSON()) });
+  });
+}
+
+/** What the first view asks for, once each: the stream's first counts are no change, and what changes meanwhile waits. */
+export async function firstView(page) {
+  let answer;
+  const isHeld = new Promise((resolve) => (answer = resolve));
+  const asked = [];
+  await page.route(/\/v1\//, async (route) => {
+    asked.push(new URL(route.request().url()).pathname);
+    if (asked.filter((path) => path === "/v1/queries").length === 1 && asked.at(-1) === "/v1/queries") await isHeld;
+    await route.continue();
+  });
+  const event = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  const counts = (runs) => ({ runs, doubts: 1, alarms: 1, connectors: 1, networks: 1 });
+  const body = event("session", { token: "somebody", role: "admin", changes: counts(1) }) + event("changes", counts(2));
+  await page.route("**/v1/events", (route) => {
+    asked.push("/v1/events");
+    return route.fulfill({ contentType: "text/event-stream", body });
+  });
+  await page.goto(url);
+  await page.getByText("somebody (admin)").waitFor();
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))));
+  const queries = () => asked.filter((path) => path === "/v1/queries").length;
+  assert.equal(queries(), 1, "a change waits for the answer");
+  // An alarm each for 4,500 accounts would be more than the view may take.
+  assert.ok(!asked.includes("/v1/alarms") && asked.includes("/v1/alarms/open"), asked.join(" "));
+  answer();
+  await page.getByRole("img", { name: /Commission by day and network/ }).waitFor();
+  await settled(page);
+  assert.ok(queries() > 1, "the change is asked for then");
+  await page.unrouteAll({ behavior: "wait" });
+}
+
+/** Amounts without a currency are a choice, and not the first one. */
+export async function currencies(page) {
+  await replaced(page, "**/v1/queries", (answers) => {
+    for (const { rows } of answers) {
+      if (rows[0]?.day && "currency" in rows[0]) rows.unshift({ ...rows[0], currency: null, commission: 1, transactions: 1 });
+    }
+    return answers;
+  });
+  await page.goto(url);
+  await page.getByRole("img", { name: /^Commission by day and network in [A-Z]{3};/ }).waitFor();
+  await page.getByRole("group", { name: "Currency" }).getByRole("button", { name: "no currency" }).click();
+  await page.waitForURL(/currency=no/);
+  await page.getByRole("img", { name: /^Commission by day and network in no currency;/ }).waitFor();
+  await page.unrouteAll({ behavior: "wait" });
+}
+
+/** A network of the settings that nothing was attempted of isn't left out. */
+export async function unattempted(page) {
+  await replaced(page, "**/v1/networks", (all) => [...all, { ...all[0], name: "ghost", connector: "ghost" }]);
+  await page.goto(url);
+  await page.getByRole("region", { name: "Freshness by network" }).getByRole("row", { name: /^ghost/ }).waitFor();
+  const [first] = await cells(page, "Freshness by network");
+  assert.deepEqual(first, ["ghost", "never", "–", "–", "–"]);
+  await page.unrouteAll({ behavior: "wait" });
+}
+
+/** Where the gaps aren't known, no map is drawn: all would look read. */
+async function unknownGaps(page) {
+  await replaced(page, "**/v1/queries", (answers, { queries }) =>
+    answers.map((answer, at) => (queries[at].includes("max(failed_at) AS failed_at") ? { rows: [], warnings: [], error: { error: "no gaps" } } : answer)),
+  );
+  await page.goto(`${url}/completeness/awin`);
+  await page.getByRole("alert").getByText("no gaps").waitFor();
+  await settled(page);
+  assert.equal(await page.locator(".heat .segment.read").count(), 0);
+  await page.unrouteAll({ behavior: "wait" });
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator(".heat .segment.read").first().waitFor();
 }
 
 /** Commission by the day of payment: each sum is that of the transactions that were paid. */
@@ -112,6 +206,7 @@ export async function completeness(page) {
   await heldBack(page);
   await unreadAccounts(page);
   await hiddenGaps(page);
+  await unknownGaps(page);
 }
 
 /** What a doubt holds back is no read that failed, and leads to its doubt. */

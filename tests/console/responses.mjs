@@ -114,6 +114,10 @@ export async function transactions(page) {
   await page.getByRole("region", { name: "Transactions" }).locator(`a[href="${address}"]`).click();
   await settled(page);
   await page.getByText("first seen").waitFor();
+  // An amount has its currency beside it.
+  const fields = await page.locator('[aria-label="Fields of version 1"] tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
+  const value = (field) => fields.find(([name]) => name === field)?.[1] ?? assert.fail(`no ${field} in ${JSON.stringify(fields)}`);
+  assert.match(value("commission_amount"), new RegExp(`^-?[\\d.]+ ${value("commission_currency")}$`));
   await photographed(page, "transaction");
   await page.getByRole("link", { name: "The response it came from" }).last().click();
   await settled(page);

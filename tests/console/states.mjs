@@ -82,7 +82,7 @@ async function unreachable(page) {
   await page.getByText("No transaction was read yet.").waitFor();
   assert.equal(await page.getByRole("alert").count(), 0);
   // One part that fails leaves the others.
-  await page.route("**/v1/alarms*", (route) => route.fulfill({ status: 503, contentType: "application/json", body: '{"error":"the state store is away"}' }));
+  await page.route("**/v1/alarms/open", (route) => route.fulfill({ status: 503, contentType: "application/json", body: '{"error":"the state store is away"}' }));
   await visit(page, "Overview", "/");
   await page.getByRole("alert").getByText("the state store is away").waitFor();
   await page.getByText("No answer is held back.").waitFor();

@@ -1,6 +1,6 @@
 // Drives each view as somebody who looks does.
 import { photographed, signIn, tokens, url, withBrowser } from "./browser.mjs";
-import { completeness, overview, vanished } from "./overview.mjs";
+import { completeness, currencies, firstView, overview, unattempted, vanished } from "./overview.mjs";
 import { beside, runs, transactions } from "./responses.mjs";
 
 await withBrowser(async (page) => {
@@ -13,6 +13,9 @@ await withBrowser(async (page) => {
   await signIn(page, tokens.admin);
   await page.getByText("Live", { exact: true }).waitFor();
   await overview(page);
+  await firstView(page);
+  await currencies(page);
+  await unattempted(page);
   await completeness(page);
   await vanished(page);
   await runs(page);

@@ -33,6 +33,15 @@ pub struct Section {
     pub hint: Option<String>,
 }
 
+impl Section {
+    /// The warnings as JSON; the last one says how many more there are.
+    pub fn values(&self) -> Vec<Value> {
+        let Self { warnings, more, hint } = self;
+        let rest = (*more > 0).then(|| json!({"warning": format!("and {more} more"), "more": more, "hint": hint}));
+        warnings.iter().map(|(_, value)| value.clone()).chain(rest).collect()
+    }
+}
+
 impl Missing {
     /// `is_of_streams`: whether a result may hold rows of streams; others lack nothing of them.
     ///
@@ -58,7 +67,7 @@ impl Missing {
 
     /// What a result may lack, as JSON.
     pub fn warnings(&self, scope: &Scope) -> Vec<Value> {
-        self.sections(scope).into_iter().flat_map(|section| section.warnings).map(|(_, value)| value).collect()
+        self.sections(scope).iter().flat_map(Section::values).collect()
     }
 
     /// What a result may lack.
@@ -156,4 +165,34 @@ fn halves_section() -> Section {
 
 fn rfc3339(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sluice_model::Window;
+
+    use super::*;
+
+    #[test]
+    fn the_last_warning_says_how_many_more_there_are() {
+        let day = |number: i64| DateTime::from_timestamp(number * 86_400, 0).unwrap();
+        let gap = |number: i64| Gap {
+            window: Window { since: day(number), until: day(number + 1) },
+            kind: GapKind::NeverRead,
+            failed_at: None,
+            error: None,
+        };
+        let [network, account, stream, axis] = ["awin", "uk", "transactions", "transaction"].map(str::to_owned);
+        let of = StreamAxis { network, account, stream, axis };
+        let found = |gaps: i64| {
+            let gaps = (0..gaps).map(|number| gap(2 * number)).collect();
+            let coverage = Coverage { of: of.clone(), read: None, read_at: None, failed_at: None, gaps };
+            Missing { coverage: vec![coverage], ..Missing::default() }.warnings(&Scope::default())
+        };
+        let (some, many) = (found(5), found(7));
+        assert!(some.len() == 5 && some.iter().all(|warning| warning["more"].is_null()), "{some:?}");
+        assert_eq!(many.len(), 6, "{many:?}");
+        assert_eq!((&many[5]["warning"], &many[5]["more"]), (&json!("and 2 more"), &json!(2)));
+    }
 }

@@ -25,7 +25,8 @@ pub const WARNINGS_HEADER: &str = "sluice-warnings";
 /// The longest header with warnings.
 const MAX_HEADER_BYTES: usize = 4_096;
 
-/// Warnings as the text of a header, in ASCII: as many as fit, and the number of the others. None if there is none.
+/// Warnings as the text of a header, in ASCII: as many as fit, and the number of the others, with those that one of them
+/// stands for. None if there is none.
 pub fn warnings_header(warnings: &[Value]) -> Option<String> {
     if warnings.is_empty() {
         return None;
@@ -33,7 +34,8 @@ pub fn warnings_header(warnings: &[Value]) -> Option<String> {
     let header = |shown: usize| {
         let mut listed = warnings[..shown].to_vec();
         if shown < warnings.len() {
-            listed.push(serde_json::json!({"warning": format!("and {} more", warnings.len() - shown)}));
+            let others: u64 = warnings[shown..].iter().map(|warning| warning["more"].as_u64().unwrap_or(1)).sum();
+            listed.push(serde_json::json!({"warning": format!("and {others} more")}));
         }
         let json = Value::Array(listed).to_string();
         json.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>()

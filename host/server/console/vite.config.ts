@@ -8,9 +8,9 @@ export default defineConfig({
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
     // One file of each kind: the page is small, and its policy allows no inline script.
     modulePreload: false,
-    // 2.5 kB less after brotli than with esbuild.
+    // 2.5 kB less after brotli than with esbuild; 0.1 kB of them without what only older browsers need.
     minify: "terser",
-    terserOptions: { module: true, compress: { passes: 3 } },
+    terserOptions: { module: true, ecma: 2020, safari10: false, compress: { passes: 3 } },
     assetsInlineLimit: 0,
     reportCompressedSize: false,
   },

@@ -176,6 +176,8 @@ mod tests {
         let many = line(&"x".repeat(1_000)).repeat(10);
         let found = warnings(many.as_bytes()).unwrap();
         assert!(found.len() <= 4_096 && found.to_str().unwrap().ends_with(r#",{"warning":"and 6 more"}]"#));
+        let summed = warnings(format!("{many}{{\"warning\":\"and 7 more\",\"more\":7}}\n").as_bytes()).unwrap();
+        assert!(summed.to_str().unwrap().ends_with(r#",{"warning":"and 13 more"}]"#), "{summed:?}");
         let long = warnings(line(&"x".repeat(5_000)).as_bytes()).unwrap();
         assert_eq!(long.to_str().unwrap(), r#"[{"warning":"and 1 more"}]"#);
         assert!(warnings(b"").is_none());

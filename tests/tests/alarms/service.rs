@@ -168,6 +168,10 @@ fn the_api_lists_and_acknowledges_under_the_name_of_the_token() {
     let address = line.rsplit("http://").next().unwrap().split(['"', ' ']).next().unwrap();
     let listed = http(address, "GET", "/v1/alarms", Some(&reader), None).unwrap().json().unwrap();
     assert!(listed.as_array().unwrap().iter().any(|alarm| alarm["alarm_id"] == id), "{listed}");
+    let open = || http(address, "GET", "/v1/alarms/open", Some(&reader), None).unwrap().json().unwrap();
+    let names = |open: &Value| open["newest"].as_array().unwrap().iter().any(|alarm| alarm["alarm_id"] == id);
+    let before = open();
+    assert!(before["open"].as_u64() >= Some(1) && names(&before), "{before}");
     let path = format!("/v1/alarms/{id}/acknowledge");
     let refused = http(address, "POST", &path, Some(&reader), Some(&json!({}))).unwrap();
     assert_eq!(refused.status, 403, "{refused:?}");
@@ -176,6 +180,8 @@ fn the_api_lists_and_acknowledges_under_the_name_of_the_token() {
         (&acknowledged["state"], &acknowledged["acknowledged_by"]),
         (&json!("acknowledged"), &json!("night-shift"))
     );
+    let after = open();
+    assert!(!names(&after), "{after}");
     let unknown = http(address, "POST", "/v1/alarms/none/acknowledge", Some(&operator), Some(&json!({}))).unwrap();
     assert_eq!(unknown.status, 404, "{unknown:?}");
 }

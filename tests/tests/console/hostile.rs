@@ -6,8 +6,9 @@ use sluice_tests::{HostileServer, Operator, connectors_dir, patched, repository,
 
 use crate::world::{Console, SETTINGS, text};
 
-/// What a network may put into its fields.
-const PAYLOAD: &str = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\u{202e}\u{1}</pre>";
+/// What a network may put into its fields. It begins as the page marks numbers, and holds a letter that nobody sees.
+const PAYLOAD: &str =
+    "\u{e000}<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\u{202e}\u{1}\u{e0041}</pre>";
 /// What a connector says of a setting that is no number, and what a hostile one says instead, in as many bytes.
 const MESSAGE: &str = "`publisher_id` must be a number";
 const HOSTILE_MESSAGE: &str = "<img src=x onerror=hacked=1>\u{202e}";

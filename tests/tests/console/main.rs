@@ -52,6 +52,7 @@ fn answers_have_the_fields_that_their_description_states() {
     let mut found = Vec::new();
     for (route, path) in [
         ("/v1/alarms", "/v1/alarms".to_owned()),
+        ("/v1/alarms/open", "/v1/alarms/open".to_owned()),
         ("/v1/audit", "/v1/audit".to_owned()),
         ("/v1/check", "/v1/check".to_owned()),
         ("/v1/connectors", "/v1/connectors".to_owned()),

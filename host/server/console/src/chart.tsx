@@ -20,9 +20,9 @@ export interface ChartProps {
   /** What the points are called where they are no days. */
   labels?: string[];
   currency?: string;
-  height?: number;
 }
 
+const HEIGHT = 240;
 /** As many series as have a colour of their own. */
 export const MAX_SERIES = 10;
 
@@ -66,9 +66,9 @@ function options(props: ChartProps, width: number): uPlot.Options {
   });
   return {
     width,
-    height: props.height ?? 240,
+    height: HEIGHT,
     legend: { show: false },
-    cursor: { y: false, drag: { setScale: false }, points: { show: !isBars } },
+    cursor: { y: false, drag: { x: false }, points: { show: !isBars } },
     // Room for half a bar at both ends.
     scales: {
       x: { time: props.isTime, range: isBars ? (_, min, max) => [min - half, max + half] : undefined },
@@ -106,7 +106,7 @@ export function Chart(props: ChartProps) {
       tip.current.textContent = visible(`${title}: ${texts.join(" · ") || "nothing"}${currency && texts.length > 0 ? ` ${currency}` : ""}`);
     };
     (chart.hooks.setCursor ??= []).push(show);
-    const resized = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: props.height ?? 240 }));
+    const resized = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT }));
     resized.observe(element);
     return () => {
       resized.disconnect();

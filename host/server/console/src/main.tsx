@@ -90,7 +90,7 @@ function Bar() {
       <span class="zone" title="Times are in this zone, with UTC beside them. Days of transactions are the network's.">
         {zone}
       </span>
-      <button type="button" class="quiet" onClick={nextTheme} title="Change between light, dark and the system's colours">
+      <button type="button" class="quiet" onClick={nextTheme} title="Light, dark, or as the system has it">
         {theme.value === "system" ? "System colours" : theme.value === "dark" ? "Dark" : "Light"}
       </button>
       <span class="who">{session.value ? `${session.value.token} (${session.value.role})` : ""}</span>

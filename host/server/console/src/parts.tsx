@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
-import { literal } from "./lib/format";
+import { count, literal } from "./lib/format";
 import { path } from "./lib/route";
 import type { Stream } from "./lib/types";
 import { Foreign, Table, Window } from "./ui";
@@ -76,18 +76,22 @@ export function Select(props: { label: string; options: readonly Option[]; value
 /** A column: its head, what a row shows in it, and how. */
 export type Column<R> = readonly [head: string, cell: (row: R, at: number) => ComponentChildren, kind?: "number" | "long" | "head"];
 
-/** A table of one row each. */
-export function Rows<R>({ label, rows, columns }: { label: string; rows: readonly R[]; columns: readonly Column<R>[] }) {
+/** A table of one row each. `most`: as many as were asked for, so that there may be more. */
+export function Rows<R>(props: { label: string; rows: readonly R[]; columns: readonly Column<R>[]; most?: number }) {
+  const { label, rows, columns, most } = props;
   return (
-    <Table label={label} head={columns.map(([head, , kind]) => (kind === "number" ? [head, "number"] : head))}>
-      {rows.map((row, at) => (
-        <tr>
-          {columns.map(([, cell, kind]) =>
-            kind === "head" ? <th scope="row">{cell(row, at)}</th> : <td class={kind}>{cell(row, at)}</td>,
-          )}
-        </tr>
-      ))}
-    </Table>
+    <>
+      <Table label={label} head={columns.map(([head, , kind]) => (kind === "number" ? [head, "number"] : head))}>
+        {rows.map((row, at) => (
+          <tr>
+            {columns.map(([, cell, kind]) =>
+              kind === "head" ? <th scope="row">{cell(row, at)}</th> : <td class={kind}>{cell(row, at)}</td>,
+            )}
+          </tr>
+        ))}
+      </Table>
+      {rows.length === most && <p class="dim">The first {count(most)}.</p>}
+    </>
   );
 }
 

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Warning } from "./lib/types";
 import type { Numeric } from "./lib/exact";
-import { age, amount, isUtc, localText, utcText } from "./lib/format";
+import { age, amount, currencyName, isUtc, localText, utcText } from "./lib/format";
 import type { Action, Load } from "./lib/load";
 import { may, session, type Role } from "./lib/live";
 import { path } from "./lib/route";
@@ -66,7 +66,7 @@ export function Money({ value, currency }: { value: Numeric | string; currency: 
   const isNegative = value.toString().startsWith("-");
   return (
     <span class={isNegative ? "money negative" : "money"} title={`${value} ${currency ?? ""}`}>
-      {amount(value, currency)} <span class="currency">{currency ?? "no currency"}</span>
+      {amount(value, currency)} <span class="currency">{currencyName(currency)}</span>
     </span>
   );
 }
@@ -135,7 +135,7 @@ export function Warnings({ warnings }: { warnings: Warning[] }) {
   if (warnings.length === 0) return null;
   return (
     <details class="note warn">
-      <summary>{warnings.length === 1 ? "Something may be missing" : `${warnings.length} things may be missing`}</summary>
+      <summary>Something may be missing</summary>
       <ul>
         {warnings.map(({ warning, doubt_id, network }) => (
           <li>

@@ -12,14 +12,17 @@ use sluice_runtime::missing::{Missing, Section};
 /// That of standard error.
 pub(super) fn warn(missing: &Missing, scope: &Scope, json: bool) -> Result<(), Failure> {
     let mut err = std::io::stderr().lock();
+    if json {
+        return missing.warnings(scope).iter().try_for_each(|value| Ok(writeln!(err, "{value}")?));
+    }
     for Section { warnings, more, hint } in missing.sections(scope) {
-        for (text, value) in warnings {
-            if json { writeln!(err, "{value}")? } else { writeln!(err, "warning: {text}")? }
+        for (text, _) in warnings {
+            writeln!(err, "warning: {text}")?;
         }
-        if more > 0 && !json {
+        if more > 0 {
             writeln!(err, "warning: and {more} more")?;
         }
-        if let Some(hint) = hint.filter(|_| !json) {
+        if let Some(hint) = hint {
             writeln!(err, "hint: {hint}")?;
         }
     }

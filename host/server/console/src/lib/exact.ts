@@ -7,8 +7,8 @@ export class Exact {
   }
 }
 
-/** What begins a text that stands for a number; a private code point, which no network has a meaning for. */
-const MARK = "\ue000";
+/** What begins a text that stands for a number: no network can know it. */
+const MARK = `\ue000${Math.random()}`;
 const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /** Parses JSON. Decimals and long integers become `Exact`. */
@@ -16,7 +16,7 @@ export function parseExact(text: string): unknown {
   const mark = (token: string) =>
     token[0] !== '"' && (token.includes(".") || token.length > 15) ? `"${MARK}${token}"` : token;
   const revive = (_: string, value: unknown) =>
-    typeof value === "string" && value[0] === MARK ? new Exact(value.slice(1)) : value;
+    typeof value === "string" && value.startsWith(MARK) ? new Exact(value.slice(MARK.length)) : value;
   return JSON.parse(text.replace(TOKENS, mark), revive);
 }
 

@@ -90,18 +90,21 @@ export function amount(value: Numeric | string, currency: string | null | undefi
   return value == null ? "–" : numberFormat(currency ?? "").format(value.toString() as unknown as number);
 }
 
+/** What a currency is called, also where there is none. */
+export const currencyName = (currency: string | null | undefined) => currency || "no currency";
+
 const compactFormat = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 /** For axes: `1.2K`. */
 export const compact = (value: number) => compactFormat.format(value);
 
-/** Characters that would change how others are shown, or show nothing: each as its code point. */
-const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+/** Characters that would change how others are shown, or show nothing: each as its code point. Lines and tabs stay. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u3164\uffa0](?<![\t\n\r])/gu;
 
 /** A text of a network or connector, with nothing in it that isn't seen. */
 export function visible(text: string): string {
   return text.replace(UNSEEN, (character) => {
-    const code = character.charCodeAt(0);
+    const code = character.codePointAt(0) ?? 0;
     return code < 32 ? String.fromCharCode(0x2400 + code) : `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
   });
 }

@@ -8,7 +8,7 @@ export type Role = "read" | "operate" | "admin";
 export const session = signal<{ token: string; role: Role } | null>(null);
 /** Whether changes arrive. */
 export const isLive = signal(false);
-/** How often each topic changed. */
+/** How often each topic was seen to change. */
 export const changes = signal<Record<Topic, number>>({ runs: 0, doubts: 0, alarms: 0, connectors: 0, networks: 0 });
 
 const ROLES: Role[] = ["read", "operate", "admin"];
@@ -18,6 +18,16 @@ export const may = (role: Role) => !session.value || ROLES.indexOf(session.value
 
 const RETRY_MS = 5_000;
 
+/** What the server counted last. What the first event counts is no change: answers come later. */
+let counted: Partial<Record<Topic, number>> | null = null;
+
+function count(now: Record<Topic, number>): void {
+  const next = { ...changes.value };
+  for (const topic of Object.keys(next) as Topic[]) if (counted && counted[topic] !== now[topic]) next[topic]++;
+  counted = now;
+  changes.value = next;
+}
+
 function take(event: string): void {
   const lines = event.split("\n");
   const field = (name: string) => lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1).trim();
@@ -26,10 +36,8 @@ function take(event: string): void {
   const body = JSON.parse(data) as { token: string; role: Role; changes: Record<Topic, number> };
   if (name === "session") {
     session.value = { token: body.token, role: body.role };
-    changes.value = body.changes;
-  } else if (name === "changes") {
-    changes.value = body as unknown as Record<Topic, number>;
-  }
+    count(body.changes);
+  } else if (name === "changes") count(body as unknown as Record<Topic, number>);
 }
 
 /** Reads one stream to its end. */
@@ -56,6 +64,8 @@ async function watch(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     // Also where the stream ended as it should: whoever ends it may do so at once.
     isLive.value = false;
+    // What changes until there is another isn't known.
+    counted ??= {};
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
@@ -64,7 +74,7 @@ async function watch(signal: AbortSignal): Promise<void> {
 let stop: AbortController | null = null;
 effect(() => {
   stop?.abort();
-  stop = null;
+  stop = counted = null;
   session.value = null;
   isLive.value = false;
   if (token.value) {

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { ApiFailure } from "./api";
+import { ApiFailure, sql } from "./api";
 import { changes, type Topic } from "./live";
 
 /** What is known of something that is asked for. */
@@ -16,12 +16,15 @@ export const asFailure = (error: unknown) =>
   error instanceof ApiFailure ? error : new ApiFailure(0, { error: "the server cannot be reached", causes: [String(error)] });
 
 /** Asks for something, again when an input or a topic changes. */
-export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, inputs: unknown[], topics: Topic[] = []): Load<T> {
+export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, inputs: unknown[], topics: readonly Topic[] = []): Load<T> {
   const [state, setState] = useState<Omit<Load<T>, "again">>({ isLoading: true });
   const [round, setRound] = useState(0);
   const known = useRef<string>("");
   const marks = topics.map((topic) => changes.value[topic]).join(" ");
   const key = JSON.stringify(inputs);
+  const asked = useRef(marks);
+  // What changes meanwhile waits for the answer: where much changes, none would ever come.
+  if (!state.isLoading) asked.current = marks;
   useEffect(() => {
     const stop = new AbortController();
     // Another thing is asked for: what is shown isn't it.
@@ -33,9 +36,20 @@ export function useLoad<T>(ask: (signal: AbortSignal) => Promise<T>, inputs: unk
       (error) => stop.signal.aborted || setState((state) => ({ value: state.value, failure: asFailure(error), isLoading: false })),
     );
     return () => stop.abort();
-  }, [key, marks, round]);
+  }, [key, asked.current, round]);
   return { ...state, again: useCallback(() => setRound((round) => round + 1), []) };
 }
+
+/** Rows of a query, asked again when it or a topic changes. */
+export const useSql = <T>(query: string, topics: readonly Topic[] = []) => useLoad((signal) => sql<T>(query, signal), [query], topics);
+
+/** What is shown together: there once all of it is. */
+export const together = (loads: Load<unknown>[]): Load<true> => ({
+  value: loads.every(({ value }) => value !== undefined) || undefined,
+  failure: loads.find(({ failure }) => failure)?.failure,
+  isLoading: loads.some(({ isLoading }) => isLoading),
+  again: () => loads.forEach(({ again }) => again()),
+});
 
 /** Something that the viewer does, and how it went. */
 export interface Action {

@@ -19,6 +19,7 @@ export type MappedRows = Schemas["MappedRows"];
 export type Network = Schemas["NetworkBody"];
 export type NetworkCheck = Schemas["NetworkCheck"];
 export type NetworkStatus = Schemas["NetworkStatus"];
+export type OpenAlarms = Schemas["OpenAlarms"];
 export type Part = Schemas["PartBody"];
 export type Pause = Schemas["Pause"];
 export type QueryAnswer = Schemas["QueryAnswer"];

@@ -81,13 +81,10 @@ function One({ alarm, again }: { alarm: Alarm; again: () => void }) {
   );
 }
 
-/** Those that aren't resolved; all of them, to find one. */
-export const useAlarms = (all = false) =>
-  useLoad((signal) => get("/v1/alarms", { params: { query: { all } }, signal }), [all], ["alarms", "runs", "doubts"]);
-
 /** The alarms, or one of them, which may be resolved. */
 export function Alarms({ id }: { id?: string }) {
-  const load = useAlarms(!!id);
+  const all = !!id;
+  const load = useLoad((signal) => get("/v1/alarms", { params: { query: { all } }, signal }), [all], ["alarms", "runs", "doubts"]);
   return (
     <Panel wide title={id ? "Alarm" : "Alarms"}>
       <Loaded load={load}>

@@ -1,11 +1,11 @@
 import { useRef } from "preact/hooks";
 import { count } from "../lib/format";
 import { run } from "../lib/jobs";
-import { useAction } from "../lib/load";
+import { together, useAction } from "../lib/load";
 import { navigate, parameters, path, setParameters } from "../lib/route";
 import type { Gap, Stream } from "../lib/types";
 import { accountCell, Crumbs, isSameStream, Rows, SPANS, StreamName, windowCell, type Column } from "../parts";
-import { ActionButton, Age, Badge, Choice, Dialog, Empty, Foreign, Loaded, Outcome, Panel, Window } from "../ui";
+import { ActionButton, Age, Badge, Choice, Dialog, Empty, Failed, Foreign, Loaded, Outcome, Panel, Window } from "../ui";
 import { doubtOf, gapCounts, LISTED_GAPS, networkOf, tracksOf, useCoverage, whyUnread, type Coverage, type Failing, type Track } from "./coverage";
 import { DAY, HeatRow, Legend, marksOf, Ticks, type Span } from "./heat";
 
@@ -39,7 +39,7 @@ function MissingDialog({ of, found, coverage, close }: { of: Missing; found?: Ga
   const read = async () => {
     const window = !since || !until || axis === "none" ? {} : { axis, since, until };
     const job = await run({ network: network?.name ?? of.network, account, ...(stream && { stream }), ...window });
-    Object.values(coverage).forEach((load) => load.again());
+    together(Object.values(coverage)).again();
     return job.state === "doubtful" ? "It was read, and the answer is doubtful: see the doubts." : "It was read.";
   };
   const title = !since ? "Nothing of it was read" : doubt ? "A window that is held back" : gap?.kind === "failed" ? "A read that failed" : "A window that was never read";
@@ -131,7 +131,7 @@ function LastFailed({ coverage }: { coverage: Coverage }) {
   return (
     <Panel wide title={LAST}>
       <Loaded load={coverage.failing}>
-        {({ rows }) => (rows.length === 0 ? <Empty>None.</Empty> : <Rows label={LAST} rows={rows} columns={failing(coverage)} />)}
+        {({ rows }) => (rows.length === 0 ? <Empty>None.</Empty> : <Rows label={LAST} rows={rows} columns={failing(coverage)} most={LISTED_GAPS} />)}
       </Loaded>
     </Panel>
   );
@@ -178,6 +178,7 @@ function Heat({ coverage, network, span, open }: { coverage: Coverage; network?:
 export function Completeness({ network }: { network?: string }) {
   const days = SPANS.find(([days]) => days === parameters.value.get("days"))?.[0] ?? "90";
   const coverage = useCoverage(network, days);
+  const { tracks, marks, counts, doubts, vanished, networks } = coverage;
   const end = Math.ceil(Date.now() / DAY) * DAY;
   const span = { first: end - Number(days) * DAY, days: Number(days) };
   // A mark of a network may stand for several accounts: they are in its own view.
@@ -206,9 +207,10 @@ export function Completeness({ network }: { network?: string }) {
         title={network ? "What was read, by account and day" : "What was read, by network and day"}
         aside={<Choice label="Span" options={SPANS} value={days} choose={(days) => setParameters({ days })} />}
       >
-        <Loaded load={coverage.tracks} rows={6}>
+        <Loaded load={together([tracks, marks, counts, doubts, vanished])} rows={6}>
           {() => <Heat coverage={coverage} network={network} span={span} open={open} />}
         </Loaded>
+        {networks.failure && <Failed failure={networks.failure} again={networks.again} />}
       </Panel>
       <Gaps coverage={coverage} />
       <LastFailed coverage={coverage} />

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { get, post, sql } from "../lib/api";
+import { get, post } from "../lib/api";
 import { literal, short } from "../lib/format";
-import { useAction, useLoad } from "../lib/load";
+import { useAction, useLoad, useSql } from "../lib/load";
 import { path } from "../lib/route";
 import type { ConnectorEntry } from "../lib/types";
 import { Crumbs, Details, Fact, Rows, type Column } from "../parts";
@@ -36,11 +36,13 @@ interface Activation extends VersionName {
   source: string | null;
 }
 
+const MOST_ACTIVATIONS = 50;
+
 /** Versions of a network that were active, the latest first. */
 function useActivations(network: string) {
   const query = `SELECT version, digest, activated_at, source FROM meta.connectors WHERE network = ${literal(network)}
-    ORDER BY activated_at DESC LIMIT 20`;
-  return useLoad((signal) => sql<Activation>(query, signal), [network], ["connectors"]);
+    ORDER BY activated_at DESC LIMIT ${MOST_ACTIVATIONS}`;
+  return useSql<Activation>(query, ["connectors"]);
 }
 
 const useConnectors = () => useLoad((signal) => get("/v1/connectors", { signal }), [], ["connectors"]);
@@ -57,15 +59,9 @@ export function useVersions(network: string): VersionName[] {
 export const versionOptions = (versions: VersionName[]) =>
   versions.map(({ version, digest }) => [digest, `${version} (${short(digest)})`] as const);
 
-/** What the settings call the networks of a connector. */
-export function useNamesOf(connector: string): string[] {
-  const networks = useNetworks();
-  return (networks.value ?? []).filter((network) => network.connector === connector).map(({ name }) => name);
-}
-
 function Comparison({ network }: { network: string }) {
   const versions = useVersions(network);
-  const [name] = useNamesOf(network);
+  const name = useNetworks().value?.find(({ connector }) => connector === network)?.name;
   return name ? <Replay part={{ network: name }} versions={versions} /> : null;
 }
 
@@ -84,7 +80,7 @@ function Activations({ network }: { network: string }) {
         rows.length === 0 ? (
           <Empty>None has been used in a run.</Empty>
         ) : (
-          <Rows label={`Activations of ${network}`} rows={rows} columns={ACTIVATIONS} />
+          <Rows label={`Activations of ${network}`} rows={rows} columns={ACTIVATIONS} most={MOST_ACTIVATIONS} />
         )
       }
     </Loaded>

@@ -1,13 +1,12 @@
-import { sql } from "../lib/api";
 import { toNumber, type Numeric } from "../lib/exact";
 import { counted, literal } from "../lib/format";
-import { useLoad } from "../lib/load";
+import { useSql } from "../lib/load";
 import type { Extent, Gap, Network, Stream } from "../lib/types";
 import { isSameStream } from "../parts";
 import { useNetworks } from "./runs";
 
 /** Marks that are drawn. */
-const MOST_MARKS = 2_000;
+export const MOST_MARKS = 2_000;
 /** Gaps that are listed. */
 export const LISTED_GAPS = 200;
 
@@ -75,15 +74,14 @@ export function useCoverage(network: string | undefined, days: string) {
   const vanished = `SELECT network, ${account}, transaction_day AS day, count(*) AS transactions FROM unified.transactions
     WHERE change = 'vanished' AND transaction_day > current_date() - INTERVAL '${days} days' ${inNetwork(network)}
     GROUP BY 1, 2, 3, 4 ORDER BY day DESC LIMIT ${MOST_MARKS}`;
-  const inputs = [network];
   return {
-    tracks: useLoad((signal) => sql<Track>(tracks, signal), inputs, [...TOPICS]),
-    marks: useLoad((signal) => sql<GapMark>(marks, signal), inputs, [...TOPICS]),
-    counts: useLoad((signal) => sql<Count>(counts, signal), inputs, [...TOPICS]),
-    listed: useLoad((signal) => sql<Gap>(listed, signal), inputs, [...TOPICS]),
-    doubts: useLoad((signal) => sql<Doubtful>(doubts, signal), inputs, [...TOPICS]),
-    failing: useLoad((signal) => sql<Failing>(failing, signal), inputs, [...TOPICS]),
-    vanished: useLoad((signal) => sql<Vanished>(vanished, signal), [network, days], [...TOPICS]),
+    tracks: useSql<Track>(tracks, TOPICS),
+    marks: useSql<GapMark>(marks, TOPICS),
+    counts: useSql<Count>(counts, TOPICS),
+    listed: useSql<Gap>(listed, TOPICS),
+    doubts: useSql<Doubtful>(doubts, TOPICS),
+    failing: useSql<Failing>(failing, TOPICS),
+    vanished: useSql<Vanished>(vanished, TOPICS),
     networks: useNetworks(),
   };
 }

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { get, post, sql } from "../lib/api";
-import { count } from "../lib/format";
+import { count, currencyName } from "../lib/format";
 import { useAction, useLoad } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
 import type { Doubt, SentRequest } from "../lib/types";
@@ -13,7 +13,7 @@ function MoneyAtStake({ doubt: { money_in_tables, money_in_answer } }: { doubt: 
   const currencies = [...new Set([...Object.keys(money_in_tables), ...Object.keys(money_in_answer)])].sort();
   if (currencies.length === 0) return <p class="dim">No commission is at stake.</p>;
   const columns: Column<string>[] = [
-    ["Currency", (currency) => currency || "no currency", "head"],
+    ["Currency", currencyName, "head"],
     ["In the tables", (currency) => <Money value={money_in_tables[currency] ?? "0"} currency={currency} />, "number"],
     ["In the answer", (currency) => <Money value={money_in_answer[currency] ?? "0"} currency={currency} />, "number"],
   ];
@@ -38,6 +38,7 @@ function Responses({ doubt }: { doubt: Doubt }) {
               </span>
             </li>
           ))}
+          {rows.length < ids.length && <li class="dim">These are {rows.length} of {ids.length}.</li>}
         </ul>
       )}
     </Loaded>

@@ -3,7 +3,7 @@ import { counted } from "../lib/format";
 import { navigate, path } from "../lib/route";
 import { Foreign, Time } from "../ui";
 import { isSameStream } from "../parts";
-import { gapCounts, isDoubted, type Coverage, type GapMark, type Track } from "./coverage";
+import { gapCounts, isDoubted, MOST_MARKS, type Coverage, type GapMark, type Track } from "./coverage";
 
 export const DAY = 86_400_000;
 
@@ -67,7 +67,7 @@ const LEGEND = [
   ["failed", "failed"],
   ["doubtful", "doubtful, held back"],
   ["vanished", "rows that vanished"],
-  ["unknown", "more gaps than are drawn"],
+  ["unknown", "more than is drawn"],
 ] as const;
 
 export function Legend() {
@@ -99,10 +99,13 @@ export function marksOf(coverage: Coverage, row: Track, openGap: (gap: GapMark) 
   const hidden = undrawn(row);
   const gaps = coverage.marks.value?.rows.filter((gap) => isSameStream(gap, row) && !isDoubted(coverage, gap)) ?? [];
   const doubts = coverage.doubts.value?.rows.filter((doubt) => isOf(doubt) && (!row.account || doubt.axis === row.axis)) ?? [];
-  const vanished = coverage.vanished.value?.rows.filter(isOf) ?? [];
+  const all = coverage.vanished.value?.rows ?? [];
+  const oldest = all[MOST_MARKS - 1]?.day;
+  const vanished = all.filter(isOf);
   const unknown = { since: new Date(first).toISOString(), until: oldestDrawn ?? "", kind: "unknown" as const };
   return [
     ...(hidden > 0 ? [{ ...unknown, text: `${name}: ${counted(hidden, "older gap")} not drawn` }] : []),
+    ...(oldest ? [{ ...unknown, until: oldest, text: `${name}: what vanished before ${oldest} is not drawn` }] : []),
     ...gaps.map((gap) => ({ ...gap, text: `${name}: ${gapText(gap)}`, open: () => openGap(gap) })),
     ...doubts.map((doubt) => ({
       ...doubt,

@@ -1,7 +1,6 @@
-import { sql } from "../lib/api";
-import { useLoad, type Load } from "../lib/load";
+import { useSql, type Load } from "../lib/load";
 import { path } from "../lib/route";
-import type { Alarm } from "../lib/types";
+import type { OpenAlarms } from "../lib/types";
 import { Badge, Empty, Foreign, Loaded, Panel } from "../ui";
 import { alarmUrl, SEVERITIES } from "./alarms";
 import type { Doubtful } from "./coverage";
@@ -13,8 +12,8 @@ const DOUBTS = `SELECT doubt_id, network, account, stream, axis, since, until, r
   ORDER BY found_at DESC LIMIT ${LISTED + 1}`;
 
 /** The newest of what is open: each leads to what can be done about it. */
-export function Open({ alarms }: { alarms: Load<Alarm[]> }) {
-  const doubts = useLoad((signal) => sql<Doubtful>(DOUBTS, signal), [], ["doubts", "runs"]);
+export function Open({ alarms }: { alarms: Load<OpenAlarms> }) {
+  const doubts = useSql<Doubtful>(DOUBTS, ["doubts", "runs"]);
   const list = (all: { tone: string; kind: string; href: string; text: string }[]) => (
     <ul class="list">
       {all.slice(0, LISTED).map(({ tone, kind, href, text }) => (
@@ -35,10 +34,9 @@ export function Open({ alarms }: { alarms: Load<Alarm[]> }) {
   return (
     <Panel title="Open alarms and doubts">
       <Loaded load={alarms}>
-        {(alarms) => {
-          const open = alarms.filter(({ state }) => state === "open");
-          if (open.length === 0) return <Empty>No alarm is open.</Empty>;
-          return list(open.map((alarm) => ({ tone: SEVERITIES[alarm.severity], kind: alarm.severity, href: alarmUrl(alarm), text: alarm.summary })));
+        {({ newest }) => {
+          if (newest.length === 0) return <Empty>No alarm is open.</Empty>;
+          return list(newest.map((alarm) => ({ tone: SEVERITIES[alarm.severity], kind: alarm.severity, href: alarmUrl(alarm), text: alarm.summary })));
         }}
       </Loaded>
       <Loaded load={doubts}>

@@ -1,15 +1,15 @@
 import { useMemo } from "preact/hooks";
 import { Chart, MAX_SERIES, seriesColour } from "../chart";
-import { sql, type Rows as Answer } from "../lib/api";
+import { get, type Rows as Answer } from "../lib/api";
 import { type Exact, toNumber, type Numeric } from "../lib/exact";
-import { count } from "../lib/format";
-import { useLoad, type Load } from "../lib/load";
+import { count, currencyName } from "../lib/format";
+import { useLoad, useSql, type Load } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
-import type { Alarm } from "../lib/types";
+import type { OpenAlarms } from "../lib/types";
 import { Details, Rows, SPANS, type Column } from "../parts";
 import { Age, Badge, Choice, Empty, Foreign, Loaded, Money, Panel, Warnings } from "../ui";
-import { useAlarms } from "./alarms";
 import { Open } from "./open";
+import { useNetworks } from "./runs";
 
 const BASES = [
   ["transaction", "Transaction day"],
@@ -25,6 +25,7 @@ interface Daily {
   transactions: Numeric;
 }
 
+/** A part of a query that is named twice would be computed twice: hence the windows. */
 const daily = (basis: string, days: string) => `
 WITH daily AS (
   SELECT day, network, commission_currency AS currency, sum(commission_effective) AS commission, sum(transactions) AS transactions
@@ -32,7 +33,6 @@ WITH daily AS (
   WHERE basis = '${basis}' AND day > current_date() - INTERVAL '${days} days' AND day <= current_date() + INTERVAL '1 day'
   GROUP BY ALL
 ),
--- A part that is named twice would be computed twice.
 sized AS (SELECT *, sum(transactions) OVER (PARTITION BY network) AS size FROM daily),
 ranked AS (SELECT *, dense_rank() OVER (ORDER BY size DESC, network) AS place FROM sized)
 SELECT day, CASE WHEN place < ${MAX_SERIES} THEN network ELSE '' END AS network, currency,
@@ -51,9 +51,9 @@ function days(rows: Daily[]): string[] {
 
 const OTHERS = "other networks";
 
-function Earnings({ rows, currency }: { rows: Daily[]; currency: string | null }) {
+function Earnings({ rows, currency }: { rows: Daily[]; currency: string }) {
   const chart = useMemo(() => {
-    const own = rows.filter((row) => row.currency === currency);
+    const own = rows.filter((row) => currencyName(row.currency) === currency);
     const names = [...new Set(own.map((row) => row.network))].sort((a, b) => (a === "" ? 1 : b === "" ? -1 : a.localeCompare(b)));
     const all = days(rows);
     const place = new Map(all.map((day, at) => [day, at]));
@@ -68,10 +68,10 @@ function Earnings({ rows, currency }: { rows: Daily[]; currency: string | null }
   return (
     <>
       <Chart
-        label={`Commission by day and network in ${currency ?? "no currency"}; the same numbers are in the table below`}
+        label={`Commission by day and network in ${currency}; the same numbers are in the table below`}
         isTime
         kind="bars"
-        currency={currency ?? ""}
+        currency={currency}
         {...chart}
       />
       <ul class="legend">
@@ -107,14 +107,17 @@ const SUMS: Column<Sum>[] = [
 
 /** The numbers of the chart, of all networks: summed where they are exact. */
 function Sums({ basis, days }: { basis: string; days: string }) {
-  const load = useLoad((signal) => sql<Sum>(sums(basis, days), signal), [basis, days], ["runs", "doubts"]);
+  const load = useSql<Sum>(sums(basis, days), ["runs", "doubts"]);
   return <Loaded load={load}>{({ rows }) => <Rows label="Commission by network and currency" rows={rows} columns={SUMS} />}</Loaded>;
 }
 
 /** Currencies, that with the most transactions first. */
-function currencies(rows: Daily[]): (string | null)[] {
-  const counts = new Map<string | null, number>();
-  for (const row of rows) counts.set(row.currency, (counts.get(row.currency) ?? 0) + toNumber(row.transactions));
+function currencies(rows: Daily[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { currency, transactions } of rows) {
+    const name = currencyName(currency);
+    counts.set(name, (counts.get(name) ?? 0) + toNumber(transactions));
+  }
   return [...counts].sort((a, b) => b[1] - a[1]).map(([currency]) => currency);
 }
 
@@ -126,18 +129,11 @@ interface Shown {
 
 function Charted({ rows, basis, span }: Shown) {
   const found = currencies(rows);
-  const named = parameters.value.get("currency");
-  const currency = found.includes(named) ? named : (found[0] ?? null);
+  const named = parameters.value.get("currency") ?? "";
+  const currency = found.includes(named) ? named : currencyName(found[0]);
   return (
     <>
-      {found.length > 1 && (
-        <Choice
-          label="Currency"
-          options={found.map((one) => [one ?? "", one ?? "no currency"] as const)}
-          value={currency ?? ""}
-          choose={(one) => setParameters({ currency: one })}
-        />
-      )}
+      <Choice label="Currency" options={found.map((one) => [one, one] as const)} value={currency} choose={(currency) => setParameters({ currency })} />
       <Earnings rows={rows} currency={currency} />
       <Details summary="As a table, all currencies">
         {() => <Sums basis={basis} days={span} />}
@@ -149,7 +145,7 @@ function Charted({ rows, basis, span }: Shown) {
 function Commission() {
   const basis = BASES.find(([name]) => name === parameters.value.get("by"))?.[0] ?? "transaction";
   const span = SPANS.find(([name]) => name === parameters.value.get("days"))?.[0] ?? "90";
-  const load = useLoad((signal) => sql<Daily>(daily(basis, span), signal), [basis, span], ["runs", "doubts"]);
+  const load = useSql<Daily>(daily(basis, span), ["runs", "doubts"]);
   const choices = (
     <div class="choices">
       <Choice label="Day of" options={BASES} value={basis} choose={(by) => setParameters({ by })} />
@@ -191,7 +187,7 @@ SELECT commission_currency AS currency, count(*) AS transactions, sum(commission
 FROM unified.unpaid GROUP BY ALL ORDER BY currency, age`;
 
 function UnpaidByAge() {
-  const load = useLoad((signal) => sql<Unpaid>(UNPAID, signal), [], ["runs", "doubts"]);
+  const load = useSql<Unpaid>(UNPAID, ["runs", "doubts"]);
   return (
     <Panel wide title="Approved and not paid, by age">
       <Loaded load={load}>
@@ -207,7 +203,7 @@ function UnpaidByAge() {
             <Rows
               label="Unpaid commission by currency and age"
               rows={currencies}
-              columns={[["Currency", (currency) => currency ?? "no currency", "head"], ...ages]}
+              columns={[["Currency", currencyName, "head"], ...ages]}
             />
           );
         }}
@@ -256,7 +252,7 @@ const CHANGES: Column<Restated>[] = [
 ];
 
 function Changed() {
-  const load = useLoad((signal) => sql<Restated>(RESTATED, signal), [], ["runs", "doubts"]);
+  const load = useSql<Restated>(RESTATED, ["runs", "doubts"]);
   return (
     <Panel title="What changed in 24 hours, and why">
       <Loaded load={load}>
@@ -264,10 +260,7 @@ function Changed() {
           rows.length === 0 ? (
             <Empty>Nothing changed since yesterday.</Empty>
           ) : (
-            <>
-              <Rows label="Changes by network and cause" rows={rows} columns={CHANGES} />
-              {rows.length === MAX_CHANGES && <p class="dim">The first {MAX_CHANGES}.</p>}
-            </>
+            <Rows label="Changes by network and cause" rows={rows} columns={CHANGES} most={MAX_CHANGES} />
           )
         }
       </Loaded>
@@ -308,8 +301,8 @@ function Tile({ title, value, href, tone }: { title: string; value: number | Exa
   );
 }
 
-function Tiles({ load, alarms }: { load: Load<Answer<Fresh>>; alarms: Load<Alarm[]> }) {
-  const open = alarms.value?.filter(({ state }) => state === "open").length;
+function Tiles({ load, alarms }: { load: Load<Answer<Fresh>>; alarms: Load<OpenAlarms> }) {
+  const open = alarms.value?.open;
   return (
     <Loaded load={load} rows={1}>
       {({ rows }) => {
@@ -344,20 +337,24 @@ const FRESHNESS: Column<Fresh>[] = [
 ];
 
 function Freshness({ load }: { load: Load<Answer<Fresh>> }) {
+  const networks = useNetworks();
   return (
     <Panel title="Freshness">
       <Loaded load={load}>
-        {({ rows }) =>
-          rows.length === 0 ? <Empty>Nothing was read yet.</Empty> : <Rows label="Freshness by network" rows={rows} columns={FRESHNESS} />
-        }
+        {({ rows }) => {
+          // What the settings name and nothing was attempted of has no numbers.
+          const unread = (networks.value ?? []).filter(({ connector }) => !rows.some(({ network }) => network === connector));
+          const all = [...unread.map(({ connector }) => ({ network: connector }) as Fresh), ...rows];
+          return all.length === 0 ? <Empty>Nothing was read yet.</Empty> : <Rows label="Freshness by network" rows={all} columns={FRESHNESS} />;
+        }}
       </Loaded>
     </Panel>
   );
 }
 
 export function Overview() {
-  const alarms = useAlarms();
-  const fresh = useLoad((signal) => sql<Fresh>(FRESH, signal), [], ["runs", "doubts", "alarms"]);
+  const alarms = useLoad((signal) => get("/v1/alarms/open", { signal }), [], ["alarms", "runs", "doubts"]);
+  const fresh = useSql<Fresh>(FRESH, ["runs", "doubts", "alarms"]);
   return (
     <div class="panels">
       <Tiles load={fresh} alarms={alarms} />

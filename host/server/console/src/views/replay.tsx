@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { compare } from "../lib/jobs";
-import { count } from "../lib/format";
+import { count, currencyName } from "../lib/format";
 import { useAction } from "../lib/load";
 import type { Part, ReplayReport } from "../lib/types";
 import { Rows, Select, type Column } from "../parts";
@@ -10,7 +10,7 @@ import { versionOptions } from "./connectors";
 type Total = ReplayReport["totals"][number];
 
 const TOTALS: Column<Total>[] = [
-  ["Currency", (row) => row.currency ?? "no currency", "head"],
+  ["Currency", (row) => currencyName(row.currency), "head"],
   ["Now", (row) => <Money value={row.before} currency={row.currency} />, "number"],
   ["By this version", (row) => <Money value={row.after} currency={row.currency} />, "number"],
   ["Difference", (row) => <Money value={row.difference} currency={row.currency} />, "number"],

@@ -1,14 +1,16 @@
-import { get, sql } from "../lib/api";
+import { get } from "../lib/api";
 import { bytes, literal } from "../lib/format";
-import { useLoad, type Load } from "../lib/load";
+import { useLoad, useSql, type Load } from "../lib/load";
 import { parameters, path } from "../lib/route";
 import type { Envelope, SentRequest, TransactionRow } from "../lib/types";
 import { Crumbs, Fact, Record, requestQuery, Rows, transactionLink, type Column } from "../parts";
 import { Badge, Empty, Foreign, Loaded, Money, Panel, Time, Window } from "../ui";
 import { Body } from "./body";
-import { useNamesOf, useVersions } from "./connectors";
+import { useVersions } from "./connectors";
+import { networkOf } from "./coverage";
 import { Mapped } from "./mapped";
 import { Replay } from "./replay";
+import { useNetworks } from "./runs";
 
 const MOST_ROWS = 500;
 
@@ -45,7 +47,7 @@ function Versions({ request, raw }: { request: string; raw: string }) {
       commission_currency, version, change, record_index
     FROM unified.transaction_versions WHERE request_id = ${literal(request)} AND raw_object = ${literal(raw)}
     ORDER BY record_index LIMIT ${MOST_ROWS}`;
-  const load = useLoad((signal) => sql<Made>(query, signal), [request, raw]);
+  const load = useSql<Made>(query);
   return (
     <Panel wide title="Versions made of it">
       <Loaded load={load}>
@@ -53,10 +55,7 @@ function Versions({ request, raw }: { request: string; raw: string }) {
           rows.length === 0 ? (
             <Empty>It changed no transaction: what it holds was known, or is held back.</Empty>
           ) : (
-            <>
-              <Rows label="Versions" rows={rows} columns={MADE} />
-              {rows.length === MOST_ROWS && <p class="dim">The first {MOST_ROWS}.</p>}
-            </>
+            <Rows label="Versions" rows={rows} columns={MADE} most={MOST_ROWS} />
           )
         }
       </Loaded>
@@ -131,7 +130,9 @@ function Headers({ load }: { load: Load<Envelope> }) {
 /** The slice's responses by another version, beside what is in the tables. */
 function SliceByAnotherVersion({ sent }: { sent: SentRequest }) {
   const versions = useVersions(sent.network);
-  const [name] = useNamesOf(sent.network);
+  const networks = useNetworks().value;
+  // Several files may name one connector: that with the account.
+  const name = (networkOf(networks, sent) ?? networks?.find(({ connector }) => connector === sent.network))?.name;
   if (!name) return null;
   const window = sent.window_since && sent.window_until ? { since: sent.window_since, until: sent.window_until } : {};
   return (
@@ -173,7 +174,7 @@ function Attempt({ sent, record }: { sent: SentRequest; record: string | null })
 
 export function Response({ run, request }: { run: string; request: string }) {
   const attempt = parameters.value.get("attempt");
-  const load = useLoad((signal) => sql<SentRequest>(requestQuery(run, [request]), signal), [run, request]);
+  const load = useSql<SentRequest>(requestQuery(run, [request]));
   return (
     <div class="panels">
       <Crumbs up={[["Runs", "/runs"], [run, path("runs", run)]]}>

@@ -86,7 +86,10 @@ function AsChart({ rows }: { rows: Row[] }) {
     // Currencies are never one line.
     by: others.find((name) => name.includes("currency")) ?? "",
   });
-  const [kind, setKind] = useState<"bars" | "lines">(moment ? "lines" : "bars");
+  const [chosen, setKind] = useState<"bars" | "lines">(moment ? "lines" : "bars");
+  // Bars are stacked, and amounts of several currencies have no sum.
+  const isApart = others.some((name) => name.includes("currency") && rows.some((row) => row[name] !== rows[0]?.[name]));
+  const kind = isApart ? "lines" : chosen;
   const isTime = columns.find(({ name }) => name === axes.x)?.isMoment ?? false;
   const { labels, series, left, repeated } = useMemo(() => points(rows, axes, isTime), [rows, axes, isTime]);
   const x = useMemo(() => labels.map((label, at) => (isTime ? Date.parse(label) / 1_000 : at)), [labels, isTime]);
@@ -97,15 +100,17 @@ function AsChart({ rows }: { rows: Row[] }) {
         <Select label="Across" options={named(columns.map(({ name }) => name))} value={axes.x} choose={(x) => setAxes({ ...axes, x })} />
         <Select label="Up" options={named(numbers)} value={axes.y} choose={(y) => setAxes({ ...axes, y })} />
         <Select label="A line each" options={named(["", ...others])} value={axes.by} choose={(by) => setAxes({ ...axes, by })} />
-        <Choice
-          label="Kind of chart"
-          options={[
-            ["lines", "Lines"],
-            ["bars", "Bars"],
-          ]}
-          value={kind}
-          choose={setKind}
-        />
+        {!isApart && (
+          <Choice
+            label="Kind of chart"
+            options={[
+              ["lines", "Lines"],
+              ["bars", "Bars"],
+            ]}
+            value={kind}
+            choose={setKind}
+          />
+        )}
       </div>
       <Chart label={`${axes.y} by ${axes.x}; the numbers are in the table`} isTime={isTime} kind={kind} x={x} series={series} labels={isTime ? undefined : labels} />
       <ul class="legend">

@@ -1,7 +1,7 @@
-import { get, sql } from "../lib/api";
+import { get } from "../lib/api";
 import type { Numeric } from "../lib/exact";
 import { bytes, count, counted, duration, literal, short } from "../lib/format";
-import { useLoad } from "../lib/load";
+import { useLoad, useSql } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
 import type { Job, SentRequest } from "../lib/types";
 import { Crumbs, Fact, Rows, Select, type Column } from "../parts";
@@ -121,7 +121,7 @@ function InFlight() {
 export function Runs() {
   const [network, outcome, before] = ["network", "outcome", "before"].map((name) => parameters.value.get(name) ?? "") as [string, string, string];
   const networks = useNetworks();
-  const load = useLoad((signal) => sql<Run>(list(network, outcome, before), signal), [network, outcome, before], ["runs"]);
+  const load = useSql<Run>(list(network, outcome, before), ["runs"]);
   const names = (networks.value ?? []).map(({ name }) => [name, name] as const);
   const choose = (what: string) => (value: string) => setParameters({ [what]: value, before: "" });
   const page = (before: string) => setParameters({ before }, false);
@@ -237,12 +237,12 @@ const SLICES: Column<Slice>[] = [
 function Slices({ id }: { id: string }) {
   const query = `SELECT account, stream, axis, since, until, requests, records, complete, error, error_kind FROM meta.coverage
     WHERE run_id = ${literal(id)} ORDER BY account, stream, axis, since LIMIT ${MOST}`;
-  const load = useLoad((signal) => sql<Slice>(query, signal), [id]);
+  const load = useSql<Slice>(query);
   return (
     <Panel wide title="Slices">
       <Loaded load={load}>
         {({ rows }) =>
-          rows.length === 0 ? <Empty>This run read no slice to its end.</Empty> : <Rows label="Slices" rows={rows} columns={SLICES} />
+          rows.length === 0 ? <Empty>This run read no slice to its end.</Empty> : <Rows label="Slices" rows={rows} columns={SLICES} most={MOST} />
         }
       </Loaded>
     </Panel>
@@ -290,7 +290,7 @@ function Requests({ id }: { id: string }) {
   const wanted = of.flatMap(([column, value]) => (value === null ? [] : [` AND ${column} = ${literal(value)}`])).join("");
   const within = since && until ? ` AND window_since >= ${moment(since)} AND window_until <= ${moment(until)}` : "";
   const query = `SELECT * FROM meta.requests WHERE run_id = ${literal(id)}${wanted}${within} ORDER BY sent_at LIMIT ${MOST}`;
-  const load = useLoad((signal) => sql<SentRequest>(query, signal), [query]);
+  const load = useSql<SentRequest>(query);
   return (
     <Panel wide title={wanted ? "Requests of a slice" : "Requests"}>
       <p id="requests" tabIndex={-1}>
@@ -310,13 +310,7 @@ function Requests({ id }: { id: string }) {
           rows.length === 0 ? (
             <Empty>This run left no response.</Empty>
           ) : (
-            <>
-              <Rows label="Requests" rows={rows} columns={REQUESTS} />
-              <p class="dim">
-                {counted(rows.length, "request")}
-                {rows.length === MOST ? ", the first ones" : ""}
-              </p>
-            </>
+            <Rows label="Requests" rows={rows} columns={REQUESTS} most={MOST} />
           )
         }
       </Loaded>
@@ -325,7 +319,7 @@ function Requests({ id }: { id: string }) {
 }
 
 export function RunDetail({ id }: { id: string }) {
-  const load = useLoad((signal) => sql<Run>(`SELECT ${COLUMNS} FROM meta.runs WHERE run_id = ${literal(id)}`, signal), [id], ["runs"]);
+  const load = useSql<Run>(`SELECT ${COLUMNS} FROM meta.runs WHERE run_id = ${literal(id)}`, ["runs"]);
   return (
     <div class="panels">
       <Crumbs up={[["Runs", "/runs"]]}>

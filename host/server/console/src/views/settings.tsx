@@ -282,7 +282,7 @@ function Audit() {
     <Panel wide title="Calls that changed something">
       <Loaded load={load}>
         {(calls) =>
-          calls.length === 0 ? <Empty>None yet.</Empty> : <Rows label="Calls" rows={calls.slice(0, MOST_CALLS)} columns={CALLS} />
+          calls.length === 0 ? <Empty>None yet.</Empty> : <Rows label="Calls" rows={calls.slice(0, MOST_CALLS)} columns={CALLS} most={MOST_CALLS} />
         }
       </Loaded>
     </Panel>

@@ -16,7 +16,7 @@ export function SignIn() {
       const failure = asFailure(error);
       if (failure.status !== 401) throw failure;
       signOut();
-      throw new ApiFailure(401, { error: "This token is not known.", hint: "An operator makes one: sluice tokens create NAME --role read" });
+      throw new ApiFailure(401, { error: "This token is not known." });
     }
     signIn(text.trim());
   };

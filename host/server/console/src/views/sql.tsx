@@ -27,19 +27,6 @@ GROUP BY ALL ORDER BY 1, 2, 3, 4`,
 FROM unified.unpaid
 GROUP BY ALL ORDER BY oldest_days DESC LIMIT 100`,
   },
-  {
-    name: "What changed since yesterday",
-    query: `SELECT network, cause, commission_currency, count(*) AS transactions, sum(commission_difference) AS difference
-FROM unified.restatements(now() - INTERVAL '1 day', now())
-GROUP BY ALL ORDER BY transactions DESC`,
-  },
-  {
-    name: "Commission by day",
-    query: `SELECT day, commission_currency, sum(commission_effective) AS commission
-FROM unified.earnings_daily
-WHERE basis = 'transaction'
-GROUP BY ALL ORDER BY day`,
-  },
 ];
 
 function readSaved(): Saved[] {

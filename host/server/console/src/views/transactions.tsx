@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { get, sql } from "../lib/api";
+import { get } from "../lib/api";
 import { literal, short } from "../lib/format";
-import { useLoad } from "../lib/load";
+import { useLoad, useSql } from "../lib/load";
 import { parameters, path, setParameters } from "../lib/route";
 import type { History as Known, TransactionRow, Version } from "../lib/types";
 import { accountCell, Crumbs, Record, Rows, transactionLink, type Column } from "../parts";
@@ -81,7 +81,7 @@ function Search({ text }: { text: string }) {
 
 export function Transactions() {
   const text = parameters.value.get("q") ?? "";
-  const load = useLoad((signal) => sql<TransactionRow>(search(text), signal), [text], ["runs", "doubts"]);
+  const load = useSql<TransactionRow>(search(text), ["runs", "doubts"]);
   return (
     <Panel wide title={text ? "Found" : "Newest transactions"}>
       <Search text={text} />
@@ -91,9 +91,8 @@ export function Transactions() {
             {rows.length === 0 ? (
               <Empty>{text ? "No transaction has this. Ids are compared exactly, names by what they hold." : "No transaction was read yet."}</Empty>
             ) : (
-              <Rows label="Transactions" rows={rows} columns={FOUND} />
+              <Rows label="Transactions" rows={rows} columns={FOUND} most={SHOWN} />
             )}
-            {rows.length === SHOWN && <p class="dim">The newest {SHOWN}.</p>}
             <Warnings warnings={warnings} />
           </>
         )}
@@ -104,20 +103,23 @@ export function Transactions() {
 
 type Field = Version["changed"][number];
 
-const AFTER: Column<Field> = ["After", ({ after }) => <Foreign text={after ?? "nothing"} />];
-const FIRST: Column<Field>[] = [
-  ["Field", ({ field }) => field, "head"],
-  ["Value", AFTER[1]],
-];
-const CHANGED: Column<Field>[] = [
-  ["Field", ({ field }) => field, "head"],
-  ["Before", ({ before }) => <Foreign class="before" text={before ?? "nothing"} />],
-  AFTER,
-];
+/** A value as a version has it, an amount with its currency, which may have come with an earlier version. */
+function valueOf(all: Version[], { field }: Field, value: string | null | undefined, version: number): string {
+  const [, of] = /^(sale|commission)_(?:amount|effective)$/.exec(field) ?? [];
+  const changes = all.filter((one) => one.version <= version).flatMap(({ changed }) => changed);
+  return value == null ? "nothing" : `${value} ${changes.findLast(({ field }) => field === `${of}_currency`)?.after ?? ""}`;
+}
 
-function Fields({ version }: { version: Version }) {
-  if (version.changed.length === 0) return null;
-  return <Rows label={`Fields of version ${version.version}`} rows={version.changed} columns={version.version === 1 ? FIRST : CHANGED} />;
+function Fields({ version, all }: { version: Version; all: Version[] }) {
+  const { version: number, changed } = version;
+  if (changed.length === 0) return null;
+  const columns: Column<Field>[] = [
+    ["Field", ({ field }) => field, "head"],
+    ["Before", (field) => <Foreign class="before" text={valueOf(all, field, field.before, number - 1)} />],
+    ["After", (field) => <Foreign text={valueOf(all, field, field.after, number)} />],
+  ];
+  // Before the first one there was nothing.
+  return <Rows label={`Fields of version ${number}`} rows={changed} columns={number === 1 ? columns.filter((_, at) => at !== 1) : columns} />;
 }
 
 function Evidence({ version }: { version: Version }) {
@@ -169,10 +171,10 @@ function Timeline({ of }: { of: Known }) {
           {version.version === 1 ? (
             <details open={versions.length === 1}>
               <summary>{version.changed.length} fields</summary>
-              <Fields version={version} />
+              <Fields version={version} all={of.versions} />
             </details>
           ) : (
-            <Fields version={version} />
+            <Fields version={version} all={of.versions} />
           )}
           <Evidence version={version} />
         </li>

@@ -1,5 +1,5 @@
 import { get } from "../lib/api";
-import { count } from "../lib/format";
+import { count, currencyName } from "../lib/format";
 import { useLoad } from "../lib/load";
 import type { Comparison } from "../lib/types";
 import { Rows, type Column } from "../parts";
@@ -26,10 +26,10 @@ interface Summed extends Counted {
 }
 
 const MONEY: Column<Summed>[] = [
-  ["Currency", (row) => `${row.what || "no currency"}${row.kind && ` (${row.kind})`}`, "head"],
-  ["By the version that serves", (row) => <Money value={units(whole(row.running))} currency={row.what || null} />, "number"],
-  ["By the one that waits", (row) => <Money value={units(whole(row.candidate))} currency={row.what || null} />, "number"],
-  ["Difference", (row) => <Money value={units(whole(row.candidate) - whole(row.running))} currency={row.what || null} />, "number"],
+  ["Currency", (row) => `${currencyName(row.what)}${row.kind && ` (${row.kind})`}`, "head"],
+  ["By the version that serves", (row) => <Money value={units(whole(row.running))} currency={row.what} />, "number"],
+  ["By the one that waits", (row) => <Money value={units(whole(row.candidate))} currency={row.what} />, "number"],
+  ["Difference", (row) => <Money value={units(whole(row.candidate) - whole(row.running))} currency={row.what} />, "number"],
 ];
 
 const COUNTS: Column<Counted>[] = [
