@@ -30,6 +30,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
 use sluice_fetch::Erased;
 use sluice_lake::RunWriter;
+use sluice_model::Request;
 use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
@@ -126,21 +127,29 @@ impl Collector {
             self.in_guest(move || connector.plan(&slice)).await
         };
         let mut queue = RequestQueue::new(self.app.waiting.clone());
-        if let Err(error) = planned.and_then(|requests| queue.extend(requests, Duration::ZERO)) {
-            return progress.fail(error);
-        }
+        let most = self.app.settings.limits.requests_per_slice;
+        let begun = planned.and_then(|requests| {
+            queue.remember(requests.len())?;
+            queue.extend(requests, Duration::ZERO)?;
+            RequestChain::new(queue.iter(), most)
+        });
+        let mut chain = match begun {
+            Ok(chain) => chain,
+            Err(error) => return progress.fail(error),
+        };
         let account = match job.account.open().await {
             Ok(account) => account,
             Err(failure) => return progress.fail(SliceError::from(&failure)),
         };
-        let mut chain = RequestChain::new(queue.iter(), self.app.settings.limits.requests_per_slice);
         progress.gate().listings().begin(queue.iter());
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE
                 && let Some((queued, wait)) = queue.pop()
             {
-                running.push(self.answer(&account, slice.clone(), queued, wait, progress));
+                let request = queued.request.clone();
+                let answer = self.answer(&account, slice.clone(), queued, wait, progress);
+                running.push(async move { (request, answer.await) });
             }
             let next = tokio::select! {
                 next = running.next() => next,
@@ -152,21 +161,9 @@ impl Collector {
                     continue;
                 }
             };
-            match next {
-                None => break,
-                Some(RequestOutcome::Answered { follow_ups, wait, page }) => {
-                    let admitted = chain.admit(&follow_ups, wait, page);
-                    if let Err(error) = admitted.and_then(|()| queue.extend(follow_ups, wait)) {
-                        progress.fail(error);
-                    }
-                }
-                Some(RequestOutcome::Split) => progress.lock().split = true,
-                Some(RequestOutcome::Cut { too_wide }) => {
-                    let mut report = progress.lock();
-                    report.too_wide = too_wide.or(report.too_wide.take());
-                }
-                Some(RequestOutcome::TooWide(error)) => progress.lock().too_wide = Some(error),
-                Some(RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error)) => progress.fail(error),
+            let Some((request, outcome)) = next else { break };
+            if let Err(error) = next_requests(&request, outcome, (&mut queue, &mut chain), progress) {
+                progress.fail(error);
             }
         }
         if let Some(shadow) = &self.network.shadow {
@@ -181,4 +178,31 @@ impl Collector {
     ) -> Result<T, SliceError> {
         in_guest(&self.app, self.network.connector.network(), work).await.map_err(SliceError::from)
     }
+}
+
+/// Records how a request ended, and takes the requests that follow from its answer; fails if it failed, or if these may
+/// not be sent.
+fn next_requests(
+    request: &Request,
+    outcome: RequestOutcome,
+    (queue, chain): (&mut RequestQueue, &mut RequestChain),
+    progress: &Progress,
+) -> Result<(), SliceError> {
+    match outcome {
+        RequestOutcome::Answered { follow_ups, wait, page } => {
+            // First of all: what isn't admitted takes no memory that isn't counted.
+            queue.remember(follow_ups.len())?;
+            chain.admit(&follow_ups, wait, page)?;
+            progress.gate().listings().follow(request, &follow_ups);
+            queue.extend(follow_ups, wait)?;
+        }
+        RequestOutcome::Split => progress.lock().split = true,
+        RequestOutcome::Cut { too_wide } => {
+            let mut report = progress.lock();
+            report.too_wide = too_wide.or(report.too_wide.take());
+        }
+        RequestOutcome::TooWide(error) => progress.lock().too_wide = Some(error),
+        RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error) => return Err(error),
+    }
+    Ok(())
 }

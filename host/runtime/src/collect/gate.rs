@@ -73,9 +73,11 @@ impl Gate {
     }
 
     /// Records an answer: its records, and the total that it states.
-    pub(super) fn note_answer(&mut self, raw: &RawObject, answer: &PreparedResponse) {
+    pub(super) fn note_answer(&mut self, raw: &RawObject, answer: &PreparedResponse, limit: &ByteLimit) {
         self.listings.answered(&raw.request.key, answer.records, answer.total);
-        self.listings.page(&raw.request.key, raw.body, answer.records, answer.seen.transactions);
+        if self.listings.has_room(limit) {
+            self.listings.page(&raw.request.key, raw.body, answer.records, answer.seen.transactions);
+        }
     }
 
     /// What its responses report of each transaction.

@@ -271,9 +271,6 @@ impl Collector {
         if judgement.cursor.is_some() && (answered || matches!(judgement.verdict, Verdict::Wait { .. })) {
             progress.lock().cursor.clone_from(&judgement.cursor);
         }
-        if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
-            progress.gate().listings().follow(request, follow_ups);
-        }
         if let (true, true, Some(decoded)) = (answered, request.yields_records, &found.decoded) {
             progress.lock().records += decoded.records() as u64;
             self.app.meter.found(decoded.records());
@@ -360,7 +357,7 @@ impl Collector {
         };
         let answer = in_guest(&self.app, &raw.slice.network, map).await?;
         self.warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
-        progress.gate().note_answer(&raw, &answer);
+        progress.gate().note_answer(&raw, &answer, &self.app.contents);
         let rejects = answer.prepared.rejects();
         permit.memory.resize(answer.prepared.bytes() + envelope_bytes(&raw));
         self.hold(slice, progress, raw, answer, permit.memory).await?;

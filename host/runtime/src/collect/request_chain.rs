@@ -13,22 +13,34 @@ const MAX_SAME_PAGES: u32 = 5;
 
 /// What a slice has asked so far.
 pub(super) struct RequestChain {
-    keys: HashSet<String>,
-    contents: HashSet<Digest>,
+    /// By their digests: each request may have a long key.
+    keys: HashSet<u128>,
+    contents: HashSet<u128>,
     pages: HashMap<Digest, u32>,
     /// Requests that it may ask.
     most: usize,
 }
 
 impl RequestChain {
-    /// Begins with the planned requests; more than `most` are too many.
-    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>, most: usize) -> Self {
+    /// Begins with the planned requests; fails if they are more than `most`.
+    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>, most: usize) -> Result<Self, SliceError> {
         let mut chain = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new(), most };
         for request in planned {
-            chain.keys.insert(request.key.clone());
+            chain.check_number(1)?;
+            chain.keys.insert(key(request));
             chain.contents.insert(content(request));
         }
-        chain
+        Ok(chain)
+    }
+
+    /// Fails if so many further requests are too many: before they are remembered, since each answer may bring as many
+    /// again.
+    fn check_number(&self, further: usize) -> Result<(), SliceError> {
+        if self.keys.len().saturating_add(further) <= self.most {
+            return Ok(());
+        }
+        let reason = format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most);
+        Err(SliceError::new(ErrorKind::Guest, reason))
     }
 
     /// Adds the follow-ups of an answer after a pause; returns why none of them may be sent. `page`: the answer's body, if
@@ -57,8 +69,9 @@ impl RequestChain {
             );
             return Err(SliceError::new(ErrorKind::Format, reason));
         }
+        self.check_number(follow_ups.len())?;
         for request in follow_ups {
-            if !self.keys.insert(request.key.clone()) {
+            if !self.keys.insert(key(request)) {
                 let reason = format!("the connector asks for `{}` twice: it runs in circles", request.key);
                 return Err(SliceError::new(ErrorKind::Guest, reason));
             }
@@ -70,18 +83,18 @@ impl RequestChain {
                 return Err(SliceError::new(ErrorKind::Format, reason));
             }
         }
-        if self.keys.len() > self.most {
-            let reason = format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most);
-            return Err(SliceError::new(ErrorKind::Guest, reason));
-        }
         Ok(())
     }
 }
 
+fn key(request: &Request) -> u128 {
+    Digest::of(request.key.as_bytes()).first_half()
+}
+
 /// What a request asks, whatever it is called.
-fn content(request: &Request) -> Digest {
+fn content(request: &Request) -> u128 {
     let Request { method, url, headers, body, .. } = request;
-    Digest::of_json(&(method, url, headers, body))
+    Digest::of_json(&(method, url, headers, body)).first_half()
 }
 
 #[cfg(test)]
@@ -92,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_same_cursor_ends_the_way() {
-        let mut chain = RequestChain::new([page("1", "https://a/?c=1")].iter(), 9);
+        let mut chain = RequestChain::new([page("1", "https://a/?c=1")].iter(), 9).unwrap();
         let after = |chain: &mut RequestChain, n: u32, url: &str| {
             chain.admit(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
         };
@@ -105,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_always_the_same_ends_the_way() {
-        let mut chain = RequestChain::new(std::iter::empty(), 99);
+        let mut chain = RequestChain::new(std::iter::empty(), 99).unwrap();
         let same = Some(Digest::of(b"the same"));
         let mut after = |n: u32| chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
         (1..5).for_each(|n| after(n).unwrap());
@@ -115,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_poll_may_ask_the_same_and_be_told_the_same() {
-        let mut chain = RequestChain::new(std::iter::empty(), 99);
+        let mut chain = RequestChain::new(std::iter::empty(), 99).unwrap();
         for n in 0..10 {
             let poll = page(&format!("poll-{n}"), "https://a/report/7");
             chain.admit(&[poll], Duration::from_secs(1), None).unwrap();
@@ -124,9 +137,23 @@ mod tests {
 
     #[test]
     fn a_slice_has_a_longest_way() {
-        let mut chain = RequestChain::new(std::iter::empty(), 3);
+        let mut chain = RequestChain::new(std::iter::empty(), 3).unwrap();
         let mut after = |n: u32| chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None);
         (1..=3).for_each(|n| after(n).unwrap());
         assert!(after(4).unwrap_err().message.contains("more than 3 requests for one slice"));
+    }
+
+    #[test]
+    fn what_is_too_many_is_not_remembered() {
+        let mut chain = RequestChain::new([page("planned", "https://a/")].iter(), 3).unwrap();
+        for answer in 0..10 {
+            let many: Vec<Request> =
+                (0..1_000).map(|n| page(&format!("{answer}-{n}"), &format!("{answer}-{n}"))).collect();
+            assert!(chain.admit(&many, Duration::ZERO, None).is_err());
+        }
+        assert_eq!((chain.keys.len(), chain.contents.len()), (1, 1));
+        let planned: Vec<Request> = (0..4).map(|n| page(&n.to_string(), &n.to_string())).collect();
+        assert!(RequestChain::new(planned[..3].iter(), 3).is_ok());
+        assert!(RequestChain::new(planned.iter(), 3).is_err());
     }
 }
