@@ -15,6 +15,7 @@ mod request_chain;
 mod request_queue;
 mod resume;
 mod run_months;
+mod run_texts;
 mod run_warnings;
 mod suspect;
 mod together;
@@ -42,6 +43,8 @@ pub(crate) use progress::response_bytes;
 pub use progress::{Progress, ResponseBounds, SliceReport};
 pub use resume::ResumedResponses;
 pub use run_months::RunMonths;
+pub use run_texts::RunTexts;
+pub(crate) use run_texts::hold_failure;
 pub use run_warnings::RunWarnings;
 pub use windows::{Collected, collect};
 
@@ -84,6 +87,8 @@ pub struct Collector {
     pub warnings: Arc<RunWarnings>,
     /// The months of its transactions.
     pub months: Arc<RunMonths>,
+    /// What there is room for of its cursors and failures.
+    pub texts: Arc<RunTexts>,
     /// By which answers are judged before they reach the tables; of a run that only collects, whether they came whole.
     pub guard: Arc<Guard>,
     /// What was erased and can be nothing but an identifier: it is replaced before a response is kept.

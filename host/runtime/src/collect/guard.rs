@@ -44,6 +44,17 @@ impl Withheld {
         self.seen.merge(seen);
         raw.connector_version.clone_into(&mut self.connector_version);
     }
+
+    /// Records what another one has.
+    pub(super) fn append(&mut self, other: Self) {
+        let Self { request_ids, seen, connector_version } = other;
+        if request_ids.is_empty() {
+            return;
+        }
+        self.request_ids.extend(request_ids);
+        self.seen.merge(&seen);
+        self.connector_version = connector_version;
+    }
 }
 
 /// What a run compares its answers with.

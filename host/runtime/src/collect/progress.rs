@@ -8,6 +8,7 @@ use sluice_model::Slice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gate;
+use super::run_texts::hold_failure;
 use crate::failure::SliceError;
 use crate::guests::ProcessorTime;
 use crate::memory::{MemoryBudget, Reservation};
@@ -32,8 +33,10 @@ pub struct SliceReport {
     pub records: u64,
     /// Records that could not be mapped.
     pub rejects: u64,
-    /// What failed; empty if all requests were answered.
+    /// What failed; empty if all requests were answered. Of thousands the first.
     pub errors: Vec<SliceError>,
+    /// How many further failures there were.
+    pub further_errors: u64,
     /// How often its window had been halved before it was asked for.
     pub splits: u32,
     /// Whether the network asks to halve the window.
@@ -76,7 +79,9 @@ pub struct Progress {
 impl Progress {
     /// Adds a failure.
     pub fn fail(&self, error: SliceError) {
-        self.lock().errors.push(error);
+        let mut report = self.lock();
+        let SliceReport { errors, further_errors, .. } = &mut *report;
+        hold_failure(errors, further_errors, error);
     }
 
     /// The report so far.

@@ -31,6 +31,8 @@ pub(super) const SUB_IDS: usize = 7;
 
 /// Fields of a record of which it is known how often they are filled; further ones are left out.
 const MAX_PATHS: usize = 1_000;
+/// Bytes of the paths of these fields: names may be values, as long as the network likes.
+pub(super) const MAX_PATH_BYTES: usize = 128 << 10;
 
 /// A native field: how many records have a value there, and of which types the values are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +207,16 @@ impl Observation {
         }
     }
 
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let maps = self.days.len() * size_of::<(i32, Day)>() + self.currencies.len() * size_of::<(String, u64)>();
+        size_of::<Self>() + self.path_bytes() + self.paths.len() * size_of::<PathSeen>() + maps
+    }
+
+    fn path_bytes(&self) -> usize {
+        self.paths.iter().map(|seen| seen.path.len()).sum()
+    }
+
     /// Responses of a stream mostly have their fields in one order.
     fn merge_path(&mut self, place: usize, seen: &PathSeen) {
         let is_there = self.paths.get(place).is_some_and(|known| known.path == seen.path);
@@ -214,7 +226,9 @@ impl Observation {
                 self.paths[at].filled += seen.filled;
                 self.paths[at].kinds.insert(seen.kinds);
             }
-            None if self.paths.len() < MAX_PATHS => self.paths.push(seen.clone()),
+            None if self.paths.len() < MAX_PATHS && self.path_bytes() + seen.path.len() <= MAX_PATH_BYTES => {
+                self.paths.push(seen.clone());
+            }
             None => {}
         }
     }
@@ -268,7 +282,12 @@ fn with_text(texts: &StringArray) -> usize {
 }
 
 fn paths(native: &NativeBatch) -> Vec<PathSeen> {
-    let columns = native.columns.iter().take(MAX_PATHS);
+    let mut left = MAX_PATH_BYTES;
+    let columns = native.columns.iter().take(MAX_PATHS).take_while(|column| {
+        let fits = column.path.len() <= left;
+        left = left.saturating_sub(column.path.len());
+        fits
+    });
     let seen = columns.map(|column| PathSeen {
         path: column.path.clone(),
         filled: with_text(&column.text) as u64,

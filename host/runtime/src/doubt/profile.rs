@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sluice_model::{Axis, Kinds, Window};
 
 use super::magnitude::Magnitude;
-use super::observation::{COLUMNS, Observation, SUB_IDS};
+use super::observation::{COLUMNS, MAX_PATH_BYTES, Observation, SUB_IDS};
 
 /// Records at which all counters are halved: what was usual a year ago counts for little.
 const MAX_RECORDS: u64 = 20_000;
@@ -196,11 +196,15 @@ impl Profile {
                 known.fill.add(seen.records, 0);
             }
         }
+        let mut path_bytes: usize = self.paths.keys().map(String::len).sum();
         for path in &seen.paths {
             // Before it was seen first, no record had it.
             let unseen = PathProfile { fill: Fill { of: self.records, filled: 0 }, types: 0 };
-            if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&path.path) {
-                continue;
+            if !self.paths.contains_key(&path.path) {
+                if self.paths.len() >= MAX_PATHS || path_bytes + path.path.len() > 2 * MAX_PATH_BYTES {
+                    continue;
+                }
+                path_bytes += path.path.len();
             }
             let known = self.paths.entry(path.path.clone()).or_insert(unseen);
             known.fill.add(seen.records, path.filled);
