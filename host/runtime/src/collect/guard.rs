@@ -1,6 +1,6 @@
 //! What a run compares its answers with, and what it found: profiles, earlier doubts, doubts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +12,7 @@ use super::Collector;
 use super::contents::Contents;
 use super::earlier_doubts::{Clean, is_like, is_of, is_read_again, overlap, refilled, replaces};
 use super::listings::Listings;
-use super::run_warnings::{RunWarnings, WarningKind};
+use super::run_warnings::{RunWarnings, Sentences, WarningKind};
 use super::suspect::Transfer;
 use super::whole::view;
 use crate::app::{App, Network};
@@ -26,8 +26,6 @@ use crate::{profiles, text};
 
 /// How long after the first doubt a read that agrees with it may accept it.
 const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
-/// Warnings of one run that are shown.
-const MAX_WARNINGS: usize = 20;
 
 /// Responses of a slice that are doubted.
 #[derive(Default)]
@@ -83,7 +81,7 @@ pub(super) struct Findings {
     agreed: Vec<DoubtRow>,
     clean: Vec<Clean>,
     /// What people should know of answers that aren't doubted.
-    pub(super) warnings: BTreeSet<String>,
+    pub(super) warnings: Sentences,
     /// Profiles with what was learned, by account and stream.
     pub(super) learned: HashMap<(String, String), Profile>,
     /// Known transactions change in ways that a run reports.
@@ -340,12 +338,7 @@ impl Guard {
 
     /// What people should know of answers that aren't doubted: at most 20 sentences, and how many more.
     pub fn warnings(&self) -> Vec<String> {
-        let found = self.found();
-        let mut texts: Vec<String> = found.warnings.iter().take(MAX_WARNINGS).cloned().collect();
-        if found.warnings.len() > MAX_WARNINGS {
-            texts.push(format!("and {} more", found.warnings.len() - MAX_WARNINGS));
-        }
-        texts
+        self.found().warnings.shown()
     }
 
     /// Keeps what was found, once all rows of the run are durable: its doubts, the outcome of earlier ones, profiles.

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::slices::SliceJob;
 
 /// The most bytes of all of them: each slice of a look-back rule's read has the same one, and there may be a hundred thousand.
-const MAX_CURSOR_BYTES: usize = 16 << 20;
+const MAX_CURSOR_BYTES: usize = 4 << 20;
 
 /// Gives each slice of a look-back rule the cursor that the rule's last read left.
 ///
@@ -65,7 +65,7 @@ mod tests {
             let mut left = CursorBytes(MAX_CURSOR_BYTES);
             (0..slices).take_while(|_| left.take(Some(cursor))).count()
         };
-        assert_eq!(given(&"x".repeat(64 << 10), 100_000), 256);
+        assert_eq!(given(&"x".repeat(64 << 10), 100_000), 64);
         assert_eq!(given("2026-01-01T00:00:00Z", 100_000), 100_000);
         let mut left = CursorBytes(0);
         assert!(left.take(None) && !left.take(Some("x")));
