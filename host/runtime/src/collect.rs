@@ -23,6 +23,7 @@ mod unseen;
 mod verdict;
 mod whole;
 mod windows;
+mod withheld;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +126,9 @@ impl Collector {
 
     /// Collects one slice. A failing request fails nothing but itself.
     pub async fn slice(&self, job: &SliceJob, progress: &Progress) {
+        if let Err(error) = self.guard.check_number() {
+            return progress.fail(error);
+        }
         let connector = self.network.connector.clone();
         let slice = Arc::new(job.slice.clone());
         let planned = {

@@ -73,6 +73,20 @@ fn a_hundred_doubtful_slices_are_a_few_lines_of_the_log() {
     assert!(answer.stderr.lines().count() < 30, "{}", answer.stderr);
 }
 
+#[test]
+fn a_run_of_which_all_is_doubtful_ends_after_a_thousand_slices() {
+    let server = HostileServer::saying(response(200, &[super::JSON], br#"{"data":[{"id":"1"},{"id":"#)).unwrap();
+    let operator = operator("seconds", &seconds(&json!({})), &server, "[fetch]\nmax_attempts = 1\n");
+    let outcome = super::run_window(&operator, "seconds", ["2026-01-01T00:00:00Z", "2026-01-01T00:17:30Z"]);
+    let words = "1000 slices of this run are doubtful, so no further one is read";
+    assert!(outcome.errors.contains(words), "{outcome:?}");
+    let doubts = operator.sql("SELECT count(*) AS n FROM meta.doubts").unwrap();
+    // Those that were being read are judged.
+    let count = doubts[0]["n"].as_u64().unwrap();
+    assert!((1_000..1_032).contains(&count), "{count}");
+    assert_eq!(server.asked().len() as u64, count, "nothing is asked for the others");
+}
+
 /// The same that says what it does.
 fn seconds_that(behaviour: Value) -> Guest {
     let mut description = behaviour;

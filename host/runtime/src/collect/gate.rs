@@ -10,9 +10,10 @@ use sluice_lake::{KnownCounts, Prepared};
 use sluice_model::{ErrorKind, Layout, RawObject, Slice};
 
 use super::contents::Contents;
-use super::guard::{Guard, Withheld};
+use super::guard::Guard;
 use super::listings::Listings;
 use super::together::Together;
+use super::withheld::Withheld;
 use super::{Collector, Progress};
 use crate::doubt::{Doubt, DoubtKind, Observation, Profile, is_odd};
 use crate::failure::{Failure, SliceError};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{DoubtRow, DoubtState, Fence, KnownTransaction, KnownTransactions, Lake, Prepared, WindowStates};
-use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
+use sluice_model::{Axis, BodyFindings, ErrorKind, Layout, Slice, Window};
 use sluice_state::{State, Verb};
 
 use super::Collector;
@@ -15,6 +15,7 @@ use super::listings::Listings;
 use super::run_warnings::{RunWarnings, Sentences, WarningKind};
 use super::suspect::Transfer;
 use super::whole::view;
+use super::withheld::Withheld;
 use crate::app::{App, Network};
 use crate::doubt::{
     Doubt, DoubtKind, DoubtSettings, Observation, Profile, WindowsBy, judge_ending, judge_few, judge_known,
@@ -27,33 +28,8 @@ use crate::{profiles, text};
 /// How long after the first doubt a read that agrees with it may accept it.
 const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// Responses of a slice that are doubted.
-#[derive(Default)]
-pub(super) struct Withheld {
-    request_ids: Vec<String>,
-    seen: Observation,
-    connector_version: String,
-}
-
-impl Withheld {
-    /// Records a response, and of what it is like as far as it could be read.
-    pub(super) fn add(&mut self, raw: &RawObject, seen: &Observation) {
-        self.request_ids.push(raw.request_id.clone());
-        self.seen.merge(seen);
-        raw.connector_version.clone_into(&mut self.connector_version);
-    }
-
-    /// Records what another one has.
-    pub(super) fn append(&mut self, other: Self) {
-        let Self { request_ids, seen, connector_version } = other;
-        if request_ids.is_empty() {
-            return;
-        }
-        self.request_ids.extend(request_ids);
-        self.seen.merge(&seen);
-        self.connector_version = connector_version;
-    }
-}
+/// Doubts of one run, beyond which no further slice is read: each is kept for good, and compared with those of later runs.
+const MOST_DOUBTS: usize = 1_000;
 
 /// What a run compares its answers with.
 pub struct Guard {
@@ -61,7 +37,7 @@ pub struct Guard {
     pub(super) network: String,
     run_id: String,
     state: Arc<State>,
-    /// Doubts of the network when the run began.
+    /// Doubts of the network when the run began that are open, or were accepted.
     pub(super) earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
     pub(super) windows: tokio::sync::Mutex<HashMap<(Axis, Window), Arc<WindowStates>>>,
@@ -99,7 +75,9 @@ impl Guard {
         if verb == Verb::Run && !app.state.has_profiles(&id).await? {
             profiles::seed(app, network, run_id).await?;
         }
-        let earlier = app.lake.doubts(Some(&id)).await?;
+        let mut earlier = app.lake.doubts(Some(&id)).await?;
+        // The others say nothing of what is read now, and are never fewer.
+        earlier.retain(|row| matches!(row.state, DoubtState::Open | DoubtState::Accepted));
         Ok(Self {
             rules: network.settings.content.doubt.clone(),
             network: id,
@@ -116,6 +94,16 @@ impl Guard {
 
     pub(super) fn found(&self) -> MutexGuard<'_, Findings> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails if so much of the run is doubtful that no further slice is read.
+    pub(super) fn check_number(&self) -> Result<(), SliceError> {
+        if self.found().doubts.len() < MOST_DOUBTS {
+            return Ok(());
+        }
+        let reason =
+            format!("{MOST_DOUBTS} slices of this run are doubtful, so no further one is read: see `sluice doubts`");
+        Err(SliceError::new(ErrorKind::Format, reason))
     }
 
     /// What was usual of a slice's stream and account when the run began.
