@@ -15,7 +15,7 @@ use crate::function;
 
 /// The most bytes of what the functions of one request make of secrets: each is searched for in its response, in every
 /// form.
-const MAX_DERIVED_BYTES: usize = 16 << 10;
+const MAX_DERIVED_BYTES: usize = 8 << 10;
 /// The most values of that kind: each has some 15 forms, and more than 56 forms are another pass over each body.
 const MAX_DERIVED_VALUES: usize = 64;
 /// Bytes that one template may push in total: each `hex` doubles a value.
@@ -336,7 +336,7 @@ mod tests {
         program.extend(std::iter::repeat_n(Op::Apply(Function::Hex), 60));
         assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than")));
         program[0] = Op::Secret("user".into());
-        assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than 16384 bytes")));
+        assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than 8192 bytes")));
     }
 
     #[test]
