@@ -199,7 +199,8 @@ fn next_requests(
 ) -> Result<(), SliceError> {
     match outcome {
         RequestOutcome::Answered { follow_ups, wait, page } => {
-            // First of all: what isn't admitted takes no memory that isn't counted.
+            // What isn't admitted takes no memory, and of what others may use nothing.
+            chain.check_number(follow_ups.len())?;
             queue.remember(follow_ups.len())?;
             chain.admit(&follow_ups, wait, page)?;
             progress.gate().listings().follow(request, &follow_ups);
