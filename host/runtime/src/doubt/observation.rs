@@ -295,3 +295,33 @@ fn paths(native: &NativeBatch) -> Vec<PathSeen> {
     });
     seen.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::NativeColumn;
+
+    use super::super::profile::Profile;
+    use super::*;
+
+    #[test]
+    fn names_of_fields_that_are_as_long_as_the_network_likes_take_little_memory() {
+        let seen = |page: usize| {
+            let column = |field: usize| NativeColumn {
+                path: format!("{page}.{field}.{}", "x".repeat(4_000)),
+                text: StringArray::from(vec![Some("1")]),
+                kinds: Kinds::TEXT,
+            };
+            let native = NativeBatch { rows: 1, columns: (0..MAX_PATHS).map(column).collect() };
+            Observation { responses: 1, records: 1, paths: paths(&native), ..Observation::default() }
+        };
+        let (mut all, mut profile) = (Observation::default(), Profile::default());
+        for page in 0..5 {
+            let seen = seen(page);
+            assert!(!seen.paths.is_empty());
+            all.merge(&seen);
+            profile.add(&seen);
+        }
+        assert!(all.bytes() < 2 * MAX_PATH_BYTES, "{}", all.bytes());
+        assert!(profile.to_json().len() < 3 * MAX_PATH_BYTES, "{}", profile.to_json().len());
+    }
+}
