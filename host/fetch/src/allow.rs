@@ -8,6 +8,11 @@ use url::{Host, Url};
 use crate::address::is_public;
 use crate::error::Error;
 
+/// The longest host with its port; a name has at most 253 bytes.
+const MAX_AUTHORITY_BYTES: usize = 260;
+/// The longest location that is followed.
+const MAX_LOCATION_BYTES: usize = 32 << 10;
+
 /// The hosts that one account may contact.
 #[derive(Clone, Debug)]
 pub(crate) struct Allow {
@@ -98,7 +103,14 @@ impl Allow {
             host: host_of(from),
             reason: reason.to_owned(),
         };
+        if location.len() > MAX_LOCATION_BYTES {
+            return Err(refuse("its location is longer than 32768 bytes"));
+        }
         let mut next = from.join(location).map_err(|_| refuse("its location is no URL"))?;
+        // An error names the host.
+        if next.host_str().is_some_and(|host| host.len() > MAX_AUTHORITY_BYTES) {
+            return Err(refuse("its location's host is longer than a host may be"));
+        }
         next.set_fragment(None);
         if has_userinfo(&next) {
             return Err(refuse("its location holds credentials"));
@@ -128,6 +140,10 @@ impl Allow {
         let odd = |c: char| c == '@' || c.is_whitespace() || c.is_control();
         if authority.is_empty() || authority.contains(odd) || rest[authority.len()..].starts_with('\\') {
             return Err(fault("what stands between `https://` and the first `/` must be a host, and a port at most"));
+        }
+        // An error names the host; letters of other scripts take up to four bytes.
+        if authority.len() > 4 * MAX_AUTHORITY_BYTES {
+            return Err(fault("its host is longer than a host may be"));
         }
         let prefix = format!("https://{authority}");
         let url = Url::parse(&prefix).map_err(|_| fault("its host is no host"))?;
@@ -294,6 +310,18 @@ mod tests {
         assert!(named.hop(&from, "https://аpi.example.com/").is_err());
         assert!(named.hop(&from, "//evil。net/").is_err());
         assert_eq!(named.hop(&from, "https://ａｐｉ.example.com/b").unwrap().host_str(), Some("api.example.com"));
+    }
+
+    #[test]
+    fn hosts_that_are_too_long_are_refused_without_a_name() {
+        let named = allow(&["api.example.com"], &["api.example.com"], None);
+        let long = "a.".repeat(1 << 20);
+        let error = target(&named, &[&format!("https://{long}example.com/")]).unwrap_err().to_string();
+        assert!(error.ends_with("url: its host is longer than a host may be"), "{} bytes", error.len());
+        let from: Url = "https://api.example.com/".parse().unwrap();
+        let hop = |location: &str| named.hop(&from, location).unwrap_err().to_string();
+        assert!(hop(&format!("https://{}example.com/", &long[..1 << 12])).len() < 200);
+        assert!(hop(&format!("https://api.example.com/{long}")).ends_with("longer than 32768 bytes"));
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod exchange;
 mod fetcher;
 mod function;
 mod grants;
+mod issued;
 mod issuer;
 mod notify;
 mod pace;

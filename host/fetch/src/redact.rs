@@ -200,6 +200,11 @@ impl Redactor {
         texts.or(masked)
     }
 
+    /// Bytes of all forms that it searches for.
+    pub(crate) fn form_bytes(&self) -> usize {
+        self.forms().map(<[u8]>::len).sum::<usize>() + self.texts.as_ref().map_or(0, |texts| texts.form_bytes())
+    }
+
     fn forms(&self) -> impl Iterator<Item = &[u8]> {
         self.passes.iter().flat_map(|pass| &pass.forms).map(|form| form.as_slice())
     }

@@ -1,6 +1,6 @@
 //! Renders a request's templates to what is sent, and to its display form.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -81,6 +81,7 @@ impl Context<'_> {
             now: self.now,
             parts: Parts { method: Value::plain(request.method.name()), ..Parts::default() },
             derived: RefCell::default(),
+            produced: Cell::default(),
         };
         let run = |machine: &Machine<'_>, place: &str, template: &Template| {
             machine.run(template).map_err(|fault| self.error(request, place, fault))
@@ -347,6 +348,23 @@ mod tests {
         assert!(reason(|request| request.headers = (0..101).map(|n| one(n, 1)).collect()).contains("more than 100"));
         assert!(reason(|request| request.headers = (0..9).map(|n| one(n, 8 << 10)).collect()).contains("65536 bytes"));
         assert!(render(|request| request.headers = (0..100).map(|n| one(n, 600)).collect()).is_ok());
+    }
+
+    #[test]
+    fn a_large_body_is_hashed_a_few_times_for_one_request() {
+        let signed = |headers: usize| {
+            move |request: &mut Request| {
+                let hash = || vec![Op::Part(Part::Body), Op::Apply(Function::Md5), Op::Apply(Function::Hex)];
+                request.body = Some(vec![text(&"b".repeat(7 << 20))]);
+                request.headers = (0..headers).map(|n| (format!("x-{n}"), hash())).collect();
+            }
+        };
+        assert!(render(signed(3)).is_ok());
+        let refused = reason(signed(100));
+        assert!(
+            refused.ends_with("header `x-3`: the templates of the request produce more than 33554432 bytes"),
+            "{refused}"
+        );
     }
 
     #[test]

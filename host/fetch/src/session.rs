@@ -9,14 +9,15 @@ use sluice_model::{Request, Secret, TokenPlace, TokenSource};
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::issued::IssuedTokens;
 use crate::redact::Redactor;
 use crate::render::tokens_of;
 use crate::token_text::{cookie_values, looks_like_a_token, may_be_a_token};
 
-/// Values of one source that stay masked after they are replaced: responses to earlier requests may still arrive.
-const REMEMBERED_VALUES: usize = 4;
 /// Accounts whose secrets' search is kept though no request of theirs is on its way.
 const RECENT_REDACTORS: usize = 256;
+/// The same in bytes of what they search for; one of usual secrets has some thousand.
+const RECENT_FORM_BYTES: usize = 2 << 20;
 /// How often a warning about the same sign-in is logged at most.
 const WARNING_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -26,8 +27,7 @@ pub(crate) struct Session {
     /// Locked by the one request in flight that uses a rotating token.
     pub(crate) rotation: tokio::sync::Mutex<()>,
     secrets: Vec<Secret>,
-    /// The last values of each source, newest first.
-    issued: Mutex<BTreeMap<String, VecDeque<Secret>>>,
+    issued: Mutex<IssuedTokens>,
     /// What finds them, as long as somebody needs it.
     redactor: Mutex<Weak<Redactor>>,
     recent: Arc<RecentRedactors>,
@@ -46,6 +46,13 @@ impl RecentRedactors {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent.truncate(RECENT_REDACTORS - 1);
         recent.push_front(Arc::clone(redactor));
+        let mut bytes = 0;
+        let fitting = recent.iter().take_while(|redactor| {
+            bytes += redactor.form_bytes();
+            bytes <= RECENT_FORM_BYTES
+        });
+        let fitting = fitting.count();
+        recent.truncate(fitting);
     }
 }
 
@@ -188,21 +195,16 @@ impl Session {
         Ok(self.sign_ins.iter().filter(|sign_in| tokens.iter().any(|token| sign_in.provides(token))).collect())
     }
 
+    /// Whether there is room for the values of these sources.
+    pub(crate) fn has_room<'a>(&self, values: impl Iterator<Item = (&'a String, &'a Secret)> + Clone) -> bool {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).have_room(values)
+    }
+
     /// Masks further values from now on.
     pub(crate) fn learn<'a>(&self, values: impl IntoIterator<Item = (&'a str, Secret)>) {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = false;
-        for (name, value) in values {
-            let values = issued.entry(name.to_owned()).or_default();
-            if !values.contains(&value) {
-                values.push_front(value);
-                values.truncate(REMEMBERED_VALUES);
-                changed = true;
-            }
-        }
         // Whoever makes a search holds its lock and waits for this one.
-        drop(issued);
-        if changed {
+        let is_changed = self.issued.lock().unwrap_or_else(PoisonError::into_inner).add(values);
+        if is_changed {
             *self.redactor.lock().unwrap_or_else(PoisonError::into_inner) = Weak::new();
         }
     }
@@ -211,7 +213,7 @@ impl Session {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let secrets = self.secrets.iter().map(Secret::expose);
         // A response may echo one cookie of a `Cookie` header.
-        let issued = issued.values().flatten().map(Secret::expose);
+        let issued = issued.values().map(Secret::expose);
         let issued = issued.flat_map(|value| std::iter::once(value).chain(cookie_values(value)));
         let issued = issued.filter(|value| may_be_a_token(value));
         let (issued, short): (Vec<&str>, Vec<&str>) = issued.partition(|value| looks_like_a_token(value));

@@ -3,7 +3,7 @@
 //! Every value has its bytes, its display form, and the slots of the secrets that it contains. A function of a secret is
 //! a secret: its display form is `***slot***`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -15,11 +15,15 @@ use crate::function;
 
 /// The most bytes of what the functions of one request make of secrets: each is searched for in its response, in every
 /// form.
-const MAX_DERIVED_BYTES: usize = 16 << 10;
+const MAX_DERIVED_BYTES: usize = 8 << 10;
 /// The most values of that kind: each has some 15 forms, and more than 56 forms are another pass over each body.
 const MAX_DERIVED_VALUES: usize = 64;
 /// Bytes that one template may push in total: each `hex` doubles a value.
 const MAX_PUSHED_BYTES: usize = 8 << 20;
+/// The same of all templates of a request: a hundred headers may each hash its body.
+const MAX_PRODUCED_BYTES: usize = 32 << 20;
+/// The longest strftime pattern: a letter of it may become thirty, and takes memory while it is read.
+const MAX_PATTERN_BYTES: usize = 256;
 
 /// A value on the stack, or the result of a template.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -118,6 +122,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) parts: Parts,
     /// What functions made of secrets, intermediate values too: a response that echoes one is masked.
     pub(crate) derived: RefCell<Vec<Zeroizing<Vec<u8>>>>,
+    /// Bytes that the request's templates have pushed so far.
+    pub(crate) produced: Cell<usize>,
 }
 
 impl Machine<'_> {
@@ -127,9 +133,16 @@ impl Machine<'_> {
         let mut pushed = 0_usize;
         for op in template {
             let value = self.step(op, &mut stack)?;
-            pushed = pushed.saturating_add(value.bytes.len());
+            // What is shown in place of a short secret may be longer.
+            let bytes = value.bytes.len().max(value.display.len());
+            pushed = pushed.saturating_add(bytes);
             if pushed > MAX_PUSHED_BYTES {
                 return Err(TemplateError::Other(format!("the template produces more than {MAX_PUSHED_BYTES} bytes")));
+            }
+            self.produced.set(self.produced.get().saturating_add(bytes));
+            if self.produced.get() > MAX_PRODUCED_BYTES {
+                let reason = format!("the templates of the request produce more than {MAX_PRODUCED_BYTES} bytes");
+                return Err(TemplateError::Other(reason));
             }
             stack.push(value);
         }
@@ -225,6 +238,9 @@ fn join(values: Vec<Value>) -> Value {
 
 /// `now` by a strftime pattern. chrono reports some invalid patterns only while formatting.
 fn moment(now: DateTime<Utc>, pattern: &str) -> Result<String, TemplateError> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(TemplateError::Other(format!("a strftime pattern is longer than {MAX_PATTERN_BYTES} bytes")));
+    }
     let bad = || TemplateError::Other(format!("`{pattern}` is no strftime pattern"));
     let items = chrono::format::StrftimeItems::new(pattern).parse().map_err(|_| bad())?;
     let mut text = String::new();
@@ -255,6 +271,7 @@ mod tests {
             now,
             parts,
             derived: RefCell::default(),
+            produced: Cell::default(),
         }
         .run(template)
     }
@@ -319,7 +336,7 @@ mod tests {
         program.extend(std::iter::repeat_n(Op::Apply(Function::Hex), 60));
         assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than")));
         program[0] = Op::Secret("user".into());
-        assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than 16384 bytes")));
+        assert!(matches!(run(&program), Err(TemplateError::Other(text)) if text.contains("more than 8192 bytes")));
     }
 
     #[test]
@@ -330,6 +347,13 @@ mod tests {
         assert!(run(&program(MAX_DERIVED_VALUES)).is_ok());
         let refused = run(&program(MAX_DERIVED_VALUES + 1));
         assert!(matches!(refused, Err(TemplateError::Other(text)) if text.contains("more than 64 values")));
+    }
+
+    #[test]
+    fn a_long_pattern_is_not_even_read() {
+        assert!(run(&[Op::Now("%c".repeat(128))]).is_ok());
+        let refused = run(&[Op::Now("%c".repeat(4 << 20))]);
+        assert_eq!(refused, Err(TemplateError::Other("a strftime pattern is longer than 256 bytes".to_owned())));
     }
 
     fn ops() -> impl Strategy<Value = Op> {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::account_client::{AccountClient, Inner};
 use crate::body::WireResponse;
 use crate::error::Error;
+use crate::issued::MAX_TOKEN_BYTES;
 use crate::redact::Redactor;
 use crate::render::Rendered;
 use crate::session::{SignIn, TokenState, usable};
@@ -174,7 +175,12 @@ impl AccountClient {
         // On a blocking thread: a body is searched for each place.
         let (client, sources) = (self.clone(), sign_in.sources.clone());
         let granted = tokio::task::spawn_blocking(move || client.granted(&sources, &response, status, &redactor));
-        granted.await.map_err(|error| self.store_error(sign_in, "read", error))?
+        let granted = granted.await.map_err(|error| self.store_error(sign_in, "read", error))??;
+        if inner.session.has_room(granted.values.iter().chain(&granted.refresh)) {
+            return Ok(granted);
+        }
+        let reason = format!("the account's tokens would have more than {MAX_TOKEN_BYTES} bytes");
+        Err(self.without_token(name, status, reason))
     }
 
     /// Masks in what is shown of a sign-in's response whatever its request held: secrets, tokens of any look, and what was
@@ -196,14 +202,10 @@ impl AccountClient {
     ) -> Result<Granted, Error> {
         let mut granted = Granted::default();
         for source in sources {
-            let value = response.value_at(&source.value).ok_or_else(|| Error::SignIn {
-                network: self.inner().network.clone(),
-                account: self.inner().account.clone(),
-                token: source.name.clone(),
-                status,
-                reason: format!("there is no value at {}; {}", place_name(&source.value), response.shape(redactor)),
-                retry_after: None,
-                attempts: 0,
+            let value = response.value_at(&source.value).ok_or_else(|| {
+                let reason =
+                    format!("there is no value at {}; {}", place_name(&source.value), response.shape(redactor));
+                self.without_token(&source.name, status, reason)
             })?;
             granted.values.insert(source.name.clone(), Secret::new(value));
             if let Some(value) = source.refresh_value.as_ref().and_then(|place| response.value_at(place)) {
@@ -213,6 +215,12 @@ impl AccountClient {
             granted.lifetime = granted.lifetime.into_iter().chain(lifetime).min();
         }
         Ok(granted)
+    }
+
+    /// The error for a response of success that has no token, or none that can be used.
+    fn without_token(&self, token: &str, status: u16, reason: String) -> Error {
+        let (network, account) = (self.inner().network.clone(), self.inner().account.clone());
+        Error::SignIn { network, account, token: token.to_owned(), status, reason, retry_after: None, attempts: 0 }
     }
 
     /// The error for a sign-in's error status. An error page holds no new token, so its first 200 characters are shown,
@@ -262,7 +270,8 @@ impl AccountClient {
                 // On a blocking thread: a body is searched for each place.
                 let (response, place) = (Arc::clone(&response), source.value.clone());
                 let found = tokio::task::spawn_blocking(move || response.value_at(&place)).await;
-                if let Some(value) = found.ok().flatten().map(Secret::new) {
+                let found = found.ok().flatten().map(Secret::new);
+                if let Some(value) = found.filter(|value| session.has_room(std::iter::once((&source.name, value)))) {
                     session.learn([(source.name.as_str(), value.clone())]);
                     state.values.insert(source.name.clone(), value);
                 }

@@ -44,6 +44,18 @@ pub struct RawObject {
     pub connector_digest: Digest,
 }
 
+impl RawObject {
+    /// Bytes of its texts: a connector's request, and a network's headers.
+    pub fn text_bytes(&self) -> usize {
+        let pairs =
+            |pairs: &[(String, String)]| pairs.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
+        let Self { slice, sent, .. } = self;
+        let own = pairs(&slice.settings) + slice.cursor.as_ref().map_or(0, String::len) + pairs(&self.headers);
+        let body = sent.body.as_ref().map_or(0, String::len);
+        own + self.request.text_bytes() + sent.url.len() + pairs(&sent.headers) + body
+    }
+}
+
 /// A request as it was sent, every secret masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SentRequest {

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Headers and steps of a request's templates that don't count as bytes: more than those of networks have.
+const FREE_STEPS: usize = 32;
+
 /// A request that names secrets and holds none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -35,7 +38,8 @@ impl Request {
         }
     }
 
-    /// Bytes of all its texts: key, state, names of headers and templates.
+    /// Bytes of all its texts: key, state, names of headers and templates. Headers and steps of templates beyond the first few
+    /// count by the memory that they take, since many of them have no text.
     pub fn text_bytes(&self) -> usize {
         let op = |op: &Op| match op {
             Op::Text(text) | Op::Secret(text) | Op::Setting(text) | Op::Token(text) => text.len(),
@@ -45,7 +49,9 @@ impl Request {
         let names: usize = self.headers.iter().map(|(name, _)| name.len()).sum();
         let headers = self.headers.iter().map(|(_, value)| value);
         let templates = std::iter::once(&self.url).chain(headers).chain(&self.body);
-        self.key.len() + self.state.len() + names + templates.flatten().map(op).sum::<usize>()
+        let (steps, texts) = templates.flatten().fold((0, 0), |(steps, texts), step| (steps + 1, texts + op(step)));
+        let steps = usize::saturating_sub(steps + self.headers.len(), FREE_STEPS) * size_of::<Op>();
+        self.key.len() + self.state.len() + names + texts + steps
     }
 }
 
@@ -156,4 +162,18 @@ pub enum Hash {
     Sha256,
     /// SHA-512.
     Sha512,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_without_text_count_by_the_memory_that_they_take() {
+        let of = |steps: usize| Request { body: Some(vec![Op::Part(Part::Method); steps]), ..Request::get("1") };
+        assert_eq!((of(0).text_bytes(), of(FREE_STEPS).text_bytes()), (1, 1));
+        assert_eq!(of(FREE_STEPS + 1_000).text_bytes(), 1 + 1_000 * size_of::<Op>());
+        let empty = Request { headers: vec![(String::new(), vec![Op::Text(String::new()); 500]); 2], ..of(0) };
+        assert_eq!(empty.text_bytes(), 1 + (1_002 - FREE_STEPS) * size_of::<Op>());
+    }
 }

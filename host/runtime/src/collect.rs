@@ -16,6 +16,7 @@ mod request_chain;
 mod request_queue;
 mod resume;
 mod run_months;
+mod run_texts;
 mod run_warnings;
 mod suspect;
 mod together;
@@ -23,6 +24,7 @@ mod unseen;
 mod verdict;
 mod whole;
 mod windows;
+mod withheld;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use sluice_engine::Connector;
 use sluice_fetch::Erased;
 use sluice_lake::RunWriter;
+use sluice_model::Request;
 use sluice_registry::{Rights, Shadow};
 
 pub use clock::ObservationClock;
@@ -42,6 +45,8 @@ pub(crate) use progress::response_bytes;
 pub use progress::{Progress, ResponseBounds};
 pub use resume::ResumedResponses;
 pub use run_months::RunMonths;
+pub use run_texts::RunTexts;
+pub(crate) use run_texts::hold_failure;
 pub use run_warnings::RunWarnings;
 pub use windows::{Collected, collect};
 
@@ -84,6 +89,8 @@ pub struct Collector {
     pub warnings: Arc<RunWarnings>,
     /// The months of its transactions.
     pub months: Arc<RunMonths>,
+    /// What there is room for of its cursors and failures.
+    pub texts: Arc<RunTexts>,
     /// By which answers are judged before they reach the tables; of a run that only collects, whether they came whole.
     pub guard: Arc<Guard>,
     /// What was erased and can be nothing but an identifier: it is replaced before a response is kept.
@@ -120,6 +127,9 @@ impl Collector {
 
     /// Collects one slice. A failing request fails nothing but itself.
     pub async fn slice(&self, job: &SliceJob, progress: &Progress) {
+        if let Err(error) = self.guard.check_number() {
+            return progress.fail(error);
+        }
         let connector = self.network.connector.clone();
         let slice = Arc::new(job.slice.clone());
         let planned = {
@@ -127,21 +137,29 @@ impl Collector {
             self.in_guest(move || connector.plan(&slice)).await
         };
         let mut queue = RequestQueue::new(self.app.waiting.clone());
-        if let Err(error) = planned.and_then(|requests| queue.extend(requests, Duration::ZERO)) {
-            return progress.fail(error);
-        }
+        let most = self.app.settings.limits.requests_per_slice;
+        let begun = planned.and_then(|requests| {
+            queue.remember(requests.len())?;
+            queue.extend(requests, Duration::ZERO)?;
+            RequestChain::new(queue.iter(), most)
+        });
+        let mut chain = match begun {
+            Ok(chain) => chain,
+            Err(error) => return progress.fail(error),
+        };
         let account = match job.account.open().await {
             Ok(account) => account,
             Err(failure) => return progress.fail(SliceError::from(&failure)),
         };
-        let mut chain = RequestChain::new(queue.iter(), self.app.settings.limits.requests_per_slice);
         progress.gate().listings().begin(queue.iter());
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < REQUESTS_AT_ONCE
                 && let Some((queued, wait)) = queue.pop()
             {
-                running.push(self.answer(&account, slice.clone(), queued, wait, progress));
+                let request = queued.request.clone();
+                let answer = self.answer(&account, slice.clone(), queued, wait, progress);
+                running.push(async move { (request, answer.await) });
             }
             let next = tokio::select! {
                 next = running.next() => next,
@@ -153,21 +171,9 @@ impl Collector {
                     continue;
                 }
             };
-            match next {
-                None => break,
-                Some(RequestOutcome::Answered { follow_ups, wait, page }) => {
-                    let admitted = chain.admit(&follow_ups, wait, page);
-                    if let Err(error) = admitted.and_then(|()| queue.extend(follow_ups, wait)) {
-                        progress.fail(error);
-                    }
-                }
-                Some(RequestOutcome::Split) => progress.lock().split = true,
-                Some(RequestOutcome::Cut { too_wide }) => {
-                    let mut report = progress.lock();
-                    report.too_wide = too_wide.or(report.too_wide.take());
-                }
-                Some(RequestOutcome::TooWide(error)) => progress.lock().too_wide = Some(error),
-                Some(RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error)) => progress.fail(error),
+            let Some((request, outcome)) = next else { break };
+            if let Err(error) = next_requests(&request, outcome, (&mut queue, &mut chain), progress) {
+                progress.fail(error);
             }
         }
         if let Some(shadow) = &self.network.shadow {
@@ -182,4 +188,32 @@ impl Collector {
     ) -> Result<T, SliceError> {
         in_guest(&self.app.guests, self.network.connector.network(), work).await.map_err(SliceError::from)
     }
+}
+
+/// Records how a request ended, and takes the requests that follow from its answer; fails if it failed, or if these may
+/// not be sent.
+fn next_requests(
+    request: &Request,
+    outcome: RequestOutcome,
+    (queue, chain): (&mut RequestQueue, &mut RequestChain),
+    progress: &Progress,
+) -> Result<(), SliceError> {
+    match outcome {
+        RequestOutcome::Answered { follow_ups, wait, page } => {
+            // What isn't admitted takes no memory, and of what others may use nothing.
+            chain.check_number(follow_ups.len())?;
+            queue.remember(follow_ups.len())?;
+            chain.admit(&follow_ups, wait, page)?;
+            progress.gate().listings().follow(request, &follow_ups);
+            queue.extend(follow_ups, wait)?;
+        }
+        RequestOutcome::Split => progress.lock().split = true,
+        RequestOutcome::Cut { too_wide } => {
+            let mut report = progress.lock();
+            report.too_wide = too_wide.or(report.too_wide.take());
+        }
+        RequestOutcome::TooWide(error) => progress.lock().too_wide = Some(error),
+        RequestOutcome::Again { error, .. } | RequestOutcome::Failed(error) => return Err(error),
+    }
+    Ok(())
 }

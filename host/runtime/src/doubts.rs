@@ -162,7 +162,7 @@ async fn commit_held(
         again.responses += 1;
         again.rejects += answer.prepared.rejects();
         again.seen.merge(&answer.seen);
-        memory.resize(answer.prepared.bytes());
+        memory.resize(answer.bytes());
         tables.add(answer.prepared, Box::new(memory)).await?;
     }
     Ok(again)

@@ -148,6 +148,18 @@ impl SliceError {
         Self { raw_object: Some(body.to_hex()), ..self }
     }
 
+    /// The same with so many bytes of its message at most.
+    #[must_use]
+    pub fn cut(mut self, most_bytes: usize) -> Self {
+        let end = self.message.floor_char_boundary(most_bytes);
+        if end < self.message.len() {
+            self.message.truncate(end);
+            self.message.push('…');
+            self.message.shrink_to_fit();
+        }
+        self
+    }
+
     /// The same with more words around its message.
     #[must_use]
     pub fn map(self, message: impl FnOnce(String) -> String) -> Self {

@@ -126,7 +126,7 @@ async fn map_again(
             Ok(answer) => {
                 let rejected = answer.prepared.rejected();
                 again.resolved.extend(of_object.iter().filter_map(|reject| resolution(reject, rejected)));
-                memory.resize(answer.prepared.bytes());
+                memory.resize(answer.bytes());
                 tables.add(answer.prepared, Box::new(memory)).await?;
             }
             Err(failure) => {

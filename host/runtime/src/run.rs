@@ -5,6 +5,7 @@
 //! recorded, and waits in the queue, before anybody works on it; it may be of a part of its network's accounts.
 
 mod amounts;
+mod cursors;
 mod held;
 mod report;
 mod wide;
@@ -93,11 +94,7 @@ pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: Not
     let limits = (&widths, app.settings.limits.slices_per_run);
     let mut jobs = slices::jobs(network, &app.fetcher, &asked, &again, limits, started_at).await?;
     jobs.left_out.extend(warnings.into_iter().chain(unread));
-    for job in &mut jobs.jobs {
-        if let Some(rule) = &job.rule {
-            job.slice.cursor = app.state.cursor(&job.slice, rule).await?;
-        }
-    }
+    cursors::give(app, network, &mut jobs.jobs).await?;
     let connector = network.connector.digest();
     let mut noted = NotedRun { slices: jobs.planned(), connector, started_at, starts: 1, ..queued };
     app.state.note_run(&noted).await?;
@@ -178,6 +175,7 @@ async fn carry_out(
         clock: Arc::default(),
         warnings: Arc::default(),
         months: Arc::default(),
+        texts: Arc::default(),
         tables: tables.clone(),
         guard: guard.clone(),
         erased: Arc::new(app.state.erasures().await?.erased.distinctive()),
@@ -337,6 +335,7 @@ pub async fn build(
     let mut report = report::summarise(run_id, network, Verb::Build, started_at, &collected);
     report.set_time(took);
     report.records = read.records;
+    report.failures_total += read.further_errors;
     read.errors.into_iter().chain(failure.map(SliceError::from)).for_each(|error| report.fail(error));
     if counts.is_ok() {
         report.warnings = read.judged.keep(&app.lake, claims.fence()).await?;

@@ -27,8 +27,10 @@ pub struct SliceReport {
     pub records: u64,
     /// Records that could not be mapped.
     pub rejects: u64,
-    /// What failed; empty if all requests were answered.
+    /// What failed; empty if all requests were answered. Of thousands the first.
     pub errors: Vec<SliceError>,
+    /// How many further failures there were.
+    pub further_errors: u64,
     /// How often its window had been halved before it was asked for.
     pub splits: u32,
     /// Whether the network asks to halve the window.

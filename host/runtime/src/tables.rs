@@ -11,7 +11,7 @@ use sluice_lake::{Gone, Prepared, RawFilter, RunWriter};
 use sluice_model::{Mapped, RawObject, Slice, Window, describe};
 
 use crate::app::App;
-use crate::collect::{CollectedSlices, JudgedBuild, RunWarnings, response_bytes};
+use crate::collect::{CollectedSlices, JudgedBuild, RunWarnings, hold_failure, response_bytes};
 use crate::doubt::Observation;
 use crate::failure::{Failure, SliceError};
 use crate::guests::in_guest;
@@ -59,8 +59,10 @@ impl RawSelection {
 pub struct RawRead {
     /// Records found.
     pub records: u64,
-    /// Raw objects that could not be mapped.
+    /// Raw objects that could not be mapped. Of thousands the first.
     pub errors: Vec<SliceError>,
+    /// How many further ones there were.
+    pub further_errors: u64,
     /// Slices of which no table was made before.
     pub judged: JudgedBuild,
 }
@@ -86,6 +88,11 @@ pub struct PreparedResponse {
 }
 
 impl PreparedResponse {
+    /// Bytes that it takes, with its envelope.
+    pub fn bytes(&self) -> usize {
+        self.prepared.bytes() + self.seen.bytes() + self.prepared.origin().text_bytes()
+    }
+
     /// Makes a mapped response ready for the tables; where it was mapped, since that takes processor time.
     ///
     /// # Errors
@@ -136,7 +143,7 @@ pub async fn read_raw(
             Ok(answer) => {
                 warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
                 read.records += answer.records;
-                memory.resize(answer.prepared.bytes());
+                memory.resize(answer.bytes());
                 if let Some((answer, memory)) = collected.take(&raw, answer, memory).await? {
                     tables.add(answer.prepared, Box::new(memory)).await?;
                 }
@@ -145,7 +152,7 @@ pub async fn read_raw(
                 let reason = describe(failure.error.as_ref());
                 let error = SliceError::from(failure).about(raw.body);
                 collected.failed(&raw, &error).await?;
-                read.errors.push(error);
+                hold_failure(&mut read.errors, &mut read.further_errors, error);
                 tables.reject(raw, &connector_ref(&network.connector), &reason);
             }
         }

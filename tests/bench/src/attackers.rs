@@ -6,7 +6,7 @@
 mod list;
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -54,6 +54,8 @@ pub(crate) struct Attacked {
     pub(crate) same_rows: bool,
     /// Whether `sluice status` names the attacker and what is wrong; none if nothing is.
     pub(crate) is_named: Option<bool>,
+    /// Whether the service was there to the end.
+    pub(crate) has_survived: bool,
 }
 
 impl Attacked {
@@ -68,9 +70,10 @@ impl Attacked {
             .then(|| format!("`{what}` slows an honest network down: {ratio:.2} times as long"));
         let large = (peak > MAX_ATTACKED_MIB).then(|| format!("beside `{what}` the process takes {peak:.0} MiB"));
         let rows = (!self.same_rows).then(|| format!("beside `{what}` an honest network has other rows"));
+        let ended = (!self.has_survived).then(|| format!("`{what}` ends the service"));
         let unnamed = (self.is_named == Some(false)).then(|| format!("no status names `{what}`"));
         let judged = slow.into_iter().chain(large).filter(|_| !quick);
-        rows.into_iter().chain(unnamed).chain(judged).collect()
+        ended.into_iter().chain(rows).chain(unnamed).chain(judged).collect()
     }
 }
 
@@ -83,7 +86,7 @@ pub(crate) fn print(all: &[Attacked], quick: bool) {
         "", "row", "wall s", "alone s", "ratio", "peak MiB", "same rows", "named"
     );
     for attacked in all {
-        let Attacked { what, row, wall_secs, alone_secs, peak_mib, same_rows, is_named } = attacked;
+        let Attacked { what, row, wall_secs, alone_secs, peak_mib, same_rows, is_named, .. } = attacked;
         let row = if *row == 0 { "–".to_owned() } else { row.to_string() };
         let is_named = is_named.map_or("–".to_owned(), |is_named| is_named.to_string());
         let ratio = attacked.ratio();
@@ -111,9 +114,12 @@ pub(crate) fn measure(
     let network = Network::start(ROWS_PER_REQUEST)?;
     let honest = || honest(load, &network.address, sluice, connectors);
     let alone = served(&honest()?, load, None)?;
-    ensure!(alone.same_rows, "the honest network alone has other rows than it gives");
+    ensure!(alone.same_rows && alone.has_survived, "the honest network alone has other rows than it gives");
     let mut attacked = Vec::new();
-    for attacker in attackers()?.into_iter().filter(|attacker| only.is_none_or(|only| only == attacker.what)) {
+    let mut attackers = attackers()?;
+    attackers.retain(|attacker| only.is_none_or(|only| only == attacker.what));
+    ensure!(!attackers.is_empty(), "there is no attacker `{}`", only.unwrap_or_default());
+    for attacker in attackers {
         let mut operator = honest()?;
         invite(&mut operator, &attacker)?;
         let beside = served(&operator, load, Some(&attacker))?;
@@ -125,6 +131,7 @@ pub(crate) fn measure(
             peak_mib: beside.peak_mib,
             same_rows: beside.same_rows,
             is_named: beside.is_named,
+            has_survived: beside.has_survived,
         });
     }
     Ok(attacked)
@@ -144,7 +151,7 @@ fn invite(operator: &mut Operator, attacker: &Attacker) -> anyhow::Result<()> {
         // Two with one secret would be one account, and are refused.
         let variable = format!("{SECRET}_{number}");
         operator.set(&variable, &format!("s3cret-{number}-of-the-attacker's-own"));
-        let secret = json!(format!("env:{variable}"));
+        let secret = json!(attacker.secret.map_or_else(|| format!("env:{variable}"), str::to_owned));
         let secrets: Map<_, _> = attacker.secrets.iter().map(|slot| ((*slot).to_owned(), secret.clone())).collect();
         accounts.push(json!({"name": format!("a{number}"), "settings": {}, "secrets": secrets}));
     }
@@ -163,14 +170,21 @@ struct ServedBeside {
     peak_mib: f64,
     same_rows: bool,
     is_named: Option<bool>,
+    has_survived: bool,
 }
 
 /// Serves until the honest network was run once, and a status names the attacker.
 fn served(operator: &Operator, load: Load, attacker: Option<&Attacker>) -> anyhow::Result<ServedBeside> {
     let start = Instant::now();
     let (sender, log) = channel();
-    let service = Service::start(operator, sender)?;
-    let mut attacker_is_over = until_honest_is_over(&log)?;
+    let mut service = Service::start(operator, sender)?;
+    let honest = until_honest_is_over(&log);
+    if honest.is_err() && service.has_ended()? {
+        // Nothing of it can be measured any more.
+        let (wall_secs, peak_mib) = (f64::INFINITY, f64::INFINITY);
+        return Ok(ServedBeside { wall_secs, peak_mib, same_rows: false, is_named: None, has_survived: false });
+    }
+    let mut attacker_is_over = honest?;
     let wall_secs = start.elapsed().as_secs_f64();
     let is_named = match attacker {
         Some(attacker) if attacker.fails => Some(is_named(operator, &attacker.id)?),
@@ -178,13 +192,21 @@ fn served(operator: &Operator, load: Load, attacker: Option<&Attacker>) -> anyho
     };
     // Its peak may be yet to come.
     let last = Instant::now() + OVER_AFTER;
+    let mut log_has_ended = false;
     while attacker.is_some() && !attacker_is_over {
-        let Ok(line) = log.recv_timeout(last.saturating_duration_since(Instant::now())) else { break };
-        attacker_is_over = is_of_attacker(&line);
+        match log.recv_timeout(last.saturating_duration_since(Instant::now())) {
+            Ok(line) => attacker_is_over = is_of_attacker(&line),
+            Err(error) => {
+                log_has_ended = error == RecvTimeoutError::Disconnected;
+                break;
+            }
+        }
     }
-    let peak_mib = process::of_running(service.child(), start)?.peak_mib;
+    // One that was killed for its memory tells of none.
+    let has_survived = !log_has_ended && !service.has_ended()?;
+    let peak_mib = if has_survived { process::of_running(service.child(), start)?.peak_mib } else { f64::INFINITY };
     drop(service);
-    Ok(ServedBeside { wall_secs, peak_mib, same_rows: has_its_rows(operator, load)?, is_named })
+    Ok(ServedBeside { wall_secs, peak_mib, same_rows: has_its_rows(operator, load)?, is_named, has_survived })
 }
 
 /// Whether the tables hold what the honest network gives: as many rows as it has, and nothing new if its windows are read

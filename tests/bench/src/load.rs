@@ -201,6 +201,11 @@ impl Service {
     pub(crate) fn child(&self) -> &Child {
         &self.0
     }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
 }
 
 impl Drop for Service {

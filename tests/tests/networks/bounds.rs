@@ -74,6 +74,67 @@ fn a_hundred_doubtful_slices_are_a_few_lines_of_the_log() {
 }
 
 #[test]
+fn a_run_of_which_all_is_doubtful_ends_after_a_thousand_slices() {
+    let server = HostileServer::saying(response(200, &[super::JSON], br#"{"data":[{"id":"1"},{"id":"#)).unwrap();
+    let operator = operator("seconds", &seconds(&json!({})), &server, "[fetch]\nmax_attempts = 1\n");
+    let outcome = super::run_window(&operator, "seconds", ["2026-01-01T00:00:00Z", "2026-01-01T00:17:30Z"]);
+    let words = "1000 slices of this run are doubtful, so no further one is read";
+    assert!(outcome.errors.contains(words), "{outcome:?}");
+    let doubts = operator.sql("SELECT count(*) AS n FROM meta.doubts").unwrap();
+    // Those that were being read are judged.
+    let count = doubts[0]["n"].as_u64().unwrap();
+    assert!((1_000..1_032).contains(&count), "{count}");
+    assert_eq!(server.asked().len() as u64, count, "nothing is asked for the others");
+}
+
+/// The same that says what it does.
+fn seconds_that(behaviour: Value) -> Guest {
+    let mut description = behaviour;
+    description["stream"] = json!({"max-window-secs": 1});
+    Guest::new("seconds", &description)
+}
+
+#[test]
+fn cursors_of_all_slices_are_bounded() {
+    let server = HostileServer::saying(response(200, &[super::JSON], br#"{"data":[{"id":"1"}]}"#)).unwrap();
+    let cursor = json!({"ok": {"verdict": "done", "cursor": "x".repeat(60_000)}});
+    let operator = operator("seconds", &seconds_that(json!({"follow": cursor})), &server, "");
+    // Of 279 there is room.
+    let few = super::run_window(&operator, "seconds", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:20Z"]);
+    assert_eq!(few.code, 0, "{few:?}");
+    let many = super::run_window(&operator, "seconds", ["2026-01-01T01:00:00Z", "2026-01-01T01:05:00Z"]);
+    assert_eq!(many.code, 1, "{many:?}");
+    assert!(many.errors.contains("the cursors of this run's slices would have more than 16777216 bytes"), "{many:?}");
+    let read = operator.sql("SELECT count(*) AS n FROM meta.coverage WHERE complete").unwrap();
+    assert_eq!(read[0]["n"], 20 + 279, "{many:?}");
+}
+
+#[test]
+fn what_a_guest_names_is_no_longer_in_errors_than_people_read() {
+    let server = HostileServer::saying(response(200, &[super::JSON], br#"{"data":[{"id":"1"}]}"#)).unwrap();
+    let long = "a.".repeat(1 << 14);
+    let plan = |url: &str, headers: Value, body: Value| {
+        let request =
+            json!({"key": "1", "url": [{"text": url}], "headers": headers, "body": body, "yields-records": true});
+        seconds_that(json!({"plan": {"ok": [request]}}))
+    };
+    let url = "https://api.example.com/sales";
+    for (guest, words) in [
+        (plan(&format!("https://{long}example.com/"), json!([]), Value::Null), "its host is longer than a host may be"),
+        (plan(url, json!([[long, [{"text": "x"}]]]), Value::Null), "a header's name has more than 256 bytes"),
+        (plan(url, json!([]), json!([{"now": "%c".repeat(1 << 20)}])), "the pattern of a time has more than 256 bytes"),
+    ] {
+        let operator = operator("seconds", &guest, &server, "[limits]\nmemory_mb = 16\n");
+        let outcome = super::run_window(&operator, "seconds", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:30Z"]);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(outcome.errors.contains(words), "{words}: {}", &outcome.errors[..outcome.errors.len().min(1_000)]);
+        assert!(outcome.errors.len() + outcome.stderr.len() < 50_000, "{} bytes", outcome.errors.len());
+        assert!(outcome.peak_kib < MAX_PEAK_KIB, "{} MiB", outcome.peak_kib >> 10);
+    }
+    assert!(server.asked().is_empty());
+}
+
+#[test]
 fn settings_of_all_slices_are_bounded_before_a_slice_is_made() {
     let server = HostileServer::saying(response(200, &[super::JSON], b"{}")).unwrap();
     let settings: Vec<Value> = (0..15)

@@ -19,6 +19,8 @@ const MAX_PINS: usize = 2_000;
 const MAX_INPUTS: usize = 500;
 const MAX_KEY_PATHS: usize = 50;
 const MAX_LIST: usize = 500;
+/// Each may be sought in every response.
+const MAX_TOKENS: usize = 50;
 const MAX_STATUSES: usize = 2_000;
 const MAX_SKIPPED_LINES: u32 = 10_000;
 /// Ten years.
@@ -47,7 +49,7 @@ pub(crate) fn manifest(manifest: &Manifest) -> Checked<()> {
         self::stream(stream).map_err(|what| format!("stream {}: {what}", quoted(&stream.name)))?;
     }
     slots(manifest)?;
-    at_most("tokens", manifest.tokens.len(), MAX_LIST)?;
+    at_most("tokens", manifest.tokens.len(), MAX_TOKENS)?;
     for source in &manifest.tokens {
         token(source, manifest).map_err(|what| format!("token {}: {what}", quoted(&source.name)))?;
     }

@@ -13,6 +13,8 @@ use crate::limits::Limits;
 const MAX_KEY: usize = 200;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 100;
+/// Longest name of a header and longest pattern of a time, in bytes.
+const MAX_SHORT_TEXT: usize = 256;
 /// Longest cursor, state of a request and reason of a retry, in bytes.
 const MAX_NOTE: usize = 64 << 10;
 /// Longest wait that a connector may ask for: a week.
@@ -52,6 +54,9 @@ pub(super) fn request(request: &Request, manifest: &Manifest, limits: &Limits) -
         format!("its state has more than {MAX_NOTE} bytes, or control characters")
     })?;
     ensure(request.headers.len() <= MAX_HEADERS, || format!("it has more than {MAX_HEADERS} headers"))?;
+    ensure(request.headers.iter().all(|(name, _)| name.len() <= MAX_SHORT_TEXT), || {
+        format!("a header's name has more than {MAX_SHORT_TEXT} bytes")
+    })?;
     for template in templates(request) {
         ensure(template.len() <= limits.template_ops, || {
             format!("a template has {} steps, {} are allowed", template.len(), limits.template_ops)
@@ -95,6 +100,11 @@ fn templates(request: &Request) -> impl Iterator<Item = &Template> {
 }
 
 fn is_declared(op: &Op, manifest: &Manifest) -> Checked<()> {
+    if let Op::Now(pattern) = op {
+        return ensure(pattern.len() <= MAX_SHORT_TEXT, || {
+            format!("the pattern of a time has more than {MAX_SHORT_TEXT} bytes")
+        });
+    }
     let (what, name, is_declared) = match op {
         Op::Secret(name) => ("secret", name, manifest.secrets.iter().any(|slot| slot.name == *name)),
         Op::Setting(name) => ("setting", name, manifest.settings.iter().any(|setting| setting.name == *name)),
@@ -143,6 +153,23 @@ mod tests {
             let refused = checked(&[Request { state, ..get("a") }]).unwrap_err();
             assert!(refused.contains("its state has more than 65536 bytes, or control characters"), "{refused}");
         }
+        let now = |bytes: usize| Request { body: Some(vec![Op::Now("%c".repeat(bytes / 2))]), ..get("a") };
+        assert!(checked(&[now(256)]).is_ok());
+        assert_eq!(
+            checked(&[now(1 << 20)]).unwrap_err(),
+            "request \"a\": the pattern of a time has more than 256 bytes"
+        );
+        let named = |bytes: usize| Request { headers: vec![("x".repeat(bytes), vec![])], ..get("a") };
+        assert!(checked(&[named(256)]).is_ok());
+        assert_eq!(checked(&[named(257)]).unwrap_err(), "request \"a\": a header's name has more than 256 bytes");
+        let steps = Request { body: Some(vec![Op::Join(0); 1_000]), headers: vec![], ..get("a") };
+        let headers = vec![("x".to_owned(), vec![Op::Join(0); 1_000]); 100];
+        assert!(checked(std::slice::from_ref(&steps)).is_ok());
+        let long = [Request { headers: headers.clone(), ..steps.clone() }, Request { headers, ..get("b") }];
+        assert!(checked(&long).is_ok());
+        let limits = Limits { request_text_bytes: 4 << 20, ..Limits::default() };
+        let refused = super::requests(&long, &manifest(), &limits).unwrap_err();
+        assert_eq!(refused, "requests of more than 4194304 bytes in one answer");
         let deep = Request { url: vec![Op::Text("a".to_owned()); 1_001], ..get("a") };
         assert!(checked(&[deep]).is_err());
     }

@@ -56,9 +56,10 @@ fn is_about_as_much(one: &str, other: &str) -> bool {
 
 /// Whether a doubt says the same as an earlier one of about the same window.
 pub(super) fn replaces(new: &DoubtRow, old: &DoubtRow) -> bool {
-    let of = |row: &DoubtRow| {
-        (row.account.clone(), row.stream.clone(), row.axis.clone(), row.kind.clone(), row.field.clone())
-    };
+    // Each doubt of a run is compared with each earlier one.
+    fn of(row: &DoubtRow) -> ([&str; 4], Option<&str>) {
+        ([&row.account, &row.stream, &row.axis, &row.kind], row.field.as_deref())
+    }
     of(new) == of(old) && overlap(new.window, old.window) * 2 >= length(old.window)
 }
 

@@ -88,6 +88,7 @@ impl CollectedSlices {
             clock: Arc::default(),
             warnings: self.warnings.clone(),
             months: Arc::default(),
+            texts: Arc::default(),
             tables: Some(self.tables.clone()),
             // By what was learned of tables: what else raw holds may be as odd as this.
             erased: Arc::default(),
@@ -198,7 +199,9 @@ async fn close(collector: &Collector, read: SliceRead, progress: &Progress) -> S
         tables.covered(row);
     }
     // Its traffic is that of the run which collected it.
-    done.report = SliceReport { errors: done.report.errors, ..SliceReport::default() };
+    let SliceReport { mut errors, further_errors, .. } = done.report;
+    let further_errors = further_errors + collector.texts.shorten(&mut errors);
+    done.report = SliceReport { errors, further_errors, ..SliceReport::default() };
     done
 }
 

@@ -10,9 +10,10 @@ use sluice_lake::{KnownCounts, Prepared};
 use sluice_model::{ErrorKind, Layout, RawObject, Slice};
 
 use super::contents::Contents;
-use super::guard::{Guard, Withheld};
+use super::guard::Guard;
 use super::listings::Listings;
 use super::together::Together;
+use super::withheld::Withheld;
 use super::{Collector, Progress};
 use crate::doubt::{Doubt, DoubtKind, Observation, Profile, is_odd};
 use crate::failure::{Failure, SliceError};
@@ -23,6 +24,8 @@ use crate::text;
 /// Responses of a slice that are held at most, if nothing states how many records it has.
 const MAX_HELD: usize = 16;
 
+/// Why responses are cut, of so many of a slice: they are joined to a short text.
+const MAX_CUT_REASONS: usize = 20;
 /// Bytes of a slice beside its responses: how it is read, by what it is judged, what it reports.
 const OF_SLICE: usize = 4 << 10;
 
@@ -50,8 +53,9 @@ pub struct Gate {
     doubts: Vec<Doubt>,
     /// The responses that never reach the tables.
     withheld: Withheld,
-    /// Responses that are cut and can't be read, and why.
-    cut: Vec<(Arc<RawObject>, String)>,
+    /// Responses that are cut and can't be read, and why: of the first few.
+    cut: Withheld,
+    cut_reasons: Vec<String>,
     listings: Listings,
     contents: Contents,
 }
@@ -73,9 +77,11 @@ impl Gate {
     }
 
     /// Records an answer: its records, and the total that it states.
-    pub(super) fn note_answer(&mut self, raw: &RawObject, answer: &PreparedResponse) {
+    pub(super) fn note_answer(&mut self, raw: &RawObject, answer: &PreparedResponse, limit: &ByteLimit) {
         self.listings.answered(&raw.request.key, answer.records, answer.total);
-        self.listings.page(&raw.request.key, raw.body, answer.records, answer.seen.transactions);
+        if self.listings.has_room(limit) {
+            self.listings.page(&raw.request.key, raw.body, answer.records, answer.seen.transactions);
+        }
     }
 
     /// What its responses report of each transaction.
@@ -84,27 +90,28 @@ impl Gate {
     }
 
     /// Records a response that is cut and can't be read: its slice is doubtful.
-    pub(super) fn note_cut(&mut self, raw: Arc<RawObject>, reason: String) {
-        self.cut.push((raw, reason));
+    pub(super) fn note_cut(&mut self, raw: &RawObject, reason: &str) {
+        self.cut.add(raw, &Observation::default());
+        if self.cut_reasons.len() < MAX_CUT_REASONS {
+            self.cut_reasons.push(reason.to_owned());
+        }
     }
 
     /// Whether there are responses that are cut and can't be read.
     pub(super) fn is_cut(&self) -> bool {
-        !self.cut.is_empty()
+        !self.cut_reasons.is_empty()
     }
 
     /// Drops responses that are cut: their window is asked for in halves.
     pub(super) fn forget_cut(&mut self) {
-        self.cut.clear();
+        (self.cut, self.cut_reasons) = Default::default();
     }
 
     /// What is doubted because responses are cut.
     fn doubts_of_cut(&mut self) -> Vec<Doubt> {
-        let cut = std::mem::take(&mut self.cut);
-        for (raw, _) in &cut {
-            self.withheld.add(raw, &Observation::default());
-        }
-        let reasons: Vec<&str> = cut.iter().map(|(_, reason)| reason.as_str()).collect();
+        self.withheld.append(std::mem::take(&mut self.cut));
+        let cut_reasons = std::mem::take(&mut self.cut_reasons);
+        let reasons: Vec<&str> = cut_reasons.iter().map(String::as_str).collect();
         let doubt = Doubt { kind: DoubtKind::Cut, field: None, reason: text::joined(&reasons) };
         if reasons.is_empty() { Vec::new() } else { vec![doubt] }
     }

@@ -1,22 +1,23 @@
 //! What a run compares its answers with, and what it found: profiles, earlier doubts, doubts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{
     DoubtRow, DoubtState, Fence, KnownFacts, KnownTransaction, KnownTransactions, Lake, Prepared, WindowStates,
 };
-use sluice_model::{Axis, BodyFindings, Layout, RawObject, Slice, Window};
+use sluice_model::{Axis, BodyFindings, ErrorKind, Layout, RawObject, Slice, Window};
 use sluice_state::{State, Verb};
 
 use super::Collector;
 use super::contents::Contents;
 use super::earlier_doubts::{Clean, is_like, is_of, is_read_again, overlap, refilled, replaces};
 use super::listings::Listings;
-use super::run_warnings::{RunWarnings, WarningKind};
+use super::run_warnings::{RunWarnings, Sentences, WarningKind};
 use super::suspect::Transfer;
 use super::whole::view;
+use super::withheld::Withheld;
 use crate::app::{App, Network};
 use crate::doubt::{
     Doubt, DoubtKind, DoubtSettings, Observation, Profile, WindowsBy, judge_ending, judge_few, judge_known,
@@ -28,25 +29,9 @@ use crate::{profiles, text};
 
 /// How long after the first doubt a read that agrees with it may accept it.
 const AGREES_AFTER: TimeDelta = TimeDelta::hours(1);
-/// Warnings of one run that are shown.
-const MAX_WARNINGS: usize = 20;
 
-/// Responses of a slice that are doubted.
-#[derive(Default)]
-pub(super) struct Withheld {
-    request_ids: Vec<String>,
-    seen: Observation,
-    connector_version: String,
-}
-
-impl Withheld {
-    /// Records a response, and of what it is like as far as it could be read.
-    pub(super) fn add(&mut self, raw: &RawObject, seen: &Observation) {
-        self.request_ids.push(raw.request_id.clone());
-        self.seen.merge(seen);
-        raw.connector_version.clone_into(&mut self.connector_version);
-    }
-}
+/// Doubts of one run, beyond which no further slice is read: each is kept for good, and compared with those of later runs.
+const MOST_DOUBTS: usize = 1_000;
 
 /// What a run compares its answers with.
 pub struct Guard {
@@ -54,7 +39,7 @@ pub struct Guard {
     pub(super) network: String,
     run_id: String,
     state: Arc<State>,
-    /// Doubts of the network when the run began.
+    /// Doubts of the network when the run began that are open, or were accepted.
     pub(super) earlier: Vec<DoubtRow>,
     /// What the tables held of windows when they were asked for.
     pub(super) windows: tokio::sync::Mutex<HashMap<(Axis, Window), Arc<WindowStates>>>,
@@ -76,7 +61,7 @@ pub(super) struct Findings {
     agreed: Vec<DoubtRow>,
     clean: Vec<Clean>,
     /// What people should know of answers that aren't doubted.
-    pub(super) warnings: BTreeSet<String>,
+    pub(super) warnings: Sentences,
     /// Profiles with what was learned, by account and stream.
     pub(super) learned: HashMap<(String, String), Profile>,
     /// Known transactions change in ways that a run reports.
@@ -94,7 +79,9 @@ impl Guard {
         if verb == Verb::Run && !app.state.has_profiles(&id).await? {
             profiles::seed(app, network, run_id).await?;
         }
-        let earlier = app.lake.doubts(Some(&id)).await?;
+        let mut earlier = app.lake.doubts(Some(&id)).await?;
+        // The others say nothing of what is read now, and are never fewer.
+        earlier.retain(|row| matches!(row.state, DoubtState::Open | DoubtState::Accepted));
         Ok(Self {
             rules: network.settings.content.doubt.clone(),
             network: id,
@@ -112,6 +99,16 @@ impl Guard {
 
     pub(super) fn found(&self) -> MutexGuard<'_, Findings> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails if so much of the run is doubtful that no further slice is read.
+    pub(super) fn check_number(&self) -> Result<(), SliceError> {
+        if self.found().doubts.len() < MOST_DOUBTS {
+            return Ok(());
+        }
+        let reason =
+            format!("{MOST_DOUBTS} slices of this run are doubtful, so no further one is read: see `sluice doubts`");
+        Err(SliceError::new(ErrorKind::Format, reason))
     }
 
     /// What was usual of a slice's stream and account when the run began.
@@ -335,12 +332,7 @@ impl Guard {
 
     /// What people should know of answers that aren't doubted: at most 20 sentences, and how many more.
     pub fn warnings(&self) -> Vec<String> {
-        let found = self.found();
-        let mut texts: Vec<String> = found.warnings.iter().take(MAX_WARNINGS).cloned().collect();
-        if found.warnings.len() > MAX_WARNINGS {
-            texts.push(format!("and {} more", found.warnings.len() - MAX_WARNINGS));
-        }
-        texts
+        self.found().warnings.shown()
     }
 
     /// Keeps what was found, once all rows of the run are durable: its doubts, the outcome of earlier ones, profiles.

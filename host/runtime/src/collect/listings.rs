@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use sluice_model::{Digest, Request};
 
+use crate::memory::{ByteLimit, HeldBytes};
 use crate::text;
 
 /// Records of which all came before that make a page the same as others: a list that moves on repeats a few.
@@ -13,6 +14,11 @@ const MIN_REPEATED: u64 = 10;
 const MAX_ALIKE: usize = 1_000;
 /// Characters of a request's key that a reason shows.
 const MAX_SHOWN_KEY: usize = 60;
+/// Pages of a slice that are remembered in any case.
+const FREE_PAGES: usize = 8;
+/// Pages for which memory is taken at once beyond these, and the bytes of one.
+const PAGES_AT_ONCE: usize = 64;
+const OF_PAGE: usize = 512;
 
 /// What came of one listing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +34,7 @@ struct Listing {
 #[derive(Debug)]
 struct Page {
     number: u64,
-    /// Of its request.
+    /// Of its request, as much as is shown.
     key: String,
     list: usize,
 }
@@ -36,17 +42,21 @@ struct Page {
 /// All listings of a slice.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    /// The place of each request's listing, by the request's key.
-    of: HashMap<String, usize>,
+    /// The place of each request's listing, by the digest of the request's key.
+    of: HashMap<u128, usize>,
     all: Vec<Listing>,
-    /// The planned request that each request follows from, and the list of which it is a page, by the request's key.
-    planned: HashMap<String, (usize, usize)>,
+    /// The planned request that each request follows from, and the list of which it is a page, by the digest of
+    /// the request's key.
+    planned: HashMap<u128, (usize, usize)>,
     /// Lists of pages: requests that follow each other. Several that a step without records leads to begin one each.
     lists: usize,
     /// How many pages with records came of each planned request.
     counts: HashMap<usize, u64>,
     /// These pages by planned request and body.
     pages: HashMap<(usize, Digest), Vec<Page>>,
+    /// How many pages are remembered, and the memory for them.
+    remembered: usize,
+    held: Vec<HeldBytes>,
     /// Which page came twice.
     repeat: Option<String>,
 }
@@ -55,9 +65,9 @@ impl Listings {
     /// Begins a listing for each planned request.
     pub(super) fn begin<'a>(&mut self, planned: impl Iterator<Item = &'a Request>) {
         for request in planned {
-            self.of.insert(request.key.clone(), self.all.len());
+            self.of.insert(id(&request.key), self.all.len());
             self.lists += 1;
-            self.planned.insert(request.key.clone(), (self.all.len(), self.lists));
+            self.planned.insert(id(&request.key), (self.all.len(), self.lists));
             self.all.push(Listing::default());
         }
     }
@@ -66,24 +76,24 @@ impl Listings {
     /// listing: nothing says whether they share one.
     pub(super) fn follow(&mut self, request: &Request, follow_ups: &[Request]) {
         let are_apart = !request.yields_records && follow_ups.len() > 1;
-        if let Some((planned, list)) = self.planned.get(&request.key).copied() {
+        if let Some((planned, list)) = self.planned.get(&id(&request.key)).copied() {
             for follow_up in follow_ups {
                 self.lists += usize::from(are_apart);
                 let list = if are_apart { self.lists } else { list };
-                self.planned.insert(follow_up.key.clone(), (planned, list));
+                self.planned.insert(id(&follow_up.key), (planned, list));
             }
         }
         if are_apart {
             return;
         }
-        if let Some(place) = self.of.get(&request.key).copied() {
-            self.of.extend(follow_ups.iter().map(|request| (request.key.clone(), place)));
+        if let Some(place) = self.place_of(&request.key) {
+            self.of.extend(follow_ups.iter().map(|request| (id(&request.key), place)));
         }
     }
 
     /// Records an answer: its records, and the total that it states.
     pub(super) fn answered(&mut self, key: &str, records: u64, total: Option<u64>) {
-        let Some(listing) = self.of.get(key).and_then(|place| self.all.get_mut(*place)) else { return };
+        let Some(listing) = self.place_of(key).and_then(|place| self.all.get_mut(place)) else { return };
         listing.records += records;
         if let Some(total) = total {
             let (least, most) = listing.stated.unwrap_or((total, total));
@@ -91,13 +101,23 @@ impl Listings {
         }
     }
 
+    /// Whether there is memory for one more page.
+    pub(super) fn has_room(&mut self, limit: &ByteLimit) -> bool {
+        let most = |held: &[HeldBytes]| FREE_PAGES + held.len() * PAGES_AT_ONCE;
+        if self.remembered >= most(&self.held) {
+            self.held.extend(limit.hold(PAGES_AT_ONCE * OF_PAGE));
+        }
+        self.remembered < most(&self.held)
+    }
+
     /// Records a page: a network that ignores the page or the cursor sends the same one again. What a lookup leads to may be
     /// alike, as the programmes of two sites are: of these only pages with many transactions are compared.
     pub(super) fn page(&mut self, key: &str, body: Digest, records: u64, transactions: u64) {
-        let Some((planned, list)) = self.planned.get(key).copied().filter(|_| records > 0) else { return };
+        let Some((planned, list)) = self.planned.get(&id(key)).copied().filter(|_| records > 0) else { return };
         let count = self.counts.entry(planned).or_default();
         *count += 1;
-        let page = Page { number: *count, key: key.to_owned(), list };
+        // Reasons are bounded, and this one isn't all of it.
+        let page = Page { number: *count, key: key.chars().take(MAX_SHOWN_KEY).collect(), list };
         let same = self.pages.entry((planned, body)).or_default();
         let of_list = same.iter().find(|other| other.list == list);
         let of_any = same.first().filter(|_| transactions >= MIN_REPEATED);
@@ -105,13 +125,11 @@ impl Listings {
             // Each further one is compared with all of these.
             if same.len() < MAX_ALIKE {
                 same.push(page);
+                self.remembered += 1;
             }
             return;
         };
-        let (number, Page { number: earlier, key: of, .. }) = (page.number, first);
-        // Reasons are bounded, and this one isn't all of it.
-        let short = |key: &str| key.chars().take(MAX_SHOWN_KEY).collect::<String>();
-        let (key, of) = (short(key), short(of));
+        let (Page { number, key, .. }, Page { number: earlier, key: of, .. }) = (&page, first);
         self.repeat.get_or_insert_with(|| {
             let records = text::count(records, "record");
             format!("page {number} repeats page {earlier}: `{key}` is answered as `{of}` was, with {records}")
@@ -133,7 +151,7 @@ impl Listings {
 
     /// The listing that a request belongs to.
     pub(super) fn place_of(&self, key: &str) -> Option<usize> {
-        self.of.get(key).copied()
+        self.of.get(&id(key)).copied()
     }
 
     /// Records that so many records of an answer came with another one of its listing already.
@@ -161,6 +179,11 @@ impl Listings {
                 .then(|| format!("the network states {stated} {what}, and {records} came{twice}"))
         })
     }
+}
+
+/// What a request's key is remembered by: each may be long.
+fn id(key: &str) -> u128 {
+    Digest::of(key.as_bytes()).first_half()
 }
 
 #[cfg(test)]
@@ -265,6 +288,24 @@ mod tests {
         assert_eq!(listings.repeat(), None, "the list moved on");
         listings.came_again("1", 20, 20);
         assert_eq!(listings.repeat(), Some("all 20 records of `1` came with other pages already"));
+    }
+
+    #[test]
+    fn further_pages_are_remembered_as_far_as_there_is_memory() {
+        let limit = ByteLimit::new(PAGES_AT_ONCE * OF_PAGE);
+        let remembered = |listings: &mut Listings| {
+            let pages = (0..1_000_u32).take_while(|page| {
+                let has_room = listings.has_room(&limit);
+                listings.page("1", Digest::of(&page.to_le_bytes()), 1, 1);
+                has_room
+            });
+            pages.count()
+        };
+        let (mut first, mut second) = (listings(&["1"]), listings(&["1"]));
+        assert_eq!(remembered(&mut first), FREE_PAGES + PAGES_AT_ONCE);
+        assert_eq!(remembered(&mut second), FREE_PAGES);
+        drop(first);
+        assert!(second.has_room(&limit), "it is free again");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use sluice_model::Slice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gate;
+use super::run_texts::hold_failure;
 use crate::failure::SliceError;
 use crate::memory::{MemoryBudget, Reservation};
 use crate::meter::Meter;
@@ -22,7 +23,9 @@ pub struct Progress {
 impl Progress {
     /// Adds a failure.
     pub fn fail(&self, error: SliceError) {
-        self.lock().errors.push(error);
+        let mut report = self.lock();
+        let SliceReport { errors, further_errors, .. } = &mut *report;
+        hold_failure(errors, further_errors, error);
     }
 
     /// The report so far.

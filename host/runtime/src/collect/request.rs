@@ -47,11 +47,6 @@ pub(super) enum RequestOutcome {
     Failed(SliceError),
 }
 
-/// What a response's envelope takes in memory because of its request, which may have megabytes.
-pub(super) fn envelope_bytes(raw: &RawObject) -> usize {
-    raw.request.text_bytes() + raw.sent.body.as_ref().map_or(0, String::len)
-}
-
 /// Why what a connector takes for a whole list of records is none, by its status.
 fn unanswered(verdict: &Verdict, request: &Request, status: u16) -> Option<&'static str> {
     match (verdict, status) {
@@ -252,11 +247,11 @@ impl Collector {
         let kind = judgement.error_kind(&found.response, retry_after.is_some()).unwrap_or(ErrorKind::Network);
         let status = found.response.status;
         let answered = matches!(judgement.verdict, Verdict::Done | Verdict::More(_));
-        if judgement.cursor.is_some() && (answered || matches!(judgement.verdict, Verdict::Wait { .. })) {
-            progress.lock().cursor.clone_from(&judgement.cursor);
-        }
-        if let Verdict::More(follow_ups) | Verdict::Wait { then: follow_ups, .. } = &judgement.verdict {
-            progress.gate().listings().follow(request, follow_ups);
+        if let Some(cursor) = &judgement.cursor
+            && (answered || matches!(judgement.verdict, Verdict::Wait { .. }))
+            && let Err(error) = self.texts.take_cursor(&mut progress.lock().cursor, cursor)
+        {
+            return failed(error);
         }
         if let (true, true, Some(decoded)) = (answered, request.yields_records, &found.decoded) {
             progress.lock().records += decoded.records() as u64;
@@ -344,9 +339,9 @@ impl Collector {
         };
         let answer = in_guest(&self.app.guests, &raw.slice.network, map).await?;
         self.warnings.unknown_statuses(&raw.slice, &answer.unknown_statuses);
-        progress.gate().note_answer(&raw, &answer);
+        progress.gate().note_answer(&raw, &answer, &self.app.contents);
         let rejects = answer.prepared.rejects();
-        permit.memory.resize(answer.prepared.bytes() + envelope_bytes(&raw));
+        permit.memory.resize(answer.bytes());
         self.hold(slice, progress, raw, answer, permit.memory).await?;
         Ok(rejects)
     }

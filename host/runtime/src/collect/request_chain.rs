@@ -13,26 +13,38 @@ const MAX_SAME_PAGES: u32 = 5;
 
 /// What a slice has asked so far.
 pub(super) struct RequestChain {
-    keys: HashSet<String>,
-    contents: HashSet<Digest>,
+    /// By their digests: each request may have a long key.
+    keys: HashSet<u128>,
+    contents: HashSet<u128>,
     pages: HashMap<Digest, u32>,
     /// Requests that it may ask.
     most: usize,
 }
 
 impl RequestChain {
-    /// Begins with the planned requests; more than `most` are too many.
-    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>, most: usize) -> Self {
+    /// Begins with the planned requests; fails if they are more than `most`.
+    pub(super) fn new<'a>(planned: impl Iterator<Item = &'a Request>, most: usize) -> Result<Self, SliceError> {
         let mut chain = Self { keys: HashSet::new(), contents: HashSet::new(), pages: HashMap::new(), most };
         for request in planned {
-            chain.keys.insert(request.key.clone());
+            chain.check_number(1)?;
+            chain.keys.insert(key(request));
             chain.contents.insert(content(request));
         }
-        chain
+        Ok(chain)
     }
 
-    /// Adds the follow-ups of an answer after a pause; returns why none of them may be sent. `page`: the answer's body, if
-    /// it holds records.
+    /// Fails if so many further requests are too many: before they are remembered, since each answer may bring as many
+    /// again.
+    pub(super) fn check_number(&self, further: usize) -> Result<(), SliceError> {
+        if self.keys.len().saturating_add(further) <= self.most {
+            return Ok(());
+        }
+        let reason = format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most);
+        Err(SliceError::new(ErrorKind::Guest, reason))
+    }
+
+    /// Adds the follow-ups of an answer after a pause, whose number was checked; returns why none of them may be sent.
+    /// `page`: the answer's body, if it holds records.
     pub(super) fn admit(
         &mut self,
         follow_ups: &[Request],
@@ -58,7 +70,7 @@ impl RequestChain {
             return Err(SliceError::new(ErrorKind::Format, reason));
         }
         for request in follow_ups {
-            if !self.keys.insert(request.key.clone()) {
+            if !self.keys.insert(key(request)) {
                 let reason = format!("the connector asks for `{}` twice: it runs in circles", request.key);
                 return Err(SliceError::new(ErrorKind::Guest, reason));
             }
@@ -70,18 +82,18 @@ impl RequestChain {
                 return Err(SliceError::new(ErrorKind::Format, reason));
             }
         }
-        if self.keys.len() > self.most {
-            let reason = format!("it asks for more than {} requests for one slice (`requests_per_slice`)", self.most);
-            return Err(SliceError::new(ErrorKind::Guest, reason));
-        }
         Ok(())
     }
 }
 
+fn key(request: &Request) -> u128 {
+    Digest::of(request.key.as_bytes()).first_half()
+}
+
 /// What a request asks, whatever it is called.
-fn content(request: &Request) -> Digest {
+fn content(request: &Request) -> u128 {
     let Request { method, url, headers, body, .. } = request;
-    Digest::of_json(&(method, url, headers, body))
+    Digest::of_json(&(method, url, headers, body)).first_half()
 }
 
 #[cfg(test)]
@@ -92,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_same_cursor_ends_the_way() {
-        let mut chain = RequestChain::new([page("1", "https://a/?c=1")].iter(), 9);
+        let mut chain = RequestChain::new([page("1", "https://a/?c=1")].iter(), 9).unwrap();
         let after = |chain: &mut RequestChain, n: u32, url: &str| {
             chain.admit(&[page(&n.to_string(), url)], Duration::ZERO, Some(Digest::of(&n.to_le_bytes())))
         };
@@ -105,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_always_the_same_ends_the_way() {
-        let mut chain = RequestChain::new(std::iter::empty(), 99);
+        let mut chain = RequestChain::new(std::iter::empty(), 99).unwrap();
         let same = Some(Digest::of(b"the same"));
         let mut after = |n: u32| chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, same);
         (1..5).for_each(|n| after(n).unwrap());
@@ -115,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_poll_may_ask_the_same_and_be_told_the_same() {
-        let mut chain = RequestChain::new(std::iter::empty(), 99);
+        let mut chain = RequestChain::new(std::iter::empty(), 99).unwrap();
         for n in 0..10 {
             let poll = page(&format!("poll-{n}"), "https://a/report/7");
             chain.admit(&[poll], Duration::from_secs(1), None).unwrap();
@@ -124,9 +136,21 @@ mod tests {
 
     #[test]
     fn a_slice_has_a_longest_way() {
-        let mut chain = RequestChain::new(std::iter::empty(), 3);
-        let mut after = |n: u32| chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None);
+        let mut chain = RequestChain::new(std::iter::empty(), 3).unwrap();
+        let mut after = |n: u32| {
+            chain.check_number(1)?;
+            chain.admit(&[page(&n.to_string(), &n.to_string())], Duration::ZERO, None)
+        };
         (1..=3).for_each(|n| after(n).unwrap());
         assert!(after(4).unwrap_err().message.contains("more than 3 requests for one slice"));
+        assert!(chain.check_number(usize::MAX).is_err());
+        assert_eq!((chain.keys.len(), chain.contents.len()), (3, 3));
+    }
+
+    #[test]
+    fn more_planned_requests_than_a_slice_may_have_are_refused() {
+        let planned: Vec<Request> = (0..4).map(|n| page(&n.to_string(), &n.to_string())).collect();
+        assert!(RequestChain::new(planned[..3].iter(), 3).is_ok());
+        assert!(RequestChain::new(planned.iter(), 3).is_err());
     }
 }

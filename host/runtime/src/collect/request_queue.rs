@@ -12,6 +12,8 @@ use crate::memory::ByteLimit;
 
 /// The most bytes of text of the requests that wait: each answer may lead on to others with large bodies and states.
 const MAX_WAITING_BYTES: usize = 32 << 20;
+/// Bytes by which a slice recognises a request that is asked for again, or is of the same listing, until the slice ends.
+const KNOWN_BYTES: usize = 160;
 /// Bytes of each slice that don't count against those of the process: another network's slices can't take them away.
 const OWN_BYTES: usize = 256 << 10;
 
@@ -29,7 +31,7 @@ pub(super) struct QueuedRequest {
     bytes: Arc<SliceBytes>,
 }
 
-/// The bytes of text of a slice's requests.
+/// The bytes of text of a slice's requests, and what is remembered of those that were answered.
 struct SliceBytes {
     used: Mutex<usize>,
     /// Of all slices, beyond each one's own `OWN_BYTES`.
@@ -70,6 +72,13 @@ impl SliceBytes {
     }
 }
 
+impl Drop for SliceBytes {
+    fn drop(&mut self) {
+        let used = *self.used();
+        self.process.give_back(shared(used));
+    }
+}
+
 impl Drop for QueuedRequest {
     fn drop(&mut self) {
         self.bytes.give_back(self.text);
@@ -79,6 +88,11 @@ impl Drop for QueuedRequest {
 impl RequestQueue {
     pub(super) fn new(process: ByteLimit) -> Self {
         Self { requests: VecDeque::new(), bytes: Arc::new(SliceBytes { used: Mutex::default(), process }) }
+    }
+
+    /// Takes the memory by which so many further requests are recognised; returns why not if they are too many.
+    pub(super) fn remember(&self, requests: usize) -> Result<(), SliceError> {
+        self.bytes.take(requests.saturating_mul(KNOWN_BYTES))
     }
 
     /// Adds requests; returns why not if they are too many.
@@ -157,5 +171,21 @@ mod tests {
         greedy.extend(vec![request(16 << 20)], Duration::ZERO).unwrap();
         drop((greedy, modest));
         assert!(process.take(process.most()), "all of it is free again");
+    }
+
+    #[test]
+    fn what_is_remembered_of_requests_is_free_when_the_slice_ends() {
+        let process = ByteLimit::new(1 << 20);
+        let mut queue = RequestQueue::new(process.clone());
+        // Follow-ups of many answers, none of which is sent.
+        let remembered = (0..).take_while(|_| queue.remember(1_000).is_ok()).count();
+        assert_eq!(remembered, (process.most() + OWN_BYTES) / (1_000 * KNOWN_BYTES));
+        queue.extend(vec![request(1)], Duration::ZERO).unwrap();
+        assert!(!process.take(process.most() / 2));
+        let sent = queue.pop();
+        drop(queue);
+        assert!(!process.take(process.most()), "one is on its way still");
+        drop(sent);
+        assert!(process.take(process.most()));
     }
 }

@@ -79,6 +79,44 @@ impl Drop for RunWarnings {
     }
 }
 
+/// The most sentences that are held of a run's answers, those that are first in their order; further ones are counted.
+const MAX_HELD: usize = 1_000;
+/// Of these so many are shown.
+const MAX_SHOWN: usize = 20;
+/// The most bytes of one.
+const MAX_SENTENCE_BYTES: usize = 1 << 10;
+
+/// What people should know of answers that aren't doubted, one sentence each: every response can bring some.
+#[derive(Debug, Default)]
+pub(super) struct Sentences {
+    held: BTreeSet<String>,
+    more: usize,
+}
+
+impl Sentences {
+    pub(super) fn add(&mut self, mut sentence: String) {
+        sentence.truncate(sentence.floor_char_boundary(MAX_SENTENCE_BYTES));
+        if self.held.insert(sentence) && self.held.len() > MAX_HELD {
+            self.held.pop_last();
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn extend(&mut self, sentences: impl IntoIterator<Item = String>) {
+        sentences.into_iter().for_each(|sentence| self.add(sentence));
+    }
+
+    /// The first, and how many more there are.
+    pub(super) fn shown(&self) -> Vec<String> {
+        let mut shown: Vec<String> = self.held.iter().take(MAX_SHOWN).cloned().collect();
+        let more = self.more + self.held.len() - shown.len();
+        if more > 0 {
+            shown.push(format!("and {more} more"));
+        }
+        shown
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +140,21 @@ mod tests {
         let warned = warnings.of(WarningKind::UnknownStatus);
         assert_eq!((warned.lines.len(), warned.more), (20, 990));
         assert!(warned.lines.iter().all(|word| word.chars().count() == MAX_CHARS));
+    }
+
+    #[test]
+    fn of_many_sentences_a_thousand_are_held_and_the_first_are_shown() {
+        let mut sentences = Sentences::default();
+        sentences.extend((0..20_000).rev().map(|n| format!("{n:05}{}", "x".repeat(10_000))));
+        sentences.add("00001".to_owned() + &"x".repeat(10_000));
+        assert_eq!((sentences.held.len(), sentences.more), (MAX_HELD, 20_000 - MAX_HELD));
+        assert!(sentences.held.iter().all(|sentence| sentence.len() == MAX_SENTENCE_BYTES));
+        let shown = sentences.shown();
+        assert!(shown[0].starts_with("00000x") && shown[19].starts_with("00019x"), "{shown:?}");
+        assert_eq!((shown.len(), shown[20].as_str()), (21, "and 19980 more"));
+        sentences = Sentences::default();
+        sentences.add("one".to_owned());
+        assert_eq!(sentences.shown(), ["one"]);
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Collector {
     ) -> RequestOutcome {
         let is_large = raw.body_bytes >= MIN_CUT_SIZE && self.can_be_halved(slice);
         let too_wide = is_large.then(|| SliceError::new(ErrorKind::Doubt, reason).about(raw.body));
-        progress.gate().note_cut(raw, reason.to_owned());
+        progress.gate().note_cut(&raw, reason);
         RequestOutcome::Cut { too_wide }
     }
 }

@@ -31,7 +31,7 @@ impl Guard {
             if unseen.is_empty() {
                 continue;
             }
-            found.warnings.insert(format!("{}: {}", stream.name, unseen_text(&all, &unseen)));
+            found.warnings.add(format!("{}: {}", stream.name, unseen_text(&all, &unseen)));
             for (_, profile) in found.learned.iter_mut().filter(|((_, name), _)| *name == stream.name) {
                 unseen.iter().for_each(|path| profile.note_reported(path));
             }

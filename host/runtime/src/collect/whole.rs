@@ -79,7 +79,7 @@ impl Guard {
     /// Records a page that came twice where that isn't doubted: it is reported all the same.
     pub(super) fn note_repeat(&self, profile: &Profile, slice: &Slice, listings: &Listings) {
         if let Some(repeat) = listings.repeat().filter(|_| !self.may_not_repeat(profile)) {
-            self.found().warnings.insert(format!("{} {}: {repeat}", slice.account, slice.stream));
+            self.found().warnings.add(format!("{} {}: {repeat}", slice.account, slice.stream));
         }
     }
 

@@ -172,6 +172,7 @@ async fn close(collector: &Collector, job: &SliceJob, progress: &Progress, mut r
         // It is in the run's report, which is printed or logged.
         tracing::debug!(slice = slice.id(), kind = error.kind.name(), error = error.message, "a slice failed");
     }
+    report.further_errors += collector.texts.shorten(&mut report.errors);
     SliceDone { slice: slice.clone(), rule: job.rule.clone(), read_at, report }
 }
 

@@ -33,6 +33,8 @@ pub(super) const SUB_IDS: usize = 7;
 
 /// Fields of a record of which it is known how often they are filled; further ones are left out.
 const MAX_PATHS: usize = 1_000;
+/// Bytes of the paths of these fields: names may be values, as long as the network likes.
+pub(super) const MAX_PATH_BYTES: usize = 128 << 10;
 
 /// A native field: how many records have a value there, and of which types the values are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +221,16 @@ impl Observation {
         }
     }
 
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let maps = self.days.len() * size_of::<(i32, Day)>() + self.currencies.len() * size_of::<(String, u64)>();
+        size_of::<Self>() + self.path_bytes() + self.paths.len() * size_of::<PathSeen>() + maps
+    }
+
+    fn path_bytes(&self) -> usize {
+        self.paths.iter().map(|seen| seen.path.len()).sum()
+    }
+
     /// Adds a field, which is looked for in a place first, and gives the place of the next one. Responses of a stream mostly have
     /// their fields in one order, but for those that one of them lacks.
     fn merge_path(&mut self, place: usize, seen: &PathSeen) -> usize {
@@ -231,7 +243,7 @@ impl Observation {
                 at + 1
             }
             None => {
-                if self.paths.len() < MAX_PATHS {
+                if self.paths.len() < MAX_PATHS && self.path_bytes() + seen.path.len() <= MAX_PATH_BYTES {
                     self.paths.push(seen.clone());
                 }
                 place
@@ -298,11 +310,46 @@ fn with_text(texts: &StringArray) -> usize {
 }
 
 fn paths(native: &NativeBatch) -> Vec<PathSeen> {
-    let columns = native.columns.iter().take(MAX_PATHS);
+    let mut left = MAX_PATH_BYTES;
+    let columns = native.columns.iter().take(MAX_PATHS).take_while(|column| {
+        let fits = column.path.len() <= left;
+        left = left.saturating_sub(column.path.len());
+        fits
+    });
     let seen = columns.map(|column| PathSeen {
         path: column.path.as_str().into(),
         filled: with_text(&column.text) as u64,
         kinds: column.kinds,
     });
     seen.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::NativeColumn;
+
+    use super::super::profile::Profile;
+    use super::*;
+
+    #[test]
+    fn names_of_fields_that_are_as_long_as_the_network_likes_take_little_memory() {
+        let seen = |page: usize| {
+            let column = |field: usize| NativeColumn {
+                path: format!("{page}.{field}.{}", "x".repeat(4_000)),
+                text: StringArray::from(vec![Some("1")]),
+                kinds: Kinds::TEXT,
+            };
+            let native = NativeBatch { rows: 1, columns: (0..MAX_PATHS).map(column).collect() };
+            Observation { responses: 1, records: 1, paths: paths(&native), ..Observation::default() }
+        };
+        let (mut all, mut profile) = (Observation::default(), Profile::default());
+        for page in 0..5 {
+            let seen = seen(page);
+            assert!(!seen.paths.is_empty());
+            all.merge(&seen);
+            profile.add(&seen);
+        }
+        assert!(all.bytes() < 2 * MAX_PATH_BYTES, "{}", all.bytes());
+        assert!(profile.to_json().len() < 3 * MAX_PATH_BYTES, "{}", profile.to_json().len());
+    }
 }

@@ -8,7 +8,7 @@ use sluice_model::{Axis, Kinds, Window};
 
 use super::facts::FactSums;
 use super::magnitude::Magnitude;
-use super::observation::{COLUMNS, Observation, SUB_IDS};
+use super::observation::{COLUMNS, MAX_PATH_BYTES, Observation, SUB_IDS};
 
 /// Records at which all counters are halved: what was usual a year ago counts for little.
 const MAX_RECORDS: u64 = 20_000;
@@ -198,12 +198,14 @@ impl Profile {
     pub fn add(&mut self, seen: &Observation) {
         // Those that are in the answer are counted below, in what is filled.
         self.paths.values_mut().for_each(|known| known.fill.add(seen.records, 0));
+        let mut path_bytes: usize = self.paths.keys().map(String::len).sum();
         for path in &seen.paths {
             let types = class(path.kinds) | if path.kinds == Kinds::default() { 0 } else { NAMED };
             if let Some(known) = self.paths.get_mut(&*path.path) {
                 known.fill.filled += path.filled;
                 known.types |= types;
-            } else if self.paths.len() < MAX_PATHS {
+            } else if self.paths.len() < MAX_PATHS && path_bytes + path.path.len() <= 2 * MAX_PATH_BYTES {
+                path_bytes += path.path.len();
                 // Before it was seen first, no record had it.
                 let fill = Fill { of: self.records + seen.records, filled: path.filled };
                 self.paths.insert(String::from(&*path.path), PathProfile { fill, types });

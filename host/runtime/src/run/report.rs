@@ -168,6 +168,7 @@ pub(super) fn summarise(
         done.report.errors.iter().map(move |error| (Some(slice.clone()), error))
     });
     report.add(errors);
+    report.failures_total += total(|report| report.further_errors);
     report
 }
 
@@ -301,12 +302,21 @@ impl RunReport {
             self.status = if self.status != "failed" && error.kind == ErrorKind::Doubt { "doubtful" } else { "failed" };
             texts
                 .push((error.kind, slice.iter().fold(error.message.clone(), |text, slice| format!("{slice}: {text}"))));
+            // There may be a hundred thousand.
+            if texts.len() == 2 * MOST_ERRORS {
+                texts.sort();
+                texts.truncate(MOST_ERRORS);
+            }
             let (kind, message) = (error.kind, error.message.clone());
             let group = grouped.entry((kind, message.clone())).or_insert_with(|| RunFailure::new(kind, message));
             group.count += 1;
             // The slice that is first, with its response.
             if group.slice.is_none() || slice.is_some() && slice < group.slice {
                 (group.slice, group.raw_object) = (slice, error.raw_object.clone());
+            }
+            // One that is behind so many others stays there.
+            if grouped.len() > MOST_ERRORS {
+                grouped.pop_last();
             }
         }
         let Some(((kind, _), _)) = grouped.first_key_value() else { return };

@@ -26,6 +26,8 @@ pub(super) struct Attacker {
     pub(super) accounts: usize,
     /// Slots of secrets.
     pub(super) secrets: Vec<&'static str>,
+    /// What their secrets are read from; none: a variable of the environment.
+    pub(super) secret: Option<&'static str>,
     /// Whether something is wrong with it that a status must name. What is masked, or left as it is, isn't.
     pub(super) fails: bool,
     _server: HostileServer,
@@ -43,7 +45,18 @@ impl Attacker {
         server: HostileServer,
     ) -> anyhow::Result<Self> {
         let (id, origin) = (id.to_owned(), server.origin());
-        Ok(Self { what, row, component, id, origin, accounts: ACCOUNTS, secrets: vec![], fails: true, _server: server })
+        Ok(Self {
+            what,
+            row,
+            component,
+            id,
+            origin,
+            accounts: ACCOUNTS,
+            secrets: vec![],
+            secret: None,
+            fails: true,
+            _server: server,
+        })
     }
 }
 
@@ -58,6 +71,7 @@ pub(super) fn attackers() -> anyhow::Result<Vec<Attacker>> {
     attackers.push(Attacker::new("xml-attributes", 2, &reads(&xml()), network::xml_attributes()?)?);
     attackers.push(Attacker::new("values-of-attributes", 2, &asks_for_values(), network::xml_attributes()?)?);
     attackers.push(Attacker::new("follows-with-libraries", 3, &follows_with_libraries(NAME), network::numbers()?)?);
+    attackers.extend(texts()?);
     attackers.extend(tokens()?);
     attackers.push(network("one-wide-record", 6, network::wide_records(0)?)?);
     attackers.push(network("padded-wide-records", 6, network::wide_records(4 << 20)?)?);
@@ -66,6 +80,7 @@ pub(super) fn attackers() -> anyhow::Result<Vec<Attacker>> {
     attackers.push(network("large-then-drips", 6, network::large_then_drips()?)?);
     attackers.push(network("names-on-each-page", 7, network::names_on_each_page()?)?);
     attackers.push(unknown_words()?);
+    attackers.push(device_as_secret()?);
     Ok(attackers)
 }
 
@@ -94,6 +109,35 @@ fn slices() -> anyhow::Result<[Attacker; 2]> {
     let fails = HostileServer::saying(response(200, &[("content-type", JSON)], b"<html>"))?;
     let most = Attacker::new("slices-up-to-the-limit", 1, &guest, fails)?;
     Ok([beyond, Attacker { accounts: 1, ..most }])
+}
+
+/// Row 3: thousands of slices, each of which gives a long text that the host keeps, or quotes in an error.
+fn texts() -> anyhow::Result<[Attacker; 3]> {
+    let guest = |mut of: Value| {
+        of["stream"] = json!({"max-window-secs": 1});
+        Guest::new(NAME, &of)
+    };
+    let plans = |url: &str, body: Value| {
+        let request = json!({"key": "1", "url": [{"text": url}], "body": body, "yields-records": true});
+        guest(json!({"plan": {"ok": [request]}}))
+    };
+    let cursors = guest(json!({"follow": {"ok": {"verdict": "done", "cursor": "x".repeat(60_000)}}}));
+    let long_host = plans(&format!("https://{}example.com/", "a.".repeat(1 << 20)), Value::Null);
+    let pattern = plans("https://api.example.com/sales", json!([{"now": "%c".repeat(1 << 20)}]));
+    let attackers = [
+        Attacker::new("a-cursor-of-each-slice", 3, &cursors, two_records()?)?,
+        Attacker::new("a-host-of-2-mb", 3, &long_host, two_records()?)?,
+        Attacker::new("a-pattern-of-2-mb", 3, &pattern, two_records()?)?,
+    ];
+    Ok(attackers.map(|one| Attacker { accounts: 1, ..one }))
+}
+
+/// Row 10: a device in the place of a secret.
+fn device_as_secret() -> anyhow::Result<Attacker> {
+    let slot = json!([{"name": "key", "meaning": "A key.", "required": true}]);
+    let guest = Guest::new(NAME, &json!({"manifest": {"secrets": slot}}));
+    let device = Attacker::new("a-device-as-secret", 10, &guest, two_records()?)?;
+    Ok(Attacker { accounts: 1, secrets: vec!["key"], secret: Some("file:/dev/zero"), ..device })
 }
 
 /// Row 2: a guest that asks for values of a costly body until it is stopped.

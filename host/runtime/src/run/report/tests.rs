@@ -45,6 +45,17 @@ fn alike_failures_are_one_with_a_count() {
 }
 
 #[test]
+fn of_many_failures_the_first_are_named_and_all_are_counted() {
+    let many: Vec<SliceError> =
+        (0..1_000).map(|n| SliceError::new(ErrorKind::Network, format!("answer {:03}", 999 - n % 500))).collect();
+    let mut report = report();
+    report.add(many.iter().map(|error| (Some("a".to_owned()), error)));
+    assert_eq!((report.failures.len(), report.errors.len(), report.failures_total), (20, 20, 1_000));
+    assert_eq!((report.failures[19].message.as_str(), report.failures[19].count), ("answer 519", 2));
+    assert_eq!((report.errors[0].as_str(), report.errors[19].as_str()), ("a: answer 500", "a: answer 509"));
+}
+
+#[test]
 fn a_run_says_why_there_are_new_versions() {
     let mut report = RunReport { slices: 1, requests: 2, records: 1_234, ..report() };
     assert_eq!(
