@@ -15,8 +15,7 @@ use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::facts::{FactBatch, FactRows};
 use crate::lake::Lake;
-use crate::ledger::ConnectorRef;
-use crate::lineage::observed;
+use crate::lineage::{ConnectorRef, observed};
 use crate::table::Table;
 
 /// A kind's table of versions beside the candidate's facts.
