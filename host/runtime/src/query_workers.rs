@@ -34,9 +34,14 @@ pub async fn spread(session: Session, settings: &Settings) -> Result<Session, Fa
 
 /// The addresses of query workers; none, with a warning, if the state store doesn't give them.
 async fn found(store: String) -> Vec<Url> {
-    match tokio::time::timeout(FOUND_WITHIN, addresses(&store)).await {
-        Ok(Ok(urls)) => return urls,
-        Ok(Err(failure)) => tracing::warn!("queries aren't shared with other hosts: {}", failure.render(false)),
+    // The compiler can't tell that a future which migrates a store may change its thread (rust-lang/rust#102211).
+    let runtime = tokio::runtime::Handle::current();
+    #[expect(clippy::disallowed_methods, reason = "on a blocking thread, which nothing else waits for")]
+    let addresses = tokio::task::spawn_blocking(move || runtime.block_on(addresses(&store)));
+    match tokio::time::timeout(FOUND_WITHIN, addresses).await {
+        Ok(Ok(Ok(urls))) => return urls,
+        Ok(Ok(Err(failure))) => tracing::warn!("queries aren't shared with other hosts: {}", failure.render(false)),
+        Ok(Err(panicked)) => tracing::warn!("queries aren't shared with other hosts: {panicked}"),
         Err(_) => {
             let secs = FOUND_WITHIN.as_secs();
             tracing::warn!("queries aren't shared with other hosts: the state store took longer than {secs} seconds");

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sluice_lake::{
     DoubtRow, DoubtState, Fence, KnownFacts, KnownTransaction, KnownTransactions, Lake, Prepared, WindowStates,
 };
-use sluice_model::{Axis, BodyFindings, ErrorKind, Layout, RawObject, Slice, Window};
+use sluice_model::{Axis, BodyFindings, ErrorKind, Layout, Slice, Window};
 use sluice_state::{State, Verb};
 
 use super::Collector;

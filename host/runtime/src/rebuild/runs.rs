@@ -15,7 +15,6 @@ use crate::collect::too_many_rejects;
 use crate::doubts::is_only_doubted;
 use crate::failure::Failure;
 use crate::network::connector_ref;
-use crate::record;
 use crate::settings::network::{self, NetworkFile, NetworkSettings};
 use crate::slice_done::{SliceReport, readable_window};
 use crate::tables::{self, Remapped};
