@@ -6,7 +6,7 @@ cache="$(dirname "$CARGO_TARGET_DIR")"
 mkdir -p "$CARGO_TARGET_DIR"
 
 # What a cold build and its tests write, in GB.
-needed=40
+needed=30
 
 free() { df --output=avail -BG "$CARGO_TARGET_DIR" | tail -1 | tr -dc 0-9; }
 
