@@ -122,10 +122,15 @@ fn a_call_whose_caller_hangs_up_is_noted_and_so_is_one_that_is_refused() {
     write!(
         caller,
         "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-         Content-Length: 2\r\n\r\n{{}}",
+         Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
         api.address
     )
     .unwrap();
+    // The server asks for the body once the call has begun: one that hangs up before that may not be heard at all.
+    let mut asked = [0; 12];
+    caller.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    caller.write_all(b"{}").unwrap();
     // The command takes longer than the caller does.
     drop(caller);
     let calls = || api.get("/v1/audit", &token).unwrap().json().unwrap();

@@ -177,7 +177,7 @@ fn reject_unreadable(layout: &Layout, mapped: &mut Mapped) -> Result<(), Error> 
 }
 
 /// Makes rejects of what the tables don't take, as [`Prepared::of`] does: transactions and other facts of one id with different
-/// contents, and those whose id or record can't be told.
+/// contents, and those whose id or record isn't known.
 ///
 /// # Errors
 /// [`Error::Column`] for transactions or other facts of another schema.

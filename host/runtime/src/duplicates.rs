@@ -4,7 +4,6 @@ use arrow::array::{Array, AsArray};
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_query::Session;
 
-use crate::app::App;
 use crate::failure::Failure;
 
 /// What is compared with the table at once: all of a long history would be read into memory.
@@ -19,15 +18,14 @@ const MAX_PIECES: i64 = 8;
 ///
 /// # Errors
 /// A failure of the lake.
-pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
-    let session = session(app).await?;
+pub async fn suspected(session: &Session, network: &str, run_id: &str) -> Result<Vec<String>, Failure> {
     let (network, run_id) = (quoted(network), quoted(run_id));
     let span = format!(
         "SELECT CAST(CAST(min(transacted_at) AS BIGINT) AS VARCHAR), CAST(CAST(max(transacted_at) AS BIGINT) AS VARCHAR)
          FROM unified.transaction_versions
          WHERE network = {network} AND run_id = {run_id} AND change = 'first-seen' HAVING count(*) > 0"
     );
-    let Some([first, last]) = texts(&session, &span).await?.pop() else { return Ok(Vec::new()) };
+    let Some([first, last]) = texts(session, &span).await?.pop() else { return Ok(Vec::new()) };
     let Some(pieces) = pieces(&first, &last) else { return Ok(Vec::new()) };
     if pieces.len() as i64 > MAX_PIECES {
         return Ok(vec![format!(
@@ -39,7 +37,7 @@ pub async fn suspected(app: &App, network: &str, run_id: &str) -> Result<Vec<Str
     let mut lines = Vec::new();
     for [since, until] in pieces {
         let of_piece = format!("transacted_at >= TIMESTAMP '{since}' AND transacted_at < TIMESTAMP '{until}'");
-        let rows = texts(&session, &sets(&network, &run_id, &of_piece)).await?;
+        let rows = texts(session, &sets(&network, &run_id, &of_piece)).await?;
         lines.extend(rows.into_iter().map(|row| line(&row)));
     }
     Ok(lines)
@@ -93,12 +91,6 @@ fn line([advertiser, currency, more, surplus, first, other, of, account]: &[Stri
         "{these} may be {others} under another id, such as {other} of {first}: sluice sql \"SELECT * FROM \
          unified.suspected_duplicates WHERE advertiser_id = '{advertiser}'\""
     )
-}
-
-/// A session for a run's own queries, within what these may use.
-pub(crate) async fn session(app: &App) -> Result<Session, Failure> {
-    let options = app.settings.limits.queries_of_a_run();
-    Ok(Session::open(app.lake.clone(), app.lake.tables().await?, options)?)
 }
 
 /// A text as SQL writes it.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use sluice_lake::{Counts, Covered};
 use sluice_model::{ErrorKind, Step, describe};
+use sluice_query::Session;
 use sluice_state::{Claim, NotedRun, RunEnd, Selection, Verb};
 
 pub use amounts::MoneyChanges;
@@ -101,7 +102,8 @@ pub async fn begin(app: &Arc<App>, network: &Network, claim: &Claim, queued: Not
     drop(starting);
     // The store has them for whoever resumes the run; here they are in its jobs.
     noted.slices = Vec::new();
-    forgive_errors(app, &noted, carry_out(app, network, claim, &noted, jobs, None)).await
+    // On the heap: a run is large, and so would be whatever waits for one.
+    forgive_errors(app, &noted, Box::pin(carry_out(app, network, claim, &noted, jobs, None))).await
 }
 
 /// Resumes an interrupted run; none if it was begun too often and is given up.
@@ -128,7 +130,7 @@ pub async fn resume(
     app.state.note_start(&noted).await?;
     let other_connector = noted.connector != network.connector.digest();
     tracing::info!(run_id = noted.run_id, kept = noted.kept, other_connector, "an interrupted run is resumed");
-    let carried_out = carry_out(app, network, claim, &noted, jobs, Some(kept));
+    let carried_out = Box::pin(carry_out(app, network, claim, &noted, jobs, Some(kept)));
     Ok(Some(forgive_errors(app, &noted, carried_out).await?))
 }
 
@@ -211,9 +213,19 @@ async fn carry_out(
 
 /// Suspected duplicates of the run. All is committed: a query that fails now is a warning.
 async fn suspected_duplicates(app: &App, network: &Network, run_id: &str) -> Vec<String> {
-    duplicates::suspected(app, &network.manifest().network, run_id).await.unwrap_or_else(|failure| {
+    let suspected = match session(app).await {
+        Ok(session) => duplicates::suspected(&session, &network.manifest().network, run_id).await,
+        Err(failure) => Err(failure),
+    };
+    suspected.unwrap_or_else(|failure| {
         vec![format!("suspected duplicates weren't looked for: {}", describe(failure.error.as_ref()))]
     })
+}
+
+/// A session for a run's own queries, within what these may use.
+async fn session(app: &App) -> Result<Session, Failure> {
+    let options = app.settings.limits.queries_of_a_run();
+    Ok(Session::open(app.lake.clone(), app.lake.tables().await?, options)?)
 }
 
 /// Collects the slices. Those that were read, or failed before they were sent, are covered unless they are already.

@@ -171,15 +171,6 @@ fn bench(arguments: &Arguments) -> anyhow::Result<bool> {
         report.print_reread();
     }
     services(arguments, &mut report)?;
-    if wanted("attackers") {
-        report.attacked = attackers::measure(
-            arguments.quick,
-            arguments.attacker.as_deref(),
-            &arguments.sluice,
-            &arguments.connectors,
-        )?;
-        attackers::print(&report.attacked, report.quick);
-    }
     if wanted("detection") || wanted("questions") || wanted("workers") {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(history(arguments, &mut report))?;
@@ -216,6 +207,15 @@ fn services(arguments: &Arguments, report: &mut report::Report) -> anyhow::Resul
     if wanted("console") {
         report.console = Some(console::measure(arguments.quick, &arguments.sluice, &arguments.connectors)?);
         report.print_console();
+    }
+    if wanted("attackers") {
+        report.attacked = attackers::measure(
+            arguments.quick,
+            arguments.attacker.as_deref(),
+            &arguments.sluice,
+            &arguments.connectors,
+        )?;
+        attackers::print(&report.attacked, report.quick);
     }
     Ok(())
 }

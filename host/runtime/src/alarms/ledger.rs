@@ -36,7 +36,7 @@ fn severity(fault: &Fault, settings: &AlarmSettings) -> Severity {
 pub(super) fn found(fault: &Fault, settings: &AlarmSettings, now: DateTime<Utc>) -> AlarmChange {
     let is_pending = settings.delay(fault.rule) > chrono::TimeDelta::zero();
     let alarm = Alarm {
-        // Not by time: alarms that begin together are told apart by the first digits, which people type.
+        // Not by time: alarms that begin together differ in the first digits, which people type.
         alarm_id: uuid::Uuid::new_v4().to_string(),
         rule: fault.rule.name().to_owned(),
         subject: fault.subject.clone(),

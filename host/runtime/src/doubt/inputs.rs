@@ -66,13 +66,14 @@ pub fn unknown_inputs(profile: &Profile, layout: &Layout) -> Vec<String> {
     // Once for all: a slice's end isn't the place to write each name in letters for each input.
     let names = profile.paths.keys().map(String::as_str).filter(|path| has(profile, path));
     let unread: Vec<&str> = names.filter(|name| !inputs(layout).any(|input| input == *name)).collect();
-    let spelt: HashSet<String> = unread.iter().map(|name| letters(name)).collect();
+    let in_letters: HashSet<String> = unread.iter().map(|name| letters(name)).collect();
     // Where money is missing, a name that only resembles may be the one that is meant.
     let is_missing = |column: &str| profile.columns.get(column).is_some_and(|fill| fill.of > 0 && fill.filled == 0);
     let lacks_money = COLUMNS[..MONEY].iter().any(|column| is_missing(column));
     let is_meant = |path: &str| lacks_money && !resembling(path, unread.iter().copied()).is_empty();
-    let named = unknown
-        .filter(|path| layout.key.iter().any(|key| key == path) || spelt.contains(&letters(path)) || is_meant(path));
+    let named = unknown.filter(|path| {
+        layout.key.iter().any(|key| key == path) || in_letters.contains(&letters(path)) || is_meant(path)
+    });
     named.map(str::to_owned).collect()
 }
 

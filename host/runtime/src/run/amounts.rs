@@ -6,8 +6,9 @@ use serde::Serialize;
 use sluice_model::describe;
 
 use super::report::RunReport;
+use super::session;
 use crate::app::App;
-use crate::duplicates::{quoted, session, texts};
+use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
 use crate::text::thousands;
 

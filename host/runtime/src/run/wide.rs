@@ -7,10 +7,11 @@ use chrono::Utc;
 use sluice_lake::{DoubtRow, DoubtState, Fence};
 use sluice_model::Slice;
 
+use super::session;
 use crate::app::{App, Network};
 use crate::collect::Collected;
 use crate::doubt::DoubtKind;
-use crate::duplicates::{quoted, session, texts};
+use crate::duplicates::{quoted, texts};
 use crate::failure::Failure;
 use crate::withheld::doubt_id_of;
 
