@@ -124,7 +124,7 @@ fn read_rows(
         }
         let span = row.span;
         if marks.is_before(span.end) {
-            note_marks(&rows, text, span, &mut marks, &mut header, table)?;
+            note_marks(&mut rows, text, span, &mut marks, &mut header, table)?;
         }
         table.end_record()?;
     }
@@ -151,7 +151,7 @@ fn note_torn(torn: &mut TornRows, row: &Row<'_>, lines: &mut Lines<'_>) -> Resul
 /// Notes the fields of a row in which characters of another character set stand.
 #[cold]
 fn note_marks(
-    rows: &Rows<'_>,
+    rows: &mut Rows<'_>,
     text: &str,
     row: std::ops::Range<usize>,
     marks: &mut Marks,
