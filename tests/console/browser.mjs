@@ -113,6 +113,13 @@ export async function accessible(page, name) {
   assert.deepEqual(found, []);
 }
 
+/** A view is no wider than its window. */
+export async function fits(page, name) {
+  await settled(page);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(wide <= 0, `${name} is ${wide} pixels too wide`);
+}
+
 /** Pictures of a view at two widths, in light and dark, and what axe says of each. */
 export async function photographed(page, name) {
   const folder = required("SLUICE_SHOTS");
@@ -121,9 +128,7 @@ export async function photographed(page, name) {
     for (const [width, height] of [[1280, 800], [390, 844]]) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await page.setViewportSize({ width, height });
-      await settled(page);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      assert.ok(wide <= 0, `${name} at ${width} is ${wide} pixels too wide`);
+      await fits(page, `${name} at ${width}`);
       await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), animations: "disabled" });
       // Colours don't depend on the width.
       if (width === 1280 || colorScheme === "light") await accessible(page, `${name} at ${width} in ${colorScheme}`);

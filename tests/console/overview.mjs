@@ -1,7 +1,7 @@
 // The first view and completeness: whether all is there, and whether it is right.
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
-import { ago, ask, cells, photographed, settled, span, sql, url, visit } from "./browser.mjs";
+import { ago, ask, cells, fits, photographed, settled, span, sql, url, visit } from "./browser.mjs";
 
 const ROWS = "FROM unified.earnings_daily WHERE basis = 'payment' AND day > current_date() - INTERVAL '90 days' AND day <= current_date() + INTERVAL '1 day'";
 
@@ -207,6 +207,20 @@ export async function completeness(page) {
   await unreadAccounts(page);
   await hiddenGaps(page);
   await unknownGaps(page);
+}
+
+/** On each day of a month its name stands in the map, or is left out, and makes it no wider. The page's clock stays there. */
+export async function monthsBegin(page) {
+  const now = new Date();
+  for (const day of [1, 2, 8, 15]) {
+    await page.clock.setFixedTime(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, day, 12));
+    await page.goto(`${url}/completeness`);
+    for (const width of [1280, 390]) {
+      await page.setViewportSize({ width, height: 800 });
+      await fits(page, `completeness at ${width} on day ${day}`);
+    }
+    assert.ok((await page.locator(".ticks .track span").count()) > 1, "months have marks");
+  }
 }
 
 /** What a doubt holds back is no read that failed, and leads to its doubt. */

@@ -1,6 +1,6 @@
 // Drives each view as somebody who looks does.
 import { photographed, signIn, tokens, url, withBrowser } from "./browser.mjs";
-import { completeness, currencies, firstView, overview, unattempted, vanished } from "./overview.mjs";
+import { completeness, currencies, firstView, monthsBegin, overview, unattempted, vanished } from "./overview.mjs";
 import { beside, runs, transactions } from "./responses.mjs";
 
 await withBrowser(async (page) => {
@@ -21,4 +21,5 @@ await withBrowser(async (page) => {
   await runs(page);
   await beside(page);
   await transactions(page);
+  await monthsBegin(page);
 });

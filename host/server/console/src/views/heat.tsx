@@ -20,17 +20,19 @@ function place({ first, days }: Span, since: string, until: string) {
   return right <= left ? null : { left: `${(100 * left) / days}%`, width: `${(100 * (right - left)) / days}%` };
 }
 
+/** Where months or weeks begin. A name that the end of the map might cut isn't written: `2026-1` would be another month. */
 export function Ticks({ span }: { span: Span }) {
   const ticks = Array.from({ length: span.days }, (_, at) => new Date(span.first + at * DAY)).filter((day) =>
     span.days > 40 ? day.getUTCDate() === 1 : day.getUTCDay() === 1,
   );
+  const left = (day: Date) => (100 * (day.getTime() - span.first)) / DAY / span.days;
   const text = (day: Date) => day.toISOString().slice(span.days > 40 ? 0 : 5, span.days > 40 ? 7 : 10);
   return (
     <div class="heat ticks" aria-hidden="true">
       <span />
       <div class="track bare">
         {ticks.map((day) => (
-          <span style={{ left: `${(100 * (day.getTime() - span.first)) / DAY / span.days}%` }}>{text(day)}</span>
+          <span style={{ left: `${left(day)}%` }}>{left(day) < 85 && text(day)}</span>
         ))}
       </div>
     </div>
