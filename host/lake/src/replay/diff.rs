@@ -173,11 +173,6 @@ impl Diff {
         self.added.count + self.removed.count + self.changed.count
     }
 
-    /// Counts the columns of one changed transaction, by their places.
-    pub(super) fn count_fields(&mut self, fields: u64) {
-        count_fields(Fact::Transactions, fields, &mut self.fields);
-    }
-
     /// Forgets columns that only differed for a while.
     pub(super) fn drop_equal_fields(&mut self) {
         self.fields.retain(|_, field| field.count > 0);
@@ -194,8 +189,12 @@ impl FactDiff {
     }
 
     /// Counts the columns of one changed fact, by their places.
-    pub(super) fn count_fields(&mut self, fact: Fact, fields: u64) {
-        count_fields(fact, fields, &mut self.fields);
+    pub(super) fn count_fields(&mut self, fact: Fact, places: u64) {
+        for (place, field) in fact.mapped_schema().fields().iter().enumerate() {
+            if places & 1_u64.wrapping_shl(place as u32) != 0 {
+                self.fields.entry(field.name().clone()).or_default().count += 1;
+            }
+        }
     }
 }
 
@@ -243,14 +242,6 @@ pub(super) fn compare(
         }
     }
     Ok(differing)
-}
-
-fn count_fields(fact: Fact, places: u64, fields: &mut BTreeMap<String, FieldDiff>) {
-    for (place, field) in fact.mapped_schema().fields().iter().enumerate() {
-        if places & 1_u64.wrapping_shl(place as u32) != 0 {
-            fields.entry(field.name().clone()).or_default().count += 1;
-        }
-    }
 }
 
 pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {

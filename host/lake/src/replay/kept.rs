@@ -93,9 +93,9 @@ impl KeyState {
         self.file != NO_FILE
     }
 
-    /// Whether the lake holds it, and not as a tombstone.
-    pub(super) fn is_live(&self) -> bool {
-        self.is_there() && self.content != VANISHED
+    /// Whether the lake shows it. A transaction is shown as a tombstone too; another fact that was taken back is as good as none.
+    pub(super) fn is_shown(&self, fact: Fact) -> bool {
+        self.is_there() && (fact == Fact::Transactions || self.content != VANISHED)
     }
 
     /// Whether it comes from one of these responses and the candidate doesn't map it. What has no content is gone
