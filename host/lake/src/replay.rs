@@ -214,7 +214,7 @@ impl Replay {
             }
         }
         if self.transactions.is_full() {
-            self.transactions.flush(self.run_id.is_some()).await?;
+            self.transactions.flush(&mut self.diff.transactions, self.run_id.is_some()).await?;
         }
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Replay {
     /// Ends a pass.
     pub async fn end(&mut self) -> Result<(), Error> {
         let write = self.run_id.is_some();
-        self.transactions.end(&self.mapped, &self.connector, write).await?;
+        self.transactions.end(&mut self.diff.transactions, &self.mapped, &self.connector, write).await?;
         for side in self.facts.values_mut() {
             side.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
         }
@@ -249,9 +249,8 @@ impl Replay {
         if run_id.is_some() {
             rejects.flush().await?;
         }
-        let FactDiff { compared, outside, added, removed, changed, fields, .. } = transactions.diff;
-        let (money, moved) = std::mem::take(&mut transactions.versions.groups).finish();
-        diff = Diff { compared, outside, added, removed, changed, fields, money, moved, ..diff };
+        let groups = std::mem::take(&mut transactions.versions.groups);
+        (diff.transactions.money, diff.transactions.moved) = groups.finish();
         for (fact, found) in &mut diff.facts {
             let Some(side) = facts.get_mut(fact) else { continue };
             (found.money, found.moved) = std::mem::take(&mut side.versions.groups).finish();

@@ -18,15 +18,13 @@ use crate::unified::{Keyed, UnifiedRows};
 /// The table of versions beside the candidate's rows.
 pub(super) struct TransactionSide {
     pub(super) versions: VersionSide,
-    pub(super) diff: FactDiff,
     rows: UnifiedRows,
     bytes: usize,
 }
 
 impl TransactionSide {
     pub(super) fn new(table: Table) -> Self {
-        let (versions, diff) = (VersionSide::new(Fact::Transactions, table), FactDiff::default());
-        Self { versions, diff, rows: UnifiedRows::default(), bytes: 0 }
+        Self { versions: VersionSide::new(Fact::Transactions, table), rows: UnifiedRows::default(), bytes: 0 }
     }
 
     /// Judges a response's transactions, and keeps those that differ.
@@ -58,12 +56,12 @@ impl TransactionSide {
     }
 
     /// Compares what waits in full, see [`VersionSide::compare`].
-    pub(super) async fn flush(&mut self, write: bool) -> Result<(), Error> {
+    pub(super) async fn flush(&mut self, diff: &mut FactDiff, write: bool) -> Result<(), Error> {
         if self.rows.rows() == 0 {
             return Ok(());
         }
         self.rows.make_incoming();
-        self.versions.compare(&mut self.diff, &self.rows, write).await?;
+        self.versions.compare(diff, &self.rows, write).await?;
         self.rows.clear();
         self.bytes = 0;
         Ok(())
@@ -72,11 +70,12 @@ impl TransactionSide {
     /// Ends a pass, see [`VersionSide::end`].
     pub(super) async fn end(
         &mut self,
+        diff: &mut FactDiff,
         mapped: &HashSet<Observed>,
         connector: &ConnectorRef,
         write: bool,
     ) -> Result<(), Error> {
-        self.flush(write).await?;
-        self.versions.end(&mut self.diff, mapped, connector, write).await
+        self.flush(diff, write).await?;
+        self.versions.end(diff, mapped, connector, write).await
     }
 }
