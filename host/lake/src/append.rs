@@ -20,6 +20,7 @@ pub(crate) use access::has_incoming;
 use choice::{Choice, Homes};
 
 use crate::error::Error;
+use crate::hash::VANISHED;
 use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, key_prefix};
 use crate::lake::Lake;
 use crate::lineage::observed;
@@ -357,13 +358,17 @@ impl Appender {
 /// What a row that was observed at `seen` changes of its key's latest one.
 ///
 /// A response that is older than what the table knows of the key changes nothing, so that building old responses
-/// again, in any order, adds nothing.
+/// again, in any order, adds nothing. What is newer than a tombstone makes its key reappear.
 pub(crate) fn change_of_known(known: &LatestRow, row: &IncomingRow, seen: Observed, now: i64) -> Option<Change> {
     if known.content == row.content || is_older(known, seen, now) {
         return None;
     }
     let same_response = (known.observed_at, known.request) == (seen.at, seen.request);
-    Some(if same_response { Change::MappingChange } else { Change::NetworkChange })
+    Some(match known.content {
+        _ if same_response => Change::MappingChange,
+        VANISHED => Change::Reappeared,
+        _ => Change::NetworkChange,
+    })
 }
 
 /// Whether what was observed at `seen` is older than the latest row of its key.
