@@ -21,7 +21,7 @@ use choice::{Choice, Homes};
 
 use crate::error::Error;
 use crate::hash::VANISHED;
-use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, key_prefix};
+use crate::index::{IndexColumns, KeyIndex, LatestRow, key_prefix};
 use crate::lake::Lake;
 use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
@@ -329,12 +329,12 @@ impl Appender {
 
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
         let incoming = source.incoming();
-        let (mut homes, mut prefixes) = (Homes::default(), KeyMap::<Vec<u64>>::default());
+        let (mut homes, mut prefixes) = (Homes::default(), HashMap::<u32, Vec<u64>>::new());
         for rows in appended.chosen.chunk_by(|one, next| (one.month, one.source) == (next.month, next.source)) {
             let Chosen { month, source: response, .. } = rows[0];
             let (seen, run) = (incoming.observed(response), incoming.run(response));
             let home = homes.of(&mut self.index, source, response, month);
-            let prefixes = prefixes.entry(u128::from(home)).or_default();
+            let prefixes = prefixes.entry(home).or_default();
             *appended.by_run.entry(run).or_default() += rows.len() as u64;
             let causes = appended.causes.entry(run).or_default();
             for row in rows {
