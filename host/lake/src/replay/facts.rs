@@ -11,7 +11,7 @@ use crate::append::Observed;
 use crate::error::Error;
 use crate::facts::{FactBatch, FactRows};
 use crate::lake::Lake;
-use crate::lineage::{ConnectorRef, observed};
+use crate::lineage::ConnectorRef;
 use crate::table::Table;
 
 /// A kind's table of versions beside the candidate's facts.
@@ -30,22 +30,12 @@ impl FactSide {
 
     /// Judges a response's facts, and keeps those that differ.
     pub(super) fn add(&mut self, response: &Response<'_>, batch: &FactBatch) -> Result<(), Error> {
-        let Response { origin, connector, part, number } = *response;
-        let seen = observed(origin);
-        let mut differing: Vec<u32> = Vec::new();
-        // Equal rows of a key count once.
-        for row in (0..batch.len()).rev() {
-            let (key, content, month) = batch.keyed_row(row);
-            if part.holds(key) && self.versions.latest.compare_row(key, content, seen, month, number) {
-                differing.push(u32::try_from(row).unwrap_or(u32::MAX));
-            }
-        }
+        let differing = self.versions.latest.compare_rows(response, batch.len(), |row| batch.keyed_row(row));
         if !differing.is_empty() {
-            differing.reverse();
             let some = batch.some(&differing)?;
             self.waiting += differing.len();
             self.bytes += some.bytes();
-            self.rows.push(0, origin.clone(), connector, some);
+            self.rows.push(0, response.origin.clone(), response.connector, some);
         }
         Ok(())
     }

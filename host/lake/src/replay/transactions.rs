@@ -11,7 +11,7 @@ use super::diff::FactDiff;
 use super::versions::{FLUSH_BYTES, FLUSH_ROWS, VersionSide};
 use crate::append::Observed;
 use crate::error::Error;
-use crate::lineage::{ConnectorRef, observed};
+use crate::lineage::ConnectorRef;
 use crate::table::Table;
 use crate::unified::{Keyed, UnifiedRows};
 
@@ -29,24 +29,15 @@ impl TransactionSide {
 
     /// Judges a response's transactions, and keeps those that differ.
     pub(super) fn add(&mut self, response: &Response<'_>, rows: &RecordBatch, keyed: &Keyed) -> Result<(), Error> {
-        let Response { origin, connector, part, number } = *response;
         let VersionSide { table, latest, .. } = &mut self.versions;
-        let seen = observed(origin);
-        let mut differing: Vec<u32> = Vec::new();
-        // Equal rows of a key count once.
-        for row in (0..keyed.keys.len()).rev() {
-            let (key, content) = (keyed.keys[row], keyed.contents[row]);
-            if part.holds(key) && latest.compare_row(key, content, seen, keyed.months[row], number) {
-                differing.push(u32::try_from(row).unwrap_or(u32::MAX));
-            }
-        }
+        let Keyed { keys, contents, months, .. } = keyed;
+        let differing = latest.compare_rows(response, keys.len(), |row| (keys[row], contents[row], months[row]));
         if !differing.is_empty() {
-            differing.reverse();
             let some = keyed.some(&differing);
             let taken = take_record_batch(rows, &UInt32Array::from(differing));
             let taken = taken.map_err(|source| Error::rows(table.name(), source))?;
             self.bytes += taken.get_array_memory_size();
-            self.rows.push(0, origin.clone(), connector, taken, some)?;
+            self.rows.push(0, response.origin.clone(), response.connector, taken, some)?;
         }
         Ok(())
     }
