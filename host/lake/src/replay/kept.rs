@@ -13,7 +13,7 @@ use super::money::{Groups, MoneyColumns, summed_columns};
 use crate::append::{Chosen, Observed};
 use crate::error::Error;
 use crate::hash::{VANISHED, request_ordinal};
-use crate::index::KeyMap;
+use crate::index::{KeyMap, key_prefix};
 use crate::lineage::observed;
 use crate::month;
 use crate::scan::{read_columns, read_rows};
@@ -30,7 +30,7 @@ impl KeyShard {
     /// Whether a key belongs to it.
     pub(super) fn holds(self, key: u128) -> bool {
         // The map takes its buckets from the lower half.
-        (key >> 64) as u64 % u64::from(self.of.max(1)) == u64::from(self.part)
+        key_prefix(key) % u64::from(self.of.max(1)) == u64::from(self.part)
     }
 }
 
