@@ -9,9 +9,10 @@ use super::{DecodeError, MAX_FIELDS};
 
 /// Rows of fields, read into buffers that are used again.
 pub(super) struct Rows<'a> {
+    builder: ReaderBuilder,
     reader: Reader,
-    /// Reads rows again. To build one takes as long as to read kilobytes.
-    again: Reader,
+    /// Reads rows again. To build one takes as long as to read kilobytes: it is built once, where a row is read again.
+    again: Option<Reader>,
     input: &'a [u8],
     ended: bool,
     text: Vec<u8>,
@@ -38,8 +39,8 @@ impl<'a> Rows<'a> {
             None => builder.quoting(false),
         };
         let input = text.as_bytes().get(start..).unwrap_or_default();
-        let (fields, ends, reader, again) = (vec![0; 4096], vec![0; 64], builder.build(), builder.build());
-        Self { reader, again, input, ended: false, text: fields, ends, end: text.len() }
+        let (fields, ends, reader) = (vec![0; 4096], vec![0; 64], builder.build());
+        Self { builder, reader, again: None, input, ended: false, text: fields, ends, end: text.len() }
     }
 
     /// The next row that isn't an empty line.
@@ -86,14 +87,16 @@ impl<'a> Rows<'a> {
         row: Range<usize>,
         places: impl Iterator<Item = usize>,
     ) -> Vec<usize> {
-        self.again.reset();
+        let Self { builder, again, .. } = self;
+        let again = again.get_or_insert_with(|| builder.build());
+        again.reset();
         let (mut output, mut ends) = ([0; 256], [0; 16]);
         let (mut at, mut field, mut found) = (row.start, 0, Vec::new());
         for place in places {
             let place = place.min(row.end);
             while at < place {
                 let input = text.as_bytes().get(at..place).unwrap_or_default();
-                let (_, read, _, ended) = self.again.read_record(input, &mut output, &mut ends);
+                let (_, read, _, ended) = again.read_record(input, &mut output, &mut ends);
                 (at, field) = (at + read, field + ended);
                 if read == 0 {
                     break;

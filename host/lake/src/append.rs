@@ -20,7 +20,8 @@ pub(crate) use access::has_incoming;
 use choice::{Choice, Homes};
 
 use crate::error::Error;
-use crate::index::{IndexColumns, KeyIndex, KeyMap, LatestRow, key_prefix};
+use crate::hash::VANISHED;
+use crate::index::{IndexColumns, KeyIndex, LatestRow, key_prefix};
 use crate::lake::Lake;
 use crate::lineage::observed;
 use crate::table::{Fence, Proposal, Table, TableSpec, commit_with};
@@ -328,12 +329,12 @@ impl Appender {
 
     fn finish(&mut self, done: Proposal, mut appended: Appended, source: &impl Source) -> Appended {
         let incoming = source.incoming();
-        let (mut homes, mut prefixes) = (Homes::default(), KeyMap::<Vec<u64>>::default());
+        let (mut homes, mut prefixes) = (Homes::default(), HashMap::<u32, Vec<u64>>::new());
         for rows in appended.chosen.chunk_by(|one, next| (one.month, one.source) == (next.month, next.source)) {
             let Chosen { month, source: response, .. } = rows[0];
             let (seen, run) = (incoming.observed(response), incoming.run(response));
             let home = homes.of(&mut self.index, source, response, month);
-            let prefixes = prefixes.entry(u128::from(home)).or_default();
+            let prefixes = prefixes.entry(home).or_default();
             *appended.by_run.entry(run).or_default() += rows.len() as u64;
             let causes = appended.causes.entry(run).or_default();
             for row in rows {
@@ -357,13 +358,17 @@ impl Appender {
 /// What a row that was observed at `seen` changes of its key's latest one.
 ///
 /// A response that is older than what the table knows of the key changes nothing, so that building old responses
-/// again, in any order, adds nothing.
+/// again, in any order, adds nothing. What is newer than a tombstone makes its key reappear.
 pub(crate) fn change_of_known(known: &LatestRow, row: &IncomingRow, seen: Observed, now: i64) -> Option<Change> {
     if known.content == row.content || is_older(known, seen, now) {
         return None;
     }
     let same_response = (known.observed_at, known.request) == (seen.at, seen.request);
-    Some(if same_response { Change::MappingChange } else { Change::NetworkChange })
+    Some(match known.content {
+        _ if same_response => Change::MappingChange,
+        VANISHED => Change::Reappeared,
+        _ => Change::NetworkChange,
+    })
 }
 
 /// Whether what was observed at `seen` is older than the latest row of its key.

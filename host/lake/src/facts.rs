@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, SchemaRef, TimestampMicrosecondType};
-use sluice_model::{Change, Fact, RawObject, Reject, transaction_keys};
+use sluice_model::{Fact, RawObject, Reject, transaction_keys};
 
-use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known, has_incoming};
+use crate::append::{Chosen, Incoming, RunNumber, Shaped, Source, has_incoming};
 use crate::error::Error;
-use crate::hash::{VANISHED, content_hashes};
-use crate::index::LatestRow;
+use crate::hash::content_hashes;
 use crate::lineage::{ConnectorRef, candidates, now_micros, observed};
 use crate::month;
 use crate::prepare::{conflicting, without_rejected};
@@ -181,14 +180,6 @@ impl Source for FactRows {
 
     fn scope(&self, source: u32) -> &str {
         self.pending.get(source as usize).map_or("", |pending| &pending.origin.slice.network)
-    }
-
-    fn change(&self, known: Option<&LatestRow>, row: &IncomingRow, now: i64) -> Option<Change> {
-        let Some(known) = known else { return Some(Change::FirstSeen) };
-        match change_of_known(known, row, self.incoming.observed(row.source), now)? {
-            Change::NetworkChange if known.content == VANISHED => Some(Change::Reappeared),
-            change => Some(change),
-        }
     }
 
     fn table_spec(&self) -> TableSpec {

@@ -224,17 +224,17 @@ impl KeyIndex {
     pub(crate) fn wrote(
         &mut self,
         files: impl Iterator<Item = (Path, HashMap<String, Option<String>>)>,
-        prefixes: KeyMap<Vec<u64>>,
+        prefixes: HashMap<u32, Vec<u64>>,
     ) {
-        let rising = |(home, mut prefixes): (u128, Vec<u64>)| {
+        let rising = |(home, mut prefixes): (u32, Vec<u64>)| {
             prefixes.sort_unstable();
             let prefixes: Arc<[u64]> = prefixes.into();
             (home, prefixes)
         };
-        let prefixes: KeyMap<Arc<[u64]>> = prefixes.into_iter().map(rising).collect();
+        let prefixes: HashMap<u32, Arc<[u64]>> = prefixes.into_iter().map(rising).collect();
         for (path, values) in files {
             let home = self.home_of(&values);
-            if let Some(prefixes) = prefixes.get(&u128::from(home)) {
+            if let Some(prefixes) = prefixes.get(&home) {
                 self.filters.insert(path.clone(), FileKeys::Prefixes(prefixes.clone()));
             }
             if self.partitions.is_cached(home) {

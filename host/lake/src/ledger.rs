@@ -1,4 +1,4 @@
-//! What is counted of a run, what it saw, and a ledger of one run alone.
+//! What a run saw and counted while its rows are gathered with those of others, and a ledger of one run alone.
 
 use std::sync::Arc;
 

@@ -106,11 +106,14 @@ impl Lake {
     /// Whether new tables are being put in the place of old ones, or were until that was interrupted: some may be of
     /// before a rebuild then, and others of after it.
     pub async fn is_half_rebuilt(&self) -> Result<bool, Error> {
-        let placing = Path::from(PLACING);
-        match self.store().head(&placing).await {
+        self.has_object(&Path::from(PLACING)).await
+    }
+
+    async fn has_object(&self, path: &Path) -> Result<bool, Error> {
+        match self.store().head(path).await {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(source) => Err(Error::store("read", self.display(&placing), source)),
+            Err(source) => Err(Error::store("read", self.display(path), source)),
         }
     }
 
@@ -262,7 +265,8 @@ impl Rebuild {
         let fresh = Table::open(&self.fresh, schema, name).await?;
         let mut live = Table::open(&self.lake, schema, name).await?;
         // Who deletes the new tables deletes this first: what was opened before is whole.
-        if live.version() != before || !self.is_building().await? {
+        let building = Path::from_iter([NEW, self.id.as_str(), BUILDING]);
+        if live.version() != before || !self.lake.has_object(&building).await? {
             return Err(Error::Overtaken { table: live.name().to_owned() });
         }
         live.create_like(&fresh).await?;
@@ -295,15 +299,6 @@ impl Rebuild {
         match live.commit_proposal(&proposal).await? {
             Commit::Done => Ok(rebuilt),
             Commit::Conflict => Err(Error::Overtaken { table: live.name().to_owned() }),
-        }
-    }
-
-    async fn is_building(&self) -> Result<bool, Error> {
-        let building = Path::from_iter([NEW, self.id.as_str(), BUILDING]);
-        match self.lake.store().head(&building).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(source) => Err(Error::store("read", self.lake.display(&building), source)),
         }
     }
 

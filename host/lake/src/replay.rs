@@ -18,6 +18,7 @@ mod native;
 mod rejects;
 mod rollback;
 mod transactions;
+mod versions;
 
 pub use self::apply::Replayed;
 use self::apply::StagedTable;
@@ -104,7 +105,7 @@ impl Lake {
         let (mut facts, mut fact_rows) = (BTreeMap::new(), 0);
         for fact in Fact::OTHERS {
             let side = FactSide::open(self, fact).await?;
-            fact_rows += row_count(&side.table, &network);
+            fact_rows += row_count(&side.versions.table, &network);
             facts.insert(fact, side);
         }
         let rows = native_rows.max(row_count(&unified, &network)).max(fact_rows);
@@ -160,9 +161,9 @@ impl Replay {
         self.mapped.clear();
         self.responses = 0;
         self.ordinals.clear();
-        self.transactions.begin(&self.connector.name, self.part).await?;
+        self.transactions.versions.begin(&self.connector.name, self.part).await?;
         for side in self.facts.values_mut() {
-            side.begin(&self.connector.name, self.part).await?;
+            side.versions.begin(&self.connector.name, self.part).await?;
         }
         for side in self.native.values_mut() {
             side.begin(self.part).await?;
@@ -213,7 +214,7 @@ impl Replay {
             }
         }
         if self.transactions.is_full() {
-            self.transactions.flush(&mut self.diff, self.run_id.is_some()).await?;
+            self.transactions.flush(&mut self.diff.transactions, self.run_id.is_some()).await?;
         }
         Ok(())
     }
@@ -229,7 +230,7 @@ impl Replay {
     /// Ends a pass.
     pub async fn end(&mut self) -> Result<(), Error> {
         let write = self.run_id.is_some();
-        self.transactions.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
+        self.transactions.end(&mut self.diff.transactions, &self.mapped, &self.connector, write).await?;
         for side in self.facts.values_mut() {
             side.end(&mut self.diff, &self.mapped, &self.connector, write).await?;
         }
@@ -248,20 +249,20 @@ impl Replay {
         if run_id.is_some() {
             rejects.flush().await?;
         }
-        let groups = std::mem::take(&mut transactions.groups);
-        (diff.money, diff.moved) = groups.finish();
+        let groups = std::mem::take(&mut transactions.versions.groups);
+        (diff.transactions.money, diff.transactions.moved) = groups.finish();
         for (fact, found) in &mut diff.facts {
             let Some(side) = facts.get_mut(fact) else { continue };
-            (found.money, found.moved) = std::mem::take(&mut side.groups).finish();
+            (found.money, found.moved) = std::mem::take(&mut side.versions.groups).finish();
         }
         diff.drop_equal_fields();
         diff.native = native.iter().map(|(stream, side)| (stream.clone(), side.diff)).collect();
         (diff.new_rejects, diff.gone_rejects) = rejects.compared();
         let mut waiting: VecDeque<StagedTable> =
             native.into_values().map(|side| StagedTable::of(side.table, side.staged, "_key")).collect();
-        waiting.push_back(StagedTable::of(transactions.table, transactions.staged, "transaction_key"));
-        let differing = facts.into_iter().filter(|(_, side)| !side.staged.is_empty());
-        waiting.extend(differing.map(|(fact, side)| StagedTable::of(side.table, side.staged, fact.key())));
+        let versions = facts.into_values().map(|side| side.versions).filter(|versions| !versions.staged.is_empty());
+        let versions = std::iter::once(transactions.versions).chain(versions);
+        waiting.extend(versions.map(|side| StagedTable::of(side.table, side.staged, side.fact.key())));
         let rejects_again = std::mem::take(&mut rejects.reopened);
         waiting.push_back(StagedTable::of(rejects.table, rejects.staged, "_key"));
         let schema = schema_of(&connector.name);

@@ -9,7 +9,7 @@ use sluice_model::{Change, Fact, RawObject, TransactionKind, transaction_keys};
 
 use crate::append::{Chosen, Incoming, IncomingRow, RunNumber, Shaped, Source, change_of_known, has_incoming};
 use crate::error::Error;
-use crate::hash::{TransactionCells, VANISHED, content_hashes, same_core};
+use crate::hash::{TransactionCells, content_hashes, same_core};
 use crate::index::{IndexColumns, LatestRow};
 use crate::lineage::{ConnectorRef, candidates, now_micros, observed};
 use crate::month;
@@ -174,7 +174,6 @@ impl Source for UnifiedRows {
                     .is_ok_and(|cells| cells.arrived(place, known.content))
         };
         match change {
-            Change::NetworkChange if known.content == VANISHED => Some(Change::Reappeared),
             Change::NetworkChange if arrived() => Some(Change::LateAttribution),
             other => Some(other),
         }

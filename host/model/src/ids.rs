@@ -33,7 +33,7 @@ impl Digest {
         blake3::Hash::from_hex(text).ok().map(|hash| Self(*hash.as_bytes()))
     }
 
-    /// The first 128 bits: enough to tell things apart in memory, in half of it.
+    /// The first 128 bits: enough to tell things apart, in half of the space.
     pub fn first_half(self) -> u128 {
         self.0.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
     }
@@ -84,7 +84,7 @@ pub fn transaction_keys(network: &str, account: &str, stream: &str) -> impl FnMu
     move |transaction_id| {
         text.truncate(stream_ends);
         push_part(&mut text, transaction_id);
-        first_half(&text)
+        Digest::of(&text).first_half()
     }
 }
 
@@ -96,17 +96,12 @@ pub fn request_id(run_id: &str, slice_id: &str, request_key: &str) -> String {
 fn key_of(parts: &[&str]) -> String {
     let mut text = Vec::new();
     parts.iter().for_each(|part| push_part(&mut text, part));
-    format!("{:032x}", first_half(&text))
+    format!("{:032x}", Digest::of(&text).first_half())
 }
 
 fn push_part(text: &mut Vec<u8>, part: &str) {
     text.extend((part.len() as u64).to_le_bytes());
     text.extend(part.as_bytes());
-}
-
-fn first_half(text: &[u8]) -> u128 {
-    let hash: [u8; 32] = blake3::hash(text).into();
-    hash.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]

@@ -309,13 +309,13 @@ fn counts(diff: &Diff) -> Counts {
         native_rows: native.clone().map(|native| native.compared).sum(),
         native_written: native.map(|native| native.added + native.changed).sum(),
         beyond_columns: 0,
-        transactions: diff.compared,
-        new_versions: diff.rows(),
+        transactions: diff.transactions.compared,
+        new_versions: diff.transactions.rows(),
         facts: diff.facts.values().map(|facts| facts.compared).sum(),
         new_facts: diff.facts.values().map(FactDiff::rows).sum(),
         rejects: diff.new_rejects.count,
         notes: NoteTotals::default(),
         older: 0,
-        causes: Causes { remapped: diff.rows(), ..Causes::default() },
+        causes: Causes { remapped: diff.transactions.rows(), ..Causes::default() },
     }
 }

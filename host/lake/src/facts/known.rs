@@ -1,18 +1,19 @@
 //! What the tables hold of the facts that an answer reports, for those who compare the two.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch, StringArray};
 use arrow::datatypes::{Decimal128Type, Int32Type};
+use futures::TryStreamExt;
 use sluice_model::Fact;
 
 use crate::error::Error;
 use crate::hash::VANISHED;
-use crate::index::{column, keys_of, unreadable, wrong};
+use crate::index::{KeyMap, column, keys_of, unreadable, wrong};
 use crate::lake::Lake;
 use crate::month;
 use crate::prepare::Prepared;
-use crate::scan::read_columns;
+use crate::scan::stream_columns;
 use crate::table::{DataFile, Table};
 
 /// What a fact is worth: its amount in millionths, and the ISO 4217 code of its currency.
@@ -64,13 +65,14 @@ impl KnownFacts {
     pub async fn of(&self, answer: &Prepared, fact: Fact) -> Result<Vec<KnownFact>, Error> {
         let batch = answer.facts.iter().find(|batch| batch.fact == fact);
         let (Some(batch), Some((table, files))) = (batch, self.tables.get(&fact)) else { return Ok(Vec::new()) };
-        let months: HashSet<String> = batch.months().iter().map(|month| month::name(*month)).collect();
+        let months: BTreeSet<i32> = batch.months().iter().copied().collect();
+        let months: HashSet<String> = months.into_iter().map(month::name).collect();
         let is_of_month = |file: &DataFile| {
             let month = file.partitions.get("month").and_then(Option::as_ref);
             month.is_none_or(|month| months.contains(month))
         };
-        let mut wanted: HashMap<u128, usize> = (0..batch.len()).map(|row| (batch.keyed_row(row).0, row)).collect();
-        let mut latest: HashMap<u128, (i32, Option<FactWorth>)> = HashMap::new();
+        let mut wanted: KeyMap<usize> = (0..batch.len()).map(|row| (batch.keyed_row(row).0, row)).collect();
+        let mut latest: KeyMap<(i32, Option<FactWorth>)> = KeyMap::default();
         for file in files.iter().filter(|file| is_of_month(file)) {
             read_file(table, file, fact, &wanted, &mut latest).await?;
         }
@@ -85,13 +87,14 @@ async fn read_file(
     table: &Table,
     file: &DataFile,
     fact: Fact,
-    wanted: &HashMap<u128, usize>,
-    latest: &mut HashMap<u128, (i32, Option<FactWorth>)>,
+    wanted: &KeyMap<usize>,
+    latest: &mut KeyMap<(i32, Option<FactWorth>)>,
 ) -> Result<(), Error> {
     let mut names = vec![fact.key(), "version", "content_hash"];
     names.extend(fact.amount().into_iter().flat_map(|(amount, currency)| [amount, currency]));
-    let batches = read_columns(table.store(), &file.path, &names).await;
-    for rows in batches.map_err(|source| unreadable(table, &file.path, source))? {
+    let failed = |source| unreadable(table, &file.path, source);
+    let mut batches = stream_columns(table.store(), &file.path, &names).await.map_err(failed)?;
+    while let Some(rows) = batches.try_next().await.map_err(failed)? {
         let worth = Columns::of(table, fact, &rows)?;
         let versions = column(table, &rows, "version")?.as_primitive_opt::<Int32Type>();
         let versions = versions.ok_or_else(|| wrong(table, "version", "a number"))?;

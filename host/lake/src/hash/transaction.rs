@@ -15,7 +15,7 @@ use sluice_model::unified::Group;
 use super::{hash, push_text, tag};
 use crate::error::Error;
 
-/// The hash of a transaction that its network no longer reports.
+/// The content hash of tombstones: of a transaction that its network no longer reports, and of a fact that a replay took back.
 pub(crate) const VANISHED: u128 = 0;
 
 /// Attribution cells of a row of which all subsets are tried.

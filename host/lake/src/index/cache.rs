@@ -174,8 +174,6 @@ impl FileKeys {
 #[derive(Default)]
 pub(super) struct FilterCache {
     files: HashMap<Path, FileKeys>,
-    bytes: usize,
-    prefixes: usize,
 }
 
 impl FilterCache {
@@ -184,45 +182,27 @@ impl FilterCache {
     }
 
     pub(super) fn insert(&mut self, path: Path, keys: FileKeys) {
-        self.bytes += keys.bytes();
-        self.prefixes += keys.key_prefixes();
-        if let Some(before) = self.files.insert(path, keys) {
-            self.bytes -= before.bytes();
-            self.prefixes -= before.key_prefixes();
-        }
+        self.files.insert(path, keys);
     }
 
     /// How many prefixes of keys it holds.
     pub(super) fn key_prefixes(&self) -> usize {
-        self.prefixes
-    }
-
-    /// Forgets the files for which `kept` doesn't hold.
-    fn retain(&mut self, kept: impl Fn(&Path, &FileKeys) -> bool) {
-        let Self { files, bytes, prefixes } = self;
-        files.retain(|path, keys| {
-            let stays = kept(path, keys);
-            if !stays {
-                *bytes -= keys.bytes();
-                *prefixes -= keys.key_prefixes();
-            }
-            stays
-        });
+        self.files.values().map(FileKeys::key_prefixes).sum()
     }
 
     /// Forgets files that aren't there any more.
     pub(super) fn keep_only(&mut self, there: &HashSet<&Path>) {
-        self.retain(|path, _| there.contains(path));
+        self.files.retain(|path, _| there.contains(path));
     }
 
     /// Forgets the prefixes of keys. The files' own filters take their place when they are asked next.
     pub(super) fn forget_key_prefixes(&mut self) {
-        self.retain(|_, keys| !matches!(keys, FileKeys::Prefixes(_)));
+        self.files.retain(|_, keys| !matches!(keys, FileKeys::Prefixes(_)));
     }
 
     /// Forgets all of them once there are too many.
     pub(super) fn bound(&mut self) {
-        if self.bytes > FILTER_BYTES {
+        if self.files.values().map(FileKeys::bytes).sum::<usize>() > FILTER_BYTES {
             *self = Self::default();
         }
     }

@@ -72,7 +72,7 @@ impl Lake {
             }
         }
         let mut alarms: Vec<Alarm> = latest.into_values().collect();
-        // Those of one look open at one moment; their ids say nothing.
+        // Alarms that one evaluation opens have the same time, and their ids are in no order.
         alarms.sort_by(|a, b| (a.opened_at, &a.rule, &a.subject).cmp(&(b.opened_at, &b.rule, &b.subject)));
         Ok(alarms)
     }

@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArray, new_null_array};
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::kernel::{Add, Transaction};
 use object_store::path::Path;
 use sluice_model::unified::ColumnKind;
@@ -55,6 +55,15 @@ impl Staged {
         self.schema = Some(schema.clone());
         self.new_fields.extend(new_fields);
         self.adds.extend(adds);
+    }
+
+    /// The table's columns with those of the rows that wait.
+    pub(super) fn schema(&self, table: &Table) -> Result<SchemaRef, Error> {
+        match &self.schema {
+            Some(schema) => Ok(schema.clone()),
+            None if table.version().is_none() => Ok(Arc::new(Schema::empty())),
+            None => table.schema(),
+        }
     }
 
     /// Records the snapshot that is compared.

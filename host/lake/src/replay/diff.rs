@@ -19,24 +19,10 @@ const EXAMPLE_CHARS: usize = 100;
 pub struct Diff {
     /// Responses that were mapped.
     pub responses: u64,
-    /// Transactions whose latest state was compared.
-    pub compared: u64,
-    /// Transactions whose latest state comes from responses outside the selection, or from no response: not compared.
-    pub outside: u64,
-    /// Transactions that the candidate gives and the lake lacks.
-    pub added: Rows,
-    /// Transactions that the lake holds from these responses and the candidate no longer gives.
-    pub removed: Rows,
-    /// Transactions that the candidate gives otherwise.
-    pub changed: Rows,
-    /// The columns that changed, by name.
-    pub fields: BTreeMap<String, FieldDiff>,
+    /// Transactions that would come, go or change.
+    pub transactions: FactDiff,
     /// Facts of other kinds, as far as there are any.
     pub facts: BTreeMap<Fact, FactDiff>,
-    /// Commission before and after.
-    pub money: BTreeMap<MoneyKey, Money>,
-    /// Absolute differences of commission, row by row, in millionths by currency.
-    pub moved: BTreeMap<Option<String>, i128>,
     /// Records that the candidate rejects and that weren't rejected.
     pub new_rejects: Rejects,
     /// Records that were rejected and that the candidate maps.
@@ -47,12 +33,12 @@ pub struct Diff {
     pub native: BTreeMap<String, NativeDiff>,
 }
 
-/// What a candidate would change of facts of a kind.
+/// What a candidate would change of transactions, or of facts of another kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FactDiff {
     /// Facts whose latest state was compared.
     pub compared: u64,
-    /// Facts whose latest state comes from responses outside the selection: not compared.
+    /// Facts whose latest state comes from responses outside the selection, or from no response: not compared.
     pub outside: u64,
     /// Facts that the candidate gives and the lake lacks.
     pub added: Rows,
@@ -62,7 +48,7 @@ pub struct FactDiff {
     pub changed: Rows,
     /// The columns that changed, by name.
     pub fields: BTreeMap<String, FieldDiff>,
-    /// Amounts before and after; none of programmes, which have no amount.
+    /// Amounts before and after, of transactions their commission; none of programmes, which have no amount.
     pub money: BTreeMap<MoneyKey, Money>,
     /// Absolute differences of amounts, fact by fact, in millionths by currency.
     pub moved: BTreeMap<Option<String>, i128>,
@@ -161,27 +147,16 @@ impl Rejects {
 impl Diff {
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
-        self.rows() == 0
+        self.transactions.rows() == 0
             && self.new_rejects.count == 0
             && self.gone_rejects.count == 0
             && self.facts.values().all(|facts| facts.rows() == 0)
             && self.native.values().all(|native| native.added + native.changed + native.removed == 0)
     }
 
-    /// Transactions that would change, come or go.
-    pub fn rows(&self) -> u64 {
-        self.added.count + self.removed.count + self.changed.count
-    }
-
-    /// Counts the columns of one changed transaction, by their places.
-    pub(super) fn count_fields(&mut self, fields: u64) {
-        count_fields(Fact::Transactions, fields, &mut self.fields);
-    }
-
     /// Forgets columns that only differed for a while.
     pub(super) fn drop_equal_fields(&mut self) {
-        self.fields.retain(|_, field| field.count > 0);
-        for facts in self.facts.values_mut() {
+        for facts in std::iter::once(&mut self.transactions).chain(self.facts.values_mut()) {
             facts.fields.retain(|_, field| field.count > 0);
         }
     }
@@ -194,8 +169,12 @@ impl FactDiff {
     }
 
     /// Counts the columns of one changed fact, by their places.
-    pub(super) fn count_fields(&mut self, fact: Fact, fields: u64) {
-        count_fields(fact, fields, &mut self.fields);
+    pub(super) fn count_fields(&mut self, fact: Fact, places: u64) {
+        for (place, field) in fact.mapped_schema().fields().iter().enumerate() {
+            if places & 1_u64.wrapping_shl(place as u32) != 0 {
+                self.fields.entry(field.name().clone()).or_default().count += 1;
+            }
+        }
     }
 }
 
@@ -243,14 +222,6 @@ pub(super) fn compare(
         }
     }
     Ok(differing)
-}
-
-fn count_fields(fact: Fact, places: u64, fields: &mut BTreeMap<String, FieldDiff>) {
-    for (place, field) in fact.mapped_schema().fields().iter().enumerate() {
-        if places & 1_u64.wrapping_shl(place as u32) != 0 {
-            fields.entry(field.name().clone()).or_default().count += 1;
-        }
-    }
 }
 
 pub(super) fn texts<'a>(table: &str, rows: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Error> {

@@ -7,12 +7,14 @@ use arrow::compute::{concat_batches, take_record_batch};
 use object_store::path::Path;
 use sluice_model::Fact;
 
+use super::Response;
 use super::diff::{FieldDiff, Rows, compare};
 use super::money::{Groups, MoneyColumns, summed_columns};
 use crate::append::{Chosen, Observed};
 use crate::error::Error;
 use crate::hash::{VANISHED, request_ordinal};
-use crate::index::KeyMap;
+use crate::index::{KeyMap, key_prefix};
+use crate::lineage::observed;
 use crate::month;
 use crate::scan::{read_columns, read_rows};
 use crate::table::{DataFile, Table};
@@ -28,7 +30,7 @@ impl KeyShard {
     /// Whether a key belongs to it.
     pub(super) fn holds(self, key: u128) -> bool {
         // The map takes its buckets from the lower half.
-        (key >> 64) as u64 % u64::from(self.of.max(1)) == u64::from(self.part)
+        key_prefix(key) % u64::from(self.of.max(1)) == u64::from(self.part)
     }
 }
 
@@ -93,9 +95,9 @@ impl KeyState {
         self.file != NO_FILE
     }
 
-    /// Whether the lake holds it, and not as a tombstone.
-    pub(super) fn is_live(&self) -> bool {
-        self.is_there() && self.content != VANISHED
+    /// Whether the lake shows it. A transaction is shown as a tombstone too; another fact that was taken back is as good as none.
+    pub(super) fn is_shown(&self, fact: Fact) -> bool {
+        self.is_there() && (fact == Fact::Transactions || self.content != VANISHED)
     }
 
     /// Whether it comes from one of these responses and the candidate doesn't map it. What has no content is gone
@@ -174,9 +176,30 @@ impl KeyStates {
         Ok(latest)
     }
 
+    /// Judges a response's rows, each with key, content hash and month, and returns the places of those that are to be written,
+    /// rising. Of the rows of a key only the last counts.
+    pub(super) fn compare_rows(
+        &mut self,
+        response: &Response<'_>,
+        rows: usize,
+        row: impl Fn(usize) -> (u128, u128, i32),
+    ) -> Vec<u32> {
+        let Response { origin, part, number, .. } = *response;
+        let seen = observed(origin);
+        let mut differing: Vec<u32> = Vec::new();
+        for place in (0..rows).rev() {
+            let (key, content, month) = row(place);
+            if part.holds(key) && self.compare_row(key, content, seen, month, number) {
+                differing.push(u32::try_from(place).unwrap_or(u32::MAX));
+            }
+        }
+        differing.reverse();
+        differing
+    }
+
     /// Judges a row of a response, the last of its key there, and returns whether it is to be written: it isn't older
     /// than the latest row, and differs from what the candidate gave for the key before, or from the lake.
-    pub(super) fn compare_row(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
+    fn compare_row(&mut self, key: u128, content: u128, seen: Observed, month: i32, response: u32) -> bool {
         let Some(kept) = self.rows.get_mut(&key) else {
             self.rows.insert(key, KeyState { current: content, ..KeyState::absent(seen, month, response) });
             return true;

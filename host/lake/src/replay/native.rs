@@ -13,7 +13,6 @@ use super::kept::{KeyShard, KeyStates, ReplayFinding};
 use crate::append::{Chosen, Observed, Source};
 use crate::error::Error;
 use crate::lake::Lake;
-use crate::lineage::observed;
 use crate::native::{Declared, KeyedRecords, NativeResponse, NativeRows};
 use crate::table::Table;
 
@@ -57,19 +56,13 @@ impl NativeSide {
 
     /// Judges a response's records and, to `write`, keeps those that differ.
     pub(super) fn add(&mut self, response: &Response<'_>, reading: Reading, write: bool) -> Result<(), Error> {
-        let Response { origin, connector, part, number } = *response;
+        let Response { origin, connector, .. } = *response;
         let Reading { declared, batch, notes, keyed: KeyedRecords { keys, contents, months } } = reading;
-        let seen = observed(origin);
-        let mut differing: Vec<u32> = Vec::new();
-        for row in (0..keys.len()).rev() {
-            if part.holds(keys[row]) && self.latest.compare_row(keys[row], contents[row], seen, months[row], number) {
-                differing.push(u32::try_from(row).unwrap_or(u32::MAX));
-            }
-        }
+        let row = |row: usize| (keys[row], contents[row], months[row]);
+        let differing = self.latest.compare_rows(response, keys.len(), row);
         if !write || differing.is_empty() {
             return Ok(());
         }
-        differing.reverse();
         let of = |numbers: &[u128]| differing.iter().map(|row| numbers[*row as usize]).collect();
         let keyed = KeyedRecords {
             keys: of(&keys),

@@ -90,12 +90,13 @@ async fn a_replay_fills_history_and_names_the_column() {
     let (_folder, lake) = older_lake().await;
     let replay = lake.replay(candidate(), Some("replay"), None).await.unwrap();
     let mut replayed = go_through_mapped(replay, "r1", 1, &filled()).await;
-    assert_eq!((replayed.diff.changed.count, replayed.diff.added.count, replayed.diff.removed.count), (1, 0, 0));
-    let field = &replayed.diff.fields[LATER];
+    let found = &replayed.diff.transactions;
+    assert_eq!((found.changed.count, found.added.count, found.removed.count), (1, 0, 0));
+    let field = &found.fields[LATER];
     assert_eq!((field.count, field.examples[0].before.as_deref()), (1, None));
     assert_eq!(field.examples[0].after.as_deref(), Some("phone"));
     replayed.commit().await.unwrap();
     assert_eq!(versions(&lake).await, ["1 1 first-seen -", "1 2 mapping-change phone", "2 1 first-seen -"]);
     let again = lake.replay(candidate(), None, None).await.unwrap();
-    assert_eq!(go_through_mapped(again, "r1", 1, &filled()).await.diff.changed.count, 0);
+    assert_eq!(go_through_mapped(again, "r1", 1, &filled()).await.diff.transactions.changed.count, 0);
 }

@@ -51,7 +51,7 @@ async fn payments_that_a_candidate_gives_otherwise_differ() {
     let sum = Money { rows_before: 3, rows_after: 3, before: 12_000_001, after: 7_050_002 };
     assert_eq!(found.money, BTreeMap::from([(key, sum)]));
     assert_eq!(found.moved, BTreeMap::from([(None, 4_950_000 + 1 + 2)]));
-    assert!(diff.moved.is_empty(), "a payment is no commission");
+    assert!(diff.transactions.moved.is_empty(), "a payment is no commission");
 }
 
 #[tokio::test]

@@ -99,18 +99,19 @@ impl Condition {
 
     /// What it finds in a diff.
     pub fn evaluate(&self, diff: &Diff) -> ConditionResult {
+        let transactions = &diff.transactions;
         let facts = |part: fn(&FactDiff) -> u64| diff.facts.values().map(part).sum::<u64>();
         // Other facts don't count where there are transactions: many items would hide one transaction that differs.
-        let compared = if diff.compared > 0 { diff.compared } else { facts(|facts| facts.compared) };
+        let compared = if transactions.compared > 0 { transactions.compared } else { facts(|facts| facts.compared) };
         let rows = |count: u64| (i128::from(count) * SCALE, i128::from(compared) * SCALE);
         let native = diff.native.values();
         let measured: Vec<(Option<&str>, i128, i128)> = match self.measure {
-            Measure::Commission => moved(&diff.money, &diff.moved).collect(),
+            Measure::Commission => moved(&transactions.money, &transactions.moved).collect(),
             Measure::Amounts => diff.facts.values().flat_map(|facts| moved(&facts.money, &facts.moved)).collect(),
-            Measure::Rows => vec![whole(rows(diff.rows() + facts(FactDiff::rows)))],
-            Measure::Added => vec![whole(rows(diff.added.count + facts(|facts| facts.added.count)))],
-            Measure::Removed => vec![whole(rows(diff.removed.count + facts(|facts| facts.removed.count)))],
-            Measure::Changed => vec![whole(rows(diff.changed.count + facts(|facts| facts.changed.count)))],
+            Measure::Rows => vec![whole(rows(transactions.rows() + facts(FactDiff::rows)))],
+            Measure::Added => vec![whole(rows(transactions.added.count + facts(|facts| facts.added.count)))],
+            Measure::Removed => vec![whole(rows(transactions.removed.count + facts(|facts| facts.removed.count)))],
+            Measure::Changed => vec![whole(rows(transactions.changed.count + facts(|facts| facts.changed.count)))],
             Measure::Native => {
                 let differing: u64 = native.clone().map(|n| n.added + n.changed + n.removed).sum();
                 let compared: u64 = native.map(|n| n.compared).sum();
@@ -188,10 +189,10 @@ mod tests {
             status: "pending".to_owned(),
             currency: Some(currency.to_owned()),
         };
-        let mut diff = Diff { compared: 1_000, ..Diff::default() };
-        diff.money.insert(key, Money { before, ..Money::default() });
-        diff.moved.insert(Some(currency.to_owned()), moved);
-        diff
+        let mut transactions = FactDiff { compared: 1_000, ..FactDiff::default() };
+        transactions.money.insert(key, Money { before, ..Money::default() });
+        transactions.moved.insert(Some(currency.to_owned()), moved);
+        Diff { transactions, ..Diff::default() }
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn rows_are_a_share_of_those_compared() {
         let mut diff = moved("EUR", 0, 0);
-        diff.changed.count = 5;
+        diff.transactions.changed.count = 5;
         assert!(Condition::parse("rows > 0.4 %").is_err(), "a blank before the sign is a slip");
         assert!(Condition::parse("rows>0.4%").unwrap().evaluate(&diff).holds);
         assert!(!Condition::parse("rows>0.5%").unwrap().evaluate(&diff).holds);
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn amounts_of_payments_are_no_commission() {
         let mut diff = Diff::default();
-        let Diff { money, moved, .. } = moved("EUR", 1_000 * SCALE, SCALE);
+        let FactDiff { money, moved, .. } = moved("EUR", 1_000 * SCALE, SCALE).transactions;
         diff.facts.insert(sluice_model::Fact::Payments, FactDiff { money, moved, ..FactDiff::default() });
         let result = |text: &str| Condition::parse(text).unwrap().evaluate(&diff);
         assert!(!result("commission>0").holds);

@@ -118,7 +118,8 @@ pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
             return Err(failure);
         }
     };
-    tracing::info!(run_id = noted.run_id, rows = diff.rows(), version = by.version(), "a month was replayed");
+    let rows = diff.transactions.rows();
+    tracing::info!(run_id = noted.run_id, rows, version = by.version(), "a month was replayed");
     Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use sluice_lake::{Diff, FieldDiff, Money, MoneyKey, Rejects, Rows};
+use sluice_lake::{Diff, FactDiff, FieldDiff, Money, MoneyKey, Rejects, Rows};
 
 use crate::replay::ReplayOutcome;
 use crate::tables;
@@ -48,6 +48,7 @@ fn differs(money: &Money) -> bool {
 /// The outcome as one JSON object. Amounts are texts, so that no reader makes floats of them.
 pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
     let diff = &outcome.diff;
+    let transactions = &diff.transactions;
     let native = diff.native.iter().map(|(stream, native)| {
         let counts = json!({
             "compared": native.compared, "added": native.added, "changed": native.changed, "removed": native.removed,
@@ -68,15 +69,15 @@ pub fn json(network: &str, outcome: &ReplayOutcome) -> Value {
         "applied_by": outcome.run_id,
         "responses": diff.responses,
         "gone": {"responses": outcome.gone.responses, "until": outcome.gone.until},
-        "compared": diff.compared,
-        "outside": diff.outside,
-        "added": rows_json(&diff.added, "transaction_id"),
-        "removed": rows_json(&diff.removed, "transaction_id"),
-        "changed": rows_json(&diff.changed, "transaction_id"),
-        "fields": fields_json(&diff.fields, "transaction_id"),
+        "compared": transactions.compared,
+        "outside": transactions.outside,
+        "added": rows_json(&transactions.added, "transaction_id"),
+        "removed": rows_json(&transactions.removed, "transaction_id"),
+        "changed": rows_json(&transactions.changed, "transaction_id"),
+        "fields": fields_json(&transactions.fields, "transaction_id"),
         "facts": facts_json(&outcome.connector.name, diff),
-        "money": money_json(&outcome.connector.name, &diff.money),
-        "totals": totals_json((&diff.money, &diff.moved)),
+        "money": money_json(&outcome.connector.name, &transactions.money),
+        "totals": totals_json((&transactions.money, &transactions.moved)),
         "new_rejects": rejects_json(&diff.new_rejects),
         "gone_rejects": rejects_json(&diff.gone_rejects),
         "unknown_statuses": diff.unknown_statuses,
@@ -157,6 +158,7 @@ fn rejects_json(rejects: &Rejects) -> Value {
 /// The outcome as lines and tables for people.
 pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
     let diff = &outcome.diff;
+    let transactions = &diff.transactions;
     let connector = &outcome.connector;
     let mut text = format!(
         "{network} by {} {} ({}): {} responses, {} transactions compared",
@@ -164,10 +166,10 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
         connector.version,
         connector.digest.short(),
         diff.responses,
-        diff.compared
+        transactions.compared
     );
-    if diff.outside > 0 {
-        let _ = write!(text, ", {} not: their latest state comes from outside the selection", diff.outside);
+    if transactions.outside > 0 {
+        let _ = write!(text, ", {} not: their latest state comes from outside the selection", transactions.outside);
     }
     text.push('\n');
     for (fact, facts) in &diff.facts {
@@ -182,7 +184,7 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
     } else {
         rows(&mut text, diff);
         facts(&mut text, diff);
-        money(&mut text, "commission", (&diff.money, &diff.moved));
+        money(&mut text, "commission", (&transactions.money, &transactions.moved));
         rejects(&mut text, "newly rejected", &diff.new_rejects);
         rejects(&mut text, "no longer rejected", &diff.gone_rejects);
     }
@@ -200,10 +202,7 @@ pub fn human(network: &str, outcome: &ReplayOutcome) -> String {
 }
 
 fn rows(text: &mut String, diff: &Diff) {
-    for (what, rows) in [("added", &diff.added), ("removed", &diff.removed), ("changed", &diff.changed)] {
-        write_rows(text, "transactions", what, rows);
-    }
-    write_fields(text, &diff.fields);
+    write_facts(text, "transactions", &diff.transactions);
     for (stream, native) in &diff.native {
         if native.added + native.changed + native.removed > 0 {
             let _ = writeln!(
@@ -218,14 +217,19 @@ fn rows(text: &mut String, diff: &Diff) {
 /// Facts of other kinds that differ.
 fn facts(text: &mut String, diff: &Diff) {
     for (fact, facts) in diff.facts.iter().filter(|(_, facts)| facts.rows() > 0) {
-        for (what, rows) in [("added", &facts.added), ("removed", &facts.removed), ("changed", &facts.changed)] {
-            write_rows(text, fact.name(), what, rows);
-        }
-        write_fields(text, &facts.fields);
+        write_facts(text, fact.name(), facts);
         if let Some((amount, _)) = fact.amount() {
             money(text, amount, (&facts.money, &facts.moved));
         }
     }
+}
+
+/// Facts of a kind that come, go or change, and the fields that do.
+fn write_facts(text: &mut String, kind: &str, facts: &FactDiff) {
+    for (what, rows) in [("added", &facts.added), ("removed", &facts.removed), ("changed", &facts.changed)] {
+        write_rows(text, kind, what, rows);
+    }
+    write_fields(text, &facts.fields);
 }
 
 /// `2 transactions changed: main 1, main 2`.
@@ -308,7 +312,7 @@ fn write_table(text: &mut String, rows: &[Vec<String>]) {
 
 #[cfg(test)]
 mod tests {
-    use sluice_lake::{FactDiff, FieldExample};
+    use sluice_lake::FieldExample;
     use sluice_model::Fact;
 
     use super::*;
