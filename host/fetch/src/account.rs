@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::fetcher::{Access, Shared};
 use crate::pace::Admission;
+use crate::retry::Retry;
 
 /// Secrets that turned out unchanged aren't read again for this long.
 const RELOAD_PAUSE: Duration = Duration::from_secs(60);
@@ -96,9 +97,12 @@ impl Account {
     }
 
     /// Drops the token that `after` used, so that the next request signs in again. Does nothing if the token has been
-    /// replaced since: of twenty requests that fail together, one renews.
-    pub async fn renew(&self, token: &str, after: &Exchange) {
-        self.client().renew(token, after).await;
+    /// dropped or replaced since: of twenty requests that fail together, one renews.
+    ///
+    /// Returns how often the rejection is worth another attempt: once, or as any failure that may pass if another request
+    /// was rejected with the same token. Then it is the token that has no right, not the request.
+    pub async fn renew(&self, token: &str, after: &Exchange) -> Retry {
+        self.client().renew(token, after).await
     }
 
     /// The request as it would be sent, with secrets, tokens and signatures masked. Nothing is sent.

@@ -18,6 +18,7 @@ use crate::fetcher::{Access, Shared};
 use crate::pace::{Admission, Budget, RequestSlot};
 use crate::redact::{MASK, Redactor};
 use crate::render::{Context, Rendered, tokens_of};
+use crate::retry::Retry;
 use crate::retry_after::requested_pause;
 use crate::session::Session;
 use crate::template::TokenValues;
@@ -141,13 +142,16 @@ impl AccountClient {
     }
 
     /// As [`Account::renew`](crate::Account::renew).
-    pub(crate) async fn renew(&self, token: &str, after: &Exchange) {
-        let Some(sign_in) = self.0.session.sign_ins.iter().find(|sign_in| sign_in.provides(token)) else { return };
+    pub(crate) async fn renew(&self, token: &str, after: &Exchange) -> Retry {
+        let sign_in = self.0.session.sign_ins.iter().find(|sign_in| sign_in.provides(token));
+        let Some(sign_in) = sign_in else { return Retry::Once };
         let mut state = sign_in.state.lock().await;
         let used = after.used.iter().find(|used| used.token == token);
-        if used.is_none_or(|used| used.generation == state.generation) {
-            state.forget();
+        if used.is_some_and(|used| used.generation != state.generation || state.issued.is_none()) {
+            return Retry::Yes;
         }
+        state.forget();
+        Retry::Once
     }
 
     /// The request as it would be sent, with secrets, tokens and signatures masked. Nothing is sent.

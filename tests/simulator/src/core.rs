@@ -54,6 +54,8 @@ pub(crate) struct Core {
     attempts: Mutex<HashMap<u64, u32>>,
     grants: Mutex<HashMap<String, Grant>>,
     sessions: Mutex<HashMap<String, usize>>,
+    /// The accounts whose bearer or session expired since the clock advanced.
+    expired: Mutex<HashSet<usize>>,
     issued: Mutex<u64>,
     pace: Mutex<HashMap<usize, VecDeque<Instant>>>,
 }
@@ -96,6 +98,7 @@ impl Core {
             attempts: Mutex::default(),
             grants: Mutex::default(),
             sessions: Mutex::default(),
+            expired: Mutex::default(),
             issued: Mutex::default(),
             pace: Mutex::default(),
         }
@@ -108,6 +111,7 @@ impl Core {
     pub(crate) fn advance(&self, by: TimeDelta) -> DateTime<Utc> {
         let mut clock = lock(&self.clock);
         *clock = clock.checked_add_signed(by).unwrap_or(*clock);
+        lock(&self.expired).clear();
         *clock
     }
 
@@ -241,7 +245,16 @@ impl Core {
     }
 
     pub(crate) fn forget_grant(&self, token: &str) {
-        lock(&self.grants).remove(token);
+        let mut grants = lock(&self.grants);
+        if grants.get(token).is_some_and(|grant| self.expires(grant.account)) {
+            grants.remove(token);
+        }
+    }
+
+    /// Whether what an account was given expires now: once until the clock advances. Else each of twenty requests at once
+    /// would void what the others have just been given, as no network does.
+    fn expires(&self, account: usize) -> bool {
+        lock(&self.expired).insert(account)
     }
 
     pub(crate) fn open_session(&self, account: usize) -> String {
@@ -260,7 +273,10 @@ impl Core {
     }
 
     pub(crate) fn close_session(&self, session: &str) {
-        lock(&self.sessions).remove(session);
+        let mut sessions = lock(&self.sessions);
+        if sessions.get(session).is_some_and(|account| self.expires(*account)) {
+            sessions.remove(session);
+        }
     }
 
     /// Whether an account may ask again: at most `limit` requests in a minute of the real clock, unless the options say

@@ -21,8 +21,8 @@ pub enum Fault {
     HtmlAt200,
     /// The network's own way to say an error at 200.
     ErrorAt200,
-    /// The credential counts as expired, once: 401 (Awin, CJ, Rakuten, which forgets the bearer), a SOAP Fault
-    /// (TradeTracker, which forgets the session). Where there's nothing to expire (logins) it is a 500, and on
+    /// The credential counts as expired, once: 401 (Awin, CJ, Rakuten), a SOAP Fault (TradeTracker). The account's bearer or
+    /// session is forgotten at the first one after the clock advanced. Where there's nothing to expire (logins) it is a 500, and on
     /// ShareASale an error at 200.
     ExpiredToken,
     /// The connection closes without an answer.

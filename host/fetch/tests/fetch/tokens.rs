@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
-use sluice_fetch::{Account, Attempts, Error, FetchOptions, NextAttempt};
+use sluice_fetch::{Account, Attempts, Error, FetchOptions, NextAttempt, Retry};
 use sluice_model::{ErrorKind, Function, Method, Op, Request, TokenPlace, TokenSource};
 
 use super::server::{Reply, Server};
@@ -99,10 +99,11 @@ async fn a_rejected_token_is_named_and_renewed_once() {
     account.send(&get("/revoke")).await.unwrap();
     let request = with_token("/rows");
     let rejected = join_all((0..5).map(|_| account.send(&request))).await;
-    for exchange in &rejected {
+    for (count, exchange) in rejected.iter().enumerate() {
         let exchange = exchange.as_ref().unwrap();
         assert_eq!((exchange.status, exchange.token_expired.as_deref()), (401, Some("session")));
-        account.renew("session", exchange).await;
+        let retry = account.renew("session", exchange).await;
+        assert_eq!(retry, if count == 0 { Retry::Once } else { Retry::Yes }, "only the first can be about its request");
         let exchange = account.send(&request).await.unwrap();
         assert_eq!(exchange.status, 200, "renewing again must not drop the new token");
     }

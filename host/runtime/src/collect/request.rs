@@ -47,6 +47,16 @@ pub(super) enum RequestOutcome {
     Failed(SliceError),
 }
 
+impl RequestOutcome {
+    /// Another attempt is worth at least `retry`.
+    fn worth(mut self, retry: Retry) -> Self {
+        if let Self::Again { failed, .. } = &mut self {
+            failed.retry = failed.retry.max(retry);
+        }
+        self
+    }
+}
+
 /// Why what a connector takes for a whole list of records is none, by its status.
 fn unanswered(verdict: &Verdict, request: &Request, status: u16) -> Option<&'static str> {
     match (verdict, status) {
@@ -191,15 +201,18 @@ impl Collector {
             return host_failed(error);
         }
         step::passed(Step::OutcomeKept);
+        let mut renewal = Retry::Never;
         if let Ok((Judgement { verdict: Verdict::Renew(token), .. }, found)) = &mut judged {
             // Another request may be signing in, as slowly as the network likes: nothing may be held meanwhile.
             (exchange.wire, exchange.body, found.response.body) = (Bytes::new(), Bytes::new(), Bytes::new());
             found.decoded = None;
             drop(wire);
             permit.resize(0);
-            account.renew(token, &exchange).await;
+            renewal = account.renew(token, &exchange).await;
         }
-        self.apply_response(slice, request, raw, (judged, ending), exchange.retry_after, progress, permit).await
+        let outcome =
+            self.apply_response(slice, request, raw, (judged, ending), exchange.retry_after, progress, permit).await;
+        outcome.worth(renewal)
     }
 
     /// Keeps what there is of a response that is of no use.
@@ -264,8 +277,7 @@ impl Collector {
         match act(judgement.verdict, kind, status, retry_after, &request.key, page) {
             RequestOutcome::Again { error, failed, .. } if ending == Ending::AskAgain => {
                 // How often is decided by what comes.
-                let failed = FailedAttempt { retry: Retry::Yes, ..failed };
-                RequestOutcome::Again { error: error.about(body), failed, cut: Some(body) }
+                RequestOutcome::Again { error: error.about(body), failed, cut: Some(body) }.worth(Retry::Yes)
             }
             RequestOutcome::Again { error, failed, cut } => {
                 RequestOutcome::Again { error: error.about(body), failed, cut }
