@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use futures::StreamExt;
 use sluice_engine::{Connector, Engine, Live};
 use sluice_model::Digest;
 use tokio::sync::Mutex;
@@ -138,9 +139,15 @@ impl Registry {
         let gone: Vec<String> =
             self.read(|files| files.keys().filter(|name| !names.contains(*name)).cloned().collect());
         let mut changes: Vec<FileChange> = gone.into_iter().map(|file| self.remove(file)).collect();
-        for (place, file) in names.iter().enumerate() {
+        // They are loaded on all cores, and ruled on one after another by name.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let looks: Vec<_> = names.iter().map(|name| self.look_at(name)).collect();
+        let mut looks = futures::stream::iter(looks).buffered(cores);
+        for (place, name) in names.iter().enumerate() {
             loads(names.len() - place);
-            changes.extend(self.scan_file(file, &names).await);
+            if let Some(loaded) = looks.next().await.flatten() {
+                changes.extend(self.consider(name, loaded, &names).await);
+            }
         }
         loads(0);
         // A network may have become free after its second claimant was scanned.

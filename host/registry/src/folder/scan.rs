@@ -14,8 +14,8 @@ use super::{
 };
 
 impl Registry {
-    /// Loads a file if it's new or has changed, and asks whether it may serve.
-    pub(super) async fn scan_file(&self, name: &str, names: &BTreeSet<String>) -> Option<FileChange> {
+    /// Loads a file if it's new or has changed. Nothing is decided by it, so several may be loaded at once.
+    pub(super) async fn look_at(&self, name: &str) -> Option<LoadedFile> {
         let known = self.read(|files| files.get(name).cloned());
         let unchanged = known.as_ref().and_then(|known| known.stamp.clone()).filter(Stamp::is_settled);
         let (path, limit) = (self.dir.join(name), self.engine.limits().component_bytes);
@@ -32,8 +32,7 @@ impl Registry {
             Ok(bytes) => self.load(name, bytes, signature).await,
             Err(error) => Err(error),
         };
-        let file = File { stamp: Some(stamp), read, ..known.unwrap_or_default() };
-        self.consider(name, file, loaded, names).await
+        Some(LoadedFile { file: File { stamp: Some(stamp), read, ..known.unwrap_or_default() }, loaded })
     }
 
     /// Checks the signature and compiles, off the threads of asynchronous tasks.
@@ -56,11 +55,11 @@ impl Registry {
         loaded.map_err(|error| Reason::of(&error))
     }
 
-    async fn consider(
+    /// Asks whether a file that is new or has changed may serve.
+    pub(super) async fn consider(
         &self,
         name: &str,
-        mut file: File,
-        loaded: Result<Loaded, Error>,
+        LoadedFile { mut file, loaded }: LoadedFile,
         names: &BTreeSet<String>,
     ) -> Option<FileChange> {
         if file.serving.is_none() {
@@ -216,6 +215,12 @@ impl Registry {
         let serves = |file: &File| file.connector().is_some_and(|serving| serving.network() == network);
         self.read(|files| files.iter().find(|(_, file)| serves(file)).map(|(name, _)| name.clone()))
     }
+}
+
+/// A file that is new or has changed.
+pub(super) struct LoadedFile {
+    file: File,
+    loaded: Result<Loaded, Error>,
 }
 
 enum Recall {
