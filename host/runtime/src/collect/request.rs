@@ -165,9 +165,8 @@ impl Collector {
         if let Err(error) = self.app.disk.check(&self.app.settings) {
             return RequestOutcome::Failed(error);
         }
-        let meter = &*self.app.meter;
-        let request_bytes = request.text_bytes();
-        let admission = ResponseAdmission { bounds: &self.bounds, progress, meter, slice, request_bytes };
+        let (bounds, meter, request_bytes) = (&self.bounds, &*self.app.meter, request.text_bytes());
+        let admission = ResponseAdmission { bounds, progress, meter, slice, request_bytes };
         let (mut exchange, permit) = match account.send_with(request, &admission).await {
             Ok(sent) => sent,
             Err(error) => return failed(&error),
