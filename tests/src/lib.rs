@@ -52,7 +52,7 @@ pub use s3::{BUCKET, S3Server};
 pub use sail::{SailAnswer, SailAnswers, sail_table};
 pub use service::Service;
 pub use simulated::Simulated;
-pub use state_store::{StateLock, change_state, claim_elsewhere, state_rows};
+pub use state_store::{StateLock, can_be_written, change_state, claim_elsewhere, state_rows};
 pub use tables::{Tables, all_tables, differences};
 pub use variant::{noted, patched, renamed, variant};
 pub use wire::{Driver, Wire, answer};

@@ -51,6 +51,16 @@ const QUERY: &str = "import sqlite3, sys
 for row in sqlite3.connect(sys.argv[1], timeout=60).execute(sys.argv[2]):
     print(row[0])";
 
+const WRITE: &str = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=0.5, isolation_level=None)
+db.execute('BEGIN IMMEDIATE')
+db.execute('ROLLBACK')";
+
+/// Whether the store can be written: nobody is in the middle of it.
+pub fn can_be_written(operator: &Operator) -> bool {
+    python(operator, WRITE, "").is_ok()
+}
+
 /// Runs a script on the store, and gives what it prints.
 fn python(operator: &Operator, script: &str, argument: &str) -> anyhow::Result<String> {
     let store = operator.join("state.db");

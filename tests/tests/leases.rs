@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sluice_simulator::{Options, Simulator};
-use sluice_tests::{Operator, PgBouncer, PostgresServer, claim_elsewhere, lake_sums, runtime, true_sums, whole_window};
+use sluice_tests::{
+    Operator, PgBouncer, PostgresServer, can_be_written, claim_elsewhere, lake_sums, runtime, true_sums, whole_window,
+};
 use tokio::runtime::Runtime;
 
 /// How long something may take that has to happen.
@@ -101,6 +103,18 @@ fn report(output: &Output) -> Value {
 
 fn signal(run: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &run.id().to_string()]).status().unwrap().success());
+}
+
+/// Stops a process while it doesn't write to the SQLite store: that would lock out all others for as long as it is stopped.
+fn stop_between_writes(world: &World, run: &Child) {
+    for _ in 0..50 {
+        signal(run, "-STOP");
+        if can_be_written(&world.operator) {
+            return;
+        }
+        signal(run, "-CONT");
+    }
+    panic!("it writes whenever it is stopped");
 }
 
 /// Reads what a run logs until a line holds these words.
@@ -272,7 +286,7 @@ fn a_process_that_was_stopped_past_its_lease_ends_with_a_failure() {
     let mut world = World::new("sqlite:./state.db", "lease_secs = 6");
     world.ask_one_after_another();
     let mut stopped = world.begin_and_hold();
-    signal(&stopped, "-STOP");
+    stop_between_writes(&world, &stopped);
     world.answer_all();
     let next = report(&world.begin().wait_with_output().unwrap());
     assert_eq!(next["status"], "done", "{next}");
