@@ -6,15 +6,19 @@
 mod list;
 
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sluice_tests::Operator;
+use sluice_tests::{Operator, http};
 
-use crate::attackers::list::{Attacker, NAME, attackers};
+use crate::attackers::list::{Attacker, NAME, Settings, attackers};
 use crate::load::{self, Load, Service};
 use crate::network::{Address, Network, ROWS_PER_REQUEST};
 use crate::process;
@@ -140,11 +144,21 @@ pub(crate) fn measure(
 fn honest(load: Load, address: &Address, sluice: &Path, connectors: &Path) -> anyhow::Result<Operator> {
     let operator = load::one_network(load, address, sluice, connectors)?;
     let settings = std::fs::read_to_string(operator.join("sluice.toml"))?;
-    operator.write("sluice.toml", &format!("{settings}{LIMITS}"))?;
+    operator.write("sluice.toml", &format!("{settings}{LIMITS}{}", load::LISTENING))?;
     Ok(operator)
 }
 
 fn invite(operator: &mut Operator, attacker: &Attacker) -> anyhow::Result<()> {
+    let path = format!("networks/{NAME}.json");
+    match attacker.settings {
+        Settings::Right => {}
+        Settings::Text(text) => return operator.write(&path, text),
+        Settings::Pipe => {
+            let made = Command::new("mkfifo").arg(operator.join(&path)).status().context("cannot run `mkfifo`")?;
+            ensure!(made.success(), "no pipe: {made}");
+            return Ok(());
+        }
+    }
     operator.put_connector(&format!("{}.wasm", attacker.id), &attacker.component)?;
     let mut accounts = Vec::new();
     for number in 0..attacker.accounts {
@@ -161,7 +175,38 @@ fn invite(operator: &mut Operator, attacker: &Attacker) -> anyhow::Result<()> {
         "rate": {"requests": 1000, "per_secs": 1, "concurrency": 16},
         "accounts": accounts,
     });
-    operator.write(&format!("networks/{NAME}.json"), &file.to_string())
+    operator.write(&path, &file.to_string())
+}
+
+/// Clients of the API, until dropped.
+struct Clients {
+    end: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Clients {
+    fn start(operator: &Operator, address: &str, queries: &'static [&'static str]) -> anyhow::Result<Self> {
+        let mut clients = Self { end: Arc::default(), threads: Vec::new() };
+        for (number, query) in queries.iter().enumerate() {
+            let token = operator.succeed(&["tokens", "create", &format!("client-{number}"), "--role", "read"])?;
+            let (address, end) = (address.to_owned(), clients.end.clone());
+            clients.threads.push(std::thread::spawn(move || {
+                while !end.load(Ordering::Relaxed) {
+                    let answer = http(&address, "POST", "/v1/sql", Some(token.trim()), Some(&json!({"query": query})))?;
+                    ensure!(answer.status != 500, "`{query}` is answered with {}", answer.text());
+                }
+                Ok(())
+            }));
+        }
+        Ok(clients)
+    }
+
+    /// Waits for their last answers; an error if one had none, or one that tells of a fault of the host.
+    fn end(self) -> anyhow::Result<()> {
+        self.end.store(true, Ordering::Relaxed);
+        let ended = self.threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a client panicked"))?);
+        ended.collect()
+    }
 }
 
 /// What a service gave.
@@ -178,6 +223,9 @@ fn served(operator: &Operator, load: Load, attacker: Option<&Attacker>) -> anyho
     let start = Instant::now();
     let (sender, log) = channel();
     let mut service = Service::start(operator, sender)?;
+    let address = load::listening_at(&mut log.iter())?;
+    let queries = attacker.map_or(&[][..], |attacker| attacker.queries);
+    let clients = Clients::start(operator, &address, queries)?;
     let honest = until_honest_is_over(&log);
     if honest.is_err() && service.has_ended()? {
         // Nothing of it can be measured any more.
@@ -186,6 +234,8 @@ fn served(operator: &Operator, load: Load, attacker: Option<&Attacker>) -> anyho
     }
     let mut attacker_is_over = honest?;
     let wall_secs = start.elapsed().as_secs_f64();
+    clients.end()?;
+    attacker_is_over |= !queries.is_empty();
     let is_named = match attacker {
         Some(attacker) if attacker.fails => Some(is_named(operator, &attacker.id)?),
         _ => None,
@@ -250,7 +300,8 @@ fn is_named(operator: &Operator, id: &str) -> anyhow::Result<bool> {
     while begun.elapsed() < NAMED_AFTER {
         let answer = operator.sluice(&["status"])?;
         output = [answer.stdout, answer.stderr].concat();
-        let is_wrong = |line: &str| line.contains("no connector") || line.contains("doubtful: ");
+        let is_wrong =
+            |line: &str| line.contains("no connector") || line.contains("doubtful: ") || line.starts_with("warning: ");
         let of_stream = output.lines().skip_while(|line| !(line.starts_with("  ") && line.contains(id)));
         let has_failed = of_stream.take_while(|line| line.starts_with("  ")).any(|line| line.contains(": failed "));
         if has_failed || output.lines().any(|line| line.contains(id) && is_wrong(line)) {

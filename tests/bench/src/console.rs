@@ -4,9 +4,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sluice_tests::{Operator, repository};
@@ -19,8 +20,8 @@ use crate::scale::ROWS_EACH;
 const WINDOWS: usize = 6;
 /// Days that each account lacks between them.
 const GAP_DAYS: usize = 28;
-/// What the log says once the page can be asked for.
-const LISTENS: &str = "the HTTP API listens on http://";
+/// Networks that are read at once before the service begins.
+const AT_ONCE: usize = 3;
 
 /// What the page took.
 #[derive(Serialize)]
@@ -73,11 +74,7 @@ pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::
     let (sender, log) = channel();
     let service = load::Service::start(&operator, sender)?;
     let mut lines = log.iter();
-    let address = lines.find_map(|line| {
-        let (_, address) = line.split_once(LISTENS)?;
-        Some(address.split(['"', ' ', '\u{1b}']).next()?.to_owned())
-    });
-    let address = address.context("the service doesn't listen")?;
+    let address = load::listening_at(&mut lines)?;
     // With what the schedule reads.
     let over = lines.filter(|line| line.contains(load::OVER)).take(networks).count();
     ensure!(over == networks, "{over} of {networks} runs are over");
@@ -91,7 +88,7 @@ pub(crate) fn measure(quick: bool, sluice: &Path, connectors: &Path) -> anyhow::
 /// Has the service answer at a port of the system's choice.
 fn listen(operator: &Operator) -> anyhow::Result<()> {
     let settings = std::fs::read_to_string(operator.join("sluice.toml"))?;
-    operator.write("sluice.toml", &format!("{settings}\n[server]\nlisten = \"127.0.0.1:0\"\n"))
+    operator.write("sluice.toml", &format!("{settings}{}", load::LISTENING))
 }
 
 /// Reads what lies a gap before the windows that the schedule reads.
@@ -99,10 +96,20 @@ fn read_early_windows(operator: &Operator, networks: usize) -> anyhow::Result<()
     let days = |days: usize| text(Utc::now() - TimeDelta::days(days as i64));
     let until = WINDOWS * WINDOW_DAYS + GAP_DAYS;
     let [since, until] = [days(until + WINDOWS * WINDOW_DAYS), days(until)];
-    for number in 0..networks {
-        operator.run(&format!("n{number:02}"), &[since.clone(), until.clone()])?;
-    }
-    Ok(())
+    let (window, next) = ([since, until], AtomicUsize::new(0));
+    let read = || -> anyhow::Result<()> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= networks {
+                return Ok(());
+            }
+            operator.run(&format!("n{number:02}"), &window)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(read)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
+    })
 }
 
 fn text(time: DateTime<Utc>) -> String {

@@ -24,6 +24,10 @@ const TOKEN: &str = "BENCH_TOKEN";
 const CONFLICT: &str = "another writer was first";
 /// What the log says of a run that is over.
 pub(crate) const OVER: &str = "new versions";
+/// What the log says once the API can be asked.
+const LISTENS: &str = "the HTTP API listens on http://";
+/// Settings of a service that answers HTTP at a port of the system's choice.
+pub(crate) const LISTENING: &str = "\n[server]\nlisten = \"127.0.0.1:0\"\n";
 /// How long a service may take in all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1_800);
 /// The connector's id, and so long are those of its copies.
@@ -212,6 +216,15 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ended = self.0.kill().and_then(|()| self.0.wait());
     }
+}
+
+/// `host:port` of a service's API, by the lines of its log.
+pub(crate) fn listening_at(log: &mut impl Iterator<Item = String>) -> anyhow::Result<String> {
+    let address = log.find_map(|line| {
+        let (_, address) = line.split_once(LISTENS)?;
+        Some(address.split(['"', ' ', '\u{1b}']).next()?.to_owned())
+    });
+    address.context("the service doesn't listen")
 }
 
 /// Serves until each network was run once.

@@ -28,9 +28,23 @@ pub(super) struct Attacker {
     pub(super) secrets: Vec<&'static str>,
     /// What their secrets are read from; none: a variable of the environment.
     pub(super) secret: Option<&'static str>,
+    /// What stands in the place of its settings.
+    pub(super) settings: Settings,
+    /// What clients of the API ask, each of them again and again.
+    pub(super) queries: &'static [&'static str],
     /// Whether something is wrong with it that a status must name. What is masked, or left as it is, isn't.
     pub(super) fails: bool,
     _server: HostileServer,
+}
+
+/// The file `networks/attacker.json`.
+pub(super) enum Settings {
+    /// As an operator writes it.
+    Right,
+    /// Another text.
+    Text(&'static str),
+    /// A pipe that nobody writes to.
+    Pipe,
 }
 
 impl Attacker {
@@ -54,6 +68,8 @@ impl Attacker {
             accounts: ACCOUNTS,
             secrets: vec![],
             secret: None,
+            settings: Settings::Right,
+            queries: &[],
             fails: true,
             _server: server,
         })
@@ -81,6 +97,8 @@ pub(super) fn attackers() -> anyhow::Result<Vec<Attacker>> {
     attackers.push(network("names-on-each-page", 7, network::names_on_each_page()?)?);
     attackers.push(unknown_words()?);
     attackers.push(device_as_secret()?);
+    attackers.extend(settings()?);
+    attackers.push(queries()?);
     Ok(attackers)
 }
 
@@ -138,6 +156,29 @@ fn device_as_secret() -> anyhow::Result<Attacker> {
     let guest = Guest::new(NAME, &json!({"manifest": {"secrets": slot}}));
     let device = Attacker::new("a-device-as-secret", 10, &guest, two_records()?)?;
     Ok(Attacker { accounts: 1, secrets: vec!["key"], secret: Some("file:/dev/zero"), ..device })
+}
+
+/// Rows 10 and 11: settings that can't be read, and ones with a mistake in a line that holds a password.
+fn settings() -> anyhow::Result<[Attacker; 2]> {
+    let mistake = r#"{"connector": "attacker", "base_url": "https://user:pa55word@127.0.0.1/, "accounts": []}"#;
+    let with = |what: &'static str, row: u8, settings: Settings| -> anyhow::Result<Attacker> {
+        Ok(Attacker { settings, ..network(what, row, two_records()?)? })
+    };
+    Ok([
+        with("a-pipe-as-settings", 10, Settings::Pipe)?,
+        with("a-mistake-beside-a-password", 11, Settings::Text(mistake))?,
+    ])
+}
+
+/// Row 12: queries that would end the process, take all memory, or never end. Their clients see why, no status does.
+fn queries() -> anyhow::Result<Attacker> {
+    let queries = &[
+        "SELECT length(repeat('x', 2000000000)) AS n",
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
+        "SELECT 9223372036854775807 + v.value FROM generate_series(1, 10) v",
+    ];
+    Ok(Attacker { queries, fails: false, ..network("queries-without-end", 12, two_records()?)? })
 }
 
 /// Row 2: a guest that asks for values of a costly body until it is stopped.
