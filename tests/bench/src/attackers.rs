@@ -39,7 +39,7 @@ const OVER_AFTER: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(1);
 /// Limits that let attackers end soon. None is stricter than an honest network needs.
 const LIMITS: &str = "[limits]\ncall_timeout_ms = 2000\nslice_timeout_secs = 30\nrequests_per_slice = 200\n\
-     splits_per_run = 20\n[fetch]\nread_timeout_secs = 5\nrequest_timeout_secs = 20\nmax_attempts = 2\n";
+     splits_per_run = 20\nquery_secs = 5\n[fetch]\nread_timeout_secs = 5\nrequest_timeout_secs = 20\nmax_attempts = 2\n";
 
 /// What an attacker did to an honest network.
 #[derive(Serialize)]
