@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 
 use crate::error::Error;
 use files::Stamp;
+use scan::Ruled;
 
 pub use entry::{Entry, FileChange, FileOutcome, Serving};
 pub use serving_policy::{Candidate, Reason, Recorded, Ruling, ServingPolicy, StoredVersion};
@@ -143,12 +144,21 @@ impl Registry {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let looks: Vec<_> = names.iter().map(|name| self.look_at(name)).collect();
         let mut looks = futures::stream::iter(looks).buffered(cores);
+        // Those that are the first of their networks are recorded together; one that replaces another at once.
+        let mut first = Vec::new();
         for (place, name) in names.iter().enumerate() {
             loads(names.len() - place);
-            if let Some(loaded) = looks.next().await.flatten() {
-                changes.extend(self.consider(name, loaded, &names).await);
+            let Some(loaded) = looks.next().await.flatten() else { continue };
+            if loaded.may_meet(&first) {
+                changes.extend(self.activate(std::mem::take(&mut first)).await);
+            }
+            match self.consider(name, loaded, &names).await {
+                Ruled::Now(change) => changes.extend(change),
+                Ruled::Serves(admitted) if admitted.replaces() => changes.extend(self.activate(vec![admitted]).await),
+                Ruled::Serves(admitted) => first.push(admitted),
             }
         }
+        changes.extend(self.activate(first).await);
         loads(0);
         // A network may have become free after its second claimant was scanned.
         for file in &names {

@@ -7,18 +7,26 @@ use sluice_state::{Active, Decision, State};
 
 use crate::error::Error;
 
-/// Notes that a version serves: in the lake's history, then where running services look. False, and nothing is changed, if it
-/// was rolled back since it was let in.
+/// Notes that versions serve: in the lake's history with one commit, then where running services look. Of each, false, and
+/// nothing is changed, if it was rolled back since it was let in.
 ///
 /// # Errors
 /// The lake's or the state store's failure.
-pub(crate) async fn take_over(lake: &Lake, state: &State, active: &Active) -> Result<bool, Error> {
-    append(lake, active, None).await?;
-    let serves = state.take_over(active).await?;
-    if !serves {
-        append_serving(lake, state, &active.network, Some(active.digest)).await?;
+pub(crate) async fn take_over(lake: &Lake, state: &State, versions: &[Active]) -> Result<Vec<bool>, Error> {
+    if versions.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(serves)
+    let rows: Vec<ConnectorRow> = versions.iter().map(|version| row(version, None)).collect();
+    lake.append_connectors(&rows).await?;
+    let mut all = Vec::with_capacity(versions.len());
+    for version in versions {
+        let serves = state.take_over(version).await?;
+        if !serves {
+            append_serving(lake, state, &version.network, Some(version.digest)).await?;
+        }
+        all.push(serves);
+    }
+    Ok(all)
 }
 
 /// Puts a version back and holds others, of which the first is the one that is rolled back. False if `serving` serves no
@@ -50,18 +58,21 @@ async fn append_serving(lake: &Lake, state: &State, network: &str, rolled_back: 
 }
 
 async fn append(lake: &Lake, active: &Active, rolled_back: Option<Digest>) -> Result<(), Error> {
+    Ok(lake.append_connectors(&[row(active, rolled_back)]).await?)
+}
+
+fn row(active: &Active, rolled_back: Option<Digest>) -> ConnectorRow {
     let source = match rolled_back {
         None => active.file.clone(),
         Some(digest) => format!("{}{ROLLED_BACK}{digest}", active.file),
     };
-    let row = ConnectorRow {
+    ConnectorRow {
         network: active.network.clone(),
         version: active.version.clone(),
         digest: active.digest,
         activated_at: active.since,
         source: Some(source),
-    };
-    Ok(lake.append_connectors(&[row]).await?)
+    }
 }
 
 /// Between a file's name and the digest that was rolled back, in the lake's history.

@@ -207,32 +207,40 @@ impl Policy {
         Ok(StoredVersion { component: component.to_vec(), signature })
     }
 
-    /// Notes that a candidate serves; false if it was rolled back since it was judged.
-    async fn note(&self, candidate: &Candidate<'_>) -> Result<bool, Error> {
+    /// Notes that candidates serve; of each, false if it was rolled back since it was judged.
+    async fn note(&self, candidates: &[Candidate<'_>]) -> Result<Vec<bool>, Error> {
         if !self.acts {
-            return Ok(true);
+            return Ok(vec![true; candidates.len()]);
         }
         let lake = self.lake().await?;
-        let connector = candidate.connector;
-        let (network, digest) = (connector.network(), connector.digest());
-        let active = self.state.active(candidate.file, Some(network)).await?;
-        // Another process may have been first.
-        if active.is_some_and(|active| active.digest == digest) {
-            return Ok(true);
+        let (mut serve, mut new) = (vec![true; candidates.len()], Vec::new());
+        for (place, candidate) in candidates.iter().enumerate() {
+            let connector = candidate.connector;
+            let (network, digest) = (connector.network(), connector.digest());
+            let active = self.state.active(candidate.file, Some(network)).await?;
+            // Another process may have been first.
+            if active.is_some_and(|active| active.digest == digest) {
+                continue;
+            }
+            lake.put_connector(connector.component().clone()).await?;
+            if let Some(signature) = candidate.signature {
+                lake.put_signature(digest, signature).await?;
+            }
+            let active = Active {
+                network: network.to_owned(),
+                file: candidate.file.to_owned(),
+                digest,
+                version: connector.version().to_owned(),
+                rights: serde_json::to_string(&Rights::of(connector.manifest()))?,
+                since: Utc::now(),
+            };
+            new.push((place, active));
         }
-        lake.put_connector(connector.component().clone()).await?;
-        if let Some(signature) = candidate.signature {
-            lake.put_signature(digest, signature).await?;
+        let (places, new): (Vec<usize>, Vec<Active>) = new.into_iter().unzip();
+        for (place, serves) in places.into_iter().zip(history::take_over(lake, &self.state, &new).await?) {
+            serve[place] = serves;
         }
-        let active = Active {
-            network: network.to_owned(),
-            file: candidate.file.to_owned(),
-            digest,
-            version: connector.version().to_owned(),
-            rights: serde_json::to_string(&Rights::of(connector.manifest()))?,
-            since: Utc::now(),
-        };
-        history::take_over(lake, &self.state, &active).await
+        Ok(serve)
     }
 }
 
@@ -250,11 +258,17 @@ impl ServingPolicy for Policy {
         self.ruling(candidate).await.map_err(reason)
     }
 
-    async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
-        if self.note(candidate).await.map_err(reason)? {
-            Ok(())
-        } else {
-            Err(Reason { reason: format!("{} was rolled back", candidate.connector.version()), hint: None })
+    async fn activate(&self, candidates: &[Candidate<'_>]) -> Vec<Result<(), Reason>> {
+        let rolled_back = |candidate: &Candidate| Reason {
+            reason: format!("{} was rolled back", candidate.connector.version()),
+            hint: None,
+        };
+        match self.note(candidates).await.map_err(reason) {
+            Ok(serve) => {
+                let noted = candidates.iter().zip(serve);
+                noted.map(|(candidate, serves)| serves.then_some(()).ok_or_else(|| rolled_back(candidate))).collect()
+            }
+            Err(reason) => vec![Err(reason); candidates.len()],
         }
     }
 }

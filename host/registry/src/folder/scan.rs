@@ -61,13 +61,14 @@ impl Registry {
         name: &str,
         LoadedFile { mut file, loaded }: LoadedFile,
         names: &BTreeSet<String>,
-    ) -> Option<FileChange> {
+    ) -> Ruled {
         if file.serving.is_none() {
             match self.recall(name, loaded.as_ref().ok(), names).await {
                 Ok(recalled) => file.serving = recalled.map(|recalled| (recalled, SystemTime::now())),
                 Err(Recall::Claimed(fault)) => {
                     let error = Error::Load { origin: name.to_owned(), fault };
-                    return self.hold(name, file, Serving::Refused(Reason::of(&error)), loaded.ok(), Cause::Claimed);
+                    let state = Serving::Refused(Reason::of(&error));
+                    return Ruled::Now(self.hold(name, file, state, loaded.ok(), Cause::Claimed));
                 }
                 // What the records name can't be had now: the file is looked at again, and meanwhile judged by itself.
                 Err(Recall::Failed(reason)) => {
@@ -81,14 +82,14 @@ impl Registry {
                 let is_first = self.read(|files| files.get(name).is_none_or(|known| known.serving.is_none()));
                 let change = serves(name, &loaded.connector, None);
                 self.store(name, File { held: None, ..file });
-                is_first.then_some(change)
+                Ruled::Now(is_first.then_some(change))
             }
             Ok(loaded) => self.admit(name, file, loaded, false).await,
             Err(error) => {
                 // What the host itself couldn't do it may do at the next look, though the file stays the same.
                 let is_final = error.is_final();
                 let file = if is_final { file } else { again(file) };
-                self.hold(name, file, Serving::Refused(Reason::of(&error)), None, Cause::Fault)
+                Ruled::Now(self.hold(name, file, Serving::Refused(Reason::of(&error)), None, Cause::Fault))
             }
         }
     }
@@ -117,48 +118,54 @@ impl Registry {
     }
 
     /// Lets a candidate serve or holds it, as the policy decides.
-    async fn admit(&self, name: &str, file: File, loaded: Loaded, superseded: bool) -> Option<FileChange> {
+    async fn admit(&self, name: &str, file: File, loaded: Loaded, superseded: bool) -> Ruled {
         let network = loaded.connector.network().to_owned();
         let refuse = |fault| Serving::Refused(Reason::of(&Error::Load { origin: name.to_owned(), fault }));
         if let Some(serving) = file.connector().filter(|serving| serving.network() != network) {
             let serves = serving.network().to_owned();
-            return self.hold(name, file, refuse(LoadFault::OtherNetwork { network, serves }), None, Cause::Fault);
+            let state = refuse(LoadFault::OtherNetwork { network, serves });
+            return Ruled::Now(self.hold(name, file, state, None, Cause::Fault));
         }
         if let Some(other) = self.server_of(&network).filter(|other| other != name) {
             let state = refuse(LoadFault::Claimed { network, other });
-            return self.hold(name, file, state, Some(loaded), Cause::Claimed);
+            return Ruled::Now(self.hold(name, file, state, Some(loaded), Cause::Claimed));
         }
-        let candidate = Candidate {
-            file: name,
-            connector: &loaded.connector,
-            signature: loaded.signature.as_deref(),
-            serving: file.connector(),
-            superseded,
-        };
-        let cause = if superseded { Cause::Superseded } else { Cause::Judged };
-        let state = match self.ask_policy(&candidate).await {
-            Ok(Ruling::Serve) => {
-                let change = serves(name, &loaded.connector, file.connector());
-                self.store(name, File { serving: Some((loaded, SystemTime::now())), held: None, ..file });
-                return Some(change);
-            }
+        let admitted = Admitted { name: name.to_owned(), file, loaded, superseded };
+        let state = match self.policy.admit(&admitted.candidate()).await {
+            Ok(Ruling::Serve) => return Ruled::Serves(admitted),
             Ok(Ruling::Refuse(reason)) => Serving::Refused(reason),
             Ok(Ruling::Wait(reason)) => Serving::Waiting(reason),
             Ok(Ruling::Shadow(reason)) => Serving::Shadow(reason),
-            Err(reason) => {
-                return self.hold(name, again(file), Serving::Waiting(reason), Some(loaded), cause);
-            }
+            Err(reason) => return Ruled::Now(self.postpone(admitted, reason)),
         };
-        self.hold(name, file, state, Some(loaded), cause)
+        let cause = admitted.cause();
+        Ruled::Now(self.hold(name, admitted.file, state, Some(admitted.loaded), cause))
     }
 
-    /// Whether a candidate may serve; if so, it is recorded that it does.
-    async fn ask_policy(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason> {
-        let ruling = self.policy.admit(candidate).await?;
-        if ruling == Ruling::Serve {
-            self.policy.activate(candidate).await?;
+    /// Records that candidates serve, all at once: a record is a commit of the lake's. Each serves from then on.
+    pub(super) async fn activate(&self, admitted: Vec<Admitted>) -> Vec<FileChange> {
+        if admitted.is_empty() {
+            return Vec::new();
         }
-        Ok(ruling)
+        let candidates: Vec<Candidate> = admitted.iter().map(Admitted::candidate).collect();
+        let recorded = self.policy.activate(&candidates).await;
+        let activated = admitted.into_iter().zip(recorded).filter_map(|(admitted, recorded)| match recorded {
+            Ok(()) => {
+                let Admitted { name, file, loaded, .. } = admitted;
+                let change = serves(&name, &loaded.connector, file.connector());
+                self.store(&name, File { serving: Some((loaded, SystemTime::now())), held: None, ..file });
+                Some(change)
+            }
+            Err(reason) => self.postpone(admitted, reason),
+        });
+        activated.collect()
+    }
+
+    /// Holds a candidate that couldn't be ruled on or recorded. The next scan tries it again.
+    fn postpone(&self, admitted: Admitted, reason: Reason) -> Option<FileChange> {
+        let cause = admitted.cause();
+        let Admitted { name, file, loaded, .. } = admitted;
+        self.hold(&name, again(file), Serving::Waiting(reason), Some(loaded), cause)
     }
 
     /// Records why a file as it is now doesn't serve; a change, if it's another reason than before.
@@ -173,7 +180,10 @@ impl Registry {
     pub(super) async fn admit_again(&self, name: &str, asks: impl Fn(Cause) -> bool) -> Option<FileChange> {
         let file = self.read(|files| files.get(name).cloned())?;
         let held = file.held.clone().filter(|held| asks(held.cause))?;
-        self.admit(name, file, held.loaded?, held.cause == Cause::Superseded).await
+        match self.admit(name, file, held.loaded?, held.cause == Cause::Superseded).await {
+            Ruled::Now(change) => change,
+            Ruled::Serves(admitted) => self.activate(vec![admitted]).await.pop(),
+        }
     }
 
     /// Switches to what the records name, if that is another version than the one that serves.
@@ -221,6 +231,52 @@ impl Registry {
 pub(super) struct LoadedFile {
     file: File,
     loaded: Result<Loaded, Error>,
+}
+
+impl LoadedFile {
+    /// Whether its network is, or by the records may be, that of a file that will serve once that is recorded.
+    pub(super) fn may_meet(&self, admitted: &[Admitted]) -> bool {
+        let network = self.loaded.as_ref().ok().map(|loaded| loaded.connector.network());
+        let meets = |admitted: &Admitted| network.is_none_or(|network| network == admitted.loaded.connector.network());
+        admitted.iter().any(meets)
+    }
+}
+
+/// What was found of a file.
+pub(super) enum Ruled {
+    /// Its state, and the change if it is one.
+    Now(Option<FileChange>),
+    /// It serves once that is recorded.
+    Serves(Admitted),
+}
+
+/// A file that may serve.
+pub(super) struct Admitted {
+    name: String,
+    file: File,
+    loaded: Loaded,
+    superseded: bool,
+}
+
+impl Admitted {
+    /// Whether it takes over from another version.
+    pub(super) fn replaces(&self) -> bool {
+        self.file.serving.is_some()
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            file: &self.name,
+            connector: &self.loaded.connector,
+            signature: self.loaded.signature.as_deref(),
+            serving: self.file.connector(),
+            superseded: self.superseded,
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        if self.superseded { Cause::Superseded } else { Cause::Judged }
+    }
 }
 
 enum Recall {

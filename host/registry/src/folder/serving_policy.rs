@@ -26,11 +26,8 @@ pub trait ServingPolicy: Send + Sync {
     /// What can't be known now. It is asked again at the next scan.
     async fn admit(&self, candidate: &Candidate<'_>) -> Result<Ruling, Reason>;
 
-    /// Notes for good that a connector serves from now on. If that fails, it doesn't.
-    ///
-    /// # Errors
-    /// Why it can't be noted.
-    async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason>;
+    /// Notes for good that connectors serve from now on; for each, in their order, why it can't be noted: then it doesn't.
+    async fn activate(&self, candidates: &[Candidate<'_>]) -> Vec<Result<(), Reason>>;
 }
 
 /// Which version serves by the records, whatever the folder holds now.
@@ -122,7 +119,7 @@ impl ServingPolicy for Open {
         Ok(Ruling::Serve)
     }
 
-    async fn activate(&self, _: &Candidate<'_>) -> Result<(), Reason> {
-        Ok(())
+    async fn activate(&self, candidates: &[Candidate<'_>]) -> Vec<Result<(), Reason>> {
+        vec![Ok(()); candidates.len()]
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Book {
     holds: Mutex<Option<Ruling>>,
     fails: Mutex<Option<Reason>>,
     judged: Mutex<Vec<(String, bool)>>,
+    /// The files of each call that noted what serves.
+    recorded_at_once: Mutex<Vec<Vec<String>>>,
     /// What happens during the next trial.
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Whether what was superseded waits, as the real policy has it.
@@ -57,15 +59,17 @@ impl ServingPolicy for Book {
         Ok(self.holds.lock().unwrap().clone().unwrap_or(Ruling::Serve))
     }
 
-    async fn activate(&self, candidate: &Candidate<'_>) -> Result<(), Reason> {
+    async fn activate(&self, candidates: &[Candidate<'_>]) -> Vec<Result<(), Reason>> {
+        self.recorded_at_once.lock().unwrap().push(candidates.iter().map(|one| one.file.to_owned()).collect());
         if let Some(reason) = self.fails.lock().unwrap().clone() {
-            return Err(reason);
+            return vec![Err(reason); candidates.len()];
         }
-        let connector = candidate.connector;
-        self.kept.lock().unwrap().insert(connector.digest(), connector.component().to_vec());
-        let recorded = Recorded { file: candidate.file.to_owned(), digest: connector.digest() };
-        self.active.lock().unwrap().insert(connector.network().to_owned(), recorded);
-        Ok(())
+        for Candidate { file, connector, .. } in candidates {
+            self.kept.lock().unwrap().insert(connector.digest(), connector.component().to_vec());
+            let recorded = Recorded { file: (*file).to_owned(), digest: connector.digest() };
+            self.active.lock().unwrap().insert(connector.network().to_owned(), recorded);
+        }
+        vec![Ok(()); candidates.len()]
     }
 }
 
@@ -133,6 +137,51 @@ fn a_held_candidate_waits_beside_what_serves_until_it_is_let_in() {
     let changes = wait(directory.registry.reconsider());
     assert!(matches!(&changes[0].outcome, FileOutcome::Serves { replaces: Some(before), .. } if before == "1.0.0"));
     assert_eq!((directory.version().as_deref(), directory.state()), (Some("1.1.0"), Serving::Serving));
+}
+
+#[test]
+fn the_first_connectors_of_their_networks_are_recorded_together() {
+    let (dir, book) = (tempfile::tempdir().unwrap(), Arc::new(Book::default()));
+    let put = |file: &str, bytes: &[u8]| fs::write(dir.path().join(file), bytes).unwrap();
+    for network in ["awin", "cj", "impact"] {
+        put(&format!("{network}.wasm"), &connector(network, "1.0.0"));
+    }
+    // A second claimant, and a file whose network only the records could tell: what waits is recorded before them.
+    put("cj-2.wasm", &connector("cj", "1.1.0"));
+    put("junk.wasm", b"no component");
+    let registry = open(engine(), dir.path(), &book);
+    let groups = std::mem::take(&mut *book.recorded_at_once.lock().unwrap());
+    let names = |group: &Vec<String>| group.join(" ");
+    // The name with the hyphen comes before the one with the dot.
+    assert_eq!(groups.iter().map(names).collect::<Vec<_>>(), ["awin.wasm cj-2.wasm", "impact.wasm"]);
+    let versions = ["awin", "cj", "impact"].map(|network| registry.get(network).unwrap().version().to_owned());
+    assert_eq!(versions, ["1.0.0", "1.1.0", "1.0.0"]);
+    let held = registry.entries().into_iter().filter(|entry| entry.state != Serving::Serving).map(|entry| entry.file);
+    assert_eq!(held.collect::<Vec<_>>(), ["cj.wasm", "junk.wasm"]);
+
+    // Each that replaces another is recorded at once: a trial may take long.
+    for network in ["awin", "impact"] {
+        put(&format!("{network}.wasm"), &connector(network, "2.0.0"));
+    }
+    wait(registry.rescan());
+    let groups = std::mem::take(&mut *book.recorded_at_once.lock().unwrap());
+    assert_eq!(groups.iter().map(names).collect::<Vec<_>>(), ["awin.wasm", "impact.wasm"]);
+}
+
+#[test]
+fn no_connector_serves_whose_record_failed() {
+    let (dir, book) = (tempfile::tempdir().unwrap(), Arc::new(Book::default()));
+    for network in ["awin", "cj"] {
+        fs::write(dir.path().join(format!("{network}.wasm")), connector(network, "1.0.0")).unwrap();
+    }
+    *book.fails.lock().unwrap() = Some(reason("the disk is full"));
+    let registry = open(engine(), dir.path(), &book);
+    let waits = Serving::Waiting(reason("the disk is full"));
+    assert!(registry.entries().iter().all(|entry| entry.state == waits));
+    assert!(registry.get("awin").is_none() && registry.get("cj").is_none());
+    *book.fails.lock().unwrap() = None;
+    wait(registry.rescan());
+    assert!(registry.get("awin").is_some() && registry.get("cj").is_some());
 }
 
 #[test]
