@@ -292,6 +292,26 @@ fn a_month_of_a_replay_that_is_given_up_is_recorded_as_failed() {
     operator.succeed(&["replay", NETWORK, "--rollback", queued["replay"].as_str().unwrap()]).unwrap();
 }
 
+/// A month whose connector can't be read for a while ends no process, however often it is tried.
+#[test]
+fn a_month_of_a_replay_that_fails_before_it_begins_is_not_given_up() {
+    let world = world();
+    let operator = with_dateless(&world);
+    operator.succeed(&[&APPLY[..], &["--queue"]].concat()).unwrap();
+    // As if it had ended its process twice.
+    change_state(&operator, "UPDATE runs SET starts = 2");
+    let (kept, aside) = (operator.path().join("lake/connectors"), operator.path().join("aside"));
+    std::fs::rename(&kept, &aside).unwrap();
+    let mut service = Service::start_as(&operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["tried again in"]).unwrap();
+    service.terminate().unwrap();
+    std::fs::rename(&aside, &kept).unwrap();
+    let mut service = Service::start_as(&operator, &["--role", "worker"]).unwrap();
+    service.wait_for(&["a month was replayed"]).unwrap();
+    assert_eq!(service.terminate().unwrap(), Some(0));
+    assert_sound(&operator, "after its connector came back");
+}
+
 /// Whoever had a run may store a response while another process has taken it over.
 #[test]
 fn a_response_that_is_stored_once_its_run_was_taken_over_is_not_asked_for_again() {

@@ -12,7 +12,7 @@ use sluice_lake::{Counts, Error as LakeError, RunRow};
 use sluice_model::{ErrorKind, Window};
 use sluice_state::{BulkWork, RunEnd, Selection};
 
-use super::{ReplayConnector, ReplayOutcome, ReplayRequest, apply_all, connector};
+use super::{ReplayConnector, ReplayRequest, apply_all, connector};
 use crate::app::{App, fence, open_session};
 use crate::backfill::months;
 use crate::bulk::{BulkPart, MAX_STARTS};
@@ -92,13 +92,23 @@ async fn window_of_raw(app: &App, id: &str) -> Result<Option<Window>, Failure> {
 /// # Errors
 /// The failure of the lake or the state store: it stays in the queue.
 pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
-    let BulkPart { app, settings, claim, noted } = *part;
+    let BulkPart { app, noted, .. } = *part;
     let Some(BulkWork::Replay { connector: digest }) = &noted.selection.work else { return Ok(()) };
     if part.is_spent() {
         return give_up(part).await;
     }
     let started = part.begin().await?;
-    let by = connector(app, settings, &ReplayConnector::Stored(digest.clone())).await?;
+    if let Err(failure) = apply_month(part, digest).await {
+        part.forgive(started).await?;
+        return Err(failure);
+    }
+    Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
+}
+
+/// Replays the month of a part by a connector that the lake keeps.
+async fn apply_month(part: &BulkPart<'_>, digest: &str) -> Result<(), Failure> {
+    let BulkPart { app, settings, claim, noted } = *part;
+    let by = connector(app, settings, &ReplayConnector::Stored(digest.to_owned())).await?;
     let selection = RawSelection {
         account: noted.selection.account.clone(),
         stream: noted.selection.stream.clone(),
@@ -111,16 +121,9 @@ pub(crate) async fn carry_out(part: &BulkPart<'_>) -> Result<(), Failure> {
     let fence = others.fence().unwrap_or_else(|| fence(claim));
     let applied = others.guard(apply_all(app, settings, &request, &noted.run_id, Some(fence))).await;
     others.release().await;
-    let ReplayOutcome { diff, .. } = match applied {
-        Ok(outcome) => outcome,
-        Err(failure) => {
-            part.forgive(started).await?;
-            return Err(failure);
-        }
-    };
-    let rows = diff.transactions.rows();
+    let rows = applied?.diff.transactions.rows();
     tracing::info!(run_id = noted.run_id, rows, version = by.version(), "a month was replayed");
-    Ok(app.state.end_run(&noted.run_id, &RunEnd::all_read()).await?)
+    Ok(())
 }
 
 /// Takes a month out of the queue that ended its process too often. It may be written in part: a rollback finds it in `meta.runs`.
