@@ -61,6 +61,7 @@ fn the_commands_of_the_tutorial_work_as_they_stand() {
     let (printed, messages) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{printed}\n{messages}");
     assert!(messages.contains("unknown status word") && messages.contains("returned"), "{messages}");
+    assert!(printed.contains(" rows/s of its fixtures on one core"), "{printed}");
     let lake = folder.path().join("brightlink/try/lake").display().to_string();
     let operator = Operator::empty().unwrap();
     operator.write("sluice.toml", &format!("[lake]\nurl = \"file:{lake}\"\n")).unwrap();

@@ -297,7 +297,7 @@ pub(crate) struct ConnectorsArgs {
 pub(crate) enum ConnectorsCommand {
     /// List the files of the connectors folder, and why any is refused
     List,
-    /// Show a connector: streams, axes, limits, rights, status words, size; with --output json its manifest
+    /// Show a connector: streams, axes, limits, rights, status words, size, speed; with --output json its manifest
     Inspect {
         /// A network id, or a `.wasm` file
         connector: String,

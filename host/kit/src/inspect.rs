@@ -18,6 +18,8 @@ pub struct Inspection {
     pub component_bytes: u64,
     /// How long compiling and loading it takes on this machine, in milliseconds.
     pub compile_ms: u64,
+    /// Rows that one core of this machine maps in a second; none without fixtures that have records.
+    pub rows_per_second: Option<u64>,
     /// Settings by which an account is identified; without any, secrets do.
     pub identity: Vec<String>,
     /// As the component describes itself.
@@ -25,8 +27,8 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// What is known of a connector that took so long to compile.
-    pub fn of(connector: &Connector, compiled_in: Duration) -> Self {
+    /// What is known of a connector that took so long to compile, and maps so many rows in a second.
+    pub fn of(connector: &Connector, compiled_in: Duration, rows_per_second: Option<u64>) -> Self {
         let manifest = connector.manifest().clone();
         let identity = manifest.settings.iter().filter(|setting| setting.identifies);
         Self {
@@ -34,6 +36,7 @@ impl Inspection {
             digest: connector.digest(),
             component_bytes: connector.component().len() as u64,
             compile_ms: u64::try_from(compiled_in.as_millis()).unwrap_or(u64::MAX),
+            rows_per_second,
             identity: identity.map(|setting| setting.name.clone()).collect(),
             manifest,
         }
@@ -52,6 +55,8 @@ impl std::fmt::Display for Inspection {
             self.component_bytes.div_ceil(1_000),
             self.compile_ms
         )?;
+        let speed = self.rows_per_second.map(|rows| format!("{rows} rows/s of its fixtures on one core"));
+        writeln!(f, "  maps {}", speed.as_deref().unwrap_or("as fast as its fixtures would show: there are none here"))?;
         for stream in &self.manifest.streams {
             writeln!(f, "stream {}{}", stream.name, if stream.unified { "" } else { " (no transactions)" })?;
             for (what, value) in stream_facts(stream) {

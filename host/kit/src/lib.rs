@@ -32,6 +32,7 @@ mod recording;
 mod report;
 mod rows;
 mod scrub;
+mod speed;
 mod template;
 
 pub use answer::{Sample, plan, play};
@@ -45,4 +46,5 @@ pub use line_diff::difference;
 pub use recording::{Recording, record};
 pub use report::{Bless, CHECKS, Finding, TestReport, test};
 pub use rows::{batch_rows, mapped_rows};
+pub use speed::rows_per_second;
 pub use template::{Language, Sdk, create, sdk_of};

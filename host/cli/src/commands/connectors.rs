@@ -4,12 +4,12 @@ mod decide;
 mod show;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sluice_engine::{Connector, Engine, EngineOptions, Limits};
-use sluice_kit::Inspection;
-
+use sluice_kit::{Fixtures, Inspection, Source};
+use sluice_model::describe;
 use sluice_runtime::app;
 use sluice_runtime::failure::Failure;
 use sluice_runtime::settings::Settings;
@@ -36,12 +36,13 @@ pub(super) async fn connectors(
         }
         ConnectorsCommand::Inspect { connector } => {
             let path = Path::new(connector);
-            let bytes = if path.extension().is_some_and(|extension| extension == "wasm") {
-                read_component(path)?.into()
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                let fixtures = Source::File(path.to_owned()).fixtures();
+                inspect(&read_component(path)?, connector, Some(&fixtures).filter(|folder| folder.is_dir()), json)
             } else {
-                versions::serving(&settings()?, connector).await?.component().clone()
-            };
-            inspect(&bytes, connector, json)
+                let serving = versions::serving(&settings()?, connector).await?;
+                inspect(serving.component(), connector, None, json)
+            }
         }
         ConnectorsCommand::Approve(args) => {
             let report = versions::approve(&settings()?, &args.network, args.digest.as_deref()).await?;
@@ -64,12 +65,17 @@ fn load(file: &Path) -> Result<Connector, Failure> {
     Ok(app::open_engine_within(Limits::default())?.load(&bytes, &file.display().to_string())?)
 }
 
-/// Shows a component. It is compiled anew, to see how long that takes.
-fn inspect(component: &[u8], origin: &str, json: bool) -> Result<(), Failure> {
+/// Shows a component. It is compiled anew, to see how long that takes, and maps its fixtures, to see how fast it is.
+fn inspect(component: &[u8], origin: &str, fixtures: Option<&PathBuf>, json: bool) -> Result<(), Failure> {
     let engine = Engine::new(EngineOptions::default())?;
     let started = Instant::now();
     let connector = engine.load(component, origin)?;
-    let inspection = Inspection::of(&connector, started.elapsed());
+    let compiled_in = started.elapsed();
+    let speed = fixtures.map(|folder| sluice_kit::rows_per_second(&connector, &Fixtures::read(folder)?)).transpose();
+    // They may be another connector's, which stands beside it.
+    let unfit = |error: &sluice_kit::Error| tracing::warn!("its speed isn't known: {}", describe(error));
+    let rows_per_second = speed.inspect_err(unfit).ok().flatten().flatten();
+    let inspection = Inspection::of(&connector, compiled_in, rows_per_second);
     if json {
         return print_json(&inspection);
     }
