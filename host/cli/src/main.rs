@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sluice_runtime::failure::Failure;
+use sluice_runtime::own_command::step_back;
 use tokio::runtime::Handle;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,6 +29,7 @@ const STACK_BYTES: usize = 8 << 20;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    step_back();
     let json = cli.output == OutputForm::Json;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_keep_alive(IDLE_THREAD).thread_stack_size(STACK_BYTES);

@@ -1,5 +1,5 @@
 //! Commands of this binary that another one of it runs, in a process of its own: a query that takes too much ends that
-//! process alone. Their result is on standard output, warnings and errors are on standard error, a line of JSON each.
+//! process alone, and its runs come first. Their result is on standard output, warnings and errors are on standard error, a line of JSON each.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,6 +9,20 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
+/// Says to a process that another one of this binary started it.
+const IS_OWN_COMMAND: &str = "SLUICE_OWN_COMMAND";
+/// How much lower its priority is: two queries that keep all cores busy leave most of them to runs.
+const NICENESS: i32 = 5;
+
+/// Lowers the priority of this process if another one of this binary started it. To be called before it has threads, which
+/// take their own from it.
+pub fn step_back() {
+    if std::env::var_os(IS_OWN_COMMAND).is_some() {
+        // What the system refuses stays as it is.
+        let _ = rustix::process::nice(NICENESS);
+    }
+}
+
 /// A command with the same settings, which ends with the future that waits for it.
 ///
 /// # Errors
@@ -16,7 +30,7 @@ use tokio::process::Command;
 pub fn own_command(settings: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--config").arg(settings).args(["--output", "json"]).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.env(IS_OWN_COMMAND, "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     Ok(command)
 }
 
