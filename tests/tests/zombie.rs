@@ -297,8 +297,9 @@ fn a_month_of_a_replay_that_is_given_up_is_recorded_as_failed() {
 fn a_month_of_a_replay_that_fails_before_it_begins_is_not_given_up() {
     let world = world();
     let operator = with_dateless(&world);
-    operator.succeed(&[&APPLY[..], &["--queue"]].concat()).unwrap();
-    // As if it had ended its process twice.
+    let queued = operator.succeed(&[&APPLY[..], &["--queue"]].concat()).unwrap();
+    let queued: serde_json::Value = serde_json::from_str(&queued).unwrap();
+    // As if each had ended its process twice.
     change_state(&operator, "UPDATE runs SET starts = 2");
     let (kept, aside) = (operator.path().join("lake/connectors"), operator.path().join("aside"));
     std::fs::rename(&kept, &aside).unwrap();
@@ -307,8 +308,13 @@ fn a_month_of_a_replay_that_fails_before_it_begins_is_not_given_up() {
     service.terminate().unwrap();
     std::fs::rename(&aside, &kept).unwrap();
     let mut service = Service::start_as(&operator, &["--role", "worker"]).unwrap();
-    service.wait_for(&["a month was replayed"]).unwrap();
+    let months = queued["queued"].as_u64().unwrap();
+    for _ in 0..months {
+        service.wait_for(&["a month was replayed"]).unwrap();
+    }
     assert_eq!(service.terminate().unwrap(), Some(0));
+    let ended = operator.sql("SELECT outcome, count(*) AS n FROM meta.runs WHERE command = 'replay' GROUP BY outcome");
+    assert_eq!(ended.unwrap(), [serde_json::json!({"outcome": "done", "n": months})]);
     assert_sound(&operator, "after its connector came back");
 }
 

@@ -2,10 +2,10 @@
 //!
 //! A compiler can't be stopped in the middle, so it runs on a thread of its own, which its caller may leave
 //! behind. As long as that thread runs nothing else is compiled, so that a stream of bad components keeps one thread
-//! busy and not all. What serves goes on serving meanwhile.
+//! busy and not all. What serves goes on serving meanwhile. Others wait for as long as compilations end in time.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -19,8 +19,17 @@ pub(crate) struct Compiler(Arc<CompileSlot>);
 
 #[derive(Default)]
 struct CompileSlot {
-    is_taken: Mutex<bool>,
-    freed: Condvar,
+    place: Mutex<Place>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Free,
+    /// By somebody who leaves it behind when its time is over.
+    Taken,
+    LeftBehind,
 }
 
 /// Holds the place.
@@ -43,33 +52,62 @@ impl Compiler {
         let (sender, receiver) = sync_channel(1);
         let run = move || {
             let _place = place;
+            // It is gone before the place is free, in a panic too.
+            let sender = sender;
             let _ = sender.try_send(work());
         };
         let thread = std::thread::Builder::new().name("sluice-compiler".to_owned());
         thread.spawn(run).map_err(|_| LoadFault::Busy)?;
-        receiver.recv_timeout(timeout).map_err(|error| match error {
-            RecvTimeoutError::Timeout => LoadFault::TooSlow { secs: timeout.as_secs() },
-            RecvTimeoutError::Disconnected => LoadFault::Invalid { source: "the compiler panicked".into() },
+        let received = match receiver.recv_timeout(timeout) {
+            Err(RecvTimeoutError::Timeout) => self.leave_behind(&receiver),
+            received => received.map_err(|_| TryRecvError::Disconnected),
+        };
+        received.map_err(|error| match error {
+            TryRecvError::Empty => LoadFault::TooSlow { secs: timeout.as_secs() },
+            TryRecvError::Disconnected => LoadFault::Invalid { source: "the compiler panicked".into() },
         })
     }
 
-    fn take_place(&self, timeout: Duration) -> Option<Compiling> {
-        let place = &self.0;
-        let is_taken = place.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = place.freed.wait_timeout_while(is_taken, timeout, |is_taken| *is_taken);
-        let (mut is_taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *is_taken {
-            return None;
+    /// The result, if it came at the last moment; else others needn't wait for long.
+    fn leave_behind<T>(&self, receiver: &Receiver<T>) -> Result<T, TryRecvError> {
+        // Whoever has the place gives its result before it frees it, which takes the lock.
+        let mut place = self.0.lock();
+        let received = receiver.try_recv();
+        if matches!(received, Err(TryRecvError::Empty)) {
+            *place = Place::LeftBehind;
+            self.0.changed.notify_all();
         }
-        *is_taken = true;
-        Some(Compiling(Arc::clone(place)))
+        received
+    }
+
+    /// The place once it is free; none if what was left behind there doesn't end in time.
+    fn take_place(&self, timeout: Duration) -> Option<Compiling> {
+        let CompileSlot { changed, .. } = &*self.0;
+        let mut place = self.0.lock();
+        while *place != Place::Free {
+            place = changed.wait_while(place, |place| *place == Place::Taken).unwrap_or_else(PoisonError::into_inner);
+            let waited = changed.wait_timeout_while(place, timeout, |place| *place == Place::LeftBehind);
+            let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return None;
+            }
+            place = after;
+        }
+        *place = Place::Taken;
+        Some(Compiling(Arc::clone(&self.0)))
+    }
+}
+
+impl CompileSlot {
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Compiling {
     fn drop(&mut self) {
-        *self.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.0.freed.notify_one();
+        *self.0.lock() = Place::Free;
+        self.0.changed.notify_all();
     }
 }
 
@@ -94,6 +132,26 @@ mod tests {
         assert!(matches!(compiler.run(Duration::from_millis(1), || 1), Err(LoadFault::Busy)));
         drop(finish);
         assert_eq!(compiler.run(LONG, || 2).unwrap(), 2);
+    }
+
+    #[test]
+    fn many_that_are_compiled_in_time_wait_for_each_other() {
+        let compiler = Compiler::default();
+        let (finish, wait) = channel::<()>();
+        let (begun, begins) = channel();
+        let (answer, answers) = channel();
+        std::thread::scope(|scope| {
+            let compiler = &compiler;
+            let first = move || (begun.send(()), wait.recv().is_err());
+            scope.spawn(move || compiler.run(LONG, first));
+            begins.recv().unwrap();
+            scope.spawn(move || answer.send(compiler.run(Duration::from_millis(1), || 5)));
+            // Longer than it would wait for what was left behind.
+            assert!(answers.recv_timeout(Duration::from_millis(100)).is_err());
+            drop(finish);
+            // It may itself take longer than its millisecond.
+            assert!(matches!(answers.recv().unwrap(), Ok(5) | Err(LoadFault::TooSlow { .. })));
+        });
     }
 
     #[test]

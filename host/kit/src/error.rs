@@ -67,6 +67,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A connector fails on what its fixtures have.
+    #[error("its fixtures can't be mapped")]
+    Map(#[from] sluice_engine::Error),
     /// A build failed. Its own output has the reason.
     #[error("cannot build {}: {what}", path.display())]
     Build {

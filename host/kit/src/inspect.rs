@@ -55,8 +55,9 @@ impl std::fmt::Display for Inspection {
             self.component_bytes.div_ceil(1_000),
             self.compile_ms
         )?;
-        let speed = self.rows_per_second.map(|rows| format!("{rows} rows/s of its fixtures on one core"));
-        writeln!(f, "  maps {}", speed.as_deref().unwrap_or("as fast as its fixtures would show: there are none here"))?;
+        if let Some(rows) = self.rows_per_second {
+            writeln!(f, "  maps {rows} rows/s of its fixtures on one core")?;
+        }
         for stream in &self.manifest.streams {
             writeln!(f, "stream {}{}", stream.name, if stream.unified { "" } else { " (no transactions)" })?;
             for (what, value) in stream_facts(stream) {

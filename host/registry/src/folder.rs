@@ -149,13 +149,13 @@ impl Registry {
         for (place, name) in names.iter().enumerate() {
             loads(names.len() - place);
             let Some(loaded) = looks.next().await.flatten() else { continue };
-            if loaded.may_meet(&first) {
+            if loaded.comes_after(&first) {
                 changes.extend(self.activate(std::mem::take(&mut first)).await);
             }
             match self.consider(name, loaded, &names).await {
                 Ruled::Now(change) => changes.extend(change),
-                Ruled::Serves(admitted) if admitted.replaces() => changes.extend(self.activate(vec![admitted]).await),
-                Ruled::Serves(admitted) => first.push(admitted),
+                Ruled::Serves(admitted) if admitted.replaces() => changes.extend(self.activate(vec![*admitted]).await),
+                Ruled::Serves(admitted) => first.push(*admitted),
             }
         }
         changes.extend(self.activate(first).await);

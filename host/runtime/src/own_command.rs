@@ -30,7 +30,12 @@ pub fn step_back() {
 pub fn own_command(settings: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--config").arg(settings).args(["--output", "json"]).args(arguments);
-    command.env(IS_OWN_COMMAND, "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .env(IS_OWN_COMMAND, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     Ok(command)
 }
 

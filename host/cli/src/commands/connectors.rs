@@ -37,11 +37,11 @@ pub(super) async fn connectors(
         ConnectorsCommand::Inspect { connector } => {
             let path = Path::new(connector);
             if path.extension().is_some_and(|extension| extension == "wasm") {
-                let fixtures = Source::File(path.to_owned()).fixtures();
-                inspect(&read_component(path)?, connector, Some(&fixtures).filter(|folder| folder.is_dir()), json)
+                let fixtures = Some(Source::File(path.to_owned()).fixtures()).filter(|folder| folder.is_dir());
+                inspect(read_component(path)?, connector, fixtures, json).await
             } else {
                 let serving = versions::serving(&settings()?, connector).await?;
-                inspect(serving.component(), connector, None, json)
+                inspect(serving.component().to_vec(), connector, None, json).await
             }
         }
         ConnectorsCommand::Approve(args) => {
@@ -65,8 +65,20 @@ fn load(file: &Path) -> Result<Connector, Failure> {
     Ok(app::open_engine_within(Limits::default())?.load(&bytes, &file.display().to_string())?)
 }
 
-/// Shows a component. It is compiled anew, to see how long that takes, and maps its fixtures, to see how fast it is.
-fn inspect(component: &[u8], origin: &str, fixtures: Option<&PathBuf>, json: bool) -> Result<(), Failure> {
+/// Shows a component.
+async fn inspect(component: Vec<u8>, origin: &str, fixtures: Option<PathBuf>, json: bool) -> Result<(), Failure> {
+    let origin = origin.to_owned();
+    // WASI's streams wait for the runtime, and panic on a thread that drives it.
+    let inspected = tokio::task::spawn_blocking(move || inspection(&component, &origin, fixtures.as_deref()));
+    let inspection = inspected.await.map_err(Failure::failed)??;
+    if json {
+        return print_json(&inspection);
+    }
+    Ok(write!(std::io::stdout(), "{inspection}")?)
+}
+
+/// What a component is. It is compiled anew, to see how long that takes, and maps its fixtures, to see how fast it is.
+fn inspection(component: &[u8], origin: &str, fixtures: Option<&Path>) -> Result<Inspection, Failure> {
     let engine = Engine::new(EngineOptions::default())?;
     let started = Instant::now();
     let connector = engine.load(component, origin)?;
@@ -75,11 +87,7 @@ fn inspect(component: &[u8], origin: &str, fixtures: Option<&PathBuf>, json: boo
     // They may be another connector's, which stands beside it.
     let unfit = |error: &sluice_kit::Error| tracing::warn!("its speed isn't known: {}", describe(error));
     let rows_per_second = speed.inspect_err(unfit).ok().flatten().flatten();
-    let inspection = Inspection::of(&connector, compiled_in, rows_per_second);
-    if json {
-        return print_json(&inspection);
-    }
-    Ok(write!(std::io::stdout(), "{inspection}")?)
+    Ok(Inspection::of(&connector, compiled_in, rows_per_second))
 }
 
 fn print(connector: &Connector, json: bool) -> Result<(), Failure> {

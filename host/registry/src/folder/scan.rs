@@ -132,7 +132,7 @@ impl Registry {
         }
         let admitted = Admitted { name: name.to_owned(), file, loaded, superseded };
         let state = match self.policy.admit(&admitted.candidate()).await {
-            Ok(Ruling::Serve) => return Ruled::Serves(admitted),
+            Ok(Ruling::Serve) => return Ruled::Serves(Box::new(admitted)),
             Ok(Ruling::Refuse(reason)) => Serving::Refused(reason),
             Ok(Ruling::Wait(reason)) => Serving::Waiting(reason),
             Ok(Ruling::Shadow(reason)) => Serving::Shadow(reason),
@@ -182,7 +182,7 @@ impl Registry {
         let held = file.held.clone().filter(|held| asks(held.cause))?;
         match self.admit(name, file, held.loaded?, held.cause == Cause::Superseded).await {
             Ruled::Now(change) => change,
-            Ruled::Serves(admitted) => self.activate(vec![admitted]).await.pop(),
+            Ruled::Serves(admitted) => self.activate(vec![*admitted]).await.pop(),
         }
     }
 
@@ -234,11 +234,12 @@ pub(super) struct LoadedFile {
 }
 
 impl LoadedFile {
-    /// Whether its network is, or by the records may be, that of a file that will serve once that is recorded.
-    pub(super) fn may_meet(&self, admitted: &[Admitted]) -> bool {
+    /// Whether others must be recorded before it is ruled on: its network is, or by the records may be, one of theirs, or it
+    /// replaces a version, and its trial may take long.
+    pub(super) fn comes_after(&self, admitted: &[Admitted]) -> bool {
         let network = self.loaded.as_ref().ok().map(|loaded| loaded.connector.network());
         let meets = |admitted: &Admitted| network.is_none_or(|network| network == admitted.loaded.connector.network());
-        admitted.iter().any(meets)
+        self.file.serving.is_some() || admitted.iter().any(meets)
     }
 }
 
@@ -247,7 +248,7 @@ pub(super) enum Ruled {
     /// Its state, and the change if it is one.
     Now(Option<FileChange>),
     /// It serves once that is recorded.
-    Serves(Admitted),
+    Serves(Box<Admitted>),
 }
 
 /// A file that may serve.
