@@ -19,12 +19,12 @@ pub(crate) struct Compiler(Arc<CompileSlot>);
 
 #[derive(Default)]
 struct CompileSlot {
-    place: Mutex<Place>,
+    place: Mutex<Occupancy>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Place {
+enum Occupancy {
     #[default]
     Free,
     /// By somebody who leaves it behind when its time is over.
@@ -74,7 +74,7 @@ impl Compiler {
         let mut place = self.0.lock();
         let received = receiver.try_recv();
         if matches!(received, Err(TryRecvError::Empty)) {
-            *place = Place::LeftBehind;
+            *place = Occupancy::LeftBehind;
             self.0.changed.notify_all();
         }
         received
@@ -84,29 +84,30 @@ impl Compiler {
     fn take_place(&self, timeout: Duration) -> Option<Compiling> {
         let CompileSlot { changed, .. } = &*self.0;
         let mut place = self.0.lock();
-        while *place != Place::Free {
-            place = changed.wait_while(place, |place| *place == Place::Taken).unwrap_or_else(PoisonError::into_inner);
-            let waited = changed.wait_timeout_while(place, timeout, |place| *place == Place::LeftBehind);
+        while *place != Occupancy::Free {
+            place =
+                changed.wait_while(place, |place| *place == Occupancy::Taken).unwrap_or_else(PoisonError::into_inner);
+            let waited = changed.wait_timeout_while(place, timeout, |place| *place == Occupancy::LeftBehind);
             let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
                 return None;
             }
             place = after;
         }
-        *place = Place::Taken;
+        *place = Occupancy::Taken;
         Some(Compiling(Arc::clone(&self.0)))
     }
 }
 
 impl CompileSlot {
-    fn lock(&self) -> MutexGuard<'_, Place> {
+    fn lock(&self) -> MutexGuard<'_, Occupancy> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Compiling {
     fn drop(&mut self) {
-        *self.0.lock() = Place::Free;
+        *self.0.lock() = Occupancy::Free;
         self.0.changed.notify_all();
     }
 }
